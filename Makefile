@@ -1,0 +1,62 @@
+# `make sweep` and `make test` set everything up by themselves: a virtual environment with the locked, hashed dependencies.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ARGS ?=
+
+.PHONY: sweep test test-slow lint format types check lock ffmpeg clean
+
+sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
+	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
+
+test: $(VENV)/.test ffmpeg  ## the default tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-slow: $(VENV)/.test ffmpeg  ## minutes of training
+	$(BIN)/python -m pytest -m slow --timeout 900 $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+check: lint types test  ## all that CI does
+
+lock: $(VENV)/.test  ## choose versions anew; needs uv
+	for f in run test; do uv pip compile requirements/$$f.in --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
+	# The same versions without hashes, for pip's -c, which takes no hashes beside an editable project.
+	sed -nE 's/^([a-zA-Z0-9._-]+==[^ \\]+).*/\1/p' requirements/run.txt > requirements/constraints.txt
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sepray needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python requirements/run.txt pyproject.toml
+	@echo "installing the locked dependencies (a minute or two) ..."
+	$(INSTALL) --require-hashes -r requirements/run.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run requirements/test.txt
+	$(INSTALL) --require-hashes -r requirements/test.txt
+	touch $@
+
+# museval imports only where ffmpeg and ffprobe are on the PATH.
+ffmpeg:
+	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { echo "installing ffmpeg ..."; \
+	if command -v apt-get >/dev/null; then s=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$s apt-get update -qq && $$s apt-get install -y -qq --no-install-recommends ffmpeg >/dev/null; \
+	elif command -v dnf >/dev/null; then sudo dnf install -y -q ffmpeg-free; \
+	elif command -v brew >/dev/null; then brew install --quiet ffmpeg; \
+	else echo "ffmpeg and ffprobe are needed by museval: please install them"; exit 1; fi; }
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,0 +1,225 @@
+"""The contenders of ``study_efficiency.py``, each run in a process of its own.
+
+    python _contenders.py plain|stock|sepray|calibrate '{"trials": 8, "epochs": 5, "steps": 100, "slots": 2}'
+
+works in the current folder and leaves ``epochs.json`` there: of every epoch of every trial when it ended (seconds since
+1970, by the worker's clock) and how many seconds it took, ``[[trial, ended, seconds], ...]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+import torch
+from _workload import Config, Data, HandWritten
+
+from sepray.contracts import TaskData
+
+LEARNING_RATE, WEIGHT = (1e-4, 1e-2), (0.5, 2.0)
+CALIBRATION_SECONDS = 4.0
+NICENESS = 15
+"""Of Ray's workers, and so of the plain ones: what else runs on the machine then takes as much from all contenders."""
+Epoch = tuple[str, float, float]
+"""Trial, when the epoch ended, seconds it took."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every contender is to do.
+
+    Attributes:
+        trials: number of trials.
+        epochs: of a trial; none is stopped early.
+        steps: updates an epoch; 0 for trials that cost nothing.
+        slots: trials at once, each with one thread.
+    """
+
+    trials: int
+    epochs: int
+    steps: int
+    slots: int
+
+    @property
+    def config(self) -> Config:
+        """The separator."""
+        return Config(train=self.steps > 0)
+
+    def load(self) -> TaskData:
+        """Return the data."""
+        return Data(self.steps).load(Path())
+
+
+def timed(
+    work: Work, data: TaskData, hyperparameters: dict[str, float], seed: int
+) -> Iterator[tuple[dict[str, float], torch.nn.Module]]:
+    """Train one trial by hand, adding to each epoch's metrics when it ended and what it took."""
+    # Not timed: a process's first optimizer imports a part of torch that takes seconds.
+    loop = HandWritten(work.config, data, hyperparameters, seed)
+    for _ in range(work.epochs):
+        started = time.monotonic()
+        metrics = loop.epoch()
+        yield metrics | {"epoch_seconds": time.monotonic() - started, "ended": time.time()}, loop.network
+
+
+def plain(work: Work) -> list[Epoch]:
+    """Run worker processes that take settings from a queue and train in a loop written out by hand."""
+    context = multiprocessing.get_context("spawn")
+    settings: Queue[Any] = context.Queue()
+    results: Queue[Epoch] = context.Queue()
+    draw = random.Random(0)
+    for number in range(work.trials):
+        settings.put((number, {"learning_rate": draw.uniform(*LEARNING_RATE), "weight": draw.uniform(*WEIGHT)}))
+    workers = [context.Process(target=_plain_worker, args=(work, settings, results)) for _ in range(work.slots)]
+    for worker in workers:
+        settings.put(None)
+        worker.start()
+    epochs = [results.get() for _ in range(work.trials * work.epochs)]
+    for worker in workers:
+        worker.join()
+    return epochs
+
+
+def _plain_worker(work: Work, settings: Queue[Any], results: Queue[Epoch]) -> None:
+    os.nice(NICENESS)
+    torch.set_num_threads(1)
+    data = work.load()
+    while (item := settings.get()) is not None:
+        number, hyperparameters = item
+        for metrics, network in timed(work, data, hyperparameters, number):
+            results.put((str(number), metrics["ended"], metrics["epoch_seconds"]))
+            weights = network.state_dict()
+        torch.save(weights, f"trial-{number}.pt")
+
+
+def calibrate(work: Work) -> list[Epoch]:
+    """Let every slot train for some seconds; the epochs' times say how long ``work.steps`` steps take."""
+    context = multiprocessing.get_context("spawn")
+    results: Queue[Epoch] = context.Queue()
+    workers = [context.Process(target=_calibration_worker, args=(work, results)) for _ in range(work.slots)]
+    for worker in workers:
+        worker.start()
+    ended, epochs = 0, []
+    while ended < work.slots:
+        epoch = results.get()
+        epochs.append(epoch)
+        ended += epoch[0] == "last"
+    for worker in workers:
+        worker.join()
+    return epochs
+
+
+def _calibration_worker(work: Work, results: Queue[Epoch]) -> None:
+    os.nice(NICENESS)
+    torch.set_num_threads(1)
+    endless = Work(1, sys.maxsize, work.steps, work.slots)
+    began = time.monotonic()
+    for metrics, _ in timed(endless, work.load(), {"learning_rate": 1e-3, "weight": 1.0}, 0):
+        last = time.monotonic() - began > CALIBRATION_SECONDS
+        results.put(("last" if last else "", metrics["ended"], metrics["epoch_seconds"]))
+        if last:
+            return
+
+
+def stock(work: Work) -> list[Epoch]:
+    """Run Ray Tune with its defaults, its OptunaSearch and its MLflowLoggerCallback, as their documentation shows."""
+    import optuna
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search.optuna import OptunaSearch
+
+    def train(config: dict[str, float], data: TaskData) -> None:
+        torch.set_num_threads(1)
+        for epoch, (metrics, network) in enumerate(timed(work, data, config, 0), 1):
+            if epoch < work.epochs:
+                tune.report(metrics)
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                torch.save(network.state_dict(), f"{folder}/weights.pt")
+                tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    ray.init(num_cpus=work.slots)
+    uri = "sqlite:///mlflow.db"
+    tune.Tuner(
+        tune.with_parameters(train, data=work.load()),
+        param_space={"learning_rate": tune.loguniform(*LEARNING_RATE), "weight": tune.uniform(*WEIGHT)},
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaSearch(storage=optuna.storages.RDBStorage("sqlite:///optuna.db")),
+            num_samples=work.trials,
+            metric="relative_l2",
+            mode="min",
+        ),
+        run_config=tune.RunConfig(
+            name="stock",
+            storage_path=str(Path("tune").absolute()),
+            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock")],
+        ),
+    ).fit()
+    ray.shutdown()
+    ended = dict(_metrics("SELECT run_uuid || ' ' || step, value FROM metrics WHERE key = 'ended'"))
+    seconds = _metrics(
+        "SELECT run_uuid || ' ' || step, run_uuid, value FROM metrics WHERE key = 'epoch_seconds' AND step > 0"
+    )
+    return [(run, ended[epoch], value) for epoch, run, value in seconds]
+
+
+def sepray(work: Work) -> list[Epoch]:
+    """Run the search of a sepray study: what `run` does, without the retrainings and the registration after it."""
+    from optuna.distributions import FloatDistribution
+
+    from sepray import cluster, terminal
+    from sepray.driver import Driver
+    from sepray.study import StudySpec
+
+    terminal.console.quiet = True
+    spec = StudySpec(
+        name="efficiency",
+        separator=work.config,
+        task=Data(work.steps),
+        space={
+            "learning_rate": FloatDistribution(*LEARNING_RATE, log=True),
+            "weight": FloatDistribution(*WEIGHT),
+        },
+        trials=work.trials,
+        max_epochs=work.epochs,
+        concurrency=work.slots,
+        scheduler="none",
+        tracking_uri="sqlite:///mlflow.db",
+        cache=Path(),
+    )
+    running = Driver(spec)
+    try:
+        running.slots = cluster.connect(None, work.slots, 1.0, 0.0, spec.modules())
+        running.search()
+    finally:
+        running.close()
+    return _metrics(
+        "SELECT run_uuid, timestamp / 1000.0, value FROM metrics WHERE key = 'epoch_seconds' ORDER BY timestamp"
+    )
+
+
+def _metrics(statement: str) -> list[Any]:
+    """Ask MLflow's database, so that what a tracker has lost is missed."""
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+CONTENDERS: dict[str, Callable[[Work], list[Epoch]]] = {"plain": plain, "stock": stock, "sepray": sepray}
+
+
+if __name__ == "__main__":
+    name, work = sys.argv[1], Work(**json.loads(sys.argv[2]))
+    Path("epochs.json").write_text(json.dumps((CONTENDERS | {"calibrate": calibrate})[name](work)))

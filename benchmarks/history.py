@@ -1,0 +1,209 @@
+"""Does anything slow down with history? Cost of the searcher's work with 0, 1,000 and 10,000 finished trials.
+
+    python benchmarks/history.py [--trials 0 1000 10000] [--sampler tpe] [--repeat 20]
+
+SQLite, seven hyperparameters, trials of 2 to 20 epochs. Seconds of CPU time, or of the clock where Tune waits; medians
+where an action repeats. On two shared cores, Python 3.11, Optuna 5.0, Ray 2.60:
+
+    seconds, with finished trials:                   0       1,000      10,000   last / first
+    open the study                             0.04518     0.21938     0.76559        16.9x
+    read the history                           0.00122     0.00515     0.03003        24.6x
+    replay it to asha                          0.00010     0.00485     0.04864       510.5x
+    a decision of asha                         0.00004     0.00004     0.00014         3.8x
+    replay it to median                        0.00006     0.00595     0.21166      3321.5x
+    a decision of median                       0.00005     0.00109     0.01494       323.8x
+    count what is left                         0.00307     0.00313     0.01194         3.9x
+    ask, in the background                     0.02013     0.03225     0.10899         5.4x
+    report, in the background                  0.00082     0.00088     0.00074         0.9x
+    tell, in the background                    0.00655     0.00699     0.00588         0.9x
+    first suggestion, clock                    0.05862     0.11467     0.16073         2.7x
+    a suggestion, longest, clock               0.00005     0.00005     0.00003         0.5x
+    a trial's end, longest, clock              0.00014     0.00084     0.00015         1.1x
+
+Opening 10,000 trials took 6.4 s with Optuna's own first read (an object for every value), before
+``sepray.searcher.database``. An ask grows with TPE's own work; it is made ahead, while trials run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from ray.tune.experiment import Trial
+
+from sepray.scheduling import make_scheduler
+from sepray.searcher import StudySearcher, decide, history, make_sampler, open_study
+from sepray.searcher.ledger import Ledger
+
+EPOCHS = 20
+KEY = "validation/relative_l2"
+SPACE: dict[str, BaseDistribution] = {
+    "one_minus_alpha": FloatDistribution(1e-4, 1.0, log=True),
+    "cross.maternal_to_fetal": FloatDistribution(1e-4, 1.0, log=True),
+    "cross.fetal_to_maternal": FloatDistribution(1e-4, 1.0, log=True),
+    "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "discriminator_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "width": IntDistribution(4, 64),
+    "representation": CategoricalDistribution(["complex", "magnitude"]),
+}
+TABLES = {
+    "trials": "trial_id, number, study_id, state, datetime_start, datetime_complete",
+    "trial_params": "trial_id, param_name, param_value, distribution_json",
+    "trial_values": "trial_id, objective, value, value_type",
+    "trial_intermediate_values": "trial_id, step, intermediate_value, intermediate_value_type",
+    "trial_user_attributes": "trial_id, key, value_json",
+    "trial_system_attributes": "trial_id, key, value_json",
+}
+
+
+def fill(path: Path, count: int) -> None:
+    """Write ``count`` finished trials: three in ten complete, one failed, the others pruned after 2 or 6 epochs."""
+    draw = random.Random(0)
+    rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in TABLES}
+    texts = {name: distribution_to_json(distribution) for name, distribution in SPACE.items()}
+    for i in range(count):
+        number, trial = i, i + 1
+        kind = draw.random()
+        state, epochs = (
+            ("COMPLETE", EPOCHS) if kind < 0.3 else ("FAIL", 3) if kind < 0.4 else ("PRUNED", draw.choice((2, 6)))
+        )
+        final = draw.random()
+        rows["trials"].append((trial, number, 1, state, "2025-01-01 00:00:00", "2025-01-01 00:01:00"))
+        for name, distribution in SPACE.items():
+            low, high = getattr(distribution, "low", 0), getattr(distribution, "high", 1)
+            value = draw.uniform(low, high)
+            whole = not isinstance(distribution, FloatDistribution)
+            rows["trial_params"].append((trial, name, round(value) if whole else value, texts[name]))
+        for epoch in range(1, epochs + 1):
+            rows["trial_intermediate_values"].append((trial, epoch, final + 1 / epoch, "FINITE"))
+        if state != "FAIL":
+            rows["trial_values"].append((trial, 0, final + 1 / epochs, "FINITE"))
+        outcome = {"state": state, "values": None, "reason": "", "tag": state.lower(), "constraint": None}
+        attributes = {"seed": i, "checkpoint": f"trial-{i:05d}", "outcome": outcome, "mlflow_run_id": f"{i:032x}"}
+        rows["trial_user_attributes"] += [(trial, key, json.dumps(value)) for key, value in attributes.items()]
+        if state == "COMPLETE":
+            rows["trial_system_attributes"].append((trial, "constraints:collapsed", "-1.0"))
+    with sqlite3.connect(path) as connection:
+        for table, columns in TABLES.items():
+            marks = ", ".join("?" * len(columns.split(",")))
+            connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows[table])
+    connection.close()
+
+
+def timed(action: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """Seconds that ``action`` takes: of CPU, which other processes disturb little, or of another clock."""
+    started = clock()
+    action()
+    return clock() - started
+
+
+def result_of(epoch: int, value: float) -> dict[str, object]:
+    """A result as the trainable gives it."""
+    outcome = "complete" if epoch == EPOCHS else ""
+    return {"epoch": epoch, "objective": value, KEY: value, "outcome": outcome}
+
+
+def decisions(scheduler: Any, numbers: Iterable[int]) -> list[float]:
+    """Seconds of each decision on trials that do well."""
+    seconds = []
+    for number in numbers:
+        trial = Trial("none", stub=True, config={"number": number}, trial_id=str(number))
+        scheduler.on_trial_add(None, trial)
+        for epoch in (2, 3, 6, 7):
+            result = result_of(epoch, 0.1 / epoch)
+            seconds.append(timed(lambda t=trial, r=result: scheduler.on_trial_result(None, t, r)))
+    return seconds
+
+
+def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]]:
+    """Yield (what, seconds) for a study that holds ``count`` finished trials."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optuna.db"
+        url = f"sqlite:///{path}"
+
+        def opened() -> None:
+            nonlocal study
+            study = open_study(
+                url, "s", ["minimize"], {"space": SPACE}, lambda n: make_sampler(sampler, 0, SPACE, existing=n)
+            )
+
+        study = open_study(url, "s", ["minimize"], {"space": SPACE}, make_sampler(sampler, 0, SPACE))
+        fill(path, count)
+        yield "open the study", timed(opened)
+        past: list[tuple[int, list[tuple[int, float]]]] = []
+        yield "read the history", timed(lambda: past.extend(history(study)))
+        for name in ("asha", "median"):
+            made: list[Any] = []
+            yield (
+                f"replay it to {name}",
+                timed(lambda n=name, m=made: m.append(make_scheduler(n, EPOCHS, history=past))),
+            )
+            yield f"a decision of {name}", statistics.median(decisions(made[0], range(count, count + repeat)))
+
+        ledger = Ledger(study, SPACE, count + repeat, 0, {}, None, "trial-{number:05d}")
+        yield "count what is left", timed(ledger.count)
+        asks, reports, tells = [], [], []
+        for _ in range(repeat):
+            asked: list[int] = []
+            asks.append(timed(lambda asked=asked: asked.append(ledger.next().number)))
+            reports += [timed(lambda n=asked[0], e=epoch: ledger.report(n, e, 1.0 / e)) for epoch in (1, 2, 3)]
+            outcome = decide(result_of(EPOCHS, 0.5), False, [KEY])
+            tells.append(timed(lambda n=asked[0], o=outcome: ledger.finish(n, o)))
+        yield "ask, in the background", statistics.median(asks)
+        yield "report, in the background", statistics.median(reports)
+        yield "tell, in the background", statistics.median(tells)
+
+        searcher = StudySearcher(study, SPACE, [KEY], count + 2 * repeat, 0)
+        first: list[object] = [None]
+
+        def start() -> None:
+            while first[0] is None:
+                first[0] = searcher.suggest("first")
+
+        yield "first suggestion, clock", timed(start, time.perf_counter)
+        suggestions, calls, clock = [], [], time.perf_counter
+        for i in range(repeat - 1):
+            time.sleep(1.0)  # a trial of a second
+            calls.append(
+                timed(lambda i=i: searcher.on_trial_complete("first" if i == 0 else str(i - 1), result_of(20, 0.5)))
+            )
+            given: list[object] = []
+            suggestions.append(timed(lambda i=i, given=given: given.append(searcher.suggest(str(i))), clock))
+            assert given[0] is not None, "no suggestion was ready"
+        yield "a suggestion, longest, clock", max(suggestions)
+        yield "a trial's end, longest, clock", max(calls)
+        searcher.close()
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, nargs="+", default=[0, 1000, 10000])
+    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--repeat", type=int, default=20)
+    arguments = parser.parse_args()
+    columns = {count: dict(measure(count, arguments.sampler, arguments.repeat)) for count in arguments.trials}
+    print(f"{'seconds, with finished trials:':38}" + "".join(f"{count:>12,}" for count in columns) + "   last / first")
+    first, last = columns[arguments.trials[0]], columns[arguments.trials[-1]]
+    for what in first:
+        times = "".join(f"{column[what]:12.5f}" for column in columns.values())
+        print(f"{what:38}{times}{last[what] / first[what]:12.1f}x")
+
+
+if __name__ == "__main__":
+    main()

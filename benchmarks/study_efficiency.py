@@ -1,0 +1,227 @@
+"""How much of a machine a study leaves to training: plain PyTorch loops, the stock stack, and sepray, side by side.
+
+    python benchmarks/study_efficiency.py --rounds 3 --json study_efficiency.json
+
+Three contenders do the same work, one after another in every round, each in a process and a folder of its own:
+
+- plain: a process a slot that takes settings from a queue and trains in a loop written out by hand;
+- stock: Ray Tune as it comes, with its OptunaSearch (SQLite) and its MLflowLoggerCallback (SQLite), and that loop;
+- sepray: the search of a study, with its searcher, checkpoints and tracking.
+
+The work is a network of three convolutions (`_workload.py`) trained for ``--epochs`` epochs and scored on a validation
+split after each; no trial is stopped early, all keep their final weights on disk. The number of steps is set once, by
+training in all slots at the same time, so that a trial takes the seconds that were asked for; 0 asks for trials of one
+epoch without any training. Of each contender the following is taken, from what every worker measures of its own epochs:
+
+- efficiency: seconds in epochs (steps and validation; not building networks and optimizers) over slots times the
+  seconds from the start of the first epoch of the study to the end of the last one;
+- of plain: trials per second between those two moments, relative to plain in the same round. Whoever takes the
+  processor away from trials makes their epochs longer, which efficiency does not show, and this does;
+- with start: seconds in epochs over slots times the seconds from the start of the process to its end;
+- start: seconds from the start of the process to the start of the first epoch;
+- trial: seconds from the end of the first trials (two a slot) to the end of the last, divided by the number of
+  trials between the two: in the steady state, what an empty trial costs.
+
+sepray and stock are read from the MLflow database that they leave, so that what is not tracked counts as not done.
+
+Measured in one round (``--rounds 1 --trials 6 16 10``) on two shared cores at a load of 0.7 before and about 1.7 during
+it; one round shows no spread, and "of plain" is of few trials, whose last one leaves a slot empty:
+
+    trials of   10 s                    1 s                     0 s
+                efficiency   of plain   efficiency   of plain   trial
+    plain       0.989        1          0.960        1          0.024 s
+    stock       0.539        0.553      0.102        0.094      3.57 s
+    sepray      0.965        0.805      0.938        0.717      0.027 s
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from _contenders import CONTENDERS, Epoch, Work
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+CALIBRATION_STEPS = 10
+TARGETS = {10.0: 0.95, 1.0: 0.85}
+"""Efficiency that sepray must reach, by the seconds of a trial."""
+EMPTY_TARGET = 1 / 20
+"""Of what an empty trial costs the stock stack."""
+TIME_LIMIT = 1800.0
+"""Seconds after which a contender is killed."""
+COLUMNS = {"efficiency": ".3f", "of_plain": ".3f", "with_start": ".3f", "start": ".1f", "trial": ".3f"}
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a contender came to; the module's docstring defines the figures.
+
+    Attributes:
+        round: counted from 0.
+        contender: name.
+        seconds: that a trial was to take.
+        load: of the machine in the minute before.
+    """
+
+    round: int
+    contender: str
+    seconds: float
+    load: float
+    efficiency: float
+    of_plain: float
+    with_start: float
+    start: float
+    trial: float
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON."""
+    options = _options()
+    slots = options.slots or len(os.sched_getaffinity(0))
+    runs: list[Run] = []
+    with tempfile.TemporaryDirectory(prefix="study-efficiency-") as folder:
+        step = _step_seconds(Path(folder), slots)
+        console.print(f"{slots} slots, a step takes {1000 * step:.1f} ms, load {os.getloadavg()[0]:.1f}")
+        for round_ in range(options.rounds):
+            for seconds, trials in zip(options.seconds, options.trials, strict=True):
+                epochs = options.epochs if seconds else 1
+                work = Work(trials, epochs, round(seconds / epochs / step), slots)
+                runs += _round(round_, seconds, work, options.contenders, Path(folder))
+    _show(runs)
+    if options.json:
+        result = {"slots": slots, "step_seconds": step, "options": vars(options), "runs": [asdict(r) for r in runs]}
+        options.json.write_text(json.dumps(result, indent=1, default=str))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="times that every contender runs")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 1.0, 0.0], help="that a trial takes")
+    parser.add_argument("--trials", type=int, nargs="+", default=[8, 40, 40], help="of a run, for each of --seconds")
+    parser.add_argument("--epochs", type=int, default=5, help="of a trial; an empty one has one")
+    parser.add_argument("--slots", type=int, default=0, help="trials at once; default: the processors")
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--json", type=Path, help="file to write all figures to")
+    options = parser.parse_args()
+    if len(options.trials) != len(options.seconds):
+        parser.error(f"--trials needs {len(options.seconds)} numbers, one for each of --seconds")
+    return options
+
+
+def _round(round_: int, seconds: float, work: Work, contenders: Sequence[str], folder: Path) -> list[Run]:
+    """Let all contenders do the same work, one after another."""
+    runs: list[Run] = []
+    plain = float("nan")
+    for name in contenders:
+        load = os.getloadavg()[0]
+        began = time.time()
+        epochs = _perform(name, work, folder)
+        ended = time.time()
+        if len(epochs) != work.trials * work.epochs:
+            raise SystemExit(f"{name} has recorded {len(epochs)} epochs of {work.trials * work.epochs}")
+        first, last = min(end - spent for _, end, spent in epochs), max(end for _, end, _ in epochs)
+        trained = sum(spent for *_, spent in epochs)
+        rate = work.trials / (last - first)
+        plain = rate if name == "plain" else plain
+        run = Run(
+            round=round_,
+            contender=name,
+            seconds=seconds,
+            load=load,
+            efficiency=trained / (work.slots * (last - first)),
+            of_plain=rate / plain,
+            with_start=trained / (work.slots * (ended - began)),
+            start=first - began,
+            trial=_steady(work, epochs),
+        )
+        console.print(f"round {round_ + 1}, {seconds:g} s, {name}: " + "  ".join(_texts([run])) + f"  load {load:.1f}")
+        runs.append(run)
+    return runs
+
+
+def _steady(work: Work, epochs: Sequence[Epoch]) -> float:
+    """Return the seconds between the ends of two trials, once all slots are in use."""
+    ends: dict[str, float] = {}
+    for trial, ended, _ in epochs:
+        ends[trial] = max(ended, ends.get(trial, 0.0))
+    later = sorted(ends.values())[2 * work.slots - 1 :]
+    return (later[-1] - later[0]) / (len(later) - 1) if len(later) > 1 else float("nan")
+
+
+def _step_seconds(folder: Path, slots: int) -> float:
+    """Return what a step takes while all slots train and little else runs."""
+    epochs = _perform("calibrate", Work(0, 0, CALIBRATION_STEPS, slots), folder)
+    return statistics.quantiles([spent for *_, spent in epochs], n=4)[0] / CALIBRATION_STEPS
+
+
+def _perform(name: str, work: Work, folder: Path) -> list[Epoch]:
+    """Run a contender in a process and a folder of its own, and whatever it started with it."""
+    own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
+    ours = ("MLFLOW", "RAY", "TUNE", "OMP", "MKL", "OPENBLAS", "SEPRAY")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)} | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(Path(__file__).with_name("_contenders.py")), name, json.dumps(asdict(work))]
+    with (own / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=own, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            status = process.wait(TIME_LIMIT)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if status:
+        raise SystemExit(f"{name} ended with {status}: {(own / 'output.txt').read_text()[-4000:]}")
+    return [(trial, ended, spent) for trial, ended, spent in json.loads((own / "epochs.json").read_text())]
+
+
+def _texts(runs: Sequence[Run]) -> list[str]:
+    """Return the median of each figure, and its smallest and largest value where there are several."""
+    texts = []
+    for name, form in COLUMNS.items():
+        values = [getattr(run, name) for run in runs]
+        text = f"{statistics.median(values):{form}}"
+        texts.append(f"{text} ({min(values):{form}}-{max(values):{form}})" if len(values) > 1 else text)
+    return texts
+
+
+def _show(runs: Sequence[Run]) -> None:
+    table = Table("trial of", "contender", *(name.replace("_", " ") for name in COLUMNS), box=box.SIMPLE)
+    verdicts = []
+    for seconds in dict.fromkeys(run.seconds for run in runs):
+        of = {name: [r for r in runs if (r.seconds, r.contender) == (seconds, name)] for name in CONTENDERS}
+        for name, own in of.items():
+            if own:
+                table.add_row(f"{seconds:g} s", name, *_texts(own))
+        if seconds in TARGETS and of["sepray"]:
+            reached = statistics.median(run.efficiency for run in of["sepray"])
+            verdicts.append(_verdict(f"efficiency with trials of {seconds:g} s", reached, ">=", TARGETS[seconds]))
+        if not seconds and of["sepray"] and of["stock"]:
+            costs = [own.trial / stock.trial for own, stock in zip(of["sepray"], of["stock"], strict=True)]
+            verdicts.append(_verdict("an empty trial, of stock", statistics.median(costs), "<=", EMPTY_TARGET))
+    console.print(table)
+    console.print("seconds, or shares; median (least-most)")
+    for verdict in verdicts:
+        console.print(verdict)
+
+
+def _verdict(what: str, value: float, relation: str, target: float) -> str:
+    met = value >= target if relation == ">=" else value <= target
+    return f"{'met' if met else 'MISSED'}: {what} {value:.3f}, to be {relation} {target:g}"
+
+
+if __name__ == "__main__":
+    main()

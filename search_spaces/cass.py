@@ -1,0 +1,41 @@
+"""What a study of CASS varies, and the paper's own settings (section 4), tried first.
+
+``cross.{i}_to_{j}`` stands for every ordered pair of the task's sources. Nothing works in the few dozen epochs of a
+study at the paper's learning rates, which are meant for 500 of them; the ranges hold both those and what does.
+"""
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+SPACE: dict[str, BaseDistribution] = {
+    "adversarial": CategoricalDistribution([1, 0]),
+    "beta": FloatDistribution(1e-5, 0.2, log=True),
+    "cross.{i}_to_{j}": FloatDistribution(0.0, 1.0),
+    "autoencoder_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "discriminator_learning_rate": FloatDistribution(1e-6, 5e-3, log=True),
+}
+
+PAPER: dict[str, dict[str, float]] = {
+    "baseline autoencoder": {
+        "adversarial": 0,
+        "beta": 0.1,
+        "cross.{i}_to_{j}": 0.0,
+        "autoencoder_learning_rate": 1e-5,
+        "discriminator_learning_rate": 1e-6,
+    },
+    "CASS": {
+        "adversarial": 1,
+        "beta": 0.1,
+        "cross.{i}_to_{j}": 0.0,
+        "autoencoder_learning_rate": 1e-5,
+        "discriminator_learning_rate": 1e-6,
+    },
+    "CASS with cross adversarial training": {
+        "adversarial": 1,
+        "beta": 0.1,
+        "cross.{i}_to_{j}": 0.01,
+        "autoencoder_learning_rate": 1e-5,
+        "discriminator_learning_rate": 1e-6,
+    },
+}
+
+CONTROLS: dict[str, dict[str, float]] = {"plain autoencoder": {"adversarial": 0}}

@@ -1,0 +1,3 @@
+"""Distributed hyperparameter studies of adversarial source separators."""
+
+__version__ = "0.1.0"

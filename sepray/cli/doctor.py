@@ -1,0 +1,194 @@
+"""``sepray doctor``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json as json_format
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import places
+from ..errors import UsageError
+from ..tracking.environment import mask, resolve_uri
+from . import application
+
+_ENOUGH_GIB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: it is.
+        found: its version, size, address ...
+        state: ``ok``, ``missing`` (something needed is), or ``note`` (something that not everybody needs is).
+        remedy: how to get it, where it is missing.
+    """
+
+    what: str
+    found: str
+    state: str = "ok"
+    remedy: str = ""
+
+
+@application.command("doctor")
+def doctor(
+    storage: str = application.STORAGE,
+    tracking_uri: str | None = None,
+    storage_path: str = "sepray-results",
+    cache: Path = application.CACHE,
+    json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Look whether all that studies need is here: packages, devices, tools, disk, folders, storage, tracking server.
+
+    Example: sepray doctor --tracking-uri http://127.0.0.1:5000
+
+    Exit status 1 if something needed is missing; it says how to get it.
+
+    Args:
+        storage: Optuna storage that studies are to use.
+        tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
+        storage_path: folder or URI for the files of studies.
+        cache: folder for generated and decoded data.
+        json: print JSON.
+        quiet: print only what is missing.
+    """
+    findings = [
+        *_packages(),
+        *_devices(),
+        *_tools(),
+        *_folders({"results": storage_path, "data cache": str(cache.expanduser()), "this folder": "."}),
+        _address("Optuna storage", storage),
+        _address("MLflow", resolve_uri(tracking_uri)),
+    ]
+    missing = [f for f in findings if f.state == "missing"]
+    if json:
+        print(json_format.dumps({"ok": not missing, "findings": [asdict(f) for f in findings]}))
+    else:
+        signs = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
+        width = max(len(f.what) for f in findings)
+        for finding in missing if quiet else findings:
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            print(f"{signs[finding.state]} {finding.what:{width}} {finding.found}{remedy}")
+        if not quiet:
+            print(f"\n{len(missing)} of {len(findings)} are missing" if missing else "\nall that is needed is here")
+    return 1 if missing else 0
+
+
+def _packages() -> Iterator[Finding]:
+    """Compare what is installed with the ranges of pyproject.toml, as they are in sepray's own metadata."""
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    wanted = importlib.metadata.metadata("sepray")["Requires-Python"] or ""
+    python = platform.python_version()
+    fits = SpecifierSet(wanted).contains(python)
+    yield Finding("python", python, "ok" if fits else "missing", "" if fits else f"use Python {wanted}")
+    for text in importlib.metadata.requires("sepray") or ():
+        requirement = Requirement(text)
+        needed, chosen = (not (m := requirement.marker) or m.evaluate({"extra": e}) for e in ("", "bss-eval"))
+        if needed or chosen:  # the rest is for tests and developers
+            yield _package(requirement.name, requirement.specifier, needed)
+
+
+def _package(name: str, wanted: Any, needed: bool) -> Finding:
+    bad = "missing" if needed else "note"
+    install = f"pip install '{name}{wanted}'"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "not installed", bad, install)
+    if not wanted.contains(version, prereleases=True):
+        return Finding(name, f"{version}, not {wanted}", bad, install)
+    return Finding(name, version)
+
+
+def _devices() -> Iterator[Finding]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [f"{n}={os.environ[n]}" for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if n in os.environ]
+    yield Finding("CPUs", f"{cpus} for this process" + "".join(f", {limit}" for limit in limits))
+    yield Finding("memory", f"{_gib(_memory()):.1f} GiB")
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("torch", f"cannot be imported: {error}", "missing", "install it again")
+        return
+    yield Finding("torch threads", str(torch.get_num_threads()))
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for k in range(count):
+        properties = torch.cuda.get_device_properties(k)
+        yield Finding(f"cuda:{k}", f"{properties.name}, {_gib(properties.total_memory):.0f} GiB")
+    if torch.backends.mps.is_available():
+        yield Finding("mps", "Apple GPU")
+    if not count:
+        built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built without CUDA"
+        yield Finding("GPU", f"none that torch can use; {built}", "note", "studies run on the CPUs")
+
+
+def _tools() -> Iterator[Finding]:
+    for tool in ("ffmpeg", "ffprobe"):
+        found = shutil.which(tool)
+        how = "" if found else "needed by museval (BSS Eval) only: apt install ffmpeg, or brew install ffmpeg"
+        yield Finding(tool, _version(found) if found else "not on the PATH", "ok" if found else "note", how)
+    entry = shutil.which("sepray") or ""
+    yield Finding("sepray", f"{importlib.metadata.version('sepray')} {entry or sys.argv[0]}")
+
+
+def _version(tool: str) -> str:
+    said = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    return " ".join(said.split()[2:3]) or "there"
+
+
+def _folders(folders: dict[str, str]) -> Iterator[Finding]:
+    for what, folder in folders.items():
+        if "://" in folder:
+            yield Finding(what, f"{mask(folder)} is remote; it is tried when a study starts", "note")
+            continue
+        path = Path(folder).absolute()
+        try:
+            places.writable(path)
+        except UsageError as error:
+            yield Finding(what, str(error), "missing", f"choose another folder for the {what}")
+            continue
+        there = next(p for p in (path, *path.parents) if p.exists())
+        free = _gib(shutil.disk_usage(there).free)
+        low = free < _ENOUGH_GIB
+        remedy = f"make room: studies want {_ENOUGH_GIB:g} GiB" if low else ""
+        yield Finding(what, f"{path}, {free:.1f} GiB free", "missing" if low else "ok", remedy)
+
+
+def _address(what: str, url: str) -> Finding:
+    shown = mask(url)
+    file = url.removeprefix("sqlite:///")
+    if file != url:
+        if not Path(file).exists():
+            return Finding(what, f"{shown} is not there yet; the first study makes it", "note")
+        try:
+            places.database(url, shown)
+        except UsageError as error:
+            return Finding(what, str(error), "missing", "move it away, or give another")
+        return Finding(what, shown)
+    try:
+        places.knock(url, shown)
+    except ConnectionError as error:
+        return Finding(what, str(error), "missing", "start it, or give another address")
+    return Finding(what, f"{shown} answers" if "://" in url and not url.startswith("journal") else shown)
+
+
+def _memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def _gib(size: float) -> float:
+    return size / 2**30

@@ -1,0 +1,72 @@
+"""A picture of a separation: the mixture and its estimates over time, for recordings of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_COLUMNS = 1600
+# Okabe and Ito's palette, which colour-blind readers can tell apart; the mixture is grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+class Envelope:
+    """Lowest and highest sample of each of at most 1600 equal parts of a signal, taken in block by block.
+
+    Attributes:
+        low: ``[part]``.
+        high: ``[part]``.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.low = np.full(min(_COLUMNS, frames), np.inf, dtype=np.float32)
+        self.high = -self.low
+        self.taken = 0
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """Take in the next samples, ``[time]``."""
+        parts = np.arange(self.taken, self.taken + len(block)) * len(self.low) // self.frames
+        first = np.flatnonzero(np.diff(parts, prepend=-1))
+        at = parts[first]
+        self.low[at] = np.minimum(self.low[at], np.minimum.reduceat(block, first))
+        self.high[at] = np.maximum(self.high[at], np.maximum.reduceat(block, first))
+        self.taken += len(block)
+
+
+def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, unit: str) -> None:
+    """Write a PNG: one panel a signal, the first being the mixture, all on one scale.
+
+    Args:
+        path: of the picture.
+        title: over it.
+        signals: name -> envelope.
+        rate: of the signals, in Hz.
+        unit: of the amplitude.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    seconds = next(iter(signals.values())).frames / rate
+    scale, name = (60.0, "min") if seconds > 300 else (1.0, "s")
+    figure = Figure(figsize=(10, 1 + 1.6 * len(signals)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = np.atleast_1d(figure.subplots(len(signals), sharex=True, sharey=True))
+    for k, (label, envelope) in enumerate(signals.items()):
+        parts = len(envelope.low)
+        time = (np.arange(parts) + 0.5 * (parts < envelope.frames)) * seconds / parts / scale
+        colour = "#555555" if k == 0 else _COLOURS[(k - 1) % len(_COLOURS)]
+        if parts < envelope.frames:
+            axes[k].fill_between(time, envelope.low, envelope.high, color=colour, linewidth=0.4)
+        else:
+            axes[k].plot(time, envelope.low, color=colour, linewidth=0.9)
+        axes[k].set_title(label, loc="left", fontsize=10, color=colour)
+        axes[k].set_ylabel(f"amplitude\n({unit})", fontsize=8)
+        axes[k].grid(alpha=0.25)
+        axes[k].margins(x=0)
+    axes[-1].set_xlabel(f"time ({name})")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.savefig(path, format="png")

@@ -1,0 +1,240 @@
+"""``sepray separate``."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import math
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from .. import places
+from ..errors import UsageError
+from ..overlap import Array, cut, each_channel, resampled, resampled_length, separated
+from ..recordings import Recording, open_recording
+from ..terminal import duration
+from . import application
+from .picture import Envelope, draw
+
+_STANDARD = "-"
+_messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A registered model, as a separator of recordings.
+
+    Attributes:
+        name: its address.
+        sources: names of what it separates.
+        rate: in Hz.
+        channels: of the mixtures that it takes.
+        window: samples of the items that it was trained on.
+        separate: ``[batch, channel, time]`` -> ``[batch, source, channel, time]``.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    rate: float
+    channels: int
+    window: int
+    separate: Callable[[Array], Array]
+
+
+@application.command("separate")
+def separate(
+    model: application.Model,
+    input: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")],
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ".",
+    source: str | None = None,
+    rate: float | None = None,
+    window: float | None = None,
+    device: str = "auto",
+    picture: bool = True,
+    json: bool = False,
+    quiet: bool = False,
+    tracking_uri: str | None = None,
+) -> None:
+    """Separate a recording of any length and rate into one file a source, in its own format and rate.
+
+    Example: sepray separate models:/cass-ecg@champion abdomen.csv -o separated
+
+    Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, NPY of [time] or [channel, time]. The recording is
+    resampled to the model's rate, separated in windows that are faded into each other, and resampled back. A model of
+    one channel separates each channel by itself.
+
+    Args:
+        model: address of the model, e.g. models:/cass-ecg@champion.
+        input: the recording, or - for standard input.
+        output: folder for the files NAME.SOURCE.wav (csv, npy) and the picture NAME.png; - for standard output,
+            together with --source.
+        source: write only this one.
+        rate: of the input, in Hz, where it does not say it (NPY, CSV without a time column).
+        window: seconds that the model sees at once; default: the length that it was trained on.
+        device: cpu, cuda, cuda:1 ...; auto is a GPU where there is one.
+        picture: draw mixture and estimates over time beside the files.
+        json: print what was written as JSON.
+        quiet: print nothing.
+        tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
+    """
+    application.model(model)
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
+        raise UsageError(f"unknown device {device!r}; there are cpu, cuda, cuda:1 ..., mps and auto")
+    gpus = places.gpus() if device.startswith("cuda") else None
+    if gpus is not None and int(device.partition(":")[2] or 0) >= gpus:
+        raise UsageError(f"there is no device {device!r}: this machine has {gpus} GPUs")
+    if window is not None and not (window > 0 and math.isfinite(window)):
+        raise UsageError(f"--window must be more than 0 seconds, not {window:g}")
+    if output == _STANDARD and source is None:
+        raise UsageError("standard output takes one source: name it with --source")
+    if output != _STANDARD:
+        places.writable(Path(output))
+    with contextlib.ExitStack() as stack:
+        path = _standard_input(stack) if input == _STANDARD else Path(input)
+        recording = open_recording(path, rate, "standard input" if input == _STANDARD else input)
+        uri = application.tracking(tracking_uri) if ":/" in model else tracking_uri
+        loaded = _load(model, uri, device, window)
+        if source is not None and source not in loaded.sources:
+            raise UsageError(f"{model} has no source {source!r}; it separates {', '.join(loaded.sources)}")
+        separator = _for_channels(loaded, recording.channels)
+        work = Path(stack.enter_context(_beside(output)))
+        stem = "separated" if input == _STANDARD else Path(input).stem
+        suffix = path.suffix.lower() or recording.suffix
+        wanted = loaded.sources if source is None else (source,)
+        files = {name: work / (stem + "." + re.sub(r"[^\w.-]+", "-", name) + suffix) for name in wanted}
+        envelopes, clipped = _write(recording, loaded, separator, files, show=not quiet)
+        for name, count in clipped.items():
+            if count:
+                _messages.print(f"note: {count} samples of {name} were beyond the input's number type and are clipped")
+        if output == _STANDARD:
+            with files[wanted[0]].open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            return
+        if picture:
+            draw(work / f"{stem}.png", f"{stem}: {model}", envelopes, recording.rate, recording.unit)
+        written = _publish(work, Path(output))
+    if quiet:
+        return
+    if json:
+        known = {"input": input, "rate": recording.rate, "frames": recording.frames, "channels": recording.channels}
+        print(json_format.dumps(known | {"model": model, "files": [str(p) for p in written]}))
+    else:
+        length = duration(recording.frames / recording.rate)
+        print(f"{input}: {length} at {recording.rate:g} Hz, separated at {loaded.rate:g} Hz into")
+        print("\n".join(f"  {path}" for path in written))
+
+
+def _standard_input(stack: contextlib.ExitStack) -> Path:
+    """Keep standard input in a temporary file: it is read twice."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sepray-"))
+    path = Path(folder) / "input"
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def _load(model: str, uri: str | None, device: str, window: float | None) -> _Model:
+    from ..tracking import models
+
+    loaded = models.load(model, uri)
+    described = loaded.metadata.metadata or {}
+    shape = loaded.metadata.get_input_schema().inputs[0].shape
+    if described.get("sample_rate") is None or len(shape) != 3:
+        raise UsageError(f"{model} separates images; a recording needs a model of sounds")
+    rate = float(described["sample_rate"])
+    trained = int(np.asarray(loaded.input_example).shape[-1])
+    _check_device(device)
+
+    def separate(mixture: Array) -> Array:
+        return np.asarray(loaded.predict(mixture, params={"device": device}), dtype=np.float32)
+
+    length = trained if window is None else round(window * rate)
+    if length < 16:
+        raise UsageError(f"--window must be at least {16 / rate:.3g} s at the model's {rate:g} Hz, not {window:g}")
+    return _Model(model, tuple(described["sources"]), rate, int(shape[1]), length, separate)
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    if name != "auto":
+        try:
+            torch.zeros(1, device=name)
+        except (RuntimeError, AssertionError):
+            raise UsageError(f"there is no device {name!r}; `sepray doctor` lists those that there are") from None
+
+
+def _for_channels(model: _Model, channels: int) -> Callable[[Array], Array]:
+    if channels == model.channels:
+        return model.separate
+    if model.channels == 1:
+        return each_channel(model.separate)
+    raise UsageError(f"{model.name} takes {model.channels} channels, and the recording has {channels}")
+
+
+def _write(
+    recording: Recording, model: _Model, separator: Callable[[Array], Array], files: dict[str, Path], show: bool
+) -> tuple[dict[str, Envelope], dict[str, int]]:
+    """Separate into files; return envelopes of mixture and estimates (first channel), and samples clipped by source."""
+    envelopes = {name: Envelope(recording.frames) for name in ("mixture", *files)}
+    with contextlib.ExitStack() as stack:
+        writers = {name: stack.enter_context(recording.writer(path)) for name, path in files.items()}
+        progress = Progress(console=_messages, transient=True, disable=not (show and _messages.is_terminal))
+        stack.enter_context(progress)
+        bar = progress.add_task("separating", total=recording.frames)
+
+        def mixture() -> Iterator[Array]:
+            for block in recording.blocks():
+                envelopes["mixture"].add(block[0])
+                yield block
+
+        there = resampled(mixture(), recording.rate, model.rate)
+        frames = resampled_length(recording.frames, recording.rate, model.rate)
+        estimates = separated(there, frames, separator, model.window)
+        for block in cut(resampled(estimates, model.rate, recording.rate), recording.frames):
+            for name, writer in writers.items():
+                estimate = block[model.sources.index(name)]
+                writer.write(estimate)
+                envelopes[name].add(estimate[0])
+            progress.advance(bar, block.shape[-1])
+        clipped = {name: writer.clipped for name, writer in writers.items()}
+    return envelopes, clipped
+
+
+@contextlib.contextmanager
+def _beside(output: str) -> Iterator[str]:
+    """Give a folder on the disk of ``output`` to write to, removed at the end; one that was made for it goes too."""
+    if output == _STANDARD:
+        with tempfile.TemporaryDirectory(prefix="sepray-") as folder:
+            yield folder
+        return
+    target = Path(output)
+    made = [part for part in (target, *target.parents) if not part.exists()]
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=target) as folder:
+            yield folder
+    finally:
+        for part in made:
+            with contextlib.suppress(OSError):  # it has what it was made for
+                part.rmdir()
+
+
+def _publish(work: Path, output: Path) -> list[Path]:
+    written = []
+    for path in sorted(work.iterdir()):
+        os.replace(path, output / path.name)
+        written.append(output / path.name)
+    return written

@@ -1,0 +1,195 @@
+"""What a separator and a task are, to the rest of sepray. Imports nothing from sepray.
+
+Shapes use this legend: ``item`` (or ``batch``), ``source``, ``channel``, ``*signal`` (``time`` for sounds,
+``height, width`` for images).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Tensors = Mapping[str, Tensor]
+
+
+class Supervision(enum.Enum):
+    """What a separator may see of the training split; the platform hands it nothing else."""
+
+    PAIRED = "paired"  # mixtures with the sources they were made of
+    UNPAIRED_SOURCES = "unpaired sources"  # mixtures, and samples of each source that belong to none of them
+    OBSERVED_SOURCE = "observed source"  # mixtures, and samples of the last source alone
+    NONE = "none"  # mixtures
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The kind of signal that a separator is built for.
+
+    Attributes:
+        sources: names of the sources, in the order of the source axis.
+        channels: number of channels of mixture and sources.
+        shape: ``*signal`` of one training item, e.g. ``(504,)`` samples.
+        sample_rate: in Hz; None for images.
+    """
+
+    sources: tuple[str, ...]
+    channels: int
+    shape: tuple[int, ...]
+    sample_rate: float | None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Items of one split.
+
+    Attributes:
+        mixture: ``[item, channel, *signal]``, float32.
+        sources: ``[item, source, channel, *signal]``, float32. Their sum may differ from the mixture (noise).
+    """
+
+    mixture: Tensor
+    sources: Tensor
+
+    def __len__(self) -> int:
+        return self.mixture.shape[0]
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's data. No recording is in two splits.
+
+    Attributes:
+        signal: names, channels, shape of an item, sample rate.
+        fingerprint: hexadecimal digest of the content of all splits.
+    """
+
+    signal: Signal
+    train: Split
+    validation: Split
+    test: Split
+    fingerprint: str
+
+
+class TaskConfig(Protocol):
+    """A frozen dataclass ``Config`` in every task module; ``DEBUG`` is an instance that loads within a second."""
+
+    def load(self, cache: Path) -> TaskData:
+        """Return the data, built once and then read from the folder ``cache``."""
+        ...
+
+    def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
+        """Return for each split what identifies the recordings that it is made of; no two splits share one."""
+        ...
+
+
+class Loss(NamedTuple):
+    """What a phase's loss returns.
+
+    Attributes:
+        total: scalar to differentiate.
+        parts: named scalars to report (detached by the trainer).
+        carry: detached tensors handed to the later phases of the same step, merged into their batch.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    carry: dict[str, Tensor] = {}  # noqa: RUF012 - a NamedTuple default; never mutated
+
+
+LossFunction = Callable[[Any, Tensors, Tensors, Tensors], Loss]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One update of a training step.
+
+    Attributes:
+        name: of the update, e.g. ``"autoencoders"``.
+        parameters: prefixes of the names of the parameters that it updates.
+        learning_rate: name of the hyperparameter that holds its learning rate.
+        loss: function of (separator, batch, hyperparameters, random tensors). Reads every weight from
+            ``hyperparameters`` (scalar tensors) and draws no random numbers, so that it runs under
+            ``torch.func.vmap`` as it stands.
+        draw: makes the random tensors of one step from the batch and the member's generator.
+        repeats: updates per step, each on a batch of its own (critic steps).
+        active: name of a hyperparameter; where it is 0 the phase is skipped.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    learning_rate: str
+    loss: LossFunction
+    draw: Callable[[Tensors, torch.Generator], dict[str, Tensor]] | None = None
+    repeats: int = 1
+    active: str | None = None
+
+
+class Separator(nn.Module):
+    """Base class of all separators; each module of ``sepray.separators`` has one, built by its ``Config``."""
+
+    supervision: ClassVar[Supervision] = Supervision.PAIRED
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__()
+        self.signal = signal
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return every hyperparameter with its default; a study may give or search these names and no others."""
+        raise TypeError(f"{type(self).__name__} must define hyperparameters()")
+
+    def prepare(self, data: Tensors) -> None:
+        """Measure what normalisation needs on the training view, once, before the first step (buffers)."""
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the updates of one step, in order."""
+        return ()
+
+    def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
+        """Return the training data of this epoch; methods with outer iterations refresh their targets here."""
+        return data
+
+    def fit_epoch(self, data: Tensors, hyperparameters: Tensors, generator: torch.Generator) -> dict[str, float]:
+        """Advance a method without gradients by one epoch; called instead of steps where phases() is empty."""
+        return {}
+
+    def separate(self, mixture: Tensor) -> Tensor:
+        """Turn ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``: same length, no gradients."""
+        raise TypeError(f"{type(self).__name__} must define separate()")
+
+    def failure(self, metrics: Mapping[str, float]) -> str | None:
+        """Say why training has failed in a way of this method's own (None: it has not), from an epoch's metrics."""
+        return None
+
+
+class SeparatorConfig(Protocol):
+    """A frozen dataclass ``Config`` in every separator module; ``DEBUG`` trains an epoch within a second on a CPU."""
+
+    @property
+    def batch_size(self) -> int:
+        """Items in a batch."""
+        ...
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Decay rates of Adam's moments."""
+        ...
+
+    def build(self, signal: Signal) -> Separator:
+        """Return the separator with freshly initialised weights (from torch's global generator)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of separation: ``function(estimate, reference)``, both ``[..., channel, *signal]`` -> ``[...]``."""
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    direction: str  # "minimize" or "maximize"
+    unit: str = ""
+    description: str = field(default="", repr=False)

@@ -1,0 +1,123 @@
+"""What two things must have in common to be the same: canonical JSON, digests, and what differs.
+
+A study is known by the digest of its objectives, space, task and fixed configuration; a data set by that of its
+content. Also expands the templates of a search space over the names of the sources. Imports nothing from sepray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_ABSENT = "(absent)"
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None, as JSON would give it back.
+
+    Dataclasses become dicts of their fields, enumerations their values, paths strings, sets sorted lists, and Optuna
+    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers that are not finite become the
+    strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
+
+    Raises:
+        TypeError: there is no canonical form of a value's type, or a key is not a string.
+    """
+    if value is None or isinstance(value, bool | str):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"a key must be a string to have an identity, and this one is not: {wrong[0]!r}")
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item) for item in value), key=canonical_json)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if type(value).__module__.startswith("optuna.distributions"):
+        return _plain_distribution(value)
+    raise TypeError(f"no identity for a value of type {type(value).__module__}.{type(value).__qualname__}: {value!r}")
+
+
+def _plain_distribution(distribution: Any) -> Any:
+    from optuna.distributions import distribution_to_json  # a data set's identity needs no Optuna
+
+    return plain(json.loads(distribution_to_json(distribution)))
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of ``value``: sorted keys, no blanks, ASCII, shortest floats that read back equal."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of ``canonical_json(value)``, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode("ascii")).hexdigest()
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """Return one ``dotted.path: old -> new`` for every leaf that differs, in the order of the paths.
+
+    Lists of equal length are compared item by item (``path[2]``), others as a whole; what only one side has is
+    ``(absent)`` on the other.
+    """
+    return list(_differences("", plain(old), plain(new)))
+
+
+def _differences(path: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            inner = f"{path}.{key}" if path else key
+            found += _differences(inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for i, (a, b) in pairs for line in _differences(f"{path}[{i}]", a, b)]
+    same = old == new and isinstance(old, bool) == isinstance(new, bool)
+    return [] if same else [f"{path or 'value'}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _shown(value: Any) -> str:
+    return str(value) if value == _ABSENT else json.dumps(value, sort_keys=True)
+
+
+def expand(space: Mapping[str, T], sources: Sequence[str]) -> dict[str, T]:
+    """Return ``space`` with the templates in its keys filled in with the names of the sources.
+
+    ``{i}`` alone stands for each source; ``{i}`` and ``{j}`` for each ordered pair of different sources, so that
+    ``cross.{i}_to_{j}`` over ``("maternal", "fetal")`` gives ``cross.maternal_to_fetal`` and
+    ``cross.fetal_to_maternal`` (the ordered pairs of CASS eq. 9). Other keys stay; the order of keys is kept.
+
+    Raises:
+        ValueError: two keys become the same.
+    """
+    expanded: dict[str, T] = {}
+    for template, value in space.items():
+        names = [template]
+        if "{i}" in template and "{j}" in template:
+            pairs = itertools.permutations(sources, 2)
+            names = [template.replace("{i}", i).replace("{j}", j) for i, j in pairs]
+        elif "{i}" in template:
+            names = [template.replace("{i}", i) for i in sources]
+        for name in names:
+            if name in expanded:
+                raise ValueError(f"{template!r} expands to {name!r}, which another key of the space gives too")
+            expanded[name] = value
+    return expanded

@@ -1,0 +1,159 @@
+"""The report as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from .drawing import Picture, Section
+
+_KINDS = {"svg": "image/svg+xml", "png": "image/png"}
+_STYLE = """
+:root { --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #0072B2; --paper: #fff; --shade: #f5f7fa; }
+* { box-sizing: border-box; }
+html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
+body { margin: 0; color: var(--ink); background: var(--paper); font: 17px/1.55 system-ui, -apple-system, "Segoe UI",
+  Roboto, "DejaVu Sans", sans-serif; }
+.page { display: grid; grid-template: "nav head" auto "nav main" 1fr / 15.5rem minmax(0, 50rem); column-gap: 3rem;
+  max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.5rem 5rem; }
+header { grid-area: head; } main { grid-area: main; }
+nav { grid-area: nav; font-size: .88rem; position: sticky; top: 2rem; align-self: start; max-height: 94vh;
+  overflow: auto; }
+nav ol { list-style: none; margin: 0; padding: 0; border-left: 2px solid var(--line); }
+nav a { display: block; padding: .28rem .9rem; color: var(--soft); text-decoration: none; }
+nav a:hover, nav a:focus { color: var(--accent); }
+h1 { font-size: 2rem; line-height: 1.15; margin: 0 0 .3rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.28rem; margin: 3rem 0 .5rem; scroll-margin-top: 1rem; }
+.lead { font-size: 1.1rem; margin: .6rem 0 1.4rem; }
+.kind { color: var(--soft); margin: 0; }
+.sentence { margin: .2rem 0 .9rem; }
+.note { color: var(--soft); font-size: .86rem; margin: .5rem 0 0; }
+figure { margin: 0 0 1rem; }
+figcaption { font-weight: 600; margin: 1.4rem 0 .4rem; }
+.sounds figcaption { margin: 0; font-weight: 400; }
+img { display: block; width: 100%; height: auto; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0 0; }
+.facts div { background: var(--shade); border-radius: .5rem; padding: .7rem .9rem; }
+.facts b { display: block; font-size: 1.35rem; line-height: 1.2; overflow-wrap: anywhere; }
+.facts span { color: var(--soft); font-size: .82rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .42rem .7rem .42rem 0; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; }
+th { color: var(--soft); font-weight: 600; }
+td small { display: block; color: var(--soft); white-space: nowrap; }
+tr.best td { font-weight: 700; background: #eaf3fa; }
+tr.best td small { font-weight: 400; }
+pre { background: var(--shade); border-radius: .5rem; padding: .9rem 1rem; overflow-x: auto; font-size: .88rem;
+  line-height: 1.7; margin: .6rem 0; }
+.sounds { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .6rem; font-size: .86rem; }
+audio { width: 100%; height: 2.2rem; }
+@media (max-width: 60rem) {
+  .page { display: block; padding: 1.2rem 1rem 3rem; }
+  nav { position: static; max-height: none; margin: 1.6rem 0 0; columns: 2; font-size: .92rem; }
+  nav ol { border: 0; } nav a { padding: .3rem 0; color: var(--accent); break-inside: avoid; }
+  h1 { font-size: 1.6rem; } h2 { margin-top: 2.2rem; }
+  th, td { padding-right: .5rem; } table { font-size: .84rem; }
+}
+@media print {
+  body { font-size: 10.5pt; } .page { display: block; padding: 0; max-width: none; } nav, audio { display: none; }
+  h2 { break-after: avoid; margin-top: 1.6rem; } figure, .facts, tr { break-inside: avoid; }
+  .sentence { break-after: avoid; } img { max-height: 21cm; width: auto; max-width: 100%; margin: 0 auto; }
+  pre { white-space: pre-wrap; } a { color: inherit; }
+}
+"""
+
+
+def page(title: str, kind: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section | str]) -> str:
+    """Return the HTML document.
+
+    Args:
+        title: of the study.
+        kind: what it is, in small print below the title.
+        lead: the result in a sentence or two.
+        facts: (figure, what it is), shown large.
+        sections: in order; a text is HTML that already has its ``h2``.
+    """
+    bodies = [s if isinstance(s, str) else _section(s) for s in sections]
+    anchors = [_anchor(s) for s in sections]
+    contents = "".join(f'<li><a href="#{key}">{html.escape(name)}</a></li>' for key, name in anchors)
+    boxes = "".join(f"<div><b>{html.escape(f)}</b><span>{html.escape(w)}</span></div>" for f, w in facts)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}: report</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<style>{_STYLE}</style></head>\n<body><div class="page"><header><h1>{html.escape(title)}</h1>'
+        f'<p class="kind">{html.escape(kind)}</p><p class="lead">{html.escape(lead)}</p>'
+        f'<div class="facts">{boxes}</div></header>\n<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main>'
+        + "\n".join(bodies)
+        + "</main></div></body></html>\n"
+    )
+
+
+def table(
+    key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], note: str
+) -> str:
+    """Return the section of the final table: ``rows`` of ``terminal.ResultRow`` as dictionaries."""
+    head = "".join(f"<th>{html.escape(c)}</th>" for c in ("system", *columns))
+    lines = []
+    for row in rows:
+        cells = "".join(_cell(row["values"].get(column)) for column in columns)
+        best = ' class="best"' if row["bold"] else ""
+        lines.append(f"<tr{best}><td>{html.escape(row['system'])}</td>{cells}</tr>")
+    return (
+        f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+        f'<p class="note">{html.escape(note)}</p>'
+    )
+
+
+def commands(key: str, title: str, sentence: str, lines: Sequence[str]) -> str:
+    """Return the section of the commands that come next."""
+    text = html.escape("\n".join(lines))
+    return f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p><pre>{text}</pre>'
+
+
+def listening(key: str, title: str, sentence: str, sounds: Sequence[Picture]) -> str:
+    """Return the section with players of WAV files."""
+    players = "".join(
+        f"<figure><figcaption>{html.escape(s.name.rpartition('/')[0])} item: {html.escape(s.words)}</figcaption>"
+        f'<audio controls preload="none" src="data:audio/wav;base64,{base64.b64encode(s.content).decode()}"></audio>'
+        "</figure>"
+        for s in sounds
+    )
+    return (
+        f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
+        f'<div class="sounds">{players}</div>'
+    )
+
+
+def _caption(shown: Picture) -> str:
+    return f"<figcaption>{html.escape(shown.caption)}</figcaption>" if shown.caption else ""
+
+
+def _cell(value: Sequence[float] | None) -> str:
+    if value is None:
+        return "<td>-</td>"
+    mean, low, high = value
+    return f"<td>{mean:.3f}<small>[{low:.3f}, {high:.3f}]</small></td>"
+
+
+def _anchor(section: Section | str) -> tuple[str, str]:
+    if isinstance(section, Section):
+        return section.key, section.title
+    key = section.partition('id="')[2].partition('"')[0]
+    return key, html.unescape(section.partition(">")[2].partition("<")[0])
+
+
+def _section(section: Section) -> str:
+    figures = "".join(
+        f'<figure>{_caption(p)}<img alt="{html.escape(p.words)}" '
+        f'src="data:{_KINDS[p.name.rpartition(".")[2]]};base64,{base64.b64encode(p.content).decode()}"></figure>'
+        for p in section.pictures
+    )
+    note = f'<p class="note">{html.escape(section.note)}</p>' if section.note else ""
+    return (
+        f'<h2 id="{section.key}">{html.escape(section.title)}</h2>'
+        f'<p class="sentence">{html.escape(section.sentence)}</p>{figures}{note}'
+    )

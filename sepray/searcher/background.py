@@ -1,0 +1,103 @@
+"""One thread that writes to a storage, in order, patiently, and off everybody's path."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from .storage import STORAGE_FAILURES, StorageError, first_line
+
+Operation = Callable[[], None]
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
+
+
+class Background:
+    """Performs queued operations in order; between them, while ``wanted()``, it performs ``spare``.
+
+    A storage's failures are retried, with pauses that double from 0.05 s to 5 s, for ``patience`` seconds; so
+    operations must stand being repeated. Any other exception, or the end of patience, ends the thread and is raised
+    from ``raise_error`` in the caller's thread.
+
+    Attributes:
+        changed: the lock of all that the thread shares with others; notified when something has changed.
+    """
+
+    def __init__(self, spare: Operation, wanted: Callable[[], bool], patience: float) -> None:
+        self.changed = threading.Condition()
+        self._spare, self._wanted, self._patience = spare, wanted, patience
+        self._queue: deque[Operation] = deque()
+        self._closing = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="optuna", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, operation: Operation) -> None:
+        """Queue an operation; returns at once, from any thread."""
+        with self.changed:
+            self._queue.append(operation)
+            self.changed.notify_all()
+
+    def wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until ``condition()`` or an error; return whether the condition holds."""
+        with self.changed:
+            self.changed.wait_for(lambda: self._error is not None or condition(), timeout)
+            return condition()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is queued; return whether that is so."""
+        return self.wait(lambda: not self._queue, timeout)
+
+    def close(self) -> None:
+        """Perform what is queued, and end the thread."""
+        with self.changed:
+            self._closing = True
+            self.changed.notify_all()
+        self._thread.join()
+
+    def raise_error(self) -> None:
+        """Raise what ended the thread, if anything has.
+
+        Raises:
+            StorageError: the storage has failed for too long.
+        """
+        if isinstance(self._error, STORAGE_FAILURES):
+            message = f"the storage has failed for {self._patience:g} s, so the study stops: {first_line(self._error)}"
+            raise StorageError(f"{message}; the same command goes on once it works again") from self._error
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            while (operation := self._next()) is not None:
+                self._perform(operation)
+                with self.changed:
+                    if operation is not self._spare:
+                        self._queue.popleft()
+                    self.changed.notify_all()
+        except BaseException as error:
+            with self.changed:
+                self._error = error
+                self.changed.notify_all()
+
+    def _next(self) -> Operation | None:
+        with self.changed:
+            self.changed.wait_for(lambda: self._queue or self._closing or self._wanted())
+            if self._queue:
+                return self._queue[0]
+            return None if self._closing else self._spare
+
+    def _perform(self, operation: Operation) -> None:
+        deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
+        while True:
+            try:
+                return operation()
+            except STORAGE_FAILURES:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,63 @@
+"""The table of outcomes: what becomes of a trial that has ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import TrialState
+
+_FAILURES = ("diverged", "error", "out_of_memory")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        state: in Optuna.
+        values: of the objectives, where the trial is COMPLETE.
+        reason: one line; empty for a trial that ran its whole budget.
+        tag: ``complete``, ``pruned``, ``diverged``, ``collapsed``, ``error``, ``out_of_memory`` or ``lost``.
+        constraint: more than 0 where a COMPLETE trial is not to be trusted; Optuna's samplers avoid such points.
+    """
+
+    state: TrialState
+    values: tuple[float, ...] | None
+    reason: str
+    tag: str
+    constraint: float | None = None
+
+
+def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[str]) -> Outcome:
+    """Return what becomes of a trial that has ended.
+
+    Args:
+        result: the last one, flat; None where there was none. Its ``outcome`` is what the trainable said: empty means
+            that the trial had not ended by itself, so that the scheduler stopped it.
+        error: Ray gave the trial up (worker or node lost more often than it retries).
+        objectives: keys of the objectives in a result.
+    """
+    if error:
+        return Outcome(TrialState.FAIL, None, "the worker was lost more often than it is started again", "lost")
+    result = result or {}
+    tag, reason = result.get("outcome") or "pruned", str(result.get("reason") or "")
+    if tag in _FAILURES:
+        return Outcome(TrialState.FAIL, None, reason or tag.replace("_", " "), tag)
+    if tag not in ("complete", "collapsed", "pruned"):
+        return Outcome(TrialState.FAIL, None, f"unknown outcome {tag!r}", "error")
+    for key in objectives:
+        value = result.get(key)
+        if tag != "pruned" and value is None:
+            return Outcome(TrialState.FAIL, None, f"the last result has no {key}", "error")
+        if value is not None and not math.isfinite(value):
+            at = f" at epoch {result['epoch']}" if "epoch" in result else ""
+            return Outcome(TrialState.FAIL, None, reason or f"{key} is {value}{at}", "diverged")
+    if tag == "pruned":
+        at = f" at epoch {result['epoch']}" if "epoch" in result else ""
+        return Outcome(TrialState.PRUNED, None, f"stopped by the scheduler{at}", tag)
+    values = tuple(float(result[key]) for key in objectives)
+    # Samplers that model constraints want one of every complete trial, the sound ones too.
+    return Outcome(TrialState.COMPLETE, values, reason, tag, 1.0 if tag == "collapsed" else -1.0)

@@ -1,0 +1,370 @@
+"""Carries operations from the outbox to MLflow, so that a repetition after any interruption changes nothing.
+
+Runs are found again by their tags, metrics carry the time of their epoch (MLflow keeps one row for the same
+key, step, time and value), equal parameters and tags are overwritten by themselves.
+
+What the user did in MLflow's own interface is respected: what belongs to a trial's run that was deleted there
+is set aside. The study's own run is restored, because running the study again asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .connection import connect
+from .environment import artifact_location, mask
+from .outbox import Operation, Outbox, Rejected, RunKey
+
+STUDY_TAG = "sepray.study"
+TRIAL_TAG = "sepray.trial"
+ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
+_STRIKES = 8
+PERMANENT = {
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+    "RESOURCE_ALREADY_EXISTS",
+    "BAD_REQUEST",
+    "MALFORMED_REQUEST",
+    "INVALID_STATE",
+    "NOT_IMPLEMENTED",
+}
+
+
+class RefusedError(Exception):
+    """MLflow will never take this; the message is masked."""
+
+
+class UnavailableError(Exception):
+    """MLflow does not take anything now; the message is masked."""
+
+
+class FailedError(Exception):
+    """MLflow did not take this, for a reason that may pass; the message is masked."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, without secrets and not endless."""
+    text = mask(str(error))
+    if text.startswith("API request to"):  # the reason is buried in the names of five nested exceptions
+        found = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(too many \d+ error responses)", text)
+        if found:
+            return next(part for part in found.groups() if part)
+    lines = text.strip().splitlines() or [type(error).__name__]
+    return lines[0][:500]
+
+
+@dataclass
+class _Work:
+    """What waits for one run, merged: the order within a run matters only to tags and status, where the last wins."""
+
+    key: RunKey
+    operations: list[Operation] = field(default_factory=list)
+    creation: dict[str, Any] | None = None
+    metrics: dict[tuple[str, int, int, str], list[Any]] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    others: list[Operation] = field(default_factory=list)
+    status: Operation | None = None
+
+    def add(self, operation: Operation) -> None:
+        self.operations.append(operation)
+        body = operation.body
+        if operation.kind == "run":
+            self.creation = self.creation or body
+            self.status = None
+            self.tags.update(body["tags"])
+        elif operation.kind == "log":
+            for key, value, step, time_ms in body.get("metrics", ()):
+                self.metrics[key, step, time_ms, repr(value)] = [key, value, step, time_ms]
+            self.params.update(body.get("params", {}))
+            self.tags.update(body.get("tags", {}))
+        elif operation.kind == "status":
+            self.status = operation
+        else:
+            self.others.append(operation)
+
+
+class Delivery:
+    """Delivers from one outbox to one address. Not thread-safe: one sender uses it.
+
+    Args:
+        outbox: where operations are taken from.
+        uri: MLflow's address, with its secrets.
+        on_run_id: told the id of each run that was created or found.
+    """
+
+    def __init__(self, outbox: Outbox, uri: str, on_run_id: Callable[[RunKey, str], None] | None = None) -> None:
+        self.outbox = outbox
+        self._uri = uri
+        self._on_run_id = on_run_id or (lambda key, run_id: None)
+        self._client: Any = None
+        self._experiments: dict[str, str] = {}
+        self._strikes: dict[RunKey, int] = {}
+
+    @property
+    def client(self) -> Any:
+        """The MlflowClient, connected at first use (a new local database takes seconds to create).
+
+        Raises:
+            UnavailableError: there is no answer.
+        """
+        if self._client is None:
+            try:
+                client = connect(self._uri)
+            except Exception as error:
+                raise UnavailableError(one_line(error)) from None
+            self.outbox.aim(mask(self._uri))
+            self._client = client
+        return self._client
+
+    def deliver(self, limit: int) -> tuple[int, str | None]:
+        """Deliver the oldest operations; return how many were settled, and what went wrong with the others.
+
+        Raises:
+            UnavailableError: the server does not answer; what was not settled stays in the outbox.
+        """
+        works: dict[RunKey, _Work] = {}
+        for operation in self.outbox.take(limit):
+            works.setdefault(operation.key, _Work(operation.key)).add(operation)
+        settled, trouble, blocked = 0, None, set()
+        for work in works.values():
+            if work.key.study in blocked:
+                continue
+            try:
+                refused = self._deliver(work)
+            except RefusedError as error:
+                refused = [Rejected(o.key, o.kind, o.body, str(error)) for o in work.operations]
+            except FailedError as error:
+                trouble = str(error)
+                strikes = self._strikes[work.key] = self._strikes.get(work.key, 0) + 1
+                if strikes < _STRIKES:
+                    blocked |= set() if work.key.label else {work.key.study}
+                    continue
+                refused = [Rejected(o.key, o.kind, o.body, trouble) for o in work.operations]
+            self._strikes.pop(work.key, None)
+            self.outbox.acknowledge(work.operations, refused)
+            settled += len(work.operations)
+        self.outbox.checkpoint()
+        return settled, trouble
+
+    def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Call MLflow and sort what it raises by what to do about it."""
+        try:
+            return function(*arguments, **named)
+        except FileNotFoundError as error:
+            raise RefusedError(one_line(error)) from None
+        except Exception as error:
+            if getattr(error, "error_code", None) in PERMANENT:
+                raise RefusedError(one_line(error)) from None
+            if getattr(error, "error_code", None) != "INTERNAL_ERROR" and hasattr(error, "error_code"):
+                raise UnavailableError(one_line(error)) from None
+            self._ping()
+            raise FailedError(one_line(error)) from None
+
+    def _ping(self) -> None:
+        try:
+            self.client.search_experiments(max_results=1)
+        except UnavailableError:
+            raise
+        except Exception as error:
+            raise UnavailableError(one_line(error)) from None
+
+    def _deliver(self, work: _Work) -> list[Rejected]:
+        """Bring one run up to date; return what MLflow refused of it."""
+        run_id, status = self._ensure(work)
+        refused: list[Rejected] = []
+        for group in _requests(work):
+            refused += self._log(work.key, run_id, group)
+        for operation in work.others:
+            try:
+                self._attach(run_id, operation)
+            except RefusedError as error:
+                refused.append(Rejected(work.key, operation.kind, operation.body, str(error)))
+        wanted = work.status.body if work.status else {"status": "RUNNING"} if work.creation else None
+        if wanted is not None and (wanted["status"] != status or wanted.get("end")):
+            if wanted["status"] == "RUNNING":
+                self.call(self.client.update_run, run_id, status="RUNNING")
+            else:
+                self.call(self.client.set_terminated, run_id, wanted["status"], wanted.get("end"))
+            known = self.outbox.run(work.key)
+            self.outbox.know_run(work.key, run_id, (known and known.experiment_id) or "", wanted["status"])
+        return refused
+
+    def _log(self, key: RunKey, run_id: str, entries: list[tuple[str, Any]]) -> list[Rejected]:
+        """Log entries in one request; where it is refused, halve it until what is refused stands alone."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        try:
+            self.call(
+                self.client.log_batch,
+                run_id,
+                metrics=[Metric(k, v, t, s) for kind, (k, v, s, t) in _of(entries, "metrics")],
+                params=[Param(k, v) for kind, (k, v) in _of(entries, "params")],
+                tags=[RunTag(k, v) for kind, (k, v) in _of(entries, "tags")],
+            )
+        except RefusedError as error:
+            if len(entries) > 1 and self._lifecycle(run_id) != "active":
+                raise RefusedError(f"run {run_id} was deleted in MLflow") from None
+            if len(entries) > 1:
+                half = len(entries) // 2
+                return self._log(key, run_id, entries[:half]) + self._log(key, run_id, entries[half:])
+            (kind, entry) = entries[0]
+            if kind == "params" and "Changing param" in str(error):
+                # A parameter keeps its first value in MLflow; the newest is told as a tag (e.g. more trials).
+                return self._log(key, run_id, [("tags", (f"param.{entry[0]}", entry[1]))])
+            body = {kind: [entry] if kind == "metrics" else {entry[0]: entry[1]}}
+            return [Rejected(key, "log", body, str(error))]
+        return []
+
+    def _attach(self, run_id: str, operation: Operation) -> None:
+        body = operation.body
+        if operation.kind == "dataset":
+            from mlflow.entities import Dataset, DatasetInput, InputTag
+
+            dataset = Dataset(
+                name=body["name"],
+                digest=body["digest"],
+                source_type="code",
+                source=body["source"],
+                profile=body["profile"],
+            )
+            tags = [InputTag("mlflow.data.context", body["context"])]
+            self.call(self.client.log_inputs, run_id, datasets=[DatasetInput(dataset, tags)])
+            return
+        folder, _, name = body["name"].rpartition("/")
+        if "text" in body:
+            self.call(self.client.log_text, run_id, body["text"], body["name"])
+        else:
+            path = self.outbox.files / body["file"]
+            if path.name != name:
+                raise RefusedError(f"artifact {body['name']}: the copy {path} has another name")
+            self.call(self.client.log_artifact, run_id, str(path), folder or None)
+
+    # ---- which run -------------------------------------------------------------------------------------------
+
+    def _ensure(self, work: _Work) -> tuple[str, str | None]:
+        """Return the id and the last known status of a run, creating it where it does not exist."""
+        key, creation = work.key, work.creation
+        known = self.outbox.run(key)
+        if known and known.run_id and creation and not key.label and not self._revive(key, known.run_id):
+            known = None
+        if (known is None and not key.label) or (known and not known.run_id):
+            self._search(key.study, creation)
+            known = self.outbox.run(key)
+        if known and known.run_id:
+            if creation:
+                self._on_run_id(key, known.run_id)
+            return known.run_id, known.status
+        if creation is None:
+            raise RefusedError(f"no run is known for {key.label or key.study!r}")
+        return self._create(work, creation), "RUNNING"
+
+    def _create(self, work: _Work, creation: dict[str, Any]) -> str:
+        key = work.key
+        tags = {STUDY_TAG: key.study, TRIAL_TAG: key.label, **work.tags}
+        if key.label:
+            parent = self.outbox.run(RunKey(key.study))
+            if not parent or not parent.run_id or not parent.experiment_id:
+                raise RefusedError(f"the study {key.study!r} has no run of its own")
+            experiment = parent.experiment_id
+            tags["mlflow.parentRunId"] = parent.run_id
+        else:
+            experiment = self._experiment(creation["experiment"])
+        self.outbox.begin_creation(key)
+        first = dict(list(tags.items())[: ENTRIES_A_REQUEST["tags"]])
+        run = self.call(
+            self.client.create_run, experiment, start_time=creation["start"], tags=first, run_name=creation["name"]
+        )
+        run_id = str(run.info.run_id)
+        self.outbox.know_run(key, run_id, experiment, "RUNNING")
+        work.tags = {name: value for name, value in tags.items() if name not in first}
+        self._on_run_id(key, run_id)
+        return run_id
+
+    def _experiment(self, name: str) -> str:
+        """Return the id of an experiment, creating or restoring it."""
+        if name not in self._experiments:
+            found = self.call(self.client.get_experiment_by_name, name)
+            if found is None:
+                identity = self.call(
+                    self.client.create_experiment,
+                    name,
+                    artifact_location=artifact_location(self._uri, name),
+                    tags={"mlflow.experimentKind": "custom_model_development"},  # which of its views the UI opens
+                )
+            else:
+                identity = found.experiment_id
+                if found.lifecycle_stage == "deleted":
+                    self.call(self.client.restore_experiment, identity)
+            self._experiments[name] = str(identity)
+        return self._experiments[name]
+
+    def _revive(self, key: RunKey, run_id: str) -> bool:
+        """Make sure that the study's own run can be written; False where the database no longer has it."""
+        stage = self._lifecycle(run_id)
+        if stage is None:
+            self.outbox.forget_runs(key.study)
+        elif stage == "deleted":
+            self.call(self.client.restore_run, run_id)
+        return stage is not None
+
+    def _lifecycle(self, run_id: str) -> str | None:
+        try:
+            return str(self.call(self.client.get_run, run_id).info.lifecycle_stage)
+        except RefusedError:
+            return None
+
+    def _search(self, study: str, creation: dict[str, Any] | None) -> None:
+        """Note all runs of a study that the server has and the outbox does not know; the oldest of a label counts."""
+        from mlflow.entities import ViewType
+
+        parent = self.outbox.run(RunKey(study))
+        if parent and parent.experiment_id:
+            experiment = parent.experiment_id
+        elif creation and "experiment" in creation:
+            experiment = self._experiment(creation["experiment"])
+        else:
+            raise RefusedError(f"the study {study!r} has no run of its own")
+        known, token = set(self.outbox.run_ids(study)), None
+        quoted = study.replace("'", "''")
+        while True:
+            page = self.call(
+                self.client.search_runs,
+                [experiment],
+                filter_string=f"tags.`{STUDY_TAG}` = '{quoted}'",
+                run_view_type=ViewType.ALL,
+                order_by=["attributes.start_time ASC"],
+                max_results=500,
+                page_token=token,
+            )
+            for run in page:
+                label = run.data.tags.get(TRIAL_TAG, "")
+                if label not in known:
+                    known.add(label)
+                    self.outbox.know_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
+                    if not label:
+                        self._revive(RunKey(study), run.info.run_id)
+            token = page.token
+            if not token:
+                return
+
+
+def _requests(work: _Work) -> list[list[tuple[str, Any]]]:
+    """Cut what a run has to log into requests of the size that MLflow takes."""
+    waiting: dict[str, list[Any]] = {
+        "metrics": list(work.metrics.values()),
+        "params": list(work.params.items()),
+        "tags": list(work.tags.items()),
+    }
+    requests = []
+    while any(waiting.values()):
+        requests.append([(kind, e) for kind, size in ENTRIES_A_REQUEST.items() for e in waiting[kind][:size]])
+        waiting = {kind: entries[ENTRIES_A_REQUEST[kind] :] for kind, entries in waiting.items()}
+    return requests
+
+
+def _of(entries: list[tuple[str, Any]], kind: str) -> list[tuple[str, Any]]:
+    return [entry for entry in entries if entry[0] == kind]

@@ -1,0 +1,121 @@
+"""Where things are tracked and what they ran on; secrets are removed here. Imports no mlflow."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)([^\s:/@'\"]*):[^\s'\"<>]*@")
+_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]*://)[^\s:/@'\"]+@")
+_SECRET_VALUE = re.compile(
+    r"((?:[?&;]|\b)[\w.-]*(?:password|passwd|pwd|token|secret|api_?key|access_?key|signature|credential)[\w.-]*=)"
+    r"[^&\s#'\",;]+",
+    re.IGNORECASE,
+)
+_PACKAGES = ("sepray", "torch", "ray", "optuna", "mlflow", "numpy")
+
+# MLflow reads these when it is imported and at each request: no usage reports, no lines of its own on the terminal.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+# MLflow's own defaults are 120 s a request and 7 retries: minutes, in which nobody learns that a server is down.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+}
+
+
+def mask(text: str) -> str:
+    """Return ``text`` without the passwords and tokens of the addresses in it."""
+    if "://" in text:
+        text = _USER_AND_PASSWORD.sub(r"\1\2:***@", text)
+        text = _USER_ALONE.sub(r"\1***@", text)
+    return _SECRET_VALUE.sub(r"\1***", text) if "=" in text else text
+
+
+def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
+    """Return the address to track to, absolute where it is a file.
+
+    None means the variable MLFLOW_TRACKING_URI or else ``mlflow.db`` in ``folder`` (default: the current one),
+    which is what a bare ``mlflow ui`` started in that folder reads. A plain path means such a file.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if "://" not in uri:
+        uri = f"sqlite:///{uri}"
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        return f"sqlite:///{((folder or Path.cwd()) / path).resolve()}"
+    return uri
+
+
+def artifact_location(uri: str, experiment: str) -> str | None:
+    """Return the folder for an experiment's artifacts: ``mlruns`` beside a local database; None: the server decides.
+
+    A bare ``mlflow ui`` reads such a folder itself, so it shows them; an address of its own kind
+    (``mlflow-artifacts:``) could not be read without a running server.
+    """
+    if not uri.startswith("sqlite:///"):
+        return None
+    return str(Path(uri.removeprefix("sqlite:///")).parent / "mlruns" / re.sub(r"[^\w.-]+", "-", experiment))
+
+
+def environment_tags(lock_file: Path | None = None, folder: Path | None = None) -> dict[str, str]:
+    """Return tags that say what code ran and on what: git commit, lock file, versions, platform, script, user.
+
+    ``lock_file`` is recorded by its SHA-256; ``folder`` (default: the current one) is asked for its git commit.
+    """
+    tags = {f"version.{name}": version for name in _PACKAGES if (version := _version(name))}
+    tags["version.python"] = platform.python_version()
+    tags["platform"] = platform.platform()
+    tags["mlflow.source.type"] = "LOCAL"
+    tags["mlflow.source.name"] = Path(sys.argv[0] or "python").name
+    with contextlib.suppress(KeyError, OSError):  # no such user: a container run under a bare number
+        tags["mlflow.user"] = getpass.getuser()
+    if lock_file is not None and lock_file.is_file():
+        tags["lock_file.sha256"] = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower()
+    return tags
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path | None, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables that the user has not set, for a while."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

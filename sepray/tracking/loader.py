@@ -1,0 +1,83 @@
+"""Loads and serves a packaged model; a copy of this file travels with each model.
+
+``mlflow.pyfunc.load_model`` calls ``_load_pyfunc``. In the model's folder ``data/separator`` lie
+``separator.json`` (which module, its configuration, the signal) and ``weights.safetensors``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from ..contracts import Separator, Signal
+
+ITEMS_AT_ONCE = 256
+
+
+class SeparationModel:
+    """A separator that takes and returns arrays.
+
+    Attributes:
+        separator: in evaluation mode.
+        signal: names of the sources, channels, sample rate.
+    """
+
+    def __init__(self, separator: Separator, signal: Signal) -> None:
+        self.separator = separator.eval().requires_grad_(False)
+        self.signal = signal
+
+    def predict(self, data: np.ndarray, params: Mapping[str, Any] | None = None) -> np.ndarray:
+        """Separate ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``, both float32.
+
+        Args:
+            data: mixtures.
+            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
+
+        Raises:
+            ValueError: another number of dimensions or channels.
+        """
+        array = np.asarray(data, dtype=np.float32)
+        if array.ndim != 2 + len(self.signal.shape) or array.shape[1] != self.signal.channels:
+            axes = "time" if len(self.signal.shape) == 1 else "height, width"
+            raise ValueError(f"expected [batch, {self.signal.channels} channel(s), {axes}], got {list(array.shape)}")
+        device = _device(str((params or {}).get("device", "auto")))
+        self.separator.to(device)
+        mixture = torch.from_numpy(np.ascontiguousarray(array))
+        with torch.no_grad():
+            parts = [self.separator.separate(part.to(device)).float().cpu() for part in mixture.split(ITEMS_AT_ONCE)]
+        return torch.cat(parts).numpy()
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load_pyfunc(folder: str) -> SeparationModel:
+    """Build the separator and load its weights; called by MLflow with that folder."""
+    description = json.loads((Path(folder) / "separator.json").read_text(encoding="utf-8"))
+    root = __name__.rpartition(".tracking.")[0]
+    config_class = importlib.import_module(f"{root}.{description['module']}").Config
+    signal = _rebuild(Signal, description["signal"])
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's random state stays
+        separator = _rebuild(config_class, description["config"]).build(signal)
+    separator.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    return SeparationModel(separator, signal)
+
+
+def _rebuild(kind: Any, value: Any) -> Any:
+    """Return a dataclass from its JSON form; sequences become tuples."""
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _rebuild(hints[name], part) for name, part in value.items()})  # type: ignore[operator]
+    return tuple(_rebuild(None, part) for part in value) if isinstance(value, list) else value

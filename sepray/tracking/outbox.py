@@ -1,0 +1,262 @@
+"""A durable queue of what MLflow is still to be told: a local SQLite file that survives ``kill -9``.
+
+The driver only appends (tens of microseconds, no network); one sender takes operations in order, delivers
+them and removes them. The file also remembers which run belongs to which trial, and keeps what MLflow
+refused together with the reason.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS operations (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, study TEXT NOT NULL, label TEXT NOT NULL,
+    kind TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+    study TEXT NOT NULL, label TEXT NOT NULL, run_id TEXT, experiment_id TEXT, status TEXT,
+    PRIMARY KEY (study, label));
+CREATE TABLE IF NOT EXISTS rejected (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, study TEXT NOT NULL, label TEXT NOT NULL,
+    kind TEXT NOT NULL, body TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS told (
+    study TEXT NOT NULL, label TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (study, label, mark)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+LARGEST_INLINE_TEXT = 100_000  # characters; longer texts go to a file beside the outbox
+
+
+class RunKey(NamedTuple):
+    """Which run is meant, before MLflow has given it an id: ``label`` is "" for the study's own (parent) run."""
+
+    study: str
+    label: str = ""
+
+
+class Operation(NamedTuple):
+    """One thing to tell MLflow; ``kind`` is run, log, status, artifact or dataset."""
+
+    number: int
+    key: RunKey
+    kind: str
+    body: dict[str, Any]
+
+
+class Rejected(NamedTuple):
+    """What MLflow will never take, and its reason."""
+
+    key: RunKey
+    kind: str
+    body: dict[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """What the outbox knows of a run: without an id, its creation was begun and nobody knows whether it happened."""
+
+    run_id: str | None
+    experiment_id: str | None
+    status: str | None
+
+
+class BusyError(RuntimeError):
+    """Another process delivers from this outbox."""
+
+
+class Outbox:
+    """The queue in the file ``path``; safe to use from several threads and processes.
+
+    Raises:
+        sqlite3.OperationalError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.files = self.path.with_name(self.path.name + ".files")
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        # A checkpoint syncs the disk: the sender does it, so that the driver never waits for one.
+        self._database.execute("PRAGMA wal_autocheckpoint=0")
+        self._database.executescript(_TABLES)
+
+    def put(self, key: RunKey, kind: str, body: Mapping[str, Any]) -> None:
+        """Append one operation; it is on file when this returns."""
+        row = (key.study, key.label, kind, json.dumps(body))
+        with self._lock:
+            self._database.execute("INSERT INTO operations (study, label, kind, body) VALUES (?, ?, ?, ?)", row)
+
+    def put_once(self, key: RunKey, kind: str, body: Mapping[str, Any], mark: str) -> None:
+        """Append one operation unless one with this ``mark`` was ever appended for the run, in any process."""
+        with self._transaction():
+            statement = "INSERT OR IGNORE INTO told (study, label, mark) VALUES (?, ?, ?)"
+            if self._database.execute(statement, (key.study, key.label, mark)).rowcount:
+                row = (key.study, key.label, kind, json.dumps(body))
+                self._database.execute("INSERT INTO operations (study, label, kind, body) VALUES (?, ?, ?, ?)", row)
+
+    def put_text(self, key: RunKey, name: str, text: str) -> None:
+        """Append a text that becomes the artifact ``name`` of a run."""
+        if len(text) <= LARGEST_INLINE_TEXT:
+            self.put(key, "artifact", {"name": name, "text": text})
+            return
+        copy = self._new_file(name)
+        copy.write_text(text, encoding="utf-8")
+        self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
+
+    def put_file(self, key: RunKey, name: str, path: Path) -> None:
+        """Append a copy of the file ``path``, which becomes the artifact ``name`` of a run."""
+        copy = self._new_file(name)
+        shutil.copyfile(path, copy)
+        self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
+
+    def _new_file(self, name: str) -> Path:
+        folder = self.files / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return folder / Path(name).name
+
+    def take(self, limit: int) -> list[Operation]:
+        """Return the oldest ``limit`` operations, in order, without removing them."""
+        rows = self._query("SELECT number, study, label, kind, body FROM operations ORDER BY number LIMIT ?", limit)
+        return [Operation(n, RunKey(study, label), kind, json.loads(body)) for n, study, label, kind, body in rows]
+
+    def pending(self, key: RunKey | None = None) -> int:
+        """Return how many operations wait (of one run: those for it)."""
+        study, label = key or (None, None)
+        statement = "SELECT COUNT(*) FROM operations WHERE ? IS NULL OR (study = ? AND label = ?)"
+        return int(self._query(statement, study, study, label)[0][0])
+
+    def acknowledge(self, done: Sequence[Operation], refused: Sequence[Rejected] = ()) -> None:
+        """Remove the operations ``done``, keeping what of them was ``refused``."""
+        rows = [(r.key.study, r.key.label, r.kind, json.dumps(r.body), r.reason) for r in refused]
+        with self._transaction():
+            self._database.executemany("DELETE FROM operations WHERE number = ?", [(o.number,) for o in done])
+            self._database.executemany(
+                "INSERT INTO rejected (study, label, kind, body, reason) VALUES (?, ?, ?, ?, ?)", rows
+            )
+        kept = {r.body.get("file") for r in refused}
+        for operation in done:
+            file = operation.body.get("file")
+            if file and file not in kept:
+                shutil.rmtree((self.files / file).parent, ignore_errors=True)
+
+    def rejected(self) -> list[Rejected]:
+        """Return what MLflow refused, oldest first."""
+        rows = self._query("SELECT study, label, kind, body, reason FROM rejected ORDER BY number")
+        return [Rejected(RunKey(s, label), kind, json.loads(body), reason) for s, label, kind, body, reason in rows]
+
+    def retry_rejected(self) -> int:
+        """Queue again what was refused, e.g. after a deleted run was restored; return how many operations."""
+        with self._transaction():
+            moved = self._database.execute(
+                "INSERT INTO operations (study, label, kind, body) "
+                "SELECT study, label, kind, body FROM rejected ORDER BY number"
+            ).rowcount
+            self._database.execute("DELETE FROM rejected")
+        return moved
+
+    def run(self, key: RunKey) -> KnownRun | None:
+        """Return what is known of a run; None where its creation was never begun."""
+        rows = self._query(
+            "SELECT run_id, experiment_id, status FROM runs WHERE study = ? AND label = ?", key.study, key.label
+        )
+        return KnownRun(*rows[0]) if rows else None
+
+    def run_ids(self, study: str) -> dict[str, str]:
+        """Return the MLflow run id of each label of a study that has one."""
+        rows = self._query("SELECT label, run_id FROM runs WHERE study = ? AND run_id IS NOT NULL", study)
+        return dict(rows)
+
+    def begin_creation(self, key: RunKey) -> None:
+        """Note, on disk before the request leaves, that a run may exist from now on.
+
+        The write-ahead log is synced here and not by SQLite, which would hold its lock meanwhile and so let
+        the driver wait.
+        """
+        with self._lock:
+            self._database.execute("INSERT OR IGNORE INTO runs (study, label) VALUES (?, ?)", key)
+        log = os.open(str(self.path) + "-wal", os.O_RDONLY)
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
+
+    def know_run(self, key: RunKey, run_id: str, experiment_id: str, status: str | None) -> None:
+        """Note the id and the status of a run that exists."""
+        with self._lock:
+            self._database.execute(
+                "INSERT OR REPLACE INTO runs (study, label, run_id, experiment_id, status) VALUES (?, ?, ?, ?, ?)",
+                (*key, run_id, experiment_id, status),
+            )
+
+    def forget_runs(self, study: str | None = None) -> None:
+        """Forget the run ids of a study (all studies: None), because its MLflow database is another one now."""
+        with self._transaction():
+            for table in ("runs", "told"):
+                self._database.execute(f"DELETE FROM {table} WHERE ? IS NULL OR study = ?", (study, study))
+
+    def aim(self, target: str) -> None:
+        """Say where operations go (an address without secrets); run ids of another address are forgotten."""
+        before = self._query("SELECT value FROM settings WHERE name = 'target'")
+        if before and before[0][0] != target:
+            self.forget_runs()
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO settings VALUES ('target', ?)", (target,))
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file, without making writers wait."""
+        self._query("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @contextmanager
+    def exclusive(self, timeout: float = 0.0) -> Iterator[None]:
+        """Be the only one that delivers; released by the system when the process dies.
+
+        Raises:
+            BusyError: another process still delivers after ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        with open(self.path.with_name(self.path.name + ".lock"), "w") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise BusyError(f"another process delivers from {self.path}; is the study running?") from None
+                time.sleep(0.05)
+            yield
+
+    def close(self) -> None:
+        """Close the file; nothing is lost."""
+        with self._lock:
+            self._database.close()
+
+    def _query(self, statement: str, *values: object) -> list[Any]:
+        with self._lock:
+            return self._database.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")

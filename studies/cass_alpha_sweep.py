@@ -1,0 +1,19 @@
+"""How much adversarial training helps CASS on maternal and fetal ECG, and in which direction information should flow.
+
+Searches beta = 1 - alpha, both cross adversarial weights and the learning rates; the paper's three settings come first.
+"""
+
+from search_spaces import cass as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="cass-ecg",
+    separator="cass",
+    task="ecg",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    controls=space.CONTROLS,
+)
+
+if __name__ == "__main__":
+    main(STUDY)

@@ -1,0 +1,122 @@
+"""Studies go on: after Ctrl-C, after kill -9 of the driver, after the tracking server's death."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from optuna.trial import TrialState
+
+from .conftest import kill
+
+SLOW = ("--separator.pause", "0.4", "--trials", "4", "--max-epochs", "5", "--scheduler", "none", "--final-seeds", "1")
+
+# Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
+pytestmark = pytest.mark.timeout(240)
+
+
+def everything_once(laboratory, trials, epochs):
+    """Exactly the trials asked for, none twice, none RUNNING anywhere, every epoch logged once."""
+    for name, count in (("lab", trials), ("lab/finals", None)):
+        records = laboratory.trials(name)
+        assert count is None or len(records) == count
+        assert all(t.state in (TrialState.COMPLETE, TrialState.FAIL) for t in records)
+        assert all(len(t.intermediate_values) == epochs for t in records if t.state is TrialState.COMPLETE)
+        stage = "search" if name == "lab" else "finals"
+        runs = laboratory.query(
+            "select t.value, r.status from runs r join tags t using (run_uuid) join tags s using (run_uuid) "
+            "where t.key = 'trial' and s.key = 'stage' and s.value = ?",
+            stage,
+        )
+        assert sorted(int(number) for number, _ in runs) == [t.number for t in records]
+        assert "RUNNING" not in {status for _, status in runs}
+    assert laboratory.query("select count(*) from runs r join tags t using (run_uuid) where t.value = 'study'") == [
+        (1,)
+    ]
+    repeated = laboratory.query(
+        "select run_uuid, key, step, count(*) from metrics group by 1, 2, 3 having count(*) > 1"
+    )
+    assert repeated == []
+
+
+def halfway(laboratory):
+    """Some trial has ended, and another is in its middle."""
+    trials = laboratory.trials()
+    middle = [t for t in trials if t.state is TrialState.RUNNING and 2 <= len(t.intermediate_values) < 5]
+    return any(t.state is TrialState.COMPLETE for t in trials) and bool(middle)
+
+
+def test_killed_driver_goes_on_with_the_same_trials_and_runs(laboratory):
+    process = laboratory.start(*SLOW)
+    laboratory.wait(lambda: halfway(laboratory), process)
+    kill(process)
+    before = {t.number: dict(t.intermediate_values) for t in laboratory.trials()}
+    seeds = {t.number: (t.params, t.user_attrs["seed"]) for t in laboratory.trials() if "seed" in t.user_attrs}
+    known = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
+    laboratory.run(*SLOW)
+    everything_once(laboratory, trials=4, epochs=5)
+    for trial in laboratory.trials():
+        for epoch, value in before.get(trial.number, {}).items():
+            assert trial.intermediate_values[epoch] == value, "an epoch was trained again from another state"
+        if trial.number in seeds:
+            assert (trial.params, trial.user_attrs["seed"]) == seeds[trial.number]
+    after = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
+    assert known.items() <= after.items()
+
+
+def test_interrupted_study_says_how_to_go_on_and_goes_on(laboratory):
+    process = laboratory.start(*SLOW)
+    laboratory.wait(lambda: halfway(laboratory), process)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, printed
+    assert "The same command goes on where it stopped" in printed
+    assert "Traceback" not in printed
+    assert all(status != "RUNNING" for (status,) in laboratory.query("select status from runs"))
+    laboratory.run(*SLOW)
+    everything_once(laboratory, trials=4, epochs=5)
+
+
+def test_tracking_server_that_is_dead_all_along_costs_nothing_and_is_told_later(laboratory, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    printed = laboratory.run("--tracking-uri", uri, "--trials", "3", "--max-epochs", "2", "--final-seeds", "1")
+    assert [t.state for t in laboratory.trials()].count(TrialState.RUNNING) == 0
+    assert "champion (trial" in printed
+    assert "sepray reconcile lab" in printed
+
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--port", str(port), "mlflow.server.fastapi_app:app", "--log-level", "error"],
+        cwd=tmp_path,
+        env=os.environ
+        | {"_MLFLOW_SERVER_FILE_STORE": "sqlite:///mlflow.db", "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/"}
+        | {"_MLFLOW_SERVER_SERVE_ARTIFACTS": "true", "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(tmp_path / "served")},
+    )
+    try:
+        command = "from sepray.cli import main; main()"
+        arguments = ["reconcile", "lab", "--tracking-uri", uri]
+        deadline = time.monotonic() + 60
+        while True:
+            done = subprocess.run(
+                [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=100
+            )
+            if done.returncode == 0 or time.monotonic() > deadline:
+                break
+            assert done.returncode == 2, done.stderr
+            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert done.returncode == 0, done.stderr
+        assert "the first champion" in done.stdout
+        everything_once(laboratory, trials=3, epochs=2)
+        again = subprocess.run(
+            [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=100
+        )
+        assert "0 waiting records delivered, 0 runs created, 0 states corrected, 0 missing" in again.stdout
+        assert "version 1 is the champion" in again.stdout
+    finally:
+        server.kill()
+        server.wait()

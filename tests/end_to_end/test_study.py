@@ -1,0 +1,104 @@
+"""A whole study with real Ray, real Optuna and real MLflow: how trials end, and where everything is found."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from optuna.trial import TrialState
+
+BLOCKED = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("sepray", "my_separator", "my_task", "search_spaces"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+import mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+model = mlflow.pyfunc.load_model("models:/my-separator-my-task@champion")
+print("shape", model.predict(np.ones((3, 1, 50), np.float32)).shape)
+"""
+
+# Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
+    printed = laboratory.run()
+
+    trials = laboratory.trials()
+    assert [t.number for t in trials] == list(range(6))
+    assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
+    assert trials[0].params == {"learning_rate": 2e-3, "weight": 1.0}
+    assert trials[0].user_attrs["label"] == "careful"
+    assert trials[0].state is TrialState.COMPLETE
+    for trial in trials:
+        epochs = sorted(trial.intermediate_values)
+        if trial.state is TrialState.COMPLETE:
+            assert epochs == [1, 2, 3, 4]
+            assert trial.value == trial.intermediate_values[4]
+        elif trial.state is TrialState.PRUNED:
+            assert epochs == list(range(1, len(epochs) + 1))
+            assert len(epochs) < 4
+        else:  # a negative weight makes the loss infinite
+            assert trial.params["weight"] < 0
+            assert "not finite" in trial.user_attrs["reason"]
+
+    runs = laboratory.query("select run_uuid, name, status from runs")
+    assert all(status != "RUNNING" for _, _, status in runs)
+    tags = {(run, k): v for run, k, v in laboratory.query("select run_uuid, key, value from tags")}
+    [parent] = [run for run, _, _ in runs if (run, "mlflow.parentRunId") not in tags]
+    assert all(tags[run, "mlflow.parentRunId"] == parent for run, _, _ in runs if run != parent)
+    outcomes = Counter(tags[run, "outcome"] for run, _, _ in runs if tags[run, "stage"] == "search")
+    by_state = Counter(t.user_attrs["outcome"]["tag"] for t in trials)
+    assert outcomes == by_state
+    statuses = {tags[run, "trial"]: status for run, _, status in runs if tags.get((run, "stage")) == "search"}
+    assert all((statuses[str(t.number)] == "FAILED") == (t.state is TrialState.FAIL) for t in trials)
+    [first] = [run for run, _, _ in runs if tags.get((run, "label")) == "careful"]
+    logged = laboratory.query(
+        "select step, value from metrics where run_uuid = ? and key = 'validation/relative_l2' order by step", first
+    )
+    assert logged == sorted(trials[0].intermediate_values.items())
+    keys = {k for (k,) in laboratory.query("select distinct key from metrics where run_uuid = ?", first)}
+    names = ("relative_l1", "relative_l2", "relative_linf", "si_sdr")
+    assert {f"validation/{s}/{m}" for s in ("slow", "fast") for m in names} | {"train/mse"} <= keys
+    assert laboratory.query("select count(*) from inputs where source_type = 'DATASET'") == [(1,)]
+
+    assert "the first champion" in printed
+    assert re.search(r"champion \(trial \d+\)", printed)
+    for line in ("paper: careful", "unprocessed mixture", "oracle: ideal ratio mask"):
+        assert line in printed
+    assert "sepray evaluate models:/my-separator-my-task@champion" in printed
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", BLOCKED], cwd=laboratory.folder, capture_output=True, text=True, timeout=100
+    )
+    assert "shape (3, 2, 1, 50)" in loaded.stdout, loaded.stderr[-2000:]
+
+    scores = laboratory.folder / "scores.json"
+    command = "import sys; sys.path.insert(0, '.'); from sepray.cli import main; main()"
+    model = "models:/my-separator-my-task@champion"
+    subprocess.run(
+        [sys.executable, "-c", command, "evaluate", model, "--json", str(scores)], cwd=laboratory.folder, check=True
+    )
+    found = json.loads(scores.read_text())["scores"]
+    [row] = [line for line in printed.splitlines() if line.strip().startswith("champion (")]
+    assert f"{found[model]['relative_l2']['mean']['mean']:.3f}" in row
+
+
+def test_extended_study_adds_trials_and_another_fingerprint_is_refused(laboratory):
+    short = ("--max-epochs", "1", "--final-seeds", "1")
+    laboratory.run("--trials", "2", *short)
+    laboratory.run("--trials", "5", *short)
+    assert len(laboratory.trials()) == 5
+    assert laboratory.query("select count(*) from tags where key = 'stage' and value = 'study'") == [(1,)]
+    assert laboratory.query("select count(*) from tags where key = 'stage' and value = 'search'") == [(5,)]
+    refused = laboratory.run(
+        "--trials", "5", "--max-epochs", "1", "--task.seed", "3", "--separator.taps", "5", status=2
+    )
+    [line] = refused.strip().splitlines()
+    assert "separator.config.taps: 9 -> 5" in line
+    assert "task.data" in line

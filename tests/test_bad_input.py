@@ -1,0 +1,339 @@
+"""Bad input: one line that says what is wrong, exit status 2, at once, and nothing is left behind."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import soundfile
+
+from sepray import folder
+from sepray.tracking.connection import connect
+
+from .end_to_end.conftest import SEPARATOR, TASK
+
+STUDY = """
+from optuna.distributions import FloatDistribution
+from sepray.study import StudySpec, main
+
+SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
+main(StudySpec(name="lab", separator="%s", task="%s", space=SPACE))
+"""
+SECONDS, MEGABYTES = 5.0, 200
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is typed, and the one line that answers it.
+
+    ``seconds`` is of CPU, which is what one waits on an idle machine: nothing here waits for anything else.
+    """
+
+    typed: str
+    line: str
+    seconds: float = SECONDS
+    megabytes: float = MEGABYTES
+
+
+# Only torch knows a separator's and a task's own flags, because their Config lies beside the networks: importing it
+# takes 2 s and 500 MB (CUDA builds), and with it that of a study's parts 640 MB.
+def after_torch(typed: str, line: str) -> Case:
+    return Case(typed, line, 5.0, 900)
+
+
+# What a study in a storage has in common with the one that is asked for is known once the task's data is loaded, for
+# which all parts of a study are imported: 4.5 s and 820 MB.
+def after_loading(typed: str, line: str) -> Case:
+    return Case(typed, line, 8.0, 1100)
+
+
+# Whether there is such a model only MLflow can tell: importing it takes 1.5 s and 170 MB, and its store for SQLite
+# another second and 60 MB.
+def after_mlflow(typed: str, line: str) -> Case:
+    return Case(typed, line, 5.0, 300)
+
+
+SEPARATE = "sepray separate models:/filters@champion"
+CASES = [
+    # A study's own flags
+    Case("study --trails 4", "lab: unknown: --trails, 4; perhaps you meant --trials; see study.py --help"),
+    Case("study --trials 0", "lab: --trials must be at least 1, not 0"),
+    Case(
+        "study --trials many",
+        "lab: --trials: invalid literal for int() with base 10: 'many'; see study.py --help",
+    ),
+    Case("study --reduction-factor 1", "lab: --reduction-factor must be more than 1, not 1"),
+    Case("study --cpus-per-trial 0", "lab: --cpus-per-trial must be more than 0, not 0"),
+    Case("study --name a/b", "lab: --name must be of letters, digits, dots, dashes and underscores, not 'a/b'"),
+    Case(
+        "study --sampler tpee",
+        "lab: unknown sampler 'tpee'; there are: tpe, random, gp, cmaes, nsgaii, nsgaiii, qmc, grid, bruteforce, "
+        "any class of optuna.samplers, and package.module:Class",
+    ),
+    Case(
+        "study --scheduler ascha",
+        "lab: unknown scheduler 'ascha'; there are: asha, hyperband, median, none, pbt",
+    ),
+    Case(
+        "study --scheduler pbt",
+        "lab: pbt changes hyperparameters while they are trained, which would mislead the sampler 'tpe'; "
+        "use one of random, qmc, grid, bruteforce, or another scheduler",
+    ),
+    Case(
+        "study --objective slow/sdr",
+        "lab: unknown objective 'slow/sdr'; there are relative_l1, relative_l2, relative_linf, si_sdr; "
+        "alone, as <source>/<metric> or as <metric>:each",
+    ),
+    Case(
+        "no_separator",
+        "lab: unknown separator 'casss'; there are: {separators}, or a module of your own",
+    ),
+    Case("no_task", "lab: unknown task 'eeg'; there are: {tasks}, or a module of your own"),
+    # ... where it shall work
+    Case(
+        "study --storage postgresql://user:secret@127.0.0.1:{port}/optuna",
+        "lab: storage postgresql://user:***@127.0.0.1:{port}/optuna does not answer: Connection refused",
+    ),
+    Case(
+        "study --storage optuna.db",
+        "lab: storage optuna.db is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or journal://file",
+    ),
+    Case(
+        "study --storage nosql://h/x",
+        "lab: storage nosql://h/x cannot be used: Can't load plugin: sqlalchemy.dialects:nosql; "
+        "check the URL and its driver",
+    ),
+    Case("study --storage sqlite:///tone.wav", "lab: tone.wav is no SQLite database"),
+    Case("study --storage-path {read_only}/x", "lab: cannot write to {read_only}/x: {reason}"),
+    Case("study --storage-path tone.wav", "lab: cannot write to tone.wav: {here}/tone.wav is a file"),
+    Case(
+        "study --address 127.0.0.1:{port}",
+        "lab: the Ray cluster 127.0.0.1:{port} does not answer: Connection refused",
+    ),
+    Case(
+        "study --gpus-per-trial 64",
+        r"re:lab: a trial asks for 64 GPUs, but there are \d+ on this machine",
+    ),
+    # ... and what takes its parts to know
+    after_torch(
+        "study --separator.tips 3",
+        "lab: unknown: --separator.tips, 3; perhaps you meant --separator.taps; see study.py --help",
+    ),
+    after_loading(
+        "study --objective middle/si_sdr",
+        "lab: unknown objective 'middle/si_sdr'; there are relative_l1, relative_l2, relative_linf, si_sdr; "
+        "alone, as <source>/<metric> or as <metric>:each; sources: slow, fast",
+    ),
+    after_loading(
+        "study --name other",
+        r"re:lab: study 'other' exists in sqlite:///optuna\.db with other settings; choose another name, or go back "
+        r"to: .*max_epochs: 7 -> 20.*",
+    ),
+    after_loading("study --name busy", "lab: busy is running already, in another process on this machine"),
+    # Commands
+    Case(
+        "sepray",
+        "sepray: expected one of {{compare, doctor, evaluate, list, reconcile, report, separate}}; see sepray --help",
+    ),
+    Case(
+        "sepray seperate",
+        "sepray: unknown: seperate; available subcommands: compare, doctor, evaluate, list, reconcile, report, "
+        "separate; see sepray --help",
+    ),
+    Case(
+        "sepray evaluate models:/filters@champion --spilt test",
+        "sepray: unknown: --spilt, test; perhaps you meant --split; see sepray --help",
+    ),
+    Case(
+        "sepray list model",
+        "sepray: invalid choice 'model' for argument 'what'. Expected one of "
+        "('models', 'studies', 'tasks', 'separators'); see sepray list --help",
+    ),
+    Case("sepray separate models:/filters@champion", "sepray: sepray separate needs INPUT; see sepray separate --help"),
+    Case(
+        "sepray evaluate models:/filters@champion --task eeg",
+        "sepray: unknown task 'eeg'; there are: {tasks}, or a module of your own",
+    ),
+    Case(
+        "sepray compare models:/filters/1 models:/filters/2 --metric sdr",
+        "sepray: unknown metric 'sdr'; there are: relative_l1, relative_l2, relative_linf, si_sdr",
+    ),
+    Case("sepray evaluate models:/filters@champion --batch-size 0", "sepray: --batch-size must be at least 1, not 0"),
+    # ... on a recording
+    Case(f"{SEPARATE} none.wav", "sepray: there is no file none.wav"),
+    Case(f"{SEPARATE} empty.wav", "sepray: empty.wav is empty"),
+    Case(f"{SEPARATE} header.wav", "sepray: header.wav is empty: it has no samples"),
+    Case(f"{SEPARATE} cut.wav", "sepray: cut.wav is truncated: 2044 bytes were promised, 1000 are there"),
+    Case(
+        f"{SEPARATE} text.wav",
+        "sepray: text.wav is neither a sound file that can be read (WAV, FLAC ...), nor CSV or NPY",
+    ),
+    Case(f"{SEPARATE} nan.wav", "sepray: nan.wav has a sample that is not a finite number, at 0.5 s"),
+    Case(f"{SEPARATE} silent.wav", "sepray: silent.wav is silent: all of its samples are 0"),
+    Case(f"{SEPARATE} nan.csv --rate 4", "sepray: nan.csv has a sample that is not a finite number, at 0.5 s"),
+    Case(
+        f"{SEPARATE} words.csv --rate 4",
+        "sepray: words.csv has what is not a number in line 3: could not convert string to float: 'two'",
+    ),
+    Case(f"{SEPARATE} plain.csv", "sepray: plain.csv has no time column to tell its rate; give --rate, in Hz"),
+    Case(f"{SEPARATE} tone.npy", "sepray: tone.npy does not say its rate; give --rate, in Hz"),
+    Case(
+        f"{SEPARATE} cube.npy --rate 9",
+        "sepray: cube.npy must be [time] or [channel, time] of real numbers, not [2, 3, 4] of float64",
+    ),
+    Case(
+        f"{SEPARATE} tone.wav --rate 50", "sepray: tone.wav says that its rate is 100 Hz; leave out the rate of 50 Hz"
+    ),
+    Case(f"{SEPARATE} tone.wav -o -", "sepray: standard output takes one source: name it with --source"),
+    Case(f"{SEPARATE} tone.wav -o {{read_only}}/x", "sepray: cannot write to {read_only}/x: {reason}"),
+    Case(
+        f"{SEPARATE} tone.wav --device gpu",
+        "sepray: unknown device 'gpu'; there are cpu, cuda, cuda:1 ..., mps and auto",
+    ),
+    Case(
+        f"{SEPARATE} tone.wav --device cuda:64", r"re:sepray: there is no device 'cuda:64': this machine has \d+ GPUs"
+    ),
+    # ... with a model
+    Case(
+        "sepray separate models:/filters tone.wav",
+        "sepray: 'models:/filters' is no model's address; give models:/NAME@champion or models:/NAME/VERSION",
+    ),
+    Case(
+        "sepray evaluate filters",
+        "sepray: filters is no folder with a model (no MLmodel in it), and no models:/NAME@champion",
+    ),
+    Case(
+        "sepray evaluate models:/filters@champion --tracking-uri http://user:secret@127.0.0.1:{port}",
+        "sepray: the tracking server http://user:***@127.0.0.1:{port} does not answer: Connection refused",
+    ),
+    Case(
+        "sepray list models --tracking-uri sqlite:///none.db",
+        "sepray: there is no MLflow database sqlite:///{here}/none.db: is this the folder of the study? "
+        "Give --tracking-uri",
+    ),
+    after_mlflow(
+        f"{SEPARATE} tone.wav",
+        "sepray: MLflow at sqlite:///{here}/mlflow.db: Registered model alias champion not found.",
+    ),
+    after_mlflow(
+        "sepray evaluate models:/filters/3",
+        "sepray: MLflow at sqlite:///{here}/mlflow.db: Model Version (name=filters, version=3) not found",
+    ),
+    after_mlflow(
+        "sepray evaluate models:/nobody@champion",
+        "sepray: MLflow at sqlite:///{here}/mlflow.db: Registered Model with name=nobody not found",
+    ),
+    # ... and with a study
+    Case("sepray reconcile nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
+    Case("sepray report nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
+    Case(
+        "sepray list studies --storage sqlite:///none.db",
+        "sepray: there is no Optuna storage sqlite:///none.db: is this the folder of the study? Give --storage",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with recordings, a registered name without versions, and studies; no case may change what is in it."""
+    here = tmp_path_factory.mktemp("bad")
+    for name, text in (("my_separator", SEPARATOR), ("my_task", TASK)):
+        (here / f"{name}.py").write_text(text)
+    (here / "study.py").write_text(STUDY % ("my_separator", "my_task"))
+    (here / "no_separator.py").write_text(STUDY % ("casss", "my_task"))
+    (here / "no_task.py").write_text(STUDY % ("my_separator", "eeg"))
+    tone = np.sin(np.arange(1000) / 5)
+    soundfile.write(here / "tone.wav", tone, 100)
+    soundfile.write(here / "silent.wav", 0 * tone, 100)
+    soundfile.write(here / "header.wav", tone[:0], 100)
+    soundfile.write(here / "nan.wav", np.where(np.arange(1000) == 50, np.nan, tone), 100, subtype="FLOAT")
+    (here / "cut.wav").write_bytes((here / "tone.wav").read_bytes()[:1000])
+    (here / "empty.wav").touch()
+    (here / "text.wav").write_text("a mixture of maternal and fetal\n")
+    (here / "nan.csv").write_text("ecg\n1\n2\nnan\n")
+    (here / "words.csv").write_text("ecg\n1\ntwo\n")
+    (here / "plain.csv").write_text("1\n2\n1\n")
+    np.save(here / "tone.npy", tone)
+    np.save(here / "cube.npy", np.zeros((2, 3, 4)))
+    connect(f"sqlite:///{here}/mlflow.db").create_registered_model("filters")
+    storage = f"sqlite:///{here}/optuna.db"
+    optuna.create_study(storage=storage, study_name="other").set_user_attr("fingerprint", {"max_epochs": 7})
+    optuna.create_study(storage=storage, study_name="busy").set_user_attr("uid", "0badcafe")
+    with folder.lock(folder.study_folder(str(here / "sepray-results"), "busy", "0badcafe"), "busy"):
+        yield here
+
+
+@pytest.fixture(scope="module")
+def names(place):
+    """What the lines name that is not the same everywhere."""
+    from sepray import registry
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    return {
+        "here": place.resolve(),
+        "port": port,
+        "read_only": "/proc",
+        "reason": "No such file or directory" if os.getuid() == 0 else "Permission denied",
+        "tasks": ", ".join(registry.names("sepray.tasks")),
+        "separators": ", ".join(registry.names("sepray.separators")),
+    }
+
+
+# A process of its own between: one that is forked from pytest counts pytest's memory as its own.
+MEASURE = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+unit = 2**20 if sys.platform == "darwin" else 2**10
+seconds, megabytes = used.ru_utime + used.ru_stime, used.ru_maxrss / unit
+print(json.dumps([done.returncode, done.stdout, done.stderr, seconds, megabytes]))
+"""
+
+
+def measured(command, place):
+    """Run a command; return its status, what it printed, CPU seconds, and the most memory that it held in MB."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RAY", "SEPRAY", "COV", "PYTEST"))}
+    environment = kept | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(place), "COLUMNS": "80"}
+    run = [sys.executable, "-S", "-c", MEASURE, *command]
+    return json.loads(subprocess.run(run, cwd=place, env=environment, capture_output=True, check=True).stdout)
+
+
+def contents(place: Path) -> dict[str, int]:
+    """Every file below a folder and its size; a database's own side files come and go."""
+    files = (p for p in place.rglob("*") if p.is_file() and not p.name.endswith(("-wal", "-shm", ".pyc")))
+    return {str(p.relative_to(place)): p.stat().st_size for p in files}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.typed)
+def test_bad_input_gets_one_line_at_once(case, place, names):
+    program, *arguments = case.typed.format(**names).split()
+    command = ["-c", "from sepray.cli import main; main()"] if program == "sepray" else [f"{program}.py"]
+    before, started = contents(place), time.monotonic()
+    status, output, errors, seconds, megabytes = measured([sys.executable, *command, *arguments], place)
+    waited = time.monotonic() - started
+    assert (status, output) == (2, ""), errors
+    assert errors.endswith("\n")
+    assert errors.count("\n") == 1, errors
+    if case.line.startswith("re:"):
+        assert re.fullmatch(case.line.removeprefix("re:"), errors.strip())
+    else:
+        assert errors.strip() == case.line.format(**names)
+    assert "secret" not in errors
+    assert contents(place) == before
+    assert seconds < case.seconds, f"{seconds:.1f} s of CPU"
+    assert waited < 6 * case.seconds  # a machine that others use too
+    assert megabytes < case.megabytes, f"{megabytes:.0f} MB"
+
+
+def test_most_cases_keep_to_the_common_limits():
+    assert sum((c.seconds, c.megabytes) == (SECONDS, MEGABYTES) for c in CASES) >= 25

@@ -1,0 +1,87 @@
+import dataclasses
+import enum
+import hashlib
+from pathlib import PurePosixPath
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from sepray.identity import canonical_json, differences, digest, expand, plain
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    width: int
+    betas: tuple[float, float] = (0.5, 0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    name: str
+    inner: Inner
+    colour: Colour = Colour.RED
+
+
+def test_canonical_json_is_one_text():
+    value = Outer("é", Inner(3))
+    assert canonical_json(value) == '{"colour":"red","inner":{"betas":[0.5,0.9],"width":3},"name":"\\u00e9"}'
+    assert canonical_json({"b": 1, "a": {2, 1}}) == '{"a":[1,2],"b":1}'
+    assert canonical_json([1.0, 1, True, None]) == "[1.0,1,true,null]"
+    assert canonical_json(float("nan")) == '"nan"'
+    assert canonical_json(PurePosixPath("a/b")) == '"a/b"'
+
+
+def test_digest_is_sha256_of_the_canonical_text():
+    assert digest({"b": 1, "a": 2}) == hashlib.sha256(b'{"a":2,"b":1}').hexdigest()
+    assert digest({"a": 2, "b": 1}) == digest({"b": 1, "a": 2})
+    assert digest({"a": 2, "b": 1.5}) != digest({"a": 2, "b": 1})
+
+
+def test_distributions_are_what_optuna_writes():
+    assert plain({"x": FloatDistribution(0.1, 1.0, log=True)}) == {
+        "x": {"name": "FloatDistribution", "attributes": {"low": 0.1, "high": 1.0, "log": True, "step": None}}
+    }
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, b"bytes", Inner])
+def test_what_has_no_canonical_form_is_refused(value):
+    with pytest.raises(TypeError):
+        canonical_json(value)
+
+
+def test_differences_name_every_path():
+    old = {"space": {"a": FloatDistribution(0.0, 1.0), "b": CategoricalDistribution([1, 2])}, "n": 1, "flag": True}
+    new = {"space": {"a": FloatDistribution(0.0, 2.0), "b": CategoricalDistribution([1, 3])}, "flag": 1, "m": None}
+    assert differences(old, new) == [
+        "flag: true -> 1",
+        "m: (absent) -> null",
+        "n: 1 -> (absent)",
+        "space.a.attributes.high: 1.0 -> 2.0",
+        "space.b.attributes.choices[1]: 2 -> 3",
+    ]
+    assert differences([1, 2], [1, 2, 3]) == ["value: [1, 2] -> [1, 2, 3]"]
+    assert (
+        differences(Outer("x", Inner(3)), {"name": "x", "inner": {"width": 3, "betas": [0.5, 0.9]}, "colour": "red"})
+        == []
+    )
+
+
+def test_templates_expand_over_sources_and_ordered_pairs():
+    space = {"alpha": 1, "cross.{i}_to_{j}": 2, "critic.{i}": 3}
+    assert expand(space, ("maternal", "fetal")) == {
+        "alpha": 1,
+        "cross.maternal_to_fetal": 2,
+        "cross.fetal_to_maternal": 2,
+        "critic.maternal": 3,
+        "critic.fetal": 3,
+    }
+    assert list(expand({"{i}>{j}": 0}, "abc")) == ["a>b", "a>c", "b>a", "b>c", "c>a", "c>b"]
+
+
+def test_templates_that_give_a_key_twice_are_refused():
+    with pytest.raises(ValueError, match=r"'w\.a', which another key"):
+        expand({"w.a": 1, "w.{i}": 2}, ("a", "b"))

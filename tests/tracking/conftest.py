@@ -1,0 +1,65 @@
+import shutil
+
+import pytest
+
+from sepray.tracking.connection import connect
+from sepray.tracking.delivery import Delivery
+from sepray.tracking.outbox import Outbox
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A migrated database without runs: making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, empty_database):
+    """A folder with an empty mlflow.db."""
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def uri(folder):
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@pytest.fixture
+def client(uri):
+    return connect(uri)
+
+
+@pytest.fixture
+def outbox(folder):
+    box = Outbox(folder / "outbox.db")
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def delivery(outbox, uri):
+    return Delivery(outbox, uri)
+
+
+class Reader:
+    """What MLflow's database says of one study."""
+
+    def __init__(self, client, study, experiment="sepray"):
+        self.client = client
+        found = client.get_experiment_by_name(experiment)
+        runs = client.search_runs([found.experiment_id], f"tags.`sepray.study` = '{study}'") if found else []
+        self.labels = sorted(run.data.tags["sepray.trial"] for run in runs)
+        self.runs = {run.data.tags["sepray.trial"]: run for run in runs}
+
+    def history(self, label, key):
+        """(step, value, time) of each row of a metric."""
+        rows = self.client.get_metric_history(self.runs[label].info.run_id, key)
+        return [(row.step, row.value, row.timestamp) for row in rows]
+
+
+@pytest.fixture
+def read(client):
+    return lambda study="s": Reader(client, study)

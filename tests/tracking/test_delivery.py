@@ -1,0 +1,284 @@
+import math
+
+import pytest
+
+from sepray.tracking.delivery import Delivery
+from sepray.tracking.outbox import Outbox, RunKey
+
+STUDY, TRIAL = RunKey("s"), RunKey("s", "0")
+
+
+def begin(outbox, label="", name="cass-ecg", **tags):
+    where = {} if label else {"experiment": "sepray"}
+    outbox.put(RunKey("s", label), "run", {"name": name, "start": 1000, "tags": tags, **where})
+
+
+def epoch(outbox, step, value, label="0", key="loss"):
+    outbox.put(RunKey("s", label), "log", {"metrics": [[key, value, step, 1000 + step]]})
+
+
+def end(outbox, label="0", status="FINISHED", at=9000, **tags):
+    outbox.put(RunKey("s", label), "log", {"tags": tags})
+    outbox.put(RunKey("s", label), "status", {"status": status, "end": at})
+
+
+def small_study(outbox):
+    begin(outbox, outcome="running")
+    outbox.put(STUDY, "log", {"params": {"trials": "2"}})
+    for label in ("0", "final-1/seed-0"):
+        begin(outbox, label, f"trial {label}", outcome="running")
+        outbox.put(RunKey("s", label), "log", {"params": {"beta": "0.1"}})
+        for step in range(3):
+            epoch(outbox, step, step / 4, label)
+        outbox.put_text(RunKey("s", label), "notes/traceback.txt", "deep down")
+        end(outbox, label, outcome="pruned")
+    dataset = {"name": "ecg", "digest": "abc", "source": "{}", "profile": "{}", "context": "training"}
+    outbox.put(STUDY, "dataset", dataset)
+    end(outbox, "", outcome="finished")
+
+
+def check_small_study(read):
+    found = read()
+    assert found.labels == ["", "0", "final-1/seed-0"]
+    parent = found.runs[""]
+    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "cass-ecg")
+    assert parent.data.params == {"trials": "2"}
+    assert [(d.dataset.name, d.dataset.digest) for d in parent.inputs.dataset_inputs] == [("ecg", "abc")]
+    for label in ("0", "final-1/seed-0"):
+        run = found.runs[label]
+        assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1000, 9000)
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["outcome"] == "pruned"
+        assert run.data.params == {"beta": "0.1"}
+        assert found.history(label, "loss") == [(0, 0.0, 1000), (1, 0.25, 1001), (2, 0.5, 1002)]
+        listed = found.client.list_artifacts(run.info.run_id, "notes")
+        assert [(a.path, a.file_size) for a in listed] == [("notes/traceback.txt", 9)]
+
+
+def test_a_study_arrives_with_its_nested_trials(outbox, delivery, read):
+    small_study(outbox)
+    waiting = outbox.pending()
+    assert delivery.deliver(2000) == (waiting, None)
+    assert outbox.pending() == 0
+    check_small_study(read)
+
+
+class Dying:
+    """A client that dies at its n-th call, before or after the server has done what was asked."""
+
+    def __init__(self, client, n, after):
+        self.client, self.left, self.after = client, n, after
+
+    def __getattr__(self, name):
+        call = getattr(self.client, name)
+
+        def counted(*arguments, **named):
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise SystemExit("killed")
+            result = call(*arguments, **named)
+            if self.left == 0:
+                raise SystemExit("killed")
+            return result
+
+        return counted
+
+
+DEATHS = [(n, True) for n in range(1, 16)] + [(n, False) for n in (1, 4, 8, 15)]
+
+
+@pytest.mark.parametrize(("n", "after"), DEATHS)
+def test_a_death_at_any_call_leaves_no_gap_and_no_duplicate(outbox, uri, client, read, n, after):
+    small_study(outbox)
+    first = Delivery(outbox, uri)
+    first._client = dying = Dying(client, n, after)
+    with pytest.raises(SystemExit):
+        first.deliver(2000)
+    assert dying.left == 0
+    again = Outbox(outbox.path)  # as a new process opens it
+    assert Delivery(again, uri).deliver(2000)[1] is None
+    assert again.pending() == 0
+    again.close()
+    check_small_study(read)
+
+
+def test_the_calls_of_a_small_study_are_as_many_as_the_test_above_kills(outbox, uri, client, read):
+    small_study(outbox)
+    delivery = Delivery(outbox, uri)
+    delivery._client = counting = Dying(client, 0, False)
+    delivery.deliver(2000)
+    assert -counting.left == 15
+
+
+def test_told_twice_is_told_once(outbox, delivery, read):
+    for _ in range(2):
+        small_study(outbox)
+        delivery.deliver(2000)
+    check_small_study(read)
+
+
+def test_a_lost_outbox_finds_the_runs_by_their_tags(outbox, delivery, folder, uri, read):
+    small_study(outbox)
+    delivery.deliver(2000)
+    fresh = Outbox(folder / "other.db")
+    small_study(fresh)
+    assert Delivery(fresh, uri).deliver(2000)[1] is None
+    fresh.close()
+    check_small_study(read)
+
+
+def test_epochs_of_a_run_share_requests(outbox, uri, client, read):
+    begin(outbox)
+    begin(outbox, "0")
+    for step in range(1000):
+        epoch(outbox, step, step / 4)
+    delivery = Delivery(outbox, uri)
+    calls = []
+    original = client.log_batch
+    client.log_batch = lambda *a, **k: (calls.append(len(k["metrics"])), original(*a, **k))
+    delivery._client = client
+    delivery.deliver(2000)
+    assert calls == [800, 200]
+    assert len(read().history("0", "loss")) == 1000
+
+
+def test_an_interrupted_trial_goes_on_in_the_same_run(outbox, delivery, client, read):
+    begin(outbox)
+    begin(outbox, "0", outcome="running")
+    epoch(outbox, 0, 0.5)
+    end(outbox, "0", "KILLED", outcome="interrupted")
+    delivery.deliver(2000)
+    run = read().runs["0"]
+    assert (run.info.status, run.data.tags["outcome"]) == ("KILLED", "interrupted")
+    begin(outbox)
+    begin(outbox, "0", outcome="running")
+    epoch(outbox, 1, 0.25)
+    delivery.deliver(2000)
+    same = read().runs["0"]
+    assert (same.info.run_id, same.info.status) == (run.info.run_id, "RUNNING")
+    assert same.data.tags["outcome"] == "running"
+    assert [step for step, _, _ in read().history("0", "loss")] == [0, 1]
+    assert read().labels == ["", "0"]
+
+
+def test_only_what_is_refused_is_set_aside(outbox, delivery, read):
+    begin(outbox)
+    begin(outbox, "0")
+    outbox.put(TRIAL, "log", {"metrics": [["good", 1.0, 0, 1], ["b@d", 2.0, 0, 1], ["also good", 3.0, 0, 1]]})
+    outbox.put(TRIAL, "log", {"params": {"p": "1", "": "2"}, "tags": {"t": "3"}})
+    begin(outbox, "1")
+    end(outbox, "1")
+    assert delivery.deliver(2000)[1] is None
+    assert outbox.pending() == 0
+    run = read().runs["0"]
+    assert run.data.metrics == {"good": 1.0, "also good": 3.0}
+    assert run.data.params == {"p": "1"}
+    assert run.data.tags["t"] == "3"
+    assert read().runs["1"].info.status == "FINISHED"
+    refused = outbox.rejected()
+    assert [r.body for r in refused] == [{"metrics": [["b@d", 2.0, 0, 1]]}, {"params": {"": "2"}}]
+    assert all(r.reason for r in refused)
+
+
+def test_a_parameter_that_changes_keeps_its_value_and_becomes_a_tag(outbox, delivery, read):
+    begin(outbox)
+    outbox.put(STUDY, "log", {"params": {"trials": "40", "seed": "1"}})
+    delivery.deliver(2000)
+    outbox.put(STUDY, "log", {"params": {"trials": "100", "seed": "1"}})
+    delivery.deliver(2000)
+    run = read().runs[""]
+    assert run.data.params == {"trials": "40", "seed": "1"}
+    assert run.data.tags["param.trials"] == "100"
+    assert outbox.rejected() == []
+
+
+def test_numbers_that_are_none_do_not_multiply(outbox, delivery, read):
+    begin(outbox)
+    begin(outbox, "0")
+    for _ in range(2):
+        epoch(outbox, 0, math.nan)
+        delivery.deliver(2000)
+    rows = read().history("0", "loss")
+    assert len(rows) == 1
+    assert math.isnan(rows[0][1])
+
+
+def test_a_trial_that_the_user_deleted_stays_deleted_and_the_study_is_restored(outbox, delivery, client, read):
+    begin(outbox)
+    begin(outbox, "0")
+    begin(outbox, "1")
+    delivery.deliver(2000)
+    runs = read().runs
+    client.delete_run(runs["0"].info.run_id)
+    client.delete_run(runs[""].info.run_id)
+    begin(outbox)
+    epoch(outbox, 0, 0.5, "0")
+    epoch(outbox, 1, 0.5, "0")
+    epoch(outbox, 0, 0.5, "1")
+    assert delivery.deliver(2000)[1] is None
+    assert outbox.pending() == 0
+    assert read().labels == ["", "1"]
+    assert {r.key.label for r in outbox.rejected()} == {"0"}
+    assert "deleted" in outbox.rejected()[0].reason
+
+
+def test_a_database_that_was_thrown_away_is_filled_again(outbox, delivery, folder, empty_database, read):
+    import shutil
+
+    from sepray.tracking.connection import connect
+
+    begin(outbox)
+    begin(outbox, "0")
+    delivery.deliver(2000)
+    shutil.copyfile(empty_database, folder / "new.db")
+    begin(outbox)
+    begin(outbox, "0", "again")
+    moved = Delivery(outbox, f"sqlite:///{folder / 'new.db'}")
+    assert moved.deliver(2000) == (2, None)
+    new = connect(f"sqlite:///{folder / 'new.db'}")
+    runs = new.search_runs([new.get_experiment_by_name("sepray").experiment_id])
+    assert sorted(r.info.run_name for r in runs) == ["again", "cass-ecg"]
+    assert outbox.rejected() == []
+
+
+class Poisoned:
+    """A client whose server always fails over one run, though it answers."""
+
+    def __init__(self, client, name):
+        self.client, self.name = client, name
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def create_run(self, *arguments, **named):
+        if named["run_name"] == self.name:
+            raise RuntimeError("internal error")
+        return self.client.create_run(*arguments, **named)
+
+
+def test_a_run_that_always_fails_is_set_aside_after_a_while_and_holds_up_nobody(outbox, uri, client, read):
+    begin(outbox)
+    begin(outbox, "0", "poison")
+    begin(outbox, "1", "sound")
+    delivery = Delivery(outbox, uri)
+    delivery._client = Poisoned(client, "poison")
+    assert delivery.deliver(2000) == (2, "internal error")
+    assert read().labels == ["", "1"]
+    for _ in range(6):
+        assert delivery.deliver(2000) == (0, "internal error")
+    assert outbox.rejected() == []
+    assert delivery.deliver(2000)[0] == 1
+    assert [(r.key.label, r.reason) for r in outbox.rejected()] == [("0", "internal error")]
+
+
+def test_trials_wait_while_their_study_cannot_be_created(outbox, uri, client, read):
+    begin(outbox, "", "poison")
+    begin(outbox, "0", "sound")
+    delivery = Delivery(outbox, uri)
+    delivery._client = Poisoned(client, "poison")
+    assert delivery.deliver(2000) == (0, "internal error")
+    assert outbox.pending() == 2
+    delivery._client = client
+    assert delivery.deliver(2000) == (2, None)
+    assert read().labels == ["", "0"]
+    assert outbox.rejected() == []

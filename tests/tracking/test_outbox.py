@@ -1,0 +1,110 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sepray.tracking.outbox import BusyError, KnownRun, Outbox, Rejected, RunKey
+
+KEY = RunKey("s", "7")
+
+
+@pytest.fixture
+def box(tmp_path):
+    outbox = Outbox(tmp_path / "outbox.db")
+    yield outbox
+    outbox.close()
+
+
+def test_operations_come_back_in_order_and_leave_when_acknowledged(box):
+    for i in range(5):
+        box.put(RunKey("s", str(i % 2)), "log", {"i": i})
+    taken = box.take(10)
+    assert [(o.key.label, o.body["i"]) for o in taken] == [("0", 0), ("1", 1), ("0", 2), ("1", 3), ("0", 4)]
+    box.acknowledge(taken[:2])
+    assert [o.body["i"] for o in box.take(2)] == [2, 3]
+    assert box.pending() == 3
+    assert box.pending(RunKey("s", "0")) == 2
+
+
+def test_what_was_put_survives_a_process_that_is_killed(tmp_path):
+    script = (
+        "import os, pathlib, signal, sys; from sepray.tracking.outbox import *;"
+        "b = Outbox(pathlib.Path(sys.argv[1]));"
+        "[b.put(RunKey('s', '1'), 'log', {'i': i}) for i in range(100)];"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    died = subprocess.run([sys.executable, "-c", script, str(tmp_path / "outbox.db")], timeout=50)
+    assert died.returncode == -9
+    box = Outbox(tmp_path / "outbox.db")
+    assert [o.body["i"] for o in box.take(1000)] == list(range(100))
+    box.close()
+
+
+def test_what_is_put_once_is_put_once_whoever_puts_it_until_the_runs_are_forgotten(tmp_path):
+    for value in (1.0, 2.0):  # a second process, which trained the epoch again at another time
+        box = Outbox(tmp_path / "outbox.db")
+        box.put_once(KEY, "log", {"value": value}, "epoch 3")
+        box.put_once(RunKey("s", "8"), "log", {"value": value}, "epoch 3")
+        box.close()
+    box = Outbox(tmp_path / "outbox.db")
+    taken = box.take(10)
+    assert [(o.key.label, o.body["value"]) for o in taken] == [("7", 1.0), ("8", 1.0)]
+    box.acknowledge(taken)
+    box.put_once(KEY, "log", {"value": 3.0}, "epoch 3")
+    assert box.pending() == 0
+    box.forget_runs("s")
+    box.put_once(KEY, "log", {"value": 4.0}, "epoch 3")
+    assert [o.body["value"] for o in box.take(10)] == [4.0]
+    box.close()
+
+
+def test_a_refused_operation_is_kept_with_its_reason_and_can_be_queued_again(box):
+    box.put(KEY, "log", {"a": 1})
+    box.put(KEY, "log", {"a": 2})
+    taken = box.take(10)
+    box.acknowledge(taken, [Rejected(KEY, "log", {"a": 2}, "because")])
+    assert box.pending() == 0
+    assert box.rejected() == [Rejected(KEY, "log", {"a": 2}, "because")]
+    assert box.retry_rejected() == 1
+    assert box.rejected() == []
+    assert [o.body for o in box.take(10)] == [{"a": 2}]
+
+
+def test_a_copied_file_outlives_its_original_and_leaves_when_acknowledged(box, tmp_path):
+    (tmp_path / "plot.txt").write_text("drawn")
+    box.put_file(KEY, "figures/plot.txt", tmp_path / "plot.txt")
+    (tmp_path / "plot.txt").unlink()
+    (operation,) = box.take(10)
+    copy = box.files / operation.body["file"]
+    assert copy.read_text() == "drawn"
+    box.acknowledge([operation])
+    assert not copy.parent.exists()
+
+
+def test_only_one_process_delivers(box):
+    other = Outbox(box.path)
+    with box.exclusive(), pytest.raises(BusyError, match="is the study running"), other.exclusive():
+        pass
+    with other.exclusive():
+        pass
+    other.close()
+
+
+def test_run_ids_are_forgotten_when_the_address_changes(box):
+    box.aim("http://a")
+    box.begin_creation(KEY)
+    assert box.run(KEY).run_id is None
+    box.know_run(KEY, "r1", "0", "RUNNING")
+    box.aim("http://a")
+    assert box.run_ids("s") == {"7": "r1"}
+    box.aim("http://b")
+    assert box.run(KEY) is None
+
+
+def test_the_note_that_a_run_may_exist_is_on_disk(box):
+    box.begin_creation(KEY)
+    assert os.path.getsize(f"{box.path}-wal") > 0
+    other = Outbox(box.path)
+    assert other.run(KEY) == KnownRun(run_id=None, experiment_id=None, status=None)
+    other.close()

@@ -1,0 +1,115 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from sepray.tracking import BusyError, RunRecord, UnreachableError, reconcile
+from sepray.tracking.outbox import Outbox, RunKey
+
+RECORDS = [
+    RunRecord("", "study", "FINISHED", 1, 9, {"trials": 2}, {"outcome": "finished"}),
+    RunRecord(
+        "0", "trial 0", "FINISHED", 2, 5, {"beta": 0.5}, {"outcome": "complete"}, {1: {"l": 0.5}, 2: {"l": 0.25}}
+    ),
+    RunRecord("1", "trial 1", "FAILED", 3, 7, {"beta": 0.1}, {"outcome": "failed"}, {1: {"l": math.inf}}, {1: 6}),
+]
+
+
+def agree(folder, uri, records=RECORDS):
+    return reconcile(folder / "outbox.db", "s", records, uri=uri, wait=0.0)
+
+
+def check(read):
+    found = read()
+    assert found.labels == ["", "0", "1"]
+    assert {label: run.info.status for label, run in found.runs.items()} == {
+        "": "FINISHED",
+        "0": "FINISHED",
+        "1": "FAILED",
+    }
+    assert {label: run.info.end_time for label, run in found.runs.items()} == {"": 9, "0": 5, "1": 7}
+    assert found.runs["0"].data.tags["outcome"] == "complete"
+    assert found.runs["1"].data.params == {"beta": "0.1"}
+    assert found.history("0", "l") == [(1, 0.5, 5), (2, 0.25, 5)]
+    ((step, value, time),) = found.history("1", "l")
+    assert (step, math.isnan(value), time) == (1, True, 6)
+
+
+def nothing(done):
+    return not (done.created or done.corrected or done.completed or done.delivered)
+
+
+def test_everything_is_created_from_the_record_once(folder, uri, read):
+    done = agree(folder, uri)
+    assert done.created == ["", "0", "1"]
+    check(read)
+    assert nothing(agree(folder, uri))
+    check(read)
+    known = Outbox(folder / "outbox.db")
+    ids = known.run_ids("s")
+    known.close()
+    (folder / "outbox.db").unlink()  # lost, or another machine
+    assert nothing(agree(folder, uri))
+    check(read)
+    found = Outbox(folder / "outbox.db")
+    assert found.run_ids("s") == ids  # a model can be logged into its run
+    assert sorted(ids) == ["", "0", "1"]
+    found.close()
+
+
+def test_what_waits_is_delivered_and_what_is_missing_is_added(folder, uri, outbox, delivery, read):
+    outbox.put(RunKey("s"), "run", {"name": "study", "experiment": "sepray", "start": 1, "tags": {}})
+    outbox.put(RunKey("s", "0"), "run", {"name": "trial 0", "start": 2, "tags": {"outcome": "running"}})
+    delivery.deliver(100)
+    outbox.put(RunKey("s", "0"), "log", {"metrics": [["l", 0.25, 2, 5]], "params": {"beta": "0.5"}})
+    done = agree(folder, uri)
+    assert done.delivered == 1
+    assert done.created == ["1"]
+    assert done.corrected == ["", "0"]
+    # trials and outcome of the study, epoch 1 and outcome of trial 0; beta and epoch 1 of trial 1
+    assert done.completed == 2 + 2 + 2
+    check(read)
+    assert nothing(agree(folder, uri))
+    check(read)
+
+
+def test_what_was_refused_for_want_of_a_run_is_delivered_once_the_run_exists(folder, uri, outbox, delivery, read):
+    outbox.put(RunKey("s", "1"), "log", {"metrics": [["l", math.nan, 1, 6], ["extra", 1.0, 1, 6]]})
+    outbox.put(RunKey("s", "1"), "log", {"metrics": [["b@d", 1.0, 1, 6]]})
+    delivery.deliver(100)
+    assert len(outbox.rejected()) == 2
+    for _ in range(2):
+        done = agree(folder, uri)
+        assert [r.body for r in done.rejected] == [{"metrics": [["b@d", 1.0, 1, 6]]}]
+        check(read)
+        assert read().history("1", "extra") == [(1, 1.0, 6)]
+
+
+def test_a_deleted_trial_stays_deleted_and_one_that_is_gone_is_made_again(folder, uri, client, read):
+    agree(folder, uri)
+    client.delete_run(read().runs["0"].info.run_id)
+    done = agree(folder, uri)
+    assert done.deleted == ["0"]
+    assert nothing(done)
+    assert read().labels == ["", "1"]
+    client.delete_tag(read().runs["1"].info.run_id, "sepray.study")  # as good as gone: nothing finds it
+    box = Outbox(folder / "outbox.db")
+    box.forget_runs()
+    box.close()
+    assert agree(folder, uri).created == ["1"]
+
+
+def test_a_changed_record_is_followed(folder, uri, read):
+    agree(folder, uri)
+    longer = replace(RECORDS[1], epochs={**RECORDS[1].epochs, 3: {"l": 0.125}}, tags={"outcome": "pruned"})
+    done = agree(folder, uri, [RECORDS[0], longer, RECORDS[2]])
+    assert (done.created, done.corrected, done.completed) == ([], [], 2)
+    assert read().history("0", "l") == [(1, 0.5, 5), (2, 0.25, 5), (3, 0.125, 5)]
+    assert read().runs["0"].data.tags["outcome"] == "pruned"
+
+
+def test_it_says_so_when_the_server_is_down_or_the_study_runs(folder, uri, outbox):
+    with pytest.raises(UnreachableError, match=r"^MLflow at http://me:\*\*\*@127.0.0.1:9 does not take it: Connection"):
+        agree(folder, "http://me:pw@127.0.0.1:9")
+    with outbox.exclusive(), pytest.raises(BusyError, match="is the study running"):
+        agree(folder, uri)
