@@ -1,0 +1,43 @@
+"""How much better than the unprocessed mixture a separator is after some epochs, on a task with unlike sources."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sepray import metrics, registry
+from sepray.contracts import SeparatorConfig, TaskData
+from sepray.training import Trainer, build, view
+
+
+@functools.cache
+def notes_and_bursts(train: int = 256, test: int = 64) -> TaskData:
+    """The embedded task, made once a process."""
+    config = registry.find("sepray.tasks", "notes_and_bursts").Config(train=train, validation=2, test=test)
+    return config.load(Path())
+
+
+def trained(
+    config: SeparatorConfig, hyperparameters: Mapping[str, float], epochs: int, seed: int, data: TaskData
+) -> Trainer:
+    """Train a separator with what its supervision lets it see."""
+    separator = build(config, data.signal, seed)
+    seen = view(data.train, separator.supervision, torch.Generator().manual_seed(seed))
+    trainer = Trainer(separator, seen, hyperparameters, seed, config.batch_size, config.betas)
+    for _ in range(epochs):
+        trainer.epoch()
+    return trainer
+
+
+def improvement(
+    separate: Callable[[torch.Tensor], torch.Tensor], data: TaskData, sources: tuple[str, ...] | None = None
+) -> float:
+    """Mean SI-SDR over the test items and (these) sources, less that of the unprocessed mixture, in dB."""
+    estimate = separate(data.test.mixture)
+    unprocessed = data.test.mixture[:, None].expand_as(data.test.sources)
+    wanted = [data.signal.sources.index(name) for name in sources or data.signal.sources]
+    measure = metrics.METRICS["si_sdr"].function
+    gains = measure(estimate, data.test.sources) - measure(unprocessed, data.test.sources)
+    return float(np.mean(gains[:, wanted].numpy()))
