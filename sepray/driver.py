@@ -174,6 +174,14 @@ class Driver:
             finally:
                 searcher.close()
                 self.sweeper.submit(checkpoint.remove, f"{self.checkpoints}/ray")
+                # Again: a trial may have been writing a checkpoint while its folder was cleared.
+                for trial in record.get_trials(deepcopy=False, states=ENDED):
+                    self.clear(stage, trial.number, trial.user_attrs.get("outcome", {}).get("tag", ""))
+
+    def clear(self, stage: str, number: int, tag: str) -> None:
+        """Remove the checkpoints of a trial that has ended, unless it is one that may be chosen."""
+        if tag != "complete":
+            self.sweeper.submit(checkpoint.remove, f"{self.checkpoints}/{stage}/{FOLDER.format(number=number)}")
 
     def _progress(self, stage: str, record: Study, total: int) -> Progress:
         ended = record.get_trials(deepcopy=False, states=ENDED)
@@ -311,9 +319,7 @@ class _Listener:
             artifacts={"traceback.txt": trace} if trace else {},
         )
         self.progress.finished(number, outcome, result)
-        if outcome.tag != "complete":
-            spent = f"{self.study.checkpoints}/{self.stage}/{FOLDER.format(number=number)}"
-            self.study.sweeper.submit(checkpoint.remove, spent)
+        self.study.clear(self.stage, number, outcome.tag)
 
     def _key(self, number: int) -> str:
         return projection.run_label(self.stage, number)

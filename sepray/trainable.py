@@ -7,9 +7,10 @@ failures (a worker or node lost) are all that it retries.
 from __future__ import annotations
 
 import gc
+import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from ray import tune
 from . import checkpoint, metrics
 from .contracts import SeparatorConfig, Signal
 from .training import NonFiniteLossError, Trainer, build
+
+_log = logging.getLogger(__name__)
 
 COLLAPSE_ENERGY = 1e-4
 """A source whose estimate holds less than this share of the reference's energy counts as collapsed (-40 dB)."""
@@ -105,7 +108,7 @@ class SeparatorTrainable(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in this actor: the data and the process stay."""
-        self._settle()
+        self._leave()
         self._start(new_config)
         return True
 
@@ -165,7 +168,7 @@ class SeparatorTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Wait for a checkpoint that is being written."""
-        self._settle()
+        self._leave()
         self._writer.shutdown()
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -294,6 +297,15 @@ class SeparatorTrainable(tune.Trainable):
         if written is not None:
             written.result()  # raises what went wrong, once
 
+    def _leave(self) -> None:
+        """Wait for the checkpoint of a trial that has ended; what went wrong with it must not be the next trial's.
+
+        The driver clears the folder of a trial that was stopped early, perhaps while it is being written to.
+        """
+        written, self._written = self._written, None
+        if written is not None and (error := written.exception()):
+            _log.info("the last checkpoint of trial %s was not written: %s", self.config["number"], _said(error))
+
 
 def state_of_member(found: checkpoint.Checkpoint, member: int = 0) -> dict[str, torch.Tensor]:
     """Return the separator's own weights and buffers from a trial's checkpoint."""
@@ -301,12 +313,7 @@ def state_of_member(found: checkpoint.Checkpoint, member: int = 0) -> dict[str, 
     return {k.removeprefix(prefix): v for k, v in found.tensors.items() if k.startswith(prefix)}
 
 
-def objective_of(result: Mapping[str, Any], objectives: Sequence[Objective]) -> list[float]:
-    """Return the values of the objectives in a result, in order."""
-    return [float(result[o.key]) for o in objectives]
-
-
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """Return what an error says, in one line; the rest is in its traceback."""
     return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 

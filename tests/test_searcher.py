@@ -224,6 +224,29 @@ def test_every_row_reaches_the_storage(url):
     assert study.best_trial.number == 0  # 3 is infeasible
 
 
+def test_a_worker_lost_before_the_first_report_is_not_the_trials_fault(url):
+    """Tune gives up a trial whose actor dies while it is being reused; it is handed out again, last or not."""
+    heard, lost = Recorder(), Counter({0: 2, 2: 1, 3: 99})
+
+    def report(trial):
+        number = trial.config["number"]
+        lost[number] -= 1
+        return None if lost[number] >= 0 else result_of(number, trial.epoch + 1)
+
+    study = study_at(url)
+    searcher = searcher_of(study, trials=4, listener=heard)
+    controller = Controller(searcher, report, slots=1)
+    controller.run()
+    searcher.close()
+    trials = study.get_trials()
+    assert [t.state.name for t in trials] == ["COMPLETE", "COMPLETE", "COMPLETE", "FAIL"]
+    assert Counter(t.config["number"] for t in controller.trials) == {0: 3, 1: 1, 2: 2, 3: 3}
+    assert trials[3].user_attrs["reason"] == LOST
+    assert [e for e in heard.events if e[0] == "finished"] == [
+        ("finished", n, "lost" if n == 3 else "complete") for n in range(4)
+    ]
+
+
 def test_a_paused_trial_that_is_stopped_is_pruned_where_it_stood(url):
     study = study_at(url)
     searcher = searcher_of(study, trials=1)
@@ -336,7 +359,7 @@ def test_trials_asked_ahead_and_never_started_are_the_next_starts_first(url):
     searcher = searcher_of(study_at(url), trials=3)
     again = [take(searcher, str(i)) for i in range(3)]
     assert [(c["number"], c["resume"]) for c in again] == [(0, True), (1, True), (2, True)]
-    assert searcher.suggest("no") == "FINISHED"
+    assert searcher.suggest("no") is None  # there are no more, but one in hand may have to be handed out again
     kill(searcher)
 
 

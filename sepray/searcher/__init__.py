@@ -8,7 +8,7 @@ suggestion nor a report ever waits for it. Imports neither torch nor mlflow.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -39,6 +39,12 @@ __all__ = [
 
 _TRACEBACK_CHARACTERS = 4000
 _IDLE_SECONDS = 1.0
+_RESTARTS = 2
+"""How often a trial whose worker was lost before it reported anything is handed out again.
+
+Tune itself starts a trial again that it had seen running; one that was still on its way to a worker (an actor about to
+be reused, on a node that has just died) it gives up at once.
+"""
 
 
 class Listener(Protocol):
@@ -62,7 +68,7 @@ class _Live:
 
     trial: AskedTrial
     told: int = 0  # last epoch that the listener knows
-    result: dict[str, Any] = field(default_factory=dict)  # the last one
+    result: dict[str, Any] = field(default_factory=dict)  # the last one in these hands
 
 
 class StudySearcher(Searcher):
@@ -121,6 +127,7 @@ class StudySearcher(Searcher):
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
         self._live: dict[str, _Live] = {}  # by Tune's id; the driver's thread only
         self._trials: dict[int, AskedTrial] = {}
+        self._restarts: Counter[int] = Counter()  # by number
         # Shared with the background thread, under its lock:
         self._ready: deque[AskedTrial] = deque()
         self._remaining: int | None = None  # to be counted
@@ -128,10 +135,10 @@ class StudySearcher(Searcher):
         self._background.start()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the config of the next trial, None while none is ready, or FINISHED when there are no more.
+        """Return the config of the next trial, None while none is ready, or FINISHED when all have ended.
 
-        Returns at once, except that while no trial runs it waits for a suggestion for up to a second, which Tune
-        would otherwise sleep.
+        Not before: one that is still in Tune's hands may have to be handed out again. Returns at once, except that
+        while no trial runs it waits for a suggestion for up to a second, which Tune would otherwise sleep.
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
@@ -142,7 +149,7 @@ class StudySearcher(Searcher):
         with self._background.changed:
             settled, self._ledger.settled = self._ledger.settled, []
             trial = self._ready.popleft() if self._ready else None
-            finished = trial is None and self._remaining == 0
+            finished = trial is None and self._remaining == 0 and not self._live
             self._background.changed.notify_all()
         for ended, outcome in settled:
             self._announce(ended)
@@ -171,6 +178,9 @@ class StudySearcher(Searcher):
         """Queue the end of a trial, as ``decide`` sees it. Trials that Tune only cleans up never come here."""
         live = self._live.pop(trial_id, None)
         if live is None:
+            return
+        if error and not live.result and self._restarts[live.trial.number] < _RESTARTS:
+            self._hand_out_again(live.trial)
             return
         if result:
             self._take(live, result)
@@ -223,6 +233,12 @@ class StudySearcher(Searcher):
         """
         self._background.close()
         self._background.raise_error()
+
+    def _hand_out_again(self, trial: AskedTrial) -> None:
+        self._restarts[trial.number] += 1
+        trial.resumed = True
+        with self._background.changed:
+            self._ready.appendleft(trial)
 
     def _announce(self, trial: AskedTrial) -> None:
         if self._listener is not None:
