@@ -22,6 +22,7 @@ class Supervision(enum.Enum):
     """What a separator may see of the training split; the platform hands it nothing else."""
 
     PAIRED = "paired"  # mixtures with the sources they were made of
+    SEMI_PAIRED = "semi-paired"  # a fraction of the items PAIRED, the others as UNPAIRED_SOURCES
     UNPAIRED_SOURCES = "unpaired sources"  # mixtures, and samples of each source that belong to none of them
     OBSERVED_SOURCE = "observed source"  # mixtures, and samples of the last source alone
     NONE = "none"  # mixtures
@@ -131,9 +132,18 @@ class Phase:
 
 
 class Separator(nn.Module):
-    """Base class of all separators; each module of ``sepray.separators`` has one, built by its ``Config``."""
+    """Base class of all separators; each module of ``sepray.separators`` has one, built by its ``Config``.
+
+    Attributes:
+        supervision: what it may see of the training split.
+        learns: False for a method with nothing to train, whose epochs change nothing.
+        signal: that it was built for.
+    """
 
     supervision: ClassVar[Supervision] = Supervision.PAIRED
+    learns: ClassVar[bool] = True
+    paired_fraction: float = 0.0
+    """Of SEMI_PAIRED: what part of the training items comes with its sources; from the Config."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -165,6 +175,47 @@ class Separator(nn.Module):
     def failure(self, metrics: Mapping[str, float]) -> str | None:
         """Say why training has failed in a way of this method's own (None: it has not), from an epoch's metrics."""
         return None
+
+
+class Oracle(Separator):
+    """A bound, and no method: it is told the true sources of the very mixture that it separates.
+
+    Whoever scores separators does it through ``estimate``, which tells the truth to subclasses of this class and to no
+    other. An oracle is scored like any separator, but is neither packaged nor registered.
+    """
+
+    supervision = Supervision.NONE
+    learns = False
+
+    def separate_given(self, mixture: Tensor, sources: Tensor) -> Tensor:
+        """Return estimates ``[batch, source, channel, *signal]`` from the mixture and its true sources; no gradients.
+
+        Args:
+            mixture: ``[batch, channel, *signal]``.
+            sources: ``[batch, source, channel, *signal]``.
+        """
+        raise TypeError(f"{type(self).__name__} must define separate_given()")
+
+    def separate(self, mixture: Tensor) -> Tensor:
+        """Refuse: there is no truth to go by.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("an oracle needs the true sources of what it separates: it can be scored, and not be used")
+
+
+def estimate(separator: Separator, mixture: Tensor, sources: Tensor) -> Tensor:
+    """Return a separator's estimates, for scoring them; only a declared oracle is told the truth.
+
+    Args:
+        separator: to be scored.
+        mixture: ``[batch, channel, *signal]``.
+        sources: the true ones, ``[batch, source, channel, *signal]``.
+    """
+    if isinstance(separator, Oracle):
+        return separator.separate_given(mixture, sources)
+    return separator.separate(mixture)
 
 
 class SeparatorConfig(Protocol):

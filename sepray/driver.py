@@ -133,7 +133,8 @@ class Driver:
             device="cuda" if spec.gpus_per_trial else "cpu",
             threads=cluster.threads(spec.cpus_per_trial),
         )
-        seen = view(self.data.train, self.model.supervision, torch.Generator().manual_seed(spec.seed))
+        generator = torch.Generator().manual_seed(spec.seed)
+        seen = view(self.data.train, self.model.supervision, generator, self.model.paired_fraction)
         held = {"mixture": self.data.validation.mixture, "sources": self.data.validation.sources}
         parameters = {
             "context": context,

@@ -102,6 +102,33 @@ def test_views_hold_what_the_supervision_allows_and_no_pairs_beyond_it():
     assert (observed["observed"][:, 0, 0] - 10 == items).sum() < 6
 
 
+@pytest.mark.parametrize(("fraction", "paired", "items"), [(0.2, 10, 40), (0.8, 40, 40)])
+def test_semi_paired_view_shows_a_fraction_of_the_pairs_and_hides_the_others(fraction, paired, items):
+    data = split(50)
+    seen = view(data, Supervision.SEMI_PAIRED, generator(), fraction)
+    assert {name: len(tensor) for name, tensor in seen.items()} == dict.fromkeys(
+        ("mixture", "sources", "paired_mixture", "paired_sources"), items
+    )
+    # The values tell the item n: the first source is n, the second 10 + n, the mixture 10 + 2 n.
+    known = (seen["paired_mixture"][:, 0, 0] - 10) / 2
+    assert torch.equal(seen["paired_sources"][:, 0, 0, 0], known)
+    assert torch.equal(seen["paired_sources"][:, 1, 0, 0], known + 10)
+    unknown = (seen["mixture"][:, 0, 0] - 10) / 2
+    first, second = seen["sources"][:, 0, 0, 0], seen["sources"][:, 1, 0, 0] - 10
+    assert len(known.unique()) == paired
+    assert len(unknown.unique()) == 50 - paired
+    assert sorted({*known.tolist()} | {*unknown.tolist()}) == list(range(50))
+    assert {*first.tolist()} == {*second.tolist()} == {*unknown.tolist()}
+    rows = slice(50 - paired)  # once each; then they recur
+    assert all((x[rows] == y[rows]).sum() < 6 for x, y in ((first, second), (first, unknown), (second, unknown)))
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.001, 1.0])
+def test_semi_paired_view_needs_items_of_both_kinds(fraction):
+    with pytest.raises(ValueError, match=rf"^paired_fraction = {fraction} of 50 items leaves none of one kind$"):
+        view(split(50), Supervision.SEMI_PAIRED, generator(), fraction)
+
+
 def test_batches_are_of_one_size_and_hold_no_item_twice():
     taken = list(batches(10, 4, generator()))
     assert [len(b) for b in taken] == [4, 4]

@@ -24,7 +24,8 @@ def trained(
 ) -> Trainer:
     """Train a separator with what its supervision lets it see."""
     separator = build(config, data.signal, seed)
-    seen = view(data.train, separator.supervision, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    seen = view(data.train, separator.supervision, generator, separator.paired_fraction)
     trainer = Trainer(separator, seen, hyperparameters, seed, config.batch_size, config.betas)
     for _ in range(epochs):
         trainer.epoch()
