@@ -13,12 +13,13 @@ complex spectrum, so estimates have the mixture's phase.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .contracts import Signal
+from .contracts import Separator, Signal
 
 _SHORTEST_WINDOW = 16  # samples; at 128 Hz the paper's 25 ms would be three
 
@@ -102,7 +103,8 @@ class Magnitudes(nn.Module):
         spectra = masks * self.transform(mixture)[:, None]
         time, flat = mixture.shape[-1], spectra.flatten(0, 2)
         signals: Tensor = torch.istft(flat, self.n_fft, self.hop, len(self.window), self.window, length=time)
-        return signals.unflatten(0, spectra.shape[:3])
+        estimates: Tensor = signals.unflatten(0, spectra.shape[:3])
+        return estimates
 
     def transform(self, signal: Tensor) -> Tensor:
         """Return the complex spectrum ``[..., bins, frames]`` of ``[..., time]``, mirrored at its ends.
@@ -140,11 +142,11 @@ def _mel_hats(bins: int, bands: int, rate: float) -> Tensor:
 
 
 class MaskNetwork(nn.Module):
-    """The masking function m of appendix A, in DiscoGAN's form: an image ``[b, channels, h, w]`` to its mask, in (0, 1).
+    """The masking function m of appendix A, in DiscoGAN's form: ``[b, channels, h, w]`` to a mask of that size.
 
     An autoencoder of ``layers`` convolutions and as many transposed ones, each 4x4 with stride 2 and no skips; the
     first makes ``width`` channels and each further one doubles them, and back. LeakyReLU (0.2) on the way down, ReLU
-    on the way up, normalisation after all but the first and the last, a sigmoid at the end. Each image is divided by
+    on the way up, normalisation after all but the first and the last, a sigmoid at the end, so that masks are in (0, 1). Each image is divided by
     its level first, so the mask is the same whatever the units.
     """
 
@@ -170,6 +172,60 @@ class MaskNetwork(nn.Module):
         padded = F.pad(image / level(image), (0, -width % self.multiple, 0, -height % self.multiple))
         mask: Tensor = self.decoder(self.encoder(padded))
         return mask[..., :height, :width]
+
+
+class MaskSeparator(Separator):
+    """Base of the separators whose network masks the observed source, the last of two: ``T(y) = y m(y)``.
+
+    Args:
+        signal: of two sources.
+        magnitudes: what the mask multiplies.
+        width: of the mask network.
+        layers: of the mask network.
+
+    Raises:
+        ValueError: another number of sources.
+    """
+
+    def __init__(self, signal: Signal, magnitudes: Magnitudes, width: int, layers: int) -> None:
+        super().__init__(signal)
+        if len(signal.sources) != 2:
+            raise ValueError(f"a mask separates 2 sources, the last of them observed, not {', '.join(signal.sources)}")
+        self.magnitudes = magnitudes
+        self.network = MaskNetwork(signal.channels, width, layers)
+
+    @torch.no_grad()
+    def separate(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it."""
+        mask = self.magnitudes.full_mask(self.network(self.magnitudes.encode(mixture)))
+        return self.magnitudes.multiply(torch.stack((1 - mask, mask), dim=1), mixture)
+
+
+def regression_error(separator: MaskSeparator, unknown: Tensor, observed: Tensor) -> Tensor:
+    """Return eq. 1 and 3: the mean of ``|T(b + x) - b|`` over everything, in units of each mixture's level.
+
+    Args:
+        separator: whose network makes the mask.
+        unknown: x, ``[batch, channel, *signal]``, true or estimated.
+        observed: b, ``[batch, channel, *signal]``.
+    """
+    mixture = separator.magnitudes.encode(unknown + observed)
+    error = mixture * separator.network(mixture) - separator.magnitudes.encode(observed)
+    return (error / level(mixture)).abs().mean()
+
+
+def check_sizes(config: object, names: Iterable[str]) -> None:
+    """Refuse a configuration whose sizes are below one, or whose Adam would not decay.
+
+    Raises:
+        ValueError: says which.
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, not {getattr(config, name)}")
+    betas = getattr(config, "betas", ())
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas must be at least 0 and below 1, not {betas}")
 
 
 def _norm(channels: int, groups: int = 8) -> nn.GroupNorm:
