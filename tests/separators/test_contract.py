@@ -304,13 +304,12 @@ def packed_step(runs: list[Trainer], settings: list[dict[str, float]]):
         return [{key: value[i] for key, value in view.items()} for view, i in zip(views, indices, strict=True)]
 
     shown = drawn_batches(lambda run: next(batches(run.items, BATCH, run.generator)))
+    size = len(shown[0]["mixture"])
     for phase in runs[0].phases:
         moments = None
         for repeat in range(phase.repeats):
             if repeat:
-                shown = drawn_batches(
-                    lambda run: torch.randint(run.items, (min(BATCH, run.items),), generator=run.generator)
-                )
+                shown = drawn_batches(lambda run: torch.randint(run.items, (size,), generator=run.generator))
             random = [
                 phase.draw(batch, run.generator) if phase.draw else {} for batch, run in zip(shown, runs, strict=True)
             ]
