@@ -36,13 +36,15 @@ class Signal:
         sources: names of the sources, in the order of the source axis.
         channels: number of channels of mixture and sources.
         shape: ``*signal`` of one training item, e.g. ``(504,)`` samples.
-        sample_rate: in Hz; None for images.
+        sample_rate: in Hz; None for images, whose values lie in 0..1 (a mixture's may be more).
+        heart_sources: the names of those sources that have a heart rate (ECG, PPG).
     """
 
     sources: tuple[str, ...]
     channels: int
     shape: tuple[int, ...]
     sample_rate: float | None
+    heart_sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,13 @@ class Split:
     Attributes:
         mixture: ``[item, channel, *signal]``, float32.
         sources: ``[item, source, channel, *signal]``, float32. Their sum may differ from the mixture (noise).
+        observed: ``[item, channel, *signal]``, as many samples of the last source that are in no mixture, for training
+            by OBSERVED_SOURCE; None where those in the mixtures are shown instead.
     """
 
     mixture: Tensor
     sources: Tensor
+    observed: Tensor | None = None
 
     def __len__(self) -> int:
         return self.mixture.shape[0]
@@ -163,6 +168,10 @@ class Separator(nn.Module):
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
         """Return the training data of this epoch; methods with outer iterations refresh their targets here."""
         return data
+
+    def resets(self, epoch: int) -> bool:
+        """Say whether Adam begins anew (its moments and its step) before this epoch, counted from 0."""
+        return False
 
     def fit_epoch(self, data: Tensors, hyperparameters: Tensors, generator: torch.Generator) -> dict[str, float]:
         """Advance a method without gradients by one epoch; called instead of steps where phases() is empty."""

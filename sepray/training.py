@@ -37,7 +37,8 @@ def view(
 
     Always ``mixture [item, channel, *signal]``; besides, ``sources [item, source, channel, *signal]`` (PAIRED: of
     these mixtures; UNPAIRED_SOURCES: each source's items in an order of its own, so that nothing tells which belong
-    together), or ``observed [item, channel, *signal]`` (OBSERVED_SOURCE: the last source, in an order of its own).
+    together), or ``observed [item, channel, *signal]`` (OBSERVED_SOURCE: the last source, in an order of its own, from
+    samples that are in no mixture where the task has them).
 
     SEMI_PAIRED: a ``paired_fraction`` of the items, drawn at random, is in ``paired_mixture`` and ``paired_sources``
     as it is; the others are what UNPAIRED_SOURCES makes of them. Whichever are fewer recur, so that all tensors have
@@ -59,7 +60,7 @@ def view(
             sources = torch.stack([shuffled(k) for k in range(split.sources.shape[1])], dim=1)
             return {"mixture": split.mixture, "sources": sources}
         case Supervision.OBSERVED_SOURCE:
-            return {"mixture": split.mixture, "observed": shuffled(-1)}
+            return {"mixture": split.mixture, "observed": shuffled(-1) if split.observed is None else split.observed}
         case Supervision.NONE:
             return {"mixture": split.mixture}
 
@@ -242,6 +243,9 @@ class Trainer:
             NonFiniteLossError: before the offending update touches any weight.
         """
         self.separator.train()
+        if self.separator.resets(self.epochs):
+            for optimizer in self._optimizers.values():
+                optimizer.state.clear()
         data = self.separator.before_epoch(self.data, self.epochs, self.generator)
         parts = self._steps(data) if self.phases else self._fit(data)
         self.epochs += 1

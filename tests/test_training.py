@@ -163,6 +163,19 @@ def test_two_steps_follow_adam_written_out_and_the_parts_are_means():
     assert run.epoch()["epoch"] == 1.0
 
 
+def test_adam_begins_anew_where_the_separator_says_so():
+    """The first step of a new Adam is the learning rate against the gradient, whatever the gradients were before."""
+    reset, plain = Toy(), Toy()
+    reset.resets = lambda epoch: epoch == 1
+    runs = [trainer(toy=toy) for toy in (reset, plain)]
+    for run in runs:
+        run.epoch()
+        run.set_hyperparameters({"weight": 0.01})
+        run.epoch()
+    assert reset.first.item() == pytest.approx(0.2, rel=1e-5)  # below the mean of the mixtures in both steps
+    assert plain.first.item() < 0.19  # the large first gradient still counts in the second moment
+
+
 def test_inactive_phase_is_skipped_and_repeats_take_batches_of_their_own():
     toy = Toy()
     toy.repeats = 3
