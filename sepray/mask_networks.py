@@ -146,8 +146,8 @@ class MaskNetwork(nn.Module):
 
     An autoencoder of ``layers`` convolutions and as many transposed ones, each 4x4 with stride 2 and no skips; the
     first makes ``width`` channels and each further one doubles them, and back. LeakyReLU (0.2) on the way down, ReLU
-    on the way up, normalisation after all but the first and the last, a sigmoid at the end, so that masks are in (0, 1). Each image is divided by
-    its level first, so the mask is the same whatever the units.
+    on the way up, normalisation after all but the first and the last, a sigmoid at the end, so that masks are in
+    (0, 1). Each image is divided by its level first, so the mask is the same whatever the units.
     """
 
     def __init__(self, channels: int, width: int = 64, layers: int = 4) -> None:
@@ -211,7 +211,8 @@ def regression_error(separator: MaskSeparator, unknown: Tensor, observed: Tensor
     """
     mixture = separator.magnitudes.encode(unknown + observed)
     error = mixture * separator.network(mixture) - separator.magnitudes.encode(observed)
-    return (error / level(mixture)).abs().mean()
+    scaled: Tensor = error / level(mixture)
+    return scaled.abs().mean()
 
 
 def check_sizes(config: object, names: Iterable[str]) -> None:
