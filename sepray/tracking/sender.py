@@ -27,6 +27,7 @@ from .outbox import BusyError, Outbox, RunKey
 NICENESS = 19  # Ray gives its workers 15; this yields to them
 AT_ONCE = 2000  # operations
 _RESTARTS = 3
+_LAST_TRIES = 3  # at the end of a study whose server has never answered; one that has is waited for as long as asked
 
 
 class Sender:
@@ -183,14 +184,14 @@ def main() -> None:
 
 
 def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events: IO[str]) -> None:
-    """Deliver until the parent ends or, once it said "finish", until nothing is left."""
+    """Deliver until the parent ends or, once it said "finish", until nothing is left or nobody answers."""
 
     def found(key: RunKey, run_id: str) -> None:
         _say(events, {"study": key.study, "label": key.label, "run_id": run_id})
 
     delivery = Delivery(outbox, settings["uri"], found)
     interval, longest = float(settings["interval"]), float(settings["longest_wait"])
-    failures, finishing, told, command = 0, False, None, ""
+    failures, finishing, answered, told, command = 0, False, False, None, ""
     while command != "end":
         settled, trouble = 0, None
         if outbox.pending():
@@ -201,15 +202,17 @@ def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events
             except Exception as error:
                 trouble = f"{type(error).__name__}: {one_line(error)}"
             failures = failures + 1 if trouble else 0
+            answered |= not trouble
             if trouble != told:
                 _say(events, {"trouble": trouble})
                 told = trouble
-        if finishing and not outbox.pending():
+        if finishing and (not outbox.pending() or (failures >= _LAST_TRIES and not answered)):
             return
         backoff = min(longest, 0.5 * 2 ** min(failures, 20) * random.uniform(0.7, 1.0))
         more = finishing or settled >= AT_ONCE
         command = commands.wait(backoff if trouble else 0.0 if more else interval)
-        finishing |= command == "finish"
+        if command == "finish" and not finishing:
+            finishing, failures = True, 0
 
 
 def _say(events: IO[str], event: dict[str, Any]) -> None:

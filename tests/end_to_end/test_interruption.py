@@ -5,7 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import urllib.error
+import urllib.request
 
 import pytest
 from optuna.trial import TrialState
@@ -80,6 +81,15 @@ def test_interrupted_study_says_how_to_go_on_and_goes_on(laboratory):
     everything_once(laboratory, trials=4, epochs=5)
 
 
+def ready(uri):
+    """Whether a tracking server answers there; its first answer waits until its database is made."""
+    try:
+        with urllib.request.urlopen(f"{uri}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=60) as answer:
+            return answer.status == 200
+    except urllib.error.URLError:
+        return False
+
+
 def test_tracking_server_that_is_dead_all_along_costs_nothing_and_is_told_later(laboratory, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -90,6 +100,15 @@ def test_tracking_server_that_is_dead_all_along_costs_nothing_and_is_told_later(
     assert "champion (trial" in printed
     assert "sepray reconcile lab" in printed
 
+    command = [sys.executable, "-c", "from sepray.cli import main; main()", "reconcile", "lab", "--tracking-uri", uri]
+
+    def reconcile():
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+
+    still_dead = reconcile()
+    assert still_dead.returncode == 2
+    assert len(still_dead.stderr.strip().splitlines()) == 1, still_dead.stderr
+
     server = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--port", str(port), "mlflow.server.fastapi_app:app", "--log-level", "error"],
         cwd=tmp_path,
@@ -98,23 +117,12 @@ def test_tracking_server_that_is_dead_all_along_costs_nothing_and_is_told_later(
         | {"_MLFLOW_SERVER_SERVE_ARTIFACTS": "true", "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(tmp_path / "served")},
     )
     try:
-        command = "from sepray.cli import main; main()"
-        arguments = ["reconcile", "lab", "--tracking-uri", uri]
-        deadline = time.monotonic() + 60
-        while True:
-            done = subprocess.run(
-                [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=100
-            )
-            if done.returncode == 0 or time.monotonic() > deadline:
-                break
-            assert done.returncode == 2, done.stderr
-            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        laboratory.wait(lambda: ready(uri), server)
+        done = reconcile()
         assert done.returncode == 0, done.stderr
         assert "the first champion" in done.stdout
         everything_once(laboratory, trials=3, epochs=2)
-        again = subprocess.run(
-            [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=100
-        )
+        again = reconcile()
         assert "0 waiting records delivered, 0 runs created, 0 states corrected, 0 missing" in again.stdout
         assert "version 1 is the champion" in again.stdout
     finally:

@@ -208,3 +208,11 @@ def test_close_returns_in_time_when_nobody_ever_answers(folder):
     left = tracker.close(1.0)
     assert time.monotonic() - start < 5
     assert left == 2 + EPOCHS + 2 + 2
+
+
+def test_a_server_that_has_never_answered_is_not_waited_for_to_the_end(folder):
+    tracker = Tracker(folder / "box.db", "study-1", uri="http://127.0.0.1:9", interval=0.05)
+    tell(tracker, [0])
+    start = time.monotonic()
+    assert tracker.close(100) == 2 + EPOCHS + 2 + 2
+    assert time.monotonic() - start < 60
