@@ -161,6 +161,9 @@ class Separator(nn.Module):
     def prepare(self, data: Tensors) -> None:
         """Measure what normalisation needs on the training view, once, before the first step (buffers)."""
 
+    def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
+        """Keep those that act when mixtures are separated (buffers); called before training and when they change."""
+
     def phases(self) -> tuple[Phase, ...]:
         """Return the updates of one step, in order."""
         return ()

@@ -231,6 +231,7 @@ class Trainer:
             ValueError: a name that the separator does not have.
         """
         self.hyperparameters = resolve(self.separator, hyperparameters)
+        self.separator.set_hyperparameters(self.hyperparameters)
         self._weights = {name: torch.tensor(value, device=self.device) for name, value in self.hyperparameters.items()}
         for phase in self.phases:
             for group in self._optimizers[phase.name].param_groups:
@@ -291,7 +292,8 @@ class Trainer:
         # Not backward(): that would also make gradients of the weights that other phases update.
         own = self._own[phase.name]
         for parameter, gradient in zip(own, torch.autograd.grad(loss.total, own), strict=True):
-            parameter.grad = gradient
+            # On a CPU fused Adam reads memory in order, whatever the gradient's strides (torch 2.11).
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)
         self._optimizers[phase.name].step()
         return loss
 

@@ -288,3 +288,45 @@ def test_build_gives_the_weights_of_the_seed_and_leaves_the_global_generator():
     first, again, other = (build(Config(), SIGNAL, seed).second.item() for seed in (1, 1, 2))
     assert first == again != other
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+class Turned(Separator):
+    """A weight whose gradient lies in memory column by column."""
+
+    def __init__(self) -> None:
+        super().__init__(SIGNAL)
+        self.weight = nn.Parameter(torch.zeros(2, 3))
+        self.told: list[float] = []
+
+    def hyperparameters(self):
+        return {"rate": 1.0}
+
+    def set_hyperparameters(self, hyperparameters):
+        self.told.append(hyperparameters["rate"])
+
+    def phases(self):
+        def loss(turned, batch, hyperparameters, random):
+            total = (turned.weight.t().reshape(-1) * torch.arange(6.0)).sum()
+            return Loss(total, {"total": total})
+
+        return (Phase("one", ("weight",), "rate", loss),)
+
+
+def test_each_weight_gets_its_own_gradient_whatever_that_ones_strides():
+    run = trainer(toy=Turned())
+    gradient = torch.arange(6.0).reshape(3, 2).t()
+    for group in run._optimizers["one"].param_groups:
+        group["eps"] = 1.0
+    run.epoch()
+    torch.testing.assert_close(run.separator.weight.detach(), -gradient / (gradient + 1))  # Adam's first step
+
+
+def test_separator_is_told_its_hyperparameters_before_training_and_when_they_change():
+    run = trainer(toy=Turned())
+    assert run.separator.told == [1.0]
+    run.set_hyperparameters({"rate": 0.5})
+    assert run.separator.told == [1.0, 0.5]
+    tensors, values = run.state()
+    other = trainer(toy=Turned())
+    other.load_state(tensors, values)
+    assert other.separator.told == [1.0, 0.5]
