@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 LEAVES = {"contracts", "registry", "identity", "metrics", "losses", "networks", "spectral", "checkpoint", "terminal"}
 LEAVES |= {"cluster", "scheduling", "cache", "samplers", "ecgsyn", "folder"}
 LEAVES |= {"arguments", "choices", "errors", "mask_networks", "overlap", "places", "recordings"}
+LEAVES |= {"unet", "wasserstein"}
 FOR_ALL = {"choices", "contracts", "errors"}  # names, contracts and errors, which import nothing from sepray
 ALLOWED = {
     "training": {"contracts"},

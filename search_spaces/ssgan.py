@@ -1,0 +1,41 @@
+"""What a study of SSGAN varies, and the paper's own setting (Table 1), tried first.
+
+``critic_weight.{i}`` stands for every source of the task; the paper's weights for its four instruments are in
+``PAPER_CRITIC_WEIGHTS``, and where a task has others, all weigh the same. The ranges of the learning rates hold the
+paper's 1e-4 and what learns within a study's few epochs.
+"""
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+SPACE: dict[str, BaseDistribution] = {
+    "critic_weight.{i}": FloatDistribution(0.0, 1.0),
+    "energy_weight": FloatDistribution(0.0, 100.0),
+    "gradient_penalty": FloatDistribution(0.1, 100.0, log=True),
+    "noise": FloatDistribution(0.0, 1.0),
+    "separator_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "critic_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+}
+
+PAPER: dict[str, dict[str, float]] = {
+    "SSGAN": {
+        "critic_weight.{i}": 0.5,
+        "energy_weight": 10.0,
+        "gradient_penalty": 10.0,
+        "noise": 0.1,
+        "separator_learning_rate": 1e-4,
+        "critic_learning_rate": 1e-4,
+    },
+}
+
+PAPER_CRITIC_WEIGHTS: dict[str, float] = {
+    "critic_weight.bass": 0.25,
+    "critic_weight.drums": 0.25,
+    "critic_weight.vocals": 0.4,
+    "critic_weight.other": 0.1,
+}
+"""Table 1, for tasks with these four sources: ``identity.expand(PAPER["SSGAN"], sources) | PAPER_CRITIC_WEIGHTS``."""
+
+CONTROLS: dict[str, dict[str, float]] = {
+    "without energy term (GAN)": {"energy_weight": 0.0},
+    "energy term alone (ENG)": {"critic_weight.{i}": 0.0},
+}

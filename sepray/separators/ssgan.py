@@ -1,0 +1,357 @@
+"""SSGAN: spectrum energy preserved Wasserstein learning (Zhang, Yan and Zhou), from unpaired samples of each source.
+
+A separator (Table 2) with one encoder, and a decoder per source with skips from the encoder and noise at its code,
+turns the magnitude of a mixture into those of its K >= 2 sources; one critic per source (Table 3) compares them with
+samples of that source which belong to no mixture. Equation 2, with x the mixture's magnitude, s_i real and s^_i
+estimated sources, w_i = ``critic_weight.<source>``, beta = ``energy_weight``, lambda = ``gradient_penalty``::
+
+    separator:  min  -sum_i w_i E[d_i(s^_i)] + beta E[(sum_i |s^_i|^2 - |x|^2)^2]
+    critics:    min   sum_i w_i (E[d_i(s^_i)] - E[d_i(s_i)] + lambda E[(|grad d_i(s~_i)| - 1)^2])
+
+with s~_i uniformly between an s_i and an s^_i. As in Algorithm 1, a step is one update of the separator, then
+``critic_steps`` of the critics, each on mixtures and sources drawn anew. The paper's ablations: LoU has no skips, GAN
+no energy term, ENG nothing but the energy term. Its two-source form (-V) is a task of two sources.
+
+What the text leaves open, and what is chosen here:
+
+- STFT. The paper's Hann windows of 1024 points do not overlap; no signal can be made again from those, since the window
+  vanishes at its ends, so here they overlap by half. Estimates take the mixture's phase (2.1); no mask is used.
+- Segments overlap (2.1), by how much is not said: by half. Of a frame that several cover, the mean estimate counts.
+- Inputs are "scaled to [0, 1]": a mixture is divided by its root mean square, so that recordings come in any unit, a
+  real source (which has no mixture) by the root mean square of all training mixtures; and every magnitude by the
+  largest of the training mixtures.
+- |.|^2 sums over a whole segment, as omega counts segments in Algorithm 1. In [0, 1] that may be anything from 1 to
+  1000, depending on how sparse the spectrograms are, and its error enters squared; so energies are in units of the
+  training mixtures' mean, and one beta means the same for every task.
+- One penalty per critic. With the norm of the gradient of the weighted sum of all, d_i could make up for any w_i by
+  its slope. The penalty in L_g of equation 1 does not depend on the separator's weights and is left out.
+- Table 2 gives two of the decoder's widths twice: the output shapes (.., 32), (.., 16) are taken, not "64" filters. It
+  shows three skips (``skips = 3``), where the text says that each step has one (``skips = 4``).
+- 513 bins become 256 and 256 become 513 without padding, all other sizes halve and double with a padding of 1.
+- The noise, of shape (1, 16, 1), is normal with a standard deviation ``noise``, the same for all channels of a code; it
+  is added before the ReLU in training, and nothing is added where mixtures are separated.
+- The tables have no normalisation, and there is none. Weights start as He et al. (2015) propose, biases at 0.
+- The critics' fully connected layer has no bias, a constant that the difference of two scores cancels. I_critic is 5.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
+from ..spectral import Spectrogram
+from ..wasserstein import critic_terms
+
+CRITIC_STRIDES = (2, 2, 1, 2, 2, 1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Structure of the networks and of the spectrogram, the paper's (Tables 1 to 3) unless given."""
+
+    n_fft: int = 1024
+    """Samples in a frame of the STFT."""
+    hop: int = 512
+    """Samples from one frame to the next."""
+    context: int = 32
+    """Frames in a segment."""
+    context_hop: int = 16
+    """Frames from one segment to the next."""
+    encoder_filters: tuple[int, ...] = (16, 32, 64, 128, 256)
+    """Of the encoder's layers; the last are those of each source's code."""
+    decoder_filters: tuple[int, ...] = (128, 64, 32, 16)
+    """Of the decoders' layers but the last."""
+    critic_filters: tuple[int, ...] = (64, 64, 128, 128, 256, 256)
+    """Of the critics' six layers."""
+    skips: int = 3
+    """How many layers of a decoder, the first ones, are joined by the encoder's of their size; 0 is the paper's LoU."""
+    energy: bool = True
+    """Whether there is an energy term; without it, this is the paper's GAN."""
+    wasserstein: bool = True
+    """Whether there are critics; without them, this is the paper's ENG."""
+    critic_steps: int = 5
+    """Updates of the critics for each of the separator (I_critic)."""
+    batch_size: int = 16
+    """Items in a batch."""
+    betas: tuple[float, float] = (0.5, 0.9)
+    """Decay rates of Adam's moments."""
+
+    def __post_init__(self) -> None:
+        stages = len(self.encoder_filters)
+        if stages < 2 or len(self.decoder_filters) != stages - 1 or len(self.critic_filters) != len(CRITIC_STRIDES):
+            raise ValueError(
+                f"there must be 2 or more encoder_filters, one decoder_filters less and {len(CRITIC_STRIDES)} "
+                f"critic_filters, not {self.encoder_filters}, {self.decoder_filters} and {self.critic_filters}"
+            )
+        multiple = max(2**stages, 16)
+        if self.context < 1 or self.context % multiple or self.n_fft % (2 * multiple):
+            raise ValueError(
+                f"context and n_fft / 2 must be multiples of {multiple}, not {self.context} and {self.n_fft / 2:g}"
+            )
+        if not 1 <= self.context_hop <= self.context:
+            raise ValueError(f"context_hop must be between 1 and {self.context}, not {self.context_hop}")
+        if not 0 <= self.skips < stages:
+            raise ValueError(f"skips must be between 0 and {stages - 1}, not {self.skips}")
+        if not (self.energy or self.wasserstein):
+            raise ValueError("energy and wasserstein cannot both be off: there would be nothing to learn from")
+        counts = {"critic_steps": self.critic_steps, "batch_size": self.batch_size}
+        for part in ("encoder_filters", "decoder_filters", "critic_filters"):
+            counts[part] = min(getattr(self, part))
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
+        Spectrogram(self.n_fft, self.hop, "magnitude")
+
+    def build(self, signal: Signal) -> Ssgan:
+        """Return the separator with freshly initialised weights."""
+        return Ssgan(signal, self)
+
+
+LOU = Config(skips=0)
+"""Ablation: lack of U-Net connections."""
+GAN = Config(energy=False)
+"""Ablation: the Wasserstein terms alone."""
+ENG = Config(wasserstein=False)
+"""Ablation: the energy term alone."""
+DEBUG = Config(
+    n_fft=32,
+    hop=16,
+    context=16,
+    context_hop=8,
+    encoder_filters=(4, 8),
+    decoder_filters=(4,),
+    critic_filters=(4, 4, 4, 4, 8, 8),
+    skips=1,
+    critic_steps=2,
+)
+
+
+def _sizes(size: tuple[int, int], stages: int) -> list[tuple[int, int]]:
+    """Return the sizes of an image before, between and after ``stages`` halvings."""
+    return [(size[0] >> stage, size[1] >> stage) for stage in range(stages + 1)]
+
+
+def _padding(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the padding with which a 3x3 convolution of stride 2 halves an image of this size, rounding down."""
+    return 1 - size[0] % 2, 1 - size[1] % 2
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class SeparatorNetwork(nn.Module):
+    """Table 2: magnitudes ``[batch, channel, bins, context]`` to ``[batch, source, channel, bins, context]``."""
+
+    def __init__(self, config: Config, channels: int, sources: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        encoder, decoder = config.encoder_filters, config.decoder_filters
+        stages = len(encoder)
+        sizes = _sizes(size, stages)
+        self.sources, self.skips, self.code_size = sources, config.skips, sizes[-1]
+        inputs = (channels, *encoder[:-1])
+        outputs = (*encoder[:-1], encoder[-1] * sources)
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(inputs[k], outputs[k], 3, stride=2, padding=_padding(sizes[k])) for k in range(stages)
+        )
+        joined = [encoder[-2 - k] if k < config.skips else 0 for k in range(stages - 1)]
+        inputs = (encoder[-1], *(decoder[k] + joined[k] for k in range(stages - 1)))
+        outputs = (*decoder, channels)
+        paddings = [_padding(target) for target in sizes[-2::-1]]  # of the convolution that each step inverts
+        self.decoders = nn.ModuleList(
+            nn.ModuleList(
+                nn.ConvTranspose2d(inputs[k], outputs[k], 3, 2, padding=paddings[k], output_padding=paddings[k])
+                for k in range(stages)
+            )
+            for _ in range(sources)
+        )
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Separate; ``noise [batch, source, 1, *code_size]`` is added to the codes."""
+        features, skips = image, list[Tensor]()
+        for layer in self.encoder[:-1]:
+            features = F.relu(layer(features))
+            skips.append(features)
+        codes = self.encoder[-1](features).unflatten(1, (self.sources, -1))
+        codes = F.relu(codes if noise is None else codes + noise)
+        skips = skips[::-1][: self.skips]
+        return torch.stack(
+            [self._decode(decoder, codes[:, k], skips) for k, decoder in enumerate(self.decoders)], dim=1
+        )
+
+    def _decode(self, decoder: nn.Module, code: Tensor, skips: list[Tensor]) -> Tensor:
+        features = code
+        for k, layer in enumerate(decoder.children()):
+            features = F.relu(layer(features))
+            if k < len(skips):
+                features = torch.cat((features, skips[k]), dim=1)
+        return features
+
+
+class Critic(nn.Module):
+    """Table 3: magnitudes ``[batch, channel, bins, context]`` to scores ``[batch]``, high for real ones."""
+
+    def __init__(self, filters: tuple[int, ...], channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for stride, width in zip(CRITIC_STRIDES, filters, strict=True):
+            padding = _padding(size) if stride == 2 else (1, 1)
+            layers += [nn.Conv2d(channels, width, 3, stride, padding), nn.LeakyReLU(0.2)]
+            channels, size = width, (size[0] // stride, size[1] // stride)
+        last = nn.Linear(channels * math.prod(size), 1, bias=False)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), last, nn.LeakyReLU(0.2))
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return one score an image."""
+        scores: Tensor = self.layers(image)
+        return scores[:, 0]
+
+
+class Ssgan(Separator):
+    """The separator; see the module's description."""
+
+    supervision = Supervision.UNPAIRED_SOURCES
+    source_level: Tensor
+    peak: Tensor
+    mean_energy: Tensor
+
+    def __init__(self, signal: Signal, config: Config) -> None:
+        super().__init__(signal)
+        if len(signal.sources) < 2 or len(signal.shape) != 1:
+            raise ValueError(f"ssgan separates one-dimensional signals of at least 2 sources, not {signal}")
+        self.config = config
+        self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude")
+        size = (config.n_fft // 2 + 1, config.context)
+        self.network = SeparatorNetwork(config, signal.channels, len(signal.sources), size)
+        critics = len(signal.sources) if config.wasserstein else 0
+        self.critics = nn.ModuleList(Critic(config.critic_filters, signal.channels, size) for _ in range(critics))
+        self.register_buffer("source_level", torch.ones(()))
+        self.register_buffer("peak", torch.ones(()))
+        self.register_buffer("mean_energy", torch.ones(()))
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the paper's values (Table 1, section 3.1); the critics weigh the same, and sum to 1 as the paper's."""
+        values = {
+            "energy_weight": 10.0,
+            "gradient_penalty": 10.0,
+            "noise": 0.1,
+            "separator_learning_rate": 1e-4,
+            "critic_learning_rate": 1e-4,
+        }
+        return values | {f"critic_weight.{source}": 1 / len(self.signal.sources) for source in self.signal.sources}
+
+    def prepare(self, data: Tensors) -> None:
+        """Measure the training mixtures: their level; of those of level one, the largest magnitude and mean energy."""
+        mixture = data["mixture"]
+        self.source_level.copy_(mixture.square().mean().sqrt().clamp(min=1e-8))
+        self.peak.copy_(self.spectrogram.encode(mixture / level(mixture)).max())
+        self.mean_energy.copy_(self.cut(mixture / level(mixture)).square().sum(dim=(1, 2, 3)).mean())
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return Algorithm 1's updates: the separator's, and ``critic_steps`` of the critics."""
+        separator = Phase("separator", ("network",), "separator_learning_rate", separator_loss, self.draw_noise)
+        if not self.config.wasserstein:
+            return (separator,)
+        steps = self.config.critic_steps
+        return separator, Phase("critics", ("critics",), "critic_learning_rate", critic_loss, self.draw, repeats=steps)
+
+    def draw_noise(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return ``noise [segment, source, 1, *code_size]``, standard normal."""
+        mixture = batch["mixture"]
+        segments = mixture.shape[0] * self.segments(mixture.shape[-1])
+        shape = (segments, len(self.signal.sources), 1, *self.network.code_size)
+        return {"noise": torch.randn(shape, generator=generator).to(mixture.device)}
+
+    def draw(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the noise, and ``position [source, segment]``, uniform: where the critics' gradients are taken."""
+        noise = self.draw_noise(batch, generator)["noise"]
+        position = torch.rand((noise.shape[1], noise.shape[0]), generator=generator).to(noise.device)
+        return {"noise": noise, "position": position}
+
+    def segments(self, time: int) -> int:
+        """Return the number of segments of a signal of ``time`` samples."""
+        frames, config = self.spectrogram.shape(time)[1], self.config
+        return 1 + max(0, -(-(frames - config.context) // config.context_hop))
+
+    def cut(self, signal: Tensor) -> Tensor:
+        """Turn ``[batch, channel, time]`` into magnitudes ``[batch * segment, channel, bins, context]``.
+
+        What is beyond the end of the signal, in its last segment, is 0.
+        """
+        config, image = self.config, self.spectrogram.encode(signal) / self.peak
+        covered = config.context + (self.segments(signal.shape[-1]) - 1) * config.context_hop
+        image = F.pad(image, (0, covered - image.shape[-1]))
+        return image.unfold(-1, config.context, config.context_hop).permute(0, 3, 1, 2, 4).flatten(0, 1)
+
+    def join(self, segments: Tensor, batch: int, time: int) -> Tensor:
+        """Turn ``[batch * segment, ..., bins, context]`` into ``[batch, ..., bins, frames]``.
+
+        Where segments overlap, the result is their mean.
+        """
+        config, frames = self.config, self.spectrogram.shape(time)[1]
+        columns = segments.unflatten(0, (batch, -1)).movedim(1, -1)  # [batch, ..., bins, context, segment]
+        covered = config.context + (columns.shape[-1] - 1) * config.context_hop
+        overlap_add = {"kernel_size": (1, config.context), "stride": (1, config.context_hop)}
+        flat = columns.reshape(-1, *columns.shape[-2:])
+        sums = F.fold(flat, (1, covered), **overlap_add) / F.fold(
+            torch.ones_like(flat[:1]), (1, covered), **overlap_add
+        )
+        return sums.reshape(*columns.shape[:-2], covered)[..., :frames]
+
+    @torch.no_grad()
+    def separate(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
+        gain = level(mixture)
+        estimates = self.network(self.cut(mixture / gain))
+        images = self.join(estimates, len(mixture), mixture.shape[-1]) * self.peak
+        signals = [self.spectrogram.decode(image, mixture) * gain for image in images.unbind(1)]
+        return torch.stack(signals, dim=1)
+
+
+def level(mixture: Tensor) -> Tensor:
+    """Return the root mean square of each item, ``[batch, 1, 1]`` of ``[batch, channel, time]``; silence is 1e-8."""
+    return mixture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
+
+
+def separator_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Equation 2 in the separator: ``-sum_i w_i E[d_i(s^_i)] + beta E[(sum_i |s^_i|^2 - |x|^2)^2]``."""
+    image = ssgan.cut(batch["mixture"] / level(batch["mixture"]))
+    estimates = ssgan.network(image, hyperparameters["noise"] * random["noise"])
+    total, parts = torch.zeros_like(hyperparameters["noise"]), dict[str, Tensor]()
+    if ssgan.config.energy:
+        difference = estimates.square().sum(dim=(1, 2, 3, 4)) - image.square().sum(dim=(1, 2, 3))
+        parts["energy"] = (difference / ssgan.mean_energy).square().mean()
+        total = total + hyperparameters["energy_weight"] * parts["energy"]
+    for i, critic in enumerate(ssgan.critics):
+        source = ssgan.signal.sources[i]
+        parts[f"score/{source}"] = critic(estimates[:, i]).mean()
+        total = total - hyperparameters[f"critic_weight.{source}"] * parts[f"score/{source}"]
+    return Loss(total, parts)
+
+
+def critic_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Equation 2 in the critics: ``sum_i w_i (E[d_i(s^_i)] - E[d_i(s_i)] + lambda E[(|grad d_i(s~_i)| - 1)^2])``."""
+    with torch.no_grad():
+        image = ssgan.cut(batch["mixture"] / level(batch["mixture"]))
+        estimates = ssgan.network(image, hyperparameters["noise"] * random["noise"])
+        real = batch["sources"] / ssgan.source_level
+    total, parts = torch.zeros_like(hyperparameters["noise"]), dict[str, Tensor]()
+    for i, critic in enumerate(ssgan.critics):
+        source = ssgan.signal.sources[i]
+        terms = critic_terms(critic, ssgan.cut(real[:, i]), estimates[:, i], random["position"][i], "two-sided")
+        loss = hyperparameters["gradient_penalty"] * terms.penalty - terms.distance
+        total = total + hyperparameters[f"critic_weight.{source}"] * loss
+        parts |= {f"distance/{source}": terms.distance, f"penalty/{source}": terms.penalty}
+    return Loss(total, parts)

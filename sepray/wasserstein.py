@@ -1,0 +1,53 @@
+"""Wasserstein critics with a gradient penalty (Gulrajani et al. 2017). Imports nothing from sepray.
+
+A critic maps images ``[batch, channel, height, width]`` to scores ``[batch]``, high for real ones, each item's score
+depending on that item alone (so no normalisation over the batch). The gradients inside the losses are
+``torch.func.grad``'s, and all random numbers are arguments, so that a loss runs under ``torch.func.vmap`` as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Critic = Callable[[Tensor], Tensor]
+Sides = Literal["two-sided", "one-sided"]
+
+
+class CriticTerms(NamedTuple):
+    """Terms of one critic's loss ``-distance + weight * penalty``, scalars.
+
+    Attributes:
+        distance: ``E[D(real)] - E[D(fake)]``, the critic's estimate of the Wasserstein distance.
+        penalty: mean of ``(|grad D| - 1)^2`` at the points between (one-sided: of its part where ``|grad D| > 1``).
+    """
+
+    distance: Tensor
+    penalty: Tensor
+
+
+def critic_terms(critic: Critic, real: Tensor, fake: Tensor, position: Tensor, sides: Sides) -> CriticTerms:
+    """Return the terms of a critic's loss.
+
+    Args:
+        critic: whose loss it is.
+        real: ``[batch, channel, height, width]``.
+        fake: of the same shape; it gets no gradient if the caller detached it.
+        position: ``[batch]`` from [0, 1]: where the gradient is taken on the line from each fake image to a real one.
+        sides: which gradients are penalised: those that are not 1, or only those above 1.
+    """
+    true, false = critic(torch.cat((real, fake))).chunk(2)  # one pass over both: larger batches are faster
+    between = torch.lerp(fake, real, position[:, None, None, None])
+    return CriticTerms(true.mean() - false.mean(), gradient_penalty(critic, between, sides))
+
+
+def gradient_penalty(critic: Critic, images: Tensor, sides: Sides) -> Tensor:
+    """Return the mean over items of ``(|grad D| - 1)^2``, one-sided of ``max(0, |grad D| - 1)^2``; a scalar."""
+    gradient = torch.func.grad(lambda points: critic(points).sum())(images)
+    # The root's own gradient is infinite at 0, which a critic that ignores its image would reach.
+    excess = (gradient.square().sum(dim=(1, 2, 3)) + 1e-16).sqrt() - 1
+    penalised: Tensor = excess.clamp(min=0) if sides == "one-sided" else excess
+    return penalised.square().mean()
