@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import metrics
-from .contracts import Split
+from .contracts import Signal, Split
 from .spectral import Spectrogram
 
 Scores = dict[str, NDArray[np.float64]]
 """Name of a measure (or energy, see ``metrics.score``) -> ``[item, source]``."""
+
+Frames = dict[str, NDArray[np.float64]]
+"""Name of a measure of BSS Eval -> ``[source, frame]``, of one item."""
 
 Oracle = Callable[[Tensor, Tensor, Spectrogram], Tensor]
 """Function of mixture ``[batch, channel, time]``, true sources ``[batch, source, channel, time]`` and the transform."""
@@ -24,7 +29,11 @@ _RESAMPLES = 9999
 
 
 def score_split(
-    separate: Callable[[Tensor], Tensor], split: Split, batch_size: int = 64, device: torch.device | str = "cpu"
+    separate: Callable[[Tensor], Tensor],
+    split: Split,
+    batch_size: int = 64,
+    device: torch.device | str = "cpu",
+    signal: Signal | None = None,
 ) -> Scores:
     """Return the scores of a separator on every item of a split.
 
@@ -33,6 +42,7 @@ def score_split(
         split: mixtures and true sources, on any device.
         batch_size: items separated at once.
         device: where the mixtures are handed to ``separate``.
+        signal: what the split is of, which says what measures there are; without it, those of any signal.
 
     Raises:
         ValueError: the estimates have another shape than the sources.
@@ -41,7 +51,7 @@ def score_split(
     def estimate(mixture: Tensor, sources: Tensor) -> Tensor:
         return separate(mixture)
 
-    return _score(estimate, split, batch_size, device)
+    return _score(estimate, split, batch_size, device, signal)
 
 
 def unprocessed_mixture(mixture: Tensor, sources: Tensor) -> Tensor:
@@ -82,7 +92,9 @@ ORACLES: dict[str, Oracle] = {
 """Separators that know the truth, by name."""
 
 
-def bounds(split: Split, n_fft: int = 62, hop: int = 16, batch_size: int = 64) -> dict[str, Scores]:
+def bounds(
+    split: Split, n_fft: int = 62, hop: int = 16, batch_size: int = 64, signal: Signal | None = None
+) -> dict[str, Scores]:
     """Return the scores of ``unprocessed_mixture`` and, for sounds, of every oracle on an STFT.
 
     Args:
@@ -90,25 +102,73 @@ def bounds(split: Split, n_fft: int = 62, hop: int = 16, batch_size: int = 64) -
         n_fft: samples in a frame; 62 with ``hop`` 16 makes 32 x 32 bins of 504 samples.
         hop: samples from one frame to the next.
         batch_size: items at once.
+        signal: what the split is of, which says what measures there are; without it, those of any signal.
 
     Raises:
         ValueError: the signal is shorter than a frame.
     """
-    found = {"unprocessed_mixture": _score(unprocessed_mixture, split, batch_size)}
+    systems = reference_systems(split, n_fft, hop)
+    return {name: _score(estimate, split, batch_size, signal=signal) for name, estimate in systems.items()}
+
+
+def reference_systems(split: Split, n_fft: int, hop: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return the systems of ``bounds`` by name: functions of mixture and true sources that return estimates."""
+    found: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"unprocessed_mixture": unprocessed_mixture}
     if split.mixture.ndim == 3:
         spectrogram = Spectrogram(n_fft, hop)
-        for name, oracle in ORACLES.items():
-            found[name] = _score(_with_spectrogram(oracle, spectrogram), split, batch_size)
+        found |= {name: _with_spectrogram(oracle, spectrogram) for name, oracle in ORACLES.items()}
     return found
 
 
-def summary(scores: Mapping[str, NDArray[np.float64]], sources: tuple[str, ...]) -> dict[str, float]:
+def bss_eval(
+    estimate: Callable[[Tensor, Tensor], Tensor],
+    split: Split,
+    signal: Signal,
+    batch_size: int = 64,
+    on_item: Callable[[int, Frames], None] | None = None,
+) -> Scores:
+    """Return SDR, ISR, SIR and SAR of BSS Eval v4 of every item of a split: the median over its frames.
+
+    By museval (``metrics.bss_eval``), which takes seconds an item: not for the validation of each epoch. NaN for an
+    item with a silent source, as museval has it for a silent frame.
+
+    Args:
+        estimate: function of mixtures and true sources, on the CPU, that returns estimates.
+        split: mixtures and true sources.
+        signal: what they are.
+        batch_size: items separated at once.
+        on_item: told the scores of each frame of each item, by its index.
+
+    Raises:
+        ValueError: the signals are none that BSS Eval is defined for, or museval cannot be had here.
+    """
+    from .metrics import bss_eval as measure
+
+    rate = measure.check(signal)
+    found: list[dict[str, NDArray[np.float64]]] = []
+    with ThreadPoolExecutor(measure.threads()) as pool, torch.inference_mode():
+        for mixture, sources in zip(split.mixture.split(batch_size), split.sources.split(batch_size), strict=True):
+            pairs = zip(sources.double().numpy(), estimate(mixture, sources).double().cpu().numpy(), strict=True)
+            for frames in pool.map(lambda pair: measure.frames(pair[0], pair[1], rate), pairs):
+                if on_item is not None:
+                    on_item(len(found), frames)
+                found.append({name: measure.median(values) for name, values in frames.items()})
+    return {name: np.stack([item[name] for item in found]) for name in found[0]}
+
+
+def summary(
+    scores: Mapping[str, NDArray[np.float64]], sources: tuple[str, ...], heart_sources: tuple[str, ...] = ()
+) -> dict[str, float]:
     """Return ``metrics.summary`` of the scores of a split."""
-    return metrics.summary({name: torch.from_numpy(values) for name, values in scores.items()}, sources)
+    return metrics.summary({n: torch.from_numpy(v) for n, v in scores.items()}, sources, heart_sources)
 
 
-def confidence_interval(values: NDArray[np.float64], level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
+def confidence_interval(
+    values: NDArray[np.float64], level: float = 0.95, seed: int = 0, centre: str = "mean"
+) -> tuple[float, float, float]:
     """Return the mean of ``[item]`` and the ends of its bootstrap interval (BCa) over items.
+
+    With ``centre`` ``"median"``, the median and its percentile interval: BCa's jackknife says nothing of a median.
 
     Equal values have an interval of no width; of a single value nothing can be known: plus and minus infinity.
 
@@ -116,11 +176,12 @@ def confidence_interval(values: NDArray[np.float64], level: float = 0.95, seed: 
         ValueError: there are no values, or one that is not finite.
     """
     values = _finite("values", values)
-    mean = float(values.mean())
+    of: Callable[..., Any] = np.median if centre == "median" else np.mean
+    middle = float(of(values))
     if len(values) == 1:
-        return mean, -np.inf, np.inf
-    _, low, high = _bootstrap(values, level, seed, "BCa")
-    return mean, low, high
+        return middle, -np.inf, np.inf
+    _, low, high = _bootstrap(values, level, seed, "percentile" if centre == "median" else "BCa", of)
+    return middle, low, high
 
 
 @dataclass(frozen=True)
@@ -173,14 +234,18 @@ def paired_bootstrap(
 
 
 def _score(
-    estimate: Callable[[Tensor, Tensor], Tensor], split: Split, batch_size: int, device: torch.device | str = "cpu"
+    estimate: Callable[[Tensor, Tensor], Tensor],
+    split: Split,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    signal: Signal | None = None,
 ) -> Scores:
     """Return the scores of ``estimate(mixture, sources)``, batch by batch."""
     batches: list[dict[str, Tensor]] = []
     with torch.inference_mode():
         for mixture, sources in zip(split.mixture.split(batch_size), split.sources.split(batch_size), strict=True):
             mixture, sources = mixture.to(device), sources.to(device)
-            batches.append(metrics.score(estimate(mixture, sources), sources))
+            batches.append(metrics.score(estimate(mixture, sources), sources, signal))
     return {name: torch.cat([b[name] for b in batches]).double().cpu().numpy() for name in batches[0]}
 
 
@@ -203,16 +268,16 @@ def _finite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bootstrap(
-    values: NDArray[np.float64], level: float, seed: int, method: str
+    values: NDArray[np.float64], level: float, seed: int, method: str, of: Callable[..., Any] = np.mean
 ) -> tuple[NDArray[np.float64], float, float]:
-    """Return the means of resamples of at least two values, and the ends of the interval of their mean."""
+    """Return the means (or what else ``of`` is) of resamples of at least two values, and its interval's ends."""
     if np.ptp(values) == 0:
         return np.full(_RESAMPLES, values[0]), float(values[0]), float(values[0])
     from scipy.stats import bootstrap  # takes 1.7 s to import
 
     found = bootstrap(
         (values,),
-        np.mean,
+        of,
         n_resamples=_RESAMPLES,
         batch=max(1, 2_000_000 // len(values)),
         confidence_level=level,

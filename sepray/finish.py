@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from . import evaluation, identity, selection
+from .choices import MEASURES
 from .contracts import TaskData
 from .errors import UsageError
-from .metrics import METRICS
 from .selection import Finished, Retraining, Scores
 from .spec import DEFAULT_TRACKING_URI, StudySpec
 from .stores import load_study
@@ -119,7 +119,7 @@ class Finish:
             members = [t for t in searched if t.label == label]
             if members:
                 scores[f"paper: {label}"] = self._score_trial(members[0])
-        scores |= selection.references(test, **self._transform())
+        scores |= selection.references(test, **self._transform(), signal=self.data.signal)
         return {
             "member": member.number,
             "role": role,
@@ -137,7 +137,7 @@ class Finish:
 
     def _score_trial(self, trial: Finished) -> Scores:
         separator = selection.load_separator(self.spec.separator, self.data.signal, trial.folder)
-        return selection.score(separator.separate, self.data.test)
+        return selection.score(separator.separate, self.data.test, signal=self.data.signal)
 
     def _package(self, member: Finished, result: Mapping[str, Any]) -> None:
         spec = self.spec
@@ -165,7 +165,7 @@ class Finish:
     ) -> None:
         rows = [ResultRow(**row) for row in result["rows"]]
         columns = [*self.sources, "mean"]
-        unit = METRICS[result["metric"]]
+        unit = MEASURES[result["metric"]]
         better = "less" if unit.direction == "minimize" else "more"
         label = result["metric"].replace("_", " ") + (f" in {unit.unit}" if unit.unit else "")
         caption = f"mean over {len(self.data.test)} test items [95% bootstrap interval]; {better} is better"
@@ -181,7 +181,7 @@ class Finish:
             "\n\nThe figures are among this run's artifacts, all of them on one page in `report.html`." if page else ""
         )
         found = rows[0].values
-        metrics = {f"test/{source}/{result['metric']}": found[source][0] for source in self.sources}
+        metrics = {f"test/{s}/{result['metric']}": found[s][0] for s in self.sources if s in found}
         metrics[f"test/{result['metric']}"] = found["mean"][0]
         tags = {"outcome": "finished", "champion": result["role"], "model_version": registration.version or "waiting"}
         self.tracker.study_finished(metrics, tags, note)
@@ -239,15 +239,16 @@ def register(result: Mapping[str, Any], model: Path, spec: StudySpec, data: Task
 def _challenge(
     result: Mapping[str, Any], spec: StudySpec, data: TaskData, uri: str, name: str, version: str, old: str
 ) -> Registration:
-    metric = METRICS[result["metric"]]
-    challenger = np.array(result["scores"][result["metric"]]).mean(axis=1)
+    metric = MEASURES[result["metric"]]
+    challenger = selection.over_sources(result["metric"], np.array(result["scores"][result["metric"]]))
 
     def separate(mixture: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.array(loaded.predict(mixture.numpy())))
 
     try:
         loaded = models.load(f"models:/{name}/{old}", uri)
-        defender = selection.score(separate, data.test)[result["metric"]].mean(axis=1)
+        scored = selection.score(separate, data.test, signal=data.signal)[result["metric"]]
+        defender = selection.over_sources(result["metric"], scored)
     except models.UnreachableError:
         raise
     except Exception as error:  # the incumbent is code of its own, from another day

@@ -14,7 +14,7 @@ import tyro
 
 from . import identity, registry
 from .arguments import refused_in_one_line
-from .choices import BLIND_SAMPLERS, MEASURES, SCHEDULERS
+from .choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, SCHEDULERS
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _Named:
         return value
 
 
-_OBJECTIVES = f"{', '.join(MEASURES)}; alone, as <source>/<metric> or as <metric>:each"
+_OBJECTIVES = f"{', '.join(OBJECTIVES)}; alone, as <source>/<metric> or as <metric>:each"
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ class StudySpec:
         """Refuse names that there are none of, and what does not go together, without importing much.
 
         Raises:
-            UsageError: an unknown scheduler or measure, or pbt with a sampler that it would mislead.
+            UsageError: an unknown scheduler, a measure that there is none of or that is too slow, or pbt with a sampler
+                that it would mislead.
             ValueError: an unknown separator, task or sampler.
         """
         from .samplers import find  # Optuna
@@ -169,7 +170,12 @@ class StudySpec:
             )
         for text in self.objective:
             metric = text.partition(":")[0].rpartition("/")[2]
-            if metric not in MEASURES or text.partition(":")[2] not in ("", "each"):
+            if metric in BSS_EVAL:
+                raise UsageError(
+                    f"{metric} (BSS Eval) takes seconds an item, too long for every epoch: search by si_sdr, and see "
+                    "`sepray evaluate --bss-eval`"
+                )
+            if metric not in OBJECTIVES or text.partition(":")[2] not in ("", "each"):
                 raise UsageError(f"unknown objective {text!r}; there are {_OBJECTIVES}")
 
     @property
@@ -181,20 +187,24 @@ class StudySpec:
         """Return what is optimised.
 
         Raises:
-            UsageError: an unknown metric or source.
+            UsageError: an unknown metric or source, or a metric that is not defined for it.
         """
-        from .metrics import METRICS
+        from . import metrics
         from .trainable import Objective
 
         found: list[Objective] = []
         for text in self.objective:
             name, _, each = text.partition(":")
             source, _, metric = name.rpartition("/")
-            if metric not in METRICS or each not in ("", "each") or (source and (each or source not in signal.sources)):
+            known = metric in OBJECTIVES and each in ("", "each")
+            if not known or (source and (each or source not in signal.sources)):
                 sources = ", ".join(signal.sources)
                 raise UsageError(f"unknown objective {text!r}; there are {_OBJECTIVES}; sources: {sources}")
-            keys = [f"{s}/{metric}" for s in signal.sources] if each else [name]
-            found += [Objective(f"validation/{k}", METRICS[metric].direction) for k in keys]
+            if why := metrics.unfit(metric, signal, source):
+                raise UsageError(f"objective {text!r}: {why}")
+            measured = [s for s in signal.sources if not metrics.unfit(metric, signal, s)]
+            keys = [f"{s}/{metric}" for s in measured] if each else [name]
+            found += [Objective(f"validation/{k}", MEASURES[metric].direction) for k in keys]
         return tuple(found)
 
     def modules(self) -> list[str]:

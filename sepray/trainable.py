@@ -225,7 +225,8 @@ class SeparatorTrainable(tune.Trainable):
         mixture, sources = self._validation["mixture"], self._validation["sources"]
         batches = mixture.split(self._context.evaluation_batch)
         estimate = torch.cat([trainer.separator.separate(batch) for batch in batches])
-        found = metrics.summary(metrics.score(estimate, sources), self._context.signal.sources)
+        signal = self._context.signal
+        found = metrics.summary(metrics.score(estimate, sources, signal), signal.sources, signal.heart_sources)
         return {f"validation/{name}": value for name, value in found.items()}
 
     def _judge(self) -> tuple[str, str]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choices import MEASURES
+from ..choices import BSS_EVAL, MEASURES
 from ..errors import UsageError
 from . import application
 from .evaluate import check_task, separator, task_config
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..contracts import Signal, Split
     from ..evaluation import PairedComparison
 
 
@@ -56,16 +60,20 @@ def compare(
     from ..tracking import models
 
     first, second = models.describe(model, uri), models.describe(other, uri)
-    from .. import evaluation, selection
+    from .. import evaluation, metrics
 
     if first["sources"] != second["sources"]:
         differ = f"{', '.join(first['sources'])} and {', '.join(second['sources'])}"
         raise UsageError(f"{model} and {other} separate different sources: {differ}")
     metric = metric or str(first["metric"])
-    items = getattr(task_config(task, first).load(cache.expanduser()), split)
-    scores = [
-        selection.score(separator(m, uri), items, batch_size=batch_size)[metric].mean(axis=1) for m in (model, other)
-    ]
+    data = task_config(task, first).load(cache.expanduser())
+    items = getattr(data, split)
+    if why := metrics.unfit(metric, data.signal):
+        raise UsageError(f"--metric {metric}: {why}")
+    scores = [_scores(metric, separator(m, uri), items, data.signal, batch_size) for m in (model, other)]
+    if metric in BSS_EVAL:  # which silent items have none of
+        there = ~np.isnan(scores[0]) & ~np.isnan(scores[1])
+        scores = [one[there] for one in scores]
     found = evaluation.paired_bootstrap(scores[0], scores[1], MEASURES[metric].direction)
     wilcoxon, effect = _ranks(scores[0] - scores[1])
     gains = (scores[0] - scores[1]) * (-1 if MEASURES[metric].direction == "minimize" else 1)
@@ -75,7 +83,7 @@ def compare(
         "unit": MEASURES[metric].unit,
         "direction": MEASURES[metric].direction,
         "split": split,
-        "items": len(items),
+        "items": len(scores[0]),
         "means": {model: float(scores[0].mean()), other: float(scores[1].mean())},
         "difference": found.difference,
         "interval": [found.low, found.high],
@@ -90,13 +98,26 @@ def compare(
         return
     unit = f" {known['unit']}" if known["unit"] else ""
     print(
-        f"{metric.replace('_', ' ')} on {len(items)} {split} items: {model} {scores[0].mean():.4f}{unit}, "
+        f"{metric.replace('_', ' ')} on {len(scores[0])} {split} items: {model} {scores[0].mean():.4f}{unit}, "
         f"{other} {scores[1].mean():.4f}{unit}\n"
         f"difference {found.difference:+.4f}{unit} [{found.low:+.4f}, {found.high:+.4f}] (paired bootstrap, 95%), "
         f"p {_p(found.p_value)}; Wilcoxon p {_p(wilcoxon)}\n"
-        f"effect size: rank-biserial {effect:+.2f}; {model} is the better one on {wins} of {len(items)} items\n"
+        f"effect size: rank-biserial {effect:+.2f}; {model} is the better one on {wins} of {len(scores[0])} items\n"
         f"{sentence}"
     )
+
+
+def _scores(
+    metric: str, separate: Callable[[Tensor], Tensor], items: Split, signal: Signal, batch_size: int
+) -> NDArray[np.float64]:
+    """Return the score of each item, the mean over the sources that it is defined for."""
+    from .. import evaluation, selection
+
+    if metric in BSS_EVAL:
+        found = evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size)
+    else:
+        found = selection.score(separate, items, batch_size=batch_size, signal=signal)
+    return selection.over_sources(metric, found[metric])
 
 
 def conclusion(model: str, other: str, known: dict[str, Any], found: PairedComparison) -> str:

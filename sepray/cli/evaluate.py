@@ -14,7 +14,7 @@ from . import application
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..contracts import Split, TaskConfig
+    from ..contracts import Signal, Split, TaskConfig
     from ..selection import Scores
 
 
@@ -25,6 +25,8 @@ def evaluate(
     split: Literal["train", "validation", "test"] = "test",
     json: Path | None = None,
     quiet: bool = False,
+    bss_eval: bool = False,
+    museval: Path | None = None,
     batch_size: int = 64,
     tracking_uri: str | None = None,
     cache: Path = application.CACHE,
@@ -39,6 +41,9 @@ def evaluate(
         split: which split to score.
         json: file to write the scores to: per metric and source, with the 95% bootstrap interval and each item's score.
         quiet: print no table.
+        bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then items), which takes seconds an
+            item; needs museval and ffmpeg.
+        museval: folder for museval's JSON of the model's scores, a file an item in SPLIT/; with this, --bss-eval is on.
         batch_size: items separated at once.
         tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
         cache: folder where generated and decoded data is kept.
@@ -49,12 +54,14 @@ def evaluate(
         raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
     if json is not None:
         places.writable(json.absolute().parent)
+    if museval is not None:
+        places.writable(museval)
     uri = application.tracking(tracking_uri) if ":/" in model else tracking_uri
     from ..tracking import models
 
     described = models.describe(model, uri)
     from .. import selection
-    from ..metrics import METRICS
+    from ..choices import BSS_EVAL, MEASURES
     from ..terminal import console, result_table
 
     data = task_config(task, described).load(cache.expanduser())
@@ -62,15 +69,47 @@ def evaluate(
     if data.signal.sources != sources:
         raise UsageError(f"{model} separates {', '.join(sources)}, but the task has {', '.join(data.signal.sources)}")
     items: Split = getattr(data, split)
-    systems = {model: selection.score(separator(model, uri), items, batch_size=batch_size)}
-    systems |= selection.references(items, described["n_fft"], described["hop"])
-    for metric in METRICS if not quiet else ():
+    separate = separator(model, uri)
+    transform = (described["n_fft"], described["hop"])
+    slow: dict[str, Scores] = {}
+    if bss_eval or museval is not None:  # first: it refuses what it cannot measure
+        slow = _bss_eval(model, separate, items, data.signal, transform, batch_size, museval and museval / split)
+    systems = {model: selection.score(separate, items, batch_size=batch_size, signal=data.signal)}
+    systems |= selection.references(items, *transform, signal=data.signal)
+    systems = {name: scores | slow.get(name, {}) for name, scores in systems.items()}
+    for metric in systems[model] if not quiet else ():
         rows = [selection.row(n, s, metric, sources, n == model) for n, s in systems.items()]
-        title = f"{metric.replace('_', ' ')} on {split}"
-        console.print(result_table(title, [*sources, "mean"], rows, f"mean over {len(items)} items [95% interval]"))
+        unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
+        title = f"{metric.replace('_', ' ')} on {split}{unit}"
+        over = "median over frames and" if metric in BSS_EVAL else "mean over"
+        console.print(result_table(title, [*sources, "mean"], rows, f"{over} {len(items)} items [95% interval]"))
     if json is not None:
         document = _document(model, split, data.fingerprint, systems, sources)
         application.write_text(json, json_format.dumps(document, indent=1))
+
+
+def _bss_eval(
+    model: str,
+    separate: Callable[[Tensor], Tensor],
+    items: Split,
+    signal: Signal,
+    transform: tuple[int, int],
+    batch_size: int,
+    folder: Path | None,
+) -> dict[str, Scores]:
+    """Return the scores by BSS Eval of a model and of what it is compared with; the model's go to ``folder`` too."""
+    from .. import evaluation, selection
+    from ..metrics import bss_eval as measure
+
+    def keep(index: int, frames: evaluation.Frames) -> None:
+        if folder is not None:
+            measure.write(folder, f"item-{index:05d}", signal.sources, frames)
+
+    measure.check(signal)
+    found = {model: evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size, keep)}
+    for name, estimate in evaluation.reference_systems(items, *transform).items():
+        found[selection.reference_title(name)] = evaluation.bss_eval(estimate, items, signal, batch_size)
+    return found
 
 
 def separator(model: str, uri: str | None) -> Callable[[Tensor], Tensor]:

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from .. import selection
+from ..choices import MEASURES
 from ..contracts import Separator, Split
-from ..metrics import METRICS
 from ..spec import key
 from ..terminal import duration
 from . import champion, crossing, items, page, parameters, search
@@ -109,10 +109,10 @@ def _lead(record: Record) -> tuple[str, list[tuple[str, str]]]:
         rows = result["rows"]
         values = rows[0]["values"]
         facts.insert(0, (number(values["mean"][0]), f"{words(metric)} ({unit(metric)}) of the champion on test"))
-        each = ", ".join(f"{source} {number(values[source][0])}" for source in record.sources)
+        each = ", ".join(f"{source} {number(values[source][0])}" for source in record.sources if source in values)
         lead = f"The champion, {result['role']}, has a {words(metric)} of {number(values['mean'][0])} on test ({each})"
         published = [r for r in rows if r["system"].startswith("paper: ")]
-        sign = 1 if METRICS[metric].direction == "minimize" else -1
+        sign = 1 if MEASURES[metric].direction == "minimize" else -1
         if published:
             best = min(published, key=lambda r: sign * r["values"]["mean"][0])
             lead += f"; the best published setting, {best['system'].removeprefix('paper: ')}, "
@@ -134,7 +134,7 @@ def _table(record: Record) -> str | None:
     result, metric = record.result, record.spec.metric
     rows, unmarked = result["rows"], "unprocessed mixture"
     first = rows[0]["values"]["mean"]
-    sign = 1 if METRICS[metric].direction == "minimize" else -1
+    sign = 1 if MEASURES[metric].direction == "minimize" else -1
     below = [r for r in rows[1:] if sign * r["values"]["mean"][0] < sign * first[0]]
     trained = [r for r in rows[1:] if r["system"] != unmarked and not r["system"].startswith("oracle: ")]
     beaten = [r for r in trained if sign * r["values"]["mean"][0] > sign * first[0]]
@@ -179,13 +179,14 @@ def _separation(record: Record) -> tuple[list[Section | str | None], list[Pictur
     if record.result is not None:
         scores = np.array(record.result["scores"][metric])
     else:
-        scores = selection.score(separator.separate, split)[metric]
-    shown = _items(separator, split, scores, METRICS[metric].direction)
+        scores = selection.score(separator.separate, split, signal=signal)[metric]
+    mean = selection.over_sources(metric, scores)
+    shown = _items(separator, split, scores, mean, MEASURES[metric].direction)
     told = [p for item in shown for p in items.pictures(item, signal, words(metric))]
     middle = ", ".join(f"the {i.rank} (item {i.index}) with {number(i.score)}" for i in shown)
     sentence = (
         f"Of {len(split)} {split_name} items {name} separates half with a {words(metric)} between "
-        f"{number(float(np.quantile(scores.mean(1), 0.25)))} and {number(float(np.quantile(scores.mean(1), 0.75)))} "
+        f"{number(float(np.quantile(mean, 0.25)))} and {number(float(np.quantile(mean, 0.75)))} "
         f"(mean over sources): {middle}."
     )
     sections: list[Section | str | None] = [
@@ -199,8 +200,7 @@ def _separation(record: Record) -> tuple[list[Section | str | None], list[Pictur
     return sections, sounds
 
 
-def _items(separator: Separator, split: Split, scores: Any, direction: str) -> list[items.Item]:
-    mean = scores.mean(axis=1)
+def _items(separator: Separator, split: Split, scores: Any, mean: Any, direction: str) -> list[items.Item]:
     found = []
     for rank, index in items.ranks(mean, direction).items():
         mixture = split.mixture[index]

@@ -55,7 +55,9 @@ def errors(record: Record, stage: str, trial: int, name: str) -> Section | None:
     history = record.history(stage, trial)
     metric = record.spec.metric
     keys = {source: f"validation/{source}/{metric}" for source in record.sources}
-    if not history or any(key not in entry for key in keys.values() for entry in history):
+    if history:  # a measure that some sources have not, has no curve of theirs
+        keys = {source: key for source, key in keys.items() if key in history[0]}
+    if not keys or not history or any(key not in entry for key in keys.values() for entry in history):
         return None
     curves = {source: [float(entry[key]) for entry in history] for source, key in keys.items()}
     epochs = [int(entry["epoch"]) for entry in history]

@@ -16,8 +16,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from .. import checkpoint
+from ..choices import MEASURES
 from ..contracts import TaskData
-from ..metrics import METRICS
 from ..spec import StudySpec
 from ..terminal import FAILED
 
@@ -64,7 +64,7 @@ def words(metric: str) -> str:
 
 def unit(key: str) -> str:
     """Return the unit of a measure; a ratio has none of its own."""
-    metric = METRICS.get(key.rpartition("/")[2])
+    metric = MEASURES.get(key.rpartition("/")[2])
     return (metric.unit if metric else "") or "ratio"
 
 
