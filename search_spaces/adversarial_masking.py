@@ -1,0 +1,17 @@
+"""What a study of adversarial masking varies; the paper's magnitude weight is 1, and it names no learning rates."""
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+SPACE: dict[str, BaseDistribution] = {
+    "magnitude_weight": FloatDistribution(0.01, 10.0, log=True),
+    "mask_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "discriminator_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+}
+
+PAPER: dict[str, dict[str, float]] = {
+    "adversarial masking": {
+        "magnitude_weight": 1.0,
+        "mask_learning_rate": 2e-4,
+        "discriminator_learning_rate": 2e-4,
+    },
+}

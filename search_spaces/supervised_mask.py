@@ -1,0 +1,10 @@
+"""What a study of the supervised mask varies; the learning rates of the paper's text and of its code come first."""
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+SPACE: dict[str, BaseDistribution] = {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+
+PAPER: dict[str, dict[str, float]] = {
+    "authors' code": {"learning_rate": 1e-3},
+    "paper's text": {"learning_rate": 1e-2},
+}

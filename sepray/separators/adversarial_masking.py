@@ -1,0 +1,206 @@
+"""Adversarial masking (AM): a mask whose masked mixtures a discriminator cannot tell from the observed source.
+
+"Neural separation of observed and unobserved distributions" (under review for ICLR 2019), section 4 (eq. 11) and
+appendix A. Two sources: the last, b, is observed. The mask m and the discriminator D are least-squares GANs,
+
+    L_D = E D(y m(y))^2 + E (D(b) - 1)^2
+    L_m = E (D(y m(y)) - 1)^2 + magnitude_weight E |m(y) - 1|
+
+The second term of L_m, the magnitude prior, keeps the mask from collapsing; its weight is 1 (appendix A.2). The
+unobserved source is what the mask leaves. Sounds are seen as 64 mel bands of magnitudes to the power 0.3 (section
+4.2), and the mask is brought back to all bins and to plain magnitudes: as ``(m y^0.3)^(1/0.3)`` it is ``m^(1/0.3)``.
+Images are seen as they are. D is DCGAN's (4x4 convolutions with stride 2, 64 filters, doubled at each), each layer
+divided by its spectral norm, and no other normalisation.
+
+Spectral normalisation (Miyato et al. 2018) estimates the norm by one power iteration at each update and keeps its
+vectors. A loss may keep nothing here (it runs under ``torch.func.vmap``): the vectors are made anew before each epoch,
+by many iterations from where they were first drawn, and each loss makes one more from there. As in that paper no
+gradient flows through the vectors.
+
+Where the paper is silent: D moves first, then m, on the same batch; D's last layer is one linear score of the whole
+item; all levels are divided by that of the training mixtures, so that the units of a recording do not matter; the
+learning rates, and betas (0.5, 0.999), are DCGAN's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..contracts import Loss, Phase, Signal, Supervision, Tensors
+from ..mask_networks import Magnitudes, MaskSeparator, check_sizes, level
+
+_ITERATIONS = 20  # before an epoch
+
+
+@dataclass(frozen=True)
+class Config:
+    """Structure of the networks and of what they see; all trials of a study share it."""
+
+    window_seconds: float = 0.025
+    """Length of the STFT's window (sounds)."""
+    hop_seconds: float = 0.010
+    """From one frame to the next (sounds)."""
+    bands: int = 64
+    """Mel bands (sounds)."""
+    compression: float = 0.3
+    """Power of the magnitudes that the networks see (sounds)."""
+    width: int = 16
+    """Filters of the mask network's first layer; each further one has twice as many."""
+    layers: int = 3
+    """Its convolutions, and as many transposed ones."""
+    discriminator_width: int = 16
+    """Filters of the discriminator's first layer; each further one has twice as many."""
+    discriminator_layers: int = 4
+    """Its convolutions; a linear layer follows."""
+    batch_size: int = 16
+    """Items in a batch."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Decay rates of Adam's moments."""
+
+    def __post_init__(self) -> None:
+        sizes = ("width", "layers", "discriminator_width", "discriminator_layers", "batch_size")
+        check_sizes(self, sizes)
+
+    def build(self, signal: Signal) -> AdversarialMasking:
+        """Return the separator with freshly initialised weights."""
+        return AdversarialMasking(signal, self)
+
+
+PAPER = Config(width=64, discriminator_width=64, batch_size=64)
+"""The paper's sizes; the defaults train ten times as fast."""
+
+DEBUG = Config(bands=8, width=4, layers=2, discriminator_width=4, discriminator_layers=2)
+
+
+class NormalisedLayer(nn.Module):
+    """A convolution (4x4, stride 2) or a linear layer whose weight is divided by its largest singular value.
+
+    Attributes:
+        drawn: where the power iteration begins, ``[outputs]``.
+        left: what it has come to before this epoch, which follows from the weight and so is no part of the state.
+    """
+
+    drawn: Tensor
+    left: Tensor
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("drawn", F.normalize(torch.randn(len(layer.weight)), dim=0))
+        self.register_buffer("left", self.drawn.clone(), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Apply the layer, after one more power iteration."""
+        weight, bias = self.layer.weight, self.layer.bias
+        matrix = weight.flatten(1)
+        left, right = power_iteration(matrix.detach(), self.left)
+        weight = weight / (left @ matrix @ right)
+        if isinstance(self.layer, nn.Linear):
+            return F.linear(values, weight, bias)
+        return F.conv2d(values, weight, bias, stride=2, padding=1)
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Bring the vector up to date with the weight."""
+        matrix, left = self.layer.weight.flatten(1), self.drawn
+        for _ in range(_ITERATIONS):
+            left, _ = power_iteration(matrix, left)
+        self.left.copy_(left)
+
+
+def power_iteration(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+    """Return better estimates of the left and right singular vectors of the largest singular value."""
+    right = F.normalize(matrix.mT @ left, dim=0)
+    return F.normalize(matrix @ right, dim=0), right
+
+
+class Discriminator(nn.Module):
+    """DCGAN's, for images of one size: ``[b, channels, height, width]`` to a score ``[b]``, 1 for b and 0 for masked y.
+
+    LeakyReLU (0.2) after each convolution.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], width: int, layers: int) -> None:
+        super().__init__()
+        filters = [channels, *(width * 2**k for k in range(layers))]
+        convolutions = [nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in itertools.pairwise(filters)]
+        self.convolutions = nn.ModuleList(NormalisedLayer(convolution) for convolution in convolutions)
+        height, breadth = (side >> layers for side in size)
+        if height < 1 or breadth < 1:
+            raise ValueError(f"{layers} layers that halve are too many for {size[0]} x {size[1]} bands and frames")
+        self.score = NormalisedLayer(nn.Linear(filters[-1] * height * breadth, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return one score an item."""
+        for convolution in self.convolutions:
+            image = F.leaky_relu(convolution(image), 0.2)
+        scores: Tensor = self.score(image.flatten(1))
+        return scores[:, 0]
+
+
+class AdversarialMasking(MaskSeparator):
+    """The separator; see the module's description."""
+
+    supervision = Supervision.OBSERVED_SOURCE
+    scale: Tensor
+
+    def __init__(self, signal: Signal, config: Config) -> None:
+        front = Magnitudes(signal, config.window_seconds, config.hop_seconds, config.bands, config.compression)
+        super().__init__(signal, front, config.width, config.layers)
+        height, width = front.encode(torch.zeros(1, signal.channels, *signal.shape)).shape[-2:]
+        self.discriminator = Discriminator(
+            signal.channels, (height, width), config.discriminator_width, config.discriminator_layers
+        )
+        self.register_buffer("scale", torch.ones(()))
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the paper's magnitude weight and DCGAN's learning rates."""
+        return {"magnitude_weight": 1.0, "mask_learning_rate": 2e-4, "discriminator_learning_rate": 2e-4}
+
+    def prepare(self, data: Tensors) -> None:
+        """Measure the level of the training mixtures."""
+        self.scale.copy_(level(self.magnitudes.encode(data["mixture"])).square().mean().sqrt())
+
+    def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
+        """Bring the vectors of the spectral norms up to date; the data stays."""
+        for module in self.discriminator.modules():
+            if isinstance(module, NormalisedLayer):
+                module.refresh()
+        return data
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the discriminator's update and the mask's (eq. 11)."""
+        return (
+            Phase("discriminator", ("discriminator",), "discriminator_learning_rate", discriminator_loss),
+            Phase("mask", ("network",), "mask_learning_rate", mask_loss),
+        )
+
+    def masked(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``y m(y)``, in units of the training mixtures' level, and ``m(y)``."""
+        image = self.magnitudes.encode(mixture)
+        mask = self.network(image)
+        return image * mask / self.scale, mask
+
+
+def discriminator_loss(
+    separator: AdversarialMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors
+) -> Loss:
+    """Eq. 11, ``E D(y m(y))^2 + E (D(b) - 1)^2``."""
+    observed = separator.magnitudes.encode(batch["observed"]) / separator.scale
+    fake = separator.discriminator(separator.masked(batch["mixture"])[0].detach()).square().mean()
+    real = (separator.discriminator(observed) - 1).square().mean()
+    return Loss(fake + real, {"discriminator/masked": fake, "discriminator/observed": real})
+
+
+def mask_loss(separator: AdversarialMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Eq. 11 with the magnitude prior, ``E (D(y m(y)) - 1)^2 + magnitude_weight E |m(y) - 1|``."""
+    masked, mask = separator.masked(batch["mixture"])
+    adversarial = (separator.discriminator(masked) - 1).square().mean()
+    magnitude = (mask - 1).abs().mean()
+    total = adversarial + hyperparameters["magnitude_weight"] * magnitude
+    return Loss(total, {"adversarial": adversarial, "magnitude": magnitude})

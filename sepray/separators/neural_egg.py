@@ -1,0 +1,165 @@
+"""Neural egg separation (NES): an unobserved source from mixtures and samples of the other source alone.
+
+"Neural separation of observed and unobserved distributions" (under review for ICLR 2019), section 3, algorithm 1, and
+appendix A. Two sources: the last, b, is observed; the first, x, is not. In each of N iterations of P epochs the mask
+network T(y) = y m(y) learns from synthetic mixtures (eq. 2 and 3)
+
+    min E |T(b_j + x_i) - b_j|
+
+of observed samples b_j and the present estimates x_i of the unobserved source; then T separates the training mixtures
+into the next estimates, x_i = y_i - T(y_i) (eq. 4). The weights go on from one iteration to the next, Adam begins anew
+(as in the authors' code). After N iterations the estimates stay as they are.
+
+The first estimates (``start``): a share C of the mixtures, ``"constant"``; or what another separator makes of the
+training mixtures (the paper's FT where that is ``glo_masking``). The platform trains or loads that separator and hands
+its estimates over as ``data["start"]``; this module knows none of them.
+
+Where the paper is silent: pairs are drawn anew at each step within the batch; sounds are added as signals, before
+their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean over
+all bins and frames, in units of its mixture's root mean square. The text's learning rate is 0.01, the code's 0.001.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..contracts import Loss, Phase, Signal, Supervision, Tensors
+from ..mask_networks import Magnitudes, MaskSeparator, check_sizes, regression_error
+
+CONSTANT = "constant"
+_ITEMS_AT_ONCE = 64  # separated at once: on CPUs twice as fast as 256
+
+
+@dataclass(frozen=True)
+class Config:
+    """Structure of the mask network, what it sees, and the iterations; all trials of a study share it."""
+
+    start: str = CONSTANT
+    """First estimates: constant; a separator by name (glo_masking, adversarial_masking), which is trained first; a
+    registered model (models:/name@champion), or the folder of a packaged one."""
+    start_epochs: int = 40
+    """Epochs for which a separator that is named as the start is trained."""
+    iterations: int = 10
+    """N: how often estimates are made, the first ones included."""
+    epochs_per_iteration: int = 5
+    """P: epochs of training on each of them."""
+    window_seconds: float = 0.025
+    """Length of the STFT's window (sounds)."""
+    hop_seconds: float = 0.010
+    """From one frame to the next (sounds)."""
+    width: int = 16
+    """Filters of the first layer; each further one has twice as many."""
+    layers: int = 4
+    """Convolutions, and as many transposed ones (the paper has two fewer for 32x32 images)."""
+    batch_size: int = 16
+    """Items in a batch."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's moments."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, ("start_epochs", "iterations", "epochs_per_iteration", "width", "layers", "batch_size"))
+
+    def build(self, signal: Signal) -> NeuralEgg:
+        """Return the separator with freshly initialised weights."""
+        return NeuralEgg(signal, self)
+
+
+PAPER = Config(epochs_per_iteration=25, width=64, batch_size=64)
+"""The paper's sizes, for its thousands of items; the defaults train ten times as fast, on a few hundred."""
+
+DEBUG = Config(iterations=3, epochs_per_iteration=1, width=4, layers=2)
+
+
+class NeuralEgg(MaskSeparator):
+    """The separator; see the module's description.
+
+    The estimates are no part of its state, which would grow with the training set and travel with every model: they
+    follow from the network's weights at the end of the last iteration, which are. After a restore they are made again.
+
+    Attributes:
+        previous: those weights.
+        unknown: the training mixtures' estimates, ``[item, channel, *signal]``, once ``prepare`` has seen the data.
+        made_by: the weights that made them.
+    """
+
+    supervision = Supervision.OBSERVED_SOURCE
+    previous: Tensor
+    unknown: Tensor
+    made_by: Tensor
+
+    def __init__(self, signal: Signal, config: Config) -> None:
+        magnitudes = Magnitudes(signal, config.window_seconds, config.hop_seconds)
+        super().__init__(signal, magnitudes, config.width, config.layers)
+        self.start, self.iterations, self.period = config.start, config.iterations, config.epochs_per_iteration
+        self.register_buffer("previous", torch.nn.utils.parameters_to_vector(self.network.parameters()).detach())
+        self.register_buffer("unknown", torch.zeros(0), persistent=False)
+        self.register_buffer("made_by", torch.full_like(self.previous, math.nan), persistent=False)
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the learning rate of the authors' code, and C (0.5 for speech; 0.1 for music in that code)."""
+        return {"learning_rate": 1e-3, "start_fraction": 0.5}
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the one update (eq. 3)."""
+        return (Phase("mask", ("network",), "learning_rate", mask_loss, draw=pairs),)
+
+    def prepare(self, data: Tensors) -> None:
+        """Make room for the estimates.
+
+        Raises:
+            ValueError: the first ones are not the constant ones, and nobody gave them.
+        """
+        self.unknown = torch.zeros_like(data["mixture"])
+        self.made_by.fill_(math.nan)
+        if self.start != CONSTANT and "start" not in data:
+            raise ValueError(f"neural_egg with start={self.start!r} needs that separator's estimates as data['start']")
+
+    def resets(self, epoch: int) -> bool:
+        """Return whether this epoch is the first of an iteration after the first."""
+        return 0 < epoch < self.iterations * self.period and epoch % self.period == 0
+
+    @torch.no_grad()
+    def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
+        """Return the mixtures' present estimates of the unobserved source as ``data["unknown"]``."""
+        mixture = data["mixture"]
+        if self.resets(epoch):
+            self.previous.copy_(torch.nn.utils.parameters_to_vector(self.network.parameters()))
+        constant = epoch < self.period and self.start == CONSTANT
+        if constant:
+            unknown = mixture
+        elif epoch < self.period:
+            unknown = data["start"][:, 0]
+        else:
+            if not torch.equal(self.made_by, self.previous):
+                self.unknown.copy_(torch.cat([self._estimate(part) for part in mixture.split(_ITEMS_AT_ONCE)]))
+                self.made_by.copy_(self.previous)
+            unknown = self.unknown
+        # The loss takes C of a mixture: hyperparameters are known to losses alone.
+        return {**data, "unknown": unknown, "is_mixture": torch.full((len(mixture),), float(constant)).to(mixture)}
+
+    def _estimate(self, mixture: Tensor) -> Tensor:
+        """Return eq. 4's x of ``[batch, channel, *signal]`` by the network of the last iteration."""
+        names, sizes = zip(*((n, p.shape) for n, p in self.network.named_parameters()), strict=True)
+        pieces = self.previous.split([size.numel() for size in sizes])
+        weights = {name: piece.view(size) for name, piece, size in zip(names, pieces, sizes, strict=True)}
+        mask = torch.func.functional_call(self.network, weights, (self.magnitudes.encode(mixture),))
+        return self.magnitudes.multiply((1 - mask)[:, None], mixture)[:, 0]
+
+
+def pairs(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw which observed source each estimate is mixed with: an order ``[item]`` of the batch."""
+    unknown = batch["unknown"]
+    return {"order": torch.randperm(len(unknown), generator=generator).to(unknown.device)}
+
+
+def mask_loss(separator: NeuralEgg, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Eq. 3 with ``y_ij = b_j + x_i`` (eq. 2)."""
+    unknown = batch["unknown"]
+    share = 1 + batch["is_mixture"] * (hyperparameters["start_fraction"] - 1)
+    share = share.reshape(-1, *(1,) * (unknown.ndim - 1))
+    error = regression_error(separator, share * unknown, batch["observed"][random["order"]])
+    return Loss(error, {"l1": error})

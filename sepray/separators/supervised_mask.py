@@ -1,0 +1,83 @@
+"""The supervised mask: eq. 1 on synthetic pairs, the upper bound of the neural egg separation paper.
+
+"Neural separation of observed and unobserved distributions" (under review for ICLR 2019), eq. 1 and 9, section 4
+("fully supervised baseline") and appendix A. With both sources known, synthetic mixtures ``y_jk = b_j + x_k`` are made
+of random pairs, and the mask network is trained to regress the observed source b, ``min E |y m(y) - b|``; the other
+source is what is left. Networks, what they see and the loss are those of ``neural_egg``, which knows b alone.
+
+Where the paper is silent: pairs are drawn anew at each step within the batch, and sounds are added as signals, before
+their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean over
+all bins and frames, in units of its mixture's root mean square.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..contracts import Loss, Phase, Signal, Supervision, Tensors
+from ..mask_networks import Magnitudes, MaskSeparator, check_sizes, regression_error
+
+
+@dataclass(frozen=True)
+class Config:
+    """Structure of the mask network and of what it sees; all trials of a study share it."""
+
+    window_seconds: float = 0.025
+    """Length of the STFT's window (sounds)."""
+    hop_seconds: float = 0.010
+    """From one frame to the next (sounds)."""
+    width: int = 16
+    """Filters of the first layer; each further one has twice as many."""
+    layers: int = 4
+    """Convolutions, and as many transposed ones (the paper has two fewer for 32x32 images)."""
+    batch_size: int = 16
+    """Items in a batch."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's moments."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, ("width", "layers", "batch_size"))
+
+    def build(self, signal: Signal) -> SupervisedMask:
+        """Return the separator with freshly initialised weights."""
+        return SupervisedMask(signal, self)
+
+
+PAPER = Config(width=64, batch_size=64)
+"""The paper's sizes; the defaults train ten times as fast."""
+
+DEBUG = Config(width=4, layers=2)
+
+
+class SupervisedMask(MaskSeparator):
+    """The separator; see the module's description."""
+
+    supervision = Supervision.PAIRED
+
+    def __init__(self, signal: Signal, config: Config) -> None:
+        magnitudes = Magnitudes(signal, config.window_seconds, config.hop_seconds)
+        super().__init__(signal, magnitudes, config.width, config.layers)
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the learning rate of the authors' code (the text says 0.01)."""
+        return {"learning_rate": 1e-3}
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the one update."""
+        return (Phase("mask", ("network",), "learning_rate", mask_loss, draw=pairs),)
+
+
+def pairs(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw which observed source each unknown one is mixed with: an order ``[item]`` of the batch."""
+    mixture = batch["mixture"]
+    return {"order": torch.randperm(len(mixture), generator=generator).to(mixture.device)}
+
+
+def mask_loss(separator: SupervisedMask, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Eq. 1 with ``y_jk = b_j + x_k``."""
+    unknown, observed = batch["sources"].unbind(1)
+    error = regression_error(separator, unknown, observed[random["order"]])
+    return Loss(error, {"l1": error})
