@@ -152,6 +152,7 @@ class Finish:
                 "metric": spec.metric,
                 "sources": list(self.sources),
                 "sample_rate": self.data.signal.sample_rate,
+                "supervision": separator.supervision.value,
                 "task": type(spec.task).__module__,
                 "task_config": identity.plain(spec.task),
                 "data_fingerprint": self.data.fingerprint,
