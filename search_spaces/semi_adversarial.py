@@ -24,5 +24,5 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 CONTROLS: dict[str, dict[str, float]] = {
-    "paired items alone": {"alpha": 1e-5, "beta": 1e-5},
+    "paired items alone": {"unpaired": 0},
 }

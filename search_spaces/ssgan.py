@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 SPACE: dict[str, BaseDistribution] = {
     "critic_weight.{i}": FloatDistribution(0.0, 1.0),
-    "energy_weight": FloatDistribution(0.0, 100.0),
+    "energy_weight": FloatDistribution(0.0, 20.0),
     "gradient_penalty": FloatDistribution(0.1, 100.0, log=True),
     "noise": FloatDistribution(0.0, 1.0),
     "separator_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

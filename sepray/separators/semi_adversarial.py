@@ -136,8 +136,9 @@ class SemiAdversarial(Separator):
         self.register_buffer("source_level", torch.ones(()))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the published values."""
+        """Return the published values; ``unpaired = 0`` leaves L_s alone."""
         return {
+            "unpaired": 1.0,
             "alpha": 1e-3,
             "beta": 1e-3,
             "gradient_penalty": 10.0,
@@ -158,7 +159,7 @@ class SemiAdversarial(Separator):
             critic_loss,
             draw=draw,
             repeats=self.critic_steps,
-            active="alpha",
+            active="unpaired",
         )
         return critics, Phase("separator", ("network",), "separator_learning_rate", separator_loss)
 
@@ -211,7 +212,7 @@ def critic_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Ten
 
 
 def separator_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """``L_s + alpha L_u + beta L_add``; see the module's description."""
+    """``L_s + unpaired (alpha L_u + beta L_add)``; see the module's description."""
     mixture, paired = batch["mixture"], batch["paired_mixture"]
     images = separator.image(torch.cat((paired / level(paired), mixture / level(mixture))))
     known, free = separator.estimate(images).split((len(paired), len(mixture)))
@@ -219,5 +220,6 @@ def separator_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: 
     supervised = (known - truth).square().mean(dim=(0, 2, 3, 4)).sum()
     additive = F.mse_loss(free.expm1().sum(dim=1), images[len(paired) :].expm1())
     unsupervised = -torch.stack([critic(free[:, k]).mean() for k, critic in enumerate(separator.critics)]).sum()
-    total = supervised + hyperparameters["alpha"] * unsupervised + hyperparameters["beta"] * additive
+    weighted = hyperparameters["alpha"] * unsupervised + hyperparameters["beta"] * additive
+    total = supervised + hyperparameters["unpaired"] * weighted
     return Loss(total, {"supervised": supervised, "unsupervised": unsupervised, "additive": additive})
