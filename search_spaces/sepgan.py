@@ -1,0 +1,28 @@
+"""What a study of S-SepGAN varies; the settings of the paper's notebook come first."""
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+SPACE: dict[str, BaseDistribution] = {
+    "identity_weight": FloatDistribution(0.0, 5.0),
+    "adversarial_weight": FloatDistribution(0.0, 2.0),
+    "paired_weight": FloatDistribution(1.0, 100.0, log=True),
+    "rejection_weight": FloatDistribution(0.0, 2.0),
+    "generator_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "discriminator_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+}
+
+PAPER: dict[str, dict[str, float]] = {
+    "S-SepGAN": {
+        "identity_weight": 0.5,
+        "adversarial_weight": 1.0,
+        "paired_weight": 10.0,
+        "rejection_weight": 1.0,
+        "generator_learning_rate": 2e-4,
+        "discriminator_learning_rate": 2e-4,
+    },
+}
+
+CONTROLS: dict[str, dict[str, float]] = {
+    "mixtures not rejected": {"rejection_weight": 0.0},
+    "no adversary": {"adversarial_weight": 0.0},
+}

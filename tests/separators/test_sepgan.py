@@ -1,0 +1,163 @@
+"""S-SepGAN: its terms by hand with stand-in networks, phases that keep apart, windows, and that it separates."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from search_spaces import sepgan as space
+from sepray.contracts import Signal, Split, Supervision
+from sepray.separators import sepgan
+from sepray.training import Trainer, build, view
+
+SOURCES = ("a", "b")
+
+
+class Gain(nn.Module):
+    """A generator that multiplies by a number."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        return self.gain * signal
+
+
+class MeanScore(nn.Module):
+    """A discriminator with one patch, whose score is a number times the signal's mean."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        return self.gain * signal.mean(dim=1)[:, :1]
+
+
+def losses(wanted: tuple[str, ...] = ("a",), objective: str = "relativistic", **hyperparameters: float):
+    """Both phases' losses for constant signals.
+
+    In units of the mixture's level, m = 1, a = 0.75 and b = 0.25. With gains 0.5 and 0.1, G_a(m) = 0.5, G_a(a) =
+    0.375, G_b(m) = 0.1, G_b(b) = 0.025; D_a(a) = 1.5, D_a(G_a(m)) = 1, D_a(m) = 2; D_b is 0.
+    """
+    config = dataclasses.replace(sepgan.DEBUG, wanted=wanted, objective=objective)
+    separator = build(config, Signal(SOURCES, 1, (64,), 8.0), 0)
+    separator.generators = nn.ModuleList(Gain({"a": 0.5, "b": 0.1}[name]) for name in wanted)
+    separator.discriminators = nn.ModuleList(MeanScore({"a": 2.0, "b": 0.0}[name]) for name in wanted)
+    sources = torch.tensor([1.5, 0.5])[:, None, None].expand(4, 2, 1, 64)
+    values = separator.hyperparameters() | hyperparameters
+    tensors = {name: torch.tensor(value) for name, value in values.items()}
+    batch = {"mixture": sources.sum(1), "sources": sources}
+    first = sepgan.generators_loss(separator, batch, tensors, {})
+    return first, sepgan.discriminators_loss(separator, {**batch, **first.carry}, tensors, {})
+
+
+def test_identity_adversarial_and_paired_term():
+    """A generator that is shown the clean source instead of the mixture would have a paired error of 0.375."""
+    loss, _ = losses()
+    assert loss.parts["identity/a"].item() == pytest.approx(0.75 - 0.375)
+    assert loss.parts["paired/a"].item() == pytest.approx(0.75 - 0.5)
+    assert loss.parts["adversarial/a"].item() == pytest.approx((1 - 1.5 - 1) ** 2 + (1.5 - 1 + 1) ** 2)
+    assert loss.total.item() == pytest.approx(0.5 * 0.375 + 4.5 + 10 * 0.25)
+    weighed, _ = losses(identity_weight=2.0, adversarial_weight=0.1, paired_weight=3.0)
+    assert weighed.total.item() == pytest.approx(2 * 0.375 + 0.1 * 4.5 + 3 * 0.25)
+
+
+def test_discriminator_rejects_mixtures():
+    # Mean fake score (1 + 0.25 * 2) / 1.25 = 1.2.
+    _, loss = losses(rejection_weight=0.25)
+    assert loss.total.item() == pytest.approx((1.5 - 1.2 - 1) ** 2 + (1 - 1.5 + 1) ** 2 + 0.25 * (2 - 1.5 + 1) ** 2)
+    assert loss.parts["discriminator/a"].item() == pytest.approx(loss.total.item())
+    _, plain = losses(rejection_weight=0.0)
+    assert plain.total.item() == pytest.approx((1.5 - 1 - 1) ** 2 + (1 - 1.5 + 1) ** 2)
+
+
+def test_equation_of_section_3_3():
+    _, loss = losses(objective="cross-entropy")
+    probability = torch.sigmoid(torch.tensor([1.5, 1.0, 2.0]))  # of source, estimate and mixture being real
+    expected = -probability[0].log() - (1 - probability[1]).log() - (1 - probability[2]).log()
+    assert loss.total.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_terms_are_summed_over_wanted_sources():
+    loss, _ = losses(wanted=("b", "a"))
+    # Of b: identity 0.225, paired 0.15, and scores of 0, so (0 - 0 - 1)^2 + (0 - 0 + 1)^2.
+    assert loss.parts["paired/b"].item() == pytest.approx(0.15)
+    assert loss.total.item() == pytest.approx(0.5 * (0.375 + 0.225) + 4.5 + 2 + 10 * (0.25 + 0.15))
+
+
+def split(items: int = 16, time: int = 192) -> Split:
+    generator = torch.Generator().manual_seed(0)
+    tones = torch.sin(torch.rand(items, 2, 1, 1, generator=generator) * torch.arange(time))
+    sources = tones * torch.tensor([1.0, 0.3])[:, None, None]
+    return Split(sources.sum(1), sources)
+
+
+def trainer(hyperparameters: dict[str, float] | None = None, **config: object) -> Trainer:
+    resolved = dataclasses.replace(sepgan.DEBUG, **config)
+    items = split()
+    separator = build(resolved, Signal(SOURCES, 1, (192,), 8.0), 0)
+    data = view(items, Supervision.PAIRED, torch.Generator())
+    return Trainer(separator, data, hyperparameters or {}, 0, 4, resolved.betas)
+
+
+def test_no_gradient_leaks_between_the_phases():
+    run = trainer(window=192)
+    tensors = {name: torch.tensor(value) for name, value in run.hyperparameters.items()}
+    first = sepgan.generators_loss(run.separator, run.data, tensors, {})
+    assert not any(tensor.requires_grad for tensor in first.carry.values())
+    second = sepgan.discriminators_loss(run.separator, {**run.data, **first.carry}, tensors, {})
+    generators = list(run.separator.generators.parameters())
+    assert all(g is None for g in torch.autograd.grad(second.total, generators, allow_unused=True))
+    run.set_hyperparameters({"discriminator_learning_rate": 0.0})
+    before = [p.clone() for p in run.separator.discriminators.parameters()]
+    run.epoch()
+    assert all(torch.equal(a, b) for a, b in zip(before, run.separator.discriminators.parameters(), strict=True))
+
+
+def test_without_adversary_discriminators_rest_and_their_weights_do_not_matter():
+    run = trainer({"adversarial_weight": 0.0})
+    before = [p.clone() for p in run.separator.discriminators.parameters()]
+    parts = run.epoch()
+    assert all(torch.equal(a, b) for a, b in zip(before, run.separator.discriminators.parameters(), strict=True))
+    assert not any(name.startswith("discriminator/") for name in parts)
+    other = trainer({"adversarial_weight": 0.0})
+    for parameter in other.separator.discriminators.parameters():
+        parameter.data.mul_(2)
+    assert other.epoch()["paired/a"] == parts["paired/a"]
+
+
+def test_windows_of_mixture_and_sources_begin_together_and_go_to_the_second_phase():
+    run = trainer(window=64)
+    random = run.separator.draw(run.data, torch.Generator().manual_seed(3))
+    assert len(set(random["start"].tolist())) > 3
+    mixture, sources = run.separator.windows(run.data, random)
+    assert mixture.shape == (16, 1, 64)
+    torch.testing.assert_close(sources.sum(1), mixture)  # which they would not, at other places or levels
+    tensors = {name: torch.tensor(value) for name, value in run.hyperparameters.items()}
+    carry = sepgan.generators_loss(run.separator, run.data, tensors, random).carry
+    assert torch.equal(carry["windows"], mixture)
+    assert torch.equal(carry["targets"], sources)
+    assert run.separator.draw({"mixture": torch.zeros(2, 1, 64)}, torch.Generator()) == {}
+
+
+def test_defaults_and_space_hold_the_settings_of_the_notebook():
+    defaults = trainer().separator.hyperparameters()
+    assert (
+        defaults
+        == space.PAPER["S-SepGAN"]
+        == {
+            "identity_weight": 0.5,
+            "adversarial_weight": 1.0,
+            "paired_weight": 10.0,
+            "rejection_weight": 1.0,
+            "generator_learning_rate": 2e-4,
+            "discriminator_learning_rate": 2e-4,
+        }
+    )
+    assert set(space.SPACE) == set(defaults)
+    config = sepgan.Config()
+    assert (config.blocks, config.stages, config.window, config.batch_size) == (8, 2, 16384, 10)
+    assert config.betas == (0.5, 0.9)
