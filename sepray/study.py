@@ -6,7 +6,9 @@ import dataclasses
 import os
 import signal as signals
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from . import places
 from .errors import EXPECTED, UsageError
@@ -21,16 +23,25 @@ INTERRUPTED = 130
 
 def main(spec: StudySpec) -> None:
     """Run a study from the command line and exit with its status: 0, 1 nothing to register, 2 bad input, 130 Ctrl-C."""
-    signals.signal(signals.SIGTERM, _interrupt)
-    try:
+
+    def job() -> int:
         seen = glance(spec)
         if seen is not None:
-            _look(seen)
-        status = run(parse(spec))
+            look(seen)
+        return run(parse(spec))
+
+    leave(spec.name, job)
+
+
+def leave(name: str, job: Callable[[], int]) -> NoReturn:
+    """Do what a command line asks for and exit with its status; what a user can put right is said in one line."""
+    signals.signal(signals.SIGTERM, _interrupt)
+    try:
+        status = job()
     except EXPECTED as error:
         if os.environ.get("SEPRAY_TRACEBACK"):
             raise
-        print(f"{spec.name}: {mask(one_line(error))}", file=sys.stderr)
+        print(f"{name}: {mask(one_line(error))}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         status = INTERRUPTED
@@ -39,7 +50,7 @@ def main(spec: StudySpec) -> None:
 
 def run(spec: StudySpec) -> int:
     """Run, continue or extend a study and finish it; return the exit status."""
-    _look(spec)
+    look(spec)
     address = _address(spec)
     if address.startswith("ray://"):
         from . import cluster
@@ -57,7 +68,7 @@ def run(spec: StudySpec) -> int:
         study.close()
 
 
-def _look(spec: StudySpec) -> None:
+def look(spec: StudySpec) -> None:
     """Refuse what can be seen not to work: names, folders, a storage or a cluster that does not answer, GPUs."""
     spec.check()
     address = _address(spec)

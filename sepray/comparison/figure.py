@@ -1,0 +1,64 @@
+"""Draws a comparison in the style of the reports: what each system does on the test items, seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+
+from ..report.drawing import BLACK, BLUE, GREY, STYLE, VERMILLION, Picture, new, picture
+from ..selection import over_sources
+from .table import MEAN, Row, Table, heading, number, rises
+
+
+def pictures(table: Table) -> list[Picture]:
+    """Return a figure a measure, as SVG for papers and as PNG for those who cannot show that."""
+    with matplotlib.rc_context(STYLE):
+        return [shown for measure in table.measures for shown in _measure(table, measure)]
+
+
+def _measure(table: Table, measure: str) -> Sequence[Picture]:
+    """Draw every system: the middle half of the items as a box, the mean with its interval, each seed as a dot."""
+    rows = list(reversed(table.rows))
+    figure, axes = new(1.2 + 0.46 * len(rows))
+    for place, row in enumerate(rows):
+        _row(row, measure, place, BLUE if row.entry else GREY, axes)
+    reference = next(row for row in table.rows if row.system == table.reference)
+    at = reference.cells[measure, MEAN].mean
+    axes.axvline(at, color=VERMILLION, linewidth=1.0, linestyle=":", zorder=1)
+    axes.annotate(
+        "reference", (at, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 2), textcoords="offset points",
+        color=VERMILLION, fontsize=8.5,
+    )  # fmt: skip
+    if table.separators and len(table.rows) > len(table.separators):
+        axes.axhline(len(table.rows) - len(table.separators) - 0.5, color="#BBBBBB", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [row.system.replace(" (", "\n(", 1) for row in rows], fontsize=9.5)
+    better = "more" if rises(measure) else "less"
+    axes.set(xlabel=f"{heading(measure)}, mean over sources: {better} is better")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.grid(axis="y", visible=False)
+    told = ", ".join(f"{row.system} {number(measure, row.cells[measure, MEAN].mean)}" for row in table.rows)
+    words = f"{heading(measure)}, mean over test items, sources and seeds: {told}."
+    caption = (
+        "Box: the middle half of the test items; line: their median; bar: the mean with its 95% interval; "
+        "dots: the mean of each seed."
+    )
+    return [picture(figure, f"{measure}.{kind}", words, caption) for kind in ("svg", "png")]
+
+
+def _row(row: Row, measure: str, place: int, colour: str, axes: matplotlib.axes.Axes) -> None:
+    each = np.stack([over_sources(measure, one) for one in row.scores[measure]])
+    drawn = axes.boxplot(
+        [each.mean(0)], positions=[place], orientation="horizontal", widths=0.56, showfliers=False, patch_artist=True,
+        whiskerprops={"color": "#AAAAAA"}, capprops={"visible": False}, medianprops={"color": "#888888"},
+        manage_ticks=False,
+    )  # fmt: skip
+    drawn["boxes"][0].set(facecolor="#E4EEF6" if row.entry else "#EEEEEE", edgecolor="#BBBBBB")
+    cell = row.cells[measure, MEAN]
+    if np.isfinite([cell.low, cell.high]).all():
+        axes.hlines(place, cell.low, cell.high, color=BLACK, linewidth=2.2, zorder=4)
+    axes.vlines(cell.mean, place - 0.16, place + 0.16, color=BLACK, linewidth=2.2, zorder=4)
+    if row.entry:
+        beside = place + np.linspace(-0.2, 0.2, len(each)) * (len(each) > 1)  # so that equal ones can be told apart
+        axes.scatter(each.mean(1), beside, color=colour, s=24, alpha=0.85, zorder=5)

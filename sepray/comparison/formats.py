@@ -1,0 +1,235 @@
+"""Writes the table of a comparison: for the terminal, as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from .significance import Cell
+from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
+
+_COSTS = ("supervision", "seeds", "parameters", "training (s)")
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_"},
+}
+
+
+def terminal(table: Table) -> Iterator[RenderableType]:
+    """Yield what the terminal shows: the figures of each measure, then what the separators cost, then the caption."""
+    for measure in table.measures:
+        better = "more" if rises(measure) else "less"
+        grid = _grid(f"{table.title}: {heading(measure)} on the test split, {better} is better")
+        grid.add_column("system")
+        for column in (*table.columns, "p"):
+            grid.add_column(column, justify="right")
+        for row in table.rows:
+            if row.entry is None and row is table.rows[len(table.separators)]:
+                grid.add_section()
+            shown = [_plain(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
+            bold = "bold" if table.best[measure, MEAN] == row.system else ""
+            grid.add_row(*map(Text, (row.system, *shown, _test(row, measure, table))), style=bold)
+        yield grid
+    grid = _grid("What they need and cost")
+    grid.add_column("system")
+    for name in (*_COSTS, "separation of an item (ms)", "note"):
+        grid.add_column(name, justify="left" if name in ("supervision", "note") else "right")
+    for row in table.separators:
+        assert row.entry is not None
+        each = f"{1000 * row.entry.separation_seconds:.3g}"
+        grid.add_row(*map(Text, (row.system, *_costs(row), each, row.entry.missing)))
+    for left in table.left_out:
+        grid.add_row(*map(Text, (left.system, *["-"] * (len(_COSTS) + 1), f"no figures: {left.reason}")))
+    yield grid
+    yield Text(table.caption, style="dim")
+
+
+def markdown(table: Table) -> str:
+    """Return the table as Markdown: the best separator of a column in bold; at the end those without figures."""
+    head = ["system"]
+    for measure in table.measures:
+        arrow = "↑" if rises(measure) else "↓"
+        head += [f"{heading(measure)} {arrow}: {column}" for column in table.columns] + ["p"]
+    noted = bool(table.left_out) or any(_note(row) for row in table.rows)
+    head += [*_COSTS, *(["note"] if noted else [])]
+    aligned = ["---", *["---:"] * ((len(table.columns) + 1) * len(table.measures)), "---", *["---:"] * 3]
+    lines = [head, aligned + (["---"] if noted else [])]
+    for row in table.rows:
+        line = [row.system]
+        for measure in table.measures:
+            for column in table.columns:
+                text = _plain(row.cells.get((measure, column)), measure, " ")
+                line.append(f"**{text}**" if table.best.get((measure, column)) == row.system else text)
+            line.append(_test(row, measure, table))
+        lines.append(line + _costs(row) + ([_note(row)] if noted else []))
+    blank = ["-"] * (len(head) - 2)
+    lines += [[left.system, *blank, f"no figures: {left.reason}"] for left in table.left_out]
+    body = ["| " + " | ".join(_cellular(text) for text in line) + " |" for line in lines]
+    return "\n".join([f"**{_cellular(table.title)}**", "", *body, "", table.caption, ""])
+
+
+def latex(table: Table) -> str:
+    """Return the table for a two-column paper, with the package booktabs; the interval stands below its mean."""
+    width = len(table.columns) + 1
+    groups, rules, head = ["System"], [], [""]
+    for place, measure in enumerate(table.measures):
+        arrow = r"$\uparrow$" if rises(measure) else r"$\downarrow$"
+        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(heading(measure))} {arrow}}}")
+        rules.append(rf"\cmidrule(lr){{{2 + place * width}-{1 + (place + 1) * width}}}")
+        head += [*(escape(column) for column in table.columns), "$p$"]
+    groups += ["Supervision", "Seeds", "Parameters", "Training (s)"]
+    head += [""] * len(_COSTS)
+    lines = [" & ".join(groups) + r" \\", " ".join(rules), " & ".join(head) + r" \\", r"\midrule"]
+    for row in table.rows:
+        if row.entry is None and row is table.rows[len(table.separators)]:
+            lines.append(r"\midrule")
+        line = [escape(row.system)]
+        for measure in table.measures:
+            for column in table.columns:
+                bold = table.best.get((measure, column)) == row.system
+                line.append(_stacked(row.cells.get((measure, column)), measure, bold))
+            line.append(_math(_test(row, measure, table)))
+        lines.append(" & ".join([*line, *(_math(text) for text in _costs(row))]) + r" \\")
+    if table.left_out:
+        lines.append(r"\midrule")
+    for left in table.left_out:
+        said = escape(f"no figures: {left.reason}")
+        lines.append(rf"{escape(left.system)} & \multicolumn{{{len(head) - 1}}}{{l}}{{{said}}} \\")
+    notes = [f"{row.system}: {_note(row)}." for row in table.rows if _note(row)]
+    form = "l" + ("r" * width) * len(table.measures) + "lrrr"
+    return "\n".join(
+        [
+            r"% In the preamble: \usepackage{booktabs}",
+            r"\begin{table*}[t]",
+            r"\centering",
+            rf"\caption{{{escape(' '.join([table.title + '.', table.caption, *notes]))}}}",
+            rf"\label{{tab:{''.join(c for c in table.title.partition(':')[0] if c.isalnum() or c == '-')}}}",
+            r"\footnotesize",
+            rf"\begin{{tabular}}{{{form}}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def comma_separated(table: Table) -> str:
+    """Return the table as CSV, a line a system: every figure in a column of its own, in full precision.
+
+    Columns of figures are ``<measure>/<column>/<figure>``; ``p`` is not corrected, ``p_holm`` is. What a system has
+    not is empty.
+    """
+    figures = ("mean", "low", "high", "seed_sd", "u", "effect", "p", "p_holm")
+    places = [(measure, column) for measure in table.measures for column in table.columns]
+    costs = ["kind", "supervision", "seeds", "parameters", "training_seconds", "separation_seconds_per_item"]
+    head = ["system", *costs, "reference"]
+    head += [f"{m}/{c}/{figure}" for m, c in places for figure in figures]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [*head, "hyperparameters", "note"], restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        line: dict[str, object] = {"system": row.system, "kind": "separator" if row.entry else "bound"}
+        line |= {"reference": int(row.system == table.reference), "note": _note(row)}
+        if row.entry:
+            line |= {"supervision": row.entry.contender.supervision, "seeds": row.seeds}
+            line |= {"parameters": row.entry.contender.parameters, "training_seconds": row.entry.training_seconds}
+            line["separation_seconds_per_item"] = row.entry.separation_seconds
+            line["hyperparameters"] = json.dumps(dict(row.entry.hyperparameters))
+        for measure, column in places:
+            if (cell := row.cells.get((measure, column))) is None:
+                continue
+            known = {**vars(cell), **(vars(cell.test) if cell.test else {})}
+            line |= {f"{measure}/{column}/{f}": known[f] for f in figures if known.get(f) is not None}
+        writer.writerow(line)
+    for left in table.left_out:
+        writer.writerow({"system": left.system, "kind": "left out", "note": left.reason})
+    return stream.getvalue()
+
+
+def scores(table: Table, sources: list[str]) -> str:
+    """Return every score as CSV, a line for each system, seed, test item and source: for tests of one's own."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    measures = list(table.rows[0].scores)
+    writer.writerow(["system", "seed", "item", "source", *measures])
+    for row in table.rows:
+        stacked = [row.scores[measure] for measure in measures]
+        for seed, item, source in _indices(stacked[0].shape):
+            place = [row.system, seed if row.entry else "", item, sources[source]]
+            writer.writerow([*place, *(float(values[seed, item, source]) for values in stacked)])
+    return stream.getvalue()
+
+
+def escape(text: str) -> str:
+    """Return a text as LaTeX prints it."""
+    return "".join(_ESCAPES.get(letter, letter) for letter in text)
+
+
+def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    seeds, items, sources = shape
+    return ((s, i, k) for s in range(seeds) for i in range(items) for k in range(sources))
+
+
+def _grid(title: str) -> Grid:
+    return Grid(title=Text(title), title_justify="left", box=box.SIMPLE)
+
+
+def _plain(cell: Cell | None, measure: str, gap: str) -> str:
+    if cell is None:
+        return "-"
+    return f"{number(measure, cell.mean)}{gap}[{number(measure, cell.low)}, {number(measure, cell.high)}]"
+
+
+def _stacked(cell: Cell | None, measure: str, bold: bool) -> str:
+    if cell is None:
+        return "-"
+    mean, low, high = (_minus(number(measure, value)) for value in (cell.mean, cell.low, cell.high))
+    shown = rf"\textbf{{{mean}}}" if bold else mean
+    return rf"\shortstack[r]{{{shown}\\{{\scriptsize [{low}, {high}]}}}}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "$-$").replace("inf", r"$\infty$")
+
+
+def _math(text: str) -> str:
+    return text.replace("<", "$<$") if text.startswith("<") else escape(text)
+
+
+def _test(row: Row, measure: str, table: Table) -> str:
+    if row.system == table.reference:
+        return "ref."
+    test = row.cells[measure, MEAN].test
+    return p_value(test.p_holm) if test else "-"
+
+
+def _costs(row: Row) -> list[str]:
+    if row.entry is None:
+        return ["-"] * len(_COSTS)
+    contender = row.entry.contender
+    return [contender.supervision, str(row.seeds), count(contender.parameters), seconds(row.entry.training_seconds)]
+
+
+def _note(row: Row) -> str:
+    return row.entry.missing if row.entry else ""
+
+
+def _cellular(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

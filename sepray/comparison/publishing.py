@@ -1,0 +1,116 @@
+"""A comparison from its task's data to its table: in its folder, as a run in MLflow, and in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import identity
+from ..contracts import TaskData
+from ..folder import study_folder
+from ..spec import key
+from ..terminal import console
+from ..tracking import Tracker, environment_tags, mask
+from . import figure, formats, table
+from .contenders import contenders, task_config
+from .running import Outcome, run_all
+from .spec import Comparison, Spaces
+
+
+def run(comparison: Comparison, spaces: Spaces) -> int:
+    """Run all studies and publish the table; return the exit status: 0, 1 without any figures, 130 interrupted."""
+    task = task_config(comparison)
+    data: TaskData = task.load(comparison.cache.expanduser())
+    taking_part, refused = contenders(comparison, spaces, data.signal)
+    console.print(
+        f"comparison {comparison.name}: {', '.join(c.system for c in taking_part)} on {comparison.task}; each "
+        f"{comparison.max_epochs} epochs, {comparison.final_seeds} seeds, {comparison.trials or 'no'} trials of a "
+        f"search before",
+        soft_wrap=True,
+        markup=False,
+    )
+    for left in refused:
+        console.print(f"  not {left.system}: {left.reason}", soft_wrap=True, markup=False)
+    outcome = run_all(comparison, task, data, taking_part)
+    outcome.left_out += refused
+    if not outcome.entries:
+        reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
+        console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
+        return 1
+    publish(comparison, task, data, outcome)
+    return 0
+
+
+def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outcome) -> Path:
+    """Write the tables and figures into the comparison's folder, its MLflow run and the terminal; return the folder."""
+    found = table.build(comparison, data, outcome)
+    # Known by its studies: after the storage was deleted, the same name is another comparison.
+    uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
+    folder = study_folder(comparison.storage_path, comparison.name, uid)
+    files = {
+        "table.md": formats.markdown(found).encode(),
+        "table.tex": formats.latex(found).encode(),
+        "table.csv": formats.comma_separated(found).encode(),
+        "scores.csv": formats.scores(found, list(data.signal.sources)).encode(),
+    }
+    files |= {f"figures/{p.name}": p.content for p in figure.pictures(found)}
+    files |= {f"failures/{name}.txt": trace.encode() for name, trace in outcome.traces.items()}
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    _track(comparison, task, data, outcome, found, folder, list(files))
+    console.print()
+    for part in formats.terminal(found):
+        console.print(part)
+    console.print(f"\nMarkdown, LaTeX, CSV, every item's score and the figures: {folder}", soft_wrap=True, markup=False)
+    return folder
+
+
+def _track(
+    comparison: Comparison,
+    task: object,
+    data: TaskData,
+    outcome: Outcome,
+    found: table.Table,
+    folder: Path,
+    files: list[str],
+) -> None:
+    """Tell MLflow: one run that holds the tables and names the studies; repeated, it is the same run."""
+    tracker = Tracker(
+        folder / "outbox.db",
+        f"{comparison.name}-{folder.name}",
+        uri=comparison.tracking_uri,
+        experiment=f"comparison-{key(task).replace('_', '-')}",
+    )
+    params = {
+        n: getattr(comparison, n) for n in ("trials", "max_epochs", "final_seeds", "seed", "sampler", "scheduler")
+    }
+    params |= {
+        "task": key(task),
+        "objective": " ".join(comparison.objective),
+        "settings": " ".join(comparison.settings),
+    }
+    params |= {f"task.{k}": v for k, v in identity.plain(task).items()}
+    params["separators"] = " ".join(e.contender.key for e in outcome.entries)
+    tags = {"stage": "comparison", "data_fingerprint": data.fingerprint, "reference": found.reference}
+    tags |= {f"study.{e.contender.key}": f"{comparison.name}-{e.contender.key}" for e in outcome.entries}
+    tracker.open_study(comparison.name, params, environment_tags() | tags)
+    described = {"config": identity.plain(task), "sources": list(data.signal.sources)}
+    tracker.log_dataset(key(task), data.fingerprint, described, "comparison")
+    for name in files:
+        tracker.log_file("", name, folder / name)
+    metrics = {
+        f"test/{row.key}/{measure}": row.cells[measure, table.MEAN].mean
+        for row in found.rows
+        for measure in found.measures
+    }
+    studies = "\n".join(f"- {e.contender.system}: study `{comparison.name}-{e.contender.key}`" for e in outcome.entries)
+    note = f"{formats.markdown(found)}\nEach separator is a study of its own:\n\n{studies}\n"
+    tracker.study_finished(metrics, {"outcome": "finished"}, note)
+    if left := tracker.close(timeout=20):
+        console.print(
+            f"{left} records wait for the tracking server {mask(comparison.tracking_uri)}; "
+            f"the same command delivers them"
+        )

@@ -1,0 +1,165 @@
+"""Runs a comparison: a study a separator through the main job, then all of their retrainings on the test split."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import optuna
+import torch
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
+
+from .. import report, selection, study
+from ..contracts import TaskData
+from ..errors import EXPECTED
+from ..folder import study_folder
+from ..report.record import is_sound
+from ..spec import StudySpec
+from ..stores import load_study
+from ..terminal import console, one_line
+from .contenders import Contender, LeftOut
+from .spec import Comparison
+
+Scores = Mapping[str, NDArray[np.float64]]
+"""Measure -> ``[seed, item, source]``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a separator has come to.
+
+    Attributes:
+        contender: who it is.
+        scores: on the test split, of each training on a seed of its own.
+        hyperparameters: that these were trained with.
+        training_seconds: of a training on one seed, validation included: the mean over seeds, by the trial's clock.
+        separation_seconds: of separating one test item: likewise.
+        missing: what is to be said of seeds that are not among the scores; empty where none is missing.
+        uid: of its study.
+    """
+
+    contender: Contender
+    scores: Scores
+    hyperparameters: Mapping[str, float]
+    training_seconds: float
+    separation_seconds: float
+    missing: str
+    uid: str
+
+
+@dataclass
+class Outcome:
+    """What all have come to.
+
+    Attributes:
+        entries: those with figures, in the order of the comparison.
+        left_out: those without, and why.
+        traces: of code that raised, by the separator's key.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    traces: dict[str, str] = field(default_factory=dict)
+
+
+def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: Sequence[Contender]) -> Outcome:
+    """Run every separator's study to its end and score it; what goes wrong with one costs the others nothing.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the study that was running has said how to go on.
+    """
+    outcome = Outcome()
+    for place, contender in enumerate(taking_part, 1):
+        console.print(f"\n[bold]{place} of {len(taking_part)}: {contender.system}[/bold]", soft_wrap=True)
+        name = f"{comparison.name}-{contender.key}"
+        spec = comparison.study(name, contender.config, task, contender.space, contender.points)
+        try:
+            found = _run(spec, contender, data)
+        except Exception as error:
+            reason = one_line(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {one_line(error)}"
+            outcome.traces[contender.key] = traceback.format_exc()
+            found = LeftOut(contender.system, reason)
+        if isinstance(found, Entry):
+            outcome.entries.append(found)
+        else:
+            console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True)
+            outcome.left_out.append(found)
+    return outcome
+
+
+def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftOut:
+    """Run one study, and score the role that it has chosen, on all seeds."""
+    status = study.run(spec)
+    if status == study.INTERRUPTED:
+        raise KeyboardInterrupt
+    searched = load_study(spec.storage, spec.name)
+    uid = str(searched.user_attrs["uid"])
+    folder = study_folder(spec.storage_path, spec.name, uid)
+    if status:
+        return LeftOut(contender.system, _why(spec, searched))
+    finals = load_study(spec.storage, f"{spec.name}/finals")
+    record = report.Record.read(spec, searched, finals, folder, data)
+    assert record.result is not None  # a study that ends with 0 has written it
+    role = record.result["role"]
+    mine = [t for t in record.finals if t.user_attrs.get("role") == role]
+    sound = [t for t in mine if is_sound(t)]
+    measured = [_member(spec, record, trial, data) for trial in sound]
+    lost = [t for t in mine if t not in sound]
+    return Entry(
+        contender=contender,
+        scores={m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0]},
+        hyperparameters=dict(record.result["hyperparameters"]),
+        training_seconds=float(np.mean([_trained(record, t) for t in sound])),
+        separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.test),
+        missing=f"{len(lost)} of {len(mine)} seeds failed: {_reason(lost[-1])}" if lost else "",
+        uid=uid,
+    )
+
+
+def _member(
+    spec: StudySpec, record: report.Record, trial: FrozenTrial, data: TaskData
+) -> tuple[selection.Scores, float]:
+    """Return scores ``[item, source]`` of one training and the seconds that they took, measured once and kept."""
+    kept = record.folder / f"test-{trial.number:05d}.json"
+    if not kept.exists():
+        separator = selection.load_separator(spec.separator, data.signal, record.trial_folder("finals", trial.number))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, int(spec.cpus_per_trial)))  # as in training: seconds mean the same
+        started = time.monotonic()
+        try:
+            measured = selection.score(separator, data.test, signal=data.signal)
+        finally:
+            torch.set_num_threads(threads)
+        found = {"seconds": time.monotonic() - started, "scores": {m: v.tolist() for m, v in measured.items()}}
+        temporary = kept.with_name(f".{kept.name}")
+        temporary.write_text(json.dumps(found))
+        temporary.replace(kept)
+    found = json.loads(kept.read_text())
+    scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
+    if bad := [m for m, values in scores.items() if not np.isfinite(selection.over_sources(m, values)).all()]:
+        raise ValueError(f"{', '.join(bad)} of some test items is not a number")
+    return scores, float(found["seconds"])
+
+
+def _trained(record: report.Record, trial: FrozenTrial) -> float:
+    return float(sum(epoch["epoch_seconds"] for epoch in record.history("finals", trial.number)))
+
+
+def _why(spec: StudySpec, searched: optuna.Study) -> str:
+    """Return why a study has nothing to register: what became of the last trial that did not come to its end."""
+    stages = [searched]
+    if any(is_sound(t) for t in searched.get_trials(deepcopy=False)):
+        stages = [load_study(spec.storage, f"{spec.name}/finals")]
+    ended = [t for stage in stages for t in stage.get_trials(deepcopy=False) if t.state.is_finished()]
+    failed = [t for t in ended if not is_sound(t)]
+    return f"no training came to its end: {_reason(failed[-1])}" if failed else "no training came to its end"
+
+
+def _reason(trial: FrozenTrial) -> str:
+    outcome = trial.user_attrs.get("outcome", {})
+    return str(outcome.get("reason") or outcome.get("tag") or trial.state.name.lower())

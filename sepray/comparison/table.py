@@ -1,0 +1,184 @@
+"""The table of a comparison: rows, cells, and the sentences that go with them; ``formats`` writes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import selection
+from ..choices import MEASURES
+from ..contracts import TaskData
+from ..report.record import plural, unit, words
+from .contenders import LeftOut, slug
+from .running import Entry, Outcome, Scores
+from .significance import Cell, cell, tested
+from .spec import Comparison
+
+MEAN = "mean"
+"""Name of the column of the mean over sources."""
+UNPROCESSED = "unprocessed mixture"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system of the table.
+
+    Attributes:
+        key: in the names of metrics.
+        system: its name.
+        scores: on the test split, every measure.
+        cells: (measure, column) -> figures; a source that a measure is not defined for has none.
+        entry: what a separator has come to; None of the bounds.
+    """
+
+    key: str
+    system: str
+    scores: Scores
+    cells: Mapping[tuple[str, str], Cell]
+    entry: Entry | None = None
+
+    @property
+    def seeds(self) -> int:
+        """Number of trainings; 0 of what is not trained."""
+        return len(next(iter(self.scores.values()))) if self.entry else 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """The result of a comparison.
+
+    Attributes:
+        title: in a line.
+        caption: what the figures are, in sentences.
+        measures: keys of ``choices.MEASURES``, in order.
+        columns: names of the sources, and ``mean``.
+        rows: separators, the best first; then the unprocessed mixture and the oracle bounds.
+        left_out: separators without figures, and why.
+        reference: system that the others are tested against.
+        best: (measure, column) -> the separator's system with the best mean.
+    """
+
+    title: str
+    caption: str
+    measures: Sequence[str]
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    left_out: Sequence[LeftOut]
+    reference: str
+    best: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def separators(self) -> list[Row]:
+        """Rows of separators."""
+        return [row for row in self.rows if row.entry is not None]
+
+
+def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
+    """Return the table of what has come out; of at least one separator."""
+    n_fft, hop = transform(data.signal.shape)
+    bounds = selection.references(data.test, n_fft, hop, data.signal)
+    scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
+    scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
+    columns = [*data.signal.sources, MEAN]
+    main = comparison.measures[0]
+    plain = {name: cell(_column(found, main, MEAN, columns)) for name, found in scores.items()}
+    sign = 1 if MEASURES[main].direction == "minimize" else -1
+    entries = sorted(outcome.entries, key=lambda e: sign * plain[e.contender.system].mean)
+    wanted = slug(comparison.reference.replace(":", "-"))
+    reference = next((e for e in entries if e.contender.key == wanted), entries[0]).contender.system
+    # Oracles know the truth: that they differ is no finding.
+    ranked = [*(e.contender.system for e in entries), UNPROCESSED]
+    cells: dict[str, dict[tuple[str, str], Cell]] = {name: {} for name in scores}
+    best: dict[tuple[str, str], str] = {}
+    for measure, column in product(comparison.measures, columns):
+        values = {name: _column(found, measure, column, columns) for name, found in scores.items()}
+        if all(np.isnan(value).all() for value in values.values()):
+            continue
+        figures = {name: cell(value) for name, value in values.items()}
+        figures = tested(figures, {name: values[name] for name in ranked}, reference)
+        for name, figure in figures.items():
+            cells[name][measure, column] = figure
+        way = 1 if MEASURES[measure].direction == "minimize" else -1
+        best[measure, column] = min(ranked[:-1], key=lambda name, f=figures, w=way: w * f[name].mean)  # type: ignore[misc]
+    rows = [Row(e.contender.key, e.contender.system, e.scores, cells[e.contender.system], e) for e in entries]
+    rows += [Row(slug(name), name, scores[name], cells[name]) for name in bounds]
+    title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
+    caption = _caption(comparison, data, len(ranked) - 1, reference, (n_fft, hop) if len(bounds) > 1 else None)
+    return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best)
+
+
+def transform(shape: Sequence[int]) -> tuple[int, int]:
+    """Return samples of a frame and of a hop of the oracles' STFT: an eighth of an item, as a power of two.
+
+    Of 504 samples 64 and 16, of 4096 512 and 128; never more than 1024. Sounds of a second and more have the frames
+    that the field uses.
+    """
+    n_fft = 2 ** min(10, max(4, round(math.log2(max(shape[-1], 16) / 8))))
+    return n_fft, n_fft // 4
+
+
+def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Return ``[seed, item]`` of a column; NaN throughout for a source that the measure is not defined for."""
+    values = scores[measure]
+    if column == MEAN:
+        return np.stack([selection.over_sources(measure, one) for one in values])
+    return values[:, :, columns.index(column)]
+
+
+def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str, frames: tuple[int, int] | None) -> str:
+    """Return what a reader of the paper has to know of the figures."""
+    searched = f" after a search of {plural(comparison.trials, 'trial')}" if comparison.trials else ""
+    text = (
+        f"Mean over {plural(len(data.test), 'test item')} and {plural(comparison.final_seeds, 'seed')} [95% bootstrap "
+        f"interval over items]; every separator trained for {plural(comparison.max_epochs, 'epoch')} on "
+        f"{plural(len(data.train), 'mixture')}{searched}. "
+    )
+    named = f"{reference}, the reference" if comparison.reference else f"{reference}, which has the best mean"
+    if tests:
+        text += (
+            f"p: two-sided Mann-Whitney U test of the items' scores (mean over sources and seeds) against {named}, "
+            f"Holm-corrected for {plural(tests, 'test')}. "
+        )
+    text += "Parameters: trained weights, those of critics included. Training: seconds of one seed."
+    if frames:
+        text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."
+    return text
+
+
+def heading(measure: str) -> str:
+    """Return a measure with its unit, where it has one."""
+    return words(measure) + (f" ({unit(measure)})" if MEASURES[measure].unit else "")
+
+
+def rises(measure: str) -> bool:
+    """Whether more is better."""
+    return MEASURES[measure].direction == "maximize"
+
+
+def number(measure: str, value: float) -> str:
+    """Return a score with as many digits as its unit deserves."""
+    text = f"{value:.2f}" if MEASURES[measure].unit else f"{value:.3f}"
+    return text.removeprefix("-") if not float(text) else text
+
+
+def p_value(p: float) -> str:
+    """Return a p-value as papers have it."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(value: int) -> str:
+    """Return a number of weights in three digits."""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return str(value)
+
+
+def seconds(value: float) -> str:
+    """Return seconds in three digits."""
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"

@@ -1,0 +1,29 @@
+"""The separators on one task, equal budgets, several seeds: one table for a paper, with intervals and rank tests.
+
+    python studies/compare_separators.py --separators cass constant_mask nmf --max-epochs 5 --final-seeds 2
+
+Without --separators all that take the task's signal, at their published settings; these are meant for many more epochs
+than 20, so give --max-epochs, or --trials for a search of equal budget first. Smaller, with given settings:
+
+    python studies/compare_separators.py --separators cass nmf --trials 8 --settings cass.width=8 task.train=128
+    python studies/compare_separators.py --separators cass "cass:CASS with cross adversarial training" --task ecg
+"""
+
+import importlib
+import pkgutil
+
+import search_spaces
+from sepray.comparison import Comparison, Spaces, main
+
+COMPARISON = Comparison()
+
+
+def spaces() -> Spaces:
+    """Return what may vary and the published settings of every separator that has a search space."""
+    names = [found.name for found in pkgutil.iter_modules(search_spaces.__path__)]
+    modules = {name: importlib.import_module(f"search_spaces.{name}") for name in names}
+    return {name: (module.SPACE, module.PAPER) for name, module in modules.items()}
+
+
+if __name__ == "__main__":
+    main(COMPARISON, spaces())
