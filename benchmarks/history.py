@@ -47,8 +47,9 @@ from optuna.distributions import (
 from ray.tune.experiment import Trial
 
 from sepray.scheduling import make_scheduler
-from sepray.searcher import StudySearcher, decide, history, make_sampler, open_study
+from sepray.searcher import decide, history, make_sampler, open_study
 from sepray.searcher.ledger import Ledger
+from sepray.searcher.searcher import StudySearcher
 
 EPOCHS = 20
 KEY = "validation/relative_l2"

@@ -16,12 +16,13 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from . import checkpoint, cluster, folder, identity, projection, selection
+from . import checkpoint, cluster, folder, identity, projection, selection, starting
 from .contracts import TaskData
 from .errors import UsageError
 from .finish import Finish, make_report
 from .scheduling import make_scheduler
-from .searcher import FixedTrial, Outcome, Study, StudySearcher, history, make_sampler, open_study
+from .searcher import FixedTrial, Outcome, Study, history, make_sampler, open_study
+from .searcher.searcher import StudySearcher
 from .spec import StudySpec, key
 from .terminal import Progress, console, front_table
 from .tracking import Tracker, environment_tags, mask
@@ -46,6 +47,7 @@ class Driver:
         self.space = identity.expand(spec.space, sources)
         self.reference_points = {n: identity.expand(p, sources) for n, p in spec.reference_points.items()}
         self._check_hyperparameters()
+        self.start = starting.find(spec.separator, self.signal, self.model.supervision, spec.tracking_uri)
         self.fingerprint = {
             "objectives": {o.key: o.direction for o in self.objectives},
             "max_epochs": spec.max_epochs,
@@ -53,7 +55,7 @@ class Driver:
             "search space": self.space,
             "task": {"name": key(spec.task), "data": self.data.fingerprint},
             "separator": {"name": key(spec.separator), "config": spec.separator},
-        }
+        } | ({"start": self.start.identity} if self.start else {})
         self.slots = 0
         self.record = self._open(spec.name)
         self.uid = self.record.user_attrs.get("uid") or secrets.token_hex(4)
@@ -135,6 +137,8 @@ class Driver:
         )
         generator = torch.Generator().manual_seed(spec.seed)
         seen = view(self.data.train, self.model.supervision, generator, self.model.paired_fraction)
+        if self.start:
+            seen = self.start.added(seen, spec.seed, context.device, f"{self.checkpoints}/start")
         held = {"mixture": self.data.validation.mixture, "sources": self.data.validation.sources}
         parameters = {
             "context": context,

@@ -40,16 +40,18 @@ def knock(url: str, shown: str) -> None:
 
 
 def database(url: str, shown: str) -> None:
-    """Refuse an SQLite database that is not there, or is none; other addresses pass.
+    """Refuse an SQLite database or a journal that is not there, or is none; other addresses pass.
 
     Raises:
         UsageError: there is no such file, or it is something else.
     """
-    file = url.removeprefix("sqlite:///")
-    if file == url:
+    journal, file = url.removeprefix("journal://"), url.removeprefix("sqlite:///")
+    if url == journal == file:
         return
-    if not Path(file).is_file():
+    if not Path(min(journal, file, key=len)).is_file():
         raise UsageError(f"there is no {shown}")
+    if journal != url:
+        return
     with Path(file).open("rb") as start:
         if start.read(15) not in (b"SQLite format 3", b""):
             raise UsageError(f"{file} is no SQLite database")

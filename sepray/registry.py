@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 
@@ -52,6 +54,21 @@ def check(package: str, name: str) -> None:
         found = None
     if found is None:
         raise _unknown(package, name)
+
+
+def fields(package: str, name: str) -> frozenset[str] | None:
+    """Return the names of the fields of a module's ``Config``, read from its source without importing it.
+
+    None where the source alone does not tell: the class inherits, or is made elsewhere.
+    """
+    found = importlib.util.find_spec(f"{package}.{name}" if name in names(package) else name)
+    if found is None or not found.origin or not found.origin.endswith(".py"):
+        return None
+    for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Config" and not node.bases:
+            targets = (part.target for part in node.body if isinstance(part, ast.AnnAssign))
+            return frozenset(target.id for target in targets if isinstance(target, ast.Name))
+    return None
 
 
 def _unknown(package: str, name: str) -> UnknownNameError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -275,5 +277,27 @@ def glance(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec
             kept.append(argument)
     with refused_in_one_line():
         parsed: Any = tyro.cli(flags, args=kept)
+    for part in ("separator", "task"):
+        _refuse_unknown_fields(part, spec.__dict__[part], given)
     unresolved = {name: spec.__dict__[name] for name in ("separator", "task")}
     return StudySpec(**unresolved, space=spec.space, **{f.name: getattr(parsed, f.name) for f in own})
+
+
+def _refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> None:
+    """Refuse flags of a separator or task that its Config has no field for, where that can be told without torch."""
+    package, start = f"sepray.{part}s", f"--{part}."
+    known: Collection[str] | None
+    if isinstance(config, str):
+        known = None
+        with contextlib.suppress(ImportError, ValueError, SyntaxError):  # what is wrong with it is said elsewhere
+            known = registry.fields(package, config.partition(":")[0])
+    else:
+        known = [f.name for f in fields(config)]
+    for flag in (a.partition("=")[0] for a in arguments if a.startswith(start)):
+        if known is None:
+            return
+        name = flag.removeprefix(start).replace("-", "_")
+        if name.partition(".")[0].removeprefix("no_") not in known and name.partition(".")[0] not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"perhaps you meant {start}{close[0].replace('_', '-')}; " if close else ""
+            raise UsageError(f"unknown: {flag}; {meant}see {Path(sys.argv[0]).name} --help")

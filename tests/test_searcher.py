@@ -26,13 +26,13 @@ from sepray.searcher import (
     FixedTrial,
     Outcome,
     StorageError,
-    StudySearcher,
     decide,
     history,
     make_sampler,
     open_study,
 )
 from sepray.searcher.database import Database
+from sepray.searcher.searcher import StudySearcher
 
 from .simulation import Controller, Killed, kill
 

@@ -20,6 +20,7 @@ from .. import places
 from ..arguments import refused_in_one_line
 from ..errors import StorageError, UsageError
 from ..tracking.environment import mask, resolve_uri
+from ..tracking.glance import absent
 
 Command = Callable[..., int | None]
 
@@ -76,6 +77,23 @@ def tracking(uri: str | None) -> str:
     return address
 
 
+def registry(uri: str | None, *models: str) -> str | None:
+    """Return the address of MLflow where these models are; it is not asked for where all of them are folders.
+
+    Raises:
+        UsageError: the database is not there, or it has no such model.
+        ConnectionError: nothing listens.
+    """
+    registered = [model for model in models if ":/" in model]
+    if not registered:
+        return uri
+    address = tracking(uri)
+    for model in registered:
+        if missing := absent(model, address):
+            raise UsageError(f"{model}: {missing} in {mask(address)}")
+    return address
+
+
 def storage(url: str) -> str:
     """Return the address of the Optuna storage that is meant, which is there.
 
@@ -97,14 +115,14 @@ def study(url: str, name: str) -> None:
         ConnectionError: nothing listens.
     """
     storage(url)
-    if url.startswith("journal:"):
-        return  # Optuna opens it another way, which takes Ray too; the command finds out
     import optuna
     import sqlalchemy
 
+    from ..searcher.storage import connect
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        names = optuna.get_all_study_names(url)
+        names = optuna.get_all_study_names(connect(url))
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise StorageError(f"storage {mask(url)} cannot be opened: {mask(str(error.__cause__ or error))}") from None
     if name not in names:

@@ -56,7 +56,7 @@ def compare(
         raise UsageError(f"unknown metric {metric!r}; there are: {', '.join(MEASURES)}")
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
-    uri = application.tracking(tracking_uri) if ":/" in model + other else tracking_uri
+    uri = application.registry(tracking_uri, model, other)
     from ..tracking import models
 
     first, second = models.describe(model, uri), models.describe(other, uri)

@@ -56,7 +56,7 @@ def evaluate(
         places.writable(json.absolute().parent)
     if museval is not None:
         places.writable(museval)
-    uri = application.tracking(tracking_uri) if ":/" in model else tracking_uri
+    uri = application.registry(tracking_uri, model)
     from ..tracking import models
 
     described = models.describe(model, uri)

@@ -104,7 +104,7 @@ def separate(
     with contextlib.ExitStack() as stack:
         path = _standard_input(stack) if input == _STANDARD else Path(input)
         recording = open_recording(path, rate, "standard input" if input == _STANDARD else input)
-        uri = application.tracking(tracking_uri) if ":/" in model else tracking_uri
+        uri = application.registry(tracking_uri, model)
         loaded = _load(model, uri, device, window)
         if source is not None and source not in loaded.sources:
             raise UsageError(f"{model} has no source {source!r}; it separates {', '.join(loaded.sources)}")
