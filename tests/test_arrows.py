@@ -9,13 +9,14 @@ ROOT = Path(__file__).parents[1]
 LEAVES = {"contracts", "registry", "identity", "metrics", "losses", "networks", "spectral", "checkpoint", "terminal"}
 LEAVES |= {"cluster", "scheduling", "cache", "samplers", "ecgsyn", "folder"}
 LEAVES |= {"arguments", "choices", "errors", "mask_networks", "overlap", "places", "recordings"}
-LEAVES |= {"images", "unet", "wasserstein"}
+LEAVES |= {"images", "physiology", "unet", "wasserstein"}
 LEAVES |= {"decoding", "instruments", "mixing"}
-LEAVES |= {"waveform_networks"}
+LEAVES |= {"generators", "waveform_networks"}
+LEAVES |= {"oracles"}
 FOR_ALL = {"choices", "contracts", "errors"}  # names, contracts and errors, which import nothing from sepray
 ALLOWED = {
     "training": {"contracts"},
-    "evaluation": {"contracts", "metrics", "spectral"},
+    "evaluation": {"contracts", "metrics", "oracles", "spectral"},
     "projection": {"tracking"},
     "spec": {"arguments", "identity", "registry", "metrics", "samplers", "trainable"},
     "trainable": {"contracts", "training", "checkpoint", "metrics"},

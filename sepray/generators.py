@@ -1,0 +1,84 @@
+"""Generators of images from latent codes, and the distance of an image from another by their Laplacian pyramids.
+
+Imports nothing from sepray. All images are ``[batch, channel, height, width]``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def doublings(size: int) -> int:
+    """Return how often 4 is doubled to give ``size``.
+
+    Raises:
+        ValueError: it never does, or not once.
+    """
+    times = (size // 4).bit_length() - 1
+    if times < 1 or size != 4 * 2**times:
+        raise ValueError(f"size must be 8, 16, 32, 64 or another 4 * 2^k, not {size}")
+    return times
+
+
+class DcganGenerator(nn.Module):
+    """DCGAN's generator (Radford et al. 2015): codes ``[batch, code]`` to ``[batch, channels, size, size]`` in (0, 1).
+
+    A transposed convolution makes 4x4 of the code, each further one (4x4, stride 2) doubles the size and halves the
+    filters, of which the last but one makes ``width``; ReLU between them and a sigmoid at the end. So 64x64 takes one
+    layer more than 32x32. GroupNorm in the place of batch normalisation: an image depends on its code alone, and
+    running statistics change in the forward pass, which ``torch.func`` forbids.
+
+    Args:
+        code: numbers in a code.
+        channels: of the images.
+        size: height and width, 8 or a larger power of two.
+        width: filters of the last layer but one.
+    """
+
+    def __init__(self, code: int, channels: int, size: int, width: int) -> None:
+        super().__init__()
+        count = doublings(size)
+        filters = [width * 2**k for k in reversed(range(count))]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(code, filters[0], 4, bias=False), _norm(filters[0]), nn.ReLU()]
+        for wide, narrow in itertools.pairwise(filters):
+            layers.append(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False))
+            layers += [_norm(narrow), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1), nn.Sigmoid()]
+        self.layers = nn.Sequential(*layers)
+        for layer in self.layers:
+            if isinstance(layer, nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, std=0.02)  # as there
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return the image of each code."""
+        images: Tensor = self.layers(codes[:, :, None, None])
+        return images
+
+
+def laplacian_l1(difference: Tensor) -> Tensor:
+    """Return ``[batch]``: the L1 distance of the Laplacian pyramids of two images, from those images' difference.
+
+    Lap1 of Bojanowski et al. (2018): the sum over levels j of ``4^j |L_j|_1``, here per pixel. A level has a quarter
+    of the pixels of the one before, so that is the sum over levels of the mean of ``|L_j|``. Levels are halved by 2x2
+    means and doubled by repetition; what is left at the end counts as the last one. The pyramid being linear, that of
+    the difference is the difference of the pyramids.
+
+    Args:
+        difference: ``[batch, channel, size, size]``, ``size`` a power of two.
+    """
+    total = torch.zeros_like(difference[:, 0, 0, 0])
+    while difference.shape[-1] > 1:
+        coarse = F.avg_pool2d(difference, 2)
+        total = total + (difference - F.interpolate(coarse, scale_factor=2.0, mode="nearest")).abs().mean((1, 2, 3))
+        difference = coarse
+    return total + difference.abs().mean((1, 2, 3))
+
+
+def _norm(channels: int, groups: int = 8) -> nn.GroupNorm:
+    """Return a GroupNorm of at most ``groups`` equal groups."""
+    return nn.GroupNorm(math.gcd(channels, groups), channels)

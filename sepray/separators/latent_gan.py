@@ -1,0 +1,310 @@
+"""Latent GAN: generative adversarial source separation (Subakan and Smaragdis 2017), from samples of each source.
+
+Each of the K >= 2 sources has a GAN of its own over single frames s of a magnitude spectrogram: a two-layer generator
+G_k, softplus after each layer, of a Gaussian code h, and a two-layer critic D_k with a tanh. Training, for every k::
+
+    critic:     min  E[D_k(G_k(h))] - E[D_k(s)] + gradient_penalty E[(|grad D_k| - 1)^2]
+    generator:  min  -E[D_k(G_k(h))]
+
+A mixture's frames x_t are separated by looking for codes h_kt, of all sources and all frames at once, which minimise,
+over the frames of a recording, ::
+
+    sum_t mean_f(r_tf - x_tf log r_tf) - critic_weight sum_tk D_k(g_kt) + smoothness sum_tk mean_f (g_k,t+1,f - g_ktf)^2
+
+with g_kt = G_k(h_kt) and r_t = sum_k g_kt: the negative Poisson log-likelihood of the mixture's magnitudes (but for a
+constant), the critics' scores, and the change from each frame to the next. Estimates are ``g_k / r`` of the mixture's
+spectrum (``reconstruction = "mask"``), or g_k with the mixture's phase (``"magnitude"``).
+
+What is known of the method here is its description in the S-SepGAN report (2.4.1) and facts about the authors' public
+code: 400 epochs of training, 2000 updates of the codes, Adam at 1e-3 for both, a first beta of 0.5, the mean over bins
+in the likelihood, and a weight of the critics' score that is swept from 2^-8 to 2. Chosen where those are silent:
+
+- The objective. The paper reports a Wasserstein GAN, and its code has a plain one too: ``objective`` is either. The
+  slope of Wasserstein critics is limited by a gradient penalty (Gulrajani et al. 2017) in place of the code's clipped
+  weights: clipping is no step on a loss, and more delicate. The plain one is non-saturating, D_k being a logit; its
+  loss has no penalty unless ``gradient_penalty`` is above 0.
+- "Tanh activations" of the critic: after its first layer. A tanh after the second would bound the score that is to be
+  maximised, so that far from the data nothing would pull.
+- The smoothness term: the squared change of the *generated* magnitudes, since codes that differ may mean the same.
+- All frames start at one random code for each source, drawn from a seed of its own: so what becomes of an item does
+  not depend on what it is separated with, and the start is smooth.
+- Units. A mixture is divided by its root mean square, real sources by that of all training mixtures, and magnitudes by
+  that which white noise of unit power would have. So any recording is taken, and K sources add up to a mixture.
+
+``critic_weight`` and ``smoothness`` do not act in training but in ``separate``, which sees no hyperparameters: they are
+kept in buffers of the same names (``set_hyperparameters``), so a trained model has those that it was scored with.
+
+Legend: ``source`` K, ``frame`` of all items and channels of a batch, ``bins = n_fft // 2 + 1``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
+from ..spectral import Spectrogram
+from ..wasserstein import gradient_penalty
+
+Objective = Literal["wasserstein", "standard"]
+Reconstruction = Literal["mask", "magnitude"]
+_FLOOR = 1e-8  # of magnitudes that are divided by, or whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class Config:
+    """Structure of the GANs and of the spectrogram, and how codes are looked for."""
+
+    n_fft: int = 1024
+    """Samples in a frame of the STFT."""
+    hop: int = 256
+    """Samples from one frame to the next."""
+    code: int = 200
+    """Numbers in a latent code."""
+    hidden: int = 200
+    """Units of the hidden layer of generators."""
+    critic_hidden: int = 200
+    """Units of the hidden layer of critics."""
+    objective: Objective = "wasserstein"
+    """Of the GANs: wasserstein with a gradient penalty, or standard (binary cross entropy)."""
+    critic_steps: int = 5
+    """Updates of the critics before each one of the generators."""
+    separation_steps: int = 2000
+    """Updates of the codes with which a mixture is separated."""
+    separation_learning_rate: float = 1e-3
+    """Of Adam, for the codes."""
+    separation_seed: int = 0
+    """Of the codes that separation starts from."""
+    reconstruction: Reconstruction = "mask"
+    """What estimates are: the mixture's spectrum times a mask, or the generated magnitudes with its phase."""
+    batch_size: int = 16
+    """Items in a batch; all their frames are used at once."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Decay rates of Adam's moments, in training and separation."""
+
+    def __post_init__(self) -> None:
+        for name in ("code", "hidden", "critic_hidden", "critic_steps", "separation_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, choices in (("objective", Objective), ("reconstruction", Reconstruction)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, not {getattr(self, name)!r}")
+        if not self.separation_learning_rate > 0:
+            raise ValueError(f"separation_learning_rate must be above 0, not {self.separation_learning_rate:g}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
+        Spectrogram(self.n_fft, self.hop)
+
+    def build(self, signal: Signal) -> LatentGan:
+        """Return the separator with freshly initialised weights."""
+        return LatentGan(signal, self)
+
+
+DEBUG = Config(
+    n_fft=16,
+    hop=8,
+    code=4,
+    hidden=8,
+    critic_hidden=8,
+    critic_steps=2,
+    separation_steps=10,
+    separation_learning_rate=0.1,
+)
+
+
+class SourceLinear(nn.Module):
+    """A linear layer for each source: ``[source, frame, inputs] -> [source, frame, outputs]``, in one product."""
+
+    def __init__(self, sources: int, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__()
+        bound = inputs**-0.5  # as in torch.nn.Linear
+        self.weight = nn.Parameter(torch.empty(sources, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(sources, 1, outputs).uniform_(-bound, bound)) if bias else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Apply each source's layer to its frames."""
+        product = features @ self.weight
+        return product if self.bias is None else product + self.bias
+
+
+class LatentGan(Separator):
+    """The separator; see the module's description."""
+
+    supervision = Supervision.UNPAIRED_SOURCES
+    mixture_level: Tensor
+    critic_weight: Tensor
+    smoothness: Tensor
+
+    def __init__(self, signal: Signal, config: Config) -> None:
+        super().__init__(signal)
+        if len(signal.shape) != 1 or signal.sample_rate is None or len(signal.sources) < 2:
+            raise ValueError(f"latent_gan separates sounds of at least 2 sources by their spectrogram, not {signal}")
+        self.config, count = config, len(signal.sources)
+        self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude")
+        bins = config.n_fft // 2 + 1
+        self.generators = nn.Sequential(
+            SourceLinear(count, config.code, config.hidden),
+            nn.Softplus(),
+            SourceLinear(count, config.hidden, bins),
+            nn.Softplus(),
+        )
+        # The difference of two scores does not depend on a constant, which would never be trained.
+        biased = config.objective == "standard"
+        self.critics = nn.Sequential(
+            SourceLinear(count, bins, config.critic_hidden),
+            nn.Tanh(),
+            SourceLinear(count, config.critic_hidden, 1, biased),
+        )
+        self.register_buffer("mixture_level", torch.ones(()))
+        for name in ("critic_weight", "smoothness"):
+            self.register_buffer(name, torch.tensor(self.hyperparameters()[name]))
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the published learning rates, the usual penalty, and moderate weights of the terms of separation."""
+        return {
+            "gradient_penalty": 10.0 if self.config.objective == "wasserstein" else 0.0,
+            "critic_weight": 2.0**-6,
+            "smoothness": 0.1,
+            "generator_learning_rate": 1e-3,
+            "critic_learning_rate": 1e-3,
+        }
+
+    def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
+        """Keep the weights that act at separation."""
+        self.critic_weight.fill_(hyperparameters["critic_weight"])
+        self.smoothness.fill_(hyperparameters["smoothness"])
+
+    def prepare(self, data: Tensors) -> None:
+        """Measure the level of the training mixtures."""
+        self.mixture_level.copy_(data["mixture"].square().mean().sqrt().clamp(min=_FLOOR))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the updates of all critics, and then of all generators."""
+        steps = self.config.critic_steps
+        draw = functools.partial(_draw, self.spectrogram, self.config.code)
+        return (
+            Phase("critics", ("critics",), "critic_learning_rate", critic_loss, draw, repeats=steps),
+            Phase("generators", ("generators",), "generator_learning_rate", generator_loss, draw),
+        )
+
+    def frames(self, signal: Tensor) -> Tensor:
+        """Return the magnitudes ``[..., frames, bins]`` of ``[..., time]``; of white noise of power 1 about 1."""
+        spectrum = self.spectrogram.transform(signal).transpose(-1, -2)
+        noise = self.spectrogram.window.square().sum()
+        return ((spectrum.real.square() + spectrum.imag.square()) / noise + _FLOOR**2).sqrt()
+
+    def scores(self, frames: Tensor) -> Tensor:
+        """Return the critics' scores ``[source, ...]`` of frames ``[source, ..., bins]``."""
+        found: Tensor = self.critics(frames.flatten(1, -2))
+        return found.view(frames.shape[:-1])
+
+    def generate(self, codes: Tensor) -> Tensor:
+        """Return the generated magnitudes ``[source, ..., bins]`` of codes ``[source, ..., code]``."""
+        made: Tensor = self.generators(codes.flatten(1, -2))
+        return made.view(*codes.shape[:-1], -1)
+
+    def infer(self, frames: Tensor) -> Tensor:
+        """Return the codes ``[source, item, frame, code]`` that explain mixtures' frames ``[item, frame, bins]``."""
+        config, sources = self.config, len(self.signal.sources)
+        generator = torch.Generator().manual_seed(config.separation_seed)
+        start = torch.randn(sources, 1, 1, config.code, generator=generator).to(frames)
+        with torch.enable_grad():
+            codes = start.expand(-1, *frames.shape[:2], -1).contiguous().requires_grad_()
+            optimizer = torch.optim.Adam([codes], config.separation_learning_rate, config.betas, fused=True)
+            for _ in range(config.separation_steps):
+                (gradient,) = torch.autograd.grad(self.objective(codes, frames), codes)
+                codes.grad = gradient.contiguous()  # fused Adam on a CPU does not heed strides
+                optimizer.step()
+        return codes.detach()
+
+    def objective(self, codes: Tensor, frames: Tensor) -> Tensor:
+        """Return what separation minimises, the sum over items.
+
+        Args:
+            codes: ``[source, item, frame, code]``.
+            frames: of the mixtures, ``[item, frame, bins]``.
+        """
+        generated = self.generate(codes)
+        likelihood = poisson(generated.sum(0), frames).sum()
+        return (
+            likelihood
+            - self.critic_weight * self.scores(generated).sum()
+            + self.smoothness * roughness(generated).sum()
+        )
+
+    # Callers may be in inference mode, in which no gradient can be had.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def separate(self, mixture: Tensor) -> Tensor:
+        """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
+        mixture = mixture.clone()
+        gain = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=_FLOOR)
+        frames = self.frames(mixture / gain)
+        generated = self.generate(self.infer(frames.flatten(0, 1))).unflatten(1, mixture.shape[:2])
+        if self.config.reconstruction == "mask":
+            images = generated / generated.sum(0).clamp(min=_FLOOR) * frames
+        else:
+            images = generated
+        images = images.movedim(0, 1).transpose(-1, -2)  # [batch, source, channel, bins, frames]
+        images = images * self.spectrogram.window.square().sum().sqrt() * gain[:, None, :, None]
+        signals = [self.spectrogram.decode(image, mixture) for image in images.unbind(1)]
+        return torch.stack(signals, dim=1)
+
+
+def _draw(spectrogram: Spectrogram, code: int, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw a code for each real frame of each source, and where between the two the slope is penalised."""
+    items, sources, channels, time = batch["sources"].shape
+    count = items * channels * spectrogram.shape(time)[1]
+    codes = torch.randn(sources, count, code, generator=generator)
+    position = torch.rand(sources, count, 1, generator=generator)
+    return {"codes": codes.to(batch["sources"].device), "position": position.to(batch["sources"].device)}
+
+
+def poisson(rate: Tensor, observed: Tensor) -> Tensor:
+    """Return the mean over bins of ``rate - observed log rate``: the Poisson log-likelihood, negated, less a constant.
+
+    Args:
+        rate: of every bin, ``[..., bins]``, at least 0.
+        observed: magnitudes of the same shape; they need not be whole numbers.
+    """
+    return (rate - observed * (rate + _FLOOR).log()).mean(-1)
+
+
+def roughness(spectrogram: Tensor) -> Tensor:
+    """Return the mean squared change to the next frame, ``[..., frames - 1]`` of ``[..., frames, bins]``."""
+    return spectrogram.diff(dim=-2).square().mean(-1)
+
+
+def critic_loss(gan: LatentGan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Return the critics' losses, summed over sources; see the module's description."""
+    sources = batch["sources"] / gan.mixture_level
+    real = gan.frames(sources.movedim(1, 0)).flatten(1, -2)  # [source, frame, bins]
+    fake = gan.generate(random["codes"]).detach()
+    true, false = gan.scores(torch.cat((real, fake), 1)).chunk(2, 1)
+    if gan.config.objective == "wasserstein":
+        losses = (false - true).mean(1)
+    else:
+        losses = (F.softplus(-true) + F.softplus(false)).mean(1)
+    between = torch.lerp(fake, real, random["position"])
+    # One call for all sources: it takes images, and the mean over all of them.
+    penalty = gradient_penalty(
+        lambda images: gan.scores(images.view_as(between)).flatten(),
+        between.flatten(0, 1)[:, None, None],
+        "two-sided",
+    )
+    parts = {f"critic/{source}": losses[k] for k, source in enumerate(gan.signal.sources)}
+    total = losses.sum() + hyperparameters["gradient_penalty"] * len(losses) * penalty
+    return Loss(total, parts | {"gradient_penalty": penalty})
+
+
+def generator_loss(gan: LatentGan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+    """Return the generators' losses, summed over sources."""
+    scores = gan.scores(gan.generate(random["codes"]))
+    losses = (-scores if gan.config.objective == "wasserstein" else F.softplus(-scores)).mean(1)
+    return Loss(losses.sum(), {f"generator/{source}": losses[k] for k, source in enumerate(gan.signal.sources)})
