@@ -6,12 +6,23 @@ noise; it is not a target. The paper does not say how long its signals are, how 
 noise's ranges. Here: each split has recordings of its own, and its mixtures are pairs of random crops of them. A
 maternal recording's highest R peak is 1, a fetal one's 1 / ratio, both above the isoelectric line (the median). The
 noise breathes 9 to 30 times a minute, at 0.02 to 0.1 of the maternal R peak.
+
+With ``folder``, the signals are those of WFDB records in the layout of the FECGSYN database (PhysioNet's fecgsyndb),
+which the paper's authors used too: a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and of noise
+(``..._noise1``, where there is one) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. One
+channel of the three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of
+their sums. No subject is in two splits (of fewer than three subjects, no simulation). The fields that say how synthetic
+signals are made are not looked at then.
+
+Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fecgsyndb --task.channel 10``
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,18 +32,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import ecgsyn
+from .. import ecgsyn, physiology
 from ..cache import cached, content_hash
 from ..contracts import Signal, Split, TaskData
 
 _SOURCES = ("maternal", "fetal")
 _SPLITS = ("train", "validation", "test")
+_VERSION = 1  # of how records are read
 _NOISE_RESOLUTION = 2.0**-14  # as the recordings': the same bits on CPUs whose sine differs in the last one
 
 
 @dataclass(frozen=True)
 class Config:
-    """The ECG task; the defaults take about 20 s of two cores to make, once."""
+    """The ECG task; synthetic (the defaults take about 20 s of two cores, once), or WFDB records in ``folder``."""
 
     train: int = 1000
     """Mixtures in the training split."""
@@ -64,6 +76,12 @@ class Config:
     """Lowest and highest frequency of the respiratory noise, in Hz."""
     noise_amplitude: tuple[float, float] = (0.02, 0.1)
     """Lowest and highest amplitude of the respiratory noise, as a multiple of the maternal R peak."""
+    folder: str = ""
+    """Folder of WFDB records in FECGSYN's layout (mecg, fecg1, noise1), instead of synthetic signals; needs wfdb."""
+    channel: int = 0
+    """Channel of those records, counted from 0."""
+    skip_bad: bool = False
+    """Leave damaged records out, and say which, instead of refusing the folder."""
     seed: int = 0
     """Of everything random in the data."""
 
@@ -73,7 +91,9 @@ class Config:
             _whole_within(f"{split}_recordings", getattr(self, f"{split}_recordings"), 1, 10**5)
         _whole_within("sample_rate", self.sample_rate, 64, 4096)
         _within("recording_seconds", self.recording_seconds, 2, 1023)
-        _whole_within("item_samples", self.item_samples, 2, round(self.recording_seconds * self.sample_rate))
+        longest = 10**7 if self.folder else round(self.recording_seconds * self.sample_rate)
+        _whole_within("item_samples", self.item_samples, 2, longest)
+        _whole_within("channel", self.channel, 0, 10**4)
         _within("bpm_std", self.bpm_std, 0, 5)
         _whole_within("seed", self.seed, 0, 2**63 - 1)
         for name, low, high in (
@@ -86,10 +106,18 @@ class Config:
             _range_within(name, getattr(self, name), low, high)
 
     def load(self, cache: Path) -> TaskData:
-        """Return the data; its recordings are made once and kept in the folder ``cache``."""
-        recordings = self._recordings(cache)
-        train, validation, test = (self._mix(recordings, split) for split in _SPLITS)
-        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate))
+        """Return the data; its recordings are made, or read, once and kept in the folder ``cache``.
+
+        Raises:
+            ValueError: the records in ``folder`` are not there, too few, or one is damaged; the message names it.
+        """
+        if self.folder:
+            read = self._read(cache)
+            train, validation, test = (self._cropped(read[split], split) for split in _SPLITS)
+        else:
+            recordings = self._recordings(cache)
+            train, validation, test = (self._mix(recordings, split) for split in _SPLITS)
+        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
         content: dict[str, Tensor] = {}
         for name, split in zip(_SPLITS, (train, validation, test), strict=True):
             content |= {f"{name}/mixture": split.mixture, f"{name}/sources": split.sources}
@@ -98,12 +126,71 @@ class Config:
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split what identifies the recordings that it is made of: the digests of their samples."""
+        if self.folder:
+            read = self._read(cache)
+            return {
+                split: tuple(hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in read[split])
+                for split in _SPLITS
+            }
         found: dict[str, tuple[str, ...]] = {}
         for name, recordings in self._recordings(cache).items():
             split = name.partition("/")[0]
             digests = (hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in recordings)
             found[split] = (*found.get(split, ()), *digests)
         return found
+
+    def _read(self, cache: Path) -> dict[str, list[Tensor]]:
+        """Return the records of each split, ``[3, time]``: maternal, fetal, noise; from the cache if they are there."""
+        folder = Path(self.folder).expanduser()
+        ending = "_mecg.hea"
+        names = [p.relative_to(folder).as_posix().removesuffix(ending) for p in sorted(folder.rglob(f"*{ending}"))]
+        if not names:
+            raise ValueError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
+        files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat"))
+        key = {
+            "folder": str(folder.absolute()),
+            "files": [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files],
+            "form": [self.channel, self.sample_rate, self.item_samples, self.skip_bad],
+            "version": _VERSION,
+        }
+        kept = dict(cached(cache, "fecgsyn", key, lambda: self._decoded(folder, names)))
+        left_out: list[str] = json.loads(kept.pop("left_out").numpy().tobytes())
+        if left_out:
+            print(f"{folder}: left out {len(left_out)} of {len(names)} records", *left_out, sep="\n  ", file=sys.stderr)
+        return {split: [kept[n] for n in dealt] for split, dealt in physiology.deal(list(kept), self.seed).items()}
+
+    def _decoded(self, folder: Path, names: list[str]) -> dict[str, Tensor]:
+        found, left_out = physiology.sound_ones(names, lambda name: self._simulation(folder, name), self.skip_bad)
+        notes = np.frombuffer(json.dumps(list(left_out.values())).encode(), dtype=np.uint8).copy()
+        return {name: torch.from_numpy(one) for name, one in found.items()} | {"left_out": torch.from_numpy(notes)}
+
+    def _simulation(self, folder: Path, name: str) -> NDArray[np.float32]:
+        """Return one simulation's signals ``[maternal, fetal or noise; time]`` at the task's rate."""
+        parts: list[NDArray[np.float64]] = []
+        for kind in ("mecg", "fecg1", "noise1"):
+            header = folder / f"{name}_{kind}.hea"
+            if kind == "noise1" and not header.exists():
+                parts.append(np.zeros_like(parts[0]))
+                continue
+            samples, rate = physiology.read_record(header, lambda _: self.channel)
+            parts.append(physiology.resampled(samples, rate, self.sample_rate))
+        if len({len(part) for part in parts}) > 1:
+            lengths = ", ".join(str(len(part)) for part in parts)
+            raise ValueError(f"{folder / name}: its records differ in length ({lengths} samples)")
+        if len(parts[0]) < self.item_samples:
+            raise ValueError(f"{folder / name} has {len(parts[0])} samples, fewer than an item's {self.item_samples}")
+        scaled: NDArray[np.float64] = np.stack(parts) / np.abs(parts[0]).max()
+        return scaled.astype(np.float32)
+
+    def _cropped(self, records: list[Tensor], split: str) -> Split:
+        """Return mixtures that are random crops of records ``[maternal, fetal or noise; time]``."""
+        items = getattr(self, split)
+        random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_SPLITS.index(split),)))
+        which = random.integers(len(records), size=items)
+        starts = [random.integers(records[k].shape[1] - self.item_samples + 1) for k in which]
+        crops = [records[k][:, start : start + self.item_samples] for k, start in zip(which, starts, strict=True)]
+        parts = torch.stack(crops)[:, :, None]
+        return Split(parts.sum(1), parts[:, :2].clone())
 
     def _recordings(self, cache: Path) -> dict[str, Tensor]:
         """Return the recordings ``"split/source"`` -> ``[recording, time]``, from the cache where they are there."""
