@@ -6,7 +6,6 @@ import importlib
 import logging
 import math
 import os
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -74,9 +73,9 @@ def connect(address: str | None, concurrency: int, cpus: float, gpus: float, mod
 def run_on_head(address: str, function: Callable[..., int], arguments: Sequence[Any], modules: Iterable[str]) -> int:
     """Run ``function`` on the head of the cluster behind a Ray client address (``ray://host:port``).
 
-    Tune needs a driver inside the cluster; this process waits, shows what that prints, and passes Ctrl-C on.
+    Tune needs a driver inside the cluster; this process waits, shows what that prints, and passes Ctrl-C on. Whether
+    anything listens there is asked before (``places.knock``): Ray itself would try for minutes.
     """
-    _knock(address)
     _authenticate()
     try:
         ray.init(address, runtime_env=_shipped(modules), logging_level=logging.ERROR)
@@ -148,17 +147,6 @@ def _start(concurrency: int, cpus: float, gpus: float) -> None:
     )
 
 
-def _knock(address: str) -> None:
-    """Refuse an address where nothing listens; Ray itself would try for minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if address in ("auto", "local") or not separator:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
-
-
 def _authenticate() -> None:
     """Use the user's Ray token where there is one: a cluster that was started beside it asks for it."""
     try:
@@ -170,7 +158,6 @@ def _authenticate() -> None:
 
 
 def _join(address: str, modules: Iterable[str]) -> None:
-    _knock(address)
     _authenticate()
     # `ray job submit` has shipped the code already, and a second environment would contradict it.
     shipped = {} if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") else {"runtime_env": _shipped(modules)}

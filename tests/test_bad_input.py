@@ -100,6 +100,10 @@ CASES = [
         "lab: the Ray cluster 127.0.0.1:{port} does not answer: Connection refused",
     ),
     Case(
+        "study --address ray://127.0.0.1:{port} --storage sqlite:////x/o.db --tracking-uri http://127.0.0.1:{port}",
+        "lab: the Ray cluster ray://127.0.0.1:{port} does not answer: Connection refused",
+    ),
+    Case(
         "study --gpus-per-trial 64",
         r"re:lab: a trial asks for 64 GPUs, but there are \d+ on this machine",
     ),
