@@ -122,13 +122,20 @@ def _sniffed(path: Path) -> str:
 def _inspect(recording: Recording, name: str) -> None:
     """Refuse samples that are not finite, and a recording in which nothing happens."""
     low, high, start = np.inf, -np.inf, 0
-    for block in recording.blocks():
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            at = (start + int(np.argmin(finite))) / recording.rate
-            raise RecordingError(f"{name} has a sample that is not a finite number, at {at:.6g} s")
-        low, high = min(low, float(block.min())), max(high, float(block.max()))
-        start += block.shape[1]
+    try:
+        for block in recording.blocks():
+            finite = np.isfinite(block).all(axis=0)
+            if not finite.all():
+                at = (start + int(np.argmin(finite))) / recording.rate
+                raise RecordingError(f"{name} has a sample that is not a finite number, at {at:.6g} s")
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+            start += block.shape[1]
+    except soundfile.LibsndfileError:
+        at = start / recording.rate
+        raise RecordingError(f"{name} is damaged or truncated: it cannot be read beyond {at:.6g} s") from None
+    if start != recording.frames:
+        promised = f"{recording.frames} samples were promised, {start} are there"
+        raise RecordingError(f"{name} is damaged or truncated: {promised}")
     if low == high:
         raise RecordingError(f"{name} is silent: all of its samples are {low:g}")
 

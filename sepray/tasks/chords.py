@@ -1,0 +1,100 @@
+"""Four synthetic instruments in four-part harmony: a small embedded task for everything that is music.
+
+Strings, reed, brass and plucked strings play the soprano, alto, tenor and bass of random chorales (``instruments``):
+they share chords, so partials of different sources coincide, and what tells them apart is the spectrum of a tone, how
+it begins and how it dies away, and its register. Nothing is downloaded. Each part has unit power over an item, times a
+random level of +-3 dB. Every item is a piece of its own.
+
+A study of it is a file like ``studies/cass_ecg.py`` with ``task="chords"`` (or ``task=chords.Config(...)``); its fields
+are then flags, e.g. ``--task.instruments reed plucked --task.mixture all``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import instruments, mixing
+from ..cache import Entry, Plan, mapped
+from ..contracts import TaskData
+
+
+@dataclass(frozen=True)
+class Config:
+    """Nothing: it is made in seconds, once."""
+
+    train: int = 400
+    """Mixtures in the training split."""
+    validation: int = 80
+    """Mixtures in the validation split."""
+    test: int = 80
+    """Mixtures in the test split."""
+    item_samples: int = 16384
+    """Samples in a mixture."""
+    sample_rate: int = 8000
+    """Samples a second."""
+    instruments: tuple[str, ...] = instruments.INSTRUMENTS
+    """The sources, in this order."""
+    mixture: Literal["chosen", "all"] = "chosen"
+    """What is mixed: the chosen instruments, or all four."""
+    seed: int = 0
+    """Of everything random in the data."""
+
+    def __post_init__(self) -> None:
+        limits: dict[str, tuple[float, float]] = {"item_samples": (256, 2**22), "sample_rate": (4000, 48000)}
+        limits |= {"seed": (0, 2**63 - 1), **dict.fromkeys(mixing.SPLITS, (1, 10**5))}
+        mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
+        there = instruments.INSTRUMENTS
+        if not self.instruments or len(set(self.instruments)) < len(self.instruments):
+            raise ValueError(f"instruments must be one or more of {', '.join(there)}, each once")
+        if unknown := set(self.instruments) - set(there):
+            raise ValueError(f"there is no instrument {min(unknown)!r}; there are: {', '.join(there)}")
+        if self.mixture not in ("chosen", "all"):
+            raise ValueError(f"mixture must be chosen or all, not {self.mixture!r}")
+        if len(self.instruments) == 1 and self.mixture == "chosen":
+            raise ValueError("one instrument alone is no mixture: choose more, or mixture = all")
+
+    def load(self, cache: Path) -> TaskData:
+        """Return the data, made once and kept in the folder ``cache``."""
+        entry = self._entry(cache)
+        return mixing.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
+
+    def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
+        """Return for each split the digests of its items' sources: every one is a recording of its own."""
+        tensors = self._entry(cache).tensors
+        return {
+            split: tuple(
+                hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in tensors[f"{split}/sources"].flatten(0, 1)
+            )
+            for split in mixing.SPLITS
+        }
+
+    def _entry(self, cache: Path) -> Entry:
+        key = {"config": asdict(self), "versions": [instruments.VERSION, mixing.VERSION]}
+        return mapped(cache, "chords", key, self._plan)
+
+    def _plan(self) -> Plan:
+        counts = {split: getattr(self, split) for split in mixing.SPLITS}
+        shapes = mixing.shapes(counts, len(self.instruments), 1, self.item_samples)
+
+        def fill(out: Mapping[str, NDArray[np.float32]]) -> None:
+            for split in mixing.SPLITS:
+                mixing.write(out, split, self.seed, self._item)
+
+        return Plan(shapes, fill)
+
+    def _item(self, random: np.random.Generator, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        parts = instruments.play(random, self.item_samples, self.sample_rate)
+        parts *= np.array([mixing.gain(level) for level in random.uniform(-3, 3, 4)])[:, None]
+        chosen = parts[[instruments.INSTRUMENTS.index(name) for name in self.instruments]]
+        return (parts if self.mixture == "all" else chosen).sum(0)[None], chosen[:, None]
+
+
+DEBUG = Config(train=24, validation=8, test=8, item_samples=2048)
+"""Forty items of a quarter of a second, made in a tenth of one."""
