@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import metrics
-from .contracts import Signal, Split
+from .contracts import Separator, Signal, Split, estimate
+from .oracles import ORACLES
 from .spectral import Spectrogram
 
 Scores = dict[str, NDArray[np.float64]]
@@ -22,14 +23,11 @@ Scores = dict[str, NDArray[np.float64]]
 Frames = dict[str, NDArray[np.float64]]
 """Name of a measure of BSS Eval -> ``[source, frame]``, of one item."""
 
-Oracle = Callable[[Tensor, Tensor, Spectrogram], Tensor]
-"""Function of mixture ``[batch, channel, time]``, true sources ``[batch, source, channel, time]`` and the transform."""
-
 _RESAMPLES = 9999
 
 
 def score_split(
-    separate: Callable[[Tensor], Tensor],
+    separate: Separator | Callable[[Tensor], Tensor],
     split: Split,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
@@ -38,7 +36,8 @@ def score_split(
     """Return the scores of a separator on every item of a split.
 
     Args:
-        separate: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``, on ``device``.
+        separate: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``, on ``device``; or a
+            separator, which if it is an oracle is told the sources.
         split: mixtures and true sources, on any device.
         batch_size: items separated at once.
         device: where the mixtures are handed to ``separate``.
@@ -48,48 +47,15 @@ def score_split(
         ValueError: the estimates have another shape than the sources.
     """
 
-    def estimate(mixture: Tensor, sources: Tensor) -> Tensor:
-        return separate(mixture)
+    def told(mixture: Tensor, sources: Tensor) -> Tensor:
+        return estimate(separate, mixture, sources) if isinstance(separate, Separator) else separate(mixture)
 
-    return _score(estimate, split, batch_size, device, signal)
+    return _score(told, split, batch_size, device, signal)
 
 
 def unprocessed_mixture(mixture: Tensor, sources: Tensor) -> Tensor:
     """Return the mixture as the estimate of every source: what no separator may do worse than."""
     return mixture.unsqueeze(1).expand_as(sources)
-
-
-def ideal_ratio_mask(mixture: Tensor, sources: Tensor, spectrogram: Spectrogram) -> Tensor:
-    """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, N being what of the mixture is no source."""
-    spectra = spectrogram.transform(sources)
-    noise = spectrogram.transform(mixture - sources.sum(1))
-    total = spectra.abs().sum(1) + noise.abs()
-    mask = spectra.abs() / total.clamp(min=1e-12).unsqueeze(1)
-    return _masked(mask, mixture, spectrogram)
-
-
-def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Spectrogram) -> Tensor:
-    """Return estimates by the mask ``|S_i| / |X| cos(angle between S_i and X)``, cut to 0..1.
-
-    No other real mask in that range leaves a smaller squared error in the spectrogram (Erdogan et al. 2015).
-    """
-    spectra, spectrum = spectrogram.transform(sources), spectrogram.transform(mixture).unsqueeze(1)
-    mask = (spectra * spectrum.conj()).real / spectrum.abs().square().clamp(min=1e-12)
-    return _masked(mask.clamp(0, 1), mixture, spectrogram)
-
-
-def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Spectrogram) -> Tensor:
-    """Return estimates of the true magnitudes with the mixture's phase: the most a magnitude network can reach."""
-    phase = spectrogram.transform(mixture).angle().unsqueeze(1)
-    return spectrogram.inverse(torch.polar(spectrogram.transform(sources).abs(), phase), mixture.shape[-1])
-
-
-ORACLES: dict[str, Oracle] = {
-    "ideal_ratio_mask": ideal_ratio_mask,
-    "phase_sensitive_mask": phase_sensitive_mask,
-    "mixture_phase": mixture_phase,
-}
-"""Separators that know the truth, by name."""
 
 
 def bounds(
@@ -116,7 +82,7 @@ def reference_systems(split: Split, n_fft: int, hop: int) -> dict[str, Callable[
     found: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"unprocessed_mixture": unprocessed_mixture}
     if split.mixture.ndim == 3:
         spectrogram = Spectrogram(n_fft, hop)
-        found |= {name: _with_spectrogram(oracle, spectrogram) for name, oracle in ORACLES.items()}
+        found |= {name: _with_transform(oracle, spectrogram) for name, oracle in ORACLES.items()}
     return found
 
 
@@ -233,6 +199,12 @@ def paired_bootstrap(
     return PairedComparison(mean, low, high, p_value, bool(gain > 0 and p_value < 0.05))
 
 
+def _with_transform(
+    oracle: Callable[[Tensor, Tensor, Spectrogram], Tensor], spectrogram: Spectrogram
+) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda mixture, sources: oracle(mixture, sources, spectrogram)
+
+
 def _score(
     estimate: Callable[[Tensor, Tensor], Tensor],
     split: Split,
@@ -247,15 +219,6 @@ def _score(
             mixture, sources = mixture.to(device), sources.to(device)
             batches.append(metrics.score(estimate(mixture, sources), sources, signal))
     return {name: torch.cat([b[name] for b in batches]).double().cpu().numpy() for name in batches[0]}
-
-
-def _with_spectrogram(oracle: Oracle, spectrogram: Spectrogram) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda mixture, sources: oracle(mixture, sources, spectrogram)
-
-
-def _masked(mask: Tensor, mixture: Tensor, spectrogram: Spectrogram) -> Tensor:
-    spectrum = spectrogram.transform(mixture).unsqueeze(1)
-    return spectrogram.inverse(mask * spectrum, mixture.shape[-1])
 
 
 def _finite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

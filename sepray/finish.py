@@ -15,7 +15,7 @@ import torch
 
 from . import evaluation, identity, selection
 from .choices import MEASURES
-from .contracts import TaskData
+from .contracts import Oracle, TaskData
 from .errors import UsageError
 from .selection import Finished, Retraining, Scores
 from .spec import DEFAULT_TRACKING_URI, StudySpec
@@ -55,6 +55,7 @@ class Finish:
     def __init__(self, spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker) -> None:
         self.spec, self.data, self.folder, self.tracker = spec, data, folder, tracker
         self.sources = data.signal.sources
+        self.oracle = isinstance(spec.separator.build(data.signal), Oracle)
 
     def run(
         self,
@@ -73,14 +74,22 @@ class Finish:
         result = self._saved(member)
         if result is None:
             result = self._score(searched, finals, plan, role, value, member)
-            self._package(member, result)
+            if not self.oracle:
+                self._package(member, result)
             _write(self.folder / "result.json", json.dumps(result))
         self.announce(result)
         return 0
 
     def announce(self, result: Mapping[str, Any]) -> None:
-        """Register the champion, unless it is, and show the result: in the terminal and in the study's run."""
-        registration = register(result, self.folder / "model", self.spec, self.data, self.tracker)
+        """Register the champion, unless it is, and show the result: in the terminal and in the study's run.
+
+        An oracle is never registered: it separates nothing but what is known already.
+        """
+        if self.oracle:
+            sentence = "An oracle is told the true sources: it is a bound, and no model is registered."
+            registration = Registration(self.spec.model_name, None, False, sentence)
+        else:
+            registration = register(result, self.folder / "model", self.spec, self.data, self.tracker)
         commands = next_commands(registration, self.spec.tracking_uri)
         # The report is made from what is on file, so that it can be made again without MLflow.
         _write(self.folder / "registration.json", json.dumps({**asdict(registration), "commands": commands}))
@@ -137,7 +146,7 @@ class Finish:
 
     def _score_trial(self, trial: Finished) -> Scores:
         separator = selection.load_separator(self.spec.separator, self.data.signal, trial.folder)
-        return selection.score(separator.separate, self.data.test, signal=self.data.signal)
+        return selection.score(separator, self.data.test, signal=self.data.signal)
 
     def _package(self, member: Finished, result: Mapping[str, Any]) -> None:
         spec = self.spec
@@ -184,7 +193,8 @@ class Finish:
         found = rows[0].values
         metrics = {f"test/{s}/{result['metric']}": found[s][0] for s in self.sources if s in found}
         metrics[f"test/{result['metric']}"] = found["mean"][0]
-        tags = {"outcome": "finished", "champion": result["role"], "model_version": registration.version or "waiting"}
+        tags = {"outcome": "finished", "champion": result["role"]}
+        tags["model_version"] = registration.version or ("none" if self.oracle else "waiting")
         self.tracker.study_finished(metrics, tags, note)
 
 

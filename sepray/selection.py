@@ -121,7 +121,10 @@ def load_separator(config: SeparatorConfig, signal: Signal, folder: str) -> Sepa
 
 
 def score(
-    separate: Callable[[Tensor], Tensor], split: Split, batch_size: int = 64, signal: Signal | None = None
+    separate: Separator | Callable[[Tensor], Tensor],
+    split: Split,
+    batch_size: int = 64,
+    signal: Signal | None = None,
 ) -> Scores:
     """Return the measures of a separator on a split, without the energies; metric -> ``[item, source]``.
 

@@ -20,7 +20,7 @@ import torch
 from ray import tune
 
 from . import checkpoint, metrics
-from .contracts import SeparatorConfig, Signal
+from .contracts import SeparatorConfig, Signal, estimate
 from .training import NonFiniteLossError, Trainer, build
 
 _log = logging.getLogger(__name__)
@@ -223,10 +223,11 @@ class SeparatorTrainable(tune.Trainable):
 
     def _validate(self, trainer: Trainer) -> dict[str, float]:
         mixture, sources = self._validation["mixture"], self._validation["sources"]
-        batches = mixture.split(self._context.evaluation_batch)
-        estimate = torch.cat([trainer.separator.separate(batch) for batch in batches])
+        size = self._context.evaluation_batch
+        batches = zip(mixture.split(size), sources.split(size), strict=True)
+        estimates = torch.cat([estimate(trainer.separator, *batch) for batch in batches])
         signal = self._context.signal
-        found = metrics.summary(metrics.score(estimate, sources, signal), signal.sources, signal.heart_sources)
+        found = metrics.summary(metrics.score(estimates, sources, signal), signal.sources, signal.heart_sources)
         return {f"validation/{name}": value for name, value in found.items()}
 
     def _judge(self) -> tuple[str, str]:

@@ -20,7 +20,7 @@ import torch
 
 from .. import selection
 from ..choices import MEASURES
-from ..contracts import Separator, Split
+from ..contracts import Separator, Split, estimate
 from ..spec import key
 from ..terminal import duration
 from . import champion, crossing, items, page, parameters, search
@@ -179,7 +179,7 @@ def _separation(record: Record) -> tuple[list[Section | str | None], list[Pictur
     if record.result is not None:
         scores = np.array(record.result["scores"][metric])
     else:
-        scores = selection.score(separator.separate, split, signal=signal)[metric]
+        scores = selection.score(separator, split, signal=signal)[metric]
     mean = selection.over_sources(metric, scores)
     shown = _items(separator, split, scores, mean, MEASURES[metric].direction)
     told = [p for item in shown for p in items.pictures(item, signal, words(metric))]
@@ -205,7 +205,7 @@ def _items(separator: Separator, split: Split, scores: Any, mean: Any, direction
     for rank, index in items.ranks(mean, direction).items():
         mixture = split.mixture[index]
         with torch.inference_mode():
-            estimates = separator.separate(mixture[None])[0]
+            estimates = estimate(separator, mixture[None], split.sources[index][None])[0]
         own = [float(v) for v in scores[index]]
         found.append(items.Item(rank, index, float(mean[index]), mixture, split.sources[index], estimates, own))
     return found

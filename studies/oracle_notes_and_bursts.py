@@ -1,0 +1,22 @@
+"""What the ideal ratio mask reaches on notes and bursts; --separator.kind chooses another oracle.
+
+It is told the true sources, so the study ends with its table and registers no model.
+"""
+
+from search_spaces import oracle as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="oracle-notes-and-bursts",
+    separator="oracle",
+    task="notes_and_bursts",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    trials=2,
+    max_epochs=1,
+    finalists=1,
+    final_seeds=1,
+)
+
+if __name__ == "__main__":
+    main(STUDY)
