@@ -1,0 +1,21 @@
+"""Adversarial masking of held notes and bursts of noise, of which the bursts alone are known.
+
+Searches the magnitude prior's weight and both learning rates.
+"""
+
+from search_spaces import adversarial_masking as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="adversarial-masking-notes-and-bursts",
+    separator="adversarial_masking",
+    task="notes_and_bursts",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    objective=("si_sdr",),
+    max_epochs=60,
+    grace_period=10,
+)
+
+if __name__ == "__main__":
+    main(STUDY)

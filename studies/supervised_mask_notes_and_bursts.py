@@ -1,0 +1,21 @@
+"""The supervised mask on held notes and bursts of noise: the upper bound for methods that know the bursts alone.
+
+Searches the learning rate.
+"""
+
+from search_spaces import supervised_mask as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="supervised-mask-notes-and-bursts",
+    separator="supervised_mask",
+    task="notes_and_bursts",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    objective=("si_sdr",),
+    max_epochs=40,
+    grace_period=5,
+)
+
+if __name__ == "__main__":
+    main(STUDY)
