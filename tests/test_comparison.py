@@ -15,7 +15,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from rich.console import Console
 
-from sepray.comparison import figure, formats, significance, table
+from sepray.comparison import figure, formats, running, significance, table
 from sepray.comparison.contenders import Contender, LeftOut, contenders, task_config
 from sepray.comparison.running import Entry, Outcome
 from sepray.comparison.spec import Comparison, assignment, parse
@@ -378,6 +378,51 @@ def test_task_takes_its_settings(own_modules):
     assert task_config(Comparison(task="my_task", settings=("task.items=7", "task.seed=3"))).items == 7
     with pytest.raises(UsageError, match="the task my_task has no pieces; it has items, seed"):
         task_config(Comparison(task="my_task", settings=("task.pieces=7",)))
+
+
+def test_setting_with_the_methods_own_name_is_not_told_twice(own_modules):
+    named = {"my_separator": (SPACE, {"My Separator": PAPER["careful"]})}
+    assert contenders(Comparison(separators=("my_separator",)), named, SIGNAL)[0][0].system == "my_separator"
+    empty = {"my_separator": ({}, {"my-separator": {}})}
+    [found], _ = contenders(Comparison(separators=("my_separator",), trials=9), empty, SIGNAL)
+    assert (found.system, dict(found.space), found.points) == ("my_separator", {}, {"my-separator": {}})
+
+
+# --- running
+
+
+def taking_part() -> list[Contender]:
+    return [Contender(name, name, None, {"x": CategoricalDistribution([1])}, {}, 0, "paired") for name in "abc"]
+
+
+@pytest.fixture
+def no_specs(monkeypatch):
+    """Studies are not made: what becomes of them is each test's own."""
+    monkeypatch.setattr(Comparison, "study", lambda *_: None)
+
+
+def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
+    def run(spec, contender, _):
+        if contender.key == "b":
+            raise RuntimeError("no such\nlayer")
+        if contender.key == "c":
+            return LeftOut("c", "no training came to its end: loss is not finite")
+        return entry(contender.key, contender.system, [[1, 2, 3, 4]])
+
+    monkeypatch.setattr(running, "_run", run)
+    outcome = running.run_all(Comparison(), None, data, taking_part())
+    assert [e.contender.key for e in outcome.entries] == ["a"]
+    assert outcome.left_out[0] == LeftOut("b", "RuntimeError: no such; layer")
+    assert outcome.left_out[1].system == "c"
+    assert "Traceback" in outcome.traces["b"]
+
+
+def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):
+    ran = []
+    monkeypatch.setattr(running.study, "run", lambda spec: ran.append(spec) or 130)
+    with pytest.raises(KeyboardInterrupt):
+        running.run_all(Comparison(), None, data, taking_part())
+    assert len(ran) == 1
 
 
 def test_study_file_is_short_and_knows_every_search_space():

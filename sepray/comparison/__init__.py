@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 
 from .. import study
 from .spec import Comparison, Spaces, parse
@@ -30,6 +31,8 @@ def main(comparison: Comparison, spaces: Spaces) -> None:
 
 def run(comparison: Comparison, spaces: Spaces) -> int:
     """Run or continue a comparison and show it; return the exit status."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # modules of one's own lie there, and the study's file elsewhere
     comparison.check()
     first = comparison.first_study()
     study.look(first)

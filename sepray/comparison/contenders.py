@@ -102,7 +102,8 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     fixed = {k: _number(short, k, v, defaults) for k, v in given.items() if k not in structure}
     first = {**(defaults if not published else point), **fixed}
     points = {label: first}
-    if comparison.trials and space:
+    searched = bool(comparison.trials and space)
+    if searched:
         if not wanted:
             points |= {other: {**values, **fixed} for other, values in published.items()}
         space |= {k: CategoricalDistribution([v]) for k, v in fixed.items()}
@@ -110,10 +111,12 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
         # What is compared is in the study's fingerprint, so that other settings are another study.
         space = {k: CategoricalDistribution([v]) for k, v in first.items()}
     changed = ", ".join(f"{k} {v}" for k, v in given.items())
-    told = "; ".join(part for part in ("" if comparison.trials and space else label, changed) if part)
+    # Without a search the row says which setting it is, unless that bears the method's own name.
+    same = _letters(label) in (_letters(short), "defaults")
+    told = "; ".join(part for part in ("" if same or searched else label, changed) if part)
     return Contender(
         key=slug(f"{short}-{wanted}" if wanted else short),
-        system=f"{short} ({told})" if told and told != "defaults" else short,
+        system=f"{short} ({told})" if told else short,
         config=config,
         space=space,
         points=points,
@@ -149,6 +152,10 @@ def _number(name: str, field: str, value: str, defaults: Mapping[str, float]) ->
         return float(value)
     except ValueError:
         raise UsageError(f"--settings: {name}.{field} must be a number, not {value!r}") from None
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
 def slug(text: str) -> str:

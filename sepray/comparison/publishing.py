@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import identity
+from .. import identity, study
 from ..contracts import TaskData
 from ..folder import study_folder
 from ..spec import key
@@ -30,7 +30,10 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     )
     for left in refused:
         console.print(f"  not {left.system}: {left.reason}", soft_wrap=True, markup=False)
-    outcome = run_all(comparison, task, data, taking_part)
+    try:
+        outcome = run_all(comparison, task, data, taking_part)
+    except KeyboardInterrupt:
+        return study.INTERRUPTED
     outcome.left_out += refused
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)

@@ -1,0 +1,150 @@
+"""What an epoch of each method costs, and how much of that is the method: the trainer against a plain loop.
+
+    OMP_NUM_THREADS=1 python benchmarks/methods.py
+    OMP_NUM_THREADS=1 python benchmarks/methods.py --separators cass ssgan --items 256 --rounds 9
+
+For every separator that there is and that takes the task ``notes_and_bursts``: seconds of an epoch by the trainer
+(``sepray.training``), and by a loop over the same phases that does nothing else: the same losses, batches, random
+tensors and fused Adam; no check that a loss is finite before it touches a weight, no sums of its parts, no copies of
+gradients. ``share`` is the loop's time over the trainer's: 1 where the trainer costs nothing of its own. Of methods
+that have no steps (``fit_epoch``) the loop is the method's own epoch, without the trainer's copy of the weights; those
+that learn nothing are left out.
+
+Both run in turn in one process, in changing order, after an epoch that warms up; seconds are of CPU time, which other
+processes on the machine disturb less than the clock, and medians over the rounds. Methods have the defaults of their
+Config but for what ``SMALLER`` says, so that all of them end in minutes on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sepray import registry
+from sepray.contracts import Oracle, Separator, Split
+from sepray.training import Trainer, batches, build, phase_parameters, resolve, view
+
+SMALLER: dict[str, dict[str, Any]] = {
+    "cyclegan": {"width": 16, "blocks": 2},
+    "glo_masking": {"size": 32, "width": 16},
+    "latent_gan": {"n_fft": 512, "hop": 128},
+    "nmf": {"components": 20},
+    "sepgan": {"width": 16, "blocks": 2},
+    "ssgan": {"n_fft": 256, "hop": 128, "encoder_filters": (8, 16, 32), "decoder_filters": (16, 8), "skips": 2},
+}
+"""Fields that differ from a Config's defaults; a separator that is not here has its defaults."""
+
+
+def by_hand(
+    separator: Separator, given: dict[str, Tensor], seed: int, batch_size: int, betas: tuple[float, float]
+) -> Iterator[int]:
+    """Train a separator as the trainer does, an epoch a value (its number), with nothing around the method itself."""
+    separator.prepare(given)
+    hyperparameters = resolve(separator, {})
+    separator.set_hyperparameters(hyperparameters)
+    weights = {name: torch.tensor(value) for name, value in hyperparameters.items()}
+    named = dict(separator.named_parameters())
+    phases = [p for p in separator.phases() if p.active is None or hyperparameters[p.active] != 0]
+    own = {p.name: [named[name] for name in phase_parameters(separator, p)] for p in phases}
+    adams = {
+        p.name: torch.optim.Adam(own[p.name], lr=hyperparameters[p.learning_rate], betas=betas, fused=True)
+        for p in phases
+    }
+    generator = torch.Generator().manual_seed(seed)
+    items = len(given["mixture"])
+    epoch = 0
+    while True:
+        separator.train()
+        if separator.resets(epoch):
+            for adam in adams.values():
+                adam.state.clear()
+        data = separator.before_epoch(given, epoch, generator)
+        if not phases:
+            separator.fit_epoch(data, weights, generator)
+        for index in batches(items, batch_size, generator) if phases else ():
+            batch = {name: tensor[index] for name, tensor in data.items()}
+            for phase in phases:
+                for repeat in range(phase.repeats):
+                    if repeat:
+                        index = torch.randint(items, (len(index),), generator=generator)
+                        batch = {name: tensor[index] for name, tensor in data.items()}
+                    random = phase.draw(batch, generator) if phase.draw else {}
+                    loss = phase.loss(separator, batch, weights, random)
+                    adams[phase.name].zero_grad()
+                    loss.total.backward(inputs=own[phase.name])
+                    adams[phase.name].step()
+                batch |= loss.carry
+        epoch += 1
+        yield epoch
+
+
+def variants(config: Any, train: Split, signal: Any, seed: int = 0) -> dict[str, Callable[[], object]]:
+    """Return the two ways to train an epoch of a method, from the same weights and random numbers."""
+    found: dict[str, Callable[[], object]] = {}
+    for name in ("trainer", "by hand"):
+        separator = build(config, signal, seed)
+        seen = view(train, separator.supervision, torch.Generator().manual_seed(seed), separator.paired_fraction)
+        if name == "trainer":
+            found[name] = Trainer(separator, seen, {}, seed, config.batch_size, config.betas).epoch
+        else:
+            found[name] = by_hand(separator, seen, seed, config.batch_size, config.betas).__next__
+    return found
+
+
+def measured(epochs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return CPU seconds of each variant's epochs, run in turn, without the first of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in epochs}
+    for round_ in range(rounds + 1):
+        for name in list(epochs) if round_ % 2 else list(epochs)[::-1]:
+            start = time.process_time()
+            epochs[name]()
+            if round_:
+                seconds[name].append(time.process_time() - start)
+    return seconds
+
+
+def main() -> None:
+    """Print a line of JSON for each method."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--separators", nargs="+", help="names; default: all")
+    parser.add_argument("--items", type=int, default=64, help="training mixtures of 4096 samples")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each variant")
+    parser.add_argument("--debug", action="store_true", help="DEBUG configurations: seconds, to see that all run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    task = registry.find("sepray.tasks", "notes_and_bursts")
+    data = task.Config(train=options.items, validation=2, test=2).load(Path())
+    for name in options.separators or registry.names("sepray.separators"):
+        module = registry.find("sepray.separators", name)
+        config = module.DEBUG if options.debug else module.Config(**SMALLER.get(name, {}))
+        try:
+            separator = build(config, data.signal, 0)
+        except ValueError as error:
+            print(json.dumps({"separator": name, "left out": str(error)}))
+            continue
+        if isinstance(separator, Oracle) or not separator.learns:
+            print(json.dumps({"separator": name, "left out": "learns nothing"}))
+            continue
+        seconds = measured(variants(config, data.train, data.signal), options.rounds)
+        medians = {variant: statistics.median(values) for variant, values in seconds.items()}
+        figures = {
+            "separator": name,
+            "parameters": sum(p.numel() for p in separator.parameters()),
+            "trainer (s)": round(medians["trainer"], 4),
+            "by hand (s)": round(medians["by hand"], 4),
+            "share": round(medians["by hand"] / medians["trainer"], 3),
+            "all": {variant: [round(value, 4) for value in sorted(values)] for variant, values in seconds.items()},
+        }
+        print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
