@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -179,4 +180,4 @@ def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Com
         UsageError: a flag that there is none of, or a value that it does not take.
     """
     with refused_in_one_line():
-        return tyro.cli(Comparison, default=comparison, args=arguments, description=Comparison.__doc__)
+        return tyro.cli(Comparison, default=comparison, args=arguments, description=inspect.cleandoc(Comparison.__doc__ or ""))
