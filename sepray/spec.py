@@ -40,7 +40,9 @@ DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
 class _Named:
-    """A field that takes a Config, or the name of a module that has one, which is imported when it is first looked at.
+    """A field that takes a Config, or the name of a module that has one (``module:name`` for one that it names).
+
+    The module is imported when the field is first looked at.
 
     So that what else is wrong with a command can be said before torch is imported, which takes seconds.
     """
@@ -61,7 +63,7 @@ class _Named:
             raise AttributeError(self.name)  # so it has no default
         value = instance.__dict__[self.name]
         if isinstance(value, str):
-            value = instance.__dict__[self.name] = registry.find(self.package, value).Config()
+            value = instance.__dict__[self.name] = registry.config(self.package, value)
         return value
 
 
@@ -78,7 +80,8 @@ class StudySpec:
     name: str
     """Name of the study: in the Optuna storage, as the MLflow experiment's parent run, and of its folder."""
     separator: Any = _Named("sepray.separators")
-    """Configuration of the separator: a name from sepray.separators, a module of your own, or a Config."""
+    """Configuration of the separator: a name from sepray.separators (cass, or cass:published for a configuration that
+    it names), a module of your own, or a Config."""
     task: Any = _Named("sepray.tasks")
     """Configuration of the task: a name from sepray.tasks, a module of your own, or a Config."""
     space: _Given  # type: ignore[misc] # the two above have no default: their descriptors give none

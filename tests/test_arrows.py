@@ -12,7 +12,7 @@ LEAVES |= {"arguments", "choices", "errors", "mask_networks", "overlap", "places
 LEAVES |= {"images", "physiology", "unet", "wasserstein"}
 LEAVES |= {"decoding", "instruments", "mixing"}
 LEAVES |= {"generators", "waveform_networks"}
-LEAVES |= {"oracles"}
+LEAVES |= {"oracles", "variational"}
 FOR_ALL = {"choices", "contracts", "errors"}  # names, contracts and errors, which import nothing from sepray
 ALLOWED = {
     "training": {"contracts"},
@@ -23,6 +23,7 @@ ALLOWED = {
     "searcher": LEAVES,
     "tracking": {"contracts"},
     "selection": {"contracts", "checkpoint", "metrics", "evaluation", "terminal", "trainable"},
+    "starting": {"checkpoint", "identity", "places", "registry", "terminal", "tracking", "training"},
     "stores": {"errors", "searcher", "tracking"},
     "report": {"contracts", "metrics", "spectral", "checkpoint", "terminal", "selection", "spec"},
     "comparison": LEAVES | {"study", "spec", "selection", "evaluation", "report", "stores", "tracking", "training"},

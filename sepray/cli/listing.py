@@ -127,7 +127,8 @@ def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
         classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Separator)]
         own = [c for c in classes if c.__module__ == module.__name__]
         seen = sorted({c.supervision.value for c in own})
-        rows.append({"separator": name, "what": _sentence(module), "needs": ", ".join(seen)})
+        named = [f"{name}:{config}" for config in registry.configs(module) if not config.endswith("debug")]
+        rows.append({"separator": name, "what": _sentence(module), "needs": ", ".join(seen), "configurations": named})
     return rows
 
 

@@ -17,7 +17,12 @@ SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
 THREE = Signal(("low", "middle", "high"), 1, (256,), 128.0)
 IMAGES = Signal(("low", "high"), 1, (16, 16), None)
 BATCH = 8
-NAMES = registry.names("sepray.separators")
+PACKAGE = "sepray.separators"
+NAMES = [
+    *registry.names(PACKAGE),
+    # The DEBUG of a named configuration, e.g. PUBLISHED_DEBUG.
+    *(f"{n}:{c}" for n in registry.names(PACKAGE) for c in registry.config_names(PACKAGE, n) if c.endswith("_debug")),
+]
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
 
@@ -40,6 +45,10 @@ def split(signal: Signal = SIGNAL, items: int = 32) -> Split:
     return Split(sources.sum(1), sources)
 
 
+def debug(name: str):
+    return registry.config(PACKAGE, name if ":" in name else f"{name}:debug")
+
+
 def data(separator: Separator, seen: Split | None = None, seed: int = 5) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return view(seen or split(separator.signal), separator.supervision, generator, separator.paired_fraction)
@@ -53,7 +62,7 @@ def trainer(
     seen: Split | None = None,
     view_seed: int = 5,
 ) -> Trainer:
-    config = registry.find("sepray.separators", name).DEBUG
+    config = debug(name)
     separator = build(config, signal, seed)
     return Trainer(separator, data(separator, seen, view_seed), hyperparameters or {}, seed, BATCH, config.betas)
 
@@ -72,7 +81,7 @@ def separated(run: Trainer) -> torch.Tensor:
 
 
 def learns(name: str) -> bool:
-    return registry.find("sepray.separators", name).DEBUG.build(SIGNAL).learns
+    return debug(name).build(SIGNAL).learns
 
 
 def test_debug_trains_an_epoch_in_about_a_second_and_from_its_seed_alone(name):
@@ -94,12 +103,12 @@ def test_debug_trains_an_epoch_in_about_a_second_and_from_its_seed_alone(name):
 
 
 def test_config_is_frozen_and_has_what_the_platform_reads(name):
-    module = registry.find("sepray.separators", name)
-    assert isinstance(module.DEBUG, module.Config)
+    module = registry.find(PACKAGE, name)
+    assert isinstance(debug(name), module.Config)
     assert isinstance(module.Config().batch_size, int)
     assert len(module.Config().betas) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
-        module.DEBUG.batch_size = 1
+        debug(name).batch_size = 1
 
 
 @pytest.mark.parametrize("length", [256, 255, 100, 1000])
@@ -176,7 +185,7 @@ def test_restored_state_goes_on_bit_for_bit(name):
 def test_weights_are_all_that_separation_needs(name):
     run = trainer(name)
     run.epoch()
-    fresh = registry.find("sepray.separators", name).DEBUG.build(SIGNAL)
+    fresh = debug(name).build(SIGNAL)
     fresh.load_state_dict(weights(run))
     items = split()
     estimates = estimate(fresh.eval(), items.mixture, items.sources)
