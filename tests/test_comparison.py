@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -22,6 +23,7 @@ from sepray.comparison.spec import Comparison, assignment, parse
 from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
+from sepray.spec import StudySpec
 
 from .end_to_end.conftest import SEPARATOR, TASK
 
@@ -415,6 +417,21 @@ def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
     assert outcome.left_out[0] == LeftOut("b", "RuntimeError: no such; layer")
     assert outcome.left_out[1].system == "c"
     assert "Traceback" in outcome.traces["b"]
+
+
+@pytest.mark.parametrize("stage", ["search", "finals"])
+def test_study_without_a_sound_trial_says_what_became_of_the_last(stage, tmp_path):
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    searched = optuna.create_study(storage=storage, study_name="lab-x")
+    failed = searched
+    if stage == "finals":
+        searched.add_trial(optuna.trial.create_trial(value=1.0))
+        failed = optuna.create_study(storage=storage, study_name="lab-x/finals")
+    for reason in ("another", "mse of phase filters is not finite"):
+        attributes = {"outcome": {"tag": "diverged", "reason": reason}}
+        failed.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=attributes))
+    spec = StudySpec(name="lab-x", separator="cass", task="ecg", space={}, storage=storage)
+    assert running._why(spec, searched) == "no training came to its end: mse of phase filters is not finite"
 
 
 def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):

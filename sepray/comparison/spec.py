@@ -179,5 +179,6 @@ def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Com
     Raises:
         UsageError: a flag that there is none of, or a value that it does not take.
     """
+    description = inspect.cleandoc(Comparison.__doc__ or "")
     with refused_in_one_line():
-        return tyro.cli(Comparison, default=comparison, args=arguments, description=inspect.cleandoc(Comparison.__doc__ or ""))
+        return tyro.cli(Comparison, default=comparison, args=arguments, description=description)

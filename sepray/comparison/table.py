@@ -132,7 +132,8 @@ def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -
 
 def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str, frames: tuple[int, int] | None) -> str:
     """Return what a reader of the paper has to know of the figures."""
-    searched = f" after a search of {plural(comparison.trials, 'trial')}" if comparison.trials else ""
+    trials = plural(comparison.trials, "trial")
+    searched = f" after a search of {trials}, where it has something to search" if comparison.trials else ""
     text = (
         f"Mean over {plural(len(data.test), 'test item')} and {plural(comparison.final_seeds, 'seed')} [95% bootstrap "
         f"interval over items]; every separator trained for {plural(comparison.max_epochs, 'epoch')} on "
