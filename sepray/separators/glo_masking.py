@@ -69,7 +69,7 @@ class Config:
     """From one frame to the next (sounds)."""
     compression: float = 0.3
     """Power of magnitudes (sounds)."""
-    width: int = 64
+    width: int = 16
     """Filters of the generators' last layer but one; each earlier one has twice as many."""
     code: int = 64
     """Numbers in a code."""
@@ -77,15 +77,15 @@ class Config:
     """Norm of eq. 5 to 7: the Laplacian pyramid's L1 distance, l1 or l2."""
     observed_epochs: int = 0
     """Epochs of the first of two stages; 0: both terms of eq. 6 are minimised together."""
-    separation_steps: int = 200
+    separation_steps: int = 80
     """Updates of a mixture's codes."""
-    separation_learning_rate: float = 0.03
+    separation_learning_rate: float = 0.05
     """Of Adam, for a mixture's codes."""
     restarts: int = 1
     """Codes that separation starts from; the best counts."""
     separation_seed: int = 0
     """Of the codes that separation starts from."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Items in a batch."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's moments."""
@@ -104,6 +104,9 @@ class Config:
         """Return the separator with freshly initialised weights."""
         return GloMasking(signal, self)
 
+
+PAPER = Config(width=64, batch_size=64)
+"""The paper's sizes; the defaults train ten times as fast."""
 
 DEBUG = Config(size=16, width=4, code=8, separation_steps=5, separation_learning_rate=0.1)
 
