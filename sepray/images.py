@@ -121,7 +121,7 @@ def _content(archive: Path, name: str) -> bytes:
 
 
 def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> NDArray[np.uint8]:
-    """Return a picture as ``[channel, size, size]``: its middle square, made smaller or larger by area and bilinearly.
+    """Return a picture as ``[channel, size, size]``: its middle square, resampled bilinearly.
 
     Args:
         picture: the file.
@@ -152,8 +152,8 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     x, y = left + (right - left - side) // 2, (height - side) // 2
     if side < 1:
         raise ValueError(f"{picture.name} is no sound picture: {width} x {height} pixels are too few")
-    box = (x, y, x + side, y + side)
-    square = flat.convert("RGB" if colour else "L").resize((size, size), Image.Resampling.BILINEAR, box)
+    square = flat.crop((x, y, x + side, y + side)).convert("RGB" if colour else "L")
+    square = square.resize((size, size), Image.Resampling.BILINEAR)  # which averages over what it makes smaller
     array = np.asarray(square, dtype=np.uint8)
     return array.transpose(2, 0, 1) if colour else array[None]
 

@@ -107,11 +107,12 @@ def sound_ones(
         ValueError: one could not be read, and bad ones are not to be skipped; or none could.
     """
     found: dict[str, NDArray[Any]] = {}
-    left_out, seen = {}, {}
+    left_out: dict[str, str] = {}
+    seen: dict[str, str] = {}
     for name in names:
         try:
             samples = read(name)
-            first = seen.setdefault(hashlib.sha256(np.ascontiguousarray(samples)).hexdigest(), name)
+            first = seen.setdefault(hashlib.sha256(samples.tobytes()).hexdigest(), name)
             if first == name:
                 found[name] = samples
             else:
@@ -157,7 +158,7 @@ def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
         return np.zeros((0, PHASES))
     every = np.array(found)
     alike = [np.corrcoef(pulse, np.median(every, axis=0))[0, 1] >= _ALIKE for pulse in every]
-    sound = every[np.array(alike)]
+    sound: NDArray[np.float64] = every[np.array(alike)]
     return sound[np.linspace(0, len(sound) - 1, min(len(sound), _PULSES)).astype(int)] if len(sound) else sound
 
 

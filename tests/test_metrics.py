@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from sepray import metrics
-from sepray.metrics import METRICS, SI_SDR_LIMIT, score, summary
+from sepray.contracts import Signal
+from sepray.metrics import METRICS, PSNR_LIMIT, SI_SDR_LIMIT, score, summary
 
 
 def _signals(*sources: list[float]) -> Tensor:
@@ -138,3 +139,95 @@ def test_scores_of_other_sources_are_refused_in_one_line(shape: tuple[int, ...])
     with pytest.raises(ValueError, match=r"relative_l2 must be \[item, 2 sources\], not \[") as refusal:
         summary({"relative_l2": torch.ones(shape)}, ("a", "b"))
     assert "\n" not in str(refusal.value)
+
+
+IMAGES = Signal(("a", "b"), 1, (16, 16), None)
+HEARTS = Signal(("heart", "breath"), 1, (512,), 64.0, heart_sources=("heart",))
+SOUNDS = Signal(("a", "b"), 1, (512,), 64.0)
+
+
+def test_psnr_by_hand() -> None:
+    reference = torch.zeros(2, 2, 3, 8, 8)
+    estimate = reference.clone()
+    estimate[0, 0] = 0.1  # a mean squared error of 0.01: 20 dB
+    estimate[0, 1, 0] = 0.1  # in one of three channels
+    estimate[1, 0, 0, 0, 0] = 1.0  # in one of 192 pixels
+    expected = [[20, 20 + 10 * math.log10(3)], [10 * math.log10(192), PSNR_LIMIT]]
+    torch.testing.assert_close(metrics.psnr(estimate, reference), torch.tensor(expected), atol=1e-3, rtol=0)
+
+
+def test_ssim_of_equal_flat_and_inverted_images() -> None:
+    random = torch.Generator().manual_seed(0)
+    reference = torch.rand(1, 1, 1, 16, 16, generator=random).expand(1, 3, 1, 16, 16)
+    flat = torch.full((1, 1, 16, 16), 0.5)
+    found = metrics.ssim(torch.stack([reference[0, 0], flat[0], 1 - reference[0, 0]])[None], reference)[0]
+    assert found[0].item() == pytest.approx(1)
+    assert abs(found[1].item()) < 0.2
+    assert found[2].item() < -0.5
+    # Of two constant images, (2 x y + C1) / (x^2 + y^2 + C1) is all that is left, C1 being 0.01^2.
+    constant = metrics.ssim(torch.full((1, 1, 1, 16, 16), 0.4), torch.full((1, 1, 1, 16, 16), 0.8))
+    assert constant.item() == pytest.approx((2 * 0.32 + 1e-4) / (0.16 + 0.64 + 1e-4), abs=1e-4)
+
+
+def test_images_are_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"\[item, source, channel, height, width\], not \[1, 2, 1, 9\]"):
+        metrics.psnr(torch.ones(1, 2, 1, 9), torch.ones(1, 2, 1, 9))
+    with pytest.raises(ValueError, match=r"at least 6 x 6 pixels, not \[5, 9\]"):
+        metrics.ssim(torch.ones(1, 2, 1, 5, 9), torch.ones(1, 2, 1, 5, 9))
+
+
+def _beating(*bpm: float) -> Tensor:
+    time = torch.arange(512) / 64
+    return torch.stack([torch.sin(2 * math.pi * rate / 60 * time) for rate in bpm])[None, :, None]
+
+
+def test_heart_rate_error_is_the_difference_of_the_rates_found() -> None:
+    found = metrics.heart_rate_error(_beating(75, 90, 75), _beating(75, 75, 80), 64.0, (True, True, False))[0]
+    assert found[0].item() == 0
+    assert found[1].item() == pytest.approx(15, abs=0.5)
+    assert math.isnan(found[2])
+    silent = metrics.heart_rate_error(0 * _beating(75), _beating(75), 64.0, (True,))
+    assert silent.item() == pytest.approx(75, abs=0.5)
+    assert metrics.heart_rate_error(0 * _beating(75), 0 * _beating(75), 64.0, (True,)).item() == 0
+    assert math.isnan(metrics.heart_rate_error(math.nan * _beating(75), _beating(75), 64.0, (True,)))
+
+
+def test_the_kind_of_signal_says_what_is_measured() -> None:
+    always = set(METRICS)
+    assert set(metrics.of(SOUNDS)) == always
+    assert set(metrics.of(IMAGES)) == always | {"psnr", "ssim"}
+    assert set(metrics.of(HEARTS)) == always | {"heart_rate_error"}
+    estimate = torch.rand(3, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    scores = score(estimate, estimate, IMAGES)
+    assert set(scores) == set(metrics.of(IMAGES)) | {"estimate_energy", "reference_energy"}
+    assert scores["psnr"].shape == scores["ssim"].shape == (3, 2)
+
+
+def test_summary_leaves_out_sources_without_a_heart() -> None:
+    found = summary(score(_beating(75, 20), _beating(80, 20), HEARTS), HEARTS.sources, HEARTS.heart_sources)
+    assert found["heart/heart_rate_error"] == found["heart_rate_error"] == pytest.approx(5, abs=0.5)
+    assert "breath/heart_rate_error" not in found
+    assert all(math.isfinite(value) for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "signal", "source", "why"),
+    [
+        ("psnr", SOUNDS, "", "psnr measures images, and the task's signals are over time"),
+        ("sdr", IMAGES, "", "sdr measures sounds, and the task has images"),
+        ("heart_rate_error", SOUNDS, "", "heart_rate_error needs sources with a heart rate, and a, b have none"),
+        (
+            "heart_rate_error",
+            HEARTS,
+            "breath",
+            "heart_rate_error needs sources with a heart rate, which breath has not; ",
+        ),
+        ("heart_rate_error", HEARTS, "heart", ""),
+        ("psnr", IMAGES, "", ""),
+        ("relative_l2", IMAGES, "", ""),
+    ],
+)
+def test_what_does_not_fit_is_said_in_words(name: str, signal: Signal, source: str, why: str) -> None:
+    found = metrics.unfit(name, signal, source)
+    assert found.startswith(why)
+    assert bool(found) == bool(why)

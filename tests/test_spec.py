@@ -187,6 +187,37 @@ def test_metric_of_the_table_is_the_first_objectives(objective, metric):
     assert spec(objective=(objective, "relative_linf")).metric == metric
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("psnr", "objective 'psnr': psnr measures images, and the task's signals are over time"),
+        ("heart_rate_error", "needs sources with a heart rate, and maternal, fetal have none"),
+    ],
+)
+def test_objectives_that_the_task_has_no_measure_of_are_refused_in_one_line(text, why):
+    with pytest.raises(UsageError, match=why) as caught:
+        spec(objective=(text,)).objectives(SIGNAL)
+    assert "\n" not in str(caught.value)
+
+
+def test_objectives_of_images_and_of_hearts():
+    images = Signal(("shoes", "bags"), 3, (64, 64), None)
+    expected = tuple(Objective(f"validation/{s}/ssim", "maximize") for s in images.sources)
+    assert spec(objective=("ssim:each",)).objectives(images) == expected
+    hearts = Signal(("heart", "breath"), 1, (504,), 32.0, heart_sources=("heart",))
+    expected = (Objective("validation/heart/heart_rate_error", "minimize"),)
+    assert spec(objective=("heart_rate_error:each",)).objectives(hearts) == expected
+    assert spec(objective=("heart/heart_rate_error",)).objectives(hearts) == expected
+    with pytest.raises(UsageError, match="which breath has not"):
+        spec(objective=("breath/heart_rate_error",)).objectives(hearts)
+
+
+def test_bss_eval_is_refused_as_an_objective_before_anything_is_loaded():
+    with pytest.raises(UsageError, match=r"sdr \(BSS Eval\) takes seconds an item, too long for every epoch") as caught:
+        spec(objective=("fetal/sdr",)).check()
+    assert "\n" not in str(caught.value)
+
+
 def test_model_is_named_after_separator_and_task():
     assert spec(name="sweep").model_name == "cass-ecg"
     assert key(cass.DEBUG) == "cass"
@@ -244,9 +275,9 @@ def test_help_explains_every_flag(capsys, monkeypatch):
     assert set(fields) >= PROMISED
     for name in (*fields, *own):
         flag = f"--{name.replace('_', '-')}"
-        at = [n for n, line in enumerate(lines) if line.split(" ")[0] == flag]
+        at = [n for n, line in enumerate(lines) if line.split(" ")[0].rstrip(",") == flag]
         assert len(at) == 1, flag
-        text = " ".join(lines[at[0] : at[0] + 4]).partition(flag)[2].partition(" --")[0]
+        text = re.sub(r", --\S+", "", " ".join(lines[at[0] : at[0] + 4])).partition(flag)[2].partition(" --")[0]
         explained, found, _ = text.partition("(default:")
         assert found, f"{flag} has no default in {text!r}"
         words = re.findall(r"[A-Za-z]*[a-z]", re.sub(r"\[.*\]|\{.*\}", "", explained))

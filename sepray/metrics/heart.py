@@ -88,6 +88,8 @@ def _rate(signal: Tensor, first: int, last: int, sample_rate: float) -> Tensor:
         values = similarity.gather(1, places.clamp(0, similarity.shape[-1] - 1)).masked_fill(~inside, -math.inf)
         height, at = values.max(-1)
         counting = counting & (height > _NEARLY * highest[:, 0])
+        if not bool(counting.any()):
+            break
         place = places.gather(1, at[:, None])[:, 0].clamp(1, similarity.shape[-1] - 2)
         period = torch.where(counting, _refined(similarity, place) / multiple, period)
     return torch.where(found, 60 * sample_rate / period, 0.0)

@@ -10,9 +10,9 @@ noise breathes 9 to 30 times a minute, at 0.02 to 0.1 of the maternal R peak.
 With ``folder``, the signals are those of WFDB records in the layout of the FECGSYN database (PhysioNet's fecgsyndb),
 which the paper's authors used too: a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and of noise
 (``..._noise1``, where there is one) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. One
-channel of the three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of
-their sums. No subject is in two splits (of fewer than three subjects, no simulation). The fields that say how synthetic
-signals are made are not looked at then.
+channel of the three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops
+of their sums. No subject is in two splits (of fewer than three subjects, no simulation). The fields that say how
+synthetic signals are made are not looked at then.
 
 Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fecgsyndb --task.channel 10``
 """

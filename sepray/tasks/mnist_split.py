@@ -3,9 +3,9 @@
 A mixture is the sum of an image of each class, pixels in 0..1 (the paper: "additively combine"), 28 x 28. Of the class
 that is observed (B, the last source) 12,000 training images are shown alone, and each of another 12,000 is mixed with
 an image of the other class (X), drawn at random; 5,000 mixtures of test images are scored, by PSNR and SSIM. The paper
-has both directions: ``observed``. Where it is silent: a tenth of the training images of either class, in a seeded order, is
-the validation split's; a class that has fewer images than mixtures (there are 4,861 test images of 5-9) uses each of
-them once before any twice; no pixel is cut off at 1. Images with the same pixels count as one.
+has both directions: ``observed``. Where it is silent: a tenth of the training images of either class, in a seeded
+order, is the validation split's; a class that has fewer images than mixtures (there are 4,861 test images of 5-9) uses
+each of them once before any twice; no pixel is cut off at 1. Images with the same pixels count as one.
 
 In a folder with one pair of files only, all splits are dealt from that one: 60, 20 and 20 percent of its images.
 

@@ -121,7 +121,8 @@ class Config:
             parts = list(self._make(name, shapes).sources.flatten(0, 1)) + (
                 [] if shapes is None else list(shapes[name])
             )
-            found[name] = tuple(hashlib.sha256(part.numpy().tobytes()).hexdigest() for part in parts)
+            digests = (hashlib.sha256(part.numpy().tobytes()).hexdigest() for part in parts)
+            found[name] = tuple(dict.fromkeys(digests))  # a recording may repeat a pulse
         return found
 
     def _make(self, split: str, shapes: dict[str, Tensor] | None) -> Split:

@@ -1,0 +1,109 @@
+"""Two folders of pictures mixed pairwise."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sepray.tasks.image_pairs import DEBUG, Config
+
+
+def _folder(folder: Path, count: int, hue: tuple[int, int, int], start: int = 0) -> Path:
+    """Pictures of one colour, of rising strength."""
+    folder.mkdir(parents=True)
+    for k in range(count):
+        colour = np.round(np.array(hue) * (100 + start + k) / 255).astype(np.uint8)
+        Image.fromarray(np.broadcast_to(colour, (12, 10, 3)).copy()).save(folder / f"{k:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    first, second = _folder(tmp_path / "shoes", 40, (255, 0, 0)), _folder(tmp_path / "bags", 60, (0, 255, 0))
+    return Config(first=str(first), second=str(second), train=30, validation=5, test=5, size=8)
+
+
+def test_pairs_of_either_folder_are_summed(config: Config, tmp_path: Path) -> None:
+    data = config.load(tmp_path / "cache")
+    assert (data.signal.sources, data.signal.channels, data.signal.shape) == (("shoes", "handbags"), 3, (8, 8))
+    assert data.signal.sample_rate is None
+    for split in (data.train, data.validation, data.test):
+        torch.testing.assert_close(split.mixture, split.sources.sum(1), atol=0, rtol=0)
+        assert split.sources[:, 0, 1:].max() == 0 < split.sources[:, 0, 0].min()
+        assert split.sources[:, 1, (0, 2)].max() == 0 < split.sources[:, 1, 1].min()
+    assert data.train.observed is not None
+    shown, mixed = (set(x[:, 1, 0, 0].tolist()) for x in (data.train.observed, data.train.sources[:, 1]))
+    assert shown.isdisjoint(mixed)
+    grey = replace(config, colour=False).load(tmp_path / "cache")
+    assert grey.test.mixture.shape == (5, 1, 8, 8)
+
+
+def test_pictures_are_decoded_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint = config.load(tmp_path / "cache").fingerprint
+    monkeypatch.setattr("sepray.images.decode", lambda *_, **__: pytest.fail("decoded again"))
+    assert config.load(tmp_path / "cache").fingerprint == fingerprint
+    assert replace(config, seed=1).load(tmp_path / "cache").fingerprint != fingerprint
+
+
+def test_names_of_files_and_place_do_not_matter(config: Config, tmp_path: Path) -> None:
+    expected = config.load(tmp_path / "cache")
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for k, path in enumerate(sorted(Path(config.first).iterdir(), reverse=True)):
+        path.rename(moved / f"{k}.png")
+    found = replace(config, first=str(moved)).load(tmp_path / "cache")
+    assert found.fingerprint == expected.fingerprint
+
+
+def test_a_picture_in_both_folders_is_in_one_split(config: Config, tmp_path: Path) -> None:
+    for k, path in enumerate(sorted(Path(config.first).iterdir())[:10]):
+        (Path(config.second) / f"copy-{k}.png").write_bytes(path.read_bytes())
+    found = config.recordings(tmp_path / "cache")
+    everything = [one for ids in found.values() for one in ids]
+    assert len(everything) == len(set(everything)) == 100
+
+
+def test_damaged_pictures_are_refused_or_left_out_by_name(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = config.load(tmp_path / "cache")
+    bad = Path(config.second) / "017.png"
+    (Path(config.second) / "zero.jpg").write_bytes(b"")
+    for _ in range(2):  # decoded, and from the cache
+        bad.write_bytes(bad.read_bytes()[:45])
+        with pytest.raises(
+            ValueError, match=rf"{bad} is no sound picture: .* \(and 1 more\); --task.skip-bad"
+        ) as error:
+            config.load(tmp_path / "cache")
+        assert "\n" not in str(error.value)
+    capsys.readouterr()
+    data = replace(config, skip_bad=True).load(tmp_path / "cache")
+    told = capsys.readouterr().err
+    assert "left out 2 of 61 pictures" in told
+    assert str(bad) in told
+    assert "zero.jpg" in told
+    assert data.fingerprint != sound.fingerprint
+    everything = replace(config, skip_bad=True).recordings(tmp_path / "cache")
+    assert sum(map(len, everything.values())) == 99
+
+
+def test_what_is_missing_is_said(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"needs two folders .* of pictures: give --task.second"):
+        replace(config, second="").load(tmp_path)
+    few = _folder(tmp_path / "few", 2, (0, 0, 255))
+    with pytest.raises(ValueError, match=f"{few}: 2 different images cannot be dealt to 3 splits"):
+        replace(config, second=str(few)).load(tmp_path)
+    for path in few.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"{few} holds nothing usable: "):
+        replace(config, second=str(few), skip_bad=True).load(tmp_path)
+
+
+def test_values_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="names must be two different ones without a slash, not a and a"):
+        replace(DEBUG, names=("a", "a"))
+    with pytest.raises(ValueError, match="size must be between 8 and 1024, not 4"):
+        replace(DEBUG, size=4)
