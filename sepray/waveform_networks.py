@@ -79,11 +79,14 @@ class Generator(nn.Module):
         width: channels of the first convolution.
         blocks: residual blocks.
         stages: stride-4 convolutions, and upsamplings.
+        shortcut: whether the network's output is added to its input.
     """
 
-    def __init__(self, channels: int, width: int = 64, blocks: int = 8, stages: int = 2) -> None:
+    def __init__(
+        self, channels: int, width: int = 64, blocks: int = 8, stages: int = 2, shortcut: bool = False
+    ) -> None:
         super().__init__()
-        self.multiple = STRIDE**stages
+        self.multiple, self.shortcut = STRIDE**stages, shortcut
         layers: list[nn.Module] = [
             nn.Conv1d(channels, width, 15, padding=7, bias=False),
             instance_norm(width),
@@ -102,7 +105,10 @@ class Generator(nn.Module):
         """Return the generated signal."""
         time, gain = signal.shape[-1], level(signal)
         covered = max(time + -time % self.multiple, 2 * self.multiple)  # a norm needs two samples at least
-        result: Tensor = self.layers(F.pad(signal / gain, (0, covered - time)))
+        padded = F.pad(signal / gain, (0, covered - time))
+        result: Tensor = self.layers(padded)
+        if self.shortcut:
+            result = result + padded
         return result[..., :time] * gain
 
 
@@ -202,6 +208,8 @@ class WaveformConfig:
     """Residual blocks of a generator."""
     stages: int = 2
     """Stride-4 convolutions of a generator."""
+    shortcut: bool = False
+    """Add a generator's output to its input, so that it learns what to take away; the paper has no such thing."""
     discriminator_width: int = 64
     """Channels after the first convolution of a discriminator."""
     discriminator_stages: int = 3
@@ -229,7 +237,7 @@ class WaveformConfig:
 
     def generators(self, signal: Signal) -> nn.ModuleList:
         """Return a generator for each wanted source."""
-        size = (signal.channels, self.width, self.blocks, self.stages)
+        size = (signal.channels, self.width, self.blocks, self.stages, self.shortcut)
         return nn.ModuleList(Generator(*size) for _ in self.wanted or signal.sources)
 
     def discriminators(self, signal: Signal) -> nn.ModuleList:

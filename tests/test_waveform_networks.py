@@ -77,6 +77,14 @@ def test_a_louder_signal_is_generated_louder_and_silence_stays_silent():
     assert generator(torch.zeros(1, 1, 64)).abs().max() < 1e-6
 
 
+def test_a_shortcut_adds_the_input_to_the_output():
+    torch.manual_seed(0)
+    plain, signal = Generator(1, 4, 1), torch.randn(2, 1, 50)
+    shortcut = Generator(1, 4, 1, shortcut=True)
+    shortcut.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(shortcut(signal), plain(signal) + signal)
+
+
 def test_level_is_the_root_mean_square_over_channels_and_time():
     signal = torch.tensor([[[3.0, 3.0], [4.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]]])
     assert level(signal).flatten().tolist() == pytest.approx([math.sqrt(12.5), 1e-8])
