@@ -1,13 +1,21 @@
 import json
+import multiprocessing
 import os
+import signal
+import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor
 
-from sepray.cache import cached, content_hash
+from sepray import cache
+from sepray.cache import Plan, cached, content_hash, file_digest, in_parallel, kept_files, mapped
 
 
 def _build() -> dict[str, Tensor]:
@@ -108,3 +116,143 @@ def test_content_hash_does_not_depend_on_strides() -> None:
     grid = torch.arange(6.0).reshape(2, 3)
     assert content_hash({"grid": grid.T}) == content_hash({"grid": grid.T.contiguous()})
     assert json.dumps(content_hash({})) == f'"{content_hash({}, None)}"'
+
+
+# Entries on the disk
+
+
+def _count(out: Mapping[str, NDArray[np.float32]]) -> None:
+    out["ramp"][:] = np.arange(6).reshape(2, 3)
+    out["one"][:] = 1
+
+
+def _planned() -> Plan:
+    return Plan({"ramp": (2, 3), "one": (5,)}, _count, {"names": ["a", "b"]})
+
+
+def _not_planned() -> Plan:
+    raise AssertionError("made although it is in the cache")
+
+
+def test_mapped_entry_is_made_once_and_is_a_safetensors_file(tmp_path: Path) -> None:
+    for plan in (_planned, _not_planned):
+        entry = mapped(tmp_path / "new", "ramps", {"size": 3}, plan)
+        assert entry.tensors["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert entry.tensors["one"].tolist() == [1] * 5
+        assert entry.facts == {"names": ["a", "b"]}
+        assert entry.content == content_hash(entry.tensors)
+    assert load_file(_entry(tmp_path / "new"))["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_mapped_entry_is_no_memory_of_its_own(tmp_path: Path) -> None:
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("needs /proc to see what is mapped")
+    entry = mapped(tmp_path, "ramps", {}, _planned)
+    address = entry.tensors["ramp"].data_ptr()
+    ranges = [line.split() for line in maps.read_text().splitlines() if str(_entry(tmp_path)) in line]
+    assert any(int(r[0].split("-")[0], 16) <= address < int(r[0].split("-")[1], 16) for r in ranges)
+
+
+@pytest.mark.parametrize("damage", ["content", "truncated", "empty"])
+def test_damaged_mapped_entry_is_made_again(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    mapped(tmp_path, "ramps", {}, _planned)
+    path = _entry(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "content":
+        content[-1] ^= 1
+    del content[{"content": len(content), "truncated": -4, "empty": 0}[damage] :]
+    path.write_bytes(content)
+    assert mapped(tmp_path, "ramps", {}, _planned).tensors["one"].tolist() == [1] * 5
+    assert f"{path} is damaged" in capsys.readouterr().err
+    assert mapped(tmp_path, "ramps", {}, _not_planned).facts == {"names": ["a", "b"]}
+
+
+def test_failed_fill_leaves_nothing(tmp_path: Path) -> None:
+    def fail(out: Mapping[str, NDArray[np.float32]]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mapped(tmp_path, "ramps", {}, lambda: Plan({"ramp": (3,)}, fail))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_entry_that_the_disk_cannot_hold_is_refused_before_it_is_filled(tmp_path: Path) -> None:
+    shapes = {"ramp": (2**58,)}
+    with pytest.raises(OSError):  # noqa: PT011 - which one depends on the file system
+        mapped(tmp_path, "ramps", {}, lambda: Plan(shapes, lambda out: pytest.fail("filled")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _fill_slowly(folder: Path, log: Path, die: bool) -> None:
+    def fill(out: Mapping[str, NDArray[np.float32]]) -> None:
+        out["ramp"][:3] = 1
+        with log.open("a") as file:
+            file.write("filled ")
+        if die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)
+        out["ramp"][:] = range(6)
+
+    found = mapped(folder, "ramps", {}, lambda: Plan({"ramp": (6,)}, fill)).tensors["ramp"].tolist()
+    os._exit(0 if found == [0, 1, 2, 3, 4, 5] else 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # nothing of torch is used in the children
+def test_of_processes_at_once_one_builds_though_another_died_half_way(tmp_path: Path) -> None:
+    folder, log = tmp_path / "cache", tmp_path / "log"
+    start = multiprocessing.get_context("fork").Process
+    dying = start(target=_fill_slowly, args=(folder, log, True))
+    dying.start()
+    dying.join()
+    assert dying.exitcode == -signal.SIGKILL
+    assert [path.suffix for path in folder.iterdir()] == [".partial"]
+    assert log.read_text() == "filled "
+    others = [start(target=_fill_slowly, args=(folder, log, False)) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert [other.exitcode for other in others] == [0, 0, 0]
+    assert log.read_text() == "filled filled "
+    assert [path.suffix for path in folder.iterdir()] == [".safetensors"]
+
+
+def test_digest_of_a_file_is_remembered_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    os.utime(file, (1e9, 1e9))
+    first = file_digest(tmp_path / "cache", file)
+    assert first == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of abc, FIPS 180
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+        assert file_digest(tmp_path / "cache", file) == first
+    file.write_bytes(b"abd")
+    assert file_digest(tmp_path / "cache", file) != first
+
+
+def test_files_are_kept_by_content_and_refused_with_a_reason(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in "abc"]
+    for file, text in zip(files, ("3", "x", "3"), strict=True):
+        file.write_text(text)
+    read: list[str] = []
+
+    def make(file: Path) -> Plan:
+        read.append(file.name)
+        number = int(file.read_text())  # a ValueError for x
+        return Plan({"ramp": (number,)}, lambda out: np.copyto(out["ramp"], np.arange(number)))
+
+    for _ in range(2):
+        kept, refused = kept_files(tmp_path / "cache", "ramp", files, {}, make, "reading")
+        assert [file.name for file in kept] == ["a", "c"]
+        assert all(one.tensor("ramp").tolist() == [0, 1, 2] for one in kept.values())
+        assert list(refused) == [files[1]]
+        assert "'x'" in refused[files[1]]
+    assert read.count("b") == 2
+    assert len(read) == 3  # a and c have the same content
+
+
+def test_in_parallel_keeps_the_order_and_passes_errors_on() -> None:
+    assert in_parallel(lambda x: x * x, range(50)) == [x * x for x in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda x: 1 // x, [1, 0, 2])

@@ -1,0 +1,177 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sepray import mixing
+from sepray.tasks.stems import Config
+
+from .sounds import DATA, RATE, disjoint, heard, tone, write
+
+SPLITS = ("train", "validation", "test")
+STEMS = {"vocals": 1000, "drums": 1800, "bass": 200, "other": 2600}  # Hz of track 0; 20 more for each track
+SMALL = Config(train=40, validation=10, test=10, item_samples=1024, sample_rate=RATE)
+
+
+def fill(folder: Path, numbers: range, mixture: Path | None = None) -> None:
+    for number in numbers:
+        made = {stem: tone(frequency + 20 * number) for stem, frequency in STEMS.items()}
+        for stem, signal in made.items():
+            write(folder / f"Track {number}" / f"{stem}.wav", signal)
+        write((mixture or folder) / f"Track {number}" / "mixture.wav", sum(made.values()))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tracks")
+    fill(made, range(10))
+    return made
+
+
+def tracks(config: Config, cache: Path, source: str = "vocals") -> dict[str, set[int]]:
+    """Numbers of the tracks in each split."""
+    data = config.load(cache)
+    k = data.signal.sources.index(source)
+    return {s: {(f - STEMS[source]) // 20 for f in heard(getattr(data, s).sources[:, k])} for s in SPLITS}
+
+
+def test_splits_are_by_track(folder: Path, tmp_path: Path) -> None:
+    found = tracks(replace(SMALL, folder=str(folder)), tmp_path)
+    assert [len(found[split]) for split in SPLITS] == [7, 1, 2]
+    assert disjoint(found.values())
+
+
+def test_two_source_form_is_vocals_and_the_sum_of_the_others(folder: Path, tmp_path: Path) -> None:
+    two = replace(SMALL, folder=str(folder)).load(tmp_path)
+    four = replace(SMALL, folder=str(folder), sources=("vocals", "drums", "bass", "other")).load(tmp_path)
+    assert two.signal.sources == ("vocals", "accompaniment")
+    assert torch.equal(two.train.sources[:, 0], four.train.sources[:, 0])
+    torch.testing.assert_close(two.train.sources[:, 1], four.train.sources[:, 1:].sum(1))
+    torch.testing.assert_close(four.train.mixture, four.train.sources.sum(1))
+
+
+def test_accompaniment_is_the_mixture_without_vocals_where_there_is_no_other_stem(tmp_path: Path) -> None:
+    for number in range(3):
+        vocals, rest = tone(1000 + 20 * number), tone(200)
+        write(tmp_path / "in" / f"{number}" / "vocals.flac", vocals, subtype="PCM_24")
+        write(tmp_path / "in" / f"{number}" / "mixture.wav", vocals + rest)
+    data = replace(SMALL, folder=str(tmp_path / "in")).load(tmp_path / "cache")
+    assert set(heard(data.train.sources[:, 1])) == {200}
+    assert float(data.train.sources[:, 1].square().mean()) == pytest.approx(0.2**2 / 2, rel=0.02)
+
+
+def test_mixture_of_all(folder: Path, tmp_path: Path) -> None:
+    data = replace(SMALL, folder=str(folder), sources=("vocals", "drums"), mixture="all").load(tmp_path)
+    rest = data.test.mixture - data.test.sources.sum(1)
+    assert float(rest.square().mean()) == pytest.approx(2 * 0.2**2 / 2, rel=0.02)  # bass and other
+
+
+def test_remix_is_of_different_tracks_in_the_training_split_alone(folder: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, folder=str(folder), train=200, sources=("vocals", "bass"))
+    plain, half, all_ = (replace(config, remix=share).load(tmp_path) for share in (0, 0.5, 1))
+
+    def same(items: torch.Tensor) -> float:
+        pairs = zip(heard(items[:, 0]), heard(items[:, 1]), strict=True)
+        return float(np.mean([vocals - 1000 == bass - 200 for vocals, bass in pairs]))
+
+    assert same(plain.train.sources) == 1
+    assert same(all_.train.sources) == pytest.approx(1 / 7, abs=0.1)  # by chance, of seven tracks
+    assert same(half.train.sources) == pytest.approx(0.5 + 0.5 / 7, abs=0.12)
+    levels = 20 * torch.log10(all_.train.sources.square().mean((2, 3)).sqrt() / (0.2 / 2**0.5))
+    assert -6.1 < levels.min() < -5
+    assert 5 < levels.max() < 6.1
+    assert torch.equal(all_.train.mixture, all_.train.sources.sum(1))
+    assert torch.equal(all_.test.sources, plain.test.sources)
+    assert disjoint([set(heard(getattr(all_, split).sources[:, 0])) for split in SPLITS])
+
+
+def test_stereo_keeps_its_channels_and_mono_is_their_mean(tmp_path: Path) -> None:
+    for number in range(3):
+        for stem in ("vocals", "bass"):
+            write(tmp_path / "in" / f"{number}" / f"{stem}.wav", tone(STEMS[stem] + 20 * number), 0.5 * tone(3000))
+    config = replace(SMALL, folder=str(tmp_path / "in"), sources=("vocals", "bass"))
+    stereo = replace(config, channels=2).load(tmp_path / "cache")
+    mono = config.load(tmp_path / "cache")
+    assert stereo.train.mixture.shape == (40, 2, 1024)
+    assert set(heard(stereo.train.sources[:, :, 1])) == {3000}
+    torch.testing.assert_close(mono.train.sources, stereo.train.sources.mean(2, keepdim=True))
+
+
+def test_dsd100_layout(tmp_path: Path) -> None:
+    for subset, numbers in (("Dev", range(6)), ("Test", range(6, 10))):
+        fill(tmp_path / "in" / "Sources" / subset, numbers, tmp_path / "in" / "Mixtures" / subset)
+    found = tracks(replace(SMALL, folder=str(tmp_path / "in")), tmp_path / "cache")
+    assert found["test"] == {6, 7, 8, 9}
+    assert len(found["validation"]) == 1
+    assert found["train"] | found["validation"] == set(range(6))
+
+
+def test_musdb18_hq_layout(tmp_path: Path) -> None:
+    fill(tmp_path / "in" / "train", range(6))
+    fill(tmp_path / "in" / "test", range(6, 10))
+    found = tracks(replace(SMALL, folder=str(tmp_path / "in")), tmp_path / "cache")
+    assert found["test"] == {6, 7, 8, 9}
+    assert found["train"] | found["validation"] == set(range(6))
+    assert disjoint(found.values())
+
+
+def test_a_validation_folder_is_the_validation_split(tmp_path: Path) -> None:
+    for subset, numbers in (("train", range(5)), ("valid", range(5, 7)), ("test", range(7, 9))):
+        fill(tmp_path / "in" / subset, numbers)
+    found = tracks(replace(SMALL, folder=str(tmp_path / "in")), tmp_path / "cache")
+    assert found == {"train": set(range(5)), "validation": {5, 6}, "test": {7, 8}}
+
+
+def test_validation_tracks_of_musdb_are_the_validation_split(tmp_path: Path) -> None:
+    official = sorted(mixing.folders._MUSDB_VALIDATION)
+    assert len(official) == 14
+    for name in [*official, "Another - Track", "Another - One"]:
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "vocals.wav").touch()
+    found = {Path(track.name).name: track.split for track in mixing.tracks_in(tmp_path)}
+    assert [name for name, split in found.items() if split == "validation"] == official
+    assert found["Another - Track"] == "train"
+
+
+@pytest.mark.slow
+def test_musdb18_stem_files(tmp_path: Path) -> None:
+    pytest.importorskip("musdb", exc_type=(ImportError, RuntimeError), reason="needs musdb and ffmpeg")
+    if not shutil.which("ffmpeg"):
+        pytest.skip("needs ffmpeg")
+    import stempeg
+
+    for subset, numbers in (("train", (0, 1, 2)), ("test", (3,))):
+        (tmp_path / "in" / subset).mkdir(parents=True)
+        for number in numbers:
+            order = ("drums", "bass", "other", "vocals")
+            tones = [tone(STEMS[stem] + 20 * number, 0.5, 44100) for stem in order]
+            stems = np.stack([sum(tones), *tones])[..., None].repeat(2, axis=2)
+            path = tmp_path / "in" / subset / f"Track {number}.stem.mp4"
+            stempeg.write_stems(str(path), stems, sample_rate=44100, writer=stempeg.StreamsWriter())
+    config = replace(SMALL, folder=str(tmp_path / "in"), sources=("vocals", "bass"))
+    found = tracks(config, tmp_path / "cache")
+    assert found["test"] == {3}
+    assert disjoint(found.values())
+    assert {(f - 200) // 20 for f in heard(config.load(tmp_path / "cache").test.sources[:, 1])} == {3}
+
+
+def test_track_without_a_source_is_refused(folder: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, folder=str(folder), sources=("vocals", "piano"))
+    message = r"Track 0 has no piano, only bass, drums, mixture, other, vocals \(and 9 more\); --task.skip-bad"
+    with pytest.raises(ValueError, match=message):
+        config.load(tmp_path)
+
+
+def test_vocals_of_a_song(tmp_path: Path) -> None:
+    if not (DATA / "vocals").is_dir():
+        pytest.skip("needs ../shared/data/vocals")
+    for number in ("001", "002", "003", "004", "005"):
+        track = tmp_path / "in" / number
+        track.mkdir(parents=True)
+        shutil.copy(DATA / "vocals" / f"mix_{number}.wav", track / "mixture.wav")
+        shutil.copy(DATA / "vocals" / f"vocal_{number}.wav", track / "vocals.wav")
+    data = replace(SMALL, folder=str(tmp_path / "in"), item_samples=8000, skip_bad=True).load(tmp_path / "cache")
+    torch.testing.assert_close(data.train.mixture, data.train.sources.sum(1))
