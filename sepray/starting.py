@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, identity, places, registry
-from .contracts import SeparatorConfig, Signal, Supervision, Tensors
+from .contracts import Oracle, SeparatorConfig, Signal, Supervision, Tensors
 from .errors import UsageError
 from .terminal import console
 from .tracking import mask, models, resolve_uri
@@ -97,6 +97,8 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
         ) from None
     except ValueError as error:
         raise UsageError(f"the start {name} does not fit the task: {error}") from None
+    if isinstance(model, Oracle):
+        raise UsageError(f"the start {name} is an oracle, which separates nothing but what is known already")
     _check_supervision(name, model.supervision.value, supervision)
 
     def separator(seen: Tensors, seed: int, device: str) -> Separate:
