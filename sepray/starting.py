@@ -80,7 +80,7 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
     name = getattr(config, "start", CONSTANT)
     if name == CONSTANT:
         return None
-    if ":/" in name or Path(name).is_dir():
+    if ":/" in name or (Path(name).is_dir() and name not in registry.names("sepray.separators")):
         return _model(name, signal, supervision, tracking_uri)
     return _separator(name, config.start_epochs, signal, supervision)
 

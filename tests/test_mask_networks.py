@@ -9,6 +9,8 @@ from torch import nn
 from sepray.contracts import Signal
 from sepray.mask_networks import Magnitudes, MaskNetwork, MaskSeparator, level, regression_error
 
+from .separators.bars import Share
+
 SPEECH = Signal(("speech", "noise"), 1, (8000,), 16000.0)
 IMAGE = Signal(("digit", "other"), 1, (8, 8), None)
 
@@ -103,17 +105,6 @@ def test_network_masks_images_of_any_size_and_level_each_by_itself(size):
     torch.testing.assert_close(network(1000 * images), mask, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(network(images[1:2]), mask[1:2], rtol=1e-4, atol=1e-5)
     assert network(torch.zeros(1, 2, *size)).isfinite().all()
-
-
-class Share(nn.Module):
-    """A network whose mask is one number."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = nn.Parameter(torch.tensor(share))
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.share.expand_as(image)
 
 
 def test_regression_error_is_equation_1_in_units_of_the_mixtures_level():
