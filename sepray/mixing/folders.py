@@ -142,10 +142,10 @@ def given_folder(folder: str, flag: str, needs: str) -> Path:
         UsageError: none was given, or it is not there.
     """
     if not folder:
-        raise UsageError(f"{flag} is missing: it needs {needs}")
+        raise UsageError(f"{flag} is missing: the task needs {needs}")
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise UsageError(f"there is no folder {path} ({flag}): it needs {needs}")
+        raise UsageError(f"there is no folder {path} ({flag}): the task needs {needs}")
     return path
 
 

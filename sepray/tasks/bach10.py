@@ -40,7 +40,7 @@ _NEEDS = (
 
 @dataclass(frozen=True)
 class Config:
-    """The folder Bach10_v1.1: ``folder``."""
+    """Needs the folder Bach10_v1.1 (music.cs.northwestern.edu/data/Bach10.html), in ``folder``."""
 
     folder: str = ""
     """Folder that holds a folder for each piece; ``:synthesised:`` for a few small ones made on the spot."""

@@ -27,7 +27,7 @@ from ..contracts import TaskData
 
 @dataclass(frozen=True)
 class Config:
-    """Nothing: it is made in seconds, once."""
+    """Needs nothing; the default is made in ten seconds of a core, once."""
 
     train: int = 400
     """Mixtures in the training split."""

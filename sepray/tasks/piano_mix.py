@@ -38,7 +38,7 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Config:
-    """Two folders of recordings: ``piano`` and ``others``."""
+    """Needs two folders of recordings: ``piano``, and ``others`` (e.g. IRMAS)."""
 
     piano: str = ""
     """Folder of piano, searched with all folders in it; ``:synthesised:`` for a small one made on the spot."""

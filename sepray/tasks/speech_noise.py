@@ -41,7 +41,7 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Config:
-    """Two folders of recordings: ``speech`` and ``noise``."""
+    """Needs two folders of recordings: ``speech``, and ``noise`` (e.g. ESC-50)."""
 
     speech: str = ""
     """Folder of speech, searched with all folders in it; ``:synthesised:`` for a few small files made on the spot."""

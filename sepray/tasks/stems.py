@@ -51,7 +51,7 @@ _NEEDS = (
 
 @dataclass(frozen=True)
 class Config:
-    """A folder of tracks, with a recording of each source: ``folder``; MUSDB18's stem files need musdb and ffmpeg."""
+    """Needs a folder of tracks with a recording of each source: ``folder``; for stem files also musdb and ffmpeg."""
 
     folder: str = ""
     """Folder of the tracks; ``:synthesised:`` for a few small ones made on the spot."""
@@ -119,7 +119,7 @@ class Config:
             folder = mixing.given_folder(self.folder, "--task.folder", _NEEDS)
         tracks = mixing.tracks_in(folder)
         if not tracks:
-            raise UsageError(f"there are no tracks in {folder}: it needs {_NEEDS}")
+            raise UsageError(f"there are no tracks in {folder}: the task needs {_NEEDS}")
         digests = file_digests(cache, sorted({file for track in tracks for file in track.stems.values()}))
         key = {
             "config": {k: v for k, v in asdict(self).items() if k != "folder"},

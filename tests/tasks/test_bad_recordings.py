@@ -164,8 +164,8 @@ def test_folder_that_is_missing_or_has_nothing_usable(name: str, field: str, tmp
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "notes.txt").write_text("no sound")
     for value, message in (
-        ("", f"--task.{field} is missing: it needs "),
-        (str(tmp_path / "nowhere"), f"there is no folder {tmp_path}/nowhere (--task.{field}): it needs "),
+        ("", f"--task.{field} is missing: the task needs "),
+        (str(tmp_path / "nowhere"), f"there is no folder {tmp_path}/nowhere (--task.{field}): the task needs "),
         (str(tmp_path / "nothing"), f"{tmp_path}/nothing"),
     ):
         with pytest.raises(UsageError) as refusal:
