@@ -34,9 +34,10 @@ from sepray.training import Trainer, batches, build, phase_parameters, resolve, 
 
 SMALLER: dict[str, dict[str, Any]] = {
     "cyclegan": {"width": 16, "blocks": 2},
-    "glo_masking": {"size": 32, "width": 16},
+    "glo_masking": {"width": 16},
     "latent_gan": {"n_fft": 512, "hop": 128},
     "nmf": {"components": 20},
+    "semi_adversarial": {"filters": 8, "critic_filters": 16, "batch_size": 16},
     "sepgan": {"width": 16, "blocks": 2},
     "ssgan": {"n_fft": 256, "hop": 128, "encoder_filters": (8, 16, 32), "decoder_filters": (16, 8), "skips": 2},
 }
