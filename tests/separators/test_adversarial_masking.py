@@ -142,8 +142,8 @@ def test_images_are_separated():
 
 def test_sounds_are_separated_in_seconds():
     data = notes_and_bursts(train=64, test=16)
-    rates = {"mask_learning_rate": 1e-3, "discriminator_learning_rate": 1e-3}
-    run = trained(adversarial_masking.Config(width=8, discriminator_width=8), rates, 12, 0, data)
+    rates = {"mask_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}
+    run = trained(adversarial_masking.Config(width=8, discriminator_width=8, batch_size=4), rates, 12, 0, data)
     assert improvement(run.separator.separate, data) > 1
 
 
