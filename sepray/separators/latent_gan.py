@@ -55,6 +55,7 @@ from ..wasserstein import gradient_penalty
 Objective = Literal["wasserstein", "standard"]
 Reconstruction = Literal["mask", "magnitude"]
 _FLOOR = 1e-8  # of magnitudes that are divided by, or whose logarithm is taken
+_FRAMES_AT_ONCE = 2**16  # for which codes are looked for; memory is the only limit
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,8 @@ class LatentGan(Separator):
         mixture = mixture.clone()
         gain = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=_FLOOR)
         frames = self.frames(mixture / gain)
-        generated = self.generate(self.infer(frames.flatten(0, 1))).unflatten(1, mixture.shape[:2])
+        parts = frames.flatten(0, 1).split(max(1, _FRAMES_AT_ONCE // frames.shape[2]))
+        generated = torch.cat([self.generate(self.infer(part)) for part in parts], 1).unflatten(1, mixture.shape[:2])
         if self.config.reconstruction == "mask":
             images = generated / generated.sum(0).clamp(min=_FLOOR) * frames
         else:
