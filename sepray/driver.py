@@ -46,6 +46,7 @@ class Driver:
         sources = self.signal.sources
         self.space = identity.expand(spec.space, sources)
         self.reference_points = {n: identity.expand(p, sources) for n, p in spec.reference_points.items()}
+        self.controls = {n: identity.expand(c, sources) for n, c in spec.controls.items()}
         self._check_hyperparameters()
         self.start = starting.find(spec.separator, self.signal, self.model.supervision, spec.tracking_uri)
         self.fingerprint = {
@@ -88,7 +89,7 @@ class Driver:
             make_report(spec, self.data, self.folder, self.tracker)
             self.tracker.study_finished({}, {"outcome": "nothing to register"})
             return 1
-        plan = selection.retrainings(chosen, spec.controls, spec.final_seeds, spec.seed)
+        plan = selection.retrainings(chosen, self.controls, spec.final_seeds, spec.seed)
         finals = self.retrain(plan)
         finish = Finish(spec, self.data, self.folder, self.tracker)
         return finish.run(self.finished("search", self.record), self.finished("finals", finals), plan)
@@ -280,7 +281,7 @@ class Driver:
 
     def _check_hyperparameters(self) -> None:
         known = set(self.model.hyperparameters())
-        named = {"the search space": self.space, **self.reference_points, **self.spec.controls}
+        named = {"the search space": self.space, **self.reference_points, **self.controls}
         for place, names in named.items():
             unknown = sorted(set(names) - known)
             if unknown:
