@@ -113,8 +113,8 @@ class FeatureDiscriminator(nn.Module):
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of the codes ``[b, code]`` from a standard normal one, ``[b]``, in nat."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+    """Return the Kullback-Leibler divergence of codes ``[b, code]`` from a standard normal one, in nat a dimension."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 
 def _norm(channels: int) -> nn.GroupNorm:

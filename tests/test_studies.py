@@ -48,9 +48,11 @@ def sources(study, cache) -> tuple[str, ...]:
 
 @pytest.fixture
 def defaults(study, sources) -> dict[str, float]:
-    """The hyperparameters that the study's separator has."""
-    debug = registry.find("sepray.separators", key(study.separator)).DEBUG
-    return debug.build(Signal(sources, 1, (256,), 128.0)).hyperparameters()
+    """The hyperparameters that the study's separator has, or that named configuration of it."""
+    module = registry.find("sepray.separators", key(study.separator))
+    named = study.separator in registry.configs(module).values()
+    config = study.separator if named else module.DEBUG
+    return config.build(Signal(sources, 1, (256,), 128.0)).hyperparameters()
 
 
 def test_study_is_short_and_explains_itself(path):

@@ -114,6 +114,19 @@ PUBLISHED = Config(
     betas=(0.5, 0.999),
 )
 """The authors' code: 513 bins, convolutions of 32 to 512 channels, codes of 100 dimensions."""
+PUBLISHED_SMALL = replace(
+    PUBLISHED,
+    n_fft=256,
+    hop=64,
+    width=8,
+    stages=3,
+    discriminator_width=8,
+    discriminator_stages=3,
+    dense=128,
+    code=32,
+    batch_size=16,
+)
+"""The same for short signals of a low rate: shorter frames and smaller networks."""
 PUBLISHED_DEBUG = replace(
     PUBLISHED, n_fft=16, hop=12, width=4, stages=2, discriminator_width=4, discriminator_stages=2, dense=16, code=4
 )
@@ -293,11 +306,11 @@ class VariationalCass(CassFamily):
     discriminators the mean of their two cross entropies + 0.1 of the sum of the cross ones. Any weight can be searched.
 
     What was chosen: networks and losses see ``log(1 + magnitude)``, of a mixture of unit root mean square, while masks
-    multiply magnitudes, so that they can be the ratio masks that add up; KL in nats an item, the mean over items; the
-    adversarial term passes by a code that is held fixed; separation takes the mean of the code; discriminators have as
-    many convolutions as encoders, and one output; GroupNorm. A mask has exactly the spectrogram's size, no gradient of
-    a discriminator's update reaches an autoencoder, and training is stopped on validation. Dense layers fix the number
-    of frames, so a longer signal's spectrogram is separated in pieces of it, the last one zero-padded.
+    multiply magnitudes; the KL is a mean over a code's dimensions, as the L1 is over bins (their sum left codes empty);
+    the adversarial term reaches the decoder through a code that is held fixed; separation takes the mean of the code;
+    discriminators have as many convolutions as encoders, and one output; GroupNorm. A mask has exactly the
+    spectrogram's size, and no gradient of a discriminator's update reaches an autoencoder. Dense layers fix the number
+    of frames, so the spectrogram of a longer signal is masked in pieces of as many, the last one zero-padded.
     """
 
     def __init__(self, signal: Signal, config: Config) -> None:
@@ -377,7 +390,7 @@ def variational_loss(cass: VariationalCass, batch: Tensors, hyperparameters: Ten
             "l1": F.l1_loss(estimate, targets[i]),
             "feature": F.l1_loss(features.chunk(2)[0], wanted),
             "gan": _real(logits.chunk(2)[1]),
-            "code": divergence(mean, log_variance).mean(),
+            "code": divergence(mean, log_variance),
         }
         total = total + sum(hyperparameters[f"{name}_weight"] * loss for name, loss in losses.items())
         parts |= {f"{name}/{source}": loss for name, loss in losses.items()}
