@@ -321,7 +321,10 @@ def _make(file: IO[bytes], path: Path, description: str, plan: Plan) -> None:
     begin = header("0" * 64)
     size = len(begin) + 4 * sum(map(math.prod, plan.shapes.values()))
     file.truncate(0)
-    os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here; in a mapped page it would be a signal
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error here; in a mapped page it would be a signal
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
     arrays: dict[str, NDArray[np.float32]] = {}
     offset = len(begin)
     for name, shape in plan.shapes.items():

@@ -10,9 +10,10 @@ the validation split, on which a study chooses, so seven are learned from. Items
 does not say how long; the default, 127 hops of 768 samples (2.2 s), is that of the authors' code, at the recordings'
 own 44.1 kHz.
 
-A study of it is a file like ``studies/cass_ecg.py`` with ``task="bach10"`` and frames that suit music; then::
+A study names its task in its file (``task="bach10"``; see ``studies/cass_ecg.py``), and the fields below are its flags.
+With CASS, and the frames of the authors' code::
 
-    python studies/cass_bach10.py --task.folder ~/data/Bach10_v1.1 --task.sample-rate 16000 --task.item-samples 32768
+    python my_study.py --task.folder ~/data/Bach10_v1.1 --separator.n-fft 1024 --separator.hop 768
 """
 
 from __future__ import annotations

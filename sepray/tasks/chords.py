@@ -5,8 +5,10 @@ they share chords, so partials of different sources coincide, and what tells the
 it begins and how it dies away, and its register. Nothing is downloaded. Each part has unit power over an item, times a
 random level of +-3 dB. Every item is a piece of its own.
 
-A study of it is a file like ``studies/cass_ecg.py`` with ``task="chords"`` (or ``task=chords.Config(...)``); its fields
-are then flags, e.g. ``--task.instruments reed plucked --task.mixture all``.
+A study names its task in its file (``task="chords"``; see ``studies/cass_ecg.py``), and the fields below are its
+flags::
+
+    python my_study.py --task.instruments reed plucked --task.mixture all --separator.n-fft 512 --separator.hop 128
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ below it, by default 5 dB less to 5 dB more, drawn uniformly. Any recordings ser
 No recording is in two splits. Fewer than three, as the paper's single one, are each cut into three stretches: the first
 to train on, the last to test on, so that no minute of one split lies between two of another.
 
-A study of it is a file like ``studies/cass_ecg.py`` with ``task="piano_mix"`` and a separator of waveforms; then::
+A study names its task in its file (``task="piano_mix"``; see ``studies/cass_ecg.py``), and the fields below are its
+flags::
 
-    python studies/sepgan_piano_mix.py --task.piano ~/data/piano --task.others ~/data/IRMAS-TrainingData
+    python my_study.py --task.piano ~/data/piano --task.others ~/data/IRMAS-TrainingData
 """
 
 from __future__ import annotations

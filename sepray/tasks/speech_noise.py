@@ -10,9 +10,10 @@ clip: ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, 
 stretches, one for each split. Items are random crops, drawn once from the seed; the noise is scaled to the ratio, and
 the speech keeps its level.
 
-A study of it is a file like ``studies/cass_ecg.py`` with ``task="speech_noise"`` and frames that suit speech; then::
+A study names its task in its file (``task="speech_noise"``; see ``studies/cass_ecg.py``), and the fields below are its
+flags::
 
-    python studies/nes_speech_noise.py --task.speech ~/data/speech --task.noise ~/data/ESC-50-master/audio
+    python my_study.py --task.speech ~/data/speech --task.noise ~/data/ESC-50-master/audio --task.snr -5 5
 """
 
 from __future__ import annotations
