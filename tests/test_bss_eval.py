@@ -11,9 +11,10 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from sepray import evaluation
+from sepray import evaluation, selection
 from sepray.contracts import Signal, Split
 from sepray.errors import UsageError
+from sepray.evaluation import ORACLES
 from sepray.metrics import bss_eval
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data" / "bss_eval"
@@ -100,6 +101,28 @@ def test_a_split_is_scored_item_by_item() -> None:
     assert {name: values.shape for name, values in found.items()} == dict.fromkeys(NAMES, (3, 2))
     alone = bss_eval.frames(sources[1].double().numpy(), made[1].double().numpy(), RATE)
     np.testing.assert_allclose(found["sar"][1], bss_eval.median(alone["sar"]), atol=1e-6)
+
+
+def test_the_command_scores_a_model_and_its_references_and_writes_musevals_files(tmp_path: Path) -> None:
+    from sepray.cli.evaluate import _bss_eval
+
+    sources = torch.from_numpy(np.stack([_signals(1, seed=k)[0] for k in range(2)])).float()
+    sources[1, 0] = 0  # of which museval knows no score
+    split, signal = Split(sources.sum(1), sources), Signal(("low", "high"), 1, (RATE,), float(RATE))
+    noisy = 0.5 * split.mixture[:, None] + 0.3 * sources
+    systems = _bss_eval("model", lambda mixture: noisy, split, signal, (62, 16), 64, tmp_path / "test")
+    assert list(systems) == ["model", "unprocessed mixture", *(f"oracle: {name.replace('_', ' ')}" for name in ORACLES)]
+    rows = {name: selection.row(name, scores, "sdr", signal.sources).values for name, scores in systems.items()}
+    for name, values in rows.items():
+        assert list(values) == ["low", "high", "mean"], name
+        assert values["low"][0] == pytest.approx(float(systems[name]["sdr"][0, 0]))  # the silent item is left out
+    assert rows["unprocessed mixture"]["low"][0] == pytest.approx(0, abs=1.5)
+    assert rows["unprocessed mixture"]["low"][0] < rows["model"]["low"][0] < rows["oracle: mixture phase"]["low"][0]
+    files = sorted(path.name for path in (tmp_path / "test").iterdir())
+    assert files == ["item-00000.json", "item-00001.json"]
+    shown = json.loads((tmp_path / "test" / files[0]).read_text())
+    assert [target["name"] for target in shown["targets"]] == ["low", "high"]
+    assert shown["targets"][0]["frames"][0]["metrics"]["SDR"] == pytest.approx(rows["model"]["low"][0], abs=1e-5)
 
 
 def test_what_it_is_not_defined_for_is_refused_in_one_line() -> None:

@@ -165,3 +165,28 @@ def test_a_mean_over_fewer_seeds_is_no_match_for_one_over_all():
     ]
     role, value, member = champion(finals, ["trial 8", "trial 9"])
     assert (role, value, member.number) == ("trial 9", pytest.approx(0.35), 1)
+
+
+def test_row_of_a_measure_that_some_sources_have_not() -> None:
+    scores = {"heart_rate_error": np.array([[1.0, np.nan], [3.0, np.nan]])}
+    found = selection.row("it", scores, "heart_rate_error", ("heart", "breath")).values
+    assert list(found) == ["heart", "mean"]
+    assert found["heart"] == found["mean"]
+    assert found["mean"][0] == 2
+    assert selection.over_sources("heart_rate_error", scores["heart_rate_error"]).tolist() == [1, 3]
+    broken = {"heart_rate_error": np.array([[1.0, np.nan], [np.nan, np.nan]])}  # an estimate that is not finite
+    with pytest.raises(ValueError, match="1 of 2 values are not finite"):
+        selection.row("it", broken, "heart_rate_error", ("heart", "breath"))
+
+
+def test_row_of_bss_eval_is_a_median_without_silent_items() -> None:
+    scores = {"sdr": np.array([[1.0, 5.0], [2.0, np.nan], [9.0, 7.0], [np.nan, np.nan]])}
+    found = selection.row("it", scores, "sdr", ("a", "b")).values
+    assert [found[name][0] for name in ("a", "b", "mean")] == [2, 6, 3]
+    assert found["a"][1] >= 1
+    assert found["a"][2] <= 9
+
+
+def test_a_failed_score_is_never_left_out() -> None:
+    with pytest.raises(ValueError, match="1 of 2 values are not finite"):
+        selection.row("it", {"si_sdr": np.array([[1.0], [np.nan]])}, "si_sdr", ("a",))

@@ -6,7 +6,7 @@ Each class is dealt to the splits, 60, 20 and 20 percent. A mixture is the sum o
 Half of the training images of the observed class (the last source) are in mixtures, the others are shown alone.
 Pixels are enlarged to blocks of 2 x 2, so that networks have something to halve and SSIM's window something to see.
 
-Example: ``python studies/x.py --task digits_split``
+Example: a study of ``StudySpec(separator="neural_egg", task="digits_split", ...)``.
 """
 
 from __future__ import annotations

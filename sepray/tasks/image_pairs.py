@@ -10,7 +10,8 @@ Pictures with the same pixels count as one, in whichever folder they are, so tha
 A collection is a folder (with all below it), or a zip or tar file, read in place. The files of edges2shoes and
 edges2handbags, half drawing and half photograph, need ``--task.part right``.
 
-Example: ``python studies/x.py --task image_pairs --task.first ~/shoes --task.second ~/handbags.zip``
+Example: a study of ``StudySpec(separator="neural_egg", task="image_pairs", ...)``, started with
+``--task.first ~/shoes --task.second ~/handbags.zip``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ each of them once before any twice; no pixel is cut off at 1. Images with the sa
 
 In a folder with one pair of files only, all splits are dealt from that one: 60, 20 and 20 percent of its images.
 
-Example: ``python studies/x.py --task mnist_split --task.folder ~/mnist``
+Example: a study of ``StudySpec(separator="neural_egg", task="mnist_split", ...)``, started with
+``--task.folder ~/mnist``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ nor splits. Here, at 32 Hz (a resting PPG has nothing above 10 Hz), items of 15.
 With ``references``, a folder of WFDB records (a channel whose name has "ppg" or "pleth", or the only one) and of CSV
 files, each recording's pulses are in one split, and those of one subject too (the name up to the first underscore).
 
-Example: ``python studies/cass_alpha_sweep.py --name ppg --task ppg --task.references ~/wrist``
+Example: a study of ``StudySpec(separator="cass", task="ppg", ...)``, started with ``--task.references ~/wrist``.
 """
 
 from __future__ import annotations
