@@ -300,5 +300,5 @@ def test_sounds_are_separated_in_seconds():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separates_notes_from_bursts(seed):
-    run = trained(glo_masking.Config(), {}, 60, seed, notes_and_bursts())
+    run = trained(glo_masking.Config(), {}, 30, seed, notes_and_bursts())
     assert improvement(run.separator.separate, notes_and_bursts()) >= 3
