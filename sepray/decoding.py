@@ -27,6 +27,7 @@ Array = NDArray[np.float32]
 
 _LOWPASS_WIDTH = 6  # zero crossings of the sinc at either side; torchaudio's own
 _RESOLUTION = 2.0**-20
+_LOWEST_RATE = 1000  # Hz
 _LARGEST_FILTER = 1 << 24  # numbers: 128 MB
 _AT_ONCE = 1 << 19  # samples of a channel
 
@@ -120,6 +121,8 @@ def decoding(recording: Readable, rate: int, channels: int) -> Decoding:
     if recording.rate != round(recording.rate):
         raise ValueError(f"{recording.path} has a rate of {recording.rate:g} Hz, which is not a whole number")
     own = round(recording.rate)
+    if own < _LOWEST_RATE:
+        raise ValueError(f"{recording.path} has a rate of {own} Hz, which no sound has")
     if own * rate // math.gcd(own, rate) ** 2 > _LARGEST_FILTER:
         raise ValueError(f"{recording.path} has {own} Hz, and a change from that to {rate} Hz would need a huge filter")
 

@@ -64,6 +64,9 @@ def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
         decoded(tmp_path / "mono.wav", 8000, 2)
     with pytest.raises(ValueError, match=r"mono\.wav has 8000 Hz, and a change from that to 7999 Hz"):
         decoded(tmp_path / "mono.wav", 7999, 1)
+    soundfile.write(tmp_path / "slow.wav", noise(1, 100).T, 1)
+    with pytest.raises(ValueError, match=r"slow\.wav has a rate of 1 Hz, which no sound has"):
+        decoded(tmp_path / "slow.wav", 8000, 1)
     np.save(tmp_path / "a.npy", noise(1, 100))
     with pytest.raises(ValueError, match=r"a\.npy has a rate of 12\.5 Hz, which is not a whole number"):
         decoding.decoding(open_recording(tmp_path / "a.npy", 12.5), 100, 1)

@@ -55,7 +55,7 @@ def tracks_in(folder: Path) -> list[Track]:
             for track in _folders(folder / "Sources" / subset)
         ]
     else:
-        subsets = [path for path in _folders(folder) if path.name.lower() in _SUBSETS]
+        subsets = [p for p in _folders(folder) if p.name.lower() in _SUBSETS and not _stems(p)]  # no track of that name
         found = []
         for subset in subsets or [folder]:
             split = _SUBSETS[subset.name.lower()] if subsets else ""

@@ -125,6 +125,13 @@ def test_a_validation_folder_is_the_validation_split(tmp_path: Path) -> None:
     assert found == {"train": set(range(5)), "validation": {5, 6}, "test": {7, 8}}
 
 
+def test_a_track_may_be_called_test(tmp_path: Path) -> None:
+    fill(tmp_path / "in", range(4))
+    (tmp_path / "in" / "Track 3").rename(tmp_path / "in" / "test")
+    found = tracks(replace(SMALL, folder=str(tmp_path / "in")), tmp_path / "cache")
+    assert set.union(*found.values()) == set(range(4))
+
+
 def test_validation_tracks_of_musdb_are_the_validation_split(tmp_path: Path) -> None:
     official = sorted(mixing.folders._MUSDB_VALIDATION)
     assert len(official) == 14
