@@ -144,6 +144,8 @@ def test_bad_flag_is_refused_in_one_line_that_names_it(arguments, capsys):
 def test_unknown_separator_and_task_are_refused_with_those_that_there_are():
     with pytest.raises(UnknownNameError, match=r"^unknown separator 'casss'; there are: .*cass.*, or a module of"):
         spec(separator="casss").check()
+    with pytest.raises(UnknownNameError, match=r"^cass has no configuration 'publish'; there are: .*cass:published"):
+        spec(separator="cass:publish").check()
     with pytest.raises(UnknownNameError, match=r"^unknown task 'eeg'; there are: .*ecg"):
         spec(task="eeg").check()
 
