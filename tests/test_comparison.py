@@ -390,6 +390,13 @@ def test_setting_with_the_methods_own_name_is_not_told_twice(own_modules):
     assert (found.system, dict(found.space), found.points) == ("my_separator", {}, {"my-separator": {}})
 
 
+def test_parameters_are_weights_or_what_a_method_without_gradients_fits():
+    comparison = Comparison(separators=("nmf", "constant_mask"), settings=("nmf.components=3",))
+    nmf, mask = contenders(comparison, {}, Signal(("low", "high"), 1, (4096,), 8000.0))[0]
+    assert nmf.parameters == 2 * 3 * 129  # two sets of bases, of the bins of a window of 25 ms: 256 samples
+    assert mask.parameters == 0
+
+
 # --- running
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from .. import metrics, registry
-from ..contracts import Oracle, Signal
+from ..contracts import Oracle, Separator, Signal
 from ..errors import UsageError
 from ..identity import expand
 from ..spec import key
@@ -30,7 +30,7 @@ class Contender:
         config: of the separator.
         space: what its study varies, templates filled in; without a search each distribution has one value.
         points: settings that are tried first, by name.
-        parameters: number of trained weights, those of critics included.
+        parameters: numbers that are trained, those of critics included.
         supervision: what it sees of the training split.
     """
 
@@ -120,7 +120,7 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
         config=config,
         space=space,
         points=points,
-        parameters=sum(p.numel() for p in separator.parameters()),
+        parameters=_size(separator),
         supervision=separator.supervision.value,
     )
 
@@ -152,6 +152,12 @@ def _number(name: str, field: str, value: str, defaults: Mapping[str, float]) ->
         return float(value)
     except ValueError:
         raise UsageError(f"--settings: {name}.{field} must be a number, not {value!r}") from None
+
+
+def _size(separator: Separator) -> int:
+    """Return the number of weights or, of a method without gradients, of what it fits: its state but for scalars."""
+    weights = sum(p.numel() for p in separator.parameters())
+    return weights or sum(tensor.numel() for tensor in separator.state_dict().values() if tensor.ndim)
 
 
 def _letters(text: str) -> str:

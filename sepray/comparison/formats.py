@@ -33,7 +33,7 @@ def terminal(table: Table) -> Iterator[RenderableType]:
     """Yield what the terminal shows: the figures of each measure, then what the separators cost, then the caption."""
     for measure in table.measures:
         better = "more" if rises(measure) else "less"
-        grid = _grid(f"{table.title}: {heading(measure)} on the test split, {better} is better")
+        grid = _grid(f"{table.title}: {heading(measure)}, {better} is better")
         grid.add_column("system")
         for column in (*table.columns, "p"):
             grid.add_column(column, justify="right")

@@ -145,7 +145,7 @@ def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str,
             f"p: two-sided Mann-Whitney U test of the items' scores (mean over sources and seeds) against {named}, "
             f"Holm-corrected for {plural(tests, 'test')}. "
         )
-    text += "Parameters: trained weights, those of critics included. Training: seconds of one seed."
+    text += "Parameters: trained numbers, those of critics included. Training: seconds of one seed."
     if frames:
         text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."
     return text
