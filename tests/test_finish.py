@@ -17,7 +17,7 @@ from sepray import checkpoint, finish, selection, terminal
 from sepray.contracts import Signal, Split, TaskData
 from sepray.finish import Finish, Registration, next_commands
 from sepray.selection import Finished, Retraining
-from sepray.separators import cass
+from sepray.separators import cass, oracle
 from sepray.spec import StudySpec
 from sepray.tasks import ecg
 from sepray.tracking import UnreachableError, models
@@ -362,3 +362,19 @@ def test_next_command_shows_the_runs_without_a_password(uri, command):
 def test_next_command_scores_the_registered_version(version, champion, command):
     registration = Registration("cass-ecg", version, champion, "")
     assert next_commands(registration, "sqlite:///mlflow.db")[1:] == command
+
+
+def test_an_oracle_is_scored_and_neither_packaged_nor_registered(tmp_path, registry, screen):
+    checkpoint.save(str(tmp_path / "final"), 1, {}, {"members": []})
+    member = Finished(0, None, {}, 0.2, str(tmp_path / "final"), {"role": ROLE})
+    spec, tracker = replace(SPEC, separator=oracle.DEBUG, reference_points={}, controls={}), Tracker()
+    assert Finish(spec, DATA, tmp_path, tracker).run([member], [member], PLAN) == 0
+    assert registry.registered == []
+    assert not (tmp_path / "model").exists()
+    assert "An oracle is told the true sources: it is a bound, and no model is registered." in screen.getvalue()
+    [(metrics, tags, _)] = tracker.told
+    assert tags["model_version"] == "none"
+    sources, mixture = DATA.test.sources, DATA.test.mixture
+    estimates = oracle.DEBUG.build(SIGNAL).separate_given(mixture, sources)
+    error = (estimates - sources).flatten(2).norm(dim=-1) / sources.flatten(2).norm(dim=-1)
+    assert metrics["test/relative_l2"] == pytest.approx(error.mean().item(), rel=1e-4)
