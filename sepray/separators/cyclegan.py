@@ -28,6 +28,10 @@ What the text leaves open, and what is chosen here:
 
 The authors find the output of this method to be "more of domain transfer" than the component of the mixture (section
 4): nothing but the cycle ties an estimate to its mixture, and a cycle can hide in the estimate what it has to restore.
+So it is here, on notes and bursts: with the weights above and narrow networks, minutes of training did not make an
+estimate better than its mixture. What separates is ``shortcut``, a small cycle weight, a large identity weight and
+discriminators that see single details (``discriminator_stages = 1``); with two stages bursts gain 1 to 2 dB, and lose
+them again.
 """
 
 from __future__ import annotations

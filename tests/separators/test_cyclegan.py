@@ -11,6 +11,8 @@ from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import cyclegan
 from sepray.training import Trainer, build, view
 
+from .separation import improvement, notes_and_bursts, trained
+
 SOURCES = ("a", "b")
 
 
@@ -164,3 +166,30 @@ def test_defaults_and_space_hold_the_settings_of_the_notebook():
     config = cyclegan.Config()
     assert (config.blocks, config.stages, config.window, config.batch_size) == (8, 2, 16384, 10)
     assert config.betas == (0.5, 0.9)
+
+
+# Small, and as the module's description says what separates; the notes are what the bursts leave of the mixture.
+SETTINGS = {
+    "cycle_weight": 0.5,
+    "identity_weight": 10.0,
+    "generator_learning_rate": 5e-4,
+    "discriminator_learning_rate": 2e-3,
+}
+SMALL = cyclegan.Config(
+    wanted=("bursts",), width=8, shortcut=True, discriminator_width=8, discriminator_stages=1, window=1024
+)
+
+
+def test_separates_bursts_somewhat_without_pairs():
+    data = notes_and_bursts(128, 32)
+    config = dataclasses.replace(SMALL, blocks=2)
+    faster = {**SETTINGS, "generator_learning_rate": 1e-3, "discriminator_learning_rate": 4e-3}
+    assert improvement(trained(config, faster, 5, 0, data).separator.separate, data, ("bursts",)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_separates_notes_from_bursts_without_pairs(seed):
+    run = trained(SMALL, SETTINGS, 10, seed, notes_and_bursts())
+    assert improvement(run.separator.separate, notes_and_bursts()) >= 1
