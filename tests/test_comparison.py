@@ -441,6 +441,11 @@ def test_study_without_a_sound_trial_says_what_became_of_the_last(stage, tmp_pat
     assert running._why(spec, searched) == "no training came to its end: mse of phase filters is not finite"
 
 
+def test_no_more_seeds_count_than_are_asked_for():
+    trials = [optuna.trial.create_trial(value=1.0, user_attrs={"label": f"trial 0 seed {k}"}) for k in (1, 2, 10)]
+    assert [running._asked(trial, 2) for trial in trials] == [True, True, False]
+
+
 def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):
     ran = []
     monkeypatch.setattr(running.study, "run", lambda spec: ran.append(spec) or 130)

@@ -90,21 +90,26 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     name, wanted = split(named)
     module = registry.find("sepray.separators", name)
     short = name.rpartition(".")[2]
+    # NAME:CONFIGURATION is a separator of its own, with a search space of its own.
+    configuration, setting = registry.configs(module).get(wanted), wanted
+    title, spaced = short, short
+    if configuration is not None:
+        title, spaced, setting = f"{short}:{wanted}", f"{short}_{wanted}", ""
     given = comparison.given(short)
     structure = {f.name for f in fields(module.Config)} & set(given)
-    config = configured(module.Config(), {k: v for k, v in given.items() if k in structure}, short)
+    config = configured(configuration or module.Config(), {k: v for k, v in given.items() if k in structure}, short)
     separator = build(config, signal, comparison.seed)
     if isinstance(separator, Oracle):
         raise ValueError("a bound and no method; the oracles are rows of every table")
     defaults = separator.hyperparameters()
-    space, published = _published(module, short, spaces, signal)
-    label, point = _setting(short, wanted, published)
+    space, published = _published(module, spaced, spaces, signal)
+    label, point = _setting(short, setting, published)
     fixed = {k: _number(short, k, v, defaults) for k, v in given.items() if k not in structure}
     first = {**(defaults if not published else point), **fixed}
     points = {label: first}
     searched = bool(comparison.trials and space)
     if searched:
-        if not wanted:
+        if not setting:
             points |= {other: {**values, **fixed} for other, values in published.items()}
         space |= {k: CategoricalDistribution([v]) for k, v in fixed.items()}
     else:
@@ -116,7 +121,7 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     told = "; ".join(part for part in ("" if same or searched else label, changed) if part)
     return Contender(
         key=slug(f"{short}-{wanted}" if wanted else short),
-        system=f"{short} ({told})" if told else short,
+        system=f"{title} ({told})" if told else title,
         config=config,
         space=space,
         points=points,
