@@ -8,7 +8,10 @@ from torch import nn
 
 from search_spaces import cass_published as space
 from sepray import registry
+from sepray.comparison import Comparison
+from sepray.comparison.contenders import contender
 from sepray.contracts import Signal
+from sepray.errors import UsageError
 from sepray.separators import cass
 from sepray.spec import StudySpec, key
 from sepray.training import build
@@ -160,6 +163,16 @@ def test_published_configuration_is_known_by_name_to_studies_and_in_their_record
         *(1024, 768, 32, 5, 1024, 100),
     )
     assert (config.batch_size, config.betas) == (4, (0.5, 0.999))
+
+
+def test_a_comparison_takes_a_named_configuration_for_a_separator_of_its_own():
+    spaces = {"cass_published_debug": (space.SPACE, space.PAPER), "cass": ({}, {})}
+    found = contender("cass:published_debug", Comparison(), spaces, SIGNAL)
+    assert (found.key, found.config) == ("cass-published_debug", cass.PUBLISHED_DEBUG)
+    assert found.system.startswith("cass:published_debug")
+    assert found.points["authors' code"] == separator().hyperparameters()
+    with pytest.raises(UsageError, match="cass has no published setting 'publish'"):
+        contender("cass:publish", Comparison(), spaces, SIGNAL)
 
 
 def test_search_space_has_every_hyperparameter_and_holds_the_authors_settings():
