@@ -24,6 +24,10 @@ What the text leaves open, and what is chosen here:
   generators moved.
 - One generator per wanted source (``wanted``; all, where none is named). A source without one is what is left, see
   ``WaveformSeparator.separate``.
+
+The mean absolute error of a source that rests most of the time is nearly least for silence: on notes and bursts a
+narrow generator of the bursts gave nothing else for minutes of training, where one of the notes soon left the bursts.
+``shortcut`` helps there.
 """
 
 from __future__ import annotations
