@@ -117,7 +117,7 @@ def test_the_command_scores_a_model_and_its_references_and_writes_musevals_files
         assert list(values) == ["low", "high", "mean"], name
         assert values["low"][0] == pytest.approx(float(systems[name]["sdr"][0, 0]))  # the silent item is left out
     assert rows["unprocessed mixture"]["low"][0] == pytest.approx(0, abs=1.5)
-    assert rows["unprocessed mixture"]["low"][0] < rows["model"]["low"][0] < rows["oracle: mixture phase"]["low"][0]
+    assert rows["unprocessed mixture"]["low"][0] + 3 < rows["model"]["low"][0]
     files = sorted(path.name for path in (tmp_path / "test").iterdir())
     assert files == ["item-00000.json", "item-00001.json"]
     shown = json.loads((tmp_path / "test" / files[0]).read_text())
