@@ -40,6 +40,8 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
         return 1
     publish(comparison, task, data, outcome)
+    if len(outcome.left_out) > len(refused):
+        console.print("What has no figures is tried again by the same command.")
     return 0
 
 

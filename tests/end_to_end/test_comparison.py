@@ -25,13 +25,13 @@ MODULES = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # less than a minute on an idle machine
+@pytest.mark.timeout(1800)  # less than a minute on an idle machine
 def test_comparison_from_nothing_to_a_table_and_again(laboratory):
     for name, text in {**MODULES, "compare": COMPARISON}.items():
         (laboratory.folder / f"{name}.py").write_text(text.lstrip())
     arguments = ("--separators", "my_separator", "short", "picky")
 
-    printed = laboratory.run(*arguments, script="compare.py", timeout=420)
+    printed = laboratory.run(*arguments, script="compare.py", timeout=800)
 
     [folder] = (laboratory.folder / "sepray-results" / "lab").iterdir()
     lines = {line["system"]: line for line in csv.DictReader((folder / "table.csv").open())}
@@ -68,7 +68,7 @@ def test_comparison_from_nothing_to_a_table_and_again(laboratory):
     assert models == {"my-separator-my-task", "short-my-task"}
 
     before = (folder / "table.csv").read_text()
-    laboratory.run(*arguments, script="compare.py", timeout=420)
+    laboratory.run(*arguments, script="compare.py", timeout=800)
 
     assert (folder / "table.csv").read_text() == before
     assert laboratory.query(runs) == [(run,)]
