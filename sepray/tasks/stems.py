@@ -44,8 +44,8 @@ from ..recordings import open_recording
 _REST = "(not a source)"
 _NEEDS = (
     "a folder with track/source.wav for every track and source (your own, or MUSDB18-HQ, zenodo.org/records/3338373), "
-    "DSD100 (sigsep.github.io/datasets/dsd100.html) or MUSDB18 (zenodo.org/records/1117372); --task.folder :synthesised: tries "
-    "the task without"
+    "DSD100 (sigsep.github.io/datasets/dsd100.html) or MUSDB18 (zenodo.org/records/1117372); --task.folder "
+    ":synthesised: tries the task without"
 )
 
 
