@@ -8,7 +8,7 @@ The networks are the paper's, made for music at 44.1 kHz. On a CPU, in minutes::
 
 ``--separator.skips 0`` is the paper's ablation LoU; its ablations GAN and ENG are this study's controls. With these
 sizes, learning rates of 4e-3 and 256 mixtures, 20 epochs improve SI-SDR by 0.9, -1.3 and 3.0 dB (seeds 0, 1, 2), LoU by
--8.4 and GAN by -2.5 dB (seed 0), ENG by -33.5 and -9.6 dB (seeds 0, 2); 40 epochs by 4.9 dB (seed 0).
+-8.4 and GAN by -2.5 dB (seed 0), ENG by -33.5, -17.8 and -9.6 dB; 40 epochs of SSGAN by 4.9 dB (seed 0).
 """
 
 from search_spaces import ssgan as space
