@@ -356,8 +356,8 @@ def gain(seed: int, epochs: int, **fields: object) -> float:
     return improvement(trained(dataclasses.replace(SMALL, **fields), FAST, epochs, seed, data).separator.separate, data)
 
 
-# Measured: seed 0 4.9 dB (notes 2.6, bursts 7.2); seed 1 -0.3 dB after 30 epochs (notes 5.8, bursts -6.5); seed 2 3.0 dB
-# after 20 epochs.
+# Measured: seed 0 4.9 dB (notes 2.6, bursts 7.2); seed 1 -0.3 dB after 30 epochs (notes 5.8, bursts -6.5); seed 2
+# 3.7 dB after 25 epochs (notes 9.7, bursts -2.3).
 UNSTABLE = pytest.mark.xfail(strict=True, reason="one source is learned long before the other: -0.3 dB at 30 epochs")
 
 
