@@ -3,6 +3,10 @@
 Searches the learning rate and the share of a mixture that the first estimates are. To start from GLO masking instead
 (the paper's FT): ``--separator.start glo_masking``; from another study's model: ``--separator.start
 models:/adversarial-masking-notes-and-bursts@champion``.
+
+At the default settings and 30 epochs, SI-SDR above that of the mixture (a constant mask: 0 dB) on seeds 0, 1 and 2:
+11.78, 11.53 and 11.74 dB; the supervised mask, which is shown both sources, 12.23, 12.12 and 12.31 dB.
+tests/separators/test_nes_orders.py measures these orders, and that of FT, with their means.
 """
 
 from search_spaces import neural_egg as space
