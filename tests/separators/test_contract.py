@@ -92,9 +92,8 @@ def test_debug_trains_an_epoch_in_about_a_second_and_from_its_seed_alone(name):
         start = time.process_time()
         parts.append(run.epoch())
         seconds.append(time.process_time() - start)
-    assert (
-        min(seconds) < 6
-    )  # about a second where nothing else runs; CPU time, too, grows several-fold on a busy machine
+    # About a second where nothing else runs; on a busy machine CPU time, too, grows several-fold.
+    assert min(seconds) < 6
     assert all(math.isfinite(value) for value in parts[0].values())
     assert parts[0] == parts[1]
     assert equal(weights(runs[0]), weights(runs[1]))
