@@ -77,6 +77,17 @@ def bounds(
     return {name: _score(estimate, split, batch_size, signal=signal) for name, estimate in systems.items()}
 
 
+def default_transform(signal: Signal) -> tuple[int, int]:
+    """Return the samples in a frame, and from one to the next, of an STFT for signals of this kind.
+
+    Frames of 32 ms every 8 ms, as is usual for speech and music; of signals with a low rate (ECG, PPG) 62 samples every
+    16, which makes 32 x 32 bins of 504 samples. No frame is longer than an item.
+    """
+    usual = 2 * round(0.016 * (signal.sample_rate or 0.0))
+    n_fft = max(4, min(max(62, usual), 2 * (signal.shape[0] // 2)))
+    return n_fft, max(1, round(n_fft / 4))
+
+
 def reference_systems(split: Split, n_fft: int, hop: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Return the systems of ``bounds`` by name: functions of mixture and true sources that return estimates."""
     found: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"unprocessed_mixture": unprocessed_mixture}

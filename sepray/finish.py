@@ -140,9 +140,9 @@ class Finish:
         }
 
     def _transform(self) -> dict[str, int]:
-        """STFT of the oracle bounds: the separator's own, where it has one."""
-        config = self.spec.separator
-        return {"n_fft": getattr(config, "n_fft", 62), "hop": getattr(config, "hop", 16)}
+        """STFT of the oracle bounds: the separator's own, where its configuration says one."""
+        config, (n_fft, hop) = self.spec.separator, evaluation.default_transform(self.data.signal)
+        return {"n_fft": getattr(config, "n_fft", n_fft), "hop": getattr(config, "hop", hop)}
 
     def _score_trial(self, trial: Finished) -> Scores:
         separator = selection.load_separator(self.spec.separator, self.data.signal, trial.folder)

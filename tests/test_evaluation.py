@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sepray.contracts import Split
+from sepray import evaluation
+from sepray.contracts import Signal, Split
 from sepray.evaluation import bounds, confidence_interval, paired_bootstrap, score_split, summary
 
 
@@ -184,3 +185,11 @@ def test_bad_input_is_refused_in_one_line(call: Callable[[], object], message: s
     with pytest.raises(ValueError, match=message) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("rate", "samples", "expected"),
+    [(128.0, 504, (62, 16)), (8000.0, 4096, (256, 64)), (44100.0, 10**5, (1412, 353)), (8000.0, 101, (100, 25))],
+)
+def test_default_transform_has_frames_of_32_ms_that_fit_into_an_item(rate, samples, expected):
+    assert evaluation.default_transform(Signal(("a", "b"), 1, (samples,), rate)) == expected
