@@ -87,7 +87,7 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
 
 def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision) -> Start:
     try:
-        config: SeparatorConfig = registry.find("sepray.separators", name).Config()
+        config: SeparatorConfig = registry.config("sepray.separators", name)
         model = config.build(signal)
     except registry.UnknownNameError:
         there = ", ".join(registry.names("sepray.separators"))
