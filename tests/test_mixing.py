@@ -72,9 +72,7 @@ def test_two_recordings_are_cut_in_time() -> None:
     assert [(p.identity, p.start, p.stop) for p in found["train"]] == [("a[0:70]", 0, 70), ("b[0:35]", 0, 35)]
     assert [(p.start, p.stop) for p in found["validation"]] == [(70, 80), (35, 40)]
     assert found["test"][0].crop("one", 0, 2).tolist() == [[80, 81]]
-    with pytest.raises(
-        UsageError, match=r"b is too short .* 5 samples for validation, and an item has 6"
-    ):
+    with pytest.raises(UsageError, match=r"b is too short .* 5 samples for validation, and an item has 6"):
         mixing.divided(pieces, {"a": "a", "b": "b"}, 0.1, 0.2, seed=0, samples=6)
 
 
