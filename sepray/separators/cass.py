@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
 from ..networks import Decoder, Discriminator, Encoder
-from ..spectral import Representation, Spectrogram
+from ..spectral import Representation, Spectrogram, level
 from ..variational import FeatureDiscriminator, MaskDecoder, VariationalEncoder, divergence
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -235,11 +235,6 @@ class Cass(CassFamily):
             for image, scale in zip(images, self.source_scale, strict=True)
         ]
         return torch.stack(signals, dim=1)
-
-
-def level(mixture: Tensor) -> Tensor:
-    """Return the root mean square of each item, ``[batch, 1, 1]`` of ``[batch, channel, time]``; silence is 1e-8."""
-    return mixture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
 
 
 @functools.cache

@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..spectral import Spectrogram
+from ..spectral import Spectrogram, level
 from ..unet import UNet
 from ..wasserstein import critic_terms
 
@@ -184,11 +184,6 @@ class SemiAdversarial(Separator):
         magnitudes = self.estimate(self.image(mixture / gain)).expm1()
         signals = [self.spectrogram.decode(magnitude, mixture) * gain for magnitude in magnitudes.unbind(1)]
         return torch.stack(signals, dim=1)
-
-
-def level(mixture: Tensor) -> Tensor:
-    """Return the root mean square of each item, ``[batch, 1, 1]`` of ``[batch, channel, time]``; silence is 1e-8."""
-    return mixture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
 
 
 def draw(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..spectral import Spectrogram
+from ..spectral import Spectrogram, level
 from ..wasserstein import critic_terms
 
 CRITIC_STRIDES = (2, 2, 1, 2, 2, 1)
@@ -318,11 +318,6 @@ class Ssgan(Separator):
         images = self.join(estimates, len(mixture), mixture.shape[-1]) * self.peak
         signals = [self.spectrogram.decode(image, mixture) * gain for image in images.unbind(1)]
         return torch.stack(signals, dim=1)
-
-
-def level(mixture: Tensor) -> Tensor:
-    """Return the root mean square of each item, ``[batch, 1, 1]`` of ``[batch, channel, time]``; silence is 1e-8."""
-    return mixture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
 
 
 def separator_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:

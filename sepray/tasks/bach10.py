@@ -10,7 +10,7 @@ the validation split, on which a study chooses, so seven are learned from. Items
 does not say how long; the default, 127 hops of 768 samples (2.2 s), is that of the authors' code, at the recordings'
 own 44.1 kHz.
 
-A study names its task in its file (``task="bach10"``; see ``studies/cass_ecg.py``), and the fields below are its flags.
+A study names its task in its file (``task="bach10"``; see ``studies/``), and the fields below are its flags.
 With CASS, and the frames of the authors' code::
 
     python my_study.py --task.folder ~/data/Bach10_v1.1 --separator.n-fft 1024 --separator.hop 768

@@ -5,7 +5,7 @@ they share chords, so partials of different sources coincide, and what tells the
 it begins and how it dies away, and its register. Nothing is downloaded. Each part has unit power over an item, times a
 random level of +-3 dB. Every item is a piece of its own.
 
-A study names its task in its file (``task="chords"``; see ``studies/cass_ecg.py``), and the fields below are its
+A study names its task in its file (``task="chords"``; see ``studies/``), and the fields below are its
 flags::
 
     python my_study.py --task.instruments reed plucked --task.mixture all --separator.n-fft 512 --separator.hop 128

@@ -8,7 +8,7 @@ below it, by default 5 dB less to 5 dB more, drawn uniformly. Any recordings ser
 No recording is in two splits. Fewer than three, as the paper's single one, are each cut into three stretches: the first
 to train on, the last to test on, so that no minute of one split lies between two of another.
 
-A study names its task in its file (``task="piano_mix"``; see ``studies/cass_ecg.py``), and the fields below are its
+A study names its task in its file (``task="piano_mix"``; see ``studies/``), and the fields below are its
 flags::
 
     python my_study.py --task.piano ~/data/piano --task.others ~/data/IRMAS-TrainingData

@@ -10,7 +10,7 @@ clip: ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, 
 stretches, one for each split. Items are random crops, drawn once from the seed; the noise is scaled to the ratio, and
 the speech keeps its level.
 
-A study names its task in its file (``task="speech_noise"``; see ``studies/cass_ecg.py``), and the fields below are its
+A study names its task in its file (``task="speech_noise"``; see ``studies/``), and the fields below are its
 flags::
 
     python my_study.py --task.speech ~/data/speech --task.noise ~/data/ESC-50-master/audio --task.snr -5 5

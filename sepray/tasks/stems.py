@@ -18,7 +18,7 @@ training split may be remixed: each source from a track and time of its own, at 
 remixes are drawn once, from the seed, so a study's trials all learn from the same ones.
 Defaults follow SSGAN 3.1 where it says so: mono, the mean of both channels; 44.1 kHz; 32 frames of 1024 samples.
 
-A study names its task in its file (``task="stems"``; see ``studies/cass_ecg.py``), and the fields below are its flags::
+A study names its task in its file (``task="stems"``; see ``studies/``), and the fields below are its flags::
 
     python my_study.py --task.folder ~/data/DSD100 --task.sources vocals drums bass other --task.remix 0.5
 """
