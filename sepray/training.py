@@ -293,7 +293,8 @@ class Trainer:
         own = self._own[phase.name]
         for parameter, gradient in zip(own, torch.autograd.grad(loss.total, own), strict=True):
             # On a CPU fused Adam reads memory in order, whatever the gradient's strides (torch 2.11).
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+            same = gradient.stride() == parameter.stride()
+            parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
         self._optimizers[phase.name].step()
         return loss
 
