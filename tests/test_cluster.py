@@ -21,8 +21,9 @@ def test_trial_has_as_many_threads_as_whole_cpus_and_at_least_one(cpus, count):
 def started(monkeypatch):
     """The arguments with which a Ray of this process's own was started."""
     calls = []
-    for name in THREADS:
+    for name in (*THREADS, *cluster._ALLOCATOR):
         monkeypatch.setenv(name, "64")
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
     monkeypatch.setattr(cluster.ray, "init", lambda *args, **options: calls.append(options))
     return calls
 
@@ -37,6 +38,8 @@ def test_ray_of_ones_own_has_the_cpus_of_as_many_trials(started, concurrency, cp
     assert options["num_cpus"] == (expected if cpus else 1)
     assert options["include_dashboard"] is False
     assert {os.environ[name] for name in THREADS} == {str(threads(cpus))}
+    assert os.environ["MALLOC_TRIM_THRESHOLD_"] == str(2**28)
+    assert os.environ["MALLOC_MMAP_THRESHOLD_"] == "64"  # the user's own
 
 
 def test_ray_of_ones_own_fills_the_cpus_that_this_process_may_use(started, monkeypatch):
@@ -54,5 +57,7 @@ def test_error_is_told_by_its_first_line():
 def test_code_of_the_study_is_shipped_once_a_package(monkeypatch, tmp_path):
     (tmp_path / "cluster_lab.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    [*paths] = cluster._shipped(["sepray", "sepray.separators.cass", "cluster_lab", "__main__"])["py_modules"]
+    shipped = cluster._shipped(["sepray", "sepray.separators.cass", "cluster_lab", "__main__"])
+    paths = shipped["py_modules"]
+    assert shipped["env_vars"].keys() == {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
     assert paths == [str(tmp_path / "cluster_lab.py"), os.path.dirname(sys.modules["sepray"].__file__)]
