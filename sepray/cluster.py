@@ -28,7 +28,7 @@ _QUIET = {
 
 _ALLOCATOR = {
     # A worker's glibc gives a step's freed tensors back to the kernel, which hands them out again as zeroed pages: a
-    # quarter of the processor's time with small networks. With these it keeps up to 256 MB (its first bound ends at 32).
+    # quarter of the processor's time with small networks. With these it keeps up to 256 MB (the first ends at 32).
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
@@ -178,7 +178,7 @@ def _join(address: str, modules: Iterable[str]) -> None:
 
 
 def _shipped(modules: Iterable[str]) -> dict[str, Any]:
-    """Runtime environment that carries the code of ``modules`` (their top-level packages) and the allocator's settings."""
+    """Runtime environment with the code of ``modules`` (their top-level packages) and the allocator's settings."""
     tops = {name.partition(".")[0] for name in modules} - {"__main__"}
     files = [importlib.import_module(top).__file__ for top in sorted(tops)]
     paths = [os.path.dirname(f) if f.endswith("__init__.py") else f for f in files if f]
