@@ -32,9 +32,6 @@ Measured in two rounds (``--rounds 2 --trials 6 16 10``) on two shared cores of 
     plain       0.989, 0.991   1              0.958, 0.931   1              0.015 s, 0.015 s
     stock       0.640, 0.653   0.644, 0.629   0.168, 0.162   0.162, 0.152   3.00 s, 3.12 s
     sepray      0.985, 0.990   1.045, 0.982   0.897, 0.930   0.728, 0.871   0.062 s, 0.027 s
-
-Before the workers kept the memory that a step frees (``cluster._ALLOCATOR``), sepray came to 0.63 and 0.62 of plain
-with trials of 10 s, in two rounds on the same machine half an hour earlier.
 """
 
 from __future__ import annotations

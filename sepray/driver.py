@@ -147,12 +147,13 @@ class Driver:
             "validation": {name: tensor.numpy() for name, tensor in held.items()},
         }
         with self._progress(stage, record, total) as progress:
+            listener = _Listener(self, stage, progress)
             searcher = StudySearcher(
                 record,
                 self.space,
                 [o.key for o in self.objectives],
                 seed=spec.seed,
-                listener=_Listener(self, stage, progress),
+                listener=listener,
                 folder=FOLDER,
                 **points,
             )
@@ -181,13 +182,12 @@ class Driver:
                 searcher.close()
                 self.sweeper.submit(checkpoint.remove, f"{self.checkpoints}/ray")
                 # Again: a trial may have been writing a checkpoint while its folder was cleared.
-                for trial in record.get_trials(deepcopy=False, states=ENDED):
-                    self.clear(stage, trial.number, trial.user_attrs.get("outcome", {}).get("tag", ""))
+                for number in listener.cleared:
+                    self.clear(stage, number)
 
-    def clear(self, stage: str, number: int, tag: str) -> None:
-        """Remove the checkpoints of a trial that has ended, unless it is one that may be chosen."""
-        if tag != "complete":
-            self.sweeper.submit(checkpoint.remove, f"{self.checkpoints}/{stage}/{FOLDER.format(number=number)}")
+    def clear(self, stage: str, number: int) -> None:
+        """Remove the checkpoints of a trial that will not be chosen."""
+        self.sweeper.submit(checkpoint.remove, f"{self.checkpoints}/{stage}/{FOLDER.format(number=number)}")
 
     def _progress(self, stage: str, record: Study, total: int) -> Progress:
         ended = record.get_trials(deepcopy=False, states=ENDED)
@@ -296,6 +296,7 @@ class _Listener:
 
     def __init__(self, study: Driver, stage: str, progress: Progress) -> None:
         self.study, self.stage, self.progress = study, stage, progress
+        self.cleared: list[int] = []
 
     def asked(
         self, number: int, seed: int, hyperparameters: Mapping[str, Any], label: str | None, resumed: bool
@@ -325,7 +326,9 @@ class _Listener:
             artifacts={"traceback.txt": trace} if trace else {},
         )
         self.progress.finished(number, outcome, result)
-        self.study.clear(self.stage, number, outcome.tag)
+        if outcome.tag != "complete":
+            self.cleared.append(number)
+            self.study.clear(self.stage, number)
 
     def _key(self, number: int) -> str:
         return projection.run_label(self.stage, number)

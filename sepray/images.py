@@ -6,6 +6,7 @@ Pillow where it is used. What cannot be read is refused with a ValueError of one
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -108,7 +109,7 @@ def _members(archive: Path) -> Iterator[Picture]:
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             raise ValueError(f"{archive} has the path {name!r}, which climbs out of it")
         if path.suffix.lower() in KINDS and not name.endswith("/"):
-            yield Picture(f"{archive}/{name}", lambda name=name: _content(archive, name))  # type: ignore[misc]
+            yield Picture(f"{archive}/{name}", functools.partial(_content, archive, name))
 
 
 def _content(archive: Path, name: str) -> bytes:
@@ -168,8 +169,9 @@ def without_copies(*several: Images) -> list[Images]:
     seen: set[str] = set()
     found = []
     for images in several:
-        kept = [k for k, digest in enumerate(digests(images)) if not (digest in seen or seen.add(digest))]  # type: ignore[func-returns-value]
-        found.append(images[kept])
+        first = {digest: k for k, digest in reversed(list(enumerate(digests(images)))) if digest not in seen}
+        seen |= first.keys()
+        found.append(images[sorted(first.values())])
     return found
 
 

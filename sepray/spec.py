@@ -296,11 +296,11 @@ def _refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> 
             known = registry.fields(package, config.partition(":")[0])
     else:
         known = [f.name for f in fields(config)]
+    if known is None:
+        return
     for flag in (a.partition("=")[0] for a in arguments if a.startswith(start)):
-        if known is None:
-            return
-        name = flag.removeprefix(start).replace("-", "_")
-        if name.partition(".")[0].removeprefix("no_") not in known and name.partition(".")[0] not in known:
+        name = flag.removeprefix(start).replace("-", "_").partition(".")[0]
+        if not {name, name.removeprefix("no_")} & set(known):
             close = difflib.get_close_matches(name, known, 1)
             meant = f"perhaps you meant {start}{close[0].replace('_', '-')}; " if close else ""
             raise UsageError(f"unknown: {flag}; {meant}see {Path(sys.argv[0]).name} --help")

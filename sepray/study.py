@@ -6,9 +6,9 @@ import dataclasses
 import os
 import signal as signals
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import places
 from .errors import EXPECTED, UsageError
@@ -16,7 +16,7 @@ from .spec import StudySpec, glance, parse
 from .terminal import one_line
 from .tracking.environment import mask
 
-__all__ = ["StudySpec", "main", "run"]
+__all__ = ["StudySpec", "compare", "main", "run"]
 
 INTERRUPTED = 130
 
@@ -31,6 +31,17 @@ def main(spec: StudySpec) -> None:
         return run(parse(spec))
 
     leave(spec.name, job)
+
+
+def compare(spaces: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+    """Compare separators from the command line (``sepray.comparison``) and exit with its status, as ``main`` does.
+
+    Args:
+        spaces: what may vary and the published settings, by separator; one that is not there has its defaults.
+    """
+    from . import comparison  # which runs each separator through this module
+
+    comparison.main(comparison.Comparison(), spaces)
 
 
 def leave(name: str, job: Callable[[], int]) -> NoReturn:

@@ -11,14 +11,13 @@ than 20, so give --max-epochs, or --trials for a search of equal budget first. S
 
 import importlib
 import pkgutil
+from typing import Any
 
 import search_spaces
-from sepray.comparison import Comparison, Spaces, main
-
-COMPARISON = Comparison()
+from sepray.study import compare
 
 
-def spaces() -> Spaces:
+def spaces() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """Return what may vary and the published settings of every separator that has a search space."""
     names = [found.name for found in pkgutil.iter_modules(search_spaces.__path__)]
     modules = {name: importlib.import_module(f"search_spaces.{name}") for name in names}
@@ -26,4 +25,4 @@ def spaces() -> Spaces:
 
 
 if __name__ == "__main__":
-    main(COMPARISON, spaces())
+    compare(spaces())

@@ -104,7 +104,7 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
         for name, figure in figures.items():
             cells[name][measure, column] = figure
         way = 1 if MEASURES[measure].direction == "minimize" else -1
-        best[measure, column] = min(ranked[:-1], key=lambda name, f=figures, w=way: w * f[name].mean)  # type: ignore[misc]
+        best[measure, column] = min((way * figures[name].mean, k, name) for k, name in enumerate(ranked[:-1]))[2]
     rows = [Row(e.contender.key, e.contender.system, e.scores, cells[e.contender.system], e) for e in entries]
     rows += [Row(slug(name), name, scores[name], cells[name]) for name in bounds]
     title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
