@@ -67,12 +67,30 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How batches are made of the items of a training split: anew for each, at random, on the device.
+
+    Attributes:
+        crop: samples of a random crop of an item, which is longer; 0: items as they are.
+        remix: share of the mixtures that are made anew, each source from an item (and time) of its own; only where a
+            separator sees the sources of its mixtures.
+        remix_level: lowest and highest gain of a source in these, in dB, drawn uniformly.
+    """
+
+    crop: int = 0
+    remix: float = 0.0
+    remix_level: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class TaskData:
     """A task's data. No recording is in two splits.
 
     Attributes:
         signal: names, channels, shape of an item, sample rate.
-        fingerprint: hexadecimal digest of the content of all splits.
+        train: with a ``crop``, of items longer than ``signal.shape``.
+        fingerprint: hexadecimal digest of the content of all splits, and of the augmentation.
+        augmentation: of the training split.
     """
 
     signal: Signal
@@ -80,6 +98,7 @@ class TaskData:
     validation: Split
     test: Split
     fingerprint: str
+    augmentation: Augmentation = Augmentation()
 
 
 class TaskConfig(Protocol):
@@ -142,11 +161,14 @@ class Separator(nn.Module):
     Attributes:
         supervision: what it may see of the training split.
         learns: False for a method with nothing to train, whose epochs change nothing.
+        keeps_items: True for a method that keeps something of each training item from one epoch to the next (an
+            estimate, a code); its items are cropped once, and the same in all epochs.
         signal: that it was built for.
     """
 
     supervision: ClassVar[Supervision] = Supervision.PAIRED
     learns: ClassVar[bool] = True
+    keeps_items: ClassVar[bool] = False
     paired_fraction: float = 0.0
     """Of SEMI_PAIRED: what part of the training items comes with its sources; from the Config."""
 

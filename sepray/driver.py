@@ -135,11 +135,13 @@ class Driver:
             checkpoint_seconds=spec.checkpoint_seconds,
             device="cuda" if spec.gpus_per_trial else "cpu",
             threads=cluster.threads(spec.cpus_per_trial),
+            augmentation=self.data.augmentation,
         )
         generator = torch.Generator().manual_seed(spec.seed)
         seen = view(self.data.train, self.model.supervision, generator, self.model.paired_fraction)
         if self.start:
-            seen = self.start.added(seen, spec.seed, context.device, f"{self.checkpoints}/start")
+            folder = f"{self.checkpoints}/start"
+            seen = self.start.added(seen, context.augmentation, spec.seed, context.device, folder)
         held = {"mixture": self.data.validation.mixture, "sources": self.data.validation.sources}
         parameters = {
             "context": context,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, identity, places, registry
-from .contracts import Oracle, SeparatorConfig, Signal, Supervision, Tensors
+from .contracts import Augmentation, Oracle, SeparatorConfig, Signal, Supervision, Tensors
 from .errors import UsageError
 from .terminal import console
 from .tracking import mask, models, resolve_uri
@@ -40,14 +40,15 @@ class Start:
     Attributes:
         name: as it was given.
         identity: all that the estimates depend on beside the task and the seed; plain values and configurations.
-        separator: gives the function that separates mixtures, from the training view, the seed and the device.
+        separator: gives the function that separates mixtures, from the training view, its augmentation, the seed and
+            the device.
     """
 
     name: str
     identity: dict[str, Any]
-    separator: Callable[[Tensors, int, str], Separate]
+    separator: Callable[[Tensors, Augmentation, int, str], Separate]
 
-    def added(self, seen: Tensors, seed: int, device: str, folder: str) -> dict[str, Tensor]:
+    def added(self, seen: Tensors, augment: Augmentation, seed: int, device: str, folder: str) -> dict[str, Tensor]:
         """Return the training view with ``start``; ``folder`` (a path or a URI) keeps it for the next time.
 
         Raises:
@@ -57,7 +58,7 @@ class Start:
         found = checkpoint.newest(folder)
         if found is not None and found.metadata.get("identity") == known:
             return {**seen, "start": found.tensors["start"]}
-        separate = self.separator(seen, seed, device)
+        separate = self.separator(seen, augment, seed, device)
         parts = [separate(part.to(device)).cpu() for part in seen["mixture"].split(_ITEMS_AT_ONCE)]
         start = torch.cat(parts)
         checkpoint.save(folder, 0, {"start": start}, {"identity": known})
@@ -101,9 +102,10 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
         raise UsageError(f"the start {name} is an oracle, which separates nothing but what is known already")
     _check_supervision(name, model.supervision.value, supervision)
 
-    def separator(seen: Tensors, seed: int, device: str) -> Separate:
+    def separator(seen: Tensors, augment: Augmentation, seed: int, device: str) -> Separate:
         console.print(f"training {name} for {epochs} epochs: its estimates are what the study starts from")
-        trainer = Trainer(build(config, signal, seed), seen, {}, seed, config.batch_size, config.betas, device)
+        model = build(config, signal, seed)
+        trainer = Trainer(model, seen, {}, seed, config.batch_size, config.betas, device, augment)
         try:
             for _ in range(epochs):
                 trainer.epoch()
@@ -129,7 +131,7 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
     def separate(mixture: Tensor) -> Tensor:
         return torch.from_numpy(np.array(loaded.predict(mixture.cpu().numpy())))
 
-    return Start(name, {"model": described[DIGEST]}, lambda seen, seed, device: separate)
+    return Start(name, {"model": described[DIGEST]}, lambda seen, augment, seed, device: separate)
 
 
 def _check_supervision(name: str, other: str, own: Supervision) -> None:

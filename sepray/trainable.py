@@ -20,7 +20,7 @@ import torch
 from ray import tune
 
 from . import checkpoint, metrics
-from .contracts import SeparatorConfig, Signal, estimate
+from .contracts import Augmentation, SeparatorConfig, Signal, estimate
 from .training import NonFiniteLossError, Trainer, build
 
 _log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class TrialContext:
         checkpoint_seconds: at most this much training is lost in a crash (and one epoch).
         device: ``"cpu"`` or ``"cuda"``.
         threads: of torch, the trial's CPUs.
+        augmentation: of the training items.
         evaluation_batch: items separated at once on the validation split.
     """
 
@@ -73,6 +74,7 @@ class TrialContext:
     checkpoint_seconds: float
     device: str
     threads: int
+    augmentation: Augmentation
     evaluation_batch: int = 200
 
 
@@ -197,6 +199,7 @@ class SeparatorTrainable(tune.Trainable):
                 batch_size=context.separator.batch_size,
                 betas=context.separator.betas,
                 device=context.device,
+                augment=context.augmentation,
             )
             self._members.append(trainer)
         found = checkpoint.newest(self._folder())

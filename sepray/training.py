@@ -1,4 +1,4 @@
-"""One epoch of one separator, and the functional form of its losses. Imports torch and the contracts only."""
+"""One epoch of one separator, and the functional form of its losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .contracts import Loss, Phase, Separator, SeparatorConfig, Signal, Split, Supervision, Tensors
+from . import augmentation
+from .contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, Signal, Split, Supervision, Tensors
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -187,6 +188,7 @@ class Trainer:
         batch_size: items in a batch; where there are fewer items, all of them are the batch.
         betas: of Adam.
         device: where the separator and the data go.
+        augment: how items are changed, anew for each batch; for a separator that keeps items once, here.
 
     Raises:
         ValueError: an unknown hyperparameter, or data of differing lengths.
@@ -201,6 +203,7 @@ class Trainer:
         batch_size: int,
         betas: tuple[float, float],
         device: str | torch.device = "cpu",
+        augment: Augmentation = augmentation.PLAIN,
     ) -> None:
         lengths = {name: tensor.shape[0] for name, tensor in data.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
@@ -212,7 +215,11 @@ class Trainer:
         self.batch_size, self.betas = batch_size, betas
         self.generator = torch.Generator().manual_seed(seed)
         self.epochs = 0
-        separator.prepare(self.data)
+        self._augment = augment
+        first = self.data if augment == augmentation.PLAIN else self._batch(self.data, torch.arange(self.items))
+        if separator.keeps_items:
+            self.data, self._augment = first, augmentation.PLAIN
+        separator.prepare(first)
         self.phases = separator.phases()
         named = dict(separator.named_parameters())
         self._names = {phase.name: phase_parameters(separator, phase) for phase in self.phases}
@@ -255,6 +262,8 @@ class Trainer:
     def _fit(self, data: Tensors) -> dict[str, float]:
         """Advance a method without gradients, whose weights are put back where what it reports is not finite."""
         before = {name: tensor.clone() for name, tensor in self.separator.state_dict().items()}
+        if self._augment != augmentation.PLAIN:
+            data = self._batch(data, torch.arange(self.items))
         parts = self.separator.fit_epoch(data, self._weights, self.generator)
         if wrong := [name for name, value in parts.items() if not math.isfinite(value)]:
             self.separator.load_state_dict(before)
@@ -280,8 +289,7 @@ class Trainer:
         return {name: float(total) / counts[name] for name, total in sums.items()}
 
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
-        index = index.to(self.device)
-        return {name: tensor[index] for name, tensor in data.items()}
+        return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
 
     def _update(self, phase: Phase, batch: Tensors, step: int) -> Loss:
         random = phase.draw(batch, self.generator) if phase.draw else {}

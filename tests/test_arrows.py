@@ -12,10 +12,10 @@ LEAVES |= {"arguments", "choices", "errors", "mask_networks", "overlap", "places
 LEAVES |= {"images", "physiology", "unet", "wasserstein"}
 LEAVES |= {"decoding", "instruments", "mixing"}
 LEAVES |= {"generators", "waveform_networks"}
-LEAVES |= {"oracles", "variational"}
+LEAVES |= {"oracles", "variational", "augmentation"}
 FOR_ALL = {"choices", "contracts", "errors"}  # names, contracts and errors, which import nothing from sepray
 ALLOWED = {
-    "training": {"contracts"},
+    "training": {"contracts", "augmentation"},
     "evaluation": {"contracts", "metrics", "oracles", "spectral"},
     "projection": {"tracking"},
     "spec": {"arguments", "identity", "registry", "metrics", "samplers", "trainable"},

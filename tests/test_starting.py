@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sepray import checkpoint, identity, starting
+from sepray.augmentation import PLAIN
 from sepray.contracts import Signal, Split, Supervision
 from sepray.errors import UsageError
 from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
@@ -55,7 +56,7 @@ def test_constant_start_and_separators_that_know_no_start_need_nothing():
 
 
 def test_named_separator_is_trained_on_the_same_view_from_the_studys_seed(small, tmp_path):
-    added = find(small).added(seen(), SEED, "cpu", str(tmp_path))
+    added = find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))
     config = adversarial_masking.DEBUG
     trainer = Trainer(build(config, SIGNAL, SEED), seen(), {}, SEED, config.batch_size, config.betas)
     trainer.epoch(), trainer.epoch()
@@ -67,21 +68,21 @@ def test_named_separator_is_trained_on_the_same_view_from_the_studys_seed(small,
 
 def test_start_is_trained_once_a_study_and_again_for_another_seed_or_budget(small, tmp_path):
     folder = str(tmp_path)
-    first = find(small).added(seen(), SEED, "cpu", folder)["start"]
+    first = find(small).added(seen(), PLAIN, SEED, "cpu", folder)["start"]
     untrained = dataclasses.replace(find(small), separator=lambda *_: pytest.fail("trained again"))
-    assert torch.equal(untrained.added(seen(), SEED, "cpu", folder)["start"], first)
-    other_seed = find(small).added(seen(), SEED + 1, "cpu", folder)["start"]
-    other_budget = find(small, epochs=1).added(seen(), SEED, "cpu", folder)["start"]
+    assert torch.equal(untrained.added(seen(), PLAIN, SEED, "cpu", folder)["start"], first)
+    other_seed = find(small).added(seen(), PLAIN, SEED + 1, "cpu", folder)["start"]
+    other_budget = find(small, epochs=1).added(seen(), PLAIN, SEED, "cpu", folder)["start"]
     assert not torch.equal(other_seed, first)
     assert not torch.equal(other_budget, first)
 
 
 def test_damaged_estimates_are_made_again(small, tmp_path):
-    first = find(small).added(seen(), SEED, "cpu", str(tmp_path))["start"]
+    first = find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"]
     [file] = tmp_path.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-10])
     assert checkpoint.newest(str(tmp_path)) is None
-    assert torch.equal(find(small).added(seen(), SEED, "cpu", str(tmp_path))["start"], first)
+    assert torch.equal(find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"], first)
 
 
 def test_identity_tells_budgets_and_settings_apart_and_is_part_of_a_studys_fingerprint(small, monkeypatch):
@@ -94,7 +95,7 @@ def test_identity_tells_budgets_and_settings_apart_and_is_part_of_a_studys_finge
 
 
 def test_neural_egg_trains_from_what_was_added(small, tmp_path):
-    config, data = egg(small), find(small).added(seen(), SEED, "cpu", str(tmp_path))
+    config, data = egg(small), find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))
     trainer = Trainer(build(config, SIGNAL, 0), data, {}, 0, 8, config.betas)
     shown = trainer.separator.before_epoch(trainer.data, 0, trainer.generator)
     assert torch.equal(shown["unknown"], data["start"][:, 0])
@@ -114,7 +115,7 @@ def packaged(folder: Path, module=adversarial_masking, **changes: object) -> tup
 def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
     path, separator = packaged(tmp_path / "model")
     start = find(path)
-    added = start.added(seen(), SEED, "cpu", str(tmp_path / "start"))
+    added = start.added(seen(), PLAIN, SEED, "cpu", str(tmp_path / "start"))
     torch.testing.assert_close(added["start"], separator.separate(split().mixture))
     copied = tmp_path / "copied"
     (tmp_path / "model").rename(copied)
@@ -177,7 +178,7 @@ def test_separator_that_the_task_does_not_suit_is_refused(small):
 def test_start_that_diverges_is_told_in_one_line_and_keeps_nothing(small, tmp_path):
     data = {name: torch.full_like(tensor, torch.nan) for name, tensor in seen().items()}
     with pytest.raises(UsageError, match=r"^the start small_masking cannot be trained: .* is not finite .* instead$"):
-        find(small).added(data, SEED, "cpu", str(tmp_path / "start"))
+        find(small).added(data, PLAIN, SEED, "cpu", str(tmp_path / "start"))
     assert not (tmp_path / "start").exists()
 
 

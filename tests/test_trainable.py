@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sepray import checkpoint, metrics, trainable
+from sepray.augmentation import PLAIN
 from sepray.contracts import Loss, Phase, Separator, Signal
 from sepray.separators import cass
 from sepray.trainable import (
@@ -117,6 +118,7 @@ class Bench:
                 "checkpoint_seconds": 0.0,
                 "device": "cpu",
                 "threads": 1,
+                "augmentation": PLAIN,
                 "evaluation_batch": 3,
                 **changes,
             }

@@ -15,7 +15,7 @@ from .folders import (
     synthesised,
     tracks_in,
 )
-from .items import SPLITS, Crops, gain, rms, shapes, task_data, write, write_pairs
+from .items import SPLITS, Crops, gain, rms, shapes, stretch, task_data, write, write_pairs
 from .pieces import Piece, Recipe, Track, divided, partition, pieces_of, pool, share, too_short, without_copies
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "shapes",
     "share",
     "sound_files",
+    "stretch",
     "synthesised",
     "task_data",
     "too_short",
@@ -49,5 +50,5 @@ __all__ = [
     "write_pairs",
 ]
 
-VERSION = 1
+VERSION = 2
 """Of what items are made; part of the key of cached ones."""

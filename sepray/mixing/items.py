@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import Signal, Split, TaskData
+from ..contracts import Augmentation, Signal, Split, TaskData
 
 if TYPE_CHECKING:
     from .pieces import Piece
@@ -83,12 +84,20 @@ def gain(decibels: float) -> np.float32:
     return np.float32(10 ** (decibels / 20))
 
 
-def shapes(counts: Mapping[str, int], sources: int, channels: int, samples: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors that ``write`` fills, of all splits."""
+def stretch(pieces: Iterable[Piece], samples: int, items: float) -> int:
+    """Return the samples of a training item, ``items`` times ``samples``, or as many as the shortest piece has."""
+    return min(round(items * samples), *map(len, pieces))
+
+
+def shapes(
+    counts: Mapping[str, int], sources: int, channels: int, samples: int, train_samples: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors that ``write`` fills, of all splits; training items may be longer."""
     found: dict[str, tuple[int, ...]] = {}
     for split in SPLITS:
-        found[f"{split}/mixture"] = (counts[split], channels, samples)
-        found[f"{split}/sources"] = (counts[split], sources, channels, samples)
+        time = train_samples if train_samples and split == "train" else samples
+        found[f"{split}/mixture"] = (counts[split], channels, time)
+        found[f"{split}/sources"] = (counts[split], sources, channels, time)
     return found
 
 
@@ -118,8 +127,8 @@ def write_pairs(
             keeps its level.
         seed: of everything random.
     """
-    samples = out["train/mixture"].shape[-1]
     for split in SPLITS:
+        samples = out[f"{split}/mixture"].shape[-1]
         first, second = (Crops(p, (s,), samples) for p, s in zip(pools[split], sources, strict=True))
 
         def make(
@@ -135,10 +144,24 @@ def write_pairs(
         write(out, split, seed, make)
 
 
-def task_data(tensors: Mapping[str, Tensor], content: str, sources: Sequence[str], rate: int) -> TaskData:
-    """Return what a task gives of the tensors that ``write`` filled, whose digest is ``content``."""
+def task_data(
+    tensors: Mapping[str, Tensor],
+    content: str,
+    sources: Sequence[str],
+    rate: int,
+    remix: float = 0.0,
+    remix_level: tuple[float, float] = (0.0, 0.0),
+) -> TaskData:
+    """Return what a task gives of the tensors that ``write`` filled, whose digest is ``content``.
+
+    Where training items are longer than the others, batches have random crops of them, as long as the others; for
+    ``remix`` see ``contracts.Augmentation``.
+    """
     made = {split: Split(tensors[f"{split}/mixture"], tensors[f"{split}/sources"]) for split in SPLITS}
-    _, channels, samples = made["train"].mixture.shape
-    facts = json.dumps({"content": content, "sources": list(sources), "sample_rate": rate})
+    _, channels, samples = made["validation"].mixture.shape
+    crop = samples if made["train"].mixture.shape[-1] > samples else 0
+    augmentation = Augmentation(crop, remix, remix_level if remix else (0.0, 0.0))
+    facts = {"content": content, "sources": list(sources), "sample_rate": rate, "augmentation": asdict(augmentation)}
     signal = Signal(tuple(sources), channels, (samples,), float(rate))
-    return TaskData(signal, **made, fingerprint=hashlib.sha256(facts.encode()).hexdigest())
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return TaskData(signal, made["train"], made["validation"], made["test"], fingerprint, augmentation)

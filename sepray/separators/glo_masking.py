@@ -149,6 +149,7 @@ class GloMasking(Separator):
     """The separator; see the module's description."""
 
     supervision = Supervision.OBSERVED_SOURCE
+    keeps_items = True
     mixture_level: Tensor
     peak: Tensor
 

@@ -87,6 +87,7 @@ class NeuralEgg(MaskSeparator):
     """
 
     supervision = Supervision.OBSERVED_SOURCE
+    keeps_items = True
     previous: Tensor
     unknown: Tensor
     made_by: Tensor

@@ -6,9 +6,9 @@ paper ("the bass and saxophone"); ``mixture="all"`` mixes all four and separates
 stems.
 
 As in the authors' code, two pieces test and eight train; which ones is drawn from the seed. One of the eight is
-the validation split, on which a study chooses, so seven are learned from. Items are random crops. The paper
-does not say how long; the default, 127 hops of 768 samples (2.2 s), is that of the authors' code, at the recordings'
-own 44.1 kHz.
+the validation split, on which a study chooses, so seven are learned from. Items are random crops; those to train on
+are ``stretch`` times as long, and each batch has new crops of them. The paper does not say how long; the default, 127
+hops of 768 samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz.
 
 A study names its task in its file (``task="bach10"``; see ``studies/``), and the fields below are its flags.
 With CASS, and the frames of the authors' code::
@@ -57,6 +57,8 @@ class Config:
     """Mixtures in the test split."""
     item_samples: int = 127 * 768
     """Samples in a mixture."""
+    stretch: float = 2.0
+    """Length of a training item over that of a mixture: batches have random crops of it, anew in every epoch."""
     sample_rate: int = 44100
     """Samples a second; recordings of other rates are resampled."""
     validation_pieces: int = 1
@@ -70,7 +72,12 @@ class Config:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {"seed": (0, 2**63 - 1), "validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
+        limits |= {
+            "stretch": (1, 1000),
+            "seed": (0, 2**63 - 1),
+            "validation_pieces": (1, 1000),
+            "test_pieces": (1, 1000),
+        }
         limits |= dict.fromkeys(mixing.SPLITS, (1, 10**6))
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         stems = self._stems()
@@ -133,15 +140,16 @@ class Config:
         names = mixing.partition((piece.name for piece in found), self.validation_pieces, self.test_pieces, self.seed)
         divided = {split: [piece for piece in found if piece.name in names[split]] for split in mixing.SPLITS}
         counts = {name: getattr(self, name) for name in mixing.SPLITS}
+        train_samples = mixing.stretch(divided["train"], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, len(self.instruments), 1, self.item_samples),
+            mixing.shapes(counts, len(self.instruments), 1, self.item_samples, train_samples),
             lambda out: self._fill(out, divided),
             {"recordings": {k: [p.identity for p in v] for k, v in divided.items()}, "left_out": problems},
         )
 
     def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[mixing.Piece]]) -> None:
         for split, pieces in divided.items():
-            crops = mixing.Crops(pieces, tuple(pieces[0].parts), self.item_samples)
+            crops = mixing.Crops(pieces, tuple(pieces[0].parts), out[f"{split}/mixture"].shape[-1])
 
             def make(
                 random: np.random.Generator, item: int, crops: mixing.Crops = crops

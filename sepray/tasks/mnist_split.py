@@ -74,7 +74,7 @@ class Config:
         splits = images.splits(self._pools(cache), {name: getattr(self, name) for name in _SPLITS}, self.seed)
         signal = Signal(self._sources(), 1, (self.size, self.size), None)
         fingerprint = content_hash(images.content(splits), {"sources": signal.sources})
-        return TaskData(signal, **splits, fingerprint=fingerprint)
+        return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of the images that its mixtures, and observed samples, are drawn from."""

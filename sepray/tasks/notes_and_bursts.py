@@ -59,7 +59,7 @@ class Config:
         signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate))
         content = {f"{name}/sources": split.sources for name, split in splits.items()}
         facts = {"sources": signal.sources, "sample_rate": signal.sample_rate}
-        return TaskData(signal, **splits, fingerprint=content_hash(content, facts))
+        return TaskData(signal, splits["train"], splits["validation"], splits["test"], content_hash(content, facts))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its sources: every one is a recording of its own."""

@@ -2,8 +2,9 @@
 
 The paper cuts a long piano recording into files of about a minute, mixes them with samples of other instruments
 (IRMAS), and cuts the mixtures into windows of about a second; 16,384 samples at 16 kHz in public code. Here windows are
-random crops of either, mixed. The paper says nothing of levels: the piano keeps its own, and the other is ``ratio``
-below it, by default 5 dB less to 5 dB more, drawn uniformly. Any recordings serve in the place of either.
+random crops of either, mixed; a mixture to train on is ``stretch`` windows long, and each batch has new ones of it.
+The paper says nothing of levels: the piano keeps its own, and the other is ``ratio`` below it, by default 5 dB less to
+5 dB more, drawn uniformly. Any recordings serve in the place of either.
 
 No recording is in two splits. Fewer than three, as the paper's single one, are each cut into three stretches: the first
 to train on, the last to test on, so that no minute of one split lies between two of another.
@@ -55,6 +56,8 @@ class Config:
     """Mixtures in the test split."""
     item_samples: int = 16384
     """Samples in a mixture."""
+    stretch: float = 2.0
+    """Length of a training item over that of a mixture: batches have random crops of it, anew in every epoch."""
     sample_rate: int = 16000
     """Samples a second; recordings of other rates are resampled, and their channels averaged."""
     validation_share: float = 0.1
@@ -68,7 +71,12 @@ class Config:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {"seed": (0, 2**63 - 1), "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
+        limits |= {
+            "stretch": (1, 1000),
+            "seed": (0, 2**63 - 1),
+            "validation_share": (0.01, 0.4),
+            "test_share": (0.01, 0.4),
+        }
         limits |= dict.fromkeys(mixing.SPLITS, (1, 10**7))
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.ratio) != 2 or not -60 <= self.ratio[0] <= self.ratio[1] <= 60:
@@ -123,8 +131,9 @@ class Config:
         ]
         pools = {split: (divided[0][split], divided[1][split]) for split in mixing.SPLITS}
         counts = {name: getattr(self, name) for name in mixing.SPLITS}
+        train_samples = mixing.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, 2, 1, self.item_samples),
+            mixing.shapes(counts, 2, 1, self.item_samples, train_samples),
             lambda out: mixing.write_pairs(out, pools, _SOURCES, self.ratio, self.seed),
             {
                 "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in mixing.SPLITS},

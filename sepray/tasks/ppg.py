@@ -111,7 +111,7 @@ class Config:
         for name, split in splits.items():
             content |= {f"{name}/mixture": split.mixture, f"{name}/sources": split.sources}
         facts = {"sources": signal.sources, "sample_rate": signal.sample_rate}
-        return TaskData(signal, **splits, fingerprint=content_hash(content, facts))
+        return TaskData(signal, splits["train"], splits["validation"], splits["test"], content_hash(content, facts))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its sources and, where pulses are real, of the pulses."""

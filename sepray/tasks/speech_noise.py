@@ -7,8 +7,8 @@ paper; its spectrograms (mel 64x64 to the power of 0.3, or linear 257x64) are th
 No recording is in two splits. Where the speech folder has folders in it (LibriSpeech's speakers), or ``speaker`` tells
 speakers by their names, no speaker is either; ``clip`` does the same for noise (ESC-50 has several takes of one
 clip: ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, clips) are each cut into three
-stretches, one for each split. Items are random crops, drawn once from the seed; the noise is scaled to the ratio, and
-the speech keeps its level.
+stretches, one for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its
+level. A mixture to train on is ``stretch`` times as long, the ratio that of all of it, and each batch has new crops.
 
 A study names its task in its file (``task="speech_noise"``; see ``studies/``), and the fields below are its
 flags::
@@ -58,6 +58,8 @@ class Config:
     """Mixtures in the test split."""
     item_samples: int = 8000
     """Samples in a mixture."""
+    stretch: float = 2.0
+    """Length of a training item over that of a mixture: batches have random crops of it, anew in every epoch."""
     sample_rate: int = 16000
     """Samples a second; recordings of other rates are resampled, and their channels averaged."""
     speaker: str = ""
@@ -75,7 +77,12 @@ class Config:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {"seed": (0, 2**63 - 1), "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
+        limits |= {
+            "stretch": (1, 1000),
+            "seed": (0, 2**63 - 1),
+            "validation_share": (0.01, 0.4),
+            "test_share": (0.01, 0.4),
+        }
         limits |= dict.fromkeys(mixing.SPLITS, (1, 10**7))
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.snr) != 2 or not -60 <= self.snr[0] <= self.snr[1] <= 60:
@@ -135,8 +142,9 @@ class Config:
         divided = {source: self._divided(found[source], source, folders[source]) for source in _SOURCES}
         pools = {split: (divided["speech"][split], divided["noise"][split]) for split in mixing.SPLITS}
         counts = {name: getattr(self, name) for name in mixing.SPLITS}
+        train_samples = mixing.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, 2, 1, self.item_samples),
+            mixing.shapes(counts, 2, 1, self.item_samples, train_samples),
             lambda out: mixing.write_pairs(out, pools, _SOURCES, self.snr, self.seed),
             {
                 "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in mixing.SPLITS},

@@ -13,9 +13,9 @@ there are no others): so ``--task.sources vocals accompaniment`` is the two-sour
 ``--task.sources vocals drums bass other`` the four-source form, and ``--task.sources vocals drums`` that of NES 4.3.
 
 Splits are by track. Where there is a folder for tests, it is the test split. The validation split is a folder of that
-name, the 14 tracks that musdb sets aside, or a share of the tracks to train on. Items are random crops; those of the
-training split may be remixed: each source from a track and time of its own, at a random level (``remix``). Crops and
-remixes are drawn once, from the seed, so a study's trials all learn from the same ones.
+name, the 14 tracks that musdb sets aside, or a share of the tracks to train on. Items are random crops; those to train
+on are ``stretch`` times as long, and each batch has new crops of them. Where a separator sees the sources of its
+mixtures, a batch may also be remixed: each source from an item of its own, at a random level (``remix``).
 Defaults follow SSGAN 3.1 where it says so: mono, the mean of both channels; 44.1 kHz; 32 frames of 1024 samples.
 
 A study names its task in its file (``task="stems"``; see ``studies/``), and the fields below are its flags::
@@ -67,12 +67,14 @@ class Config:
     """Mixtures in the test split."""
     item_samples: int = 32768
     """Samples in a mixture."""
+    stretch: float = 2.0
+    """Length of a training item over that of a mixture: batches have random crops of it, anew in every epoch."""
     sample_rate: int = 44100
     """Samples a second; recordings of other rates are resampled."""
     channels: Literal[1, 2] = 1
     """1 for the mean of the channels that there are; 2 for stereo recordings as they are."""
     remix: float = 0.0
-    """Share of the training mixtures whose sources come from different tracks and times."""
+    """Share of a batch's mixtures whose sources come from different items, anew in every epoch."""
     remix_level: tuple[float, float] = (-6.0, 6.0)
     """Lowest and highest gain of a source in them, in dB."""
     validation_share: float = 0.1
@@ -82,11 +84,17 @@ class Config:
     skip_bad: bool = False
     """Leave out tracks with a recording that cannot be used, and list them."""
     seed: int = 0
-    """Of the division of the tracks, the crops and the remixes."""
+    """Of the division of the tracks, and of the crops."""
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {"seed": (0, 2**63 - 1), "remix": (0, 1), "validation_share": (0, 0.5), "test_share": (0, 0.5)}
+        limits |= {
+            "stretch": (1, 1000),
+            "seed": (0, 2**63 - 1),
+            "remix": (0, 1),
+            "validation_share": (0, 0.5),
+            "test_share": (0, 0.5),
+        }
         limits |= {"channels": (1, 2), **dict.fromkeys(mixing.SPLITS, (1, 10**7))}
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.remix_level) != 2 or not -60 <= self.remix_level[0] <= self.remix_level[1] <= 60:
@@ -104,7 +112,8 @@ class Config:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
         mixing.say_left_out(entry.facts)
-        return mixing.task_data(entry.tensors, entry.content, self.sources, self.sample_rate)
+        remix = (self.remix, self.remix_level)
+        return mixing.task_data(entry.tensors, entry.content, self.sources, self.sample_rate, *remix)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its tracks' recordings."""
@@ -122,7 +131,7 @@ class Config:
             raise UsageError(f"there are no tracks in {folder}: the task needs {_NEEDS}")
         digests = file_digests(cache, sorted({file for track in tracks for file in track.stems.values()}))
         key = {
-            "config": {k: v for k, v in asdict(self).items() if k != "folder"},
+            "config": {k: v for k, v in asdict(self).items() if k not in ("folder", "remix", "remix_level")},
             "tracks": [
                 [Path(track.name).name, track.split, {stem: digests[file] for stem, file in track.stems.items()}]
                 for track in tracks
@@ -150,8 +159,9 @@ class Config:
         mixing.settle(problems, self.skip_bad, len(found), 3, f"tracks in {folder}")
         divided = self._divided(found, {track.name: track.split for track in tracks}, folder)
         counts = {name: getattr(self, name) for name in mixing.SPLITS}
+        train_samples = mixing.stretch(divided["train"], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, len(self.sources), self.channels, self.item_samples),
+            mixing.shapes(counts, len(self.sources), self.channels, self.item_samples, train_samples),
             lambda out: self._fill(out, divided),
             {"recordings": {k: [p.identity for p in v] for k, v in divided.items()}, "left_out": problems},
         )
@@ -195,24 +205,13 @@ class Config:
 
     def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[mixing.Piece]]) -> None:
         for split, pieces in divided.items():
-            names = tuple(pieces[0].parts)
-            together = mixing.Crops(pieces, names, self.item_samples, audible=len(self.sources))
-            apart = [mixing.Crops(pieces, (name,), self.item_samples) for name in names]
-            remix = self.remix if split == "train" else 0
+            samples = out[f"{split}/mixture"].shape[-1]
+            crops = mixing.Crops(pieces, tuple(pieces[0].parts), samples, audible=len(self.sources))
 
             def make(
-                random: np.random.Generator,
-                item: int,
-                together: mixing.Crops = together,
-                apart: list[mixing.Crops] = apart,
-                remix: float = remix,
+                random: np.random.Generator, item: int, crops: mixing.Crops = crops
             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-                if random.uniform() < remix:
-                    parts = np.concatenate([one.draw(random) for one in apart])
-                    levels = random.uniform(*self.remix_level, len(parts))
-                    parts *= np.array([mixing.gain(level) for level in levels])[:, None, None]
-                else:
-                    parts = together.draw(random, turn=item)
+                parts = crops.draw(random, turn=item)
                 return parts.sum(0), parts[: len(self.sources)]
 
             mixing.write(out, split, self.seed, make)

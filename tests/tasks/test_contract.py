@@ -68,11 +68,14 @@ def test_names_and_sample_rate(task: Loaded) -> None:
 
 
 def test_shapes_and_types(task: Loaded) -> None:
-    signal = task.data.signal
-    for split in _splits(task.data).values():
+    signal, crop = task.data.signal, task.data.augmentation.crop
+    assert crop in (0, *signal.shape[-1:])
+    for name, split in _splits(task.data).items():
         assert len(split) >= 1
-        assert split.mixture.shape == (len(split), signal.channels, *signal.shape)
-        assert split.sources.shape == (len(split), len(signal.sources), signal.channels, *signal.shape)
+        shape = split.mixture.shape[2:]
+        assert shape == signal.shape if not crop or name != "train" else shape[0] > crop
+        assert split.mixture.shape == (len(split), signal.channels, *shape)
+        assert split.sources.shape == (len(split), len(signal.sources), signal.channels, *shape)
         assert split.mixture.dtype == split.sources.dtype == torch.float32
 
 

@@ -1,0 +1,97 @@
+"""What of an epoch goes into its data: the trainer with crops and remixes against the same trainer with one batch.
+
+    OMP_NUM_THREADS=1 python benchmarks/data.py
+    OMP_NUM_THREADS=1 python benchmarks/data.py --separators cass ssgan --items 256 --rounds 9
+
+Items of a training split lie in memory, on the device that trains; a batch is a gather of random crops of them, of
+which a share is mixed anew. For each separator: seconds of an epoch with batches as they are (``plain``: no crops), of
+random crops (``crops``), and of crops half of which are remixed (``remixes``), each over the seconds of the same epoch
+in which every batch is the first one again (``one batch``: no data at all). 1 is an epoch that never waits.
+
+All run in turn in one process, in changing order, after an epoch that warms up; seconds are of CPU time, which other
+processes on the machine disturb less than the clock, and medians over the rounds. Data are two sources of noise, 32768
+samples an item (65536 where it is cropped), as many as ``tasks.stems`` has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sepray import registry
+from sepray.contracts import Augmentation, Signal, Split, Tensors
+from sepray.training import Trainer, build, view
+
+SAMPLES = 32768
+SMALLER: dict[str, dict[str, Any]] = {
+    "sepgan": {"width": 16, "blocks": 2},
+    "semi_adversarial": {"filters": 8, "critic_filters": 16},
+}
+"""Fields that differ from a Config's defaults, so that an epoch ends in seconds; with larger networks less is data."""
+VARIANTS = {
+    "plain": Augmentation(),
+    "crops": Augmentation(crop=SAMPLES),
+    "remixes": Augmentation(crop=SAMPLES, remix=0.5, remix_level=(-6, 6)),
+}
+
+
+class OneBatch(Trainer):
+    """A trainer whose batches are all the same: what an epoch costs without its data."""
+
+    _first: dict[str, Tensor] | None = None
+
+    def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
+        if self._first is None:
+            self._first = super()._batch(data, index)
+        return dict(self._first)
+
+
+def split(items: int, samples: int) -> Split:
+    """Return sources of noise and their sum."""
+    sources = torch.randn(items, 2, 1, samples, generator=torch.Generator().manual_seed(0))
+    return Split(sources.sum(1), sources)
+
+
+def main() -> None:
+    """Print a line of JSON for each separator."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ["cass", "supervised_mask", "sepgan", "semi_adversarial"]
+    parser.add_argument("--separators", nargs="+", default=names, help="names")
+    parser.add_argument("--items", type=int, default=64, help="training mixtures")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each variant")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    signal = Signal(("a", "b"), 1, (SAMPLES,), 44100.0)
+    splits = {length: split(options.items, length) for length in (SAMPLES, 2 * SAMPLES)}
+    for name in options.separators:
+        config = registry.find("sepray.separators", name).Config(**SMALLER.get(name, {}))
+        epochs: dict[str, Callable[[], object]] = {}
+        for variant in ("one batch", *VARIANTS):
+            augment = VARIANTS.get(variant, Augmentation())
+            separator = build(config, signal, 0)
+            data = splits[2 * SAMPLES if augment.crop else SAMPLES]
+            seen = view(data, separator.supervision, torch.Generator().manual_seed(0), separator.paired_fraction)
+            kind = OneBatch if variant == "one batch" else Trainer
+            epochs[variant] = kind(separator, seen, {}, 0, config.batch_size, config.betas, augment=augment).epoch
+        seconds: dict[str, list[float]] = {variant: [] for variant in epochs}
+        for round_ in range(options.rounds + 1):
+            for variant in list(epochs) if round_ % 2 else list(epochs)[::-1]:
+                start = time.process_time()
+                epochs[variant]()
+                if round_:  # the first warms up
+                    seconds[variant].append(time.process_time() - start)
+        medians = {variant: statistics.median(values) for variant, values in seconds.items()}
+        ratios = {variant: round(medians[variant] / medians["one batch"], 3) for variant in VARIANTS}
+        spread = {variant: [round(value, 3) for value in sorted(values)] for variant, values in seconds.items()}
+        print(json.dumps({"separator": name, "of one batch": ratios, "all": spread}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
