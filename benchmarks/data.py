@@ -9,8 +9,9 @@ random crops (``crops``), and of crops half of which are remixed (``remixes``), 
 in which every batch is the first one again (``one batch``: no data at all). 1 is an epoch that never waits.
 
 All run in turn in one process, in changing order, after an epoch that warms up; seconds are of CPU time, which other
-processes on the machine disturb less than the clock, and medians over the rounds. Data are two sources of noise, 32768
-samples an item (65536 where it is cropped), as many as ``tasks.stems`` has.
+processes on the machine disturb less than the clock, and medians over the rounds. Methods have their ``SMALL``
+configuration, where there is one, so that an epoch ends in seconds: of larger networks less is data. Data are two
+sources of noise, 32768 samples an item as in ``tasks.stems``, and 65536 where it is cropped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,11 +30,6 @@ from sepray.contracts import Augmentation, Signal, Split, Tensors
 from sepray.training import Trainer, build, view
 
 SAMPLES = 32768
-SMALLER: dict[str, dict[str, Any]] = {
-    "sepgan": {"width": 16, "blocks": 2},
-    "semi_adversarial": {"filters": 8, "critic_filters": 16},
-}
-"""Fields that differ from a Config's defaults, so that an epoch ends in seconds; with larger networks less is data."""
 VARIANTS = {
     "plain": Augmentation(),
     "crops": Augmentation(crop=SAMPLES),
@@ -71,7 +66,8 @@ def main() -> None:
     signal = Signal(("a", "b"), 1, (SAMPLES,), 44100.0)
     splits = {length: split(options.items, length) for length in (SAMPLES, 2 * SAMPLES)}
     for name in options.separators:
-        config = registry.find("sepray.separators", name).Config(**SMALLER.get(name, {}))
+        module = registry.find("sepray.separators", name)
+        config = getattr(module, "SMALL", None) or module.Config()
         epochs: dict[str, Callable[[], object]] = {}
         for variant in ("one batch", *VARIANTS):
             augment = VARIANTS.get(variant, Augmentation())

@@ -12,7 +12,7 @@ that learn nothing are left out.
 
 Both run in turn in one process, in changing order, after an epoch that warms up; seconds are of CPU time, which other
 processes on the machine disturb less than the clock, and medians over the rounds. Methods have the defaults of their
-Config but for what ``SMALLER`` says, so that all of them end in minutes on one thread.
+Config; where there is a ``SMALL`` that, or what ``SMALLER`` says, so that all of them end in minutes on one thread.
 """
 
 from __future__ import annotations
@@ -33,15 +33,11 @@ from sepray.contracts import Oracle, Separator, Split
 from sepray.training import Trainer, batches, build, phase_parameters, resolve, view
 
 SMALLER: dict[str, dict[str, Any]] = {
-    "cyclegan": {"width": 16, "blocks": 2},
     "glo_masking": {"width": 16},
     "latent_gan": {"n_fft": 512, "hop": 128},
     "nmf": {"components": 20},
-    "semi_adversarial": {"filters": 8, "critic_filters": 16, "batch_size": 16},
-    "sepgan": {"width": 16, "blocks": 2},
-    "ssgan": {"n_fft": 256, "hop": 128, "encoder_filters": (8, 16, 32), "decoder_filters": (16, 8), "skips": 2},
 }
-"""Fields that differ from a Config's defaults; a separator that is not here has its defaults."""
+"""Fields that differ from a Config's defaults."""
 
 
 def by_hand(
@@ -125,7 +121,8 @@ def main() -> None:
     data = task.Config(train=options.items, validation=2, test=2).load(Path())
     for name in options.separators or registry.names("sepray.separators"):
         module = registry.find("sepray.separators", name)
-        config = module.DEBUG if options.debug else module.Config(**SMALLER.get(name, {}))
+        config = getattr(module, "SMALL", None) or module.Config(**SMALLER.get(name, {}))
+        config = module.DEBUG if options.debug else config
         try:
             separator = build(config, data.signal, 0)
         except ValueError as error:

@@ -10,6 +10,7 @@ import gc
 import logging
 import time
 import traceback
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -330,5 +331,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _tensor(array: np.ndarray, device: str) -> torch.Tensor:
-    # Arrays of the object store are read-only and shared by the node's workers; torch wants writable memory.
-    return torch.tensor(array, device=device)
+    # Arrays of the object store are shared by the node's workers and read-only; nobody writes to what is learned from.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array).to(device)

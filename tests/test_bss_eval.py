@@ -142,20 +142,9 @@ def test_without_ffmpeg_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
         bss_eval.frames(*_signals(), RATE)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/bss_eval is not there")
 @pytest.mark.parametrize("number", ["01", "02", "03", "05", "06", "07", "08", "09"])
 def test_version_3_gives_the_scores_of_the_original_toolbox(number: str) -> None:
-    _check_version_3(number)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/bss_eval is not there")
-def test_version_3_gives_the_scores_of_the_original_toolbox_for_one_recording() -> None:
-    _check_version_3("05", {"sdr": "Distortion"})
-
-
-def _check_version_3(number: str, names: dict[str, str] | None = None) -> None:
     expected = json.loads((SHARED / f"output{number}.json").read_text())["Sources"]
     signals = [
         np.stack(
@@ -165,6 +154,5 @@ def _check_version_3(number: str, names: dict[str, str] | None = None) -> None:
     ]
     references, estimates = (one[:, None] for one in signals)
     found = bss_eval.evaluate(references, estimates, sources_version=True, permute=True)
-    names = names or {"sdr": "Distortion", "sir": "Interference", "sar": "Artifact"}
-    for name, word in names.items():
+    for name, word in {"sdr": "Distortion", "sir": "Interference", "sar": "Artifact"}.items():
         np.testing.assert_allclose(found[name][:, 0], expected[f"Source to {word}"], atol=1e-6, rtol=0, err_msg=name)

@@ -487,6 +487,14 @@ def test_reused_actor_goes_on_with_a_trial_of_an_earlier_start(bench):
     assert values(again) == values(expected[-1])
 
 
+def test_data_is_the_object_stores_and_no_copy_of_it(bench):
+    trial = bench(members=2)
+    run(trial)
+    for trainer in trial._members:
+        for name, array in TRAIN.items():
+            assert trainer.data[name].data_ptr() == array.ctypes.data
+
+
 def test_result_of_several_members_is_the_mean_of_each_alone(bench):
     seeds = np.random.SeedSequence(11).generate_state(2)
     together = bench(number=0, seed=11, members=2)

@@ -220,5 +220,4 @@ def test_separates_in_seconds():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separates_notes_from_bursts(seed):
     data = notes_and_bursts()
-    config = semi_adversarial.Config(n_fft=256, hop=128, filters=8, critic_filters=8, batch_size=16, critic_steps=2)
-    assert improvement(trained(config, FAST, 15, seed, data).separator.separate, data) >= 3
+    assert improvement(trained(semi_adversarial.SMALL, FAST, 15, seed, data).separator.separate, data) >= 3
