@@ -16,6 +16,8 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from rich.console import Console
 
+from search_spaces import cass_published as published_space
+from search_spaces import sepgan as sepgan_space
 from sepray.comparison import figure, formats, running, significance, table
 from sepray.comparison.contenders import Contender, LeftOut, contenders, task_config
 from sepray.comparison.running import Entry, Outcome
@@ -23,7 +25,9 @@ from sepray.comparison.spec import Comparison, assignment, parse
 from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
+from sepray.separators import cass, sepgan
 from sepray.spec import StudySpec
+from sepray.tasks import notes_and_bursts
 
 from .end_to_end.conftest import SEPARATOR, TASK
 
@@ -318,6 +322,17 @@ def test_named_setting_is_a_row_of_its_own(own_modules):
     assert (second.key, second.system) == ("my_separator-bold-FAST", "my_separator (Bold & fast)")
     assert second.points == {"Bold & fast": PAPER["Bold & fast"]}
     assert first.key != second.key
+
+
+def test_named_configuration_has_its_own_space_or_that_of_the_separator():
+    modules = {"cass_published": published_space, "sepgan": sepgan_space}
+    spaces = {name: (module.SPACE, module.PAPER) for name, module in modules.items()}
+    asked = Comparison(separators=("sepgan:small", "cass:published_small"), trials=3)
+    found = contenders(asked, spaces, notes_and_bursts.DEBUG.load(Path()).signal)[0]
+    assert [one.config for one in found] == [sepgan.SMALL, cass.PUBLISHED_SMALL]
+    assert [one.system for one in found] == ["sepgan:small", "cass:published_small"]
+    assert dict(found[0].space) == sepgan_space.SPACE
+    assert "cross.notes_to_bursts" in found[1].space
 
 
 def test_separator_without_a_space_has_its_defaults_searched_or_not(own_modules):

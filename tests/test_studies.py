@@ -41,9 +41,14 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def sources(study, cache) -> tuple[str, ...]:
+def signal(study, cache) -> Signal:
     """Of the study's task, from its smallest data."""
-    return registry.find("sepray.tasks", key(study.task)).DEBUG.load(cache).signal.sources
+    return registry.find("sepray.tasks", key(study.task)).DEBUG.load(cache).signal
+
+
+@pytest.fixture
+def sources(signal) -> tuple[str, ...]:
+    return signal.sources
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def test_controls_change_hyperparameters_within_the_space(study, sources, defaul
                 assert len(space[name].choices) > 1
 
 
-def test_sampler_scheduler_and_objectives_can_be_made(study, sources):
+def test_sampler_scheduler_and_objectives_can_be_made(study, signal, sources):
     space = identity.expand(study.space, sources)
     make_sampler(study.sampler, study.seed, space)
     make_scheduler(
@@ -108,7 +113,7 @@ def test_sampler_scheduler_and_objectives_can_be_made(study, sources):
         space=space,
         sampler=study.sampler,
     )
-    assert study.objectives(Signal(sources, 1, (256,), 128.0))
+    assert study.objectives(signal)
 
 
 def test_command_line_without_arguments_leaves_the_study_as_it_is(study):

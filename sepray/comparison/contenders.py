@@ -90,7 +90,7 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     name, wanted = split(named)
     module = registry.find("sepray.separators", name)
     short = name.rpartition(".")[2]
-    # NAME:CONFIGURATION is a separator of its own, with a search space of its own.
+    # NAME:CONFIGURATION is a separator of its own, with the search space of its name, or of what that begins with.
     configuration, setting = registry.configs(module).get(wanted), wanted
     title, spaced = short, short
     if configuration is not None:
@@ -134,6 +134,9 @@ def _published(
     module: ModuleType, name: str, spaces: Spaces, signal: Signal
 ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]]]:
     """Return search space and published settings; a module of one's own may have SPACE and PAPER itself."""
+    short = module.__name__.rpartition(".")[2]
+    while name not in spaces and name != short:
+        name = name.rpartition("_")[0]
     space, points = spaces.get(name, (getattr(module, "SPACE", {}), getattr(module, "PAPER", {})))
     return expand(space, signal.sources), {label: expand(point, signal.sources) for label, point in points.items()}
 

@@ -32,8 +32,8 @@ class Comparison:
     name: str = "comparison"
     """Name of the comparison, and what the names of its studies begin with."""
     separators: tuple[str, ...] = ()
-    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME:SETTING is
-    the published setting of that name, alone the first one."""
+    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME:CONFIGURATION
+    is one of its named configurations (ssgan:lou), NAME:SETTING one of its published settings, NAME the first one."""
     task: str = "notes_and_bursts"
     """Name from sepray.tasks, or a module of your own."""
     settings: tuple[str, ...] = ()

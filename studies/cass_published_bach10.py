@@ -1,0 +1,22 @@
+"""Bassoon and saxophone of Bach10 by CASS as its authors published it (section 4.2 of the CASS paper).
+
+    python studies/cass_published_bach10.py --task.folder ~/data/Bach10_v1.1
+
+Its networks are meant for a GPU: ``--gpus-per-trial 0.5``.
+"""
+
+from search_spaces import cass_published as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="cass-published-bach10",
+    separator="cass:published",
+    task="bach10",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    controls=space.CONTROLS,
+    objective=("si_sdr",),
+)
+
+if __name__ == "__main__":
+    main(STUDY)

@@ -1,0 +1,21 @@
+"""Neural egg separation of scikit-learn's small digits, 0-4 from 5-9, of which the latter alone are known.
+
+What ``neural_egg_mnist_split.py`` does, without a download. ``--separator.start glo_masking`` is the paper's FT.
+"""
+
+from search_spaces import neural_egg as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="neural-egg-digits-split",
+    separator="neural_egg",
+    task="digits_split",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    objective=("psnr",),
+    max_epochs=50,
+    grace_period=10,
+)
+
+if __name__ == "__main__":
+    main(STUDY)

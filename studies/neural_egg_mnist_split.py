@@ -1,0 +1,24 @@
+"""Neural egg separation of digits 0-4 from digits 5-9, of which the latter alone are known (section 4.1.1 of NES).
+
+    python studies/neural_egg_mnist_split.py --task.folder ~/data/mnist
+
+``--separator.start glo_masking`` is the paper's FT. Its size: ``--separator.width 64 --separator.layers 3
+--separator.epochs-per-iteration 25 --max-epochs 250 --gpus-per-trial 0.5``.
+"""
+
+from search_spaces import neural_egg as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="neural-egg-mnist-split",
+    separator="neural_egg",
+    task="mnist_split",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    objective=("psnr",),
+    max_epochs=50,
+    grace_period=10,
+)
+
+if __name__ == "__main__":
+    main(STUDY)

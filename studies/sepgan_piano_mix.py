@@ -1,0 +1,23 @@
+"""S-SepGAN on piano mixed with other instruments, in windows of a second (section 3.3 of the S-SepGAN paper).
+
+    python studies/sepgan_piano_mix.py --task.piano ~/data/piano --task.others ~/data/IRMAS-TrainingData
+
+Its networks are meant for a GPU: ``--gpus-per-trial 0.5``. ``--separator.wanted piano`` has a generator for the piano
+alone, as the paper.
+"""
+
+from search_spaces import sepgan as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="sepgan-piano-mix",
+    separator="sepgan",
+    task="piano_mix",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    controls=space.CONTROLS,
+    objective=("si_sdr",),
+)
+
+if __name__ == "__main__":
+    main(STUDY)

@@ -1,0 +1,23 @@
+"""SSGAN on songs, from unpaired samples of each source: section 3 of its paper, here the two-source form, SSGAN-V.
+
+    python studies/ssgan_stems.py --task.folder ~/data/DSD100
+    python studies/ssgan_stems.py --name four --task.folder ~/data/DSD100 --task.sources vocals drums bass other
+
+Its networks are meant for a GPU: ``--gpus-per-trial 0.5``. ``sepray evaluate --bss-eval`` scores as the paper does.
+"""
+
+from search_spaces import ssgan as space
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="ssgan-stems",
+    separator="ssgan",
+    task="stems",
+    space=space.SPACE,
+    reference_points=space.PAPER,
+    controls=space.CONTROLS,
+    objective=("si_sdr",),
+)
+
+if __name__ == "__main__":
+    main(STUDY)
