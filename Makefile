@@ -14,7 +14,7 @@ test: $(VENV)/.test ffmpeg  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.test ffmpeg  ## minutes of training
-	$(BIN)/python -m pytest -m slow --timeout 900 $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --timeout 900 $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
