@@ -2,8 +2,8 @@
 
     python studies/compare_separators.py --separators cass constant_mask nmf --max-epochs 5 --final-seeds 2
 
-Without --separators all that take the task's signal, at their published sizes and settings; these are meant for GPUs and
-many more epochs than 20, so give --max-epochs, or --trials for a search of equal budget first. Smaller:
+Without --separators all that take the task's signal, at their published sizes and settings; these are meant for GPUs
+and many more epochs than 20, so give --max-epochs, or --trials for a search of equal budget first. Smaller:
 
     python studies/compare_separators.py --separators nmf sepgan:small cyclegan:small ssgan:small --trials 8
     python studies/compare_separators.py --separators cass nmf --settings cass.width=8 task.train=128

@@ -59,8 +59,8 @@ class Config:
     item_samples: int = 8000
     """Samples in a mixture."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture, or as much as the shortest recording to train on has: each batch
-    has random crops of it."""
+    """Length of a training item over that of a mixture (at most the shortest training recording's); batches have random
+    crops of it."""
     sample_rate: int = 16000
     """Samples a second; recordings of other rates are resampled, and their channels averaged."""
     speaker: str = ""

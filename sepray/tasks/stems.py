@@ -68,8 +68,8 @@ class Config:
     item_samples: int = 32768
     """Samples in a mixture."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture, or as much as the shortest recording to train on has: each batch
-    has random crops of it."""
+    """Length of a training item over that of a mixture (at most the shortest training recording's); batches have random
+    crops of it."""
     sample_rate: int = 44100
     """Samples a second; recordings of other rates are resampled."""
     channels: Literal[1, 2] = 1
