@@ -1,0 +1,30 @@
+"""The CASS family on notes and bursts: the autoencoder alone, CASS, and CASS with cross adversarial training.
+
+Each separates; which is best is as measured (studies/cass_notes_and_bursts.py), and nothing that a test could fix.
+"""
+
+import functools
+
+import pytest
+
+from sepray.separators import cass
+
+from .separation import improvement, notes_and_bursts, trained
+
+pytestmark = pytest.mark.slow
+RATES = {"autoencoder_learning_rate": 2e-3, "discriminator_learning_rate": 5e-4, "beta": 1e-3}
+CROSS = {"cross.notes_to_bursts": 0.01, "cross.bursts_to_notes": 0.01}
+FAMILY = {"autoencoder": {"adversarial": 0}, "CASS": {"adversarial": 1}, "cross": {"adversarial": 1, **CROSS}}
+
+
+@functools.cache
+def gain(system: str, seed: int) -> float:
+    """Improvement after eight epochs, in dB."""
+    run = trained(cass.SMALL, {**RATES, **FAMILY[system]}, 8, seed, notes_and_bursts())
+    return improvement(run.separator.separate, notes_and_bursts())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("system", FAMILY)
+def test_each_separates_notes_from_bursts(system, seed):
+    assert gain(system, seed) >= 3
