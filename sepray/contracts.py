@@ -181,7 +181,11 @@ class Separator(nn.Module):
         raise TypeError(f"{type(self).__name__} must define hyperparameters()")
 
     def prepare(self, data: Tensors) -> None:
-        """Measure what normalisation needs on the training view, once, before the first step (buffers)."""
+        """Measure what normalisation needs on the training view, once, before the first step (buffers).
+
+        The view is shared with other trials on the machine, and cannot be written to; nor can that of ``before_epoch``
+        and ``fit_epoch``. A batch is a phase's own.
+        """
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
         """Keep those that act when mixtures are separated (buffers); called before training and when they change."""
