@@ -3,6 +3,7 @@
 Each separates; which is best is as measured (studies/cass_notes_and_bursts.py), and nothing that a test could fix.
 """
 
+import dataclasses
 import functools
 
 import pytest
@@ -11,10 +12,15 @@ from sepray.separators import cass
 
 from .separation import improvement, notes_and_bursts, trained
 
-pytestmark = pytest.mark.slow
 RATES = {"autoencoder_learning_rate": 2e-3, "discriminator_learning_rate": 5e-4, "beta": 1e-3}
 CROSS = {"cross.notes_to_bursts": 0.01, "cross.bursts_to_notes": 0.01}
 FAMILY = {"autoencoder": {"adversarial": 0}, "CASS": {"adversarial": 1}, "cross": {"adversarial": 1, **CROSS}}
+
+
+def test_separates_somewhat_in_seconds():
+    data, config = notes_and_bursts(64, 16), dataclasses.replace(cass.SMALL, width=8, batch_size=8)
+    run = trained(config, {**RATES, **FAMILY["cross"], "autoencoder_learning_rate": 5e-3}, 8, 0, data)
+    assert improvement(run.separator.separate, data) > 2
 
 
 @functools.cache
@@ -24,6 +30,7 @@ def gain(system: str, seed: int) -> float:
     return improvement(run.separator.separate, notes_and_bursts())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("system", FAMILY)
 def test_each_separates_notes_from_bursts(system, seed):
