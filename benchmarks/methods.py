@@ -137,8 +137,8 @@ def main() -> None:
     data = task.Config(train=options.items, validation=2, test=2).load(Path())
     for name in options.separators or registry.names("sepray.separators"):
         module = registry.find("sepray.separators", name)
-        config = getattr(module, "SMALL", None) or module.Config(**SMALLER.get(name, {}))
-        config = module.DEBUG if options.debug else config
+        smaller = getattr(module, "SMALL", None) or module.Config(**SMALLER.get(name, {}))
+        config = module.DEBUG if options.debug else smaller
         try:
             separator = build(config, data.signal, 0)
         except ValueError as error:

@@ -27,8 +27,8 @@ _QUIET = {
 
 
 _ALLOCATOR = {
-    # A worker's glibc gives a step's freed tensors back to the kernel, which hands them out again as zeroed pages: much
-    # of the processor's time with small networks. With these it keeps up to 256 MB (the first ends at 32).
+    # A worker's glibc gives a step's freed tensors back to the kernel, which hands them out again as zeroed pages, at
+    # every step. With these it keeps up to 256 MB (the first ends at 32).
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }

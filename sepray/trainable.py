@@ -103,8 +103,9 @@ class SeparatorTrainable(tune.Trainable):
         """Take the study's data; the separator is built at the first step, where errors can be reported."""
         torch.set_num_threads(context.threads)
         self._context = context
-        self._train = {name: _tensor(array, context.device) for name, array in train.items()}
-        self._validation = {name: _tensor(array, context.device) for name, array in validation.items()}
+        self._train = {name: _shared(array, context.device) for name, array in train.items()}
+        # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
+        self._validation = {name: torch.tensor(array, device=context.device) for name, array in validation.items()}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._written: Future[str] | None = None
         self._start(config)
@@ -330,7 +331,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _tensor(array: np.ndarray, device: str) -> torch.Tensor:
+def _shared(array: np.ndarray, device: str) -> torch.Tensor:
     # Arrays of the object store are shared by the node's workers and read-only; nobody writes to what is learned from.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)

@@ -216,7 +216,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         self.epochs = 0
         self._augment = augment
-        first = self.data if augment == augmentation.PLAIN else self._batch(self.data, torch.arange(self.items))
+        first = self._whole(self.data)
         if separator.keeps_items:
             self.data, self._augment = first, augmentation.PLAIN
         separator.prepare(first)
@@ -262,9 +262,7 @@ class Trainer:
     def _fit(self, data: Tensors) -> dict[str, float]:
         """Advance a method without gradients, whose weights are put back where what it reports is not finite."""
         before = {name: tensor.clone() for name, tensor in self.separator.state_dict().items()}
-        if self._augment != augmentation.PLAIN:
-            data = self._batch(data, torch.arange(self.items))
-        parts = self.separator.fit_epoch(data, self._weights, self.generator)
+        parts = self.separator.fit_epoch(self._whole(data), self._weights, self.generator)
         if wrong := [name for name, value in parts.items() if not math.isfinite(value)]:
             self.separator.load_state_dict(before)
             raise NonFiniteLossError("fit", wrong[0], self.epochs, 0)
@@ -287,6 +285,10 @@ class Trainer:
                         counts[name] = counts.get(name, 0) + 1
                 batch |= loss.carry
         return {name: float(total) / counts[name] for name, total in sums.items()}
+
+    def _whole(self, data: Tensors) -> Tensors:
+        """Return all items in their order, augmented; those that stay as they are without a copy."""
+        return data if self._augment == augmentation.PLAIN else self._batch(data, torch.arange(self.items))
 
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)

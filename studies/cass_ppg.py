@@ -14,7 +14,6 @@ STUDY = StudySpec(
     space=space.SPACE,
     reference_points=space.PAPER,
     controls=space.CONTROLS,
-    objective=("relative_l2",),
 )
 
 if __name__ == "__main__":

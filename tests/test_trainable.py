@@ -495,6 +495,13 @@ def test_data_is_the_object_stores_and_no_copy_of_it(bench):
             assert trainer.data[name].data_ptr() == array.ctypes.data
 
 
+def test_separate_may_write_to_the_mixtures_that_it_is_handed(bench):
+    trial = bench()
+    run(trial)
+    trial._validation["mixture"].zero_()  # of memory that cannot be written to, this would end the process
+    assert VALIDATION["mixture"].any()
+
+
 def test_result_of_several_members_is_the_mean_of_each_alone(bench):
     seeds = np.random.SeedSequence(11).generate_state(2)
     together = bench(number=0, seed=11, members=2)

@@ -15,10 +15,11 @@ from .folders import (
     synthesised,
     tracks_in,
 )
-from .items import SPLITS, Crops, gain, rms, shapes, stretch, task_data, write, write_pairs
+from .items import LIMITS, SPLITS, Crops, gain, rms, shapes, stretch, task_data, write, write_pairs
 from .pieces import Piece, Recipe, Track, divided, partition, pieces_of, pool, share, too_short, without_copies
 
 __all__ = [
+    "LIMITS",
     "SPLITS",
     "STEM_FILE",
     "SYNTHESISED",

@@ -25,6 +25,14 @@ SPLITS = ("train", "validation", "test")
 
 Array = NDArray[np.float32]
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "item_samples": (2, 2**24),
+    "sample_rate": (1000, 192000),
+    "stretch": (1, 1000),
+    "seed": (0, 2**63 - 1),
+}
+"""Of fields that all tasks of recordings have: lowest and highest value."""
+
 _ATTEMPTS = 16
 _ACTIVE = 0.03  # of a recording's root mean square: -30 dB
 

@@ -17,8 +17,9 @@ What the text leaves open, and what is chosen here:
 - STFT. The paper's Hann windows of 1024 points do not overlap; no signal can be made again from those, since the window
   vanishes at its ends, so here they overlap by half. Estimates take the mixture's phase (2.1); no mask is used.
   Neither critics nor energies see whether a source is where it was or a frame beside it, and networks do learn to move
-  short sounds by a frame: with frames that overlap by half that is a wrong estimate (bursts of noise at -5 dB SI-SDR,
-  on two seeds of three), with three quarters it is hardly one. A smaller ``hop`` is the remedy.
+  short sounds by a frame. With frames that overlap by half that is a wrong estimate: ``SMALL`` with a ``hop`` of 128,
+  after 40 epochs at rates of 4e-3, changes the SI-SDR of validation's bursts by -5.2, 8.2 and -4.9 dB (seeds 0, 1, 2);
+  with its own 64 after 24 epochs by 6.9, 10.3 and 9.3 dB. A smaller ``hop`` is the remedy.
 - Segments overlap (2.1), by how much is not said: by half. Of a frame that several cover, the mean estimate counts.
 - Inputs are "scaled to [0, 1]": a mixture is divided by its root mean square, so that recordings come in any unit, a
   real source (which has no mixture) by the root mean square of all training mixtures; and every magnitude by the

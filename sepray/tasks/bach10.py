@@ -72,13 +72,7 @@ class Config:
     """Of the division of the pieces, and of the crops."""
 
     def __post_init__(self) -> None:
-        limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {
-            "stretch": (1, 1000),
-            "seed": (0, 2**63 - 1),
-            "validation_pieces": (1, 1000),
-            "test_pieces": (1, 1000),
-        }
+        limits = {**mixing.LIMITS, "validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
         limits |= dict.fromkeys(mixing.SPLITS, (1, 10**6))
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         stems = self._stems()

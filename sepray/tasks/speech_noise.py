@@ -77,13 +77,7 @@ class Config:
     """Of the division, the crops and the ratios."""
 
     def __post_init__(self) -> None:
-        limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {
-            "stretch": (1, 1000),
-            "seed": (0, 2**63 - 1),
-            "validation_share": (0.01, 0.4),
-            "test_share": (0.01, 0.4),
-        }
+        limits = {**mixing.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
         limits |= dict.fromkeys(mixing.SPLITS, (1, 10**7))
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.snr) != 2 or not -60 <= self.snr[0] <= self.snr[1] <= 60:

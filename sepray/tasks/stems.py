@@ -88,14 +88,7 @@ class Config:
     """Of the division of the tracks, and of the crops."""
 
     def __post_init__(self) -> None:
-        limits: dict[str, tuple[float, float]] = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000)}
-        limits |= {
-            "stretch": (1, 1000),
-            "seed": (0, 2**63 - 1),
-            "remix": (0, 1),
-            "validation_share": (0, 0.5),
-            "test_share": (0, 0.5),
-        }
+        limits = {**mixing.LIMITS, "remix": (0, 1), "validation_share": (0, 0.5), "test_share": (0, 0.5)}
         limits |= {"channels": (1, 2), **dict.fromkeys(mixing.SPLITS, (1, 10**7))}
         mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.remix_level) != 2 or not -60 <= self.remix_level[0] <= self.remix_level[1] <= 60:
