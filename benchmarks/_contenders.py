@@ -180,8 +180,9 @@ def sepray(work: Work) -> list[Epoch]:
     """Run the search of a sepray study: what `run` does, without the retrainings and the registration after it."""
     from optuna.distributions import FloatDistribution
 
-    from sepray import cluster, terminal
-    from sepray.driver import Driver
+    from sepray.console import terminal
+    from sepray.driver.driver import Driver
+    from sepray.execution import cluster
     from sepray.study import StudySpec
 
     terminal.console.quiet = True

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sepray.contracts import Loss, Phase, Separator, Signal, Split, TaskData, Tensors
-from sepray.training import batches
+from sepray.training.trainer import batches
 
 SAMPLES = 504
 """Length of a mixture: that of ECG."""

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from sepray import registry
 from sepray.contracts import Augmentation, Signal, Split, Tensors
-from sepray.training import Trainer, build, view
+from sepray.training.trainer import Trainer, build, view
 
 SAMPLES = 32768
 VARIANTS = {

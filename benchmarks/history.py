@@ -46,10 +46,12 @@ from optuna.distributions import (
 )
 from ray.tune.experiment import Trial
 
-from sepray.scheduling import make_scheduler
-from sepray.searcher import decide, history, make_sampler, open_study
-from sepray.searcher.ledger import Ledger
-from sepray.searcher.searcher import StudySearcher
+from sepray.execution.schedulers import make_scheduler
+from sepray.search.ledger import Ledger, history
+from sepray.search.outcomes import decide
+from sepray.search.samplers import make_sampler
+from sepray.search.searcher import StudySearcher
+from sepray.search.storage import open_study
 
 EPOCHS = 20
 KEY = "validation/relative_l2"

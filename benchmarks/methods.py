@@ -46,7 +46,7 @@ from torch import Tensor
 
 from sepray import registry
 from sepray.contracts import Oracle, Separator, Split
-from sepray.training import Trainer, batches, build, phase_parameters, resolve, view
+from sepray.training.trainer import Trainer, batches, build, phase_parameters, resolve, view
 
 SMALLER: dict[str, dict[str, Any]] = {
     "glo_masking": {"width": 16},

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 Tensors = Mapping[str, Tensor]
 
+SPLITS = ("train", "validation", "test")
+"""Names of the splits of a task's data, which are the fields of ``TaskData``."""
+
 
 class Supervision(enum.Enum):
     """What a separator may see of the training split; the platform hands it nothing else."""

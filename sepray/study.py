@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import places
+from .console import preflight as places
+from .console.terminal import one_line
 from .errors import EXPECTED, UsageError
-from .spec import StudySpec, glance, parse
-from .terminal import one_line
+from .spec.study import StudySpec, glance, parse
 from .tracking.environment import mask
 
 __all__ = ["StudySpec", "compare", "main", "run"]
@@ -39,7 +39,7 @@ def compare(spaces: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -
     Args:
         spaces: what may vary and the published settings, by separator; one that is not there has its defaults.
     """
-    from . import comparison  # which runs each separator through this module
+    from .comparison import command as comparison  # which runs each separator through this module
 
     comparison.main(comparison.Comparison(), spaces)
 
@@ -64,10 +64,10 @@ def run(spec: StudySpec) -> int:
     look(spec)
     address = _address(spec)
     if address.startswith("ray://"):
-        from . import cluster
+        from .execution import cluster
 
         return cluster.run_on_head(address, run, [dataclasses.replace(spec, address="auto")], spec.modules())
-    from .driver import Driver  # torch, Ray, Optuna: seconds
+    from .driver.driver import Driver  # torch, Ray, Optuna: seconds
 
     study = Driver(spec)
     try:

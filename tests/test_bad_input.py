@@ -14,7 +14,8 @@ import optuna
 import pytest
 import soundfile
 
-from sepray import choices, folder, registry
+from sepray import choices, registry
+from sepray.spec import folder
 from sepray.tracking.connection import connect
 
 from .end_to_end.conftest import SEPARATOR, TASK

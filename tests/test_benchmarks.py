@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sepray import registry
-from sepray.training import Trainer, build, view
+from sepray.training.trainer import Trainer, build, view
 
 METHODS = Path(__file__).parent.parent / "benchmarks" / "methods.py"
 

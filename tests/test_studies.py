@@ -8,10 +8,10 @@ from optuna.distributions import CategoricalDistribution
 
 from sepray import identity, registry
 from sepray.contracts import Signal
-from sepray.scheduling import make_scheduler
-from sepray.searcher import make_sampler
-from sepray.searcher.ledger import contains
-from sepray.spec import StudySpec, key, parse
+from sepray.execution.schedulers import make_scheduler
+from sepray.search.ledger import contains
+from sepray.search.samplers import make_sampler
+from sepray.spec.study import StudySpec, key, parse
 
 FOLDER = Path(__file__).parent.parent / "studies"
 FILES = sorted(p for p in FOLDER.glob("*.py") if p.name != "compare_separators.py")  # tests/test_comparison.py

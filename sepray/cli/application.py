@@ -16,11 +16,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from .. import places
-from ..arguments import refused_in_one_line
+from ..console import preflight as places
+from ..console.arguments import refused_in_one_line
 from ..errors import StorageError, UsageError
 from ..tracking.environment import mask, resolve_uri
-from ..tracking.glance import absent
+from ..tracking.local_registry import absent
 
 Command = Callable[..., int | None]
 
@@ -118,7 +118,7 @@ def study(url: str, name: str) -> None:
     import optuna
     import sqlalchemy
 
-    from ..searcher.storage import connect
+    from ..search.storage import connect
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

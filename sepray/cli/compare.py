@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..contracts import Signal, Split
-    from ..evaluation import PairedComparison
+    from ..scoring.evaluation import PairedComparison
 
 
 @application.command("compare")
@@ -60,7 +60,7 @@ def compare(
     from ..tracking import models
 
     first, second = models.describe(model, uri), models.describe(other, uri)
-    from .. import evaluation, metrics
+    from ..scoring import evaluation, metrics
 
     if first["sources"] != second["sources"]:
         differ = f"{', '.join(first['sources'])} and {', '.join(second['sources'])}"
@@ -111,7 +111,8 @@ def _scores(
     metric: str, separate: Callable[[Tensor], Tensor], items: Split, signal: Signal, batch_size: int
 ) -> NDArray[np.float64]:
     """Return the score of each item, the mean over the sources that it is defined for."""
-    from .. import evaluation, selection
+    from ..driver import selection
+    from ..scoring import evaluation
 
     if metric in BSS_EVAL:
         found = evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size)

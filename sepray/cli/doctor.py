@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import places
+from ..console import preflight as places
 from ..errors import UsageError
 from ..tracking.environment import mask, resolve_uri
 from . import application

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import places
+from ..console import preflight as places
 from ..errors import UsageError
 from . import application
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..contracts import Signal, Split, TaskConfig
-    from ..selection import Scores
+    from ..driver.selection import Scores
 
 
 @application.command("evaluate")
@@ -60,9 +60,9 @@ def evaluate(
     from ..tracking import models
 
     described = models.describe(model, uri)
-    from .. import selection
     from ..choices import BSS_EVAL, MEASURES
-    from ..terminal import console, result_table
+    from ..console.terminal import console, result_table
+    from ..driver import selection
 
     data = task_config(task, described).load(cache.expanduser())
     sources = tuple(described["sources"])
@@ -98,8 +98,9 @@ def _bss_eval(
     folder: Path | None,
 ) -> dict[str, Scores]:
     """Return the scores by BSS Eval of a model and of what it is compared with; the model's go to ``folder`` too."""
-    from .. import evaluation, selection
-    from ..metrics import bss_eval as measure
+    from ..driver import selection
+    from ..scoring import bss_eval as measure
+    from ..scoring import evaluation
 
     def keep(index: int, frames: evaluation.Frames) -> None:
         if folder is not None:
@@ -143,7 +144,7 @@ def check_task(name: str | None) -> None:
 def task_config(name: str | None, described: dict[str, Any]) -> TaskConfig:
     """Return a task's configuration: the one that a model was trained on, where it is that task."""
     from .. import registry
-    from ..spec import rebuilt
+    from ..spec.study import rebuilt
 
     application.own_modules()
     module = registry.find("sepray.tasks", name or described["task"]).__name__
@@ -155,7 +156,7 @@ def task_config(name: str | None, described: dict[str, Any]) -> TaskConfig:
 def _document(
     model: str, split: str, fingerprint: str, systems: dict[str, Scores], sources: tuple[str, ...]
 ) -> dict[str, Any]:
-    from .. import selection
+    from ..driver import selection
 
     scores: dict[str, Any] = {}
     for system, by_metric in systems.items():

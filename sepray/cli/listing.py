@@ -43,7 +43,7 @@ def list_(
     from rich import box
     from rich.table import Table
 
-    from ..terminal import console
+    from ..console.terminal import console
 
     table = Table(box=box.SIMPLE)
     for column in rows[0]:
@@ -76,7 +76,7 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
     application.storage(storage)
     import optuna
 
-    from ..searcher.storage import connect
+    from ..search.storage import connect
 
     opened = connect(storage)
     rows = []

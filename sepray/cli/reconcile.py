@@ -30,12 +30,12 @@ def reconcile(
         cache: folder where generated and decoded data is kept.
     """
     application.study(storage, name)
-    from .. import places
+    from ..console import preflight as places
     from ..tracking.environment import mask, resolve_uri
 
     address = resolve_uri(tracking_uri)  # a database that is gone is made again
     places.knock(address, f"the tracking server {mask(address)}")
     application.own_modules()
-    from ..reconcile import reconcile as reconcile_study
+    from ..driver.reconcile import reconcile as reconcile_study
 
     reconcile_study(name, storage, address, storage_path, cache)

@@ -13,8 +13,8 @@ from . import application
 
 if TYPE_CHECKING:
     from ..contracts import TaskData
-    from ..report import Record
-    from ..spec import StudySpec
+    from ..report.record import Record
+    from ..spec.study import StudySpec
 
 
 @application.command("report")
@@ -41,11 +41,12 @@ def report(
     """
     application.study(storage, name)
     application.own_modules()
-    from ..folder import study_folder
-    from ..report import Record, publish
-    from ..spec import StudySpec
-    from ..stores import load_study
-    from ..terminal import console
+    from ..console.terminal import console
+    from ..report.record import Record
+    from ..report.report import publish
+    from ..search.stores import load_study
+    from ..spec.folder import study_folder
+    from ..spec.study import StudySpec
 
     study, finals = load_study(storage, name), None
     if "spec" not in study.user_attrs:
@@ -62,7 +63,7 @@ def report(
 
 def _data(spec: StudySpec) -> TaskData | None:
     """Return the task's data; a report without it shows no items."""
-    from ..terminal import console, one_line
+    from ..console.terminal import console, one_line
 
     try:
         data: TaskData = spec.task.load(spec.cache.expanduser())
@@ -74,10 +75,11 @@ def _data(spec: StudySpec) -> TaskData | None:
 
 def _deliver(record: Record, study: str, tracking_uri: str | None) -> None:
     """Add the files to the study's own run, where MLflow answers; while the study runs, its driver does it."""
-    from ..folder import RunningError, lock
-    from ..report import files_of
-    from ..terminal import console, one_line
-    from ..tracking import Outbox, RunKey, Tracker
+    from ..console.terminal import console, one_line
+    from ..report.report import files_of
+    from ..spec.folder import RunningError, lock
+    from ..tracking.outbox import Outbox, RunKey
+    from ..tracking.tracker import Tracker
 
     try:
         address = application.tracking(tracking_uri)

@@ -20,11 +20,11 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from .. import places
+from ..console import preflight as places
+from ..console.terminal import duration
 from ..errors import UsageError
-from ..overlap import Array, cut, each_channel, resampled, resampled_length, separated
-from ..recordings import Recording, open_recording
-from ..terminal import duration
+from ..signals.overlap_add import Array, cut, each_channel, resampled, resampled_length, separated
+from ..signals.recordings import Recording, open_recording
 from . import application
 from .picture import Envelope, draw
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from .. import metrics, registry
+from .. import registry
+from ..console.terminal import one_line
 from ..contracts import Oracle, Separator, Signal
 from ..errors import UsageError
 from ..identity import expand
-from ..spec import key
-from ..terminal import one_line
-from ..training import build
+from ..scoring import metrics
+from ..spec.study import key
+from ..training.trainer import build
 from .spec import Comparison, Spaces, configured, split
 
 

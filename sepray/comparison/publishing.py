@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import identity, study
+from ..console.terminal import console
 from ..contracts import TaskData
-from ..folder import study_folder
-from ..spec import key
-from ..terminal import console
-from ..tracking import Tracker, environment_tags, mask
+from ..spec.folder import study_folder
+from ..spec.study import key
+from ..tracking.environment import environment_tags, mask
+from ..tracking.tracker import Tracker
 from . import figure, formats, table
 from .contenders import contenders, task_config
 from .running import Outcome, run_all

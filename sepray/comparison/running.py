@@ -14,14 +14,16 @@ import torch
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from .. import report, selection, study
+from .. import study
+from ..console.terminal import console, one_line
 from ..contracts import TaskData
+from ..driver import selection
 from ..errors import EXPECTED
-from ..folder import study_folder
+from ..report import report
 from ..report.record import is_sound
-from ..spec import StudySpec
-from ..stores import load_study
-from ..terminal import console, one_line
+from ..search.stores import load_study
+from ..spec.folder import study_folder
+from ..spec.study import StudySpec
 from .contenders import Contender, LeftOut
 from .spec import Comparison
 

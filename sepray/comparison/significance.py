@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import evaluation
+from ..scoring import evaluation
 
 Scores = NDArray[np.float64]
 

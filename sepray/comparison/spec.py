@@ -12,10 +12,10 @@ from typing import Any
 import tyro
 
 from .. import registry
-from ..arguments import refused_in_one_line
 from ..choices import OBJECTIVES
+from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
-from ..spec import DEFAULT_TRACKING_URI, StudySpec
+from ..spec.study import DEFAULT_TRACKING_URI, StudySpec
 
 Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]]
 """Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them."""

@@ -10,9 +10,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import selection
 from ..choices import MEASURES
 from ..contracts import TaskData
+from ..driver import selection
 from ..report.record import plural, unit, words
 from .contenders import LeftOut, slug
 from .running import Entry, Outcome, Scores

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import Signal
-from ..spectral import Spectrogram
+from ..signals.stft import Spectrogram
 from .drawing import BLACK, SOURCES, WIDTH, Picture, new, picture
 
 AUDIBLE = 4000.0

@@ -15,11 +15,11 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from .. import checkpoint
 from ..choices import MEASURES
+from ..console.terminal import FAILED
 from ..contracts import TaskData
-from ..spec import StudySpec
-from ..terminal import FAILED
+from ..execution import checkpoint
+from ..spec.study import StudySpec
 
 OUTCOMES = {
     "complete": "ran its whole budget",

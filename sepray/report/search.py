@@ -15,18 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from .drawing import (
-    BLACK,
-    BLUE,
-    GREY,
-    MARKS,
-    Section,
-    legend_above,
-    log_where_wide,
-    new,
-    picture,
-    whole_numbers,
-)
+from .drawing import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new, picture, whole_numbers
 from .record import OUTCOMES, Record, name_of, number, outcome, plural
 
 

@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..mask_networks import Magnitudes, MaskSeparator, check_sizes, level
+from ..networks.masking import Magnitudes, MaskSeparator, check_sizes, level
 
 _ITERATIONS = 20  # before an epoch
 

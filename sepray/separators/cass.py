@@ -34,9 +34,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..networks import Decoder, Discriminator, Encoder
-from ..spectral import Representation, Spectrogram, level
-from ..variational import FeatureDiscriminator, MaskDecoder, VariationalEncoder, divergence
+from ..networks.residual import Decoder, Discriminator, Encoder
+from ..networks.variational import FeatureDiscriminator, MaskDecoder, VariationalEncoder, divergence
+from ..signals.stft import Representation, Spectrogram, level
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Variant = Literal["paper", "published"]

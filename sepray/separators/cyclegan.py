@@ -42,7 +42,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..waveform_networks import (
+from ..networks.waveform import (
     Objective,
     WaveformConfig,
     WaveformSeparator,

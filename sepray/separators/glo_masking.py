@@ -49,8 +49,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..generators import DcganGenerator, doublings, laplacian_l1
-from ..mask_networks import Magnitudes, check_sizes, level
+from ..networks.dcgan import DcganGenerator, doublings, laplacian_l1
+from ..networks.masking import Magnitudes, check_sizes, level
 
 Norm = Literal["laplacian", "l1", "l2"]
 _CODES = ("observed", "mixture_observed", "mixture_unknown")

@@ -49,8 +49,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..spectral import Spectrogram
-from ..wasserstein import gradient_penalty
+from ..networks.critics import gradient_penalty
+from ..signals.stft import Spectrogram
 
 Objective = Literal["wasserstein", "standard"]
 Reconstruction = Literal["mask", "magnitude"]

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..mask_networks import Magnitudes, MaskSeparator, check_sizes, regression_error
+from ..networks.masking import Magnitudes, MaskSeparator, check_sizes, regression_error
 
 CONSTANT = "constant"
 _ITEMS_AT_ONCE = 64  # separated at once: on CPUs twice as fast as 256

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Separator, Signal, Supervision, Tensors
-from ..mask_networks import Magnitudes, check_sizes, level
+from ..networks.masking import Magnitudes, check_sizes, level
 
 _TINY = 1e-12
 

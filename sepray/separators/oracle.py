@@ -17,8 +17,8 @@ from torch import Tensor
 
 from .. import contracts
 from ..contracts import Signal
-from ..oracles import ORACLES
-from ..spectral import Spectrogram
+from ..signals.ideal_masks import ORACLES
+from ..signals.stft import Spectrogram
 
 Kind = Literal["ideal_ratio_mask", "phase_sensitive_mask", "mixture_phase"]
 

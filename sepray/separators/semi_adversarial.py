@@ -38,9 +38,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..spectral import Spectrogram, level
-from ..unet import UNet
-from ..wasserstein import critic_terms
+from ..networks.critics import critic_terms
+from ..networks.unet import UNet
+from ..signals.stft import Spectrogram, level
 
 
 @dataclass(frozen=True)

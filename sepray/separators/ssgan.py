@@ -48,8 +48,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
-from ..spectral import Spectrogram, level
-from ..wasserstein import critic_terms
+from ..networks.critics import critic_terms
+from ..signals.stft import Spectrogram, level
 
 CRITIC_STRIDES = (2, 2, 1, 2, 2, 1)
 

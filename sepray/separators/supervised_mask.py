@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..mask_networks import Magnitudes, MaskSeparator, check_sizes, regression_error
+from ..networks.masking import Magnitudes, MaskSeparator, check_sizes, regression_error
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from .. import decoding, instruments, mixing
-from ..cache import Entry, Plan, file_digests, kept_files, mapped
-from ..contracts import TaskData
-from ..recordings import open_recording
+from ..contracts import SPLITS, TaskData
+from ..data import instruments
+from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
+from ..data.mixing import mixtures, recording_folders, splitting
+from ..signals import resampling as decoding
+from ..signals.recordings import open_recording
 
 _INSTRUMENTS = ("violin", "clarinet", "saxphone", "bassoon")
 _NEEDS = (
@@ -72,9 +74,9 @@ class Config:
     """Of the division of the pieces, and of the crops."""
 
     def __post_init__(self) -> None:
-        limits = {**mixing.LIMITS, "validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
-        limits |= dict.fromkeys(mixing.SPLITS, (1, 10**6))
-        mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
+        limits = {**mixtures.LIMITS, "validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
+        limits |= dict.fromkeys(SPLITS, (1, 10**6))
+        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         stems = self._stems()
         if unknown := set(stems) - set(_INSTRUMENTS):
             raise ValueError(f"Bach10 has no instrument {min(unknown)!r}; there are: {', '.join(_INSTRUMENTS)}")
@@ -88,8 +90,8 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
-        mixing.say_left_out(entry.facts)
-        return mixing.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
+        recording_folders.say_left_out(entry.facts)
+        return mixtures.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its pieces' recordings."""
@@ -109,17 +111,19 @@ class Config:
             "config": {k: v for k, v in asdict(self).items() if k != "folder"},
             "pieces": [[Path(t.name).name, [digests[file] for file in t.stems.values()]] for t in tracks],
             "missing": missing,
-            "versions": [decoding.VERSION, mixing.VERSION],
+            "versions": [decoding.VERSION, mixtures.VERSION],
         }
         return mapped(cache, "bach10", key, lambda: self._plan(cache, folder, tracks, digests, missing))
 
     def _folder(self, cache: Path) -> Path:
-        if self.folder == mixing.SYNTHESISED:
-            return mixing.synthesised(cache, f"bach10-{self.seed}", lambda folder: _synthesise(folder, self.seed))
-        return mixing.given_folder(self.folder, "--task.folder", _NEEDS)
+        if self.folder == recording_folders.SYNTHESISED:
+            return recording_folders.synthesised(
+                cache, f"bach10-{self.seed}", lambda folder: _synthesise(folder, self.seed)
+            )
+        return recording_folders.given_folder(self.folder, "--task.folder", _NEEDS)
 
     def _plan(
-        self, cache: Path, folder: Path, tracks: list[mixing.Track], digests: Mapping[Path, str], missing: list[str]
+        self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str], missing: list[str]
     ) -> Plan:
         def read(file: Path) -> Plan:
             return Plan(*decoding.decoding(open_recording(file), self.sample_rate, 1))
@@ -127,42 +131,44 @@ class Config:
         key = {"rate": self.sample_rate, "channels": 1, "version": decoding.VERSION}
         kept, refused = kept_files(cache, "sound", list(digests), key, read, "decoding")
         problems = [*missing, *refused.values()]
-        recipes: dict[str, mixing.Recipe] = {t.name: {stem: ((1, stem),) for stem in t.stems} for t in tracks}
+        recipes: dict[str, splitting.Recipe] = {t.name: {stem: ((1, stem),) for stem in t.stems} for t in tracks}
         item = (self.item_samples, self.sample_rate)
-        found = mixing.pieces_of(tracks, recipes, kept, digests, item, problems)
+        found = splitting.pieces_of(tracks, recipes, kept, digests, item, problems)
         least = self.test_pieces + self.validation_pieces + 1
-        mixing.settle(problems, self.skip_bad, len(found), least, f"pieces in {folder}")
-        names = mixing.partition((piece.name for piece in found), self.validation_pieces, self.test_pieces, self.seed)
-        divided = {split: [piece for piece in found if piece.name in names[split]] for split in mixing.SPLITS}
-        counts = {name: getattr(self, name) for name in mixing.SPLITS}
-        train_samples = mixing.stretch(divided["train"], self.item_samples, self.stretch)
+        recording_folders.settle(problems, self.skip_bad, len(found), least, f"pieces in {folder}")
+        names = splitting.partition(
+            (piece.name for piece in found), self.validation_pieces, self.test_pieces, self.seed
+        )
+        divided = {split: [piece for piece in found if piece.name in names[split]] for split in SPLITS}
+        counts = {name: getattr(self, name) for name in SPLITS}
+        train_samples = mixtures.stretch(divided["train"], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, len(self.instruments), 1, self.item_samples, train_samples),
+            mixtures.shapes(counts, len(self.instruments), 1, self.item_samples, train_samples),
             lambda out: self._fill(out, divided),
             {"recordings": {k: [p.identity for p in v] for k, v in divided.items()}, "left_out": problems},
         )
 
-    def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[mixing.Piece]]) -> None:
+    def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[splitting.Piece]]) -> None:
         for split, pieces in divided.items():
-            crops = mixing.Crops(pieces, tuple(pieces[0].parts), out[f"{split}/mixture"].shape[-1])
+            crops = mixtures.Crops(pieces, tuple(pieces[0].parts), out[f"{split}/mixture"].shape[-1])
 
             def make(
-                random: np.random.Generator, item: int, crops: mixing.Crops = crops
+                random: np.random.Generator, item: int, crops: mixtures.Crops = crops
             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
                 stems = crops.draw(random, turn=item)
                 return stems.sum(0), stems[: len(self.instruments)]
 
-            mixing.write(out, split, self.seed, make)
+            mixtures.write(out, split, self.seed, make)
 
 
-def _pieces(folder: Path, stems: tuple[str, ...]) -> tuple[list[mixing.Track], list[str]]:
+def _pieces(folder: Path, stems: tuple[str, ...]) -> tuple[list[splitting.Track], list[str]]:
     """Return the pieces that have all stems, and of the others which file is missing."""
     pieces, missing = [], []
     for piece in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = {stem: piece / f"{piece.name}-{stem}.wav" for stem in (*stems, *_INSTRUMENTS)}
         lacking = [stem for stem in stems if not files[stem].is_file()]
         if not lacking:
-            pieces.append(mixing.Track(str(piece), "", {stem: files[stem] for stem in stems}))
+            pieces.append(splitting.Track(str(piece), "", {stem: files[stem] for stem in stems}))
         elif any(file.is_file() for file in files.values()):
             missing.append(f"there is no file {files[lacking[0]]}")
     return pieces, missing
@@ -178,5 +184,5 @@ def _synthesise(folder: Path, seed: int) -> None:
             soundfile.write(folder / name / f"{name}-{stem}.wav", part / 8, 8000)
 
 
-DEBUG = Config(mixing.SYNTHESISED, train=16, validation=6, test=6, item_samples=1024, sample_rate=8000)
+DEBUG = Config(recording_folders.SYNTHESISED, train=16, validation=6, test=6, item_samples=1024, sample_rate=8000)
 """Crops of an eighth of a second of five small pieces, made in a tenth of one."""

@@ -22,9 +22,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import instruments, mixing
-from ..cache import Entry, Plan, mapped
-from ..contracts import TaskData
+from ..contracts import SPLITS, TaskData
+from ..data import instruments
+from ..data.cache import Entry, Plan, mapped
+from ..data.mixing import mixtures, recording_folders
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Config:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {"item_samples": (256, 2**22), "sample_rate": (4000, 48000)}
-        limits |= {"seed": (0, 2**63 - 1), **dict.fromkeys(mixing.SPLITS, (1, 10**5))}
-        mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
+        limits |= {"seed": (0, 2**63 - 1), **dict.fromkeys(SPLITS, (1, 10**5))}
+        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         there = instruments.INSTRUMENTS
         if not self.instruments or len(set(self.instruments)) < len(self.instruments):
             raise ValueError(f"instruments must be one or more of {', '.join(there)}, each once")
@@ -65,7 +66,7 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data, made once and kept in the folder ``cache``."""
         entry = self._entry(cache)
-        return mixing.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
+        return mixtures.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its items' sources: every one is a recording of its own."""
@@ -74,26 +75,26 @@ class Config:
             split: tuple(
                 hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in tensors[f"{split}/sources"].flatten(0, 1)
             )
-            for split in mixing.SPLITS
+            for split in SPLITS
         }
 
     def _entry(self, cache: Path) -> Entry:
-        key = {"config": asdict(self), "versions": [instruments.VERSION, mixing.VERSION]}
+        key = {"config": asdict(self), "versions": [instruments.VERSION, mixtures.VERSION]}
         return mapped(cache, "chords", key, self._plan)
 
     def _plan(self) -> Plan:
-        counts = {split: getattr(self, split) for split in mixing.SPLITS}
-        shapes = mixing.shapes(counts, len(self.instruments), 1, self.item_samples)
+        counts = {split: getattr(self, split) for split in SPLITS}
+        shapes = mixtures.shapes(counts, len(self.instruments), 1, self.item_samples)
 
         def fill(out: Mapping[str, NDArray[np.float32]]) -> None:
-            for split in mixing.SPLITS:
-                mixing.write(out, split, self.seed, self._item)
+            for split in SPLITS:
+                mixtures.write(out, split, self.seed, self._item)
 
         return Plan(shapes, fill)
 
     def _item(self, random: np.random.Generator, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         parts = instruments.play(random, self.item_samples, self.sample_rate)
-        parts *= np.array([mixing.gain(level) for level in random.uniform(-3, 3, 4)])[:, None]
+        parts *= np.array([mixtures.gain(level) for level in random.uniform(-3, 3, 4)])[:, None]
         chosen = parts[[instruments.INSTRUMENTS.index(name) for name in self.instruments]]
         return (parts if self.mixture == "all" else chosen).sum(0)[None], chosen[:, None]
 

@@ -19,10 +19,10 @@ from typing import Literal
 
 import numpy as np
 
-from .. import images
-from ..cache import content_hash
 from ..contracts import Signal, TaskData
-from ..images import Images, Pair
+from ..data import images
+from ..data.cache import content_hash
+from ..data.images import Images, Pair
 
 _SPLITS = ("train", "validation", "test")
 _CLASSES = ("0-4", "5-9")

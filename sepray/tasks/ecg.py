@@ -32,9 +32,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import ecgsyn, physiology
-from ..cache import cached, content_hash
 from ..contracts import Signal, Split, TaskData
+from ..data import heart_records as physiology
+from ..data import synthetic_ecg as ecgsyn
+from ..data.cache import cached, content_hash
 
 _SOURCES = ("maternal", "fetal")
 _SPLITS = ("train", "validation", "test")

@@ -28,10 +28,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .. import images
-from ..cache import cached, content_hash, in_parallel
 from ..contracts import Signal, TaskData
-from ..images import Images, Pair, Picture
+from ..data import images
+from ..data.cache import cached, content_hash, in_parallel
+from ..data.images import Images, Pair, Picture
 
 EXAMPLE = "example"
 _SPLITS = ("train", "validation", "test")

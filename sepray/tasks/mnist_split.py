@@ -23,10 +23,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import images
-from ..cache import content_hash
 from ..contracts import Signal, TaskData
-from ..images import Images, Pair
+from ..data import images
+from ..data.cache import content_hash
+from ..data.images import Images, Pair
 
 EXAMPLE = "example"
 _SPLITS = ("train", "validation", "test")

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..cache import content_hash
 from ..contracts import Signal, Split, TaskData
+from ..data.cache import content_hash
 
 _SOURCES = ("notes", "bursts")
 _SPLITS = ("train", "validation", "test")

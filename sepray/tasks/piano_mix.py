@@ -24,10 +24,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from .. import decoding, instruments, mixing
-from ..cache import Entry, Plan, file_digests, kept_files, mapped
-from ..contracts import TaskData
-from ..recordings import open_recording
+from ..contracts import SPLITS, TaskData
+from ..data import instruments
+from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
+from ..data.mixing import mixtures, recording_folders, splitting
+from ..signals import resampling as decoding
+from ..signals.recordings import open_recording
 
 _SOURCES = ("piano", "others")
 _NEEDS = {
@@ -71,17 +73,17 @@ class Config:
     """Of the division, the crops and the ratios."""
 
     def __post_init__(self) -> None:
-        limits = {**mixing.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
-        limits |= dict.fromkeys(mixing.SPLITS, (1, 10**7))
-        mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
+        limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
+        limits |= dict.fromkeys(SPLITS, (1, 10**7))
+        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.ratio) != 2 or not -60 <= self.ratio[0] <= self.ratio[1] <= 60:
             raise ValueError(f"ratio must be two rising numbers between -60 and 60, not {self.ratio}")
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
-        mixing.say_left_out(entry.facts)
-        return mixing.task_data(entry.tensors, entry.content, _SOURCES, self.sample_rate)
+        recording_folders.say_left_out(entry.facts)
+        return mixtures.task_data(entry.tensors, entry.content, _SOURCES, self.sample_rate)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
@@ -89,20 +91,22 @@ class Config:
 
     def _entry(self, cache: Path) -> Entry:
         folders = {source: self._folder(cache, source) for source in _SOURCES}
-        files = {source: mixing.sound_files(folder) for source, folder in folders.items()}
+        files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
         digests = file_digests(cache, sorted({file for several in files.values() for file in several}))
         key = {
             "config": {k: v for k, v in asdict(self).items() if k not in _SOURCES},
             "files": {s: [[f.relative_to(folders[s]).as_posix(), digests[f]] for f in files[s]] for s in _SOURCES},
-            "versions": [decoding.VERSION, mixing.VERSION],
+            "versions": [decoding.VERSION, mixtures.VERSION],
         }
         return mapped(cache, "piano_mix", key, lambda: self._plan(cache, folders, files, digests))
 
     def _folder(self, cache: Path, source: str) -> Path:
-        if getattr(self, source) == mixing.SYNTHESISED:
-            made = mixing.synthesised(cache, f"piano-mix-{self.seed}", lambda folder: _synthesise(folder, self.seed))
+        if getattr(self, source) == recording_folders.SYNTHESISED:
+            made = recording_folders.synthesised(
+                cache, f"piano-mix-{self.seed}", lambda folder: _synthesise(folder, self.seed)
+            )
             return made / source
-        return mixing.given_folder(getattr(self, source), f"--task.{source}", _NEEDS[source])
+        return recording_folders.given_folder(getattr(self, source), f"--task.{source}", _NEEDS[source])
 
     def _plan(
         self, cache: Path, folders: Mapping[str, Path], files: Mapping[str, list[Path]], digests: Mapping[Path, str]
@@ -116,22 +120,22 @@ class Config:
         found = {}
         for source in _SOURCES:
             opened = {file: kept[file] for file in files[source] if file in kept}
-            found[source] = mixing.pool(source, opened, digests, (self.item_samples, self.sample_rate), problems)
+            found[source] = splitting.pool(source, opened, digests, (self.item_samples, self.sample_rate), problems)
         for source in _SOURCES:
-            mixing.settle(problems, self.skip_bad, len(found[source]), 1, f"recordings in {folders[source]}")
+            recording_folders.settle(problems, self.skip_bad, len(found[source]), 1, f"recordings in {folders[source]}")
         shares = (self.validation_share, self.test_share)
         divided = [
-            mixing.divided(pieces, {p.identity: p.identity for p in pieces}, *shares, self.seed, self.item_samples)
+            splitting.divided(pieces, {p.identity: p.identity for p in pieces}, *shares, self.seed, self.item_samples)
             for pieces in found.values()
         ]
-        pools = {split: (divided[0][split], divided[1][split]) for split in mixing.SPLITS}
-        counts = {name: getattr(self, name) for name in mixing.SPLITS}
-        train_samples = mixing.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
+        pools = {split: (divided[0][split], divided[1][split]) for split in SPLITS}
+        counts = {name: getattr(self, name) for name in SPLITS}
+        train_samples = mixtures.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, 2, 1, self.item_samples, train_samples),
-            lambda out: mixing.write_pairs(out, pools, _SOURCES, self.ratio, self.seed),
+            mixtures.shapes(counts, 2, 1, self.item_samples, train_samples),
+            lambda out: mixtures.write_pairs(out, pools, _SOURCES, self.ratio, self.seed),
             {
-                "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in mixing.SPLITS},
+                "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in SPLITS},
                 "left_out": problems,
             },
         )
@@ -149,6 +153,12 @@ def _synthesise(folder: Path, seed: int) -> None:
 
 
 DEBUG = Config(
-    mixing.SYNTHESISED, mixing.SYNTHESISED, train=16, validation=6, test=6, item_samples=1024, sample_rate=8000
+    recording_folders.SYNTHESISED,
+    recording_folders.SYNTHESISED,
+    train=16,
+    validation=6,
+    test=6,
+    item_samples=1024,
+    sample_rate=8000,
 )
 """Crops of an eighth of a second of five small files, made in a tenth of one."""

@@ -32,12 +32,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import physiology
-from ..cache import cached, content_hash
 from ..contracts import Signal, Split, TaskData
-from ..metrics.heart import heart_rate
-from ..physiology import PHASES
-from ..recordings import RecordingError, open_recording
+from ..data import heart_records as physiology
+from ..data.cache import cached, content_hash
+from ..data.heart_records import PHASES
+from ..signals.heart_rate import heart_rate
+from ..signals.recordings import RecordingError, open_recording
 
 _SOURCES = ("heart", "respiration")
 _SPLITS = physiology.SPLITS

@@ -26,10 +26,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from .. import decoding, instruments, mixing
-from ..cache import Entry, Plan, file_digests, kept_files, mapped
-from ..contracts import TaskData
-from ..recordings import open_recording
+from ..contracts import SPLITS, TaskData
+from ..data import instruments
+from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
+from ..data.mixing import mixtures, recording_folders, splitting
+from ..signals import resampling as decoding
+from ..signals.recordings import open_recording
 
 _SOURCES = ("speech", "noise")
 _NEEDS = {
@@ -77,9 +79,9 @@ class Config:
     """Of the division, the crops and the ratios."""
 
     def __post_init__(self) -> None:
-        limits = {**mixing.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
-        limits |= dict.fromkeys(mixing.SPLITS, (1, 10**7))
-        mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
+        limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
+        limits |= dict.fromkeys(SPLITS, (1, 10**7))
+        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.snr) != 2 or not -60 <= self.snr[0] <= self.snr[1] <= 60:
             raise ValueError(f"snr must be two rising numbers between -60 and 60, not {self.snr}")
         for name in ("speaker", "clip"):
@@ -93,8 +95,8 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
-        mixing.say_left_out(entry.facts)
-        return mixing.task_data(entry.tensors, entry.content, _SOURCES, self.sample_rate)
+        recording_folders.say_left_out(entry.facts)
+        return mixtures.task_data(entry.tensors, entry.content, _SOURCES, self.sample_rate)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
@@ -102,22 +104,24 @@ class Config:
 
     def _entry(self, cache: Path) -> Entry:
         folders = {source: self._folder(cache, source) for source in _SOURCES}
-        files = {source: mixing.sound_files(folder) for source, folder in folders.items()}
+        files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
         digests = file_digests(cache, sorted({file for several in files.values() for file in several}))
         key = {
             "config": {k: v for k, v in asdict(self).items() if k not in _SOURCES},
             "files": {s: [[f.relative_to(folders[s]).as_posix(), digests[f]] for f in files[s]] for s in _SOURCES},
-            "versions": [decoding.VERSION, mixing.VERSION],
+            "versions": [decoding.VERSION, mixtures.VERSION],
         }
         return mapped(cache, "speech_noise", key, lambda: self._plan(cache, folders, files, digests))
 
     def _folder(self, cache: Path, source: str) -> Path:
-        if getattr(self, source) == mixing.SYNTHESISED:
+        if getattr(self, source) == recording_folders.SYNTHESISED:
             return (
-                mixing.synthesised(cache, f"speech-noise-{self.seed}", lambda folder: _synthesise(folder, self.seed))
+                recording_folders.synthesised(
+                    cache, f"speech-noise-{self.seed}", lambda folder: _synthesise(folder, self.seed)
+                )
                 / source
             )
-        return mixing.given_folder(getattr(self, source), f"--task.{source}", _NEEDS[source])
+        return recording_folders.given_folder(getattr(self, source), f"--task.{source}", _NEEDS[source])
 
     def _plan(
         self, cache: Path, folders: Mapping[str, Path], files: Mapping[str, list[Path]], digests: Mapping[Path, str]
@@ -131,23 +135,23 @@ class Config:
         found = {}
         for source in _SOURCES:
             opened = {file: kept[file] for file in files[source] if file in kept}
-            found[source] = mixing.pool(source, opened, digests, (self.item_samples, self.sample_rate), problems)
+            found[source] = splitting.pool(source, opened, digests, (self.item_samples, self.sample_rate), problems)
         for source in _SOURCES:
-            mixing.settle(problems, self.skip_bad, len(found[source]), 1, f"recordings in {folders[source]}")
+            recording_folders.settle(problems, self.skip_bad, len(found[source]), 1, f"recordings in {folders[source]}")
         divided = {source: self._divided(found[source], source, folders[source]) for source in _SOURCES}
-        pools = {split: (divided["speech"][split], divided["noise"][split]) for split in mixing.SPLITS}
-        counts = {name: getattr(self, name) for name in mixing.SPLITS}
-        train_samples = mixing.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
+        pools = {split: (divided["speech"][split], divided["noise"][split]) for split in SPLITS}
+        counts = {name: getattr(self, name) for name in SPLITS}
+        train_samples = mixtures.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, 2, 1, self.item_samples, train_samples),
-            lambda out: mixing.write_pairs(out, pools, _SOURCES, self.snr, self.seed),
+            mixtures.shapes(counts, 2, 1, self.item_samples, train_samples),
+            lambda out: mixtures.write_pairs(out, pools, _SOURCES, self.snr, self.seed),
             {
-                "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in mixing.SPLITS},
+                "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in SPLITS},
                 "left_out": problems,
             },
         )
 
-    def _divided(self, pieces: list[mixing.Piece], source: str, folder: Path) -> dict[str, list[mixing.Piece]]:
+    def _divided(self, pieces: list[splitting.Piece], source: str, folder: Path) -> dict[str, list[splitting.Piece]]:
         pattern = self.speaker if source == "speech" else self.clip
         groups = {}
         for piece in pieces:
@@ -156,7 +160,7 @@ class Config:
             inside = source == "speech" and not pattern and len(below.parts) > 1
             groups[piece.identity] = str(match[1]) if match else below.parts[0] if inside else below.as_posix()
         shares = (self.validation_share, self.test_share)
-        return mixing.divided(pieces, groups, *shares, seed=self.seed, samples=self.item_samples)
+        return splitting.divided(pieces, groups, *shares, seed=self.seed, samples=self.item_samples)
 
 
 def _synthesise(folder: Path, seed: int) -> None:
@@ -171,6 +175,12 @@ def _synthesise(folder: Path, seed: int) -> None:
 
 
 DEBUG = Config(
-    mixing.SYNTHESISED, mixing.SYNTHESISED, train=16, validation=6, test=6, item_samples=1024, sample_rate=8000
+    recording_folders.SYNTHESISED,
+    recording_folders.SYNTHESISED,
+    train=16,
+    validation=6,
+    test=6,
+    item_samples=1024,
+    sample_rate=8000,
 )
 """Crops of an eighth of a second of ten small files, made in a tenth of one."""

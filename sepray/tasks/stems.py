@@ -35,11 +35,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from .. import decoding, instruments, mixing
-from ..cache import Entry, Plan, file_digests, kept_files, mapped
-from ..contracts import TaskData
+from ..contracts import SPLITS, TaskData
+from ..data import instruments
+from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
+from ..data.mixing import mixtures, recording_folders, splitting
 from ..errors import UsageError
-from ..recordings import open_recording
+from ..signals import resampling as decoding
+from ..signals.recordings import open_recording
 
 _REST = "(not a source)"
 _NEEDS = (
@@ -88,9 +90,9 @@ class Config:
     """Of the division of the tracks, and of the crops."""
 
     def __post_init__(self) -> None:
-        limits = {**mixing.LIMITS, "remix": (0, 1), "validation_share": (0, 0.5), "test_share": (0, 0.5)}
-        limits |= {"channels": (1, 2), **dict.fromkeys(mixing.SPLITS, (1, 10**7))}
-        mixing.check({name: (getattr(self, name), *both) for name, both in limits.items()})
+        limits = {**mixtures.LIMITS, "remix": (0, 1), "validation_share": (0, 0.5), "test_share": (0, 0.5)}
+        limits |= {"channels": (1, 2), **dict.fromkeys(SPLITS, (1, 10**7))}
+        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
         if len(self.remix_level) != 2 or not -60 <= self.remix_level[0] <= self.remix_level[1] <= 60:
             raise ValueError(f"remix_level must be two rising numbers between -60 and 60, not {self.remix_level}")
         if not self.sources or len(set(self.sources)) < len(self.sources):
@@ -105,22 +107,22 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
-        mixing.say_left_out(entry.facts)
+        recording_folders.say_left_out(entry.facts)
         remix = (self.remix, self.remix_level)
-        return mixing.task_data(entry.tensors, entry.content, self.sources, self.sample_rate, *remix)
+        return mixtures.task_data(entry.tensors, entry.content, self.sources, self.sample_rate, *remix)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its tracks' recordings."""
         return {split: tuple(several) for split, several in self._entry(cache).facts["recordings"].items()}
 
     def _entry(self, cache: Path) -> Entry:
-        if self.folder == mixing.SYNTHESISED:
+        if self.folder == recording_folders.SYNTHESISED:
             names = tuple(dict.fromkeys((*(n for n in self.sources if n != "accompaniment"), "other")))
             label = f"stems-{hashlib.sha256(repr(names).encode()).hexdigest()[:8]}-{self.seed}"
-            folder = mixing.synthesised(cache, label, lambda made: _synthesise(made, names, self.seed))
+            folder = recording_folders.synthesised(cache, label, lambda made: _synthesise(made, names, self.seed))
         else:
-            folder = mixing.given_folder(self.folder, "--task.folder", _NEEDS)
-        tracks = mixing.tracks_in(folder)
+            folder = recording_folders.given_folder(self.folder, "--task.folder", _NEEDS)
+        tracks = recording_folders.tracks_in(folder)
         if not tracks:
             raise UsageError(f"there are no tracks in {folder}: the task needs {_NEEDS}")
         digests = file_digests(cache, sorted({file for track in tracks for file in track.stems.values()}))
@@ -130,13 +132,13 @@ class Config:
                 [Path(track.name).name, track.split, {stem: digests[file] for stem, file in track.stems.items()}]
                 for track in tracks
             ],
-            "versions": [decoding.VERSION, mixing.VERSION],
+            "versions": [decoding.VERSION, mixtures.VERSION],
         }
         return mapped(cache, "stems", key, lambda: self._plan(cache, folder, tracks, digests))
 
-    def _plan(self, cache: Path, folder: Path, tracks: list[mixing.Track], digests: Mapping[Path, str]) -> Plan:
+    def _plan(self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str]) -> Plan:
         problems: list[str] = []
-        recipes: dict[str, mixing.Recipe] = {}
+        recipes: dict[str, splitting.Recipe] = {}
         for track in tracks:
             try:
                 recipes[track.name] = self._recipe(track)
@@ -149,23 +151,23 @@ class Config:
         kept, refused = kept_files(cache, "sound", sorted(used), key, self._read, "decoding")
         problems += refused.values()
         item = (self.item_samples, self.sample_rate)
-        found = mixing.pieces_of(tracks, recipes, kept, digests, item, problems)
-        mixing.settle(problems, self.skip_bad, len(found), 3, f"tracks in {folder}")
+        found = splitting.pieces_of(tracks, recipes, kept, digests, item, problems)
+        recording_folders.settle(problems, self.skip_bad, len(found), 3, f"tracks in {folder}")
         divided = self._divided(found, {track.name: track.split for track in tracks}, folder)
-        counts = {name: getattr(self, name) for name in mixing.SPLITS}
-        train_samples = mixing.stretch(divided["train"], self.item_samples, self.stretch)
+        counts = {name: getattr(self, name) for name in SPLITS}
+        train_samples = mixtures.stretch(divided["train"], self.item_samples, self.stretch)
         return Plan(
-            mixing.shapes(counts, len(self.sources), self.channels, self.item_samples, train_samples),
+            mixtures.shapes(counts, len(self.sources), self.channels, self.item_samples, train_samples),
             lambda out: self._fill(out, divided),
             {"recordings": {k: [p.identity for p in v] for k, v in divided.items()}, "left_out": problems},
         )
 
     def _read(self, file: Path) -> Plan:
-        if file.name.endswith(mixing.STEM_FILE):
+        if file.name.endswith(recording_folders.STEM_FILE):
             return Plan(*decoding.stem_file(file, self.sample_rate, self.channels))
         return Plan(*decoding.decoding(open_recording(file), self.sample_rate, self.channels))
 
-    def _recipe(self, track: mixing.Track) -> mixing.Recipe:
+    def _recipe(self, track: splitting.Track) -> splitting.Recipe:
         """Return which of a track's stems make up each source, and what else is in the mixture."""
         there = [stem for stem in track.stems if stem != "mixture"]
         chosen = [source for source in self.sources if source in there]
@@ -183,32 +185,32 @@ class Config:
         return {**recipe, _REST: rest} if self.mixture == "all" else recipe
 
     def _divided(
-        self, pieces: list[mixing.Piece], splits: Mapping[str, str], folder: Path
-    ) -> dict[str, list[mixing.Piece]]:
+        self, pieces: list[splitting.Piece], splits: Mapping[str, str], folder: Path
+    ) -> dict[str, list[splitting.Piece]]:
         """Return the pieces of each split: as laid down, or else by chance."""
         names = [piece.name for piece in pieces]
-        laid = {split: {name for name in names if splits[name] == split} for split in ("", *mixing.SPLITS)}
+        laid = {split: {name for name in names if splits[name] == split} for split in ("", *SPLITS)}
         free = laid[""]
-        test = 0 if laid["test"] else mixing.share(len(free), self.test_share)
-        validation = 0 if laid["validation"] else mixing.share(len(free), self.validation_share)
-        drawn = mixing.partition(free, validation, test, self.seed)
-        divided = {s: [p for p in pieces if p.name in laid[s] or p.name in drawn[s]] for s in mixing.SPLITS}
-        if lacking := [split for split in mixing.SPLITS if not divided[split]]:
+        test = 0 if laid["test"] else splitting.share(len(free), self.test_share)
+        validation = 0 if laid["validation"] else splitting.share(len(free), self.validation_share)
+        drawn = splitting.partition(free, validation, test, self.seed)
+        divided = {s: [p for p in pieces if p.name in laid[s] or p.name in drawn[s]] for s in SPLITS}
+        if lacking := [split for split in SPLITS if not divided[split]]:
             raise UsageError(f"{folder} has too few tracks that can be used: there are none for {lacking[0]}")
         return divided
 
-    def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[mixing.Piece]]) -> None:
+    def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[splitting.Piece]]) -> None:
         for split, pieces in divided.items():
             samples = out[f"{split}/mixture"].shape[-1]
-            crops = mixing.Crops(pieces, tuple(pieces[0].parts), samples, audible=len(self.sources))
+            crops = mixtures.Crops(pieces, tuple(pieces[0].parts), samples, audible=len(self.sources))
 
             def make(
-                random: np.random.Generator, item: int, crops: mixing.Crops = crops
+                random: np.random.Generator, item: int, crops: mixtures.Crops = crops
             ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
                 parts = crops.draw(random, turn=item)
                 return parts.sum(0), parts[: len(self.sources)]
 
-            mixing.write(out, split, self.seed, make)
+            mixtures.write(out, split, self.seed, make)
 
 
 def _synthesise(folder: Path, names: tuple[str, ...], seed: int) -> None:
@@ -225,5 +227,7 @@ def _synthesise(folder: Path, names: tuple[str, ...], seed: int) -> None:
             soundfile.write(track / f"{name}.wav", part / 8, 8000)
 
 
-DEBUG = Config(mixing.SYNTHESISED, train=16, validation=6, test=6, item_samples=1024, sample_rate=8000, remix=0.5)
+DEBUG = Config(
+    recording_folders.SYNTHESISED, train=16, validation=6, test=6, item_samples=1024, sample_rate=8000, remix=0.5
+)
 """Crops of an eighth of a second of five small tracks, made in a tenth of one."""

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sepray import metrics, registry
+from sepray import registry
 from sepray.contracts import SeparatorConfig, TaskData
-from sepray.training import Trainer, build, view
+from sepray.scoring import metrics
+from sepray.training.trainer import Trainer, build, view
 
 
 @functools.cache

@@ -8,13 +8,13 @@ from torch import nn
 
 from search_spaces import cass_published as space
 from sepray import registry
-from sepray.comparison import Comparison
 from sepray.comparison.contenders import contender
+from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
 from sepray.errors import UsageError
 from sepray.separators import cass
-from sepray.spec import StudySpec, key
-from sepray.training import build
+from sepray.spec.study import StudySpec, key
+from sepray.training.trainer import build
 
 from .separation import improvement, notes_and_bursts, trained
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sepray import metrics
 from sepray.contracts import Signal
+from sepray.scoring import metrics
 from sepray.separators import constant_mask
 
 from .separation import improvement, notes_and_bursts, trained

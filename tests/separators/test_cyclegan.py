@@ -9,7 +9,7 @@ from torch import nn
 from search_spaces import cyclegan as space
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import cyclegan
-from sepray.training import Trainer, build, view
+from sepray.training.trainer import Trainer, build, view
 
 from .separation import improvement, notes_and_bursts, trained
 

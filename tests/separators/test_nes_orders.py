@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sepray.separators import glo_masking, neural_egg, supervised_mask
-from sepray.training import Trainer, build, view
+from sepray.training.trainer import Trainer, build, view
 
 from .separation import improvement, notes_and_bursts, trained
 

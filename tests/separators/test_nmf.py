@@ -10,7 +10,7 @@ from sklearn.decomposition import non_negative_factorization
 from search_spaces import nmf as space
 from sepray.contracts import Signal
 from sepray.separators import nmf
-from sepray.training import Trainer, build
+from sepray.training.trainer import Trainer, build
 
 from .separation import improvement, notes_and_bursts, trained
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sepray import evaluation
 from sepray.contracts import Separator, Signal, Split, estimate
+from sepray.scoring import evaluation
 from sepray.separators import constant_mask, oracle
 
 from .separation import improvement, notes_and_bursts

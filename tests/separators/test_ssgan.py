@@ -14,7 +14,7 @@ from search_spaces import ssgan as space
 from sepray.contracts import Signal, Split, Supervision, TaskData
 from sepray.identity import expand
 from sepray.separators import ssgan
-from sepray.training import Trainer, build, view
+from sepray.training.trainer import Trainer, build, view
 
 from .separation import improvement, notes_and_bursts, trained
 

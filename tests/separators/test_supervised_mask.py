@@ -6,7 +6,7 @@ import torch
 from search_spaces import supervised_mask as space
 from sepray.contracts import Supervision
 from sepray.separators import supervised_mask
-from sepray.training import Trainer, build, view
+from sepray.training.trainer import Trainer, build, view
 
 from .bars import IMAGES, Share, bars, gain
 from .separation import improvement, notes_and_bursts, trained

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepray import cache as caches
+from sepray.data import cache as caches
 from sepray.errors import UsageError
 from sepray.tasks import bach10, piano_mix, speech_noise, stems
 

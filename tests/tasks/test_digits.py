@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from sepray import images, metrics
 from sepray.contracts import Supervision
+from sepray.data import images
+from sepray.scoring import metrics
 from sepray.tasks import digits_split, mnist_split
-from sepray.training import view
+from sepray.training.trainer import view
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
 SPLITS = ("train", "validation", "test")

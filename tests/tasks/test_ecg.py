@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from scipy.signal import find_peaks
 
-from sepray import ecgsyn
 from sepray.contracts import TaskData
-from sepray.ecgsyn import Recording, record, record_all
+from sepray.data import synthetic_ecg as ecgsyn
+from sepray.data.synthetic_ecg import Recording, record, record_all
 from sepray.tasks.ecg import DEBUG, Config
 
 # Recordings and items as long as the default ones, but few.

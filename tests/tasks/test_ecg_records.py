@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sepray import metrics
-from sepray.metrics.heart import heart_rate
+from sepray.scoring import metrics
+from sepray.signals.heart_rate import heart_rate
 from sepray.tasks.ecg import Config
 
 CONFIG = Config(train=20, validation=5, test=5, item_samples=504)

@@ -43,7 +43,7 @@ def test_pairs_of_either_folder_are_summed(config: Config, tmp_path: Path) -> No
 
 def test_pictures_are_decoded_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fingerprint = config.load(tmp_path / "cache").fingerprint
-    monkeypatch.setattr("sepray.images.decode", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr("sepray.data.images.decode", lambda *_, **__: pytest.fail("decoded again"))
     assert config.load(tmp_path / "cache").fingerprint == fingerprint
     assert replace(config, seed=1).load(tmp_path / "cache").fingerprint != fingerprint
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.signal import find_peaks
 
-from sepray import metrics
 from sepray.contracts import TaskData
-from sepray.metrics.heart import heart_rate
+from sepray.scoring import metrics
+from sepray.signals.heart_rate import heart_rate
 from sepray.tasks.ppg import DEBUG, Config
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ppg"

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from sepray import mixing
 from sepray.contracts import Augmentation
+from sepray.data.mixing import recording_folders
 from sepray.tasks.stems import Config
 
 from .sounds import DATA, RATE, disjoint, heard, tone, write
@@ -136,12 +136,12 @@ def test_a_track_may_be_called_test(tmp_path: Path) -> None:
 
 
 def test_validation_tracks_of_musdb_are_the_validation_split(tmp_path: Path) -> None:
-    official = sorted(mixing.folders._MUSDB_VALIDATION)
+    official = sorted(recording_folders._MUSDB_VALIDATION)
     assert len(official) == 14
     for name in [*official, "Another - Track", "Another - One"]:
         (tmp_path / "train" / name).mkdir(parents=True)
         (tmp_path / "train" / name / "vocals.wav").touch()
-    found = {Path(track.name).name: track.split for track in mixing.tracks_in(tmp_path)}
+    found = {Path(track.name).name: track.split for track in recording_folders.tracks_in(tmp_path)}
     assert [name for name, split in found.items() if split == "validation"] == official
     assert found["Another - Track"] == "train"
 

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from sepray.tracking import BusyError, RunRecord, UnreachableError, reconcile
-from sepray.tracking.outbox import Outbox, RunKey
+from sepray.tracking.connection import UnreachableError
+from sepray.tracking.outbox import BusyError, Outbox, RunKey
+from sepray.tracking.reconciliation import RunRecord, reconcile
 
 RECORDS = [
     RunRecord("", "study", "FINISHED", 1, 9, {"trials": 2}, {"outcome": "finished"}),

@@ -12,8 +12,8 @@ import urllib.request
 
 import pytest
 
-from sepray.tracking import Tracker
 from sepray.tracking.connection import connect
+from sepray.tracking.tracker import Tracker
 
 EPOCHS = 5
 

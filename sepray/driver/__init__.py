@@ -1,0 +1,1 @@
+"""Runs a study from its description to its registered model, and tells Optuna, Ray and MLflow about each other."""

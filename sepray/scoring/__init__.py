@@ -1,0 +1,1 @@
+"""Measures of separation quality, and the statistics over test items."""

@@ -1,0 +1,1 @@
+"""Optuna: which trials exist, which come next, and how each one ended."""

@@ -1,0 +1,1 @@
+"""Signal processing that needs no training: transforms, resampling, ideal masks, recordings of every file type."""

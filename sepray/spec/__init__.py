@@ -1,0 +1,1 @@
+"""The description of a study: its fields, its command-line flags, its folder."""

@@ -1,0 +1,272 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+import types
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sepray.data import cache
+from sepray.data.cache import Plan, cached, content_hash, file_digest, in_parallel, kept_files, mapped
+
+
+def _build() -> dict[str, Tensor]:
+    return {"ramp": torch.arange(6.0).reshape(2, 3).T, "count": torch.tensor(7)}
+
+
+def _refuse() -> dict[str, Tensor]:
+    raise AssertionError("built although it is in the cache")
+
+
+def _entry(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_second_call_reads_what_the_first_built(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "cache"
+    first = cached(folder, "ramps", {"size": 3}, _build)
+    second = cached(folder, "ramps", {"size": 3}, _refuse)
+    for found in (first, second):
+        assert found.keys() == {"ramp", "count"}
+        assert found["ramp"].tolist() == [[0, 3], [1, 4], [2, 5]]
+        assert found["count"].item() == 7
+    assert _entry(folder).name.startswith("ramps-")
+
+
+def test_another_key_is_another_entry(tmp_path: Path) -> None:
+    cached(tmp_path, "ramps", {"size": 3, "rate": 1}, _build)
+    other = cached(tmp_path, "ramps", {"size": 4, "rate": 1}, lambda: {"ramp": torch.zeros(1)})
+    assert other["ramp"].tolist() == [0]
+    assert cached(tmp_path, "ramps", {"rate": 1, "size": 3}, _refuse)["count"].item() == 7  # the order is no matter
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["tensor", "header", "truncated", "empty", "swapped"])
+def test_damaged_entry_is_built_again(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cached(tmp_path, "ramps", {}, _build)
+    path = _entry(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "tensor":
+        content[-1] ^= 1
+    elif damage == "header":
+        content[20] ^= 255
+    elif damage == "truncated":
+        del content[-4:]
+    elif damage == "empty":
+        content.clear()
+    else:  # a sound file, but of another entry
+        cached(tmp_path / "other", "ramps", {"size": 1}, _build)
+        content = bytearray(_entry(tmp_path / "other").read_bytes())
+    path.write_bytes(content)
+    assert cached(tmp_path, "ramps", {}, _build)["ramp"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert f"{path} is damaged" in capsys.readouterr().err
+    assert cached(tmp_path, "ramps", {}, _refuse)["count"].item() == 7
+
+
+def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> dict[str, Tensor]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached(tmp_path, "ramps", {}, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_cannot_be_written_is_refused_before_building(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        cached(tmp_path / "file", "ramps", {}, _refuse)
+
+
+def test_many_at_once_leave_one_sound_entry(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: cached(tmp_path, "ramps", {}, _build)["ramp"].sum().item(), range(32)))
+    assert found == [15] * 32
+    assert os.listdir(tmp_path) == [_entry(tmp_path).name]
+    cached(tmp_path, "ramps", {}, _refuse)
+
+
+def test_content_hash_is_of_names_types_shapes_bytes_and_facts() -> None:
+    ramp, count = torch.arange(6.0), torch.tensor(7)
+    base = content_hash({"ramp": ramp, "count": count}, {"rate": 1})
+    assert base == content_hash({"count": count, "ramp": torch.arange(12.0)[:6].clone()}, {"rate": 1})
+    nudged = ramp.clone()
+    nudged[5] = torch.nextafter(nudged[5], torch.tensor(9.0))
+    others = [
+        content_hash({"ramp": ramp, "count": count}, {"rate": 2}),
+        content_hash({"ramp": ramp, "counts": count}, {"rate": 1}),
+        content_hash({"ramp": ramp.reshape(2, 3), "count": count}, {"rate": 1}),
+        content_hash({"ramp": ramp.view(torch.int32), "count": count}, {"rate": 1}),
+        content_hash({"ramp": nudged, "count": count}, {"rate": 1}),
+        content_hash({"ramp": ramp}, {"rate": 1}),
+    ]
+    assert len({base, *others}) == 7
+
+
+def test_content_hash_does_not_depend_on_strides() -> None:
+    grid = torch.arange(6.0).reshape(2, 3)
+    assert content_hash({"grid": grid.T}) == content_hash({"grid": grid.T.contiguous()})
+    assert json.dumps(content_hash({})) == f'"{content_hash({}, None)}"'
+
+
+# Entries on the disk
+
+
+def _count(out: Mapping[str, NDArray[np.float32]]) -> None:
+    out["ramp"][:] = np.arange(6).reshape(2, 3)
+    out["one"][:] = 1
+
+
+def _planned() -> Plan:
+    return Plan({"ramp": (2, 3), "one": (5,)}, _count, {"names": ["a", "b"]})
+
+
+def _not_planned() -> Plan:
+    raise AssertionError("made although it is in the cache")
+
+
+def test_mapped_entry_is_made_once_and_is_a_safetensors_file(tmp_path: Path) -> None:
+    for plan in (_planned, _not_planned):
+        entry = mapped(tmp_path / "new", "ramps", {"size": 3}, plan)
+        assert entry.tensors["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert entry.tensors["one"].tolist() == [1] * 5
+        assert entry.facts == {"names": ["a", "b"]}
+        assert entry.content == content_hash(entry.tensors)
+    assert load_file(_entry(tmp_path / "new"))["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_mapped_entry_is_no_memory_of_its_own(tmp_path: Path) -> None:
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("needs /proc to see what is mapped")
+    entry = mapped(tmp_path, "ramps", {}, _planned)
+    address = entry.tensors["ramp"].data_ptr()
+    ranges = [line.split() for line in maps.read_text().splitlines() if str(_entry(tmp_path)) in line]
+    assert any(int(r[0].split("-")[0], 16) <= address < int(r[0].split("-")[1], 16) for r in ranges)
+
+
+@pytest.mark.parametrize("damage", ["content", "truncated", "empty"])
+def test_damaged_mapped_entry_is_made_again(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    mapped(tmp_path, "ramps", {}, _planned)
+    path = _entry(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "content":
+        content[-1] ^= 1
+    del content[{"content": len(content), "truncated": -4, "empty": 0}[damage] :]
+    path.write_bytes(content)
+    assert mapped(tmp_path, "ramps", {}, _planned).tensors["one"].tolist() == [1] * 5
+    assert f"{path} is damaged" in capsys.readouterr().err
+    assert mapped(tmp_path, "ramps", {}, _not_planned).facts == {"names": ["a", "b"]}
+
+
+def test_failed_fill_leaves_nothing(tmp_path: Path) -> None:
+    def fail(out: Mapping[str, NDArray[np.float32]]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mapped(tmp_path, "ramps", {}, lambda: Plan({"ramp": (3,)}, fail))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_entry_that_the_disk_cannot_hold_is_refused_before_it_is_filled(tmp_path: Path) -> None:
+    shapes = {"ramp": (2**58,)}
+    with pytest.raises(OSError):  # noqa: PT011 - which one depends on the file system
+        mapped(tmp_path, "ramps", {}, lambda: Plan(shapes, lambda out: pytest.fail("filled")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _fill_slowly(folder: Path, log: Path, die: bool) -> None:
+    def fill(out: Mapping[str, NDArray[np.float32]]) -> None:
+        out["ramp"][:3] = 1
+        with log.open("a") as file:
+            file.write("filled ")
+        if die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)
+        out["ramp"][:] = range(6)
+
+    found = mapped(folder, "ramps", {}, lambda: Plan({"ramp": (6,)}, fill)).tensors["ramp"].tolist()
+    os._exit(0 if found == [0, 1, 2, 3, 4, 5] else 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # nothing of torch is used in the children
+def test_of_processes_at_once_one_builds_though_another_died_half_way(tmp_path: Path) -> None:
+    folder, log = tmp_path / "cache", tmp_path / "log"
+    start = multiprocessing.get_context("fork").Process
+    dying = start(target=_fill_slowly, args=(folder, log, True))
+    dying.start()
+    dying.join()
+    assert dying.exitcode == -signal.SIGKILL
+    assert [path.suffix for path in folder.iterdir()] == [".partial"]
+    assert log.read_text() == "filled "
+    others = [start(target=_fill_slowly, args=(folder, log, False)) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert [other.exitcode for other in others] == [0, 0, 0]
+    assert log.read_text() == "filled filled "
+    assert [path.suffix for path in folder.iterdir()] == [".safetensors"]
+
+
+def test_digest_of_a_file_is_remembered_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    os.utime(file, (1e9, 1e9))
+    first = file_digest(tmp_path / "cache", file)
+    assert first == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of abc, FIPS 180
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+        assert file_digest(tmp_path / "cache", file) == first
+    file.write_bytes(b"abd")
+    assert file_digest(tmp_path / "cache", file) != first
+
+
+def test_files_are_kept_by_content_and_refused_with_a_reason(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in "abc"]
+    for file, text in zip(files, ("3", "x", "3"), strict=True):
+        file.write_text(text)
+    read: list[str] = []
+
+    def make(file: Path) -> Plan:
+        read.append(file.name)
+        number = int(file.read_text())  # a ValueError for x
+        return Plan({"ramp": (number,)}, lambda out: np.copyto(out["ramp"], np.arange(number)))
+
+    for _ in range(2):
+        kept, refused = kept_files(tmp_path / "cache", "ramp", files, {}, make, "reading")
+        assert [file.name for file in kept] == ["a", "c"]
+        assert all(one.tensor("ramp").tolist() == [0, 1, 2] for one in kept.values())
+        assert list(refused) == [files[1]]
+        assert "'x'" in refused[files[1]]
+    assert read.count("b") == 2
+    assert len(read) == 3  # a and c have the same content
+
+
+def test_in_parallel_keeps_the_order_and_passes_errors_on() -> None:
+    assert in_parallel(lambda x: x * x, range(50)) == [x * x for x in range(50)]
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(lambda x: 1 // x, [1, 0, 2])
+
+
+def test_what_takes_long_shows_a_progress_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_parallel(abs, range(3), "counting") == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+    seconds = iter(range(0, 1000, 5))
+    monkeypatch.setattr(cache, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
+    assert in_parallel(abs, range(3), "counting") == [0, 1, 2]
+    shown = capsys.readouterr().err
+    assert "counting" in shown
+    assert "100%" in shown

@@ -1,0 +1,383 @@
+"""The end of a study: one look at the test split, a model that is packaged, and its place in the registry.
+
+Of the registry alone there is a stand-in, because it is a server; what it is asked and told is looked at.
+"""
+
+import io
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from sepray.console import terminal
+from sepray.contracts import Signal, Split, TaskData
+from sepray.driver import finish, selection
+from sepray.driver.finish import Finish, Registration, next_commands
+from sepray.driver.selection import Finished, Retraining
+from sepray.execution import checkpoint
+from sepray.separators import cass, oracle
+from sepray.spec.study import StudySpec
+from sepray.tasks import ecg
+from sepray.tracking import models
+from sepray.tracking.connection import UnreachableError
+from sepray.training.trainer import build
+
+SIGNAL = Signal(("low", "high"), 1, (128,), 64.0)
+TEST_ITEMS = 7
+
+
+def split(seed: int, items: int) -> Split:
+    generator = torch.Generator().manual_seed(seed)
+    phase, gain = torch.rand(2, items, 2, 1, 1, generator=generator)
+    rate = torch.tensor([0.2, 1.5]).reshape(1, 2, 1, 1)
+    sources = (0.5 + gain) * torch.sin(rate * torch.arange(128) + 2 * math.pi * phase)
+    return Split(sources.sum(1), sources)
+
+
+DATA = TaskData(SIGNAL, split(0, 4), split(1, 5), split(2, TEST_ITEMS), "ab" * 32)
+SPEC = StudySpec(
+    name="sweep",
+    separator=cass.DEBUG,
+    task=ecg.DEBUG,
+    space={},
+    reference_points={"CASS": {"beta": 0.1}},
+    controls={"plain autoencoder": {"adversarial": 0}},
+)
+ROLE, CONTROL = "trial 1", "plain autoencoder at the settings of trial 1"
+PLAN = [Retraining(f"{role} seed {k}", role, {"beta": 0.2}, k) for role in (ROLE, "trial 0", CONTROL) for k in (1, 2)]
+
+
+class Tracker:
+    """Keeps what the study's run is told."""
+
+    uri = "http://user:secret@tracker:5000"
+    study = "sweep-1"
+
+    def __init__(self) -> None:
+        self.told: list[tuple] = []
+
+    def study_finished(self, metrics, tags, note=""):
+        self.told.append((dict(metrics), dict(tags), note))
+
+
+class Registry:
+    """A stand-in for MLflow's: the versions, which of them is champion, and what that separates."""
+
+    def __init__(self) -> None:
+        self.champion: str | None = None
+        self.registered: list[tuple[str, str, str]] = []
+        self.predict = lambda mixture: np.zeros((len(mixture), 2, 1, 128), np.float32)
+        self.reachable = True
+
+    def incumbent(self, name, uri=None):
+        if not self.reachable:
+            raise UnreachableError("MLflow at http://tracker:5000 does not answer")
+        return models.Incumbent(self.champion, "run") if self.champion else None
+
+    def register(self, tracker, label, folder, name, **_):
+        assert (folder / "MLmodel").is_file()
+        self.registered.append((label, str(folder), name))
+        return "7"
+
+    def set_champion(self, name, version, uri=None):
+        assert uri == Tracker.uri
+        self.champion = version
+
+    def load(self, model, uri=None):
+        assert model == f"models:/cass-ecg/{self.champion}"
+        return self
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    stands = Registry()
+    for name in ("incumbent", "register", "set_champion", "load"):
+        monkeypatch.setattr(models, name, getattr(stands, name))
+    return stands
+
+
+@pytest.fixture
+def tested(monkeypatch):
+    """How often a separator was given the test split's mixtures."""
+    calls = []
+    separate = cass.Cass.separate
+
+    def counted(self, mixture):
+        if len(mixture) == TEST_ITEMS:
+            calls.append(self)
+        return separate(self, mixture)
+
+    monkeypatch.setattr(cass.Cass, "separate", counted)
+    return calls
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    console = Console(file=io.StringIO(), width=140, highlight=False)
+    monkeypatch.setattr(finish, "console", console)
+    monkeypatch.setattr(terminal, "console", console)
+    return console.file
+
+
+def trained(folder, number, value, role=None, label=None) -> Finished:
+    """A trial with weights of its own, drawn from its number."""
+    place = str(folder / f"{'finals' if role else 'search'}-{number}")
+    weights = build(cass.DEBUG, SIGNAL, seed=number + (100 if role else 0)).state_dict()
+    checkpoint.save(place, 3, {f"0/separator.{name}": tensor for name, tensor in weights.items()}, {"members": []})
+    return Finished(number, label, {"beta": 0.2}, value, place, {"role": role} if role else {})
+
+
+class Study:
+    """The trials that a study has when it comes to its end."""
+
+    def __init__(self, folder) -> None:
+        self.folder, self.tracker = folder, Tracker()
+        self.searched = [trained(folder, 1, 0.3), trained(folder, 0, 0.9, label="CASS")]
+        self.finals = [
+            trained(folder, 0, 0.30, ROLE),
+            trained(folder, 1, 0.40, ROLE),
+            trained(folder, 2, 0.10, "trial 0"),
+            trained(folder, 3, 0.80, "trial 0"),
+            trained(folder, 4, 0.70, CONTROL),
+            trained(folder, 5, 0.60, CONTROL),
+        ]
+
+    def finish(self, spec=SPEC) -> int:
+        return Finish(spec, DATA, self.folder, self.tracker).run(self.searched, self.finals, PLAN)
+
+    def result(self) -> dict:
+        return json.loads((self.folder / "result.json").read_text())
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study(tmp_path)
+
+
+def scores(trial: Finished) -> np.ndarray:
+    """The relative L2 error of a trial's separator on test, worked out anew, ``[item, source]``."""
+    separator = selection.load_separator(cass.DEBUG, SIGNAL, trial.folder)
+    error = separator.separate(DATA.test.mixture) - DATA.test.sources
+    return (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).numpy()
+
+
+def test_first_champion_is_scored_packaged_registered_and_shown(study, registry, screen):
+    assert study.finish() == 0
+    assert registry.registered == [("final-0", str(study.folder / "model"), "cass-ecg")]
+    assert registry.champion == "7"
+
+    result = study.result()
+    assert (result["member"], result["role"], result["validation"]) == (0, ROLE, pytest.approx(0.35))
+    np.testing.assert_allclose(result["scores"]["relative_l2"], scores(study.finals[0]), rtol=1e-5)
+    rows = {row["system"]: row["values"] for row in result["rows"]}
+    assert list(rows) == [
+        f"champion ({ROLE})",
+        CONTROL,
+        "paper: CASS",
+        "unprocessed mixture",
+        "oracle: ideal ratio mask",
+        "oracle: phase sensitive mask",
+        "oracle: mixture phase",
+    ]
+    assert [row["bold"] for row in result["rows"]] == [True] + [False] * 6
+    for name, trial in ((f"champion ({ROLE})", study.finals[0]), (CONTROL, study.finals[5])):
+        assert rows[name]["high"][0] == pytest.approx(scores(trial)[:, 1].mean(), rel=1e-5)
+    assert rows["paper: CASS"]["mean"][0] == pytest.approx(scores(study.searched[1]).mean(), rel=1e-5)
+
+    printed = screen.getvalue()
+    assert "sweep: relative l2 on the test split" in printed
+    assert f"mean over {TEST_ITEMS} test items [95% bootstrap interval]; less is better" in printed
+    sentence = "Registered as cass-ecg version 7, the first champion."
+    assert sentence in printed
+    assert "  sepray evaluate models:/cass-ecg@champion" in printed
+
+    [(metrics, tags, note)] = study.tracker.told
+    assert metrics == {
+        "test/low/relative_l2": pytest.approx(scores(study.finals[0])[:, 0].mean(), rel=1e-5),
+        "test/high/relative_l2": pytest.approx(scores(study.finals[0])[:, 1].mean(), rel=1e-5),
+        "test/relative_l2": pytest.approx(scores(study.finals[0]).mean(), rel=1e-5),
+    }
+    assert tags == {"outcome": "finished", "champion": ROLE, "model_version": "7"}
+    assert sentence in note
+    assert f"| **champion ({ROLE})** |" in note
+
+
+def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, registry, screen):
+    study.finish()
+    loaded = __import__("mlflow").pyfunc.load_model(str(study.folder / "model"))
+    mixture = DATA.test.mixture.numpy()
+    expected = selection.load_separator(cass.DEBUG, SIGNAL, study.finals[0].folder).separate(DATA.test.mixture)
+    np.testing.assert_allclose(loaded.predict(mixture), expected.numpy(), atol=1e-6)
+    described = loaded.metadata.metadata
+    assert (described["study"], described["metric"], described["sources"]) == ("sweep", "relative_l2", ["low", "high"])
+    assert (described["task"], described["data_fingerprint"]) == ("sepray.tasks.ecg", DATA.fingerprint)
+    assert described["hyperparameters"] == {"beta": 0.2}
+    assert (described["n_fft"], described["hop"]) == (cass.DEBUG.n_fft, cass.DEBUG.hop)
+    assert described["task_config"]["train"] == ecg.DEBUG.train
+
+
+@pytest.fixture
+def ended(study, registry, screen):
+    """A study with a result and a package already; what is left is the registry."""
+    study.finish()
+    registry.registered.clear()
+    study.tracker.told.clear()
+    screen.truncate(0)
+    return study
+
+
+def test_second_run_shows_the_same_and_opens_the_test_split_no_more(ended, registry, screen, tested, monkeypatch):
+    before = (ended.folder / "result.json").read_bytes()
+    monkeypatch.setattr(finish, "package_model", lambda *_, **__: pytest.fail("packaged twice"))
+    assert ended.finish() == 0
+    assert tested == []
+    assert (ended.folder / "result.json").read_bytes() == before
+    assert registry.registered == [("final-0", str(ended.folder / "model"), "cass-ecg")]
+    assert "cass-ecg version 7 is the champion." in screen.getvalue()
+    assert f"champion ({ROLE})" in screen.getvalue()
+    assert len(ended.tracker.told) == 1
+
+
+def test_another_champion_after_an_extension_is_scored_anew(ended, registry, screen, tested):
+    ended.finals += [trained(ended.folder, 6 + k, 0.05 + k / 100, "trial 9") for k in range(2)]
+    plan = [*PLAN, *(Retraining(f"trial 9 seed {k}", "trial 9", {"beta": 0.2}, k) for k in (1, 2))]
+    assert Finish(SPEC, DATA, ended.folder, ended.tracker).run(ended.searched, ended.finals, plan) == 0
+    assert len(tested) == 3  # the champion, the control, the paper's
+    assert ended.result()["member"] == 6
+    assert registry.registered[-1][0] == "final-6"
+
+
+def announce(study, spec=SPEC) -> str:
+    Finish(spec, DATA, study.folder, study.tracker).announce(study.result())
+    [(_, tags, note)] = study.tracker.told
+    return f"{tags['model_version']}: {note}"
+
+
+def test_better_challenger_takes_the_alias(ended, registry, screen):
+    registry.champion = "3"
+    registry.predict = lambda mixture: 50 * np.repeat(mixture[:, None], 2, axis=1)
+    told = announce(ended)
+    assert registry.champion == "7"
+    assert "Registered as cass-ecg version 7, the new champion: it beats version 3 (relative_l2 " in told
+    challenger, defender = scores(ended.finals[0]).mean(1), told.partition(" against ")[2].split(",")[0]
+    error = 50 * DATA.test.mixture[:, None] - DATA.test.sources
+    expected = (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).mean()
+    assert float(defender) == pytest.approx(float(expected), abs=1e-3)
+    assert f"relative_l2 {challenger.mean():.4f} against" in told
+    assert "sepray evaluate models:/cass-ecg@champion" in told
+
+
+def test_challenger_that_is_not_better_is_registered_without_the_alias(ended, registry, screen):
+    registry.champion = "3"
+    registry.predict = lambda mixture: DATA.test.sources.numpy()  # the truth itself
+    told = announce(ended)
+    assert registry.champion == "3"
+    assert registry.registered
+    assert told.startswith("7: ")
+    assert "Registered as cass-ecg version 7; version 3 stays the champion (relative_l2 " in told
+    assert "against 0.0000" in told
+    assert "sepray evaluate models:/cass-ecg/7" in told
+
+
+def test_equal_challenger_is_not_better(ended, registry, screen):
+    registry.champion = "3"
+    same = selection.load_separator(cass.DEBUG, SIGNAL, ended.finals[0].folder)
+    registry.predict = lambda mixture: same.separate(torch.from_numpy(mixture)).numpy()
+    assert "version 3 stays the champion" in announce(ended)
+    assert registry.champion == "3"
+
+
+def test_incumbent_that_cannot_separate_this_test_split_does_not_end_the_study(ended, registry, screen):
+    """It was trained on three sources, before the task was changed; the result is shown all the same."""
+    registry.champion = "3"
+    registry.predict = lambda mixture: np.zeros((len(mixture), 3, 1, 128), np.float32)
+    told = announce(ended)
+    assert registry.champion == "3"
+    assert "cass-ecg version 7" in told
+    assert "version 3" in told
+    assert f"champion ({ROLE})" in screen.getvalue()
+
+
+def test_more_is_better_where_the_objective_is_maximised(study, registry, screen):
+    spec = replace(SPEC, objective=("si_sdr",))
+    study.finish(spec)
+    assert "more is better" in screen.getvalue()
+    assert "si sdr in dB on the test split" in screen.getvalue()
+    study.tracker.told.clear()
+    registry.champion, registry.predict = "3", lambda mixture: DATA.test.sources.numpy()
+    assert "version 3 stays the champion (si_sdr " in announce(study, spec)
+    study.tracker.told.clear()
+    registry.predict = lambda mixture: np.zeros((len(mixture), 2, 1, 128), np.float32)  # -60 dB
+    assert "the new champion: it beats version 3" in announce(study, spec)
+
+
+def test_server_that_does_not_answer_costs_only_the_registration(study, registry, screen, tested):
+    registry.reachable = False
+    assert study.finish() == 0
+    printed = screen.getvalue()
+    waits = f"does not answer; the model waits in {study.folder / 'model'}. Later: sepray reconcile sweep"
+    assert waits in "".join(printed.splitlines()) or waits in study.tracker.told[0][2]
+    assert f"champion ({ROLE})" in printed
+    assert study.tracker.told[0][1]["model_version"] == "waiting"
+    assert "sepray evaluate" not in printed
+    assert len(tested) == 3
+
+    registry.reachable = True  # what `sepray reconcile` does
+    study.tracker.told.clear()
+    assert "the first champion" in announce(study)
+    assert len(tested) == 3
+
+
+def test_without_a_finished_retraining_there_is_nothing_to_register(study, registry, screen, tested):
+    study.finals = []
+    assert study.finish() == 1
+    assert study.tracker.told == [({}, {"outcome": "nothing to register"}, "")]
+    assert "there is nothing to register" in screen.getvalue()
+    assert tested == registry.registered == []
+    assert not (study.folder / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("sqlite:///mlflow.db", "mlflow ui"),
+        ("sqlite:////data/runs.db", "mlflow ui --backend-store-uri sqlite:////data/runs.db"),
+        ("http://tracker:5000", "python -m webbrowser http://tracker:5000"),
+        ("https://me:secret@tracker:5000", "python -m webbrowser https://me:***@tracker:5000"),
+    ],
+)
+def test_next_command_shows_the_runs_without_a_password(uri, command):
+    assert next_commands(Registration("m", None, False, ""), uri) == [command]
+
+
+@pytest.mark.parametrize(
+    ("version", "champion", "command"),
+    [
+        ("7", True, ["sepray evaluate models:/cass-ecg@champion"]),
+        ("7", False, ["sepray evaluate models:/cass-ecg/7"]),
+        (None, False, []),
+    ],
+)
+def test_next_command_scores_the_registered_version(version, champion, command):
+    registration = Registration("cass-ecg", version, champion, "")
+    assert next_commands(registration, "sqlite:///mlflow.db")[1:] == command
+
+
+def test_an_oracle_is_scored_and_neither_packaged_nor_registered(tmp_path, registry, screen):
+    checkpoint.save(str(tmp_path / "final"), 1, {}, {"members": []})
+    member = Finished(0, None, {}, 0.2, str(tmp_path / "final"), {"role": ROLE})
+    spec, tracker = replace(SPEC, separator=oracle.DEBUG, reference_points={}, controls={}), Tracker()
+    assert Finish(spec, DATA, tmp_path, tracker).run([member], [member], PLAN) == 0
+    assert registry.registered == []
+    assert not (tmp_path / "model").exists()
+    assert "An oracle is told the true sources: it is a bound, and no model is registered." in screen.getvalue()
+    [(metrics, tags, _)] = tracker.told
+    assert tags["model_version"] == "none"
+    sources, mixture = DATA.test.sources, DATA.test.mixture
+    estimates = oracle.DEBUG.build(SIGNAL).separate_given(mixture, sources)
+    error = (estimates - sources).flatten(2).norm(dim=-1) / sources.flatten(2).norm(dim=-1)
+    assert metrics["test/relative_l2"] == pytest.approx(error.mean().item(), rel=1e-4)

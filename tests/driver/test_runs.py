@@ -1,0 +1,158 @@
+"""MLflow's runs as they follow from real Optuna records."""
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from sepray.driver import runs as projection
+
+KEY = "validation/relative_l2"
+
+
+@pytest.fixture
+def study():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study()
+
+
+def asked(study, seed=7, label=None):
+    """A trial as the searcher begins it."""
+    trial = study.ask({"beta": FloatDistribution(0.0, 1.0)})
+    trial.set_user_attr("seed", seed)
+    trial.set_user_attr("hyperparameters", {"beta": 0.25, "adversarial": 1})
+    if label:
+        trial.set_user_attr("label", label)
+    return trial
+
+
+def ended(trial, tag, reason=""):
+    trial.set_user_attr("outcome", {"tag": tag, "reason": reason})
+
+
+def record(study, number=0, stage="search"):
+    return projection.record(study.trials[number], stage, KEY)
+
+
+def test_complete_trial_is_a_finished_run_with_all_its_epochs(study):
+    trial = asked(study, label="CASS")
+    for epoch, value in ((1, 0.9), (2, 0.5)):
+        trial.report(value, epoch)
+    ended(trial, "complete")
+    study.tell(trial, 0.5)
+    found = record(study)
+    assert (found.label, found.name, found.status) == ("0", "trial 000 · CASS", "FINISHED")
+    assert found.params == {"beta": 0.25, "adversarial": 1, "seed": 7}
+    assert found.tags == {"stage": "search", "trial": 0, "label": "CASS", "outcome": "complete", "epochs": 2}
+    assert found.epochs == {1: {KEY: 0.9}, 2: {KEY: 0.5}}
+    stored = study.trials[0]
+    assert found.start_ms == round(stored.datetime_start.timestamp() * 1000)
+    assert found.end_ms == round(stored.datetime_complete.timestamp() * 1000) >= found.start_ms > 1_600_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("state", "tag", "reason", "status"),
+    [
+        (TrialState.PRUNED, "pruned", "stopped by the scheduler at epoch 1", "FINISHED"),
+        (TrialState.COMPLETE, "collapsed", "the estimate of fetal has collapsed", "FINISHED"),
+        (TrialState.FAIL, "diverged", "mse is not finite", "FAILED"),
+        (TrialState.FAIL, "error", "KeyError: 'x'", "FAILED"),
+        (TrialState.FAIL, "out_of_memory", "OutOfMemoryError", "FAILED"),
+        (TrialState.FAIL, "lost", "the worker was lost", "FAILED"),
+    ],
+)
+def test_run_ends_as_the_table_of_outcomes_says(study, state, tag, reason, status):
+    trial = asked(study)
+    trial.report(0.8, 1)
+    ended(trial, tag, reason)
+    study.tell(trial, 0.8 if state is TrialState.COMPLETE else None, state=state)
+    found = record(study)
+    assert found.status == status
+    assert (found.tags["outcome"], found.tags["reason"], found.tags["epochs"]) == (tag, reason, 1)
+    assert found.name == "trial 000 · beta=0.25 adversarial=1"
+
+
+def test_trial_that_never_finished_an_epoch_has_none(study):
+    trial = asked(study)
+    ended(trial, "error", "KeyError: 'x'")
+    study.tell(trial, state=TrialState.FAIL)
+    found = record(study)
+    assert (found.tags["epochs"], found.epochs) == (0, {})
+
+
+def test_interrupted_trial_is_a_killed_run_that_can_go_on(study):
+    asked(study).report(0.7, 1)
+    found = record(study)
+    assert (found.status, found.tags["outcome"]) == ("KILLED", "interrupted")
+    assert found.end_ms == found.start_ms > 0
+    assert found.epochs == {1: {KEY: 0.7}}
+
+
+def test_outcome_that_was_written_before_the_driver_died_counts(study):
+    ended(asked(study), "complete")
+    assert (record(study).status, record(study).tags["outcome"]) == ("FINISHED", "complete")
+
+
+def test_waiting_trial_and_one_that_was_not_handed_out_have_no_run(study):
+    study.enqueue_trial({"beta": 0.5})
+    assert study.trials[0].state is TrialState.WAITING
+    assert record(study) is None
+    study.ask({"beta": FloatDistribution(0.0, 1.0)})
+    assert study.trials[0].state is TrialState.RUNNING
+    assert record(study) is None
+
+
+def test_retraining_is_called_final(study):
+    trial = asked(study, label="trial 3 seed 1")
+    ended(trial, "complete")
+    study.tell(trial, 0.5)
+    found = record(study, stage="finals")
+    assert (found.label, found.name) == ("final-0", "final 000 · trial 3 seed 1")
+    assert found.tags["stage"] == "finals"
+
+
+def test_name_shows_the_first_settings_and_is_cut():
+    settings = {"rate": 0.00123456, "kind": "complex", "on": 1, "beta": 0.5}
+    assert projection.run_name("search", 12, None, settings) == "trial 012 · rate=0.0012 kind=complex on=1"
+    assert len(projection.run_name("search", 12, "x" * 400, settings)) == 250
+
+
+def finished(study, tag="complete", value=0.5):
+    trial = asked(study)
+    ended(trial, tag)
+    study.tell(trial, value)
+
+
+def test_records_are_the_studys_own_and_those_of_both_stages(study):
+    finished(study)
+    study.enqueue_trial({"beta": 0.5})
+    finals = optuna.create_study()
+    finished(finals)
+    own, *trials = projection.records("sweep", {"search": study.trials, "finals": finals.trials}, KEY)
+    assert [t.label for t in trials] == ["0", "final-0"]
+    assert (own.label, own.name, own.status, own.tags) == ("", "sweep", "FINISHED", {"stage": "study"})
+    assert own.start_ms == min(t.start_ms for t in trials)
+    assert own.end_ms == max(t.end_ms for t in trials)
+
+
+def test_study_with_a_trial_that_can_go_on_is_not_finished(study):
+    finished(study)
+    asked(study)
+    own, *trials = projection.records("sweep", {"search": study.trials}, KEY)
+    assert own.status == "KILLED"
+    assert [t.status for t in trials] == ["FINISHED", "KILLED"]
+
+
+def test_study_without_a_trial_has_a_record_of_its_own(study):
+    [own] = projection.records("sweep", {"search": study.trials}, KEY)
+    assert (own.status, own.start_ms, own.end_ms) == ("FINISHED", 0, 0)
+
+
+def test_trial_that_optuna_alone_knows_is_named_by_its_parameters(study):
+    """One without the searcher's own record of the settings (a fixed parameter is in none)."""
+    study.add_trial(
+        create_trial(
+            params={"beta": 0.5}, distributions={"beta": FloatDistribution(0, 1)}, value=1.0, user_attrs={"seed": 3}
+        )
+    )
+    assert record(study).params == {"beta": 0.5, "seed": 3}

@@ -1,0 +1,196 @@
+"""Where training starts from: another separator's estimates, trained once or loaded; what is refused, and how."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sepray import identity
+from sepray.contracts import Signal, Split, Supervision
+from sepray.driver import warm_start as starting
+from sepray.errors import UsageError
+from sepray.execution import checkpoint
+from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
+from sepray.tracking import models
+from sepray.training.augmentation import PLAIN
+from sepray.training.trainer import Trainer, build, view
+
+SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
+SEED = 3
+OBSERVED = Supervision.OBSERVED_SOURCE
+
+
+def split(items: int = 16) -> Split:
+    sources = torch.randn(items, 2, 1, 256, generator=torch.Generator().manual_seed(0))
+    return Split(sources.sum(1), sources)
+
+
+def seen() -> dict[str, torch.Tensor]:
+    return view(split(), OBSERVED, torch.Generator().manual_seed(SEED))
+
+
+def egg(start: str, epochs: int = 2) -> neural_egg.Config:
+    return dataclasses.replace(neural_egg.DEBUG, start=start, start_epochs=epochs)
+
+
+def find(start: str, signal: Signal = SIGNAL, uri: str = "sqlite:///none.db", epochs: int = 2) -> starting.Start | None:
+    return starting.find(egg(start, epochs), signal, OBSERVED, uri)
+
+
+@pytest.fixture
+def small(monkeypatch) -> str:
+    """A separator of a user's own: adversarial masking, as small as can be."""
+    module = types.ModuleType("small_masking")
+    module.Config = lambda: adversarial_masking.DEBUG
+    monkeypatch.setitem(sys.modules, "small_masking", module)
+    return "small_masking"
+
+
+def test_constant_start_and_separators_that_know_no_start_need_nothing():
+    assert find("constant") is None
+    assert starting.find(cass.DEBUG, SIGNAL, Supervision.PAIRED, "") is None
+
+
+def test_named_separator_is_trained_on_the_same_view_from_the_studys_seed(small, tmp_path):
+    added = find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))
+    config = adversarial_masking.DEBUG
+    trainer = Trainer(build(config, SIGNAL, SEED), seen(), {}, SEED, config.batch_size, config.betas)
+    trainer.epoch(), trainer.epoch()
+    assert torch.equal(added["start"], trainer.separator.separate(split().mixture))
+    assert added["start"].shape == (16, 2, 1, 256)
+    assert {name: tensor for name, tensor in added.items() if name != "start"}.keys() == seen().keys()
+    assert all(torch.equal(added[name], tensor) for name, tensor in seen().items())
+
+
+def test_start_is_trained_once_a_study_and_again_for_another_seed_or_budget(small, tmp_path):
+    folder = str(tmp_path)
+    first = find(small).added(seen(), PLAIN, SEED, "cpu", folder)["start"]
+    untrained = dataclasses.replace(find(small), separator=lambda *_: pytest.fail("trained again"))
+    assert torch.equal(untrained.added(seen(), PLAIN, SEED, "cpu", folder)["start"], first)
+    other_seed = find(small).added(seen(), PLAIN, SEED + 1, "cpu", folder)["start"]
+    other_budget = find(small, epochs=1).added(seen(), PLAIN, SEED, "cpu", folder)["start"]
+    assert not torch.equal(other_seed, first)
+    assert not torch.equal(other_budget, first)
+
+
+def test_damaged_estimates_are_made_again(small, tmp_path):
+    first = find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"]
+    [file] = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-10])
+    assert checkpoint.newest(str(tmp_path)) is None
+    assert torch.equal(find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"], first)
+
+
+def test_identity_tells_budgets_and_settings_apart_and_is_part_of_a_studys_fingerprint(small, monkeypatch):
+    digest = lambda start: identity.digest({"start": start.identity})  # noqa: E731
+    assert digest(find(small)) == digest(find(small)) != digest(find(small, epochs=3))
+    other = dataclasses.replace(adversarial_masking.DEBUG, width=8)
+    before = digest(find(small))
+    monkeypatch.setattr(sys.modules[small], "Config", lambda: other)
+    assert digest(find(small)) != before
+
+
+def test_neural_egg_trains_from_what_was_added(small, tmp_path):
+    config, data = egg(small), find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))
+    trainer = Trainer(build(config, SIGNAL, 0), data, {}, 0, 8, config.betas)
+    shown = trainer.separator.before_epoch(trainer.data, 0, trainer.generator)
+    assert torch.equal(shown["unknown"], data["start"][:, 0])
+    assert trainer.epoch()["l1"] > 0
+
+
+def packaged(folder: Path, module=adversarial_masking, **changes: object) -> tuple[str, torch.nn.Module]:
+    separator = build(module.DEBUG, SIGNAL, 1)
+    metadata = {"sources": ["low", "high"], "sample_rate": 128.0, "supervision": separator.supervision.value}
+    example = np.zeros((1, 1, 256), np.float32)
+    models.package_model(
+        folder, separator=separator, config=module.DEBUG, example=example, metadata={**metadata, **changes}
+    )
+    return str(folder), separator
+
+
+def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
+    path, separator = packaged(tmp_path / "model")
+    start = find(path)
+    added = start.added(seen(), PLAIN, SEED, "cpu", str(tmp_path / "start"))
+    torch.testing.assert_close(added["start"], separator.separate(split().mixture))
+    copied = tmp_path / "copied"
+    (tmp_path / "model").rename(copied)
+    assert find(str(copied)).identity == start.identity
+    assert len(start.identity["model"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sources": ["high", "low"]}, r"the start .* does not separate what the task has: low, high at 128 Hz"),
+        ({"sample_rate": 64.0}, r"the start .* does not separate what the task has: low, high at 128 Hz"),
+        (
+            {"supervision": "paired"},
+            r"the start .* is trained on more than this separator may see: paired, not observed source",
+        ),
+    ],
+)
+def test_model_that_does_not_fit_is_refused_in_one_line(tmp_path, changes, message):
+    path, _ = packaged(tmp_path / "model", **changes)
+    with pytest.raises(UsageError, match=rf"^{message}$"):
+        find(path)
+
+
+def test_start_that_saw_the_hidden_source_is_refused():
+    message = r"^the start supervised_mask is trained on more than this separator may see: paired, not observed source$"
+    with pytest.raises(UsageError, match=message):
+        find("supervised_mask")
+    allowed = starting.find(egg("supervised_mask"), SIGNAL, Supervision.PAIRED, "")
+    assert allowed.identity["hyperparameters"] == build(supervised_mask.DEBUG, SIGNAL, 0).hyperparameters()
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (
+            "glo",
+            r"there is no start 'glo': give constant, a separator \(adversarial_masking, .*\), a registered model ",
+        ),
+        ("no/such/folder", r"there is no start 'no/such/folder': give constant, a separator "),
+        ("tests", r"tests is neither a models:/ address nor a folder with a packaged model"),
+        ("oracle", r"the start oracle is an oracle, which separates nothing but what is known already"),
+        ("models:/egg@champion", r"there is no MLflow database .*none.db to take the start models:/egg@champion from"),
+    ],
+)
+def test_bad_name_or_address_is_refused_in_one_line(start, message, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    with pytest.raises(ValueError, match=rf"^{message}") as refusal:
+        find(start)
+    assert "\n" not in str(refusal.value)
+    assert not Path("none.db").exists()
+
+
+def test_separator_that_the_task_does_not_suit_is_refused(small):
+    three = Signal(("a", "b", "c"), 1, (256,), 128.0)
+    with pytest.raises(UsageError, match=r"^the start small_masking does not fit the task: a mask separates 2 sources"):
+        find(small, three)
+
+
+def test_start_that_diverges_is_told_in_one_line_and_keeps_nothing(small, tmp_path):
+    data = {name: torch.full_like(tensor, torch.nan) for name, tensor in seen().items()}
+    with pytest.raises(UsageError, match=r"^the start small_masking cannot be trained: .* is not finite .* instead$"):
+        find(small).added(data, PLAIN, SEED, "cpu", str(tmp_path / "start"))
+    assert not (tmp_path / "start").exists()
+
+
+@pytest.mark.timeout(180)  # a process of its own, on a busy machine
+def test_study_with_a_bad_start_ends_with_status_2_and_leaves_nothing(tmp_path):
+    script = Path(__file__).parents[2] / "studies" / "neural_egg_notes_and_bursts.py"
+    command = [sys.executable, str(script), "--separator.start", "glo", "--task.train", "8"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("neural-egg-notes-and-bursts: there is no start 'glo': give constant, a separator (")
+    assert not list(tmp_path.iterdir())

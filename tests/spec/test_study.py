@@ -1,0 +1,288 @@
+"""What a study is: flags, defaults, refusals, and the way back from its record."""
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from optuna.distributions import FloatDistribution
+
+from sepray.contracts import Signal
+from sepray.execution.trainable import Objective
+from sepray.registry import UnknownNameError
+from sepray.separators import cass
+from sepray.spec.study import StudySpec, UsageError, key, parse, rebuilt
+from sepray.tasks import ecg
+
+SPACE = {"beta": FloatDistribution(1e-5, 0.2, log=True)}
+SIGNAL = Signal(("maternal", "fetal"), 1, (504,), 128.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def spec(**changes) -> StudySpec:
+    given = {"name": "cass-ecg", "separator": "cass", "task": "ecg", "space": SPACE}
+    return StudySpec(**{**given, **changes})
+
+
+FLAGS = {
+    "name": ("other", "other"),
+    "trials": ("7", 7),
+    "max_epochs": ("9", 9),
+    "concurrency": ("3", 3),
+    "cpus_per_trial": ("0.5", 0.5),
+    "gpus_per_trial": ("0.25", 0.25),
+    "seed": ("11", 11),
+    "seeds_per_trial": ("2", 2),
+    "sampler": ("nsgaii", "nsgaii"),
+    "scheduler": ("hyperband", "hyperband"),
+    "grace_period": ("4", 4),
+    "reduction_factor": ("2.5", 2.5),
+    "finalists": ("5", 5),
+    "final_seeds": ("6", 6),
+    "storage": ("postgresql://host/optuna", "postgresql://host/optuna"),
+    "tracking_uri": ("http://host:5000", "http://host:5000"),
+    "storage_path": ("s3://bucket/path", "s3://bucket/path"),
+    "address": ("ray://host:10001", "ray://host:10001"),
+    "cache": ("/data", Path("/data")),
+    "checkpoint_seconds": ("60", 60.0),
+}
+GIVEN = {"space", "reference_points", "controls"}
+
+
+def test_every_field_has_a_flag_that_sets_it_and_nothing_else():
+    assert set(FLAGS) | GIVEN | {"separator", "task", "objective"} == {f.name for f in dataclasses.fields(StudySpec)}
+    for name, (text, value) in FLAGS.items():
+        changed = parse(spec(), [f"--{name.replace('_', '-')}", text])
+        assert getattr(changed, name) == value
+        assert dataclasses.replace(changed, **{name: getattr(spec(), name)}) == spec(), name
+
+
+def test_parts_and_several_objectives_have_flags():
+    task = ["--task.train", "60", "--task.fetal-bpm", "110", "150"]
+    separator = ["--separator.representation", "magnitude", "--separator.width", "8"]
+    changed = parse(spec(), [*task, *separator, "--objective", "fetal/relative_l2", "si_sdr"])
+    assert changed.task == ecg.Config(train=60, fetal_bpm=(110.0, 150.0))
+    assert changed.separator == cass.Config(representation="magnitude", width=8)
+    assert changed.objective == ("fetal/relative_l2", "si_sdr")
+
+
+def test_what_the_studys_file_gives_survives_the_command_line():
+    points = {"paper": {"beta": 0.1}}
+    changed = parse(spec(reference_points=points, controls={"plain": {"beta": 0.0}}), ["--trials", "3"])
+    assert (changed.space, changed.reference_points) == (SPACE, points)
+    assert changed.controls == {"plain": {"beta": 0.0}}
+
+
+def test_without_arguments_a_study_is_as_its_file_has_it():
+    assert parse(spec(trials=31), []) == spec(trials=31)
+
+
+def test_defaults_are_those_of_the_readme_study():
+    made = spec()
+    assert (made.separator, made.task) == (cass.Config(), ecg.Config())
+    assert (made.sampler, made.scheduler, made.objective) == ("tpe", "asha", ("relative_l2",))
+    assert (made.storage, made.tracking_uri) == ("sqlite:///optuna.db", "sqlite:///mlflow.db")
+    assert (made.seeds_per_trial, made.concurrency, made.address) == (1, 0, None)
+    assert (made.reference_points, made.controls) == ({}, {})
+
+
+def test_tracking_uri_of_the_environment_is_the_default_and_a_flag_beats_it(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker:5000")
+    assert spec().tracking_uri == "http://tracker:5000"
+    assert parse(spec(), []).tracking_uri == "http://tracker:5000"
+    assert parse(spec(), ["--tracking-uri", "http://other"]).tracking_uri == "http://other"
+
+
+REFUSED = [
+    ({"trials": 0}, "--trials must be at least 1, not 0"),
+    ({"max_epochs": 0}, "--max-epochs must be at least 1, not 0"),
+    ({"concurrency": -1}, "--concurrency must be at least 0, not -1"),
+    ({"seeds_per_trial": 0}, "--seeds-per-trial must be at least 1, not 0"),
+    ({"grace_period": 0}, "--grace-period must be at least 1, not 0"),
+    ({"finalists": 0}, "--finalists must be at least 1, not 0"),
+    ({"final_seeds": 0}, "--final-seeds must be at least 1, not 0"),
+    ({"seed": -3}, "--seed must be at least 0, not -3"),
+    ({"cpus_per_trial": 0.0}, "--cpus-per-trial must be more than 0, not 0"),
+    ({"cpus_per_trial": math.nan}, "--cpus-per-trial must be more than 0, not nan"),
+    ({"checkpoint_seconds": -1.5}, "--checkpoint-seconds must be more than 0, not -1.5"),
+    ({"gpus_per_trial": -0.5}, "--gpus-per-trial must not be negative, not -0.5"),
+    ({"reduction_factor": 1.0}, "--reduction-factor must be more than 1, not 1"),
+    ({"name": ""}, "--name must be of letters, digits, dots, dashes and underscores, not ''"),
+    ({"objective": ()}, "--objective must name one metric or more, each once, not ''"),
+    ({"objective": ("si_sdr",) * 2}, "--objective must name one metric or more, each once, not 'si_sdr si_sdr'"),
+    ({"name": ".."}, "--name must be of letters, digits, dots, dashes and underscores, not '..'"),
+    ({"gpus_per_trial": float("nan")}, "--gpus-per-trial must not be negative, not nan"),
+    ({"name": "a/b"}, "--name must be of letters, digits, dots, dashes and underscores, not 'a/b'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "line"), REFUSED, ids=[line for _, line in REFUSED])
+def test_bad_value_is_refused_in_one_line(changes, line):
+    with pytest.raises(UsageError) as caught:
+        spec(**changes)
+    assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--trials", "0"], ["--trials", "many"], ["--separator.width", "0"], ["--no-such-flag", "1"]]
+)
+def test_bad_flag_is_refused_in_one_line_that_names_it(arguments, capsys):
+    with pytest.raises(UsageError) as caught:
+        parse(spec(), arguments)
+    assert arguments[0].rpartition(".")[2].lstrip("-") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+def test_unknown_separator_and_task_are_refused_with_those_that_there_are():
+    with pytest.raises(UnknownNameError, match=r"^unknown separator 'casss'; there are: .*cass.*, or a module of"):
+        spec(separator="casss").check()
+    with pytest.raises(UnknownNameError, match=r"^cass has no configuration 'publish'; there are: .*cass:published"):
+        spec(separator="cass:publish").check()
+    with pytest.raises(UnknownNameError, match=r"^unknown task 'eeg'; there are: .*ecg"):
+        spec(task="eeg").check()
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (("relative_l2",), [("relative_l2", "minimize")]),
+        (("si_sdr",), [("si_sdr", "maximize")]),
+        (("fetal/relative_l1",), [("fetal/relative_l1", "minimize")]),
+        (("relative_l2:each",), [("maternal/relative_l2", "minimize"), ("fetal/relative_l2", "minimize")]),
+        (
+            ("fetal/si_sdr", "relative_linf"),
+            [("fetal/si_sdr", "maximize"), ("relative_linf", "minimize")],
+        ),
+    ],
+)
+def test_objectives_are_keys_of_results_with_their_directions(objective, expected):
+    found = spec(objective=objective).objectives(SIGNAL)
+    assert found == tuple(Objective(f"validation/{name}", direction) for name, direction in expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["relative_l3", "paternal/relative_l2", "fetal/relative_l2:each", "relative_l2:all", "fetal/", "a/b/si_sdr"]
+)
+def test_unknown_objective_is_refused_with_those_that_there_are(text):
+    with pytest.raises(UsageError) as caught:
+        spec(objective=("relative_l2", text)).objectives(SIGNAL)
+    assert str(caught.value).startswith(
+        f"unknown objective {text!r}; there are relative_l1, relative_l2, relative_linf,"
+    )
+    assert str(caught.value).endswith("sources: maternal, fetal")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("objective", "metric"),
+    [("relative_l2", "relative_l2"), ("fetal/relative_l1", "relative_l1"), ("si_sdr:each", "si_sdr")],
+)
+def test_metric_of_the_table_is_the_first_objectives(objective, metric):
+    assert spec(objective=(objective, "relative_linf")).metric == metric
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("psnr", "objective 'psnr': psnr measures images, and the task's signals are over time"),
+        ("heart_rate_error", "needs sources with a heart rate, and maternal, fetal have none"),
+    ],
+)
+def test_objectives_that_the_task_has_no_measure_of_are_refused_in_one_line(text, why):
+    with pytest.raises(UsageError, match=why) as caught:
+        spec(objective=(text,)).objectives(SIGNAL)
+    assert "\n" not in str(caught.value)
+
+
+def test_objectives_of_images_and_of_hearts():
+    images = Signal(("shoes", "bags"), 3, (64, 64), None)
+    expected = tuple(Objective(f"validation/{s}/ssim", "maximize") for s in images.sources)
+    assert spec(objective=("ssim:each",)).objectives(images) == expected
+    hearts = Signal(("heart", "breath"), 1, (504,), 32.0, heart_sources=("heart",))
+    expected = (Objective("validation/heart/heart_rate_error", "minimize"),)
+    assert spec(objective=("heart_rate_error:each",)).objectives(hearts) == expected
+    assert spec(objective=("heart/heart_rate_error",)).objectives(hearts) == expected
+    with pytest.raises(UsageError, match="which breath has not"):
+        spec(objective=("breath/heart_rate_error",)).objectives(hearts)
+
+
+def test_bss_eval_is_refused_as_an_objective_before_anything_is_loaded():
+    with pytest.raises(UsageError, match=r"sdr \(BSS Eval\) takes seconds an item, too long for every epoch") as caught:
+        spec(objective=("fetal/sdr",)).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_model_is_named_after_separator_and_task():
+    assert spec(name="sweep").model_name == "cass-ecg"
+    assert key(cass.DEBUG) == "cass"
+
+
+def test_model_name_of_modules_of_ones_own_has_no_underscores(monkeypatch, tmp_path):
+    for name in ("spec_filter_bank", "spec_lab_data"):
+        text = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n    taps: tuple = (1, 2)\n"
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    made = spec(separator="spec_filter_bank", task="spec_lab_data")
+    assert made.model_name == "spec-filter-bank-spec-lab-data"
+    restored = StudySpec.restored(json.loads(json.dumps(made.plain())))
+    assert (restored.separator, restored.task) == (made.separator, made.task)
+
+
+def test_study_is_restored_from_its_record_without_space_and_addresses():
+    made = spec(
+        separator=cass.DEBUG,
+        task=ecg.Config(train=3, maternal_bpm=(70.0, 75.0)),
+        objective=("relative_l2:each", "si_sdr"),
+        trials=5,
+        storage="postgresql://user:secret@host/optuna",
+        tracking_uri="http://user:secret@host",
+        cache=Path("/data"),
+        seed=4,
+    )
+    kept = json.dumps(made.plain())
+    assert "secret" not in kept
+    addresses = {"storage": "sqlite:///a.db", "tracking_uri": "http://b", "cache": Path("/c")}
+    assert StudySpec.restored(json.loads(kept), **addresses) == dataclasses.replace(made, space={}, **addresses)
+
+
+def test_config_is_rebuilt_from_json_with_its_tuples():
+    assert rebuilt("sepray.separators", "sepray.separators.cass", {"betas": [0.5, 0.9]}) == cass.Config(
+        betas=(0.5, 0.9)
+    )
+
+
+PROMISED = {
+    *("name", "trials", "max_epochs", "concurrency", "cpus_per_trial", "gpus_per_trial", "seed", "seeds_per_trial"),
+    *("sampler", "scheduler", "objective", "storage", "tracking_uri", "address"),
+}
+
+
+def test_help_explains_every_flag(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit) as caught:
+        parse(spec(), ["--help"])
+    assert caught.value.code == 0
+    printed = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = [line.strip("│ ") for line in printed.splitlines()]
+    own = [f"{part}.{f.name}" for part in ("task", "separator") for f in dataclasses.fields(getattr(spec(), part))]
+    fields = [f.name for f in dataclasses.fields(StudySpec) if f.name not in {*GIVEN, "task", "separator"}]
+    assert set(fields) >= PROMISED
+    for name in (*fields, *own):
+        flag = f"--{name.replace('_', '-')}"
+        at = [n for n, line in enumerate(lines) if line.split(" ")[0].rstrip(",") == flag]
+        assert len(at) == 1, flag
+        text = re.sub(r", --\S+", "", " ".join(lines[at[0] : at[0] + 4])).partition(flag)[2].partition(" --")[0]
+        explained, found, _ = text.partition("(default:")
+        assert found, f"{flag} has no default in {text!r}"
+        words = re.findall(r"[A-Za-z]*[a-z]", re.sub(r"\[.*\]|\{.*\}", "", explained))
+        assert len(words) >= 3, f"{flag} is not explained in {text!r}"
+    for given in GIVEN:
+        assert given.replace("_", "-") not in printed
