@@ -36,7 +36,8 @@ from torch import Tensor
 
 from sepray import registry
 from sepray.contracts import Augmentation, Signal, Split, Tensors
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 SAMPLES = 32768
 VARIANTS = {

@@ -39,7 +39,8 @@ from torch import Tensor
 
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import cass
-from sepray.training.trainer import Trainer, view
+from sepray.training.trainer import Trainer
+from sepray.training.views import view
 
 HYPERPARAMETERS = {"beta": 1e-3, "autoencoder_learning_rate": 2e-3, "discriminator_learning_rate": 5e-4}
 SIGNAL = Signal(("maternal", "fetal"), 1, (504,), 128.0)

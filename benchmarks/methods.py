@@ -46,7 +46,8 @@ from torch import Tensor
 
 from sepray import registry
 from sepray.contracts import Oracle, Separator, Split
-from sepray.training.trainer import Trainer, batches, build, phase_parameters, resolve, view
+from sepray.training.trainer import Trainer, batches, build, phase_parameters, resolve
+from sepray.training.views import view
 
 SMALLER: dict[str, dict[str, Any]] = {
     "glo_masking": {"width": 16},

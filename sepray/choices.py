@@ -63,3 +63,21 @@ MEASURES = {
 
 OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_epoch)
 BSS_EVAL = tuple(name for name, measure in MEASURES.items() if not measure.every_epoch)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One value that a study optimises.
+
+    Attributes:
+        key: of an epoch's result, e.g. ``"validation/fetal/relative_l2"``.
+        direction: ``"minimize"`` or ``"maximize"``.
+    """
+
+    key: str
+    direction: str
+
+    @property
+    def sign(self) -> int:
+        """1 where less is better, -1 where more is better."""
+        return 1 if self.direction == "minimize" else -1

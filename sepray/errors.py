@@ -1,15 +1,41 @@
-"""What a user can put right: refusals in one line, exit status 2. Imports nothing from sepray."""
+"""Errors that a user can put right, and the removal of secrets from messages. Imports nothing from sepray.
+
+A command shows a ``SeprayError`` in one line and exits with status 2. Any other exception is a bug, in a user's
+separator or task or in sepray, and is shown with its traceback (``sepray.console.leaving``).
+"""
 
 from __future__ import annotations
 
+import re
 
-class UsageError(ValueError):
-    """What was asked for cannot be done; the message says what, why and what to do, in one line."""
+_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)([^\s:/@'\"]*):[^\s'\"<>]*@")
+_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]*://)[^\s:/@'\"]+@")
+_SECRET_VALUE = re.compile(
+    r"((?:[?&;]|\b)[\w.-]*(?:password|passwd|pwd|token|secret|api_?key|access_?key|signature|credential)[\w.-]*=)"
+    r"[^&\s#'\",;]+",
+    re.IGNORECASE,
+)
 
 
-class StorageError(RuntimeError):
-    """The storage cannot be opened, read or written; the message says which and why, in one line."""
+class SeprayError(Exception):
+    """Base class of everything that a user can put right; the message says what is wrong and what to do."""
 
 
-EXPECTED = (ValueError, OSError, StorageError)
-"""What commands show in one line; anything else is a fault of sepray's, and shows where."""
+class UsageError(SeprayError, ValueError):
+    """A flag, a file, a name or a configuration is wrong; the message says what, why and what to do, in one line."""
+
+
+class StorageError(SeprayError, RuntimeError):
+    """The Optuna storage cannot be opened, read or written; the message says which storage and why, in one line."""
+
+
+class UnreachableError(SeprayError, ConnectionError):
+    """A server (tracking server, database, Ray cluster) does not answer; the message says which, in one line."""
+
+
+def mask(text: str) -> str:
+    """Return ``text`` without the passwords and tokens of the addresses in it."""
+    if "://" in text:
+        text = _USER_AND_PASSWORD.sub(r"\1\2:***@", text)
+        text = _USER_ALONE.sub(r"\1***@", text)
+    return _SECRET_VALUE.sub(r"\1***", text) if "=" in text else text

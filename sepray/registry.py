@@ -11,8 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .errors import UsageError
 
-class UnknownNameError(ValueError):
+
+class UnknownNameError(UsageError):
     """No module has that name; the message lists those that there are."""
 
 

@@ -4,64 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal as signals
-import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from .console import preflight as places
-from .console.terminal import one_line
-from .errors import EXPECTED, UsageError
-from .spec.study import StudySpec, glance, parse
-from .tracking.environment import mask
+from .console import preflight
+from .console.exit_status import INTERRUPTED, exit_with_status
+from .errors import UsageError, mask
+from .spec.flags import parse, parse_early
+from .spec.study import StudySpec
 
-__all__ = ["StudySpec", "compare", "main", "run"]
-
-INTERRUPTED = 130
+__all__ = ["StudySpec", "main", "run"]
 
 
-def main(spec: StudySpec) -> None:
-    """Run a study from the command line and exit with its status: 0, 1 nothing to register, 2 bad input, 130 Ctrl-C."""
-
-    def job() -> int:
-        seen = glance(spec)
-        if seen is not None:
-            look(seen)
-        return run(parse(spec))
-
-    leave(spec.name, job)
-
-
-def compare(spaces: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
-    """Compare separators from the command line (``sepray.comparison``) and exit with its status, as ``main`` does.
+def main(spec: StudySpec) -> NoReturn:
+    """Run a study from the command line and exit with its status (``sepray.console.exit_status``).
 
     Args:
-        spaces: what may vary and the published settings, by separator; one that is not there has its defaults.
+        spec: the study; every field of it can be changed by a flag.
     """
-    from .comparison import command as comparison  # which runs each separator through this module
 
-    comparison.main(comparison.Comparison(), spaces)
+    def job(arguments: list[str]) -> int:
+        early = parse_early(spec, arguments)
+        if early is not None:
+            refuse_bad_input(early)
+        return run(parse(spec, arguments))
 
-
-def leave(name: str, job: Callable[[], int]) -> NoReturn:
-    """Do what a command line asks for and exit with its status; what a user can put right is said in one line."""
-    signals.signal(signals.SIGTERM, _interrupt)
-    try:
-        status = job()
-    except EXPECTED as error:
-        if os.environ.get("SEPRAY_TRACEBACK"):
-            raise
-        print(f"{name}: {mask(one_line(error))}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    sys.exit(status)
+    exit_with_status(spec.name, job)
 
 
 def run(spec: StudySpec) -> int:
     """Run, continue or extend a study and finish it; return the exit status."""
-    look(spec)
+    refuse_bad_input(spec)
     address = _address(spec)
     if address.startswith("ray://"):
         from .execution import cluster
@@ -79,8 +52,12 @@ def run(spec: StudySpec) -> int:
         study.close()
 
 
-def look(spec: StudySpec) -> None:
-    """Refuse what can be seen not to work: names, folders, a storage or a cluster that does not answer, GPUs."""
+def refuse_bad_input(spec: StudySpec) -> None:
+    """Refuse what cannot work: unknown names, folders without write access, servers that do not answer, missing GPUs.
+
+    Raises:
+        SeprayError: with the reason, in one line.
+    """
     spec.check()
     address = _address(spec)
     if address.startswith("ray://"):
@@ -90,23 +67,19 @@ def look(spec: StudySpec) -> None:
                     f"--{name} {place} is a file of this folder, which a driver on {address} does not see; "
                     f"give a server, or an absolute path that all machines share"
                 )
-        places.knock(address, f"the Ray cluster {address}")
+        preflight.require_listening(address, f"the Ray cluster {address}")
         return  # folders and storage are the head's to see
     if "://" not in spec.storage_path:
-        places.writable(Path(spec.storage_path))
-    places.writable(spec.cache.expanduser())
-    places.storage(spec.storage, f"storage {mask(spec.storage)}")
+        preflight.require_writable(Path(spec.storage_path))
+    preflight.require_writable(spec.cache.expanduser())
+    preflight.require_storage(spec.storage, f"storage {mask(spec.storage)}")
     if ":" in address:
-        places.knock(f"ray://{address}", f"the Ray cluster {address}")
+        preflight.require_listening(f"ray://{address}", f"the Ray cluster {address}")
     elif not address and spec.gpus_per_trial:
-        there = places.gpus()
+        there = preflight.count_gpus()
         if there is not None and spec.gpus_per_trial > there:
             raise UsageError(f"a trial asks for {spec.gpus_per_trial:g} GPUs, but there are {there} on this machine")
 
 
 def _address(spec: StudySpec) -> str:
     return spec.address or os.environ.get("RAY_ADDRESS") or ""
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

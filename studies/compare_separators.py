@@ -15,7 +15,8 @@ import pkgutil
 from typing import Any
 
 import search_spaces
-from sepray.study import compare
+from sepray.comparison.command import main
+from sepray.comparison.spec import Comparison
 
 
 def spaces() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
@@ -26,4 +27,4 @@ def spaces() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
 
 
 if __name__ == "__main__":
-    compare(spaces())
+    main(Comparison(), spaces())

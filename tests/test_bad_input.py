@@ -321,7 +321,7 @@ def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
 
 def check(case, place, names, most_seconds, most_megabytes):
     program, *arguments = case.typed.format(**names).split()
-    command = ["-c", "from sepray.cli import main; main()"] if program == "sepray" else [f"{program}.py"]
+    command = ["-c", "from sepray.cli.main import main; main()"] if program == "sepray" else [f"{program}.py"]
     before = contents(place)
     status, output, errors, seconds, megabytes = measured([sys.executable, *command, *arguments], place)
     assert (status, output) == (2, ""), errors

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sepray import registry
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 METHODS = Path(__file__).parent.parent / "benchmarks" / "methods.py"
 

@@ -11,7 +11,8 @@ from sepray.contracts import Signal
 from sepray.execution.schedulers import make_scheduler
 from sepray.search.ledger import contains
 from sepray.search.samplers import make_sampler
-from sepray.spec.study import StudySpec, key, parse
+from sepray.spec.flags import parse
+from sepray.spec.study import StudySpec, key
 
 FOLDER = Path(__file__).parent.parent / "studies"
 FILES = sorted(p for p in FOLDER.glob("*.py") if p.name != "compare_separators.py")  # tests/test_comparison.py

@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..console import preflight as places
+from ..console import preflight
 from ..console.arguments import refused_in_one_line
-from ..errors import StorageError, UsageError
-from ..tracking.environment import mask, resolve_uri
+from ..errors import StorageError, UsageError, mask
+from ..tracking.environment import resolve_uri
 from ..tracking.local_registry import absent
 
 Command = Callable[..., int | None]
@@ -72,8 +72,10 @@ def tracking(uri: str | None) -> str:
     """
     address = resolve_uri(uri)
     shown = mask(address)
-    places.database(address, f"MLflow database {shown}: is this the folder of the study? Give --tracking-uri")
-    places.knock(address, f"the tracking server {shown}")
+    preflight.require_database(
+        address, f"MLflow database {shown}: is this the folder of the study? Give --tracking-uri"
+    )
+    preflight.require_listening(address, f"the tracking server {shown}")
     return address
 
 
@@ -102,8 +104,8 @@ def storage(url: str) -> str:
         ConnectionError: nothing listens.
     """
     shown = mask(url)
-    places.database(url, f"Optuna storage {shown}: is this the folder of the study? Give --storage")
-    places.knock(url, f"the storage {shown}")
+    preflight.require_database(url, f"Optuna storage {shown}: is this the folder of the study? Give --storage")
+    preflight.require_listening(url, f"the storage {shown}")
     return url
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..choices import BSS_EVAL, MEASURES
 from ..errors import UsageError
+from ..scoring import tables
 from . import application
 from .evaluate import check_task, separator, task_config
 
@@ -111,14 +112,13 @@ def _scores(
     metric: str, separate: Callable[[Tensor], Tensor], items: Split, signal: Signal, batch_size: int
 ) -> NDArray[np.float64]:
     """Return the score of each item, the mean over the sources that it is defined for."""
-    from ..driver import selection
     from ..scoring import evaluation
 
     if metric in BSS_EVAL:
         found = evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size)
     else:
-        found = selection.score(separate, items, batch_size=batch_size, signal=signal)
-    return selection.over_sources(metric, found[metric])
+        found = tables.score(separate, items, batch_size=batch_size, signal=signal)
+    return tables.over_sources(metric, found[metric])
 
 
 def conclusion(model: str, other: str, known: dict[str, Any], found: PairedComparison) -> str:

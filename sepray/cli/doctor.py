@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..console import preflight as places
-from ..errors import UsageError
-from ..tracking.environment import mask, resolve_uri
+from ..console import preflight
+from ..errors import UsageError, mask
+from ..tracking.environment import resolve_uri
 from . import application
 
 _ENOUGH_GIB = 2.0
@@ -155,7 +155,7 @@ def _folders(folders: dict[str, str]) -> Iterator[Finding]:
             continue
         path = Path(folder).absolute()
         try:
-            places.writable(path)
+            preflight.require_writable(path)
         except UsageError as error:
             yield Finding(what, str(error), "missing", f"choose another folder for the {what}")
             continue
@@ -173,12 +173,12 @@ def _address(what: str, url: str) -> Finding:
         if not Path(file).exists():
             return Finding(what, f"{shown} is not there yet; the first study makes it", "note")
         try:
-            places.database(url, shown)
+            preflight.require_database(url, shown)
         except UsageError as error:
             return Finding(what, str(error), "missing", "move it away, or give another")
         return Finding(what, shown)
     try:
-        places.knock(url, shown)
+        preflight.require_listening(url, shown)
     except ConnectionError as error:
         return Finding(what, str(error), "missing", "start it, or give another address")
     return Finding(what, f"{shown} answers" if "://" in url and not url.startswith("journal") else shown)

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..console import preflight as places
+from ..console import preflight
 from ..errors import UsageError
+from ..scoring import tables
 from . import application
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..contracts import Signal, Split, TaskConfig
-    from ..driver.selection import Scores
+    from ..scoring.tables import Scores
 
 
 @application.command("evaluate")
@@ -53,16 +54,16 @@ def evaluate(
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
     if json is not None:
-        places.writable(json.absolute().parent)
+        preflight.require_writable(json.absolute().parent)
     if museval is not None:
-        places.writable(museval)
+        preflight.require_writable(museval)
     uri = application.registry(tracking_uri, model)
     from ..tracking import models
 
     described = models.describe(model, uri)
     from ..choices import BSS_EVAL, MEASURES
-    from ..console.terminal import console, result_table
-    from ..driver import selection
+    from ..console.terminal import console
+    from ..scoring.tables import result_table
 
     data = task_config(task, described).load(cache.expanduser())
     sources = tuple(described["sources"])
@@ -74,15 +75,17 @@ def evaluate(
     slow: dict[str, Scores] = {}
     if bss_eval or museval is not None:  # first: it refuses what it cannot measure
         slow = _bss_eval(model, separate, items, data.signal, transform, batch_size, museval and museval / split)
-    systems = {model: selection.score(separate, items, batch_size=batch_size, signal=data.signal)}
-    systems |= selection.references(items, *transform, signal=data.signal)
+    systems = {model: tables.score(separate, items, batch_size=batch_size, signal=data.signal)}
+    systems |= tables.references(items, *transform, signal=data.signal)
     systems = {name: scores | slow.get(name, {}) for name, scores in systems.items()}
     for metric in systems[model] if not quiet else ():
-        rows = [selection.row(n, s, metric, sources, n == model) for n, s in systems.items()]
+        rows = [tables.row(n, s, metric, sources, n == model) for n, s in systems.items()]
         unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
         title = f"{metric.replace('_', ' ')} on {split}{unit}"
         over = "median over frames and" if metric in BSS_EVAL else "mean over"
-        console.print(result_table(title, [*sources, "mean"], rows, f"{over} {len(items)} items [95% interval]"))
+        console.print(
+            result_table(title, [*sources, "mean"], rows, f"{over} {len(items)} items [95% interval]", console.width)
+        )
     if json is not None:
         document = _document(model, split, data.fingerprint, systems, sources)
         application.write_text(json, json_format.dumps(document, indent=1))
@@ -98,7 +101,6 @@ def _bss_eval(
     folder: Path | None,
 ) -> dict[str, Scores]:
     """Return the scores by BSS Eval of a model and of what it is compared with; the model's go to ``folder`` too."""
-    from ..driver import selection
     from ..scoring import bss_eval as measure
     from ..scoring import evaluation
 
@@ -109,7 +111,7 @@ def _bss_eval(
     measure.check(signal)
     found = {model: evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size, keep)}
     for name, estimate in evaluation.reference_systems(items, *transform).items():
-        found[selection.reference_title(name)] = evaluation.bss_eval(estimate, items, signal, batch_size)
+        found[tables.reference_title(name)] = evaluation.bss_eval(estimate, items, signal, batch_size)
     return found
 
 
@@ -156,13 +158,12 @@ def task_config(name: str | None, described: dict[str, Any]) -> TaskConfig:
 def _document(
     model: str, split: str, fingerprint: str, systems: dict[str, Scores], sources: tuple[str, ...]
 ) -> dict[str, Any]:
-    from ..driver import selection
 
     scores: dict[str, Any] = {}
     for system, by_metric in systems.items():
         scores[system] = {}
         for metric, values in by_metric.items():
-            row = selection.row(system, by_metric, metric, sources)
+            row = tables.row(system, by_metric, metric, sources)
             scores[system][metric] = {
                 name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in row.values.items()
             } | {"items": values.tolist()}

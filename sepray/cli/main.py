@@ -1,38 +1,23 @@
-"""What is done with studies and models beside running a study.
-
-Exit status: 0 done; 1 done, and the answer is bad (doctor: something is missing); 2 bad input, one line says what;
-130 interrupted. Completion for a shell: sepray --tyro-print-completion bash.
-"""
+"""Entry point of the ``sepray`` command."""
 
 from __future__ import annotations
 
-import os
-import sys
+from typing import NoReturn
 
-from ..console.terminal import one_line
-from ..errors import EXPECTED
-from ..tracking.environment import mask
+from ..console.exit_status import exit_with_status
 from . import compare, doctor, evaluate, listing, reconcile, report, separate
 from .application import parse
 
 __all__ = ["compare", "doctor", "evaluate", "listing", "main", "reconcile", "report", "separate"]
 
-INTERRUPTED = 130
+DESCRIPTION = """The sepray command: separate, evaluate, compare, report, list, reconcile, doctor.
+
+Exit status: 0 done; 1 done, but the answer is bad (doctor: something is missing); 2 bad input, one line says what;
+3 a bug, a traceback says where (--traceback shows all of it); 130 interrupted.
+Completion for a shell: sepray --tyro-print-completion bash.
+"""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exits with 2 and one line on bad input."""
-    try:
-        status = parse(arguments, __doc__)()
-    except BrokenPipeError:  # who reads the output has had enough, e.g. head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    except EXPECTED as error:
-        if os.environ.get("SEPRAY_TRACEBACK"):
-            raise
-        print(f"sepray: {mask(one_line(error))}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("sepray: interrupted", file=sys.stderr)
-        status = INTERRUPTED
-    sys.exit(status or 0)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command that the arguments name, and exit with its status."""
+    exit_with_status("sepray", lambda given: parse(given, DESCRIPTION)(), arguments)

@@ -30,11 +30,12 @@ def reconcile(
         cache: folder where generated and decoded data is kept.
     """
     application.study(storage, name)
-    from ..console import preflight as places
-    from ..tracking.environment import mask, resolve_uri
+    from ..console import preflight
+    from ..errors import mask
+    from ..tracking.environment import resolve_uri
 
     address = resolve_uri(tracking_uri)  # a database that is gone is made again
-    places.knock(address, f"the tracking server {mask(address)}")
+    preflight.require_listening(address, f"the tracking server {mask(address)}")
     application.own_modules()
     from ..driver.reconcile import reconcile as reconcile_study
 

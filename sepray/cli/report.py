@@ -44,7 +44,7 @@ def report(
     from ..console.terminal import console
     from ..report.record import Record
     from ..report.report import publish
-    from ..search.stores import load_study
+    from ..search.storage import load_study
     from ..spec.folder import study_folder
     from ..spec.study import StudySpec
 

@@ -20,7 +20,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from ..console import preflight as places
+from ..console import preflight
 from ..console.terminal import duration
 from ..errors import UsageError
 from ..signals.overlap_add import Array, cut, each_channel, resampled, resampled_length, separated
@@ -92,7 +92,7 @@ def separate(
     application.model(model)
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
         raise UsageError(f"unknown device {device!r}; there are cpu, cuda, cuda:1 ..., mps and auto")
-    gpus = places.gpus() if device.startswith("cuda") else None
+    gpus = preflight.count_gpus() if device.startswith("cuda") else None
     if gpus is not None and int(device.partition(":")[2] or 0) >= gpus:
         raise UsageError(f"there is no device {device!r}: this machine has {gpus} GPUs")
     if window is not None and not (window > 0 and math.isfinite(window)):
@@ -100,7 +100,7 @@ def separate(
     if output == _STANDARD and source is None:
         raise UsageError("standard output takes one source: name it with --source")
     if output != _STANDARD:
-        places.writable(Path(output))
+        preflight.require_writable(Path(output))
     with contextlib.ExitStack() as stack:
         path = _standard_input(stack) if input == _STANDARD else Path(input)
         recording = open_recording(path, rate, "standard input" if input == _STANDARD else input)

@@ -12,6 +12,7 @@ import os
 import sys
 
 from .. import study
+from ..console.exit_status import exit_with_status
 from .spec import Comparison, Spaces, parse
 
 __all__ = ["Comparison", "Spaces", "main", "run"]
@@ -26,7 +27,7 @@ def main(comparison: Comparison, spaces: Spaces) -> None:
         comparison: the defaults of all flags.
         spaces: what may vary and the published settings, by separator; one that is not there has its defaults.
     """
-    study.leave(comparison.name, lambda: run(parse(comparison), spaces))
+    exit_with_status(comparison.name, lambda arguments: run(parse(comparison, arguments), spaces))
 
 
 def run(comparison: Comparison, spaces: Spaces) -> int:
@@ -35,7 +36,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
         sys.path.append(os.getcwd())  # modules of one's own lie there, and the study's file elsewhere
     comparison.check()
     first = comparison.first_study()
-    study.look(first)
+    study.refuse_bad_input(first)
     address = comparison.address or os.environ.get("RAY_ADDRESS") or ""
     if address.startswith("ray://"):
         from ..execution import cluster

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
-from ..driver.selection import over_sources
 from ..report.drawing import BLACK, BLUE, GREY, STYLE, VERMILLION, Picture, new, picture
+from ..scoring.tables import over_sources
 from .table import MEAN, Row, Table, heading, number, rises
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import identity, study
+from .. import identity
+from ..console.exit_status import INTERRUPTED
 from ..console.terminal import console
 from ..contracts import TaskData
+from ..errors import mask
 from ..spec.folder import study_folder
 from ..spec.study import key
-from ..tracking.environment import environment_tags, mask
+from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
 from . import figure, formats, table
 from .contenders import contenders, task_config
@@ -34,7 +36,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     try:
         outcome = run_all(comparison, task, data, taking_part)
     except KeyboardInterrupt:
-        return study.INTERRUPTED
+        return INTERRUPTED
     outcome.left_out += refused
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from .. import study
+from ..console.exit_status import INTERRUPTED
 from ..console.terminal import console, one_line
 from ..contracts import TaskData
-from ..driver import selection
-from ..errors import EXPECTED
+from ..errors import SeprayError
+from ..execution import weights
 from ..report import report
 from ..report.record import is_sound
-from ..search.stores import load_study
+from ..scoring import tables
+from ..search.storage import load_study
 from ..spec.folder import study_folder
 from ..spec.study import StudySpec
 from .contenders import Contender, LeftOut
@@ -83,7 +85,7 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
         try:
             found = _run(spec, contender, data)
         except Exception as error:
-            reason = one_line(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {one_line(error)}"
+            reason = one_line(error) if isinstance(error, SeprayError) else f"{type(error).__name__}: {one_line(error)}"
             outcome.traces[contender.key] = traceback.format_exc()
             found = LeftOut(contender.system, reason)
         if isinstance(found, Entry):
@@ -97,7 +99,7 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
 def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftOut:
     """Run one study, and score the role that it has chosen, on all seeds."""
     status = study.run(spec)
-    if status == study.INTERRUPTED:
+    if status == INTERRUPTED:
         raise KeyboardInterrupt
     searched = load_study(spec.storage, spec.name)
     uid = str(searched.user_attrs["uid"])
@@ -125,18 +127,16 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     )
 
 
-def _member(
-    spec: StudySpec, record: report.Record, trial: FrozenTrial, data: TaskData
-) -> tuple[selection.Scores, float]:
+def _member(spec: StudySpec, record: report.Record, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
     """Return scores ``[item, source]`` of one training and the seconds that they took, measured once and kept."""
     kept = record.folder / f"test-{trial.number:05d}.json"
     if not kept.exists():
-        separator = selection.load_separator(spec.separator, data.signal, record.trial_folder("finals", trial.number))
+        separator = weights.load_separator(spec.separator, data.signal, record.trial_folder("finals", trial.number))
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, int(spec.cpus_per_trial)))  # as in training: seconds mean the same
         started = time.monotonic()
         try:
-            measured = selection.score(separator, data.test, signal=data.signal)
+            measured = tables.score(separator, data.test, signal=data.signal)
         finally:
             torch.set_num_threads(threads)
         found = {"seconds": time.monotonic() - started, "scores": {m: v.tolist() for m, v in measured.items()}}
@@ -145,7 +145,7 @@ def _member(
         temporary.replace(kept)
     found = json.loads(kept.read_text())
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
-    if bad := [m for m, values in scores.items() if not np.isfinite(selection.over_sources(m, values)).all()]:
+    if bad := [m for m, values in scores.items() if not np.isfinite(tables.over_sources(m, values)).all()]:
         raise ValueError(f"{', '.join(bad)} of some test items is not a number")
     return scores, float(found["seconds"])
 

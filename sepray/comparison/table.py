@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..choices import MEASURES
 from ..contracts import TaskData
-from ..driver import selection
 from ..report.record import plural, unit, words
+from ..scoring import tables
 from .contenders import LeftOut, slug
 from .running import Entry, Outcome, Scores
 from .significance import Cell, cell, tested
@@ -81,7 +81,7 @@ class Table:
 def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     """Return the table of what has come out; of at least one separator."""
     n_fft, hop = transform(data.signal.shape)
-    bounds = selection.references(data.test, n_fft, hop, data.signal)
+    bounds = tables.references(data.test, n_fft, hop, data.signal)
     scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
     columns = [*data.signal.sources, MEAN]
@@ -126,7 +126,7 @@ def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -
     """Return ``[seed, item]`` of a column; NaN throughout for a source that the measure is not defined for."""
     values = scores[measure]
     if column == MEAN:
-        return np.stack([selection.over_sources(measure, one) for one in values])
+        return np.stack([tables.over_sources(measure, one) for one in values])
     return values[:, :, columns.index(column)]
 
 

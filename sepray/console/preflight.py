@@ -10,13 +10,13 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import UsageError
+from ..errors import UnreachableError, UsageError
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 _SECONDS = 3.0
 
 
-def knock(url: str, shown: str) -> None:
+def require_listening(url: str, shown: str) -> None:
     """Refuse the address of a server where nothing listens; addresses of files, and of unknown ports, pass.
 
     Args:
@@ -24,22 +24,22 @@ def knock(url: str, shown: str) -> None:
         shown: what messages call it, without secrets.
 
     Raises:
-        ConnectionError: nothing listens.
+        UnreachableError: nothing listens.
     """
     parts = urlsplit(url)
     try:
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
     except ValueError:
-        raise ConnectionError(f"{shown} has no port that can be: 1 to 65535") from None
+        raise UnreachableError(f"{shown} has no port that can be: 1 to 65535") from None
     if not parts.hostname or not port:
         return
     try:
         socket.create_connection((parts.hostname, port), timeout=_SECONDS).close()
     except OSError as error:
-        raise ConnectionError(f"{shown} does not answer: {error.strerror or error}") from None
+        raise UnreachableError(f"{shown} does not answer: {error.strerror or error}") from None
 
 
-def database(url: str, shown: str) -> None:
+def require_database(url: str, shown: str) -> None:
     """Refuse an SQLite database or a journal that is not there, or is none; other addresses pass.
 
     Raises:
@@ -57,19 +57,19 @@ def database(url: str, shown: str) -> None:
             raise UsageError(f"{file} is no SQLite database")
 
 
-def storage(url: str, shown: str) -> None:
+def require_storage(url: str, shown: str) -> None:
     """Refuse an Optuna storage that cannot be made or does not answer.
 
     Raises:
         UsageError: it is no address, its driver is not installed, or its folder cannot be written to.
-        ConnectionError: nothing listens.
+        UnreachableError: nothing listens.
     """
     scheme, separator, path = url.partition("://")
     if not separator:
         raise UsageError(
             f"{shown} is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or journal://file"
         )
-    knock(url, shown)
+    require_listening(url, shown)
     if scheme != "journal":
         import sqlalchemy
 
@@ -82,11 +82,11 @@ def storage(url: str, shown: str) -> None:
         file = path.removeprefix("/") if scheme == "sqlite" else path
         if file not in ("", ":memory:"):
             if scheme == "sqlite" and Path(file).exists():
-                database(url, shown)
-            writable(Path(file).absolute().parent)
+                require_database(url, shown)
+            require_writable(Path(file).absolute().parent)
 
 
-def writable(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Refuse a folder that cannot be written to, or be made, and leave everything as it is.
 
     Raises:
@@ -104,7 +104,7 @@ def writable(folder: Path) -> None:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
 
 
-def gpus() -> int | None:
+def count_gpus() -> int | None:
     """Return how many NVIDIA GPUs this process may use, as Ray counts them; None where that cannot be told."""
     try:
         from ray._private.accelerators import get_accelerator_manager_for_resource as manager_of

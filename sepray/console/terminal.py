@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -34,15 +33,6 @@ class Ending(Protocol):
     def reason(self) -> str:
         """Why, where it did not simply run its budget."""
         ...
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One line of the final table: a system and its errors, ``(mean, low, high)`` by column."""
-
-    system: str
-    values: Mapping[str, tuple[float, float, float]]
-    bold: bool = False
 
 
 def duration(seconds: float) -> str:
@@ -160,49 +150,3 @@ class Progress:
         bar = ProgressBar(total=max(1, self.total), completed=self.done.total(), width=40)
         head = Text.assemble((self.title, "bold"), "  ", self._summary())
         return Group(head, bar, table)
-
-
-def result_table(title: str, columns: Sequence[str], rows: Iterable[ResultRow], caption: str = "") -> Table:
-    """Return a table of systems against columns, each cell ``mean [low, high]``."""
-    rows = list(rows)
-    table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", caption_style="dim", box=box.SIMPLE
-    )
-    table.add_column("system")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    # Where the window is narrow, the interval goes below the mean.
-    needed = max(len(row.system) for row in rows) + 2 + sum(max(len(c), 20) + 2 for c in columns)
-    gap = " " if needed <= console.width else "\n"
-    for row in rows:
-        cells = [_cell(row, column, gap) for column in columns]
-        table.add_row(row.system, *cells, style="bold" if row.bold else "")
-    return table
-
-
-def front_table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[float]]]) -> Table:
-    """Return a table of the trials on a Pareto front, a column per objective."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    table.add_column("trial")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, values in rows:
-        table.add_row(name, *(f"{value:.4f}" for value in values))
-    return table
-
-
-def markdown_table(title: str, columns: Sequence[str], rows: Iterable[ResultRow], caption: str = "") -> str:
-    """Return the same table as Markdown."""
-    lines = [f"**{title}**", "", f"| system | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    for row in rows:
-        cells = [_cell(row, column) for column in columns]
-        name = f"**{row.system}**" if row.bold else row.system
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", caption])
-
-
-def _cell(row: ResultRow, column: str, gap: str = " ") -> str:
-    if column not in row.values:
-        return "-"
-    mean, low, high = row.values[column]
-    return f"{mean:.3f}{gap}[{low:.3f}, {high:.3f}]"

@@ -17,12 +17,13 @@ import torch
 from optuna.trial import TrialState
 
 from .. import identity
-from ..console.terminal import Progress, console, front_table
+from ..console.terminal import Progress, console
 from ..contracts import TaskData
-from ..errors import UsageError
+from ..errors import UsageError, mask
 from ..execution import checkpoint, cluster
 from ..execution.schedulers import make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
+from ..scoring.tables import front_table
 from ..search.ledger import FixedTrial, history
 from ..search.outcomes import Outcome
 from ..search.samplers import make_sampler
@@ -30,9 +31,9 @@ from ..search.searcher import StudySearcher
 from ..search.storage import Study, open_study
 from ..spec import folder
 from ..spec.study import StudySpec, key
-from ..tracking.environment import environment_tags, mask
+from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
-from ..training.trainer import view
+from ..training.views import view
 from . import runs as projection
 from . import selection
 from . import warm_start as starting

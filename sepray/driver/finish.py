@@ -15,18 +15,20 @@ import torch
 
 from .. import identity
 from ..choices import MEASURES
-from ..console.terminal import ResultRow, console, markdown_table, one_line, result_table
+from ..console.terminal import console, one_line
 from ..contracts import Oracle, TaskData
-from ..errors import UsageError
-from ..scoring import evaluation
-from ..search.stores import load_study
+from ..errors import UsageError, mask
+from ..execution import weights
+from ..scoring import evaluation, tables
+from ..scoring.tables import ResultRow, Scores, markdown_table, result_table
+from ..search.storage import load_study
 from ..spec.study import DEFAULT_TRACKING_URI, StudySpec
 from ..tracking import models
-from ..tracking.environment import mask, resolve_uri
+from ..tracking.environment import resolve_uri
 from ..tracking.packaging import package_model
 from ..tracking.tracker import Tracker
 from . import selection
-from .selection import Finished, Retraining, Scores
+from .selection import Finished, Retraining
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Finish:
             members = [t for t in searched if t.label == label]
             if members:
                 scores[f"paper: {label}"] = self._score_trial(members[0])
-        scores |= selection.references(test, **self._transform(), signal=self.data.signal)
+        scores |= tables.references(test, **self._transform(), signal=self.data.signal)
         return {
             "member": member.number,
             "role": role,
@@ -140,7 +142,7 @@ class Finish:
             "validation": value,
             "metric": metric,
             "scores": {m: s.tolist() for m, s in scores[title].items()},
-            "rows": [asdict(selection.row(n, s, metric, self.sources, n == title)) for n, s in scores.items()],
+            "rows": [asdict(tables.row(n, s, metric, self.sources, n == title)) for n, s in scores.items()],
         }
 
     def _transform(self) -> dict[str, int]:
@@ -149,12 +151,12 @@ class Finish:
         return {"n_fft": getattr(config, "n_fft", n_fft), "hop": getattr(config, "hop", hop)}
 
     def _score_trial(self, trial: Finished) -> Scores:
-        separator = selection.load_separator(self.spec.separator, self.data.signal, trial.folder)
-        return selection.score(separator, self.data.test, signal=self.data.signal)
+        separator = weights.load_separator(self.spec.separator, self.data.signal, trial.folder)
+        return tables.score(separator, self.data.test, signal=self.data.signal)
 
     def _package(self, member: Finished, result: Mapping[str, Any]) -> None:
         spec = self.spec
-        separator = selection.load_separator(spec.separator, self.data.signal, member.folder)
+        separator = weights.load_separator(spec.separator, self.data.signal, member.folder)
         package_model(
             self.folder / "model",
             separator=separator,
@@ -185,7 +187,7 @@ class Finish:
         caption = f"mean over {len(self.data.test)} test items [95% bootstrap interval]; {better} is better"
         title = f"{self.spec.name}: {label} on the test split"
         console.print()
-        console.print(result_table(title, columns, rows, caption))
+        console.print(result_table(title, columns, rows, caption, console.width))
         console.print(registration.sentence)
         reading = [f"python -m webbrowser {_from_here(page)}"] if page else []
         console.print("\nNext:\n" + "\n".join(f"  {command}" for command in (*reading, *commands)), soft_wrap=True)
@@ -255,15 +257,15 @@ def _challenge(
     result: Mapping[str, Any], spec: StudySpec, data: TaskData, uri: str, name: str, version: str, old: str
 ) -> Registration:
     metric = MEASURES[result["metric"]]
-    challenger = selection.over_sources(result["metric"], np.array(result["scores"][result["metric"]]))
+    challenger = tables.over_sources(result["metric"], np.array(result["scores"][result["metric"]]))
 
     def separate(mixture: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.array(loaded.predict(mixture.numpy())))
 
     try:
         loaded = models.load(f"models:/{name}/{old}", uri)
-        scored = selection.score(separate, data.test, signal=data.signal)[result["metric"]]
-        defender = selection.over_sources(result["metric"], scored)
+        scored = tables.score(separate, data.test, signal=data.signal)[result["metric"]]
+        defender = tables.over_sources(result["metric"], scored)
     except models.UnreachableError:
         raise
     except Exception as error:  # the incumbent is code of its own, from another day

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from ..console.terminal import console
 from ..contracts import TaskData
-from ..errors import UsageError
-from ..search.stores import load_study
+from ..errors import UsageError, mask
+from ..search.storage import load_study
 from ..spec.folder import lock, study_folder
 from ..spec.study import StudySpec
-from ..tracking.environment import mask
 from ..tracking.reconciliation import reconcile as reconcile_runs
 from ..tracking.tracker import Tracker
 from . import runs as projection

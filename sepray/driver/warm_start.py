@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from .. import identity, registry
-from ..console import preflight as places
+from ..console import preflight
 from ..console.terminal import console
 from ..contracts import Augmentation, Oracle, SeparatorConfig, Signal, Supervision, Tensors
-from ..errors import UsageError
+from ..errors import UsageError, mask
 from ..execution import checkpoint
 from ..tracking import models
-from ..tracking.environment import mask, resolve_uri
+from ..tracking.environment import resolve_uri
 from ..tracking.packaging import DIGEST
 from ..training.trainer import NonFiniteLossError, Trainer, build
 
@@ -123,7 +123,7 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
 def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> Start:
     if ":/" in name:
         address = resolve_uri(tracking_uri)
-        places.database(address, f"MLflow database {mask(address)} to take the start {name} from")
+        preflight.require_database(address, f"MLflow database {mask(address)} to take the start {name} from")
     loaded = models.load(name, tracking_uri)
     described = loaded.metadata.metadata or {}
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):

@@ -12,6 +12,8 @@ from typing import Any
 import ray
 from ray import tune
 
+from ..errors import UnreachableError
+
 _QUIET = {
     # Tune's own CSV, JSON and TensorBoard files, its state snapshots and its usage report are of no use here: the
     # Optuna storage is what a study goes on from.
@@ -34,7 +36,7 @@ _ALLOCATOR = {
 }
 
 
-class ClusterError(ConnectionError):
+class ClusterError(UnreachableError):
     """The cluster does not answer, or has not what a trial asks for."""
 
 
@@ -82,7 +84,7 @@ def run_on_head(address: str, function: Callable[..., int], arguments: Sequence[
     """Run ``function`` on the head of the cluster behind a Ray client address (``ray://host:port``).
 
     Tune needs a driver inside the cluster; this process waits, shows what that prints, and passes Ctrl-C on. Whether
-    anything listens there is asked before (``places.knock``): Ray itself would try for minutes.
+    anything listens there is asked before (``preflight.require_listening``): Ray itself would try for minutes.
     """
     _authenticate()
     try:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from ray import tune
 
+from ..choices import Objective
 from ..contracts import Augmentation, SeparatorConfig, Signal, estimate
 from ..scoring import metrics
 from ..training.trainer import NonFiniteLossError, Trainer, build
@@ -34,19 +35,6 @@ COLLAPSE_PATIENCE = 5
 MEMORY_RETRIES = 3
 MEMORY_PAUSE_SECONDS = 10.0
 """Before the first retry of a trial that ran out of memory; as much longer before each later one."""
-
-
-@dataclass(frozen=True)
-class Objective:
-    """One value to optimise.
-
-    Attributes:
-        key: of the result, e.g. ``"validation/fetal/relative_l2"``.
-        direction: ``"minimize"`` or ``"maximize"``.
-    """
-
-    key: str
-    direction: str
 
 
 @dataclass(frozen=True)
@@ -313,12 +301,6 @@ class SeparatorTrainable(tune.Trainable):
         written, self._written = self._written, None
         if written is not None and (error := written.exception()):
             _log.info("the last checkpoint of trial %s was not written: %s", self.config["number"], _said(error))
-
-
-def state_of_member(found: checkpoint.Checkpoint, member: int = 0) -> dict[str, torch.Tensor]:
-    """Return the separator's own weights and buffers from a trial's checkpoint."""
-    prefix = f"{member}/separator."
-    return {k.removeprefix(prefix): v for k, v in found.tensors.items() if k.startswith(prefix)}
 
 
 def _said(error: BaseException) -> str:

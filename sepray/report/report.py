@@ -21,7 +21,8 @@ import torch
 from ..choices import MEASURES
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
-from ..driver import selection
+from ..execution import weights
+from ..scoring import tables
 from ..spec.study import key
 from . import champion, crossing, items, parameters, search
 from . import html as page
@@ -173,15 +174,15 @@ def _separation(record: Record) -> tuple[list[Section | str | None], list[Pictur
     signal, metric = record.data.signal, record.spec.metric
     split: Split = getattr(record.data, split_name)
     try:
-        separator = selection.load_separator(record.spec.separator, signal, record.trial_folder(stage, trial))
+        separator = weights.load_separator(record.spec.separator, signal, record.trial_folder(stage, trial))
     except FileNotFoundError as error:
         text = f"There is nothing to see or hear of {name}: {error}."
         return [Section("items", "Best, median and worst item", text)], []
     if record.result is not None:
         scores = np.array(record.result["scores"][metric])
     else:
-        scores = selection.score(separator, split, signal=signal)[metric]
-    mean = selection.over_sources(metric, scores)
+        scores = tables.score(separator, split, signal=signal)[metric]
+    mean = tables.over_sources(metric, scores)
     shown = _items(separator, split, scores, mean, MEASURES[metric].direction)
     told = [p for item in shown for p in items.pictures(item, signal, words(metric))]
     middle = ", ".join(f"the {i.rank} (item {i.index}) with {number(i.score)}" for i in shown)

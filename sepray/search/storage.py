@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StorageError
+from ..errors import StorageError, UsageError, mask
 from ..identity import differences, plain
 from .bulk_read import Database
 
@@ -28,7 +28,6 @@ __all__ = [
     "Study",
     "connect",
     "first_line",
-    "hidden",
     "open_study",
 ]
 
@@ -36,7 +35,7 @@ __all__ = [
 STORAGE_FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError)
 
 
-class FingerprintMismatchError(ValueError):
+class FingerprintMismatchError(UsageError):
     """The storage holds a study of this name with other settings; the message says what differs."""
 
 
@@ -106,7 +105,7 @@ def open_study(
         changes += differences(kept, fingerprint)
     if changes:
         raise FingerprintMismatchError(
-            f"study {name!r} exists in {hidden(shown)} with other settings; choose another name, or go back to:\n  "
+            f"study {name!r} exists in {mask(shown)} with other settings; choose another name, or go back to:\n  "
             + "\n  ".join(changes)
         )
     study.sampler = sampler(existing) if callable(sampler) else sampler
@@ -171,14 +170,6 @@ def _write_ahead(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def hidden(url: str) -> str:
-    """Return ``url`` without its password."""
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return url
-
-
 def first_line(error: BaseException) -> str:
     """Return what an error says, in one line."""
     cause = getattr(error, "orig", None) or error
@@ -192,8 +183,25 @@ def _one_line(url: str) -> Iterator[None]:
         yield
     except (ImportError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
         cause = first_line(error.__cause__ or error)
-        raise ValueError(f"storage {hidden(url)} cannot be used: {cause}; check the URL and its driver") from error
+        raise ValueError(f"storage {mask(url)} cannot be used: {cause}; check the URL and its driver") from error
     except STORAGE_FAILURES as error:
-        raise StorageError(f"storage {hidden(url)} cannot be opened: {first_line(error)}") from error
+        raise StorageError(f"storage {mask(url)} cannot be opened: {first_line(error)}") from error
     except RuntimeError as error:  # Optuna: the tables are of another version of it
-        raise StorageError(f"storage {hidden(url)} cannot be opened: {first_line(error)}") from error
+        raise StorageError(f"storage {mask(url)} cannot be opened: {first_line(error)}") from error
+
+
+def load_study(storage: str, name: str) -> optuna.Study:
+    """Return a study that exists.
+
+    Raises:
+        UsageError: there is no such storage or study.
+    """
+    file = storage.removeprefix("sqlite:///")
+    if file != storage and not Path(file).exists():
+        raise UsageError(f"there is no Optuna storage {storage}: is this the folder of the study? give --storage")
+    opened = connect(storage)
+    try:
+        return optuna.load_study(study_name=name, storage=opened)
+    except KeyError:
+        there = sorted(n for n in optuna.get_all_study_names(opened) if "/" not in n)
+        raise UsageError(f"no study {name!r} in {mask(storage)}; there are: {', '.join(there) or 'none'}") from None

@@ -22,6 +22,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ..errors import UsageError
+
 Block = NDArray[np.float32]
 BLOCK = 1 << 16
 """Samples of a channel in a block."""
@@ -30,7 +32,7 @@ _TABLES = (".csv", ".tsv", ".txt", ".dat")
 _UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # of a WAV that was written to a pipe
 
 
-class RecordingError(ValueError):
+class RecordingError(UsageError):
     """A recording cannot be used; the message says which, why and what to do, in one line."""
 
 

@@ -6,8 +6,10 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
+from ..errors import UsageError
 
-class RunningError(ValueError):
+
+class RunningError(UsageError):
     """Another process runs the study."""
 
 

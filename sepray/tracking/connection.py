@@ -13,10 +13,6 @@ from typing import Any
 from .environment import QUIET
 
 
-class UnreachableError(ConnectionError):
-    """The tracking server does not answer; the message is one line, without secrets."""
-
-
 def connect(uri: str) -> Any:
     """Return an MlflowClient that has had an answer.
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import mask
 from .connection import connect
-from .environment import artifact_location, mask
+from .environment import artifact_location
 from .outbox import Operation, Outbox, Rejected, RunKey
 
 STUDY_TAG = "sepray.study"

@@ -14,13 +14,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)([^\s:/@'\"]*):[^\s'\"<>]*@")
-_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]*://)[^\s:/@'\"]+@")
-_SECRET_VALUE = re.compile(
-    r"((?:[?&;]|\b)[\w.-]*(?:password|passwd|pwd|token|secret|api_?key|access_?key|signature|credential)[\w.-]*=)"
-    r"[^&\s#'\",;]+",
-    re.IGNORECASE,
-)
 _PACKAGES = ("sepray", "torch", "ray", "optuna", "mlflow", "numpy")
 
 # MLflow reads these when it is imported and at each request: no usage reports, no lines of its own on the terminal.
@@ -37,14 +30,6 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
 }
-
-
-def mask(text: str) -> str:
-    """Return ``text`` without the passwords and tokens of the addresses in it."""
-    if "://" in text:
-        text = _USER_AND_PASSWORD.sub(r"\1\2:***@", text)
-        text = _USER_ALONE.sub(r"\1***@", text)
-    return _SECRET_VALUE.sub(r"\1***", text) if "=" in text else text
 
 
 def resolve_uri(uri: str | None, folder: Path | None = None) -> str:

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .connection import UnreachableError, connect, import_mlflow
+from ..errors import UnreachableError, UsageError, mask
+from .connection import connect, import_mlflow
 from .delivery import PERMANENT, one_line
-from .environment import environment, mask, resolve_uri
+from .environment import environment, resolve_uri
 from .outbox import RunKey
 from .packaging import DIGEST, package_model
 from .tracker import Tracker
@@ -40,7 +41,7 @@ _QUESTION = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIE
 _WORK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 
-class ModelError(ValueError):
+class ModelError(UsageError):
     """MLflow refused, or there is no such model; the message is one line, without secrets."""
 
 

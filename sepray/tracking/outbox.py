@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import SeprayError
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS operations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, study TEXT NOT NULL, label TEXT NOT NULL,
@@ -73,7 +75,7 @@ class KnownRun:
     status: str | None
 
 
-class BusyError(RuntimeError):
+class BusyError(SeprayError, RuntimeError):
     """Another process delivers from this outbox."""
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .connection import UnreachableError
+from ..errors import UnreachableError, mask
 from .delivery import STUDY_TAG, TRIAL_TAG, Delivery, FailedError, UnavailableError
-from .environment import PATIENCE, environment, mask, resolve_uri
+from .environment import PATIENCE, environment, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
 from .tracker import as_texts, finite_or_nan
 

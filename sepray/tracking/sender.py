@@ -20,8 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from ..errors import mask
 from .delivery import Delivery, UnavailableError, one_line
-from .environment import PATIENCE, QUIET, mask
+from .environment import PATIENCE, QUIET
 from .outbox import BusyError, Outbox, RunKey
 
 NICENESS = 19  # Ray gives its workers 15; this yields to them

@@ -9,10 +9,12 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from ..errors import UsageError
+
 OWN = "sepray"
 
 
-class PackagingError(ValueError):
+class PackagingError(UsageError):
     """The separator cannot be packaged; the message says why."""
 
 

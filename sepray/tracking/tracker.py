@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .environment import mask, resolve_uri
+from ..errors import mask
+from .environment import resolve_uri
 from .outbox import Outbox, Rejected, RunKey
 from .sender import Sender
 

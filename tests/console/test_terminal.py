@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.console.terminal import Progress, ResultRow, duration, front_table, markdown_table, one_line, result_table
+from sepray.console.terminal import Progress, duration, one_line
+from sepray.scoring.tables import ResultRow, front_table, markdown_table, result_table
 
 
 @dataclass

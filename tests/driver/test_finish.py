@@ -15,15 +15,15 @@ from rich.console import Console
 
 from sepray.console import terminal
 from sepray.contracts import Signal, Split, TaskData
-from sepray.driver import finish, selection
+from sepray.driver import finish
 from sepray.driver.finish import Finish, Registration, next_commands
 from sepray.driver.selection import Finished, Retraining
-from sepray.execution import checkpoint
+from sepray.errors import UnreachableError
+from sepray.execution import checkpoint, weights
 from sepray.separators import cass, oracle
 from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
 from sepray.tracking import models
-from sepray.tracking.connection import UnreachableError
 from sepray.training.trainer import build
 
 SIGNAL = Signal(("low", "high"), 1, (128,), 64.0)
@@ -160,7 +160,7 @@ def study(tmp_path):
 
 def scores(trial: Finished) -> np.ndarray:
     """The relative L2 error of a trial's separator on test, worked out anew, ``[item, source]``."""
-    separator = selection.load_separator(cass.DEBUG, SIGNAL, trial.folder)
+    separator = weights.load_separator(cass.DEBUG, SIGNAL, trial.folder)
     error = separator.separate(DATA.test.mixture) - DATA.test.sources
     return (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).numpy()
 
@@ -210,7 +210,7 @@ def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, reg
     study.finish()
     loaded = __import__("mlflow").pyfunc.load_model(str(study.folder / "model"))
     mixture = DATA.test.mixture.numpy()
-    expected = selection.load_separator(cass.DEBUG, SIGNAL, study.finals[0].folder).separate(DATA.test.mixture)
+    expected = weights.load_separator(cass.DEBUG, SIGNAL, study.finals[0].folder).separate(DATA.test.mixture)
     np.testing.assert_allclose(loaded.predict(mixture), expected.numpy(), atol=1e-6)
     described = loaded.metadata.metadata
     assert (described["study"], described["metric"], described["sources"]) == ("sweep", "relative_l2", ["low", "high"])
@@ -285,7 +285,7 @@ def test_challenger_that_is_not_better_is_registered_without_the_alias(ended, re
 
 def test_equal_challenger_is_not_better(ended, registry, screen):
     registry.champion = "3"
-    same = selection.load_separator(cass.DEBUG, SIGNAL, ended.finals[0].folder)
+    same = weights.load_separator(cass.DEBUG, SIGNAL, ended.finals[0].folder)
     registry.predict = lambda mixture: same.separate(torch.from_numpy(mixture)).numpy()
     assert "version 3 stays the champion" in announce(ended)
     assert registry.champion == "3"

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sepray.contracts import Signal, Split
-from sepray.driver import selection
 from sepray.driver.selection import Finished, best_member, champion, finalists, retrainings
-from sepray.execution import checkpoint
+from sepray.execution import checkpoint, weights
+from sepray.scoring import tables
 from sepray.separators import cass
 from sepray.training.trainer import Trainer, build
 
@@ -108,13 +108,13 @@ def test_separator_is_loaded_with_the_weights_of_a_trials_newest_checkpoint(tmp_
         named, state = trainer.state()
         tensors = {f"0/{name}": tensor for name, tensor in named.items()}
         checkpoint.save(str(tmp_path / "trial"), epoch, tensors, {"members": [state]})
-    loaded = selection.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "trial"))
+    loaded = weights.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "trial"))
     assert not loaded.training
     assert torch.equal(loaded.separate(mixture), trainer.separator.eval().separate(mixture))
     with pytest.raises(FileNotFoundError, match=r"no sound checkpoint in .*other"):
-        selection.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "other"))
+        weights.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "other"))
     with pytest.raises(RuntimeError, match=r"size mismatch"):
-        selection.load_separator(replace(cass.DEBUG, width=8), SIGNAL, str(tmp_path / "trial"))
+        weights.load_separator(replace(cass.DEBUG, width=8), SIGNAL, str(tmp_path / "trial"))
 
 
 def test_scores_are_of_every_item_and_source_without_the_energies():
@@ -122,7 +122,7 @@ def test_scores_are_of_every_item_and_source_without_the_energies():
     split = Split(sources.sum(1), sources)
     # The mixture is 2: a quarter of it is half a source, and all of it twice one.
     gain = torch.tensor([0.25, 1.0]).reshape(1, 2, 1, 1)
-    found = selection.score(lambda mixture: mixture[:, None] * gain, split, batch_size=2)
+    found = tables.score(lambda mixture: mixture[:, None] * gain, split, batch_size=2)
     assert set(found) == {"relative_l1", "relative_l2", "relative_linf", "si_sdr"}
     np.testing.assert_allclose(found["relative_l2"], [[0.5, 1.0]] * 5, rtol=1e-6)
 
@@ -130,7 +130,7 @@ def test_scores_are_of_every_item_and_source_without_the_energies():
 def test_references_are_the_mixture_and_the_oracles_by_readable_names():
     time = torch.arange(256) / 64
     sources = torch.stack([torch.sin(3 * time), 0.5 * torch.sin(40 * time)])[None, :, None].repeat(4, 1, 1, 1)
-    found = selection.references(Split(sources.sum(1), sources), n_fft=32, hop=8)
+    found = tables.references(Split(sources.sum(1), sources), n_fft=32, hop=8)
     assert list(found) == [
         "unprocessed mixture",
         "oracle: ideal ratio mask",
@@ -147,7 +147,7 @@ def test_references_are_the_mixture_and_the_oracles_by_readable_names():
 
 def test_row_has_means_and_intervals_per_source_and_over_sources():
     values = np.random.default_rng(0).uniform(0.1, 0.3, (200, 2)) + np.array([0.0, 0.4])
-    row = selection.row("champion", {"relative_l2": values}, "relative_l2", ["low", "high"], bold=True)
+    row = tables.row("champion", {"relative_l2": values}, "relative_l2", ["low", "high"], bold=True)
     assert (row.system, row.bold, list(row.values)) == ("champion", True, ["low", "high", "mean"])
     for name, column in {"low": values[:, 0], "high": values[:, 1], "mean": values.mean(1)}.items():
         mean, low, high = row.values[name]
@@ -170,19 +170,19 @@ def test_a_mean_over_fewer_seeds_is_no_match_for_one_over_all():
 
 def test_row_of_a_measure_that_some_sources_have_not() -> None:
     scores = {"heart_rate_error": np.array([[1.0, np.nan], [3.0, np.nan]])}
-    found = selection.row("it", scores, "heart_rate_error", ("heart", "breath")).values
+    found = tables.row("it", scores, "heart_rate_error", ("heart", "breath")).values
     assert list(found) == ["heart", "mean"]
     assert found["heart"] == found["mean"]
     assert found["mean"][0] == 2
-    assert selection.over_sources("heart_rate_error", scores["heart_rate_error"]).tolist() == [1, 3]
+    assert tables.over_sources("heart_rate_error", scores["heart_rate_error"]).tolist() == [1, 3]
     broken = {"heart_rate_error": np.array([[1.0, np.nan], [np.nan, np.nan]])}  # an estimate that is not finite
     with pytest.raises(ValueError, match="1 of 2 values are not finite"):
-        selection.row("it", broken, "heart_rate_error", ("heart", "breath"))
+        tables.row("it", broken, "heart_rate_error", ("heart", "breath"))
 
 
 def test_row_of_bss_eval_is_a_median_without_silent_items() -> None:
     scores = {"sdr": np.array([[1.0, 5.0], [2.0, np.nan], [9.0, 7.0], [np.nan, np.nan]])}
-    found = selection.row("it", scores, "sdr", ("a", "b")).values
+    found = tables.row("it", scores, "sdr", ("a", "b")).values
     assert [found[name][0] for name in ("a", "b", "mean")] == [2, 6, 3]
     assert found["a"][1] >= 1
     assert found["a"][2] <= 9
@@ -190,4 +190,4 @@ def test_row_of_bss_eval_is_a_median_without_silent_items() -> None:
 
 def test_a_failed_score_is_never_left_out() -> None:
     with pytest.raises(ValueError, match="1 of 2 values are not finite"):
-        selection.row("it", {"si_sdr": np.array([[1.0], [np.nan]])}, "si_sdr", ("a",))
+        tables.row("it", {"si_sdr": np.array([[1.0], [np.nan]])}, "si_sdr", ("a",))

@@ -19,7 +19,8 @@ from sepray.execution import checkpoint
 from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
 from sepray.tracking import models
 from sepray.training.augmentation import PLAIN
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
 SEED = 3

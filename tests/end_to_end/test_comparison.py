@@ -9,7 +9,8 @@ from .conftest import SEPARATOR
 
 COMPARISON = """
 from optuna.distributions import FloatDistribution
-from sepray.comparison import Comparison, main
+from sepray.comparison.command import main
+from sepray.comparison.spec import Comparison
 
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True), "weight": FloatDistribution(0.0, 1.0)}
 PAPER = {"careful": {"learning_rate": 2e-3, "weight": 1.0}}

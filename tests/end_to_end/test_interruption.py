@@ -100,7 +100,15 @@ def test_tracking_server_that_is_dead_all_along_costs_nothing_and_is_told_later(
     assert "champion (trial" in printed
     assert "sepray reconcile lab" in printed
 
-    command = [sys.executable, "-c", "from sepray.cli import main; main()", "reconcile", "lab", "--tracking-uri", uri]
+    command = [
+        sys.executable,
+        "-c",
+        "from sepray.cli.main import main; main()",
+        "reconcile",
+        "lab",
+        "--tracking-uri",
+        uri,
+    ]
 
     def reconcile():
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)

@@ -79,7 +79,7 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     assert "shape (3, 2, 1, 50)" in loaded.stdout, loaded.stderr[-2000:]
 
     scores = laboratory.folder / "scores.json"
-    command = "import sys; sys.path.insert(0, '.'); from sepray.cli import main; main()"
+    command = "import sys; sys.path.insert(0, '.'); from sepray.cli.main import main; main()"
     model = "models:/my-separator-my-task@champion"
     subprocess.run(
         [sys.executable, "-c", command, "evaluate", model, "--json", str(scores)], cwd=laboratory.folder, check=True

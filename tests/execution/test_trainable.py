@@ -14,16 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from sepray.choices import Objective
 from sepray.contracts import Loss, Phase, Separator, Signal
 from sepray.execution import checkpoint, trainable
-from sepray.execution.trainable import (
-    COLLAPSE_PATIENCE,
-    MEMORY_RETRIES,
-    Objective,
-    SeparatorTrainable,
-    TrialContext,
-    state_of_member,
-)
+from sepray.execution.trainable import COLLAPSE_PATIENCE, MEMORY_RETRIES, SeparatorTrainable, TrialContext
+from sepray.execution.weights import state_of_member
 from sepray.scoring import metrics
 from sepray.separators import cass
 from sepray.training.augmentation import PLAIN

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from sepray.contracts import Signal, Split
-from sepray.driver import selection
 from sepray.errors import UsageError
-from sepray.scoring import bss_eval, evaluation
+from sepray.scoring import bss_eval, evaluation, tables
 from sepray.scoring.evaluation import ORACLES
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "bss_eval"
@@ -112,7 +111,7 @@ def test_the_command_scores_a_model_and_its_references_and_writes_musevals_files
     noisy = 0.5 * split.mixture[:, None] + 0.3 * sources
     systems = _bss_eval("model", lambda mixture: noisy, split, signal, (62, 16), 64, tmp_path / "test")
     assert list(systems) == ["model", "unprocessed mixture", *(f"oracle: {name.replace('_', ' ')}" for name in ORACLES)]
-    rows = {name: selection.row(name, scores, "sdr", signal.sources).values for name, scores in systems.items()}
+    rows = {name: tables.row(name, scores, "sdr", signal.sources).values for name, scores in systems.items()}
     for name, values in rows.items():
         assert list(values) == ["low", "high", "mean"], name
         assert values["low"][0] == pytest.approx(float(systems[name]["sdr"][0, 0]))  # the silent item is left out

@@ -10,7 +10,8 @@ import torch
 from sepray import registry
 from sepray.contracts import SeparatorConfig, TaskData
 from sepray.scoring import metrics
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 
 @functools.cache

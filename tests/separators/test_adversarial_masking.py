@@ -10,7 +10,8 @@ from torch import nn
 from search_spaces import adversarial_masking as space
 from sepray.contracts import Signal, Supervision
 from sepray.separators import adversarial_masking
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .bars import IMAGES, Share, bars, gain
 from .separation import improvement, notes_and_bursts, trained

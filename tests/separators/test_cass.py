@@ -11,7 +11,8 @@ from torch import nn
 from search_spaces import cass as space
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import cass
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 SOURCES = ("a", "b", "c")
 

@@ -9,7 +9,8 @@ from torch import nn
 from search_spaces import cyclegan as space
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import cyclegan
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .separation import improvement, notes_and_bursts, trained
 

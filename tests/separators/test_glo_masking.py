@@ -11,7 +11,8 @@ from search_spaces import glo_masking as space
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import glo_masking
 from sepray.separators.glo_masking import DEBUG, in_ball, ratio_mask, to_ball
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .separation import improvement, notes_and_bursts, trained
 

@@ -10,7 +10,8 @@ from search_spaces import latent_gan as space
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import latent_gan
 from sepray.separators.latent_gan import DEBUG, SourceLinear, poisson, roughness
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .separation import improvement, notes_and_bursts, trained
 

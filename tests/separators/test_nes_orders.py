@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from sepray.separators import glo_masking, neural_egg, supervised_mask
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .separation import improvement, notes_and_bursts, trained
 

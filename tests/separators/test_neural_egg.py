@@ -8,7 +8,8 @@ import torch
 from search_spaces import neural_egg as space
 from sepray.contracts import Supervision
 from sepray.separators import neural_egg
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .bars import IMAGES, Share, bars, gain
 from .separation import improvement, notes_and_bursts, trained

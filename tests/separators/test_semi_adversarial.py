@@ -10,7 +10,8 @@ from torch import nn
 from search_spaces import semi_adversarial as space
 from sepray.contracts import Signal, Split, Supervision
 from sepray.separators import semi_adversarial
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .separation import improvement, notes_and_bursts, trained
 

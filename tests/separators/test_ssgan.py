@@ -14,7 +14,8 @@ from search_spaces import ssgan as space
 from sepray.contracts import Signal, Split, Supervision, TaskData
 from sepray.identity import expand
 from sepray.separators import ssgan
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .separation import improvement, notes_and_bursts, trained
 

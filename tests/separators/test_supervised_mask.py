@@ -6,7 +6,8 @@ import torch
 from search_spaces import supervised_mask as space
 from sepray.contracts import Supervision
 from sepray.separators import supervised_mask
-from sepray.training.trainer import Trainer, build, view
+from sepray.training.trainer import Trainer, build
+from sepray.training.views import view
 
 from .bars import IMAGES, Share, bars, gain
 from .separation import improvement, notes_and_bursts, trained

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from optuna.distributions import FloatDistribution
 
+from sepray.choices import Objective
 from sepray.contracts import Signal
-from sepray.execution.trainable import Objective
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.study import StudySpec, UsageError, key, parse, rebuilt
+from sepray.spec.flags import parse
+from sepray.spec.study import StudySpec, UsageError, key, rebuilt
 from sepray.tasks import ecg
 
 SPACE = {"beta": FloatDistribution(1e-5, 0.2, log=True)}

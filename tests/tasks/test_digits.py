@@ -11,7 +11,7 @@ from sepray.contracts import Supervision
 from sepray.data import images
 from sepray.scoring import metrics
 from sepray.tasks import digits_split, mnist_split
-from sepray.training.trainer import view
+from sepray.training.views import view
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
 SPLITS = ("train", "validation", "test")

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sepray.tracking.environment import artifact_location, environment_tags, mask, resolve_uri
+from sepray.errors import mask
+from sepray.tracking.environment import artifact_location, environment_tags, resolve_uri
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from sepray.contracts import Signal
+from sepray.errors import UnreachableError
 from sepray.tracking import models, sources
-from sepray.tracking.connection import UnreachableError, import_mlflow
+from sepray.tracking.connection import import_mlflow
 from sepray.tracking.packaging import package_model
 from sepray.tracking.tracker import Tracker
 

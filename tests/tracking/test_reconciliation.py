@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from sepray.tracking.connection import UnreachableError
+from sepray.errors import UnreachableError
 from sepray.tracking.outbox import BusyError, Outbox, RunKey
 from sepray.tracking.reconciliation import RunRecord, reconcile
 

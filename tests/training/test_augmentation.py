@@ -8,7 +8,8 @@ from torch import Tensor
 
 from sepray.contracts import Augmentation, Loss, Phase, Separator, Signal, Split, Supervision
 from sepray.training.augmentation import PLAIN, batch
-from sepray.training.trainer import Trainer, view
+from sepray.training.trainer import Trainer
+from sepray.training.views import view
 
 ITEMS, SOURCES, CHANNELS, TIME, CROP = 50, 3, 2, 40, 8
 NOISE = 0.25

@@ -15,8 +15,8 @@ from sepray.training.trainer import (
     phase_gradients,
     phase_parameters,
     resolve,
-    view,
 )
+from sepray.training.views import view
 
 SIGNAL = Signal(("a", "b"), 1, (4,), 8.0)
 

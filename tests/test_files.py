@@ -1,0 +1,49 @@
+"""Files are replaced whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from sepray.files import replace_file
+
+
+@pytest.mark.parametrize(("content", "written"), [("größer\n", "größer\n".encode()), (b"\x00\xff", b"\x00\xff")])
+def test_content_is_written_into_a_folder_that_is_made(tmp_path: Path, content, written):
+    path = tmp_path / "new" / "folder" / "file"
+    replace_file(path, content)
+    assert path.read_bytes() == written
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_file_and_folder_are_synced_in_the_right_order(tmp_path: Path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def renamed(self: Path, target: Path) -> Path:
+        calls.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    replace_file(tmp_path / "file", "text")
+    assert calls == ["file", "rename", "folder"]
+
+
+def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
