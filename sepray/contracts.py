@@ -116,6 +116,11 @@ class TaskConfig(Protocol):
         ...
 
 
+def load_task(config: TaskConfig, cache: Path) -> TaskData:
+    """Load a task's data."""
+    return config.load(cache.expanduser())
+
+
 class Loss(NamedTuple):
     """What a phase's loss returns.
 

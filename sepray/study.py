@@ -1,19 +1,22 @@
-"""A study from its command line to its exit status. What was asked for is checked before anything large is imported."""
+"""The front door: runs a study, from a command line to an exit status or from Python.
+
+What can be refused is refused before torch, Ray or MLflow is imported.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from pathlib import Path
 from typing import NoReturn
 
 from .console import preflight
-from .console.exit_status import INTERRUPTED, exit_with_status
+from .console.exit_status import exit_with_status
 from .errors import UsageError, mask
 from .spec.flags import parse, parse_early
+from .spec.folder import is_remote
+from .spec.parts import Budget, Resources, Search, Stores
 from .spec.study import StudySpec
 
-__all__ = ["StudySpec", "main", "run"]
+__all__ = ["Budget", "Resources", "Search", "Stores", "StudySpec", "main", "run"]
 
 
 def main(spec: StudySpec) -> NoReturn:
@@ -33,23 +36,26 @@ def main(spec: StudySpec) -> NoReturn:
 
 
 def run(spec: StudySpec) -> int:
-    """Run, continue or extend a study and finish it; return the exit status."""
+    """Run, continue or extend a study and finish it.
+
+    Args:
+        spec: description of the study.
+
+    Returns:
+        The exit status: 0 done, 1 nothing to register, 130 interrupted.
+
+    Raises:
+        SeprayError: something that the user can put right.
+    """
     refuse_bad_input(spec)
-    address = _address(spec)
+    address = spec.resources.cluster_address
     if address.startswith("ray://"):
         from .execution import cluster
 
-        return cluster.run_on_head(address, run, [dataclasses.replace(spec, address="auto")], spec.modules())
-    from .driver.driver import Driver  # torch, Ray, Optuna: seconds
+        return cluster.run_on_head(address, run, [spec.changed(address="auto")], spec.modules())
+    from .driver import driver  # torch, Ray, Optuna: seconds
 
-    study = Driver(spec)
-    try:
-        return study.run()
-    except KeyboardInterrupt:
-        study.interrupted()
-        return INTERRUPTED
-    finally:
-        study.close()
+    return driver.run(spec)
 
 
 def refuse_bad_input(spec: StudySpec) -> None:
@@ -59,27 +65,28 @@ def refuse_bad_input(spec: StudySpec) -> None:
         SeprayError: with the reason, in one line.
     """
     spec.check()
-    address = _address(spec)
+    stores, address, gpus = spec.stores, spec.resources.cluster_address, spec.resources.gpus_per_trial
     if address.startswith("ray://"):
-        for name, place in (("storage", spec.storage), ("tracking-uri", spec.tracking_uri)):
-            if place.startswith(("sqlite:///", "journal://")) and not place.startswith(("sqlite:////", "journal:///")):
-                raise UsageError(
-                    f"--{name} {place} is a file of this folder, which a driver on {address} does not see; "
-                    f"give a server, or an absolute path that all machines share"
-                )
+        _refuse_local_files(stores, address)
         preflight.require_listening(address, f"the Ray cluster {address}")
-        return  # folders and storage are the head's to see
-    if "://" not in spec.storage_path:
-        preflight.require_writable(Path(spec.storage_path))
-    preflight.require_writable(spec.cache.expanduser())
-    preflight.require_storage(spec.storage, f"storage {mask(spec.storage)}")
+        return  # the head of the cluster checks folders and storage
+    if not is_remote(stores.storage_path):
+        preflight.require_writable(Path(stores.storage_path))
+    preflight.require_writable(stores.cache.expanduser())
+    preflight.require_storage(stores.storage, f"storage {mask(stores.storage)}")
     if ":" in address:
         preflight.require_listening(f"ray://{address}", f"the Ray cluster {address}")
-    elif not address and spec.gpus_per_trial:
-        there = preflight.count_gpus()
-        if there is not None and spec.gpus_per_trial > there:
-            raise UsageError(f"a trial asks for {spec.gpus_per_trial:g} GPUs, but there are {there} on this machine")
+    elif not address and gpus:
+        available = preflight.count_gpus()
+        if available is not None and gpus > available:
+            raise UsageError(f"a trial asks for {gpus:g} GPUs, but there are {available} on this machine")
 
 
-def _address(spec: StudySpec) -> str:
-    return spec.address or os.environ.get("RAY_ADDRESS") or ""
+def _refuse_local_files(stores: Stores, address: str) -> None:
+    """Refuse databases with a relative path, which a driver on another machine does not see."""
+    for flag, place in (("storage", stores.storage), ("tracking-uri", stores.tracking_uri)):
+        if place.startswith(("sqlite:///", "journal://")) and not place.startswith(("sqlite:////", "journal:///")):
+            raise UsageError(
+                f"--{flag} {place} is a file of this folder, which a driver on {address} does not see; "
+                f"give a server, or an absolute path that all machines share"
+            )

@@ -66,7 +66,7 @@ def _data(spec: StudySpec) -> TaskData | None:
     from ..console.terminal import console, one_line
 
     try:
-        data: TaskData = spec.task.load(spec.cache.expanduser())
+        data: TaskData = spec.task.load(spec.stores.cache.expanduser())
         return data
     except (OSError, ValueError) as error:
         console.print(f"the report shows no items: the task's data cannot be had ({one_line(error)})", soft_wrap=True)

@@ -7,7 +7,6 @@ and ``figure`` show it, and ``publishing`` writes it down: in a folder, in MLflo
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 
@@ -37,12 +36,12 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     comparison.check()
     first = comparison.first_study()
     study.refuse_bad_input(first)
-    address = comparison.address or os.environ.get("RAY_ADDRESS") or ""
+    address = comparison.resources.cluster_address
     if address.startswith("ray://"):
         from ..execution import cluster
 
         modules = ["sepray", comparison.task, *comparison.separators]
-        there = dataclasses.replace(comparison, address="auto")
+        there = comparison.changed(address="auto")
         return cluster.run_on_head(address, run, [there, spaces], _own(modules))
     from . import publishing  # torch, Ray, Optuna: seconds
 

@@ -108,7 +108,7 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     fixed = {k: _number(short, k, v, defaults) for k, v in given.items() if k not in structure}
     first = {**(defaults if not published else point), **fixed}
     points = {label: first}
-    searched = bool(comparison.trials and space)
+    searched = bool(comparison.budget.trials and space)
     if searched:
         if not setting:
             points |= {other: {**values, **fixed} for other, values in published.items()}

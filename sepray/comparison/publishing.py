@@ -7,9 +7,11 @@ from pathlib import Path
 from .. import identity
 from ..console.exit_status import INTERRUPTED
 from ..console.terminal import console
-from ..contracts import TaskData
+from ..contracts import TaskData, load_task
 from ..errors import mask
+from ..files import replace_file
 from ..spec.folder import study_folder
+from ..spec.parts import flat
 from ..spec.study import key
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
@@ -21,13 +23,12 @@ from .spec import Comparison, Spaces
 
 def run(comparison: Comparison, spaces: Spaces) -> int:
     """Run all studies and publish the table; return the exit status: 0, 1 without any figures, 130 interrupted."""
-    task = task_config(comparison)
-    data: TaskData = task.load(comparison.cache.expanduser())
+    task, budget = task_config(comparison), comparison.budget
+    data = load_task(task, comparison.stores.cache)
     taking_part, refused = contenders(comparison, spaces, data.signal)
     console.print(
         f"comparison {comparison.name}: {', '.join(c.system for c in taking_part)} on {comparison.task}; each "
-        f"{comparison.max_epochs} epochs, {comparison.final_seeds} seeds, {comparison.trials or 'no'} trials of a "
-        f"search before",
+        f"{budget.max_epochs} epochs, {budget.final_seeds} seeds, {budget.trials or 'no'} trials of a search before",
         soft_wrap=True,
         markup=False,
     )
@@ -53,7 +54,7 @@ def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outco
     found = table.build(comparison, data, outcome)
     # Known by its studies: after the storage was deleted, the same name is another comparison.
     uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
-    folder = study_folder(comparison.storage_path, comparison.name, uid)
+    folder = study_folder(comparison.stores.storage_path, comparison.name, uid)
     files = {
         "table.md": formats.markdown(found).encode(),
         "table.tex": formats.latex(found).encode(),
@@ -63,11 +64,7 @@ def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outco
     files |= {f"figures/{p.name}": p.content for p in figure.pictures(found)}
     files |= {f"failures/{name}.txt": trace.encode() for name, trace in outcome.traces.items()}
     for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        replace_file(folder / name, content)
     _track(comparison, task, data, outcome, found, folder, list(files))
     console.print()
     for part in formats.terminal(found):
@@ -89,13 +86,13 @@ def _track(
     tracker = Tracker(
         folder / "outbox.db",
         f"{comparison.name}-{folder.name}",
-        uri=comparison.tracking_uri,
+        uri=comparison.stores.tracking_uri,
         experiment=f"comparison-{key(task).replace('_', '-')}",
     )
-    params = {
-        n: getattr(comparison, n) for n in ("trials", "max_epochs", "final_seeds", "seed", "sampler", "scheduler")
-    }
+    fields = flat(comparison)
+    params = {name: fields[name] for name in ("trials", "max_epochs", "final_seeds", "sampler", "scheduler")}
     params |= {
+        "seed": comparison.seed,
         "task": key(task),
         "objective": " ".join(comparison.objective),
         "settings": " ".join(comparison.settings),
@@ -119,6 +116,6 @@ def _track(
     tracker.study_finished(metrics, {"outcome": "finished"}, note)
     if left := tracker.close(timeout=20):
         console.print(
-            f"{left} records wait for the tracking server {mask(comparison.tracking_uri)}; "
+            f"{left} records wait for the tracking server {mask(comparison.stores.tracking_uri)}; "
             f"the same command delivers them"
         )

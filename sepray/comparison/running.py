@@ -20,6 +20,7 @@ from ..console.terminal import console, one_line
 from ..contracts import TaskData
 from ..errors import SeprayError
 from ..execution import weights
+from ..files import replace_file
 from ..report import report
 from ..report.record import is_sound
 from ..scoring import tables
@@ -101,16 +102,16 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     status = study.run(spec)
     if status == INTERRUPTED:
         raise KeyboardInterrupt
-    searched = load_study(spec.storage, spec.name)
+    searched = load_study(spec.stores.storage, spec.name)
     uid = str(searched.user_attrs["uid"])
-    folder = study_folder(spec.storage_path, spec.name, uid)
+    folder = study_folder(spec.stores.storage_path, spec.name, uid)
     if status:
         return LeftOut(contender.system, _why(spec, searched))
-    finals = load_study(spec.storage, f"{spec.name}/finals")
+    finals = load_study(spec.stores.storage, f"{spec.name}/finals")
     record = report.Record.read(spec, searched, finals, folder, data)
     assert record.result is not None  # a study that ends with 0 has written it
     role = record.result["role"]
-    mine = [t for t in record.finals if t.user_attrs.get("role") == role and _asked(t, spec.final_seeds)]
+    mine = [t for t in record.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.final_seeds)]
     sound = [t for t in mine if is_sound(t)]
     if not sound:
         return LeftOut(contender.system, _why(spec, searched))
@@ -133,16 +134,14 @@ def _member(spec: StudySpec, record: report.Record, trial: FrozenTrial, data: Ta
     if not kept.exists():
         separator = weights.load_separator(spec.separator, data.signal, record.trial_folder("finals", trial.number))
         threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, int(spec.cpus_per_trial)))  # as in training: seconds mean the same
+        torch.set_num_threads(max(1, int(spec.resources.cpus_per_trial)))  # as in training: seconds mean the same
         started = time.monotonic()
         try:
             measured = tables.score(separator, data.test, signal=data.signal)
         finally:
             torch.set_num_threads(threads)
         found = {"seconds": time.monotonic() - started, "scores": {m: v.tolist() for m, v in measured.items()}}
-        temporary = kept.with_name(f".{kept.name}")
-        temporary.write_text(json.dumps(found))
-        temporary.replace(kept)
+        replace_file(kept, json.dumps(found))
     found = json.loads(kept.read_text())
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
     if bad := [m for m, values in scores.items() if not np.isfinite(tables.over_sources(m, values)).all()]:
@@ -163,7 +162,7 @@ def _why(spec: StudySpec, searched: optuna.Study) -> str:
     """Return why a study has nothing to register: what became of the last trial that did not come to its end."""
     stages = [searched]
     if any(is_sound(t) for t in searched.get_trials(deepcopy=False)):
-        stages = [load_study(spec.storage, f"{spec.name}/finals")]
+        stages = [load_study(spec.stores.storage, f"{spec.name}/finals")]
     ended = [t for stage in stages for t in stage.get_trials(deepcopy=False) if t.state.is_finished()]
     failed = [t for t in ended if not is_sound(t)]
     return f"no training came to its end: {_reason(failed[-1])}" if failed else "no training came to its end"

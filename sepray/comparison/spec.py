@@ -1,12 +1,10 @@
-"""What a comparison of separators is: every field can be set on the command line."""
+"""The description of a comparison of separators; every field has a command-line flag."""
 
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tyro
@@ -15,18 +13,32 @@ from .. import registry
 from ..choices import OBJECTIVES
 from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
-from ..spec.study import DEFAULT_TRACKING_URI, StudySpec
+from ..spec.flags import HELP
+from ..spec.parts import (
+    Budget,
+    BudgetFlags,
+    Resources,
+    ResourcesFlags,
+    Search,
+    SearchFlags,
+    Stores,
+    StoresFlags,
+    merged,
+)
+from ..spec.study import StudySpec
 
 Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]]
 """Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Comparison:
     """Separators on one task, with equal budgets and several seeds, in one table with intervals and tests.
 
     Each separator is a study of its own, named NAME-SEPARATOR: in Optuna, in MLflow, with a registered model. Running
-    the same command again goes on where it stopped.
+    the same command again continues where it stopped.
+
+    Fields of the four parts may be given by their own names, as for a ``StudySpec``: ``Comparison(max_epochs=3)``.
     """
 
     name: str = "comparison"
@@ -43,69 +55,79 @@ class Comparison:
     """Separator that the others are tested against; default: the best on the test split, by the first measure."""
     measures: tuple[str, ...] = ("si_sdr", "relative_l2")
     """Columns of the table; the first one ranks the separators."""
-    trials: int = 0
-    """Trials of the search that each separator gets first; 0: its published settings alone."""
-    max_epochs: int = 20
-    """Budget of every training, in epochs."""
-    final_seeds: int = 3
-    """Seeds on which each separator is trained for the table."""
-    finalists: int = 1
-    """Best configurations of a search that are trained on all seeds; the best of them on validation is compared."""
     objective: tuple[str, ...] = ("relative_l2",)
-    """Validation metrics that searches optimise, and by which a separator's model is chosen."""
-    concurrency: int = 0
-    """Trials at once; 0 for as many as the CPUs (or GPUs) carry."""
-    cpus_per_trial: float = 1.0
-    """CPUs, and so threads, of a trial; a fraction shares one."""
-    gpus_per_trial: float = 0.0
-    """GPUs of a trial; a fraction shares one."""
+    """Validation metrics that searches optimise, and by which the model of a separator is chosen."""
     seed: int = 0
-    """Seed of samplers and trials, the same for all separators."""
-    sampler: str = "tpe"
-    """Optuna sampler of the searches."""
-    scheduler: str = "asha"
-    """Who stops trials of a search early: asha, hyperband, median, none, or pbt."""
-    storage: str = "sqlite:///optuna.db"
-    """Optuna storage: the URL of a database, or journal:///path."""
-    tracking_uri: str = field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI))
-    """MLflow tracking server or database; MLFLOW_TRACKING_URI sets it too."""
-    storage_path: str = "sepray-results"
-    """Folder, shared file system or object store (URI) for checkpoints; the tables lie in NAME/ there."""
-    address: str | None = None
-    """Ray cluster: auto, host:port or ray://host:port. Without it Ray runs in this process."""
-    cache: Path = Path("~/.cache/sepray")
-    """Folder where generated and decoded data is kept."""
+    """Random seed of samplers and trials, the same for all separators."""
+    budget: BudgetFlags = field(default_factory=lambda: Budget(trials=0, finalists=1))
+    """How much is trained."""
+    search: SearchFlags = field(default_factory=Search)
+    """Which settings are tried, and which trials are stopped early."""
+    resources: ResourcesFlags = field(default_factory=Resources)
+    """Where trials run, and with how many CPUs and GPUs."""
+    stores: StoresFlags = field(default_factory=Stores)
+    """Where trials, runs, models, checkpoints and data are kept."""
 
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        if self.trials < 0:
-            raise UsageError(f"--trials must be at least 0, not {self.trials}")
-        if not self.measures or len(set(self.measures)) < len(self.measures) or set(self.measures) - set(OBJECTIVES):
-            given = " ".join(self.measures)
-            raise UsageError(f"--measures must be of {', '.join(OBJECTIVES)}, each once, not {given!r}")
-        if len(set(self.separators)) < len(self.separators):
-            raise UsageError(f"--separators must name each once, not {' '.join(self.separators)!r}")
-        known = {split(s)[0].rpartition(".")[2] for s in self.separators}
-        for setting in self.settings:
+    def __init__(
+        self,
+        name: str = "comparison",
+        separators: tuple[str, ...] = (),
+        task: str = "notes_and_bursts",
+        settings: tuple[str, ...] = (),
+        reference: str = "",
+        measures: tuple[str, ...] = ("si_sdr", "relative_l2"),
+        objective: tuple[str, ...] = ("relative_l2",),
+        seed: int = 0,
+        budget: Budget | None = None,
+        search: Search | None = None,
+        resources: Resources | None = None,
+        stores: Stores | None = None,
+        **fields: Any,
+    ) -> None:
+        """Refuse values out of range; see the class for the fields."""
+        given = {
+            "budget": budget or Budget(trials=0, finalists=1),
+            "search": search or Search(),
+            "resources": resources or Resources(),
+            "stores": stores or Stores(),
+        }
+        values: dict[str, Any] = {
+            "name": name,
+            "separators": separators,
+            "task": task,
+            "settings": settings,
+            "reference": reference,
+        }
+        values |= {"measures": measures, "objective": objective, "seed": seed, **merged(given, fields)}
+        self.__dict__.update(values)
+        if not measures or len(set(measures)) < len(measures) or set(measures) - set(OBJECTIVES):
+            raise UsageError(f"--measures must be of {', '.join(OBJECTIVES)}, each once, not {' '.join(measures)!r}")
+        if len(set(separators)) < len(separators):
+            raise UsageError(f"--separators must name each once, not {' '.join(separators)!r}")
+        known = {split(s)[0].rpartition(".")[2] for s in separators}
+        for setting in settings:
             target = assignment(setting)[0]
             if target not in (*(known or registry.names("sepray.separators")), "task"):
                 raise UsageError(f"--settings {setting!r}: {target!r} is neither one of the separators nor task")
-        if self.separators and self.reference and self.reference not in self.separators:
-            raise UsageError(f"--reference {self.reference!r} is not among the separators {', '.join(self.separators)}")
+        if separators and reference and reference not in separators:
+            raise UsageError(f"--reference {reference!r} is not among the separators {', '.join(separators)}")
+
+    def changed(self, **fields: Any) -> Comparison:
+        """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
+        return replace(self, **fields)
 
     def check(self) -> None:
-        """Refuse names that there are none of, without importing what they name.
+        """Check that separators, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.
 
         Raises:
-            UsageError: a value out of range, an unknown scheduler or measure.
-            ValueError: an unknown separator, task or sampler.
+            UsageError: one of them is unknown, or a value is out of range.
         """
         for name in self.separators:
             registry.check("sepray.separators", split(name)[0])
         self.first_study().check()
 
     def first_study(self) -> StudySpec:
-        """Return a study as all of them will be, whose separator nobody has looked at yet."""
+        """Return a study as all of them will be, its separator still an unresolved name, for checks before torch."""
         name = split(self.separators[0])[0] if self.separators else registry.names("sepray.separators")[0]
         return self.study(self.name, name, self.task, {}, {})
 
@@ -117,23 +139,39 @@ class Comparison:
         space: Mapping[str, Any],
         points: Mapping[str, Mapping[str, Any]],
     ) -> StudySpec:
-        """Return the study of a separator; what is not given here is as in the comparison."""
-        own = ("name", "separator", "task", "space", "reference_points")
-        mine = {f.name for f in fields(self)}
-        shared = {f.name: getattr(self, f.name) for f in fields(StudySpec) if f.name in mine and f.name not in own}
+        """Return the study of a separator; what is not given here is as in the comparison.
+
+        Args:
+            name: name of the study.
+            separator: configuration of the separator, or its name.
+            task: configuration of the task, or its name.
+            space: search space, hyperparameter -> Optuna distribution.
+            points: settings that are tried first, by name.
+        """
         # Without a search, or with nothing to search, one trial is the settings themselves.
-        shared["trials"] = self.trials if self.trials and not all(d.single() for d in space.values()) else 1
-        given = {"name": name, "separator": separator, "task": task, "space": space, "reference_points": points}
-        return StudySpec(**given, **shared)
+        searched = self.budget.trials and not all(distribution.single() for distribution in space.values())
+        return StudySpec(
+            name=name,
+            separator=separator,
+            task=task,
+            space=space,
+            reference_points=points,
+            objective=self.objective,
+            seed=self.seed,
+            budget=replace(self.budget, trials=self.budget.trials if searched else 1),
+            search=self.search,
+            resources=self.resources,
+            stores=self.stores,
+        )
 
     def given(self, target: str) -> dict[str, str]:
-        """Return the settings of a separator, or of ``task``: field -> value as it was typed; the last one counts."""
+        """Return the given settings of a separator or of ``task``, field -> text; of repeated ones the last."""
         found = (assignment(setting) for setting in self.settings)
         return {name: value for owner, name, value in found if owner == target}
 
 
 def split(separator: str) -> tuple[str, str]:
-    """Return the name of a separator and that of the published setting, if any: ``NAME:SETTING``."""
+    """Return both parts of ``NAME:SETTING``, the name of a separator and that of a published setting (or empty)."""
     name, _, setting = separator.partition(":")
     return name, setting
 
@@ -141,25 +179,24 @@ def split(separator: str) -> tuple[str, str]:
 def assignment(setting: str) -> tuple[str, str, str]:
     """Return owner, field and value of ``OWNER.FIELD=VALUE``.
 
-    The first dot ends the owner's name, so that hyperparameters may have dots (``cass.cross.a_to_b=0.1``); a module of
-    one's own in a package is named by its last part.
+    The first dot ends the owner's name, so that hyperparameters may have dots (``cass.cross.a_to_b=0.1``). A user's own
+    module in a package is named by its last part.
 
     Raises:
-        UsageError: it has not that form.
+        UsageError: the text does not have that form.
     """
     owner, dot, rest = setting.partition(".")
     name, equals, value = rest.partition("=")
     if not (owner and dot and name and equals and value):
-        raise UsageError(f"--settings {setting!r} has not the form SEPARATOR.FIELD=VALUE or task.FIELD=VALUE")
+        raise UsageError(f"--settings {setting!r} does not have the form SEPARATOR.FIELD=VALUE or task.FIELD=VALUE")
     return owner, name, value
 
 
 def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
-    """Return a Config with these fields changed, whose values are read as its own types.
+    """Return a ``Config`` with some fields changed, their texts read as the fields' types.
 
     Raises:
-        UsageError: a value that a field does not take.
-        ValueError: the Config refuses it.
+        UsageError: a field does not take its value.
     """
     arguments: list[str] = []
     for name, value in given.items():
@@ -177,8 +214,8 @@ def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Com
     """Return the comparison with the command line's changes.
 
     Raises:
-        UsageError: a flag that there is none of, or a value that it does not take.
+        UsageError: an unknown flag, or a value that it does not take.
     """
-    description = inspect.cleandoc(Comparison.__doc__ or "")
+    description = inspect.cleandoc(Comparison.__doc__ or "").partition("\n\nFields of the four parts")[0] + "\n" + HELP
     with refused_in_one_line():
         return tyro.cli(Comparison, default=comparison, args=arguments, description=description)

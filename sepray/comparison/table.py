@@ -132,11 +132,12 @@ def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -
 
 def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str, frames: tuple[int, int] | None) -> str:
     """Return what a reader of the paper has to know of the figures."""
-    trials = plural(comparison.trials, "trial")
-    searched = f" after a search of {trials}, where it has something to search" if comparison.trials else ""
+    budget = comparison.budget
+    trials = plural(budget.trials, "trial")
+    searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
     text = (
-        f"Mean over {plural(len(data.test), 'test item')} and {plural(comparison.final_seeds, 'seed')} [95% bootstrap "
-        f"interval over items]; every separator trained for {plural(comparison.max_epochs, 'epoch')} on "
+        f"Mean over {plural(len(data.test), 'test item')} and {plural(budget.final_seeds, 'seed')} [95% bootstrap "
+        f"interval over items]; every separator trained for {plural(budget.max_epochs, 'epoch')} on "
         f"{plural(len(data.train), 'mixture')}{searched}. "
     )
     named = f"{reference}, the reference" if comparison.reference else f"{reference}, which has the best mean"

@@ -1,4 +1,4 @@
-"""MLflow as a projection of the Optuna record: what a trial's run is called and says, and all of it rebuilt at need."""
+"""What the MLflow runs of a study say, worked out from its description and its Optuna records alone."""
 
 from __future__ import annotations
 
@@ -8,49 +8,86 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from .. import identity
+from ..contracts import SPLITS, TaskData
+from ..errors import mask
+from ..spec.study import StudySpec, key
 from ..tracking.reconciliation import RunRecord
 
 STAGES = {"search": "trial", "finals": "final"}
-"""Stage of a study -> what its trials are called."""
+"""Stage of a study -> what a trial of it is called."""
+
+
+def study_params(spec: StudySpec) -> dict[str, Any]:
+    """Return the parameters of a study's own run."""
+    params: dict[str, Any] = {"task": key(spec.task), "separator": key(spec.separator)}
+    for part in ("task", "separator"):
+        params |= {f"{part}.{name}": value for name, value in identity.plain(getattr(spec, part)).items()}
+    return params | {
+        "trials": spec.budget.trials,
+        "max_epochs": spec.budget.max_epochs,
+        "seed": spec.seed,
+        "seeds_per_trial": spec.budget.seeds_per_trial,
+        "sampler": spec.search.sampler,
+        "scheduler": spec.search.scheduler,
+        "grace_period": spec.search.grace_period,
+        "objective": " ".join(spec.objective),
+    }
+
+
+def study_tags(spec: StudySpec, data: TaskData, fingerprint: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a study's own run, beside those of the environment; without passwords."""
+    return {
+        "data_fingerprint": data.fingerprint,
+        "study_fingerprint": identity.digest(fingerprint),
+        "optuna_storage": mask(spec.stores.storage),
+        "optuna_study": spec.name,
+    }
+
+
+def dataset(spec: StudySpec, data: TaskData) -> dict[str, Any]:
+    """Return the description of a study's data: the task's configuration, the sources, the items of each split."""
+    items = {split: len(getattr(data, split)) for split in SPLITS}
+    return {"config": identity.plain(spec.task), "sources": list(data.signal.sources), "items": items}
 
 
 def run_label(stage: str, number: int) -> str:
-    """Return what addresses a trial's run: the number in the search, ``final-<number>`` among the retrainings."""
+    """Return the label of a trial's run: the number in the search, ``final-<number>`` among the retrainings."""
     return str(number) if stage == "search" else f"{STAGES[stage]}-{number}"
 
 
 def run_name(stage: str, number: int, label: str | None, hyperparameters: Mapping[str, Any]) -> str:
-    """Return a run's name for a reader: its number and its label or, without one, its first settings."""
-    first = list(hyperparameters.items())[:3]  # the rest stands in the run's parameters
+    """Return the name of a trial's run: its number, and its label or else its first three settings."""
+    first = list(hyperparameters.items())[:3]
     settings = " ".join(f"{k}={v:.2g}" if isinstance(v, float) else f"{k}={v}" for k, v in first)
     return f"{STAGES[stage]} {number:03d} · {label or settings}"[:250]
 
 
 def run_tags(stage: str, number: int, label: str | None) -> dict[str, Any]:
-    """Return the tags that a run bears from its start."""
+    """Return the tags that a trial's run has from its start."""
     return {"stage": stage, "trial": number, "label": label or ""}
 
 
 def end_tags(tag: str, reason: str, epochs: int) -> dict[str, Any]:
-    """Return the tags of a run that has ended."""
+    """Return the tags that a trial's run gets when the trial ends."""
     return {"outcome": tag, "epochs": epochs} | ({"reason": reason} if reason else {})
 
 
 def settings(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the hyperparameters that a trial was trained with; those that it ended with where PBT changed them."""
+    """Return the hyperparameters that a trial was trained with; where PBT changed them, the last ones."""
     changes = trial.user_attrs.get("perturbations")
     if changes:
         return dict(changes[-1]["hyperparameters"])
     return dict(trial.user_attrs.get("hyperparameters", trial.params))
 
 
-def record(trial: FrozenTrial, stage: str, key: str) -> RunRecord | None:
-    """Return what the run of a trial should say; None for one that has not started.
+def expected_run(trial: FrozenTrial, stage: str, metric: str) -> RunRecord | None:
+    """Return what the run of a trial should say; None if the trial has not started.
 
     Args:
-        trial: its Optuna record.
+        trial: Optuna record of the trial.
         stage: ``"search"`` or ``"finals"``.
-        key: of the metric that the intermediate values are.
+        metric: name of the metric that the intermediate values are.
     """
     if trial.state is TrialState.WAITING or "seed" not in trial.user_attrs:
         return None
@@ -73,14 +110,21 @@ def record(trial: FrozenTrial, stage: str, key: str) -> RunRecord | None:
         end_ms=_milliseconds(trial.datetime_complete) or start,
         params={**trained, "seed": attributes["seed"]},
         tags=tags,
-        epochs={epoch: {key: value} for epoch, value in trial.intermediate_values.items()},
+        epochs={epoch: {metric: value} for epoch, value in trial.intermediate_values.items()},
     )
 
 
-def records(name: str, stages: Mapping[str, Sequence[FrozenTrial]], key: str) -> list[RunRecord]:
-    """Return the records of a study's own run and of the runs of all its trials, by stage."""
-    trials = [one for stage, trials in stages.items() for t in trials if (one := record(t, stage, key)) is not None]
-    going = any(one.tags["outcome"] == "interrupted" for one in trials)
+def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric: str) -> list[RunRecord]:
+    """Return what the runs of a study and of all its trials should say.
+
+    Args:
+        name: name of the study.
+        stages: Optuna records by stage.
+        metric: name of the metric that the intermediate values are.
+    """
+    known = [(stage, trial) for stage, trials in stages.items() for trial in trials]
+    trials = [run for stage, t in known if (run := expected_run(t, stage, metric)) is not None]
+    going = any(run.tags["outcome"] == "interrupted" for run in trials)
     start, end = (
         f(times, default=0)
         for f, times in ((min, [t.start_ms for t in trials]), (max, [t.end_ms or 0 for t in trials]))

@@ -1,21 +1,21 @@
-"""After the search: which trials are trained again, which of those wins, and how all of them do on the test split.
+"""Which trials are trained again after a search, and which of those becomes the champion.
 
-Only validation results decide; the test split is read once, for the final table and the model that is registered.
+Only validation results decide; nothing here reads the test split.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
 
-Scores = dict[str, NDArray[np.float64]]
-"""Metric -> ``[item, source]``."""
+from ..choices import Objective
+from . import runs
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Finished:
     """A trial that ran its whole budget, as its Optuna record has it.
 
     Attributes:
-        number: of the trial.
-        label: of a reference point or a retraining; None for a searched trial.
-        hyperparameters: as they were trained.
-        value: mean of the objectives, less is better.
-        folder: of its checkpoints.
-        attributes: further user attributes of the record.
+        number: number of the trial.
+        label: name of a reference point or a retraining; None for a trial that the sampler proposed.
+        hyperparameters: settings that it was trained with.
+        value: mean of the objectives on validation, the sign turned where more is better: less is better here.
+        folder: folder or URI of its checkpoints.
+        attributes: all user attributes of the record.
     """
 
     number: int
@@ -41,7 +41,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Retraining:
-    """A configuration to train again: its role and, where it stands for a trial of the search, that trial's number."""
+    """A training on one of the final seeds.
+
+    Attributes:
+        label: name of the training, e.g. ``"trial 3 seed 1"``.
+        role: name that all seeds of the same settings share, e.g. ``"trial 3"``.
+        hyperparameters: settings to train with.
+        seed: random seed of the training.
+    """
 
     label: str
     role: str
@@ -49,10 +56,50 @@ class Retraining:
     seed: int
 
 
-def finalists(finished: Iterable[Finished], count: int) -> list[Finished]:
-    """Return the best ``count`` trials of a search with settings of their own, best first."""
+@dataclass(frozen=True)
+class Champion:
+    """The settings that won, and the trained separator that stands for them.
+
+    Attributes:
+        role: role of its retrainings.
+        value: mean validation value over its seeds, less is better.
+        member: the retraining with the best validation value, which is the one that is registered.
+    """
+
+    role: str
+    value: float
+    member: Finished
+
+
+def finished(
+    trials: Iterable[FrozenTrial], objectives: Sequence[Objective], folder_of: Callable[[int], str]
+) -> list[Finished]:
+    """Return the trials that ran their whole budget and violated no constraint.
+
+    Args:
+        trials: Optuna records, in any state.
+        objectives: values that the study optimises, in the order of a trial's values.
+        folder_of: gives the folder or URI of a trial's checkpoints from its number.
+    """
+    signs = np.array([objective.sign for objective in objectives], dtype=np.float64)
+    return [
+        Finished(
+            number=trial.number,
+            label=trial.user_attrs.get("label"),
+            hyperparameters=runs.settings(trial),
+            value=float(np.mean(signs * np.array(trial.values))),
+            folder=folder_of(trial.number),
+            attributes=trial.user_attrs,
+        )
+        for trial in trials
+        if trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+    ]
+
+
+def finalists(trials: Iterable[Finished], count: int) -> list[Finished]:
+    """Return the best ``count`` trials, best first; of trials with the same settings only the best one."""
     best: dict[str, Finished] = {}
-    for trial in sorted(finished, key=lambda t: (t.value, t.number)):
+    for trial in sorted(trials, key=lambda t: (t.value, t.number)):
         best.setdefault(json.dumps(dict(trial.hyperparameters), sort_keys=True), trial)
     return list(best.values())[:count]
 
@@ -60,40 +107,57 @@ def finalists(finished: Iterable[Finished], count: int) -> list[Finished]:
 def retrainings(
     chosen: Sequence[Finished], controls: Mapping[str, Mapping[str, Any]], seeds: int, study_seed: int
 ) -> list[Retraining]:
-    """Return what is trained again, on ``seeds`` seeds: each finalist, and each control at the best one's settings.
+    """Return what is trained again: every finalist, and every control at the settings of the best finalist.
 
-    The seeds are the same for all, and none of them was used in the search.
+    All of them are trained on the same new seeds, none of which the search has used. A control that changes nothing is
+    left out.
+
+    Args:
+        chosen: the finalists, best first.
+        controls: changes to the settings, by name.
+        seeds: number of seeds.
+        study_seed: seed of the study, which the new seeds are drawn from.
     """
+    if not chosen:
+        return []
     drawn = [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(seeds)]
-    planned = [
-        Retraining(f"trial {trial.number} seed {k}", f"trial {trial.number}", dict(trial.hyperparameters), seed)
-        for trial in chosen
+    roles = {f"trial {trial.number}": dict(trial.hyperparameters) for trial in chosen}
+    best = chosen[0]
+    for name, changes in controls.items():
+        settings = {**best.hyperparameters, **changes}
+        if settings != dict(best.hyperparameters):
+            roles[f"{name} at the settings of trial {best.number}"] = settings
+    return [
+        Retraining(f"{role} seed {k}", role, settings, seed)
+        for role, settings in roles.items()
         for k, seed in enumerate(drawn, 1)
     ]
-    for name, overrides in controls.items() if chosen else ():
-        settings = dict(chosen[0].hyperparameters) | dict(overrides)
-        if settings != dict(chosen[0].hyperparameters):
-            role = f"{name} at the settings of trial {chosen[0].number}"
-            planned += [Retraining(f"{role} seed {k}", role, settings, seed) for k, seed in enumerate(drawn, 1)]
-    return planned
 
 
-def champion(finished: Iterable[Finished], among: Iterable[str]) -> tuple[str, float, Finished] | None:
-    """Return the role with the best mean validation value, that mean, and its best member; None without any."""
-    groups: dict[str, list[Finished]] = defaultdict(list)
-    roles = set(among)
-    for trial in finished:
-        if trial.attributes.get("role") in roles:
-            groups[trial.attributes["role"]].append(trial)
-    if not groups:
+def champion(trials: Iterable[Finished], roles: Iterable[str]) -> Champion | None:
+    """Return the role with the best mean validation value among those with the most finished seeds.
+
+    A mean over fewer seeds, because training on the others failed, is no match for one over all of them.
+
+    Args:
+        trials: finished retrainings.
+        roles: roles that may win.
+
+    Returns:
+        The champion; None if no retraining of these roles has finished.
+    """
+    members: dict[str, list[Finished]] = defaultdict(list)
+    for trial in trials:
+        members[trial.attributes.get("role", "")].append(trial)
+    found = {role: members[role] for role in set(roles) if role in members}
+    if not found:
         return None
-    # A mean over fewer seeds, because the others failed, is no match for one over all of them.
-    most = max(len(members) for members in groups.values())
-    complete = [role for role, members in groups.items() if len(members) == most]
-    role = min(complete, key=lambda r: (np.mean([t.value for t in groups[r]]), r))
-    return role, float(np.mean([t.value for t in groups[role]])), best_member(groups[role])
+    most = max(len(group) for group in found.values())
+    means = {role: float(np.mean([t.value for t in group])) for role, group in found.items() if len(group) == most}
+    role = min(means, key=lambda name: (means[name], name))
+    return Champion(role, means[role], best_member(found[role]))
 
 
 def best_member(trials: Sequence[Finished]) -> Finished:
-    """Return the trial with the least validation value."""
+    """Return the trial with the best validation value, the earlier one of equals."""
     return min(trials, key=lambda t: (t.value, t.number))

@@ -120,7 +120,7 @@ class Record:
     ) -> Record:
         """Return the record of a study from its Optuna studies and its folder."""
         keys = study.user_attrs["fingerprint"]["objectives"]
-        remote = "://" in spec.storage_path
+        remote = "://" in spec.stores.storage_path
         trials = [
             [] if one is None else [t for t in one.get_trials(deepcopy=False) if t.state is not TrialState.WAITING]
             for one in (study, finals)
@@ -131,7 +131,7 @@ class Record:
             search=trials[0],
             finals=trials[1],
             folder=folder,
-            checkpoints=f"{spec.storage_path}/{spec.name}/{study.user_attrs['uid']}" if remote else str(folder),
+            checkpoints=f"{spec.stores.storage_path}/{spec.name}/{study.user_attrs['uid']}" if remote else str(folder),
             data=data,
             result=_json(folder / "result.json"),
             registration=_json(folder / "registration.json") or {},

@@ -100,7 +100,7 @@ def _kind(record: Record) -> str:
 def _lead(record: Record) -> tuple[str, list[tuple[str, str]]]:
     """Return what came out, in a sentence or two, and the figures that a reader looks for first."""
     counts = record.counts
-    facts = [(str(len(record.search)), f"trials of up to {record.spec.max_epochs} epochs")]
+    facts = [(str(len(record.search)), f"trials of up to {record.spec.budget.max_epochs} epochs")]
     facts += [(str(counts[kind]), text) for kind, text in OUTCOMES.items() if counts[kind] and kind != "complete"]
     times = [t for trial in record.search for t in (trial.datetime_start, trial.datetime_complete) if t]
     times += [t for trial in record.finals for t in (trial.datetime_start, trial.datetime_complete) if t]

@@ -100,7 +100,7 @@ def pruning(record: Record) -> Section:
             numbers, epochs = [t.number for t in trials], [t.last_step or 0 for t in trials]
             axes.vlines(numbers, 0, epochs, color=colour, linewidth=min(3.0, 150 / len(record.search)), alpha=0.6)
             axes.scatter(numbers, epochs, color=colour, marker=mark, s=34, label=OUTCOMES[kind], zorder=3)
-    axes.set(xlabel="trial (number)", ylabel="trained (epochs)", ylim=(0, record.spec.max_epochs * 1.06))
+    axes.set(xlabel="trial (number)", ylabel="trained (epochs)", ylim=(0, record.spec.budget.max_epochs * 1.06))
     whole_numbers(axes)
     legend_above(axes)
     sentence = _pruning_sentence(record)
@@ -108,7 +108,7 @@ def pruning(record: Record) -> Section:
 
 
 def _pruning_sentence(record: Record) -> str:
-    total, budget = len(record.search), record.spec.max_epochs
+    total, budget = len(record.search), record.spec.budget.max_epochs
     stopped = [t for t in record.search if outcome(t) == "pruned"]
     trained = sum(t.last_step or 0 for t in record.search)
     if not stopped:

@@ -7,6 +7,7 @@ import difflib
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import field, fields, make_dataclass
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,31 +18,46 @@ from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
 from .study import StudySpec
 
+HELP = """--traceback shows whole tracebacks of errors.
+Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."""
+"""What the help of every study ends with."""
+
 
 def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
     """Return the study with the command line's changes.
 
+    Args:
+        spec: the study as its file gives it.
+        arguments: of the command line; default: those of this process.
+
     Raises:
-        UsageError: a flag that there is none of, or a value that it does not take.
+        UsageError: an unknown flag, or a value that it does not take.
     """
     with refused_in_one_line():
-        return tyro.cli(StudySpec, default=spec, args=arguments, description=StudySpec.__doc__)
+        description = cleandoc(StudySpec.__doc__ or "").partition("\n\nFields of the four parts")[0]
+        return tyro.cli(StudySpec, default=spec, args=arguments, description=description + "\n" + HELP)
 
 
 def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec | None:
-    """Return the study with all changes but those of separator and task, whose flags need torch to be known.
+    """Return the study with the changes of all flags but ``--separator.*`` and ``--task.*``, without importing torch.
 
-    None where help is asked for.
+    The fields of separator and task are known only where their modules are imported, which brings torch. Their flags
+    are only compared with the fields that their source names.
+
+    Returns:
+        The study, its separator and task still unresolved names where the file gives names; None where help is asked
+        for.
 
     Raises:
-        UsageError: a flag that there is none of, or a value that it does not take.
+        UsageError: an unknown flag, or a value that it does not take.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if any(a in ("-h", "--help") or a.startswith("--tyro-") for a in given):
         return None
-    own = [f for f in fields(StudySpec) if f.type not in ("_Given", "Any")]
+    named = ("separator", "task")
     hints = get_type_hints(StudySpec, include_extras=True)
-    flags = make_dataclass("Flags", [(f.name, hints[f.name], field(default=getattr(spec, f.name))) for f in own])
+    own = [f.name for f in fields(StudySpec) if f.name not in (*named, "space", "reference_points", "controls")]
+    flags = make_dataclass("Flags", [(name, hints[name], field(default=getattr(spec, name))) for name in own])
     kept: list[str] = []
     elsewhere = False
     for argument in given:
@@ -51,14 +67,14 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
             kept.append(argument)
     with refused_in_one_line():
         parsed: Any = tyro.cli(flags, args=kept)
-    for part in ("separator", "task"):
+    for part in named:
         _refuse_unknown_fields(part, spec.__dict__[part], given)
-    unresolved = {name: spec.__dict__[name] for name in ("separator", "task")}
-    return StudySpec(**unresolved, space=spec.space, **{f.name: getattr(parsed, f.name) for f in own})
+    unresolved = {name: spec.__dict__[name] for name in named}
+    return StudySpec(**unresolved, space=spec.space, **{name: getattr(parsed, name) for name in own})
 
 
 def _refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> None:
-    """Refuse flags of a separator or task that its Config has no field for, where that can be told without torch."""
+    """Refuse flags of a separator or task that no field of its Config has, where its source tells without torch."""
     package, start = f"sepray.{part}s", f"--{part}."
     known: Collection[str] | None
     if isinstance(config, str):

@@ -1,4 +1,4 @@
-"""The study's own folder, and who may work in it. Imports nothing from sepray."""
+"""Where the files of a study lie, and the lock that keeps a second driver out."""
 
 from __future__ import annotations
 
@@ -14,15 +14,34 @@ class RunningError(UsageError):
 
 
 def study_folder(storage_path: str, name: str, uid: str) -> Path:
-    """Return the study's local folder, made where it is not; beside the user's work where checkpoints are remote."""
-    local = "sepray-results" if "://" in storage_path else storage_path
+    """Return the local folder of a study's files, made where it does not exist.
+
+    It lies below ``storage_path`` where that is a folder, else below ``sepray-results`` in the current folder.
+    """
+    local = "sepray-results" if is_remote(storage_path) else storage_path
     folder = Path(local).absolute() / name / uid
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
+def checkpoint_root(storage_path: str, name: str, uid: str) -> str:
+    """Return the folder or URI that holds the checkpoints of a study, a folder for each stage."""
+    if is_remote(storage_path):
+        return f"{storage_path}/{name}/{uid}"
+    return str(study_folder(storage_path, name, uid))
+
+
+def is_remote(storage_path: str) -> bool:
+    """Say whether checkpoints go to an object store or another URI, rather than to a folder."""
+    return "://" in storage_path
+
+
 def lock(folder: Path, name: str) -> IO[str]:
-    """Keep a second driver from the same trials; the lock ends with the process, however that ends.
+    """Keep other drivers on this machine out of a study; the lock ends with the process, however that ends.
+
+    Args:
+        folder: local folder of the study.
+        name: name of the study, for the message.
 
     Raises:
         RunningError: another process on this machine has it.

@@ -1,25 +1,34 @@
-"""What a study is: every field can be set on the command line."""
+"""The description of a study."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from .. import identity, registry
-from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, SCHEDULERS
+from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, SCHEDULERS, Objective
 from ..errors import UsageError
+from .parts import (
+    Budget,
+    BudgetFlags,
+    Resources,
+    ResourcesFlags,
+    Search,
+    SearchFlags,
+    Stores,
+    StoresFlags,
+    flat,
+    merged,
+)
 
 if TYPE_CHECKING:
-    from ..choices import Objective
     from ..contracts import Signal
 
-# Given by the study's file, not by a flag; tyro must not look inside.
+# A field that the study's file gives, without a flag; tyro must not look inside.
 _Given = Annotated[
     Mapping[str, Any],
     tyro.constructors.PrimitiveConstructorSpec(
@@ -32,15 +41,12 @@ _Given = Annotated[
     tyro.conf.Suppress,
 ]
 
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
-
 
 class _Named:
-    """A field that takes a Config, or the name of a module that has one (``module:name`` for one that it names).
+    """A field that takes a ``Config``, or the name of a module that has one (``module:name`` for a named one).
 
-    The module is imported when the field is first looked at.
-
-    So that what else is wrong with a command can be said before torch is imported, which takes seconds.
+    The module is imported when the field is first read, so that everything else that is wrong with a command can be
+    refused before torch is imported, which takes seconds.
     """
 
     def __init__(self, package: str) -> None:
@@ -66,108 +72,104 @@ class _Named:
 _OBJECTIVES = f"{', '.join(OBJECTIVES)}; alone, as <source>/<metric> or as <metric>:each"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class StudySpec:
     """A hyperparameter study: a separator on a task, what to vary, and how to search.
 
-    Running the same command again goes on where it stopped, or extends the study where --trials is larger.
+    Running the same command again continues the study where it stopped, or extends it where --trials is larger.
+
+    Fields of the four parts may be given by their own names: ``StudySpec(..., trials=6)`` is
+    ``StudySpec(..., budget=Budget(trials=6))``, ``changed`` takes them too.
     """
 
     name: str
-    """Name of the study: in the Optuna storage, as the MLflow experiment's parent run, and of its folder."""
+    """Name of the study: in the Optuna storage, of the parent run in MLflow, and of its folder."""
     separator: Any = _Named("sepray.separators")
-    """Configuration of the separator: a name from sepray.separators (cass, or cass:published for a configuration that
-    it names), a module of your own, or a Config."""
+    """Configuration of the separator: a name from sepray.separators (cass, or cass:published for one of its named
+    configurations), a module of your own, or a Config."""
     task: Any = _Named("sepray.tasks")
     """Configuration of the task: a name from sepray.tasks, a module of your own, or a Config."""
-    space: _Given  # type: ignore[misc] # the two above have no default: their descriptors give none
-    """What varies: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources."""
+    space: _Given  # type: ignore[misc] # the two fields above have no default, whatever their descriptors look like
+    """Search space: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources."""
     reference_points: _Given = field(default_factory=dict)
     """Published settings by name, tried first and never stopped early."""
     controls: _Given = field(default_factory=dict)
-    """Changes to the best settings, by name, that are retrained beside it for the final table."""
-    trials: int = 24
-    """Trials that the study shall have in the end, the reference points among them."""
-    max_epochs: int = 20
-    """Budget of a trial, in epochs."""
-    concurrency: int = 0
-    """Trials at once; 0 for as many as the CPUs (or GPUs) carry."""
-    cpus_per_trial: float = 1.0
-    """CPUs, and so threads, of a trial; a fraction shares one."""
-    gpus_per_trial: float = 0.0
-    """GPUs of a trial; a fraction shares one."""
-    seed: int = 0
-    """Seed of the sampler and of all trials."""
-    seeds_per_trial: int = 1
-    """Separators trained per trial, each from a seed of its own; the trial's value is their mean."""
-    sampler: str = "tpe"
-    """Optuna sampler: tpe, random, gp, cmaes, nsgaii, qmc, ... or the name of any sampler class."""
-    scheduler: str = "asha"
-    """Who stops trials early: asha, hyperband, median, none, or pbt."""
-    grace_period: int = 2
-    """Epochs before a trial may be stopped early."""
-    reduction_factor: float = 3.0
-    """Of asha and hyperband: one trial in this many goes on at each rung."""
+    """Changes to the best settings, by name, that are trained beside them for the final table."""
     objective: tuple[str, ...] = ("relative_l2",)
     """Validation metrics to optimise: relative_l2 (mean over sources), fetal/relative_l2 (one source), or
     relative_l2:each (an objective per source; the result is a Pareto front)."""
-    finalists: int = 2
-    """Best configurations that are trained again after the search."""
-    final_seeds: int = 3
-    """Seeds on which each of them is trained again."""
-    storage: str = "sqlite:///optuna.db"
-    """Optuna storage: the URL of a database, or journal:///path."""
-    tracking_uri: str = field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI))
-    """MLflow tracking server or database; MLFLOW_TRACKING_URI sets it too."""
-    storage_path: str = "sepray-results"
-    """Folder, shared file system or object store (URI) for checkpoints."""
-    address: str | None = None
-    """Ray cluster: auto, host:port or ray://host:port. Without it Ray runs in this process."""
-    cache: Path = Path("~/.cache/sepray")
-    """Folder where generated and decoded data is kept."""
-    checkpoint_seconds: float = 10.0
-    """At most this much training of a trial is lost in a crash, and one epoch."""
+    seed: int = 0
+    """Random seed of the sampler and of all trials."""
+    budget: BudgetFlags = field(default_factory=Budget)
+    """How much is trained."""
+    search: SearchFlags = field(default_factory=Search)
+    """Which settings are tried, and which trials are stopped early."""
+    resources: ResourcesFlags = field(default_factory=Resources)
+    """Where trials run, and with how many CPUs and GPUs."""
+    stores: StoresFlags = field(default_factory=Stores)
+    """Where trials, runs, models, checkpoints and data are kept."""
 
-    def __post_init__(self) -> None:
-        """Refuse values out of range."""
-        at_least = {"trials": 1, "max_epochs": 1, "concurrency": 0, "seeds_per_trial": 1, "grace_period": 1}
-        at_least |= {"finalists": 1, "final_seeds": 1, "seed": 0}
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {getattr(self, name)}")
-        for name in ("cpus_per_trial", "checkpoint_seconds"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"--{name.replace('_', '-')} must be more than 0, not {getattr(self, name):g}")
-        if not 0 <= self.gpus_per_trial < float("inf"):
-            raise UsageError(f"--gpus-per-trial must not be negative, not {self.gpus_per_trial:g}")
-        if not self.reduction_factor > 1:
-            raise UsageError(f"--reduction-factor must be more than 1, not {self.reduction_factor:g}")
-        if not self.objective or len(set(self.objective)) < len(self.objective):
-            given = " ".join(self.objective)
-            raise UsageError(f"--objective must name one metric or more, each once, not {given!r}")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise UsageError(f"--name must be of letters, digits, dots, dashes and underscores, not {self.name!r}")
+    def __init__(
+        self,
+        name: str,
+        separator: Any,
+        task: Any,
+        space: Mapping[str, Any],
+        reference_points: Mapping[str, Mapping[str, Any]] | None = None,
+        controls: Mapping[str, Mapping[str, Any]] | None = None,
+        objective: tuple[str, ...] = ("relative_l2",),
+        seed: int = 0,
+        budget: Budget | None = None,
+        search: Search | None = None,
+        resources: Resources | None = None,
+        stores: Stores | None = None,
+        **fields: Any,
+    ) -> None:
+        """Refuse values out of range; see the class for the fields."""
+        given = {
+            "budget": budget or Budget(),
+            "search": search or Search(),
+            "resources": resources or Resources(),
+            "stores": stores or Stores(),
+        }
+        values = {"name": name, "space": space, "objective": objective, "seed": seed, **merged(given, fields)}
+        values |= {"reference_points": reference_points or {}, "controls": controls or {}}
+        self.__dict__.update(values)
+        # Through their descriptors: they may be names, which are resolved later.
+        object.__setattr__(self, "separator", separator)
+        object.__setattr__(self, "task", task)
+        if self.budget.trials < 1:
+            raise UsageError(f"--trials must be at least 1, not {self.budget.trials}")
+        if seed < 0:
+            raise UsageError(f"--seed must be at least 0, not {seed}")
+        if not objective or len(set(objective)) < len(objective):
+            raise UsageError(f"--objective must name one metric or more, each once, not {' '.join(objective)!r}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise UsageError(f"--name must be of letters, digits, dots, dashes and underscores, not {name!r}")
+
+    def changed(self, **fields: Any) -> StudySpec:
+        """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
+        return replace(self, **fields)
 
     def check(self) -> None:
-        """Refuse names that there are none of, and what does not go together, without importing much.
+        """Check that separator, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.
 
         Raises:
-            UsageError: an unknown scheduler, a measure that there is none of or that is too slow, or pbt with a sampler
-                that it would mislead.
-            ValueError: an unknown separator, task or sampler.
+            UsageError: one of them is unknown, an objective is too slow for every epoch, or the scheduler is pbt with
+                a sampler that it would mislead.
         """
         from ..search.samplers import find  # Optuna
 
         for name, package in (("separator", "sepray.separators"), ("task", "sepray.tasks")):
             if isinstance(self.__dict__[name], str):
                 registry.check(package, self.__dict__[name])
-        find(self.sampler)
-        if self.scheduler not in SCHEDULERS:
-            raise UsageError(f"unknown scheduler {self.scheduler!r}; there are: {', '.join(SCHEDULERS)}")
-        if self.scheduler == "pbt" and self.sampler not in BLIND_SAMPLERS:
+        find(self.search.sampler)
+        if self.search.scheduler not in SCHEDULERS:
+            raise UsageError(f"unknown scheduler {self.search.scheduler!r}; there are: {', '.join(SCHEDULERS)}")
+        if self.search.scheduler == "pbt" and self.search.sampler not in BLIND_SAMPLERS:
             raise UsageError(
                 f"pbt changes hyperparameters while they are trained, which would mislead the sampler "
-                f"{self.sampler!r}; use one of {', '.join(BLIND_SAMPLERS)}, or another scheduler"
+                f"{self.search.sampler!r}; use one of {', '.join(BLIND_SAMPLERS)}, or another scheduler"
             )
         for text in self.objective:
             metric = text.partition(":")[0].rpartition("/")[2]
@@ -190,7 +192,6 @@ class StudySpec:
         Raises:
             UsageError: an unknown metric or source, or a metric that is not defined for it.
         """
-        from ..choices import Objective
         from ..scoring import metrics
 
         found: list[Objective] = []
@@ -218,12 +219,17 @@ class StudySpec:
         return self.objective[0].partition(":")[0].rpartition("/")[2]
 
     def plain(self) -> dict[str, Any]:
-        """Return all but the search space as JSON values, from which ``restored`` makes the study again."""
-        given = ("space", "reference_points", "controls", "cache")
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in given}
+        """Return the study as JSON values for its record, from which ``restored`` makes it again.
+
+        All fields of the parts lie side by side, as in studies of every version. Left out are the search space with its
+        points, which the record has elsewhere, and what depends on the machine: addresses and the cache.
+        """
+        values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
+        del values["cache"]
         for part in ("separator", "task"):
-            values[part] = {"module": type(values[part]).__module__, "config": identity.plain(values[part])}
-        return values | {"storage": "", "tracking_uri": "", "objective": list(self.objective)}
+            config = getattr(self, part)
+            values[part] = {"module": type(config).__module__, "config": identity.plain(config)}
+        return values | {"storage": "", "tracking_uri": ""}
 
     @classmethod
     def restored(cls, values: Mapping[str, Any], **changes: Any) -> StudySpec:

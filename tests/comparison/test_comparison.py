@@ -31,7 +31,7 @@ from sepray.tasks import notes_and_bursts
 
 from ..end_to_end.conftest import SEPARATOR, TASK
 
-STUDY = Path(__file__).parent.parent / "studies" / "compare_separators.py"
+STUDY = Path(__file__).parents[2] / "studies" / "compare_separators.py"
 SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
 SPACE = {"learning_rate": FloatDistribution(1e-4, 1e-1, log=True), "weight": FloatDistribution(0.0, 2.0)}
 PAPER = {"careful": {"learning_rate": 1e-3, "weight": 1.0}, "Bold & fast": {"learning_rate": 1e-2, "weight": 2.0}}
@@ -293,7 +293,7 @@ def test_contender_has_its_first_published_setting_and_nothing_varies(own_module
     assert found.parameters == 2 * 9
     assert found.supervision == "paired"
     assert refused == LeftOut("picky", "images [only]")
-    assert comparison.study("x", found.config, "ecg", found.space, found.points).trials == 1
+    assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 1
 
 
 def test_contender_is_searched_from_all_its_published_settings(own_modules):
@@ -302,7 +302,7 @@ def test_contender_is_searched_from_all_its_published_settings(own_modules):
     assert found.system == "my_separator"
     assert dict(found.space) == SPACE
     assert dict(found.points) == PAPER
-    assert comparison.study("x", found.config, "ecg", found.space, found.points).trials == 7
+    assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 7
 
 
 def test_given_settings_go_to_the_config_or_fix_a_hyperparameter(own_modules):
@@ -341,7 +341,7 @@ def test_separator_without_a_space_has_its_defaults_searched_or_not(own_modules)
         [found], _ = contenders(comparison, {}, SIGNAL)
         assert found.system == "my_separator"
         assert found.points == {"defaults": {"learning_rate": 1e-2, "weight": 1.0}}
-        assert comparison.study("x", found.config, "ecg", found.space, found.points).trials == 1
+        assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 1
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_contenders_are_refused_in_one_line(own_modules, changes, line):
         ("--measures si_sdr si_sdr", "each once"),
         ("--separators cass cass", "--separators must name each once"),
         ("--separators cass --settings nmf.width=3", "'nmf' is neither one of the separators nor task"),
-        ("--settings width=3", "has not the form SEPARATOR.FIELD=VALUE"),
+        ("--settings width=3", "does not have the form SEPARATOR.FIELD=VALUE"),
         ("--separators cass --reference nmf", "--reference 'nmf' is not among the separators cass"),
         ("--max-epochs 0", "--max-epochs must be at least 1, not 0"),
         ("--separators casss", "unknown separator 'casss'"),

@@ -16,7 +16,8 @@ from rich.console import Console
 from sepray.console import terminal
 from sepray.contracts import Signal, Split, TaskData
 from sepray.driver import finish
-from sepray.driver.finish import Finish, Registration, next_commands
+from sepray.driver.champion import Registration, next_commands
+from sepray.driver.finish import Finish
 from sepray.driver.selection import Finished, Retraining
 from sepray.errors import UnreachableError
 from sepray.execution import checkpoint, weights
@@ -232,7 +233,7 @@ def ended(study, registry, screen):
 
 def test_second_run_shows_the_same_and_opens_the_test_split_no_more(ended, registry, screen, tested, monkeypatch):
     before = (ended.folder / "result.json").read_bytes()
-    monkeypatch.setattr(finish, "package_model", lambda *_, **__: pytest.fail("packaged twice"))
+    monkeypatch.setattr(finish, "package", lambda *_, **__: pytest.fail("packaged twice"))
     assert ended.finish() == 0
     assert tested == []
     assert (ended.folder / "result.json").read_bytes() == before

@@ -5,7 +5,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from sepray.driver import runs as projection
+from sepray.driver import runs
 
 KEY = "validation/relative_l2"
 
@@ -31,7 +31,7 @@ def ended(trial, tag, reason=""):
 
 
 def record(study, number=0, stage="search"):
-    return projection.record(study.trials[number], stage, KEY)
+    return runs.expected_run(study.trials[number], stage, KEY)
 
 
 def test_complete_trial_is_a_finished_run_with_all_its_epochs(study):
@@ -113,8 +113,8 @@ def test_retraining_is_called_final(study):
 
 def test_name_shows_the_first_settings_and_is_cut():
     settings = {"rate": 0.00123456, "kind": "complex", "on": 1, "beta": 0.5}
-    assert projection.run_name("search", 12, None, settings) == "trial 012 · rate=0.0012 kind=complex on=1"
-    assert len(projection.run_name("search", 12, "x" * 400, settings)) == 250
+    assert runs.run_name("search", 12, None, settings) == "trial 012 · rate=0.0012 kind=complex on=1"
+    assert len(runs.run_name("search", 12, "x" * 400, settings)) == 250
 
 
 def finished(study, tag="complete", value=0.5):
@@ -128,7 +128,7 @@ def test_records_are_the_studys_own_and_those_of_both_stages(study):
     study.enqueue_trial({"beta": 0.5})
     finals = optuna.create_study()
     finished(finals)
-    own, *trials = projection.records("sweep", {"search": study.trials, "finals": finals.trials}, KEY)
+    own, *trials = runs.expected_runs("sweep", {"search": study.trials, "finals": finals.trials}, KEY)
     assert [t.label for t in trials] == ["0", "final-0"]
     assert (own.label, own.name, own.status, own.tags) == ("", "sweep", "FINISHED", {"stage": "study"})
     assert own.start_ms == min(t.start_ms for t in trials)
@@ -138,13 +138,13 @@ def test_records_are_the_studys_own_and_those_of_both_stages(study):
 def test_study_with_a_trial_that_can_go_on_is_not_finished(study):
     finished(study)
     asked(study)
-    own, *trials = projection.records("sweep", {"search": study.trials}, KEY)
+    own, *trials = runs.expected_runs("sweep", {"search": study.trials}, KEY)
     assert own.status == "KILLED"
     assert [t.status for t in trials] == ["FINISHED", "KILLED"]
 
 
 def test_study_without_a_trial_has_a_record_of_its_own(study):
-    [own] = projection.records("sweep", {"search": study.trials}, KEY)
+    [own] = runs.expected_runs("sweep", {"search": study.trials}, KEY)
     assert (own.status, own.start_ms, own.end_ms) == ("FINISHED", 0, 0)
 
 

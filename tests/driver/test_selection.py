@@ -1,17 +1,9 @@
 """Which trials are trained again, which of those wins, and the lines of the final table."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
-import torch
 
-from sepray.contracts import Signal, Split
+from sepray.contracts import Signal
 from sepray.driver.selection import Finished, best_member, champion, finalists, retrainings
-from sepray.execution import checkpoint, weights
-from sepray.scoring import tables
-from sepray.separators import cass
-from sepray.training.trainer import Trainer, build
 
 SIGNAL = Signal(("low", "high"), 1, (64,), 64.0)
 
@@ -82,9 +74,9 @@ def test_champion_has_the_best_mean_and_a_lucky_seed_does_not_win():
         trial(4, 0.01, role="plain at the settings of trial 8"),  # a control is no candidate
         trial(5, 0.00),
     ]
-    role, mean, member = champion(finals, ["trial 8", "trial 9"])
-    assert (role, member.number) == ("trial 9", 3)
-    assert mean == pytest.approx(0.25)
+    won = champion(finals, ["trial 8", "trial 9"])
+    assert (won.role, won.member.number) == ("trial 9", 3)
+    assert won.value == pytest.approx(0.25)
 
 
 def test_there_is_no_champion_where_no_candidate_was_trained_to_its_end():
@@ -96,98 +88,11 @@ def test_best_member_is_the_least_and_of_equals_the_first():
     assert best_member([trial(3, 0.2), trial(2, 0.1), trial(1, 0.1)]).number == 1
 
 
-def test_separator_is_loaded_with_the_weights_of_a_trials_newest_checkpoint(tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    mixture = torch.randn(8, 1, 64, generator=generator)
-    sources = torch.randn(8, 2, 1, 64, generator=generator)
-    trainer = Trainer(
-        build(cass.DEBUG, SIGNAL, 3), {"mixture": mixture, "sources": sources}, {}, 3, 4, cass.DEBUG.betas
-    )
-    for epoch in (1, 2):
-        trainer.epoch()
-        named, state = trainer.state()
-        tensors = {f"0/{name}": tensor for name, tensor in named.items()}
-        checkpoint.save(str(tmp_path / "trial"), epoch, tensors, {"members": [state]})
-    loaded = weights.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "trial"))
-    assert not loaded.training
-    assert torch.equal(loaded.separate(mixture), trainer.separator.eval().separate(mixture))
-    with pytest.raises(FileNotFoundError, match=r"no sound checkpoint in .*other"):
-        weights.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "other"))
-    with pytest.raises(RuntimeError, match=r"size mismatch"):
-        weights.load_separator(replace(cass.DEBUG, width=8), SIGNAL, str(tmp_path / "trial"))
-
-
-def test_scores_are_of_every_item_and_source_without_the_energies():
-    sources = torch.ones(5, 2, 1, 64)
-    split = Split(sources.sum(1), sources)
-    # The mixture is 2: a quarter of it is half a source, and all of it twice one.
-    gain = torch.tensor([0.25, 1.0]).reshape(1, 2, 1, 1)
-    found = tables.score(lambda mixture: mixture[:, None] * gain, split, batch_size=2)
-    assert set(found) == {"relative_l1", "relative_l2", "relative_linf", "si_sdr"}
-    np.testing.assert_allclose(found["relative_l2"], [[0.5, 1.0]] * 5, rtol=1e-6)
-
-
-def test_references_are_the_mixture_and_the_oracles_by_readable_names():
-    time = torch.arange(256) / 64
-    sources = torch.stack([torch.sin(3 * time), 0.5 * torch.sin(40 * time)])[None, :, None].repeat(4, 1, 1, 1)
-    found = tables.references(Split(sources.sum(1), sources), n_fft=32, hop=8)
-    assert list(found) == [
-        "unprocessed mixture",
-        "oracle: ideal ratio mask",
-        "oracle: phase sensitive mask",
-        "oracle: mixture phase",
-    ]
-    # The mixture as an estimate is off by the other source.
-    ratio = float(sources[0, 1].norm() / sources[0, 0].norm())
-    np.testing.assert_allclose(found["unprocessed mixture"]["relative_l2"], [[ratio, 1 / ratio]] * 4, rtol=1e-5)
-    for name in list(found)[1:]:
-        assert found[name]["relative_l2"].mean() < 0.5 * found["unprocessed mixture"]["relative_l2"].mean()
-        assert "estimate_energy" not in found[name]
-
-
-def test_row_has_means_and_intervals_per_source_and_over_sources():
-    values = np.random.default_rng(0).uniform(0.1, 0.3, (200, 2)) + np.array([0.0, 0.4])
-    row = tables.row("champion", {"relative_l2": values}, "relative_l2", ["low", "high"], bold=True)
-    assert (row.system, row.bold, list(row.values)) == ("champion", True, ["low", "high", "mean"])
-    for name, column in {"low": values[:, 0], "high": values[:, 1], "mean": values.mean(1)}.items():
-        mean, low, high = row.values[name]
-        assert mean == pytest.approx(column.mean())
-        # Of 200 items the bootstrap's interval is nearly the normal one.
-        half = 1.96 * column.std(ddof=1) / np.sqrt(200)
-        assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.1 * half)
-    assert all(type(number) is float for cell in row.values.values() for number in cell), "they go into JSON"
-
-
 def test_a_mean_over_fewer_seeds_is_no_match_for_one_over_all():
     finals = [
         trial(0, 0.01, role="trial 8"),  # its other seeds diverged
         trial(1, 0.30, role="trial 9"),
         trial(2, 0.40, role="trial 9"),
     ]
-    role, value, member = champion(finals, ["trial 8", "trial 9"])
-    assert (role, value, member.number) == ("trial 9", pytest.approx(0.35), 1)
-
-
-def test_row_of_a_measure_that_some_sources_have_not() -> None:
-    scores = {"heart_rate_error": np.array([[1.0, np.nan], [3.0, np.nan]])}
-    found = tables.row("it", scores, "heart_rate_error", ("heart", "breath")).values
-    assert list(found) == ["heart", "mean"]
-    assert found["heart"] == found["mean"]
-    assert found["mean"][0] == 2
-    assert tables.over_sources("heart_rate_error", scores["heart_rate_error"]).tolist() == [1, 3]
-    broken = {"heart_rate_error": np.array([[1.0, np.nan], [np.nan, np.nan]])}  # an estimate that is not finite
-    with pytest.raises(ValueError, match="1 of 2 values are not finite"):
-        tables.row("it", broken, "heart_rate_error", ("heart", "breath"))
-
-
-def test_row_of_bss_eval_is_a_median_without_silent_items() -> None:
-    scores = {"sdr": np.array([[1.0, 5.0], [2.0, np.nan], [9.0, 7.0], [np.nan, np.nan]])}
-    found = tables.row("it", scores, "sdr", ("a", "b")).values
-    assert [found[name][0] for name in ("a", "b", "mean")] == [2, 6, 3]
-    assert found["a"][1] >= 1
-    assert found["a"][2] <= 9
-
-
-def test_a_failed_score_is_never_left_out() -> None:
-    with pytest.raises(ValueError, match="1 of 2 values are not finite"):
-        tables.row("it", {"si_sdr": np.array([[1.0], [np.nan]])}, "si_sdr", ("a",))
+    won = champion(finals, ["trial 8", "trial 9"])
+    assert (won.role, won.value, won.member.number) == ("trial 9", pytest.approx(0.35), 1)

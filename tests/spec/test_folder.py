@@ -16,7 +16,9 @@ def test_folder_is_beside_the_work_where_checkpoints_are_remote(tmp_path, monkey
 
 
 def test_second_driver_is_refused_until_the_first_is_dead(tmp_path):
-    script = "import sys, time, pathlib; from sepray import folder; f = folder.lock(pathlib.Path(sys.argv[1]), 'n')\n"
+    script = (
+        "import sys, time, pathlib; from sepray.spec import folder; f = folder.lock(pathlib.Path(sys.argv[1]), 'n')\n"
+    )
     script += "print('locked', flush=True); time.sleep(60)"
     first = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "locked\n"

@@ -13,7 +13,8 @@ from sepray.choices import Objective
 from sepray.contracts import Signal
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.flags import parse
+from sepray.spec.flags import parse, parse_early
+from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat
 from sepray.spec.study import StudySpec, UsageError, key, rebuilt
 from sepray.tasks import ecg
 
@@ -56,12 +57,33 @@ FLAGS = {
 GIVEN = {"space", "reference_points", "controls"}
 
 
+def values(made: StudySpec) -> dict[str, object]:
+    """All fields by the names of their flags."""
+    own = {f.name for f in dataclasses.fields(StudySpec)} - set(PARTS)
+    return {name: getattr(made, name) for name in own} | flat(made)
+
+
 def test_every_field_has_a_flag_that_sets_it_and_nothing_else():
-    assert set(FLAGS) | GIVEN | {"separator", "task", "objective"} == {f.name for f in dataclasses.fields(StudySpec)}
+    assert set(FLAGS) | GIVEN | {"separator", "task", "objective"} == set(values(spec()))
     for name, (text, value) in FLAGS.items():
-        changed = parse(spec(), [f"--{name.replace('_', '-')}", text])
-        assert getattr(changed, name) == value
-        assert dataclasses.replace(changed, **{name: getattr(spec(), name)}) == spec(), name
+        for read in (parse, parse_early):
+            changed = read(spec(), [f"--{name.replace('_', '-')}", text])
+            assert values(changed)[name] == value
+            assert changed.changed(**{name: values(spec())[name]}) == spec(), name
+
+
+def test_fields_of_the_parts_may_be_given_by_their_own_names():
+    made = spec(trials=6, sampler="random", concurrency=2, storage="journal://log")
+    assert made == spec(
+        budget=Budget(trials=6),
+        search=Search(sampler="random"),
+        resources=Resources(concurrency=2),
+        stores=Stores(storage="journal://log"),
+    )
+    assert spec(budget=Budget(max_epochs=9), trials=6).budget == Budget(trials=6, max_epochs=9)
+    assert made.changed(trials=7).budget == Budget(trials=7)
+    with pytest.raises(TypeError, match=r"^unknown field trails; the parts have trials, max_epochs, "):
+        spec(trails=6)
 
 
 def test_parts_and_several_objectives_have_flags():
@@ -87,17 +109,17 @@ def test_without_arguments_a_study_is_as_its_file_has_it():
 def test_defaults_are_those_of_the_readme_study():
     made = spec()
     assert (made.separator, made.task) == (cass.Config(), ecg.Config())
-    assert (made.sampler, made.scheduler, made.objective) == ("tpe", "asha", ("relative_l2",))
-    assert (made.storage, made.tracking_uri) == ("sqlite:///optuna.db", "sqlite:///mlflow.db")
-    assert (made.seeds_per_trial, made.concurrency, made.address) == (1, 0, None)
+    assert (made.search.sampler, made.search.scheduler, made.objective) == ("tpe", "asha", ("relative_l2",))
+    assert (made.stores.storage, made.stores.tracking_uri) == ("sqlite:///optuna.db", "sqlite:///mlflow.db")
+    assert (made.budget.seeds_per_trial, made.resources.concurrency, made.resources.address) == (1, 0, None)
     assert (made.reference_points, made.controls) == ({}, {})
 
 
 def test_tracking_uri_of_the_environment_is_the_default_and_a_flag_beats_it(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker:5000")
-    assert spec().tracking_uri == "http://tracker:5000"
-    assert parse(spec(), []).tracking_uri == "http://tracker:5000"
-    assert parse(spec(), ["--tracking-uri", "http://other"]).tracking_uri == "http://other"
+    assert spec().stores.tracking_uri == "http://tracker:5000"
+    assert parse(spec(), []).stores.tracking_uri == "http://tracker:5000"
+    assert parse(spec(), ["--tracking-uri", "http://other"]).stores.tracking_uri == "http://other"
 
 
 REFUSED = [
@@ -251,7 +273,7 @@ def test_study_is_restored_from_its_record_without_space_and_addresses():
     kept = json.dumps(made.plain())
     assert "secret" not in kept
     addresses = {"storage": "sqlite:///a.db", "tracking_uri": "http://b", "cache": Path("/c")}
-    assert StudySpec.restored(json.loads(kept), **addresses) == dataclasses.replace(made, space={}, **addresses)
+    assert StudySpec.restored(json.loads(kept), **addresses) == made.changed(space={}, **addresses)
 
 
 def test_config_is_rebuilt_from_json_with_its_tuples():
@@ -274,7 +296,7 @@ def test_help_explains_every_flag(capsys, monkeypatch):
     printed = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
     lines = [line.strip("│ ") for line in printed.splitlines()]
     own = [f"{part}.{f.name}" for part in ("task", "separator") for f in dataclasses.fields(getattr(spec(), part))]
-    fields = [f.name for f in dataclasses.fields(StudySpec) if f.name not in {*GIVEN, "task", "separator"}]
+    fields = [name for name in values(spec()) if name not in {*GIVEN, "task", "separator"}]
     assert set(fields) >= PROMISED
     for name in (*fields, *own):
         flag = f"--{name.replace('_', '-')}"

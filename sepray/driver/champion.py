@@ -1,0 +1,141 @@
+"""The champion of a study: packaged as a model, registered, and compared with the champion before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import identity
+from ..choices import MEASURES
+from ..console.terminal import one_line
+from ..contracts import TaskData
+from ..errors import UnreachableError, mask
+from ..execution import weights
+from ..scoring import evaluation, tables
+from ..spec.parts import DEFAULT_TRACKING_URI
+from ..spec.study import StudySpec
+from ..tracking import models
+from ..tracking.environment import resolve_uri
+from ..tracking.packaging import package_model
+from ..tracking.tracker import Tracker
+from .final_scores import Result, stft_of
+from .selection import Finished
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What became of a champion in the model registry.
+
+    Attributes:
+        name: name of the registered model.
+        version: version that it was registered as; None if the tracking server did not answer.
+        champion: whether this version has the alias ``champion``.
+        sentence: the same in words.
+    """
+
+    name: str
+    version: str | None
+    champion: bool
+    sentence: str
+
+
+def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> None:
+    """Write the champion as an MLflow model into ``folder``.
+
+    Args:
+        spec: description of the study.
+        data: data of its task.
+        member: retraining whose weights are packaged.
+        folder: folder of the model; what is there is replaced.
+
+    Raises:
+        PackagingError: the separator's source files cannot be packaged.
+    """
+    separator = weights.load_separator(spec.separator, data.signal, member.folder)
+    package_model(
+        folder,
+        separator=separator,
+        config=spec.separator,
+        example=data.validation.mixture[:1].numpy(),
+        metadata={
+            "study": spec.name,
+            "metric": spec.metric,
+            "sources": list(data.signal.sources),
+            "sample_rate": data.signal.sample_rate,
+            "supervision": separator.supervision.value,
+            "task": type(spec.task).__module__,
+            "task_config": identity.plain(spec.task),
+            "data_fingerprint": data.fingerprint,
+            "hyperparameters": dict(member.hyperparameters),
+            **stft_of(spec, data),
+        },
+    )
+
+
+def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, tracker: Tracker) -> Registration:
+    """Register a packaged champion, once; it gets the alias if it beats the present champion on the same test split.
+
+    Args:
+        spec: description of the study.
+        data: data of its task.
+        result: of the study.
+        folder: folder of the packaged model.
+        tracker: of the study.
+    """
+    name, uri = spec.model_name, tracker.uri
+    try:
+        incumbent = models.incumbent(name, uri)
+        version = models.register(tracker, f"final-{result['member']}", folder, name)
+        if incumbent is None:
+            models.set_champion(name, version, uri)
+            return Registration(name, version, True, f"Registered as {name} version {version}, the first champion.")
+        if incumbent.version == version:
+            return Registration(name, version, True, f"{name} version {version} is the champion.")
+        won, reason = _challenge(spec, data, result, uri, incumbent.version)
+        if won:
+            models.set_champion(name, version, uri)
+        return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")
+    except UnreachableError as error:
+        sentence = f"{error}; the model waits in {folder}. Later: sepray reconcile {spec.name}"
+        return Registration(name, None, False, sentence)
+
+
+def next_commands(registration: Registration, tracking_uri: str) -> list[str]:
+    """Return the commands that a user will want to run next, with the real names filled in."""
+    if tracking_uri.startswith("http"):
+        commands = [f"python -m webbrowser {mask(tracking_uri)}"]
+    elif tracking_uri in (DEFAULT_TRACKING_URI, resolve_uri(DEFAULT_TRACKING_URI)):
+        commands = ["mlflow ui"]
+    else:
+        commands = [f"mlflow ui --backend-store-uri {mask(tracking_uri)}"]
+    if registration.version:
+        which = "@champion" if registration.champion else f"/{registration.version}"
+        commands.append(f"sepray evaluate models:/{registration.name}{which}")
+    return commands
+
+
+def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: str) -> tuple[bool, str]:
+    """Compare the result with the present champion, version ``old``: whether it is better, and why, in words."""
+    metric = result["metric"]
+    direction = MEASURES[metric].direction
+    challenger = tables.over_sources(metric, np.array(result["scores"][metric]))
+
+    def separate(mixture: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.array(loaded.predict(mixture.numpy())))
+
+    try:
+        loaded = models.load(f"models:/{spec.model_name}/{old}", uri)
+        defender = tables.over_sources(metric, tables.score(separate, data.test, signal=data.signal)[metric])
+    except UnreachableError:
+        raise
+    except Exception as error:  # the present champion is code of its own, from another day
+        return False, f"; version {old} stays the champion, but cannot separate this test split ({one_line(error)})"
+    compared = evaluation.paired_bootstrap(challenger, defender, direction, seed=spec.seed)
+    gap = f"{metric} {challenger.mean():.4f} against {defender.mean():.4f}, difference "
+    gap += f"{compared.difference:+.4f} [{compared.low:+.4f}, {compared.high:+.4f}] by paired bootstrap"
+    if compared.better:
+        return True, f", the new champion: it beats version {old} ({gap})"
+    return False, f"; version {old} stays the champion ({gap})"

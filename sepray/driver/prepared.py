@@ -1,0 +1,90 @@
+"""A study that is ready to run: its description, its task's data, and everything that follows from the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from .. import identity
+from ..choices import Objective
+from ..contracts import Separator, Signal, TaskData
+from ..errors import UsageError
+from ..spec.study import StudySpec, key
+from . import warm_start
+
+Settings = Mapping[str, Any]
+"""Hyperparameter -> value."""
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study before its first trial. The names of the sources are filled in, everywhere that templates had them.
+
+    Attributes:
+        spec: description of the study.
+        data: data of its task.
+        separator: an untrained separator of the study's configuration, for its supervision and its hyperparameters.
+        objectives: values that the search optimises.
+        space: search space, hyperparameter -> distribution.
+        reference_points: published settings by name.
+        controls: changes to the best settings, by name.
+        start: estimates that training starts from, for separators that need some; else None.
+        fingerprint: everything that must be equal for two runs of a command to be the same study.
+    """
+
+    spec: StudySpec
+    data: TaskData
+    separator: Separator
+    objectives: tuple[Objective, ...]
+    space: Mapping[str, BaseDistribution]
+    reference_points: Mapping[str, Settings]
+    controls: Mapping[str, Settings]
+    start: warm_start.Start | None
+    fingerprint: Mapping[str, Any]
+
+    @property
+    def signal(self) -> Signal:
+        """Signal of the task."""
+        return self.data.signal
+
+
+def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
+    """Return the study, ready to run.
+
+    Args:
+        spec: description of the study.
+        data: data of its task.
+
+    Raises:
+        UsageError: an objective that the task does not have, or a setting that the separator does not have.
+        UnreachableError: the registry with the model to start from does not answer.
+    """
+    signal = data.signal
+    separator = spec.separator.build(signal)
+    space = identity.expand(spec.space, signal.sources)
+    points = {name: identity.expand(point, signal.sources) for name, point in spec.reference_points.items()}
+    controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
+    _refuse_unknown_hyperparameters(separator, key(spec.separator), {"the search space": space, **points, **controls})
+    objectives = spec.objectives(signal)
+    start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
+    fingerprint = {
+        "objectives": {objective.key: objective.direction for objective in objectives},
+        "max_epochs": spec.budget.max_epochs,
+        "seeds_per_trial": spec.budget.seeds_per_trial,
+        "search space": space,
+        "task": {"name": key(spec.task), "data": data.fingerprint},
+        "separator": {"name": key(spec.separator), "config": spec.separator},
+    } | ({"start": start.identity} if start else {})
+    return PreparedStudy(spec, data, separator, objectives, space, points, controls, start, fingerprint)
+
+
+def _refuse_unknown_hyperparameters(separator: Separator, name: str, settings: Mapping[str, Settings]) -> None:
+    known = set(separator.hyperparameters())
+    for place, names in settings.items():
+        if unknown := sorted(set(names) - known):
+            raise UsageError(
+                f"{place} names {', '.join(unknown)}, which {name} does not have; it has {', '.join(sorted(known))}"
+            )

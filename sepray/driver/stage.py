@@ -1,0 +1,195 @@
+"""One stage of a study, the search or the retraining of the best: its trials, run until none is missing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from torch import Tensor
+
+from ..console.terminal import Progress
+from ..execution import cluster
+from ..execution.schedulers import make_scheduler
+from ..execution.trainable import SeparatorTrainable, TrialContext
+from ..search.ledger import FixedTrial, history
+from ..search.searcher import StudySearcher
+from ..search.storage import Study
+from ..training.views import view
+from . import runs, selection
+from .events import StageEvents
+from .prepared import PreparedStudy
+from .stores import TRIAL_FOLDER, StudyStores
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_TITLES = {"search": "search", "finals": "the best again, on new seeds"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Which trials a stage consists of.
+
+    Attributes:
+        name: ``"search"`` or ``"finals"``.
+        study: its Optuna study.
+        total: number of trials that the stage has in the end.
+        scheduler: Ray Tune scheduler that stops its trials early, or ``"none"``.
+        members: separators trained per trial.
+        reference_points: settings by name that are tried first.
+        fixed: all trials of the stage, where no sampler proposes any.
+    """
+
+    name: str
+    study: Study
+    total: int
+    scheduler: str = "none"
+    members: int = 1
+    reference_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fixed: Sequence[FixedTrial] | None = None
+
+    def ended(self) -> list[FrozenTrial]:
+        """Return the Optuna records of the trials that have ended, however."""
+        return self.study.get_trials(deepcopy=False, states=ENDED)
+
+
+def search_stage(prepared: PreparedStudy, study: Study) -> Stage:
+    """Return the stage that searches for the best settings."""
+    spec = prepared.spec
+    return Stage(
+        "search",
+        study,
+        total=spec.budget.trials,
+        scheduler=spec.search.scheduler,
+        members=spec.budget.seeds_per_trial,
+        reference_points=prepared.reference_points,
+    )
+
+
+def finals_stage(plan: Sequence[selection.Retraining], study: Study) -> Stage:
+    """Return the stage that trains finalists and controls again, each on its given seeds."""
+    fixed = [FixedTrial(p.label, p.hyperparameters, p.seed, {"role": p.role}) for p in plan]
+    ended = study.get_trials(deepcopy=False, states=ENDED)
+    missing = {trial.point for trial in fixed} - {trial.user_attrs.get("point") for trial in ended}
+    return Stage("finals", study, total=len(ended) + len(missing), fixed=fixed)
+
+
+def run_stage(
+    stage: Stage,
+    prepared: PreparedStudy,
+    stores: StudyStores,
+    slots: int,
+    run_trials: Callable[..., None] = cluster.run_trials,
+) -> None:
+    """Run the trials of a stage that are missing, those that an earlier driver left unfinished first.
+
+    Args:
+        stage: which trials it consists of.
+        prepared: the study.
+        stores: of the study.
+        slots: number of trials at once.
+        run_trials: executor of the trials; tests give a simulated one.
+
+    Raises:
+        StorageError: the storage has failed for too long.
+    """
+    if len(stage.ended()) >= stage.total:
+        return
+    spec = prepared.spec
+    parameters = trial_parameters(stage, prepared, stores.checkpoints)
+    with _progress(stage, prepared, stores) as progress:
+        events = StageEvents(
+            stage.name, stores.tracker, progress, lambda n: stores.remove(stores.trial_folder(stage.name, n))
+        )
+        points = {"reference_points": stage.reference_points} if stage.fixed is None else {"fixed": stage.fixed}
+        searcher = StudySearcher(
+            stage.study,
+            prepared.space,
+            [objective.key for objective in prepared.objectives],
+            trials=stage.total,
+            seed=spec.seed,
+            listener=events,
+            folder=TRIAL_FOLDER,
+            **points,
+        )
+        scheduler = make_scheduler(
+            stage.scheduler,
+            max_epochs=spec.budget.max_epochs,
+            grace_period=spec.search.grace_period,
+            reduction_factor=spec.search.reduction_factor,
+            space=prepared.space,
+            sampler=spec.search.sampler,
+            history=history(stage.study),
+            on_perturb=searcher.perturbed,
+        )
+        try:
+            run_trials(
+                SeparatorTrainable,
+                parameters,
+                searcher=searcher,
+                scheduler=scheduler,
+                folder=f"{stores.checkpoints}/ray",
+                name=f"{stage.name}-{time.time_ns()}",
+                slots=slots,
+                cpus=spec.resources.cpus_per_trial,
+                gpus=spec.resources.gpus_per_trial,
+            )
+        finally:
+            searcher.close()
+            stores.remove(f"{stores.checkpoints}/ray")
+            # Once more: a trial may have been writing a checkpoint while its folder was deleted.
+            for number in events.discarded:
+                stores.remove(stores.trial_folder(stage.name, number))
+
+
+def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:
+    """Return what every trial of a stage is given: its context, the training view and the validation split.
+
+    The training view holds what the separator's supervision allows, and nothing of the test split.
+
+    Args:
+        stage: of the trials.
+        prepared: the study.
+        checkpoints: folder or URI that holds the checkpoints of each stage.
+
+    Raises:
+        UsageError: the separator that training starts from cannot be trained.
+    """
+    spec, data, separator = prepared.spec, prepared.data, prepared.separator
+    context = TrialContext(
+        separator=spec.separator,
+        signal=prepared.signal,
+        objectives=prepared.objectives,
+        max_epochs=spec.budget.max_epochs,
+        members=stage.members,
+        checkpoints=f"{checkpoints}/{stage.name}",
+        checkpoint_seconds=spec.stores.checkpoint_seconds,
+        device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        threads=cluster.threads(spec.resources.cpus_per_trial),
+        augmentation=data.augmentation,
+    )
+    generator = torch.Generator().manual_seed(spec.seed)
+    train: Mapping[str, Tensor] = view(data.train, separator.supervision, generator, separator.paired_fraction)
+    if prepared.start:
+        folder = f"{checkpoints}/start"
+        train = prepared.start.added(train, data.augmentation, spec.seed, context.device, folder)
+    validation = {"mixture": data.validation.mixture, "sources": data.validation.sources}
+    return {
+        "context": context,
+        "train": {name: tensor.numpy() for name, tensor in train.items()},
+        "validation": {name: tensor.numpy() for name, tensor in validation.items()},
+    }
+
+
+def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores) -> Progress:
+    """Return the view of a stage in the terminal, with what earlier drivers have done."""
+    spec, sign = prepared.spec, prepared.objectives[0].sign
+    tags = Counter(t.user_attrs.get("outcome", {}).get("tag", t.state.name.lower()) for t in stage.ended())
+    noun = runs.STAGES[stage.name]
+    best = selection.finalists(stores.finished(stage.name, stage.study), 1)
+    shown = (sign * best[0].value, f"{noun} {best[0].number}") if best else None
+    title = f"{spec.name}: {_TITLES[stage.name]}"
+    return Progress(title, stage.total, " + ".join(spec.objective), sign, noun, tags, shown)

@@ -1,0 +1,112 @@
+"""The stores of a study that runs: its Optuna study, its folder and lock, its checkpoints, its runs in MLflow."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import optuna
+
+from ..execution import checkpoint
+from ..search.samplers import make_sampler
+from ..search.storage import Study, open_study
+from ..spec import folder
+from ..spec.study import key
+from ..tracking.environment import environment_tags
+from ..tracking.tracker import Tracker
+from . import runs, selection
+from .prepared import PreparedStudy
+
+TRIAL_FOLDER = "trial-{number:05d}"
+_LAST_DELIVERY_SECONDS = 20
+
+
+class StudyStores:
+    """Opens the stores of a study, made where they do not exist, and keeps other drivers out until ``close``.
+
+    Attributes:
+        search: Optuna study of the search.
+        uid: random id of the study beside its name, kept in its Optuna study; a study that is begun anew under a
+            name that was used before has another one, and finds no old checkpoints.
+        folder: local folder of the study's files.
+        checkpoints: folder or URI that holds the checkpoints of each stage.
+        tracker: tells MLflow about the study.
+
+    Raises:
+        FingerprintMismatchError: the storage holds another study of this name.
+        RunningError: another process runs the study.
+        StorageError: the storage cannot be opened.
+    """
+
+    def __init__(self, prepared: PreparedStudy) -> None:
+        spec = prepared.spec
+        self._prepared = prepared
+        self.search = self._open(spec.name)
+        self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
+        self.search.set_user_attr("uid", self.uid)
+        self.search.set_user_attr("spec", spec.plain())
+        self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
+        self._lock = folder.lock(self.folder, spec.name)
+        self.checkpoints = folder.checkpoint_root(spec.stores.storage_path, spec.name, self.uid)
+        self.tracker = Tracker(
+            self.folder / "outbox.db",
+            f"{spec.name}-{self.uid}",
+            uri=spec.stores.tracking_uri,
+            experiment=spec.model_name,
+            on_run_id=self._keep_run_id,
+        )
+        self._open_run()
+        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="cleaner")
+
+    def open_finals(self) -> Study:
+        """Return the Optuna study of the retrainings, ``<name>/finals``."""
+        return self._open(f"{self._prepared.spec.name}/finals")
+
+    def trial_folder(self, stage: str, number: int) -> str:
+        """Return the folder or URI with the checkpoints of a trial."""
+        return f"{self.checkpoints}/{stage}/{TRIAL_FOLDER.format(number=number)}"
+
+    def finished(self, stage: str, study: Study) -> list[selection.Finished]:
+        """Return the trials of a stage that ran their whole budget and violated no constraint."""
+        trials = study.get_trials(deepcopy=False)
+        return selection.finished(trials, self._prepared.objectives, lambda n: self.trial_folder(stage, n))
+
+    def remove(self, place: str) -> None:
+        """Delete a folder or URI of checkpoints, in a thread of its own."""
+        self._cleaner.submit(checkpoint.remove, place)
+
+    def close(self) -> int:
+        """Finish deletions, deliver what MLflow has not been told, give the lock back.
+
+        Returns:
+            How many records still wait for the tracking server.
+        """
+        self._cleaner.shutdown()
+        waiting = self.tracker.close(timeout=_LAST_DELIVERY_SECONDS)
+        self._lock.close()
+        return waiting
+
+    def _open(self, name: str) -> Study:
+        prepared, spec = self._prepared, self._prepared.spec
+
+        def sampler(existing: int) -> optuna.samplers.BaseSampler:
+            return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing)
+
+        directions = [objective.direction for objective in prepared.objectives]
+        return open_study(spec.stores.storage, name, directions, prepared.fingerprint, sampler)
+
+    def _open_run(self) -> None:
+        """Begin the study's own run in MLflow, or go on with it."""
+        spec, data = self._prepared.spec, self._prepared.data
+        tags: dict[str, Any] = environment_tags() | runs.study_tags(spec, data, self._prepared.fingerprint)
+        self.tracker.open_study(spec.name, runs.study_params(spec), tags, note=f"Study `{spec.name}` is running.")
+        self.tracker.log_dataset(key(spec.task), data.fingerprint, runs.dataset(spec, data), "training")
+
+    def _keep_run_id(self, label: str, run_id: str) -> None:
+        """Keep a run's id in the Optuna study; called from the tracker's thread, which the storage must not stop."""
+        if label.isdigit():
+            name = f"{TRIAL_FOLDER.format(number=int(label))}.mlflow_run_id"
+        else:
+            name = f"{label}.mlflow_run_id" if label else "mlflow_run_id"
+        self.search.set_user_attr(name, run_id)

@@ -1,0 +1,143 @@
+"""What studies and comparisons share: budget, search, resources and stores, each a group of command-line flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..errors import UsageError
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is trained."""
+
+    trials: int = 24
+    """Total number of trials of a search, reference points included. In comparisons, 0: only published settings."""
+    max_epochs: int = 20
+    """Epochs of a trial that is not stopped early."""
+    seeds_per_trial: int = 1
+    """Separators trained per trial, each from a seed of its own; the trial's value is their mean."""
+    finalists: int = 2
+    """Number of best configurations that are trained again after the search."""
+    final_seeds: int = 3
+    """Number of new seeds on which each of them is trained again."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _at_least(self, trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=1)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which settings are tried, and which trials are stopped early."""
+
+    sampler: str = "tpe"
+    """Optuna sampler: tpe, random, gp, cmaes, nsgaii, qmc, ... or the name of any sampler class."""
+    scheduler: str = "asha"
+    """Ray Tune scheduler that stops trials early: asha, hyperband, median, none, or pbt."""
+    grace_period: int = 2
+    """Epochs before a trial may be stopped early."""
+    reduction_factor: float = 3.0
+    """For asha and hyperband: one trial in this many goes on at each rung."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _at_least(self, grace_period=1)
+        if not self.reduction_factor > 1:
+            raise UsageError(f"--reduction-factor must be more than 1, not {self.reduction_factor:g}")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where trials run, and with how many CPUs and GPUs."""
+
+    concurrency: int = 0
+    """Number of trials at once; 0 for as many as the CPUs (or GPUs) allow."""
+    cpus_per_trial: float = 1.0
+    """CPUs, and so threads, of a trial; trials with a fraction share a CPU."""
+    gpus_per_trial: float = 0.0
+    """GPUs of a trial; trials with a fraction share a GPU."""
+    address: str | None = None
+    """Ray cluster: auto, host:port or ray://host:port. By default Ray is started in this process."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        _at_least(self, concurrency=0)
+        if not self.cpus_per_trial > 0:
+            raise UsageError(f"--cpus-per-trial must be more than 0, not {self.cpus_per_trial:g}")
+        if not 0 <= self.gpus_per_trial < float("inf"):
+            raise UsageError(f"--gpus-per-trial must not be negative, not {self.gpus_per_trial:g}")
+
+    @property
+    def cluster_address(self) -> str:
+        """Address of the Ray cluster, from the flag or RAY_ADDRESS; empty for a Ray of this process's own."""
+        return self.address or os.environ.get("RAY_ADDRESS") or ""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where trials, runs, models, checkpoints and data are kept."""
+
+    storage: str = "sqlite:///optuna.db"
+    """Optuna storage: the URL of a database, or journal:///path."""
+    tracking_uri: str = field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI))
+    """MLflow tracking server or database; MLFLOW_TRACKING_URI sets it too."""
+    storage_path: str = "sepray-results"
+    """Folder, shared file system or object store (URI) for checkpoints; reports and tables lie in NAME/ there."""
+    cache: Path = Path("~/.cache/sepray")
+    """Folder for generated and decoded data."""
+    checkpoint_seconds: float = 10.0
+    """Seconds between checkpoints of a trial; a crash costs at most this much training, and one epoch."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        if not self.checkpoint_seconds > 0:
+            raise UsageError(f"--checkpoint-seconds must be more than 0, not {self.checkpoint_seconds:g}")
+
+
+# The names of a part's flags have no prefix: --trials, not --budget.trials.
+BudgetFlags = Annotated[Budget, tyro.conf.arg(name="")]
+SearchFlags = Annotated[Search, tyro.conf.arg(name="")]
+ResourcesFlags = Annotated[Resources, tyro.conf.arg(name="")]
+StoresFlags = Annotated[Stores, tyro.conf.arg(name="")]
+
+PARTS = ("budget", "search", "resources", "stores")
+
+
+def merged(parts: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts with single fields changed.
+
+    Args:
+        parts: name of a part -> the part.
+        flat: name of a field of any of them -> its value, e.g. ``{"trials": 6}``.
+
+    Raises:
+        TypeError: no part has a field of that name.
+        UsageError: a value is out of range.
+    """
+    owners = {f.name: name for name, part in parts.items() for f in fields(part)}
+    if unknown := sorted(set(flat) - set(owners)):
+        raise TypeError(f"unknown field {', '.join(unknown)}; the parts have {', '.join(owners)}")
+    return {
+        name: replace(part, **{key: value for key, value in flat.items() if owners[key] == name})
+        for name, part in parts.items()
+    }
+
+
+def flat(owner: Any) -> dict[str, Any]:
+    """Return the fields of all parts of a study or comparison in one dictionary, as their flags are."""
+    return {f.name: getattr(part, f.name) for part in (getattr(owner, name) for name in PARTS) for f in fields(part)}
+
+
+def _at_least(part: Any, **least: int) -> None:
+    for name, value in least.items():
+        if getattr(part, name) < value:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {value}, not {getattr(part, name)}")
