@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,13 +77,7 @@ def finals_stage(plan: Sequence[selection.Retraining], study: Study) -> Stage:
     return Stage("finals", study, total=len(ended) + len(missing), fixed=fixed)
 
 
-def run_stage(
-    stage: Stage,
-    prepared: PreparedStudy,
-    stores: StudyStores,
-    slots: int,
-    run_trials: Callable[..., None] = cluster.run_trials,
-) -> None:
+def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots: int) -> None:
     """Run the trials of a stage that are missing, those that an earlier driver left unfinished first.
 
     Args:
@@ -91,7 +85,6 @@ def run_stage(
         prepared: the study.
         stores: of the study.
         slots: number of trials at once.
-        run_trials: executor of the trials; tests give a simulated one.
 
     Raises:
         StorageError: the storage has failed for too long.
@@ -126,7 +119,7 @@ def run_stage(
             on_perturb=searcher.perturbed,
         )
         try:
-            run_trials(
+            cluster.run_trials(
                 SeparatorTrainable,
                 parameters,
                 searcher=searcher,

@@ -243,7 +243,7 @@ def test_single_separator_and_a_measure_that_a_source_has_not(data):
     scores = {**one.scores, "heart_rate_error": np.array([[[math.nan, 2.0]] * 4])}
     with pytest.MonkeyPatch.context() as patch:
         bounds = {"unprocessed mixture": {name: values[0] for name, values in scores.items()}}
-        patch.setattr(table.selection, "references", lambda *_: bounds)
+        patch.setattr(table.tables, "references", lambda *_: bounds)
         alone = Outcome([Entry(**{**vars(one), "scores": scores})])
         found = table.build(Comparison(measures=("heart_rate_error",)), data, alone)
     assert ("heart_rate_error", "low") not in found.rows[0].cells

@@ -1,0 +1,129 @@
+"""A whole study on simulated trials: from its description to its end, once and again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sepray.driver import driver, finish
+from sepray.driver.champion import Registration
+from sepray.errors import UsageError
+from sepray.identity import plain
+
+from .conftest import DATA
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The task's data, and how it was asked for."""
+    asked = []
+
+    def load_task(config, cache):
+        asked.append((config, cache))
+        return DATA
+
+    monkeypatch.setattr(driver, "load_task", load_task)
+    return asked
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Results that were registered; packaging and reports are left out."""
+    results = []
+
+    def register(spec, data, result, folder, tracker):
+        results.append(result)
+        return Registration(spec.model_name, "1", True, "Registered as version 1.")
+
+    monkeypatch.setattr(finish, "register", register)
+    monkeypatch.setattr(finish, "package", lambda *_: None)
+    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    return results
+
+
+@pytest.fixture
+def study(tracker, simulation, screen, loaded, registered):
+    return simulation
+
+
+def test_study_searches_retrains_scores_and_registers(spec, study, screen, loaded, registered, tracker):
+    assert driver.run(spec) == 0
+    assert loaded == [(spec.task, spec.stores.cache)]
+    assert study.connections[0] == (None, 0, 1.0, 0.0, spec.modules())
+    assert [run["name"].partition("-")[0] for run in study.runs] == ["search", "finals"]
+    searched = [entry for entry in study.trained if entry[0] == "search"]
+    finals = [entry for entry in study.trained if entry[0] == "finals"]
+    assert len(searched) == 4 * 3
+    assert len(finals) == 2 * 2 * 3  # a finalist and its control, two seeds each
+    [result] = registered
+    [folder] = (Path(spec.stores.storage_path) / "small").iterdir()
+    assert json.loads((folder / "result.json").read_text()) == plain(result)
+    assert json.loads((folder / "registration.json").read_text())["version"] == "1"
+    systems = [row["system"] for row in result["rows"]]
+    assert systems[0] == f"champion ({result['role']})"
+    assert {"paper: published", "unprocessed mixture"} <= set(systems)
+    assert "study small: cass on ecg, 4 trials of up to 3 epochs, 2 at once" in screen.getvalue()
+    assert study.connections[-1] == "disconnect"
+    assert tracker.calls[-1][0] == "close"
+
+
+def test_same_command_again_repeats_nothing(spec, study, registered):
+    driver.run(spec)
+    before = list(study.trained)
+    assert driver.run(spec) == 0
+    assert study.trained == before
+    assert plain(registered[0]) == plain(registered[1])
+
+
+def test_study_without_a_complete_trial_ends_with_status_1(spec, study, screen, tracker, registered):
+    study.endings = {number: {"outcome": "diverged", "reason": "mse is not finite"} for number in range(4)}
+    assert driver.run(spec) == 1
+    assert [run["name"].partition("-")[0] for run in study.runs] == ["search"]
+    assert "no trial has run its whole budget: there is nothing to register" in screen.getvalue()
+    assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}), {})]
+    assert registered == []
+
+
+def test_ctrl_c_says_how_to_go_on_and_closes_everything(spec, study, screen, tracker, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["studies/my study.py", "--trials", "4"])
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "run_stage", interrupted)
+    assert driver.run(spec) == 130
+    assert "python 'studies/my study.py' --trials 4" in screen.getvalue()
+    assert [name for name, _, _ in tracker.calls[-2:]] == ["interrupted", "close"]
+    assert study.connections[-1] == "disconnect"
+
+
+def test_error_closes_everything_too(spec, study, tracker, monkeypatch):
+    def broken(*_, **__):
+        raise UsageError("no")
+
+    monkeypatch.setattr(driver, "run_stage", broken)
+    with pytest.raises(UsageError):
+        driver.run(spec)
+    assert study.connections[-1] == "disconnect"
+    assert tracker.calls[-1][0] == "close"
+    driver.prepare(spec, DATA)
+    monkeypatch.undo()  # the lock is free again
+
+
+def test_waiting_records_are_told_with_the_command_that_delivers_them(spec, study, screen, tracker):
+    tracker.waiting = 3
+    driver.run(spec.changed(tracking_uri="http://me:secret@tracker:5000"))
+    printed = screen.getvalue()
+    assert "3 records wait for the tracking server http://me:***@tracker:5000" in printed
+    assert "sepray reconcile small" in printed
+
+
+def test_several_objectives_end_in_a_front_whose_runs_are_tagged(spec, study, screen, tracker):
+    both = spec.changed(objective=("relative_l2:each",), trials=3)
+    assert driver.run(both) == 0
+    assert "small: Pareto front on the validation split" in screen.getvalue()
+    tagged = [args for args, _ in tracker.named("trial_tags")]
+    # Both objectives of a simulated trial are equal, so one trial beats all others.
+    assert len(tagged) == 1
+    assert tagged[0][1] == {"pareto_front": "true"}
+    assert tagged[0][0].isdigit()

@@ -1,0 +1,88 @@
+"""A study that is ready to run: names filled in, settings checked, and what makes it the same study."""
+
+import pytest
+from optuna.distributions import FloatDistribution
+
+from sepray import identity
+from sepray.choices import Objective
+from sepray.contracts import Supervision
+from sepray.driver import warm_start
+from sepray.driver.prepared import prepare
+from sepray.errors import UsageError
+from sepray.separators import cass, supervised_mask
+
+from .conftest import DATA, SIGNAL
+
+HALF = FloatDistribution(0.0, 1.0)
+
+
+def test_names_of_the_sources_are_filled_in_everywhere(spec):
+    made = prepare(spec, DATA)
+    assert made.space == {"beta": HALF, "cross.low_to_high": HALF, "cross.high_to_low": HALF}
+    assert made.reference_points == {"published": {"beta": 0.5, "cross.low_to_high": 0.25, "cross.high_to_low": 0.25}}
+    assert made.controls == {"plain": {"adversarial": 0}}
+    assert made.signal is SIGNAL
+    assert isinstance(made.separator, cass.Cass)
+    assert made.objectives == (Objective("validation/relative_l2", "minimize"),)
+    assert made.start is None
+
+
+def test_fingerprint_is_what_makes_a_study_the_same(spec):
+    assert prepare(spec, DATA).fingerprint == {
+        "objectives": {"validation/relative_l2": "minimize"},
+        "max_epochs": 3,
+        "seeds_per_trial": 1,
+        "search space": {"beta": HALF, "cross.low_to_high": HALF, "cross.high_to_low": HALF},
+        "task": {"name": "ecg", "data": DATA.fingerprint},
+        "separator": {"name": "cass", "config": cass.DEBUG},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"max_epochs": 4}, "max_epochs"),
+        ({"seeds_per_trial": 2}, "seeds_per_trial"),
+        ({"objective": ("si_sdr",)}, "objectives"),
+        ({"space": {"beta": HALF}}, "search space"),
+        ({"separator": supervised_mask.DEBUG, "space": {}, "reference_points": {}, "controls": {}}, "separator"),
+    ],
+)
+def test_what_changes_a_study_changes_its_fingerprint(spec, changes, path):
+    before, after = prepare(spec, DATA).fingerprint, prepare(spec.changed(**changes), DATA).fingerprint
+    assert any(line.startswith(path) for line in identity.differences(before, after))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"trials": 9}, {"seed": 5}, {"sampler": "tpe"}, {"scheduler": "asha"}, {"final_seeds": 5}, {"concurrency": 3}],
+)
+def test_what_only_extends_or_moves_a_study_does_not(spec, changes):
+    before, after = prepare(spec, DATA).fingerprint, prepare(spec.changed(**changes), DATA).fingerprint
+    assert identity.differences(before, after) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"space": {"gamma": HALF}, "reference_points": {}}, "the search space"),
+        ({"reference_points": {"wild": {"gamma": 1.0}}}, "wild"),
+        ({"controls": {"odd": {"gamma": 1.0}}}, "odd"),
+    ],
+)
+def test_setting_that_the_separator_does_not_have_is_refused(spec, changes, place):
+    with pytest.raises(UsageError, match=rf"^{place} names gamma, which cass does not have; it has adversarial, "):
+        prepare(spec.changed(**changes), DATA)
+
+
+def test_start_is_looked_for_with_all_that_it_depends_on_and_is_part_of_the_fingerprint(spec, monkeypatch):
+    asked = []
+
+    def find(*arguments):
+        asked.append(arguments)
+        return warm_start.Start("other", {"separator": "other", "epochs": 2}, lambda *_: lambda mixture: mixture)
+
+    monkeypatch.setattr(warm_start, "find", find)
+    made = prepare(spec.changed(tracking_uri="http://tracker"), DATA)
+    assert asked == [(cass.DEBUG, SIGNAL, Supervision.PAIRED, "http://tracker")]
+    assert made.fingerprint["start"] == {"separator": "other", "epochs": 2}

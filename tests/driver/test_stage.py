@@ -1,0 +1,205 @@
+"""Stages of a study on simulated trials: which trials run, what they are given, and what is left of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from sepray.contracts import Augmentation, Supervision, TaskData
+from sepray.driver import warm_start
+from sepray.driver.prepared import prepare
+from sepray.driver.selection import Retraining
+from sepray.driver.stage import Stage, finals_stage, run_stage, search_stage, trial_parameters
+from sepray.driver.stores import StudyStores
+from sepray.errors import UsageError
+from sepray.execution.trainable import SeparatorTrainable
+from sepray.separators import neural_egg
+
+from ..simulation import Killed
+from .conftest import DATA, SIGNAL
+
+PLAN = [Retraining(f"{role} seed {k}", role, {"beta": 0.2}, 100 + k) for role in ("trial 1", "trial 0") for k in (1, 2)]
+# The settings of the two roles differ: of equal settings and seeds only one is trained.
+PLAN[2:] = [Retraining(p.label, p.role, {"beta": 0.7}, p.seed) for p in PLAN[2:]]
+
+
+def states(study) -> list[TrialState]:
+    return [trial.state for trial in study.get_trials()]
+
+
+def test_search_runs_reference_points_first_and_then_the_samplers_trials(prepared, stores, simulation, screen):
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    trials = stores.search.get_trials()
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 4
+    assert trials[0].user_attrs["label"] == "published"
+    assert trials[0].params == {"beta": 0.5, "cross.low_to_high": 0.25, "cross.high_to_low": 0.25}
+    assert all(set(t.intermediate_values) == {1, 2, 3} for t in trials)
+    assert sorted(simulation.trained) == [("search", n, e) for n in range(4) for e in (1, 2, 3)]
+    assert "(published) complete at epoch 3" in screen.getvalue()
+    assert "4 of 4 done" in screen.getvalue().splitlines()[-1]
+
+
+def test_executor_is_told_all_that_it_needs(prepared, stores, simulation, screen):
+    spec = prepared.spec.changed(cpus_per_trial=0.5, gpus_per_trial=0.25, scheduler="asha", grace_period=1)
+    again = prepare(spec, DATA)
+    run_stage(search_stage(again, stores.search), again, stores, slots=3)
+    [run] = simulation.runs
+    assert run["trainable"] is SeparatorTrainable
+    assert (run["slots"], run["cpus"], run["gpus"]) == (3, 0.5, 0.25)
+    assert run["folder"] == f"{stores.checkpoints}/ray"
+    assert run["name"].startswith("search-")
+    assert run["scheduler"].__class__.__name__ != "FIFOScheduler"
+    assert run["parameters"]["context"].device == "cuda"
+
+
+def test_trials_are_given_the_settings_of_the_study(prepared):
+    spec = prepared.spec.changed(max_epochs=7, checkpoint_seconds=3.5, cpus_per_trial=2.0, seeds_per_trial=2)
+    data = TaskData(SIGNAL, DATA.train, DATA.validation, DATA.test, "cd", Augmentation(crop=128, remix=0.5))
+    made = prepare(spec, data)
+    stage = Stage("search", None, 1, members=2)
+    context = trial_parameters(stage, made, "place")["context"]
+    assert (context.separator, context.signal, context.objectives) == (spec.separator, SIGNAL, made.objectives)
+    assert (context.max_epochs, context.members, context.threads) == (7, 2, 2)
+    assert (context.checkpoints, context.checkpoint_seconds) == ("place/search", 3.5)
+    assert (context.device, context.augmentation) == ("cpu", data.augmentation)
+
+
+def test_stages_differ_in_scheduler_seeds_per_trial_and_points(spec, stores):
+    made = prepare(spec.changed(scheduler="median", seeds_per_trial=3, trials=9), DATA)
+    search = search_stage(made, stores.search)
+    assert (search.name, search.total, search.scheduler, search.members) == ("search", 9, "median", 3)
+    assert (search.reference_points, search.fixed) == (made.reference_points, None)
+    finals = finals_stage(PLAN, stores.open_finals())
+    assert (finals.name, finals.total, finals.scheduler, finals.members) == ("finals", 4, "none", 1)
+    assert [(f.label, f.hyperparameters, f.seed) for f in finals.fixed] == [
+        (p.label, p.hyperparameters, p.seed) for p in PLAN
+    ]
+    assert [f.attributes for f in finals.fixed] == [{"role": p.role} for p in PLAN]
+
+
+def test_trials_see_training_and_validation_by_supervision_and_nothing_of_the_test_split(spec, monkeypatch):
+    egg = spec.changed(separator=neural_egg.DEBUG, space={}, reference_points={}, controls={})
+    made = prepare(egg, DATA)
+    assert made.separator.supervision is Supervision.OBSERVED_SOURCE
+    given = trial_parameters(Stage("search", None, 1), made, "place")
+    assert set(given["train"]) == {"mixture", "observed"}
+    np.testing.assert_array_equal(given["validation"]["sources"], DATA.validation.sources)
+    np.testing.assert_array_equal(given["validation"]["mixture"], DATA.validation.mixture)
+    order = torch.randperm(4, generator=torch.Generator().manual_seed(spec.seed))
+    np.testing.assert_array_equal(given["train"]["observed"], DATA.train.sources[order, -1])
+    other = trial_parameters(Stage("search", None, 1), prepare(egg.changed(seed=1), DATA), "place")
+    assert not np.array_equal(other["train"]["observed"], given["train"]["observed"])
+
+
+def test_estimates_to_start_from_join_the_training_view(spec, monkeypatch):
+    told = []
+
+    def separator(view, augmentation, seed, device):
+        told.append((augmentation, seed, device))
+        return lambda mixture: mixture[:, None].repeat(1, 2, 1, 1)
+
+    start = warm_start.Start("other", {"separator": "other"}, separator)
+    monkeypatch.setattr(warm_start, "find", lambda *_: start)
+    made = prepare(spec.changed(seed=9), DATA)
+    given = trial_parameters(Stage("search", None, 1), made, spec.stores.storage_path)
+    np.testing.assert_array_equal(given["train"]["start"][:, 1], DATA.train.mixture)
+    assert told == [(DATA.augmentation, 9, "cpu")]
+    assert (Path(spec.stores.storage_path) / "start").is_dir()
+
+
+def test_killed_driver_goes_on_where_it_stopped(prepared, stores, simulation, screen):
+    simulation.kill_after = 5
+    with pytest.raises(Killed):
+        run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    before = {t.number: dict(t.intermediate_values) for t in stores.search.get_trials()}
+    assert any(before.values())
+    simulation.kill_after = None
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    trials = stores.search.get_trials()
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 4
+    for trial in trials:
+        assert before.get(trial.number, {}).items() <= trial.intermediate_values.items()
+
+
+def test_finished_stage_runs_nothing(prepared, stores, simulation, screen):
+    for _ in range(2):
+        run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    assert len(simulation.runs) == 1
+
+
+def test_larger_number_of_trials_extends_the_search(prepared, spec, stores, simulation, screen):
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    more = prepare(spec.changed(trials=6), DATA)
+    run_stage(search_stage(more, stores.search), more, stores, slots=2)
+    assert states(stores.search) == [TrialState.COMPLETE] * 6
+    assert len(simulation.trained) == 6 * 3
+
+
+def test_only_missing_retrainings_are_trained(prepared, stores, simulation, screen):
+    finals = stores.open_finals()
+    run_stage(finals_stage(PLAN[:2], finals), prepared, stores, slots=2)
+    run_stage(finals_stage(PLAN, finals), prepared, stores, slots=2)
+    assert [t.user_attrs["label"] for t in finals.get_trials()] == [p.label for p in PLAN]
+    assert [t.user_attrs["role"] for t in finals.get_trials()] == [p.role for p in PLAN]
+    assert len(simulation.trained) == 4 * 3
+
+
+def test_checkpoints_of_trials_that_nobody_needs_are_deleted(prepared, simulation, screen, tracker):
+    stores = StudyStores(prepared)
+    simulation.endings = {1: {"outcome": "diverged", "reason": "mse is not finite"}, 2: {"outcome": "collapsed"}}
+    for number in range(4):
+        folder = Path(stores.trial_folder("search", number))
+        folder.mkdir(parents=True)
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    stores.close()
+    assert [Path(stores.trial_folder("search", n)).exists() for n in range(4)] == [True, False, False, True]
+    assert stores.search.get_trials()[1].state is TrialState.FAIL
+    assert [t.number for t in stores.finished("search", stores.search)] == [0, 3]
+
+
+def test_checkpoint_that_was_being_written_while_its_folder_was_deleted_is_deleted_in_the_end(
+    prepared, simulation, screen, tracker, monkeypatch
+):
+    stores = StudyStores(prepared)
+    simulation.endings = {1: {"outcome": "diverged", "reason": "mse is not finite"}}
+    removed: list[str] = []
+    remove = stores.remove
+
+    def late(place: str) -> None:
+        """Stand in for an actor that makes the folder again, after the first deletion."""
+        removed.append(place)
+        remove(place)
+        if removed.count(place) == 1 and place.endswith("trial-00001"):
+            stores._cleaner.submit(lambda: Path(place).mkdir(parents=True))
+
+    monkeypatch.setattr(stores, "remove", late)
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    stores.close()
+    assert not Path(stores.trial_folder("search", 1)).exists()
+    assert f"{stores.checkpoints}/ray" in removed
+
+
+def test_progress_starts_with_what_earlier_drivers_have_done(spec, prepared, stores, simulation, screen):
+    simulation.endings = {1: {"outcome": "diverged", "reason": "mse is not finite"}}
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    screen.truncate(0)
+    more = prepare(spec.changed(trials=5), DATA)
+    run_stage(search_stage(more, stores.search), more, stores, slots=2)
+    first = screen.getvalue().splitlines()[0].lstrip("\0")
+    best = min(stores.finished("search", stores.search)[:3], key=lambda t: t.value)
+    assert first.startswith("small: search: 4 of 5 done · 1 failed · best relative_l2 ")
+    assert f"(trial {best.number})" in first
+
+
+def test_training_data_that_cannot_be_used_is_refused_before_a_trial_is_asked_for(spec, stores, monkeypatch):
+    made = prepare(spec, DATA)
+
+    def refused(*_):
+        raise UsageError("paired_fraction leaves no item")
+
+    monkeypatch.setattr("sepray.driver.stage.view", refused)
+    with pytest.raises(UsageError, match="paired_fraction"):
+        run_stage(search_stage(made, stores.search), made, stores, slots=2)
+    assert stores.search.get_trials() == []

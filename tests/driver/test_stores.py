@@ -1,0 +1,118 @@
+"""The stores of a study: opened once, found again, and closed to other drivers."""
+
+import re
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from sepray.driver.prepared import prepare
+from sepray.driver.stores import StudyStores
+from sepray.execution import checkpoint
+from sepray.search.storage import FingerprintMismatchError
+from sepray.spec.folder import RunningError
+
+from .conftest import DATA
+
+
+def test_same_study_is_found_again_under_the_same_id(prepared, spec, tracker):
+    first = StudyStores(prepared)
+    first.close()
+    again = StudyStores(prepared)
+    assert re.fullmatch(r"[0-9a-f]{8}", first.uid)
+    assert (again.uid, again.folder) == (first.uid, first.folder)
+    assert again.folder == Path(spec.stores.storage_path) / "small" / first.uid
+    assert again.search.user_attrs["spec"] == spec.plain()
+    again.close()
+
+
+def test_other_study_of_the_same_name_is_refused(spec, stores):
+    with pytest.raises(FingerprintMismatchError, match=r"max_epochs: 3 -> 9"):
+        StudyStores(prepare(spec.changed(max_epochs=9), DATA))
+
+
+def test_second_driver_is_kept_out_until_the_first_closes(prepared, stores, tracker):
+    with pytest.raises(RunningError, match="small is running already"):
+        StudyStores(prepared)
+    stores.close()
+    StudyStores(prepared).close()
+
+
+def test_finals_are_a_study_of_their_own_with_the_same_fingerprint(stores):
+    finals = stores.open_finals()
+    assert finals.study_name == "small/finals"
+    assert finals.user_attrs["fingerprint"] == stores.search.user_attrs["fingerprint"]
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/studies", "gs://bucket/deep/er"])
+def test_remote_checkpoints_lie_there_and_other_files_beside_the_user(spec, tracker, path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    opened = StudyStores(prepare(spec.changed(storage_path=path), DATA))
+    assert opened.checkpoints == f"{path}/small/{opened.uid}"
+    assert opened.trial_folder("finals", 7) == f"{path}/small/{opened.uid}/finals/trial-00007"
+    assert opened.folder == tmp_path / "sepray-results" / "small" / opened.uid
+    opened.close()
+
+
+def test_run_of_the_study_is_opened_with_settings_data_and_no_password(spec, tracker):
+    spec = spec.changed(trials=5, seed=3)
+    opened = StudyStores(prepare(spec, DATA))
+    opened.close()
+    [((outbox, study), settings)] = tracker.named("Tracker")
+    assert (outbox, study) == (opened.folder / "outbox.db", f"small-{opened.uid}")
+    assert (settings["uri"], settings["experiment"]) == (spec.stores.tracking_uri, "cass-ecg")
+    [((name, params, tags), kwargs)] = tracker.named("open_study")
+    assert (name, kwargs) == ("small", {"note": "Study `small` is running."})
+    assert (params["task"], params["separator"], params["separator.width"]) == ("ecg", "cass", spec.separator.width)
+    assert {n: params[n] for n in ("trials", "seed", "max_epochs", "sampler", "scheduler", "objective")} == {
+        "trials": 5,
+        "seed": 3,
+        "max_epochs": 3,
+        "sampler": "random",
+        "scheduler": "none",
+        "objective": "relative_l2",
+    }
+    assert (tags["data_fingerprint"], tags["optuna_study"]) == (DATA.fingerprint, "small")
+    assert "version.torch" in tags
+    [((task, fingerprint, described, context), _)] = tracker.named("log_dataset")
+    assert (task, fingerprint, context) == ("ecg", DATA.fingerprint, "training")
+    assert described["items"] == {"train": 4, "validation": 3, "test": 5}
+    assert described["sources"] == ["low", "high"]
+
+
+def test_run_ids_are_kept_in_the_study_by_what_they_are_of(stores, tracker):
+    [(_, settings)] = tracker.named("Tracker")
+    for label, run_id in (("", "aa"), ("3", "bb"), ("final-2", "cc")):
+        settings["on_run_id"](label, run_id)
+    kept = {name: value for name, value in stores.search.user_attrs.items() if name.endswith("mlflow_run_id")}
+    assert kept == {
+        "mlflow_run_id": "aa",
+        "trial-00003.mlflow_run_id": "bb",
+        "final-2.mlflow_run_id": "cc",
+    }
+
+
+def test_only_complete_trials_that_violate_no_constraint_are_finished(stores):
+    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
+        trial = stores.search.ask()
+        trial.report(0.5, 1)
+        trial.set_user_attr("hyperparameters", {"beta": 0.1})
+        stores.search.tell(trial, 0.5 if state is TrialState.COMPLETE else None, state)
+    [found] = stores.finished("search", stores.search)
+    assert (found.number, found.value, found.hyperparameters) == (0, 0.5, {"beta": 0.1})
+    assert found.folder == stores.trial_folder("search", 0)
+
+
+def test_checkpoints_are_deleted_before_the_stores_are_closed(prepared, tracker):
+    opened = StudyStores(prepared)
+    folder = opened.trial_folder("search", 1)
+    checkpoint.save(folder, 1, {}, {})
+    opened.remove(folder)
+    opened.close()
+    assert not Path(folder).exists()
+    assert tracker.calls[-1] == ("close", (), {"timeout": 20})
+
+
+def test_close_says_how_much_waits_for_the_server(prepared, tracker):
+    tracker.waiting = 17
+    assert StudyStores(prepared).close() == 17
