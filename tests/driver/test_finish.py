@@ -16,11 +16,12 @@ from rich.console import Console
 from sepray.console import terminal
 from sepray.contracts import Signal, Split, TaskData
 from sepray.driver import finish
-from sepray.driver.champion import Registration, next_commands
 from sepray.driver.finish import Finish
 from sepray.driver.selection import Finished, Retraining
 from sepray.errors import UnreachableError
 from sepray.execution import checkpoint, weights
+from sepray.search.samplers import make_sampler
+from sepray.search.storage import open_study
 from sepray.separators import cass, oracle
 from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
@@ -342,32 +343,6 @@ def test_without_a_finished_retraining_there_is_nothing_to_register(study, regis
     assert not (study.folder / "result.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("uri", "command"),
-    [
-        ("sqlite:///mlflow.db", "mlflow ui"),
-        ("sqlite:////data/runs.db", "mlflow ui --backend-store-uri sqlite:////data/runs.db"),
-        ("http://tracker:5000", "python -m webbrowser http://tracker:5000"),
-        ("https://me:secret@tracker:5000", "python -m webbrowser https://me:***@tracker:5000"),
-    ],
-)
-def test_next_command_shows_the_runs_without_a_password(uri, command):
-    assert next_commands(Registration("m", None, False, ""), uri) == [command]
-
-
-@pytest.mark.parametrize(
-    ("version", "champion", "command"),
-    [
-        ("7", True, ["sepray evaluate models:/cass-ecg@champion"]),
-        ("7", False, ["sepray evaluate models:/cass-ecg/7"]),
-        (None, False, []),
-    ],
-)
-def test_next_command_scores_the_registered_version(version, champion, command):
-    registration = Registration("cass-ecg", version, champion, "")
-    assert next_commands(registration, "sqlite:///mlflow.db")[1:] == command
-
-
 def test_an_oracle_is_scored_and_neither_packaged_nor_registered(tmp_path, registry, screen):
     checkpoint.save(str(tmp_path / "final"), 1, {}, {"members": []})
     member = Finished(0, None, {}, 0.2, str(tmp_path / "final"), {"role": ROLE})
@@ -382,3 +357,42 @@ def test_an_oracle_is_scored_and_neither_packaged_nor_registered(tmp_path, regis
     estimates = oracle.DEBUG.build(SIGNAL).separate_given(mixture, sources)
     error = (estimates - sources).flatten(2).norm(dim=-1) / sources.flatten(2).norm(dim=-1)
     assert metrics["test/relative_l2"] == pytest.approx(error.mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("here/my study/report.html", "'my study/report.html'"),
+        ("else where/report.html", "'{}/else where/report.html'"),
+    ],
+)
+def test_report_is_opened_by_a_path_from_here_that_a_shell_takes_as_one(
+    study, registry, screen, monkeypatch, tmp_path, place, shown
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(finish, "make_report", lambda *_: tmp_path / place)
+    study.finish()
+    assert f"  python -m webbrowser {shown.format(tmp_path)}\n" in screen.getvalue()
+    [(_, _, note)] = study.tracker.told
+    assert "all of them on one page in `report.html`" in note
+
+
+def test_report_is_made_of_both_stages_and_the_data_and_goes_to_the_run(study, registry, screen, monkeypatch, tmp_path):
+    spec = replace(SPEC, objective=("relative_l2",)).changed(storage=f"sqlite:///{tmp_path}/optuna.db")
+    storage = spec.stores.storage
+    for name in ("sweep", "sweep/finals"):
+        opened = open_study(
+            storage,
+            name,
+            ["minimize"],
+            {"objectives": {"validation/relative_l2": "minimize"}},
+            make_sampler("random", 0, {}, existing=0),
+        )
+        opened.set_user_attr("uid", "ab")
+    files = []
+    monkeypatch.setattr(study.tracker, "log_file", lambda label, name, path: files.append((label, name)), raising=False)
+    page = finish.make_report(spec, DATA, tmp_path, study.tracker)
+    assert page == tmp_path / "report.html"
+    assert ("", "report.html") in files
+    assert "sweep" in page.read_text()

@@ -1,0 +1,99 @@
+"""The champion's model, its place in the registry, and the commands that come next."""
+
+import numpy as np
+import pytest
+
+from sepray.driver import champion
+from sepray.driver.champion import Registration, next_commands, package, register
+from sepray.driver.selection import Finished
+from sepray.tracking import models
+
+from .conftest import FakeTracker
+from .hearts import HEARTS, SPEC, save_weights
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """A registry whose version 3 is the champion and gives the true sources of the test split, or what it is told."""
+    stands = {"champion": "3", "estimates": HEARTS.test.sources.numpy(), "asked": []}
+
+    class Loaded:
+        def predict(self, mixture):
+            np.testing.assert_array_equal(mixture, HEARTS.test.mixture.numpy())
+            return stands["estimates"]
+
+    def load(model, uri):
+        stands["asked"].append((model, uri))
+        return Loaded()
+
+    monkeypatch.setattr(models, "incumbent", lambda name, uri: models.Incumbent("3", "run"))
+    monkeypatch.setattr(models, "register", lambda tracker, label, folder, name: stands.update(label=label) or "4")
+    monkeypatch.setattr(models, "set_champion", lambda name, version, uri: stands.update(champion=version))
+    monkeypatch.setattr(models, "load", load)
+    return stands
+
+
+def challenge(errors: list[float], tmp_path) -> Registration:
+    """Register a model with these heart-rate errors of the test items; breath has no heart rate."""
+    tracker = FakeTracker()
+    tracker.uri = "http://tracker"
+    result = {"member": 5, "metric": "heart_rate_error", "scores": {"heart_rate_error": [[e, np.nan] for e in errors]}}
+    return register(SPEC.changed(objective=("heart_rate_error",)), HEARTS, result, tmp_path, tracker)
+
+
+def test_challenge_measures_what_only_some_sources_have(registry, tmp_path):
+    found = challenge([9.0] * 5, tmp_path)
+    assert registry["champion"] == "3"
+    assert (found.version, found.champion) == ("4", False)
+    assert registry["label"] == "final-5"
+    assert registry["asked"] == [("models:/cass-ppg/3", "http://tracker")]
+    assert "version 3 stays the champion (heart_rate_error 9.0000 against 0.0000" in found.sentence
+
+
+def test_challenger_that_finds_the_heart_rate_wins_against_one_that_does_not(registry, tmp_path):
+    registry["estimates"] = HEARTS.test.sources.flip(1).numpy()  # the breath in the place of the heart
+    found = challenge([0.0] * 5, tmp_path)
+    assert registry["champion"] == "4"
+    assert found.champion
+    assert "the new champion: it beats version 3 (heart_rate_error 0.0000 against " in found.sentence
+
+
+def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trained_on(tmp_path, monkeypatch):
+    packaged = {}
+    monkeypatch.setattr(champion, "package_model", lambda folder, **given: packaged.update(given, folder=folder))
+    member = Finished(2, None, {"beta": 0.25}, 0.1, save_weights(tmp_path / "trial", 2), {})
+    package(SPEC, HEARTS, member, tmp_path / "model")
+    np.testing.assert_array_equal(packaged["example"], HEARTS.validation.mixture[:1].numpy())
+    assert packaged["folder"] == tmp_path / "model"
+    metadata = packaged["metadata"]
+    assert (metadata["study"], metadata["sources"], metadata["sample_rate"]) == ("hearts", ["heart", "breath"], 32.0)
+    assert (metadata["hyperparameters"], metadata["supervision"]) == ({"beta": 0.25}, "paired")
+    assert (metadata["task"], metadata["data_fingerprint"]) == ("sepray.tasks.ppg", HEARTS.fingerprint)
+    assert (metadata["n_fft"], metadata["hop"]) == (SPEC.separator.n_fft, SPEC.separator.hop)
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("sqlite:///mlflow.db", "mlflow ui"),
+        ("sqlite:////data/runs.db", "mlflow ui --backend-store-uri sqlite:////data/runs.db"),
+        ("http://tracker:5000", "python -m webbrowser http://tracker:5000"),
+        ("https://me:secret@tracker:5000", "python -m webbrowser https://me:***@tracker:5000"),
+    ],
+)
+def test_next_command_shows_the_runs_without_a_password(uri, command):
+    assert next_commands(Registration("m", None, False, ""), uri) == [command]
+
+
+@pytest.mark.parametrize(
+    ("version", "champion", "command"),
+    [
+        ("7", True, ["sepray evaluate models:/cass-ecg@champion"]),
+        ("7", False, ["sepray evaluate models:/cass-ecg/7"]),
+        (None, False, []),
+        (None, True, []),  # a champion that waits for the server has no version yet
+    ],
+)
+def test_next_command_scores_the_registered_version(version, champion, command):
+    registration = Registration("cass-ecg", version, champion, "")
+    assert next_commands(registration, "sqlite:///mlflow.db")[1:] == command
