@@ -1,9 +1,4 @@
-"""Separators against each other: each a study of its own on one task, with one budget, and one table of all.
-
-``Comparison`` is the command line; ``contenders`` finds who takes part, ``running`` runs their studies through the
-main job and scores them on the test split, ``significance`` says how sure the differences are, ``table``, ``formats``
-and ``figure`` show it, and ``publishing`` writes it down: in a folder, in MLflow, in the terminal.
-"""
+"""The entry point of comparisons, on the command line and in Python."""
 
 from __future__ import annotations
 
@@ -18,21 +13,26 @@ __all__ = ["Comparison", "Spaces", "main", "run"]
 
 
 def main(comparison: Comparison, spaces: Spaces) -> None:
-    """Run a comparison from the command line and exit with its status.
-
-    0, 1 where no separator has figures, 2 bad input, 130 Ctrl-C.
+    """Run a comparison from the command line and exit with its status (``sepray.console.exit_status``).
 
     Args:
-        comparison: the defaults of all flags.
-        spaces: what may vary and the published settings, by separator; one that is not there has its defaults.
+        comparison: the comparison with the defaults of all flags.
+        spaces: search space and published settings by separator; a separator without an entry has its defaults.
     """
     exit_with_status(comparison.name, lambda arguments: run(parse(comparison, arguments), spaces))
 
 
 def run(comparison: Comparison, spaces: Spaces) -> int:
-    """Run or continue a comparison and show it; return the exit status."""
+    """Run or continue a comparison and show it.
+
+    Returns:
+        The exit status: 0 done, 1 no separator has figures, 130 interrupted.
+
+    Raises:
+        SeprayError: something that the user can put right.
+    """
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # modules of one's own lie there, and the study's file elsewhere
+        sys.path.append(os.getcwd())  # the user's own modules lie there, and the study's file elsewhere
     comparison.check()
     first = comparison.first_study()
     study.refuse_bad_input(first)
@@ -49,7 +49,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
 
 
 def _own(names: list[str]) -> list[str]:
-    """Return the modules of one's own among names of separators and tasks, and sepray."""
+    """Return the user's own modules among names of separators and tasks, and sepray."""
     import importlib.util
 
     from .. import registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from .. import registry
 from ..console.terminal import one_line
 from ..contracts import Oracle, Separator, Signal
-from ..errors import UsageError
+from ..errors import SeprayError, UsageError
 from ..identity import expand
 from ..scoring import metrics
 from ..spec.study import key
@@ -23,16 +23,16 @@ from .spec import Comparison, Spaces, configured, split
 
 @dataclass(frozen=True)
 class Contender:
-    """A separator that takes part.
+    """A separator that takes part in a comparison.
 
     Attributes:
-        key: ends the name of its study, and is how ``--reference`` knows it.
-        system: what its row is called.
-        config: of the separator.
-        space: what its study varies, templates filled in; without a search each distribution has one value.
+        key: its name: the end of its study's name, and what ``--reference`` takes.
+        system: title of its row in the table.
+        config: configuration of the separator.
+        space: search space of its study, names of sources filled in; without a search each distribution has one value.
         points: settings that are tried first, by name.
-        parameters: numbers that are trained, those of critics included.
-        supervision: what it sees of the training split.
+        parameters: number of trained weights, those of critics included.
+        supervision: what it may see of the training split.
     """
 
     key: str
@@ -46,17 +46,28 @@ class Contender:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A separator that has no figures, and why."""
+    """A separator that has no figures in the table.
+
+    Attributes:
+        system: title of its row.
+        reason: why it has none, in one line.
+        bug: error in its code, with its traceback; None for a refusal, or a training that failed.
+    """
 
     system: str
     reason: str
+    bug: Exception | None = field(default=None, compare=False)
+
+
+class _RefusalError(Exception):
+    """A separator refuses the signal of the task."""
 
 
 def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[list[Contender], list[LeftOut]]:
-    """Return who takes part, and who refuses the signal.
+    """Return the separators that take part, and those that are left out.
 
     Raises:
-        UsageError: none takes part, two are the same, or a setting that there is none of.
+        UsageError: no separator takes part, two are the same, or a given setting does not exist.
     """
     for measure in comparison.measures:
         if why := metrics.unfit(measure, signal):
@@ -66,10 +77,13 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
     for name in comparison.separators or registry.names("sepray.separators"):
         try:
             found.append(contender(name, comparison, spaces, signal))
+        except _RefusalError as error:
+            refused.append(LeftOut(name, one_line(error)))
         except UsageError:
             raise
-        except Exception as error:  # a separator's constructor is the user's code
-            refused.append(LeftOut(name, one_line(error)))
+        except Exception as error:  # a bug in one separator's code does not stop the comparison of the others
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            refused.append(LeftOut(name, reason, error))
     if not found:
         reasons = "; ".join(f"{r.system}: {r.reason}" for r in refused)
         raise UsageError(f"no separator takes the signal of {comparison.task}: {reasons}")
@@ -82,16 +96,21 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
 
 
 def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal) -> Contender:
-    """Return a separator with its settings: the published ones or else its defaults, and over them what was given.
+    """Return a separator with its settings: the published ones or else its defaults, changed by what was given.
+
+    Args:
+        named: NAME, NAME:CONFIGURATION or NAME:SETTING.
+        comparison: the comparison.
+        spaces: search space and published settings by separator.
+        signal: signal of the task.
 
     Raises:
         UsageError: there is no such published setting, field or hyperparameter.
-        ValueError: the separator refuses the signal.
     """
     name, wanted = split(named)
     module = registry.find("sepray.separators", name)
     short = name.rpartition(".")[2]
-    # NAME:CONFIGURATION is a separator of its own, with the search space of its name, or of what that begins with.
+    # NAME:CONFIGURATION has the search space of that name, or else of what the name begins with.
     configuration, setting = registry.configs(module).get(wanted), wanted
     title, spaced = short, short
     if configuration is not None:
@@ -99,9 +118,12 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     given = comparison.given(short)
     structure = {f.name for f in fields(module.Config)} & set(given)
     config = configured(configuration or module.Config(), {k: v for k, v in given.items() if k in structure}, short)
-    separator = build(config, signal, comparison.seed)
+    try:
+        separator = build(config, signal, comparison.seed)
+    except SeprayError as error:
+        raise _RefusalError(str(error)) from error
     if isinstance(separator, Oracle):
-        raise ValueError("a bound and no method; the oracles are rows of every table")
+        raise _RefusalError("it is a bound and no method; every table has rows of the oracles")
     defaults = separator.hyperparameters()
     space, published = _published(module, spaced, spaces, signal)
     label, point = _setting(short, setting, published)
@@ -114,10 +136,10 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
             points |= {other: {**values, **fixed} for other, values in published.items()}
         space |= {k: CategoricalDistribution([v]) for k, v in fixed.items()}
     else:
-        # What is compared is in the study's fingerprint, so that other settings are another study.
+        # The settings are part of the study's fingerprint, so that other settings are another study.
         space = {k: CategoricalDistribution([v]) for k, v in first.items()}
     changed = ", ".join(f"{k} {v}" for k, v in given.items())
-    # Without a search the row says which setting it is, unless that bears the method's own name.
+    # Without a search the title names the published setting, unless that is called like the method.
     same = _letters(label) in (_letters(short), "defaults")
     told = "; ".join(part for part in ("" if same or searched else label, changed) if part)
     return Contender(
@@ -134,7 +156,7 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
 def _published(
     module: ModuleType, name: str, spaces: Spaces, signal: Signal
 ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]]]:
-    """Return search space and published settings; a module of one's own may have SPACE and PAPER itself."""
+    """Return search space and published settings; a user's own module may have ``SPACE`` and ``PAPER`` itself."""
     short = module.__name__.rpartition(".")[2]
     while name not in spaces and name != short:
         name = name.rpartition("_")[0]
@@ -143,7 +165,7 @@ def _published(
 
 
 def _setting(name: str, wanted: str, published: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return the published setting that is wanted, or the first one; without any, the defaults."""
+    """Return the published setting ``wanted``, by default the first one; if there is none, the defaults."""
     if not wanted:
         return next(iter(published.items()), ("defaults", {}))
     for label, point in published.items():
@@ -164,7 +186,7 @@ def _number(name: str, field: str, value: str, defaults: Mapping[str, float]) ->
 
 
 def _size(separator: Separator) -> int:
-    """Return the number of weights or, of a method without gradients, of what it fits: its state but for scalars."""
+    """Return the number of weights; for a method without gradients, the size of its state without scalars."""
     weights = sum(p.numel() for p in separator.parameters())
     return weights or sum(tensor.numel() for tensor in separator.state_dict().values() if tensor.ndim)
 
@@ -174,12 +196,12 @@ def _letters(text: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return a text as the names of studies and metrics may have it."""
+    """Return a text in the characters that names of studies and metrics may have."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")
 
 
 def task_config(comparison: Comparison) -> Any:
-    """Return the task's configuration with what was given for it."""
+    """Return the task's configuration with the given settings."""
     module = registry.find("sepray.tasks", comparison.task)
     given = comparison.given("task")
     if unknown := sorted(set(given) - {f.name for f in fields(module.Config)}):

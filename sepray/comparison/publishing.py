@@ -1,11 +1,12 @@
-"""A comparison from its task's data to its table: in its folder, as a run in MLflow, and in the terminal."""
+"""Runs a comparison and publishes its table: in its folder, in a run in MLflow, and in the terminal."""
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 from .. import identity
-from ..console.exit_status import INTERRUPTED
+from ..console.exit_status import INTERRUPTED, report_of
 from ..console.terminal import console
 from ..contracts import TaskData, load_task
 from ..errors import mask
@@ -16,13 +17,17 @@ from ..spec.study import key
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
 from . import figure, formats, table
-from .contenders import contenders, task_config
+from .contenders import LeftOut, contenders, slug, task_config
 from .running import Outcome, run_all
 from .spec import Comparison, Spaces
 
 
 def run(comparison: Comparison, spaces: Spaces) -> int:
-    """Run all studies and publish the table; return the exit status: 0, 1 without any figures, 130 interrupted."""
+    """Run all studies and publish the table.
+
+    Returns:
+        The exit status: 0 done, 1 no separator has figures, 130 interrupted.
+    """
     task, budget = task_config(comparison), comparison.budget
     data = load_task(task, comparison.stores.cache)
     taking_part, refused = contenders(comparison, spaces, data.signal)
@@ -33,24 +38,27 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
         markup=False,
     )
     for left in refused:
-        console.print(f"  not {left.system}: {left.reason}", soft_wrap=True, markup=False)
+        console.print(f"  left out {left.system}: {left.reason}", soft_wrap=True, markup=False)
     try:
         outcome = run_all(comparison, task, data, taking_part)
     except KeyboardInterrupt:
         return INTERRUPTED
     outcome.left_out += refused
+    for left in outcome.left_out:
+        if left.bug:
+            console.print(report_of(left.system, left.bug), soft_wrap=True, markup=False)
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
         return 1
     publish(comparison, task, data, outcome)
     if len(outcome.left_out) > len(refused):
-        console.print("What has no figures is tried again by the same command.")
+        console.print("The same command tries the separators without figures again.")
     return 0
 
 
 def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outcome) -> Path:
-    """Write the tables and figures into the comparison's folder, its MLflow run and the terminal; return the folder."""
+    """Write tables and figures to the comparison's folder, its MLflow run and the terminal; return the folder."""
     found = table.build(comparison, data, outcome)
     # Known by its studies: after the storage was deleted, the same name is another comparison.
     uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
@@ -62,15 +70,22 @@ def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outco
         "scores.csv": formats.scores(found, list(data.signal.sources)).encode(),
     }
     files |= {f"figures/{p.name}": p.content for p in figure.pictures(found)}
-    files |= {f"failures/{name}.txt": trace.encode() for name, trace in outcome.traces.items()}
+    files |= {f"failures/{slug(left.system)}.txt": _trace(left).encode() for left in outcome.left_out if left.bug}
     for name, content in files.items():
         replace_file(folder / name, content)
     _track(comparison, task, data, outcome, found, folder, list(files))
     console.print()
     for part in formats.terminal(found):
         console.print(part)
-    console.print(f"\nMarkdown, LaTeX, CSV, every item's score and the figures: {folder}", soft_wrap=True, markup=False)
+    console.print(
+        f"\nTables (Markdown, LaTeX, CSV), scores of every item and figures: {folder}", soft_wrap=True, markup=False
+    )
     return folder
+
+
+def _trace(left: LeftOut) -> str:
+    """Return the whole traceback of a bug, without secrets."""
+    return mask("".join(traceback.format_exception(left.bug)))
 
 
 def _track(
@@ -82,7 +97,7 @@ def _track(
     folder: Path,
     files: list[str],
 ) -> None:
-    """Tell MLflow: one run that holds the tables and names the studies; repeated, it is the same run."""
+    """Write the comparison's MLflow run, which holds the tables and names the studies; again, it is the same run."""
     tracker = Tracker(
         folder / "outbox.db",
         f"{comparison.name}-{folder.name}",

@@ -1,10 +1,9 @@
-"""Runs a comparison: a study a separator through the main job, then all of their retrainings on the test split."""
+"""Runs the study of each separator in a comparison, and scores its retrainings on the test split."""
 
 from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -36,16 +35,16 @@ Scores = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Entry:
-    """What a separator has come to.
+    """Figures of a separator.
 
     Attributes:
-        contender: who it is.
-        scores: on the test split, of each training on a seed of its own.
-        hyperparameters: that these were trained with.
-        training_seconds: of a training on one seed, validation included: the mean over seeds, by the trial's clock.
-        separation_seconds: of separating one test item: likewise.
-        missing: what is to be said of seeds that are not among the scores; empty where none is missing.
-        uid: of its study.
+        contender: the separator.
+        scores: scores on the test split, of each training on a seed of its own.
+        hyperparameters: settings of these trainings.
+        training_seconds: seconds of a training on one seed, validation included; mean over seeds, by the trial's clock.
+        separation_seconds: seconds of separating one test item, mean over seeds.
+        missing: note about seeds whose training failed; empty if none has.
+        uid: id of its study.
     """
 
     contender: Contender
@@ -59,21 +58,25 @@ class Entry:
 
 @dataclass
 class Outcome:
-    """What all have come to.
+    """Figures of all separators.
 
     Attributes:
-        entries: those with figures, in the order of the comparison.
-        left_out: those without, and why.
-        traces: of code that raised, by the separator's key.
+        entries: separators with figures, in the order of the comparison.
+        left_out: separators without, and why.
     """
 
     entries: list[Entry] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    traces: dict[str, str] = field(default_factory=dict)
 
 
 def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: Sequence[Contender]) -> Outcome:
-    """Run every separator's study to its end and score it; what goes wrong with one costs the others nothing.
+    """Run the study of every separator to its end and score it; an error in one does not stop the others.
+
+    Args:
+        comparison: the comparison.
+        task: configuration of the task.
+        data: data of the task.
+        taking_part: the separators.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the study that was running has said how to go on.
@@ -85,20 +88,20 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
         spec = comparison.study(name, contender.config, task, contender.space, contender.points)
         try:
             found = _run(spec, contender, data)
+        except SeprayError as error:
+            found = LeftOut(contender.system, one_line(error))
         except Exception as error:
-            reason = one_line(error) if isinstance(error, SeprayError) else f"{type(error).__name__}: {one_line(error)}"
-            outcome.traces[contender.key] = traceback.format_exc()
-            found = LeftOut(contender.system, reason)
+            found = LeftOut(contender.system, f"{type(error).__name__}: {one_line(error)}", error)
         if isinstance(found, Entry):
             outcome.entries.append(found)
         else:
-            console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True)
+            console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True, markup=False)
             outcome.left_out.append(found)
     return outcome
 
 
 def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftOut:
-    """Run one study, and score the role that it has chosen, on all seeds."""
+    """Run one study, and score all seeds of the settings that it has chosen."""
     status = study.run(spec)
     if status == INTERRUPTED:
         raise KeyboardInterrupt
@@ -129,7 +132,7 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
 
 
 def _member(spec: StudySpec, record: report.Record, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
-    """Return scores ``[item, source]`` of one training and the seconds that they took, measured once and kept."""
+    """Return the scores ``[item, source]`` of one training and the seconds of separating; measured once and kept."""
     kept = record.folder / f"test-{trial.number:05d}.json"
     if not kept.exists():
         separator = weights.load_separator(spec.separator, data.signal, record.trial_folder("finals", trial.number))
@@ -150,7 +153,7 @@ def _member(spec: StudySpec, record: report.Record, trial: FrozenTrial, data: Ta
 
 
 def _asked(trial: FrozenTrial, seeds: int) -> bool:
-    """Whether a retraining, ``trial 3 seed 2``, is on one of the first seeds; an earlier start may have had more."""
+    """Say whether a retraining (``trial 3 seed 2``) is on one of the first ``seeds`` seeds; there may be more."""
     return int(trial.user_attrs["label"].rpartition(" ")[2]) <= seeds
 
 
@@ -159,13 +162,13 @@ def _trained(record: report.Record, trial: FrozenTrial) -> float:
 
 
 def _why(spec: StudySpec, searched: optuna.Study) -> str:
-    """Return why a study has nothing to register: what became of the last trial that did not come to its end."""
+    """Return why a study has nothing to register: how its last trial failed."""
     stages = [searched]
     if any(is_sound(t) for t in searched.get_trials(deepcopy=False)):
         stages = [load_study(spec.stores.storage, f"{spec.name}/finals")]
     ended = [t for stage in stages for t in stage.get_trials(deepcopy=False) if t.state.is_finished()]
     failed = [t for t in ended if not is_sound(t)]
-    return f"no training came to its end: {_reason(failed[-1])}" if failed else "no training came to its end"
+    return f"no training ran to its end: {_reason(failed[-1])}" if failed else "no training ran to its end"
 
 
 def _reason(trial: FrozenTrial) -> str:

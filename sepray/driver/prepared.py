@@ -42,7 +42,7 @@ class PreparedStudy:
     space: Mapping[str, BaseDistribution]
     reference_points: Mapping[str, Settings]
     controls: Mapping[str, Settings]
-    start: warm_start.Start | None
+    start: warm_start.WarmStart | None
     fingerprint: Mapping[str, Any]
 
     @property

@@ -168,7 +168,7 @@ def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) ->
     train: Mapping[str, Tensor] = view(data.train, separator.supervision, generator, separator.paired_fraction)
     if prepared.start:
         folder = f"{checkpoints}/start"
-        train = prepared.start.added(train, data.augmentation, spec.seed, context.device, folder)
+        train = prepared.start.add_to(train, data.augmentation, spec.seed, context.device, folder)
     validation = {"mixture": data.validation.mixture, "sources": data.validation.sources}
     return {
         "context": context,

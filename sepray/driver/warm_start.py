@@ -1,11 +1,16 @@
-"""What another separator makes of the training mixtures, for separators that start from that.
+"""Estimates of another separator that training starts from.
 
-A separator that does has in its Config the fields ``start`` (``"constant"``: from nothing) and ``start_epochs``. Where
-``start`` names a separator, that one is trained first, with its default settings, on the same view and from the
-study's seed: once a study, in the driver. Where it is a registered or packaged model, that is loaded. Either way the
-estimates of the training mixtures are kept in the study's folder and join the view as ``data["start"]``,
-``[item, source, channel, *signal]``. What another separator was allowed to see must not be more than what the
-separator itself may: its estimates would carry it over.
+A separator that starts from such estimates has the fields ``start`` and ``start_epochs`` in its ``Config``. The start
+is one of
+
+- ``"constant"``: no other separator;
+- the name of a separator, which is trained first, for ``start_epochs`` epochs with its default settings, on the same
+  view of the data and with the study's seed: once a study, in the driver;
+- a registered model (``models:/NAME@champion``) or the folder of a packaged one.
+
+The estimates of the training mixtures are kept in the study's folder and join the training view as ``data["start"]``,
+``[item, source, channel, *signal]``. The other separator may not have seen more of the data than the separator itself
+may see, because its estimates would pass that on.
 """
 
 from __future__ import annotations
@@ -37,13 +42,14 @@ Separate = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where a study's separators start from.
+class WarmStart:
+    """The other separator, and where its estimates are kept.
 
     Attributes:
-        name: as it was given.
-        identity: all that the estimates depend on beside the task and the seed; plain values and configurations.
-        separator: gives the function that separates mixtures, from the training view, its augmentation, the seed and
+        name: the start as the configuration names it.
+        identity: everything that the estimates depend on beside the task and the seed, as plain values and
+            configurations.
+        separator: returns the function that separates mixtures, from the training view, its augmentation, the seed and
             the device.
     """
 
@@ -51,34 +57,42 @@ class Start:
     identity: dict[str, Any]
     separator: Callable[[Tensors, Augmentation, int, str], Separate]
 
-    def added(self, seen: Tensors, augment: Augmentation, seed: int, device: str, folder: str) -> dict[str, Tensor]:
-        """Return the training view with ``start``; ``folder`` (a path or a URI) keeps it for the next time.
+    def add_to(
+        self, view: Tensors, augmentation: Augmentation, seed: int, device: str, folder: str
+    ) -> dict[str, Tensor]:
+        """Return the training view with the estimates as ``start``.
+
+        Args:
+            view: training view of the separator.
+            augmentation: of the training items.
+            seed: seed of the study.
+            device: ``"cpu"`` or ``"cuda"``.
+            folder: path or URI where the estimates are kept, and found again by the next start of the study.
 
         Raises:
-            UsageError: the separator could not be trained.
+            UsageError: the other separator could not be trained.
         """
-        known = identity.digest({"start": self.identity, "seed": seed})
-        found = checkpoint.newest(folder)
-        if found is not None and found.metadata.get("identity") == known:
-            return {**seen, "start": found.tensors["start"]}
-        separate = self.separator(seen, augment, seed, device)
-        parts = [separate(part.to(device)).cpu() for part in seen["mixture"].split(_ITEMS_AT_ONCE)]
-        start = torch.cat(parts)
-        checkpoint.save(folder, 0, {"start": start}, {"identity": known})
-        return {**seen, "start": start}
+        key = identity.digest({"start": self.identity, "seed": seed})
+        kept = checkpoint.newest(folder)
+        if kept is not None and kept.metadata.get("identity") == key:
+            return {**view, "start": kept.tensors["start"]}
+        separate = self.separator(view, augmentation, seed, device)
+        estimates = torch.cat([separate(part.to(device)).cpu() for part in view["mixture"].split(_ITEMS_AT_ONCE)])
+        checkpoint.save(folder, 0, {"start": estimates}, {"identity": key})
+        return {**view, "start": estimates}
 
 
-def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: str) -> Start | None:
-    """Return where a configuration says that training starts from; None where that is nothing.
+def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart | None:
+    """Return the other separator that a configuration wants to start from; None if it wants none.
 
     Args:
-        config: of the separator to be trained.
-        signal: of the task.
-        supervision: of the separator to be trained.
-        tracking_uri: of the registry.
+        config: configuration of the separator to be trained.
+        signal: signal of the task.
+        supervision: what the separator to be trained may see.
+        tracking_uri: address of MLflow with the model registry.
 
     Raises:
-        UsageError: there is no such separator or model, or it does not fit.
+        UsageError: there is no such separator or model, or it does not fit the task or the supervision.
         UnreachableError: the tracking server does not answer.
     """
     name = getattr(config, "start", CONSTANT)
@@ -89,7 +103,7 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
     return _separator(name, config.start_epochs, signal, supervision)
 
 
-def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision) -> Start:
+def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision) -> WarmStart:
     try:
         config: SeparatorConfig = registry.config("sepray.separators", name)
         model = config.build(signal)
@@ -99,16 +113,16 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
             f"there is no start {name!r}: give {CONSTANT}, a separator ({there}), a registered model "
             f"(models:/NAME@champion) or the folder of a packaged one"
         ) from None
-    except ValueError as error:
+    except UsageError as error:
         raise UsageError(f"the start {name} does not fit the task: {error}") from None
     if isinstance(model, Oracle):
-        raise UsageError(f"the start {name} is an oracle, which separates nothing but what is known already")
-    _check_supervision(name, model.supervision.value, supervision)
+        raise UsageError(f"the start {name} is an oracle, which cannot separate anything without the true sources")
+    _refuse_wider_supervision(name, model.supervision.value, supervision)
 
-    def separator(seen: Tensors, augment: Augmentation, seed: int, device: str) -> Separate:
-        console.print(f"training {name} for {epochs} epochs: its estimates are what the study starts from")
+    def separator(view: Tensors, augmentation: Augmentation, seed: int, device: str) -> Separate:
+        console.print(f"training {name} for {epochs} epochs: the study starts from its estimates")
         model = build(config, signal, seed)
-        trainer = Trainer(model, seen, {}, seed, config.batch_size, config.betas, device, augment)
+        trainer = Trainer(model, view, {}, seed, config.batch_size, config.betas, device, augmentation)
         try:
             for _ in range(epochs):
                 trainer.epoch()
@@ -117,27 +131,27 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
         return trainer.separator.eval().separate
 
     described = {"separator": name, "config": config, "epochs": epochs, "hyperparameters": model.hyperparameters()}
-    return Start(name, described, separator)
+    return WarmStart(name, described, separator)
 
 
-def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> Start:
+def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart:
     if ":/" in name:
         address = resolve_uri(tracking_uri)
-        preflight.require_database(address, f"MLflow database {mask(address)} to take the start {name} from")
+        preflight.require_database(address, f"MLflow database {mask(address)} with the start {name}")
     loaded = models.load(name, tracking_uri)
     described = loaded.metadata.metadata or {}
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
-        raise UsageError(f"the start {name} does not separate what the task has: {kind}")
-    _check_supervision(name, described.get("supervision", Supervision.PAIRED.value), supervision)
+        raise UsageError(f"the start {name} does not separate the sources of the task: {kind}")
+    _refuse_wider_supervision(name, described.get("supervision", Supervision.PAIRED.value), supervision)
 
     def separate(mixture: Tensor) -> Tensor:
         return torch.from_numpy(np.array(loaded.predict(mixture.cpu().numpy())))
 
-    return Start(name, {"model": described[DIGEST]}, lambda seen, augment, seed, device: separate)
+    return WarmStart(name, {"model": described[DIGEST]}, lambda view, augmentation, seed, device: separate)
 
 
-def _check_supervision(name: str, other: str, own: Supervision) -> None:
-    """Refuse a start that was shown more than the separator may see."""
+def _refuse_wider_supervision(name: str, other: str, own: Supervision) -> None:
+    """Refuse another separator that was trained on more than the separator itself may see."""
     if own is not Supervision.PAIRED and other not in (own.value, Supervision.NONE.value):
         raise UsageError(f"the start {name} is trained on more than this separator may see: {other}, not {own.value}")

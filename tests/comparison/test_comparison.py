@@ -22,6 +22,7 @@ from sepray.comparison import figure, formats, running, significance, table
 from sepray.comparison.contenders import Contender, LeftOut, contenders, task_config
 from sepray.comparison.running import Entry, Outcome
 from sepray.comparison.spec import Comparison, assignment, parse
+from sepray.console.exit_status import report_of
 from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
@@ -274,13 +275,20 @@ def test_figures_are_written_short():
 @pytest.fixture
 def own_modules(tmp_path, monkeypatch):
     """A user's own separator, one that refuses, and a task."""
-    refuses = SEPARATOR.replace("return Filters(signal, self)", "raise ValueError('images [only]')")
-    for name, text in (("my_separator", SEPARATOR), ("picky", refuses), ("my_task", TASK)):
+    build, refusal = (
+        "return Filters(signal, self)",
+        "from sepray.errors import UsageError; raise UsageError('images [only]')",
+    )
+    refuses, broken = (
+        SEPARATOR.replace(build, refusal),
+        SEPARATOR.replace(build, "return torch.ones(2) + torch.ones(3)"),
+    )
+    for name, text in (("my_separator", SEPARATOR), ("picky", refuses), ("broken", broken), ("my_task", TASK)):
         (tmp_path / f"{name}.py").write_text(text.lstrip())
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    for name in ("my_separator", "picky", "my_task"):
+    for name in ("my_separator", "picky", "broken", "my_task"):
         sys.modules.pop(name, None)
 
 
@@ -293,6 +301,7 @@ def test_contender_has_its_first_published_setting_and_nothing_varies(own_module
     assert found.parameters == 2 * 9
     assert found.supervision == "paired"
     assert refused == LeftOut("picky", "images [only]")
+    assert refused.bug is None
     assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 1
 
 
@@ -419,6 +428,13 @@ def taking_part() -> list[Contender]:
     return [Contender(name, name, None, {"x": CategoricalDistribution([1])}, {}, 0, "paired") for name in "abc"]
 
 
+def test_bug_in_one_separator_is_kept_with_its_traceback_and_stops_no_other(own_modules):
+    [found], [left] = contenders(Comparison(separators=("broken", "my_separator")), SPACES, SIGNAL)
+    assert found.key == "my_separator"
+    assert (left.system, left.reason.partition(":")[0]) == ("broken", "RuntimeError")
+    assert "broken.py" in report_of("broken", left.bug)
+
+
 @pytest.fixture
 def no_specs(monkeypatch):
     """Studies are not made: what becomes of them is each test's own."""
@@ -430,7 +446,7 @@ def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
         if contender.key == "b":
             raise RuntimeError("no such\nlayer")
         if contender.key == "c":
-            return LeftOut("c", "no training came to its end: loss is not finite")
+            return LeftOut("c", "no training ran to its end: loss is not finite")
         return entry(contender.key, contender.system, [[1, 2, 3, 4]])
 
     monkeypatch.setattr(running, "_run", run)
@@ -438,7 +454,8 @@ def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
     assert [e.contender.key for e in outcome.entries] == ["a"]
     assert outcome.left_out[0] == LeftOut("b", "RuntimeError: no such; layer")
     assert outcome.left_out[1].system == "c"
-    assert "Traceback" in outcome.traces["b"]
+    assert isinstance(outcome.left_out[0].bug, RuntimeError)
+    assert outcome.left_out[1].bug is None
 
 
 @pytest.mark.parametrize("stage", ["search", "finals"])
@@ -453,7 +470,7 @@ def test_study_without_a_sound_trial_says_what_became_of_the_last(stage, tmp_pat
         attributes = {"outcome": {"tag": "diverged", "reason": reason}}
         failed.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=attributes))
     spec = StudySpec(name="lab-x", separator="cass", task="ecg", space={}, storage=storage)
-    assert running._why(spec, searched) == "no training came to its end: mse of phase filters is not finite"
+    assert running._why(spec, searched) == "no training ran to its end: mse of phase filters is not finite"
 
 
 def test_no_more_seeds_count_than_are_asked_for():

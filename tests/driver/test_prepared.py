@@ -80,7 +80,7 @@ def test_start_is_looked_for_with_all_that_it_depends_on_and_is_part_of_the_fing
 
     def find(*arguments):
         asked.append(arguments)
-        return warm_start.Start("other", {"separator": "other", "epochs": 2}, lambda *_: lambda mixture: mixture)
+        return warm_start.WarmStart("other", {"separator": "other", "epochs": 2}, lambda *_: lambda mixture: mixture)
 
     monkeypatch.setattr(warm_start, "find", find)
     made = prepare(spec.changed(tracking_uri="http://tracker"), DATA)

@@ -100,7 +100,7 @@ def test_estimates_to_start_from_join_the_training_view(spec, monkeypatch):
         told.append((augmentation, seed, device))
         return lambda mixture: mixture[:, None].repeat(1, 2, 1, 1)
 
-    start = warm_start.Start("other", {"separator": "other"}, separator)
+    start = warm_start.WarmStart("other", {"separator": "other"}, separator)
     monkeypatch.setattr(warm_start, "find", lambda *_: start)
     made = prepare(spec.changed(seed=9), DATA)
     given = trial_parameters(Stage("search", None, 1), made, spec.stores.storage_path)

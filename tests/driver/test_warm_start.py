@@ -13,7 +13,7 @@ import torch
 
 from sepray import identity
 from sepray.contracts import Signal, Split, Supervision
-from sepray.driver import warm_start as starting
+from sepray.driver import warm_start
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
@@ -40,8 +40,10 @@ def egg(start: str, epochs: int = 2) -> neural_egg.Config:
     return dataclasses.replace(neural_egg.DEBUG, start=start, start_epochs=epochs)
 
 
-def find(start: str, signal: Signal = SIGNAL, uri: str = "sqlite:///none.db", epochs: int = 2) -> starting.Start | None:
-    return starting.find(egg(start, epochs), signal, OBSERVED, uri)
+def find(
+    start: str, signal: Signal = SIGNAL, uri: str = "sqlite:///none.db", epochs: int = 2
+) -> warm_start.WarmStart | None:
+    return warm_start.find(egg(start, epochs), signal, OBSERVED, uri)
 
 
 @pytest.fixture
@@ -55,11 +57,11 @@ def small(monkeypatch) -> str:
 
 def test_constant_start_and_separators_that_know_no_start_need_nothing():
     assert find("constant") is None
-    assert starting.find(cass.DEBUG, SIGNAL, Supervision.PAIRED, "") is None
+    assert warm_start.find(cass.DEBUG, SIGNAL, Supervision.PAIRED, "") is None
 
 
 def test_named_separator_is_trained_on_the_same_view_from_the_studys_seed(small, tmp_path):
-    added = find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))
+    added = find(small).add_to(seen(), PLAIN, SEED, "cpu", str(tmp_path))
     config = adversarial_masking.DEBUG
     trainer = Trainer(build(config, SIGNAL, SEED), seen(), {}, SEED, config.batch_size, config.betas)
     trainer.epoch(), trainer.epoch()
@@ -71,21 +73,21 @@ def test_named_separator_is_trained_on_the_same_view_from_the_studys_seed(small,
 
 def test_start_is_trained_once_a_study_and_again_for_another_seed_or_budget(small, tmp_path):
     folder = str(tmp_path)
-    first = find(small).added(seen(), PLAIN, SEED, "cpu", folder)["start"]
+    first = find(small).add_to(seen(), PLAIN, SEED, "cpu", folder)["start"]
     untrained = dataclasses.replace(find(small), separator=lambda *_: pytest.fail("trained again"))
-    assert torch.equal(untrained.added(seen(), PLAIN, SEED, "cpu", folder)["start"], first)
-    other_seed = find(small).added(seen(), PLAIN, SEED + 1, "cpu", folder)["start"]
-    other_budget = find(small, epochs=1).added(seen(), PLAIN, SEED, "cpu", folder)["start"]
+    assert torch.equal(untrained.add_to(seen(), PLAIN, SEED, "cpu", folder)["start"], first)
+    other_seed = find(small).add_to(seen(), PLAIN, SEED + 1, "cpu", folder)["start"]
+    other_budget = find(small, epochs=1).add_to(seen(), PLAIN, SEED, "cpu", folder)["start"]
     assert not torch.equal(other_seed, first)
     assert not torch.equal(other_budget, first)
 
 
 def test_damaged_estimates_are_made_again(small, tmp_path):
-    first = find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"]
+    first = find(small).add_to(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"]
     [file] = tmp_path.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-10])
     assert checkpoint.newest(str(tmp_path)) is None
-    assert torch.equal(find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"], first)
+    assert torch.equal(find(small).add_to(seen(), PLAIN, SEED, "cpu", str(tmp_path))["start"], first)
 
 
 def test_identity_tells_budgets_and_settings_apart_and_is_part_of_a_studys_fingerprint(small, monkeypatch):
@@ -98,7 +100,7 @@ def test_identity_tells_budgets_and_settings_apart_and_is_part_of_a_studys_finge
 
 
 def test_neural_egg_trains_from_what_was_added(small, tmp_path):
-    config, data = egg(small), find(small).added(seen(), PLAIN, SEED, "cpu", str(tmp_path))
+    config, data = egg(small), find(small).add_to(seen(), PLAIN, SEED, "cpu", str(tmp_path))
     trainer = Trainer(build(config, SIGNAL, 0), data, {}, 0, 8, config.betas)
     shown = trainer.separator.before_epoch(trainer.data, 0, trainer.generator)
     assert torch.equal(shown["unknown"], data["start"][:, 0])
@@ -118,7 +120,7 @@ def packaged(folder: Path, module=adversarial_masking, **changes: object) -> tup
 def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
     path, separator = packaged(tmp_path / "model")
     start = find(path)
-    added = start.added(seen(), PLAIN, SEED, "cpu", str(tmp_path / "start"))
+    added = start.add_to(seen(), PLAIN, SEED, "cpu", str(tmp_path / "start"))
     torch.testing.assert_close(added["start"], separator.separate(split().mixture))
     copied = tmp_path / "copied"
     (tmp_path / "model").rename(copied)
@@ -129,8 +131,8 @@ def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sources": ["high", "low"]}, r"the start .* does not separate what the task has: low, high at 128 Hz"),
-        ({"sample_rate": 64.0}, r"the start .* does not separate what the task has: low, high at 128 Hz"),
+        ({"sources": ["high", "low"]}, r"the start .* does not separate the sources of the task: low, high at 128 Hz"),
+        ({"sample_rate": 64.0}, r"the start .* does not separate the sources of the task: low, high at 128 Hz"),
         (
             {"supervision": "paired"},
             r"the start .* is trained on more than this separator may see: paired, not observed source",
@@ -147,7 +149,7 @@ def test_start_that_saw_the_hidden_source_is_refused():
     message = r"^the start supervised_mask is trained on more than this separator may see: paired, not observed source$"
     with pytest.raises(UsageError, match=message):
         find("supervised_mask")
-    allowed = starting.find(egg("supervised_mask"), SIGNAL, Supervision.PAIRED, "")
+    allowed = warm_start.find(egg("supervised_mask"), SIGNAL, Supervision.PAIRED, "")
     assert allowed.identity["hyperparameters"] == build(supervised_mask.DEBUG, SIGNAL, 0).hyperparameters()
 
 
@@ -160,8 +162,8 @@ def test_start_that_saw_the_hidden_source_is_refused():
         ),
         ("no/such/folder", r"there is no start 'no/such/folder': give constant, a separator "),
         ("tests", r"tests is neither a models:/ address nor a folder with a packaged model"),
-        ("oracle", r"the start oracle is an oracle, which separates nothing but what is known already"),
-        ("models:/egg@champion", r"there is no MLflow database .*none.db to take the start models:/egg@champion from"),
+        ("oracle", r"the start oracle is an oracle, which cannot separate anything without the true sources"),
+        ("models:/egg@champion", r"there is no MLflow database .*none.db with the start models:/egg@champion"),
     ],
 )
 def test_bad_name_or_address_is_refused_in_one_line(start, message, monkeypatch):
@@ -181,7 +183,7 @@ def test_separator_that_the_task_does_not_suit_is_refused(small):
 def test_start_that_diverges_is_told_in_one_line_and_keeps_nothing(small, tmp_path):
     data = {name: torch.full_like(tensor, torch.nan) for name, tensor in seen().items()}
     with pytest.raises(UsageError, match=r"^the start small_masking cannot be trained: .* is not finite .* instead$"):
-        find(small).added(data, PLAIN, SEED, "cpu", str(tmp_path / "start"))
+        find(small).add_to(data, PLAIN, SEED, "cpu", str(tmp_path / "start"))
     assert not (tmp_path / "start").exists()
 
 

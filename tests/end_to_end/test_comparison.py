@@ -19,9 +19,11 @@ if __name__ == "__main__":
     comparison = Comparison(name="lab", task="my_task", max_epochs=3, final_seeds=2, concurrency=2)
     main(comparison, {"my_separator": (SPACE, PAPER)})
 """
+BUILD = "return Filters(signal, self)"
+REFUSAL = 'from sepray.errors import UsageError; raise UsageError("picky separates images only")'
 MODULES = {
     "short": SEPARATOR.replace("taps: int = 9", "taps: int = 1"),
-    "picky": SEPARATOR.replace("return Filters(signal, self)", 'raise ValueError("picky separates images only")'),
+    "picky": SEPARATOR.replace(BUILD, REFUSAL),
 }
 
 
