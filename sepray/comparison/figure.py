@@ -1,4 +1,4 @@
-"""Draws a comparison in the style of the reports: what each system does on the test items, seed by seed."""
+"""Draws the scores of each system in a comparison, in the style of the reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .table import MEAN, Row, Table, heading, number, rises
 
 
 def pictures(table: Table) -> list[Picture]:
-    """Return a figure a measure, as SVG for papers and as PNG for those who cannot show that."""
+    """Return a figure for each measure, as SVG for papers and as PNG."""
     with matplotlib.rc_context(STYLE):
         return [shown for measure in table.measures for shown in _measure(table, measure)]
 

@@ -30,7 +30,7 @@ _ESCAPES = {
 
 
 def terminal(table: Table) -> Iterator[RenderableType]:
-    """Yield what the terminal shows: the figures of each measure, then what the separators cost, then the caption."""
+    """Yield what the terminal shows: a table for each measure, a table of costs, and the caption."""
     for measure in table.measures:
         better = "more" if rises(measure) else "less"
         grid = _grid(f"{table.title}: {heading(measure)}, {better} is better")
@@ -59,7 +59,7 @@ def terminal(table: Table) -> Iterator[RenderableType]:
 
 
 def markdown(table: Table) -> str:
-    """Return the table as Markdown: the best separator of a column in bold; at the end those without figures."""
+    """Return the table as Markdown, the best separator of a column in bold, those without figures at the end."""
     head = ["system"]
     for measure in table.measures:
         arrow = "↑" if rises(measure) else "↓"
@@ -164,7 +164,7 @@ def comma_separated(table: Table) -> str:
 
 
 def scores(table: Table, sources: list[str]) -> str:
-    """Return every score as CSV, a line for each system, seed, test item and source: for tests of one's own."""
+    """Return every score as CSV, for further analysis: a line for each system, seed, test item and source."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     measures = list(table.rows[0].scores)
@@ -178,7 +178,7 @@ def scores(table: Table, sources: list[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a text as LaTeX prints it."""
+    """Return a text with LaTeX's special characters escaped."""
     return "".join(_ESCAPES.get(letter, letter) for letter in text)
 
 

@@ -1,4 +1,4 @@
-"""The table of a comparison: rows, cells, and the sentences that go with them; ``formats`` writes it."""
+"""The table of a comparison: rows, cells and caption. ``formats`` writes it as text."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ UNPROCESSED = "unprocessed mixture"
 
 @dataclass(frozen=True)
 class Row:
-    """A system of the table.
+    """A row of the table: a separator or a bound.
 
     Attributes:
-        key: in the names of metrics.
-        system: its name.
-        scores: on the test split, every measure.
-        cells: (measure, column) -> figures; a source that a measure is not defined for has none.
-        entry: what a separator has come to; None of the bounds.
+        key: short name, in the names of metrics.
+        system: title of the row.
+        scores: scores on the test split by every measure.
+        cells: (measure, column) -> figures; there is none for a source that the measure is not defined for.
+        entry: figures of a separator; None for a bound.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def seeds(self) -> int:
-        """Number of trainings; 0 of what is not trained."""
+        """Number of trainings; 0 for a bound."""
         return len(next(iter(self.scores.values()))) if self.entry else 0
 
 
@@ -53,9 +53,9 @@ class Table:
     """The result of a comparison.
 
     Attributes:
-        title: in a line.
+        title: title in one line.
         caption: what the figures are, in sentences.
-        measures: keys of ``choices.MEASURES``, in order.
+        measures: keys of ``choices.MEASURES``, in the order of the columns.
         columns: names of the sources, and ``mean``.
         rows: separators, the best first; then the unprocessed mixture and the oracle bounds.
         left_out: separators without figures, and why.
@@ -79,7 +79,13 @@ class Table:
 
 
 def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
-    """Return the table of what has come out; of at least one separator."""
+    """Return the table of a comparison.
+
+    Args:
+        comparison: the comparison.
+        data: data of its task.
+        outcome: figures of the separators, of at least one.
+    """
     n_fft, hop = transform(data.signal.shape)
     bounds = tables.references(data.test, n_fft, hop, data.signal)
     scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
@@ -91,7 +97,7 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     entries = sorted(outcome.entries, key=lambda e: sign * plain[e.contender.system].mean)
     wanted = slug(comparison.reference.replace(":", "-"))
     reference = next((e for e in entries if e.contender.key == wanted), entries[0]).contender.system
-    # Oracles know the truth: that they differ is no finding.
+    # Oracles are told the true sources, so they are not tested against.
     ranked = [*(e.contender.system for e in entries), UNPROCESSED]
     cells: dict[str, dict[tuple[str, str], Cell]] = {name: {} for name in scores}
     best: dict[tuple[str, str], str] = {}
@@ -113,17 +119,17 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
 
 
 def transform(shape: Sequence[int]) -> tuple[int, int]:
-    """Return samples of a frame and of a hop of the oracles' STFT: an eighth of an item, as a power of two.
+    """Return frame length and hop of the oracles' STFT, in samples: an eighth of an item, as a power of two.
 
-    Of 504 samples 64 and 16, of 4096 512 and 128; never more than 1024. Sounds of a second and more have the frames
-    that the field uses.
+    An item of 504 samples has frames of 64 and a hop of 16, one of 4096 samples 512 and 128; no frame is longer than
+    1024 samples.
     """
     n_fft = 2 ** min(10, max(4, round(math.log2(max(shape[-1], 16) / 8))))
     return n_fft, n_fft // 4
 
 
 def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Return ``[seed, item]`` of a column; NaN throughout for a source that the measure is not defined for."""
+    """Return ``[seed, item]`` of a column; all NaN for a source that the measure is not defined for."""
     values = scores[measure]
     if column == MEAN:
         return np.stack([tables.over_sources(measure, one) for one in values])
@@ -131,7 +137,7 @@ def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -
 
 
 def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str, frames: tuple[int, int] | None) -> str:
-    """Return what a reader of the paper has to know of the figures."""
+    """Return what a reader has to know about the figures."""
     budget = comparison.budget
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
