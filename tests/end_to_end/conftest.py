@@ -1,17 +1,19 @@
-"""A laboratory: a folder with a user's own separator, task, space and study, run by real commands in real processes."""
+"""A laboratory: a folder with a user's own separator, task and study, run by real commands in real processes."""
 
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import optuna
 import pytest
+
+from ..kept.make import unpack
 
 SEPARATOR = '''
 """A linear separator: one filter a source."""
@@ -25,7 +27,7 @@ from sepray.contracts import Loss, Phase, Separator
 class Config:
     taps: int = 9
     pause: float = 0.0
-    """Seconds that an epoch takes at least."""
+    """Seconds that each epoch waits."""
     batch_size: int = 20
     betas: tuple[float, float] = (0.9, 0.999)
 
@@ -109,19 +111,36 @@ if __name__ == "__main__":
 """
 
 
-class Laboratory:
-    """Runs the study in its folder and looks at what it left there."""
+SCRIPTS = {"my_separator.py": SEPARATOR, "my_task.py": TASK, "study.py": STUDY}
+COMMAND = "import sys; sys.path.insert(0, '.'); from sepray.cli.main import main; main()"
+# Loads a registered model in a process that cannot import sepray, nor the user's own modules.
+LOADED_ELSEWHERE = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("sepray", "my_separator", "my_task", "kept_task", "search_spaces"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+import mlflow, numpy as np
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print("shape", model.predict(np.ones((3, 1, 50), np.float32)).shape)
+"""
 
-    def __init__(self, folder: Path) -> None:
+
+class Laboratory:
+    """A folder with a user's files: runs studies and the ``sepray`` command in it, and reads the databases there."""
+
+    def __init__(self, folder: Path, scripts: Mapping[str, str]) -> None:
         self.folder = folder
         self.started: list[subprocess.Popen] = []
-        for name, text in (("my_separator", SEPARATOR), ("my_task", TASK), ("study", STUDY)):
-            (folder / f"{name}.py").write_text(textwrap.dedent(text).lstrip())
+        for name, text in scripts.items():
+            (folder / name).write_text(text.lstrip())
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RAY", "OMP"))}
         self.environment |= {"COLUMNS": "200", "PYTHONWARNINGS": "ignore"}
 
     def start(self, *arguments: str, script: str = "study.py") -> subprocess.Popen:
-        """Start the study in a process group of its own."""
+        """Start a script with Python, in a process group of its own."""
         process = subprocess.Popen(
             [sys.executable, script, *arguments],
             cwd=self.folder,
@@ -135,7 +154,7 @@ class Laboratory:
         return process
 
     def run(self, *arguments: str, status: int = 0, timeout: float = 150, script: str = "study.py") -> str:
-        """Run the study to its end and return what it printed."""
+        """Run a script to its end, check its exit status and return what it printed."""
         process = self.start(*arguments, script=script)
         try:
             printed, _ = process.communicate(timeout=timeout)
@@ -145,44 +164,90 @@ class Laboratory:
         assert process.returncode == status, printed[-4000:]
         return printed
 
+    def sepray(self, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the ``sepray`` command and check its exit status."""
+        command = [sys.executable, "-c", COMMAND, *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=100
+        )
+        assert done.returncode == status, (done.stdout + done.stderr)[-4000:]
+        return done
+
+    def load_elsewhere(self, model: str) -> str:
+        """Return what a process without sepray prints of a registered model's estimates of three mixtures."""
+        done = subprocess.run(
+            [sys.executable, "-c", LOADED_ELSEWHERE, model],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
     def trials(self, name: str = "lab") -> list[optuna.trial.FrozenTrial]:
-        """Return the Optuna records."""
+        """Return the trials in the Optuna storage."""
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{self.folder}/optuna.db")
         return study.get_trials()
 
+    def champion(self, printed: str, name: str = "lab") -> str:
+        """Return the role of the champion in the printed table, which is that of a retraining: finalist or control."""
+        [row] = [line for line in printed.splitlines() if line.strip().startswith("champion (")]
+        roles = {t.user_attrs["role"] for t in self.trials(f"{name}/finals")}
+        [role] = [role for role in roles if f"champion ({role})" in row]
+        return role
+
     def query(self, statement: str, *values: object) -> list[tuple]:
-        """Ask MLflow's database."""
-        with sqlite3.connect(f"file:{self.folder}/mlflow.db?mode=ro", uri=True) as connection:
+        """Return the rows that MLflow's database gives for an SQL statement."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/mlflow.db?mode=ro", uri=True)) as connection:
             return connection.execute(statement, values).fetchall()
 
     def wait(self, condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 100) -> None:
-        """Wait until the running study has come so far."""
+        """Wait until a condition of the running process holds; a study or table that is not there yet counts as no."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert process.poll() is None, f"it ended early: {process.communicate()[0][-3000:]}"
             try:
                 if condition():
                     return
-            except (KeyError, optuna.exceptions.StorageInternalError, Exception) as error:
-                if not isinstance(error, KeyError) and "no such table" not in str(error):
+            except KeyError:
+                pass
+            except Exception as error:
+                if "no such table" not in str(error):
                     raise
             time.sleep(0.1)
         kill(process)
-        raise AssertionError(f"it did not come so far in {seconds} s: {process.communicate()[0][-3000:]}")
+        raise AssertionError(f"the condition did not hold within {seconds} s: {process.communicate()[0][-3000:]}")
 
 
 def kill(process: subprocess.Popen) -> None:
-    """Kill -9 the driver alone; Ray's processes find out by themselves."""
+    """Kill -9 the driver alone; Ray's processes notice by themselves."""
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
-@pytest.fixture
-def laboratory(tmp_path: Path) -> Iterator[Laboratory]:
-    laboratory = Laboratory(tmp_path)
+@contextlib.contextmanager
+def opened(laboratory: Laboratory) -> Iterator[Laboratory]:
+    """End what a failed test has left running."""
     yield laboratory
-    for process in laboratory.started:  # of a test that failed
+    for process in laboratory.started:
         if process.poll() is None:
             kill(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path) -> Iterator[Laboratory]:
+    """A new folder with a user's own separator, task and study."""
+    with opened(Laboratory(tmp_path, SCRIPTS)) as laboratory:
+        yield laboratory
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Laboratory]:
+    """The folder in which studies of an older commit were made; see tests/kept/make.py."""
+    unpack(tmp_path)
+    with opened(Laboratory(tmp_path, {})) as laboratory:
+        yield laboratory

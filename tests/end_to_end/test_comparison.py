@@ -1,4 +1,4 @@
-"""A comparison by real commands: a study a separator, one table of all, and again without repeating anything."""
+"""A comparison by real commands: a study for each separator and one table of all; the same command repeats nothing."""
 
 import csv
 
@@ -19,17 +19,17 @@ if __name__ == "__main__":
     comparison = Comparison(name="lab", task="my_task", max_epochs=3, final_seeds=2, concurrency=2)
     main(comparison, {"my_separator": (SPACE, PAPER)})
 """
-BUILD = "return Filters(signal, self)"
-REFUSAL = 'from sepray.errors import UsageError; raise UsageError("picky separates images only")'
+REFUSAL = """from sepray.errors import UsageError
+        raise UsageError("picky separates images only")"""
 MODULES = {
     "short": SEPARATOR.replace("taps: int = 9", "taps: int = 1"),
-    "picky": SEPARATOR.replace(BUILD, REFUSAL),
+    "picky": SEPARATOR.replace("return Filters(signal, self)", REFUSAL),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # less than a minute on an idle machine
-def test_comparison_from_nothing_to_a_table_and_again(laboratory):
+def test_comparison_makes_a_table_and_the_same_command_repeats_nothing(laboratory):
     for name, text in {**MODULES, "compare": COMPARISON}.items():
         (laboratory.folder / f"{name}.py").write_text(text.lstrip())
     arguments = ("--separators", "my_separator", "short", "picky")
@@ -48,7 +48,7 @@ def test_comparison_from_nothing_to_a_table_and_again(laboratory):
     seeds = [{t.user_attrs["seed"] for t in laboratory.trials(f"lab-{k}/finals")} for k in ("my_separator", "short")]
     assert seeds[0] == seeds[1]
     assert len(seeds[0]) == 2
-    # The figures are those of the runs: the reference is the better one, and the test says how sure that is.
+    # The figures are those of the runs; the better system is the reference, and the other one has a p value.
     means = {name: float(lines[name]["si_sdr/mean/mean"]) for name in good}
     best = max(good, key=means.__getitem__)
     assert lines[best]["reference"] == "1"

@@ -1,0 +1,140 @@
+"""Studies begun and models registered by an older commit still work; tests/kept/make.py made them with it."""
+
+import json
+import time
+
+import mlflow
+import optuna
+import pytest
+from optuna.trial import TrialState
+from packaging.version import Version
+
+from ..kept.make import COMMANDS, EPOCHS
+from .conftest import Laboratory
+
+MODEL = "cass-kept-task"
+
+pytestmark = [
+    # Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        Version(mlflow.__version__) < Version("3.17") or Version(optuna.__version__) < Version("5"),
+        reason="the kept databases are of MLflow 3.17 and Optuna 5, which older ones cannot read",
+    ),
+]
+
+
+def run(kept: Laboratory, study: str, *arguments: str, status: int = 0) -> str:
+    """Give the command again that made a kept study."""
+    script, *given = COMMANDS[study]
+    return kept.run(*given, *arguments, script=script, status=status)
+
+
+def runs(kept: Laboratory) -> dict[tuple[str, str], str]:
+    """Return the id of every run by its study and its trial."""
+    rows = kept.query(
+        "select s.value, t.value, s.run_uuid from tags s join tags t using (run_uuid) "
+        "where s.key = 'sepray.study' and t.key = 'sepray.trial'"
+    )
+    return {(study, trial): run_id for study, trial, run_id in rows}
+
+
+def versions(kept: Laboratory) -> list[tuple[int, str]]:
+    """Return number and run of every registered version."""
+    return kept.query("select version, run_id from model_versions where name = ? order by version", MODEL)
+
+
+def recorded(kept: Laboratory, study: str, file: str) -> dict:
+    """Return a JSON file of a study's folder."""
+    [path] = (kept.folder / "sepray-results" / study).glob(f"*/{file}")
+    return json.loads(path.read_text())
+
+
+def test_interrupted_study_goes_on(kept):
+    before, known, registered = kept.trials("halfway"), runs(kept), versions(kept)
+    logged = set(kept.query("select run_uuid, key, step, timestamp, value from metrics"))
+    [middle] = [t for t in before if t.state is TrialState.RUNNING]
+    [folder] = (kept.folder / "sepray-results" / "halfway").glob(f"*/search/trial-{middle.number:05d}")
+    saved = max(int(path.name.split("-")[1]) for path in folder.glob("epoch-*.safetensors"))
+    assert 1 < saved < EPOCHS
+    assert {t.state for t in before} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING}
+
+    start = time.time() * 1000
+    printed = run(kept, "halfway")
+
+    after = kept.trials("halfway")
+    assert len(after) > len(before)
+    assert [t.number for t in after] == list(range(7))
+    assert {t.state for t in after} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for old, new in zip(before, after, strict=False):
+        assert (new.params, new.user_attrs["seed"]) == (old.params, old.user_attrs["seed"])
+        assert old.intermediate_values.items() <= new.intermediate_values.items()
+        if old is not middle:
+            assert (new.state, new.values, new.intermediate_values) == (old.state, old.values, old.intermediate_values)
+    assert max(after[middle.number].intermediate_values) >= saved
+    # The same runs go on, and no epoch that a checkpoint holds was trained again: each has its old time, and once.
+    assert known.items() <= runs(kept).items()
+    assert logged <= set(kept.query("select run_uuid, key, step, timestamp, value from metrics"))
+    repeated = "select run_uuid, key, step, count(*) from metrics group by 1, 2, 3 having count(*) > 1"
+    assert kept.query(repeated) == []
+    [(_, middle_run)] = [(k, v) for k, v in known.items() if k[0].startswith("halfway") and k[1] == str(middle.number)]
+    times = kept.query("select step, timestamp from metrics where run_uuid = ? and step > 0", middle_run)
+    assert {step for step, _ in times} == set(after[middle.number].intermediate_values)
+    for step, moment in times:
+        assert (start <= moment <= time.time() * 1000) == (step > saved), step
+    new = versions(kept)
+    assert new[:-1] == registered
+    assert f"{MODEL} version {new[-1][0]}" in printed
+    assert "shape (3, 2, 1, 50)" in kept.load_elsewhere(f"models:/{MODEL}/{new[-1][0]}")
+
+
+@pytest.mark.parametrize("study", ["finished", "published"])
+def test_registered_model_scores_as_it_did_and_loads_without_sepray(kept, study):
+    version, result = recorded(kept, study, "registration.json")["version"], recorded(kept, study, "result.json")
+    [(champion,)] = kept.query("select version from registered_model_aliases where alias = 'champion'")
+    address = f"models:/{MODEL}@champion" if str(champion) == version else f"models:/{MODEL}/{version}"
+
+    kept.sepray("evaluate", address, "--json", "scores.json")
+
+    found = json.loads((kept.folder / "scores.json").read_text())["scores"][address]
+    assert found.keys() == result["scores"].keys()
+    for metric, items in result["scores"].items():
+        for item, scores in zip(items, found[metric]["items"], strict=True):
+            assert scores == pytest.approx(item, rel=1e-3, abs=1e-3), metric
+    assert "shape (3, 2, 1, 50)" in kept.load_elsewhere(address)
+
+
+@pytest.mark.parametrize("study", ["finished", "published"])
+def test_finished_study_repeats_nothing(kept, study):
+    known, registered = runs(kept), versions(kept)
+    before = [(t.state, t.params, t.values, t.datetime_complete) for t in kept.trials(study)]
+    version = recorded(kept, study, "registration.json")["version"]
+
+    printed = run(kept, study)
+
+    assert f"{MODEL} version {version}" in printed
+    assert (runs(kept), versions(kept)) == (known, registered)
+    assert [(t.state, t.params, t.values, t.datetime_complete) for t in kept.trials(study)] == before
+    assert "RUNNING" not in {status for (status,) in kept.query("select status from runs")}
+
+
+@pytest.mark.parametrize("study", ["halfway", "published"])
+def test_report_and_reconcile_read_it(kept, study):
+    known, registered = runs(kept), versions(kept)
+    page = kept.folder / kept.sepray("report", study).stdout.strip().splitlines()[0]
+    assert len(page.read_text()) > 10_000
+    done = kept.sepray("reconcile", study)
+    assert "0 waiting records delivered, 0 runs created, 0 states corrected, 0 missing values completed, 0 refused" in (
+        done.stdout
+    )
+    assert (runs(kept), versions(kept)) == (known, registered)
+
+
+def test_another_fingerprint_is_refused_saying_what_differs(kept):
+    before = [(t.state, t.params, t.values) for t in kept.trials("finished")]
+    refused = run(kept, "finished", "--max-epochs", "9", "--task.seed", "3", "--separator.width", "4", status=2)
+    [line] = refused.strip().splitlines()
+    assert "max_epochs: 6 -> 9" in line
+    assert "separator.config.width: 2 -> 4" in line
+    assert "task.data" in line
+    assert [(t.state, t.params, t.values) for t in kept.trials("finished")] == before

@@ -1,0 +1,269 @@
+"""Imports between the packages of sepray go one way only: ``ALLOWED`` is the table of ARCHITECTURE.md ("Arrows").
+
+Each file is parsed once. Imports inside functions and under TYPE_CHECKING count. What import-linter can say (layers,
+protected packages, no cycles) is in pyproject.toml; ``test_contracts_of_import_linter_hold`` runs it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+from sepray.tracking import sources
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("sepray", "studies", "search_spaces")
+# Open to every package; among themselves they import no one else.
+VOCABULARY = frozenset({"contracts", "choices", "errors", "identity", "registry", "files"})
+# Package or root module of sepray -> what it may import, beside the vocabulary and itself. A name with a dot allows one
+# module of a package. What has no line here may import nothing, and so may the vocabulary.
+ALLOWED: dict[str, frozenset[str]] = {
+    "study": frozenset({"driver", "spec", "console"}),
+    "driver": frozenset({"report", "spec", "execution", "search", "tracking", "scoring", "training", "console"}),
+    "report": frozenset({"spec", "scoring", "execution.weights", "signals", "console"}),
+    "spec": frozenset({"search.samplers", "scoring.metrics", "console"}),
+    "execution": frozenset({"training", "scoring"}),
+    "training": frozenset({"signals"}),
+    "scoring": frozenset({"signals"}),
+    "separators": frozenset({"networks", "signals"}),
+    "tasks": frozenset({"data", "signals"}),
+}
+# The front doors: study, and all that study may reach.
+BELOW_STUDY = frozenset({"study", "driver", "report", "spec", "execution", "search", "tracking", "scoring", "training"})
+BELOW_STUDY |= {"signals", "console"}
+ALLOWED |= {"cli": BELOW_STUDY, "comparison": BELOW_STUDY}
+# Third-party libraries that belong to some packages alone, and those that a package must do without.
+OWNERS = {"mlflow": {"tracking"}}
+BANNED = {
+    "execution": {"optuna", "mlflow"},
+    "search": {"torch", "mlflow"},
+    "training": {"ray", "optuna", "mlflow"},
+}
+STUDIES_MAY_IMPORT = ("sepray.study", "sepray.comparison", "search_spaces")
+CONTROL_FLOW = (ast.If, ast.For, ast.While, ast.Try, ast.FunctionDef, ast.Lambda, ast.comprehension, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: absolute, ``a.b.name`` for ``from a.b import name``."""
+
+    line: int
+    name: str
+    relative: bool
+
+
+@dataclass(frozen=True)
+class File:
+    """A source file, parsed."""
+
+    path: str
+    tree: ast.Module
+    lines: int
+    imports: tuple[Import, ...]
+
+    @property
+    def package(self) -> str:
+        """First name below its top folder, e.g. ``separators`` or ``study``."""
+        return Path(self.path).with_suffix("").parts[1]
+
+
+@functools.cache
+def files() -> tuple[File, ...]:
+    """Return every source file, parsed once for all tests of this module."""
+    found = []
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
+            tree = ast.parse(text)
+            imports = tuple(_imports(tree, ".".join(name.parent.parts)))
+            found.append(File(str(name), tree, len(text.splitlines()), imports))
+    return tuple(found)
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, alias.name, False)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield Import(node.lineno, f"{module}.{alias.name}", node.level > 0)
+
+
+def inside(folder: str, *packages: str) -> list[File]:
+    """Return the files of a top folder, or of some of its packages."""
+    prefix = tuple(f"{folder}/{package}" for package in packages) or (f"{folder}/",)
+    return [f for f in files() if f.path.startswith(prefix) and (not packages or f.package in packages)]
+
+
+def is_below(name: str, module: str) -> bool:
+    """Say whether a name is the module, or in it."""
+    return f"{name}.".startswith(f"{module}.")
+
+
+def may_import(package: str, name: str) -> bool:
+    """Say whether files of a package of sepray may import ``sepray.x.y``; of other projects, anything."""
+    if not is_below(name, "sepray"):
+        return name.split(".")[0] not in ("studies", "tests", "search_spaces")
+    target = name.split(".")[1:2]
+    if not target or target[0].startswith("__"):  # sepray itself, __version__
+        return True
+    if target[0] == package or (target[0] in VOCABULARY):
+        return True
+    return any(is_below(name, f"sepray.{allowed}") for allowed in ALLOWED.get(package, ()))
+
+
+def violations(package_files: list[File]) -> list[str]:
+    """Return the imports that the table does not allow, as ``file:line imports name``."""
+    return [
+        f"{file.path}:{found.line} imports {found.name}"
+        for file in package_files
+        for found in file.imports
+        if not may_import(file.package, found.name)
+    ]
+
+
+PACKAGES = sorted({f.package for f in files() if f.path.startswith("sepray/")})
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_package_imports_only_what_the_table_allows(package):
+    assert violations(inside("sepray", package)) == []
+
+
+def test_table_names_only_what_is_there():
+    named = set(ALLOWED) | VOCABULARY | set().union(*ALLOWED.values())
+    for name in named:
+        path = ROOT / "sepray" / name.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), name
+
+
+def test_front_doors_may_import_what_study_reaches():
+    reached, waiting = set(), ["study"]
+    while waiting:
+        name = waiting.pop().partition(".")[0]
+        if name not in reached:
+            reached.add(name)
+            waiting += ALLOWED.get(name, ())
+    assert reached == BELOW_STUDY
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("loose_module", "sepray.signals.stft"),
+        ("scoring", "sepray.tracking.models"),
+        ("report", "sepray.execution.cluster"),
+        ("separators", "tests.simulation"),
+    ],
+)
+def test_what_the_table_does_not_allow_is_found(package, name):
+    """Also: what the table does not know may import nothing."""
+    file = File(f"sepray/{package}/x.py", ast.Module([], []), 1, (Import(3, name, False),))
+    assert violations([file]) == [f"sepray/{package}/x.py:3 imports {name}"]
+
+
+def test_imports_are_found_wherever_they_are():
+    text = "import a.b\nfrom ..x import y\nif TYPE_CHECKING:\n  from . import z\ndef f():\n  from ...c.d import e\n"
+    found = sorted(_imports(ast.parse(text), "sepray.p.q"), key=lambda i: i.line)
+    names = ["a.b", "sepray.p.x.y", "sepray.p.q.z", "sepray.c.d.e"]
+    assert [(i.name, i.relative) for i in found] == [(n, n != "a.b") for n in names]
+
+
+def test_contracts_of_import_linter_hold(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(no_cache=True, no_logo=True) == 0
+
+
+def test_separators_and_tasks_import_no_other_of_their_kind():
+    found = [
+        f"{file.path}:{i.line} imports {i.name}"
+        for file in inside("sepray", "separators", "tasks")
+        for i in file.imports
+        if is_below(i.name, f"sepray.{file.package}")
+    ]
+    assert found == []
+
+
+def test_what_a_registered_model_ships_imports_relatively():
+    """The copy in a model lies under another package name."""
+    shipped = inside("sepray", "separators", "networks", "signals", "contracts", "errors", "choices", "tasks", "data")
+    found = [f"{f.path}:{i.line}" for f in shipped for i in f.imports if is_below(i.name, "sepray") and not i.relative]
+    assert found == []
+
+
+def test_libraries_are_imported_only_by_the_packages_that_own_them():
+    found = [
+        f"{file.path}:{i.line} imports {i.name}"
+        for file in files()
+        for i in file.imports
+        for library in (i.name.partition(".")[0],)
+        if file.package not in OWNERS.get(library, {file.package}) or library in BANNED.get(file.package, ())
+    ]
+    assert found == []
+
+
+def test_packages_have_a_docstring_and_no_imports():
+    """sepray's own has the version, and gives the public API only when asked for it."""
+    for file in files():
+        if file.path.endswith("__init__.py"):
+            assert ast.get_docstring(file.tree), file.path
+            body = file.tree.body[1:]
+            if file.path == "sepray/__init__.py":
+                assert not [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+            else:
+                assert not body, file.path
+
+
+@pytest.mark.parametrize("file", inside("studies"), ids=lambda f: f.path)
+def test_study_is_short_and_imports_only_the_front_doors(file):
+    ours = [i.name for i in file.imports if i.name.split(".")[0] in FOLDERS]
+    assert [name for name in ours if not any(is_below(name, door) for door in STUDIES_MAY_IMPORT)] == []
+    assert file.lines <= 40
+
+
+@pytest.mark.parametrize("file", inside("search_spaces"), ids=lambda f: f.path)
+def test_search_space_is_data(file):
+    assert {i.name.split(".")[0] for i in file.imports} <= {"optuna"}
+    assert not [node for node in ast.walk(file.tree) if isinstance(node, CONTROL_FLOW)]
+
+
+def test_registered_model_ships_only_what_its_separator_needs():
+    found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
+    packages = {"separators", "networks", "signals", "tracking", *VOCABULARY}
+    needed = {"separators.cass", "networks.residual", "signals.stft", "tracking.loader", "contracts"}
+    assert {f"sepray.{name}" for name in needed} <= found
+    assert {name.split(".")[1] for name in found} <= packages
+    # Other separators stay behind, and so does the training, the search, the tracking.
+    assert [name for name in found if is_below(name, "sepray.separators")] == ["sepray.separators.cass"]
+    assert [name for name in found if is_below(name, "sepray.tracking")] == ["sepray.tracking.loader"]
+    assert len(found) <= 8
+
+
+REFUSED = """
+import sys
+from sepray.errors import UsageError
+from sepray.study import StudySpec, run
+try:
+    run(StudySpec(name="x", separator="no_such_separator", task="chords", space={}))
+except UsageError as error:
+    assert "no_such_separator" in str(error), error
+    print(sorted({"torch", "ray", "mlflow"} & set(sys.modules)))
+"""
+
+
+def test_bad_input_is_refused_before_torch_ray_and_mlflow_are_imported(tmp_path):
+    done = subprocess.run([sys.executable, "-c", REFUSED], cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert done.stdout.strip() == "[]", done.stderr
+    assert list(tmp_path.iterdir()) == []
