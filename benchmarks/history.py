@@ -1,9 +1,9 @@
-"""Does anything slow down with history? Cost of the searcher's work with 0, 1,000 and 10,000 finished trials.
+"""Measures whether the searcher slows down with the length of a study: 0, 1,000 and 10,000 finished trials.
 
     python benchmarks/history.py [--trials 0 1000 10000] [--sampler tpe] [--repeat 20]
 
-SQLite, seven hyperparameters, trials of 2 to 20 epochs. Seconds of CPU time, or of the clock where Tune waits; medians
-where an action repeats. On two shared cores, Python 3.11, Optuna 5.0, Ray 2.60:
+SQLite, seven hyperparameters, trials of 2 to 20 epochs. Figures are seconds of CPU time, or of wall time ("clock")
+where Tune waits; medians where an action repeats. On two shared cores, Python 3.11, Optuna 5.0, Ray 2.60:
 
     seconds, with finished trials:                   0       1,000      10,000   last / first
     open the study                             0.04518     0.21938     0.76559        16.9x
@@ -20,8 +20,8 @@ where an action repeats. On two shared cores, Python 3.11, Optuna 5.0, Ray 2.60:
     a suggestion, longest, clock               0.00005     0.00005     0.00003         0.5x
     a trial's end, longest, clock              0.00014     0.00084     0.00015         1.1x
 
-Opening 10,000 trials took 6.4 s with Optuna's own first read (an object for every value), before
-``sepray.searcher.database``. An ask grows with TPE's own work; it is made ahead, while trials run.
+With Optuna's own first read, which makes an object of every value, opening 10,000 trials took 6.4 s; here
+``sepray.search.bulk_read`` reads them. TPE's own work makes an ask longer; asks are made ahead, while trials run.
 """
 
 from __future__ import annotations
@@ -109,20 +109,20 @@ def fill(path: Path, count: int) -> None:
 
 
 def timed(action: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
-    """Seconds that ``action`` takes: of CPU, which other processes disturb little, or of another clock."""
+    """Return the seconds that ``action`` takes: CPU time, which other processes disturb little, or another clock's."""
     started = clock()
     action()
     return clock() - started
 
 
 def result_of(epoch: int, value: float) -> dict[str, object]:
-    """A result as the trainable gives it."""
+    """Return a result as the trainable makes it."""
     outcome = "complete" if epoch == EPOCHS else ""
     return {"epoch": epoch, "objective": value, KEY: value, "outcome": outcome}
 
 
 def decisions(scheduler: Any, numbers: Iterable[int]) -> list[float]:
-    """Seconds of each decision on trials that do well."""
+    """Return the seconds of each decision on trials that no scheduler stops."""
     seconds = []
     for number in numbers:
         trial = Trial("none", stub=True, config={"number": number}, trial_id=str(number))
@@ -134,12 +134,12 @@ def decisions(scheduler: Any, numbers: Iterable[int]) -> list[float]:
 
 
 def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]]:
-    """Yield (what, seconds) for a study that holds ``count`` finished trials."""
+    """Yield (action, seconds) for a study that holds ``count`` finished trials."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optuna.db"
         url = f"sqlite:///{path}"
 
-        def opened() -> None:
+        def reopen() -> None:
             nonlocal study
             study = open_study(
                 url, "s", ["minimize"], {"space": SPACE}, lambda n: make_sampler(sampler, 0, SPACE, existing=n)
@@ -147,7 +147,7 @@ def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]
 
         study = open_study(url, "s", ["minimize"], {"space": SPACE}, make_sampler(sampler, 0, SPACE))
         fill(path, count)
-        yield "open the study", timed(opened)
+        yield "open the study", timed(reopen)
         past: list[tuple[int, list[tuple[int, float]]]] = []
         yield "read the history", timed(lambda: past.extend(history(study)))
         for name in ("asha", "median"):
@@ -185,16 +185,16 @@ def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]
             calls.append(
                 timed(lambda i=i: searcher.on_trial_complete("first" if i == 0 else str(i - 1), result_of(20, 0.5)))
             )
-            given: list[object] = []
-            suggestions.append(timed(lambda i=i, given=given: given.append(searcher.suggest(str(i))), clock))
-            assert given[0] is not None, "no suggestion was ready"
+            suggested: list[object] = []
+            suggestions.append(timed(lambda i=i, to=suggested: to.append(searcher.suggest(str(i))), clock))
+            assert suggested[0] is not None, "no suggestion was ready"
         yield "a suggestion, longest, clock", max(suggestions)
         yield "a trial's end, longest, clock", max(calls)
         searcher.close()
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table of seconds, one column for each number of trials."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="+", default=[0, 1000, 10000])
     parser.add_argument("--sampler", default="tpe")
@@ -203,9 +203,9 @@ def main() -> None:
     columns = {count: dict(measure(count, arguments.sampler, arguments.repeat)) for count in arguments.trials}
     print(f"{'seconds, with finished trials:':38}" + "".join(f"{count:>12,}" for count in columns) + "   last / first")
     first, last = columns[arguments.trials[0]], columns[arguments.trials[-1]]
-    for what in first:
-        times = "".join(f"{column[what]:12.5f}" for column in columns.values())
-        print(f"{what:38}{times}{last[what] / first[what]:12.1f}x")
+    for action in first:
+        times = "".join(f"{column[action]:12.5f}" for column in columns.values())
+        print(f"{action:38}{times}{last[action] / first[action]:12.1f}x")
 
 
 if __name__ == "__main__":

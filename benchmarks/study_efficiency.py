@@ -1,31 +1,32 @@
-"""How much of a machine a study leaves to training: plain PyTorch loops, the stock stack, and sepray, side by side.
+"""Measures the share of a machine's time that a study trains in: plain PyTorch loops, the stock stack, and sepray.
 
     python benchmarks/study_efficiency.py --rounds 3 --json study_efficiency.json
 
 Three contenders do the same work, one after another in every round, each in a process and a folder of its own:
 
-- plain: a process a slot that takes settings from a queue and trains in a loop written out by hand;
-- stock: Ray Tune as it comes, with its OptunaSearch (SQLite) and its MLflowLoggerCallback (SQLite), and that loop;
+- plain: one process for each slot, which takes settings from a queue and trains in a hand-written loop;
+- stock: Ray Tune with its own OptunaSearch (SQLite) and MLflowLoggerCallback (SQLite), and the same loop;
 - sepray: the search of a study, with its searcher, checkpoints and tracking.
 
 The work is a network of three convolutions (`_workload.py`) trained for ``--epochs`` epochs and scored on a validation
 split after each; no trial is stopped early, all keep their final weights on disk. The number of steps is set once, by
 training in all slots at the same time, so that a trial takes the seconds that were asked for; 0 asks for trials of one
-epoch without any training. Of each contender the following is taken, from what every worker measures of its own epochs:
+epoch without any training. Every worker measures its own epochs, and from them come these figures for each contender:
 
-- efficiency: seconds in epochs (steps and validation; not building networks and optimizers) over slots times the
-  seconds from the start of the first epoch of the study to the end of the last one;
-- of plain: trials per second between those two moments, relative to plain in the same round. Whoever takes the
-  processor away from trials makes their epochs longer, which efficiency does not show, and this does;
-- with start: seconds in epochs over slots times the seconds from the start of the process to its end;
+- efficiency: seconds in epochs (steps and validation; not building networks and optimizers), divided by slots times
+  the seconds from the start of the first epoch of the study to the end of the last one;
+- of plain: trials per second between those two moments, relative to plain in the same round. It shows what efficiency
+  does not: work beside the trials that takes the processor from them and makes their epochs longer;
+- with start: seconds in epochs, divided by slots times the seconds from the start of the process to its end;
 - start: seconds from the start of the process to the start of the first epoch;
-- trial: seconds from the end of the first trials (two a slot) to the end of the last, divided by the number of
-  trials between the two: in the steady state, what an empty trial costs.
+- trial: seconds from the end of the first trials (two for each slot) to the end of the last, divided by the number of
+  trials between the two: the cost of an empty trial in the steady state.
 
-sepray and stock are read from the MLflow database that they leave, so that what is not tracked counts as not done.
+The epochs of sepray and stock are read from the MLflow database that they leave: an epoch that is not tracked does not
+count.
 
 Measured in two rounds (``--rounds 2 --trials 6 16 10``) on two shared cores of an AMD EPYC, at a load of 0.9 before and
-1.4 to 2.1 during them; "of plain" is of few trials, whose last one leaves a slot empty:
+1.4 to 2.1 during them. "Of plain" rests on few trials, and a slot is empty during the last one:
 
     trials of   10 s                          1 s                           0 s
                 efficiency     of plain       efficiency     of plain       trial
@@ -56,9 +57,9 @@ from rich.table import Table
 
 CALIBRATION_STEPS = 10
 TARGETS = {10.0: 0.95, 1.0: 0.85}
-"""Efficiency that sepray must reach, by the seconds of a trial."""
+"""Least efficiency of sepray, by the seconds of a trial."""
 EMPTY_TARGET = 1 / 20
-"""Of what an empty trial costs the stock stack."""
+"""Highest cost of sepray's empty trial, as a share of the stock stack's."""
 TIME_LIMIT = 1800.0
 """Seconds after which a contender is killed."""
 COLUMNS = {"efficiency": ".3f", "of_plain": ".3f", "with_start": ".3f", "start": ".1f", "trial": ".3f"}
@@ -67,13 +68,13 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of a contender came to; the module's docstring defines the figures.
+    """Figures of one run of a contender; the module's docstring defines those that are not listed here.
 
     Attributes:
-        round: counted from 0.
-        contender: name.
-        seconds: that a trial was to take.
-        load: of the machine in the minute before.
+        round: number of the round, from 0.
+        contender: name of the contender.
+        seconds: time that a trial was asked to take.
+        load: load average of the machine in the minute before.
     """
 
     round: int
@@ -108,13 +109,13 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="times that every contender runs")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 1.0, 0.0], help="that a trial takes")
-    parser.add_argument("--trials", type=int, nargs="+", default=[8, 40, 40], help="of a run, for each of --seconds")
-    parser.add_argument("--epochs", type=int, default=5, help="of a trial; an empty one has one")
-    parser.add_argument("--slots", type=int, default=0, help="trials at once; default: the processors")
+    parser.add_argument("--rounds", type=int, default=3, help="number of times that every contender runs")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 1.0, 0.0], help="durations of a trial")
+    parser.add_argument("--trials", type=int, nargs="+", default=[8, 40, 40], help="trials of a run, for each duration")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of a trial; an empty trial has one")
+    parser.add_argument("--slots", type=int, default=0, help="trials at once; default: one for each processor")
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--json", type=Path, help="file to write all figures to")
+    parser.add_argument("--json", type=Path, help="file that all figures are written to")
     options = parser.parse_args()
     if len(options.trials) != len(options.seconds):
         parser.error(f"--trials needs {len(options.seconds)} numbers, one for each of --seconds")
@@ -153,7 +154,7 @@ def _round(round_: int, seconds: float, work: Work, contenders: Sequence[str], f
 
 
 def _steady(work: Work, epochs: Sequence[Epoch]) -> float:
-    """Return the seconds between the ends of two trials, once all slots are in use."""
+    """Return the mean seconds between the ends of two trials, once all slots are in use."""
     ends: dict[str, float] = {}
     for trial, ended, _ in epochs:
         ends[trial] = max(ended, ends.get(trial, 0.0))
@@ -162,13 +163,13 @@ def _steady(work: Work, epochs: Sequence[Epoch]) -> float:
 
 
 def _step_seconds(folder: Path, slots: int) -> float:
-    """Return what a step takes while all slots train and little else runs."""
+    """Return the seconds of a step while all slots train and little else runs."""
     epochs = _perform("calibrate", Work(0, 0, CALIBRATION_STEPS, slots), folder)
     return statistics.quantiles([spent for *_, spent in epochs], n=4)[0] / CALIBRATION_STEPS
 
 
 def _perform(name: str, work: Work, folder: Path) -> list[Epoch]:
-    """Run a contender in a process and a folder of its own, and whatever it started with it."""
+    """Run a contender in a process and a folder of its own; where it fails to end, kill it with all its children."""
     own = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
     ours = ("MLFLOW", "RAY", "TUNE", "OMP", "MKL", "OPENBLAS", "SEPRAY")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)} | {"OMP_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""Drives a searcher and a scheduler as Ray Tune's controller does, on trials that only report numbers, with no Ray."""
+"""Stands for Ray Tune's controller: drives a searcher and a scheduler on trials that only report numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 @dataclass(eq=False)
 class SimulatedTrial:
-    """What schedulers look at in a Tune trial."""
+    """A trial as schedulers see it."""
 
     trial_id: str
     config: dict[str, Any]
@@ -26,17 +26,18 @@ class SimulatedTrial:
 
 
 class Killed(Exception):
-    """The driver is gone."""
+    """Raised by the controller where its process is to die."""
 
 
 class Controller:
-    """Trials in ``slots`` slots; ``report(trial)`` gives the result of a trial's next epoch, or None for a lost worker.
+    """Runs trials in ``slots`` slots, each an epoch in turn, so that a run is the same every time.
 
-    Trials advance in turn, so that a run is the same every time.
+    ``report(trial)`` returns the result of a trial's next epoch, or None where its worker is lost. After ``kill_after``
+    results ``Killed`` is raised.
     """
 
     search_alg = None
-    # No worker is ever on its way here.
+    # No worker is ever being started here.
     _actor_manager = SimpleNamespace(_live_actors_to_ray_actors_resources={})
     _trial_to_actor: ClassVar[dict[Any, Any]] = {}
 
@@ -52,7 +53,7 @@ class Controller:
         self.searcher, self.report, self.slots, self.name = searcher, report, slots, name
         self.scheduler = scheduler or FIFOScheduler()
         self.trials: list[SimulatedTrial] = []
-        self.left = kill_after
+        self.results_left = kill_after
         self.finished = False
         self.decisions: list[tuple[int, int, str]] = []
 
@@ -73,9 +74,7 @@ class Controller:
             self.searcher.on_trial_complete(trial.trial_id, result=dict(trial.last))
 
     def run(self) -> None:
-        deadline = time.monotonic() + 30
         while not self.finished or self.get_live_trials():
-            assert time.monotonic() < deadline, "the simulated study hangs"
             self._fill()
             for trial in [t for t in self.trials if t.status == Trial.RUNNING]:
                 if trial.status == Trial.RUNNING:
@@ -106,9 +105,9 @@ class Controller:
             chosen.status = Trial.RUNNING
 
     def _advance(self, trial: SimulatedTrial) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
+        if self.results_left is not None:
+            self.results_left -= 1
+            if self.results_left < 0:
                 raise Killed
         result = self.report(trial)
         if result is None:

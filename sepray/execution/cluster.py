@@ -1,22 +1,23 @@
-"""Where trials run: Ray in this process, an existing cluster, or a remote one. Imports nothing from sepray."""
+"""Where trials run: a Ray that this process starts, an existing cluster, or a remote one."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
 from ray import tune
 
-from ..errors import UnreachableError
+from ..errors import SeprayError, UnreachableError
 
-_QUIET = {
-    # Tune's own CSV, JSON and TensorBoard files, its state snapshots and its usage report are of no use here: the
-    # Optuna storage is what a study goes on from.
+_RAY_SETTINGS = {
+    # Without Tune's own CSV, JSON and TensorBoard files, state snapshots and usage report: a study goes on from the
+    # Optuna storage.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -27,55 +28,53 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
-
-_ALLOCATOR = {
-    # A worker's glibc gives a step's freed tensors back to the kernel, which hands them out again as zeroed pages, at
-    # every step. With these it keeps up to 256 MB (the first ends at 32).
+_ALLOCATOR_SETTINGS = {
+    # By default a worker's glibc returns the tensors that a step frees to the kernel, and the next step gets them back
+    # as pages that have to be zeroed. With these it keeps up to 256 MB. (glibc takes a first value up to 32 MB.)
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
 
 
 class ClusterError(UnreachableError):
-    """The cluster does not answer, or has not what a trial asks for."""
+    """The cluster does not answer, refuses this process, or has fewer CPUs or GPUs than one trial needs."""
 
 
 def threads(cpus_per_trial: float) -> int:
-    """Return the number of threads that a trial's torch may use: its CPUs, and at least one."""
+    """Return how many threads torch may use in a trial: one for each whole CPU, and at least one."""
     return max(1, int(cpus_per_trial))
 
 
 def connect(address: str | None, concurrency: int, cpus: float, gpus: float, modules: Iterable[str]) -> int:
-    """Start Ray in this process, or join the cluster at ``address``; return how many trials fit at once.
+    """Start Ray in this process, or join the cluster at ``address``; return how many trials run at once.
 
     Args:
-        address: ``auto``, ``host:port``, or None for a Ray of this process's own. Inside ``ray job submit`` the job's
-            cluster is joined.
-        concurrency: trials at once; 0 for as many as fit.
-        cpus: of a trial.
-        gpus: of a trial.
+        address: ``auto``, ``host:port``, or None to start Ray here. Inside ``ray job submit`` the job's cluster is
+            joined.
+        concurrency: most trials at once; 0 for as many as fit.
+        cpus: CPUs that a trial needs, whole or fractional.
+        gpus: GPUs that a trial needs, whole or fractional.
         modules: names of the modules whose code is shipped to the workers of a cluster.
 
     Raises:
-        ClusterError: no answer, or not one trial fits.
+        ClusterError: the cluster does not answer or refuses this process, or not one trial fits.
     """
-    for name, value in _QUIET.items():
+    for name, value in _RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS")
     if not ray.is_initialized():
         if address is None:
-            _start(concurrency, cpus, gpus)
+            _start_local(concurrency, cpus)
         else:
             _join(address, modules)
-    resources = ray.cluster_resources()
-    fits = [resources.get(kind, 0) / share for kind, share in (("CPU", cpus), ("GPU", gpus)) if share > 0]
-    slots = math.floor(min(fits) + 1e-9) if fits else 0
-    if slots < 1:
-        has = f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
-        raise ClusterError(f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, but there are {has}")
-    slots = min(slots, concurrency or slots)
-    # Tune starts one worker after another by default, seconds each; so all of them start at once.
+    capacity = _capacity({"CPU": cpus, "GPU": gpus})
+    if capacity < 1:
+        resources = ray.cluster_resources()
+        available = f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
+        raise ClusterError(f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, but there are {available}")
+    slots = min(capacity, concurrency or capacity)
+    # By default Tune starts one worker after another, which takes seconds each; with this it starts them all at once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     return slots
 
@@ -83,20 +82,27 @@ def connect(address: str | None, concurrency: int, cpus: float, gpus: float, mod
 def run_on_head(address: str, function: Callable[..., int], arguments: Sequence[Any], modules: Iterable[str]) -> int:
     """Run ``function`` on the head of the cluster behind a Ray client address (``ray://host:port``).
 
-    Tune needs a driver inside the cluster; this process waits, shows what that prints, and passes Ctrl-C on. Whether
-    anything listens there is asked before (``preflight.require_listening``): Ray itself would try for minutes.
+    Tune's driver has to run inside the cluster. This process waits for it, shows what it prints, and passes Ctrl-C on.
+    Call ``preflight.require_listening`` before: where nothing listens, Ray itself would try for minutes.
+
+    Raises:
+        ClusterError: the cluster does not answer or refuses this process.
+        SeprayError: raised by ``function``.
+        ray.exceptions.RayTaskError: any other error of ``function``, with its traceback.
     """
     _authenticate()
-    try:
-        ray.init(address, runtime_env=_shipped(modules), logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError) as error:
-        raise ClusterError(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
+    with _cluster_errors(address):
+        ray.init(address, runtime_env=_runtime_environment(modules), logging_level=logging.ERROR)
     running = ray.remote(num_cpus=0, max_retries=0)(function).remote(*arguments)
     try:
         status: int = ray.get(running)
         return status
     except KeyboardInterrupt:
         ray.cancel(running)
+        raise
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SeprayError):
+            raise error.cause from None  # in one line; Ray's own message is the traceback
         raise
 
 
@@ -112,43 +118,58 @@ def run_trials(
     cpus: float,
     gpus: float,
 ) -> None:
-    """Run trials in one throw-away Tune experiment until the searcher has no more."""
-    shares = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
-    shipped = tune.with_parameters(trainable, **parameters)
+    """Run trials in one Tune experiment until the searcher has no more; nothing is read from the experiment later.
+
+    Args:
+        trainable: class of the trials.
+        parameters: keyword arguments of the trainable's ``setup``, put into the object store once.
+        searcher: gives the trials and takes their results.
+        scheduler: stops trials early.
+        folder: path or URI under which Tune keeps its files.
+        name: name of the experiment, a folder in ``folder``.
+        slots: trials that run at once.
+        cpus: CPUs that a trial needs.
+        gpus: GPUs that a trial needs.
+    """
+    needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+    spare = 0 if slots < _capacity(needs) else max(1, slots // 4)
     tune.Tuner(
-        tune.with_resources(shipped, tune.PlacementGroupFactory([shares])),
+        tune.with_resources(tune.with_parameters(trainable, **parameters), tune.PlacementGroupFactory([needs])),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=-1,
             reuse_actors=True,
-            # A few wait ready for a slot, unless there are more slots than shall be used: they would start there.
-            max_concurrent_trials=slots + (0 if slots < _capacity(shares) else max(1, slots // 4)),
+            # Spare trials wait for a slot to become free. Where the cluster has room for more than ``slots`` they would
+            # start at once, so there are none.
+            max_concurrent_trials=slots + spare,
         ),
         run_config=tune.RunConfig(
             name=name,
             storage_path=folder,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=4),
-            # A trial keeps its own checkpoints; Tune makes one only where a scheduler pauses or copies.
+            # A trial writes its own checkpoints; Tune's are for schedulers that pause or copy trials.
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
         ),
     ).fit()
 
 
-def _capacity(shares: Mapping[str, float]) -> int:
+def _capacity(needs: Mapping[str, float]) -> int:
+    """Return how many trials fit into the cluster at once, by what one needs of each resource."""
     resources = ray.cluster_resources()
-    fits: list[float] = [resources.get(kind, 0) / share for kind, share in shares.items() if share]
-    return math.floor(min(fits) + 1e-9)
+    fits: list[float] = [resources.get(kind, 0) / need for kind, need in needs.items() if need > 0]
+    return math.floor(min(fits) + 1e-9) if fits else 0
 
 
-def _start(concurrency: int, cpus: float, gpus: float) -> None:
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    slots = concurrency or max(1, math.floor(there / cpus)) if cpus else concurrency
-    # One thread each, so that BLAS and OpenMP of the workers take no more than the trial's CPUs.
+def _start_local(concurrency: int, cpus: float) -> None:
+    """Start Ray on this machine, with CPUs for ``concurrency`` trials, or for as many as its CPUs allow."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    slots = concurrency or max(1, math.floor(available / cpus)) if cpus else concurrency
+    # Otherwise BLAS and OpenMP of every worker would start a thread for each CPU of the machine.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads(cpus))
-    for name, value in _ALLOCATOR.items():
+    for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
     ray.init(
         num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
@@ -160,7 +181,7 @@ def _start(concurrency: int, cpus: float, gpus: float) -> None:
 
 
 def _authenticate() -> None:
-    """Use the user's Ray token where there is one: a cluster that was started beside it asks for it."""
+    """Use the user's Ray token if there is one: a cluster that was started with it asks for it."""
     try:
         from ray._private.authentication import authentication_token_setup as setup
 
@@ -172,26 +193,38 @@ def _authenticate() -> None:
 def _join(address: str, modules: Iterable[str]) -> None:
     _authenticate()
     # `ray job submit` has shipped the code already, and a second environment would contradict it.
-    shipped = {} if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") else {"runtime_env": _shipped(modules)}
-    try:
+    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    shipped = {} if submitted else {"runtime_env": _runtime_environment(modules)}
+    with _cluster_errors(address):
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **shipped)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+
+
+@contextlib.contextmanager
+def _cluster_errors(address: str) -> Iterator[None]:
+    """Raise what keeps Ray from joining the cluster at ``address`` as a ClusterError, in one line."""
+    try:
+        yield
+    except ConnectionError as error:
         raise ClusterError(f"no Ray cluster answers at {address}: {_first_line(error)}") from error
+    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        # another version of Ray or Python, a wrong token, an address that is none, code too large to ship
+        raise ClusterError(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from error
 
 
-def _shipped(modules: Iterable[str]) -> dict[str, Any]:
-    """Runtime environment with the code of ``modules`` (their top-level packages) and the allocator's settings."""
-    tops = {name.partition(".")[0] for name in modules} - {"__main__"}
-    files = [importlib.import_module(top).__file__ for top in sorted(tops)]
+def _runtime_environment(modules: Iterable[str]) -> dict[str, Any]:
+    """Return Ray's runtime environment: code of the top-level packages of ``modules``, settings of the allocator."""
+    packages = {name.partition(".")[0] for name in modules} - {"__main__"}
+    files = [importlib.import_module(package).__file__ for package in sorted(packages)]
     paths = [os.path.dirname(f) if f.endswith("__init__.py") else f for f in files if f]
-    return {"py_modules": paths, "env_vars": dict(_ALLOCATOR)}
+    return {"py_modules": paths, "env_vars": dict(_ALLOCATOR_SETTINGS)}
 
 
 def _first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def disconnect() -> None:
-    """Leave the cluster; a Ray of this process's own ends, and its workers with it."""
+    """Leave the cluster; a Ray that this process has started ends, with its workers."""
     if ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE:
         ray.shutdown()

@@ -1,8 +1,8 @@
-"""Who stops trials early: Ray Tune's schedulers by name, made to survive a restart. Imports nothing from sepray.
+"""Early stopping: Ray Tune's schedulers by name, made to survive a restart.
 
 Ray's schedulers live in the driver's memory and know trials by ids that are new at every start. Here a trial is known
-by its number in the study (``trial.config["number"]``), and asynchronous rules (ASHA, median) are given the whole
-history at the start, so that they decide as they would have without the restart. All look at ``epoch`` and minimise
+by its number in the study (``trial.config["number"]``), and the asynchronous rules (ASHA, median) are given the whole
+history at the start, so that they decide as they would have without the restart. All read ``epoch`` and minimise
 ``objective``. A trial whose config says ``protected`` is never stopped.
 """
 
@@ -28,17 +28,18 @@ from ray.tune.schedulers import (
 from ray.tune.schedulers.hyperband import _Bracket as RayBracket
 
 from ..choices import BLIND_SAMPLERS, SCHEDULERS
+from ..errors import UsageError
 
 TIME, METRIC = "epoch", "objective"
 Curve = Sequence[tuple[int, float]]
-"""(epoch, objective) of one trial, epochs ascending."""
+"""Pairs (epoch, objective) of one trial, epochs ascending."""
 History = Iterable[tuple[int, Curve]]
-"""(number, curve) of every trial of the study that has reported."""
+"""Pairs (number, curve), one for every trial of the study that has reported."""
 
 
 @dataclass(frozen=True)
 class _Identity:
-    """A trial, by its number in the study: all that ASHA and the median rule need of it."""
+    """Stands for a trial in Ray's ASHA and median rule, which need nothing of it but an id that outlives a restart."""
 
     trial_id: str
 
@@ -47,15 +48,15 @@ def _identity(number: int) -> _Identity:
     return _Identity(f"trial-{number:05d}")
 
 
-class _Patient:
-    """Mixed into a scheduler whose trials may start in any order: an idle worker goes to a trial that has none coming.
+class _KeepsStartingWorkers:
+    """Mixin for schedulers whose trials may start in any order: gives an idle worker to a trial without one.
 
-    Ray gives it to the first trial that waits and kills the worker that is being started for that one, even where it
-    has nearly come up. Where trials are shorter than such a start, that happens for ever, and a slot stays empty.
+    Ray gives it to the first trial that waits and kills the worker that is being started for that trial, however close
+    to ready it is. With trials shorter than the start of a worker this repeats for ever, and a slot stays empty.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Return the first trial that waits and for which no worker is being started."""
+        """Return the waiting trial of the lowest number for which no worker is being started."""
         starting = tune_controller._actor_manager._live_actors_to_ray_actors_resources
         waiting = [
             trial
@@ -65,85 +66,86 @@ class _Patient:
         return min(waiting, key=lambda trial: trial.config["number"], default=None)
 
 
-class _Remembering(_Patient):
-    """Mixed into an asynchronous scheduler: replays history, skips epochs seen, lets protected trials live."""
+class _RestartSafe(_KeepsStartingWorkers):
+    """Mixin for asynchronous schedulers: replays the history, decides on each epoch once, spares protected trials."""
 
-    _seen: dict[_Identity, int]
+    _last_epoch: dict[_Identity, int]  # the last one that was counted
 
-    def recall(self, history: History) -> None:
-        """Take what all trials have reported before this start."""
-        self._seen = {}
+    def replay(self, history: History) -> None:
+        """Count what all trials have reported before this start."""
+        self._last_epoch = {}
         for number, curve in history:
-            sound = [(epoch, value) for epoch, value in curve if math.isfinite(value)]
-            if sound:
-                self._record(_identity(number), sound)
-                self._seen[_identity(number)] = sound[-1][0]
+            finite = [(epoch, value) for epoch, value in curve if math.isfinite(value)]
+            if finite:
+                self._record(_identity(number), finite)
+                self._last_epoch[_identity(number)] = finite[-1][0]
 
     def _record(self, trial: _Identity, curve: Curve) -> None:
-        """Record a whole curve without deciding anything."""
+        """Count the epochs of a curve without deciding on any."""
         raise TypeError(f"{type(self).__name__} must define _record()")
 
-    def _spare(self, trial: _Identity) -> None:
-        """Take back that a trial was to be stopped."""
+    def _revoke_stop(self, trial: _Identity) -> None:
+        """Forget that a trial was to be stopped."""
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Take a trial in, under its number."""
+        """Add a trial, under its number."""
         super().on_trial_add(tune_controller, _identity(trial.config["number"]))  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Decide on every epoch of ``result`` (and of its ``history``) once; the first STOP stands."""
+        """Decide once on every epoch of ``result`` and of its ``history``; return STOP if one decision is STOP."""
         identity = _identity(trial.config["number"])
         for entry in (*result.get("history", ()), result):
-            if not self._new(identity, entry):
+            if not self._is_new(identity, entry):
                 continue
-            self._seen[identity] = entry[TIME]
+            self._last_epoch[identity] = entry[TIME]
             point = {TIME: entry[TIME], METRIC: entry[METRIC]}
             decision = super().on_trial_result(tune_controller, identity, point)  # type: ignore[misc]
             if decision == TrialScheduler.STOP:
                 if not trial.config.get("protected"):
                     return str(TrialScheduler.STOP)
-                self._spare(identity)
+                self._revoke_stop(identity)
         return str(TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
-        """Count the epochs that were not decided on (the last one of a trial that ends by itself is not)."""
+        """Count the epochs that were not decided on, as the last one of a trial that ends by itself."""
         identity = _identity(trial.config["number"])
-        entries = [e for e in (*result.get("history", ()), result) if self._new(identity, e)]
+        entries = [e for e in (*result.get("history", ()), result) if self._is_new(identity, e)]
         if entries:
             self._record(identity, [(entry[TIME], entry[METRIC]) for entry in entries])
-            self._seen[identity] = entries[-1][TIME]
+            self._last_epoch[identity] = entries[-1][TIME]
         self.on_trial_remove(tune_controller, trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """Let go of a trial; what it reported stays."""
+        """Remove a trial; what it reported still counts."""
         super().on_trial_remove(tune_controller, _identity(trial.config["number"]))  # type: ignore[misc]
 
-    def _new(self, identity: _Identity, entry: Mapping[str, Any]) -> bool:
+    def _is_new(self, identity: _Identity, entry: Mapping[str, Any]) -> bool:
+        """Return whether an epoch's result has not been counted yet, and can be."""
         epoch, value = entry.get(TIME) or 0, entry.get(METRIC)
-        return epoch > self._seen.get(identity, 0) and value is not None and math.isfinite(value)
+        return epoch > self._last_epoch.get(identity, 0) and value is not None and math.isfinite(value)
 
 
-class Fifo(_Patient, FIFOScheduler):
-    """Stops nobody."""
+class Fifo(_KeepsStartingWorkers, FIFOScheduler):
+    """Stops no trial."""
 
 
-class Asha(_Remembering, AsyncHyperBandScheduler):
+class Asha(_RestartSafe, AsyncHyperBandScheduler):
     """Asynchronous successive halving (Li et al. 2020): at each rung the best ``1 / reduction_factor`` go on.
 
-    A trial counts in a rung with the first epoch at which it has reached it. Whether it goes on depends only on who
-    has reached the rung before, which the history gives back, so a restart changes no decision.
+    A trial counts in a rung with the objective of the first epoch at or above it. Whether the trial goes on depends
+    only on the trials that have reached the rung before, which the history holds, so a restart changes no decision.
     """
 
     def _record(self, trial: _Identity, curve: Curve) -> None:
         for bracket in self._brackets:
             for milestone, recorded in bracket._rungs:
-                reached = next((value for epoch, value in curve if epoch >= milestone), None)
-                if reached is not None:
-                    recorded.setdefault(trial.trial_id, self._metric_op * reached)
+                value_there = next((value for epoch, value in curve if epoch >= milestone), None)
+                if value_there is not None:
+                    recorded.setdefault(trial.trial_id, self._metric_op * value_there)
 
 
-class Median(_Remembering, MedianStoppingRule):
-    """Median stopping (Golovin et al. 2017): stop where the best so far is worse than the median of running means."""
+class Median(_RestartSafe, MedianStoppingRule):
+    """Median stopping (Golovin et al. 2017): stops a trial whose best is worse than the median of running means."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -152,34 +154,34 @@ class Median(_Remembering, MedianStoppingRule):
     def _record(self, trial: _Identity, curve: Curve) -> None:
         self._results[trial] += [{TIME: epoch, METRIC: value} for epoch, value in curve]
 
-    def _spare(self, trial: _Identity) -> None:
+    def _revoke_stop(self, trial: _Identity) -> None:
         self._stopped_trials.discard(trial)
 
     def _running_mean(self, trial: _Identity, time: float) -> float:
-        """Mean of what a trial has reported up to ``time``; asked of trials beyond it, so it changes no more."""
+        """Return the mean of a trial's objective up to epoch ``time``; kept, because only later epochs are to come."""
         if (trial, time) not in self._means:
             self._means[trial, time] = float(super()._running_mean(trial, time))
         return self._means[trial, time]
 
 
 class _Bracket(RayBracket):
-    """A bracket that is full once as many trials as it is for have come.
+    """A bracket that is full once its number of trials has joined it.
 
-    Ray's takes new ones for those that have ended, so that with few slots all trials join the first bracket, which
-    stops nobody.
+    Ray's own refills a bracket as trials end, so that with few slots all trials join the first bracket, which stops
+    none of them.
     """
 
     def filled(self) -> bool:
-        """Whether the next trial goes to the next bracket."""
+        """Return whether the next trial goes to the next bracket."""
         return bool(len(self._all_trials) >= self._n0)
 
 
 class HyperBand(HyperBandScheduler):
-    """Synchronous HyperBand (Li et al. 2018): trials wait, paused, until their bracket is compared.
+    """Synchronous HyperBand (Li et al. 2018): trials pause until all of their bracket can be compared.
 
-    Brackets hold live trials only, so nothing is replayed: after a restart the trials that go on form new brackets
-    with new ones, each at the epoch where it stands. Protected trials stay outside the brackets, where they would
-    have to wait or be stopped, so their results count in none.
+    Brackets hold live trials only, so no history is replayed: after a restart the unfinished trials form new brackets
+    with new ones, each at the epoch that it has reached. Protected trials belong to no bracket, where they would have
+    to wait or be stopped, and count in none.
     """
 
     def _create_bracket(self, s: int) -> _Bracket:
@@ -199,18 +201,18 @@ class HyperBand(HyperBandScheduler):
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Let a protected trial run; one without a sound objective too, for it ends by itself."""
+        """Let a protected trial run on; also one whose objective is not finite, which ends by itself."""
         if trial.config.get("protected") or not math.isfinite(result.get(METRIC, math.nan)):
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """Take a trial out of its bracket."""
+        """Remove a trial from its bracket."""
         if not trial.config.get("protected"):
             super().on_trial_remove(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Return a protected trial that waits, or what the brackets choose."""
+        """Return a waiting protected trial, or the one that the brackets choose."""
         for trial in tune_controller.get_trials():
             if trial.config.get("protected") and trial.status in (Trial.PENDING, Trial.PAUSED):
                 return trial
@@ -218,20 +220,19 @@ class HyperBand(HyperBandScheduler):
 
 
 OnPerturb = Callable[[int, int, int, Mapping[str, Any]], None]
-"""Called with (number, number of the trial copied, epoch, new hyperparameters)."""
+"""Called with (number of the perturbed trial, number of the copied trial, epoch, new hyperparameters)."""
 
 
 class Pbt(PopulationBasedTraining):
-    """Population based training (Jaderberg et al. 2017): poor trials copy good ones and perturb their settings.
+    """Population based training (Jaderberg et al. 2017): poor trials copy good ones and perturb their hyperparameters.
 
-    It stops nobody: all trials run their whole budget. ``hyperparam_mutations`` is made of the search space, under
-    ``config["hyperparameters"]``: categorical and stepped dimensions move to a neighbouring value, others are
-    multiplied by 0.8 or 1.2, a quarter of them are drawn anew, and all stay inside the space. Of the copied trial's
-    config only the hyperparameters are taken; number, seed and folder stay the trial's own, and
-    ``config["perturbed_from"]`` is the number of the trial that was copied, by which a perturbed trial is recognised.
-    Every perturbation is reported to ``on_perturb``. Population and scores are the live trials': after a restart the
-    trials go on with their last settings, and are compared again once all have reported. Protected trials are neither
-    perturbed nor copied. Draws come from Python's global generator, as in Ray.
+    It stops no trial: all run their whole budget. Categorical and stepped hyperparameters move to a neighbouring value,
+    others are multiplied by 0.8 or 1.2; a quarter of all are drawn anew; all stay inside the search space. A trial
+    takes the weights and hyperparameters of the trial that it copies and keeps its own number, seed and folder;
+    ``config["perturbed_from"]`` is the number of the copied trial. Every perturbation is reported to ``on_perturb``.
+    Only live trials are compared: after a restart they go on with their last hyperparameters, and are compared once all
+    have reported. Protected trials are neither perturbed nor copied. Random numbers come from Python's global
+    generator, as in Ray.
     """
 
     def __init__(self, space: Mapping[str, Any], on_perturb: OnPerturb | None, **options: Any) -> None:
@@ -242,18 +243,18 @@ class Pbt(PopulationBasedTraining):
         self._space, self._on_perturb = dict(space), on_perturb
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Take a trial in. Ray refuses any searcher beside PBT, because it cannot know that ours proposes blindly."""
+        """Add a trial. Ray refuses any searcher beside PBT; ours is hidden from it, because it proposes blindly."""
         if not trial.config.get("protected"):
             super().on_trial_add(SimpleNamespace(search_alg=None), trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Let a protected trial run; one without a sound objective too, for it ends by itself."""
+        """Let a protected trial run on; also one whose objective is not finite, which ends by itself."""
         if trial not in self._trial_state or not math.isfinite(result.get(METRIC, math.nan)):
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Return a protected trial that waits, or the one that has trained least."""
+        """Return a waiting protected trial, or the trial that has trained least."""
         for trial in tune_controller.get_trials():
             if trial not in self._trial_state and trial.status in (Trial.PENDING, Trial.PAUSED):
                 return trial
@@ -261,12 +262,12 @@ class Pbt(PopulationBasedTraining):
 
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         explored, operations = super()._get_new_config(trial, trial_to_clone)
-        inside = {name: _clipped(self._space.get(name), v) for name, v in explored["hyperparameters"].items()}
+        settings = {name: _clip(self._space.get(name), v) for name, v in explored["hyperparameters"].items()}
         config = copy.deepcopy(trial.config)
-        config.update(hyperparameters=inside, perturbed_from=trial_to_clone.config["number"])
+        config.update(hyperparameters=settings, perturbed_from=trial_to_clone.config["number"])
         if self._on_perturb is not None:
             epoch = self._trial_state[trial_to_clone].last_train_time
-            self._on_perturb(trial.config["number"], trial_to_clone.config["number"], epoch, dict(inside))
+            self._on_perturb(trial.config["number"], trial_to_clone.config["number"], epoch, dict(settings))
         return config, operations
 
 
@@ -287,36 +288,36 @@ def make_scheduler(
     Args:
         name: ``asha``, ``hyperband``, ``median``, ``none`` or ``pbt``.
         max_epochs: budget of a trial.
-        grace_period: epochs before a trial may be stopped (ASHA's first rung), or perturbed (PBT); default
+        grace_period: epochs before a trial may be stopped (ASHA's first rung) or perturbed (PBT). By default
             ``max_epochs / reduction_factor ** 2``, so that there are two rungs before the end, and at least 1.
-        reduction_factor: of ASHA and HyperBand; more than 1.
-        history: of every trial of the study that has reported before, ended or not (``sepray.searcher.history``).
-            HyperBand and PBT compare live trials only and ignore it.
+        reduction_factor: ASHA and HyperBand continue the best ``1 / reduction_factor`` of the trials; more than 1.
+        history: curves of all trials of the study that have reported before, ended or not
+            (``search.ledger.history``). HyperBand and PBT compare live trials only and ignore it.
         space: Optuna distributions by name; PBT needs it.
         sampler: name of the study's sampler; PBT takes only those that propose blindly.
-        on_perturb: PBT reports its perturbations to it.
+        on_perturb: function that PBT calls with every perturbation.
         options: further keyword arguments of Ray's scheduler.
 
     Raises:
-        ValueError: an unknown name, an option that the scheduler does not have, numbers out of range, or a sampler
+        UsageError: an unknown name, an option that the scheduler does not have, numbers out of range, or a sampler
             that PBT would mislead.
     """
     grace = max(1, int(max_epochs / reduction_factor**2)) if grace_period is None else min(grace_period, max_epochs)
     common = {"time_attr": TIME, "metric": METRIC, "mode": "min"}
     if name not in SCHEDULERS:
-        raise ValueError(f"unknown scheduler {name!r}; there are: {', '.join(SCHEDULERS)}")
+        raise UsageError(f"unknown scheduler {name!r}; there are: {', '.join(SCHEDULERS)}")
     if max_epochs < 1 or grace < 1 or not reduction_factor > 1:
-        raise ValueError(
+        raise UsageError(
             f"a scheduler needs max_epochs and grace_period of at least 1 and a reduction_factor above 1, "
             f"not {max_epochs}, {grace_period} and {reduction_factor:g}"
         )
     if name == "pbt" and sampler not in BLIND_SAMPLERS:
-        raise ValueError(
+        raise UsageError(
             f"pbt changes hyperparameters while they are trained, which would mislead the sampler {sampler!r}; "
             f"use one of {', '.join(BLIND_SAMPLERS)}, or another scheduler"
         )
     if name == "asha" and options.get("brackets", 1) != 1:
-        raise ValueError(
+        raise UsageError(
             "asha has one bracket, because Ray would draw one of several anew at every start; hyperband has several"
         )
     try:
@@ -327,7 +328,8 @@ def make_scheduler(
                 chosen = {"max_t": max_epochs, "grace_period": grace, "reduction_factor": reduction_factor}
                 scheduler: Any = Asha(**{**common, **chosen, **options})
             case "median":
-                # never pause for want of samples: in a study of short trials that costs more than it gives
+                # A trial is never paused for want of others to compare it with: with short trials that costs more than
+                # it gives.
                 chosen = {"grace_period": grace, "min_samples_required": 3, "min_time_slice": math.inf}
                 scheduler = Median(**{**common, **chosen, **options})
             case "hyperband":
@@ -336,13 +338,13 @@ def make_scheduler(
                 chosen = {"perturbation_interval": grace, "burn_in_period": grace, "log_config": False}
                 return Pbt(space or {}, on_perturb, **{**common, **chosen, **options})
     except (TypeError, AssertionError) as error:
-        raise ValueError(f"scheduler {name!r} cannot be made with {options}: {error}") from error
-    scheduler.recall(history)
+        raise UsageError(f"scheduler {name!r} cannot be made with {options}: {error}") from error
+    scheduler.replay(history)
     return scheduler
 
 
 def _mutation(distribution: Any) -> list[Any] | Callable[[], Any]:
-    """Return PBT's mutation of one dimension: a list of neighbours, or a function that draws anew."""
+    """Return PBT's mutation of one dimension: its values in order, or a function that draws one."""
     choices = getattr(distribution, "choices", None)
     if choices is not None:
         return list(choices)
@@ -360,7 +362,8 @@ def _mutation(distribution: Any) -> list[Any] | Callable[[], Any]:
     return draw
 
 
-def _clipped(distribution: Any, value: Any) -> Any:
+def _clip(distribution: Any, value: Any) -> Any:
+    """Return the nearest value inside the range of a numeric distribution."""
     if distribution is None or hasattr(distribution, "choices"):
         return value
     return min(max(value, distribution.low), distribution.high)

@@ -8,21 +8,22 @@ from ..contracts import Separator, SeparatorConfig, Signal
 from . import checkpoint
 
 
-def state_of_member(found: checkpoint.Checkpoint, member: int = 0) -> dict[str, Tensor]:
-    """Return the separator's own weights and buffers from a trial's checkpoint."""
+def state_of_member(saved: checkpoint.Checkpoint, member: int = 0) -> dict[str, Tensor]:
+    """Return weights and buffers of one member's separator from a trial's checkpoint, named as in its state dict."""
     prefix = f"{member}/separator."
-    return {k.removeprefix(prefix): v for k, v in found.tensors.items() if k.startswith(prefix)}
+    return {name.removeprefix(prefix): t for name, t in saved.tensors.items() if name.startswith(prefix)}
 
 
 def load_separator(config: SeparatorConfig, signal: Signal, folder: str) -> Separator:
-    """Return the separator with the weights of the newest checkpoint in ``folder``.
+    """Return the separator of a trial's first member, with the weights of the newest checkpoint in ``folder``.
 
     Raises:
         FileNotFoundError: there is no sound checkpoint.
+        RuntimeError: the weights are of another configuration.
     """
-    found = checkpoint.newest(folder)
-    if found is None:
+    saved = checkpoint.newest(folder)
+    if saved is None:
         raise FileNotFoundError(f"no sound checkpoint in {folder}")
     separator = config.build(signal)
-    separator.load_state_dict(state_of_member(found))
+    separator.load_state_dict(state_of_member(saved))
     return separator.eval()

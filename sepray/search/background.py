@@ -1,4 +1,4 @@
-"""One thread that writes to a storage, in order, patiently, and off everybody's path."""
+"""Background thread for all Optuna storage calls; keeps their order and retries for ``patience`` seconds."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from .storage import STORAGE_FAILURES, StorageError, first_line
+from ..errors import StorageError, mask
+from .storage import STORAGE_FAILURES, first_line
 
 Operation = Callable[[], None]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 
-class Background:
-    """Performs queued operations in order; between them, while ``wanted()``, it performs ``spare``.
+class BackgroundThread:
+    """Performs queued operations in order; while none is queued and ``needs_refill()``, it performs ``refill``.
 
-    A storage's failures are retried, with pauses that double from 0.05 s to 5 s, for ``patience`` seconds; so
-    operations must stand being repeated. Any other exception, or the end of patience, ends the thread and is raised
-    from ``raise_error`` in the caller's thread.
+    An operation that fails because of the storage is repeated, after pauses that double from 0.05 s to 5 s, for
+    ``patience`` seconds; so operations must allow being repeated. Any other exception, or the end of patience, ends the
+    thread and is raised by ``raise_error`` in the caller's thread.
+
+    Args:
+        refill: operation that makes something ready ahead of need.
+        needs_refill: whether ``refill`` has anything to do; called with the lock held.
+        patience: seconds for which an operation is repeated.
 
     Attributes:
-        changed: the lock of all that the thread shares with others; notified when something has changed.
+        changed: condition whose lock guards all state that the thread shares with others; notified of every change.
     """
 
-    def __init__(self, spare: Operation, wanted: Callable[[], bool], patience: float) -> None:
+    def __init__(self, refill: Operation, needs_refill: Callable[[], bool], patience: float) -> None:
         self.changed = threading.Condition()
-        self._spare, self._wanted, self._patience = spare, wanted, patience
+        self._refill, self._needs_refill, self._patience = refill, needs_refill, patience
         self._queue: deque[Operation] = deque()
         self._closing = False
         self._error: BaseException | None = None
@@ -43,7 +49,11 @@ class Background:
             self.changed.notify_all()
 
     def wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until ``condition()`` or an error; return whether the condition holds."""
+        """Wait until ``condition()`` holds, an error has ended the thread, or ``timeout`` seconds have passed.
+
+        Returns:
+            whether the condition holds.
+        """
         with self.changed:
             self.changed.wait_for(lambda: self._error is not None or condition(), timeout)
             return condition()
@@ -60,14 +70,17 @@ class Background:
         self._thread.join()
 
     def raise_error(self) -> None:
-        """Raise what ended the thread, if anything has.
+        """Raise the error that has ended the thread, if any.
 
         Raises:
-            StorageError: the storage has failed for too long.
+            StorageError: the storage has failed for longer than ``patience``.
         """
         if isinstance(self._error, STORAGE_FAILURES):
-            message = f"the storage has failed for {self._patience:g} s, so the study stops: {first_line(self._error)}"
-            raise StorageError(f"{message}; the same command goes on once it works again") from self._error
+            reason = mask(first_line(self._error))
+            raise StorageError(
+                f"the storage has failed for {self._patience:g} s, so the study stops: {reason}; "
+                "the same command goes on once it works again"
+            ) from self._error
         if self._error is not None:
             raise self._error
 
@@ -76,7 +89,7 @@ class Background:
             while (operation := self._next()) is not None:
                 self._perform(operation)
                 with self.changed:
-                    if operation is not self._spare:
+                    if operation is not self._refill:
                         self._queue.popleft()
                     self.changed.notify_all()
         except BaseException as error:
@@ -85,11 +98,12 @@ class Background:
                 self.changed.notify_all()
 
     def _next(self) -> Operation | None:
+        """Wait for an operation and return it; it stays in the queue until it is performed. None: the end."""
         with self.changed:
-            self.changed.wait_for(lambda: self._queue or self._closing or self._wanted())
+            self.changed.wait_for(lambda: self._queue or self._closing or self._needs_refill())
             if self._queue:
                 return self._queue[0]
-            return None if self._closing else self._spare
+            return None if self._closing else self._refill
 
     def _perform(self, operation: Operation) -> None:
         deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE

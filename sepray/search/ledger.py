@@ -1,7 +1,7 @@
-"""A study's trials in its Optuna storage: what is left to do, and every write of what has been done.
+"""The trials of a study in its Optuna storage: counts what is left to do, hands out trials, writes how they went.
 
-Everything here is blocking storage access, meant for one background thread, and stands being repeated: a write whose
-answer was lost, or a driver killed between two writes, leaves nothing half-done that the next count does not mend.
+Every method blocks on the storage, so one background thread calls them all. Every write may be repeated: after an
+answer that was lost, or a driver killed between two writes, the next ``count`` completes what is half done.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from .outcomes import Outcome
 from .samplers import capacity
 from .storage import Study
 
-# Where Trial.set_constraint puts it; a Trial would draw anew when it is made for a trial that goes on.
+# System attribute that optuna.Trial.set_constraint writes. It is written directly, because making an optuna.Trial for a
+# trial that exists lets the sampler draw again.
 _CONSTRAINT = "constraints:collapsed"
 
 
 @dataclass(frozen=True)
 class FixedTrial:
-    """A point given with its seed, for a study that no sampler has a say in.
+    """A trial whose hyperparameters and seed are given, for a study without a sampler.
 
     Attributes:
-        label: kept as a user attribute.
-        hyperparameters: all of them; those that lie in the space become Optuna parameters too.
-        seed: of the trial.
+        label: name of the trial, kept as a user attribute.
+        hyperparameters: all that differ from the separator's defaults; those in the search space become Optuna
+            parameters too.
+        seed: random seed of the trial.
         attributes: further user attributes.
     """
 
@@ -47,7 +49,7 @@ class FixedTrial:
 
     @property
     def point(self) -> str:
-        """Digest of what is trained, which is neither the label nor the further attributes."""
+        """Digest of what decides the training: hyperparameters and seed."""
         return digest({"hyperparameters": self.hyperparameters, "seed": self.seed})
 
 
@@ -56,14 +58,14 @@ class AskedTrial:
     """A trial that is about to start or to go on.
 
     Attributes:
-        number: in the study.
-        seed: of the trial.
+        number: Optuna number of the trial.
+        seed: random seed of the trial.
         folder: name of its checkpoint folder.
-        hyperparameters: as they are trained.
-        label: of a reference point or fixed trial; it then runs its whole budget.
-        resumed: an earlier driver had asked for it.
-        recorded: epochs that have an intermediate value.
-        perturbations: by the scheduler (PBT), in order.
+        hyperparameters: hyperparameters to train with.
+        label: name of a reference point or fixed trial, which is never stopped early; else None.
+        resumed: whether an earlier driver has asked Optuna for it.
+        recorded: epochs whose intermediate value is in the storage.
+        perturbations: changes by the scheduler (PBT), in order.
     """
 
     number: int
@@ -80,11 +82,11 @@ class Ledger:
     """The trials of one study.
 
     User attributes of a trial: ``seed``, ``checkpoint`` (folder), ``label``, ``outcome`` (the fields of ``Outcome``,
-    written before the state, so that a driver killed between the two ends the trial at its next start), ``reason``,
+    written before the state, so that where a driver is killed between the two the next one ends the trial), ``reason``,
     ``traceback``, ``perturbations``, and of a fixed trial ``hyperparameters`` and ``point``.
 
     Attributes:
-        settled: trials whose outcome an earlier driver had written down, and their state not; ``count`` ends them.
+        ended_late: trials that ``count`` has ended, with the outcome that an earlier driver had written.
     """
 
     def __init__(
@@ -97,54 +99,55 @@ class Ledger:
         fixed: Sequence[FixedTrial] | None,
         folder: str,
     ) -> None:
-        """Take the study as it is to be in the end; reads and writes nothing yet. Arguments as of StudySearcher."""
+        """Reads and writes nothing yet. The arguments are those of ``StudySearcher``."""
         self._study, self._space, self._trials, self._seed, self._folder = study, dict(space), trials, seed, folder
         self._references = {} if fixed is not None else dict(references)
         self._fixed = None if fixed is None else {trial.point: trial for trial in fixed}
-        self._given: set[int] = set()
-        self._leftover: deque[FrozenTrial] = deque()
-        self._to_ask = 0
-        self.settled: list[tuple[AskedTrial, Outcome]] = []
+        self._handed_out: set[int] = set()  # numbers
+        self._unfinished: deque[FrozenTrial] = deque()  # of earlier drivers
+        self._new_trials = 0  # that are still to be asked of Optuna
+        self.ended_late: list[tuple[AskedTrial, Outcome]] = []
 
     @property
     def remaining(self) -> int:
-        """Number of trials that ``next`` can still give, as of the last ``count`` or ``next``."""
-        return len(self._leftover) + (0 if self._study.exhausted else self._to_ask)
+        """Number of trials that ``next`` can still return, as of the last ``count`` or ``next``."""
+        return len(self._unfinished) + (0 if self._study.exhausted else self._new_trials)
 
     def count(self) -> None:
-        """Find out what is left to do, and enqueue what the study must hold."""
-        self._enqueue(self._all())
-        trials = self._all()
-        left = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._given]
-        self._leftover = deque(t for t in left if "outcome" not in t.user_attrs)
-        self._to_ask = sum(t.state == TrialState.WAITING for t in trials)
+        """Count what is left to do; enqueue missing reference points or fixed trials, end trials with an outcome."""
+        self._enqueue(self._all_trials())
+        trials = self._all_trials()
+        running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._handed_out]
+        self._unfinished = deque(t for t in running if "outcome" not in t.user_attrs)
+        self._new_trials = sum(t.state == TrialState.WAITING for t in trials)
         if self._fixed is None:
             labelled = sum("label" in t.user_attrs for t in trials)
             most = min(self._trials, capacity(self._study.sampler, self._space) + labelled)
-            self._to_ask += max(0, int(most) - len(trials))
-        for ended in [t for t in left if "outcome" in t.user_attrs]:
-            self._settle(ended)
+            self._new_trials += max(0, int(most) - len(trials))
+        for trial in running:
+            if "outcome" in trial.user_attrs:
+                self._end_late(trial)
 
     def next(self) -> AskedTrial:
-        """Return the next trial to run: first those left over, then those enqueued, then the sampler's."""
-        trial = self._continue(self._leftover[0]) if self._leftover else self._draw()
-        self._given.add(trial.number)
-        if self._leftover:
-            self._leftover.popleft()
+        """Return the next trial to run: first unfinished ones, then enqueued ones, then the sampler's."""
+        trial = self._resume(self._unfinished[0]) if self._unfinished else self._ask()
+        self._handed_out.add(trial.number)
+        if self._unfinished:
+            self._unfinished.popleft()
         else:
-            self._to_ask -= 1
+            self._new_trials -= 1
         return trial
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Write an intermediate value. ``Trial.report`` refuses several objectives; the storage does not."""
-        self._study._storage.set_trial_intermediate_value(self._id(number), epoch, value)
+        """Write an intermediate value, past ``Trial.report``, which refuses studies of several objectives."""
+        self._study._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
 
     def finish(self, number: int, outcome: Outcome, traceback: str = "") -> None:
-        """Write an outcome: first what was decided, last the state, so that it can be repeated from any point."""
-        storage, trial_id = self._study._storage, self._id(number)
-        decided = {**dataclasses.asdict(outcome), "state": outcome.state.name}
+        """Write an outcome: first as a user attribute, last the state, so that it can be repeated from any point."""
+        storage, trial_id = self._study._storage, self._trial_id(number)
+        attribute = {**dataclasses.asdict(outcome), "state": outcome.state.name}
         try:
-            storage.set_trial_user_attr(trial_id, "outcome", plain(decided))
+            storage.set_trial_user_attr(trial_id, "outcome", plain(attribute))
             for key, value in (("reason", outcome.reason), ("traceback", traceback)):
                 if value:
                     storage.set_trial_user_attr(trial_id, key, value)
@@ -152,81 +155,81 @@ class Ledger:
                 storage.set_trial_system_attr(trial_id, _CONSTRAINT, outcome.constraint)
             self._study.tell(number, outcome.values, state=outcome.state)
         except UpdateFinishedTrialError:
-            return  # told by an attempt whose answer was lost
+            return  # by an attempt whose answer was lost
 
     def annotate(self, number: int, key: str, value: Any) -> None:
-        """Write a user attribute of a trial, or once it has ended, of the study, as ``trial-<number>.<key>``."""
+        """Write a user attribute of a trial; of the study, as ``trial-<number>.<key>``, once the trial has ended."""
         try:
-            self._study._storage.set_trial_user_attr(self._id(number), key, value)
+            self._study._storage.set_trial_user_attr(self._trial_id(number), key, value)
         except UpdateFinishedTrialError:
             self._study.set_user_attr(f"trial-{number:05d}.{key}", value)
 
-    def _all(self) -> list[FrozenTrial]:
+    def _all_trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _id(self, number: int) -> int:
+    def _trial_id(self, number: int) -> int:
         return self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
 
     def _enqueue(self, trials: Sequence[FrozenTrial]) -> None:
         if self._fixed is not None:
             self._enqueue_fixed(trials, self._fixed)
             return
-        present = {t.user_attrs.get("label") for t in trials}
-        missing = [label for label in self._references if label not in present]
+        labels = {t.user_attrs.get("label") for t in trials}
+        missing = [label for label in self._references if label not in labels]
         for label in missing[: max(0, self._trials - len(trials))]:
             self._study.enqueue_trial(dict(self._references[label]), user_attrs={"label": label})
 
     def _enqueue_fixed(self, trials: Sequence[FrozenTrial], fixed: Mapping[str, FixedTrial]) -> None:
-        present = {t.user_attrs.get("point") for t in trials}
+        points = {t.user_attrs.get("point") for t in trials}
         for point, trial in fixed.items():
-            if point in present:
+            if point in points:
                 continue
-            inside = {k: v for k, v in trial.hyperparameters.items() if contains(self._space, k, v)}
+            params = {k: v for k, v in trial.hyperparameters.items() if contains(self._space, k, v)}
             own = {"label": trial.label, "seed": trial.seed, "point": point}
             attributes = {**trial.attributes, **own, "hyperparameters": plain(trial.hyperparameters)}
-            self._study.enqueue_trial(inside, user_attrs=attributes)
+            self._study.enqueue_trial(params, user_attrs=attributes)
         dropped = Outcome(TrialState.FAIL, None, "no longer one of the points of this study", "error")
-        for left in trials:
-            if not left.state.is_finished() and left.user_attrs.get("point") not in fixed:
-                self._study._storage.set_trial_state_values(left._trial_id, TrialState.RUNNING)
-                self.finish(left.number, dropped)
+        for old in trials:
+            if not old.state.is_finished() and old.user_attrs.get("point") not in fixed:
+                self._study._storage.set_trial_state_values(old._trial_id, TrialState.RUNNING)
+                self.finish(old.number, dropped)
 
-    def _settle(self, left: FrozenTrial) -> None:
-        decided = dict(left.user_attrs["outcome"])
-        values = None if decided["values"] is None else tuple(decided["values"])
-        outcome = Outcome(**{**decided, "state": TrialState[decided["state"]], "values": values})
-        self.finish(left.number, outcome)
-        self.settled.append((self._asked(left.number, left.user_attrs, left.params, left), outcome))
+    def _end_late(self, trial: FrozenTrial) -> None:
+        attribute = dict(trial.user_attrs["outcome"])
+        values = None if attribute["values"] is None else tuple(attribute["values"])
+        outcome = Outcome(**{**attribute, "state": TrialState[attribute["state"]], "values": values})
+        self.finish(trial.number, outcome)
+        self.ended_late.append((self._asked_trial(trial.number, trial.user_attrs, trial.params, trial), outcome))
 
-    def _draw(self) -> AskedTrial:
+    def _ask(self) -> AskedTrial:
         asked = self._study.ask()
         attributes = asked.user_attrs
         for name, distribution in self._dimensions(attributes).items():
             asked._suggest(name, distribution)  # as Study.ask does with fixed_distributions
-        return self._asked(asked.number, attributes, asked.params, None)
+        return self._asked_trial(asked.number, attributes, asked.params, None)
 
-    def _continue(self, left: FrozenTrial) -> AskedTrial:
-        """Take up a trial that was left; one whose driver was killed while it asked is asked to its end."""
-        params = left.params
-        dimensions = self._dimensions(left.user_attrs)
+    def _resume(self, trial: FrozenTrial) -> AskedTrial:
+        """Return an unfinished trial, with the parameters that its driver was killed before asking for."""
+        params = trial.params
+        dimensions = self._dimensions(trial.user_attrs)
         if dimensions.keys() - params.keys():
-            asked = optuna.Trial(self._study, left._trial_id)
+            asked = optuna.Trial(self._study, trial._trial_id)
             for name, distribution in dimensions.items():
-                asked._suggest(name, distribution)  # gives back those that are there
+                asked._suggest(name, distribution)  # returns the stored value where there is one
             params = asked.params
-        return self._asked(left.number, left.user_attrs, params, left)
+        return self._asked_trial(trial.number, trial.user_attrs, params, trial)
 
     def _dimensions(self, attributes: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-        """Return what Optuna is to record of a trial: the space, or that part of it that has a fixed trial's values."""
-        given = attributes.get("hyperparameters")
-        if given is None:
+        """Return Optuna's parameters of a trial: the whole space, or of a fixed trial those that its values lie in."""
+        fixed = attributes.get("hyperparameters")
+        if fixed is None:
             return self._space
-        return {k: d for k, d in self._space.items() if k in given and contains(self._space, k, given[k])}
+        return {k: d for k, d in self._space.items() if k in fixed and contains(self._space, k, fixed[k])}
 
-    def _asked(
-        self, number: int, attributes: Mapping[str, Any], params: Mapping[str, Any], left: FrozenTrial | None
+    def _asked_trial(
+        self, number: int, attributes: Mapping[str, Any], params: Mapping[str, Any], unfinished: FrozenTrial | None
     ) -> AskedTrial:
-        """Return a trial with its seed and folder, which are written down where they are not."""
+        """Return a trial with its seed and folder, after writing those that are not in the storage yet."""
         seed = int(attributes.get("seed", np.random.SeedSequence([self._seed, number]).generate_state(1)[0]))
         folder = str(attributes.get("checkpoint", self._folder.format(number=number)))
         for key, value in (("seed", seed), ("checkpoint", folder)):
@@ -240,14 +243,14 @@ class Ledger:
             folder=folder,
             hyperparameters=dict(perturbations[-1]["hyperparameters"] if perturbations else hyperparameters),
             label=attributes.get("label"),
-            resumed=left is not None,
-            recorded=set(left.intermediate_values) if left is not None else set(),
+            resumed=unfinished is not None,
+            recorded=set(unfinished.intermediate_values) if unfinished is not None else set(),
             perturbations=perturbations,
         )
 
 
 def contains(space: Mapping[str, BaseDistribution], name: str, value: Any) -> bool:
-    """Whether ``name`` is a dimension of ``space`` and ``value`` lies in it."""
+    """Return whether ``name`` is a dimension of ``space`` and ``value`` lies in it."""
     try:
         return name in space and space[name]._contains(space[name].to_internal_repr(value))
     except (TypeError, ValueError):
@@ -255,7 +258,7 @@ def contains(space: Mapping[str, BaseDistribution], name: str, value: Any) -> bo
 
 
 def history(study: Study) -> list[tuple[int, list[tuple[int, float]]]]:
-    """Return (number, [(epoch, objective)]) of every trial that has reported, for ``make_scheduler``.
+    """Return number and curve ``[(epoch, objective)]`` of every trial that has reported, for ``make_scheduler``.
 
     The objective is to be minimised, as in a result; values that are not finite are left out.
     """

@@ -1,4 +1,4 @@
-"""The table of outcomes: what becomes of a trial that has ended."""
+"""Decides from a trial's last result how it ended: its Optuna state, values, reason and constraint."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class Outcome:
     """How a trial ended.
 
     Attributes:
-        state: in Optuna.
-        values: of the objectives, where the trial is COMPLETE.
-        reason: one line; empty for a trial that ran its whole budget.
+        state: Optuna's state of the trial.
+        values: values of the objectives, where the trial is COMPLETE; else None.
+        reason: why it ended, in one line; empty for a trial that ran its whole budget.
         tag: ``complete``, ``pruned``, ``diverged``, ``collapsed``, ``error``, ``out_of_memory`` or ``lost``.
-        constraint: more than 0 where a COMPLETE trial is not to be trusted; Optuna's samplers avoid such points.
+        constraint: more than 0 for a collapsed trial, which Optuna's samplers then avoid; less for another COMPLETE
+            one; None for all others.
     """
 
     state: TrialState
@@ -32,12 +33,12 @@ class Outcome:
 
 
 def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[str]) -> Outcome:
-    """Return what becomes of a trial that has ended.
+    """Return how a trial ended.
 
     Args:
-        result: the last one, flat; None where there was none. Its ``outcome`` is what the trainable said: empty means
-            that the trial had not ended by itself, so that the scheduler stopped it.
-        error: Ray gave the trial up (worker or node lost more often than it retries).
+        result: last result of the trial; None where there was none. Its ``outcome`` comes from the trainable: empty
+            means that the trial did not end by itself, so the scheduler has stopped it.
+        error: whether Ray gave the trial up (worker or node lost more often than it retries).
         objectives: keys of the objectives in a result.
     """
     if error:
@@ -59,5 +60,5 @@ def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[s
         at = f" at epoch {result['epoch']}" if "epoch" in result else ""
         return Outcome(TrialState.PRUNED, None, f"stopped by the scheduler{at}", tag)
     values = tuple(float(result[key]) for key in objectives)
-    # Samplers that model constraints want one of every complete trial, the sound ones too.
+    # Samplers that model constraints need a value for every complete trial, not for the collapsed ones alone.
     return Outcome(TrialState.COMPLETE, values, reason, tag, 1.0 if tag == "collapsed" else -1.0)

@@ -1,4 +1,4 @@
-"""Makes any Optuna sampler by name. Imports nothing from sepray."""
+"""Makes any Optuna sampler by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
-# name -> class in optuna.samplers, and the packages beyond Optuna's own that it imports
+from ..errors import UsageError
+
+# name -> name of the class in optuna.samplers, and the packages that it needs beside Optuna's own requirements
 _SAMPLERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tpe": ("TPESampler", ()),
     "random": ("RandomSampler", ()),
@@ -26,7 +28,7 @@ _SAMPLERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "grid": ("GridSampler", ()),
     "bruteforce": ("BruteForceSampler", ()),
 }
-# Multivariate TPE models the weights of the losses together; constant_liar keeps concurrent trials apart.
+# Multivariate: TPE models the weights of the losses jointly. Constant liar: concurrent trials get different points.
 _DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
 _CONTINUES_ITS_SEQUENCE = ("qmc", "grid")
 
@@ -42,68 +44,67 @@ def make_sampler(
 
     Args:
         name: one of ``tpe random gp cmaes nsgaii nsgaiii qmc grid bruteforce``, the name of a class of
-            ``optuna.samplers``, or ``package.module:Class`` of the user's own.
-        seed: of the study.
-        space: what is searched; ``grid`` is laid over it, with ``options["points"]`` (default 5) values of every
-            number that has no step, equally spaced, on the logarithm where the distribution is logarithmic.
-        options: keyword arguments of the sampler's class, over the defaults chosen here (TPE multivariate with
+            ``optuna.samplers``, or ``package.module:Class`` for a class of the user's own.
+        seed: random seed of the study.
+        space: search space. ``grid`` takes ``options["points"]`` (default 5) values of every number that has no step,
+            equally spaced, on a logarithmic scale where the distribution is logarithmic.
+        options: keyword arguments of the sampler's class; they override the defaults chosen here (TPE multivariate with
             constant liar).
         existing: number of trials that the study holds already. The sampler's seed is drawn from
-            ``SeedSequence([seed, existing])``, so that a continued study does not draw its first points again; QMC
-            and grid keep ``seed`` itself, because they go on in their own sequence, which the storage remembers.
+            ``SeedSequence([seed, existing])``, so that a continued study does not draw its first points again. QMC and
+            grid keep ``seed`` itself, because they continue a sequence whose position is in the storage.
 
     Raises:
-        ValueError: the name is unknown, a package is missing, or the class does not take these options.
+        UsageError: the name is unknown, a package is missing, or the class does not take these options.
     """
-    short = {target: key for key, (target, _) in _SAMPLERS.items()}.get(name, name)
-    kind = find(short)
-    given = {**_DEFAULTS.get(short, {}), **(options or {})}
-    parameters = inspect.signature(kind).parameters
-    if short == "grid" and "search_space" not in given:
-        points = int(given.pop("points", 5))
-        given["search_space"] = {key: values(distribution, points) for key, distribution in space.items()}
-    if "seed" in parameters:
+    short_name = {class_name: key for key, (class_name, _) in _SAMPLERS.items()}.get(name, name)
+    cls = sampler_class(short_name)
+    arguments = {**_DEFAULTS.get(short_name, {}), **(options or {})}
+    if short_name == "grid" and "search_space" not in arguments:
+        points = int(arguments.pop("points", 5))
+        arguments["search_space"] = {key: grid_values(distribution, points) for key, distribution in space.items()}
+    if "seed" in inspect.signature(cls).parameters:
         mixed = int(np.random.SeedSequence([seed, existing]).generate_state(1)[0])
-        given.setdefault("seed", seed % 2**32 if short in _CONTINUES_ITS_SEQUENCE else mixed)
+        arguments.setdefault("seed", seed % 2**32 if short_name in _CONTINUES_ITS_SEQUENCE else mixed)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = kind(**given)
+            sampler = cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"sampler {name!r} cannot be made with {dict(options or {})}: {error}") from error
+        raise UsageError(f"sampler {name!r} cannot be made with {dict(options or {})}: {error}") from error
     if not isinstance(sampler, BaseSampler):
-        raise ValueError(f"sampler {name!r} is a {kind.__name__}, which is not an Optuna sampler")
+        raise UsageError(f"sampler {name!r} is a {cls.__name__}, which is not an Optuna sampler")
     return sampler
 
 
-def find(name: str) -> Any:
+def sampler_class(name: str) -> Any:
     """Return the class of the sampler ``name`` (see ``make_sampler``).
 
     Raises:
-        ValueError: the name is unknown, or a package is missing.
+        UsageError: the name is unknown, or a package is missing.
     """
     if name in _SAMPLERS:
-        target, packages = _SAMPLERS[name]
+        class_name, packages = _SAMPLERS[name]
         if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
-            raise ValueError(f"sampler {name!r} needs a package that is not installed: pip install {' '.join(missing)}")
-        return getattr(optuna.samplers, target)
+            raise UsageError(f"sampler {name!r} needs a package that is not installed: pip install {' '.join(missing)}")
+        return getattr(optuna.samplers, class_name)
     if ":" in name:
         module, _, attribute = name.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"no sampler {name!r} can be imported: {error}") from error
-    found = getattr(optuna.samplers, name, None)
-    if inspect.isclass(found) and issubclass(found, BaseSampler) and not inspect.isabstract(found):
-        return found
-    raise ValueError(
+            raise UsageError(f"no sampler {name!r} can be imported: {error}") from error
+    cls = getattr(optuna.samplers, name, None)
+    if inspect.isclass(cls) and issubclass(cls, BaseSampler) and not inspect.isabstract(cls):
+        return cls
+    raise UsageError(
         f"unknown sampler {name!r}; there are: {', '.join(_SAMPLERS)}, "
         "any class of optuna.samplers, and package.module:Class"
     )
 
 
-def values(distribution: BaseDistribution, points: int) -> Sequence[Any]:
-    """Return the values of one dimension of a grid: all that a stepped or categorical one has, else ``points``."""
+def grid_values(distribution: BaseDistribution, points: int) -> Sequence[Any]:
+    """Return the values of one dimension of a grid: all of a stepped or categorical one, else ``points`` of them."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     if isinstance(distribution, IntDistribution) and not distribution.log:
@@ -118,14 +119,14 @@ def values(distribution: BaseDistribution, points: int) -> Sequence[Any]:
     grid = spacing(distribution.low, distribution.high, points)
     if isinstance(distribution, IntDistribution):
         return sorted({round(value) for value in grid})
-    # rounding of the logarithm must not leave the range
+    # Rounding of the logarithm may leave the range.
     return [float(value) for value in np.clip(grid, distribution.low, distribution.high)]
 
 
 def capacity(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> float:
-    """Return how many different points ``sampler`` can propose: those of a grid or a finite space, else infinity."""
+    """Return how many different points ``sampler`` can propose: those of its grid or finite space, else infinity."""
     if isinstance(sampler, optuna.samplers.GridSampler):
         return math.prod(len(axis) for axis in sampler._search_space.values())
     if isinstance(sampler, optuna.samplers.BruteForceSampler):
-        return math.prod(len(values(distribution, 1)) for distribution in space.values())
+        return math.prod(len(grid_values(distribution, 1)) for distribution in space.values())
     return math.inf

@@ -1,9 +1,9 @@
-"""Ray Tune's searcher over an Optuna study: hands out trials, records what they report, and how each of them ended.
+"""Ray Tune's searcher over an Optuna study: hands out trials, records what they report and how each of them ended.
 
-The Optuna storage is the one source of truth and Ray a throwaway executor: every start is a new Tune run, which first
+All that a study knows is in its Optuna storage; Tune keeps nothing. Every start is a new Tune experiment, which first
 gets the trials that an earlier driver left unfinished, under their old numbers, and then new ones until the study
-holds as many as were asked for. One background thread does all the talking to the storage, so that neither a
-suggestion nor a report ever waits for it. Imports neither torch nor mlflow.
+holds as many as were asked for. One background thread calls the storage, so that neither a suggestion nor a report
+waits for it. Imports neither torch nor MLflow.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
+from ..errors import UsageError
 from ..identity import plain
-from .background import Background
+from .background import BackgroundThread
 from .ledger import AskedTrial, FixedTrial, Ledger, contains
 from .outcomes import Outcome, decide
 from .storage import Study
@@ -25,39 +26,39 @@ from .storage import Study
 _TRACEBACK_CHARACTERS = 4000
 _IDLE_SECONDS = 1.0
 _RESTARTS = 2
-"""How often a trial whose worker was lost before it reported anything is handed out again.
+"""How often a trial whose worker was lost before its first report is handed out again.
 
-Tune itself starts a trial again that it had seen running; one that was still on its way to a worker (an actor about to
-be reused, on a node that has just died) it gives up at once.
+Tune itself restarts a trial that it has seen running, but gives up at once one that was still on its way to a worker
+(to an actor about to be reused, on a node that has just died).
 """
 
 
 class Listener(Protocol):
-    """Is told of every event, in the driver's thread; must return at once."""
+    """Hears of every event, in the driver's thread; must return at once."""
 
     def asked(
         self, number: int, seed: int, hyperparameters: Mapping[str, Any], label: str | None, resumed: bool
     ) -> None:
-        """Take note of a trial that is about to start, or to go on (``resumed``)."""
+        """Hear of a trial that is about to start, or to go on (``resumed``)."""
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
-        """Take note of an epoch's result; after a restart the earlier epochs come again."""
+        """Hear of an epoch's result; after a restart the earlier epochs come again."""
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
-        """Take note of how a trial ended; ``result`` is its last one, empty where there was none."""
+        """Hear how a trial ended; ``result`` is its last one, empty where there was none."""
 
 
 @dataclass
-class _Live:
-    """A trial in Tune's hands."""
+class _LiveTrial:
+    """A trial that Tune has been given and has not ended."""
 
     trial: AskedTrial
-    told: int = 0  # last epoch that the listener knows
-    result: dict[str, Any] = field(default_factory=dict)  # the last one in these hands
+    last_epoch: int = 0  # the last one that the listener has heard of
+    result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
 
 
 class StudySearcher(Searcher):
-    """Ray Tune asks it for trials; it asks Optuna, ahead of need, and tells Optuna how they went.
+    """Ray Tune's searcher: asks Optuna for trials, ahead of need, and reports to Optuna how they went.
 
     A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected"}``. A result has ``epoch``
     (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty while the
@@ -65,8 +66,7 @@ class StudySearcher(Searcher):
     ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``. The first result after a restart
     may carry earlier ones as ``history``. Give Tune ``num_samples=-1``: the searcher says when it has finished.
 
-    Intermediate values in Optuna are the objective itself, or of several objectives the scalarised ``objective``; the
-    step is the epoch.
+    The intermediate value of an epoch in Optuna is the objective, or the mean ``objective`` where there are several.
     """
 
     def __init__(
@@ -87,20 +87,21 @@ class StudySearcher(Searcher):
         """Start the background thread; the first suggestions are being made when this returns.
 
         Args:
-            study: from ``open_study``.
-            space: what the sampler may vary, by the names of the hyperparameters.
-            objectives: their keys in a result, in the order of the study's directions.
-            trials: that the study shall hold in the end, of whatever state.
-            seed: of the study; each trial's own is drawn from it and the trial's number.
+            study: the study, from ``open_study``.
+            space: search space: distributions by the names of the hyperparameters.
+            objectives: keys of the objectives in a result, in the order of the study's directions.
+            trials: total number of trials wanted, counting every state.
+            seed: random seed of the study; each trial's own is drawn from it and the trial's number.
             reference_points: hyperparameters by label, tried first, once, and never stopped early.
-            fixed: the study's only points, in order; ``trials`` and ``reference_points`` then say nothing.
-            listener: is told of every event.
-            ahead: suggestions kept ready.
-            folder: name of a trial's checkpoint folder.
+            fixed: all trials of the study, in order; ``trials`` and ``reference_points`` are then ignored.
+            listener: hears of every event.
+            ahead: number of suggestions kept ready.
+            folder: name of a trial's checkpoint folder, with ``{number}`` for the trial's number.
             patience: seconds for which a failing storage is tried again.
 
         Raises:
-            ValueError: a reference point lies outside the space, or objectives and directions differ in number.
+            UsageError: a reference point lies outside the space.
+            ValueError: objectives and directions differ in number.
         """
         super().__init__()
         if len(objectives) != len(study.directions):
@@ -110,20 +111,20 @@ class StudySearcher(Searcher):
         self._ledger = Ledger(study, space, trials, seed, reference_points or {}, fixed, folder)
         self._objectives, self._listener, self._ahead = tuple(objectives), listener, ahead
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
-        self._live: dict[str, _Live] = {}  # by Tune's id; the driver's thread only
-        self._trials: dict[int, AskedTrial] = {}
+        self._live: dict[str, _LiveTrial] = {}  # by Tune's id; used in the driver's thread only
+        self._trials: dict[int, AskedTrial] = {}  # all that were handed out, by number
         self._restarts: Counter[int] = Counter()  # by number
         # Shared with the background thread, under its lock:
         self._ready: deque[AskedTrial] = deque()
-        self._remaining: int | None = None  # to be counted
-        self._background = Background(self._ask, self._wants_more, patience)
+        self._remaining: int | None = None  # trials that the ledger can still give; None: not counted yet
+        self._background = BackgroundThread(self._prepare, self._needs_preparing, patience)
         self._background.start()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the config of the next trial, None while none is ready, or FINISHED when all have ended.
+        """Return the config of the next trial, None while none is ready, or FINISHED when all trials have ended.
 
-        Not before: one that is still in Tune's hands may have to be handed out again. Returns at once, except that
-        while no trial runs it waits for a suggestion for up to a second, which Tune would otherwise sleep.
+        Not while one runs, which may have to be handed out again. Returns at once, except that while no trial runs it
+        waits for a suggestion for up to a second, for which Tune would sleep otherwise.
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
@@ -132,17 +133,17 @@ class StudySearcher(Searcher):
             self._background.wait(lambda: bool(self._ready) or self._remaining == 0, _IDLE_SECONDS)
         self._background.raise_error()
         with self._background.changed:
-            settled, self._ledger.settled = self._ledger.settled, []
+            ended_late, self._ledger.ended_late = self._ledger.ended_late, []
             trial = self._ready.popleft() if self._ready else None
             finished = trial is None and self._remaining == 0 and not self._live
             self._background.changed.notify_all()
-        for ended, outcome in settled:
+        for ended, outcome in ended_late:
             self._announce(ended)
             if self._listener is not None:
                 self._listener.finished(ended.number, outcome, {})
         if trial is None:
             return str(Searcher.FINISHED) if finished else None
-        self._live[trial_id] = _Live(trial)
+        self._live[trial_id] = _LiveTrial(trial)
         self._trials[trial.number] = trial
         self._announce(trial)
         return {
@@ -155,12 +156,15 @@ class StudySearcher(Searcher):
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Queue a report; those of trials that have ended are ignored."""
+        """Queue the writing of a result; one of a trial that has ended is ignored."""
         if live := self._live.get(trial_id):
-            self._take(live, result)
+            self._record(live, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Queue the end of a trial, as ``decide`` sees it. Trials that Tune only cleans up never come here."""
+        """Queue the writing of a trial's outcome, or hand the trial out again where its worker was lost early.
+
+        Tune does not call this for a trial that it removes without having started it.
+        """
         live = self._live.pop(trial_id, None)
         if live is None:
             return
@@ -168,7 +172,7 @@ class StudySearcher(Searcher):
             self._hand_out_again(live.trial)
             return
         if result:
-            self._take(live, result)
+            self._record(live, result)
         number, outcome = live.trial.number, decide(live.result, error, self._objectives)
         traceback = str(live.result.get("traceback") or "")[-_TRACEBACK_CHARACTERS:]
         self._background.put(lambda: self._ledger.finish(number, outcome, traceback))
@@ -176,24 +180,24 @@ class StudySearcher(Searcher):
             self._listener.finished(number, outcome, live.result)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write nothing: the storage holds it all."""
+        """Write nothing: all is in the storage."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give Tune nothing to pickle beside its experiment: a start makes a searcher from the storage alone."""
+        """Return nothing for Tune to pickle: every start makes a searcher from the storage alone."""
         return {}
 
     def annotate(self, number: int, key: str, value: Any) -> None:
-        """Queue a user attribute (JSON) of a trial; any thread may call this.
+        """Queue the writing of a user attribute (a JSON value) of a trial; any thread may call this.
 
-        Optuna closes the record of a trial that has ended: the attribute then goes to the study, as
+        Optuna refuses to change a trial that has ended: the attribute then goes to the study, as
         ``trial-<number>.<key>``.
         """
         self._background.put(lambda: self._ledger.annotate(number, key, value))
 
     def perturbed(self, number: int, parent: int, epoch: int, hyperparameters: Mapping[str, Any]) -> None:
-        """Record that a scheduler (PBT) has put the weights of ``parent`` and these hyperparameters into a trial.
+        """Record that a scheduler (PBT) has given a trial the weights of ``parent`` and these hyperparameters.
 
-        The parameters that Optuna knows stay those of the start. A later start goes on with these.
+        Optuna's own parameters of the trial stay those that it began with; a later start goes on with the last ones.
         """
         trial = self._trials[number]
         trial.perturbations.append({"epoch": epoch, "parent": parent, "hyperparameters": plain(hyperparameters)})
@@ -211,7 +215,7 @@ class StudySearcher(Searcher):
         return done
 
     def close(self) -> None:
-        """Write what is queued and end the thread; suggestions that nobody took are continued by the next start.
+        """Write what is queued and end the thread; the next start uses the suggestions that were not handed out.
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
@@ -229,8 +233,8 @@ class StudySearcher(Searcher):
         if self._listener is not None:
             self._listener.asked(trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed)
 
-    def _take(self, live: _Live, result: Mapping[str, Any]) -> None:
-        """Queue the epochs of ``result`` and of its history that are not recorded yet."""
+    def _record(self, live: _LiveTrial, result: Mapping[str, Any]) -> None:
+        """Queue the epochs of ``result`` and its history that are not in the storage; announce those not heard of."""
         number = live.trial.number
         for each in (*result.get("history", ()), result):
             entry = {key: value for key, value in each.items() if key != "history"}
@@ -241,27 +245,28 @@ class StudySearcher(Searcher):
             if epoch not in live.trial.recorded:
                 live.trial.recorded.add(epoch)
                 self._report(number, epoch, float(value))
-            if epoch > live.told:
-                live.told = epoch
+            if epoch > live.last_epoch:
+                live.last_epoch = epoch
                 if self._listener is not None:
                     self._listener.epoch(number, entry)
 
     def _report(self, number: int, epoch: int, value: float) -> None:
         self._background.put(lambda: self._ledger.report(number, epoch, value))
 
-    def _wants_more(self) -> bool:
-        """Whether a suggestion should be made ready; called with the lock held."""
+    def _needs_preparing(self) -> bool:
+        """Return whether ``_prepare`` has anything to do; called with the lock held."""
         return self._remaining is None or (self._remaining > 0 and len(self._ready) < self._ahead)
 
-    def _ask(self) -> None:
-        """Count, or make one suggestion ready; in the background thread.
+    def _prepare(self) -> None:
+        """Count the trials, or make one suggestion ready; in the background thread.
 
-        After a failure the trials are counted anew, so that one half asked for is taken up, and not asked for twice.
+        After a failure the trials are counted anew, so that a trial that Optuna has made already is used, and no second
+        one is asked for.
         """
         trial = None
         if self._remaining is None:
             self._ledger.count()
-        elif self._ledger.remaining:  # a finite sampler may have come to its end since
+        elif self._ledger.remaining:  # none, where a finite sampler has come to its end since
             self._remaining = None
             trial = self._ledger.next()
         with self._background.changed:
@@ -274,6 +279,6 @@ class StudySearcher(Searcher):
 def _refuse_outside(label: str, point: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> None:
     for name, value in point.items():
         if name not in space:
-            raise ValueError(f"reference point {label!r} sets {name!r}, which the search space does not have")
+            raise UsageError(f"reference point {label!r} sets {name!r}, which the search space does not have")
         if not contains(space, name, value):
-            raise ValueError(f"reference point {label!r} sets {name} to {value!r}, which is outside {space[name]}")
+            raise UsageError(f"reference point {label!r} sets {name} to {value!r}, which is outside {space[name]}")

@@ -158,12 +158,12 @@ class StudySpec:
             UsageError: one of them is unknown, an objective is too slow for every epoch, or the scheduler is pbt with
                 a sampler that it would mislead.
         """
-        from ..search.samplers import find  # Optuna
+        from ..search.samplers import sampler_class  # Optuna
 
         for name, package in (("separator", "sepray.separators"), ("task", "sepray.tasks")):
             if isinstance(self.__dict__[name], str):
                 registry.check(package, self.__dict__[name])
-        find(self.search.sampler)
+        sampler_class(self.search.sampler)
         if self.search.scheduler not in SCHEDULERS:
             raise UsageError(f"unknown scheduler {self.search.scheduler!r}; there are: {', '.join(SCHEDULERS)}")
         if self.search.scheduler == "pbt" and self.search.sampler not in BLIND_SAMPLERS:

@@ -2,10 +2,7 @@
 
 import pytest
 
-from sepray.contracts import Signal
 from sepray.driver.selection import Finished, best_member, champion, finalists, retrainings
-
-SIGNAL = Signal(("low", "high"), 1, (64,), 64.0)
 
 
 def trial(number, value, settings=None, label=None, role=None) -> Finished:

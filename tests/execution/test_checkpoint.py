@@ -1,9 +1,12 @@
 """Checkpoints survive damage, keep few files, and give back what was put in."""
 
 import os
+import stat
+from pathlib import Path
 
 import pytest
 import torch
+from pyarrow import fs
 
 from sepray.execution import checkpoint
 
@@ -27,6 +30,105 @@ def test_returns_the_newest_as_it_was_saved(folder):
     assert found.metadata == {"history": [1, 2, 3]}
     for name, expected in tensors(-2.0).items():
         assert torch.equal(found.tensors[name], expected)
+
+
+def test_uri_is_the_folder_of_its_path(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    name = checkpoint.save(f"file://{tmp_path}/c/", 1, tensors(1.0), {})
+    assert [path.name for path in (tmp_path / "c").iterdir()] == [name]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    found = checkpoint.newest(str(tmp_path / "c"))
+    assert found is not None
+    assert found.epoch == 1
+
+
+def test_relative_path_is_a_folder_of_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = checkpoint.save("runs/c", 1, tensors(1.0), {})
+    assert [path.name for path in (tmp_path / "runs" / "c").iterdir()] == [name]
+    checkpoint.remove("runs/c")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_file_system_that_is_not_the_local_one_gets_and_gives_the_same(tmp_path, monkeypatch):
+    """``SubTreeFileSystem`` stands for an object store."""
+    (tmp_path / "bucket").mkdir()
+    store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(checkpoint, "_open", lambda folder: (store, folder.removeprefix("s3://")))
+    for epoch in (1, 2, 3):
+        name = checkpoint.save("s3://bucket", epoch, tensors(float(epoch)), {"epoch": epoch})
+    assert name in os.listdir(tmp_path / "bucket")
+    assert len(os.listdir(tmp_path / "bucket")) == 2
+    found = checkpoint.newest("s3://bucket")
+    assert found is not None
+    assert (found.epoch, found.metadata) == (3, {"epoch": 3})
+    checkpoint.remove("s3://bucket")
+    assert not (tmp_path / "bucket").exists()
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_of_two_checkpoints_of_one_epoch_the_one_written_later_is_the_newest(tmp_path, later):
+    """After a trial went back, say. Names end in a digest, so both orders are tried: one of them is not the names'."""
+    names = [checkpoint.save(str(tmp_path), 5, tensors(value), {}) for value in (1.0, 2.0)]
+    for index, name in enumerate(names):
+        os.utime(tmp_path / name, (1000 + (index == later), 1000 + (index == later)))
+    found = checkpoint.newest(str(tmp_path))
+    assert found is not None
+    assert found.tensors["weight"][0, 0].item() == (1.0, 2.0)[later]
+    checkpoint.save(str(tmp_path), 6, tensors(3.0), {})
+    assert names[later] in os.listdir(tmp_path), "the older of the two is the one to go"
+    assert names[1 - later] not in os.listdir(tmp_path)
+
+
+def test_epoch_counts_before_the_time_of_writing(tmp_path):
+    name = checkpoint.save(str(tmp_path), 7, tensors(7.0), {})
+    os.utime(tmp_path / name, (1000, 1000))
+    checkpoint.save(str(tmp_path), 6, tensors(6.0), {})
+    found = checkpoint.newest(str(tmp_path))
+    assert found is not None
+    assert found.epoch == 7
+
+
+def test_epochs_are_compared_as_numbers(tmp_path):
+    for epoch in (999_999, 1_000_000):
+        checkpoint.save(str(tmp_path), epoch, tensors(1.0), {})
+    found = checkpoint.newest(str(tmp_path))
+    assert found is not None
+    assert found.epoch == 1_000_000
+
+
+def test_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_old_one_goes(tmp_path, monkeypatch):
+    checkpoint.save(str(tmp_path), 1, tensors(1.0), {}, keep=1)
+    [old] = os.listdir(tmp_path)
+    events = []
+    sync, rename = os.fsync, os.replace
+
+    def synced(descriptor):
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def renamed(source, target, **options):
+        events.append("rename")
+        assert Path(target).parent == tmp_path
+        assert old in os.listdir(tmp_path)
+        rename(source, target, **options)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    name = checkpoint.save(str(tmp_path), 2, tensors(2.0), {}, keep=1)
+    assert events == ["file", "rename", "folder"]
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_keeps_as_many_as_asked_for_and_always_the_one_just_written(tmp_path, keep):
+    for epoch in (5, 6, 7, 8):
+        checkpoint.save(str(tmp_path), epoch, tensors(1.0), {}, keep=keep)
+    name = checkpoint.save(str(tmp_path), 1, tensors(1.0), {}, keep=keep)
+    kept = sorted(int(n.split("-")[1]) for n in os.listdir(tmp_path))
+    assert kept == [1, *range(9 - keep, 9)]
+    assert name in os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])

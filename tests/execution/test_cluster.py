@@ -1,13 +1,16 @@
-"""What of the cluster needs no cluster: threads, the CPUs of a Ray of one's own, the code that is shipped."""
+"""Joining a cluster, with Ray's own calls replaced: what Ray is asked for, and what is said where it refuses."""
 
 import math
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
+import ray
 
+from sepray.errors import UnreachableError, UsageError
 from sepray.execution import cluster
-from sepray.execution.cluster import threads
+from sepray.execution.cluster import ClusterError, threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -19,9 +22,9 @@ def test_trial_has_as_many_threads_as_whole_cpus_and_at_least_one(cpus, count):
 
 @pytest.fixture
 def started(monkeypatch):
-    """The arguments with which a Ray of this process's own was started."""
+    """Options of every call of ``ray.init``."""
     calls = []
-    for name in (*THREADS, *cluster._ALLOCATOR):
+    for name in (*THREADS, *cluster._ALLOCATOR_SETTINGS):
         monkeypatch.setenv(name, "64")
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
     monkeypatch.setattr(cluster.ray, "init", lambda *args, **options: calls.append(options))
@@ -32,8 +35,8 @@ def started(monkeypatch):
     ("concurrency", "cpus", "expected"),
     [(3, 1.0, 3), (3, 0.5, 2), (2, 4.0, 8), (1, 0.25, 1), (5, 0.0, None)],
 )
-def test_ray_of_ones_own_has_the_cpus_of_as_many_trials(started, concurrency, cpus, expected):
-    cluster._start(concurrency, cpus, 0.0)
+def test_local_ray_has_the_cpus_of_as_many_trials(started, concurrency, cpus, expected):
+    cluster._start_local(concurrency, cpus)
     [options] = started
     assert options["num_cpus"] == (expected if cpus else 1)
     assert options["include_dashboard"] is False
@@ -42,14 +45,14 @@ def test_ray_of_ones_own_has_the_cpus_of_as_many_trials(started, concurrency, cp
     assert os.environ["MALLOC_MMAP_THRESHOLD_"] == "64"  # the user's own
 
 
-def test_ray_of_ones_own_fills_the_cpus_that_this_process_may_use(started, monkeypatch):
+def test_local_ray_fills_the_cpus_that_this_process_may_use(started, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
     for cpus, expected in ((1.0, 6), (0.5, 6), (4.0, 4), (16.0, 16)):
-        cluster._start(0, cpus, 0.0)
+        cluster._start_local(0, cpus)
         assert started[-1]["num_cpus"] == expected == math.ceil(max(1, 6 // cpus) * cpus)
 
 
-def test_error_is_told_by_its_first_line():
+def test_error_is_shown_by_its_first_line():
     assert cluster._first_line(ConnectionError("\nno answer\nTraceback ...")) == "no answer"
     assert cluster._first_line(TimeoutError()) == "TimeoutError"
 
@@ -57,7 +60,274 @@ def test_error_is_told_by_its_first_line():
 def test_code_of_the_study_is_shipped_once_a_package(monkeypatch, tmp_path):
     (tmp_path / "cluster_lab.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    shipped = cluster._shipped(["sepray", "sepray.separators.cass", "cluster_lab", "__main__"])
+    shipped = cluster._runtime_environment(["sepray", "sepray.separators.cass", "cluster_lab", "__main__"])
     paths = shipped["py_modules"]
     assert shipped["env_vars"].keys() == {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
     assert paths == [str(tmp_path / "cluster_lab.py"), os.path.dirname(sys.modules["sepray"].__file__)]
+
+
+# -- joining a cluster -----------------------------------------------------------------------------------------------
+
+
+class FakeRay:
+    """Stands for ``ray``: a cluster with these resources, which every ``init`` joins or refuses."""
+
+    exceptions = ray.exceptions
+    SCRIPT_MODE = ray.SCRIPT_MODE
+
+    def __init__(self, cpus=8.0, gpus=0.0, refusal=None):
+        self.resources = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+        self.refusal, self.joined, self.cancelled, self.shut_down = refusal, [], [], 0
+        self.result = 0
+
+    def is_initialized(self):
+        return bool(self.joined)
+
+    def init(self, address=None, **options):
+        if self.refusal is not None:
+            raise self.refusal
+        self.joined.append((address, options))
+
+    def cluster_resources(self):
+        return self.resources
+
+    def remote(self, **options):
+        self.options = options
+        return lambda function: SimpleNamespace(remote=lambda *arguments: (function, arguments))
+
+    def get(self, running):
+        if isinstance(self.result, BaseException):
+            raise self.result
+        function, arguments = running
+        return function(*arguments)
+
+    def cancel(self, running):
+        self.cancelled.append(running)
+
+    def get_runtime_context(self):
+        return SimpleNamespace(worker=SimpleNamespace(mode=self.mode))
+
+    def shutdown(self):
+        self.shut_down += 1
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    def made(**options):
+        stands = FakeRay(**options)
+        monkeypatch.setattr(cluster, "ray", stands)
+        return stands
+
+    for name in (*cluster._RAY_SETTINGS, *cluster._ALLOCATOR_SETTINGS, *THREADS, "TUNE_MAX_PENDING_TRIALS_PG"):
+        monkeypatch.setenv(name, "to be put back")
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR", raising=False)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("has", "concurrency", "needs", "slots"),
+    [
+        ((8.0, 0.0), 0, (1.0, 0.0), 8),
+        ((8.0, 0.0), 3, (1.0, 0.0), 3),
+        ((8.0, 0.0), 20, (1.0, 0.0), 8),
+        ((8.0, 0.0), 0, (3.0, 0.0), 2),
+        ((7.0, 0.0), 0, (0.14, 0.0), 50),  # 7 / 0.14 is a little less than 50 in floating point
+        ((8.0, 2.0), 0, (1.0, 0.5), 4),
+        ((8.0, 1.0), 0, (0.0, 0.25), 4),
+        ((3.0, 4.0), 0, (1.0, 0.5), 3),
+    ],
+)
+def test_as_many_trials_at_once_as_fit_and_no_more_than_asked_for(fake, has, concurrency, needs, slots):
+    fake(cpus=has[0], gpus=has[1])
+    assert cluster.connect("auto", concurrency, *needs, ["sepray"]) == slots
+    assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == str(slots)
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ((9.0, 0.0), "a trial asks for 9 CPUs and 0 GPUs, but there are 8 CPUs and 1 GPUs"),
+        ((1.0, 2.0), "a trial asks for 1 CPUs and 2 GPUs, but there are 8 CPUs and 1 GPUs"),
+    ],
+)
+def test_trial_that_does_not_fit_is_refused_in_one_line(fake, needs, message):
+    fake(cpus=8.0, gpus=1.0)
+    with pytest.raises(ClusterError) as refusal:
+        cluster.connect("auto", 0, *needs, ["sepray"])
+    assert str(refusal.value) == message
+    assert isinstance(refusal.value, UnreachableError)
+
+
+def test_address_is_the_flag_or_rays_own_variable_or_this_machine(fake, monkeypatch):
+    stands = fake()
+    cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"])
+    monkeypatch.setenv("RAY_ADDRESS", "other:6379")
+    for address in (None, "", "host:6379"):
+        stands.joined.clear()
+        cluster.connect(address, 0, 1.0, 0.0, ["sepray"])
+        assert [joined for joined, _ in stands.joined] == [address or "other:6379"]
+    monkeypatch.delenv("RAY_ADDRESS")
+    stands.joined.clear()
+    cluster.connect(None, 3, 2.0, 0.0, ["sepray"])
+    [(address, options)] = stands.joined
+    assert (address, options["num_cpus"]) == (None, 6)
+
+
+def test_ray_that_has_started_already_is_used(fake):
+    stands = fake(cpus=5.0)
+    stands.joined.append(("by a notebook", {}))
+    assert cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"]) == 5
+    assert len(stands.joined) == 1
+
+
+def test_code_is_shipped_unless_ray_job_submit_has_shipped_it(fake, monkeypatch):
+    stands = fake()
+    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"])
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    stands.joined, first = [], stands.joined
+    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"])
+    assert first[0][1]["runtime_env"] == cluster._runtime_environment(["sepray"])
+    assert "runtime_env" not in stands.joined[0][1]
+
+
+def test_settings_of_tune_are_made_unless_the_user_has_made_them(fake, monkeypatch):
+    fake()
+    monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "5")
+    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"])
+    assert os.environ["TUNE_GLOBAL_CHECKPOINT_S"] == "5"
+    assert os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] == "1"
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+REFUSALS = [
+    (ConnectionError("no GCS\nat all"), "no Ray cluster answers at {}: no GCS"),
+    (RuntimeError("Version mismatch: 2.60 and 2.40\nThis process"), "the Ray cluster at {} cannot be joined: Version"),
+    (ValueError("Package size (300 MiB) exceeds the maximum"), "the Ray cluster at {} cannot be joined: Package size"),
+    (ray.exceptions.AuthenticationError("wrong token"), "the Ray cluster at {} cannot be joined: "),
+]
+
+
+@pytest.mark.parametrize(("refusal", "message"), REFUSALS, ids=lambda value: type(value).__name__)
+def test_cluster_that_cannot_be_joined_is_refused_in_one_line(fake, refusal, message):
+    fake(refusal=refusal)
+    calls = {
+        "host:6379": lambda: cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"]),
+        "ray://host:10001": lambda: cluster.run_on_head("ray://host:10001", int, [], ["sepray"]),
+    }
+    for address, call in calls.items():
+        with pytest.raises(ClusterError) as failure:
+            call()
+        assert str(failure.value).startswith(message.format(address))
+        assert "\n" not in str(failure.value)
+
+
+def test_error_that_is_no_refusal_passes(fake):
+    fake(refusal=TypeError("a bug"))
+    with pytest.raises(TypeError, match="a bug"):
+        cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"])
+    with pytest.raises(TypeError, match="a bug"):
+        cluster.run_on_head("ray://host:10001", int, [], ["sepray"])
+
+
+# -- a driver on the head --------------------------------------------------------------------------------------------
+
+
+def test_driver_on_the_head_gets_the_arguments_and_its_status_is_returned(fake):
+    stands = fake()
+    assert cluster.run_on_head("ray://host:10001", divmod, [17, 5], ["sepray"]) == (3, 2)
+    [(address, options)] = stands.joined
+    assert address == "ray://host:10001"
+    assert options["runtime_env"] == cluster._runtime_environment(["sepray"])
+    assert stands.options == {"num_cpus": 0, "max_retries": 0}
+
+
+def test_interrupt_is_passed_on_to_the_driver_on_the_head(fake):
+    stands = fake()
+    stands.result = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        cluster.run_on_head("ray://host:10001", int, ["7"], ["sepray"])
+    assert stands.cancelled == [(int, ("7",))]
+
+
+def failed_on_the_head(cause):
+    text = "Traceback (most recent call last):\n  in build, line 7"
+    return ray.exceptions.RayTaskError("run", text, cause).as_instanceof_cause()
+
+
+def test_what_a_user_can_put_right_on_the_head_is_said_in_one_line(fake):
+    fake().result = failed_on_the_head(UsageError("unknown separator 'x'"))
+    with pytest.raises(UsageError) as failure:
+        cluster.run_on_head("ray://host:10001", int, [], ["sepray"])
+    assert str(failure.value) == "unknown separator 'x'"
+
+
+def test_bug_on_the_head_keeps_the_traceback_of_the_head(fake):
+    fake().result = failed_on_the_head(KeyError("width"))
+    with pytest.raises(ray.exceptions.RayTaskError, match="in build, line 7"):
+        cluster.run_on_head("ray://host:10001", int, [], ["sepray"])
+
+
+@pytest.mark.parametrize(("mode", "joined", "ends"), [("script", True, 1), ("worker", True, 0), ("script", False, 0)])
+def test_ray_ends_with_the_study_unless_this_process_is_a_worker_of_it(fake, mode, joined, ends):
+    stands = fake()
+    stands.mode = ray.SCRIPT_MODE if mode == "script" else ray.WORKER_MODE
+    stands.joined = [("auto", {})] if joined else []
+    cluster.disconnect()
+    assert stands.shut_down == ends
+
+
+# -- the experiment of Tune ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def experiments(monkeypatch):
+    """What every ``tune.Tuner`` was made of, and whether it was run."""
+    made = []
+
+    class Tuner:
+        def __init__(self, trainable, *, tune_config, run_config):
+            self.trainable, self.tune_config, self.run_config, self.ran = trainable, tune_config, run_config, False
+            made.append(self)
+
+        def fit(self):
+            self.ran = True
+
+    monkeypatch.setattr(cluster.tune, "Tuner", Tuner)
+    monkeypatch.setattr(cluster.tune, "with_parameters", lambda trainable, **parameters: (trainable, parameters))
+    monkeypatch.setattr(cluster.tune, "with_resources", lambda trainable, group: (*trainable, group.bundles))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("has", "slots", "most"),
+    [
+        (8.0, 8, 10),  # a quarter more wait for a slot
+        (2.0, 2, 3),  # at least one
+        (8.0, 4, 4),  # where there is room they would start
+    ],
+)
+def test_experiment_of_tune_is_made_of_what_was_given(fake, experiments, tmp_path, has, slots, most):
+    fake(cpus=has)
+    searcher, scheduler = object(), object()
+    options = {"searcher": searcher, "scheduler": scheduler, "folder": str(tmp_path), "name": "search"}
+    cluster.run_trials(int, {"train": 1, "validation": 2}, **options, slots=slots, cpus=1.0, gpus=0.0)
+    [made] = experiments
+    assert made.ran
+    assert made.trainable == (int, {"train": 1, "validation": 2}, [{"CPU": 1.0}])
+    chosen, run = made.tune_config, made.run_config
+    assert (chosen.search_alg, chosen.scheduler, chosen.num_samples) == (searcher, scheduler, -1)
+    assert (chosen.max_concurrent_trials, chosen.reuse_actors) == (most, True)
+    assert (run.name, run.storage_path, run.verbose) == ("search", str(tmp_path), 0)
+    assert run.failure_config.max_failures == 4
+    assert (run.checkpoint_config.num_to_keep, run.checkpoint_config.checkpoint_at_end) == (1, False)
+
+
+def test_trial_asks_for_a_gpu_where_it_needs_one(fake, experiments, tmp_path):
+    fake(cpus=8.0, gpus=1.0)
+    options = {"searcher": None, "scheduler": None, "folder": str(tmp_path), "name": "search"}
+    cluster.run_trials(int, {}, **options, slots=2, cpus=2.0, gpus=0.5)
+    [made] = experiments
+    assert made.trainable[2] == [{"CPU": 2.0, "GPU": 0.5}]
+    assert made.tune_config.max_concurrent_trials == 3, "two fit on the GPU, so the third waits"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from ray.tune.experiment import Trial
 
-from sepray.execution.schedulers import SCHEDULERS, make_scheduler
+from sepray.choices import SCHEDULERS
+from sepray.errors import UsageError
+from sepray.execution.schedulers import make_scheduler
 
 from ..simulation import Controller, SimulatedTrial
 
@@ -294,7 +297,7 @@ def test_pbt_takes_settings_and_nothing_else_from_the_trial_it_copies():
     ],
 )
 def test_what_cannot_be_made_is_refused_in_one_line(arguments, message):
-    with pytest.raises(ValueError, match=message) as refusal:
+    with pytest.raises(UsageError, match=message) as refusal:
         make_scheduler(max_epochs=EPOCHS, **arguments)
     assert "\n" not in str(refusal.value)
 
@@ -313,3 +316,56 @@ def test_all_schedulers_bring_a_study_to_its_end(name):
     assert len(controller.trials) == 12
     assert all(t.epoch == EPOCHS for t in controller.trials if t.config["protected"])
     assert (min(t.epoch for t in controller.trials) == EPOCHS) == (name == "none")
+
+
+def test_numbers_out_of_range_are_refused():
+    for arguments in ({"max_epochs": 0}, {"max_epochs": 5, "grace_period": 0}):
+        with pytest.raises(UsageError, match="max_epochs and grace_period of at least 1"):
+            make_scheduler("asha", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("median", {"grace_period": 4}, {"_grace_period": 4, "_min_samples_required": 3}),
+        ("median", {"min_samples_required": 7}, {"_grace_period": 1, "_min_samples_required": 7}),
+        ("hyperband", {"reduction_factor": 2}, {"_eta": 2, "_max_t_attr": EPOCHS}),
+        ("hyperband", {"max_t": 5}, {"_eta": 3, "_max_t_attr": 5}),
+        (
+            "pbt",
+            {"grace_period": 4},
+            {"_perturbation_interval": 4, "_burn_in_period": 4, "_resample_probability": 0.25},
+        ),
+        ("pbt", {"grace_period": 4, "resample_probability": 0.5}, {"_resample_probability": 0.5}),
+        ("pbt", {"perturbation_interval": 2}, {"_perturbation_interval": 2, "_burn_in_period": 1}),
+    ],
+)
+def test_options_reach_rays_scheduler(name, options, expected):
+    scheduler = make_scheduler(name, EPOCHS, space=SPACE, sampler="random", **options)
+    assert {key: getattr(scheduler, key) for key in expected} == expected
+    assert (scheduler._metric, scheduler._time_attr) == ("objective", "epoch")
+    less_is_better = scheduler._compare_op is min if name == "median" else scheduler._metric_op == -1
+    assert less_is_better
+
+
+def test_asha_takes_its_reduction_factor():
+    scheduler = make_scheduler("asha", 40, grace_period=10, reduction_factor=2)
+    assert scheduler._brackets[0].rf == 2
+    assert make_scheduler("asha", 40, max_t=20, grace_period=10, reduction_factor=2)._max_t == 20
+
+
+@pytest.mark.parametrize("name", ["none", "asha", "median"])
+def test_idle_worker_goes_to_a_trial_for_which_none_is_being_started(name):
+    """Trial 2 waits for a worker that is coming up; 5 and 9 have none, and 1 is running already."""
+    trials = {number: trial_of(number) for number in (9, 2, 5, 1)}
+    for number, trial in trials.items():
+        trial.status = Trial.RUNNING if number == 1 else Trial.PENDING
+    controller = SimpleNamespace(
+        get_live_trials=lambda: list(trials.values()),
+        _trial_to_actor={trials[2]: "actor"},
+        _actor_manager=SimpleNamespace(_live_actors_to_ray_actors_resources={"actor": {}}),
+    )
+    scheduler = make_scheduler(name, EPOCHS)
+    assert scheduler.choose_trial_to_run(controller) is trials[5]
+    controller._trial_to_actor = dict.fromkeys(trials.values(), "actor")
+    assert scheduler.choose_trial_to_run(controller) is None

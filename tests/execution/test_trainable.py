@@ -1,179 +1,23 @@
 """One trial from its first epoch to its outcome, driven as Tune drives it, with no Ray running."""
 
-import logging
 import math
 import shutil
-import time
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from sepray.choices import Objective
-from sepray.contracts import Loss, Phase, Separator, Signal
 from sepray.execution import checkpoint, trainable
-from sepray.execution.trainable import COLLAPSE_PATIENCE, MEMORY_RETRIES, SeparatorTrainable, TrialContext
-from sepray.execution.weights import state_of_member
+from sepray.execution.trainable import MEMORY_RETRIES
+from sepray.execution.verdict import COLLAPSE_PATIENCE
 from sepray.scoring import metrics
 from sepray.separators import cass
-from sepray.training.augmentation import PLAIN
 
-logging.getLogger("ray").setLevel(logging.ERROR)
-SIGNAL = Signal(("low", "high"), 1, (64,), 64.0)
-L2 = Objective("validation/relative_l2", "minimize")
-
-
-def nothing(separator: "Gains", epoch: int) -> None:
-    """The event of a separator that just trains."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """``event`` is called with the separator before each epoch (counted from 0)."""
-
-    event: Callable[["Gains", int], None] = nothing
-    failing: Callable[[dict[str, float]], str | None] = lambda found: None
-    batch_size: int = 4
-    betas: tuple[float, float] = (0.9, 0.999)
-
-    def build(self, signal: Signal) -> "Gains":
-        return Gains(signal, self)
-
-
-class Gains(Separator):
-    """Each estimate is the mixture times a weight of the source's own."""
-
-    def __init__(self, signal: Signal, config: Config) -> None:
-        super().__init__(signal)
-        self.config = config
-        self.gains = nn.Parameter(torch.rand(len(signal.sources)))
-        self.input = 1.0
-        self.output = 1.0
-
-    def hyperparameters(self):
-        return {"rate": 0.05, "noise": 0.1}
-
-    def before_epoch(self, data, epoch, generator):
-        self.config.event(self, epoch)
-        return {**data, "mixture": data["mixture"] * self.input}
-
-    def phases(self):
-        return (Phase("gains", ("gains",), "rate", self.loss, draw=self.draw),)
-
-    def draw(self, batch, generator):
-        return {"noise": torch.randn(batch["mixture"].shape, generator=generator)}
-
-    def loss(self, module, batch, hyperparameters, random):
-        mixture = batch["mixture"] + hyperparameters["noise"] * random["noise"]
-        error = (mixture[:, None] * module.gains[:, None, None] - batch["sources"]).square().mean()
-        return Loss(error, {"mse": error})
-
-    @torch.no_grad()
-    def separate(self, mixture):
-        return mixture[:, None] * self.gains[:, None, None] * self.output
-
-    def failure(self, metrics):
-        return self.config.failing(metrics)
-
-
-def split(seed: int, items: int = 8) -> dict[str, np.ndarray]:
-    """Slow and fast sinusoids of random phase, and their sum, read-only as the object store gives them."""
-    phase = np.random.default_rng(seed).uniform(0, 2 * math.pi, (items, 2, 1, 1))
-    rate = np.array([3.0, 17.0]).reshape(1, 2, 1, 1)
-    sources = np.sin(rate * np.arange(64) / 10 + phase) * np.array([1.0, 0.5]).reshape(1, 2, 1, 1)
-    arrays = {"mixture": sources.sum(1).astype(np.float32), "sources": sources.astype(np.float32)}
-    for array in arrays.values():
-        array.flags.writeable = False
-    return arrays
-
-
-TRAIN, VALIDATION = split(0), split(1)
-
-
-class Bench:
-    """Makes trials that share a folder of checkpoints, as the actors of a study do."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = str(folder)
-        self.opened: list[SeparatorTrainable] = []
-
-    def __call__(self, config=None, *, number=0, seed=0, settings=None, **changes) -> SeparatorTrainable:
-        context = TrialContext(
-            **{
-                "separator": config or Config(),
-                "signal": SIGNAL,
-                "objectives": (L2,),
-                "max_epochs": 3,
-                "members": 1,
-                "checkpoints": self.folder,
-                "checkpoint_seconds": 0.0,
-                "device": "cpu",
-                "threads": 1,
-                "augmentation": PLAIN,
-                "evaluation_batch": 3,
-                **changes,
-            }
-        )
-
-        class Bound(SeparatorTrainable):  # what tune.with_parameters makes of it
-            def setup(self, config):
-                super().setup(config, context=context, train=TRAIN, validation=VALIDATION)
-
-        trial = Bound(asked(number, seed, settings))
-        self.opened.append(trial)
-        return trial
-
-    def checkpoints(self, number: int = 0) -> list[Path]:
-        return sorted((Path(self.folder) / f"trial-{number}").glob("epoch-*"))
-
-
-def asked(number=0, seed=0, settings=None):
-    """A suggestion of the searcher."""
-    return {"number": number, "seed": seed, "hyperparameters": settings or {}, "folder": f"trial-{number}"}
-
-
-@pytest.fixture
-def bench(tmp_path, monkeypatch):
-    # Without a Tune run, Ray would make folders in the user's home.
-    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
-    made = Bench(tmp_path)
-    yield made
-    for trial in made.opened:
-        trial.stop()
-
-
-def weights(trial: SeparatorTrainable, member: int = 0) -> dict[str, torch.Tensor]:
-    return {k: v.clone() for k, v in trial._members[member].separator.state_dict().items()}
-
-
-def values(result: dict) -> dict[str, float]:
-    """What a result says of the training, without the clock."""
-    return {k: v for k, v in result.items() if "/" in k or k in ("epoch", "objective", "outcome", "done")}
-
-
-def step(trial: SeparatorTrainable) -> dict:
-    """One epoch; the next one finds the writer of checkpoints idle."""
-    result = trial.step()
-    trial._settle()
-    return result
-
-
-def run(trial: SeparatorTrainable, most: int = 50) -> list[dict]:
-    """Steps until the trial says that it is done."""
-    results = [step(trial)]
-    while not results[-1]["done"]:
-        assert len(results) < most
-        results.append(step(trial))
-    return results
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+from .bench import L2, SIGNAL, TRAIN, VALIDATION, Config, Gains, asked, run, same, step, values, weights
 
 
 def test_results_hold_parts_every_measure_and_the_objective_and_the_budget_ends_the_trial(bench):
@@ -331,26 +175,6 @@ class OutOfMemory:
             raise type(self.error)(*self.error.args)
 
 
-class Clock:
-    """Stands still unless it is told otherwise; nobody waits for it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-        self.sleep = self.slept.append
-        self.time_ns = time.time_ns
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    stands = Clock()
-    monkeypatch.setattr(trainable, "time", stands)
-    return stands
-
-
 def test_out_of_memory_goes_on_from_the_newest_checkpoint_after_growing_pauses(bench, clock):
     expected = run(bench(number=1))
     event = OutOfMemory(MEMORY_RETRIES)
@@ -486,7 +310,7 @@ def test_reused_actor_goes_on_with_a_trial_of_an_earlier_start(bench):
 def test_data_is_the_object_stores_and_no_copy_of_it(bench):
     trial = bench(members=2)
     run(trial)
-    for trainer in trial._members:
+    for trainer in trial._members.trainers:
         for name, array in TRAIN.items():
             assert trainer.data[name].data_ptr() == array.ctypes.data
 
@@ -496,30 +320,6 @@ def test_separate_may_write_to_the_mixtures_that_it_is_handed(bench):
     run(trial)
     trial._validation["mixture"].zero_()  # of memory that cannot be written to, this would end the process
     assert VALIDATION["mixture"].any()
-
-
-def test_result_of_several_members_is_the_mean_of_each_alone(bench):
-    seeds = np.random.SeedSequence(11).generate_state(2)
-    together = bench(number=0, seed=11, members=2)
-    results = run(together)
-    # Alone, a trial draws its member's seed from its own; so that of the pair is put in its place.
-    alone = []
-    for k, seed in enumerate(seeds):
-        trial = bench(number=1 + k)
-        single = trainable.Trainer(
-            trainable.build(Config(), SIGNAL, int(seed)), trial._train, {}, int(seed), 4, (0.9, 0.999)
-        )
-        trial._members = [single]
-        alone.append(run(trial))
-    assert values(alone[0][0]) != values(alone[1][0])
-    for both, one, other in zip(results, *alone, strict=True):
-        for name in ("train/mse", "validation/relative_l2", "validation/high/si_sdr", "objective"):
-            assert both[name] == pytest.approx((one[name] + other[name]) / 2, rel=1e-12)
-    found = checkpoint.newest(f"{bench.folder}/trial-0")
-    assert found is not None
-    assert same(state_of_member(found, 0), weights(together, 0))
-    assert same(state_of_member(found, 1), weights(together, 1))
-    assert not same(weights(together, 0), weights(together, 1))
 
 
 def test_several_members_go_on_bit_for_bit(bench):
@@ -537,7 +337,7 @@ def test_checkpoint_of_another_trial_gives_its_weights_and_leaves_the_settings(b
     step(bad)
     bad.load_checkpoint(str(tmp_path / "exploited"))
     assert same(weights(bad), weights(good))
-    assert bad._members[0].hyperparameters == {"rate": 0.0, "noise": 0.1}
+    assert bad._members.trainers[0].hyperparameters == {"rate": 0.0, "noise": 0.1}
     result = step(bad)
     assert result["epoch"] == 3
     assert same(weights(bad), weights(good)), "its own learning rate is 0"
@@ -595,6 +395,17 @@ def test_checkpoints_are_written_at_intervals_and_at_the_end(bench, clock, monke
     assert [path.name[:12] for path in bench.checkpoints()] == ["epoch-000006", "epoch-000008"]
 
 
+def test_interval_of_checkpoints_begins_with_the_trial_and_not_with_the_actor(bench, clock):
+    trial = bench(checkpoint_seconds=2.5, max_epochs=8)
+    clock.now = 10.0
+    trial.reset(asked(number=1))
+    kept = []
+    for clock.now in (11.0, 12.0, 13.0):
+        step(trial)
+        kept.append(len(bench.checkpoints(1)))
+    assert kept == [0, 0, 1]
+
+
 def test_checkpoint_that_cannot_be_written_is_the_fault_of_its_own_trial_alone(bench):
     trial = bench(checkpoint_seconds=1e9, max_epochs=2)
     trial.step()
@@ -621,6 +432,90 @@ def test_folder_cleared_while_a_stopped_trial_writes_to_it_is_not_the_next_trial
         return
     assert trial.reset(asked(number=1))
     assert [r["outcome"] for r in run(trial)] == ["", "", "complete"]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_epoch_is_timed_from_its_first_step_to_the_end_of_its_validation(bench, clock, members):
+    """By a clock that goes on by 3 s where a member begins to train, and by 4 s where it begins to separate."""
+
+    class Slow(Gains):
+        def separate(self, mixture):
+            clock.now += 4.0
+            return super().separate(mixture)
+
+    @dataclass(frozen=True)
+    class Timed(Config):
+        def build(self, signal):
+            clock.now += 1000.0  # building is no training
+            return Slow(signal, self)
+
+    def event(separator, epoch):
+        clock.now += 3.0
+
+    clock.time_ns = lambda: 1_700_000_000_123_999_999
+    results = run(bench(Timed(event=event), members=members, evaluation_batch=8, checkpoint_seconds=1e9))
+    assert [result["epoch_seconds"] for result in results] == [7.0 * members] * 3
+    assert [result["timestamp_ms"] for result in results] == [1_700_000_000_123] * 3
+
+
+def test_checkpoint_of_a_trial_that_has_not_trained_yet_is_one_to_begin_from(bench, tmp_path):
+    """A scheduler may pause a trial before its first step."""
+    expected = run(bench(number=1))
+    bench(seed=0).save_checkpoint(str(tmp_path / "paused"))
+    saved = checkpoint.newest(str(tmp_path / "paused"))
+    assert saved is not None
+    assert (saved.epoch, saved.metadata["history"]) == (0, [])
+    other = bench(seed=0)
+    other.load_checkpoint(str(tmp_path / "paused"))
+    assert [values(result) for result in run(other)] == [values(result) for result in expected]
+
+
+def test_checkpoint_of_another_trial_that_has_not_trained_yet_gives_its_first_weights(bench, tmp_path):
+    good, bad = bench(number=1, seed=1), bench(number=2, seed=2)
+    good.save_checkpoint(str(tmp_path / "exploited"))
+    step(bad)
+    bad.load_checkpoint(str(tmp_path / "exploited"))
+    assert same(weights(bad), weights(good))
+    assert step(bad)["epoch"] == 1
+
+
+def test_trial_whose_second_member_cannot_be_built_is_not_taken_for_built(bench, clock):
+    built = []
+
+    @dataclass(frozen=True)
+    class Greedy(Config):
+        def build(self, signal):
+            built.append(len(built))
+            if len(built) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().build(signal)
+
+    results = run(bench(Greedy(), members=2))
+    assert [values(r) for r in results] == [values(r) for r in run(bench(number=1, members=2))]
+    assert len(built) == 4
+
+
+def test_lost_checkpoint_does_not_hide_how_the_trial_ended(bench, monkeypatch, caplog):
+    """A trial diverges while its last checkpoint fails to be written."""
+
+    def event(separator, epoch):
+        separator.input = math.nan if epoch == 1 else 1.0
+
+    def full(folder, *arguments):
+        raise OSError("no space left")
+
+    trial = bench(Config(event=event))
+    monkeypatch.setattr(checkpoint, "save", full)
+    with caplog.at_level("INFO", logger=trainable.__name__):
+        results = [trial.step(), trial.step()]
+    assert [result["outcome"] for result in results] == ["", "diverged"]
+    assert "the last checkpoint of trial 0 was not written: OSError: no space left" in caplog.text
+
+
+def test_data_goes_to_the_device_that_was_asked_for():
+    array = np.ones((2, 3), np.float32)
+    assert trainable._without_copy(array, "meta").device.type == "meta"
+    assert trainable._without_copy(array, "cpu").data_ptr() == array.ctypes.data
 
 
 def test_torch_takes_the_threads_of_the_trial(bench):

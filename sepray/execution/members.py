@@ -1,0 +1,115 @@
+"""The separators of one trial, trained side by side from seeds of their own. Imports no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..contracts import Augmentation, Separator, SeparatorConfig, Signal, Tensors, estimate
+from ..scoring import metrics
+from ..training.trainer import Trainer, build
+from .checkpoint import Checkpoint
+
+
+class Members:
+    """The trainers of one trial's separators; what they report is averaged, and they are saved as one.
+
+    Args:
+        config: of the separator.
+        signal: what the separator is built for.
+        seed: of the trial; each member's own is drawn from it.
+        count: number of members.
+        train: the training view, tensors ``[item, ...]``.
+        hyperparameters: those that differ from the separator's defaults.
+        device: ``"cpu"`` or ``"cuda"``.
+        augmentation: of the training items.
+
+    Attributes:
+        trainers: one for each member.
+    """
+
+    def __init__(
+        self,
+        config: SeparatorConfig,
+        signal: Signal,
+        *,
+        seed: int,
+        count: int,
+        train: Tensors,
+        hyperparameters: Mapping[str, Any],
+        device: str,
+        augmentation: Augmentation,
+    ) -> None:
+        self.trainers = [
+            Trainer(
+                build(config, signal, member_seed),
+                train,
+                hyperparameters,
+                seed=member_seed,
+                batch_size=config.batch_size,
+                betas=config.betas,
+                device=device,
+                augment=augmentation,
+            )
+            for member_seed in map(int, np.random.SeedSequence(seed).generate_state(count))
+        ]
+        self._signal = signal
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that each member has been trained for."""
+        return self.trainers[0].epochs
+
+    def failure(self, result: Mapping[str, Any]) -> str | None:
+        """Return the failure that the method itself sees in an epoch's result; None where it sees none."""
+        return self.trainers[0].separator.failure(result)
+
+    def epoch(self, validation: Tensors, batch_size: int) -> dict[str, float]:
+        """Train each member for an epoch and score it on the validation split; return the means over members.
+
+        Args:
+            validation: ``mixture [item, channel, *signal]`` and ``sources [item, source, channel, *signal]``.
+            batch_size: items separated at once on the validation split.
+
+        Returns:
+            the parts of the losses as ``train/...`` and the measures as ``validation/...``.
+        """
+        results = []
+        for trainer in self.trainers:
+            parts = {f"train/{name}": value for name, value in trainer.epoch().items()}
+            measures = score(trainer.separator, self._signal, validation, batch_size)
+            results.append(parts | {f"validation/{name}": value for name, value in measures.items()})
+        return {name: float(np.mean([result[name] for result in results])) for name in results[0]}
+
+    def state(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+        """Return copies of all tensors, named ``<member>/...``, and the plain values of each member."""
+        tensors: dict[str, Tensor] = {}
+        values = []
+        for index, trainer in enumerate(self.trainers):
+            named, plain = trainer.state()
+            tensors |= {f"{index}/{name}": tensor.detach().clone() for name, tensor in named.items()}
+            values.append(plain)
+        return tensors, values
+
+    def load(self, saved: Checkpoint, hyperparameters: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken, but with these hyperparameters.
+
+        Population based training copies the weights of another trial, not its settings.
+        """
+        for index, (trainer, values) in enumerate(zip(self.trainers, saved.metadata["members"], strict=True)):
+            prefix = f"{index}/"
+            own = {name.removeprefix(prefix): t for name, t in saved.tensors.items() if name.startswith(prefix)}
+            trainer.load_state(own, values)
+            trainer.set_hyperparameters(hyperparameters)
+
+
+def score(separator: Separator, signal: Signal, validation: Tensors, batch_size: int) -> dict[str, float]:
+    """Return the measures of a separator on the validation split, by name; arguments as of ``Members.epoch``."""
+    batches = zip(validation["mixture"].split(batch_size), validation["sources"].split(batch_size), strict=True)
+    estimates = torch.cat([estimate(separator, *batch) for batch in batches])
+    scores = metrics.score(estimates, validation["sources"], signal)
+    return metrics.summary(scores, signal.sources, signal.heart_sources)

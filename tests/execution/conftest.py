@@ -1,0 +1,40 @@
+"""Trials without Ray, and a clock that they can be given."""
+
+import time
+
+import pytest
+
+from sepray.execution import checkpoint_writer, trainable
+
+from .bench import Bench
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    # Without a Tune run, Ray would make folders in the user's home.
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    made = Bench(tmp_path)
+    yield made
+    for trial in made.opened:
+        trial.stop()
+
+
+class Clock:
+    """Stands still unless it is set; nobody waits for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+        self.sleep = self.slept.append
+        self.time_ns = time.time_ns
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    stands = Clock()
+    for module in (trainable, checkpoint_writer):
+        monkeypatch.setattr(module, "time", stands)
+    return stands
