@@ -1,7 +1,7 @@
 """Errors that a user can put right, and the removal of secrets from messages. Imports nothing from sepray.
 
 A command shows a ``SeprayError`` in one line and exits with status 2. Any other exception is a bug, in a user's
-separator or task or in sepray, and is shown with its traceback (``sepray.console.leaving``).
+separator or task or in sepray, and is shown with its traceback (``sepray.console.exit_status``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SECRET_VALUE = re.compile(
 
 
 class SeprayError(Exception):
-    """Base class of everything that a user can put right; the message says what is wrong and what to do."""
+    """Base class of all errors that a user can put right; the message says what is wrong and what to do."""
 
 
 class UsageError(SeprayError, ValueError):
@@ -34,7 +34,12 @@ class UnreachableError(SeprayError, ConnectionError):
 
 
 def mask(text: str) -> str:
-    """Return ``text`` without the passwords and tokens of the addresses in it."""
+    """Return ``text`` with ``***`` in place of its secrets.
+
+    Secrets are the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and the value
+    of ``name=value`` (in a query, an environment variable) where the name contains one of these words, in any case:
+    password, passwd, pwd, token, secret, api_key, access_key, signature, credential.
+    """
     if "://" in text:
         text = _USER_AND_PASSWORD.sub(r"\1\2:***@", text)
         text = _USER_ALONE.sub(r"\1***@", text)

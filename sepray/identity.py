@@ -1,7 +1,7 @@
-"""What two things must have in common to be the same: canonical JSON, digests, and what differs.
+"""Canonical JSON, digests and differences of configurations, and templates of search spaces.
 
-A study is known by the digest of its objectives, space, task and fixed configuration; a data set by that of its
-content. Also expands the templates of a search space over the names of the sources. Imports nothing from sepray.
+A study is identified by the digest of its objectives, space, task and fixed configuration; a data set by the digest of
+its content.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+from .errors import UsageError
+
 T = TypeVar("T")
 _ABSENT = "(absent)"
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None, as JSON would give it back.
+    """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None: what JSON can hold.
 
     Dataclasses become dicts of their fields, enumerations their values, paths strings, sets sorted lists, and Optuna
     distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers that are not finite become the
     strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
 
     Raises:
-        TypeError: there is no canonical form of a value's type, or a key is not a string.
+        TypeError: a value's type has no canonical form, or a key is not a string.
     """
     if value is None or isinstance(value, bool | str):
         return str(value) if isinstance(value, str) else value
@@ -42,7 +44,7 @@ def plain(value: Any) -> Any:
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         if wrong := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"a key must be a string to have an identity, and this one is not: {wrong[0]!r}")
+            raise TypeError(f"a key must be a string to have a canonical form, not {wrong[0]!r}")
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
         return sorted((plain(item) for item in value), key=canonical_json)
@@ -52,17 +54,18 @@ def plain(value: Any) -> Any:
         return value.as_posix()
     if type(value).__module__.startswith("optuna.distributions"):
         return _plain_distribution(value)
-    raise TypeError(f"no identity for a value of type {type(value).__module__}.{type(value).__qualname__}: {value!r}")
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TypeError(f"a value of type {kind} has no canonical form: {value!r}")
 
 
 def _plain_distribution(distribution: Any) -> Any:
-    from optuna.distributions import distribution_to_json  # a data set's identity needs no Optuna
+    from optuna.distributions import distribution_to_json  # here, because a data set's digest needs no Optuna
 
     return plain(json.loads(distribution_to_json(distribution)))
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of ``value``: sorted keys, no blanks, ASCII, shortest floats that read back equal."""
+    """Return the JSON text of ``value``: sorted keys, no blanks, ASCII, the shortest floats that read back equal."""
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -72,9 +75,9 @@ def digest(value: Any) -> str:
 
 
 def differences(old: Any, new: Any) -> list[str]:
-    """Return one ``dotted.path: old -> new`` for every leaf that differs, in the order of the paths.
+    """Return a line ``dotted.path: old -> new`` for every leaf that differs, in the order of the paths.
 
-    Lists of equal length are compared item by item (``path[2]``), others as a whole; what only one side has is
+    Lists of equal length are compared item by item (``path[2]``), others as a whole. A key that only one side has is
     ``(absent)`` on the other.
     """
     return list(_differences("", plain(old), plain(new)))
@@ -82,11 +85,11 @@ def differences(old: Any, new: Any) -> list[str]:
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
+        lines = []
         for key in sorted(old.keys() | new.keys()):
             inner = f"{path}.{key}" if path else key
-            found += _differences(inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
-        return found
+            lines += _differences(inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
+        return lines
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))
         return [line for i, (a, b) in pairs for line in _differences(f"{path}[{i}]", a, b)]
@@ -99,14 +102,14 @@ def _shown(value: Any) -> str:
 
 
 def expand(space: Mapping[str, T], sources: Sequence[str]) -> dict[str, T]:
-    """Return ``space`` with the templates in its keys filled in with the names of the sources.
+    """Return ``space`` with the names of the sources put into the templates among its keys.
 
-    ``{i}`` alone stands for each source; ``{i}`` and ``{j}`` for each ordered pair of different sources, so that
+    ``{i}`` alone stands for each source, ``{i}`` with ``{j}`` for each ordered pair of different sources:
     ``cross.{i}_to_{j}`` over ``("maternal", "fetal")`` gives ``cross.maternal_to_fetal`` and
     ``cross.fetal_to_maternal`` (the ordered pairs of CASS eq. 9). Other keys stay; the order of keys is kept.
 
     Raises:
-        ValueError: two keys become the same.
+        UsageError: two keys become equal.
     """
     expanded: dict[str, T] = {}
     for template, value in space.items():
@@ -118,6 +121,6 @@ def expand(space: Mapping[str, T], sources: Sequence[str]) -> dict[str, T]:
             names = [template.replace("{i}", i) for i in sources]
         for name in names:
             if name in expanded:
-                raise ValueError(f"{template!r} expands to {name!r}, which another key of the space gives too")
+                raise UsageError(f"{template!r} expands to {name!r}, which another key of the space gives too")
             expanded[name] = value
     return expanded

@@ -1,11 +1,14 @@
 import dataclasses
 import enum
 import hashlib
+import re
 from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from sepray.errors import UsageError
 from sepray.identity import canonical_json, differences, digest, expand, plain
 
 
@@ -47,10 +50,24 @@ def test_distributions_are_what_optuna_writes():
     }
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, b"bytes", Inner])
-def test_what_has_no_canonical_form_is_refused(value):
-    with pytest.raises(TypeError):
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (object, "a value of type builtins.type has no canonical form: <class 'object'>"),
+        (b"bytes", "a value of type builtins.bytes has no canonical form: b'bytes'"),
+        (Inner, "a value of type builtins.type has no canonical form: "),
+        ([1, {"a": 1j}], "a value of type builtins.complex has no canonical form: 1j"),
+        ({1: 2}, "a key must be a string to have a canonical form, not 1"),
+    ],
+)
+def test_what_has_no_canonical_form_is_refused(value, line):
+    with pytest.raises(TypeError, match="^" + re.escape(line)):
         canonical_json(value)
+
+
+def test_numbers_that_json_lacks_become_texts():
+    values = [float("nan"), float("inf"), -float("inf"), np.float64(0.5), np.float64("inf")]
+    assert plain(values) == ["nan", "inf", "-inf", 0.5, "inf"]
 
 
 def test_differences_name_every_path():
@@ -83,5 +100,5 @@ def test_templates_expand_over_sources_and_ordered_pairs():
 
 
 def test_templates_that_give_a_key_twice_are_refused():
-    with pytest.raises(ValueError, match=r"'w\.a', which another key"):
+    with pytest.raises(UsageError, match=r"^'w\.{i}' expands to 'w\.a', which another key of the space gives too$"):
         expand({"w.a": 1, "w.{i}": 2}, ("a", "b"))

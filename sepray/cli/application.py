@@ -20,7 +20,7 @@ from ..console import preflight
 from ..console.arguments import refused_in_one_line
 from ..errors import StorageError, UsageError, mask
 from ..tracking.environment import resolve_uri
-from ..tracking.local_registry import absent
+from ..tracking.local_registry import missing_part
 
 Command = Callable[..., int | None]
 
@@ -91,7 +91,7 @@ def registry(uri: str | None, *models: str) -> str | None:
         return uri
     address = tracking(uri)
     for model in registered:
-        if missing := absent(model, address):
+        if missing := missing_part(model, address):
             raise UsageError(f"{model}: {missing} in {mask(address)}")
     return address
 

@@ -12,7 +12,7 @@ from .. import identity
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
 from ..spec.study import StudySpec, key
-from ..tracking.reconciliation import RunRecord
+from ..tracking.reconciliation import ExpectedRun
 
 STAGES = {"search": "trial", "finals": "final"}
 """Stage of a study -> what a trial of it is called."""
@@ -81,7 +81,7 @@ def settings(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.user_attrs.get("hyperparameters", trial.params))
 
 
-def expected_run(trial: FrozenTrial, stage: str, metric: str) -> RunRecord | None:
+def expected_run(trial: FrozenTrial, stage: str, metric: str) -> ExpectedRun | None:
     """Return what the run of a trial should say; None if the trial has not started.
 
     Args:
@@ -102,7 +102,7 @@ def expected_run(trial: FrozenTrial, stage: str, metric: str) -> RunRecord | Non
         tags |= end_tags(outcome["tag"], outcome["reason"], trial.last_step or 0)
         status = "FAILED" if trial.state is TrialState.FAIL else "FINISHED"
     start = _milliseconds(trial.datetime_start)
-    return RunRecord(
+    return ExpectedRun(
         label=run_label(stage, number),
         name=run_name(stage, number, label, trained),
         status=status,
@@ -114,7 +114,7 @@ def expected_run(trial: FrozenTrial, stage: str, metric: str) -> RunRecord | Non
     )
 
 
-def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric: str) -> list[RunRecord]:
+def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric: str) -> list[ExpectedRun]:
     """Return what the runs of a study and of all its trials should say.
 
     Args:
@@ -129,7 +129,7 @@ def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric
         f(times, default=0)
         for f, times in ((min, [t.start_ms for t in trials]), (max, [t.end_ms or 0 for t in trials]))
     )
-    own = RunRecord("", name, "KILLED" if going else "FINISHED", start, end, tags={"stage": "study"})
+    own = ExpectedRun("", name, "KILLED" if going else "FINISHED", start, end, tags={"stage": "study"})
     return [own, *trials]
 
 

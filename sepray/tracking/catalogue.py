@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .connection import import_mlflow
-from .models import _reach
+from .models import connected, quoted
 
 
 @dataclass(frozen=True)
@@ -16,12 +15,13 @@ class RegisteredModel:
     """A version of a registered model.
 
     Attributes:
-        name: of the model.
-        version: its number.
-        aliases: of the version, e.g. ``champion``.
-        registered: when, in local time.
-        described: what was recorded when it was packaged (sources, sample rate, metric, task, study).
-        score: the metric on the test split when it was registered; None where its run does not say.
+        name: name of the model.
+        version: number of the version.
+        aliases: aliases of the version, e.g. ``champion``, sorted.
+        registered: local time of the registration.
+        described: metadata of the packaged model (sources, sample rate, metric, task, study); empty where its files
+            cannot be read.
+        score: the metric on the test split at the registration; None where the version's run does not tell.
     """
 
     name: str
@@ -33,56 +33,74 @@ class RegisteredModel:
 
 
 def registered(uri: str | None = None) -> list[RegisteredModel]:
-    """Return every version of every registered model, the newest version first.
+    """Return every version of every registered model: models by name, the newest version first.
 
     Raises:
         UnreachableError: the server does not answer.
     """
-    with _reach(uri) as client:
-        return list(_registered(client))
+    versions = []
+    with connected(uri) as client:
+        for model in sorted(_all_pages(client.search_registered_models), key=lambda m: str(m.name)):
+            versions += _versions(client, model)
+    return versions
 
 
-def _registered(client: Any) -> Iterator[RegisteredModel]:
+def _versions(client: Any, model: Any) -> list[RegisteredModel]:
+    aliases: dict[str, list[str]] = {}
+    for alias, number in model.aliases.items():
+        aliases.setdefault(str(number), []).append(alias)
+    versions = _all_pages(client.search_model_versions, filter_string=f"name = {quoted(model.name)}")
+    return [
+        _version(client, version, tuple(sorted(aliases.get(str(version.version), ()))))
+        for version in sorted(versions, key=lambda v: -int(v.version))
+    ]
+
+
+def _version(client: Any, version: Any, aliases: tuple[str, ...]) -> RegisteredModel:
     mlflow = import_mlflow()
-    for model in sorted(_pages(client.search_registered_models), key=lambda m: str(m.name)):
-        quoted = str(model.name).replace("'", "''")
-        versions = _pages(client.search_model_versions, filter_string=f"name = '{quoted}'")
-        names: dict[str, list[str]] = {}
-        for alias, number in model.aliases.items():
-            names.setdefault(str(number), []).append(alias)
-        for version in sorted(versions, key=lambda v: -int(v.version)):
-            address = f"models:/{model.name}/{version.version}"
-            try:
-                described = dict(mlflow.models.get_model_info(address).metadata or {})
-            except (mlflow.MlflowException, OSError):  # its files are gone, or were never MLflow's
-                described = {}
-            yield RegisteredModel(
-                name=str(model.name),
-                version=str(version.version),
-                aliases=tuple(sorted(names.get(str(version.version), ()))),
-                registered=datetime.datetime.fromtimestamp(version.creation_timestamp / 1000),
-                described=described,
-                score=_score(client, version, described.get("metric")),
-            )
+    try:
+        info = mlflow.models.get_model_info(f"models:/{version.name}/{version.version}")
+        described = dict(info.metadata or {})
+    except (mlflow.MlflowException, OSError):  # its files are gone, or were never MLflow's
+        described = {}
+    return RegisteredModel(
+        name=str(version.name),
+        version=str(version.version),
+        aliases=aliases,
+        registered=datetime.datetime.fromtimestamp(version.creation_timestamp / 1000),
+        described=described,
+        score=_score(client, version, described.get("metric")),
+    )
 
 
 def _score(client: Any, version: Any, metric: str | None) -> float | None:
-    """Return the metric from the study's run, which is the parent of the version's, where it is of this version."""
+    """Return the metric from the study's run (the parent of the version's run) if it belongs to this version."""
     if not version.run_id or not metric:
         return None
-    parent = client.get_run(version.run_id).data.tags.get("mlflow.parentRunId")
-    study = client.get_run(parent).data if parent else None
+    run = _run(client, version.run_id)
+    study = _run(client, run.tags.get("mlflow.parentRunId")) if run else None
     if study is None or study.tags.get("model_version") != str(version.version):
         return None
     return next((float(v) for k, v in study.metrics.items() if k in (f"test/{metric}", f"test/mean/{metric}")), None)
 
 
-def _pages(search: Any, **question: Any) -> list[Any]:
-    found: list[Any] = []
+def _run(client: Any, run_id: str | None) -> Any:
+    """Return the data of a run; None where it is gone for good (``mlflow gc``)."""
+    try:
+        return client.get_run(run_id).data if run_id else None
+    except import_mlflow().MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _all_pages(search: Any, **arguments: Any) -> list[Any]:
+    """Return the results of a search of the MlflowClient, of all its pages."""
+    results: list[Any] = []
     token: str | None = None
     while True:
-        page = search(page_token=token, **question)
-        found += page
+        page = search(page_token=token, **arguments)
+        results += page
         token = page.token
         if not token:
-            return found
+            return results

@@ -1,4 +1,4 @@
-"""Connects to MLflow, without its usage reports and log lines; a new local database appears whole or not at all."""
+"""Connects to MLflow without its usage reports and log lines; creates a local database whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .environment import QUIET
 
 
 def connect(uri: str) -> Any:
-    """Return an MlflowClient that has had an answer.
+    """Return an MlflowClient that has had an answer to its first request.
 
     Raises:
-        MlflowException: there is no answer.
+        Exception: there is no answer; MLflow passes on errors of the server, of the network and of its database.
     """
     mlflow = import_mlflow()
     if uri.startswith("sqlite:///"):
@@ -28,7 +28,7 @@ def connect(uri: str) -> Any:
 
 
 def import_mlflow() -> Any:
-    """Import mlflow (seconds, at first) quietly."""
+    """Import mlflow (seconds at first) without its usage reports and log lines."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import mlflow
@@ -39,10 +39,10 @@ def import_mlflow() -> Any:
 
 
 def _create(path: Path) -> None:
-    """Create MLflow's database where there is none.
+    """Create MLflow's database if there is none.
 
-    MLflow takes seconds for its migrations, and when two processes do that at once, or one is killed over
-    it, the file stays unusable. So it is made beside, by one process, and then linked to its name.
+    MLflow takes seconds for its migrations. When two processes migrate at once, or one is killed meanwhile, the file
+    stays unusable. So one process makes it under a temporary name and then links it to its own.
     """
     if path.exists():
         return
@@ -50,21 +50,21 @@ def _create(path: Path) -> None:
     with _locked(path.parent):
         if path.exists():
             return
-        beside = path.with_name(f".{path.name}.creating")
-        for leftover in path.parent.glob(f"{beside.name}*"):
+        temporary = path.with_name(f".{path.name}.creating")
+        for leftover in path.parent.glob(f"{temporary.name}*"):
             leftover.unlink()
-        import_mlflow().MlflowClient(f"sqlite:///{beside}").search_experiments(max_results=1)
-        with contextlib.suppress(FileExistsError):  # a user's `mlflow ui` was quicker
-            os.link(beside, path)
-        beside.unlink()
+        import_mlflow().MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+        with contextlib.suppress(FileExistsError):  # a user's `mlflow ui` was faster
+            os.link(temporary, path)
+        temporary.unlink()
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the system's lock of a folder, which needs no file of its own."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Hold the system's lock of a folder, which needs no lock file."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        os.close(descriptor)

@@ -1,10 +1,10 @@
-"""Carries operations from the outbox to MLflow, so that a repetition after any interruption changes nothing.
+"""Delivers operations from the outbox to MLflow, so that a repetition after any interruption changes nothing.
 
-Runs are found again by their tags, metrics carry the time of their epoch (MLflow keeps one row for the same
-key, step, time and value), equal parameters and tags are overwritten by themselves.
+Runs are found again by their tags. Metrics carry the time of their epoch: MLflow keeps one row for the same key, step,
+time and value. Equal parameters and tags are overwritten by the same values.
 
-What the user did in MLflow's own interface is respected: what belongs to a trial's run that was deleted there
-is set aside. The study's own run is restored, because running the study again asks for it.
+What a user deleted in MLflow stays deleted: the operations of a deleted trial are kept as refused. The study's own run
+is restored, because running the study again asks for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .outbox import Operation, Outbox, Rejected, RunKey
 STUDY_TAG = "sepray.study"
 TRIAL_TAG = "sepray.trial"
 ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
-_STRIKES = 8
+ATTEMPTS = 8  # of a run whose operations fail although the server answers
 PERMANENT = {
     "INVALID_PARAMETER_VALUE",
     "RESOURCE_DOES_NOT_EXIST",
@@ -46,20 +46,20 @@ class FailedError(Exception):
     """MLflow did not take this, for a reason that may pass; the message is masked."""
 
 
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets and not endless."""
+def reason_of(error: BaseException) -> str:
+    """Return the first line of an error's message, without secrets, of at most 500 characters."""
     text = mask(str(error))
-    if text.startswith("API request to"):  # the reason is buried in the names of five nested exceptions
-        found = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(too many \d+ error responses)", text)
-        if found:
-            return next(part for part in found.groups() if part)
+    if text.startswith("API request to"):  # the reason is inside the names of five nested exceptions
+        match = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(too many \d+ error responses)", text)
+        if match:
+            return next(part for part in match.groups() if part)
     lines = text.strip().splitlines() or [type(error).__name__]
     return lines[0][:500]
 
 
 @dataclass
-class _Work:
-    """What waits for one run, merged: the order within a run matters only to tags and status, where the last wins."""
+class _Update:
+    """The waiting operations of one run, merged. Their order matters only to tags and status: the last one wins."""
 
     key: RunKey
     operations: list[Operation] = field(default_factory=list)
@@ -92,9 +92,9 @@ class Delivery:
     """Delivers from one outbox to one address. Not thread-safe: one sender uses it.
 
     Args:
-        outbox: where operations are taken from.
+        outbox: queue of operations.
         uri: MLflow's address, with its secrets.
-        on_run_id: told the id of each run that was created or found.
+        on_run_id: called with the key and the id of each run that was created or found.
     """
 
     def __init__(self, outbox: Outbox, uri: str, on_run_id: Callable[[RunKey, str], None] | None = None) -> None:
@@ -103,7 +103,7 @@ class Delivery:
         self._on_run_id = on_run_id or (lambda key, run_id: None)
         self._client: Any = None
         self._experiments: dict[str, str] = {}
-        self._strikes: dict[RunKey, int] = {}
+        self._attempts: dict[RunKey, int] = {}
 
     @property
     def client(self) -> Any:
@@ -116,95 +116,106 @@ class Delivery:
             try:
                 client = connect(self._uri)
             except Exception as error:
-                raise UnavailableError(one_line(error)) from None
-            self.outbox.aim(mask(self._uri))
+                raise UnavailableError(reason_of(error)) from None
+            self.outbox.set_target(mask(self._uri))
             self._client = client
         return self._client
 
     def deliver(self, limit: int) -> tuple[int, str | None]:
         """Deliver the oldest operations; return how many were settled, and what went wrong with the others.
 
+        Settled are those that MLflow took, and those that it refused for good.
+
+        Args:
+            limit: number of operations at most.
+
         Raises:
             UnavailableError: the server does not answer; what was not settled stays in the outbox.
         """
-        works: dict[RunKey, _Work] = {}
+        updates: dict[RunKey, _Update] = {}
         for operation in self.outbox.take(limit):
-            works.setdefault(operation.key, _Work(operation.key)).add(operation)
-        settled, trouble, blocked = 0, None, set()
-        for work in works.values():
-            if work.key.study in blocked:
+            updates.setdefault(operation.key, _Update(operation.key)).add(operation)
+        settled, trouble, blocked = 0, None, set()  # blocked: studies whose own run cannot be created yet
+        for update in updates.values():
+            if update.key.study in blocked:
                 continue
             try:
-                refused = self._deliver(work)
+                refused = self._deliver(update)
             except RefusedError as error:
-                refused = [Rejected(o.key, o.kind, o.body, str(error)) for o in work.operations]
+                refused = [Rejected(o.key, o.kind, o.body, str(error)) for o in update.operations]
             except FailedError as error:
                 trouble = str(error)
-                strikes = self._strikes[work.key] = self._strikes.get(work.key, 0) + 1
-                if strikes < _STRIKES:
-                    blocked |= set() if work.key.label else {work.key.study}
+                attempts = self._attempts[update.key] = self._attempts.get(update.key, 0) + 1
+                if attempts < ATTEMPTS:
+                    blocked |= set() if update.key.label else {update.key.study}
                     continue
-                refused = [Rejected(o.key, o.kind, o.body, trouble) for o in work.operations]
-            self._strikes.pop(work.key, None)
-            self.outbox.acknowledge(work.operations, refused)
-            settled += len(work.operations)
+                refused = [Rejected(o.key, o.kind, o.body, trouble) for o in update.operations]
+            self._attempts.pop(update.key, None)
+            self.outbox.acknowledge(update.operations, refused)
+            settled += len(update.operations)
         self.outbox.checkpoint()
         return settled, trouble
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call MLflow and sort what it raises by what to do about it."""
+        """Call MLflow and return its answer; turn what it raises into one of three errors by what to do about it.
+
+        Raises:
+            RefusedError: it will refuse the same call again.
+            FailedError: it failed, although the server answers other requests.
+            UnavailableError: the server does not answer.
+        """
         try:
             return function(*arguments, **named)
         except FileNotFoundError as error:
-            raise RefusedError(one_line(error)) from None
+            raise RefusedError(reason_of(error)) from None
         except Exception as error:
             if getattr(error, "error_code", None) in PERMANENT:
-                raise RefusedError(one_line(error)) from None
+                raise RefusedError(reason_of(error)) from None
             if getattr(error, "error_code", None) != "INTERNAL_ERROR" and hasattr(error, "error_code"):
-                raise UnavailableError(one_line(error)) from None
-            self._ping()
-            raise FailedError(one_line(error)) from None
+                raise UnavailableError(reason_of(error)) from None
+            self._require_answer()
+            raise FailedError(reason_of(error)) from None
 
-    def _ping(self) -> None:
+    def _require_answer(self) -> None:
         try:
             self.client.search_experiments(max_results=1)
         except UnavailableError:
             raise
         except Exception as error:
-            raise UnavailableError(one_line(error)) from None
+            raise UnavailableError(reason_of(error)) from None
 
-    def _deliver(self, work: _Work) -> list[Rejected]:
-        """Bring one run up to date; return what MLflow refused of it."""
-        run_id, status = self._ensure(work)
+    def _deliver(self, update: _Update) -> list[Rejected]:
+        """Make all waiting changes to one run; return what MLflow refused of them."""
+        run_id, status = self._find_or_create(update)
         refused: list[Rejected] = []
-        for group in _requests(work):
-            refused += self._log(work.key, run_id, group)
-        for operation in work.others:
+        for group in _requests(update):
+            refused += self._log(update.key, run_id, group)
+        for operation in update.others:
             try:
-                self._attach(run_id, operation)
+                self._add_input_or_artifact(run_id, operation)
             except RefusedError as error:
-                refused.append(Rejected(work.key, operation.kind, operation.body, str(error)))
-        wanted = work.status.body if work.status else {"status": "RUNNING"} if work.creation else None
+                refused.append(Rejected(update.key, operation.kind, operation.body, str(error)))
+        wanted = update.status.body if update.status else {"status": "RUNNING"} if update.creation else None
         if wanted is not None and (wanted["status"] != status or wanted.get("end")):
             if wanted["status"] == "RUNNING":
                 self.call(self.client.update_run, run_id, status="RUNNING")
             else:
                 self.call(self.client.set_terminated, run_id, wanted["status"], wanted.get("end"))
-            known = self.outbox.run(work.key)
-            self.outbox.know_run(work.key, run_id, (known and known.experiment_id) or "", wanted["status"])
+            known = self.outbox.run(update.key)
+            self.outbox.save_run(update.key, run_id, (known and known.experiment_id) or "", wanted["status"])
         return refused
 
     def _log(self, key: RunKey, run_id: str, entries: list[tuple[str, Any]]) -> list[Rejected]:
-        """Log entries in one request; where it is refused, halve it until what is refused stands alone."""
+        """Log entries in one request; halve a refused request until each refused entry stands alone."""
         from mlflow.entities import Metric, Param, RunTag
 
         try:
             self.call(
                 self.client.log_batch,
                 run_id,
-                metrics=[Metric(k, v, t, s) for kind, (k, v, s, t) in _of(entries, "metrics")],
-                params=[Param(k, v) for kind, (k, v) in _of(entries, "params")],
-                tags=[RunTag(k, v) for kind, (k, v) in _of(entries, "tags")],
+                metrics=[Metric(k, v, t, s) for kind, (k, v, s, t) in _of_kind(entries, "metrics")],
+                params=[Param(k, v) for kind, (k, v) in _of_kind(entries, "params")],
+                tags=[RunTag(k, v) for kind, (k, v) in _of_kind(entries, "tags")],
             )
         except RefusedError as error:
             if len(entries) > 1 and self._lifecycle(run_id) != "active":
@@ -212,15 +223,15 @@ class Delivery:
             if len(entries) > 1:
                 half = len(entries) // 2
                 return self._log(key, run_id, entries[:half]) + self._log(key, run_id, entries[half:])
-            (kind, entry) = entries[0]
+            kind, entry = entries[0]
             if kind == "params" and "Changing param" in str(error):
-                # A parameter keeps its first value in MLflow; the newest is told as a tag (e.g. more trials).
+                # A parameter keeps its first value in MLflow; the newest (e.g. more trials) becomes a tag.
                 return self._log(key, run_id, [("tags", (f"param.{entry[0]}", entry[1]))])
             body = {kind: [entry] if kind == "metrics" else {entry[0]: entry[1]}}
             return [Rejected(key, "log", body, str(error))]
         return []
 
-    def _attach(self, run_id: str, operation: Operation) -> None:
+    def _add_input_or_artifact(self, run_id: str, operation: Operation) -> None:
         body = operation.body
         if operation.kind == "dataset":
             from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -244,16 +255,16 @@ class Delivery:
                 raise RefusedError(f"artifact {body['name']}: the copy {path} has another name")
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
 
-    # ---- which run -------------------------------------------------------------------------------------------
+    # ---- finding and creating runs ------------------------------------------------------------------------------
 
-    def _ensure(self, work: _Work) -> tuple[str, str | None]:
+    def _find_or_create(self, update: _Update) -> tuple[str, str | None]:
         """Return the id and the last known status of a run, creating it where it does not exist."""
-        key, creation = work.key, work.creation
+        key, creation = update.key, update.creation
         known = self.outbox.run(key)
-        if known and known.run_id and creation and not key.label and not self._revive(key, known.run_id):
+        if known and known.run_id and creation and not key.label and not self._restore(key, known.run_id):
             known = None
         if (known is None and not key.label) or (known and not known.run_id):
-            self._search(key.study, creation)
+            self._find_runs(key.study, creation)
             known = self.outbox.run(key)
         if known and known.run_id:
             if creation:
@@ -261,11 +272,11 @@ class Delivery:
             return known.run_id, known.status
         if creation is None:
             raise RefusedError(f"no run is known for {key.label or key.study!r}")
-        return self._create(work, creation), "RUNNING"
+        return self._create(update, creation), "RUNNING"
 
-    def _create(self, work: _Work, creation: dict[str, Any]) -> str:
-        key = work.key
-        tags = {STUDY_TAG: key.study, TRIAL_TAG: key.label, **work.tags}
+    def _create(self, update: _Update, creation: dict[str, Any]) -> str:
+        key = update.key
+        tags = {STUDY_TAG: key.study, TRIAL_TAG: key.label, **update.tags}
         if key.label:
             parent = self.outbox.run(RunKey(key.study))
             if not parent or not parent.run_id or not parent.experiment_id:
@@ -280,31 +291,31 @@ class Delivery:
             self.client.create_run, experiment, start_time=creation["start"], tags=first, run_name=creation["name"]
         )
         run_id = str(run.info.run_id)
-        self.outbox.know_run(key, run_id, experiment, "RUNNING")
-        work.tags = {name: value for name, value in tags.items() if name not in first}
+        self.outbox.save_run(key, run_id, experiment, "RUNNING")
+        update.tags = {name: value for name, value in tags.items() if name not in first}
         self._on_run_id(key, run_id)
         return run_id
 
     def _experiment(self, name: str) -> str:
         """Return the id of an experiment, creating or restoring it."""
         if name not in self._experiments:
-            found = self.call(self.client.get_experiment_by_name, name)
-            if found is None:
-                identity = self.call(
+            experiment = self.call(self.client.get_experiment_by_name, name)
+            if experiment is None:
+                experiment_id = self.call(
                     self.client.create_experiment,
                     name,
                     artifact_location=artifact_location(self._uri, name),
-                    tags={"mlflow.experimentKind": "custom_model_development"},  # which of its views the UI opens
+                    tags={"mlflow.experimentKind": "custom_model_development"},  # the view that MLflow's pages open
                 )
             else:
-                identity = found.experiment_id
-                if found.lifecycle_stage == "deleted":
-                    self.call(self.client.restore_experiment, identity)
-            self._experiments[name] = str(identity)
+                experiment_id = experiment.experiment_id
+                if experiment.lifecycle_stage == "deleted":
+                    self.call(self.client.restore_experiment, experiment_id)
+            self._experiments[name] = str(experiment_id)
         return self._experiments[name]
 
-    def _revive(self, key: RunKey, run_id: str) -> bool:
-        """Make sure that the study's own run can be written; False where the database no longer has it."""
+    def _restore(self, key: RunKey, run_id: str) -> bool:
+        """Restore the study's own run if it was deleted; return False if the database no longer has it."""
         stage = self._lifecycle(run_id)
         if stage is None:
             self.outbox.forget_runs(key.study)
@@ -313,13 +324,17 @@ class Delivery:
         return stage is not None
 
     def _lifecycle(self, run_id: str) -> str | None:
+        """Return ``active`` or ``deleted``; None where there is no such run."""
         try:
             return str(self.call(self.client.get_run, run_id).info.lifecycle_stage)
         except RefusedError:
             return None
 
-    def _search(self, study: str, creation: dict[str, Any] | None) -> None:
-        """Note all runs of a study that the server has and the outbox does not know; the oldest of a label counts."""
+    def _find_runs(self, study: str, creation: dict[str, Any] | None) -> None:
+        """Save in the outbox all runs of a study that the server has and the outbox does not know.
+
+        Of several runs with the same label the oldest counts.
+        """
         from mlflow.entities import ViewType
 
         parent = self.outbox.run(RunKey(study))
@@ -345,20 +360,20 @@ class Delivery:
                 label = run.data.tags.get(TRIAL_TAG, "")
                 if label not in known:
                     known.add(label)
-                    self.outbox.know_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
+                    self.outbox.save_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
                     if not label:
-                        self._revive(RunKey(study), run.info.run_id)
+                        self._restore(RunKey(study), run.info.run_id)
             token = page.token
             if not token:
                 return
 
 
-def _requests(work: _Work) -> list[list[tuple[str, Any]]]:
-    """Cut what a run has to log into requests of the size that MLflow takes."""
+def _requests(update: _Update) -> list[list[tuple[str, Any]]]:
+    """Return the entries (kind, entry) of a run, divided into requests of the size that MLflow takes."""
     waiting: dict[str, list[Any]] = {
-        "metrics": list(work.metrics.values()),
-        "params": list(work.params.items()),
-        "tags": list(work.tags.items()),
+        "metrics": list(update.metrics.values()),
+        "params": list(update.params.items()),
+        "tags": list(update.tags.items()),
     }
     requests = []
     while any(waiting.values()):
@@ -367,5 +382,5 @@ def _requests(work: _Work) -> list[list[tuple[str, Any]]]:
     return requests
 
 
-def _of(entries: list[tuple[str, Any]], kind: str) -> list[tuple[str, Any]]:
+def _of_kind(entries: list[tuple[str, Any]], kind: str) -> list[tuple[str, Any]]:
     return [entry for entry in entries if entry[0] == kind]

@@ -1,4 +1,4 @@
-"""Where things are tracked and what they ran on; secrets are removed here. Imports no mlflow."""
+"""MLflow's address, its environment variables, and tags that say what code ran on which machine. Imports no mlflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 _PACKAGES = ("sepray", "torch", "ray", "optuna", "mlflow", "numpy")
 
-# MLflow reads these when it is imported and at each request: no usage reports, no lines of its own on the terminal.
+# MLflow reads these at import and at each request: no usage reports, no log lines on the terminal.
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -24,8 +24,8 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-# MLflow's own defaults are 120 s a request and 7 retries: minutes, in which nobody learns that a server is down.
-PATIENCE = {
+# MLflow's own defaults are 120 s a request and 7 retries: it would take minutes to notice that a server is down.
+REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
@@ -35,8 +35,10 @@ PATIENCE = {
 def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
     """Return the address to track to, absolute where it is a file.
 
-    None means the variable MLFLOW_TRACKING_URI or else ``mlflow.db`` in ``folder`` (default: the current one),
-    which is what a bare ``mlflow ui`` started in that folder reads. A plain path means such a file.
+    Args:
+        uri: address, or path of an SQLite file; None: the variable MLFLOW_TRACKING_URI or else ``mlflow.db``, which a
+            bare ``mlflow ui`` that is started in ``folder`` reads.
+        folder: relative paths start here; default: the current folder.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
@@ -50,8 +52,8 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
 def artifact_location(uri: str, experiment: str) -> str | None:
     """Return the folder for an experiment's artifacts: ``mlruns`` beside a local database; None: the server decides.
 
-    A bare ``mlflow ui`` reads such a folder itself, so it shows them; an address of its own kind
-    (``mlflow-artifacts:``) could not be read without a running server.
+    A bare ``mlflow ui`` reads such a folder and shows the artifacts; ``mlflow-artifacts:`` addresses could not be read
+    without a running server.
     """
     if not uri.startswith("sqlite:///"):
         return None
@@ -59,9 +61,11 @@ def artifact_location(uri: str, experiment: str) -> str | None:
 
 
 def environment_tags(lock_file: Path | None = None, folder: Path | None = None) -> dict[str, str]:
-    """Return tags that say what code ran and on what: git commit, lock file, versions, platform, script, user.
+    """Return tags that say what code ran on what: git commit, lock file, versions, platform, script, user.
 
-    ``lock_file`` is recorded by its SHA-256; ``folder`` (default: the current one) is asked for its git commit.
+    Args:
+        lock_file: file of pinned versions, of which the SHA-256 is kept.
+        folder: folder whose git commit is kept; default: the current one.
     """
     tags = {f"version.{name}": version for name in _PACKAGES if (version := _version(name))}
     tags["version.python"] = platform.python_version()
@@ -95,8 +99,8 @@ def _git(folder: Path | None, *arguments: str) -> str | None:
 
 
 @contextlib.contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables that the user has not set, for a while."""
+def default_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set those environment variables that the user has not set, until the block ends."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:

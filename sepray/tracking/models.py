@@ -1,4 +1,4 @@
-"""The model registry: packaged models are logged into runs, registered once, and loaded.
+"""The model registry: logs packaged models into runs, registers them once, and loads them.
 
 These calls wait for the server, for seconds and not for ever; everything else goes through the outbox.
 """
@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import UnreachableError, UsageError, mask
+from ..errors import SeprayError, UnreachableError, UsageError, mask
 from .connection import connect, import_mlflow
-from .delivery import PERMANENT, one_line
-from .environment import environment, resolve_uri
+from .delivery import PERMANENT, reason_of
+from .environment import default_variables, resolve_uri
 from .outbox import RunKey
 from .packaging import DIGEST, package_model
 from .tracker import Tracker
@@ -28,7 +28,6 @@ __all__ = [
     "describe",
     "incumbent",
     "load",
-    "log_model",
     "package_model",
     "register",
     "set_champion",
@@ -37,16 +36,22 @@ __all__ = [
 CHAMPION = "champion"
 DIGEST_TAG = "sepray.digest"
 STUDY_TAG = "sepray.study"
-_QUESTION = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-_WORK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+_FIRST_REQUEST = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+_LATER_REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+_LOGIN_REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 
 
 class ModelError(UsageError):
-    """MLflow refused, or there is no such model; the message is one line, without secrets."""
+    """MLflow refused, or there is no such model, or it cannot be loaded; one line, without secrets."""
 
 
 class Incumbent(NamedTuple):
-    """The version that bears the alias ``champion``."""
+    """The version that has the alias ``champion``.
+
+    Attributes:
+        version: number of the version.
+        run_id: MLflow run that it was logged into; "" for none.
+    """
 
     version: str
     run_id: str
@@ -64,54 +69,47 @@ def register(
 ) -> str:
     """Log a packaged model into a trial's run and register it; return its version.
 
-    Doing it again, also after it was killed in between, returns the same version: the content's digest is a tag.
+    A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag.
 
     Args:
-        tracker: of the study.
-        label: of the trial or retraining whose run the model belongs to.
-        folder: that ``package_model`` wrote.
-        name: of the registered model.
-        tags: of the version.
-        description: of the version.
-        patience: seconds to wait until that run has been delivered.
+        tracker: tracker of the study.
+        label: trial or retraining whose run the model belongs to.
+        folder: packaged model, as ``package_model`` writes it.
+        name: name of the registered model.
+        tags: tags of the version.
+        description: description of the version.
+        patience: seconds to wait until everything that was put into the outbox for that run is delivered.
 
     Raises:
-        UnreachableError: the server does not answer.
-        ModelError: it refuses.
+        UnreachableError: the server does not answer, refuses the login or does not take the model's files.
+        ModelError: it refuses the model.
     """
-    with _reach(tracker.uri) as client:
-        run_id = _run_id(tracker, str(label), patience)
+    with connected(tracker.uri) as client:
+        run_id = _delivered_run(tracker, str(label), patience)
         model_id = _log(client, run_id, folder, name)
         digest = _digest(folder)
-        if not client.search_registered_models(f"name = '{name}'"):
+        if not client.search_registered_models(f"name = {quoted(name)}"):
             client.create_registered_model(name)
-        quoted = name.replace("'", "''")
-        for version in client.search_model_versions(f"name = '{quoted}'"):
+        for version in client.search_model_versions(f"name = {quoted(name)}"):
             if version.tags.get(DIGEST_TAG) == digest and version.run_id == run_id:
                 return str(version.version)
-        marks = {**(tags or {}), STUDY_TAG: tracker.study, DIGEST_TAG: digest}
+        all_tags = {**(tags or {}), STUDY_TAG: tracker.study, DIGEST_TAG: digest}
         created = client.create_model_version(
-            name, f"models:/{model_id}", run_id, tags=marks, description=description or None, model_id=model_id
+            name, f"models:/{model_id}", run_id, tags=all_tags, description=description or None, model_id=model_id
         )
         return str(created.version)
 
 
-def log_model(run_id: str, folder: Path, name: str, uri: str | None = None) -> str:
-    """Log a packaged model as a run's model, once; return its MLflow model id."""
-    with _reach(uri) as client:
-        return _log(client, run_id, folder, name)
-
-
 def set_champion(name: str, version: str, uri: str | None = None) -> None:
-    """Give a version the alias ``champion``, taking it from the one that has it."""
-    with _reach(uri) as client:
+    """Give a version the alias ``champion``, and take it from the version that has it."""
+    with connected(uri) as client:
         client.set_registered_model_alias(name, CHAMPION, version)
 
 
 def incumbent(name: str, uri: str | None = None) -> Incumbent | None:
-    """Return the version that bears the alias ``champion``; None where there is none."""
-    with _reach(uri) as client:
-        for model in client.search_registered_models(f"name = '{name}'"):
+    """Return the version that has the alias ``champion``; None if no version has it."""
+    with connected(uri) as client:
+        for model in client.search_registered_models(f"name = {quoted(name)}"):
             if CHAMPION in model.aliases:
                 version = client.get_model_version_by_alias(name, CHAMPION)
                 return Incumbent(str(version.version), str(version.run_id or ""))
@@ -119,16 +117,39 @@ def incumbent(name: str, uri: str | None = None) -> Incumbent | None:
 
 
 def load(model: str, uri: str | None = None) -> Any:
-    """Return the pyfunc model at ``models:/name@champion``, ``models:/name/3`` or in a local folder."""
-    mlflow = import_mlflow()
+    """Return the pyfunc model at ``models:/name@champion``, ``models:/name/3`` or in a local folder.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be loaded here (a library that it needs is missing, a file is
+            damaged); the original error is its cause.
+        UnreachableError: the server does not answer.
+    """
     if _is_folder(model):
+        return _load(model)
+    with connected(uri):
+        return _load(model)
+
+
+def _load(model: str) -> Any:
+    mlflow = import_mlflow()
+    try:
         return mlflow.pyfunc.load_model(model)
-    with _reach(uri):
-        return mlflow.pyfunc.load_model(model)
+    except mlflow.MlflowException as error:
+        if _is_folder(model):
+            raise ModelError(f"{model} cannot be loaded: {reason_of(error)}") from error
+        raise
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{model} cannot be loaded: it needs the module {error.name}, which is not installed"
+        ) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # of the network: every file has a name
+            raise UnreachableError(f"{model} cannot be downloaded: {reason_of(error)}") from error
+        raise ModelError(f"{model} cannot be loaded: {type(error).__name__}: {reason_of(error)}") from error
 
 
 def describe(model: str, uri: str | None = None) -> dict[str, Any]:
-    """Return what was recorded when the model was packaged (sources, sample rate, task ...) and its ``run_id``."""
+    """Return the metadata that a model was packaged with (sources, sample rate, task ...), and its ``run_id``."""
     loaded = load(model, uri).metadata
     return {**(loaded.metadata or {}), "run_id": loaded.run_id}
 
@@ -142,41 +163,63 @@ def _is_folder(model: str) -> bool:
 
 
 @contextmanager
-def _reach(uri: str | None) -> Iterator[Any]:
-    """Give a client of a server that answers; MLflow's own global address is ``uri`` meanwhile.
+def connected(uri: str | None) -> Iterator[Any]:
+    """Give an MlflowClient of a server that answers; MLflow's own global address is ``uri`` until the block ends.
 
-    MLflow resolves ``models:/`` addresses through that global, whatever client is used.
+    MLflow resolves ``models:/`` addresses through that global, whichever client is used.
+
+    Raises:
+        UnreachableError: the server does not answer, refuses the login, or the address cannot be used.
+        ModelError: MLflow refused a request inside the block.
     """
     address = resolve_uri(uri)
     mlflow = import_mlflow()
     before = mlflow.get_tracking_uri() if mlflow.tracking.is_tracking_uri_set() else None
     mlflow.set_tracking_uri(address)
     try:
-        with environment(_QUESTION):
+        with default_variables(_FIRST_REQUEST):
             try:
                 client = connect(address)
             except Exception as error:
-                raise UnreachableError(f"MLflow at {mask(address)} does not answer: {one_line(error)}") from None
-        with environment(_WORK):
+                raise _unusable(address, error) from None
+        with default_variables(_LATER_REQUESTS):
             yield client
-    except (UnreachableError, ModelError):
-        raise
     except mlflow.MlflowException as error:
-        kind = ModelError if error.error_code in PERMANENT else UnreachableError
-        raise kind(f"MLflow at {mask(address)}: {one_line(error)}") from None
+        if error.error_code in PERMANENT:
+            raise ModelError(f"MLflow at {mask(address)}: {reason_of(error)}") from None
+        raise UnreachableError(f"MLflow at {mask(address)}: {reason_of(error)}") from None
     finally:
         mlflow.set_tracking_uri(before)
 
 
-def _run_id(tracker: Tracker, label: str, patience: float) -> str:
-    """Return the id of a run, waiting until all that was said of it is delivered."""
+def _unusable(address: str, error: Exception) -> UnreachableError:
+    """Return the error for an address whose first request failed."""
+    code, reason = getattr(error, "error_code", None), reason_of(error)
+    if code in _LOGIN_REFUSED:
+        reason = (
+            "refuses the login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+    elif code in PERMANENT or isinstance(error, ImportError) or address.startswith("sqlite:"):
+        reason = f"cannot be used: {reason}"
+    else:
+        reason = f"does not answer: {reason}"
+    return UnreachableError(f"MLflow at {mask(address)} {reason}")
+
+
+def quoted(name: str) -> str:
+    """Return a text as a literal of MLflow's filters."""
+    return "'{}'".format(name.replace("'", "''"))
+
+
+def _delivered_run(tracker: Tracker, label: str, patience: float) -> str:
+    """Return the id of a run once everything in the outbox for it is delivered."""
     deadline = time.monotonic() + patience
     key = RunKey(tracker.study, label)
-    while label not in (known := tracker.run_ids()) or tracker.outbox.pending(key):
+    while label not in (run_ids := tracker.run_ids()) or tracker.outbox.pending(key):
         if time.monotonic() > deadline:
             raise UnreachableError(f"MLflow at {mask(tracker.uri)} has not taken the run {label!r} in {patience:.0f} s")
         tracker.flush(timeout=1.0)
-    return known[label]
+    return run_ids[label]
 
 
 def _digest(folder: Path) -> str:
@@ -186,7 +229,7 @@ def _digest(folder: Path) -> str:
 
 
 def _log(client: Any, run_id: str, folder: Path, name: str) -> str:
-    """Upload a model unless the run has it; an upload that was cut off is done again into the same model."""
+    """Upload a model unless the run has it; return its id. An interrupted upload is repeated into the same model."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -207,9 +250,23 @@ def _log(client: Any, run_id: str, folder: Path, name: str) -> str:
             description.model_id, description.run_id = model.model_id, run_id
             description.artifact_path = model.artifact_location
             description.save(str(target / "MLmodel"))
-            client.log_model_artifacts(model.model_id, str(target))
+            _upload(client, model.model_id, target)
         client.finalize_logged_model(model.model_id, "READY")
     outputs = run.outputs.model_outputs if run.outputs else []
     if all(output.model_id != model.model_id for output in outputs):
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def _upload(client: Any, model_id: str, folder: Path) -> None:
+    """Upload the files of a model.
+
+    Raises:
+        UnreachableError: the store of the artifacts, which need not be MLflow's server, does not take them.
+    """
+    try:
+        client.log_model_artifacts(model_id, str(folder))
+    except (SeprayError, import_mlflow().MlflowException):
+        raise
+    except Exception as error:  # of a cloud's own library
+        raise UnreachableError(f"the artifact store does not take the model: {reason_of(error)}") from error

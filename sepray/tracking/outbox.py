@@ -1,8 +1,7 @@
-"""A durable queue of what MLflow is still to be told: a local SQLite file that survives ``kill -9``.
+"""A durable queue of operations that wait for delivery to MLflow: a local SQLite file that survives ``kill -9``.
 
-The driver only appends (tens of microseconds, no network); one sender takes operations in order, delivers
-them and removes them. The file also remembers which run belongs to which trial, and keeps what MLflow
-refused together with the reason.
+The driver only appends (tens of microseconds, no network). One sender delivers the operations in order and removes
+them. The file also holds the MLflow run id of each trial, and the operations that MLflow refused, with the reasons.
 """
 
 from __future__ import annotations
@@ -42,14 +41,26 @@ LARGEST_INLINE_TEXT = 100_000  # characters; longer texts go to a file beside th
 
 
 class RunKey(NamedTuple):
-    """Which run is meant, before MLflow has given it an id: ``label`` is "" for the study's own (parent) run."""
+    """Names a run before MLflow has given it an id.
+
+    Attributes:
+        study: identity of the study.
+        label: trial or retraining; "" for the study's own (parent) run.
+    """
 
     study: str
     label: str = ""
 
 
 class Operation(NamedTuple):
-    """One thing to tell MLflow; ``kind`` is run, log, status, artifact or dataset."""
+    """One change to make in MLflow.
+
+    Attributes:
+        number: place in the queue.
+        key: run that is changed.
+        kind: run (create it, or open it again), log (metrics, parameters, tags), status, artifact or dataset.
+        body: JSON values, by kind.
+    """
 
     number: int
     key: RunKey
@@ -58,7 +69,7 @@ class Operation(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """What MLflow will never take, and its reason."""
+    """An operation, or a part of one, that MLflow refused for good, and its reason."""
 
     key: RunKey
     kind: str
@@ -68,7 +79,7 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class KnownRun:
-    """What the outbox knows of a run: without an id, its creation was begun and nobody knows whether it happened."""
+    """What the outbox knows of a run; without an id, its creation was begun and may or may not have happened."""
 
     run_id: str | None
     experiment_id: str | None
@@ -79,11 +90,17 @@ class BusyError(SeprayError, RuntimeError):
     """Another process delivers from this outbox."""
 
 
+class OutboxError(SeprayError, RuntimeError):
+    """The outbox's file cannot be opened, read or written; the message says which and why."""
+
+
 class Outbox:
     """The queue in the file ``path``; safe to use from several threads and processes.
 
+    Every method raises ``OutboxError`` where the file cannot be read or written (disk full, damaged).
+
     Raises:
-        sqlite3.OperationalError: the folder cannot be written.
+        OutboxError: the file cannot be written, or is no SQLite database.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,21 +108,22 @@ class Outbox:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.files = self.path.with_name(self.path.name + ".files")
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        # A checkpoint syncs the disk: the sender does it, so that the driver never waits for one.
-        self._database.execute("PRAGMA wal_autocheckpoint=0")
-        self._database.executescript(_TABLES)
+        with self._locked():
+            self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            # A checkpoint syncs the disk: the sender does it, so that the driver never waits for one.
+            self._database.execute("PRAGMA wal_autocheckpoint=0")
+            self._database.executescript(_TABLES)
 
     def put(self, key: RunKey, kind: str, body: Mapping[str, Any]) -> None:
         """Append one operation; it is on file when this returns."""
         row = (key.study, key.label, kind, json.dumps(body))
-        with self._lock:
+        with self._locked():
             self._database.execute("INSERT INTO operations (study, label, kind, body) VALUES (?, ?, ?, ?)", row)
 
     def put_once(self, key: RunKey, kind: str, body: Mapping[str, Any], mark: str) -> None:
-        """Append one operation unless one with this ``mark`` was ever appended for the run, in any process."""
+        """Append one operation unless one with the same ``mark`` was appended for the run before, in any process."""
         with self._transaction():
             statement = "INSERT OR IGNORE INTO told (study, label, mark) VALUES (?, ?, ?)"
             if self._database.execute(statement, (key.study, key.label, mark)).rowcount:
@@ -138,13 +156,13 @@ class Outbox:
         return [Operation(n, RunKey(study, label), kind, json.loads(body)) for n, study, label, kind, body in rows]
 
     def pending(self, key: RunKey | None = None) -> int:
-        """Return how many operations wait (of one run: those for it)."""
+        """Return how many operations wait, in all or for one run."""
         study, label = key or (None, None)
         statement = "SELECT COUNT(*) FROM operations WHERE ? IS NULL OR (study = ? AND label = ?)"
         return int(self._query(statement, study, study, label)[0][0])
 
     def acknowledge(self, done: Sequence[Operation], refused: Sequence[Rejected] = ()) -> None:
-        """Remove the operations ``done``, keeping what of them was ``refused``."""
+        """Remove the operations ``done``; keep the ``refused`` ones, and parts of ones, with their reasons."""
         rows = [(r.key.study, r.key.label, r.kind, json.dumps(r.body), r.reason) for r in refused]
         with self._transaction():
             self._database.executemany("DELETE FROM operations WHERE number = ?", [(o.number,) for o in done])
@@ -158,81 +176,81 @@ class Outbox:
                 shutil.rmtree((self.files / file).parent, ignore_errors=True)
 
     def rejected(self) -> list[Rejected]:
-        """Return what MLflow refused, oldest first."""
+        """Return the operations that MLflow refused, oldest first."""
         rows = self._query("SELECT study, label, kind, body, reason FROM rejected ORDER BY number")
         return [Rejected(RunKey(s, label), kind, json.loads(body), reason) for s, label, kind, body, reason in rows]
 
     def retry_rejected(self) -> int:
-        """Queue again what was refused, e.g. after a deleted run was restored; return how many operations."""
+        """Queue the refused operations again, e.g. after a deleted run was restored; return how many they are."""
         with self._transaction():
-            moved = self._database.execute(
+            count = self._database.execute(
                 "INSERT INTO operations (study, label, kind, body) "
                 "SELECT study, label, kind, body FROM rejected ORDER BY number"
             ).rowcount
             self._database.execute("DELETE FROM rejected")
-        return moved
+        return count
 
     def run(self, key: RunKey) -> KnownRun | None:
-        """Return what is known of a run; None where its creation was never begun."""
+        """Return what is known of a run; None if its creation was never begun."""
         rows = self._query(
             "SELECT run_id, experiment_id, status FROM runs WHERE study = ? AND label = ?", key.study, key.label
         )
         return KnownRun(*rows[0]) if rows else None
 
     def run_ids(self, study: str) -> dict[str, str]:
-        """Return the MLflow run id of each label of a study that has one."""
+        """Return the MLflow run ids of a study by label."""
         rows = self._query("SELECT label, run_id FROM runs WHERE study = ? AND run_id IS NOT NULL", study)
         return dict(rows)
 
     def begin_creation(self, key: RunKey) -> None:
-        """Note, on disk before the request leaves, that a run may exist from now on.
+        """Write to the disk, before the request is sent, that a run may exist from now on.
 
-        The write-ahead log is synced here and not by SQLite, which would hold its lock meanwhile and so let
-        the driver wait.
+        The write-ahead log is synced here and not by SQLite, which would hold its lock meanwhile, so that the driver
+        would have to wait.
         """
-        with self._lock:
+        with self._locked():
             self._database.execute("INSERT OR IGNORE INTO runs (study, label) VALUES (?, ?)", key)
-        log = os.open(str(self.path) + "-wal", os.O_RDONLY)
+        descriptor = os.open(str(self.path) + "-wal", os.O_RDONLY)
         try:
-            os.fsync(log)
+            os.fsync(descriptor)
         finally:
-            os.close(log)
+            os.close(descriptor)
 
-    def know_run(self, key: RunKey, run_id: str, experiment_id: str, status: str | None) -> None:
-        """Note the id and the status of a run that exists."""
-        with self._lock:
+    def save_run(self, key: RunKey, run_id: str, experiment_id: str, status: str | None) -> None:
+        """Save the id and the status of a run that exists."""
+        with self._locked():
             self._database.execute(
                 "INSERT OR REPLACE INTO runs (study, label, run_id, experiment_id, status) VALUES (?, ?, ?, ?, ?)",
                 (*key, run_id, experiment_id, status),
             )
 
     def forget_runs(self, study: str | None = None) -> None:
-        """Forget the run ids of a study (all studies: None), because its MLflow database is another one now."""
+        """Forget the run ids and marks of a study (None: of all), because its MLflow database is another one now."""
         with self._transaction():
             for table in ("runs", "told"):
                 self._database.execute(f"DELETE FROM {table} WHERE ? IS NULL OR study = ?", (study, study))
 
-    def aim(self, target: str) -> None:
-        """Say where operations go (an address without secrets); run ids of another address are forgotten."""
+    def set_target(self, target: str) -> None:
+        """Save the address that operations go to, without secrets; run ids of another address are forgotten."""
         before = self._query("SELECT value FROM settings WHERE name = 'target'")
         if before and before[0][0] != target:
             self.forget_runs()
-        with self._lock:
+        with self._locked():
             self._database.execute("INSERT OR REPLACE INTO settings VALUES ('target', ?)", (target,))
 
     def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file, without making writers wait."""
+        """Move the write-ahead log into the file, without making writers wait."""
         self._query("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextmanager
     def exclusive(self, timeout: float = 0.0) -> Iterator[None]:
-        """Be the only one that delivers; released by the system when the process dies.
+        """Hold the lock of the process that delivers; the system releases it when the process dies.
 
         Raises:
             BusyError: another process still delivers after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        with open(self.path.with_name(self.path.name + ".lock"), "w") as file:
+        with self.path.with_name(self.path.name + ".lock").open("w") as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -244,17 +262,17 @@ class Outbox:
             yield
 
     def close(self) -> None:
-        """Close the file; nothing is lost."""
-        with self._lock:
+        """Close the file; the operations in it stay."""
+        with self._locked():
             self._database.close()
 
     def _query(self, statement: str, *values: object) -> list[Any]:
-        with self._lock:
+        with self._locked():
             return self._database.execute(statement, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock:
+        with self._locked():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -262,3 +280,13 @@ class Outbox:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.ProgrammingError:  # a mistake of ours, e.g. a closed file
+                raise
+            except sqlite3.DatabaseError as error:
+                raise OutboxError(f"the outbox {self.path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Makes an MLflow model of a separator: loads without the sepray source tree, and without pickle."""
+"""Packages a separator as an MLflow model that loads without sepray's source tree and without pickle."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import sources
+from . import load_check, sources
 from .connection import import_mlflow
-from .environment import environment
+from .environment import default_variables
+from .sources import PackagingError
 
-if TYPE_CHECKING:  # they bring torch, and who only asks for a model that there is none of need not wait for it
+if TYPE_CHECKING:  # they import torch, which takes seconds; a model that does not exist is refused without it
     from ..contracts import Separator, SeparatorConfig
 
 DIGEST = "digest"
@@ -37,27 +39,33 @@ def package_model(
     separator needs, under a package name of their own, the signature, an example of the input, and the
     pinned versions of what it imports. No server is needed.
 
+    The model is loaded once in a clean process before it takes its place. Where that process itself fails (no memory
+    for it, two minutes passed), the model is kept, with a warning: a trained model is worth more than its check.
+
     Args:
-        folder: of the model.
-        separator: with the weights.
-        config: that built it; its module is the separator's.
+        folder: where the model is written.
+        separator: the trained separator.
+        config: the configuration that built it; its module is the separator's.
         example: mixtures ``[batch, channel, *signal]``; best a single short one.
-        metadata: what ``describe`` shall give: sources, sample rate, task, study. JSON values.
+        metadata: what ``describe`` returns later: sources, sample rate, task, study. JSON values.
 
     Raises:
-        PackagingError: the separator's source file cannot be found.
+        PackagingError: the separator has no source file, its configuration has no JSON form, or the packaged model
+            cannot be loaded; what was in ``folder`` is unchanged.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         work = Path(name)
         module = type(config).__module__
-        found = sources.collect(module, f"{__package__}.loader")
-        package = sources.copy(found, work / "code")
+        files = sources.collect(module, f"{__package__}.loader")
+        package = sources.copy(files, work / "code")
         _write_data(work / "separator", separator, config, module)
         digest = _digest(work)
-        pins = sources.requirements(found, "mlflow", "numpy", "safetensors", "torch")
+        pins = sources.requirements(files, "mlflow", "numpy", "safetensors", "torch")
         _save(work, package, pins, separator, example, {**metadata, DIGEST: digest})
+        if unknown := load_check.require_loadable(work / "model", package, files):
+            warnings.warn(f"{folder}: not checked that the model loads ({unknown}); it is kept", stacklevel=2)
         shutil.rmtree(folder, ignore_errors=True)
         (work / "model").rename(folder)
     return digest
@@ -70,15 +78,22 @@ def _write_data(folder: Path, separator: Separator, config: SeparatorConfig, mod
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in separator.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
     description = {
-        "module": sources.moved(module),
+        "module": sources.name_in_copy(module),
         "config": dataclasses.asdict(config),  # type: ignore[call-overload]
         "signal": dataclasses.asdict(separator.signal),
     }
-    (folder / "separator.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    try:
+        text = json.dumps(description, indent=1)
+    except TypeError as error:
+        raise PackagingError(
+            f"the separator cannot be packaged: {module}.Config has a value without a JSON form ({error}); "
+            "use numbers, texts, booleans, tuples and dataclasses of them"
+        ) from None
+    (folder / "separator.json").write_text(text, encoding="utf-8")
 
 
 def _digest(folder: Path) -> str:
-    """Digest of code, configuration and weights: equal for the same model packaged twice."""
+    """Return the SHA-256 of code, configuration and weights: equal where the same model is packaged twice."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -96,7 +111,7 @@ def _save(
     signal = separator.signal
     free = (-1,) * len(signal.shape)
     mlflow = import_mlflow()
-    with environment({"MLFLOW_UV_AUTO_DETECT": "false"}):
+    with default_variables({"MLFLOW_UV_AUTO_DETECT": "false"}):
         from mlflow.models import ModelSignature
         from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 

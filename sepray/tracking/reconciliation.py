@@ -1,4 +1,4 @@
-"""Brings MLflow into agreement with the record of a study: what is missing is added, once; nothing is removed."""
+"""Compares MLflow's runs with those that a study should have, and adds what is missing, once; removes nothing."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnreachableError, mask
-from .delivery import STUDY_TAG, TRIAL_TAG, Delivery, FailedError, UnavailableError
-from .environment import PATIENCE, environment, resolve_uri
+from .delivery import STUDY_TAG, TRIAL_TAG, Delivery, FailedError, RefusedError, UnavailableError
+from .environment import REQUEST_LIMITS, default_variables, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
+from .sender import OPERATIONS_A_ROUND
 from .tracker import as_texts, finite_or_nan
-
-_AT_ONCE = 2000
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What a run should say, from the study's own record.
+class ExpectedRun:
+    """A run that MLflow should have, with what it should hold.
 
     Attributes:
-        label: of the trial or retraining, as the tracker was given it; "" for the study's own run.
-        name: of the run.
+        label: trial or retraining, as the tracker names it; "" for the study's own run.
+        name: name of the run.
         status: ``RUNNING``, ``FINISHED``, ``FAILED`` or ``KILLED``.
-        start_ms: milliseconds since 1970.
-        end_ms: milliseconds since 1970; None while it runs.
-        params: that it must have.
-        tags: that it must have.
-        epochs: step -> metrics that it must have, e.g. the objective at each epoch.
-        times_ms: step -> time of that epoch, as it was first told; default: the end, or else the start.
+        start_ms: start in milliseconds since 1970.
+        end_ms: end in milliseconds since 1970; None while it runs.
+        params: parameters that the run must have; further ones may be there.
+        tags: tags that the run must have; further ones may be there.
+        epochs: step -> metrics that the run must have, e.g. the objective at each epoch.
+        times_ms: step -> time of that epoch as it was first logged; default: the end, or else the start.
     """
 
     label: str
@@ -45,15 +44,15 @@ class RunRecord:
 
 @dataclass
 class Reconciled:
-    """What was done; all zero and empty where MLflow agreed already.
+    """What a reconciliation changed; all zero and empty if nothing was missing.
 
     Attributes:
-        delivered: operations that had been waiting.
+        delivered: number of operations that were waiting in the outbox.
         created: labels of runs that were missing.
         corrected: labels of runs whose status was wrong.
         completed: number of metric values, parameters and tags that were missing.
         deleted: labels of runs that a user deleted in MLflow; they stay deleted.
-        rejected: what MLflow refuses.
+        rejected: operations that MLflow refuses.
     """
 
     delivered: int = 0
@@ -67,33 +66,36 @@ class Reconciled:
 def reconcile(
     outbox: Path,
     study: str,
-    records: Sequence[RunRecord],
+    expected: Sequence[ExpectedRun],
     *,
     uri: str | None = None,
     experiment: str = "sepray",
     wait: float = 5.0,
 ) -> Reconciled:
-    """Deliver what waits in the outbox, then compare every run with its record and add what is missing.
+    """Deliver what waits in the outbox, then compare every run with the expected one and add what is missing.
 
     Args:
-        outbox: path of the study's outbox; an empty one does where it was lost.
-        study: as the tracker was given it.
-        records: of all runs; the study's own has the label "".
+        outbox: path of the study's outbox; if it was lost, a new one is made.
+        study: identity of the study, as for the tracker.
+        expected: all runs; the study's own has the label "".
         uri: MLflow's address, as for the tracker.
-        experiment: as for the tracker.
+        experiment: name of the MLflow experiment, as for the tracker.
         wait: seconds to wait for another process that delivers from the outbox.
 
     Raises:
-        UnreachableError: the server does not answer.
+        UnreachableError: the server does not answer, or refuses to list the runs.
         BusyError: the study is running.
+        OutboxError: the outbox cannot be opened.
     """
     address = resolve_uri(uri)
     box = Outbox(outbox)
     try:
-        with environment(PATIENCE), box.exclusive(timeout=wait):
-            return _Reconciliation(box, Delivery(box, address), study, experiment).run(records)
+        with default_variables(REQUEST_LIMITS), box.exclusive(timeout=wait):
+            return _Reconciliation(box, Delivery(box, address), study, experiment).run(expected)
     except (UnavailableError, FailedError) as error:
         raise UnreachableError(f"MLflow at {mask(address)} does not take it: {error}") from None
+    except RefusedError as error:
+        raise UnreachableError(f"MLflow at {mask(address)} refuses it: {error}") from None
     finally:
         box.close()
 
@@ -101,60 +103,60 @@ def reconcile(
 class _Reconciliation:
     def __init__(self, outbox: Outbox, delivery: Delivery, study: str, experiment: str) -> None:
         self.outbox, self.delivery, self.study, self.experiment = outbox, delivery, study, experiment
-        self.done = Reconciled()
+        self.result = Reconciled()
 
-    def run(self, records: Sequence[RunRecord]) -> Reconciled:
-        self.done.delivered = self._drain()
-        ordered = sorted(records, key=lambda record: record.label != "")
-        there = self._runs()
-        if "" not in there:
+    def run(self, expected_runs: Sequence[ExpectedRun]) -> Reconciled:
+        self.result.delivered = self._drain()
+        ordered = sorted(expected_runs, key=lambda expected: expected.label != "")
+        runs = self._runs()
+        if "" not in runs:
             self.outbox.forget_runs(self.study)
-        for record in ordered:
-            if record.label not in there or (not record.label and _stage(there[""]) == "deleted"):
-                self._put(record.label, "run", self._creation(record))
-                self.done.created.append(record.label)
+        for expected in ordered:
+            if expected.label not in runs or (not expected.label and _stage(runs[""]) == "deleted"):
+                self._put(expected.label, "run", self._creation(expected))
+                self.result.created.append(expected.label)
         self._drain()
         self.outbox.retry_rejected()
         self._drain()
-        there = self._runs()
-        for record in ordered:
-            run = there.get(record.label)
+        runs = self._runs()
+        for expected in ordered:
+            run = runs.get(expected.label)
             if run is not None and _stage(run) == "deleted":
-                self.done.deleted.append(record.label)
+                self.result.deleted.append(expected.label)
             elif run is not None:
-                self._compare(record, run)
+                self._compare(expected, run)
         self._drain()
-        self.done.rejected = self.outbox.rejected()
-        return self.done
+        self.result.rejected = self.outbox.rejected()
+        return self.result
 
-    def _creation(self, record: RunRecord) -> dict[str, Any]:
-        where = {} if record.label else {"experiment": self.experiment}
-        return {"name": record.name, "start": record.start_ms, "tags": as_texts(record.tags), **where}
+    def _creation(self, expected: ExpectedRun) -> dict[str, Any]:
+        where = {} if expected.label else {"experiment": self.experiment}
+        return {"name": expected.name, "start": expected.start_ms, "tags": as_texts(expected.tags), **where}
 
-    def _compare(self, record: RunRecord, run: Any) -> None:
-        params = {k: v for k, v in as_texts(record.params).items() if k not in run.data.params}
-        tags = {k: v for k, v in as_texts(record.tags).items() if run.data.tags.get(k) != v}
-        metrics = self._missing_metrics(record, run)
+    def _compare(self, expected: ExpectedRun, run: Any) -> None:
+        params = {k: v for k, v in as_texts(expected.params).items() if k not in run.data.params}
+        tags = {k: v for k, v in as_texts(expected.tags).items() if run.data.tags.get(k) != v}
+        metrics = self._missing_metrics(expected, run)
         if params or tags or metrics:
-            self._put(record.label, "log", {"params": params, "tags": tags, "metrics": metrics})
-            self.done.completed += len(params) + len(tags) + len(metrics)
-        if run.info.status != record.status:
-            self._put(record.label, "status", {"status": record.status, "end": record.end_ms})
-            if record.label not in self.done.created:
-                self.done.corrected.append(record.label)
+            self._put(expected.label, "log", {"params": params, "tags": tags, "metrics": metrics})
+            self.result.completed += len(params) + len(tags) + len(metrics)
+        if run.info.status != expected.status:
+            self._put(expected.label, "status", {"status": expected.status, "end": expected.end_ms})
+            if expected.label not in self.result.created:
+                self.result.corrected.append(expected.label)
 
-    def _missing_metrics(self, record: RunRecord, run: Any) -> list[list[Any]]:
-        names = {name for metrics in record.epochs.values() for name in metrics}
+    def _missing_metrics(self, expected: ExpectedRun, run: Any) -> list[list[Any]]:
+        names = {name for metrics in expected.epochs.values() for name in metrics}
         steps: dict[str, set[int]] = {}
         for name in names:
             history = []
             if name in run.data.metrics:
                 history = self.delivery.call(self.delivery.client.get_metric_history, run.info.run_id, name)
             steps[name] = {int(metric.step) for metric in history}
-        default = record.end_ms or record.start_ms
+        default = expected.end_ms or expected.start_ms
         return [
-            [name, finite_or_nan(value), step, record.times_ms.get(step, default)]
-            for step, metrics in sorted(record.epochs.items())
+            [name, finite_or_nan(value), step, expected.times_ms.get(step, default)]
+            for step, metrics in sorted(expected.epochs.items())
             for name, value in metrics.items()
             if step not in steps[name]
         ]
@@ -164,13 +166,13 @@ class _Reconciliation:
         from mlflow.entities import ViewType
 
         client = self.delivery.client
-        found = self.delivery.call(client.get_experiment_by_name, self.experiment)
+        experiment = self.delivery.call(client.get_experiment_by_name, self.experiment)
         runs: dict[str, Any] = {}
         token: str | None = ""
-        while found is not None and token is not None:
+        while experiment is not None and token is not None:
             page = self.delivery.call(
                 client.search_runs,
-                [found.experiment_id],
+                [experiment.experiment_id],
                 filter_string="tags.`{}` = '{}'".format(STUDY_TAG, self.study.replace("'", "''")),
                 run_view_type=ViewType.ALL,
                 order_by=["attributes.start_time ASC"],
@@ -182,8 +184,8 @@ class _Reconciliation:
                 known = self.outbox.run(RunKey(self.study, label))
                 if label not in runs or (known and known.run_id == run.info.run_id):
                     runs[label] = run
-                if known is None and _stage(run) != "deleted":  # the outbox was lost; models are logged by these ids
-                    self.outbox.know_run(
+                if known is None and _stage(run) != "deleted":  # the outbox was lost; a model's run is found by its id
+                    self.outbox.save_run(
                         RunKey(self.study, label), run.info.run_id, run.info.experiment_id, run.info.status
                     )
             token = page.token or None
@@ -193,9 +195,10 @@ class _Reconciliation:
         self.outbox.put(RunKey(self.study, label), kind, body)
 
     def _drain(self) -> int:
+        """Deliver everything that waits; return how many operations that were."""
         total = 0
         while self.outbox.pending():
-            settled, trouble = self.delivery.deliver(_AT_ONCE)
+            settled, trouble = self.delivery.deliver(OPERATIONS_A_ROUND)
             if trouble and not settled:
                 raise UnavailableError(trouble)
             total += settled

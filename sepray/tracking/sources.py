@@ -7,11 +7,13 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import UsageError
 
 OWN = "sepray"
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 class PackagingError(UsageError):
@@ -19,111 +21,166 @@ class PackagingError(UsageError):
 
 
 def collect(*modules: str) -> dict[str, Path]:
-    """Return (module name -> file) of modules and of all that they import from sepray or the user's own files.
+    """Return (module name -> file) of modules and of every module that they import and that travels with a model.
+
+    These travel: modules of sepray, modules of the same top-level packages or the same installed distributions as
+    ``modules``, and modules outside site-packages, which are the user's own. Of the user's packages their
+    ``__init__.py`` travel too, because Python runs them. Everything else is an installed library.
 
     Raises:
-        PackagingError: a module is the started script, or has no file.
+        PackagingError: a module is the started script, or has no Python source file.
     """
-    found: dict[str, Path] = {}
+    if without := [name for name in modules if _file(name) is None]:
+        raise PackagingError(
+            f"module {without[0]!r} has no source file to package; put the separator in a file of its own"
+        )
+    own = _own_top_levels(modules)
+    files: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found:
-            continue
         path = _file(name)
-        if path is None:
-            raise PackagingError(
-                f"module {name!r} has no source file to package; put the separator in a file of its own"
-            )
-        found[name] = path
-        for _, module, _ in _imports(path.read_text(encoding="utf-8"), name, path.name == "__init__.py"):
-            if _local(module):
-                waiting.append(module)
-    return found
+        if name in files or path is None:  # compiled, without __init__.py, or optional: loading it alone will tell
+            continue
+        files[name] = path
+        if not _is_of(name, {OWN}):
+            waiting += _packages_around(name)
+        waiting += [module for module in _imports(path, name, own) if _travels(module, own)]
+    return files
 
 
-def copy(found: dict[str, Path], folder: Path) -> str:
-    """Write the files as a package of their own into ``folder``; return its name.
+def copy(files: Mapping[str, Path], folder: Path) -> str:
+    """Write the files as a package of their own into ``folder``; return the package's name.
 
     Its name carries a digest of its content, so that models of different code live in one process. The
     user's own modules go to the sub-package ``user``. Imports inside are rewritten to the copy.
     """
     digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(name.encode() + b"\0" + found[name].read_bytes() + b"\0")
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + files[name].read_bytes() + b"\0")
     package = f"{OWN}_model_{digest.hexdigest()[:12]}"
-    for name, path in found.items():
-        target = folder / Path(*_moved(name, package).split("."))
+    own = top_levels(files)
+    for name, path in files.items():
+        target = folder / Path(*_name_in_copy(name, package).split("."))
         target = target / "__init__.py" if path.name == "__init__.py" else target.with_suffix(".py")
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = _rewrite(path.read_text(encoding="utf-8"), name, path.name == "__init__.py", package)
-        target.write_text(text, encoding="utf-8")
+        target.write_text(_rewrite(path.read_text(encoding="utf-8"), own, package), encoding="utf-8")
     for directory in [p for p in (folder / package).rglob("*") if p.is_dir()] + [folder / package]:
         (directory / "__init__.py").touch()
     return package
 
 
-def moved(name: str) -> str:
-    """Return where a module lies inside the copied package, e.g. ``separators.cass``."""
-    return _moved(name, "").lstrip(".")
+def name_in_copy(name: str) -> str:
+    """Return the name of a module inside the copied package, e.g. ``separators.cass``."""
+    return _name_in_copy(name, "").lstrip(".")
 
 
-def requirements(found: dict[str, Path], *always: str) -> list[str]:
+def top_levels(files: Iterable[str]) -> frozenset[str]:
+    """Return the top-level names of collected modules, ``sepray`` among them."""
+    return frozenset({OWN, *(_top(name) for name in files)})
+
+
+def requirements(files: Mapping[str, Path], *always: str) -> list[str]:
     """Return the pinned distributions that the files import, and those named in ``always``."""
     distributions = importlib.metadata.packages_distributions()
+    own = top_levels(files)
     names = set(always)
-    for name, path in found.items():
-        for _, module, _ in _imports(path.read_text(encoding="utf-8"), name, path.name == "__init__.py"):
-            top = module.partition(".")[0]
-            if not _local(module) and top not in sys.stdlib_module_names:
-                names.update(distributions.get(top, [])[:1])
+    for name, path in files.items():
+        for module in _imports(path, name, own):
+            if not _travels(module, own) and _top(module) not in sys.stdlib_module_names:
+                names.update(distributions.get(_top(module), [])[:1])
     # A local version (torch 2.11.0+cpu) names a build that package indexes do not have.
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in sorted(names)]
 
 
-def _moved(name: str, package: str) -> str:
-    if name == OWN or name.startswith(f"{OWN}."):
+def _own_top_levels(modules: Iterable[str]) -> frozenset[str]:
+    """Return the top-level names of modules, and of what is installed by the same distributions as they are."""
+    tops = top_levels(modules)
+    providers = importlib.metadata.packages_distributions()
+    distributions = {name for top in tops - {OWN} for name in providers.get(top, ())}
+    return tops | {top for top, names in providers.items() if distributions & set(names)}
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_of(name: str, tops: Iterable[str]) -> bool:
+    return _top(name) in tops
+
+
+def _packages_around(name: str) -> list[str]:
+    """Return the packages that a module lies in, e.g. ``a`` and ``a.b`` for ``a.b.c``."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _name_in_copy(name: str, package: str) -> str:
+    if _is_of(name, {OWN}):
         return package + name[len(OWN) :]
     return f"{package}.user.{name}"
 
 
 def _file(name: str) -> Path | None:
+    """Return the Python file of a module; None for the started script, a compiled module, and where there is none."""
     if name == "__main__":
         return None
-    module = sys.modules.get(name)
-    origin = getattr(module, "__file__", None)
+    origin: str | None = getattr(sys.modules.get(name), "__file__", None)
     if origin is None:
         try:
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError):
             return None
         origin = spec.origin if spec and spec.has_location else None
-    path = Path(origin) if origin else None
-    return path if path and path.suffix == ".py" else None
+    return Path(origin) if origin and origin.endswith(".py") else None
 
 
-def _local(name: str) -> bool:
-    """Say whether a module is sepray's or the user's own, and no installed library."""
-    if name.partition(".")[0] == OWN:
+def _is_namespace(name: str) -> bool:
+    """Say whether a name is a package without ``__init__.py``."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is None and spec.submodule_search_locations is not None
+
+
+def _travels(name: str, own: Iterable[str]) -> bool:
+    """Say whether a module is sepray's or the user's own, and not an installed library.
+
+    Args:
+        name: absolute name of the module.
+        own: top-level names whose modules all travel.
+    """
+    if _is_of(name, own):
         return True
-    if name.partition(".")[0] in sys.stdlib_module_names:
+    if _top(name) in sys.stdlib_module_names:
         return False
     path = _file(name)
-    return path is not None and not {"site-packages", "dist-packages"} & set(path.parts)
+    return path is not None and not is_installed(path)
 
 
-def _imports(text: str, name: str, is_package: bool) -> list[tuple[ast.stmt, str, bool]]:
-    """Return (statement, module that it needs, whether a name of it is imported) for each import."""
-    found: list[tuple[ast.stmt, str, bool]] = []
-    for node in ast.walk(ast.parse(text)):
+def is_installed(path: Path) -> bool:
+    """Say whether a path lies where installers put libraries."""
+    return bool(_INSTALLED & set(path.parts))
+
+
+def _imports(path: Path, name: str, own: Iterable[str]) -> list[str]:
+    """Return the absolute names of the modules that the file of the module ``name`` imports, anywhere in it."""
+    modules: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found += [(node, alias.name, False) for alias in node.names]
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node, name, is_package)
-            for alias in node.names:
-                inner = f"{base}.{alias.name}"
-                found.append((node, inner if _local(base) and _file(inner) else base, True))
-    return found
+            base = _base(node, name, path.name == "__init__.py")
+            modules += [_imported(base, alias.name, own) for alias in node.names]
+    return modules
+
+
+def _imported(base: str, name: str, own: Iterable[str]) -> str:
+    """Return the module that ``from base import name`` needs: ``base.name`` where that is one of the user's."""
+    inner = f"{base}.{name}"
+    users = (_travels(base, own) or _is_namespace(base)) and _travels(inner, own) and _file(inner) is not None
+    return inner if users else base
 
 
 def _base(node: ast.ImportFrom, name: str, is_package: bool) -> str:
@@ -134,37 +191,38 @@ def _base(node: ast.ImportFrom, name: str, is_package: bool) -> str:
     return ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
 
 
-def _rewrite(text: str, name: str, is_package: bool, package: str) -> str:
-    """Turn absolute imports of copied modules into imports of the copy; relative ones hold as they are."""
+def _rewrite(text: str, own: Iterable[str], package: str) -> str:
+    """Turn absolute imports of copied modules into imports of the copy; relative ones stay as they are."""
     lines = text.splitlines(keepends=True)
     nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import | ast.ImportFrom)]
-    for node in sorted(nodes, key=lambda n: n.lineno, reverse=True):
-        new = _absolute(node, package)
-        if new is None or node.end_lineno is None:
+    for node in sorted(nodes, key=lambda n: (n.lineno, n.col_offset), reverse=True):
+        statement = _statement_in_copy(node, own, package)
+        if statement is None or node.end_lineno is None:
             continue
         first, last = lines[node.lineno - 1], lines[node.end_lineno - 1]
         before = first.encode()[: node.col_offset].decode()
         after = last.encode()[node.end_col_offset :].decode()
-        lines[node.lineno - 1 : node.end_lineno] = [before + new + after]
+        lines[node.lineno - 1 : node.end_lineno] = [before + statement + after]
     return "".join(lines)
 
 
-def _absolute(node: ast.Import | ast.ImportFrom, package: str) -> str | None:
-    """Return the statement for the copy; None where it can stay."""
+def _statement_in_copy(node: ast.Import | ast.ImportFrom, own: Iterable[str], package: str) -> str | None:
+    """Return the import statement for the copy; None where it can stay."""
     if isinstance(node, ast.ImportFrom):
-        if node.level or not _local(node.module or ""):
+        if node.level or not _is_of(node.module or "", own):
             return None
         names = ", ".join(f"{a.name} as {a.asname}" if a.asname else a.name for a in node.names)
-        return f"from {_moved(node.module or '', package)} import {names}"
-    if not any(_local(alias.name) for alias in node.names):
+        return f"from {_name_in_copy(node.module or '', package)} import {names}"
+    if not any(_is_of(alias.name, own) for alias in node.names):
         return None
     parts = []
     for alias in node.names:
-        if not _local(alias.name):
+        moved = _name_in_copy(alias.name, package)
+        if not _is_of(alias.name, own):
             parts.append(f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else ""))
         elif alias.asname:
-            parts.append(f"import {_moved(alias.name, package)} as {alias.asname}")
+            parts.append(f"import {moved} as {alias.asname}")
         else:  # "import a.b" binds "a"
-            top = alias.name.partition(".")[0]
-            parts.append(f"import {_moved(alias.name, package)}; import {_moved(top, package)} as {top}")
+            top = _top(alias.name)
+            parts.append(f"import {moved}; import {_name_in_copy(top, package)} as {top}")
     return "; ".join(parts)

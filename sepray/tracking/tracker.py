@@ -1,7 +1,8 @@
-"""The study's side of tracking: every method appends to the outbox and returns at once."""
+"""Tracks a study in MLflow: every method appends to the outbox and returns at once."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -19,20 +20,24 @@ INTERRUPTED = "interrupted"
 
 
 class Tracker:
-    """Tells MLflow about one study: a parent run, and a nested run for each trial or retraining.
+    """Tracks one study: a parent run, and a nested run for each trial or retraining.
 
-    Every method may be repeated, in this or a later process: nothing appears twice. A trial is addressed by
-    its number, or by a text for what is no trial (``"final-2/seed-1"``).
+    Every method may be repeated, in this or a later process: nothing appears twice. A trial's label is its number; a
+    retraining's is a text (``"final-2"``); the study's own run has the label "".
 
     Args:
         outbox: path of the outbox, beside the study's other files.
-        study: what tells this study from all others on the same server, e.g. name and fingerprint.
+        study: identity of the study among all others on the same server, e.g. name and fingerprint.
         uri: MLflow's address; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
         experiment: name of the MLflow experiment.
         interval: seconds between deliveries.
-        on_run_id: told (label of a trial or "" for the study, run id) once MLflow has given it; called
-            from a thread. ``run_ids()`` gives all of them.
-        on_trouble: told why nothing is delivered now, None when it goes on; called from a thread.
+        longest_wait: greatest number of seconds between attempts while the server is down.
+        on_run_id: called with (label, run id) once MLflow has given a run its id, from a thread. ``run_ids()`` returns
+            all of them.
+        on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
+
+    Raises:
+        OutboxError: the outbox cannot be opened.
     """
 
     def __init__(
@@ -71,11 +76,18 @@ class Tracker:
     ) -> None:
         """Create the study's own run, or open it again.
 
-        A parameter that has another value than at first keeps the first; the new one becomes a tag ``param.<name>``.
+        A parameter that changes keeps its first value; the new one becomes the tag ``param.<name>``.
+
+        Args:
+            name: name of the run.
+            params: parameters.
+            tags: tags.
+            note: description of the run, in Markdown.
+            start_ms: milliseconds since 1970; default: now.
         """
-        noted = {"mlflow.note.content": note} if note else {}
+        note_tag = {"mlflow.note.content": note} if note else {}
         creation = {"name": name, "experiment": self.experiment}
-        self._begin("", creation, params, {"stage": "study", **tags, **noted}, start_ms)
+        self._begin("", creation, params, {"stage": "study", **tags, **note_tag}, start_ms)
 
     def trial_started(
         self,
@@ -86,16 +98,30 @@ class Tracker:
         start_ms: int | None = None,
         stage: str = "search",
     ) -> None:
-        """Create a trial's run, or open it again where it was interrupted."""
+        """Create a trial's run, or open it again if it was interrupted.
+
+        Args:
+            number: number or label of the trial.
+            name: name of the run.
+            params: parameters.
+            tags: tags.
+            start_ms: milliseconds since 1970; default: now.
+            stage: value of the tag ``stage``.
+        """
         self._begin(str(number), {"name": name}, params, {"stage": stage, **(tags or {})}, start_ms)
 
     def trial_epoch(
         self, number: int | str, metrics: Mapping[str, float], step: int, timestamp_ms: int | None = None
     ) -> None:
-        """Record the metrics of an epoch; what is told of it again, e.g. trained anew after a crash, is left out.
+        """Log the metrics of an epoch; a second report of the same epoch, e.g. after a crash, is ignored.
 
-        What is infinite is recorded as not a number: MLflow's databases would store the largest float, and charts
-        would show nothing else.
+        Infinite values become NaN: MLflow's databases would store the largest float, which would flatten its charts.
+
+        Args:
+            number: number or label of the trial.
+            metrics: values by name.
+            step: epoch.
+            timestamp_ms: milliseconds since 1970; default: now.
         """
         self._metrics(str(number), metrics, step, timestamp_ms, f"epoch {int(step)}")
 
@@ -114,20 +140,20 @@ class Tracker:
         """End a trial's run.
 
         Args:
-            number: of the trial.
+            number: number or label of the trial.
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
-            tags: e.g. ``{"outcome": "pruned"}``; without an outcome it is the status in small letters.
+            tags: e.g. ``{"outcome": "pruned"}``; the default outcome is the status in small letters.
             end_ms: milliseconds since 1970; default: now.
             artifacts: texts by file name, e.g. ``{"traceback.txt": ...}``.
         """
         self._end(str(number), status, tags or {}, end_ms, artifacts or {})
 
     def trial_interrupted(self, number: int | str, end_ms: int | None = None) -> None:
-        """End a trial's run for now: killed, ``outcome=interrupted``; ``trial_started`` opens it again."""
+        """End a trial's run with status KILLED and ``outcome=interrupted``; ``trial_started`` opens it again."""
         self._end(str(number), "KILLED", {OUTCOME: INTERRUPTED}, end_ms, {})
 
     def interrupted(self) -> None:
-        """End all open runs for now, the trials' and the study's own."""
+        """End all open runs with ``outcome=interrupted``: the trials' and the study's own."""
         for label in sorted(self._open, reverse=True):
             self.trial_interrupted(label)
 
@@ -139,20 +165,28 @@ class Tracker:
         end_ms: int | None = None,
         status: str = "FINISHED",
     ) -> None:
-        """End the study's own run with its summary."""
-        if metrics:
-            self._metrics("", metrics, 0, end_ms, f"summary {_json(metrics)}")
-        noted = {"mlflow.note.content": note} if note else {}
-        self._end("", status, {**(tags or {}), **noted}, end_ms, {})
-
-    def log_dataset(self, name: str, fingerprint: str, description: Mapping[str, object], context: str) -> None:
-        """Record the data as an input of the study's run.
+        """End the study's own run.
 
         Args:
-            name: of the task.
-            fingerprint: of the data's content; MLflow keeps its first 36 characters as the digest.
-            description: the task's resolved configuration and sizes.
-            context: what it was used for, e.g. ``"training"``.
+            metrics: summary of the study, by name.
+            tags: tags; the default outcome is the status in small letters.
+            note: description of the run, in Markdown.
+            end_ms: milliseconds since 1970; default: now.
+            status: ``FINISHED``, ``FAILED`` or ``KILLED``.
+        """
+        if metrics:
+            self._metrics("", metrics, 0, end_ms, f"summary {_json(metrics)}")
+        note_tag = {"mlflow.note.content": note} if note else {}
+        self._end("", status, {**(tags or {}), **note_tag}, end_ms, {})
+
+    def log_dataset(self, name: str, fingerprint: str, description: Mapping[str, object], context: str) -> None:
+        """Log the data as an input of the study's run.
+
+        Args:
+            name: name of the task.
+            fingerprint: digest of the data's content, of which MLflow keeps the first 36 characters.
+            description: the task's configuration, and the sizes of its splits.
+            context: what the data are used for, e.g. ``"training"``.
         """
         profile = _json({**description, "fingerprint": fingerprint})
         source = _json({"task": name, "fingerprint": fingerprint})
@@ -160,15 +194,15 @@ class Tracker:
         self._put("", "dataset", body)
 
     def log_text(self, number: int | str, name: str, text: str) -> None:
-        """Add a text as an artifact (``""``: to the study's own run); ``name`` may have folders."""
+        """Add a text, without secrets, as an artifact of a run; ``name`` may have folders."""
         self.outbox.put_text(RunKey(self.study, str(number)), name, mask(text))
 
     def log_file(self, number: int | str, name: str, path: Path) -> None:
-        """Add a copy of a file as an artifact (``""``: to the study's own run); ``name`` may have folders."""
+        """Add a copy of a file, as it is, as an artifact of a run; ``name`` may have folders."""
         self.outbox.put_file(RunKey(self.study, str(number)), name, path)
 
     def run_ids(self) -> dict[str, str]:
-        """Return the run id of each label that has one ("" is the study's own run)."""
+        """Return MLflow's run ids by label."""
         return self.outbox.run_ids(self.study)
 
     def pending(self) -> int:
@@ -176,27 +210,27 @@ class Tracker:
         return self.outbox.pending()
 
     def rejected(self) -> list[Rejected]:
-        """Return what MLflow refused for good, with the reasons."""
+        """Return the operations that MLflow refused for good, with the reasons."""
         return self.outbox.rejected()
 
     def flush(self, timeout: float) -> int:
         """Deliver now and wait; return how many operations still wait after ``timeout`` seconds."""
         if self._sender:
-            self._sender.tell("flush")
+            self._sender.send("flush")
         deadline = time.monotonic() + timeout
         while self.outbox.pending() and time.monotonic() < deadline:
             time.sleep(0.05)
         return self.outbox.pending()
 
     def close(self, timeout: float = 30.0) -> int:
-        """Deliver what waits for at most ``timeout`` seconds; return how many operations still wait."""
+        """Deliver for at most ``timeout`` seconds, then end; return how many operations still wait."""
         if self._sender:
-            self._sender.tell("finish")
+            self._sender.send("finish")
             self._sender.wait(timeout)
             self._sender = None
-            left = self.outbox.pending()
+            waiting = self.outbox.pending()
             self.outbox.close()
-            return left
+            return waiting
         return 0
 
     def _begin(
@@ -231,8 +265,8 @@ class Tracker:
     def _metrics(
         self, label: str, metrics: Mapping[str, float], step: int, timestamp_ms: int | None, mark: str
     ) -> None:
-        at = _now() if timestamp_ms is None else int(timestamp_ms)
-        rows = [[k, finite_or_nan(v), int(step), at] for k, v in metrics.items()]
+        time_ms = _now() if timestamp_ms is None else int(timestamp_ms)
+        rows = [[k, finite_or_nan(v), int(step), time_ms] for k, v in metrics.items()]
         self.outbox.put_once(RunKey(self.study, label), "log", {"metrics": rows}, mark)
 
     def _put(self, label: str, kind: str, body: dict[str, Any]) -> None:
@@ -240,20 +274,19 @@ class Tracker:
 
 
 def _now() -> int:
+    """Return milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def as_texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Return parameters or tags as MLflow keeps them, without secrets."""
+    """Return parameters or tags as texts, which is what MLflow stores, without secrets."""
     return {str(name): mask(str(value)) for name, value in values.items()}
 
 
 def finite_or_nan(value: float) -> float:
-    """Return what is recorded of a metric: what is infinite becomes not a number."""
+    """Return a metric's value as it is logged: infinity becomes NaN."""
     return float(value) if math.isfinite(value) else math.nan
 
 
 def _json(values: Mapping[str, object]) -> str:
-    import json
-
     return mask(json.dumps(values, default=str))

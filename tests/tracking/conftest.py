@@ -1,10 +1,15 @@
+import importlib
 import shutil
+import sys
 
 import pytest
 
+from sepray.tracking import load_check
 from sepray.tracking.connection import connect
 from sepray.tracking.delivery import Delivery
 from sepray.tracking.outbox import Outbox
+
+from . import scaled
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +68,29 @@ class Reader:
 @pytest.fixture
 def read(client):
     return lambda study="s": Reader(client, study)
+
+
+@pytest.fixture
+def users_folder(tmp_path, monkeypatch):
+    """A folder of the user's own from which modules are imported."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("mine", "beside", "nameless", "lab", "lab_gains"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def separator(users_folder):
+    """A user's separator and its configuration."""
+    scaled.write(users_folder / "mine", scaled.FILES)
+    return scaled.built(importlib.import_module("mine.separator").Config())
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Packages models without the clean process, which takes seconds."""
+    monkeypatch.setattr(load_check, "require_loadable", lambda *_: None)

@@ -1,8 +1,10 @@
 import math
+import shutil
 
 import pytest
 
-from sepray.tracking.delivery import Delivery
+from sepray.tracking.connection import connect, import_mlflow
+from sepray.tracking.delivery import ATTEMPTS, Delivery, UnavailableError, reason_of
 from sepray.tracking.outbox import Outbox, RunKey
 
 STUDY, TRIAL = RunKey("s"), RunKey("s", "0")
@@ -110,7 +112,7 @@ def test_the_calls_of_a_small_study_are_as_many_as_the_test_above_kills(outbox, 
     assert -counting.left == 15
 
 
-def test_told_twice_is_told_once(outbox, delivery, read):
+def test_a_study_that_is_delivered_twice_appears_once(outbox, delivery, read):
     for _ in range(2):
         small_study(outbox)
         delivery.deliver(2000)
@@ -133,13 +135,101 @@ def test_epochs_of_a_run_share_requests(outbox, uri, client, read):
     for step in range(1000):
         epoch(outbox, step, step / 4)
     delivery = Delivery(outbox, uri)
-    calls = []
-    original = client.log_batch
-    client.log_batch = lambda *a, **k: (calls.append(len(k["metrics"])), original(*a, **k))
-    delivery._client = client
+    delivery._client = counting = Batches(client)
     delivery.deliver(2000)
-    assert calls == [800, 200]
+    assert counting.sizes == [(800, 0, 0), (200, 0, 0)]
     assert len(read().history("0", "loss")) == 1000
+
+
+class Batches:
+    """A client that notes how many metrics, parameters and tags each request logs."""
+
+    def __init__(self, client):
+        self.client, self.sizes = client, []
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def log_batch(self, *arguments, **named):
+        self.sizes.append(tuple(len(named[kind]) for kind in ("metrics", "params", "tags")))
+        return self.client.log_batch(*arguments, **named)
+
+
+@pytest.mark.parametrize(
+    ("entries", "sizes"),
+    [
+        ({"params": 100, "tags": 100}, [(0, 100, 100)]),
+        ({"params": 101}, [(0, 100, 0), (0, 1, 0)]),
+        ({"tags": 101}, [(0, 0, 100), (0, 0, 1)]),
+        ({"params": 250, "tags": 101}, [(0, 100, 100), (0, 100, 1), (0, 50, 0)]),
+    ],
+)
+def test_requests_are_as_large_as_mlflow_allows(outbox, uri, client, read, entries, sizes):
+    begin(outbox)
+    delivery = Delivery(outbox, uri)
+    delivery.deliver(2000)
+    body = {kind: {f"{kind}{i}": str(i) for i in range(count)} for kind, count in entries.items()}
+    outbox.put(STUDY, "log", body)
+    delivery._client = counting = Batches(client)
+    assert delivery.deliver(2000) == (1, None)
+    assert counting.sizes == sizes
+    data = read().runs[""].data
+    assert data.params == body.get("params", {})
+    assert {k: v for k, v in data.tags.items() if k.startswith("tags")} == body.get("tags", {})
+
+
+def test_a_run_may_begin_with_more_tags_than_a_request_takes(outbox, delivery, read):
+    tags = {f"tag{i}": str(i) for i in range(150)}
+    begin(outbox, **tags)
+    assert delivery.deliver(2000) == (1, None)
+    assert {k: v for k, v in read().runs[""].data.tags.items() if k.startswith("tag")} == tags
+
+
+def test_files_become_artifacts(outbox, delivery, read, tmp_path):
+    begin(outbox)
+    begin(outbox, "0")
+    (tmp_path / "a.txt").write_text("first")
+    outbox.put_file(STUDY, "report.html", tmp_path / "a.txt")
+    outbox.put_file(TRIAL, "figures/deep/plot.txt", tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_text("second")
+    outbox.put_text(TRIAL, "traceback.txt", "é" * 100_001)  # too long for the outbox itself
+    assert delivery.deliver(2000) == (5, None)
+    runs, client = read().runs, read().client
+
+    def content(label, name):
+        folder = client.download_artifacts(runs[label].info.run_id, name, str(tmp_path))
+        with open(folder, encoding="utf-8") as file:
+            return file.read()
+
+    assert content("", "report.html") == "first"
+    assert content("0", "figures/deep/plot.txt") == "first"
+    assert content("0", "traceback.txt") == "é" * 100_001
+    assert [a.path for a in client.list_artifacts(runs[""].info.run_id)] == ["report.html"]
+    assert not list(outbox.files.iterdir())
+
+
+def test_a_copy_that_is_lost_is_refused_and_holds_up_nothing(outbox, delivery, read, tmp_path):
+    begin(outbox)
+    (tmp_path / "a.txt").write_text("")
+    outbox.put_file(STUDY, "a.txt", tmp_path / "a.txt")
+    shutil.rmtree(outbox.files)
+    end(outbox, "")
+    assert delivery.deliver(2000) == (4, None)
+    assert [(r.kind, r.body["name"]) for r in outbox.rejected()] == [("artifact", "a.txt")]
+    assert read().runs[""].info.status == "FINISHED"
+
+
+def test_a_dataset_arrives_whole(outbox, delivery, read):
+    begin(outbox)
+    body = {"name": "ecg", "digest": "abc", "source": '{"task": "ecg"}', "profile": '{"n": 3}', "context": "training"}
+    outbox.put(STUDY, "dataset", body)
+    delivery.deliver(2000)
+    (given,) = read().runs[""].inputs.dataset_inputs
+    assert {name: getattr(given.dataset, name) for name in ("name", "digest", "source", "profile")} == {
+        name: body[name] for name in ("name", "digest", "source", "profile")
+    }
+    assert given.dataset.source_type == "code"
+    assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "training")]
 
 
 def test_an_interrupted_trial_goes_on_in_the_same_run(outbox, delivery, client, read):
@@ -223,10 +313,6 @@ def test_a_trial_that_the_user_deleted_stays_deleted_and_the_study_is_restored(o
 
 
 def test_a_database_that_was_thrown_away_is_filled_again(outbox, delivery, folder, empty_database, read):
-    import shutil
-
-    from sepray.tracking.connection import connect
-
     begin(outbox)
     begin(outbox, "0")
     delivery.deliver(2000)
@@ -269,6 +355,63 @@ def test_a_run_that_always_fails_is_set_aside_after_a_while_and_holds_up_nobody(
     assert outbox.rejected() == []
     assert delivery.deliver(2000)[0] == 1
     assert [(r.key.label, r.reason) for r in outbox.rejected()] == [("0", "internal error")]
+
+
+class Down:
+    """A client of a server that is there, and answers every request with an internal error."""
+
+    def __getattr__(self, name):
+        def fail(*arguments, **named):
+            raise import_mlflow().MlflowException(f"{name}: internal error")
+
+        return fail
+
+
+def test_an_outage_is_never_taken_for_a_bad_run(outbox, uri, client, read):
+    begin(outbox)
+    begin(outbox, "0")
+    delivery = Delivery(outbox, uri)
+    delivery._client = Down()
+    for _ in range(ATTEMPTS + 1):
+        with pytest.raises(UnavailableError, match="internal error"):
+            delivery.deliver(2000)
+    assert outbox.rejected() == []
+    assert outbox.pending() == 2
+    delivery._client = client
+    assert delivery.deliver(2000) == (2, None)
+    assert read().labels == ["", "0"]
+
+
+def test_a_refused_login_waits(outbox, uri):
+    begin(outbox)
+    delivery = Delivery(outbox, uri)
+    delivery._client = Down()
+    delivery._client.get_experiment_by_name = lambda name: refuse("PERMISSION_DENIED")
+    delivery._client.search_experiments = lambda **_: []  # it answers, so that only the code can tell
+    for _ in range(ATTEMPTS + 1):
+        with pytest.raises(UnavailableError, match="no"):
+            delivery.deliver(2000)
+    assert outbox.rejected() == []
+
+
+def refuse(code):
+    from mlflow.protos import databricks_pb2
+
+    raise import_mlflow().MlflowException("no", error_code=getattr(databricks_pb2, code))
+
+
+def test_a_reason_is_one_short_line_without_secrets():
+    assert reason_of(ValueError("http://me:pw@h\nsecond line")) == "http://me:***@h"
+    assert reason_of(ValueError("")) == "ValueError"
+    assert reason_of(ValueError("x" * 1000)) == "x" * 500
+    asked = "API request to http://h failed with exception HTTPConnectionPool(host='h'): "
+    for text, reason in (
+        ("NewConnectionError('[Errno 111] Connection refused')", "Connection refused"),
+        ("Read timed out. (read timeout=5)", "timed out"),
+        ("ResponseError('too many 500 error responses')", "too many 500 error responses"),
+        ("what else", f"{asked}what else"),
+    ):
+        assert reason_of(ValueError(asked + text)) == reason
 
 
 def test_trials_wait_while_their_study_cannot_be_created(outbox, uri, client, read):

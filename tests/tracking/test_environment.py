@@ -1,38 +1,24 @@
+import os
 import re
-from pathlib import Path
+import subprocess
 
 import pytest
 
-from sepray.errors import mask
-from sepray.tracking.environment import artifact_location, environment_tags, resolve_uri
-
-
-@pytest.mark.parametrize(
-    ("text", "masked"),
-    [
-        ("postgresql://me:pw@host:5432/db", "postgresql://me:***@host:5432/db"),
-        ("cannot reach https://tok_123@host/x, sorry", "cannot reach https://***@host/x, sorry"),
-        ("mysql+pymysql://a:p@ss/w@h/d", "mysql+pymysql://a:***@h/d"),
-        ("https://h/p?token=abc&x=1", "https://h/p?token=***&x=1"),
-        ("AWS_SECRET_ACCESS_KEY=abc/def", "AWS_SECRET_ACCESS_KEY=***"),
-        ("http://host:5000/a?x=1", "http://host:5000/a?x=1"),
-        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
-        ("me@example.org has 3 = 3", "me@example.org has 3 = 3"),
-    ],
-)
-def test_secrets_leave_and_all_else_stays(text, masked):
-    assert mask(text) == masked
+from sepray.tracking.environment import artifact_location, default_variables, environment_tags, resolve_uri
 
 
 def test_the_default_is_the_database_that_a_bare_mlflow_ui_reads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert resolve_uri(None) == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
-    assert resolve_uri("runs.db") == f"sqlite:///{tmp_path.resolve()}/runs.db"
+    here = tmp_path.resolve()
+    assert resolve_uri(None) == f"sqlite:///{here}/mlflow.db"
+    assert resolve_uri("runs.db") == f"sqlite:///{here}/runs.db"
+    assert resolve_uri("sqlite:///runs.db", here / "other") == f"sqlite:///{here}/other/runs.db"
     assert resolve_uri("sqlite:////elsewhere/m.db") == "sqlite:////elsewhere/m.db"
     assert resolve_uri("http://host:5000") == "http://host:5000"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
     assert resolve_uri(None) == "http://other"
+    assert resolve_uri("http://host:5000") == "http://host:5000"
 
 
 def test_artifacts_lie_beside_a_local_database_and_where_a_server_says():
@@ -40,11 +26,48 @@ def test_artifacts_lie_beside_a_local_database_and_where_a_server_says():
     assert artifact_location("http://host", "x") is None
 
 
-def test_tags_name_versions_the_commit_and_the_lock_file(tmp_path):
+def test_tags_name_versions_the_platform_and_the_lock_file(tmp_path):
     lock = tmp_path / "run.txt"
     lock.write_bytes(b"abc")
-    tags = environment_tags(lock, Path(__file__).parent)
+    tags = environment_tags(lock, tmp_path)
     assert tags["lock_file.sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert re.fullmatch(r"\d+\.\d+\.\d+", tags["version.python"])
     assert {"version.torch", "version.mlflow", "version.optuna", "version.ray", "platform"} <= set(tags)
-    assert "mlflow.source.git.commit" not in environment_tags(None, tmp_path)
+    assert "mlflow.source.git.commit" not in tags
+    assert "lock_file.sha256" not in environment_tags(tmp_path / "none.txt", tmp_path)
+
+
+def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, monkeypatch):
+    for name in ("GIT_DIR", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "first")
+    (tmp_path / "not tracked").write_text("")
+    tags = environment_tags(None, tmp_path)
+    assert (tags["mlflow.source.git.commit"], tags["git.dirty"]) == (git("rev-parse", "HEAD"), "false")
+    (tmp_path / "file").write_text("2")
+    assert environment_tags(None, tmp_path)["git.dirty"] == "true"
+
+
+def test_default_variables_hold_inside_the_block_and_yield_to_the_users(monkeypatch):
+    monkeypatch.setenv("SEPRAY_TEST_GIVEN", "users")
+    monkeypatch.delenv("SEPRAY_TEST_NEW", raising=False)
+
+    def values():
+        return os.environ["SEPRAY_TEST_GIVEN"], os.environ.get("SEPRAY_TEST_NEW")
+
+    def fail():
+        assert values() == ("users", "ours")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), default_variables({"SEPRAY_TEST_GIVEN": "ours", "SEPRAY_TEST_NEW": "ours"}):
+        fail()
+    assert values() == ("users", None)

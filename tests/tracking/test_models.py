@@ -1,203 +1,23 @@
-import json
-import subprocess
-import sys
-import textwrap
+import http.server
+import re
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from sepray.contracts import Signal
-from sepray.errors import UnreachableError
-from sepray.tracking import models, sources
+from sepray.errors import SeprayError, UnreachableError
+from sepray.tracking import models
 from sepray.tracking.connection import import_mlflow
-from sepray.tracking.packaging import package_model
+from sepray.tracking.delivery import Delivery
+from sepray.tracking.outbox import Outbox, RunKey
 from sepray.tracking.tracker import Tracker
 
-# A user's own separator, in a package of the user's own, with every way to import.
-SEPARATOR = """
-from dataclasses import dataclass, field
-
-import scipy.signal
-import torch
-import sepray.contracts
-from sepray.contracts import (
-    Signal,
-    Separator as Base,
-)
-
-import mine.gains
-from . import offsets
-from .offsets import OFFSET
+from .scaled import EXPECTED, MIXTURES, package
 
 
-@dataclass(frozen=True)
-class Inner:
-    gains: tuple[float, ...] = (0.25, 0.5)
-
-
-@dataclass(frozen=True)
-class Config:
-    inner: Inner = field(default_factory=Inner)
-    batch_size: int = 2
-    betas: tuple[float, float] = (0.9, 0.999)
-
-    def build(self, signal: Signal) -> "Scaled":
-        assert isinstance(self.inner, Inner) and isinstance(self.inner.gains, tuple)
-        return Scaled(signal, self)
-
-
-class Scaled(Base):
-    def __init__(self, signal, config):
-        super().__init__(signal)
-        assert isinstance(self, sepray.contracts.Separator)
-        self.gain = torch.nn.Parameter(torch.rand(len(config.inner.gains)))
-
-    def separate(self, mixture):
-        scale = mine.gains.double(self.gain)[None, :, None, None]
-        return mixture[:, None] * scale + OFFSET + offsets.OFFSET
-"""
-SIGNAL = Signal(("maternal", "fetal"), 1, (8,), 128.0)
-MIXTURES = np.random.default_rng(0).standard_normal((3, 1, 8)).astype(np.float32)
-
-
-@pytest.fixture
-def separator(tmp_path, monkeypatch):
-    package = tmp_path / "theirs" / "mine"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "gains.py").write_text("def double(x):\n    return 2 * x\n")
-    (package / "offsets.py").write_text("OFFSET = 0.5\n")
-    (package / "separator.py").write_text(SEPARATOR)
-    monkeypatch.syspath_prepend(str(package.parent))
-    for name in [n for n in sys.modules if n == "mine" or n.startswith("mine.")]:
-        monkeypatch.delitem(sys.modules, name)
-    from mine.separator import Config
-
-    config = Config()
-    built = config.build(SIGNAL)
-    with torch.no_grad():
-        built.gain.copy_(torch.tensor([0.25, 0.5]))
-    return built, config
-
-
-def package(folder, separator, **metadata):
-    built, config = separator
-    return package_model(folder, separator=built, config=config, example=MIXTURES[:1], metadata=metadata)
-
-
-EXPECTED = np.stack([MIXTURES * 0.5 + 1.0, MIXTURES + 1.0], axis=1)
-
-# Refuses the source tree however it would come (this environment has it installed).
-ALONE = """
-import importlib.abc, sys
-class Refuse(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("sepray", "mine"):
-            raise ModuleNotFoundError(f"no {name} here")
-sys.meta_path.insert(0, Refuse())
-import json, numpy as np, mlflow
-model = mlflow.pyfunc.load_model(sys.argv[1])
-mixtures = np.array(json.load(sys.stdin), dtype=np.float32)
-estimates = model.predict(mixtures, params={"device": "cpu"}).tolist()
-print(json.dumps({"estimates": estimates, "sepray": "sepray" in sys.modules}))
-"""
-
-
-def test_a_model_predicts_the_same_where_neither_sepray_nor_the_users_files_exist(tmp_path, separator):
-    package(tmp_path / "model", separator)
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE, str(tmp_path / "model")],
-        input=json.dumps(MIXTURES.tolist()),
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=55,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    np.testing.assert_allclose(np.array(answer["estimates"]), EXPECTED, rtol=1e-6)
-    assert answer["sepray"] is False
-
-
-def test_the_folder_holds_no_pickle_and_only_what_is_needed(tmp_path, separator):
-    package(tmp_path / "model", separator)
-    files = {str(p.relative_to(tmp_path / "model")) for p in (tmp_path / "model").rglob("*") if p.is_file()}
-    (code,) = {f.split("/")[1] for f in files if f.startswith("code/")}
-    assert files == {
-        "MLmodel",
-        "conda.yaml",
-        "input_example.json",
-        "python_env.yaml",
-        "requirements.txt",
-        "serving_input_example.json",
-        "data/separator/separator.json",
-        "data/separator/weights.safetensors",
-        f"code/{code}/__init__.py",
-        f"code/{code}/contracts.py",
-        f"code/{code}/tracking/__init__.py",
-        f"code/{code}/tracking/loader.py",
-        f"code/{code}/user/__init__.py",
-        f"code/{code}/user/mine/__init__.py",
-        f"code/{code}/user/mine/gains.py",
-        f"code/{code}/user/mine/offsets.py",
-        f"code/{code}/user/mine/separator.py",
-    }
-    for path in (tmp_path / "model").rglob("*"):
-        assert path.is_dir() or path.read_bytes()[:1] != b"\x80", f"{path} looks like a pickle"
-        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), f"{path} names this machine's folders"
-
-
-def test_requirements_are_pinned_and_none_is_forgotten(tmp_path, separator):
-    import mlflow
-    import numpy
-    import safetensors
-    import scipy
-
-    package(tmp_path / "model", separator)
-    assert (tmp_path / "model" / "requirements.txt").read_text().splitlines() == [
-        f"mlflow=={mlflow.__version__}",
-        f"numpy=={numpy.__version__}",
-        f"safetensors=={safetensors.__version__}",
-        f"scipy=={scipy.__version__}",
-        f"torch=={torch.__version__.partition('+')[0]}",
-    ]
-
-
-def test_the_digest_tells_models_apart_and_nothing_else(tmp_path, separator):
-    first = package(tmp_path / "a", separator, study="one")
-    assert package(tmp_path / "b", separator, study="two") == first
-    with torch.no_grad():
-        separator[0].gain += 1
-    assert package(tmp_path / "a", separator) != first
-
-
-def test_the_signature_refuses_other_shapes_and_types(tmp_path, separator):
-    package(tmp_path / "model", separator)
-    model = models.load(str(tmp_path / "model"))
-    np.testing.assert_allclose(model.predict(MIXTURES[:, :, :5]), EXPECTED[..., :5], rtol=1e-6)
-    assert model.input_example.shape == (1, 1, 8)
-    error = import_mlflow().MlflowException
-    for wrong in (MIXTURES[0], MIXTURES.astype(np.float64), np.repeat(MIXTURES, 2, axis=1)):
-        with pytest.raises(error, match="Failed to enforce schema"):
-            model.predict(wrong)
-
-
-def test_loading_leaves_the_callers_random_numbers_alone(tmp_path, separator):
-    package(tmp_path / "model", separator)
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    models.load(str(tmp_path / "model"))
-    assert torch.equal(torch.rand(1), expected)
-
-
-def test_a_separator_in_the_started_script_is_refused():
-    with pytest.raises(sources.PackagingError, match="'__main__' has no source file"):
-        sources.collect("__main__")
-
-
-def test_a_model_is_registered_once_and_becomes_champion(folder, uri, client, separator, monkeypatch):
+def test_a_model_is_registered_once_and_becomes_champion(folder, uri, client, separator, unchecked, monkeypatch):
     package(folder / "model", separator, sources=["maternal", "fetal"], sample_rate=128.0)
     tracker = Tracker(folder / "box.db", "study-1", uri=uri)
     tracker.open_study("study", {}, {})
@@ -230,54 +50,205 @@ def test_a_model_is_registered_once_and_becomes_champion(folder, uri, client, se
     np.testing.assert_allclose(estimates, EXPECTED, rtol=1e-6)
 
 
-def test_errors_are_one_line_without_secrets(tmp_path, uri):
-    with pytest.raises(UnreachableError) as error:
-        models.incumbent("x", "http://me:pw@127.0.0.1:9")
-    assert str(error.value) == "MLflow at http://me:***@127.0.0.1:9 does not answer: Connection refused"
-    with pytest.raises(models.ModelError, match="Registered Model with name=nope not found"):
-        models.load("models:/nope@champion", uri)
-    with pytest.raises(models.ModelError, match="neither a models:/ address nor a folder"):
-        models.load(str(tmp_path / "nowhere"))
+class Tracked:
+    """A study with one retraining whose operations are delivered only when it is flushed."""
+
+    study = "study-1"
+
+    def __init__(self, folder, uri):
+        self.uri, self.outbox = uri, Outbox(folder / "box.db")
+        self.delivery, self.flushed = Delivery(self.outbox, uri), 0
+        self.outbox.put(RunKey(self.study), "run", {"name": "s", "experiment": "sepray", "start": 1, "tags": {}})
+        self.outbox.put(RunKey(self.study, "final-2"), "run", {"name": "f", "start": 1, "tags": {}})
+
+    def run_ids(self):
+        return self.outbox.run_ids(self.study)
+
+    def flush(self, timeout):
+        self.flushed += 1
+        self.delivery.deliver(100)
 
 
-def test_cass_is_packaged_with_its_leaves(tmp_path):
-    from sepray.separators import cass
+@pytest.fixture
+def tracked(folder, uri):
+    tracked = Tracked(folder, uri)
+    yield tracked
+    tracked.outbox.close()
 
-    found = sources.collect("sepray.separators.cass", "sepray.tracking.loader")
-    assert {"sepray.separators.cass", "sepray.contracts", "sepray.networks.residual", "sepray.signals.stft"} <= set(
-        found
-    )
-    assert not [
-        name for name in found if name.startswith(("sepray.study", "sepray.tasks", "sepray.execution.trainable"))
-    ]
-    torch.manual_seed(0)
-    built = cass.DEBUG.build(Signal(("a", "b"), 1, (64,), 128.0)).eval()
-    mixtures = np.random.default_rng(1).standard_normal((2, 1, 64)).astype(np.float32)
-    package_model(tmp_path / "model", separator=built, config=cass.DEBUG, example=mixtures[:1], metadata={})
-    predicted = models.load(str(tmp_path / "model")).predict(mixtures)
+
+def test_registering_waits_until_the_runs_own_operations_are_delivered(
+    folder, tracked, client, separator, unchecked, tmp_path
+):
+    package(folder / "model", separator)
+    tracked.flush(1.0)
+    tracked.outbox.put(RunKey("study-1", "final-2"), "log", {"params": {"beta": "0.5"}})
+    models.register(tracked, "final-2", folder / "model", "cass", tags={"kind": "final"}, description="best")
+    assert tracked.flushed == 2
+    (logged,) = client.search_logged_models(["1"])
+    assert logged.params == {"beta": "0.5"}
+    version = client.get_model_version("cass", "1")
+    assert (version.description, version.tags["kind"]) == ("best", "final")
+    assert version.run_id == logged.source_run_id == tracked.run_ids()["final-2"]
+
+
+def test_operations_of_other_runs_are_not_waited_for(folder, tracked, separator, unchecked):
+    package(folder / "model", separator)
+    tracked.flush(1.0)
+    tracked.outbox.put(RunKey("study-1", "3"), "log", {"params": {"beta": "0.5"}})
+    assert models.register(tracked, "final-2", folder / "model", "cass") == "1"
+    assert tracked.flushed == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_registering_gives_up_where_the_run_is_not_delivered(folder, tracked, known, monkeypatch):
+    if known:
+        tracked.flush(1.0)
+        tracked.outbox.put(RunKey("study-1", "final-2"), "log", {"params": {"beta": "0.5"}})
+    seconds = iter(range(100))
+    monkeypatch.setattr(models, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(tracked, "flush", lambda timeout: None)
+    line = f"MLflow at {tracked.uri} has not taken the run 'final-2' in 20 s"
+    with pytest.raises(UnreachableError, match=re.escape(line)):
+        models.register(tracked, "final-2", folder / "model", "cass", patience=20.0)
+    assert next(seconds) == 22
+
+
+def test_another_model_of_the_same_run_is_another_version(folder, tracked, client, separator, unchecked):
+    package(folder / "a", separator)
+    assert models.register(tracked, "final-2", folder / "a", "cass") == "1"
     with torch.no_grad():
-        expected = built.separate(torch.from_numpy(mixtures)).numpy()
-    np.testing.assert_array_equal(predicted, expected)
+        separator[0].gain += 1
+    package(folder / "b", separator)
+    assert models.register(tracked, "final-2", folder / "b", "cass") == "2"
+    assert models.register(tracked, "final-2", folder / "a", "cass") == "1"
+    models.set_champion("cass", "1", tracked.uri)
+    models.set_champion("cass", "2", tracked.uri)
+    assert models.incumbent("cass", tracked.uri).version == "2"
 
 
-def test_rewriting_keeps_the_rest_of_the_text():
-    text = textwrap.dedent(
-        '''
-        """Ä docstring."""
-        import os, sepray.contracts as c; x = 1
-        def f():
-            from sepray.metrics import (a,
-                                        b as bb)  # why
-            return "from sepray.metrics import a"
-        '''
+def test_files_that_the_artifact_store_does_not_take_are_an_outage(folder, tracked, separator, unchecked, monkeypatch):
+    class NoCredentialsError(Exception):
+        """As a cloud's library raises it."""
+
+    def refuse(*_):
+        raise NoCredentialsError("Unable to locate credentials")
+
+    package(folder / "model", separator)
+    monkeypatch.setattr("mlflow.MlflowClient.log_model_artifacts", refuse)
+    with pytest.raises(UnreachableError, match=r"^the artifact store does not take the model: Unable to locate"):
+        models.register(tracked, "final-2", folder / "model", "cass")
+
+
+def line_of(kind, call, *arguments):
+    with pytest.raises(SeprayError) as error:
+        call(*arguments)
+    assert type(error.value) is kind
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_errors_are_one_line_without_secrets(tmp_path, uri):
+    line = line_of(UnreachableError, models.incumbent, "x", "http://me:pw@127.0.0.1:9")
+    assert line == "MLflow at http://me:***@127.0.0.1:9 does not answer: Connection refused"
+    line = line_of(models.ModelError, models.load, "models:/nope@champion", uri)
+    assert line == f"MLflow at {uri}: Registered Model with name=nope not found"
+    line = line_of(models.ModelError, models.load, str(tmp_path / "nowhere"))
+    assert line.startswith(f"{tmp_path}/nowhere is neither a models:/ address nor a folder with a packaged model")
+
+
+def test_an_address_that_cannot_be_used_is_said_to_be_one(tmp_path):
+    line = line_of(UnreachableError, models.incumbent, "x", "htp://me:pw@host")
+    assert line.startswith("MLflow at htp://me:***@host cannot be used: Model registry functionality is unavailable")
+    (tmp_path / "text.db").write_text("no database" * 100)
+    line = line_of(UnreachableError, models.incumbent, "x", f"sqlite:///{tmp_path}/text.db")
+    assert line.startswith(
+        f"MLflow at sqlite:///{tmp_path}/text.db cannot be used: (sqlite3.DatabaseError) file is not"
     )
-    rewritten = sources._rewrite(text, "mine", False, "p")
-    assert rewritten == textwrap.dedent(
-        '''
-        """Ä docstring."""
-        import os; import p.contracts as c; x = 1
-        def f():
-            from p.metrics import a, b as bb  # why
-            return "from sepray.metrics import a"
-        '''
-    )
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (401, "refuses the login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
+        (403, "refuses the login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
+        (500, "does not answer: too many 500 error responses"),
+    ],
+)
+def test_a_server_that_refuses_the_login_is_said_to_do_so(status, why):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(status)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"no")
+
+        do_GET = do_POST
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert line_of(UnreachableError, models.incumbent, "x", address) == f"MLflow at {address} {why}"
+        server.shutdown()
+        thread.join()
+
+
+def truncate(folder):
+    weights = folder / "data" / "separator" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (truncate, "SafetensorError: "),
+        (lambda folder: (folder / "data" / "separator" / "separator.json").write_text("{"), "JSONDecodeError: "),
+        (lambda folder: (folder / "data" / "separator" / "separator.json").unlink(), "FileNotFoundError: "),
+        (lambda folder: (folder / "MLmodel").write_text("run_id: x"), ""),
+    ],
+)
+def test_a_damaged_model_is_refused_in_one_line(tmp_path, separator, unchecked, damage, why):
+    package(tmp_path / "model", separator)
+    damage(tmp_path / "model")
+    line = line_of(models.ModelError, models.load, str(tmp_path / "model"))
+    assert line.startswith(f"{tmp_path}/model cannot be loaded: {why}")
+    assert len(line) > len(f"{tmp_path}/model cannot be loaded: {why}")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        (
+            ModuleNotFoundError("No module named 'scipy'", name="scipy"),
+            models.ModelError,
+            "models:/m/1 cannot be loaded: it needs the module scipy, which is not installed",
+        ),
+        (ConnectionResetError("reset"), UnreachableError, "models:/m/1 cannot be downloaded: reset"),
+        (PermissionError(13, "denied", "/x"), models.ModelError, "models:/m/1 cannot be loaded: PermissionError: "),
+    ],
+)
+def test_what_a_model_lacks_here_is_told_from_an_outage(uri, monkeypatch, error, kind, line):
+    def fail(model):
+        raise error
+
+    monkeypatch.setattr("mlflow.pyfunc.load_model", fail)
+    assert line_of(kind, models.load, "models:/m/1", uri).startswith(line)
+
+
+def test_the_address_that_the_user_gave_mlflow_is_restored(uri, client):
+    mlflow = import_mlflow()
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri("http://users.own")
+    try:
+        with models.connected(uri):
+            assert mlflow.get_tracking_uri() == uri
+        assert mlflow.get_tracking_uri() == "http://users.own"
+        with pytest.raises(models.ModelError):
+            models.load("models:/nope/1", uri)
+        assert mlflow.get_tracking_uri() == "http://users.own"
+    finally:
+        mlflow.set_tracking_uri(before)

@@ -1,10 +1,11 @@
 import os
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 
-from sepray.tracking.outbox import BusyError, KnownRun, Outbox, Rejected, RunKey
+from sepray.tracking.outbox import LARGEST_INLINE_TEXT, BusyError, KnownRun, Outbox, OutboxError, Rejected, RunKey
 
 KEY = RunKey("s", "7")
 
@@ -82,6 +83,47 @@ def test_a_copied_file_outlives_its_original_and_leaves_when_acknowledged(box, t
     assert not copy.parent.exists()
 
 
+@pytest.mark.parametrize(("length", "files"), [(LARGEST_INLINE_TEXT, 0), (LARGEST_INLINE_TEXT + 1, 1)])
+def test_a_long_text_lies_in_a_file_of_its_own_until_it_is_acknowledged(box, length, files):
+    box.put_text(KEY, "deep/a.txt", "é" * length)
+    (operation,) = box.take(10)
+    written = [p for p in box.files.rglob("*") if p.is_file()] if box.files.exists() else []
+    assert len(written) == files
+    text = written[0].read_text(encoding="utf-8") if files else operation.body["text"]
+    assert (operation.kind, operation.body["name"], text) == ("artifact", "deep/a.txt", "é" * length)
+    box.acknowledge([operation])
+    assert not [p for p in written if p.exists()]
+
+
+def test_the_file_of_a_refused_artifact_stays(box, tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    box.put_file(KEY, "a.txt", tmp_path / "a.txt")
+    box.put_file(KEY, "b.txt", tmp_path / "a.txt")
+    first, second = box.take(10)
+    box.acknowledge([first, second], [Rejected(KEY, "artifact", second.body, "because")])
+    assert [(box.files / o.body["file"]).exists() for o in (first, second)] == [False, True]
+
+
+@pytest.mark.parametrize("damage", ["no database" * 100, None])
+def test_an_outbox_that_cannot_be_opened_is_named(tmp_path, damage):
+    path = tmp_path / "outbox.db"
+    path.write_text(damage) if damage else path.mkdir()
+    reason = "file is not a database" if damage else "unable to open database file"
+    with pytest.raises(OutboxError) as error:
+        Outbox(path)
+    assert str(error.value) == f"the outbox {path}: {reason}"
+
+
+def test_a_disk_that_fills_up_is_the_users_and_a_closed_outbox_our_own_mistake(tmp_path):
+    box = Outbox(tmp_path / "outbox.db")
+    box._database.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(OutboxError, match=r"the outbox .*: database or disk is full"):
+        box.put(KEY, "log", {"text": "x" * 1_000_000})
+    box.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        box.put(KEY, "log", {})
+
+
 def test_only_one_process_delivers(box):
     other = Outbox(box.path)
     with box.exclusive(), pytest.raises(BusyError, match="is the study running"), other.exclusive():
@@ -92,13 +134,13 @@ def test_only_one_process_delivers(box):
 
 
 def test_run_ids_are_forgotten_when_the_address_changes(box):
-    box.aim("http://a")
+    box.set_target("http://a")
     box.begin_creation(KEY)
     assert box.run(KEY).run_id is None
-    box.know_run(KEY, "r1", "0", "RUNNING")
-    box.aim("http://a")
+    box.save_run(KEY, "r1", "0", "RUNNING")
+    box.set_target("http://a")
     assert box.run_ids("s") == {"7": "r1"}
-    box.aim("http://b")
+    box.set_target("http://b")
     assert box.run(KEY) is None
 
 

@@ -1,23 +1,25 @@
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from sepray.errors import UnreachableError
+from sepray.tracking.connection import import_mlflow
 from sepray.tracking.outbox import BusyError, Outbox, RunKey
-from sepray.tracking.reconciliation import RunRecord, reconcile
+from sepray.tracking.reconciliation import ExpectedRun, reconcile
 
-RECORDS = [
-    RunRecord("", "study", "FINISHED", 1, 9, {"trials": 2}, {"outcome": "finished"}),
-    RunRecord(
+EXPECTED = [
+    ExpectedRun("", "study", "FINISHED", 1, 9, {"trials": 2}, {"outcome": "finished"}),
+    ExpectedRun(
         "0", "trial 0", "FINISHED", 2, 5, {"beta": 0.5}, {"outcome": "complete"}, {1: {"l": 0.5}, 2: {"l": 0.25}}
     ),
-    RunRecord("1", "trial 1", "FAILED", 3, 7, {"beta": 0.1}, {"outcome": "failed"}, {1: {"l": math.inf}}, {1: 6}),
+    ExpectedRun("1", "trial 1", "FAILED", 3, 7, {"beta": 0.1}, {"outcome": "failed"}, {1: {"l": math.inf}}, {1: 6}),
 ]
 
 
-def agree(folder, uri, records=RECORDS):
-    return reconcile(folder / "outbox.db", "s", records, uri=uri, wait=0.0)
+def agree(folder, uri, expected=EXPECTED, experiment="sepray"):
+    return reconcile(folder / "outbox.db", "s", expected, uri=uri, experiment=experiment, wait=0.0)
 
 
 def check(read):
@@ -40,7 +42,7 @@ def nothing(done):
     return not (done.created or done.corrected or done.completed or done.delivered)
 
 
-def test_everything_is_created_from_the_record_once(folder, uri, read):
+def test_every_expected_run_is_created_once(folder, uri, read):
     done = agree(folder, uri)
     assert done.created == ["", "0", "1"]
     check(read)
@@ -100,10 +102,10 @@ def test_a_deleted_trial_stays_deleted_and_one_that_is_gone_is_made_again(folder
     assert agree(folder, uri).created == ["1"]
 
 
-def test_a_changed_record_is_followed(folder, uri, read):
+def test_runs_follow_what_is_expected_of_them(folder, uri, read):
     agree(folder, uri)
-    longer = replace(RECORDS[1], epochs={**RECORDS[1].epochs, 3: {"l": 0.125}}, tags={"outcome": "pruned"})
-    done = agree(folder, uri, [RECORDS[0], longer, RECORDS[2]])
+    longer = replace(EXPECTED[1], epochs={**EXPECTED[1].epochs, 3: {"l": 0.125}}, tags={"outcome": "pruned"})
+    done = agree(folder, uri, [EXPECTED[0], longer, EXPECTED[2]])
     assert (done.created, done.corrected, done.completed) == ([], [], 2)
     assert read().history("0", "l") == [(1, 0.5, 5), (2, 0.25, 5), (3, 0.125, 5)]
     assert read().runs["0"].data.tags["outcome"] == "pruned"
@@ -113,4 +115,38 @@ def test_it_says_so_when_the_server_is_down_or_the_study_runs(folder, uri, outbo
     with pytest.raises(UnreachableError, match=r"^MLflow at http://me:\*\*\*@127.0.0.1:9 does not take it: Connection"):
         agree(folder, "http://me:pw@127.0.0.1:9")
     with outbox.exclusive(), pytest.raises(BusyError, match="is the study running"):
+        agree(folder, uri)
+
+
+def test_the_experiment_is_the_one_that_is_asked_for(folder, uri, client):
+    assert agree(folder, uri, experiment="lab").created == ["", "0", "1"]
+    assert nothing(agree(folder, uri, experiment="lab"))
+    (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
+    assert experiment.name == "lab"
+    assert len(client.search_runs([experiment.experiment_id])) == 3
+
+
+def test_an_epoch_without_a_time_has_that_of_the_end_or_else_of_the_start(folder, uri, read):
+    ended = ExpectedRun("0", "trial 0", "FINISHED", 2, 5, epochs={1: {"l": 0.5}, 2: {"l": 0.25}}, times_ms={2: 4})
+    running = ExpectedRun("1", "trial 1", "RUNNING", 3, epochs={1: {"l": 0.5}})
+    agree(folder, uri, [EXPECTED[0], ended, running])
+    assert sorted(read().history("0", "l")) == [(1, 0.5, 5), (2, 0.25, 4)]
+    assert read().history("1", "l") == [(1, 0.5, 3)]
+    assert read().runs["1"].info.status == "RUNNING"
+
+
+def test_more_runs_than_a_page_of_the_search_are_all_known(folder, uri, client, monkeypatch):
+    agree(folder, uri)
+    search = type(client).search_runs
+    monkeypatch.setattr(type(client), "search_runs", lambda self, *a, **k: search(self, *a, **k | {"max_results": 1}))
+    assert nothing(agree(folder, uri))
+
+
+def test_a_request_that_is_refused_is_told_in_one_line(folder, uri, monkeypatch):
+    def refuse(*_, **__):
+        raise import_mlflow().MlflowException.invalid_parameter_value("Invalid filter: token=hunter2")
+
+    agree(folder, uri)
+    monkeypatch.setattr("mlflow.MlflowClient.search_runs", refuse)
+    with pytest.raises(UnreachableError, match=re.escape(f"MLflow at {uri} refuses it: Invalid filter: token=***")):
         agree(folder, uri)

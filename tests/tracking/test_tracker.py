@@ -1,7 +1,8 @@
-"""The tracker with its real process, a real server that goes away, and real kills."""
+"""The tracker: what it puts into the outbox; then its real process, a real server that goes away, and real kills."""
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -9,13 +10,205 @@ import subprocess
 import sys
 import time
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 
+from sepray.tracking import tracker as module
 from sepray.tracking.connection import connect
 from sepray.tracking.tracker import Tracker
 
 EPOCHS = 5
+NOW = 1_700_000_000_123  # milliseconds since 1970
+
+
+class Clock:
+    """Stands in for the module ``time``: it goes on only where somebody sleeps, and does then what it is told to."""
+
+    def __init__(self):
+        self.seconds, self.then = 0.0, lambda: None
+
+    def time_ns(self):
+        return NOW * 1_000_000 + 456_789
+
+    def monotonic(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+        self.then()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+class Silent:
+    """Stands in for the sender: it delivers nothing, and notes what it is told."""
+
+    def __init__(self, outbox, uri, **settings):
+        self.outbox, self.uri, self.settings, self.sent = outbox, uri, settings, []
+
+    def send(self, command):
+        self.sent.append(command)
+
+    def wait(self, timeout):
+        self.sent.append(timeout)
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    monkeypatch.setattr(module, "Sender", Silent)
+
+
+@pytest.fixture
+def tracker(tmp_path, silent, clock):
+    """A tracker of the study ``s`` whose operations stay in its outbox."""
+    tracker = Tracker(tmp_path / "box.db", "s", uri="http://host")
+    yield tracker
+    tracker.close()
+
+
+def operations(tracker):
+    return [(o.key.label, o.kind, o.body) for o in tracker.outbox.take(100)]
+
+
+def test_settings_reach_the_sender_and_the_first_operation(tmp_path, silent):
+    ids, troubles = [], []
+    tracker = Tracker(
+        tmp_path / "box.db",
+        "s",
+        uri="http://host",
+        experiment="lab",
+        interval=3.0,
+        longest_wait=7.0,
+        on_run_id=lambda label, run_id: ids.append((label, run_id)),
+        on_trouble=troubles.append,
+    )
+    sender = tracker._sender
+    assert (sender.outbox, sender.uri) == (tmp_path / "box.db", "http://host")
+    assert (sender.settings["interval"], sender.settings["longest_wait"]) == (3.0, 7.0)
+    sender.settings["on_run_id"](SimpleNamespace(label="4"), "r1")
+    sender.settings["on_trouble"]("down")
+    assert (ids, troubles) == ([("4", "r1")], ["down"])
+    tracker.open_study("study", {}, {})
+    assert operations(tracker)[0][2]["experiment"] == "lab"
+    assert tracker.close(11.0) == 1
+    assert sender.sent == ["finish", 11.0]
+    assert tracker.close(11.0) == 0
+    assert sender.sent == ["finish", 11.0]
+
+
+def test_a_study_is_put_into_the_outbox_as_it_happens_with_the_time_of_now(tracker):
+    tracker.open_study("study", {"trials": 2}, {"a": 1}, note="**runs**")
+    tracker.trial_started(3, "trial 3", {"beta": 0.5}, {"b": 2})
+    tracker.trial_epoch(3, {"loss": 0.25, "gain": math.inf}, 1)
+    tracker.trial_tags(3, {"c": 3})
+    tracker.trial_finished(3, "FAILED", artifacts={"traceback.txt": "line"})
+    tracker.study_finished({"best": 0.25}, {"d": 4}, "**done**")
+    (*before, epoch, tags, text, outcome, failed, summary, last, finished) = operations(tracker)
+    note, running = "mlflow.note.content", {"outcome": "running"}
+    start = {"name": "study", "experiment": "sepray", "start": NOW}
+    assert before == [
+        ("", "run", start | {"tags": running | {"stage": "study", "a": "1", note: "**runs**"}}),
+        ("", "log", {"params": {"trials": "2"}}),
+        ("3", "run", {"name": "trial 3", "start": NOW, "tags": running | {"stage": "search", "b": "2"}}),
+        ("3", "log", {"params": {"beta": "0.5"}}),
+    ]
+    (loss, gain) = epoch[2]["metrics"]
+    assert (epoch[:2], loss, gain[0], gain[2:]) == (("3", "log"), ["loss", 0.25, 1, NOW], "gain", [1, NOW])
+    assert math.isnan(gain[1])
+    assert [tags, text, outcome, failed] == [
+        ("3", "log", {"tags": {"c": "3"}}),
+        ("3", "artifact", {"name": "traceback.txt", "text": "line"}),
+        ("3", "log", {"tags": {"outcome": "failed"}}),
+        ("3", "status", {"status": "FAILED", "end": NOW}),
+    ]
+    assert summary == ("", "log", {"metrics": [["best", 0.25, 0, NOW]]})
+    assert last == ("", "log", {"tags": {"outcome": "finished", "d": "4", note: "**done**"}})
+    assert finished == ("", "status", {"status": "FINISHED", "end": NOW})
+
+
+def test_times_that_are_given_are_kept(tracker):
+    tracker.open_study("study", {}, {}, start_ms=1)
+    tracker.trial_started(3, "trial 3", {}, start_ms=2)
+    tracker.trial_epoch(3, {"loss": 0.25}, 1, 3)
+    tracker.trial_finished(3, "FINISHED", end_ms=4)
+    tracker.trial_interrupted(5, end_ms=5)
+    tracker.study_finished({"best": 0.25}, end_ms=6)
+    bodies = [body for _, _, body in operations(tracker)]
+    assert [body["start"] for body in bodies if "start" in body] == [1, 2]
+    assert [body["metrics"][0][3] for body in bodies if "metrics" in body] == [3, 6]
+    assert [body["end"] for body in bodies if "end" in body] == [4, 5, 6]
+
+
+def test_now_is_the_time_of_the_real_clock():
+    before = time.time() * 1000
+    assert before - 1 <= module._now() <= time.time() * 1000 + 1
+
+
+def test_an_interruption_ends_the_open_runs_and_no_others(tracker):
+    tracker.open_study("study", {}, {})
+    for number in (1, 2):
+        tracker.trial_started(number, "trial", {})
+    tracker.trial_finished(1, "FINISHED")
+    before = tracker.pending()
+    tracker.interrupted()
+    assert operations(tracker)[before:] == [
+        (label, kind, body)
+        for label in ("2", "")
+        for kind, body in (
+            ("log", {"tags": {"outcome": "interrupted"}}),
+            ("status", {"status": "KILLED", "end": NOW}),
+        )
+    ]
+    tracker.interrupted()
+    assert tracker.pending() == before + 4
+
+
+def test_no_secret_gets_into_the_outbox(tracker, tmp_path):
+    secret = "https://me:hunter2@host/x?token=hunter2"
+    tracker.open_study("study", {"where": secret}, {"where": secret})
+    tracker.trial_started(1, "trial", {"where": secret}, {"where": secret})
+    tracker.trial_tags(1, {"where": secret})
+    tracker.log_text(1, "a.txt", f"see {secret}")
+    tracker.log_text(1, "long.txt", f"see {secret} " * 10_000)
+    tracker.log_dataset("task", "ab" * 32, {"config": {"where": [secret]}}, "training")
+    tracker.trial_finished(1, "FAILED", {"where": secret}, artifacts={"traceback.txt": secret})
+    tracker.study_finished({}, {"where": secret})
+    assert tracker.pending() == 13
+    tracker.outbox.checkpoint()
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"hunter2" not in path.read_bytes(), path
+    (dataset,) = [body for _, kind, body in operations(tracker) if kind == "dataset"]
+    assert (dataset["name"], dataset["digest"], dataset["context"]) == ("task", "ab" * 18, "training")
+    assert json.loads(dataset["source"]) == {"task": "task", "fingerprint": "ab" * 32}
+    masked = "https://me:***@host/x?token=***"
+    assert json.loads(dataset["profile"]) == {"config": {"where": [masked]}, "fingerprint": "ab" * 32}
+
+
+def test_flush_waits_until_everything_is_delivered_and_no_longer(tracker, clock):
+    tracker.open_study("study", {}, {})
+    tracker.trial_started(1, "trial", {})
+
+    def deliver():
+        if clock.seconds > 3:
+            tracker.outbox.acknowledge(tracker.outbox.take(1))
+
+    clock.then = deliver
+    assert tracker.flush(100.0) == 0
+    assert 3 < clock.seconds < 4
+    assert tracker._sender.sent == ["flush"]
+
+
+def test_flush_gives_up_in_time_and_says_how_many_operations_wait(tracker, clock):
+    tracker.open_study("study", {}, {})
+    tracker.trial_started(1, "trial", {})
+    assert tracker.flush(2.0) == 2
+    assert 2 <= clock.seconds < 3
 
 
 def tell(tracker, trials, finish=True):
@@ -180,9 +373,8 @@ def test_a_server_that_comes_late_and_goes_away_costs_nothing_and_gets_everythin
     troubles = []
     where = {"uri": server.uri.replace("//", "//me:hunter2@"), "on_trouble": troubles.append}
     tracker = Tracker(folder / "box.db", "study-1", interval=0.05, longest_wait=0.5, **where)
-    start = time.perf_counter()
     tell(tracker, range(20))
-    assert time.perf_counter() - start < 1.0  # about 200 operations, with nobody there to take them
+    assert tracker.pending() == 2 + 20 * (2 + EPOCHS + 2)  # with nobody there to take them
     process = server()
     while len(read("study-1").labels) < 5:
         time.sleep(0.01)
@@ -204,15 +396,14 @@ def test_a_server_that_comes_late_and_goes_away_costs_nothing_and_gets_everythin
 def test_close_returns_in_time_when_nobody_ever_answers(folder):
     tracker = Tracker(folder / "box.db", "study-1", uri="http://127.0.0.1:9")
     tell(tracker, [0])
-    start = time.monotonic()
-    left = tracker.close(1.0)
-    assert time.monotonic() - start < 5
-    assert left == 2 + EPOCHS + 2 + 2
+    process = tracker._sender._process
+    assert tracker.close(1.0) == 2 + EPOCHS + 2 + 2
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_server_that_has_never_answered_is_not_waited_for_to_the_end(folder):
     tracker = Tracker(folder / "box.db", "study-1", uri="http://127.0.0.1:9", interval=0.05)
     tell(tracker, [0])
-    start = time.monotonic()
-    assert tracker.close(100) == 2 + EPOCHS + 2 + 2
-    assert time.monotonic() - start < 60
+    process = tracker._sender._process
+    assert tracker.close(250) == 2 + EPOCHS + 2 + 2
+    assert process.returncode == 0  # it ended by itself, and was not killed after 250 seconds

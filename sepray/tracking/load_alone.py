@@ -1,0 +1,73 @@
+"""Script: loads a packaged model in a process that can import neither sepray nor the user's modules.
+
+Imports only the standard library. Reads its settings as one JSON object from standard input: ``path`` (the value of
+``sys.path``, first the folder of the copied package), ``refused`` (top-level names that cannot be imported), ``loader``
+(module) and ``data`` (folder). Writes one JSON object to standard output: ``{"loaded": true}``, ``{"loaded": false,
+"error": ...}``, or ``{"error": ...}`` if not even the libraries that every model needs can be imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+LIBRARIES = ("numpy", "safetensors.torch", "torch")
+
+
+class Refusal(MetaPathFinder):
+    """Says of some top-level names that there is no such module, wherever they are installed."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = set(names)
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return None, which leaves the module to the next finder.
+
+        Raises:
+            ModuleNotFoundError: the name is a refused one.
+        """
+        if fullname.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+        return None
+
+
+def verdict(settings: dict[str, Any]) -> dict[str, Any]:
+    """Load the model; return what came of it."""
+    sys.path[:] = settings["path"]
+    sys.meta_path.insert(0, Refusal(settings["refused"]))
+    try:
+        for name in LIBRARIES:
+            importlib.import_module(name)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    try:
+        importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
+    except Exception as error:
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        return {"loaded": False, "error": f"{kind}{error}{_place(error, settings['path'][0])}"}
+    return {"loaded": True}
+
+
+def _place(error: Exception, code: str) -> str:
+    """Return the last line of the copied source files that an error passed through."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(code)]
+    return f" ({os.path.basename(frames[-1].filename)}: {frames[-1].line})" if frames else ""
+
+
+def main() -> None:
+    """Run the script."""
+    settings = json.load(sys.stdin)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a separator prints is no answer
+    json.dump(verdict(settings), answers)
+    answers.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Loads a packaged model once in a clean process, so that a model that cannot load is never registered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import mask
+from . import load_alone, sources
+from .sources import PackagingError
+
+TIMEOUT = 120.0  # seconds; importing torch takes two on an idle machine
+
+
+def require_loadable(model: Path, package: str, files: Mapping[str, Path]) -> str | None:
+    """Load a packaged model where neither sepray nor the user's modules can be imported.
+
+    Args:
+        model: folder that MLflow's ``save_model`` wrote.
+        package: name of the copied package in it.
+        files: modules that were copied, with their files.
+
+    Returns:
+        None where the model was loaded. Where the process itself failed (it could not be started, was killed, or took
+        more than ``TIMEOUT`` seconds) nothing is known of the model, and this is the reason.
+
+    Raises:
+        PackagingError: the model cannot be loaded; the message says which import is missing, or what else is wrong.
+    """
+    settings = {
+        "path": [str(model / "code"), *_libraries(files)],
+        "refused": sorted(sources.top_levels(files)),
+        "loader": f"{package}.tracking.loader",
+        "data": str(model / "data" / "separator"),
+    }
+    try:
+        answer = _ask([sys.executable, "-I", "-B", load_alone.__file__], settings)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return _reason(error)
+    if "loaded" not in answer:
+        return mask(str(answer["error"]))
+    if not answer["loaded"]:
+        reason = str(answer["error"]).replace(f"{package}.user.", "").replace(package, sources.OWN)
+        raise PackagingError(
+            f"the separator cannot be packaged: the copy of its source files does not load by itself: "
+            f"{mask(' '.join(reason.split()))}; what it needs must be imported by name, from Python files of its own "
+            "package or from an installed library"
+        )
+    return None
+
+
+def _ask(command: list[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        command, input=json.dumps(settings), capture_output=True, text=True, timeout=TIMEOUT, check=True, cwd="/"
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"no answer in {TIMEOUT:.0f} s"
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = str(error.stderr).strip().splitlines()
+        return mask(f"the process ended with status {error.returncode}" + (f": {lines[-1][:200]}" if lines else ""))
+    return mask(str(error))
+
+
+def _libraries(files: Mapping[str, Path]) -> list[str]:
+    """Return ``sys.path`` without the folders in which the user's own modules lie."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    folders = {Path.cwd(), *([Path(script).resolve().parent] if script else [])}
+    for name, path in files.items():
+        folders.add(path.resolve().parents[name.count(".") + (path.name == "__init__.py")])
+    own = {folder for folder in folders if not sources.is_installed(folder)}
+    return [entry for entry in sys.path if entry and Path(entry).resolve() not in own]

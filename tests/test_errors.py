@@ -1,0 +1,63 @@
+import pytest
+
+from sepray import errors
+from sepray.errors import SeprayError, mask
+from sepray.tracking.models import ModelError
+from sepray.tracking.outbox import BusyError, OutboxError
+from sepray.tracking.sources import PackagingError
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        # user and password
+        ("postgresql://me:pw@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("mysql+pymysql://a:p@ss/w@h/d", "mysql+pymysql://a:***@h/d"),
+        ("redis://:pw@host", "redis://:***@host"),
+        ("'http://me:pw@a' and \"http://me:pw@b\"", "'http://me:***@a' and \"http://me:***@b\""),
+        ("<http://me:pw@a>", "<http://me:***@a>"),
+        # a token alone
+        ("cannot reach https://tok_123@host/x, sorry", "cannot reach https://***@host/x, sorry"),
+        ("git+ssh://tok-1@host", "git+ssh://***@host"),
+        # values by the names that say what they are
+        ("https://h/p?token=abc&x=1", "https://h/p?token=***&x=1"),
+        ("https://h/p?x=1;access_token=abc#top", "https://h/p?x=1;access_token=***#top"),
+        ("AWS_SECRET_ACCESS_KEY=abc/def", "AWS_SECRET_ACCESS_KEY=***"),
+        ("MLFLOW_TRACKING_PASSWORD=a.b+c, next", "MLFLOW_TRACKING_PASSWORD=***, next"),
+        ("passwd=1 PWD=2 pwd=3", "passwd=*** PWD=*** pwd=***"),
+        ("api_key=1 apikey=2 ApiKey=3 x-api_key=4", "api_key=*** apikey=*** ApiKey=*** x-api_key=***"),
+        ("access_key=1 accesskey=2 AccessKeyId=3", "access_key=*** accesskey=*** AccessKeyId=***"),
+        ("X-Amz-Signature=1&X-Amz-Credential=2", "X-Amz-Signature=***&X-Amz-Credential=***"),
+        ("client.secret='", "client.secret='"),
+        ("{'token=abc'}", "{'token=***'}"),
+        ("several: http://a:b@c http://d:e@f?token=g", "several: http://a:***@c http://d:***@f?token=***"),
+        # no secrets
+        ("http://host:5000/a?x=1", "http://host:5000/a?x=1"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("me@example.org has 3 = 3", "me@example.org has 3 = 3"),
+        ("tokens per second: 3", "tokens per second: 3"),
+        ("", ""),
+    ],
+)
+def test_secrets_leave_and_all_else_stays(text, masked):
+    assert mask(text) == masked
+    assert mask(masked) == masked
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (errors.UsageError, ValueError),
+        (errors.StorageError, RuntimeError),
+        (errors.UnreachableError, ConnectionError),
+        (ModelError, ValueError),
+        (PackagingError, ValueError),
+        (BusyError, RuntimeError),
+        (OutboxError, RuntimeError),
+    ],
+)
+def test_what_a_user_can_put_right_has_one_base(kind, builtin):
+    assert issubclass(kind, SeprayError)
+    assert issubclass(kind, builtin)
+    assert str(kind("what is wrong")) == "what is wrong"

@@ -1,0 +1,169 @@
+"""The process that delivers, without a process: what it is given, how long it waits, and when it ends."""
+
+import io
+import json
+import subprocess
+
+import pytest
+
+from sepray.tracking import sender
+from sepray.tracking.delivery import UnavailableError
+from sepray.tracking.outbox import RunKey
+
+SETTINGS = {"uri": "http://host", "interval": 5.0, "longest_wait": 30.0}
+
+
+class Process:
+    """Stands in for a process that never answers and never ends by itself."""
+
+    def __init__(self, command, **settings):
+        self.command, self.settings, self.killed = command, settings, False
+        self.stdin, self.stdout, self.returncode = io.StringIO(), io.StringIO(), None
+
+    def wait(self, timeout=None):
+        if not self.killed:
+            raise subprocess.TimeoutExpired("sender", timeout)
+
+    def kill(self):
+        self.killed = True
+
+
+def test_settings_reach_the_process_by_its_standard_input_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(sender.subprocess, "Popen", Process)
+    monkeypatch.setattr(sender.Sender, "_read", lambda self: None)
+    monkeypatch.chdir(tmp_path)
+    uri = "http://me:hunter2@host"
+    started = sender.Sender(
+        tmp_path.relative_to(tmp_path) / "box.db",
+        uri,
+        interval=3.0,
+        longest_wait=7.0,
+        on_run_id=lambda key, run_id: None,
+        on_trouble=lambda reason: None,
+    )
+    process = started._process
+    started.send("flush")
+    settings, command = process.stdin.getvalue().splitlines()
+    given = {"outbox": str(tmp_path.resolve() / "box.db"), "uri": uri, "interval": 3.0, "longest_wait": 7.0}
+    assert json.loads(settings) == given
+    assert command == "flush"
+    assert "hunter2" not in str(process.command)
+    assert "hunter2" not in str(process.settings)
+    assert process.settings["start_new_session"]  # the terminal's Ctrl-C does not reach it
+    started.wait(1.0)
+    assert process.killed
+
+
+class Commands:
+    """Stands in for the parent: gives its commands one by one, and notes how long it was waited for."""
+
+    def __init__(self, *commands):
+        self.commands, self.waited = list(commands), []
+
+    def wait(self, seconds):
+        self.waited.append(seconds)
+        return self.commands.pop(0)
+
+
+class Delivery:
+    """Stands in for the delivery: each round takes so many operations, or is refused, as listed."""
+
+    def __init__(self, outbox, rounds):
+        self.outbox, self.rounds = outbox, list(rounds)
+
+    def __call__(self, outbox, uri, on_run_id):
+        on_run_id(RunKey("s", "1"), "r1")
+        return self
+
+    def deliver(self, limit):
+        assert limit == sender.OPERATIONS_A_ROUND
+        this = self.rounds.pop(0)
+        if isinstance(this, Exception):
+            raise this
+        self.outbox.acknowledge(self.outbox.take(this))
+        return this, None
+
+
+def serve(outbox, monkeypatch, rounds, commands, operations=4, **settings):
+    """Run the process's loop; return how long it waited for each command, and its events."""
+    for i in range(operations):
+        outbox.put(RunKey("s", "1"), "log", {"i": i})
+    events, parent = io.StringIO(), Commands(*commands)
+    monkeypatch.setattr(sender, "Delivery", Delivery(outbox, rounds))
+    monkeypatch.setattr(sender.random, "uniform", lambda low, high: high)
+    sender._serve(outbox, SETTINGS | settings, parent, events)
+    assert parent.commands == []
+    first, *others = [json.loads(line) for line in events.getvalue().splitlines()]
+    assert first == {"study": "s", "label": "1", "run_id": "r1"}
+    return parent.waited, [event["trouble"] for event in others]
+
+
+def down(reason="down"):
+    return UnavailableError(reason)
+
+
+def test_it_waits_longer_and_longer_while_nobody_answers_but_not_endlessly(outbox, monkeypatch):
+    rounds = [down(), down(), down(), down("still down"), down("still down"), 1, 3]
+    commands = ["", "", "flush", "", "", "", "end"]
+    waited, troubles = serve(outbox, monkeypatch, rounds, commands, longest_wait=6.0)
+    assert waited == [1.0, 2.0, 4.0, 6.0, 6.0, 5.0, 5.0]
+    assert troubles == ["down", "still down", None]  # each once
+
+
+def test_an_answer_makes_the_next_wait_a_short_one_again(outbox, monkeypatch):
+    waited, troubles = serve(outbox, monkeypatch, [down(), down(), 1, down(), 3], ["", "", "", "", "end"])
+    assert waited == [1.0, 2.0, 5.0, 1.0, 5.0]
+    assert troubles == ["down", None, "down", None]
+
+
+def test_waits_differ_between_processes(outbox, monkeypatch):
+    bounds = []
+    uniform = lambda low, high: bounds.append((low, high)) or high  # noqa: E731
+    monkeypatch.setattr(sender.random, "uniform", uniform)
+    outbox.put(RunKey("s", "1"), "log", {})
+    monkeypatch.setattr(sender, "Delivery", Delivery(outbox, [down()]))
+    sender._serve(outbox, SETTINGS, Commands("end"), io.StringIO())
+    assert bounds == [(0.7, 1.0)]
+
+
+def test_a_full_round_is_followed_by_the_next_at_once(outbox, monkeypatch):
+    monkeypatch.setattr(sender, "OPERATIONS_A_ROUND", 3)
+    waited, troubles = serve(outbox, monkeypatch, [3, 1], ["", "end"], interval=2.0)
+    assert waited == [0.0, 2.0]
+    assert troubles == []
+
+
+def test_finish_delivers_what_is_left_and_ends(outbox, monkeypatch):
+    waited, _ = serve(outbox, monkeypatch, [1, 1, 2], ["finish", ""])
+    assert waited == [5.0, 0.0]
+    assert outbox.pending() == 0
+
+
+def test_finish_gives_a_server_that_never_answered_three_attempts(outbox, monkeypatch):
+    waited, _ = serve(outbox, monkeypatch, [down()] * 5, ["", "finish", "", ""])
+    assert len(waited) == 4
+    assert outbox.pending() == 4
+
+
+def test_finish_waits_for_a_server_that_has_answered_before(outbox, monkeypatch):
+    waited, _ = serve(outbox, monkeypatch, [1, *[down()] * 6, 3], ["finish", *[""] * 6])
+    assert len(waited) == 7
+    assert outbox.pending() == 0
+
+
+def test_a_mistake_of_ours_is_a_trouble_and_no_end(outbox, monkeypatch):
+    waited, troubles = serve(outbox, monkeypatch, [KeyError("x"), 4], ["", "end"])
+    assert troubles == ["KeyError: 'x'", None]
+    assert len(waited) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "command"), [(b"flush\n", "flush"), (b"flush\nfinish\n", "finish"), (b"", "end"), (None, "")]
+)
+def test_commands_come_from_standard_input(monkeypatch, text, command):
+    monkeypatch.setattr(sender.select, "select", lambda *_: ([0] if text is not None else [], [], []))
+    monkeypatch.setattr(sender.os, "read", lambda *_: text)
+    monkeypatch.setattr(sender.os, "getppid", lambda: 7)
+    assert sender._Commands(7).wait(1.0) == command
+    if text is None:
+        assert sender._Commands(8).wait(1.0) == "end"  # another process has adopted it: its parent has died

@@ -1,0 +1,77 @@
+import importlib
+import textwrap
+
+import pytest
+
+from sepray.tracking import sources
+
+from . import scaled
+
+
+def test_a_separator_in_the_started_script_is_refused():
+    with pytest.raises(sources.PackagingError, match="'__main__' has no source file"):
+        sources.collect("__main__")
+
+
+def test_rewriting_keeps_the_rest_of_the_text():
+    text = textwrap.dedent(
+        '''
+        """Ä docstring."""
+        import os, sepray.contracts as c; x = 1
+        def f():
+            from sepray.metrics import (a,
+                                        b as bb)  # why
+            return "from sepray.metrics import a"
+        '''
+    )
+    rewritten = sources._rewrite(text, {"sepray"}, "p")
+    assert rewritten == textwrap.dedent(
+        '''
+        """Ä docstring."""
+        import os; import p.contracts as c; x = 1
+        def f():
+            from p.metrics import a, b as bb  # why
+            return "from sepray.metrics import a"
+        '''
+    )
+
+
+def test_two_imports_on_one_line_are_both_rewritten():
+    text = "import sepray.contracts as c; from sepray.choices import MEASURES\n"
+    assert sources._rewrite(text, {"sepray"}, "p") == "import p.contracts as c; from p.choices import MEASURES\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "collected"),
+    [
+        ("from . import leaf", {"mine.inner.leaf"}),  # inner has no __init__.py
+        ("from .leaf import X", {"mine.inner.leaf"}),
+        ("from mine.inner import leaf", {"mine.inner.leaf"}),
+        ("import mine.inner.leaf", {"mine.inner.leaf"}),
+        ("from .. import VERSION", set()),
+        ("from ..leaf import X", {"mine.leaf"}),
+        ("import beside", {"beside"}),
+        ("from nameless import leaf", {"nameless.leaf"}),  # nor has nameless
+        ("try:\n    from ._compiled import f\nexcept ImportError:\n    pass", set()),
+        ("def f():\n    from .leaf import X", {"mine.inner.leaf"}),
+        ("import numpy.linalg\nfrom scipy import signal\nimport os.path\nfrom json import dumps", set()),
+    ],
+)
+def test_the_users_own_modules_are_collected_however_they_are_imported(users_folder, line, collected):
+    files = {"mine/__init__.py": "VERSION = 1", "mine/leaf.py": "X = 1", "beside.py": "", "mine/inner/leaf.py": "X = 1"}
+    files["nameless/leaf.py"] = ""
+    scaled.write(users_folder, files | {"mine/inner/start.py": line})
+    importlib.invalidate_caches()
+    found = sources.collect("mine.inner.start")
+    assert set(found) == {"mine", "mine.inner.start"} | collected
+    assert all(path.is_relative_to(users_folder) for path in found.values())
+
+
+def test_an_installed_library_stays_one(users_folder):
+    scaled.write(users_folder, {"mine/__init__.py": "", "mine/start.py": "import scipy.signal\nimport mine.start"})
+    importlib.invalidate_caches()
+    found = sources.collect("mine.start")
+    assert set(found) == {"mine", "mine.start"}
+    import scipy
+
+    assert sources.requirements(found) == [f"scipy=={scipy.__version__}"]
