@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow lint format types check lock ffmpeg clean
+.PHONY: sweep test test-slow test-floor mutants lint format types check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -15,6 +16,13 @@ test: $(VENV)/.test ffmpeg  ## the default tests
 
 test-slow: $(VENV)/.test ffmpeg  ## minutes of training
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --timeout 900 $(ARGS)
+
+test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
+	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+mutants: $(VENV)/.test ffmpeg  ## small changes of the code that no test notices: SAMPLE= SEED= ONLY= JOBS= GOAL= ALL=1
+	$(BIN)/python tests/mutants.py $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) $(if $(GOAL),--goal $(GOAL)) $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -49,6 +57,17 @@ $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	$(INSTALL) --require-hashes -r requirements/test.txt
 	touch $@
 
+# Oldest versions of what pyproject.toml names, newest of what these need.
+$(FLOOR)/.test: pyproject.toml
+	$(PYTHON) -m venv --clear $(FLOOR)
+	@echo "installing the oldest dependencies (7 GB) ..."
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(FLOOR)/bin/uv pip compile pyproject.toml --extra test --resolution lowest-direct --python $(FLOOR)/bin/python \
+		--no-emit-index-url --no-header --quiet --output-file $(FLOOR)/floor.txt
+	$(FLOOR)/bin/uv pip install --quiet --python $(FLOOR)/bin/python -r $(FLOOR)/floor.txt
+	$(FLOOR)/bin/uv pip install --quiet --python $(FLOOR)/bin/python --no-deps -e .
+	touch $@
+
 # museval imports only where ffmpeg and ffprobe are on the PATH.
 ffmpeg:
 	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { echo "installing ffmpeg ..."; \
@@ -59,4 +78,4 @@ ffmpeg:
 	else echo "ffmpeg and ffprobe are needed by museval: please install them"; exit 1; fi; }
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(FLOOR) .mutants .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -125,10 +125,8 @@ def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric
     known = [(stage, trial) for stage, trials in stages.items() for trial in trials]
     trials = [run for stage, t in known if (run := expected_run(t, stage, metric)) is not None]
     going = any(run.tags["outcome"] == "interrupted" for run in trials)
-    start, end = (
-        f(times, default=0)
-        for f, times in ((min, [t.start_ms for t in trials]), (max, [t.end_ms or 0 for t in trials]))
-    )
+    start = min((run.start_ms for run in trials), default=0)
+    end = max((run.end_ms or 0 for run in trials), default=0)
     own = ExpectedRun("", name, "KILLED" if going else "FINISHED", start, end, tags={"stage": "study"})
     return [own, *trials]
 

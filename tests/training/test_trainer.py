@@ -64,7 +64,7 @@ def draw(batch, generator):
 
 
 def first_loss(toy, batch, hyperparameters, random):
-    toy.batches.append(("one", batch["mixture"][:, 0, 0].tolist()))
+    toy.batches.append(("one", [x.item() for x in batch["mixture"][:, 0, 0]]))
     total = hyperparameters["weight"] * (toy.first - batch["mixture"].mean()) ** 2
     return Loss(total, {"one": total, "epoch": batch["epoch"].mean()}, {"seen": toy.first.detach() + 100})
 
