@@ -2,8 +2,8 @@
 
     python _contenders.py plain|stock|sepray|calibrate '{"trials": 8, "epochs": 5, "steps": 100, "slots": 2}'
 
-works in the current folder and leaves ``epochs.json`` there: of every epoch of every trial when it ended (seconds since
-1970, by the worker's clock) and how many seconds it took, ``[[trial, ended, seconds], ...]``.
+works in the current folder and writes ``epochs.json``: for every epoch of every trial, its end (seconds since 1970, by
+the worker's clock) and its duration in seconds, ``[[trial, ended, seconds], ...]``.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from sepray.contracts import TaskData
 LEARNING_RATE, WEIGHT = (1e-4, 1e-2), (0.5, 2.0)
 CALIBRATION_SECONDS = 4.0
 NICENESS = 15
-"""Of Ray's workers, and so of the plain ones: what else runs on the machine then takes as much from all contenders."""
+"""Niceness of Ray's workers, and so of the plain ones: other processes then slow all contenders down alike."""
 Epoch = tuple[str, float, float]
-"""Trial, when the epoch ended, seconds it took."""
+"""Name of the trial, end of the epoch (seconds since 1970), duration in seconds."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What every contender is to do.
+    """The work of every contender.
 
     Attributes:
         trials: number of trials.
-        epochs: of a trial; none is stopped early.
-        steps: updates an epoch; 0 for trials that cost nothing.
-        slots: trials at once, each with one thread.
+        epochs: number of epochs of each trial; no trial is stopped early.
+        steps: number of updates in an epoch; 0 for trials without training.
+        slots: number of trials at once, each with one thread.
     """
 
     trials: int
@@ -54,7 +54,7 @@ class Work:
 
     @property
     def config(self) -> Config:
-        """The separator."""
+        """Configuration of the separator."""
         return Config(train=self.steps > 0)
 
     def load(self) -> TaskData:
@@ -65,8 +65,8 @@ class Work:
 def timed(
     work: Work, data: TaskData, hyperparameters: dict[str, float], seed: int
 ) -> Iterator[tuple[dict[str, float], torch.nn.Module]]:
-    """Train one trial by hand, adding to each epoch's metrics when it ended and what it took."""
-    # Not timed: a process's first optimizer imports a part of torch that takes seconds.
+    """Train one trial in a plain loop; yield the metrics of each epoch with its end and duration, and the network."""
+    # Not timed: the first optimizer of a process imports a part of torch, which takes seconds.
     loop = HandWritten(work.config, data, hyperparameters, seed)
     for _ in range(work.epochs):
         started = time.monotonic()
@@ -75,7 +75,7 @@ def timed(
 
 
 def plain(work: Work) -> list[Epoch]:
-    """Run worker processes that take settings from a queue and train in a loop written out by hand."""
+    """Run worker processes that take settings from a queue and train in a plain loop."""
     context = multiprocessing.get_context("spawn")
     settings: Queue[Any] = context.Queue()
     results: Queue[Epoch] = context.Queue()
@@ -105,7 +105,7 @@ def _plain_worker(work: Work, settings: Queue[Any], results: Queue[Epoch]) -> No
 
 
 def calibrate(work: Work) -> list[Epoch]:
-    """Let every slot train for some seconds; the epochs' times say how long ``work.steps`` steps take."""
+    """Train in every slot for some seconds; the durations of the epochs tell how long ``work.steps`` steps take."""
     context = multiprocessing.get_context("spawn")
     results: Queue[Epoch] = context.Queue()
     workers = [context.Process(target=_calibration_worker, args=(work, results)) for _ in range(work.slots)]
@@ -134,7 +134,7 @@ def _calibration_worker(work: Work, results: Queue[Epoch]) -> None:
 
 
 def stock(work: Work) -> list[Epoch]:
-    """Run Ray Tune with its defaults, its OptunaSearch and its MLflowLoggerCallback, as their documentation shows."""
+    """Run Ray Tune with its defaults, OptunaSearch and MLflowLoggerCallback, as in its documentation."""
     import optuna
     import ray
     from ray import tune
@@ -177,7 +177,7 @@ def stock(work: Work) -> list[Epoch]:
 
 
 def sepray(work: Work) -> list[Epoch]:
-    """Run the search of a sepray study: what `run` does, without the retrainings and the registration after it."""
+    """Run the search of a sepray study: as ``run`` does, without the retrainings and the registration."""
     from optuna.distributions import FloatDistribution
 
     from sepray.console import terminal
@@ -213,7 +213,7 @@ def sepray(work: Work) -> list[Epoch]:
 
 
 def _metrics(statement: str) -> list[Any]:
-    """Ask MLflow's database, so that what a tracker has lost is missed."""
+    """Query MLflow's database, so that epochs that were not tracked do not count."""
     with contextlib.closing(sqlite3.connect("mlflow.db")) as connection:
         return connection.execute(statement).fetchall()
 

@@ -1,4 +1,4 @@
-"""The training that all contenders of ``study_efficiency.py`` do: as sepray's separator and task, and by hand."""
+"""The work of all contenders of ``study_efficiency.py``: as a separator and a task of sepray, and as a plain loop."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sepray.contracts import Loss, Phase, Separator, Signal, Split, TaskData, Te
 from sepray.training.trainer import batches
 
 SAMPLES = 504
-"""Length of a mixture: that of ECG."""
+"""Samples in a mixture, as in the ecg task."""
 BATCH = 50
 HELD = 100
-"""Validation mixtures."""
+"""Number of validation mixtures."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Three convolutions; with ``train`` false a separator that has nothing to learn, for trials that cost nothing."""
+    """A network of three convolutions; if ``train`` is false, without phases, so that an epoch costs nothing."""
 
     width: int = 16
     train: bool = True
@@ -36,7 +36,7 @@ class Config:
 
 
 class Network(Separator):
-    """Estimates all sources at once, in the time domain."""
+    """Estimates all sources at once in the time domain."""
 
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
@@ -60,7 +60,7 @@ class Network(Separator):
         return Loss(weights["weight"] * error, {"mse": error})
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the one update, or none."""
+        """Return the only phase; none if there is nothing to train."""
         return (Phase("layers", ("layers",), "learning_rate", self.loss),) if self.train_at_all else ()
 
     def separate(self, mixture: Tensor) -> Tensor:
@@ -71,13 +71,13 @@ class Network(Separator):
 
 @dataclass(frozen=True)
 class Data:
-    """A slow and a fast sinusoid: ``steps`` batches of mixtures to train on."""
+    """Mixtures of a slow and a fast sinusoid; the training split has ``steps`` batches."""
 
     steps: int = 1
     seed: int = 0
 
     def load(self, cache: Path) -> TaskData:
-        """Return the data, which takes too little time to be cached."""
+        """Return the data; it takes too little time to be worth caching."""
         generator = torch.Generator().manual_seed(self.seed)
 
         def split(items: int) -> Split:
@@ -92,7 +92,7 @@ class Data:
 
 
 class HandWritten:
-    """The same training as anyone would write it down."""
+    """The same training as a plain PyTorch loop."""
 
     def __init__(self, config: Config, data: TaskData, hyperparameters: Mapping[str, float], seed: int) -> None:
         torch.manual_seed(seed)

@@ -1,9 +1,9 @@
-"""What an epoch costs: the trainer against the same epoch written out by hand, and number formats against each other.
+"""Cost of an epoch of CASS: the trainer against a loop written by hand, and number formats against each other.
 
     OMP_NUM_THREADS=1 python benchmarks/epoch.py --formats
 
-Everything runs in one process, interleaved, several times; ratios are of medians of CPU time, which other processes
-on the machine disturb less than the clock.
+All variants take turns in one process, several times. Ratios are those of median CPU times, which other processes on
+the machine disturb less than wall time.
 
 Measured with the default configuration (1000 mixtures of 504 samples, both phases) on one thread of an AMD EPYC with
 AVX-512 BF16, the other core busy, torch 2.11, 3 rounds (12 rounds without ``--formats``: 1.48 s against 1.50 s):
@@ -15,14 +15,14 @@ AVX-512 BF16, the other core busy, torch 2.11, 3 rounds (12 rounds without ``--f
     bfloat16, contiguous        1.52 s   0.99
     bfloat16, channels_last     6.05 s   3.9
 
-Since then the trainer copies those gradients whose memory order differs from their weight's, which torch's fused Adam
-would misread: 1.30 s against 1.28 s by hand (1.014; ``--rounds 8``, the other core idle).
+Since then the trainer copies gradients whose memory order differs from that of their weight, because torch's fused
+Adam would misread them: 1.30 s against 1.28 s by hand (1.014; ``--rounds 8``, the other core idle).
 
-So bfloat16 is the default where the CPU has it, and channels_last is no option of the separator: with 8 to 16
-channels it is slower. The error is the same: on the ecg task, after 15 epochs (beta 1e-3, rates 5e-3 and 3e-4),
-the mean relative L2 error on validation, maternal / fetal, was 0.190 / 0.356 and 0.185 / 0.326 with bfloat16, and
-0.187 / 0.343 and 0.184 / 0.335 with float32 (two seeds each). The plain autoencoder's, on the first seed, was
-0.188 / 0.339 with bfloat16 and 0.189 / 0.338 with float32.
+So bfloat16 is the default on CPUs that have it, and the separator has no option for channels_last, which is slower with
+8 to 16 channels. The number format does not change the error: on the ecg task, after 15 epochs (beta 1e-3, rates 5e-3
+and 3e-4), the mean relative L2 error on validation, maternal / fetal, was 0.190 / 0.356 and 0.185 / 0.326 with
+bfloat16, and 0.187 / 0.343 and 0.184 / 0.335 with float32 (two seeds each). The plain autoencoder's, on the first seed,
+was 0.188 / 0.339 with bfloat16 and 0.189 / 0.338 with float32.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SIGNAL = Signal(("maternal", "fetal"), 1, (504,), 128.0)
 
 
 def mixtures(items: int) -> Split:
-    """Return beats of two rates, the second quieter, and their sum."""
+    """Return sources with beats of two rates, the second source quieter, and their mixtures."""
     generator = torch.Generator().manual_seed(0)
     seconds = torch.arange(504) / 128
     phase = torch.rand(items, 2, 1, 1, generator=generator)
@@ -58,7 +58,7 @@ def mixtures(items: int) -> Split:
 
 
 def trainer(config: cass.Config, data: dict[str, Tensor]) -> Trainer:
-    """Return a trainer in its first epoch."""
+    """Return a trainer before its first epoch."""
     torch.manual_seed(0)
     separator = config.build(SIGNAL)
     return Trainer(separator, data, HYPERPARAMETERS, 0, config.batch_size, config.betas)
@@ -69,9 +69,9 @@ def by_hand(
     data: dict[str, Tensor],
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Iterator[float]:
-    """Train like ``trainer``, one epoch a value, in a loop that knows this separator alone."""
+    """Train as ``trainer`` does, one epoch per ``next``, in a loop written for this separator only; yield its loss."""
     torch.manual_seed(0)
-    separator = config.build(SIGNAL).to(memory_format=memory_format)  # type: ignore[call-overload]
+    separator = config.build(SIGNAL).to(memory_format=memory_format)  # type: ignore[call-overload] # torch's stubs lack it
     separator.prepare(data)
     weights = {k: torch.tensor(v) for k, v in (separator.hyperparameters() | HYPERPARAMETERS).items()}
     autoencoders = [*separator.encoders.parameters(), *separator.decoders.parameters()]
@@ -99,11 +99,11 @@ def by_hand(
 
 
 def main() -> None:
-    """Print the ratios as JSON."""
+    """Print a line of JSON for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=1000, help="training mixtures")
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each variant")
-    parser.add_argument("--formats", action="store_true", help="measure channels_last and bf16, too")
+    parser.add_argument("--formats", action="store_true", help="also measure channels_last and bfloat16")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = view(mixtures(options.items), Supervision.PAIRED, torch.Generator())

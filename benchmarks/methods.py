@@ -1,21 +1,22 @@
-"""What an epoch of each method costs, and how much of that is the method: the trainer against a plain loop.
+"""Cost of an epoch of each method, and the trainer's share of it: the trainer against a plain loop.
 
     OMP_NUM_THREADS=1 python benchmarks/methods.py
     OMP_NUM_THREADS=1 python benchmarks/methods.py --separators cass ssgan --items 256 --rounds 9
 
-For every separator that there is and that takes the task ``notes_and_bursts``: seconds of an epoch by the trainer
-(``sepray.training``), and by a loop over the same phases that does nothing else: the same losses, batches, random
-tensors and fused Adam; no check that a loss is finite before it touches a weight, no sums of its parts, no copies of
-gradients. ``share`` is the loop's time over the trainer's: 1 where the trainer costs nothing of its own. Of methods
-that have no steps (``fit_epoch``) the loop is the method's own epoch, without the trainer's copy of the weights; those
-that learn nothing are left out.
+For every separator that accepts the task ``notes_and_bursts``, this measures the seconds of an epoch by the trainer
+(``sepray.training``) and by a loop over the same phases with the same losses, batches, random tensors and fused Adam.
+The loop does not check that losses are finite, does not sum the parts of the losses and does not copy gradients.
+``share`` is the loop's time over the trainer's: 1 if the trainer itself costs nothing. For a method without steps
+(``fit_epoch``) the loop is the method's own epoch, without the trainer's copy of the weights. Methods that learn
+nothing are left out.
 
-Both run in turn in one process, in changing order, after an epoch that warms up; seconds are of CPU time, which other
-processes on the machine disturb less than the clock, and medians over the rounds. Methods have the defaults of their
-Config; where there is a ``SMALL`` that, or what ``SMALLER`` says, so that all of them end in minutes on one thread.
+The two variants take turns in one process, in alternating order, after an epoch to warm up. Seconds are CPU time, which
+other processes on the machine disturb less than wall time, and medians over the rounds. Methods have their default
+configuration; if there is a ``SMALL`` or an entry in ``SMALLER``, that one, so that all end in minutes on one thread.
 
 Measured with ``--rounds 15`` (64 mixtures an epoch) on one thread of an AMD EPYC, the other core idle, torch 2.11.
-Of fifteen epochs of one variant the slowest took 1.1 to 1.7 times the fastest, so a share is good to a few percent:
+The slowest of fifteen epochs of a variant took 1.1 to 1.7 times as long as the fastest, so a share is accurate to a few
+percent:
 
     separator           parameters  trainer  by hand   share
     adversarial_masking     256802    0.181    0.174   0.962
@@ -46,7 +47,8 @@ from torch import Tensor
 
 from sepray import registry
 from sepray.contracts import Oracle, Separator, Split
-from sepray.training.trainer import Trainer, batches, build, phase_parameters, resolve
+from sepray.training.functional import phase_parameters
+from sepray.training.trainer import Trainer, batches, build, resolve
 from sepray.training.views import view
 
 SMALLER: dict[str, dict[str, Any]] = {
@@ -54,13 +56,13 @@ SMALLER: dict[str, dict[str, Any]] = {
     "latent_gan": {"n_fft": 512, "hop": 128},
     "nmf": {"components": 20},
 }
-"""Fields that differ from a Config's defaults."""
+"""Name of a separator -> fields of its Config that differ from the defaults."""
 
 
 def by_hand(
     separator: Separator, given: dict[str, Tensor], seed: int, batch_size: int, betas: tuple[float, float]
 ) -> Iterator[int]:
-    """Train a separator as the trainer does, an epoch a value (its number), with nothing around the method itself."""
+    """Train a separator as the trainer does, one epoch per ``next``, without extra work; yield the epoch's number."""
     separator.prepare(given)
     hyperparameters = resolve(separator, {})
     separator.set_hyperparameters(hyperparameters)
@@ -101,7 +103,7 @@ def by_hand(
 
 
 def variants(config: Any, train: Split, signal: Any, seed: int = 0) -> dict[str, Callable[[], object]]:
-    """Return the two ways to train an epoch of a method, from the same weights and random numbers."""
+    """Return for each variant a function that trains one epoch; both start from the same random numbers."""
     found: dict[str, Callable[[], object]] = {}
     for name in ("trainer", "by hand"):
         separator = build(config, signal, seed)
@@ -114,7 +116,7 @@ def variants(config: Any, train: Split, signal: Any, seed: int = 0) -> dict[str,
 
 
 def measured(epochs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Return CPU seconds of each variant's epochs, run in turn, without the first of each."""
+    """Return the CPU seconds of each variant's epochs, which take turns; the first epoch of each is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
     for round_ in range(rounds + 1):
         for name in list(epochs) if round_ % 2 else list(epochs)[::-1]:
@@ -131,7 +133,9 @@ def main() -> None:
     parser.add_argument("--separators", nargs="+", help="names; default: all")
     parser.add_argument("--items", type=int, default=64, help="training mixtures of 4096 samples")
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each variant")
-    parser.add_argument("--debug", action="store_true", help="DEBUG configurations: seconds, to see that all run")
+    parser.add_argument(
+        "--debug", action="store_true", help="use the DEBUG configurations, to check in seconds that all run"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     task = registry.find("sepray.tasks", "notes_and_bursts")

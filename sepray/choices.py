@@ -1,4 +1,4 @@
-"""Names that a study's flags may have, and what is known of them without importing torch or Ray."""
+"""Values that the flags of a study accept, and their properties. Imports neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 SCHEDULERS = ("asha", "hyperband", "median", "none", "pbt")
 
 BLIND_SAMPLERS = ("random", "qmc", "grid", "bruteforce")
-"""Samplers whose proposals do not depend on values, which PBT's perturbations would falsify."""
+"""Samplers whose proposals do not depend on results. PBT needs one: it changes a trial's settings as the trial runs."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a measure of separation is; ``metrics`` computes it.
+    """Properties of a measure of separation; ``scoring.metrics`` and ``scoring.bss_eval`` compute it.
 
     Attributes:
         direction: ``"minimize"`` or ``"maximize"``.
-        unit: of its values.
-        signals: what it is defined for: ``"any"`` signal, ``"images"``, ``"sounds"``, or ``"hearts"``: sources of which
-            the task says that they have a heart rate.
-        every_epoch: whether it is quick enough for the validation of every epoch, and so for an objective.
-        centre: what a table shows of many items, their ``"mean"`` or their ``"median"``.
-        description: for the reader.
+        unit: unit of its values; empty for a ratio.
+        signals: signals that it is defined for: ``"any"``, ``"images"``, ``"sounds"``, or ``"hearts"`` (sources that
+            the task declares to have a heart rate).
+        every_epoch: whether it is quick enough for the validation of every epoch, and so may be an objective.
+        centre: whether tables show the ``"mean"`` or the ``"median"`` over items.
+        description: one line for the user.
     """
 
     direction: str
@@ -39,8 +39,8 @@ def _relative(norm: str) -> Measure:
     )
 
 
-def _bss_eval(words: str) -> Measure:
-    text = f"{words} ratio of BSS Eval v4, median over frames of 1 s, then over items"
+def _bss_eval(ratio: str) -> Measure:
+    text = f"{ratio} ratio of BSS Eval v4, median over frames of 1 s, then over items"
     return Measure("maximize", "dB", "sounds", every_epoch=False, centre="median", description=text)
 
 
@@ -59,7 +59,7 @@ MEASURES = {
     "sir": _bss_eval("signal-to-interference"),
     "sar": _bss_eval("signal-to-artifacts"),
 }
-"""Every measure, by name; those of every epoch can be a study's objective, where they fit its task."""
+"""All measures, by name; those with ``every_epoch`` can be objectives of studies whose task they fit."""
 
 OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_epoch)
 BSS_EVAL = tuple(name for name, measure in MEASURES.items() if not measure.every_epoch)
@@ -70,7 +70,7 @@ class Objective:
     """One value that a study optimises.
 
     Attributes:
-        key: of an epoch's result, e.g. ``"validation/fetal/relative_l2"``.
+        key: name of the value in an epoch's results, e.g. ``"validation/fetal/relative_l2"``.
         direction: ``"minimize"`` or ``"maximize"``.
     """
 
@@ -79,5 +79,5 @@ class Objective:
 
     @property
     def sign(self) -> int:
-        """1 where less is better, -1 where more is better."""
+        """1 if less is better, -1 if more is better."""
         return 1 if self.direction == "minimize" else -1

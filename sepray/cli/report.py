@@ -13,7 +13,7 @@ from . import application
 
 if TYPE_CHECKING:
     from ..contracts import TaskData
-    from ..report.record import Record
+    from ..report.study_results import StudyResults
     from ..spec.study import StudySpec
 
 
@@ -42,8 +42,8 @@ def report(
     application.study(storage, name)
     application.own_modules()
     from ..console.terminal import console
-    from ..report.record import Record
     from ..report.report import publish
+    from ..report.study_results import StudyResults
     from ..search.storage import load_study
     from ..spec.folder import study_folder
     from ..spec.study import StudySpec
@@ -55,7 +55,7 @@ def report(
         finals = load_study(storage, f"{name}/finals")
     spec = StudySpec.restored(study.user_attrs["spec"], storage=storage, storage_path=storage_path, cache=cache)
     folder = study_folder(storage_path, name, study.user_attrs["uid"])
-    record = Record.read(spec, study, finals, folder, _data(spec))
+    record = StudyResults.read(spec, study, finals, folder, _data(spec))
     page = publish(record, None)
     console.print(str(page), soft_wrap=True)
     _deliver(record, f"{name}-{study.user_attrs['uid']}", tracking_uri)
@@ -73,7 +73,7 @@ def _data(spec: StudySpec) -> TaskData | None:
         return None
 
 
-def _deliver(record: Record, study: str, tracking_uri: str | None) -> None:
+def _deliver(record: StudyResults, study: str, tracking_uri: str | None) -> None:
     """Add the files to the study's own run, where MLflow answers; while the study runs, its driver does it."""
     from ..console.terminal import console, one_line
     from ..report.report import files_of

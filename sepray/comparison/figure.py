@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
-from ..report.drawing import BLACK, BLUE, GREY, STYLE, VERMILLION, Picture, new, picture
+from ..report.figures import BLACK, BLUE, GREY, STYLE, VERMILLION, MediaFile, new_figure, render
 from ..scoring.tables import over_sources
 from .table import MEAN, Row, Table, heading, number, rises
 
 
-def pictures(table: Table) -> list[Picture]:
+def pictures(table: Table) -> list[MediaFile]:
     """Return a figure for each measure, as SVG for papers and as PNG."""
     with matplotlib.rc_context(STYLE):
         return [shown for measure in table.measures for shown in _measure(table, measure)]
 
 
-def _measure(table: Table, measure: str) -> Sequence[Picture]:
+def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
     """Draw every system: the middle half of the items as a box, the mean with its interval, each seed as a dot."""
     rows = list(reversed(table.rows))
-    figure, axes = new(1.2 + 0.46 * len(rows))
+    figure, axes = new_figure(1.2 + 0.46 * len(rows))
     for place, row in enumerate(rows):
         _row(row, measure, place, BLUE if row.entry else GREY, axes)
     reference = next(row for row in table.rows if row.system == table.reference)
@@ -44,7 +44,7 @@ def _measure(table: Table, measure: str) -> Sequence[Picture]:
         "Box: the middle half of the test items; line: their median; bar: the mean with its 95% interval; "
         "dots: the mean of each seed."
     )
-    return [picture(figure, f"{measure}.{kind}", words, caption) for kind in ("svg", "png")]
+    return [render(figure, f"{measure}.{kind}", words, caption) for kind in ("svg", "png")]
 
 
 def _row(row: Row, measure: str, place: int, colour: str, axes: matplotlib.axes.Axes) -> None:

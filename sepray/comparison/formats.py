@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from .significance import Cell
+from ..scoring.statistics import ScoreSummary
 from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
 
 _COSTS = ("supervision", "seeds", "parameters", "training (s)")
@@ -191,13 +191,13 @@ def _grid(title: str) -> Grid:
     return Grid(title=Text(title), title_justify="left", box=box.SIMPLE)
 
 
-def _plain(cell: Cell | None, measure: str, gap: str) -> str:
+def _plain(cell: ScoreSummary | None, measure: str, gap: str) -> str:
     if cell is None:
         return "-"
     return f"{number(measure, cell.mean)}{gap}[{number(measure, cell.low)}, {number(measure, cell.high)}]"
 
 
-def _stacked(cell: Cell | None, measure: str, bold: bool) -> str:
+def _stacked(cell: ScoreSummary | None, measure: str, bold: bool) -> str:
     if cell is None:
         return "-"
     mean, low, high = (_minus(number(measure, value)) for value in (cell.mean, cell.low, cell.high))

@@ -20,8 +20,7 @@ from ..contracts import TaskData
 from ..errors import SeprayError
 from ..execution import weights
 from ..files import replace_file
-from ..report import report
-from ..report.record import is_sound
+from ..report.study_results import StudyResults, is_feasible
 from ..scoring import tables
 from ..search.storage import load_study
 from ..spec.folder import study_folder
@@ -111,11 +110,11 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     if status:
         return LeftOut(contender.system, _why(spec, searched))
     finals = load_study(spec.stores.storage, f"{spec.name}/finals")
-    record = report.Record.read(spec, searched, finals, folder, data)
+    record = StudyResults.read(spec, searched, finals, folder, data)
     assert record.result is not None  # a study that ends with 0 has written it
     role = record.result["role"]
     mine = [t for t in record.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.final_seeds)]
-    sound = [t for t in mine if is_sound(t)]
+    sound = [t for t in mine if is_feasible(t)]
     if not sound:
         return LeftOut(contender.system, _why(spec, searched))
     measured = [_member(spec, record, trial, data) for trial in sound]
@@ -131,7 +130,7 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     )
 
 
-def _member(spec: StudySpec, record: report.Record, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
+def _member(spec: StudySpec, record: StudyResults, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
     """Return the scores ``[item, source]`` of one training and the seconds of separating; measured once and kept."""
     kept = record.folder / f"test-{trial.number:05d}.json"
     if not kept.exists():
@@ -157,17 +156,17 @@ def _asked(trial: FrozenTrial, seeds: int) -> bool:
     return int(trial.user_attrs["label"].rpartition(" ")[2]) <= seeds
 
 
-def _trained(record: report.Record, trial: FrozenTrial) -> float:
+def _trained(record: StudyResults, trial: FrozenTrial) -> float:
     return float(sum(epoch["epoch_seconds"] for epoch in record.history("finals", trial.number)))
 
 
 def _why(spec: StudySpec, searched: optuna.Study) -> str:
     """Return why a study has nothing to register: how its last trial failed."""
     stages = [searched]
-    if any(is_sound(t) for t in searched.get_trials(deepcopy=False)):
+    if any(is_feasible(t) for t in searched.get_trials(deepcopy=False)):
         stages = [load_study(spec.stores.storage, f"{spec.name}/finals")]
     ended = [t for stage in stages for t in stage.get_trials(deepcopy=False) if t.state.is_finished()]
-    failed = [t for t in ended if not is_sound(t)]
+    failed = [t for t in ended if not is_feasible(t)]
     return f"no training ran to its end: {_reason(failed[-1])}" if failed else "no training ran to its end"
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..choices import MEASURES
 from ..contracts import TaskData
-from ..report.record import plural, unit, words
+from ..report.wording import measure_words, plural, unit
 from ..scoring import tables
+from ..scoring.statistics import ScoreSummary, summarise_seeds, with_rank_tests
 from .contenders import LeftOut, slug
 from .running import Entry, Outcome, Scores
-from .significance import Cell, cell, tested
 from .spec import Comparison
 
 MEAN = "mean"
@@ -39,7 +39,7 @@ class Row:
     key: str
     system: str
     scores: Scores
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[tuple[str, str], ScoreSummary]
     entry: Entry | None = None
 
     @property
@@ -92,21 +92,21 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
     columns = [*data.signal.sources, MEAN]
     main = comparison.measures[0]
-    plain = {name: cell(_column(found, main, MEAN, columns)) for name, found in scores.items()}
+    plain = {name: summarise_seeds(_column(found, main, MEAN, columns)) for name, found in scores.items()}
     sign = 1 if MEASURES[main].direction == "minimize" else -1
     entries = sorted(outcome.entries, key=lambda e: sign * plain[e.contender.system].mean)
     wanted = slug(comparison.reference.replace(":", "-"))
     reference = next((e for e in entries if e.contender.key == wanted), entries[0]).contender.system
     # Oracles are told the true sources, so they are not tested against.
     ranked = [*(e.contender.system for e in entries), UNPROCESSED]
-    cells: dict[str, dict[tuple[str, str], Cell]] = {name: {} for name in scores}
+    cells: dict[str, dict[tuple[str, str], ScoreSummary]] = {name: {} for name in scores}
     best: dict[tuple[str, str], str] = {}
     for measure, column in product(comparison.measures, columns):
         values = {name: _column(found, measure, column, columns) for name, found in scores.items()}
         if all(np.isnan(value).all() for value in values.values()):
             continue
-        figures = {name: cell(value) for name, value in values.items()}
-        figures = tested(figures, {name: values[name] for name in ranked}, reference)
+        figures = {name: summarise_seeds(value) for name, value in values.items()}
+        figures = with_rank_tests(figures, {name: values[name] for name in ranked}, reference)
         for name, figure in figures.items():
             cells[name][measure, column] = figure
         way = 1 if MEASURES[measure].direction == "minimize" else -1
@@ -160,7 +160,7 @@ def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str,
 
 def heading(measure: str) -> str:
     """Return a measure with its unit, where it has one."""
-    return words(measure) + (f" ({unit(measure)})" if MEASURES[measure].unit else "")
+    return measure_words(measure) + (f" ({unit(measure)})" if MEASURES[measure].unit else "")
 
 
 def rises(measure: str) -> bool:

@@ -14,7 +14,7 @@ from ..console.terminal import one_line
 from ..contracts import TaskData
 from ..errors import UnreachableError, mask
 from ..execution import weights
-from ..scoring import evaluation, tables
+from ..scoring import statistics, tables
 from ..spec.parts import DEFAULT_TRACKING_URI
 from ..spec.study import StudySpec
 from ..tracking import models
@@ -133,7 +133,7 @@ def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: s
         raise
     except Exception as error:  # the present champion is code of its own, from another day
         return False, f"; version {old} stays the champion, but cannot separate this test split ({one_line(error)})"
-    compared = evaluation.paired_bootstrap(challenger, defender, direction, seed=spec.seed)
+    compared = statistics.paired_bootstrap(challenger, defender, direction, seed=spec.seed)
     gap = f"{metric} {challenger.mean():.4f} against {defender.mean():.4f}, difference "
     gap += f"{compared.difference:+.4f} [{compared.low:+.4f}, {compared.high:+.4f}] by paired bootstrap"
     if compared.better:

@@ -118,13 +118,14 @@ def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker)
         The HTML page; None if it could not be made. A finished study loses nothing but its report then.
     """
     try:
-        from ..report import record, report  # bring matplotlib
+        from ..report import report  # brings matplotlib
+        from ..report.study_results import StudyResults
 
         finals = None
         with contextlib.suppress(UsageError):
             finals = load_study(spec.stores.storage, f"{spec.name}/finals")
         searched = load_study(spec.stores.storage, spec.name)
-        return report.publish(record.Record.read(spec, searched, finals, folder, data), tracker)
+        return report.publish(StudyResults.read(spec, searched, finals, folder, data), tracker)
     except Exception as error:
         why = f"{type(error).__name__}: {one_line(error)}"
         console.print(f"the report could not be made ({why}); later: sepray report {spec.name}", soft_wrap=True)

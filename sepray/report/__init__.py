@@ -1,1 +1,1 @@
-"""The HTML report of a study and its figures, drawn from the study's own stores."""
+"""The report of a study: an HTML page with figures and sounds, made from the study's own stores."""

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report's page: one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from .drawing import Picture, Section
+from .figures import MediaFile, Section
 
 _KINDS = {"svg": "image/svg+xml", "png": "image/png"}
 _STYLE = """
@@ -66,35 +66,37 @@ audio { width: 100%; height: 2.2rem; }
 """
 
 
-def page(title: str, kind: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section | str]) -> str:
+def document(
+    title: str, subtitle: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section | str]
+) -> str:
     """Return the HTML document.
 
     Args:
-        title: of the study.
-        kind: what it is, in small print below the title.
+        title: name of the study.
+        subtitle: what the study is about, in small print below the title.
         lead: the result in a sentence or two.
-        facts: (figure, what it is), shown large.
-        sections: in order; a text is HTML that already has its ``h2``.
+        facts: pairs of a value, shown large, and its meaning.
+        sections: sections in order; a string is HTML that begins with its ``h2``.
     """
     bodies = [s if isinstance(s, str) else _section(s) for s in sections]
     anchors = [_anchor(s) for s in sections]
-    contents = "".join(f'<li><a href="#{key}">{html.escape(name)}</a></li>' for key, name in anchors)
-    boxes = "".join(f"<div><b>{html.escape(f)}</b><span>{html.escape(w)}</span></div>" for f, w in facts)
+    contents = "".join(f'<li><a href="#{key}">{html.escape(heading)}</a></li>' for key, heading in anchors)
+    boxes = "".join(f"<div><b>{html.escape(fact)}</b><span>{html.escape(text)}</span></div>" for fact, text in facts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}: report</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<style>{_STYLE}</style></head>\n<body><div class="page"><header><h1>{html.escape(title)}</h1>'
-        f'<p class="kind">{html.escape(kind)}</p><p class="lead">{html.escape(lead)}</p>'
+        f'<p class="kind">{html.escape(subtitle)}</p><p class="lead">{html.escape(lead)}</p>'
         f'<div class="facts">{boxes}</div></header>\n<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main>'
         + "\n".join(bodies)
         + "</main></div></body></html>\n"
     )
 
 
-def table(
+def table_section(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], note: str
 ) -> str:
-    """Return the section of the final table: ``rows`` of ``terminal.ResultRow`` as dictionaries."""
+    """Return the section of a table of results; each row is a ``scoring.tables.ResultRow`` as a dictionary."""
     head = "".join(f"<th>{html.escape(c)}</th>" for c in ("system", *columns))
     lines = []
     for row in rows:
@@ -108,16 +110,16 @@ def table(
     )
 
 
-def commands(key: str, title: str, sentence: str, lines: Sequence[str]) -> str:
-    """Return the section of the commands that come next."""
+def commands_section(key: str, title: str, sentence: str, lines: Sequence[str]) -> str:
+    """Return a section with commands, one per line."""
     text = html.escape("\n".join(lines))
     return f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p><pre>{text}</pre>'
 
 
-def listening(key: str, title: str, sentence: str, sounds: Sequence[Picture]) -> str:
-    """Return the section with players of WAV files."""
+def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFile]) -> str:
+    """Return a section with a player for each WAV file."""
     players = "".join(
-        f"<figure><figcaption>{html.escape(s.name.rpartition('/')[0])} item: {html.escape(s.words)}</figcaption>"
+        f"<figure><figcaption>{html.escape(s.name.rpartition('/')[0])} item: {html.escape(s.description)}</figcaption>"
         f'<audio controls preload="none" src="data:audio/wav;base64,{base64.b64encode(s.content).decode()}"></audio>'
         "</figure>"
         for s in sounds
@@ -128,8 +130,8 @@ def listening(key: str, title: str, sentence: str, sounds: Sequence[Picture]) ->
     )
 
 
-def _caption(shown: Picture) -> str:
-    return f"<figcaption>{html.escape(shown.caption)}</figcaption>" if shown.caption else ""
+def _caption(figure: MediaFile) -> str:
+    return f"<figcaption>{html.escape(figure.caption)}</figcaption>" if figure.caption else ""
 
 
 def _cell(value: Sequence[float] | None) -> str:
@@ -148,9 +150,9 @@ def _anchor(section: Section | str) -> tuple[str, str]:
 
 def _section(section: Section) -> str:
     figures = "".join(
-        f'<figure>{_caption(p)}<img alt="{html.escape(p.words)}" '
+        f'<figure>{_caption(p)}<img alt="{html.escape(p.description)}" '
         f'src="data:{_KINDS[p.name.rpartition(".")[2]]};base64,{base64.b64encode(p.content).decode()}"></figure>'
-        for p in section.pictures
+        for p in section.figures
     )
     note = f'<p class="note">{html.escape(section.note)}</p>' if section.note else ""
     return (

@@ -1,8 +1,8 @@
-"""The report of a study: figures, and one HTML page that holds them all, from the study's own stores.
+"""The report of a study: one HTML page, and the figures and sounds in it as files.
 
-It is drawn anew from the Optuna storage, the study's folder and the checkpoints alone, at any time: of a study that
-runs, was interrupted, failed in every trial or is finished. Equal stores give equal files. matplotlib is imported
-here, and so only when a report is made.
+It is made from the Optuna storage, the study's folder and the checkpoints alone, and can be made again at any time: for
+a study that is running, was interrupted, failed in every trial or is finished. Equal stores give equal files.
+matplotlib is imported here, so only when a report is made.
 """
 
 from __future__ import annotations
@@ -17,211 +17,230 @@ from typing import Any, Protocol
 import matplotlib
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..choices import MEASURES
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..execution import weights
+from ..files import replace_file
 from ..scoring import tables
 from ..spec.study import key
-from . import champion, crossing, items, parameters, search
-from . import html as page
-from .drawing import STYLE, Picture, Section
-from .record import OUTCOMES, Record, name_of, number, unit, words
-
-__all__ = ["Record", "Report", "build", "files_of", "publish"]
+from . import best_trials, example_items, html, hyperparameters, search_progress
+from .cross_weights import cross_weights
+from .figures import STYLE, MediaFile, Section
+from .study_results import OUTCOMES, StudyResults
+from .wording import measure_words, number, objective_words, trial_name, unit
 
 PAGE = "report.html"
+_FOLDERS = ("figures", "audio")
 _EMBEDDED = 3_000_000
-"""Bytes of sounds up to which the page plays them itself; the files are artifacts in any case."""
+"""Largest total size of the sounds, in bytes, that the page embeds; they are files in any case."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The page and all files that go with it: figures and sounds, by their names."""
+    """A report that is not yet written.
+
+    Attributes:
+        html: the page, which needs no other file.
+        files: name -> content of each figure and sound.
+    """
 
     html: str
     files: Mapping[str, bytes]
 
 
 class Artifacts(Protocol):
-    """Takes files for the study's own run; the tracker."""
+    """Takes files for the study's own MLflow run; the tracker."""
 
     def log_file(self, number: int | str, name: str, path: Path) -> None:
         """Add a copy of a file as an artifact."""
 
 
-def publish(record: Record, artifacts: Artifacts | None = None) -> Path:
-    """Write the report into the study's folder, and add it to the study's own run; return the page's path."""
-    report = build(record)
-    for name in ("figures", "audio"):
-        shutil.rmtree(record.folder / name, ignore_errors=True)
+def publish(results: StudyResults, artifacts: Artifacts | None = None) -> Path:
+    """Write the report into the study's folder and add its files to the study's own run; return the page's path.
+
+    Figures and sounds of an earlier report are removed.
+    """
+    report = build(results)
+    for name in _FOLDERS:
+        shutil.rmtree(results.folder / name, ignore_errors=True)
     for name, content in {**report.files, PAGE: report.html.encode()}.items():
-        path = record.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        replace_file(results.folder / name, content)
     if artifacts is not None:
-        for name, path in files_of(record.folder):
+        for name, path in files_of(results.folder):
             artifacts.log_file("", name, path)
-    return record.folder / PAGE
+    return results.folder / PAGE
 
 
 def files_of(folder: Path) -> list[tuple[str, Path]]:
-    """Return the files of the report in a study's folder, with their names as artifacts; the page is the last."""
-    found = [p for name in ("figures", "audio") for p in sorted((folder / name).rglob("*")) if p.is_file()]
-    return [(p.relative_to(folder).as_posix(), p) for p in (*found, folder / PAGE)]
+    """Return the name and path of each file of the report in a study's folder; the page is the last."""
+    paths = [path for name in _FOLDERS for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    return [(path.relative_to(folder).as_posix(), path) for path in (*paths, folder / PAGE)]
 
 
-def build(record: Record) -> Report:
-    """Return the report of a study as it stands."""
+def build(results: StudyResults) -> Report:
+    """Return the report of a study in its present state."""
     with matplotlib.rc_context(STYLE):
-        sections: list[Section | str | None] = [_table(record)]
-        sections += [search.history(record), search.pruning(record), search.learning(record)]
-        sections += [search.pareto(record), parameters.importances(record), parameters.parallel(record)]
-        sections += [crossing.section(record), champion.seeds(record)]
-        shown, sounds = _separation(record)
-        sections += shown
-    sections.append(_commands(record))
-    present = [s for s in sections if s is not None]
-    lead, facts = _lead(record)
-    drawn = [p for s in present if isinstance(s, Section) for p in s.pictures]
-    files = {f"figures/{p.name}": p.content for p in drawn} | {f"audio/{s.name}": s.content for s in sounds}
-    return Report(page.page(record.spec.name, _kind(record), lead, facts, present), files)
+        sections: list[Section | str | None] = [_result_table(results)]
+        sections += [search_progress.history(results), search_progress.pruning(results)]
+        sections += [search_progress.learning(results), search_progress.pareto(results)]
+        sections += [hyperparameters.importances(results), hyperparameters.parallel_coordinates(results)]
+        sections += [cross_weights(results), best_trials.retrainings(results)]
+        of_separator, sounds = _separation(results)
+        sections += of_separator
+    sections.append(_next_steps(results))
+    present = [section for section in sections if section is not None]
+    lead, facts = _lead(results)
+    figures = [figure for section in present if isinstance(section, Section) for figure in section.figures]
+    files = {f"figures/{f.name}": f.content for f in figures} | {f"audio/{s.name}": s.content for s in sounds}
+    return Report(html.document(results.spec.name, _subtitle(results), lead, facts, present), files)
 
 
-def _kind(record: Record) -> str:
-    spec = record.spec
-    objective = " and ".join(o.words for o in record.objectives)
-    return f"Hyperparameter study of {key(spec.separator)} on {key(spec.task)}, for the {objective} on validation"
+def _subtitle(results: StudyResults) -> str:
+    spec = results.spec
+    objectives = " and ".join(objective_words(o) for o in results.objectives)
+    return f"Hyperparameter study of {key(spec.separator)} on {key(spec.task)}; objective: {objectives} on validation"
 
 
-def _lead(record: Record) -> tuple[str, list[tuple[str, str]]]:
-    """Return what came out, in a sentence or two, and the figures that a reader looks for first."""
-    counts = record.counts
-    facts = [(str(len(record.search)), f"trials of up to {record.spec.budget.max_epochs} epochs")]
+def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
+    """Return the result in a sentence or two, and the figures that a reader looks for first."""
+    counts = results.counts
+    facts = [(str(len(results.trials)), f"trials of up to {results.spec.budget.max_epochs} epochs")]
     facts += [(str(counts[kind]), text) for kind, text in OUTCOMES.items() if counts[kind] and kind != "complete"]
-    times = [t for trial in record.search for t in (trial.datetime_start, trial.datetime_complete) if t]
-    times += [t for trial in record.finals for t in (trial.datetime_start, trial.datetime_complete) if t]
+    trials = (*results.trials, *results.finals)
+    times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time]
     if times:
         facts.append((duration((max(times) - min(times)).total_seconds()), "from the first trial to the last"))
-    result, metric = record.result, record.spec.metric
+    result, metric = results.result, results.spec.metric
     if result is not None:
         rows = result["rows"]
         values = rows[0]["values"]
-        facts.insert(0, (number(values["mean"][0]), f"{words(metric)} ({unit(metric)}) of the champion on test"))
-        each = ", ".join(f"{source} {number(values[source][0])}" for source in record.sources if source in values)
-        lead = f"The champion, {result['role']}, has a {words(metric)} of {number(values['mean'][0])} on test ({each})"
-        published = [r for r in rows if r["system"].startswith("paper: ")]
+        mean = number(values["mean"][0])
+        facts.insert(0, (mean, f"{measure_words(metric)} ({unit(metric)}) of the champion on test"))
+        each = ", ".join(f"{source} {number(values[source][0])}" for source in results.sources if source in values)
+        lead = f"The champion, {result['role']}, has a {measure_words(metric)} of {mean} on test ({each})"
+        published = [row for row in rows if row["system"].startswith("paper: ")]
         sign = 1 if MEASURES[metric].direction == "minimize" else -1
         if published:
-            best = min(published, key=lambda r: sign * r["values"]["mean"][0])
+            best = min(published, key=lambda row: sign * row["values"]["mean"][0])
             lead += f"; the best published setting, {best['system'].removeprefix('paper: ')}, "
-            lead += f"{number(best['values']['mean'][0])}"
+            lead += f"has {number(best['values']['mean'][0])}"
         return lead + ".", facts
-    if record.best is not None:
-        value = number(record.value(record.best))
-        facts.insert(0, (value, f"best validation {record.axis}"))
+    if results.best is not None:
+        value = number(results.value(results.best))
+        facts.insert(0, (value, f"best validation {results.axis}"))
         return (
-            f"The study has not come to its end: its best trial so far is {name_of(record.best)}, with a "
-            f"{record.words} of {value} on validation. The test split has not been opened."
+            f"The study is not finished: its best trial so far is {trial_name(results.best)}, with a "
+            f"{results.words} of {value} on validation. The test split has not been used."
         ), facts
-    return "No trial has run its whole budget, so there is nothing to choose from and nothing was registered.", facts
+    return "No trial has run its whole budget, so there is no champion and no model was registered.", facts
 
 
-def _table(record: Record) -> str | None:
-    if record.result is None:
+def _result_table(results: StudyResults) -> str | None:
+    """Return the section with the scores of all systems on the test split; None if the study is not finished."""
+    if results.result is None:
         return None
-    result, metric = record.result, record.spec.metric
-    rows, unmarked = result["rows"], "unprocessed mixture"
+    result, metric = results.result, results.spec.metric
+    rows = result["rows"]
     first = rows[0]["values"]["mean"]
     sign = 1 if MEASURES[metric].direction == "minimize" else -1
-    below = [r for r in rows[1:] if sign * r["values"]["mean"][0] < sign * first[0]]
-    trained = [r for r in rows[1:] if r["system"] != unmarked and not r["system"].startswith("oracle: ")]
-    beaten = [r for r in trained if sign * r["values"]["mean"][0] > sign * first[0]]
-    sentence = f"The champion is better than {len(beaten)} of {len(trained)} other trained systems"
-    if any(r in below for r in trained):
-        winners = [f"{r['system']} ({number(r['values']['mean'][0])})" for r in trained if r in below]
-        sentence += f", and worse than {' and '.join(winners)}, which validation had not preferred"
-    near = [r for r in beaten if r["values"]["mean"][1] <= first[2] and r["values"]["mean"][2] >= first[1]]
+    better = [r for r in rows[1:] if sign * r["values"]["mean"][0] < sign * first[0]]
+    trained = [r for r in rows[1:] if r["system"] != "unprocessed mixture" and not r["system"].startswith("oracle: ")]
+    worse = [r for r in trained if sign * r["values"]["mean"][0] > sign * first[0]]
+    sentence = f"The champion is better than {len(worse)} of {len(trained)} other trained systems"
+    if any(r in better for r in trained):
+        winners = [f"{r['system']} ({number(r['values']['mean'][0])})" for r in trained if r in better]
+        sentence += f", and worse than {' and '.join(winners)}, which validation did not choose"
+    near = [r for r in worse if r["values"]["mean"][1] <= first[2] and r["values"]["mean"][2] >= first[1]]
     if near:
-        sentence += f", though its interval overlaps with that of {' and '.join(r['system'] for r in near)}"
+        sentence += f"; its interval overlaps with that of {' and '.join(r['system'] for r in near)}"
     oracles = [r for r in rows if r["system"].startswith("oracle: ")]
-    passed = [r["system"].removeprefix("oracle: ") for r in oracles if r not in below]
+    beaten = [r["system"].removeprefix("oracle: ") for r in oracles if r not in better]
     if oracles:
-        sentence += f"; it passes {len(passed)} of {len(oracles)} oracles" + (
-            f" ({', '.join(passed)})" if passed else ""
-        )
-    items_ = len(result["scores"][metric])
-    better = "less" if sign > 0 else "more"
+        names = f" ({', '.join(beaten)})" if beaten else ""
+        sentence += f"; it reaches {len(beaten)} of {len(oracles)} oracle bounds{names}"
+    count = len(result["scores"][metric])
+    preferred = "less" if sign > 0 else "more"
     note = (
-        f"{words(metric)} ({unit(metric)}): mean over {items_} test items [95% bootstrap interval]; {better} is better."
+        f"{measure_words(metric)} ({unit(metric)}): mean over {count} test items [95% bootstrap interval]; {preferred} "
+        f"is better."
     )
     title = "Result on the test split"
-    return page.table("result", title, sentence + ".", [*record.sources, "mean"], rows, note)
+    return html.table_section("result", title, sentence + ".", [*results.sources, "mean"], rows, note)
 
 
-def _separation(record: Record) -> tuple[list[Section | str | None], list[Picture]]:
-    """Return what the champion makes of test items, or the best trial so far of validation items; and the sounds."""
-    if record.data is None or (record.result is None and record.best is None):
+def _separation(results: StudyResults) -> tuple[list[Section | str | None], list[MediaFile]]:
+    """Return the sections about one trained separator, and the sounds that belong to them.
+
+    They show the champion on test items; of a study that is not finished, the best trial so far on validation items.
+    """
+    if results.data is None or (results.result is None and results.best is None):
         return [], []
-    if record.result is not None:
-        stage, trial, name, split_name = "finals", int(record.result["member"]), "the champion", "test"
+    if results.result is not None:
+        stage, trial, name, split_name = "finals", int(results.result["member"]), "the champion", "test"
     else:
-        assert record.best is not None
-        stage, trial, name, split_name = "search", record.best.number, f"trial {record.best.number}", "validation"
-    signal, metric = record.data.signal, record.spec.metric
-    split: Split = getattr(record.data, split_name)
+        assert results.best is not None
+        stage, trial, name, split_name = "search", results.best.number, f"trial {results.best.number}", "validation"
+    signal, metric = results.data.signal, results.spec.metric
+    split: Split = getattr(results.data, split_name)
+    title = "Best, median and worst item"
     try:
-        separator = weights.load_separator(record.spec.separator, signal, record.trial_folder(stage, trial))
+        separator = weights.load_separator(results.spec.separator, signal, results.trial_folder(stage, trial))
     except FileNotFoundError as error:
-        text = f"There is nothing to see or hear of {name}: {error}."
-        return [Section("items", "Best, median and worst item", text)], []
-    if record.result is not None:
-        scores = np.array(record.result["scores"][metric])
+        return [Section("items", title, f"No items of {name} can be shown: {error}.")], []
+    if results.result is not None:
+        scores = np.array(results.result["scores"][metric])
     else:
         scores = tables.score(separator, split, signal=signal)[metric]
-    mean = tables.over_sources(metric, scores)
-    shown = _items(separator, split, scores, mean, MEASURES[metric].direction)
-    told = [p for item in shown for p in items.pictures(item, signal, words(metric))]
-    middle = ", ".join(f"the {i.rank} (item {i.index}) with {number(i.score)}" for i in shown)
+    means = tables.over_sources(metric, scores)
+    items = _example_items(separator, split, scores, means, MEASURES[metric].direction)
+    figures = [figure for item in items for figure in example_items.figures_of(item, signal, measure_words(metric))]
+    examples = ", ".join(f"the {item.rank} is item {item.index} with {number(item.score)}" for item in items)
+    low, high = (number(float(np.quantile(means, share))) for share in (0.25, 0.75))
     sentence = (
-        f"Of {len(split)} {split_name} items {name} separates half with a {words(metric)} between "
-        f"{number(float(np.quantile(mean, 0.25)))} and {number(float(np.quantile(mean, 0.75)))} "
-        f"(mean over sources): {middle}."
+        f"For the middle half of the {len(split)} {split_name} items, the {measure_words(metric)} of {name} lies "
+        f"between {low} and {high} (mean over sources); {examples}."
     )
     sections: list[Section | str | None] = [
-        champion.errors(record, stage, trial, name),
-        Section("items", "Best, median and worst item", sentence, told),
+        best_trials.error_curves(results, stage, trial, name),
+        Section("items", title, sentence, figures),
     ]
-    sounds = [sound for item in shown for sound in items.sounds(item, signal)]
+    sounds = [sound for item in items for sound in example_items.wav_files(item, signal)]
     if sounds:
-        sections.append(_listening(sounds))
-    sections.append(champion.discriminators(separator, split, signal.sources, name))
+        sections.append(_sounds(sounds))
+    sections.append(best_trials.discriminators(separator, split, signal.sources, name))
     return sections, sounds
 
 
-def _items(separator: Separator, split: Split, scores: Any, mean: Any, direction: str) -> list[items.Item]:
-    found = []
-    for rank, index in items.ranks(mean, direction).items():
-        mixture = split.mixture[index]
+def _example_items(
+    separator: Separator, split: Split, scores: NDArray[np.float64], means: NDArray[np.float64], direction: str
+) -> list[example_items.Item]:
+    items = []
+    for rank, index in example_items.best_median_worst(means, direction).items():
+        mixture, sources = split.mixture[index], split.sources[index]
         with torch.inference_mode():
-            estimates = estimate(separator, mixture[None], split.sources[index][None])[0]
-        own = [float(v) for v in scores[index]]
-        found.append(items.Item(rank, index, float(mean[index]), mixture, split.sources[index], estimates, own))
-    return found
+            estimates = estimate(separator, mixture[None], sources[None])[0]
+        own = [float(score) for score in scores[index]]
+        items.append(example_items.Item(rank, index, float(means[index]), mixture, sources, estimates, own))
+    return items
 
 
-def _listening(sounds: Sequence[Picture]) -> str:
-    total = math.ceil(sum(len(s.content) for s in sounds) * 4 / 3)
-    fits = total <= _EMBEDDED
-    sentence = f"The same items as {len(sounds)} WAV files, all of an item at one gain; they lie in audio/"
-    return page.listening("sounds", "To listen to", sentence + ".", sounds if fits else [])
+def _sounds(sounds: Sequence[MediaFile]) -> str:
+    """Return the section with players; without them if the sounds are too large to be part of the page."""
+    size_in_base64 = math.ceil(sum(len(sound.content) for sound in sounds) * 4 / 3)
+    embedded = sounds if size_in_base64 <= _EMBEDDED else []
+    sentence = (
+        f"The same items as {len(sounds)} WAV files in the folder audio, all files of an item with the same gain."
+    )
+    if not embedded:
+        sentence += " They are too large to be played in this page."
+    return html.sounds_section("sounds", "Sounds", sentence, embedded)
 
 
-def _commands(record: Record) -> str:
-    name = record.spec.name
-    sentence = str(record.registration.get("sentence") or "The study has registered no model.")
-    lines = [*record.registration.get("commands", ()), f"sepray report {name}    # makes this page again"]
-    return page.commands("next", "What comes next", sentence, lines)
+def _next_steps(results: StudyResults) -> str:
+    name = results.spec.name
+    sentence = str(results.registration.get("sentence") or "No model was registered.")
+    lines: list[Any] = [*results.registration.get("commands", ()), f"sepray report {name}    # makes this page again"]
+    return html.commands_section("next", "Next steps", sentence, lines)

@@ -1,1 +1,1 @@
-"""Measures of separation quality, and the statistics over test items."""
+"""Measures of separation quality, scores of separators on a split, statistics over test items, and result tables."""

@@ -1,11 +1,12 @@
-"""BSS Eval by museval: SDR, ISR, SIR and SAR in frames. Imports numpy, and museval where it is used.
+"""BSS Eval by museval: SDR, ISR, SIR and SAR of frames. Imports museval only where it is used.
 
-SSGAN (section 3.2) and SiSEC report version 4: one pair of distortion filters of 512 taps for a whole track, and the
-four ratios in frames of one second without overlap; a track's score is the median over its frames, a method's the
-median over tracks. All of it is museval's (0.4.1): what is here hands it our arrays and aggregates what it returns as
-its ``EvalStore`` does, without the five digits that its JSON keeps. museval's conventions hold: a frame in which any
-reference or any estimate is silent has no scores (NaN), an infinite score counts as none, and the median leaves both
-out. Where a source is silent in a whole item, museval refuses the item; here all its frames are NaN.
+The protocol is that of SSGAN (section 3.2) and of the SiSEC report (BSS Eval version 4): one pair of distortion filters
+of 512 taps for a whole track, the four ratios in frames of one second without overlap, the median over frames as a
+track's score and the median over tracks as a method's. museval (0.4.1) does the computation; this module passes our
+arrays to it and aggregates its results as its ``EvalStore`` does, without rounding them to five digits as its JSON
+files do. museval's conventions hold: a frame in which a reference or an estimate is silent has no scores (NaN), and
+medians leave out NaN and infinite scores. museval refuses an item in which a source is silent throughout; here all
+frames of such an item are NaN.
 """
 
 from __future__ import annotations
@@ -26,23 +27,24 @@ from ..errors import UsageError
 WINDOW_SECONDS = 1.0
 HOP_SECONDS = 1.0
 TAPS = 512
-"""Length of the distortion filters."""
+"""Length of the distortion filters, in samples."""
 
 
 def frames(
     references: NDArray[np.float64], estimates: NDArray[np.float64], rate: float, sources_version: bool = False
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the scores of each frame of one item, ``sdr``, ``isr``, ``sir`` and ``sar``, each ``[source, frame]``.
+    """Return the scores ``sdr``, ``isr``, ``sir`` and ``sar`` of the frames of one item, each ``[source, frame]``.
 
     Args:
-        references: ``[source, channel, time]``.
-        estimates: likewise, in the same order.
-        rate: in Hz.
-        sources_version: version 3's ``bss_eval_sources``: filters of each frame's own, and spatial distortion, being
-            nothing but a filter, not counted against the estimate. SiSEC advises against it; older papers report it.
+        references: true sources ``[source, channel, time]``.
+        estimates: estimated sources ``[source, channel, time]``, in the same order.
+        rate: sample rate in Hz.
+        sources_version: whether to compute ``bss_eval_sources`` of version 3: the filters are fitted to each frame
+            anew, and spatial distortion, which is nothing but a filter, does not count against the estimate. SiSEC
+            advises against it; older papers report it.
 
     Raises:
-        UsageError: museval cannot be had here.
+        UsageError: museval cannot be imported.
         ValueError: the shapes differ.
     """
     window, hop = (int(seconds * rate) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
@@ -57,9 +59,9 @@ def evaluate(
     sources_version: bool = False,
     permute: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return what ``frames`` does, for frames of ``window`` samples; by default the whole item is one.
+    """Return the same as ``frames`` for frames of ``window`` samples every ``hop``; by default one frame per item.
 
-    With ``permute`` the estimates are put into the order of the best mean SIR first (in each frame, in version 3).
+    With ``permute``, the estimates are first put into the order that has the best mean SIR (per frame in version 3).
     """
     museval = _museval()
     if references.shape != estimates.shape or references.ndim != 3:
@@ -68,7 +70,7 @@ def evaluate(
     if any(_silent(signals) for signals in (references, estimates)):
         count = 1 if window >= references.shape[-1] else (references.shape[-1] - int(window) + int(hop)) // int(hop)
         return {name: np.full((len(references), count), np.nan) for name in BSS_EVAL}
-    found = museval.metrics.bss_eval(
+    scores = museval.metrics.bss_eval(
         references.transpose(0, 2, 1),
         estimates.transpose(0, 2, 1),
         window=window,
@@ -78,22 +80,22 @@ def evaluate(
         framewise_filters=sources_version,
         bsseval_sources_version=sources_version,
     )
-    return dict(zip(BSS_EVAL, found[:4], strict=True))
+    return dict(zip(BSS_EVAL, scores[:4], strict=True))
 
 
 def median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of ``[..., frame]`` over the frames that have a finite score; NaN where there is none."""
+    """Return the median of ``[..., frame]`` over the frames with a finite score; NaN where no frame has one."""
     finite = np.where(np.isfinite(values), values, np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no frame has a score: NaN is what is meant
-        found: NDArray[np.float64] = np.nanmedian(finite, axis=-1)
-    return found
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns where no frame has a score; NaN is right
+        medians: NDArray[np.float64] = np.nanmedian(finite, axis=-1)
+    return medians
 
 
 def write(folder: Path, track: str, sources: tuple[str, ...], scores: dict[str, NDArray[np.float64]]) -> Path:
-    """Write museval's JSON file of one track, as its ``TrackStore`` does; return its path.
+    """Write museval's JSON file of one track by its ``TrackStore``; return the path.
 
-    ``museval.EvalStore.add_eval_dir`` reads the folder above, where ``folder`` is named ``test``.
+    ``museval.EvalStore.add_eval_dir`` reads the parent of ``folder`` if ``folder`` is named ``test``.
     """
     museval = _museval()
     store = museval.TrackStore(track_name=track, win=WINDOW_SECONDS, hop=HOP_SECONDS)
@@ -106,11 +108,11 @@ def write(folder: Path, track: str, sources: tuple[str, ...], scores: dict[str, 
 
 
 def check(signal: Signal) -> float:
-    """Return the rate of signals that BSS Eval is defined for.
+    """Check that BSS Eval can be computed for a kind of signal; return its sample rate.
 
     Raises:
-        UsageError: they are images, or an item or a frame is no longer than the distortion filters; museval, or what
-            it needs, is not installed.
+        UsageError: the signals are images; a frame or an item is not longer than the distortion filters; museval or
+            ffmpeg is not installed.
     """
     if signal.sample_rate is None:
         raise UsageError("BSS Eval measures sounds, and the task has images: see psnr and ssim")
@@ -125,12 +127,12 @@ def check(signal: Signal) -> float:
 
 
 def threads() -> int:
-    """Return how many items are worth measuring at once: museval's linear algebra leaves the interpreter free."""
+    """Return how many items to score at once: one per core, as museval's linear algebra releases the GIL."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silent(signals: NDArray[np.float64]) -> bool:
-    """Say whether a source is silent throughout, as museval says it: its channels add up to zero."""
+    """Return whether any source is silent throughout, which to museval means that its channels add up to zero."""
     return bool((signals.sum(axis=1) == 0).all(axis=1).any())
 
 

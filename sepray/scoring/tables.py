@@ -1,4 +1,4 @@
-"""The final table of a study: scores of each system on the test split, for the terminal and as Markdown."""
+"""Tables of results: scores of systems on a split, with intervals, for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from rich import box
 from rich.table import Table
 from torch import Tensor
 
-from ..choices import MEASURES
+from ..choices import BSS_EVAL, MEASURES
 from ..contracts import Separator, Signal, Split
-from . import evaluation
+from . import evaluation, statistics
 
 Scores = dict[str, NDArray[np.float64]]
-"""Name of a measure -> ``[item, source]``."""
+"""Name of a measure -> scores ``[item, source]``."""
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One line of the final table: a system and its errors, ``(mean, low, high)`` by column."""
+    """One row of a table of results.
+
+    Attributes:
+        system: name of the system.
+        values: name of the column -> ``(mean, low, high)``: mean (of BSS Eval: median) and its 95% interval.
+        bold: whether the row stands out.
+    """
 
     system: str
     values: Mapping[str, tuple[float, float, float]]
@@ -34,21 +40,55 @@ def score(
     batch_size: int = 64,
     signal: Signal | None = None,
 ) -> Scores:
-    """Return the measures of a separator on a split, without the energies; metric -> ``[item, source]``.
+    """Return the scores of a separator on a split by every measure, without the energies.
 
-    ``signal`` says what measures there are; without it they are those of any signal.
+    Args:
+        separate: a separator, or a function of ``[batch, channel, *signal]`` that returns
+            ``[batch, source, channel, *signal]``.
+        split: mixtures and true sources.
+        batch_size: number of items separated at once.
+        signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
     """
     return _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
 
 
 def references(split: Split, n_fft: int, hop: int, signal: Signal | None = None) -> dict[str, Scores]:
-    """Return what every table shows beside the separators: the unprocessed mixture and the oracle bounds."""
-    found = evaluation.bounds(split, n_fft, hop, signal=signal)
-    return {reference_title(name): _measures(scores) for name, scores in found.items()}
+    """Return the scores of the unprocessed mixture and of the oracle bounds, by the names that tables show.
+
+    Args:
+        split: mixtures and true sources.
+        n_fft: samples in a frame of the oracles' STFT.
+        hop: samples from one frame to the next.
+        signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
+    """
+    bounds = evaluation.bounds(split, n_fft, hop, signal=signal)
+    return {reference_title(name): _measures(scores) for name, scores in bounds.items()}
+
+
+def item_scores(
+    metric: str, separate: Callable[[Tensor], Tensor], split: Split, signal: Signal, batch_size: int = 64
+) -> NDArray[np.float64]:
+    """Return a separator's score ``[item]`` by one measure, BSS Eval's included: the mean over sources.
+
+    Args:
+        metric: name of the measure, a key of ``MEASURES``.
+        separate: function of ``[batch, channel, *signal]`` that returns ``[batch, source, channel, *signal]``.
+        split: mixtures and true sources.
+        signal: kind of signal in the split.
+        batch_size: number of items separated at once.
+
+    Raises:
+        UsageError: BSS Eval is not defined for the signal, or museval cannot be imported.
+    """
+    if metric in BSS_EVAL:
+        scores = evaluation.bss_eval(lambda mixture, _: separate(mixture), split, signal, batch_size)
+    else:
+        scores = score(separate, split, batch_size, signal)
+    return over_sources(metric, scores[metric])
 
 
 def reference_title(name: str) -> str:
-    """Return what a table calls one of ``evaluation.bounds``."""
+    """Return the name that tables show for one of ``evaluation.bounds``."""
     words = name.replace("_", " ")
     return words if name == "unprocessed_mixture" else f"oracle: {words}"
 
@@ -58,35 +98,40 @@ def _measures(scores: Scores) -> Scores:
 
 
 def row(system: str, scores: Scores, metric: str, sources: Sequence[str], bold: bool = False) -> ResultRow:
-    """Return the final table's line: mean with 95% bootstrap interval over items, per source and over sources.
+    """Return a system's row by one measure: a column for each source, and ``mean`` for the mean over sources.
 
-    Of BSS Eval, the median. A source that the measure is not defined for has no cell; single items that it is not
-    defined for (silent ones, in BSS Eval) are left out.
+    A cell is the mean over items (of BSS Eval: the median) with its 95% bootstrap interval. A source that the measure
+    is not defined for has no cell. Items that it is not defined for (in BSS Eval: silent ones) are left out.
+
+    Raises:
+        UsageError: a score is NaN or infinite where the measure is defined.
     """
     values = scores[metric]
-    there = _defined(metric, values)
-    columns = {source: values[there[:, k], k] for k, source in enumerate(sources)}
-    columns["mean"] = over_sources(metric, values)[there.any(axis=1)]
+    defined = _defined(metric, values)
+    columns = {source: values[defined[:, k], k] for k, source in enumerate(sources)}
+    columns["mean"] = over_sources(metric, values)[defined.any(axis=1)]
     centre = MEASURES[metric].centre
-    cells = {n: evaluation.confidence_interval(c, centre=centre) for n, c in columns.items() if len(c)}
-    return ResultRow(system, {name: (c[0], c[1], c[2]) for name, c in cells.items()}, bold)
+    cells = {
+        name: statistics.confidence_interval(column, centre=centre) for name, column in columns.items() if len(column)
+    }
+    return ResultRow(system, cells, bold)
 
 
 def over_sources(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean ``[item]`` of ``[item, source]`` over the sources that a measure is defined for; NaN for none."""
-    there = _defined(metric, values)
-    count = there.sum(axis=1)
-    total = np.where(there, values, 0.0).sum(axis=1)
+    """Return the mean of ``[item, source]`` over the sources that a measure is defined for, ``[item]``; NaN if none."""
+    defined = _defined(metric, values)
+    count = defined.sum(axis=1)
+    total = np.where(defined, values, 0.0).sum(axis=1)
     return np.where(count, total / np.maximum(count, 1), np.nan)
 
 
 def _defined(metric: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return ``[item, source]``: where a measure is defined. Any other value that is not finite is a failure's."""
+    """Return where a measure is defined, ``[item, source]``; anywhere else a NaN is a separator's failure."""
     missing = np.isnan(values)
     match MEASURES[metric].signals:
-        case "hearts":  # of some sources
+        case "hearts":  # defined for some sources
             return np.broadcast_to(~missing.all(axis=0), values.shape)
-        case "sounds":  # of items that are not silent
+        case "sounds":  # BSS Eval: defined for items without a silent source
             return ~missing
         case _:
             return np.ones(values.shape, dtype=bool)
@@ -95,7 +140,15 @@ def _defined(metric: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
 def result_table(
     title: str, columns: Sequence[str], rows: Iterable[ResultRow], caption: str = "", width: int = 80
 ) -> Table:
-    """Return a table of systems against columns, each cell ``mean [low, high]``."""
+    """Return a table for the terminal: a row per system, each cell ``mean [low, high]``.
+
+    Args:
+        title: title of the table.
+        columns: names of the columns, keys of the rows' ``values``.
+        rows: the systems.
+        caption: text below the table.
+        width: characters in a line of the terminal.
+    """
     rows = list(rows)
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", caption_style="dim", box=box.SIMPLE
@@ -103,7 +156,7 @@ def result_table(
     table.add_column("system")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    # Where the window is narrow, the interval goes below the mean.
+    # In a narrow terminal the interval is printed below the mean.
     needed = max(len(row.system) for row in rows) + 2 + sum(max(len(c), 20) + 2 for c in columns)
     gap = " " if needed <= width else "\n"
     for row in rows:
@@ -113,7 +166,7 @@ def result_table(
 
 
 def front_table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[float]]]) -> Table:
-    """Return a table of the trials on a Pareto front, a column per objective."""
+    """Return a table for the terminal of the trials on a Pareto front, with a column per objective."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     table.add_column("trial")
     for column in columns:
@@ -124,7 +177,7 @@ def front_table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Se
 
 
 def markdown_table(title: str, columns: Sequence[str], rows: Iterable[ResultRow], caption: str = "") -> str:
-    """Return the same table as Markdown."""
+    """Return the table of ``result_table`` as Markdown."""
     lines = [f"**{title}**", "", f"| system | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
     for row in rows:
         cells = [_cell(row, column) for column in columns]

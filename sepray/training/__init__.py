@@ -1,1 +1,1 @@
-"""The training loop, the view of the data that a separator may see, and random crops and remixes."""
+"""Training of one separator: the trainer, the views of the training split, and augmentation of batches."""

@@ -1,8 +1,8 @@
-"""Batches whose items are cropped and mixed anew each time, on the device that holds them.
+"""Augmentation of batches: random crops and remixed mixtures, computed on the device that holds the data.
 
-Imports nothing from sepray but the contracts. What belongs to one moment of one recording stays together: a mixture,
-what another separator made of it, and its sources where a separator may see whose they are. What is unpaired is
-cropped at times of its own, and nothing is made of what a view does not have.
+Tensors that belong to the same moment of a recording are cropped together: a mixture, another separator's estimate of
+it, and its sources if the separator may see which sources belong to it. Unpaired tensors are cropped at times of their
+own. Only the tensors of the view are used, so augmentation reveals nothing that the view hides.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from torch import Tensor
 from ..contracts import Augmentation, Supervision, Tensors
 
 PLAIN = Augmentation()
-"""Items as they are."""
+"""No augmentation: items stay as they are."""
 
 
 def batch(
     data: Tensors, index: Tensor, how: Augmentation, supervision: Supervision, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Return items of a training view, changed as ``how`` says.
+    """Return the chosen items of a training view, augmented.
 
     Args:
-        data: the view (``training.view``) and what a start added to it: each tensor ``[item, ..., time]``.
+        data: the training view (``training.views``), and the ``start`` that a warm start added to it: each tensor
+            ``[item, ..., time]``.
         index: numbers of the items, ``[batch]``.
-        how: what to do; ``PLAIN`` takes any items as they are, and draws nothing.
-        supervision: which the view is of.
-        generator: of everything random; on the CPU, so that all devices see the same items.
+        how: the augmentation; ``PLAIN`` takes items of any shape and draws no random numbers.
+        supervision: supervision that the view was made for.
+        generator: source of all random numbers; on the CPU, so that every device sees the same items.
 
     Returns:
-        by the same names ``[batch, ..., time]``, or ``[batch, ..., crop]``.
+        tensors of the same names, each ``[batch, ..., time]`` or ``[batch, ..., crop]``.
     """
     index = index.to(data["mixture"].device)
     if how == PLAIN:
@@ -41,44 +42,44 @@ def batch(
         return torch.randint(last + 1, (len(index), *shape), generator=generator).to(index.device)
 
     moment = starts()
-    made = {name: _crops(data[name], index, moment, length) for name in ("mixture", "start") if name in data}
+    items = {name: _crops(data[name], index, moment, length) for name in ("mixture", "start") if name in data}
     if "observed" in data:
-        made["observed"] = _crops(data["observed"], index, starts(), length)
+        items["observed"] = _crops(data["observed"], index, starts(), length)
     if "sources" in data:
         paired = supervision is Supervision.PAIRED
         begin = moment[:, None] if paired else starts(data["sources"].shape[1])
-        made["sources"] = _crops_of_each(data["sources"], index[:, None], begin, length)
+        items["sources"] = _crops_of_each(data["sources"], index[:, None], begin, length)
         if paired:
-            made |= _remixed(made["mixture"], made["sources"], data["sources"], how, generator)
+            items |= _remixed(items["mixture"], items["sources"], data["sources"], how, generator)
     if "paired_sources" in data:
         moment = starts()
         mixture = _crops(data["paired_mixture"], index, moment, length)
         sources = _crops_of_each(data["paired_sources"], index[:, None], moment[:, None], length)
-        new = _remixed(mixture, sources, data["paired_sources"], how, generator)
-        made |= {f"paired_{name}": tensor for name, tensor in new.items()}
-    return made
+        pairs = _remixed(mixture, sources, data["paired_sources"], how, generator)
+        items |= {f"paired_{name}": tensor for name, tensor in pairs.items()}
+    return items
 
 
 def _crops(tensor: Tensor, index: Tensor, start: Tensor, length: int) -> Tensor:
-    """Return ``length`` samples of items ``index [batch]`` of ``[item, ..., time]``, from ``start [batch]`` on."""
-    found: Tensor = tensor.unfold(-1, length, 1).movedim(-2, 1)[index, start]
-    return found
+    """Return ``length`` samples of items ``index [batch]`` of ``[item, ..., time]``, starting at ``start [batch]``."""
+    crops: Tensor = tensor.unfold(-1, length, 1).movedim(-2, 1)[index, start]
+    return crops
 
 
 def _crops_of_each(sources: Tensor, index: Tensor, start: Tensor, length: int) -> Tensor:
     """Return crops ``[batch, source, channel, length]`` of ``[item, source, channel, time]``.
 
-    ``index`` and ``start`` are ``[batch, source]``, or of one source where all have the same.
+    ``index`` and ``start`` are ``[batch, source]``, or ``[batch, 1]`` if they are the same for all sources.
     """
     each = torch.arange(sources.shape[1], device=sources.device)
-    found: Tensor = sources.unfold(-1, length, 1).movedim(-2, 2)[index, each, start]
-    return found
+    crops: Tensor = sources.unfold(-1, length, 1).movedim(-2, 2)[index, each, start]
+    return crops
 
 
 def _remixed(
     mixture: Tensor, sources: Tensor, pool: Tensor, how: Augmentation, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Return mixtures and sources, of which some are made anew of sources of ``pool [item, source, channel, time]``."""
+    """Replace a share of the mixtures by new ones from sources of ``pool [item, source, channel, time]``."""
     if not how.remix:
         return {"mixture": mixture, "sources": sources}
     shape, length, device = sources.shape[:2], sources.shape[-1], sources.device
@@ -88,7 +89,7 @@ def _remixed(
     low, high = how.remix_level
     decibels = (low + (high - low) * torch.rand(shape, generator=generator)).to(device)
     others = _crops_of_each(pool, index, start, length) * (10 ** (decibels / 20))[..., None, None]
-    # What a mixture has beside its sources (noise, other instruments) stays.
+    # The part of a mixture that is not among its sources (noise, other instruments) stays.
     mixed = mixture + (others - sources).sum(1)
     return {
         "mixture": torch.where(chosen[..., None], mixed, mixture),

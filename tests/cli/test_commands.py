@@ -11,11 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from sepray.cli import compare as compare_module
 from sepray.cli import doctor as doctor_module
 from sepray.cli import main as cli
 from sepray.cli.picture import Envelope
-from sepray.scoring.evaluation import PairedComparison
 from sepray.tasks import ecg
 from sepray.tracking import models
 from sepray.tracking.connection import connect
@@ -206,38 +204,6 @@ def test_compare_finds_the_better_one_whichever_comes_first(place, tmp_path, cap
     assert back["rank_biserial"] == pytest.approx(-found["rank_biserial"])
     same = run(capsys, "compare", place.half, place.half, *cache)
     assert same.splitlines()[-1] == f"Conclusion: {place.half} and {place.half} do the same by relative l2."
-
-
-def known(**changes):
-    return {"metric": "si_sdr", "direction": "maximize", "items": 9, "p_wilcoxon": 0.01, "rank_biserial": 0.4} | changes
-
-
-@pytest.mark.parametrize(
-    ("difference", "p", "changes", "sentence"),
-    [
-        (1.0, 0.01, {}, "a separates better than b by si sdr, a medium effect."),
-        (-1.0, 0.01, {"rank_biserial": -0.9}, "b separates better than a by si sdr, a large effect."),
-        (-1.0, 0.01, {"rank_biserial": -0.1, "direction": "minimize"}, "a separates better than b by si sdr, a small"),
-        (1.0, 0.2, {}, "by si sdr, these 9 items do not show that either model is better."),
-        (1.0, 0.01, {"p_wilcoxon": 0.3}, "by si sdr, these 9 items do not show that either"),
-        (
-            1.0,
-            0.01,
-            {"rank_biserial": -0.4},
-            "by si sdr, these 9 items do not show that either",
-        ),  # means and ranks differ
-    ],
-)
-def test_conclusion_claims_no_more_than_both_tests_show(difference, p, changes, sentence):
-    found = PairedComparison(difference, difference - 0.5, difference + 0.5, p, p < 0.05)
-    assert compare_module.conclusion("a", "b", known(**changes), found).startswith(f"Conclusion: {sentence}")
-
-
-def test_rank_biserial_by_hand():
-    p, effect = compare_module._ranks(np.array([1.0, -2.0, 3.0, 0.0]))  # ranks 1, 2, 3 of those that differ
-    assert effect == pytest.approx((1 - 2 + 3) / 6)
-    assert p == pytest.approx(0.75)  # of 8 patterns of signs, 6 have a rank sum as far from 3
-    assert compare_module._ranks(np.zeros(5)) == (1.0, 0.0)
 
 
 def test_lists_name_what_there_is(place, capsys):

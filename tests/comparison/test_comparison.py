@@ -18,7 +18,7 @@ from rich.console import Console
 
 from search_spaces import cass_published as published_space
 from search_spaces import sepgan as sepgan_space
-from sepray.comparison import figure, formats, running, significance, table
+from sepray.comparison import figure, formats, running, table
 from sepray.comparison.contenders import Contender, LeftOut, contenders, task_config
 from sepray.comparison.running import Entry, Outcome
 from sepray.comparison.spec import Comparison, assignment, parse
@@ -37,61 +37,6 @@ SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
 SPACE = {"learning_rate": FloatDistribution(1e-4, 1e-1, log=True), "weight": FloatDistribution(0.0, 2.0)}
 PAPER = {"careful": {"learning_rate": 1e-3, "weight": 1.0}, "Bold & fast": {"learning_rate": 1e-2, "weight": 2.0}}
 SPACES = {"my_separator": (SPACE, PAPER)}
-
-
-# --- statistics
-
-
-@pytest.mark.parametrize(
-    ("system", "reference", "u", "p"),
-    [
-        ([1, 2, 3], [4, 5, 6], 0, 2 * 1 / 20),  # of the 20 ways to share out six ranks, one has U = 0
-        ([4, 5, 6], [1, 2, 3], 9, 2 * 1 / 20),
-        ([1, 2, 4], [3, 5, 6], 1, 2 * 2 / 20),
-        ([1, 4, 5], [2, 3, 6], 4, 1.0),
-        # Tied: mean 4.5, variance 9 / 12 (7 - 3 (2^3 - 2) / 30) = 4.8, with the correction for continuity.
-        ([1, 1, 2], [2, 3, 3], 0.5, math.erfc((4 - 0.5) / math.sqrt(4.8) / math.sqrt(2))),
-        ([2, 2], [2, 2], 2, 1.0),
-    ],
-)
-def test_mann_whitney_by_hand(system, reference, u, p):
-    found = significance.mann_whitney(np.array(system, float), np.array(reference, float))
-    assert found.u == u
-    assert found.p == pytest.approx(p, rel=1e-9)
-    assert found.effect == pytest.approx(u / (len(system) * len(reference)))
-
-
-def test_holm_by_hand():
-    found = significance.holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
-    # d 4 x 0.005, a 3 x 0.01, c 2 x 0.03, b 1 x 0.04, which may not be below c's
-    assert found == pytest.approx({"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06})
-    assert significance.holm({"a": 0.6, "b": 0.5}) == {"b": 1.0, "a": 1.0}
-    assert significance.holm({}) == {}
-
-
-def test_cell_is_of_items_and_more_seeds_are_not_more_items():
-    scores = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])
-    found = significance.cell(scores)
-    assert found.mean == 3
-    assert 2 <= found.low < 3 < found.high <= 4
-    assert found.seed_sd == pytest.approx(math.sqrt(2))  # of the means 2 and 4
-    more = significance.cell(np.repeat(scores, 5, axis=0))
-    assert (more.low, more.high) == (found.low, found.high)
-    assert significance.cell(scores[:1]).seed_sd is None
-    with pytest.raises(ValueError, match="not finite"):
-        significance.cell(np.array([[1.0, math.nan]]))
-
-
-def test_tests_are_against_the_reference_and_corrected_together():
-    scores = {"ref": np.array([[4.0, 5, 6]]), "a": np.array([[1.0, 2, 3]]), "b": np.array([[4.5, 5.5, 3.5]])}
-    cells = {name: significance.cell(values) for name, values in scores.items()}
-    found = significance.tested({**cells, "oracle": cells["a"]}, scores, "ref")
-    assert found["ref"].test is None
-    assert found["oracle"].test is None
-    assert found["a"].test.p == pytest.approx(0.1)
-    assert found["a"].test.p_holm == pytest.approx(0.2)
-    # U = 3: of the 20 ways 1 + 1 + 2 + 3 have as few, and it is the larger of the two p-values
-    assert found["b"].test.p_holm == found["b"].test.p == pytest.approx(2 * 7 / 20)
 
 
 # --- tables
@@ -235,7 +180,7 @@ def test_figures_show_every_measure_and_say_it_in_words(built):
     assert [p.name for p in shown] == ["si_sdr.svg", "si_sdr.png", "relative_l2.svg", "relative_l2.png"]
     assert shown[0].content.startswith(b"<?xml")
     assert shown[1].content.startswith(b"\x89PNG")
-    assert "good 8.50, poor_one (50% & {more}) 4.00, unprocessed mixture" in shown[0].words
+    assert "good 8.50, poor_one (50% & {more}) 4.00, unprocessed mixture" in shown[0].description
     assert [p.content for p in figure.pictures(built)] == [p.content for p in shown]
 
 

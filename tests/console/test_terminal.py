@@ -10,7 +10,6 @@ from rich.console import Console
 
 from sepray.console import terminal
 from sepray.console.terminal import Progress, duration, one_line
-from sepray.scoring.tables import ResultRow, front_table, markdown_table, result_table
 
 
 @dataclass
@@ -45,11 +44,6 @@ def clock(monkeypatch):
     return now
 
 
-def shown(console: Console, renderable) -> list[str]:
-    console.print(renderable)
-    return [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -82,59 +76,6 @@ def test_duration_in_units_of_its_size(seconds, text):
 def test_error_is_said_in_one_line(error, line):
 
     assert one_line(error) == line
-
-
-ROWS = [
-    ResultRow("champion (trial 12)", {"maternal": (0.1234, 0.1, 0.15), "fetal": (0.5, 0.4567, 0.6)}, bold=True),
-    ResultRow("unprocessed mixture", {"maternal": (1.0, 0.9, 12.3456)}),
-]
-COLUMNS = ["maternal", "fetal"]
-
-
-def test_wide_window_has_means_and_intervals_side_by_side(screen):
-    lines = shown(screen(100), result_table("errors", COLUMNS, ROWS, "less is better"))
-    assert lines[0] == "errors"
-    assert lines[1].split() == ["system", *COLUMNS]
-    assert re.split(r"\s{2,}", lines[3].strip()) == [
-        "champion (trial 12)",
-        "0.123 [0.100, 0.150]",
-        "0.500 [0.457, 0.600]",
-    ]
-    assert re.split(r"\s{2,}", lines[4].strip()) == ["unprocessed mixture", "1.000 [0.900, 12.346]", "-"]
-    assert lines[-1].strip() == "less is better"
-
-
-def test_narrow_window_has_intervals_below_the_means_and_cuts_no_number(screen):
-    lines = shown(screen(56), result_table("errors", COLUMNS, ROWS))
-    assert all(len(line) <= 56 for line in lines)
-    printed = "\n".join(lines)
-    for number in ("0.123", "[0.100, 0.150]", "0.500", "[0.457, 0.600]", "1.000", "[0.900, 12.346]"):
-        assert number in printed
-    at = next(n for n, line in enumerate(lines) if "0.123" in line)
-    assert "[0.100, 0.150]" not in lines[at]
-    assert "[0.100, 0.150]" in lines[at + 1]
-
-
-def test_champion_stands_out():
-    assert [row.style for row in result_table("errors", COLUMNS, ROWS).rows] == ["bold", ""]
-
-
-def test_markdown_table_holds_the_same():
-    assert markdown_table("errors", COLUMNS, ROWS, "less is better").splitlines() == [
-        "**errors**",
-        "",
-        "| system | maternal | fetal |",
-        "| --- | ---: | ---: |",
-        "| **champion (trial 12)** | 0.123 [0.100, 0.150] | 0.500 [0.457, 0.600] |",
-        "| unprocessed mixture | 1.000 [0.900, 12.346] | - |",
-        "",
-        "less is better",
-    ]
-
-
-def test_front_has_a_column_per_objective(screen):
-    lines = shown(screen(80), front_table("front", ["low l2", "high l2"], [("3 CASS", (0.1, 0.2)), ("4", (0.05, 0.3))]))
-    assert [line.split() for line in lines[3:]] == [["3", "CASS", "0.1000", "0.2000"], ["4", "0.0500", "0.3000"]]
 
 
 def printed(console: Console) -> list[str]:

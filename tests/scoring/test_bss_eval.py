@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sepray.contracts import Signal, Split
 from sepray.errors import UsageError
 from sepray.scoring import bss_eval, evaluation, tables
-from sepray.scoring.evaluation import ORACLES
+from sepray.signals.ideal_masks import ORACLES
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "bss_eval"
 RATE = 1000
@@ -81,6 +81,48 @@ def test_an_item_with_a_silent_source_has_no_scores_where_museval_would_stop() -
         found = bss_eval.frames(references, estimates, RATE)
         assert all(np.isnan(values).all() and values.shape == (2, 3) for values in found.values())
         assert np.isnan(bss_eval.median(found["sdr"])).all()
+
+
+def test_estimates_are_put_in_order_only_on_request() -> None:
+    references, estimates = _signals(2)
+    swapped = estimates[::-1]
+    for sources_version in (False, True):
+        straight = bss_eval.evaluate(references, estimates, RATE, RATE, sources_version)
+        ordered = bss_eval.evaluate(references, swapped, RATE, RATE, sources_version, permute=True)
+        for name, values in straight.items():
+            np.testing.assert_allclose(ordered[name], values, atol=1e-6, err_msg=name)
+        assert (bss_eval.evaluate(references, swapped, RATE, RATE, sources_version)["sir"] < 0).all()
+        assert (straight["sir"] > 5).all()
+
+
+def test_frames_are_of_the_window_every_hop_and_by_default_the_whole_item() -> None:
+    references, estimates = _signals(3)
+    found = bss_eval.evaluate(references, estimates, 1000, 500)
+    assert {values.shape for values in found.values()} == {(2, 5)}
+    whole = bss_eval.evaluate(references, estimates)
+    assert {values.shape for values in whole.values()} == {(2, 1)}
+    silent = references.copy()
+    silent[0] = 0
+    for window, hop, frames in ((1000, 500, 5), (np.inf, np.inf, 1), (3000, 3000, 1)):
+        assert bss_eval.evaluate(silent, estimates, window, hop)["sdr"].shape == (2, frames)
+
+
+def test_version_3_has_filters_of_each_frame_and_forgives_a_filter() -> None:
+    """A gain of 3 is an error of twice the reference: -6 dB in version 4, and no distortion at all in version 3."""
+    references, _ = _signals(2)
+    estimates = references * np.repeat([1.0, 3.0], RATE)
+    version_3 = bss_eval.frames(references, estimates, RATE, sources_version=True)
+    version_4 = bss_eval.frames(references, estimates, RATE)
+    assert (version_3["sdr"] > 60).all()
+    np.testing.assert_allclose(version_4["sdr"][:, 1], -20 * np.log10(2), atol=1e-6)
+
+
+def test_filters_have_512_taps() -> None:
+    """A delay that the filters span is no interference and no artifact; a longer one is."""
+    references, _ = _signals(6)
+    for delay, spanned in ((505, True), (520, False)):
+        delayed = np.concatenate((np.zeros((2, 1, delay)), references[:, :, :-delay]), axis=2)
+        assert ((bss_eval.evaluate(references, delayed)["sar"] > 10) == spanned).all(), delay
 
 
 def test_infinite_scores_count_as_none() -> None:

@@ -1,14 +1,11 @@
-import math
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from sepray.contracts import Signal, Split
-from sepray.scoring import evaluation
-from sepray.scoring.evaluation import bounds, confidence_interval, paired_bootstrap, score_split, summary
+from sepray.scoring import evaluation, metrics
+from sepray.scoring.evaluation import bounds, score_split
 
 
 def _split(mixture: Tensor, *sources: Tensor) -> Split:
@@ -37,7 +34,7 @@ def test_score_split_scores_every_item_whatever_the_batch() -> None:
             np.testing.assert_allclose(scores[name], [[1, 1 / 3]] * 5, rtol=1e-5)
         assert scores["relative_l2"].dtype == np.float64
     assert sizes == [2, 2, 1, 5]
-    found = summary(scores, ("a", "b"))
+    found = metrics.summary({name: torch.from_numpy(values) for name, values in scores.items()}, ("a", "b"))
     assert found["relative_l2"] == pytest.approx(2 / 3)
     assert found["a/energy_ratio"] == pytest.approx(4)
     assert found["b/energy_ratio"] == pytest.approx(4 / 9)
@@ -98,93 +95,6 @@ def test_images_have_no_spectral_bounds() -> None:
     assert found.keys() == {"unprocessed_mixture"}
     expected = sources.flip(1).flatten(2).norm(dim=-1) / sources.flatten(2).norm(dim=-1)
     np.testing.assert_allclose(found["unprocessed_mixture"]["relative_l2"], expected, rtol=1e-5)
-
-
-def test_confidence_interval_is_that_of_normal_theory() -> None:
-    values = np.random.default_rng(0).normal(3, 2, 400)
-    mean, low, high = confidence_interval(values)
-    half = 1.96 * values.std() / 20
-    assert mean == pytest.approx(values.mean())
-    assert (low, high) == (pytest.approx(mean - half, abs=0.05 * half), pytest.approx(mean + half, abs=0.05 * half))
-    assert confidence_interval(values) == (mean, low, high)
-    assert confidence_interval(values, seed=1)[1] != low
-    narrow = confidence_interval(values, level=0.5)
-    assert narrow[2] - narrow[1] == pytest.approx(2 * 0.6745 * values.std() / 20, rel=0.05)
-
-
-def test_confidence_interval_follows_a_skew() -> None:
-    mean, low, high = confidence_interval(np.random.default_rng(1).exponential(size=30) ** 2)
-    assert high - mean > 1.2 * (mean - low)
-
-
-def test_confidence_interval_of_equal_values_and_of_one() -> None:
-    assert confidence_interval(np.full(5, 0.25)) == (0.25, 0.25, 0.25)
-    assert confidence_interval(np.array([0.25])) == (0.25, -math.inf, math.inf)
-
-
-def test_confidence_interval_of_a_few_values_is_finite() -> None:
-    for seed in range(10):
-        values = np.random.default_rng(seed).exponential(size=2)
-        mean, low, high = confidence_interval(values)
-        assert values.min() - 1e-9 < low < mean < high < values.max() + 1e-9
-
-
-def test_paired_bootstrap_sees_a_small_gain_under_a_large_spread() -> None:
-    random = np.random.default_rng(0)
-    incumbent = random.uniform(0, 1, 200)
-    challenger = incumbent - 0.01 + random.normal(0, 0.02, 200)
-    found = paired_bootstrap(challenger, incumbent, "minimize")
-    difference = challenger - incumbent
-    half = 1.96 * difference.std() / math.sqrt(200)
-    assert found.difference == pytest.approx(difference.mean())
-    assert found.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
-    assert found.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
-    assert found.p_value < 0.001
-    assert found.better
-    reverse = paired_bootstrap(incumbent, challenger, "minimize")
-    assert (reverse.difference, reverse.better) == (pytest.approx(-found.difference), False)
-    assert paired_bootstrap(incumbent, challenger, "maximize").better
-    assert not paired_bootstrap(challenger, incumbent, "maximize").better
-
-
-def test_paired_bootstrap_of_equals() -> None:
-    scores = np.random.default_rng(0).uniform(0, 1, 50)
-    same = paired_bootstrap(scores, scores, "minimize")
-    assert (same.difference, same.low, same.high, same.p_value, same.better) == (0, 0, 0, 1, False)
-    back_and_forth = paired_bootstrap(scores + np.tile([0.1, -0.1], 25), scores, "minimize")
-    assert back_and_forth.p_value > 0.9
-    assert not back_and_forth.better
-
-
-def test_p_values_of_no_difference_are_uniform() -> None:
-    random = np.random.default_rng(3)
-    p_values = [
-        paired_bootstrap(random.normal(size=60), random.normal(size=60), "minimize", seed).p_value
-        for seed in range(200)
-    ]
-    assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.1
-    assert 0.4 < np.mean(p_values) < 0.6
-
-
-def test_one_item_decides_nothing() -> None:
-    found = paired_bootstrap(np.array([0.1]), np.array([0.9]), "minimize")
-    assert (found.low, found.high, found.p_value, found.better) == (-math.inf, math.inf, 1, False)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: confidence_interval(np.array([])), r"must be \[item\], of at least one, not \[0\]"),
-        (lambda: confidence_interval(np.ones((2, 2))), r"not \[2, 2\]"),
-        (lambda: confidence_interval(np.array([1, math.nan, math.inf])), "2 of 3 values are not finite"),
-        (lambda: paired_bootstrap(np.ones(3), np.ones(4), "minimize"), "same items, not 3 and 4"),
-        (lambda: paired_bootstrap(np.ones(3), np.ones(3), "down"), "minimize or maximize, not 'down'"),
-    ],
-)
-def test_bad_input_is_refused_in_one_line(call: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message) as refusal:
-        call()
-    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

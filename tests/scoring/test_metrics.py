@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from sepray.contracts import Signal
+from sepray.errors import UsageError
 from sepray.scoring import metrics
 from sepray.scoring.metrics import METRICS, PSNR_LIMIT, SI_SDR_LIMIT, score, summary
 
@@ -169,10 +170,40 @@ def test_ssim_of_equal_flat_and_inverted_images() -> None:
     assert constant.item() == pytest.approx((2 * 0.32 + 1e-4) / (0.16 + 0.64 + 1e-4), abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda e, r: metrics.relative_error(e, r, 2),
+        metrics.si_sdr,
+        lambda e, r: metrics.heart_rate_error(e, r, 64.0, (True, True)),
+    ],
+    ids=["relative_error", "si_sdr", "heart_rate_error"],
+)
+def test_every_measure_refuses_shapes_that_would_be_broadcast(measure) -> None:
+    one, two = torch.ones(3, 1, 1, 16), torch.ones(3, 2, 1, 16)
+    with pytest.raises(ValueError, match=r"one shape, not \[3, 1, 1, 16\] and \[3, 2, 1, 16\]"):
+        measure(one, two)
+    with pytest.raises(ValueError, match=r"\[item, source, channel, \*signal\], not \[3, 2, 16\]"):
+        measure(two[:, :, 0], two[:, :, 0])
+
+
+@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
+def test_measures_of_images_refuse_shapes_that_would_be_broadcast(measure) -> None:
+    one, two = torch.ones(3, 1, 1, 8, 8), torch.ones(3, 2, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"one shape, not \[3, 1, 1, 8, 8\] and \[3, 2, 1, 8, 8\]"):
+        measure(one, two)
+
+
+def test_heart_rate_needs_a_signal_over_time() -> None:
+    images = torch.ones(1, 2, 1, 16, 16)
+    with pytest.raises(ValueError, match=r"needs \[item, source, channel, time\], not \[1, 2, 1, 16, 16\]"):
+        metrics.heart_rate_error(images, images, 64.0, (True, True))
+
+
 def test_images_are_asked_for() -> None:
     with pytest.raises(ValueError, match=r"\[item, source, channel, height, width\], not \[1, 2, 1, 9\]"):
         metrics.psnr(torch.ones(1, 2, 1, 9), torch.ones(1, 2, 1, 9))
-    with pytest.raises(ValueError, match=r"at least 6 x 6 pixels, not \[5, 9\]"):
+    with pytest.raises(UsageError, match=r"at least 6 x 6 pixels, not \[5, 9\]"):
         metrics.ssim(torch.ones(1, 2, 1, 5, 9), torch.ones(1, 2, 1, 5, 9))
 
 
@@ -220,7 +251,7 @@ def test_summary_leaves_out_sources_without_a_heart() -> None:
             "heart_rate_error",
             HEARTS,
             "breath",
-            "heart_rate_error needs sources with a heart rate, which breath has not; ",
+            "heart_rate_error needs sources with a heart rate, and breath has none; sources with one: heart",
         ),
         ("heart_rate_error", HEARTS, "heart", ""),
         ("psnr", IMAGES, "", ""),

@@ -11,7 +11,8 @@ import torch
 
 from sepray import registry
 from sepray.contracts import Oracle, Separator, Signal, Split, Supervision, estimate
-from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build, phase_gradients, phase_parameters
+from sepray.training.functional import phase_gradients, phase_parameters
+from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build
 from sepray.training.views import view
 
 SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)

@@ -233,7 +233,7 @@ def test_objectives_of_images_and_of_hearts():
     expected = (Objective("validation/heart/heart_rate_error", "minimize"),)
     assert spec(objective=("heart_rate_error:each",)).objectives(hearts) == expected
     assert spec(objective=("heart/heart_rate_error",)).objectives(hearts) == expected
-    with pytest.raises(UsageError, match="which breath has not"):
+    with pytest.raises(UsageError, match="and breath has none"):
         spec(objective=("breath/heart_rate_error",)).objectives(hearts)
 
 

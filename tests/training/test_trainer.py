@@ -1,4 +1,4 @@
-"""The trainer on separators of one weight, worked out by hand; views; states."""
+"""The trainer on separators of one weight, worked out by hand; states."""
 
 import math
 
@@ -7,15 +7,8 @@ import torch
 from torch import nn
 
 from sepray.contracts import Loss, Phase, Separator, Signal, Split, Supervision
-from sepray.training.trainer import (
-    NonFiniteLossError,
-    Trainer,
-    batches,
-    build,
-    phase_gradients,
-    phase_parameters,
-    resolve,
-)
+from sepray.errors import UsageError
+from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build, resolve
 from sepray.training.views import view
 
 SIGNAL = Signal(("a", "b"), 1, (4,), 8.0)
@@ -79,54 +72,6 @@ def trainer(hyperparameters=None, seed=0, batch_size=6, toy=None, items=6) -> Tr
     data = view(split(items), Supervision.PAIRED, generator())
     torch.manual_seed(1)
     return Trainer(toy or Toy(), data, hyperparameters or {}, seed, batch_size, (0.9, 0.999))
-
-
-def test_views_hold_what_the_supervision_allows_and_no_pairs_beyond_it():
-    data = split(50)
-    assert set(view(data, Supervision.NONE, generator())) == {"mixture"}
-    paired = view(data, Supervision.PAIRED, generator())
-    assert torch.equal(paired["mixture"], data.mixture)
-    assert torch.equal(paired["sources"], data.sources)
-
-    unpaired = view(data, Supervision.UNPAIRED_SOURCES, generator())
-    assert set(unpaired) == {"mixture", "sources"}
-    assert torch.equal(unpaired["sources"].sort(0).values, data.sources.sort(0).values)
-    a, b = unpaired["sources"][:, 0, 0, 0], unpaired["sources"][:, 1, 0, 0] - 10
-    items = torch.arange(50.0)
-    # A random order keeps one item in place on average.
-    assert all((x == y).sum() < 6 for x, y in ((a, b), (a, items), (b, items)))
-
-    observed = view(data, Supervision.OBSERVED_SOURCE, generator())
-    assert set(observed) == {"mixture", "observed"}
-    assert torch.equal(observed["observed"].sort(0).values, data.sources[:, 1])
-    assert (observed["observed"][:, 0, 0] - 10 == items).sum() < 6
-
-
-@pytest.mark.parametrize(("fraction", "paired", "items"), [(0.2, 10, 40), (0.8, 40, 40)])
-def test_semi_paired_view_shows_a_fraction_of_the_pairs_and_hides_the_others(fraction, paired, items):
-    data = split(50)
-    seen = view(data, Supervision.SEMI_PAIRED, generator(), fraction)
-    assert {name: len(tensor) for name, tensor in seen.items()} == dict.fromkeys(
-        ("mixture", "sources", "paired_mixture", "paired_sources"), items
-    )
-    # The values tell the item n: the first source is n, the second 10 + n, the mixture 10 + 2 n.
-    known = (seen["paired_mixture"][:, 0, 0] - 10) / 2
-    assert torch.equal(seen["paired_sources"][:, 0, 0, 0], known)
-    assert torch.equal(seen["paired_sources"][:, 1, 0, 0], known + 10)
-    unknown = (seen["mixture"][:, 0, 0] - 10) / 2
-    first, second = seen["sources"][:, 0, 0, 0], seen["sources"][:, 1, 0, 0] - 10
-    assert len(known.unique()) == paired
-    assert len(unknown.unique()) == 50 - paired
-    assert sorted({*known.tolist()} | {*unknown.tolist()}) == list(range(50))
-    assert {*first.tolist()} == {*second.tolist()} == {*unknown.tolist()}
-    rows = slice(50 - paired)  # once each; then they recur
-    assert all((x[rows] == y[rows]).sum() < 6 for x, y in ((first, second), (first, unknown), (second, unknown)))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.001, 1.0])
-def test_semi_paired_view_needs_items_of_both_kinds(fraction):
-    with pytest.raises(ValueError, match=rf"^paired_fraction = {fraction} of 50 items leaves none of one kind$"):
-        view(split(50), Supervision.SEMI_PAIRED, generator(), fraction)
 
 
 def test_batches_are_of_one_size_and_hold_no_item_twice():
@@ -261,22 +206,10 @@ def test_nan_is_raised_with_its_place_before_the_weight_changes(where):
 
 
 def test_unknown_names_and_uneven_data_are_refused_in_one_line():
-    with pytest.raises(ValueError, match=r"^unknown hyperparameter gamma; there are: first_rate, on, second"):
+    with pytest.raises(UsageError, match=r"^unknown hyperparameter gamma; there are: first_rate, on, second"):
         resolve(Toy(), {"gamma": 1.0})
-    with pytest.raises(ValueError, match=r"as many items of each kind, not"):
+    with pytest.raises(ValueError, match=r"the same number of items, not"):
         Trainer(Toy(), {"mixture": torch.zeros(3, 1, 4), "sources": torch.zeros(2, 2, 1, 4)}, {}, 0, 2, (0.9, 0.999))
-    with pytest.raises(ValueError, match=r"phase 'x' updates 'fir', which names no parameter"):
-        phase_parameters(Toy(), Phase("x", ("fir",), "first_rate", first_loss))
-
-
-def test_functional_gradients_are_of_the_phase_alone_and_use_the_given_tensors():
-    toy = Toy()
-    parameters = {"first": torch.tensor(1.0), "second": torch.tensor(5.0)}
-    batch = {"mixture": torch.full((2, 1, 4), 4.0), "epoch": torch.zeros(2)}
-    weights = {"weight": torch.tensor(3.0)}
-    gradients, loss = phase_gradients(toy, toy.phases()[0], parameters, {}, batch, weights, {})
-    assert {name: g.item() for name, g in gradients.items()} == {"first": -18.0}
-    assert (loss.total.item(), loss.carry["seen"].item()) == (27.0, 101.0)
 
 
 def test_build_gives_the_weights_of_the_seed_and_leaves_the_global_generator():
@@ -330,3 +263,45 @@ def test_separator_is_told_its_hyperparameters_before_training_and_when_they_cha
     other = trainer(toy=Turned())
     other.load_state(tensors, values)
     assert other.separator.told == [1.0, 0.5]
+
+
+def test_betas_of_adam_arrive():
+    run = trainer(toy=Turned())
+    assert {group["betas"] for group in run._optimizers["one"].param_groups} == {(0.9, 0.999)}
+    other = Trainer(Turned(), view(split(), Supervision.PAIRED, generator()), {}, 0, 6, (0.5, 0.25))
+    assert {group["betas"] for group in other._optimizers["one"].param_groups} == {(0.5, 0.25)}
+
+
+def test_batch_is_all_items_where_there_are_fewer():
+    toy = Toy()
+    trainer(toy=toy, batch_size=50).epoch()
+    assert sorted(toy.batches[0][1]) == [10 + 2 * n for n in range(6)]
+
+
+class Fitted(Separator):
+    """Advances without gradients; what it reports is ``reported``."""
+
+    def __init__(self) -> None:
+        super().__init__(SIGNAL)
+        self.register_buffer("total", torch.zeros(()))
+        self.reported, self.given = 1.0, {}
+
+    def hyperparameters(self):
+        return {"step": 2.0}
+
+    def fit_epoch(self, data, hyperparameters, generator):
+        self.given = dict(hyperparameters)
+        self.total += hyperparameters["step"]
+        return {"error": self.reported}
+
+
+def test_a_fit_that_reports_no_finite_value_leaves_the_weights_as_they_were():
+    fitted = Fitted()
+    run = trainer({"step": 3.0}, toy=fitted)
+    assert run.epoch() == {"error": 1.0}
+    assert fitted.given["step"].item() == 3.0
+    fitted.reported = math.inf
+    with pytest.raises(NonFiniteLossError, match=r"^error of phase fit is not finite in epoch 1, step 0$"):
+        run.epoch()
+    assert fitted.total.item() == 3.0
+    assert run.epochs == 1

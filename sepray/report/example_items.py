@@ -1,4 +1,4 @@
-"""What the separator makes of single items: waveforms, spectrograms, images, and sounds to listen to."""
+"""Figures and sounds of single items: waveforms, spectrograms, images and WAV files of mixture, truth and estimate."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import Signal
 from ..signals.stft import Spectrogram
-from .drawing import BLACK, SOURCES, WIDTH, Picture, new, picture
+from .figures import BLACK, SOURCES, WIDTH, MediaFile, new_figure, render
 
 AUDIBLE = 4000.0
-"""Hz; signals sampled less often are not written as sounds."""
+"""Sample rate in Hz below which signals are not written as sounds."""
 _RANGE = 60.0  # dB shown in a spectrogram
 _POINTS = 6000  # samples beyond which a waveform is drawn as its envelope
 
 
 @dataclass(frozen=True)
 class Item:
-    """An item of a split and what a separator makes of it.
+    """An item of a split with a separator's estimates.
 
     Attributes:
         rank: ``best``, ``median`` or ``worst``.
-        index: in the split.
-        score: mean over sources of the study's measure.
+        index: index of the item in the split.
+        score: mean over sources of the scores.
         mixture: ``[channel, *signal]``.
-        sources: ``[source, channel, *signal]``.
-        estimates: likewise.
-        scores: of each source.
+        sources: true sources ``[source, channel, *signal]``.
+        estimates: estimated sources ``[source, channel, *signal]``.
+        scores: score of each source by the study's measure.
     """
 
     rank: str
@@ -45,19 +47,19 @@ class Item:
     scores: Sequence[float]
 
 
-def ranks(scores: NDArray[np.float64], direction: str) -> dict[str, int]:
-    """Return the indices of the best, the median and the worst of ``[item]``, fewer where there are not three."""
+def best_median_worst(scores: NDArray[np.float64], direction: str) -> dict[str, int]:
+    """Return the indices of the best, the median and the worst of ``[item]``; fewer if there are not three items."""
     order = np.argsort(scores if direction == "minimize" else -scores, kind="stable")
-    places = {"best": 0, "median": (len(order) - 1) // 2, "worst": len(order) - 1}
-    found: dict[str, int] = {}
-    for rank, place in places.items():
-        if int(order[place]) not in found.values():
-            found[rank] = int(order[place])
-    return found
+    positions = {"best": 0, "median": (len(order) - 1) // 2, "worst": len(order) - 1}
+    indices: dict[str, int] = {}
+    for rank, position in positions.items():
+        if int(order[position]) not in indices.values():
+            indices[rank] = int(order[position])
+    return indices
 
 
-def pictures(item: Item, signal: Signal, measure: str) -> list[Picture]:
-    """Return the figures of an item: waveforms and spectrograms, or for images the images."""
+def figures_of(item: Item, signal: Signal, measure: str) -> list[MediaFile]:
+    """Return the figures of an item: waveforms and spectrograms of a signal over time, the images of an image."""
     each = ", ".join(f"{source} {score:.3f}" for source, score in zip(signal.sources, item.scores, strict=True))
     text = f"{item.rank} item, number {item.index}: {measure} {each}"
     if len(signal.shape) == 1:
@@ -69,21 +71,21 @@ def _time(length: int, rate: float | None) -> tuple[NDArray[np.float64], str]:
     return (np.arange(length) / rate, "time (s)") if rate else (np.arange(length, dtype=np.float64), "time (samples)")
 
 
-def _line(axes: object, time: NDArray[np.float64], values: NDArray[np.float64], **style: object) -> None:
-    """Draw a waveform; a long one as the band between its least and greatest values."""
+def _line(axes: Axes, time: NDArray[np.float64], values: NDArray[np.float64], **style: Any) -> None:
+    """Draw a waveform; a long one as the band between the lowest and the highest values of short stretches."""
     if len(values) <= _POINTS:
-        axes.plot(time, values, **style)  # type: ignore[attr-defined]
+        axes.plot(time, values, **style)
         return
     step = -(-len(values) // (_POINTS // 3))
     padded = np.pad(values, (0, -len(values) % step), mode="edge").reshape(-1, step)
     band = {"color": style["color"], "alpha": style.get("alpha", 1.0), "label": style.get("label"), "linewidth": 0}
-    axes.fill_between(time[::step], padded.min(1), padded.max(1), **band)  # type: ignore[attr-defined]
+    axes.fill_between(time[::step], padded.min(1), padded.max(1), **band)
 
 
-def _waveforms(item: Item, signal: Signal, text: str) -> Picture:
-    """Draw the mixture, and each estimate over its truth; of several channels the first."""
+def _waveforms(item: Item, signal: Signal, text: str) -> MediaFile:
+    """Draw the first channel of the mixture, and of each estimate on top of the true source."""
     count = len(signal.sources)
-    figure, axes = new(0.6 + 1.35 * (count + 1), count + 1, sharex=True)
+    figure, axes = new_figure(0.6 + 1.35 * (count + 1), count + 1, sharex=True)
     mixture = item.mixture[0].double().numpy()
     time, label = _time(len(mixture), signal.sample_rate)
     _line(axes[0], time, mixture, color="#555555", linewidth=1.0)
@@ -94,25 +96,27 @@ def _waveforms(item: Item, signal: Signal, text: str) -> Picture:
         _line(axes[k + 1], time, estimate, color=SOURCES[k % 6], linewidth=1.1, alpha=0.95, label="estimate")
         axes[k + 1].set_title(source)
         axes[k + 1].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
-    for one in axes:
-        one.set_ylabel("amplitude")
-        one.margins(x=0)
+    for panel in axes:
+        panel.set_ylabel("amplitude")
+        panel.margins(x=0)
     axes[-1].set_xlabel(label)
-    return picture(figure, f"waveforms-{item.rank}.png", f"Waveforms of the {text}", f"The {text}")
+    return render(figure, f"waveforms-{item.rank}.png", f"Waveforms of the {text}", f"The {text}")
 
 
-def _spectrograms(item: Item, signal: Signal, text: str) -> Picture:
-    """Draw the mixture's spectrogram over those of truth and estimate, in dB below the mixture's highest bin."""
+def _spectrograms(item: Item, signal: Signal, text: str) -> MediaFile:
+    """Draw spectrograms of mixture, true sources and estimates, in dB below the highest bin of the mixture."""
     length, rate = item.mixture.shape[-1], signal.sample_rate
     n_fft = 2 ** min(10, max(4, round(math.log2(length / 8))))
     transform = Spectrogram(n_fft, max(1, n_fft // 16, length // 1500 + 1))
     shown = {"mixture": item.mixture[0]}
     for k, source in enumerate(signal.sources):
         shown |= {f"{source}: truth": item.sources[k, 0], f"{source}: estimate": item.estimates[k, 0]}
-    levels = {name: _decibels(transform, signal_) for name, signal_ in shown.items()}
+    levels = {name: _decibels(transform, samples) for name, samples in shown.items()}
     top = float(levels["mixture"].max())
     extent = (0, length / rate if rate else length, 0, rate / 2 if rate else 0.5)
-    figure, grid = new(0.8 + 1.55 * (len(signal.sources) + 1), len(signal.sources) + 1, 2, sharex=True, sharey=True)
+    figure, grid = new_figure(
+        0.8 + 1.55 * (len(signal.sources) + 1), len(signal.sources) + 1, 2, sharex=True, sharey=True
+    )
     grid[0, 1].axis("off")
     for axes, (name, level) in zip([grid[0, 0], *grid[1:].flat], levels.items(), strict=True):
         drawn = axes.imshow(
@@ -127,7 +131,7 @@ def _spectrograms(item: Item, signal: Signal, text: str) -> Picture:
         axes.set_xlabel("time (s)" if rate else "time (samples)")
     bar = figure.colorbar(drawn, cax=grid[0, 1].inset_axes((0.05, 0.4, 0.9, 0.12)), orientation="horizontal")
     bar.set_label("level (dB below the mixture's highest)")
-    return picture(figure, f"spectrograms-{item.rank}.png", f"Spectrograms of the {text}")
+    return render(figure, f"spectrograms-{item.rank}.png", f"Spectrograms of the {text}")
 
 
 def _decibels(transform: Spectrogram, signal: Tensor) -> NDArray[np.float64]:
@@ -135,9 +139,9 @@ def _decibels(transform: Spectrogram, signal: Tensor) -> NDArray[np.float64]:
     return level
 
 
-def _images(item: Item, signal: Signal, text: str) -> Picture:
+def _images(item: Item, signal: Signal, text: str) -> MediaFile:
     columns = len(signal.sources) + 1
-    figure, grid = new(2 * (WIDTH / columns + 0.25), 2, columns)
+    figure, grid = new_figure(2 * (WIDTH / columns + 0.25), 2, columns)
     top = float(max(item.mixture.max(), item.sources.max()))
     shown: list[tuple[str, Tensor | None]] = [("mixture", item.mixture)]
     shown += [(f"{source}: truth", item.sources[k]) for k, source in enumerate(signal.sources)]
@@ -149,11 +153,14 @@ def _images(item: Item, signal: Signal, text: str) -> Picture:
             pixels = (image.permute(1, 2, 0) if colour else image[0]).double().numpy()
             axes.imshow(np.clip(pixels / top if top > 0 else pixels, 0, 1), cmap="gray", vmin=0, vmax=1)
             axes.set_title(name, fontsize=9.5)
-    return picture(figure, f"images-{item.rank}.png", f"Images of the {text}", f"The {text}")
+    return render(figure, f"images-{item.rank}.png", f"Images of the {text}", f"The {text}")
 
 
-def sounds(item: Item, signal: Signal) -> list[Picture]:
-    """Return WAV files (16 bit) of mixture, truths and estimates, at one gain for all so that levels compare."""
+def wav_files(item: Item, signal: Signal) -> list[MediaFile]:
+    """Return WAV files (16 bit) of mixture, true sources and estimates, with one common gain so that levels compare.
+
+    There are none for images and for signals with a sample rate below ``AUDIBLE``.
+    """
     from scipy.io import wavfile
 
     rate = signal.sample_rate
@@ -169,5 +176,5 @@ def sounds(item: Item, signal: Signal) -> list[Picture]:
         levels = (samples.T.double().numpy() / peak * 32000).round().astype(np.int16)
         wavfile.write(stream, round(rate), levels)
         plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-        files.append(Picture(f"{item.rank}/{plain}.wav", stream.getvalue(), name.replace("-", ", ")))
+        files.append(MediaFile(f"{item.rank}/{plain}.wav", stream.getvalue(), name.replace("-", ", ")))
     return files

@@ -1,4 +1,4 @@
-"""How figures look, and what a section of the report is."""
+"""Style of the figures, and the parts that a report is made of: files and sections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito, "Color universal design" (2008): told apart by readers of every kind of colour vision.
+# Okabe and Ito, "Color universal design" (2008): distinguishable with every kind of colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#8A8A8A"
@@ -24,7 +24,7 @@ MARKS = {
     "failed": (VERMILLION, "X"),
     "unfinished": (GREY, "P"),
 }
-"""Colour and marker of an outcome; the marker says the same to a reader without colours."""
+"""Outcome of a trial -> colour and marker; the marker alone tells them apart without colours."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 10.5,
@@ -49,78 +49,84 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
 }
 LARGEST_SVG = 400_000  # bytes
-WIDTH = 6.4  # inches; at the width of a phone letters are still 10 pixels high
+WIDTH = 6.4  # inches; on a screen as narrow as a phone's, letters are still 10 pixels high
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One figure as a file.
+class MediaFile:
+    """A figure or a sound of the report as a file.
 
     Attributes:
         name: file name.
-        content: of the file.
-        words: what it shows, for those who cannot see it.
-        caption: shown above it.
+        content: content of the file.
+        description: what it shows or plays, for readers who cannot see it.
+        caption: text above the figure.
     """
 
     name: str
     content: bytes
-    words: str
+    description: str
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report: what its figures show for this study in a sentence, then the figures.
+    """One section of the report: a sentence with the result, then figures that show it.
 
     Attributes:
-        key: of its anchor.
-        title: of it.
-        sentence: with the study's own numbers.
-        pictures: may be none, where the sentence says why.
-        note: how to read them, in smaller print.
+        key: anchor of the section in the page.
+        title: heading.
+        sentence: what the figures show, with the study's own numbers; why there are no figures, if there are none.
+        figures: the figures, in order.
+        note: how to read the figures, in smaller print.
     """
 
     key: str
     title: str
     sentence: str
-    pictures: Sequence[Picture] = ()
+    figures: Sequence[MediaFile] = ()
     note: str = ""
 
 
-def new(height: float = 3.4, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """Return a figure of the report's width and its axes; no pyplot, which would keep it and open windows."""
+def new_figure(height: float = 3.4, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure of the report's width and its axes, without pyplot, which keeps figures and may open windows."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
 
-def picture(figure: Figure, name: str, words: str, caption: str = "") -> Picture:
-    """Return a figure as the file ``name``; the ending says the format. Equal figures give equal files.
+def render(figure: Figure, name: str, description: str, caption: str = "") -> MediaFile:
+    """Return a figure as a file; equal figures give equal files.
 
-    An SVG of thousands of lines becomes a PNG, so that the page stays small.
+    An SVG above ``LARGEST_SVG`` becomes a PNG, so that the page stays small.
+
+    Args:
+        figure: figure to render.
+        name: file name; its ending, ``.svg`` or ``.png``, decides the format.
+        description: what the figure shows, for readers who cannot see it.
+        caption: text above the figure.
     """
     kind = name.rpartition(".")[2]
     stream = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
     if kind == "svg" and len(stream.getvalue()) > LARGEST_SVG:
-        return picture(figure, name.replace(".svg", ".png"), words, caption)
-    return Picture(name, stream.getvalue(), words, caption)
+        return render(figure, name.replace(".svg", ".png"), description, caption)
+    return MediaFile(name, stream.getvalue(), description, caption)
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Have whole numbers only on the horizontal axis."""
+    """Label the horizontal axis with whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def log_where_wide(axes: Axes, values: Sequence[float]) -> None:
-    """Make the vertical axis logarithmic where positive values span more than a factor of eight."""
+    """Make the vertical axis logarithmic if all values are positive and span more than a factor of eight."""
     if values and min(values) > 0 and max(values) > 8 * min(values):
         axes.set_yscale("log")
 
 
 def legend_above(axes: Axes, columns: int = 3) -> None:
-    """Put the legend above the axes, where it hides nothing."""
+    """Put the legend above the axes, where it covers no data."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         axes.legend(

@@ -1,0 +1,172 @@
+"""A study's trials and results, read from the Optuna storage and the study's folder: all that a report is made of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from ..choices import Objective
+from ..console.terminal import FAILED
+from ..contracts import TaskData
+from ..execution import checkpoint
+from ..spec.folder import checkpoint_root
+from ..spec.study import StudySpec
+from .wording import objective_axis, objective_words
+
+OUTCOMES = {
+    "complete": "ran its whole budget",
+    "pruned": "stopped early",
+    "collapsed": "collapsed",
+    "failed": "failed",
+    "unfinished": "not finished",
+}
+"""Outcome of a trial -> its words in the report."""
+
+
+def outcome(trial: FrozenTrial) -> str:
+    """Return the outcome of a trial, a key of ``OUTCOMES``."""
+    tag = trial.user_attrs.get("outcome", {}).get("tag")
+    if tag in FAILED or trial.state is TrialState.FAIL:
+        return "failed"
+    if not trial.state.is_finished():
+        return "unfinished"
+    return tag if tag in OUTCOMES else trial.state.name.lower()
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Return whether a trial ran its whole budget and violated no constraint."""
+    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The trials and results of a study as they are on file.
+
+    Attributes:
+        spec: the study's description.
+        objectives: objectives of the study, in the order of a trial's values.
+        trials: Optuna records of the search's trials in order of their numbers, without those that wait to start.
+        finals: Optuna records of the retrainings of the best configurations.
+        folder: the study's local folder.
+        checkpoints: path or URI of the folder with the checkpoints of all trials.
+        data: the task's data; None if it cannot be loaded on this machine.
+        result: the final result (``result.json``); None if the study is not finished.
+        registration: the outcome of the registration: ``sentence`` and ``commands``; empty if there was none.
+    """
+
+    spec: StudySpec
+    objectives: tuple[Objective, ...]
+    trials: Sequence[FrozenTrial]
+    finals: Sequence[FrozenTrial]
+    folder: Path
+    checkpoints: str
+    data: TaskData | None = None
+    result: Mapping[str, Any] | None = None
+    registration: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, spec: StudySpec, study: optuna.Study, finals: optuna.Study | None, folder: Path, data: TaskData | None
+    ) -> StudyResults:
+        """Read the results of a study.
+
+        Args:
+            spec: the study's description.
+            study: Optuna study of the search.
+            finals: Optuna study of the retrainings, if there is one.
+            folder: the study's local folder.
+            data: the task's data, if it can be loaded.
+        """
+        keys = study.user_attrs["fingerprint"]["objectives"]
+        return cls(
+            spec=spec,
+            objectives=tuple(Objective(key, direction) for key, direction in keys.items()),
+            trials=_started(study),
+            finals=_started(finals) if finals is not None else [],
+            folder=folder,
+            checkpoints=checkpoint_root(spec.stores.storage_path, spec.name, study.user_attrs["uid"]),
+            data=data,
+            result=_json(folder / "result.json"),
+            registration=_json(folder / "registration.json") or {},
+        )
+
+    @cached_property
+    def axis(self) -> str:
+        """Label of an axis that shows ``value``."""
+        return objective_axis(self.objectives[0]) if len(self.objectives) == 1 else "mean objective (less is better)"
+
+    @cached_property
+    def words(self) -> str:
+        """Name of ``value`` in a sentence."""
+        return objective_words(self.objectives[0]) if len(self.objectives) == 1 else "mean objective"
+
+    @cached_property
+    def sign(self) -> int:
+        """1 if a lesser ``value`` is better, -1 if a greater one is."""
+        return self.objectives[0].sign if len(self.objectives) == 1 else 1
+
+    @cached_property
+    def feasible(self) -> list[FrozenTrial]:
+        """Trials of the search that ran their whole budget and violated no constraint."""
+        return [t for t in self.trials if is_feasible(t)]
+
+    @cached_property
+    def best(self) -> FrozenTrial | None:
+        """The best feasible trial; of equal ones the first."""
+        return min(self.feasible, key=lambda t: (self.sign * self.value(t), t.number), default=None)
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Number of trials of the search by outcome."""
+        return Counter(outcome(t) for t in self.trials)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources; without the data, those of the final result."""
+        if self.data is not None:
+            return self.data.signal.sources
+        rows = self.result["rows"] if self.result else []
+        return tuple(name for name in rows[0]["values"] if name != "mean") if rows else ()
+
+    def value(self, trial: FrozenTrial) -> float:
+        """Return the value of a complete trial: its objective, or of several objectives their mean, to be minimised."""
+        if len(self.objectives) == 1:
+            return float(trial.values[0])
+        return float(np.mean([o.sign * v for o, v in zip(self.objectives, trial.values, strict=True)]))
+
+    def last_value(self, trial: FrozenTrial) -> float | None:
+        """Return the newest finite value that a trial reported; None if there is none."""
+        finite = [v for _, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)]
+        return finite[-1] if finite else None
+
+    def value_so_far(self, trial: FrozenTrial) -> float | None:
+        """Return the value of a complete trial, and the newest finite value of any other trial."""
+        return self.value(trial) if trial.values and outcome(trial) != "pruned" else self.last_value(trial)
+
+    def trial_folder(self, stage: str, number: int) -> str:
+        """Return the path or URI of a trial's checkpoints; ``stage`` is ``"search"`` or ``"finals"``."""
+        return f"{self.checkpoints}/{stage}/trial-{number:05d}"
+
+    def history(self, stage: str, number: int) -> list[dict[str, Any]]:
+        """Return the results of every epoch of a trial, oldest first; empty if the trial has no checkpoint."""
+        newest = checkpoint.newest(self.trial_folder(stage, number))
+        return list(newest.metadata.get("history", ())) if newest else []
+
+
+def _started(study: optuna.Study) -> list[FrozenTrial]:
+    return [t for t in study.get_trials(deepcopy=False) if t.state is not TrialState.WAITING]
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    content: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return content

@@ -1,0 +1,47 @@
+"""Words and numbers of the report's sentences, axes and tables."""
+
+from __future__ import annotations
+
+from optuna.trial import FrozenTrial
+
+from ..choices import MEASURES, Objective
+
+
+def measure_words(metric: str) -> str:
+    """Return the name of a measure for a reader, e.g. ``relative L2 error`` for ``relative_l2``."""
+    if metric.startswith("relative_"):
+        return f"relative {metric.removeprefix('relative_').replace('linf', 'L∞').replace('l', 'L')} error"
+    return metric.replace("_", "-").upper() if len(metric) < 8 else metric.replace("_", " ")
+
+
+def objective_words(objective: Objective) -> str:
+    """Return an objective for a reader, e.g. ``fetal relative L2 error``."""
+    source, _, metric = objective.key.removeprefix("validation/").rpartition("/")
+    return f"{source} {measure_words(metric)}".strip()
+
+
+def objective_axis(objective: Objective) -> str:
+    """Return the label of an objective's axis: the objective and its unit."""
+    return f"{objective_words(objective)} ({unit(objective.key)})"
+
+
+def unit(key: str) -> str:
+    """Return the unit of a measure, or of an objective by its key; ``ratio`` if it has none."""
+    metric = MEASURES.get(key.rpartition("/")[2])
+    return (metric.unit if metric else "") or "ratio"
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits."""
+    return f"{value:.4g}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, e.g. ``1 trial``, ``2 trials``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def trial_name(trial: FrozenTrial) -> str:
+    """Return a trial's number and, if it has one, its label, e.g. ``trial 3 (published)``."""
+    label = trial.user_attrs.get("label")
+    return f"trial {trial.number}" + (f" ({label})" if label else "")
