@@ -86,7 +86,7 @@ def config_names(package: str, name: str) -> tuple[str, ...]:
         UnknownNameError: there is no such module.
     """
     path = _source(package, name)
-    tree = ast.parse(path.read_text(encoding="utf-8")).body if path is not None else []
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path)).body if path is not None else []
     return tuple(text for node in tree for text in _made(node))
 
 
@@ -123,7 +123,7 @@ def fields(package: str, name: str) -> frozenset[str] | None:
     found = importlib.util.find_spec(f"{package}.{name}" if name in names(package) else name)
     if found is None or not found.origin or not found.origin.endswith(".py"):
         return None
-    for node in ast.parse(Path(found.origin).read_text(encoding="utf-8")).body:
+    for node in ast.parse(Path(found.origin).read_text(encoding="utf-8"), found.origin).body:
         if isinstance(node, ast.ClassDef) and node.name == "Config" and not node.bases:
             targets = (part.target for part in node.body if isinstance(part, ast.AnnAssign))
             return frozenset(target.id for target in targets if isinstance(target, ast.Name))

@@ -1,4 +1,4 @@
-"""Bad input: one line that says what is wrong, exit status 2, at once, and nothing is left behind."""
+"""The table of bad input: one line that says what is wrong, exit status 2, at once, and nothing is left behind."""
 
 import json
 import os
@@ -27,13 +27,13 @@ from sepray.study import StudySpec, main
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
 main(StudySpec(name="lab", separator="%s", task="%s", space=SPACE))
 """
-# Of CPU, which is what one waits on an idle machine: nothing here waits for anything else.
-SECONDS, MEGABYTES = 5.0, 200
+LIGHT = 200
+"""Megabytes that a process stays below which has imported neither torch, Ray nor MLflow: bad input is said at once."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is typed, and the one line that answers it."""
+    """What is typed, and the one line that answers it; ``re:`` begins a regular expression."""
 
     typed: str
     line: str
@@ -79,7 +79,7 @@ CASES = [
         "lab: unknown separator 'casss'; there are: {separators}, or a module of your own",
     ),
     Case("no_task", "lab: unknown task 'eeg'; there are: {tasks}, or a module of your own"),
-    # ... where it shall work
+    # ... its stores and resources
     Case(
         "study --storage postgresql://user:secret@127.0.0.1:{port}/optuna",
         "lab: storage postgresql://user:***@127.0.0.1:{port}/optuna does not answer: Connection refused",
@@ -96,6 +96,12 @@ CASES = [
     Case("study --storage sqlite:///tone.wav", "lab: tone.wav is no SQLite database"),
     Case("study --storage-path {read_only}/x", "lab: cannot write to {read_only}/x: {reason}"),
     Case("study --storage-path tone.wav", "lab: cannot write to tone.wav: {here}/tone.wav is a file"),
+    Case("study --cache tone.wav/x", "lab: cannot write to tone.wav/x: {here}/tone.wav is a file"),
+    Case(
+        "study --storage postgresql://user:secret@127.0.0.1:99999/optuna",
+        "lab: storage postgresql://user:***@127.0.0.1:99999/optuna has an impossible host or port; "
+        "ports are 1 to 65535",
+    ),
     Case(
         "study --address 127.0.0.1:{port}",
         "lab: the Ray cluster 127.0.0.1:{port} does not answer: Connection refused",
@@ -142,6 +148,18 @@ CASES = [
         "sepray: unknown metric 'snr'; there are: {all_measures}",
     ),
     Case("sepray evaluate models:/filters@champion --batch-size 0", "sepray: --batch-size must be at least 1, not 0"),
+    Case(
+        "sepray evaluate models:/filters@champion --json sepray-results",
+        "sepray: --json sepray-results is a folder; give a file",
+    ),
+    Case(
+        "sepray evaluate models:/filters@champion --json tone.wav/scores.json",
+        "sepray: cannot write to {here}/tone.wav: {here}/tone.wav is a file",
+    ),
+    Case(
+        "sepray evaluate models:/filters@champion --museval tone.wav",
+        "sepray: cannot write to tone.wav: {here}/tone.wav is a file",
+    ),
     # ... on a recording
     Case(f"{SEPARATE} none.wav", "sepray: there is no file none.wav"),
     Case(f"{SEPARATE} empty.wav", "sepray: empty.wav is empty"),
@@ -168,6 +186,8 @@ CASES = [
         f"{SEPARATE} tone.wav --rate 50", "sepray: tone.wav says that its rate is 100 Hz; leave out the rate of 50 Hz"
     ),
     Case(f"{SEPARATE} tone.wav -o -", "sepray: standard output takes one source: name it with --source"),
+    Case(f"{SEPARATE} sepray-results", "sepray: sepray-results is a folder, not a recording"),
+    Case(f"{SEPARATE} tone.wav -o tone.wav", "sepray: cannot write to tone.wav: {here}/tone.wav is a file"),
     Case(f"{SEPARATE} tone.wav -o {{read_only}}/x", "sepray: cannot write to {read_only}/x: {reason}"),
     Case(
         f"{SEPARATE} tone.wav --device gpu",
@@ -206,6 +226,10 @@ CASES = [
         "sepray evaluate models:/nobody@champion",
         "sepray: models:/nobody@champion: there is no registered model 'nobody' in sqlite:///{here}/mlflow.db",
     ),
+    Case(
+        "sepray list models --tracking-uri http://user:pa/ss@127.0.0.1",
+        "sepray: the tracking server http://user:***@127.0.0.1 has an impossible host or port; ports are 1 to 65535",
+    ),
     # ... and with a study
     Case("sepray reconcile nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
     Case("sepray report nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
@@ -217,10 +241,21 @@ CASES = [
         "sepray list studies --storage sqlite:///none.db",
         "sepray: there is no Optuna storage sqlite:///none.db: is this the folder of the study? Give --storage",
     ),
+    Case("sepray list studies --storage sqlite:///tone.wav", "sepray: tone.wav is no SQLite database"),
+    Case(
+        "sepray report lab --storage optuna.db",
+        "sepray: the storage optuna.db is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or "
+        "journal://file",
+    ),
+    Case(
+        "sepray reconcile lab --storage nosql://h/x",
+        "sepray: the storage nosql://h/x cannot be used: Can't load plugin: sqlalchemy.dialects:nosql; "
+        "check the URL and its driver",
+    ),
 ]
 
 # Sources, and what a study in a storage has in common with the one that is asked for, are known once the task's data
-# is loaded, for which all parts of a study are imported: 4.5 s and 820 MB.
+# is loaded, for which all parts of a study are imported.
 AFTER_LOADING = [
     Case(
         "study --objective middle/si_sdr",
@@ -268,7 +303,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def names(place):
-    """What the lines name that is not the same everywhere."""
+    """What differs between machines, by its name in the table."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -290,13 +325,12 @@ import json, resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, text=True)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 unit = 2**20 if sys.platform == "darwin" else 2**10
-seconds, megabytes = used.ru_utime + used.ru_stime, used.ru_maxrss / unit
-print(json.dumps([done.returncode, done.stdout, done.stderr, seconds, megabytes]))
+print(json.dumps([done.returncode, done.stdout, done.stderr, used.ru_maxrss / unit]))
 """
 
 
 def measured(command, place):
-    """Run a command; return its status, what it printed, CPU seconds, and the most memory that it held in MB."""
+    """Run a command; return its status, what it printed to both outputs, and its largest memory in MB."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RAY", "SEPRAY", "COV", "PYTEST"))}
     environment = kept | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(place), "COLUMNS": "80"}
     run = [sys.executable, "-S", "-c", MEASURE, *command]
@@ -311,19 +345,20 @@ def contents(place: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.typed)
 def test_bad_input_gets_one_line_at_once(case, place, names):
-    check(case, place, names, SECONDS, MEGABYTES)
+    assert check(case, place, names) < LIGHT
 
 
 @pytest.mark.parametrize("case", AFTER_LOADING, ids=lambda case: case.typed)
 def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
-    check(case, place, names, 8.0, 1100)
+    check(case, place, names)
 
 
-def check(case, place, names, most_seconds, most_megabytes):
+def check(case, place, names):
+    """Run a command and compare its answer; return the memory that it took, in MB."""
     program, *arguments = case.typed.format(**names).split()
     command = ["-c", "from sepray.cli.main import main; main()"] if program == "sepray" else [f"{program}.py"]
     before = contents(place)
-    status, output, errors, seconds, megabytes = measured([sys.executable, *command, *arguments], place)
+    status, output, errors, megabytes = measured([sys.executable, *command, *arguments], place)
     assert (status, output) == (2, ""), errors
     assert errors.endswith("\n")
     assert errors.count("\n") == 1, errors
@@ -333,5 +368,4 @@ def check(case, place, names, most_seconds, most_megabytes):
         assert errors.strip() == case.line.format(**names)
     assert "secret" not in errors
     assert contents(place) == before
-    assert seconds < most_seconds, f"{seconds:.1f} s of CPU"
-    assert megabytes < most_megabytes, f"{megabytes:.0f} MB"
+    return megabytes

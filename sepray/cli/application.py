@@ -1,45 +1,124 @@
-"""What all commands share: how they are found, and where studies and models are looked for.
+"""What the commands share: how they are registered and parsed, their common flags, and checks of what they are given.
 
-Commands import what is heavy (torch, MLflow) inside, after they have checked what they were given, so that bad input
-is refused at once.
+A command checks what it was given before it imports anything heavy (torch, MLflow), so that bad input is refused at
+once.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from ..console import preflight
 from ..console.arguments import refused_in_one_line
+from ..console.exit_status import TRACEBACK_HELP
 from ..errors import StorageError, UsageError, mask
 from ..tracking.environment import resolve_uri
 from ..tracking.local_registry import missing_part
 
 Command = Callable[..., int | None]
 
-Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 CACHE = Path("~/.cache/sepray")
 STORAGE = "sqlite:///optuna.db"
+STORAGE_PATH = "sepray-results"
+
+# Flags that several commands have, described once.
+Model = Annotated[
+    str,
+    tyro.conf.Positional,
+    tyro.conf.arg(
+        metavar="MODEL",
+        help="Model: models:/NAME@champion, models:/NAME/VERSION, or a folder with an MLmodel file.",
+        help_behavior_hint="",
+    ),
+]
+Storage = Annotated[
+    str, tyro.conf.arg(metavar="URL", help="Optuna storage of the studies: URL of a database, or journal:///path.")
+]
+TrackingUri = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="URL",
+        help="MLflow tracking server or database.",
+        help_behavior_hint="(default: $MLFLOW_TRACKING_URI, else mlflow.db in this folder)",
+    ),
+]
+StoragePath = Annotated[
+    str, tyro.conf.arg(metavar="PATH", help="Folder, shared file system or object store (URI) of the studies' files.")
+]
+Cache = Annotated[
+    Path,
+    tyro.conf.arg(
+        metavar="FOLDER",
+        help="Folder for generated and decoded data.",
+        help_behavior_hint=lambda value: f"(default: {value.strip(chr(39))})",  # of a path, tyro shows the quotes too
+    ),
+]
+Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+_Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]
+Json = Annotated[bool, tyro.conf.arg(help="Print the result as JSON.", help_behavior_hint="")]
+
 _MODEL = re.compile(r"models:/[^/@]+(@[^/@]+|/[^/@]+)|models:/m-[0-9a-f]+|runs:/.+")
 _application = tyro.extras.SubcommandApp()
 
 
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study that was run before, and the stores that it is read from: flags of every command on a study."""
+
+    name: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="STUDY", help="Name of the study.", help_behavior_hint=""),
+    ]
+    storage: Storage = STORAGE
+    tracking_uri: TrackingUri = None
+    storage_path: StoragePath = STORAGE_PATH
+    cache: Cache = CACHE
+
+    def require(self) -> None:
+        """Refuse a study that its storage does not have; let the user's own separators and tasks be found.
+
+        Raises:
+            UsageError: there is no such storage, or no such study in it.
+            UnreachableError: the storage does not answer.
+            StorageError: the storage cannot be opened.
+        """
+        require_study(self.storage, self.name)
+        add_current_folder_to_path()
+
+
+Study = Annotated[StoredStudy, tyro.conf.arg(name="")]
+
+
 def command(name: str) -> Callable[[Command], Command]:
-    """Register a function as the command ``name``: its parameters are the flags, its docstring the help."""
+    """Register a function as the command ``name``: its parameters are the flags, its docstring the help text."""
 
     def register(function: Command) -> Command:
         # tyro calls what it is given while it parses; this way it only binds the arguments.
-        @functools.wraps(function)
-        def bind(*positional: Any, **flags: Any) -> Any:
+        def bind(*positional: Any, traceback: bool = False, **flags: Any) -> Any:
             return functools.partial(function, *positional, **flags)
 
+        signature = inspect.signature(function)
+        # --traceback is taken off the command line before it is parsed; here it is for --help and completion.
+        shown = inspect.Parameter("traceback", inspect.Parameter.KEYWORD_ONLY, default=False)
+        attributes: dict[str, Any] = {
+            "__signature__": signature.replace(parameters=[*signature.parameters.values(), shown]),
+            "__annotations__": get_type_hints(function, include_extras=True) | {"traceback": _Traceback},
+            "__doc__": re.sub(r"\n {8,}", " ", inspect.cleandoc(function.__doc__ or "")),  # a line for each of Args
+            "__name__": function.__name__,
+        }
+        for attribute, value in attributes.items():
+            setattr(bind, attribute, value)
         _application.command(name=name)(bind)
         return function
 
@@ -47,10 +126,14 @@ def command(name: str) -> Callable[[Command], Command]:
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Callable[[], int | None]:
-    """Return the command that was asked for, with its arguments.
+    """Return the command that the arguments name, bound to its flags.
+
+    Args:
+        arguments: arguments of the command line; None for those of this process.
+        description: what ``sepray --help`` says above the list of commands.
 
     Raises:
-        UsageError: they are refused.
+        UsageError: there is no such command or flag, or a flag does not take its value.
     """
     with refused_in_one_line():
         bound: Callable[[], int | None] = _application.cli(
@@ -63,12 +146,12 @@ def parse(arguments: list[str] | None, description: str | None) -> Callable[[], 
     return bound
 
 
-def tracking(uri: str | None) -> str:
-    """Return the address of MLflow that is meant, which is there.
+def require_tracking(uri: str | None) -> str:
+    """Return the URI of an MLflow that exists and answers: the one given, or else the default.
 
     Raises:
-        UsageError: the database is not there.
-        ConnectionError: nothing listens.
+        UsageError: there is no such database.
+        UnreachableError: the server does not answer.
     """
     address = resolve_uri(uri)
     shown = mask(address)
@@ -79,44 +162,45 @@ def tracking(uri: str | None) -> str:
     return address
 
 
-def registry(uri: str | None, *models: str) -> str | None:
-    """Return the address of MLflow where these models are; it is not asked for where all of them are folders.
+def require_models(uri: str | None, *models: str) -> str | None:
+    """Return the URI of an MLflow that has these models; where all of them are folders, ``uri`` as it is.
 
     Raises:
-        UsageError: the database is not there, or it has no such model.
-        ConnectionError: nothing listens.
+        UsageError: there is no such database, or it has no such model.
+        UnreachableError: the server does not answer.
     """
     registered = [model for model in models if ":/" in model]
     if not registered:
         return uri
-    address = tracking(uri)
+    address = require_tracking(uri)
     for model in registered:
         if missing := missing_part(model, address):
             raise UsageError(f"{model}: {missing} in {mask(address)}")
     return address
 
 
-def storage(url: str) -> str:
-    """Return the address of the Optuna storage that is meant, which is there.
+def require_storage(url: str) -> None:
+    """Refuse an Optuna storage that does not exist, cannot be used or does not answer.
 
     Raises:
-        UsageError: the database is not there.
-        ConnectionError: nothing listens.
+        UsageError: there is no such database, it is no URL, or its driver is not installed.
+        UnreachableError: the server does not answer.
     """
     shown = mask(url)
     preflight.require_database(url, f"Optuna storage {shown}: is this the folder of the study? Give --storage")
     preflight.require_listening(url, f"the storage {shown}")
-    return url
+    preflight.require_driver(url, f"the storage {shown}")
 
 
-def study(url: str, name: str) -> None:
-    """Refuse the name of a study that is not in a storage.
+def require_study(url: str, name: str) -> None:
+    """Refuse the name of a study that an Optuna storage does not have.
 
     Raises:
-        UsageError: it is not there, or the storage is not.
-        ConnectionError: nothing listens.
+        UsageError: there is no such storage, or no such study in it.
+        UnreachableError: the storage does not answer.
+        StorageError: the storage cannot be opened.
     """
-    storage(url)
+    require_storage(url)
     import optuna
     import sqlalchemy
 
@@ -128,32 +212,35 @@ def study(url: str, name: str) -> None:
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise StorageError(f"storage {mask(url)} cannot be opened: {mask(str(error.__cause__ or error))}") from None
     if name not in names:
-        there = ", ".join(sorted(n for n in names if "/" not in n)) or "none"
-        raise UsageError(f"no study {name!r} in {mask(url)}; there are: {there}")
+        known = ", ".join(sorted(n for n in names if "/" not in n)) or "none"
+        raise UsageError(f"no study {name!r} in {mask(url)}; there are: {known}")
 
 
-def model(address: str) -> str:
-    """Return the address of a model, which has the form of one.
+def check_address(model: str) -> None:
+    """Refuse what is neither the address of a registered model nor a folder with a model.
 
     Raises:
-        UsageError: it is neither an address in a registry nor a folder with a model.
+        UsageError: it is neither.
     """
-    if address.startswith(("models:", "runs:")):
-        if not _MODEL.fullmatch(address):
-            raise UsageError(f"{address!r} is no model's address; give models:/NAME@champion or models:/NAME/VERSION")
-    elif not (Path(address) / "MLmodel").is_file():
-        raise UsageError(f"{address} is no folder with a model (no MLmodel in it), and no models:/NAME@champion")
-    return address
+    if model.startswith(("models:", "runs:")):
+        if not _MODEL.fullmatch(model):
+            raise UsageError(f"{model!r} is no model's address; give models:/NAME@champion or models:/NAME/VERSION")
+    elif not (Path(model) / "MLmodel").is_file():
+        raise UsageError(f"{model} is no folder with a model (no MLmodel in it), and no models:/NAME@champion")
 
 
-def own_modules() -> None:
-    """Let a user's own separators and tasks be found, which lie in the current folder."""
+def require_metadata(model: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the metadata that sepray gave a model, e.g. its sources; refuse a model that has none.
+
+    Raises:
+        UsageError: the model was not made by sepray.
+    """
+    if not metadata or "sources" not in metadata:
+        raise UsageError(f"{model} was not made by sepray: it does not say which sources it separates")
+    return metadata
+
+
+def add_current_folder_to_path() -> None:
+    """Let a user's own separators and tasks be imported from the current folder."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

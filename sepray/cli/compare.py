@@ -44,13 +44,13 @@ def compare(
         cache: folder for generated and decoded data.
     """
     for address in (model, other):
-        application.model(address)
+        application.check_address(address)
     check_task(task)
     if metric is not None and metric not in MEASURES:
         raise UsageError(f"unknown metric {metric!r}; there are: {', '.join(MEASURES)}")
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
-    uri = application.registry(tracking_uri, model, other)
+    uri = application.require_models(tracking_uri, model, other)
     from ..tracking import models
 
     first, second = models.describe(model, uri), models.describe(other, uri)

@@ -24,13 +24,13 @@ _ENOUGH_GIB = 2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        what: it is.
-        found: its version, size, address ...
-        state: ``ok``, ``missing`` (something needed is), or ``note`` (something that not everybody needs is).
-        remedy: how to get it, where it is missing.
+        what: name of what was checked.
+        found: its version, size or address, or what is wrong with it.
+        state: ``ok``; ``missing``, where something needed is missing; ``note``, where not everybody needs it.
+        remedy: what to do about it, where there is something to do.
     """
 
     what: str
@@ -41,26 +41,21 @@ class Finding:
 
 @application.command("doctor")
 def doctor(
-    storage: str = application.STORAGE,
-    tracking_uri: str | None = None,
-    storage_path: str = "sepray-results",
-    cache: Path = application.CACHE,
-    json: bool = False,
-    quiet: bool = False,
+    storage: application.Storage = application.STORAGE,
+    tracking_uri: application.TrackingUri = None,
+    storage_path: application.StoragePath = application.STORAGE_PATH,
+    cache: application.Cache = application.CACHE,
+    json: application.Json = False,
+    quiet: application.Switch = False,
 ) -> int:
-    """Look whether all that studies need is here: packages, devices, tools, disk, folders, storage, tracking server.
+    """Check that everything that studies need is here: packages, devices, tools, folders, disk, storage and MLflow.
+
+    Says how to get what is missing. Exit status 1 if something needed is missing.
 
     Example: sepray doctor --tracking-uri http://127.0.0.1:5000
 
-    Exit status 1 if something needed is missing; it says how to get it.
-
     Args:
-        storage: Optuna storage that studies are to use.
-        tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
-        storage_path: folder or URI for the files of studies.
-        cache: folder for generated and decoded data.
-        json: print JSON.
-        quiet: print only what is missing.
+        quiet: Print only what is missing.
     """
     findings = [
         *_packages(),
@@ -80,12 +75,12 @@ def doctor(
             remedy = f" -> {finding.remedy}" if finding.remedy else ""
             print(f"{signs[finding.state]} {finding.what:{width}} {finding.found}{remedy}")
         if not quiet:
-            print(f"\n{len(missing)} of {len(findings)} are missing" if missing else "\nall that is needed is here")
+            print(f"\n{len(missing)} of {len(findings)} are missing" if missing else "\neverything needed is here")
     return 1 if missing else 0
 
 
 def _packages() -> Iterator[Finding]:
-    """Compare what is installed with the ranges of pyproject.toml, as they are in sepray's own metadata."""
+    """Compare the installed versions with those that sepray's metadata asks for."""
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
@@ -136,22 +131,22 @@ def _devices() -> Iterator[Finding]:
 
 def _tools() -> Iterator[Finding]:
     for tool in ("ffmpeg", "ffprobe"):
-        found = shutil.which(tool)
-        how = "" if found else "needed by museval (BSS Eval) only: apt install ffmpeg, or brew install ffmpeg"
-        yield Finding(tool, _version(found) if found else "not on the PATH", "ok" if found else "note", how)
+        path = shutil.which(tool)
+        remedy = "" if path else "needed by museval (BSS Eval) only: apt install ffmpeg, or brew install ffmpeg"
+        yield Finding(tool, _version(path) if path else "not on the PATH", "ok" if path else "note", remedy)
     entry = shutil.which("sepray") or ""
     yield Finding("sepray", f"{importlib.metadata.version('sepray')} {entry or sys.argv[0]}")
 
 
 def _version(tool: str) -> str:
-    said = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    return " ".join(said.split()[2:3]) or "there"
+    printed = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    return " ".join(printed.split()[2:3]) or "unknown version"
 
 
 def _folders(folders: dict[str, str]) -> Iterator[Finding]:
     for what, folder in folders.items():
         if "://" in folder:
-            yield Finding(what, f"{mask(folder)} is remote; it is tried when a study starts", "note")
+            yield Finding(what, f"{mask(folder)} is remote; a study checks it when it starts", "note")
             continue
         path = Path(folder).absolute()
         try:
@@ -159,10 +154,10 @@ def _folders(folders: dict[str, str]) -> Iterator[Finding]:
         except UsageError as error:
             yield Finding(what, str(error), "missing", f"choose another folder for the {what}")
             continue
-        there = next(p for p in (path, *path.parents) if p.exists())
-        free = _gib(shutil.disk_usage(there).free)
+        existing = next(p for p in (path, *path.parents) if p.exists())
+        free = _gib(shutil.disk_usage(existing).free)
         low = free < _ENOUGH_GIB
-        remedy = f"make room: studies want {_ENOUGH_GIB:g} GiB" if low else ""
+        remedy = f"make room: studies need about {_ENOUGH_GIB:g} GiB" if low else ""
         yield Finding(what, f"{path}, {free:.1f} GiB free", "missing" if low else "ok", remedy)
 
 
@@ -171,11 +166,11 @@ def _address(what: str, url: str) -> Finding:
     file = url.removeprefix("sqlite:///")
     if file != url:
         if not Path(file).exists():
-            return Finding(what, f"{shown} is not there yet; the first study makes it", "note")
+            return Finding(what, f"{shown} does not exist yet; the first study makes it", "note")
         try:
             preflight.require_database(url, shown)
         except UsageError as error:
-            return Finding(what, str(error), "missing", "move it away, or give another")
+            return Finding(what, str(error), "missing", "move it away, or give another address")
         return Finding(what, shown)
     try:
         preflight.require_listening(url, shown)

@@ -1,15 +1,17 @@
-"""``sepray evaluate``."""
+"""``sepray evaluate``, and what it shares with ``sepray compare``: the task and the separator of a model."""
 
 from __future__ import annotations
 
 import json as json_format
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from ..console import preflight
 from ..errors import UsageError
-from ..scoring import tables
+from ..files import replace_file
 from . import application
 
 if TYPE_CHECKING:
@@ -18,52 +20,62 @@ if TYPE_CHECKING:
     from ..contracts import Signal, Split, TaskConfig
     from ..scoring.tables import Scores
 
+Task = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="TASK",
+        help="Task whose items are separated: a name from `sepray list tasks`, or a module of your own.",
+        help_behavior_hint="(default: the task that the model was trained on, with the same settings)",
+    ),
+]
+SplitName = Annotated[
+    Literal["train", "validation", "test"], tyro.conf.arg(help="Split of the task whose items are separated.")
+]
+BatchSize = Annotated[int, tyro.conf.arg(metavar="N", help="Number of items that are separated at once.")]
+
 
 @application.command("evaluate")
 def evaluate(
     model: application.Model,
-    task: str | None = None,
-    split: Literal["train", "validation", "test"] = "test",
-    json: Path | None = None,
-    quiet: bool = False,
-    bss_eval: bool = False,
-    museval: Path | None = None,
-    batch_size: int = 64,
-    tracking_uri: str | None = None,
-    cache: Path = application.CACHE,
+    task: Task = None,
+    split: SplitName = "test",
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
+    quiet: application.Switch = False,
+    bss_eval: application.Switch = False,
+    museval: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
+    batch_size: BatchSize = 64,
+    tracking_uri: application.TrackingUri = None,
+    cache: application.Cache = application.CACHE,
 ) -> None:
-    """Score a registered model on a task's split, per source, beside the unprocessed mixture and the oracle bounds.
+    """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
 
     Example: sepray evaluate models:/cass-ecg@champion --split validation --json scores.json
 
     Args:
-        model: address of the model, e.g. models:/cass-ecg@champion.
-        task: name of the task, or a module of your own; default: the one that the model was trained on, as configured.
-        split: which split to score.
-        json: file to write the scores to: per metric and source, with the 95% bootstrap interval and each item's score.
-        quiet: print no table.
-        bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then items), which takes seconds an
+        json: File for the scores as JSON: by metric and source, with the 95% bootstrap interval and the score of each
+            item.
+        quiet: Print no table.
+        bss_eval: Score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then over items). Takes seconds an
             item; needs museval and ffmpeg.
-        museval: folder for museval's JSON of the model's scores, a file an item in SPLIT/; with this, --bss-eval is on.
-        batch_size: items separated at once.
-        tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
-        cache: folder where generated and decoded data is kept.
+        museval: Folder for the model's scores in museval's JSON, a file an item in SPLIT/. Turns on --bss-eval.
     """
-    application.model(model)
+    application.check_address(model)
     check_task(task)
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
     if json is not None:
+        if json.is_dir():
+            raise UsageError(f"--json {json} is a folder; give a file")
         preflight.require_writable(json.absolute().parent)
     if museval is not None:
         preflight.require_writable(museval)
-    uri = application.registry(tracking_uri, model)
+    uri = application.require_models(tracking_uri, model)
     from ..tracking import models
 
-    described = models.describe(model, uri)
+    described = application.require_metadata(model, models.describe(model, uri))
     from ..choices import BSS_EVAL, MEASURES
     from ..console.terminal import console
-    from ..scoring.tables import result_table
+    from ..scoring import tables
 
     data = task_config(task, described).load(cache.expanduser())
     sources = tuple(described["sources"])
@@ -73,7 +85,7 @@ def evaluate(
     separate = separator(model, uri)
     transform = (described["n_fft"], described["hop"])
     slow: dict[str, Scores] = {}
-    if bss_eval or museval is not None:  # first: it refuses what it cannot measure
+    if bss_eval or museval is not None:  # first, because it refuses signals that it cannot measure
         slow = _bss_eval(model, separate, items, data.signal, transform, batch_size, museval and museval / split)
     systems = {model: tables.score(separate, items, batch_size=batch_size, signal=data.signal)}
     systems |= tables.references(items, *transform, signal=data.signal)
@@ -83,12 +95,11 @@ def evaluate(
         unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
         title = f"{metric.replace('_', ' ')} on {split}{unit}"
         over = "median over frames and" if metric in BSS_EVAL else "mean over"
-        console.print(
-            result_table(title, [*sources, "mean"], rows, f"{over} {len(items)} items [95% interval]", console.width)
-        )
+        caption = f"{over} {len(items)} items [95% interval]"
+        console.print(tables.result_table(title, [*sources, "mean"], rows, caption, console.width))
     if json is not None:
         document = _document(model, split, data.fingerprint, systems, sources)
-        application.write_text(json, json_format.dumps(document, indent=1))
+        replace_file(json, json_format.dumps(document, indent=1))
 
 
 def _bss_eval(
@@ -100,9 +111,9 @@ def _bss_eval(
     batch_size: int,
     folder: Path | None,
 ) -> dict[str, Scores]:
-    """Return the scores by BSS Eval of a model and of what it is compared with; the model's go to ``folder`` too."""
+    """Return the BSS Eval scores of a model, the mixture and the oracle bounds; write the model's to ``folder``."""
     from ..scoring import bss_eval as measure
-    from ..scoring import evaluation
+    from ..scoring import evaluation, tables
 
     def keep(index: int, frames: evaluation.Frames) -> None:
         if folder is not None:
@@ -116,7 +127,7 @@ def _bss_eval(
 
 
 def separator(model: str, uri: str | None) -> Callable[[Tensor], Tensor]:
-    """Return a model as a function of ``[batch, channel, *signal]``."""
+    """Return a model as a function: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``."""
     import numpy as np
     import torch
 
@@ -131,24 +142,29 @@ def separator(model: str, uri: str | None) -> Callable[[Tensor], Tensor]:
 
 
 def check_task(name: str | None) -> None:
-    """Refuse the name of a task that there is none of, without importing any.
+    """Refuse the name of a task that does not exist, without importing a task.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: there is no such task.
     """
     from .. import registry
 
-    application.own_modules()
+    application.add_current_folder_to_path()
     if name is not None:
         registry.check("sepray.tasks", name)
 
 
 def task_config(name: str | None, described: dict[str, Any]) -> TaskConfig:
-    """Return a task's configuration: the one that a model was trained on, where it is that task."""
+    """Return the configuration of a task.
+
+    Args:
+        name: name of the task; None for the task that the model was trained on.
+        described: metadata of the model; its settings of the task count where that is the same task.
+    """
     from .. import registry
     from ..spec.study import rebuilt
 
-    application.own_modules()
+    application.add_current_folder_to_path()
     module = registry.find("sepray.tasks", name or described["task"]).__name__
     settings = described["task_config"] if module == described["task"] else {}
     config: TaskConfig = rebuilt("sepray.tasks", module, settings)
@@ -158,6 +174,8 @@ def task_config(name: str | None, described: dict[str, Any]) -> TaskConfig:
 def _document(
     model: str, split: str, fingerprint: str, systems: dict[str, Scores], sources: tuple[str, ...]
 ) -> dict[str, Any]:
+    """Return the content of the file that ``--json`` names."""
+    from ..scoring import tables
 
     scores: dict[str, Any] = {}
     for system, by_metric in systems.items():

@@ -17,21 +17,18 @@ Kind = Literal["models", "studies", "tasks", "separators"]
 
 @application.command("list")
 def list_(
-    what: Annotated[Kind, tyro.conf.Positional],
-    json: bool = False,
-    storage: str = application.STORAGE,
-    tracking_uri: str | None = None,
+    what: Annotated[Kind, tyro.conf.Positional, tyro.conf.arg(help_behavior_hint="")],
+    json: application.Json = False,
+    storage: application.Storage = application.STORAGE,
+    tracking_uri: application.TrackingUri = None,
 ) -> None:
-    """List registered models, the studies of a storage, or the tasks and separators that there are.
+    """List registered models, the studies of a storage, or the available tasks and separators.
 
     Example: sepray list models
 
     Args:
-        what: models (versions, aliases, sources, rate, metric), studies (trials by state, best value), tasks or
-            separators (with what they need).
-        json: print JSON.
-        storage: Optuna storage of the studies.
-        tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
+        what: models (versions, aliases, sources, rate, metric, score), studies (trials by state, best value),
+            tasks (with the data they need) or separators (with the training signals they need).
     """
     rows = _LISTS[what](storage, tracking_uri)
     if json:
@@ -54,7 +51,7 @@ def list_(
 
 
 def _models(storage: str, tracking_uri: str | None) -> list[Row]:
-    uri = application.tracking(tracking_uri)
+    uri = application.require_tracking(tracking_uri)
     from ..tracking import catalogue
 
     return [
@@ -73,7 +70,7 @@ def _models(storage: str, tracking_uri: str | None) -> list[Row]:
 
 
 def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
-    application.storage(storage)
+    application.require_storage(storage)
     import optuna
 
     from ..search.storage import connect

@@ -10,14 +10,25 @@ from .application import parse
 
 __all__ = ["compare", "doctor", "evaluate", "listing", "main", "reconcile", "report", "separate"]
 
-DESCRIPTION = """The sepray command: separate, evaluate, compare, report, list, reconcile, doctor.
+DESCRIPTION = """Use the models and studies that sepray has made, and check the installation.
 
-Exit status: 0 done; 1 done, but the answer is bad (doctor: something is missing); 2 bad input, one line says what;
-3 a bug, a traceback says where (--traceback shows all of it); 130 interrupted.
-Completion for a shell: sepray --tyro-print-completion bash.
+Every command takes --traceback: print the whole traceback of an error, of bad input too.
+
+Exit status:
+  0  done
+  1  done, but doctor found something missing
+  2  bad input: one line says what is wrong
+  3  a bug, in your separator or task or in sepray: a traceback says where
+130  interrupted
+
+Shell completion: sepray --tyro-print-completion bash (or zsh, tcsh).
 """
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command that the arguments name, and exit with its status."""
+    """Run the command that the arguments name, and exit with its status.
+
+    Args:
+        arguments: arguments of the command line; default: those of this process.
+    """
     exit_with_status("sepray", lambda given: parse(given, DESCRIPTION)(), arguments)

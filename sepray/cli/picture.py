@@ -1,4 +1,4 @@
-"""A picture of a separation: the mixture and its estimates over time, for recordings of any length."""
+"""Draws a separation: the mixture and the estimates over time, for recordings of any length."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 class Envelope:
-    """Lowest and highest sample of each of at most 1600 equal parts of a signal, taken in block by block.
+    """Lowest and highest sample of each of at most 1600 equal parts of a signal, which comes block by block.
 
     Attributes:
-        low: ``[part]``.
-        high: ``[part]``.
+        frames: number of samples of the whole signal.
+        low: lowest samples, ``[part]``.
+        high: highest samples, ``[part]``.
+        taken: number of samples so far.
     """
 
     def __init__(self, frames: int) -> None:
@@ -28,7 +30,7 @@ class Envelope:
         self.taken = 0
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """Take in the next samples, ``[time]``."""
+        """Take the next samples, ``[time]``."""
         parts = np.arange(self.taken, self.taken + len(block)) * len(self.low) // self.frames
         first = np.flatnonzero(np.diff(parts, prepend=-1))
         at = parts[first]
@@ -38,14 +40,14 @@ class Envelope:
 
 
 def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, unit: str) -> None:
-    """Write a PNG: one panel a signal, the first being the mixture, all on one scale.
+    """Write a PNG with one panel a signal, all on one scale.
 
     Args:
-        path: of the picture.
-        title: over it.
-        signals: name -> envelope.
-        rate: of the signals, in Hz.
-        unit: of the amplitude.
+        path: file of the picture.
+        title: title of the picture.
+        signals: envelopes by name; the first one is the mixture.
+        rate: sampling rate of the signals, in Hz.
+        unit: unit of the amplitude.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -29,19 +29,19 @@ from . import application
 from .picture import Envelope, draw
 
 _STANDARD = "-"
-_messages = Console(stderr=True, highlight=False, soft_wrap=True)
+_messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)  # names hold brackets of their own
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A registered model, as a separator of recordings.
+    """A model that separates recordings.
 
     Attributes:
-        name: its address.
-        sources: names of what it separates.
-        rate: in Hz.
-        channels: of the mixtures that it takes.
-        window: samples of the items that it was trained on.
+        name: address of the model.
+        sources: names of the sources.
+        rate: sampling rate of its signals, in Hz.
+        channels: number of channels of its mixtures.
+        window: number of samples that it separates at once.
         separate: ``[batch, channel, time]`` -> ``[batch, source, channel, time]``.
     """
 
@@ -56,40 +56,40 @@ class _Model:
 @application.command("separate")
 def separate(
     model: application.Model,
-    input: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")],
-    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ".",
-    source: str | None = None,
-    rate: float | None = None,
-    window: float | None = None,
-    device: str = "auto",
-    picture: bool = True,
-    json: bool = False,
-    quiet: bool = False,
-    tracking_uri: str | None = None,
+    input: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INPUT", help_behavior_hint="")],
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = ".",
+    source: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: all)")] = None,
+    rate: Annotated[float | None, tyro.conf.arg(metavar="HZ", help_behavior_hint="")] = None,
+    window: Annotated[
+        float | None,
+        tyro.conf.arg(metavar="SECONDS", help_behavior_hint="(default: the length that the model was trained on)"),
+    ] = None,
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto",
+    picture: application.Switch = True,
+    json: application.Json = False,
+    quiet: application.Switch = False,
+    tracking_uri: application.TrackingUri = None,
 ) -> None:
-    """Separate a recording of any length and rate into one file a source, in its own format and rate.
+    """Separate a recording of any length and rate into one file a source, with the recording's format and rate.
+
+    Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, and NPY of [time] or [channel, time]. The recording
+    is resampled to the model's rate, separated in overlapping windows, and resampled back. A model of one channel
+    separates each channel by itself.
 
     Example: sepray separate models:/cass-ecg@champion abdomen.csv -o separated
 
-    Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, NPY of [time] or [channel, time]. The recording is
-    resampled to the model's rate, separated in windows that are faded into each other, and resampled back. A model of
-    one channel separates each channel by itself.
-
     Args:
-        model: address of the model, e.g. models:/cass-ecg@champion.
-        input: the recording, or - for standard input.
-        output: folder for the files NAME.SOURCE.wav (csv, npy) and the picture NAME.png; - for standard output,
-            together with --source.
-        source: write only this one.
-        rate: of the input, in Hz, where it does not say it (NPY, CSV without a time column).
-        window: seconds that the model sees at once; default: the length that it was trained on.
-        device: cpu, cuda, cuda:1 ...; auto is a GPU where there is one.
-        picture: draw mixture and estimates over time beside the files.
-        json: print what was written as JSON.
-        quiet: print nothing.
-        tracking_uri: of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
+        input: Recording, or - for standard input.
+        output: Folder for the separated recordings, INPUT.SOURCE.wav (or csv, npy), and the picture INPUT.png; or -
+            for standard output, together with --source.
+        source: Only source that is written.
+        rate: Sampling rate of a recording that does not say it (NPY, CSV without a time column), in Hz.
+        window: Length that the model separates at once, in seconds.
+        device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.
+        picture: Do not draw the picture of the mixture and the estimates over time.
+        quiet: Print nothing.
     """
-    application.model(model)
+    application.check_address(model)
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
         raise UsageError(f"unknown device {device!r}; there are cpu, cuda, cuda:1 ..., mps and auto")
     gpus = preflight.count_gpus() if device.startswith("cuda") else None
@@ -104,7 +104,7 @@ def separate(
     with contextlib.ExitStack() as stack:
         path = _standard_input(stack) if input == _STANDARD else Path(input)
         recording = open_recording(path, rate, "standard input" if input == _STANDARD else input)
-        uri = application.registry(tracking_uri, model)
+        uri = application.require_models(tracking_uri, model)
         loaded = _load(model, uri, device, window)
         if source is not None and source not in loaded.sources:
             raise UsageError(f"{model} has no source {source!r}; it separates {', '.join(loaded.sources)}")
@@ -128,8 +128,8 @@ def separate(
     if quiet:
         return
     if json:
-        known = {"input": input, "rate": recording.rate, "frames": recording.frames, "channels": recording.channels}
-        print(json_format.dumps(known | {"model": model, "files": [str(p) for p in written]}))
+        described = {"input": input, "rate": recording.rate, "frames": recording.frames, "channels": recording.channels}
+        print(json_format.dumps(described | {"model": model, "files": [str(p) for p in written]}))
     else:
         length = duration(recording.frames / recording.rate)
         print(f"{input}: {length} at {recording.rate:g} Hz, separated at {loaded.rate:g} Hz into")
@@ -137,7 +137,7 @@ def separate(
 
 
 def _standard_input(stack: contextlib.ExitStack) -> Path:
-    """Keep standard input in a temporary file: it is read twice."""
+    """Write standard input to a temporary file, because it is read twice; return its path."""
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sepray-"))
     path = Path(folder) / "input"
     with path.open("wb") as file:
@@ -146,13 +146,14 @@ def _standard_input(stack: contextlib.ExitStack) -> Path:
 
 
 def _load(model: str, uri: str | None, device: str, window: float | None) -> _Model:
+    """Return a model of sounds, on a device; ``window`` in seconds, None for the length that it was trained on."""
     from ..tracking import models
 
     loaded = models.load(model, uri)
-    described = loaded.metadata.metadata or {}
+    described = application.require_metadata(model, loaded.metadata.metadata)
     shape = loaded.metadata.get_input_schema().inputs[0].shape
     if described.get("sample_rate") is None or len(shape) != 3:
-        raise UsageError(f"{model} separates images; a recording needs a model of sounds")
+        raise UsageError(f"{model} separates images; recordings need a model of sounds")
     rate = float(described["sample_rate"])
     trained = int(np.asarray(loaded.input_example).shape[-1])
     _check_device(device)
@@ -187,7 +188,11 @@ def _for_channels(model: _Model, channels: int) -> Callable[[Array], Array]:
 def _write(
     recording: Recording, model: _Model, separator: Callable[[Array], Array], files: dict[str, Path], show: bool
 ) -> tuple[dict[str, Envelope], dict[str, int]]:
-    """Separate into files; return envelopes of mixture and estimates (first channel), and samples clipped by source."""
+    """Separate into files.
+
+    Returns:
+        Envelopes of the first channel of the mixture and the estimates, and the number of clipped samples by source.
+    """
     envelopes = {name: Envelope(recording.frames) for name in ("mixture", *files)}
     with contextlib.ExitStack() as stack:
         writers = {name: stack.enter_context(recording.writer(path)) for name, path in files.items()}
@@ -200,9 +205,9 @@ def _write(
                 envelopes["mixture"].add(block[0])
                 yield block
 
-        there = resampled(mixture(), recording.rate, model.rate)
+        at_model_rate = resampled(mixture(), recording.rate, model.rate)
         frames = resampled_length(recording.frames, recording.rate, model.rate)
-        estimates = separated(there, frames, separator, model.window)
+        estimates = separated(at_model_rate, frames, separator, model.window)
         for block in cut(resampled(estimates, model.rate, recording.rate), recording.frames):
             for name, writer in writers.items():
                 estimate = block[model.sources.index(name)]
@@ -215,7 +220,7 @@ def _write(
 
 @contextlib.contextmanager
 def _beside(output: str) -> Iterator[str]:
-    """Give a folder on the disk of ``output`` to write to, removed at the end; one that was made for it goes too."""
+    """Make a temporary folder on the disk of ``output``; remove it at the end, and ``output`` too if it is empty."""
     if output == _STANDARD:
         with tempfile.TemporaryDirectory(prefix="sepray-") as folder:
             yield folder
@@ -228,11 +233,12 @@ def _beside(output: str) -> Iterator[str]:
             yield folder
     finally:
         for part in made:
-            with contextlib.suppress(OSError):  # it has what it was made for
+            with contextlib.suppress(OSError):  # it is not empty
                 part.rmdir()
 
 
 def _publish(work: Path, output: Path) -> list[Path]:
+    """Move the finished files to the folder of the results; return their paths."""
     written = []
     for path in sorted(work.iterdir()):
         os.replace(path, output / path.name)

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from .. import identity
-from ..console.exit_status import INTERRUPTED, report_of
+from ..console.exit_status import INTERRUPTED, format_error
 from ..console.terminal import console
 from ..contracts import TaskData, load_task
 from ..errors import mask
@@ -46,7 +46,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     outcome.left_out += refused
     for left in outcome.left_out:
         if left.bug:
-            console.print(report_of(left.system, left.bug), soft_wrap=True, markup=False)
+            console.print(format_error(left.system, left.bug), soft_wrap=True, markup=False)
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)

@@ -82,7 +82,7 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
     """
     outcome = Outcome()
     for place, contender in enumerate(taking_part, 1):
-        console.print(f"\n[bold]{place} of {len(taking_part)}: {contender.system}[/bold]", soft_wrap=True)
+        console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
         name = f"{comparison.name}-{contender.key}"
         spec = comparison.study(name, contender.config, task, contender.space, contender.points)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,7 @@ from .. import registry
 from ..choices import OBJECTIVES
 from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
-from ..spec.flags import HELP
+from ..spec.flags import description
 from ..spec.parts import (
     Budget,
     BudgetFlags,
@@ -216,6 +215,5 @@ def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Com
     Raises:
         UsageError: an unknown flag, or a value that it does not take.
     """
-    description = inspect.cleandoc(Comparison.__doc__ or "").partition("\n\nFields of the four parts")[0] + "\n" + HELP
     with refused_in_one_line():
-        return tyro.cli(Comparison, default=comparison, args=arguments, description=description)
+        return tyro.cli(Comparison, default=comparison, args=arguments, description=description(Comparison))

@@ -1,1 +1,1 @@
-"""What the terminal needs: parsing of flags, checks before a start, progress and tables."""
+"""What commands and studies share in the terminal: flags, checks before the start, progress, exit statuses."""

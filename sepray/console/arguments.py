@@ -1,54 +1,93 @@
-"""Refusals of a command line in one line. Imports nothing from sepray but its errors."""
+"""What tyro prints, made to fit: a refusal in one line, a help text in the width of the terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
+from typing import TextIO
 
 from ..errors import UsageError
+from .exit_status import TRACEBACK, TRACEBACK_HELP
+
+_BOX = ("", "╭", "│", "╰", " ", "\x1b")
 
 
 @contextlib.contextmanager
 def refused_in_one_line() -> Iterator[None]:
-    """Turn the box that tyro prints for arguments that it refuses into one line.
+    """Turn the box in which tyro refuses arguments into one line, and wrap the help texts that it prints.
 
     Raises:
-        UsageError: with that line.
+        UsageError: the arguments are refused; with that line.
     """
-    printed = io.StringIO()
+    output, errors = _Printed(sys.stdout), io.StringIO()
     try:
-        with contextlib.redirect_stderr(printed):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             yield
     except SystemExit as end:
         if end.code == 2:
-            raise UsageError(_one_line(printed.getvalue())) from None
-        sys.stderr.write(printed.getvalue())
+            box = errors.getvalue()
+            errors.truncate(0)
+            raise UsageError(_one_line(box)) from None
         raise
-    sys.stderr.write(printed.getvalue())
+    finally:
+        sys.stdout.write(_wrapped(output.getvalue()))
+        sys.stderr.write(errors.getvalue())
+
+
+def described(documentation: str | None) -> str:
+    """Return the description of a help text: a docstring, and the flag that every study takes beside its own."""
+    return f"{inspect.cleandoc(documentation or '')}\n\n{TRACEBACK}: {TRACEBACK_HELP}"
+
+
+class _Printed(io.StringIO):
+    """Keeps what is printed to a stream, as it would be printed there: tyro asks for colours and box characters."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # of StringIO, an attribute
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def _wrapped(printed: str) -> str:
+    """Return a help text with its description wrapped, of which tyro prints each paragraph in one line."""
+    if "usage:" not in printed.partition("\n")[0]:  # a completion script
+        return printed
+    width = shutil.get_terminal_size().columns
+    lines = printed.split("\n")
+    return "\n".join(line if line[:1] in _BOX else textwrap.fill(line, width) for line in lines)
 
 
 def _one_line(box: str) -> str:
-    """Return what a box says below its title: the first part, and what it proposes instead.
+    """Return what a box says below its title: its first part, and what it proposes instead.
 
-    Where the terminal knows no lines, the box has none at its sides, and dashes between its parts.
+    A terminal that has no box-drawing characters gets a box without sides, and dashes between its parts.
     """
     rows = [row.strip(" │") for row in box.splitlines()]
+    title = next((k for k, row in enumerate(rows) if row[:1] == "╭" or set(row) == {"-"}), 0)  # above, imports may warn
     parts: list[list[str]] = [[]]
-    for row in (row for row in rows[1:] if row and row[0] not in "╭╰"):
+    for row in (row for row in rows[title + 1 :] if row and row[0] != "╰"):
         if set(row) <= set("─-"):
             parts.append([])
         else:
             parts[-1].append(row)
-    parts = [part for part in parts if part]
-    texts = [" ".join(part) for part in parts]
-    said = texts[0].removeprefix("Error parsing ").rstrip(".")
-    said = re.sub(r"^Unrecognized options: ", "unknown: ", said)
-    said = re.sub(r"^Missing from (.*?): *(\S+).*", r"\1 needs \2", said)
-    proposed = next((t for t in texts[1:] if t.startswith(("Perhaps you meant", "Available subcommands"))), "")
-    proposed = re.sub(r"^Perhaps you meant: *(\S+).*", r"perhaps you meant \1", proposed)
-    help_ = re.search(r"(?:run|see):? +(.+ --help)", texts[-1])
-    see = f"see {help_[1]}" if help_ else ""
-    return "; ".join(text[:1].lower() + text[1:] for text in (said, proposed, see) if text)
+    texts = [" ".join(part) for part in parts if part]
+    refusal = texts[0].removeprefix("Error parsing ").rstrip(".")
+    refusal = re.sub(r"^Unrecognized options: ", "unknown: ", refusal)
+    refusal = re.sub(r"^Missing from (.*?): *(\S+).*", r"\1 needs \2", refusal)
+    proposal = next((t for t in texts[1:] if t.startswith(("Perhaps you meant", "Available subcommands"))), "")
+    proposal = re.sub(r"^Perhaps you meant: *(\S+).*", r"perhaps you meant \1", proposal)
+    command = re.search(r"(?:run|see):? +(.+ --help)", texts[-1])
+    see = f"see {command[1]}" if command else ""
+    return "; ".join(text[:1].lower() + text[1:] for text in (refusal, proposal, see) if text)

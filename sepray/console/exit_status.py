@@ -1,24 +1,26 @@
-"""Ends every command and study in the same way: what is printed of an error, and with which status the process exits.
+"""How every command and study ends: what is printed of an error, and the exit status of the process.
 
 | status | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | done, but the answer is bad: nothing to register, or (``sepray doctor``) something is missing |
-| 2 | something that the user can put right: one line says what |
+| 1 | done, but the answer is bad: nothing to register, or ``sepray doctor`` found something missing |
+| 2 | bad input, which the user can put right: one line says what is wrong |
 | 3 | a bug, in a separator or task of the user's own or in sepray: a traceback says where |
 | 130 | interrupted by Ctrl-C or SIGTERM |
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import signal
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn
 
 from ..errors import SeprayError, mask
@@ -27,10 +29,15 @@ from .terminal import one_line
 BAD_INPUT = 2
 BUG = 3
 INTERRUPTED = 130
+
 TRACEBACK = "--traceback"
-"""Flag of every command and study: print whole tracebacks, of bad input too."""
+"""Flag of every command and study."""
+TRACEBACK_HELP = "Print the whole traceback of an error, of bad input too."
 
 _SEPRAY = Path(__file__).resolve().parents[1]
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+_INSTALLED = {"site-packages", "dist-packages"}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def exit_with_status(
@@ -38,75 +45,102 @@ def exit_with_status(
 ) -> NoReturn:
     """Run ``job`` and exit with the status that it returns (None counts as 0), or with that of its error.
 
-    SIGTERM interrupts like Ctrl-C.
+    SIGTERM interrupts like Ctrl-C. Where the reader of standard output has gone (``sepray list tasks | head -1``), the
+    status is 0.
 
     Args:
-        program: name of the command or study; error messages begin with it.
-        job: what is to be done; takes the arguments without ``--traceback``.
-        arguments: of the command line; default: those of this process.
+        program: name of the command or study; its messages begin with it.
+        job: takes the arguments without ``--traceback``.
+        arguments: arguments of the command line; default: those of this process.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = job([argument for argument in given if argument != TRACEBACK]) or 0
-    except BrokenPipeError:  # the reader of the output, e.g. head, has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that has gone
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         status = INTERRUPTED
     except Exception as error:
-        status = BAD_INPUT if can_be_put_right(error) else BUG
-        print(report_of(program, error, whole=TRACEBACK in given), file=sys.stderr)
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
+            status = 0
+        else:
+            status = BAD_INPUT if is_bad_input(error) else BUG
+            print(format_error(program, error, whole=TRACEBACK in given), file=sys.stderr)
     sys.exit(status)
 
 
-def can_be_put_right(error: BaseException) -> bool:
-    """Say whether the user can put an error right: a ``SeprayError``, or an error of the system that names a file."""
-    return isinstance(error, SeprayError) or (isinstance(error, OSError) and error.filename is not None)
+def is_bad_input(error: BaseException) -> bool:
+    """Say whether the user can put an error right.
+
+    That is every ``SeprayError``, every error of the operating system that names a file, and a full disk, of which the
+    operating system names no file.
+    """
+    if isinstance(error, OSError):
+        return isinstance(error, SeprayError) or error.filename is not None or error.errno in _DISK_FULL
+    return isinstance(error, SeprayError)
 
 
-def report_of(program: str, error: Exception, whole: bool = False) -> str:
-    """Return what is printed of an error, without secrets.
+def format_error(program: str, error: Exception, whole: bool = False) -> str:
+    """Return what is printed of an error, without secrets: one line for bad input, a traceback for a bug.
 
-    One line for what the user can put right. For a bug, a traceback that is shortened to the frames of the user's own
-    files, where there are any.
+    The traceback holds the frames of the user's own files; where there are none, those of sepray and the one that
+    raised the error. The errors that caused it are shown in the same way.
 
     Args:
         program: name of the command or study.
-        error: with its traceback.
-        whole: print the whole traceback, of every error.
+        error: the error, with its traceback.
+        whole: return the whole traceback, of bad input too.
     """
     if whole:
         return mask("".join(traceback.format_exception(error))).rstrip()
-    if can_be_put_right(error):
+    if is_bad_input(error):
         return f"{program}: {mask(one_line(error))}"
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(_own_frames(error.__traceback__))]
-    lines += traceback.format_exception_only(error)
-    hint = f"{program}: this is a bug in the code above; {TRACEBACK} shows the whole traceback"
-    return mask("".join(lines)).rstrip() + f"\n{hint}"
+    formatted = traceback.TracebackException.from_exception(error)
+    formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's
+    shown = [_keep_own_frames(part) for part in _chain(formatted)]
+    if any(shown):
+        hint = f"this is a bug in the code shown above; {TRACEBACK} shows the whole traceback"
+    else:
+        hint = f"this is a bug in sepray; report it with the whole traceback, which {TRACEBACK} shows"
+    return mask("".join(formatted.format())).rstrip() + f"\n{program}: {hint}"
 
 
-def _own_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
-    """Return the frames in the user's own files, or else sepray's, or else all."""
-    frames = list(traceback.extract_tb(trace))
-    paths = sysconfig.get_paths()
-    installed = [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    local = [frame for frame in frames if not _below(frame, installed)]
-    users = [frame for frame in local if not _below(frame, [_SEPRAY])]
-    sepray = [frame for frame in frames if _below(frame, [_SEPRAY])]
-    return _without_starting_script(users) or sepray or frames
+def _chain(error: traceback.TracebackException) -> list[traceback.TracebackException]:
+    """Return an error, those that caused it, and those that they group."""
+    chain: list[traceback.TracebackException] = []
+    waiting: list[traceback.TracebackException | None] = [error]
+    while waiting:
+        part = waiting.pop()
+        if part is not None:
+            chain.append(part)
+            context = None if part.__suppress_context__ else part.__context__
+            waiting += [part.__cause__ or context, *(part.exceptions or ())]
+    return chain
 
 
-def _without_starting_script(frames: list[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
-    """Return the frames without those of the started script, which only calls ``main``."""
-    script = Path(sys.argv[0]).resolve()
-    return [frame for frame in frames if Path(frame.filename).resolve() != script]
+def _keep_own_frames(error: traceback.TracebackException) -> bool:
+    """Drop the frames that do not help to find an error; say whether it lies in a file of the user's own."""
+    frames = list(error.stack)
+    users = [frame for frame in frames if _is_users(frame.filename)]
+    sepray = [frame for frame in frames[:-1] if Path(frame.filename).resolve().is_relative_to(_SEPRAY)]
+    error.stack = traceback.StackSummary.from_list(users or [*sepray, *frames[-1:]])
+    return bool(users) or _is_users(getattr(error, "filename", None) or "<")  # a SyntaxError names a file
 
 
-def _below(frame: traceback.FrameSummary, folders: list[Path]) -> bool:
-    path = Path(frame.filename)
-    return frame.filename.startswith("<") or any(path.resolve().is_relative_to(folder) for folder in folders)
+def _is_users(filename: str) -> bool:
+    """Say whether a file of Python is neither sepray's, nor installed, nor generated (``<string>``)."""
+    path = Path(filename).resolve()
+    library = path.is_relative_to(_STANDARD_LIBRARY) or not _INSTALLED.isdisjoint(path.parts)
+    return not (filename.startswith("<") or library or path.is_relative_to(_SEPRAY))
+
+
+def _output_is_closed() -> bool:
+    """Say whether the reader of standard output has gone; a broken pipe may be any other connection's."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

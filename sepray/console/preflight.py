@@ -1,7 +1,4 @@
-"""Whether addresses answer and folders can be written to, asked before anything large is imported or started.
-
-Imports nothing from sepray but its errors.
-"""
+"""Checks before anything large is imported or started: servers answer, databases exist, folders can be written to."""
 
 from __future__ import annotations
 
@@ -13,37 +10,41 @@ from urllib.parse import urlsplit
 from ..errors import UnreachableError, UsageError
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
-_SECONDS = 3.0
+_CONNECT_SECONDS = 3.0
 
 
 def require_listening(url: str, shown: str) -> None:
-    """Refuse the address of a server where nothing listens; addresses of files, and of unknown ports, pass.
+    """Refuse the URL of a server where nothing listens; URLs of files, and those without a known port, pass.
 
     Args:
-        url: of the server.
-        shown: what messages call it, without secrets.
+        url: URL of the server.
+        shown: what messages call the server, without secrets.
 
     Raises:
-        UnreachableError: nothing listens.
+        UnreachableError: nothing listens there, or its host or port is impossible.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
     except ValueError:
-        raise UnreachableError(f"{shown} has no port that can be: 1 to 65535") from None
+        raise UnreachableError(f"{shown} has an impossible host or port; ports are 1 to 65535") from None
     if not parts.hostname or not port:
         return
     try:
-        socket.create_connection((parts.hostname, port), timeout=_SECONDS).close()
+        socket.create_connection((parts.hostname, port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         raise UnreachableError(f"{shown} does not answer: {error.strerror or error}") from None
 
 
 def require_database(url: str, shown: str) -> None:
-    """Refuse an SQLite database or a journal that is not there, or is none; other addresses pass.
+    """Refuse the URL of an SQLite file or Optuna journal that does not exist, or is something else; other URLs pass.
+
+    Args:
+        url: URL of the database.
+        shown: what messages call the database, without secrets.
 
     Raises:
-        UsageError: there is no such file, or it is something else.
+        UsageError: there is no such file, or it is no database.
     """
     journal, file = url.removeprefix("journal://"), url.removeprefix("sqlite:///")
     if url == journal == file:
@@ -52,32 +53,51 @@ def require_database(url: str, shown: str) -> None:
         raise UsageError(f"there is no {shown}")
     if journal != url:
         return
-    with Path(file).open("rb") as start:
-        if start.read(15) not in (b"SQLite format 3", b""):
+    with Path(file).open("rb") as stream:
+        if stream.read(15) not in (b"SQLite format 3", b""):
             raise UsageError(f"{file} is no SQLite database")
 
 
-def require_storage(url: str, shown: str) -> None:
-    """Refuse an Optuna storage that cannot be made or does not answer.
+def require_driver(url: str, shown: str) -> None:
+    """Refuse an Optuna storage that is no URL, or whose driver is not installed.
+
+    Args:
+        url: URL of the storage.
+        shown: what messages call the storage, without secrets.
 
     Raises:
-        UsageError: it is no address, its driver is not installed, or its folder cannot be written to.
-        UnreachableError: nothing listens.
+        UsageError: it is no URL, or its driver is not installed.
     """
-    scheme, separator, path = url.partition("://")
+    scheme, separator, _ = url.partition("://")
     if not separator:
         raise UsageError(
             f"{shown} is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or journal://file"
         )
-    require_listening(url, shown)
-    if scheme != "journal":
-        import sqlalchemy
+    if scheme == "journal":
+        return
+    import sqlalchemy
 
-        try:
-            sqlalchemy.engine.make_url(url).get_dialect().import_dbapi()
-        except (ImportError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
-            cause = str(error).splitlines()[0]
-            raise UsageError(f"{shown} cannot be used: {cause}; check the URL and its driver") from None
+    try:
+        sqlalchemy.engine.make_url(url).get_dialect().import_dbapi()
+    except (ImportError, ValueError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
+        cause = str(error).splitlines()[0]
+        raise UsageError(f"{shown} cannot be used: {cause}; check the URL and its driver") from None
+
+
+def require_storage(url: str, shown: str) -> None:
+    """Refuse an Optuna storage that does not answer, or that cannot be made.
+
+    Args:
+        url: URL of the storage.
+        shown: what messages call the storage, without secrets.
+
+    Raises:
+        UsageError: it is no URL, its driver is not installed, or its folder cannot be written to.
+        UnreachableError: nothing listens there.
+    """
+    require_listening(url, shown)
+    require_driver(url, shown)
+    scheme, _, path = url.partition("://")
     if scheme in ("sqlite", "journal"):
         file = path.removeprefix("/") if scheme == "sqlite" else path
         if file not in ("", ":memory:"):
@@ -87,30 +107,30 @@ def require_storage(url: str, shown: str) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, or be made, and leave everything as it is.
+    """Refuse a folder that can neither be written to nor be made; nothing is left behind.
 
     Raises:
-        UsageError: with the reason.
+        UsageError: it cannot be written to; the message says why.
     """
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise UsageError(f"cannot write to {folder}: {there} is a file")
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UsageError(f"cannot write to {folder}: {existing} is a file")
     try:
-        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=there):
+        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=existing):
             return
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
 
 
 def count_gpus() -> int | None:
-    """Return how many NVIDIA GPUs this process may use, as Ray counts them; None where that cannot be told."""
+    """Return the number of NVIDIA GPUs that this process may use, as Ray counts them; None without Ray."""
     try:
         from ray._private.accelerators import get_accelerator_manager_for_resource as manager_of
     except ImportError:
         return None
     manager = manager_of("GPU")
-    allowed = manager.get_current_process_visible_accelerator_ids()
-    there = int(manager.get_current_node_num_accelerators())
-    return there if allowed is None else min(there, len(allowed))
+    visible = manager.get_current_process_visible_accelerator_ids()
+    installed = int(manager.get_current_node_num_accelerators())
+    return installed if visible is None else min(installed, len(visible))

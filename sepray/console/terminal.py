@@ -1,4 +1,4 @@
-"""What a study shows in the terminal: progress while it runs, the result at the end. Imports nothing from sepray."""
+"""The console that studies and commands print to, and the progress of a stage of trials."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # messages hold brackets of their own
 if not console.is_terminal:
     console.width = 140  # a log has no edge to wrap at
 FAILED = ("diverged", "error", "out_of_memory", "lost")
+"""Outcomes of trials that failed."""
 
 
 class Ending(Protocol):
-    """How a trial ended; the searcher's outcome."""
+    """How a trial ended: the searcher's outcome."""
 
     @property
     def tag(self) -> str:
-        """``complete``, ``pruned``, ``collapsed`` or one of FAILED."""
+        """One of ``complete``, ``pruned``, ``collapsed`` and FAILED."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why, where it did not simply run its budget."""
+        """Why the trial ended; empty where it ran its whole budget."""
         ...
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in human units, e.g. ``3 min 12 s``."""
+    """Return a duration in words, e.g. ``3 min 12 s``."""
     total = max(0, round(seconds))
     if total < 60:
         return f"{total} s"
@@ -46,23 +47,23 @@ def duration(seconds: float) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says, its lines joined."""
+    """Return the message of an error with its lines joined; the error's type where it has no message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines).replace(":;", ":") or type(error).__name__
 
 
 @dataclass
 class Progress:
-    """Follows the trials of one stage of a study; a live view in a terminal, plain lines elsewhere.
+    """Progress of one stage of a study: a live view in a terminal, a line a trial elsewhere.
 
     Args:
         title: name of the stage.
-        total: number of trials that the stage will have.
-        objective: what is optimised, for the reader.
+        total: number of trials of the stage.
+        objective: name of the objective, for the reader.
         sign: 1 where less is better, -1 where more is.
-        noun: what a trial is called.
-        done: how earlier trials of the stage ended, counted by tag.
-        best: best value so far and the trial's name, if any.
+        noun: what the stage calls a trial.
+        done: number of trials that ended in earlier runs of the stage, by outcome.
+        best: best value so far and the name of its trial; None before the first.
     """
 
     title: str
@@ -96,17 +97,17 @@ class Progress:
     def asked(
         self, number: int, seed: int, hyperparameters: Mapping[str, Any], label: str | None, resumed: bool
     ) -> None:
-        """A trial was handed out."""
+        """Show a trial that starts."""
         self._names[number] = f"{self.noun} {number}" + (f" ({label})" if label else "")
         self._running[number] = {"epoch": 0}
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
-        """A trial reported an epoch."""
+        """Show the result of a trial's epoch."""
         if number in self._running:
             self._running[number] = result
 
     def finished(self, number: int, outcome: Ending, result: Mapping[str, Any]) -> None:
-        """A trial ended."""
+        """Count and show a trial that ended."""
         self._running.pop(number, None)
         self._finished_here += 1
         self.done[outcome.tag] += 1
@@ -115,15 +116,15 @@ class Progress:
         if outcome.tag == "complete" and (self.best is None or self.sign * value < self.sign * self.best[0]):
             self.best = (value, name)
         if self._live is None:
-            how = outcome.tag if outcome.tag in ("complete", "collapsed") else f"{outcome.tag.replace('_', ' ')}"
+            how = {"pruned": "stopped early"}.get(outcome.tag, outcome.tag.replace("_", " "))
             why = f", {outcome.reason}" if outcome.tag in (*FAILED, "collapsed") and outcome.reason else ""
-            at = f"epoch {result.get('epoch', 0)}, {self.objective} {value:.4g}{why}"
-            console.print(f"  {name} {how} at {at} · {self._summary()}", soft_wrap=True)
+            reached = f"epoch {result.get('epoch', 0)}, {self.objective} {value:.4g}"
+            console.print(f"  {name} {how} at {reached}{why} · {self._summary()}", soft_wrap=True)
         elif outcome.tag in FAILED:
             console.print(f"  {name} failed: {outcome.reason}", soft_wrap=True)
 
     def remaining(self) -> float | None:
-        """Return the seconds that are left, from the pace since the start; None before the first trial has ended."""
+        """Return the seconds left at the pace since this start; None before a trial has ended."""
         left = self.total - self.done.total()
         if not self._finished_here:
             return None if left else 0.0
@@ -132,7 +133,8 @@ class Progress:
     def _summary(self) -> str:
         failed = sum(self.done[tag] for tag in FAILED)
         parts = [f"{self.done.total()} of {self.total} done"]
-        parts += [f"{n} {what}" for n, what in ((self.done["pruned"], "stopped early"), (failed, "failed")) if n]
+        counts = {"stopped early": self.done["pruned"], "collapsed": self.done["collapsed"], "failed": failed}
+        parts += [f"{count} {what}" for what, count in counts.items() if count]
         if self.best is not None:
             parts.append(f"best {self.objective} {self.best[0]:.4f} ({self.best[1]})")
         left = self.remaining()

@@ -14,13 +14,12 @@ from typing import Any, get_type_hints
 import tyro
 
 from .. import registry
-from ..console.arguments import refused_in_one_line
+from ..console.arguments import described, refused_in_one_line
 from ..errors import UsageError
 from .study import StudySpec
 
-HELP = """--traceback shows whole tracebacks of errors.
-Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."""
-"""What the help of every study ends with."""
+EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."
+"""Part of the help of every study and comparison."""
 
 
 def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
@@ -34,8 +33,13 @@ def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
         UsageError: an unknown flag, or a value that it does not take.
     """
     with refused_in_one_line():
-        description = cleandoc(StudySpec.__doc__ or "").partition("\n\nFields of the four parts")[0]
-        return tyro.cli(StudySpec, default=spec, args=arguments, description=description + "\n" + HELP)
+        return tyro.cli(StudySpec, default=spec, args=arguments, description=description(StudySpec))
+
+
+def description(documented: type) -> str:
+    """Return what the help of a study or a comparison begins with: its docstring, without the part for Python."""
+    text = cleandoc(documented.__doc__ or "").partition("\n\nFields of the four parts")[0]
+    return f"{described(text)}\n{EXIT_STATUS}"
 
 
 def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec | None:

@@ -22,7 +22,7 @@ from sepray.comparison import figure, formats, running, table
 from sepray.comparison.contenders import Contender, LeftOut, contenders, task_config
 from sepray.comparison.running import Entry, Outcome
 from sepray.comparison.spec import Comparison, assignment, parse
-from sepray.console.exit_status import report_of
+from sepray.console.exit_status import format_error
 from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
@@ -377,7 +377,7 @@ def test_bug_in_one_separator_is_kept_with_its_traceback_and_stops_no_other(own_
     [found], [left] = contenders(Comparison(separators=("broken", "my_separator")), SPACES, SIGNAL)
     assert found.key == "my_separator"
     assert (left.system, left.reason.partition(":")[0]) == ("broken", "RuntimeError")
-    assert "broken.py" in report_of("broken", left.bug)
+    assert "broken.py" in format_error("broken", left.bug)
 
 
 @pytest.fixture

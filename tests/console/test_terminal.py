@@ -101,12 +101,12 @@ def test_log_has_a_line_for_every_trial_with_what_is_left(screen, clock):
     best = "best relative_l2 0.2500 (trial 0 (CASS))"
     assert printed(console)[1:] == [
         f"  trial 0 (CASS) complete at epoch 3, relative_l2 0.25 · 1 of 4 done · {best} · about 1 min 30 s left",
-        "  trial 1 pruned at epoch 2, relative_l2 0.125 · 2 of 4 done · 1 stopped early · "
+        "  trial 1 stopped early at epoch 2, relative_l2 0.125 · 2 of 4 done · 1 stopped early · "
         f"{best} · about 1 min 00 s left",
         "  trial 2 out of memory at epoch 0, relative_l2 nan, CUDA out of memory · 3 of 4 done · 1 stopped early · "
         f"1 failed · {best} · about 20 s left",  # a minute for three trials
         "  trial 3 collapsed at epoch 5, relative_l2 0.01, the estimate of fetal has collapsed · 4 of 4 done · "
-        f"1 stopped early · 1 failed · {best}",
+        f"1 stopped early · 1 collapsed · 1 failed · {best}",
     ]
 
 
@@ -162,3 +162,11 @@ def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
     text = console.file.getvalue()
     assert "trial 1 failed: KeyError: 'x'" in text
     assert "sweep: 2 of 3 done · 1 failed · best si_sdr 8.0000 (trial 0 (CASS))" in text
+
+
+def test_brackets_in_messages_are_printed_as_they_are(capsys):
+    """They are no markup: reasons quote shapes and lists, and a closing tag would be an error."""
+    assert not terminal.console._markup
+    with Progress("sweep", 1, "l2") as progress:
+        progress.finished(0, Ending("error", "cannot reshape [batch, time] in [/bold]"), {"epoch": 1})
+    assert "cannot reshape [batch, time] in [/bold]" in capsys.readouterr().out

@@ -243,7 +243,7 @@ def test_command_makes_it_from_the_stores_alone(tmp_path, monkeypatch, capsys):
     page = tmp_path / "results" / "small" / "12ab" / "report.html"
     printed = capsys.readouterr().out
     assert str(page) in printed
-    assert "it is not in MLflow: the tracking server http://127.0.0.1:9 does not answer" in printed
+    assert "the report is not added to MLflow: the tracking server http://127.0.0.1:9 does not answer" in printed
     assert "its best trial so far is trial 7" in page.read_text()
 
 

@@ -1,0 +1,133 @@
+"""How commands are registered: help texts, and flags that arrive as they were given."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from sepray.cli import application, compare, doctor, evaluate, listing, reconcile, report, separate
+from sepray.cli.main import DESCRIPTION
+
+COMMANDS = {
+    "compare": compare.compare,
+    "doctor": doctor.doctor,
+    "evaluate": evaluate.evaluate,
+    "list": listing.list_,
+    "reconcile": reconcile.reconcile,
+    "report": report.report,
+    "separate": separate.separate,
+}
+# A command line with a value other than the default for every flag, and the values.
+STORES = "--storage sqlite:///s.db --tracking-uri http://h --storage-path s3://b --cache c"
+GIVEN = {
+    "compare": (
+        "a b --task t --split train --metric psnr --json --batch-size 3 --tracking-uri http://h --cache c",
+        ["a", "b", "t", "train", "psnr", True, 3, "http://h", Path("c")],
+    ),
+    "doctor": (f"{STORES} --json --quiet", ["sqlite:///s.db", "http://h", "s3://b", Path("c"), True, True]),
+    "evaluate": (
+        "a --task t --split train --json f --quiet --bss-eval --museval m --batch-size 3 --tracking-uri http://h "
+        "--cache c",
+        ["a", "t", "train", Path("f"), True, True, Path("m"), 3, "http://h", Path("c")],
+    ),
+    "list": (
+        "studies --json --storage sqlite:///s.db --tracking-uri http://h",
+        ["studies", True, "sqlite:///s.db", "http://h"],
+    ),
+    "separate": (
+        "a in -o out --source s --rate 8 --window 2 --device cpu --no-picture --json --quiet --tracking-uri http://h",
+        ["a", "in", "out", "s", 8.0, 2.0, "cpu", False, True, True, "http://h"],
+    ),
+    "report": (
+        f"n {STORES}",
+        [application.StoredStudy("n", "sqlite:///s.db", "http://h", "s3://b", Path("c"))],
+    ),
+}
+GIVEN["reconcile"] = GIVEN["report"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_arrives_in_the_parameter_of_its_name(name):
+    typed, values = GIVEN[name]
+    bound = application.parse([name, *typed.split()], None)
+    assert bound.func is COMMANDS[name]
+    parameters = inspect.signature(COMMANDS[name]).parameters
+    received = inspect.signature(COMMANDS[name]).bind(*bound.args, **bound.keywords).arguments
+    assert received == dict(zip(parameters, values, strict=True))  # every parameter has a value here
+    for parameter in parameters.values():
+        assert received[parameter.name] != parameter.default
+
+
+@pytest.fixture
+def help_of(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    return lambda *command: run(*command, "--help")
+
+
+def described(shown):
+    """Flag -> what a help text says of it, in one line."""
+    entries = []
+    for line in (line.strip("│ ") for line in shown.splitlines()):
+        if line.startswith("-") and line.strip("-"):
+            entries.append(line)
+        elif entries:
+            entries[-1] += f" {line}"
+    names = re.compile(r"(?:-\w(?: [A-Z]+)?, )?(--[a-z-]+)(?: [A-Z]+| \{[a-z,]+\})?(?: +|$)(.*)")
+    return dict(found.groups() for entry in entries if (found := names.match(entry)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_and_describes_every_flag(name, help_of):
+    shown = help_of(name)
+    texts = described(shown)
+    assert f"Example: sepray {name}" in shown
+    assert {flag for flag in GIVEN[name][0].split() if flag.startswith("--")} <= set(texts)
+    assert texts["--traceback"].startswith("Print the whole traceback of an error, of bad input too.")
+    for flag, text in texts.items():
+        assert len(re.sub(r"\(default.*", "", text).split()) >= 2, f"{flag} is not described: {text}"
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_flags_that_commands_share_are_described_in_the_same_words(help_of):
+    texts = {name: described(help_of(name)) for name in COMMANDS if name != "compare"}
+    for flag in ("--storage", "--tracking-uri", "--storage-path", "--cache", "--traceback"):
+        assert len({re.sub(r"\W+$", "", text[flag]) for text in texts.values() if flag in text}) == 1, flag
+    assert len({texts[name]["--json"] for name in ("doctor", "list", "separate")}) == 1
+
+
+def test_help_of_all_lists_the_commands_and_the_exit_statuses(help_of):
+    shown = help_of()
+    for name in COMMANDS:
+        assert f"• {name} " in shown
+    for status in ("  0  done", "  2  bad input", "  3  a bug", "130  interrupted"):
+        assert f"\n{status}" in shown
+    assert "--traceback" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert all(len(line) <= 100 for line in DESCRIPTION.splitlines())
+
+
+def test_completion_for_a_shell_is_printed_as_it_is(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    script = run("--tyro-print-completion", "bash")
+    assert "complete" in script
+    assert max(map(len, script.splitlines())) > 80  # wrapped, it would be no script
+
+
+@pytest.mark.parametrize(
+    "address", ["models:/cass-ecg@champion", "models:/cass-ecg/3", "models:/m-0a1b2c3d", "runs:/0a1b/model"]
+)
+def test_addresses_of_models_pass(address):
+    application.check_address(address)
+
+
+def test_folder_with_a_model_passes(models):
+    application.check_address(models.half)
+    assert application.require_models("http://127.0.0.1:9", models.half) == "http://127.0.0.1:9"  # which is not asked
+
+
+def test_users_modules_are_found_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(application.sys, "path", ["/elsewhere"])
+    application.add_current_folder_to_path()
+    application.add_current_folder_to_path()
+    assert application.sys.path == [str(tmp_path), "/elsewhere"]

@@ -1,0 +1,127 @@
+"""``sepray evaluate``: scores of a packaged model on the items of a task."""
+
+import json
+
+import mlflow.pyfunc
+import numpy as np
+import pytest
+
+from .conftest import TASK
+
+OWN_TASK = """
+from dataclasses import dataclass
+import torch
+from sepray.contracts import Signal, Split, TaskData
+
+
+@dataclass(frozen=True)
+class Config:
+    items: int = 3
+
+    def load(self, cache):
+        sources = torch.rand(self.items, 2, 1, 96, generator=torch.Generator().manual_seed(0)) - 0.5
+        split = Split(sources.sum(1), sources)
+        return TaskData(Signal(("maternal", "fetal"), 1, (96,), 128.0), split, split, split, "ab" * 32)
+"""
+
+
+@pytest.fixture
+def scores(models, tmp_path, run):
+    """Run the command; return the content of the file that it writes."""
+
+    def evaluate(*flags, cache=tmp_path / "cache"):
+        assert run("evaluate", models.half, "--json", "scores.json", "--quiet", "--cache", cache, *flags) == ""
+        return json.loads((tmp_path / "scores.json").read_text())
+
+    return evaluate
+
+
+def test_scores_of_each_item_are_written(models, tmp_path, scores):
+    written = scores()
+    test = TASK.load(tmp_path / "cache").test
+    error = (test.mixture[:, None] / 2 - test.sources).flatten(2).norm(dim=-1) / test.sources.flatten(2).norm(dim=-1)
+    np.testing.assert_allclose(written["scores"][models.half]["relative_l2"]["items"], error.tolist(), rtol=1e-4)
+    assert {"unprocessed mixture", "oracle: ideal ratio mask"} < set(written["scores"])
+    assert (written["split"], written["sources"]) == ("test", ["maternal", "fetal"])
+
+
+@pytest.mark.parametrize(("split", "items"), [("train", 7), ("validation", 5), ("test", 6)])
+def test_split_says_whose_items_are_scored(models, scores, split, items):
+    written = scores("--split", split)
+    assert written["split"] == split
+    assert len(written["scores"][models.half]["si_sdr"]["items"]) == items
+
+
+def test_measures_of_sources_with_a_heart_rate_are_scored_too(models, scores):
+    assert "heart_rate_error" in scores()["scores"][models.half]  # the task says that its sources have one
+
+
+def test_batch_size_is_how_many_items_the_model_gets_at_once(scores, monkeypatch):
+    sizes = []
+    predict = mlflow.pyfunc.PyFuncModel.predict
+
+    def recorded(self, mixture, params=None):
+        sizes.append(len(mixture))
+        return predict(self, mixture, params=params)
+
+    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", recorded)
+    scores("--batch-size", 4)
+    assert sizes == [4, 2]
+
+
+def test_cache_is_where_the_data_is_kept(scores, tmp_path):
+    scores(cache=tmp_path / "there")
+    assert list((tmp_path / "there").rglob("*.*"))
+
+
+def test_task_of_the_users_own(models, tmp_path, scores):
+    (tmp_path / "evaluated_task.py").write_text(OWN_TASK)
+    written = scores("--task", "evaluated_task")
+    assert len(written["scores"][models.half]["relative_l2"]["items"]) == 3
+    assert "heart_rate_error" not in written["scores"][models.half]  # nothing says that these have one
+
+
+def test_tracking_uri_is_where_the_model_is_loaded_from(scores, monkeypatch):
+    from sepray.tracking import models as registry
+
+    load, asked = registry.load, []
+    monkeypatch.setattr(registry, "load", lambda model, uri: asked.append(uri) or load(model, uri))
+    scores("--tracking-uri", "sqlite:///elsewhere.db")
+    assert set(asked) == {"sqlite:///elsewhere.db"}
+
+
+def test_table_names_the_systems_and_is_left_out_when_quiet(models, tmp_path, run, monkeypatch):
+    from sepray.console import terminal
+
+    monkeypatch.setattr(terminal.console, "width", 200)
+    printed = run("evaluate", models.half, "--cache", tmp_path / "cache")
+    assert "relative l2 on test" in printed
+    assert "mean over 6 items [95% interval]" in printed
+    assert "unprocessed mixture" in printed
+
+
+def test_bss_eval_and_museval_add_its_measures_and_files(models, tmp_path, scores, monkeypatch):
+    """The measure itself is replaced: here it counts that it is asked, of which systems, and what becomes of it."""
+    from sepray.cli import evaluate
+
+    asked = []
+
+    def measured(model, separate, items, signal, transform, batch_size, folder):
+        asked.append((model, len(items), transform, batch_size, folder and folder.relative_to(tmp_path)))
+        return {model: {"sdr": np.full((len(items), 2), 7.0)}}
+
+    monkeypatch.setattr(evaluate, "_bss_eval", measured)
+    assert scores("--bss-eval", "--batch-size", 3)["scores"][models.half]["sdr"]["items"] == [[7.0, 7.0]] * 6
+    scores("--museval", tmp_path / "frames", "--split", "validation")
+    scores()
+    folder = (tmp_path / "frames" / "validation").relative_to(tmp_path)
+    assert asked == [(models.half, 6, (16, 8), 3, None), (models.half, 5, (16, 8), 64, folder)]
+
+
+def test_other_sources_and_a_folder_for_a_file_are_refused(models, tmp_path, run):
+    (tmp_path / "other_sources.py").write_text(OWN_TASK.replace('"fetal"', '"noise"'))
+    line = f"sepray: {models.half} separates maternal, fetal, but the task has maternal, noise\n"
+    assert run("evaluate", models.half, "--task", "other_sources", status=2) == line
+    (tmp_path / "folder").mkdir()
+    line = "sepray: --json folder is a folder; give a file\n"
+    assert run("evaluate", models.half, "--json", "folder", status=2) == line

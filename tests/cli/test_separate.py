@@ -1,0 +1,153 @@
+"""``sepray separate``: recordings in, recordings of each source out."""
+
+import io
+import json
+import sys
+
+import mlflow.pyfunc
+import numpy as np
+import pytest
+import soundfile
+
+from sepray.cli import main as cli
+
+from .conftest import slow_wave
+
+
+def test_length_rate_type_and_level_of_each_channel_are_kept(models, tmp_path, run):
+    wave = slow_wave(8000, 3.2174, channels=2)
+    soundfile.write("belly.wav", wave.T, 8000, subtype="PCM_24")
+    out = run("separate", models.half, "belly.wav", "-o", "deep/out")
+    assert "3 s at 8000 Hz, separated at 128 Hz" in out
+    files = sorted(p.name for p in (tmp_path / "deep/out").iterdir())
+    assert files == ["belly.fetal.wav", "belly.maternal.wav", "belly.png"]
+    for name in ("fetal", "maternal"):
+        estimate, rate = soundfile.read(f"deep/out/belly.{name}.wav")
+        assert (rate, estimate.shape) == (8000, (25739, 2))
+        assert soundfile.info(f"deep/out/belly.{name}.wav").subtype == "PCM_24"
+        # half of it, but for the ends, where the change of rate misses what lies beyond
+        np.testing.assert_allclose(estimate.T[:, 1000:-1000], wave[:, 1000:-1000] / 2, atol=1e-3)
+    assert (tmp_path / "deep/out/belly.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_at_the_models_own_rate_there_are_no_seams(models, run):
+    wave = slow_wave(128, 20).astype(np.float32)
+    np.save("wave.npy", wave[0])
+    shown = json.loads(run("separate", models.most, "wave.npy", "--rate", 128, "--no-picture", "--json"))
+    assert shown["files"] == ["wave.fetal.npy", "wave.maternal.npy"]
+    assert (shown["rate"], shown["frames"], shown["channels"]) == (128, 2560, 1)
+    np.testing.assert_allclose(np.load("wave.maternal.npy"), 0.9 * wave[0], atol=1e-6)
+    np.testing.assert_allclose(np.load("wave.fetal.npy"), 0.1 * wave[0], atol=1e-6)
+
+
+def test_standard_input_to_standard_output(models, tmp_path, monkeypatch):
+    wave = slow_wave(128, 2)[0]
+    typed = io.TextIOWrapper(io.BytesIO("".join(f"{v:.6f}\n" for v in wave).encode()))
+    printed = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdin", typed)
+    monkeypatch.setattr(sys, "stdout", printed)
+    arguments = ["separate", models.most, "-", "--rate", "128", "-o", "-", "--source", "fetal"]
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    printed.flush()
+    estimate = np.loadtxt(io.BytesIO(printed.buffer.getvalue()))
+    np.testing.assert_allclose(estimate, 0.1 * wave, atol=1e-6)
+    assert not list(tmp_path.iterdir())
+
+
+def test_clipped_samples_are_counted_unless_quiet(models, run, capsys):
+    loud = 100 * slow_wave(128, 2)[0]
+    np.save("counts.npy", (2 * loud).astype(np.int8))  # up to 120; 1.8 times that would not fit
+    assert run("separate", models.most, "counts.npy", "--rate", "128", "--quiet") == ""
+    expected = np.rint(np.float32(0.9) * np.load("counts.npy").astype(np.float32))
+    assert np.abs(np.load("counts.maternal.npy") - expected).max() <= 1
+    assert np.load("counts.maternal.npy").dtype == np.int8
+
+
+def test_failed_separation_leaves_nothing(models, tmp_path, run, monkeypatch):
+    np.save("wave.npy", slow_wave(128, 2)[0])
+
+    def broken(*arguments):
+        raise ValueError("the picture cannot be drawn")
+
+    monkeypatch.setattr("sepray.cli.main.separate.draw", broken)
+    printed = run("separate", models.most, "wave.npy", "--rate", "128", "-o", "a/b", status=3)
+    assert "the picture cannot be drawn" in printed
+    assert [p.name for p in tmp_path.iterdir()] == ["wave.npy"]
+
+
+@pytest.fixture
+def predictions(monkeypatch):
+    """What the model was asked: the shape of each mixture and its parameters."""
+    asked = []
+    predict = mlflow.pyfunc.PyFuncModel.predict
+
+    def recorded(self, mixture, params=None):
+        asked.append((mixture.shape, params))
+        return predict(self, mixture, params=params)
+
+    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", recorded)
+    return asked
+
+
+def test_window_and_device_reach_the_model(models, run, predictions):
+    np.save("wave.npy", slow_wave(128, 4)[0])
+    run("separate", models.most, "wave.npy", "--rate", 128, "--window", 0.5, "--device", "cpu")
+    assert {shape[-1] for shape, _ in predictions} == {64}  # 0.5 s at the model's 128 Hz
+    assert {params["device"] for _, params in predictions} == {"cpu"}
+    predictions.clear()
+    run("separate", models.most, "wave.npy", "--rate", 128)
+    assert {shape[-1] for shape, _ in predictions} == {96}  # as in training
+    assert {params["device"] for _, params in predictions} == {"auto"}
+
+
+def test_source_rate_and_picture_choose_the_files(models, tmp_path, run):
+    np.save("wave.npy", slow_wave(64, 4)[0])
+    shown = json.loads(run("separate", models.most, "wave.npy", "--rate", 64, "--source", "fetal", "--json"))
+    assert shown["files"] == ["wave.fetal.npy", "wave.png"]
+    assert shown["rate"] == 64
+    run("separate", models.most, "wave.npy", "--rate", 64, "-o", "bare", "--no-picture")
+    assert sorted(p.name for p in (tmp_path / "bare").iterdir()) == ["wave.fetal.npy", "wave.maternal.npy"]
+
+
+def test_tracking_uri_is_where_the_model_is_loaded_from(models, run, monkeypatch):
+    from sepray.tracking import models as registry
+
+    load, asked = registry.load, []
+    monkeypatch.setattr(registry, "load", lambda model, uri: asked.append(uri) or load(model, uri))
+    np.save("wave.npy", slow_wave(128, 2)[0])
+    run("separate", models.most, "wave.npy", "--rate", 128, "--tracking-uri", "sqlite:///elsewhere.db")
+    assert asked == ["sqlite:///elsewhere.db"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--source", "foetal"], "{model} has no source 'foetal'; it separates maternal, fetal"),
+        (["--window", "0.1"], "--window must be at least 0.125 s at the model's 128 Hz, not 0.1"),
+        (["--window", "0"], "--window must be more than 0 seconds, not 0"),
+        (["--window", "inf"], "--window must be more than 0 seconds, not inf"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused(models, run, arguments, line):
+    np.save("wave.npy", slow_wave(128, 2)[0])
+    printed = run("separate", models.most, "wave.npy", "--rate", 128, *arguments, status=2)
+    assert printed == f"sepray: {line.format(model=models.most)}\n"
+
+
+def test_brackets_in_a_name_are_printed_as_they_are(models, run):
+    np.save("take[bold].npy", slow_wave(128, 2)[0])
+    assert "  take[bold].fetal.npy\n" in run("separate", models.most, "take[bold].npy", "--rate", 128)
+
+
+def test_model_of_another_maker_is_refused(run, tmp_path):
+    class Constant(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return model_input
+
+    mlflow.pyfunc.save_model(tmp_path / "other", python_model=Constant())
+    np.save("wave.npy", slow_wave(128, 2)[0])
+    line = "sepray: other was not made by sepray: it does not say which sources it separates\n"
+    assert run("separate", "other", "wave.npy", "--rate", 128, status=2).endswith(line)
+    assert run("evaluate", "other", status=2).endswith(line)

@@ -1,0 +1,339 @@
+"""What is printed of an error and the exit status: one line for bad input, the user's own frames for a bug."""
+
+import errno
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sepray.console.exit_status import exit_with_status, format_error
+from sepray.console.terminal import duration
+from sepray.errors import StorageError, UnreachableError, UsageError
+
+from ..end_to_end.conftest import SEPARATOR, TASK
+
+ROOT = Path(__file__).parents[2]
+HINT = "program: this is a bug in the code shown above; --traceback shows the whole traceback"
+
+
+@pytest.fixture
+def ended(capsys):
+    """Run a job to its end; return its status and what it printed to standard error."""
+
+    def ended(job, *arguments):
+        with pytest.raises(SystemExit) as end:
+            exit_with_status("program", job, arguments)
+        return end.value.code, capsys.readouterr().err
+
+    return ended
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Import a module of the user's own."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def module(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return module
+
+
+def raising(error):
+    def job(arguments):
+        raise error
+
+    return job
+
+
+def frames(printed):
+    """File and line of each frame that a traceback shows."""
+    return [(Path(file).name, int(line)) for file, line in re.findall(r'File "(.*?)", line (\d+)', printed)]
+
+
+@pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1)])
+def test_status_is_what_the_job_returns(ended, returned, status):
+    assert ended(lambda arguments: returned) == (status, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UsageError("--trials must be at least 1, not 0"), "--trials must be at least 1, not 0"),
+        (UsageError("other settings:\n  beta: 1 -> 2\n"), "other settings: beta: 1 -> 2"),
+        (StorageError("storage x cannot be opened"), "storage x cannot be opened"),
+        (UnreachableError("http://u:secret@h does not answer"), "http://u:***@h does not answer"),
+        (FileNotFoundError(2, "No such file or directory", "a.wav"), "[Errno 2] No such file or directory: 'a.wav'"),
+        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+    ],
+)
+def test_bad_input_is_one_line(ended, error, line):
+    assert ended(raising(error)) == (2, f"program: {line}\n")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no name"), ConnectionResetError(104, "Connection reset by peer"), ValueError("x"), KeyError("x")]
+)
+def test_any_other_error_is_a_bug(ended, error):
+    status, printed = ended(raising(error))
+    assert status == 3
+    assert printed.startswith("Traceback (most recent call last):\n")
+    assert frames(printed) == [(Path(__file__).name, raising.__code__.co_firstlineno + 2)]
+
+
+def test_bug_in_a_users_separator_shows_its_file_and_line_alone(ended, module):
+    """The error is raised in torch, below a function of sepray that calls the user's ``build``."""
+    from sepray.training import trainer
+
+    text = "import torch\nclass Config:\n    def build(self, signal):\n        torch.nn.Linear(4, 2)(torch.ones(3))\n"
+    config = module("shapes", text).Config()
+    called = partial(trainer.build, config, seed=0)
+    status, printed = ended(called)
+    assert status == 3
+    assert frames(printed) == [("shapes.py", 4)]
+    assert "torch.nn.Linear(4, 2)(torch.ones(3))" in printed
+    assert "RuntimeError: " in printed
+    assert printed.endswith(f"{HINT}\n")
+    whole = ended(called, "--traceback")[1]
+    assert {"exit_status.py", "trainer.py", "shapes.py", "linear.py"} <= {name for name, _ in frames(whole)}
+    assert "this is a bug" not in whole
+
+
+def test_bug_in_sepray_shows_its_frames_and_asks_for_a_report(ended):
+    status, printed = ended(duration)  # a list of arguments is no number of seconds
+    assert status == 3
+    assert [name for name, _ in frames(printed)] == ["terminal.py"]
+    assert "TypeError: type list doesn't define __round__ method" in printed
+    assert printed.splitlines()[-1].startswith("program: this is a bug in sepray; report it")
+
+
+def test_bug_below_sepray_shows_the_frame_that_raised_it_too(ended, monkeypatch):
+    """Where nothing is the user's, what a library was doing helps to find the bug."""
+    from sepray.console import terminal
+
+    monkeypatch.setattr(terminal, "round", importlib.import_module, raising=False)  # which a list breaks
+    status, printed = ended(duration)
+    assert status == 3
+    assert [name for name, _ in frames(printed)] == ["terminal.py", "__init__.py"]
+
+
+def test_causes_are_shown_in_the_same_way(ended, module):
+    read = module(
+        "reads",
+        "import json\n\n\ndef load():\n    try:\n        json.loads('{')\n    except ValueError as error:\n"
+        "        raise RuntimeError('no settings') from error\n",
+    ).load
+    status, printed = ended(lambda arguments: read())
+    assert status == 3
+    first, second = printed.split("The above exception was the direct cause of the following exception:")
+    assert frames(first) == [("reads.py", 6)]
+    assert "json.decoder.JSONDecodeError: Expecting property name" in first
+    assert ("reads.py", 8) in frames(second)
+    assert "RuntimeError: no settings" in second
+
+
+def test_error_while_handling_another_shows_both_unless_it_is_hidden(ended, module):
+    text = "def load():\n    try:\n        {}['a']\n    except KeyError:\n        raise TypeError('b')%s\n"
+    both = ended(lambda arguments: module("both", text % "").load())[1]
+    assert both.index("KeyError: 'a'") < both.index("During handling") < both.index("TypeError: b")
+    hidden = ended(lambda arguments: module("hidden", text % " from None").load())[1]
+    assert "KeyError" not in hidden
+    assert "TypeError: b" in hidden
+
+
+def test_members_of_a_group_are_shown(ended, module):
+    text = "def load():\n    try:\n        {}['a']\n    except KeyError as a:\n        raise ExceptionGroup('', [a])\n"
+    printed = ended(lambda arguments: module("groups", text).load())[1]
+    assert "KeyError: 'a'" in printed
+    assert ("groups.py", 3) in frames(printed)
+
+
+def test_syntax_error_in_a_users_module_shows_file_and_line(ended, module, tmp_path):
+    status, printed = ended(lambda arguments: module("broken_syntax", "a = 1\ndef build(:\n"))
+    assert status == 3
+    assert ("broken_syntax.py", 2) in frames(printed)
+    assert "def build(:" in printed
+    assert "SyntaxError: invalid syntax" in printed
+    assert printed.endswith(f"{HINT}\n")
+
+
+def test_syntax_error_below_sepray_alone_is_not_called_sepray_s_bug(tmp_path):
+    """Only the error itself names the user's file: no frame does."""
+    try:
+        compile("def build(:\n", str(tmp_path / "broken.py"), "exec")
+    except SyntaxError as error:
+        error.__traceback__ = None
+        printed = format_error("program", error)
+    assert frames(printed) == [("broken.py", 1)]
+    assert printed.endswith(HINT)
+
+
+def test_import_error_in_a_users_module_shows_file_and_line(ended, module):
+    status, printed = ended(lambda arguments: module("imports_none", "import os\nimport no_such_package\n"))
+    assert status == 3
+    assert ("imports_none.py", 2) in frames(printed)
+    assert not any("importlib" in name for name, _ in frames(printed))
+    assert "ModuleNotFoundError: No module named 'no_such_package'" in printed
+
+
+@pytest.mark.parametrize("flag", [[], ["--traceback"]])
+def test_tracebacks_hold_no_secrets(ended, module, flag):
+    text = 'def load():\n    raise KeyError("postgresql://user:secret@host/db?password=secret")\n'
+    status, printed = ended(lambda arguments: module("secrets_told", text).load(), *flag)
+    assert status == 3
+    assert "postgresql://user:***@host/db?password=***" in printed
+    assert "user:secret" not in printed.replace(text.splitlines()[1].strip(), "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--traceback", "list", "--json"], ["list", "--traceback", "--json"], ["list", "--json", "--traceback"]],
+)
+def test_traceback_anywhere_is_taken_off_the_arguments(ended, arguments):
+    received = []
+
+    def job(given):
+        received.append(given)
+        raise UsageError("refused")
+
+    status, printed = ended(job, *arguments)
+    assert received == [["list", "--json"]]
+    assert status == 2
+    assert printed.startswith("Traceback (most recent call last):\n")
+    assert printed.endswith("sepray.errors.UsageError: refused\n")
+
+
+def test_interruption(ended):
+    assert ended(raising(KeyboardInterrupt())) == (130, "program: interrupted\n")
+    assert ended(lambda arguments: signal.raise_signal(signal.SIGTERM)) == (130, "program: interrupted\n")
+
+
+def script(tmp_path, text, *arguments, **options):
+    (tmp_path / "script.py").write_text(text)
+    command = [sys.executable, "script.py", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_arguments_are_those_of_the_process(tmp_path):
+    text = "from sepray.console.exit_status import exit_with_status\nexit_with_status('program', print)\n"
+    done = script(tmp_path, text, "a", "--traceback", "b")
+    assert (done.returncode, done.stdout) == (0, "['a', 'b']\n")
+
+
+def test_frames_of_the_started_script_are_the_users(tmp_path):
+    text = (
+        "from sepray.console.exit_status import exit_with_status\n\n\n"
+        "def job(arguments):\n    return 1 / 0\n\n\nexit_with_status('program', job)\n"
+    )
+    done = script(tmp_path, text)
+    assert done.returncode == 3
+    assert frames(done.stderr) == [("script.py", 5)]
+    assert "ZeroDivisionError: division by zero" in done.stderr
+    assert done.stderr.endswith(f"{HINT}\n")
+
+
+PRINTS = """
+import sys
+from sepray.console.exit_status import exit_with_status
+
+
+def job(arguments):
+    for _ in range({lines}):
+        print("a line of output")
+
+
+exit_with_status("program", job)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # less than the buffer holds, and more
+def test_reader_that_has_gone_is_no_error(tmp_path, lines):
+    (tmp_path / "script.py").write_text(PRINTS.format(lines=lines))
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with open(writing, "wb") as output:
+        command = [sys.executable, "script.py"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_broken_pipe_to_anything_else_is_a_bug(tmp_path):
+    """A connection to a server breaks in the same way: that is no success."""
+    text = (
+        "from sepray.console.exit_status import exit_with_status\n\n\n"
+        "def job(arguments):\n    raise BrokenPipeError(32, 'Broken pipe')\n\n\nexit_with_status('program', job)\n"
+    )
+    done = script(tmp_path, text)
+    assert done.returncode == 3
+    assert "BrokenPipeError: [Errno 32] Broken pipe" in done.stderr
+
+
+STUDY = """
+from optuna.distributions import FloatDistribution
+from sepray.study import StudySpec, main
+
+SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
+main(StudySpec(name="lab", separator="my_separator", task="my_task", space=SPACE, trials=1, max_epochs=1))
+"""
+BROADCAST = "        self.pause = config.pause + (torch.ones(2) + torch.ones(3)).sum()\n"
+
+
+def study(tmp_path, separator=SEPARATOR, task=TASK):
+    """Start a study of the user's own separator and task; return how it ended."""
+    (tmp_path / "my_separator.py").write_text(separator)
+    (tmp_path / "my_task.py").write_text(task)
+    return script(tmp_path, STUDY, "--cache", "cache", timeout=120)
+
+
+def test_study_shows_the_line_of_a_broadcast_error_in_build(tmp_path):
+    separator = SEPARATOR.replace("        self.pause = config.pause\n", BROADCAST)
+    line = separator[: separator.index(BROADCAST)].count("\n") + 1
+    done = study(tmp_path, separator)
+    assert done.returncode == 3, done.stderr
+    assert [frame for frame in frames(done.stderr) if frame == ("my_separator.py", line)]
+    assert {name for name, _ in frames(done.stderr)} == {"my_separator.py"}
+    assert "RuntimeError: The size of tensor a (2) must match the size of tensor b (3)" in done.stderr
+    assert done.stderr.endswith("lab: " + HINT.removeprefix("program: ") + "\n")
+
+
+def test_study_shows_the_line_of_an_error_in_a_users_task(tmp_path):
+    task = TASK.replace(
+        "    def load(self, cache):\n", "    def load(self, cache):\n        raise ValueError('no items')\n"
+    )
+    assert task != TASK
+    line = task[: task.index("raise ValueError")].count("\n") + 1
+    done = study(tmp_path, task=task)
+    assert done.returncode == 3, done.stderr
+    assert frames(done.stderr) == [("my_task.py", line)]
+    assert "ValueError: no items" in done.stderr
+
+
+def test_study_shows_the_line_of_a_syntax_error_in_a_users_module(tmp_path):
+    """The module's source is read before it is imported; that names the file too."""
+    done = study(tmp_path, "first = 1\ndef build(:\n")
+    assert done.returncode == 3, done.stderr
+    assert ("my_separator.py", 2) in frames(done.stderr)
+    assert "SyntaxError: invalid syntax" in done.stderr
+    assert done.stderr.endswith("lab: " + HINT.removeprefix("program: ") + "\n")
+
+
+def test_study_says_a_separator_that_does_not_exist_in_one_line(tmp_path):
+    text = STUDY.replace('"my_separator"', '"none_of_that_name"')
+    done = script(tmp_path, text)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lab: unknown separator 'none_of_that_name'; there are: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,174 @@
+"""Checks before the start: what they refuse, what they let pass, and that they leave nothing behind."""
+
+import os
+import socket
+import sqlite3
+
+import pytest
+
+from sepray.console import preflight
+from sepray.errors import UnreachableError, UsageError
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+def contents(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_server_that_listens_passes():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        preflight.require_listening(f"http://127.0.0.1:{server.getsockname()[1]}/path", "the server")
+
+
+def test_server_that_does_not_listen_is_refused(closed_port):
+    with pytest.raises(UnreachableError, match=r"^the server does not answer: Connection refused$"):
+        preflight.require_listening(f"postgresql+psycopg://user:secret@127.0.0.1:{closed_port}/db", "the server")
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://host", 80),
+        ("https://host/x", 443),
+        ("postgresql+psycopg2://u:p@host/db", 5432),
+        ("mysql://host", 3306),
+        ("https://host:8443", 8443),
+    ],
+)
+def test_port_is_that_of_the_url_or_else_of_its_kind(url, port, monkeypatch):
+    asked = []
+
+    def connect(address, timeout):
+        asked.append(address)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(preflight.socket, "create_connection", connect)
+    with pytest.raises(UnreachableError, match=r"^it does not answer: timed out$"):
+        preflight.require_listening(url, "it")
+    assert asked == [("host", port)]
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///optuna.db", "journal:///a/b", "databricks", "s3://bucket/x", "auto", "ray://"]
+)
+def test_what_has_no_known_port_passes(url):
+    preflight.require_listening(url, "it")
+
+
+@pytest.mark.parametrize("url", ["http://host:99999", "http://host:x", "http://u:pa/ss@host", "http://[::1"])
+def test_impossible_address_is_refused_without_its_secrets(url):
+    with pytest.raises(UnreachableError, match=r"^it has an impossible host or port; ports are 1 to 65535$"):
+        preflight.require_listening(url, "it")
+
+
+@pytest.fixture
+def databases(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with sqlite3.connect("real.db") as connection:
+        connection.execute("create table t (a)")
+    connection.close()
+    (tmp_path / "empty.db").touch()
+    (tmp_path / "text.db").write_text("no database, though long enough")
+    (tmp_path / "journal.log").touch()
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///real.db", "sqlite:///empty.db", "journal://journal.log", "http://host", "postgresql://host/db"]
+)
+def test_databases_that_exist_and_other_addresses_pass(url, databases):
+    preflight.require_database(url, "database")
+
+
+@pytest.mark.parametrize("url", ["sqlite:///none.db", "sqlite:///folder", "journal://none.log", "journal://folder"])
+def test_database_that_does_not_exist_is_refused(url, databases):
+    with pytest.raises(UsageError, match=r"^there is no database here$"):
+        preflight.require_database(url, "database here")
+    assert "none.db" not in contents(databases)
+
+
+def test_other_file_is_no_database(databases):
+    with pytest.raises(UsageError, match=r"^text\.db is no SQLite database$"):
+        preflight.require_database("sqlite:///text.db", "database")
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("optuna.db", "it is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or journal://file"),
+        ("nosql://", "it cannot be used: .*nosql.*; check the URL and its driver"),
+        ("sqlite+nodriver:///x.db", "it cannot be used: .*nodriver.*; check the URL and its driver"),
+        ("oracle://", "it cannot be used: .*; check the URL and its driver"),
+    ],
+)
+def test_storage_without_a_driver_is_refused(url, line):
+    for require in (preflight.require_driver, preflight.require_storage):
+        with pytest.raises(UsageError, match=f"^{line}$"):
+            require(url, "it")
+
+
+@pytest.mark.parametrize("url", ["sqlite:///deep/new.db", "sqlite://", "sqlite:///:memory:", "journal://deep/new.log"])
+def test_storage_that_can_be_made_passes_and_is_not_made(url, databases):
+    before = contents(databases)
+    preflight.require_storage(url, "it")
+    assert contents(databases) == before
+
+
+@pytest.mark.parametrize("url", ["sqlite:///text.db/x.db", "journal://text.db/x.log"])
+def test_storage_in_a_file_is_refused(url, databases):
+    with pytest.raises(UsageError, match=r"^cannot write to .*text\.db: .*text\.db is a file$"):
+        preflight.require_storage(url, "it")
+
+
+def test_storage_that_is_something_else_or_does_not_answer_is_refused(databases, closed_port):
+    with pytest.raises(UsageError, match=r"^text\.db is no SQLite database$"):
+        preflight.require_storage("sqlite:///text.db", "it")
+    with pytest.raises(UnreachableError, match=r"^it does not answer"):
+        preflight.require_storage(f"postgresql://127.0.0.1:{closed_port}/db", "it")
+
+
+def test_folder_that_can_be_made_passes_and_is_not_made(tmp_path):
+    preflight.require_writable(tmp_path)
+    preflight.require_writable(tmp_path / "a" / "b")
+    assert contents(tmp_path) == []
+
+
+def test_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"^cannot write to .*file/x: .*file is a file$"):
+        preflight.require_writable(tmp_path / "file" / "x")
+
+
+def test_folder_without_permission_is_refused(tmp_path):
+    folder = "/proc/x" if os.getuid() == 0 else tmp_path / "locked"  # root may write everywhere else
+    if os.getuid() != 0:
+        folder.mkdir(mode=0o500)
+    with pytest.raises(UsageError, match=r"^cannot write to .*: (Permission denied|No such file or directory)$"):
+        preflight.require_writable(preflight.Path(folder))
+
+
+@pytest.mark.parametrize(
+    ("installed", "visible", "count"),
+    [(0, None, 0), (4, None, 4), (4, ["0", "2"], 2), (4, [], 0), (2, ["0", "1", "2"], 2)],
+)
+def test_gpus_are_those_that_this_process_may_use(monkeypatch, installed, visible, count):
+    from ray._private import accelerators
+
+    class Manager:
+        @staticmethod
+        def get_current_process_visible_accelerator_ids():
+            return visible
+
+        @staticmethod
+        def get_current_node_num_accelerators():
+            return installed
+
+    monkeypatch.setattr(accelerators, "get_accelerator_manager_for_resource", {"GPU": Manager}.__getitem__)
+    assert preflight.count_gpus() == count
