@@ -1,21 +1,21 @@
-"""What of an epoch goes into its data: the trainer with crops and remixes against the same trainer with one batch.
+"""Share of an epoch's time that goes into making its batches, with crops and remixes.
 
     OMP_NUM_THREADS=1 python benchmarks/data.py
     OMP_NUM_THREADS=1 python benchmarks/data.py --separators cass ssgan --items 256 --rounds 9
 
-Items of a training split lie in memory, on the device that trains; a batch is a gather of random crops of them, of
-which a share is mixed anew. For each separator: seconds of an epoch with batches as they are (``plain``: no crops), of
-random crops (``crops``), and of crops half of which are remixed (``remixes``), each over the seconds of the same epoch
-in which every batch is the first one again (``one batch``: no data at all). 1 is an epoch that never waits. ``share``
-is what part of an epoch's seconds its batches are made in.
+The items of a training split are in the memory of the device that trains; a batch gathers random crops of them, and a
+share of these is remixed. For each separator an epoch is timed with items as they are (``plain``), with random crops
+(``crops``), and with crops of which half are remixed (``remixes``). ``of one batch`` is each of these times over that
+of an epoch in which every batch is the first one again, which makes no batches: 1 is an epoch that never waits for
+data. ``share`` is the share of an epoch's time in which its batches are made.
 
-All run in turn in one process, in changing order, after an epoch that warms up; seconds are of CPU time, which other
-processes on the machine disturb less than the clock, and medians over the rounds. Methods have their ``SMALL``
-configuration, where there is one, so that an epoch ends in seconds: of larger networks less is data. Data are two
-sources of noise, 32768 samples an item as in ``tasks.stems``, and 65536 where it is cropped.
+All variants run in turn in one process, in changing order, after an epoch of warming up. Times are CPU seconds, which
+other processes on the machine disturb less than the clock, and medians over the rounds. Methods have their ``SMALL``
+configuration if there is one, so that an epoch takes seconds: in larger networks the share of data is smaller. Data are
+two sources of noise, 32768 samples an item as in ``tasks.stems``, and 65536 where items are cropped.
 
-Measured on one thread of an AMD EPYC, torch 2.11, ``of one batch`` and ``share`` (the five epochs of one variant differ
-by up to 1.3 times, the shares by little):
+Measured on one thread of an AMD EPYC with torch 2.11: ``of one batch`` and ``share`` (the five epochs of a variant
+differ by a factor of up to 1.3, the shares by little):
 
     separator               plain            crops          remixes
     cass                1.033   0.09 %  0.966   0.11 %  0.995   0.40 %
@@ -48,19 +48,19 @@ VARIANTS = {
 
 
 class Timed(Trainer):
-    """A trainer that adds up the CPU seconds in which it makes its batches."""
+    """A trainer that counts the CPU seconds in which it makes its batches."""
 
-    waited = 0.0
+    batch_seconds = 0.0
 
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         start = time.process_time()
-        made = super()._batch(data, index)
-        self.waited += time.process_time() - start
-        return made
+        batch = super()._batch(data, index)
+        self.batch_seconds += time.process_time() - start
+        return batch
 
 
 class OneBatch(Timed):
-    """A trainer whose batches are all the same: what an epoch costs without its data."""
+    """A trainer whose batches are all the same: an epoch without the cost of its data."""
 
     _first: dict[str, Tensor] | None = None
 
@@ -71,18 +71,18 @@ class OneBatch(Timed):
 
 
 def split(items: int, samples: int) -> Split:
-    """Return sources of noise and their sum."""
+    """Return items of two sources of noise."""
     sources = torch.randn(items, 2, 1, samples, generator=torch.Generator().manual_seed(0))
     return Split(sources.sum(1), sources)
 
 
 def main() -> None:
-    """Print a line of JSON for each separator."""
+    """Print one line of JSON for each separator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["cass", "supervised_mask", "sepgan", "semi_adversarial"]
-    parser.add_argument("--separators", nargs="+", default=names, help="names")
-    parser.add_argument("--items", type=int, default=64, help="training mixtures")
-    parser.add_argument("--rounds", type=int, default=5, help="epochs of each variant")
+    parser.add_argument("--separators", nargs="+", default=names, help="names of separators")
+    parser.add_argument("--items", type=int, default=64, help="number of training mixtures")
+    parser.add_argument("--rounds", type=int, default=5, help="number of timed epochs of each variant")
     options = parser.parse_args()
     torch.set_num_threads(1)
     signal = Signal(("a", "b"), 1, (SAMPLES,), 44100.0)
@@ -103,14 +103,14 @@ def main() -> None:
         for round_ in range(options.rounds + 1):
             for variant in list(trainers) if round_ % 2 else list(trainers)[::-1]:
                 trainer = trainers[variant]
-                trainer.waited, start = 0.0, time.process_time()
+                trainer.batch_seconds, start = 0.0, time.process_time()
                 trainer.epoch()
-                took = time.process_time() - start
+                epoch_seconds = time.process_time() - start
                 if not round_:
                     continue  # the first warms up
-                seconds[variant].append(took)
+                seconds[variant].append(epoch_seconds)
                 if variant in VARIANTS:
-                    shares[variant].append(trainer.waited / took)
+                    shares[variant].append(trainer.batch_seconds / epoch_seconds)
         medians = {variant: statistics.median(values) for variant, values in seconds.items()}
         figures = {
             "separator": name,

@@ -1,4 +1,4 @@
-"""What a separator and a task are, to the rest of sepray. Imports nothing from sepray.
+"""Interfaces of separators and tasks, and the data types that they exchange. Imports nothing from sepray.
 
 Shapes use this legend: ``item`` (or ``batch``), ``source``, ``channel``, ``*signal`` (``time`` for sounds,
 ``height, width`` for images).
@@ -18,17 +18,17 @@ from torch import Tensor, nn
 Tensors = Mapping[str, Tensor]
 
 SPLITS = ("train", "validation", "test")
-"""Names of the splits of a task's data, which are the fields of ``TaskData``."""
+"""Names of the splits, which are fields of ``TaskData``."""
 
 
 class Supervision(enum.Enum):
-    """What a separator may see of the training split; the platform hands it nothing else."""
+    """What a separator may see of the training split; sepray hands it nothing else."""
 
-    PAIRED = "paired"  # mixtures with the sources they were made of
+    PAIRED = "paired"  # mixtures with their sources
     SEMI_PAIRED = "semi-paired"  # a fraction of the items PAIRED, the others as UNPAIRED_SOURCES
-    UNPAIRED_SOURCES = "unpaired sources"  # mixtures, and samples of each source that belong to none of them
+    UNPAIRED_SOURCES = "unpaired sources"  # mixtures, and samples of each source without their mixtures
     OBSERVED_SOURCE = "observed source"  # mixtures, and samples of the last source alone
-    NONE = "none"  # mixtures
+    NONE = "none"  # mixtures alone
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,13 @@ class Signal:
     """The kind of signal that a separator is built for.
 
     Attributes:
-        sources: names of the sources, in the order of the source axis.
+        sources: names of the sources, in the order of the source axis: different, of ASCII letters, digits, ``_`` and
+            ``-`` (not first), and neither "mean" nor "mixture". They are part of names of files, metrics,
+            hyperparameters and flags.
         channels: number of channels of mixture and sources.
-        shape: ``*signal`` of one training item, e.g. ``(504,)`` samples.
-        sample_rate: in Hz; None for images, whose values lie in 0..1 (a mixture's may be more).
-        heart_sources: the names of those sources that have a heart rate (ECG, PPG).
+        shape: ``*signal`` of one item, e.g. ``(504,)`` samples.
+        sample_rate: in Hz; None for images, whose values lie in 0..1 (a mixture's may be larger).
+        heart_sources: names of the sources that have a heart rate (ECG, PPG).
     """
 
     sources: tuple[str, ...]
@@ -52,13 +54,13 @@ class Signal:
 
 @dataclass(frozen=True)
 class Split:
-    """Items of one split.
+    """Items of one split, two or more.
 
     Attributes:
-        mixture: ``[item, channel, *signal]``, float32.
-        sources: ``[item, source, channel, *signal]``, float32. Their sum may differ from the mixture (noise).
-        observed: ``[item, channel, *signal]``, as many samples of the last source that are in no mixture, for training
-            by OBSERVED_SOURCE; None where those in the mixtures are shown instead.
+        mixture: ``[item, channel, *signal]``, float32, finite.
+        sources: ``[item, source, channel, *signal]``, float32, finite. Their sum may differ from the mixture (noise).
+        observed: ``[item, channel, *signal]``, float32, finite: as many samples of the last source that are in no
+            mixture, for training with OBSERVED_SOURCE; None if the sources of the mixtures are shown instead.
     """
 
     mixture: Tensor
@@ -71,13 +73,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How batches are made of the items of a training split: anew for each, at random, on the device.
+    """Random changes to the items of a training batch, drawn anew for each batch on the training device.
 
     Attributes:
-        crop: samples of a random crop of an item, which is longer; 0: items as they are.
-        remix: share of the mixtures that are made anew, each source from an item (and time) of its own; only where a
+        crop: length of a random crop of each item in samples, equal to ``signal.shape[0]``; 0: items as they are.
+        remix: share of the mixtures that are made anew, each source from an item (and time) of its own; only if the
             separator sees the sources of its mixtures.
-        remix_level: lowest and highest gain of a source in these, in dB, drawn uniformly.
+        remix_level: lowest and highest gain of a source in remixed mixtures, in dB, drawn uniformly.
     """
 
     crop: int = 0
@@ -87,13 +89,15 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task's data. No recording is in two splits.
+    """A task's data; ``loading.load_task`` checks them. No recording is in two splits.
 
     Attributes:
         signal: names, channels, shape of an item, sample rate.
-        train: with a ``crop``, of items longer than ``signal.shape``.
+        train: training split; with a ``crop``, its items may be longer than ``signal.shape``.
+        validation: split that a study chooses by.
+        test: split that the chosen models are scored on.
         fingerprint: hexadecimal digest of the content of all splits, and of the augmentation.
-        augmentation: of the training split.
+        augmentation: random changes to training batches.
     """
 
     signal: Signal
@@ -105,14 +109,14 @@ class TaskData:
 
 
 class TaskConfig(Protocol):
-    """A frozen dataclass ``Config`` in every task module; ``DEBUG`` is an instance that loads within a second."""
+    """A frozen dataclass ``Config`` in every task module; ``DEBUG`` is an instance that needs no files and is small."""
 
     def load(self, cache: Path) -> TaskData:
         """Return the data, built once and then read from the folder ``cache``."""
         ...
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
-        """Return for each split what identifies the recordings that it is made of; no two splits share one."""
+        """Return for each split the identities of the recordings that it is made of; no two splits share one."""
         ...
 
 
@@ -122,11 +126,11 @@ def load_task(config: TaskConfig, cache: Path) -> TaskData:
 
 
 class Loss(NamedTuple):
-    """What a phase's loss returns.
+    """Value of a phase's loss.
 
     Attributes:
         total: scalar to differentiate.
-        parts: named scalars to report (detached by the trainer).
+        parts: scalars to report, by name (detached by the trainer).
         carry: detached tensors handed to the later phases of the same step, merged into their batch.
     """
 
@@ -143,13 +147,13 @@ class Phase:
     """One update of a training step.
 
     Attributes:
-        name: of the update, e.g. ``"autoencoders"``.
+        name: name of the update, e.g. ``"autoencoders"``.
         parameters: prefixes of the names of the parameters that it updates.
         learning_rate: name of the hyperparameter that holds its learning rate.
         loss: function of (separator, batch, hyperparameters, random tensors). Reads every weight from
             ``hyperparameters`` (scalar tensors) and draws no random numbers, so that it runs under
             ``torch.func.vmap`` as it stands.
-        draw: makes the random tensors of one step from the batch and the member's generator.
+        draw: returns the random tensors of one step, from the batch and the member's generator.
         repeats: updates per step, each on a batch of its own (critic steps).
         active: name of a hyperparameter; where it is 0 the phase is skipped.
     """
@@ -169,16 +173,16 @@ class Separator(nn.Module):
     Attributes:
         supervision: what it may see of the training split.
         learns: False for a method with nothing to train, whose epochs change nothing.
-        keeps_items: True for a method that keeps something of each training item from one epoch to the next (an
+        keeps_items: True for a method that keeps something for each training item from one epoch to the next (an
             estimate, a code); its items are cropped once, and the same in all epochs.
-        signal: that it was built for.
+        signal: kind of signal that it was built for.
     """
 
     supervision: ClassVar[Supervision] = Supervision.PAIRED
     learns: ClassVar[bool] = True
     keeps_items: ClassVar[bool] = False
     paired_fraction: float = 0.0
-    """Of SEMI_PAIRED: what part of the training items comes with its sources; from the Config."""
+    """For SEMI_PAIRED: share of the training items that come with their sources; from the Config."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -189,25 +193,25 @@ class Separator(nn.Module):
         raise TypeError(f"{type(self).__name__} must define hyperparameters()")
 
     def prepare(self, data: Tensors) -> None:
-        """Measure what normalisation needs on the training view, once, before the first step (buffers).
+        """Measure what normalisation needs from the training view (kept in buffers), once, before the first step.
 
-        The view is shared with other trials on the machine, and cannot be written to; nor can that of ``before_epoch``
-        and ``fit_epoch``. A batch is a phase's own.
+        The view is shared with other trials on the machine and read-only, here and in ``before_epoch`` and
+        ``fit_epoch``. A phase may write to its batch.
         """
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Keep those that act when mixtures are separated (buffers); called before training and when they change."""
+        """Keep the hyperparameters that act on separation (in buffers); called before training and after changes."""
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the updates of one step, in order."""
         return ()
 
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
-        """Return the training data of this epoch; methods with outer iterations refresh their targets here."""
+        """Return the training data for this epoch; methods with outer iterations refresh their targets here."""
         return data
 
     def resets(self, epoch: int) -> bool:
-        """Say whether Adam begins anew (its moments and its step) before this epoch, counted from 0."""
+        """Say whether Adam's moments and step are reset before this epoch, counted from 0."""
         return False
 
     def fit_epoch(self, data: Tensors, hyperparameters: Tensors, generator: torch.Generator) -> dict[str, float]:
@@ -219,15 +223,15 @@ class Separator(nn.Module):
         raise TypeError(f"{type(self).__name__} must define separate()")
 
     def failure(self, metrics: Mapping[str, float]) -> str | None:
-        """Say why training has failed in a way of this method's own (None: it has not), from an epoch's metrics."""
+        """Say, from an epoch's metrics, why training has failed in a way that is particular to this method, or None."""
         return None
 
 
 class Oracle(Separator):
-    """A bound, and no method: it is told the true sources of the very mixture that it separates.
+    """A bound, and no method: it is told the true sources of the mixture that it separates.
 
-    Whoever scores separators does it through ``estimate``, which tells the truth to subclasses of this class and to no
-    other. An oracle is scored like any separator, but is neither packaged nor registered.
+    Separators are scored through ``estimate``, which gives the true sources to subclasses of this class alone. An
+    oracle is scored like any separator, but is neither packaged nor registered.
     """
 
     supervision = Supervision.NONE
@@ -243,21 +247,21 @@ class Oracle(Separator):
         raise TypeError(f"{type(self).__name__} must define separate_given()")
 
     def separate(self, mixture: Tensor) -> Tensor:
-        """Refuse: there is no truth to go by.
+        """Refuse: the true sources are not known here.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("an oracle needs the true sources of what it separates: it can be scored, and not be used")
+        raise ValueError("an oracle needs the true sources of what it separates: it can be scored, but not used")
 
 
 def estimate(separator: Separator, mixture: Tensor, sources: Tensor) -> Tensor:
     """Return a separator's estimates, for scoring them; only a declared oracle is told the truth.
 
     Args:
-        separator: to be scored.
+        separator: the separator to score.
         mixture: ``[batch, channel, *signal]``.
-        sources: the true ones, ``[batch, source, channel, *signal]``.
+        sources: true sources, ``[batch, source, channel, *signal]``.
     """
     if isinstance(separator, Oracle):
         return separator.separate_given(mixture, sources)

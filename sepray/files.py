@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all. Imports nothing from sepray."""
+"""Writes files whole or not at all. Imports nothing from sepray."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import secrets
 from pathlib import Path
 
 
-def replace_file(path: Path, content: bytes | str) -> None:
+def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None:
     """Write ``content`` to ``path`` so that a crash at any moment leaves the old file or the new one, never a part.
 
     The content is written to a temporary file in the same folder, synced to the disk and renamed; the folder is made
     where it does not exist, and synced too. Text is written as UTF-8.
+
+    Args:
+        path: the file.
+        content: all of it.
+        durable: False for what is cheap to make again: without the syncs, which take milliseconds, a power cut may
+            leave an empty file; readers see the old file or the new one all the same.
 
     Raises:
         OSError: the folder or the file cannot be written; the old file, if any, is unchanged.
@@ -21,13 +27,15 @@ def replace_file(path: Path, content: bytes | str) -> None:
     try:
         with temporary.open("xb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

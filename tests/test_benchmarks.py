@@ -32,7 +32,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def data():
-    config = registry.find("sepray.tasks", "notes_and_bursts").Config(train=8, validation=1, test=1, item_samples=1024)
+    config = registry.find("sepray.tasks", "notes_and_bursts").Config(train=8, validation=2, test=2, item_samples=1024)
     return config.load(Path())
 
 

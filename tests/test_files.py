@@ -47,3 +47,9 @@ def test_failure_leaves_the_old_file_and_no_temporary_one(tmp_path: Path, monkey
         replace_file(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_need_not_be_durable_is_not_synced_but_whole(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("synced"))
+    replace_file(tmp_path / "new" / "file", "text", durable=False)
+    assert [(p.name, p.read_text()) for p in (tmp_path / "new").iterdir()] == [("file", "text")]

@@ -24,7 +24,8 @@ from ..console import preflight
 from ..console.terminal import duration
 from ..errors import UsageError
 from ..signals.overlap_add import Array, cut, each_channel, resampled, resampled_length, separated
-from ..signals.recordings import Recording, open_recording
+from ..signals.recording_types import Recording
+from ..signals.recordings import open_recording
 from . import application
 from .picture import Envelope, draw
 

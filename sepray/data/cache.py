@@ -1,10 +1,10 @@
-"""A folder of tensors that are slow to make, and the digest of their content. Imports nothing from sepray.
+"""A folder that keeps tensors that are slow to make, and digests of their content.
 
 One entry is one safetensors file, named by a hash of everything that its content depends on, with the digest of the
 content in its header. It is written under a temporary name, synced and renamed: a reader sees all of it or none.
 ``cached`` builds an entry in memory; processes that build the same one at once replace each other's file by an equal
-one. ``mapped`` builds one on the disk, which may be larger than memory: one process builds, others wait for it, and
-where it dies the next one builds. What either returns is mapped from the file, page by page as it is looked at.
+one. ``mapped`` builds one on the disk, which may be larger than memory: one process builds and others wait for it; if
+it dies, the next one builds. The tensors of an existing entry are mapped from the file: a page is read when it is used.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import json
 import math
 import os
 import sys
+import tempfile
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
@@ -29,20 +29,23 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..errors import UsageError
+from ..files import replace_file, sync_folder
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 VERIFIED = 1 << 30
-"""Bytes up to which a mapped entry is read through when it is opened (a second); of larger ones the size is checked."""
+"""Bytes up to which a mapped entry's content is checked when it is opened (a second); of larger ones only the size."""
 
-_NEW = 2_000_000_000  # ns: a file changed so lately could change again without its time stamp showing it
+_SETTLED = 2_000_000_000  # ns: a file that changed later than this could change again under the same time stamp
 
 
 class Plan(NamedTuple):
     """How to make an entry on the disk.
 
     Attributes:
-        shapes: of its tensors, float32.
+        shapes: shape of each tensor (float32), by name.
         fill: writes all of them.
         facts: anything else to keep with them, JSON types.
     """
@@ -53,12 +56,12 @@ class Plan(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What an entry holds.
+    """The content of an entry.
 
     Attributes:
-        tensors: by name.
-        content: their digest (``content_hash``).
-        facts: of its plan.
+        tensors: tensors by name.
+        content: digest of the tensors (``content_hash``).
+        facts: the facts of the plan that it was made by.
     """
 
     tensors: dict[str, Tensor]
@@ -67,83 +70,75 @@ class Entry(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An entry that is opened when it is looked at, so that any number of them can be at hand."""
+    """An entry whose file is open only while a tensor is read, so that there can be any number of them."""
 
     path: Path
 
     def tensor(self, name: str) -> Tensor:
         """Return one of its tensors, mapped from the file."""
         with safe_open(self.path, framework="pt") as file:
-            found: Tensor = file.get_tensor(name)
-        return found
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
 
 
 def cached(
     folder: Path, name: str, key: Mapping[str, object], build: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Return the tensors kept in ``folder`` under ``name`` and ``key``; build and keep them where there are none.
+    """Return the tensors kept in ``folder`` under ``name`` and ``key``; build and keep them if there are none.
 
     Args:
-        folder: made where it does not exist. Any number of processes may use it at once.
+        folder: made if it does not exist. Any number of processes may use it at once.
         name: begins the file's name, for people who look into the folder.
         key: everything that the content depends on (configuration, versions), JSON types only.
-        build: makes the tensors; called only where there is no sound file.
+        build: makes the tensors; called only if there is no sound file.
 
     Raises:
         OSError: the folder cannot be written to (before anything is built).
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
-    found = _read(path, description)
-    if found is not None:
-        return found.tensors
+    entry = _read_entry(path, description)
+    if entry is not None:
+        return entry.tensors
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{path.name}.{uuid.uuid4().hex}"
-    try:
-        with partial.open("xb") as file:
-            tensors = {tensor_name: tensor.contiguous() for tensor_name, tensor in build().items()}
-            header = json.dumps({"key": description, "content": content_hash(tensors)})
-            file.write(safetensors.torch.save(tensors, {"sepray": header}))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync(folder)
+    tempfile.TemporaryFile(dir=folder).close()  # an error here comes before the work
+    tensors = {tensor_name: tensor.contiguous() for tensor_name, tensor in build().items()}
+    header = json.dumps({"key": description, "content": content_hash(tensors)})
+    replace_file(path, safetensors.torch.save(tensors, {"sepray": header}))
     return tensors
 
 
 def mapped(
     folder: Path, name: str, key: Mapping[str, object], plan: Callable[[], Plan], verified: int = VERIFIED
 ) -> Entry:
-    """Return the entry kept in ``folder`` under ``name`` and ``key``; make it on the disk where there is none.
+    """Return the entry kept in ``folder`` under ``name`` and ``key``; make it on the disk if there is none.
 
     Args:
         folder: as for ``cached``.
         name: as for ``cached``.
         key: as for ``cached``.
-        plan: says how to make it; called only where there is no sound file, by one process at a time.
-        verified: bytes up to which the digest of the content is checked.
+        plan: says how to make it; called only if there is no sound file, by one process at a time.
+        verified: size in bytes up to which the digest of the content is checked.
 
     Raises:
         OSError: the folder cannot be written to, or the disk cannot hold the entry (before anything is filled).
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
-    found = _read(path, description, verified)
-    if found is not None:
-        return found
+    entry = _read_entry(path, description, verified)
+    if entry is not None:
+        return entry
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f".{path.name}.partial") as (partial, file):
-        found = _read(path, description, verified)  # another process may just have made it
-        if found is None:
-            _make(file, partial, description, plan())
+    with _locked(folder / f".{path.name}.partial") as (partial, file):
+        entry = _read_entry(path, description, verified)  # another process may just have made it
+        if entry is None:
+            _write_entry(file, partial, description, plan())
             partial.replace(path)
-            _sync(folder)
-            found = _read(path, description, verified=0)
-    if found is None:
+            sync_folder(folder)
+            entry = _read_entry(path, description, verified=0)
+    if entry is None:
         raise OSError(f"{path} was written, but cannot be read")
-    return found
+    return entry
 
 
 def kept_files(
@@ -154,25 +149,25 @@ def kept_files(
     read: Callable[[Path], Plan],
     label: str,
 ) -> tuple[dict[Path, Kept], dict[Path, str]]:
-    """Make an entry of every file, under its content's digest, in parallel and with a progress bar.
+    """Make an entry from each file, under the digest of its content, in parallel and with a progress bar.
 
     Args:
         folder: as for ``cached``.
         name: as for ``cached``.
         files: any number.
         key: what the entries depend on beside the files' content.
-        read: says how to make a file's entry; a ValueError refuses the file. Called in threads.
-        label: of the progress bar, which is shown where this takes more than a second.
+        read: says how to make a file's entry; a UsageError refuses the file. Called in threads.
+        label: of the progress bar, which is shown if this takes more than a second.
 
     Returns:
-        the entries, and of the files that were refused the reasons.
+        the entries, and the reasons why files were refused.
     """
 
     def keep(file: Path) -> Kept | str:
         full = {**key, "file": file_digest(folder, file)}
         try:
             mapped(folder, name, full, lambda: read(file), verified=0)
-        except ValueError as error:
+        except UsageError as error:
             return str(error)
         return Kept(_path(folder, name, json.dumps(full, sort_keys=True)))
 
@@ -182,24 +177,24 @@ def kept_files(
 
 
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item], label: str = "") -> list[Result]:
-    """Return ``function`` of every item, in their order, by a thread a CPU; with a progress bar if it takes long.
+    """Return ``function`` of each item, in their order, computed by one thread for each CPU.
 
-    Threads, because decoding, resampling and hashing let go of Python's lock, and processes would have to be given the
-    user's program. Each keeps torch to one thread.
+    Threads, because decoding, resampling and hashing release Python's lock, and processes would import the user's
+    program anew. Each keeps torch to one thread. A progress bar is shown if this takes more than a second.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            return list(_shown(pool.map(function, items), len(items), label))
+            return list(_with_progress(pool.map(function, items), len(items), label))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _shown(results: Iterator[Result], total: int, label: str) -> Iterator[Result]:
-    """Give what comes, with a progress bar on stderr from the first second on."""
+def _with_progress(results: Iterator[Result], total: int, label: str) -> Iterator[Result]:
+    """Yield the results, with a progress bar on stderr from the first second on."""
     bar: Any = None
     start = time.monotonic()
     try:
@@ -220,9 +215,9 @@ def _shown(results: Iterator[Result], total: int, label: str) -> Iterator[Result
 
 
 def file_digests(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
-    """Return the digest of every file's content (``file_digest``), in parallel."""
-    found = in_parallel(lambda file: file_digest(folder, file), files, "looking at files")
-    return dict(zip(files, found, strict=True))
+    """Return the digest of each file's content (``file_digest``), in parallel."""
+    digests = in_parallel(lambda file: file_digest(folder, file), files, "reading files")
+    return dict(zip(files, digests, strict=True))
 
 
 def file_digest(folder: Path, file: Path) -> str:
@@ -238,16 +233,13 @@ def file_digest(folder: Path, file: Path) -> str:
         return digest
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if time.time_ns() - stat.st_mtime_ns > _NEW:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_name(f".{note.name}.{uuid.uuid4().hex}")
-        partial.write_text(digest)
-        partial.replace(note)
+    if time.time_ns() - stat.st_mtime_ns > _SETTLED:
+        replace_file(note, digest, durable=False)  # a lost one is made again, and thousands are written at once
     return digest
 
 
 def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | None = None) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types)."""
+    """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types)."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -255,12 +247,17 @@ def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | No
     return digest.hexdigest()
 
 
+def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
+    """Return the SHA-256 of the bytes of each item, which identifies a recording that was made and not read."""
+    return tuple(hashlib.sha256(item.numpy().tobytes()).hexdigest() for item in items)
+
+
 def _path(folder: Path, name: str, description: str) -> Path:
     return folder / f"{name}-{hashlib.sha256(description.encode()).hexdigest()[:16]}.safetensors"
 
 
-def _read(path: Path, description: str, verified: float = math.inf) -> Entry | None:
-    """Return the content of a sound file; None where there is no file, or one that is damaged."""
+def _read_entry(path: Path, description: str, verified: float = math.inf) -> Entry | None:
+    """Return the content of a sound file; None if there is no file, or a damaged one."""
     if not path.exists():
         return None
     try:
@@ -278,38 +275,39 @@ def _read(path: Path, description: str, verified: float = math.inf) -> Entry | N
 
 
 @contextmanager
-def _alone(partial: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+def _locked(partial: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """Wait until no other process (or thread) writes ``partial``, and open it.
 
-    The file itself is locked, so that a lock ends with its process. One that was renamed or deleted while it was waited
-    for is another file's lock by now: another attempt.
+    The file itself is locked, so that a lock ends with its process. If it was renamed or deleted during the wait, the
+    lock is on a file that is no longer ``partial``: try again.
     """
     while True:
         with partial.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not _same(partial, file):
+            if not _is_open(partial, file):
                 continue
             try:
                 yield partial, file
                 return
             finally:
-                if _same(partial, file):  # not renamed
+                if _is_open(partial, file):  # not renamed
                     partial.unlink()
 
 
-def _same(path: Path, file: IO[bytes]) -> bool:
+def _is_open(path: Path, file: IO[bytes]) -> bool:
+    """Say whether ``path`` still names the file that is open."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
 
 
-def _make(file: IO[bytes], path: Path, description: str, plan: Plan) -> None:
-    """Write a safetensors file in place: a header without digest, the tensors as they are filled, the digest."""
+def _write_entry(file: IO[bytes], path: Path, description: str, plan: Plan) -> None:
+    """Write a safetensors file in place: a header without digest, then the tensors, then the header with the digest."""
 
     def header(content: str) -> bytes:
-        own = {"key": description, "content": content, "facts": dict(plan.facts)}
-        described: dict[str, Any] = {"__metadata__": {"sepray": json.dumps(own)}}
+        metadata = {"key": description, "content": content, "facts": dict(plan.facts)}
+        described: dict[str, Any] = {"__metadata__": {"sepray": json.dumps(metadata)}}
         end = 0
         for name, shape in plan.shapes.items():
             start, end = end, end + 4 * math.prod(shape)
@@ -318,15 +316,15 @@ def _make(file: IO[bytes], path: Path, description: str, plan: Plan) -> None:
         text += b" " * (-len(text) % 64)
         return len(text).to_bytes(8, "little") + text
 
-    begin = header("0" * 64)
-    size = len(begin) + 4 * sum(map(math.prod, plan.shapes.values()))
+    undigested = header("0" * 64)
+    size = len(undigested) + 4 * sum(map(math.prod, plan.shapes.values()))
     file.truncate(0)
     if hasattr(os, "posix_fallocate"):  # a full disk is an error here; in a mapped page it would be a signal
         os.posix_fallocate(file.fileno(), 0, size)
     else:
         file.truncate(size)
     arrays: dict[str, NDArray[np.float32]] = {}
-    offset = len(begin)
+    offset = len(undigested)
     for name, shape in plan.shapes.items():
         arrays[name] = np.memmap(path, np.float32, "r+", offset, shape)
         offset += 4 * math.prod(shape)
@@ -338,12 +336,3 @@ def _make(file: IO[bytes], path: Path, description: str, plan: Plan) -> None:
         out.write(header(content))
         out.flush()
         os.fsync(out.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last through a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,6 @@
-"""Recordings of hearts in WFDB format, the pulses in them, and who was recorded. Imports wfdb where it is used.
+"""Recordings of hearts: WFDB records, the pulses in a PPG, and the division of subjects among the splits.
 
-WFDB is PhysioNet's format: a header ``NAME.hea`` and the signals, mostly ``NAME.dat``. What cannot be read is refused
-with a ValueError of one line that names the file.
+WFDB is PhysioNet's format: a header ``NAME.hea`` and the signals, mostly ``NAME.dat``. Imports wfdb where it is used.
 """
 
 from __future__ import annotations
@@ -15,19 +14,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..contracts import SPLITS, Signal, Split, TaskData
 from ..errors import UsageError
+from .cache import content_hash
 
 Samples = NDArray[np.float64]
 """``[time]``."""
 
-SPLITS = ("train", "validation", "test")
 PHASES = 256
 """Samples of a pulse, from its onset to the next one's."""
 
-_HELD_BACK = 0.15  # of the subjects, for validation and again for test
-_ALIKE = 0.9  # correlation with the median pulse, of a pulse without artefacts
-_PULSES = 200  # of one recording, at most
+_HELD_OUT = 0.15  # share of the subjects for validation, and again for test
+_LEAST_CORRELATION = 0.9  # of a pulse without artefacts with the median pulse
+_MOST_PULSES = 200  # of one recording
+
+
+class MissingLibraryError(UsageError):
+    """The library wfdb is not installed."""
 
 
 def read_record(header: Path, channel: Callable[[Sequence[str]], int | None]) -> tuple[Samples, float]:
@@ -35,33 +40,33 @@ def read_record(header: Path, channel: Callable[[Sequence[str]], int | None]) ->
 
     Args:
         header: the record's ``.hea`` file.
-        channel: chooses, by the names of all channels; None is refused.
+        channel: chooses one by the names of all channels, and returns its number; None is refused.
 
     Raises:
-        UsageError: the library wfdb is not installed.
-        ValueError: the record is damaged, cut short, silent, has a sample that is not a number, or not that channel.
+        MissingLibraryError: the library wfdb is not installed.
+        UsageError: the record is damaged, cut short, silent, has a sample that is not a number, or not that channel.
     """
     wfdb = _wfdb()
     try:
         described = wfdb.rdheader(str(header.with_suffix("")))
         names = [str(name) for name in described.sig_name or ()]
-    except Exception as error:  # wfdb raises what it comes across
-        raise ValueError(f"{header} is no sound WFDB header: {_said(error)}") from None
+    except Exception as error:  # wfdb lets errors of any kind through
+        raise UsageError(f"{header} is no sound WFDB header: {_one_line(error)}") from None
     chosen = channel(names)
     if chosen is None or not 0 <= chosen < len(names):
-        raise ValueError(f"{header} does not have the channel that is wanted; it has {', '.join(names) or 'none'}")
+        raise UsageError(f"{header} does not have the channel that is wanted; it has {', '.join(names) or 'none'}")
     try:
-        read = wfdb.rdrecord(str(header.with_suffix("")), channels=[chosen])
-        samples = np.asarray(read.p_signal[:, 0], dtype=np.float64)
+        record = wfdb.rdrecord(str(header.with_suffix("")), channels=[chosen])
+        samples = np.asarray(record.p_signal[:, 0], dtype=np.float64)
     except Exception as error:
-        raise ValueError(f"{header} is damaged or cut short: {_said(error)}") from None
+        raise UsageError(f"{header} is damaged or cut short: {_one_line(error)}") from None
     missing = ~np.isfinite(samples)
     if missing.any():
-        at = int(np.argmax(missing)) / read.fs
-        raise ValueError(f"{header} has a sample that is not a number, in {names[chosen]} at {at:.6g} s")
+        seconds = int(np.argmax(missing)) / record.fs
+        raise UsageError(f"{header} has a sample that is not a number, in {names[chosen]} at {seconds:.6g} s")
     if not len(samples) or np.ptp(samples) == 0:
-        raise ValueError(f"{header} is silent: {names[chosen]} has no sample that differs from another")
-    return samples, float(read.fs)
+        raise UsageError(f"{header} is silent: {names[chosen]} has no sample that differs from another")
+    return samples, float(record.fs)
 
 
 def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
@@ -69,18 +74,18 @@ def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
     from scipy.signal import resample_poly
 
     ratio = Fraction(new_rate / rate).limit_denominator(10_000)
-    found: Samples = resample_poly(samples, ratio.numerator, ratio.denominator, padtype="line")
-    return found
+    changed: Samples = resample_poly(samples, ratio.numerator, ratio.denominator, padtype="line")
+    return changed
 
 
-def deal(names: Sequence[str], seed: int) -> dict[str, list[str]]:
-    """Return the names of recordings by split: no subject's are in two, where that can be told.
+def split_by_subject(names: Sequence[str], seed: int) -> dict[str, list[str]]:
+    """Return the names of the recordings of each split: no subject is in two, where subjects can be told.
 
     A subject is what comes before the first underscore of a file's name (``sub01_snr00dB_l1``, ``s3_walk``); where that
-    makes fewer than three of them, each recording is dealt by itself. 70, 15 and 15 percent, at least one each.
+    makes fewer than three of them, each recording counts as a subject. 70, 15 and 15 percent, at least one each.
 
     Raises:
-        ValueError: there are fewer than three recordings.
+        UsageError: there are fewer than three recordings.
     """
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
@@ -88,56 +93,72 @@ def deal(names: Sequence[str], seed: int) -> dict[str, list[str]]:
     if len(groups) < len(SPLITS):
         groups = {name: [name] for name in sorted(names)}
     if len(groups) < len(SPLITS):
-        raise ValueError(
-            f"{len(groups)} recordings cannot be dealt to three splits that share none; at least 3 are needed"
-        )
+        raise UsageError(f"{len(groups)} recordings cannot be divided among three splits; at least 3 are needed")
     order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))).permutation(len(groups))
-    held = max(1, round(_HELD_BACK * len(groups)))
-    kinds = [list(groups)[k] for k in order]
-    parts = {"test": kinds[:held], "validation": kinds[held : 2 * held], "train": kinds[2 * held :]}
-    return {split: [name for kind in parts[split] for name in groups[kind]] for split in SPLITS}
+    held_out = max(1, round(_HELD_OUT * len(groups)))
+    subjects = [list(groups)[k] for k in order]
+    parts = {
+        "test": subjects[:held_out],
+        "validation": subjects[held_out : 2 * held_out],
+        "train": subjects[2 * held_out :],
+    }
+    return {split: [name for subject in parts[split] for name in groups[subject]] for split in SPLITS}
 
 
-def sound_ones(
+def read_all(
     names: Sequence[str], read: Callable[[str], NDArray[Any]], skip_bad: bool
 ) -> tuple[dict[str, NDArray[Any]], Mapping[str, str]]:
-    """Return what could be read of the recordings, each only once, and of the others why not.
+    """Read recordings, each content only once.
+
+    Returns:
+        the recordings that could be read, and the reasons why others were left out, both by name.
 
     Raises:
-        ValueError: one could not be read, and bad ones are not to be skipped; or none could.
+        MissingLibraryError: from ``read``.
+        UsageError: one cannot be read, and bad ones are not to be skipped; or none can.
     """
-    found: dict[str, NDArray[Any]] = {}
+    recordings: dict[str, NDArray[Any]] = {}
     left_out: dict[str, str] = {}
-    seen: dict[str, str] = {}
+    first_with: dict[str, str] = {}
     for name in names:
         try:
             samples = read(name)
-            first = seen.setdefault(hashlib.sha256(samples.tobytes()).hexdigest(), name)
-            if first == name:
-                found[name] = samples
-            else:
-                left_out[name] = f"{name} is a copy of {first}"
-        except UsageError:
+        except MissingLibraryError:
             raise
-        except ValueError as error:
+        except UsageError as error:
             if not skip_bad:
-                raise ValueError(f"{error}; --task.skip-bad leaves such recordings out") from None
+                raise UsageError(f"{error}; --task.skip-bad leaves such recordings out") from None
             left_out[name] = str(error)
-    if not found:
-        raise ValueError(next(iter(left_out.values()), "there is no recording"))
-    return found, left_out
+            continue
+        first = first_with.setdefault(hashlib.sha256(samples.tobytes()).hexdigest(), name)
+        if first == name:
+            recordings[name] = samples
+        else:
+            left_out[name] = f"{name} is a copy of {first}"
+    if not recordings:
+        raise UsageError(next(iter(left_out.values()), "there is no recording"))
+    return recordings, left_out
+
+
+def task_data(splits: Mapping[str, Split], signal: Signal) -> TaskData:
+    """Return a task's data, with the fingerprint of its mixtures and sources."""
+    content: dict[str, Tensor] = {}
+    for name, split in splits.items():
+        content |= {f"{name}/mixture": split.mixture, f"{name}/sources": split.sources}
+    facts = {"sources": signal.sources, "sample_rate": signal.sample_rate}
+    return TaskData(signal, splits["train"], splits["validation"], splits["test"], content_hash(content, facts))
 
 
 def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
-    """Return the sound pulses of a PPG, ``[pulse, phase]``: each from 0 at its onset to 0 at the next, highest at 1.
+    """Return the pulses of a PPG without artefacts, ``[pulse, phase]``: 0 at the onset and the next one, 1 at the peak.
 
-    A beat's onset is the lowest sample before its peak. Pulses that do not resemble the median pulse (correlation below
-    0.9), or are not within a third of the usual length, are artefacts and left out.
+    A beat's onset is the lowest sample before its peak. Artefacts are pulses whose correlation with the median pulse is
+    below 0.9, and those that are not within a third of the median length.
 
     Args:
-        samples: PPG, rising with the pressure.
+        samples: PPG ``[time]``, rising with the pressure.
         rate: in Hz.
-        period: seconds from beat to beat, about.
+        period: approximate seconds from beat to beat.
     """
     from scipy.signal import find_peaks
 
@@ -146,29 +167,32 @@ def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
     reach = max(2, round(0.4 * period * rate))
     onsets = [peak - reach + int(np.argmin(samples[peak - reach : peak])) for peak in peaks if peak >= reach]
     usual = float(np.median(np.diff(onsets))) if len(onsets) > 2 else period * rate
-    found = []
+    cut = []
     for start, end in pairwise(onsets):
         if abs(end - start - usual) <= usual / 3:
             place = start + (end - start) * np.arange(PHASES) / PHASES
             pulse = np.interp(place, np.arange(len(samples)), samples)
             pulse = pulse - np.linspace(samples[start], samples[end], PHASES, endpoint=False)
             if pulse.max() > 0:
-                found.append(pulse / pulse.max())
-    if not found:
+                cut.append(pulse / pulse.max())
+    if not cut:
         return np.zeros((0, PHASES))
-    every = np.array(found)
-    alike = [np.corrcoef(pulse, np.median(every, axis=0))[0, 1] >= _ALIKE for pulse in every]
-    sound: NDArray[np.float64] = every[np.array(alike)]
-    return sound[np.linspace(0, len(sound) - 1, min(len(sound), _PULSES)).astype(int)] if len(sound) else sound
+    stacked = np.array(cut)
+    median = np.median(stacked, axis=0)
+    correlations = np.array([np.corrcoef(pulse, median)[0, 1] for pulse in stacked])
+    sound: NDArray[np.float64] = stacked[correlations >= _LEAST_CORRELATION]
+    if len(sound) > _MOST_PULSES:
+        sound = sound[np.linspace(0, len(sound) - 1, _MOST_PULSES).astype(int)]
+    return sound
 
 
 def _wfdb() -> Any:
     try:
         import wfdb
     except ImportError:
-        raise UsageError("reading WFDB records needs the library wfdb: pip install 'sepray[wfdb]'") from None
+        raise MissingLibraryError("reading WFDB records needs the library wfdb: pip install 'sepray[wfdb]'") from None
     return wfdb
 
 
-def _said(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

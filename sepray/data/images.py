@@ -1,7 +1,7 @@
-"""Images as data: reading IDX files, picture files and archives of them; dealing them to splits and mixing pairs.
+"""Images as data: IDX files, picture files and archives of them; their division among the splits; mixtures of pairs.
 
-Images are uint8 ``[image, channel, height, width]`` until they are mixed, as float32 in 0..1. Imports numpy and torch,
-Pillow where it is used. What cannot be read is refused with a ValueError of one line that names the file.
+Images are uint8 ``[image, channel, height, width]`` until they are mixed, as float32 in 0..1. Imports Pillow where it
+is used. A file that cannot be read is refused with a UsageError of one line that names it.
 """
 
 from __future__ import annotations
@@ -24,25 +24,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import Split
+from ..contracts import SPLITS, Signal, Split, TaskData
+from ..errors import UsageError
+from ..files import replace_file
+from .cache import content_hash
 
 Images = NDArray[np.uint8]
 """``[image, channel, height, width]``."""
 
-KINDS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-_PIXELS = 50_000_000  # beyond which a picture is a mistake or an attack
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+"""Suffixes of the files that are taken for pictures."""
+
+_MOST_PIXELS = 50_000_000  # a picture of more is a mistake or an attack
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 class Pair(NamedTuple):
-    """The images that one split may be made of: of the first source, and of the second."""
+    """The images of the two sources that one split may be made of."""
 
     first: Images
     second: Images
 
 
 class Picture(NamedTuple):
-    """A picture file, or a member of an archive: what names it to a reader, and how to get its content."""
+    """A picture file, or a member of an archive: its name for messages, and a function that reads its content."""
 
     name: str
     read: Callable[[], bytes]
@@ -52,50 +57,53 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array of an IDX file of bytes, the format of MNIST, gzipped or not.
 
     Raises:
-        ValueError: it is none, is cut short or has more than it says; the message names it.
+        UsageError: it is no such file, or is shorter or longer than its header says; the message names it.
     """
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from None
+        raise UsageError(f"{path} cannot be read: {str(error) or type(error).__name__}") from None
     if len(content) < 4 or content[:3] != b"\0\0\x08" or not content[3]:
-        raise ValueError(f"{path} is no IDX file of bytes: it begins with {content[:4].hex() or 'nothing'}")
+        raise UsageError(f"{path} is no IDX file of bytes: it begins with {content[:4].hex() or 'nothing'}")
     start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     if len(content) != start + math.prod(shape):
-        raise ValueError(f"{path} is damaged: {len(content)} bytes, where {shape} need {start + math.prod(shape)}")
+        raise UsageError(f"{path} is damaged: {len(content)} bytes, where {shape} need {start + math.prod(shape)}")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write an IDX file of bytes, as ``read_idx`` reads it."""
+    """Write an IDX file of bytes, as ``read_idx`` reads it; whole or not at all."""
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.write_bytes(bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes())
+    replace_file(path, bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes())
 
 
-def pictures(place: Path) -> list[Picture]:
-    """Return the picture files below a folder or in an archive (zip, tar), in an order that no machine changes.
+def pictures(folder: Path) -> list[Picture]:
+    """Return the picture files in a folder (and below) or an archive, in the same order on every machine.
+
+    Args:
+        folder: a folder, or a zip or tar file, which is read in place.
 
     Raises:
-        ValueError: there is nothing usable, the archive is damaged, or a path in it climbs out of it.
+        UsageError: there is no picture, the archive is damaged, or a path in it leads out of it.
     """
-    if not place.exists():
-        raise ValueError(f"{place} is not there: a folder of pictures is needed, or a zip or tar file of them")
-    if place.is_dir():
-        files = [p for p in place.rglob("*") if p.suffix.lower() in KINDS and p.is_file()]
-        found = [Picture(str(p), p.read_bytes) for p in sorted(files, key=lambda p: p.relative_to(place).as_posix())]
-    elif place.name.lower().endswith(_ARCHIVES):
-        found = sorted(_members(place), key=lambda picture: picture.name)
+    if not folder.exists():
+        raise UsageError(f"{folder} does not exist: a folder of pictures is needed, or a zip or tar file of them")
+    if folder.is_dir():
+        files = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        found = [Picture(str(p), p.read_bytes) for p in sorted(files, key=lambda p: p.relative_to(folder).as_posix())]
+    elif folder.name.lower().endswith(_ARCHIVES):
+        found = sorted(_members(folder), key=lambda picture: picture.name)
     else:
-        raise ValueError(f"{place} is neither a folder nor an archive ({', '.join(_ARCHIVES)})")
+        raise UsageError(f"{folder} is neither a folder nor an archive ({', '.join(_ARCHIVES)})")
     if not found:
-        raise ValueError(f"{place} holds no picture ({', '.join(KINDS)})")
+        raise UsageError(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
     return found
 
 
 def _members(archive: Path) -> Iterator[Picture]:
-    """Give the pictures in an archive. Nothing is unpacked, but what climbs out is no archive to trust in."""
+    """Yield the pictures in an archive. Nothing is unpacked, but an archive with paths out of it is not trusted."""
     try:
         if archive.name.lower().endswith(".zip"):
             names = zipfile.ZipFile(archive).namelist()
@@ -103,12 +111,12 @@ def _members(archive: Path) -> Iterator[Picture]:
             with tarfile.open(archive) as opened:
                 names = [member.name for member in opened if member.isfile()]
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-        raise ValueError(f"{archive} is no sound archive: {str(error) or type(error).__name__}") from None
+        raise UsageError(f"{archive} is no sound archive: {str(error) or type(error).__name__}") from None
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-            raise ValueError(f"{archive} has the path {name!r}, which climbs out of it")
-        if path.suffix.lower() in KINDS and not name.endswith("/"):
+            raise UsageError(f"{archive} has the path {name!r}, which leads out of it")
+        if path.suffix.lower() in SUFFIXES and not name.endswith("/"):
             yield Picture(f"{archive}/{name}", functools.partial(_content, archive, name))
 
 
@@ -127,11 +135,11 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     Args:
         picture: the file.
         size: pixels a side.
-        colour: three channels (RGB), else one (luma). What is transparent is shown on white.
+        colour: three channels (RGB), else one (luma). Transparent pixels are shown on white.
         part: ``"whole"``, or its ``"left"`` or ``"right"`` half, for files that hold a drawing and a photograph.
 
     Raises:
-        ValueError: it is damaged, cut short or enormous; the message names it.
+        UsageError: it is damaged, cut short or enormous; the message names it.
     """
     from PIL import Image
 
@@ -139,12 +147,12 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             opened = Image.open(io.BytesIO(picture.read()))
-            if math.prod(opened.size) > _PIXELS:
-                raise ValueError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
+            if math.prod(opened.size) > _MOST_PIXELS:
+                raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
             image = opened.convert("RGBA")
-    except Exception as error:  # Pillow's decoders raise what they please
+    except Exception as error:  # Pillow's decoders raise errors of any kind
         why = str(error).partition("<_io")[0].strip() or type(error).__name__
-        raise ValueError(f"{picture.name} is no sound picture: {why}") from None
+        raise UsageError(f"{picture.name} is no sound picture: {why}") from None
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image)
     width, height = flat.size
@@ -152,40 +160,67 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     side = min(right - left, height)
     x, y = left + (right - left - side) // 2, (height - side) // 2
     if side < 1:
-        raise ValueError(f"{picture.name} is no sound picture: {width} x {height} pixels are too few")
+        raise UsageError(f"{picture.name} is no sound picture: {width} x {height} pixels are too few")
     square = flat.crop((x, y, x + side, y + side)).convert("RGB" if colour else "L")
-    square = square.resize((size, size), Image.Resampling.BILINEAR)  # which averages over what it makes smaller
+    square = square.resize((size, size), Image.Resampling.BILINEAR)  # averages where it makes smaller
     array = np.asarray(square, dtype=np.uint8)
     return array.transpose(2, 0, 1) if colour else array[None]
 
 
 def digests(images: Images) -> tuple[str, ...]:
-    """Return what identifies each image: the SHA-256 of its pixels."""
+    """Return the SHA-256 of each image's pixels, which identifies it."""
     return tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
 
 
-def without_copies(*several: Images) -> list[Images]:
+def without_copies(*collections: Images) -> list[Images]:
     """Return the collections without images that came before, in the same collection or an earlier one."""
     seen: set[str] = set()
-    found = []
-    for images in several:
+    different = []
+    for images in collections:
         first = {digest: k for k, digest in reversed(list(enumerate(digests(images)))) if digest not in seen}
         seen |= first.keys()
-        found.append(images[sorted(first.values())])
-    return found
+        different.append(images[sorted(first.values())])
+    return different
 
 
-def deal(images: Images, shares: Sequence[float], random: np.random.Generator) -> list[Images]:
+def divide(images: Images, shares: Sequence[float], random: np.random.Generator) -> list[Images]:
     """Return the images in a random order, cut into parts of these shares (which add up to 1); each has at least one.
 
     Raises:
-        ValueError: there are fewer images than parts.
+        UsageError: there are fewer images than parts.
     """
     if len(images) < len(shares):
-        raise ValueError(f"{len(images)} different images cannot be dealt to {len(shares)} splits")
+        raise UsageError(f"{len(images)} different images cannot be divided among {len(shares)} splits")
     spare = len(images) - len(shares)
     ends = [k + 1 + round(spare * math.fsum(shares[: k + 1])) for k in range(len(shares))]
     return np.split(images[random.permutation(len(images))], ends[:-1])
+
+
+def task_data(pools: Mapping[str, Pair], counts: Mapping[str, int], seed: int, sources: tuple[str, str]) -> TaskData:
+    """Return the data of a task that mixes pairs of images.
+
+    Args:
+        pools: images of each split.
+        counts: mixtures of each split.
+        seed: random seed of the mixtures.
+        sources: names of the two sources; the second one is observed.
+
+    Raises:
+        UsageError: there are too few images.
+    """
+    splits = mixed(pools, counts, seed)
+    channels, height, width = splits["train"].mixture.shape[1:]
+    signal = Signal(sources, channels, (height, width), None)
+    content: dict[str, Tensor] = {f"{name}/sources": split.sources for name, split in splits.items()}
+    if splits["train"].observed is not None:
+        content["train/observed"] = splits["train"].observed
+    fingerprint = content_hash(content, {"sources": signal.sources})  # the mixtures follow from the sources
+    return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint)
+
+
+def recordings(pools: Mapping[str, Pair]) -> dict[str, tuple[str, ...]]:
+    """Return for each split the digests of the images that its mixtures, and observed samples, are drawn from."""
+    return {split: digests(pair.first) + digests(pair.second) for split, pair in pools.items()}
 
 
 def mix(pair: Pair, items: int, random: np.random.Generator, observed: bool) -> Split:
@@ -195,19 +230,19 @@ def mix(pair: Pair, items: int, random: np.random.Generator, observed: bool) -> 
 
     Args:
         pair: the images.
-        items: mixtures.
-        random: of all choices.
-        observed: hold one half of the second source's images back from the mixtures, as the samples that a method which
-            observes that source is shown.
+        items: number of mixtures.
+        random: random generator of all choices.
+        observed: hold one half of the second source's images back from the mixtures: they are the samples for methods
+            that observe that source.
 
     Raises:
-        ValueError: there are too few images.
+        UsageError: there are too few images.
     """
     second = pair.second
     shown = None
     if observed:
         if len(second) < 2:
-            raise ValueError("at least two images of the observed source are needed for training")
+            raise UsageError("at least two images of the observed source are needed for training")
         shown, second = np.array_split(second, [len(second) // 2])
     chosen = (pair.first[random.integers(len(pair.first), size=items)], second[_cycle(len(second), items, random)])
     sources = torch.from_numpy(np.stack(chosen, axis=1)).float() / 255
@@ -215,30 +250,26 @@ def mix(pair: Pair, items: int, random: np.random.Generator, observed: bool) -> 
     return Split(sources.sum(1), sources, samples)
 
 
-def splits(pools: Mapping[str, Pair], items: Mapping[str, int], seed: int) -> dict[str, Split]:
-    """Return the splits ``train``, ``validation`` and ``test``, each mixed of its own images.
+def mixed(pools: Mapping[str, Pair], counts: Mapping[str, int], seed: int) -> dict[str, Split]:
+    """Return the splits, each mixed from its own images; the training split has ``observed`` samples.
 
     Args:
-        pools: split -> its images.
-        items: split -> mixtures.
-        seed: of all choices; each split has its own random numbers. The training split has ``observed`` samples.
+        pools: images of each split.
+        counts: mixtures of each split.
+        seed: random seed; each split has random numbers of its own.
+
+    Raises:
+        UsageError: there are too few images.
     """
-    found = {}
-    for place, (name, pair) in enumerate(pools.items()):
-        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, place)))
-        found[name] = mix(pair, items[name], random, observed=name == "train")
-    return found
-
-
-def content(splits: Mapping[str, Split]) -> dict[str, Tensor]:
-    """Return the tensors that tell one set of splits from another, by name; the mixtures follow from them."""
-    found = {f"{name}/sources": split.sources for name, split in splits.items()}
-    observed = splits["train"].observed
-    return found if observed is None else found | {"train/observed": observed}
+    splits = {}
+    for k, name in enumerate(SPLITS):
+        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, k)))
+        splits[name] = mix(pools[name], counts[name], random, observed=name == "train")
+    return splits
 
 
 def _cycle(count: int, items: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return indices below ``count``: in random orders, one after the other."""
+    """Return ``items`` indices below ``count``: random orders of all of them, one after the other."""
     rounds = [random.permutation(count) for _ in range(-(-items // count))]
-    found: NDArray[np.int64] = np.concatenate(rounds)[:items]
-    return found
+    indices: NDArray[np.int64] = np.concatenate(rounds)[:items]
+    return indices

@@ -1,4 +1,4 @@
-"""Four synthetic instruments that play four-part harmony. Imports nothing from sepray; numpy only.
+"""Four synthetic instruments that play four-part harmony. Imports numpy only.
 
 ===========  =======  =====================================================  ==================================
 instrument   voice    spectrum                                               envelope
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 INSTRUMENTS = ("strings", "reed", "brass", "plucked")
 
 VERSION = 1
-"""Of what is played; part of the key of what is kept of it."""
+"""Version of the sounds; part of the key of cached items."""
 
 Array = NDArray[np.float64]
 
@@ -54,10 +54,10 @@ def harmony(random: np.random.Generator, seconds: float) -> list[list[Note]]:
         above = 128
         for voice, (low, high) in enumerate(_RANGES):
             tones = {(tonic + _SCALE[degree]) % 12} if voice == 3 else chord
-            there = [p for p in range(low, high + 1) if p % 12 in tones and p < above]
+            allowed = [pitch for pitch in range(low, high + 1) if pitch % 12 in tones and pitch < above]
             before = pitches[voice]
-            above = pitches[voice] = min(there, key=lambda p: (abs(p - before), p))
-            halves = 2 if random.uniform() < 0.25 else 1  # now and then a tone is struck again
+            above = pitches[voice] = min(allowed, key=lambda pitch: (abs(pitch - before), pitch))
+            halves = 2 if random.uniform() < 0.25 else 1  # sometimes a tone is struck again
             voices[voice] += [Note(start + k * length / halves, length / halves, above) for k in range(halves)]
         degree, start = int(random.choice(_NEXT[degree])), start + length
     return voices
@@ -67,11 +67,11 @@ def play(random: np.random.Generator, samples: int, rate: int) -> NDArray[np.flo
     """Return ``[instrument, time]``: four parts, each of unit root mean square."""
     parts = np.zeros((4, samples))
     for part, instrument, notes in zip(parts, INSTRUMENTS, harmony(random, samples / rate), strict=True):
-        for one in notes:
-            begin = max(0, round((one.start + random.uniform(-0.01, 0.01)) * rate))
-            made = tone(instrument, one.pitch + random.normal(0, 0.03), one.seconds, rate, random)
-            made = made[: max(0, samples - begin)]
-            part[begin : begin + len(made)] += random.uniform(0.7, 1) * made
+        for note in notes:
+            begin = max(0, round((note.start + random.uniform(-0.01, 0.01)) * rate))
+            sound = tone(instrument, note.pitch + random.normal(0, 0.03), note.seconds, rate, random)
+            sound = sound[: max(0, samples - begin)]
+            part[begin : begin + len(sound)] += random.uniform(0.7, 1) * sound
     parts = np.round(parts / np.abs(parts).max() / _RESOLUTION) * _RESOLUTION
     played: NDArray[np.float32] = (parts / np.sqrt(np.square(parts).mean(axis=1, keepdims=True))).astype(np.float32)
     return played
@@ -85,12 +85,12 @@ def tone(instrument: str, pitch: float, seconds: float, rate: int, random: np.ra
         pitch: MIDI number; 69 is 440 Hz, and 1 a semitone.
         seconds: until it is released.
         rate: in Hz.
-        random: of the phases.
+        random: random generator of the phases of the partials.
     """
     release = 0.02 if instrument == "plucked" else 0.06
     time = np.arange(round((seconds + release) * rate)) / rate
     frequency = 440 * 2 ** ((pitch - 69) / 12)
-    n = np.arange(1, max(1, min(16, math.floor(0.45 * rate / frequency))) + 1)[:, None]  # none folds back
+    n = np.arange(1, max(1, min(16, math.floor(0.45 * rate / frequency))) + 1)[:, None]  # none above half the rate
     angle = frequency * time
     attack = {"strings": 0.09, "reed": 0.02, "brass": 0.05, "plucked": 0.003}[instrument]
     weights: Array
@@ -106,5 +106,5 @@ def tone(instrument: str, pitch: float, seconds: float, rate: int, random: np.ra
             weights = np.power(swell, 0.7 + 0.3 * n) * n**-0.7
         case _:
             weights = envelope * n**-1.2 * np.exp(-time * (2.5 + 1.5 * n))
-    made: Array = (weights * np.sin(2 * math.pi * (n * angle + random.uniform(size=(len(n), 1))))).sum(axis=0)
-    return made / math.sqrt(float(np.square(n**-1.0).sum()))
+    sound: Array = (weights * np.sin(2 * math.pi * (n * angle + random.uniform(size=(len(n), 1))))).sum(axis=0)
+    return sound / math.sqrt(float(np.square(n**-1.0).sum()))

@@ -3,15 +3,15 @@
 Imports nothing from sepray and no torch: this file is also the program that the worker processes run, so that one
 starts in a third of a second. (Workers of ``multiprocessing`` would import the user's whole study script first.)
 
-What ``signalz`` 0.8 does, and what is done about it:
+What ``signalz`` 0.8 does, and what is done about it here:
 
-- It draws from numpy's global generator: seeded for each recording, and put back as it was.
-- Some draws end in an IndexError (a beat that ends with the last sample): drawn again from the next seed.
+- It draws from numpy's global generator: that is seeded for each recording, and restored afterwards.
+- Some draws end in an IndexError (a beat that ends with the last sample): the next seed is tried.
 - Its Runge-Kutta step is a sixth of the plain sum of four slopes, where the middle two should count twice, so the
   heart beats at 2/3 of the rate asked for. That factor is measured on its own step (so that a repaired version needs
-  no change here) and divided out of the rates; the angles and widths of the waves, which it derives from the rate, are
-  given so that they come out as for the true rate.
-- It integrates a power of two of seconds: asked for just as many beats as fill the next one, and cropped.
+  no change here) and divided out of the rates. It derives the angles and widths of the waves from the rate: they are
+  given such values that they come out as for the true rate.
+- It integrates a power of two of seconds: it is asked for as many beats as fill the next power, and the rest is cut.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ from numpy.typing import NDArray
 from signalz.misc import ode45_step
 
 VERSION = 1
-"""Of what this file makes; part of the key of cached recordings."""
+"""Version of the recordings; part of the key of cached ones."""
 
 _ATTEMPTS = 100
-_SETTLING = 1.0  # seconds cut from the start: the integrator begins off its cycle
-_INTERNAL_RATE = 256  # Hz at least; below it the integrator damps its own cycle, and signalz' annotation of peaks fails
+_SETTLING = 1.0  # seconds cut from the start, where the integrator is not yet on its cycle
+_LEAST_RATE = 256  # Hz; below it the integrator damps its own cycle, and signalz' annotation of peaks fails
 _RESOLUTION = 2.0**-14  # of the R peak, as a 15-bit converter: hides last-bit differences between CPUs
 _ANGLES = np.array([-70.0, -15.0, 0.0, 15.0, 100.0])  # of P, Q, R, S, T in degrees at 60 beats a minute: signalz' own
 _WIDTHS = np.array([0.25, 0.1, 0.1, 0.1, 0.4])  # in radians, likewise
 
 
-class Recording(NamedTuple):
-    """What to record.
+class RecordingSpec(NamedTuple):
+    """A recording to make.
 
     Attributes:
-        seed: of the whole data set.
-        key: tells this recording from the others with the same seed.
+        seed: random seed of the whole data set.
+        key: numbers of this recording; no other with the same seed has them.
         bpm: lowest and highest mean heart rate, drawn uniformly, in beats a minute.
         bpm_std: standard deviation of the heart rate within the recording, in beats a minute.
         sample_rate: in Hz.
-        seconds: length.
+        seconds: length in seconds.
     """
 
     seed: int
@@ -68,45 +68,45 @@ class Recording(NamedTuple):
         return round(self.seconds * self.sample_rate)
 
 
-def record(wanted: Recording) -> NDArray[np.float32]:
+def synthesise(spec: RecordingSpec) -> NDArray[np.float32]:
     """Return one recording ``[time]``: its isoelectric line (the median) is 0 and its highest R peak is 1.
 
     Raises:
         RuntimeError: ``signalz`` failed for every one of many seeds.
     """
-    bpm = np.random.default_rng(_seeds(wanted)).uniform(*wanted.bpm)
+    bpm = np.random.default_rng(_seeds(spec)).uniform(*spec.bpm)
     state = np.random.get_state()  # noqa: NPY002 - signalz draws from the global generator
     try:
         for attempt in range(_ATTEMPTS):
-            np.random.seed(_seeds(wanted, attempt).generate_state(4))  # noqa: NPY002
+            np.random.seed(_seeds(spec, attempt).generate_state(4))  # noqa: NPY002
             try:
-                signal_ = _synthesise(float(bpm), wanted)
+                ecg = _ecgsyn(float(bpm), spec)
             except IndexError:
                 continue
-            if len(signal_) == wanted.samples:
-                signal_ -= np.median(signal_)
-                steps: NDArray[np.float64] = np.round(signal_ / signal_.max() / _RESOLUTION)
+            if len(ecg) == spec.samples:
+                ecg -= np.median(ecg)
+                steps: NDArray[np.float64] = np.round(ecg / ecg.max() / _RESOLUTION)
                 return (steps * _RESOLUTION).astype(np.float32)
     finally:
         np.random.set_state(state)  # noqa: NPY002
-    raise RuntimeError(f"signalz.ecgsyn made no recording in {_ATTEMPTS} attempts at {bpm:.1f} bpm: {wanted}")
+    raise RuntimeError(f"signalz.ecgsyn made no recording in {_ATTEMPTS} attempts at {bpm:.1f} bpm: {spec}")
 
 
-def record_all(wanted: Sequence[Recording], processes: int | None = None) -> list[NDArray[np.float32]]:
+def synthesise_all(specs: Sequence[RecordingSpec], processes: int | None = None) -> list[NDArray[np.float32]]:
     """Return all recordings, the same whatever the number of processes (default: a CPU each, fewer for few).
 
     Raises:
         RuntimeError: a worker process died.
     """
     if processes is None:
-        processes = min(cpus(), max(1, len(wanted) // 8))
-    processes = min(processes, len(wanted))
-    progress = _Progress(len(wanted))
+        processes = min(cpus(), max(1, len(specs) // 8))
+    processes = min(processes, len(specs))
+    progress = _Progress(len(specs))
     if processes <= 1:
-        return [progress.count(record(one)) for one in wanted]
+        return [progress.count(synthesise(spec)) for spec in specs]
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     workers = [
-        # -P: this folder must not come to stand first on the path, where its modules would hide others.
+        # -P: otherwise this folder comes first on the path, and its modules hide others of their names.
         subprocess.Popen(
             [sys.executable, "-P", __file__],
             stdin=subprocess.PIPE,
@@ -118,10 +118,10 @@ def record_all(wanted: Sequence[Recording], processes: int | None = None) -> lis
     try:
         for number, worker in enumerate(workers):
             assert worker.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # a worker that is dead is noticed when nothing comes from it
-                worker.stdin.write(json.dumps(wanted[number::processes]).encode())
+            with contextlib.suppress(BrokenPipeError):  # a dead worker is noticed when nothing can be read from it
+                worker.stdin.write(json.dumps(specs[number::processes]).encode())
                 worker.stdin.close()
-        return [progress.count(_receive(workers[index % processes], one.samples)) for index, one in enumerate(wanted)]
+        return [progress.count(_receive(workers[index % processes], spec.samples)) for index, spec in enumerate(specs)]
     finally:
         for worker in workers:
             worker.kill()
@@ -135,27 +135,27 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _seeds(wanted: Recording, *attempt: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(wanted.seed, spawn_key=(*wanted.key, *attempt))
+def _seeds(spec: RecordingSpec, *attempt: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(spec.seed, spawn_key=(*spec.key, *attempt))
 
 
-def _synthesise(bpm: float, wanted: Recording) -> NDArray[np.float64]:
-    """Return what ``signalz`` makes of its global generator's state, cropped to the samples wanted (or shorter)."""
+def _ecgsyn(bpm: float, spec: RecordingSpec) -> NDArray[np.float64]:
+    """Return a recording by ``signalz``, from numpy's global generator, of as many samples as specified (or fewer)."""
     clock = float(ode45_step(lambda _x, _t: 1.0, 0.0, 0.0, 1.0))  # advance of its time in one second: 2/3, not 1
     stretch = np.array([clock**0.25, clock**0.5, 1.0, clock**0.5, clock**0.25])
-    decimation = math.ceil(_INTERNAL_RATE / wanted.sample_rate)
-    rate = wanted.sample_rate * decimation
-    seconds = max(4, 2 ** math.ceil(math.log2(wanted.seconds + _SETTLING)))
-    signal_, _ = signalz.ecgsyn(
+    decimation = math.ceil(_LEAST_RATE / spec.sample_rate)
+    rate = spec.sample_rate * decimation
+    seconds = max(4, 2 ** math.ceil(math.log2(spec.seconds + _SETTLING)))
+    ecg, _ = signalz.ecgsyn(
         sfecg=rate,
         sfint=rate,
         n=round(0.75 * seconds * bpm / clock / 60),  # beats in 3/4 of the time: safely rounded up to all of it
         hrmean=bpm / clock,
-        hrstd=wanted.bpm_std / clock,
+        hrstd=spec.bpm_std / clock,
         ti=_ANGLES * stretch,
         bi=_WIDTHS * clock**0.5,
     )
-    return np.asarray(signal_[int(_SETTLING * rate) :: decimation][: wanted.samples], dtype=np.float64)
+    return np.asarray(ecg[int(_SETTLING * rate) :: decimation][: spec.samples], dtype=np.float64)
 
 
 def _receive(worker: subprocess.Popen[bytes], samples: int) -> NDArray[np.float32]:
@@ -167,7 +167,7 @@ def _receive(worker: subprocess.Popen[bytes], samples: int) -> NDArray[np.float3
 
 
 class _Progress:
-    """Says on stderr how far the recordings are, if they take longer than a second."""
+    """Shows on stderr how many recordings are made, if they take longer than a second."""
 
     def __init__(self, total: int) -> None:
         self.done, self.total, self.start, self.shown = 0, total, time.monotonic(), False
@@ -183,11 +183,11 @@ class _Progress:
 
 
 def _work() -> None:
-    """Read a JSON list of recordings wanted from stdin; write their samples to stdout, one after the other."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    """Read a JSON list of specifications from stdin; write the recordings' samples to stdout, one after the other."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends its workers
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a parent that is gone ends them without a traceback
     for fields in json.load(sys.stdin):
-        sys.stdout.buffer.write(record(Recording(*fields)).tobytes())
+        sys.stdout.buffer.write(synthesise(RecordingSpec(*fields)).tobytes())
         sys.stdout.buffer.flush()
 
 

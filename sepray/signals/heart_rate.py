@@ -1,11 +1,11 @@
-"""The heart rate of ECG and PPG, from their periodicity. Imports torch and nothing from sepray.
+"""The heart rate of ECG and PPG, from their periodicity. Imports nothing from sepray.
 
 One detector for both kinds of signal, for all items at once: the normalised square difference function of McLeod and
 Wyvill, "A smarter way to find pitch" (2005), whose maxima lie at the multiples of the beat's period. The first maximum
 that is nearly as high as the highest one is the period itself and not a multiple of it (their section 5, constant k).
-Its later multiples then give the period more exactly than the sampling does, as counting many beats does by hand. What
-is slower than a heart (breathing, a wandering baseline) is taken away first, by the mean over a second around each
-sample; so is the sharpness of R peaks, by a mean over 40 ms: beats that do not come on the clock still overlap.
+Its later multiples then give the period more exactly than one sampling interval, as counting many beats does by hand.
+Slower components (breathing, a wandering baseline) are removed first: the mean over a second around each sample is
+subtracted. R peaks are blurred by a mean over 40 ms, so that irregular beats still overlap.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
 
 SLOWEST, FASTEST = 30.0, 240.0
-"""Rates that are looked for, in beats a minute."""
+"""Lowest and highest heart rate that is found, in beats a minute."""
 
-_BASELINE_SECONDS = 1.0
-_BEAT_SECONDS = 0.04
-_NEARLY = 0.8
+_BASELINE_SECONDS = 1.0  # averaged to remove slower components
+_BLUR_SECONDS = 0.04  # averaged to blur R peaks
+_NEARLY = 0.8  # of the highest maximum: k of McLeod and Wyvill
 _SILENCE = 1e-6  # root mean square
 
 
@@ -50,13 +50,13 @@ def heart_rate(signal: Tensor, sample_rate: float) -> Tensor:
 
 
 def _beats(signal: Tensor, sample_rate: float) -> Tensor:
-    """Return ``[item, time]`` without what is slower, and what is faster, than beats."""
-    smooth = _moving_mean(signal, _BEAT_SECONDS * sample_rate)
+    """Return ``[item, time]`` without components that are slower, or faster, than beats."""
+    smooth = _moving_mean(signal, _BLUR_SECONDS * sample_rate)
     return smooth - _moving_mean(signal, _BASELINE_SECONDS * sample_rate)
 
 
 def _moving_mean(signal: Tensor, window: float) -> Tensor:
-    """Return the mean over an odd number of samples around each; at the ends, of those that there are."""
+    """Return the mean over an odd number of samples around each; at the ends, over fewer."""
     half = min(round((window - 1) / 2), signal.shape[-1] - 1)
     if half < 1:
         return signal
@@ -65,34 +65,34 @@ def _moving_mean(signal: Tensor, window: float) -> Tensor:
 
 
 def _rate(signal: Tensor, first: int, last: int, sample_rate: float) -> Tensor:
-    """Return beats a minute ``[item]``, by a period between ``first`` and ``last`` samples."""
+    """Return beats a minute ``[item]``, for periods between ``first`` and ``last`` samples; 0 where there is none."""
     similarity = _similarity(signal)
     searched = similarity[:, first - 1 : last + 2]
     inner = searched[:, 1:-1]
     peak = (inner > searched[:, :-2]) & (inner >= searched[:, 2:]) & (inner > 0)
     heights = inner.masked_fill(~peak, -math.inf)
     highest = heights.amax(-1, keepdim=True)
-    found = highest[:, 0] > 0
+    periodic = highest[:, 0] > 0
     candidates = peak & (inner >= _NEARLY * highest)
     lag = first + candidates.to(torch.uint8).argmax(-1)
     period = _refined(similarity, lag)
-    # Each multiple is looked for where the last one says, within a quarter of a period, until beats that do not come on
-    # the clock hide one.
-    counting = found
+    # Each multiple is searched within a quarter of a period around where the last one predicts it, until irregular
+    # beats hide one.
+    counting = periodic
     reach = max(1, last // 4)
     offsets = torch.arange(-reach, reach + 1, device=signal.device)
     for multiple in range(2, signal.shape[-1] // first + 1):
         expected = (multiple * period).round().long()
-        places = expected[:, None] + offsets
-        inside = (offsets.abs() <= period[:, None] / 4) & (places + 1 < similarity.shape[-1] * 2 // 3)
-        values = similarity.gather(1, places.clamp(0, similarity.shape[-1] - 1)).masked_fill(~inside, -math.inf)
-        height, at = values.max(-1)
+        lags = expected[:, None] + offsets
+        inside = (offsets.abs() <= period[:, None] / 4) & (lags + 1 < similarity.shape[-1] * 2 // 3)
+        values = similarity.gather(1, lags.clamp(0, similarity.shape[-1] - 1)).masked_fill(~inside, -math.inf)
+        height, index = values.max(-1)
         counting = counting & (height > _NEARLY * highest[:, 0])
         if not bool(counting.any()):
             break
-        place = places.gather(1, at[:, None])[:, 0].clamp(1, similarity.shape[-1] - 2)
-        period = torch.where(counting, _refined(similarity, place) / multiple, period)
-    return torch.where(found, 60 * sample_rate / period, 0.0)
+        lag = lags.gather(1, index[:, None])[:, 0].clamp(1, similarity.shape[-1] - 2)
+        period = torch.where(counting, _refined(similarity, lag) / multiple, period)
+    return torch.where(periodic, 60 * sample_rate / period, 0.0)
 
 
 def _similarity(signal: Tensor) -> Tensor:
@@ -101,16 +101,16 @@ def _similarity(signal: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(pad(signal, (0, length)))
     correlation = torch.fft.irfft(spectrum.abs().square(), n=2 * length)[:, :length]
     energy = signal.square().cumsum(-1)
-    head = energy.flip(-1)  # of the samples that have one ``lag`` later
-    tail = energy[:, -1:] - pad(energy, (1, 0))[:, :-1]  # of those that have one ``lag`` earlier
+    head = energy.flip(-1)  # energy of the samples that have another one ``lag`` later
+    tail = energy[:, -1:] - pad(energy, (1, 0))[:, :-1]  # energy of those that have another one ``lag`` earlier
     similarity: Tensor = 2 * correlation / (head + tail).clamp(min=torch.finfo(signal.dtype).tiny)
     return similarity
 
 
-def _refined(values: Tensor, place: Tensor) -> Tensor:
-    """Return where the parabola through a maximum and its neighbours is highest."""
-    place = place.clamp(1, values.shape[-1] - 2)
-    left, middle, right = (values.gather(1, (place + shift)[:, None])[:, 0] for shift in (-1, 0, 1))
+def _refined(values: Tensor, index: Tensor) -> Tensor:
+    """Return the top ``[item]`` of the parabola through a maximum of ``[item, lag]`` and its neighbours."""
+    index = index.clamp(1, values.shape[-1] - 2)
+    left, middle, right = (values.gather(1, (index + shift)[:, None])[:, 0] for shift in (-1, 0, 1))
     curvature = left - 2 * middle + right
     shift = torch.where(curvature < 0, 0.5 * (left - right) / curvature.clamp(max=-1e-12), 0.0)
-    return place + shift.clamp(-0.5, 0.5)
+    return index + shift.clamp(-0.5, 0.5)

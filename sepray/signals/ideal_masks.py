@@ -1,4 +1,4 @@
-"""What a separator could reach that knew the true sources, in the spectrogram. Imports nothing from sepray.
+"""Oracles: the best estimates that masks of a spectrogram can give, from the true sources. Imports nothing from sepray.
 
 Each is a function of mixture ``[batch, channel, time]``, true sources ``[batch, source, channel, time]`` and a
 transform, and returns estimates of the sources' shape.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Transform(Protocol):
-    """An STFT and its inverse, e.g. ``spectral.Spectrogram``."""
+    """An STFT and its inverse, e.g. ``stft.Spectrogram``."""
 
     def transform(self, signal: Tensor) -> Tensor:
         """Return the complex spectrum ``[..., bins, frames]`` of ``[..., time]``."""
@@ -26,7 +26,7 @@ class Transform(Protocol):
 
 
 def ideal_ratio_mask(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
-    """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, N being what of the mixture is no source."""
+    """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, where ``N = X - sum_j S_j`` (noise)."""
     spectra = spectrogram.transform(sources)
     noise = spectrogram.transform(mixture - sources.sum(1))
     total = spectra.abs().sum(1) + noise.abs()
@@ -35,9 +35,9 @@ def ideal_ratio_mask(mixture: Tensor, sources: Tensor, spectrogram: Transform) -
 
 
 def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
-    """Return estimates by the mask ``|S_i| / |X| cos(angle between S_i and X)``, cut to 0..1.
+    """Return estimates by the mask ``|S_i| / |X| cos(angle between S_i and X)``, clipped to 0..1.
 
-    No other real mask in that range leaves a smaller squared error in the spectrogram (Erdogan et al. 2015).
+    No other real mask in that range has a smaller squared error in the spectrogram (Erdogan et al. 2015).
     """
     spectra, spectrum = spectrogram.transform(sources), spectrogram.transform(mixture).unsqueeze(1)
     mask = (spectra * spectrum.conj()).real / spectrum.abs().square().clamp(min=1e-12)
@@ -45,7 +45,7 @@ def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transfor
 
 
 def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
-    """Return estimates of the true magnitudes with the mixture's phase: the most a magnitude network can reach."""
+    """Return estimates with the true magnitudes and the mixture's phase: the bound of networks of magnitudes."""
     phase = spectrogram.transform(mixture).angle().unsqueeze(1)
     return spectrogram.inverse(torch.polar(spectrogram.transform(sources).abs(), phase), mixture.shape[-1])
 
@@ -55,7 +55,7 @@ ORACLES: dict[str, Callable[[Tensor, Tensor, Transform], Tensor]] = {
     "phase_sensitive_mask": phase_sensitive_mask,
     "mixture_phase": mixture_phase,
 }
-"""All of them by name."""
+"""All oracles by name."""
 
 
 def _masked(mask: Tensor, mixture: Tensor, spectrogram: Transform) -> Tensor:

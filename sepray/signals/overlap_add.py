@@ -1,6 +1,6 @@
 """Separation of a recording of any length and rate, a window at a time, without seams. Imports nothing from sepray.
 
-Streams are iterators of arrays whose last axis is time; nothing here holds more than a few windows of a recording.
+Streams are iterators of arrays whose last axis is time; never more than a few windows of a recording are in memory.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Array = NDArray[np.float32]
 Separate = Callable[[Array], Array]
 """``[batch, channel, time]`` -> ``[batch, source, channel, time]``."""
 
-_HALF_LENGTH = 16  # of the low-pass, in samples of the lower rate
-_KAISER_BETA = 8.6  # -86 dB beyond it
+_HALF_LENGTH = 16  # of the low-pass filter, in samples of the lower rate
+_KAISER_BETA = 8.6  # -86 dB in the stop band
 _SAMPLES_AT_ONCE = 1 << 20
 _WINDOWS_AT_ONCE = 64
 
 
 def resampled_length(frames: int, rate: float, new_rate: float) -> int:
-    """Return how many samples ``resampled`` gives of ``frames``."""
+    """Return how many samples ``resampled`` makes of ``frames``."""
     up, down = _ratio(rate, new_rate)
     return -(-frames * up // down)
 
@@ -31,9 +31,9 @@ def resampled_length(frames: int, rate: float, new_rate: float) -> int:
 def resampled(blocks: Iterator[Array], rate: float, new_rate: float) -> Iterator[Array]:
     """Change the rate of ``[..., time]`` from ``rate`` to ``new_rate``, in Hz, block by block as if at once.
 
-    By a zero-phase windowed-sinc low-pass (Kaiser) in polyphase form; sample 0 stays at time 0. Before its start and
-    after its end the signal is taken to stay as it is there. A ratio of rates that is no fraction of numbers up to
-    100,000 is rounded to one, which is then the same on the way back.
+    By a zero-phase windowed-sinc low-pass filter (Kaiser) in polyphase form; sample 0 stays at time 0. Before its start
+    and after its end the signal is assumed constant. The ratio of the rates is rounded to a fraction of numbers up to
+    100,000, whose inverse is used on the way back.
     """
     up, down = _ratio(rate, new_rate)
     if up == down:
@@ -66,19 +66,22 @@ def resampled(blocks: Iterator[Array], rate: float, new_rate: float) -> Iterator
 def separated(
     blocks: Iterator[Array], frames: int, separate: Separate, window: int, context: int | None = None
 ) -> Iterator[Array]:
-    """Separate ``[channel, time]`` into ``[source, channel, time]``, window by window, faded into each other.
+    """Separate ``[channel, time]`` into ``[source, channel, time]``, window by window, with cross-fades.
 
     The ends of every window, where an estimate lacks its surroundings, are not used, except at the ends of the
-    recording; the rest is faded over squared sines that add up to one. So a separator that is linear and
-    time-invariant with a reach of up to ``context`` samples gives what it would give of the whole.
+    recording; the rest is cross-faded by squared sines that add up to one. So a separator that is linear and
+    time-invariant with a reach of up to ``context`` samples gives the same as from the whole recording at once.
 
     Args:
         blocks: the recording.
-        frames: its length in samples.
+        frames: length of the recording in samples.
         separate: the separator.
-        window: its length of input in samples, best the one that it was trained on. A shorter recording is
+        window: length of the separator's input in samples, best the one that it was trained on. A shorter recording is
             mirrored up to it.
         context: samples at either end of a window that are not used; default: an eighth of it.
+
+    Raises:
+        ValueError: the window is not longer than its two ends.
     """
     if frames <= window:
         whole = np.concatenate(list(blocks), axis=-1)
@@ -88,7 +91,7 @@ def separated(
     context = window // 8 if context is None else context
     hop = (window - 2 * context) // 2
     if hop < 1:
-        raise ValueError(f"a window of {window} samples leaves nothing between ends of {context} that are not used")
+        raise ValueError(f"a window of {window} samples leaves nothing between its unused ends of {context}")
     starts = [*range(0, frames - window, hop), frames - window]
     held = np.zeros((0, 0), dtype=np.float32)  # the input from `base` on
     sums: NDArray[np.float64] | None = None  # weighted estimates, and the weights, from `base` on
@@ -124,7 +127,7 @@ def separated(
 
 
 def cut(blocks: Iterator[Array], frames: int) -> Iterator[Array]:
-    """Give the first ``frames`` samples of a stream."""
+    """Yield the first ``frames`` samples of a stream."""
     for block in blocks:
         if frames <= 0:
             return
@@ -133,7 +136,7 @@ def cut(blocks: Iterator[Array], frames: int) -> Iterator[Array]:
 
 
 def each_channel(separate: Separate) -> Separate:
-    """Return a separator of any number of channels that separates each of them by itself with one of a single one."""
+    """Return a separator for any number of channels that separates each alone, from a separator of one channel."""
 
     def by_channel(mixture: Array) -> Array:
         batch, channels, time = mixture.shape
@@ -144,14 +147,14 @@ def each_channel(separate: Separate) -> Separate:
 
 
 def _ratio(rate: float, new_rate: float) -> tuple[int, int]:
-    """Return (up, down); the same numbers the other way round on the way back."""
+    """Return (up, down), which are swapped on the way back."""
     low, high = sorted((rate, new_rate))
     ratio = Fraction(low / high).limit_denominator(100_000)
     return (ratio.denominator, ratio.numerator) if new_rate > rate else (ratio.numerator, ratio.denominator)
 
 
 def _taper(window: int, context: int, hop: int, first: bool, last: bool) -> NDArray[np.float64]:
-    """Return the weights of a window: 0 in its unused ends, and squared sines over two hops between them."""
+    """Return the weights of a window: 0 at its unused ends, a squared sine over two hops between them."""
     taper = np.zeros(window)
     taper[context : context + 2 * hop] = np.sin(np.pi * (np.arange(2 * hop) + 0.5) / (2 * hop)) ** 2
     if first:

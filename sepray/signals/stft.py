@@ -1,4 +1,4 @@
-"""Short-time Fourier transform of real signals, as the input and output of networks. Imports nothing from sepray.
+"""Short-time Fourier transform of real signals, as the input and output of networks.
 
 Legend: ``time`` in samples, ``bins = n_fft // 2 + 1`` frequencies, ``frames = ceil(time / hop)``.
 """
@@ -11,28 +11,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 Representation = Literal["complex", "magnitude"]
 
 
 class Spectrogram(nn.Module):
     """STFT and its inverse by weighted overlap-add, with a Hann window of ``n_fft`` samples.
 
-    The frames are centred in consecutive pieces of ``hop`` samples, and the signal is mirrored at its ends: so
-    every sample lies within half a hop of a frame's centre, and the inverse is exact for any length and any
-    ``hop <= 3/4 n_fft``. The forward transform is ``torch.stft``. The inverse is not ``torch.istft``: under
-    ``torch.func.vmap`` that falls back to a loop over the members (with a warning), and without ``center`` it
-    refuses to divide by a window that starts at zero.
+    The frames are centred in consecutive pieces of ``hop`` samples, and the signal is mirrored at its ends. So every
+    sample lies within half a hop of a frame's centre, and the inverse is exact for any length and any
+    ``hop <= 3/4 n_fft``. The forward transform is ``torch.stft``. The inverse is not ``torch.istft``, which falls back
+    to a loop over the members under ``torch.func.vmap`` (with a warning), and without ``center`` refuses to divide by a
+    window that starts at zero.
 
     Args:
         n_fft: samples in a frame.
         hop: samples from one frame to the next.
         representation: ``"complex"`` (real and imaginary part, two channels for each channel of the signal) or
             ``"magnitude"`` (one channel; the inverse borrows the phase of the mixture).
-        multiple: frames and bins are zero-padded at their ends to a multiple of this, so that networks which halve
+        multiple: frames and bins are zero-padded at their ends to a multiple of this, so that networks that halve
             them take any length; ``decode`` crops them again.
 
     Raises:
-        ValueError: sizes with which the inverse would not be exact.
+        UsageError: ``n_fft`` and ``hop`` with which the inverse would not be exact, or another representation.
     """
 
     window: Tensor
@@ -40,11 +42,11 @@ class Spectrogram(nn.Module):
     def __init__(self, n_fft: int, hop: int, representation: Representation = "complex", multiple: int = 1) -> None:
         super().__init__()
         if n_fft < 4 or n_fft % 2:
-            raise ValueError(f"n_fft must be even and at least 4, not {n_fft}")
+            raise UsageError(f"n_fft must be even and at least 4, not {n_fft}")
         if not 1 <= hop <= 3 * n_fft // 4:
-            raise ValueError(f"hop must be between 1 and 3/4 of n_fft = {n_fft}, not {hop}")
+            raise UsageError(f"hop must be between 1 and 3/4 of n_fft = {n_fft}, not {hop}")
         if representation not in ("complex", "magnitude"):
-            raise ValueError(f"representation must be complex or magnitude, not {representation!r}")
+            raise UsageError(f"representation must be complex or magnitude, not {representation!r}")
         self.n_fft, self.hop, self.representation, self.multiple = n_fft, hop, representation, multiple
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
@@ -61,11 +63,11 @@ class Spectrogram(nn.Module):
         """Return the complex spectrum ``[..., bins, frames]`` of ``[..., time]``.
 
         Raises:
-            ValueError: the signal is shorter than one frame.
+            UsageError: the signal is shorter than one frame.
         """
         time = signal.shape[-1]
         if time < self.n_fft:
-            raise ValueError(f"a signal of {time} samples is shorter than one frame of {self.n_fft} samples")
+            raise UsageError(f"a signal of {time} samples is shorter than one frame of {self.n_fft} samples")
         left, right = self._margins(time)
         padded = F.pad(signal.reshape(-1, time), (left, right), mode="reflect")
         spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
@@ -82,7 +84,7 @@ class Spectrogram(nn.Module):
         return signal.reshape(*spectrum.shape[:-2], time)
 
     def encode(self, signal: Tensor) -> Tensor:
-        """Return what networks see of ``[batch, channel, time]``: ``[batch, channels(channel), *shape(time)]``."""
+        """Return the input of networks, ``[batch, channels(channel), *shape(time)]`` of ``[batch, channel, time]``."""
         spectrum = self.transform(signal)
         if self.representation == "complex":
             image = torch.cat((spectrum.real, spectrum.imag), dim=-3)
@@ -95,8 +97,8 @@ class Spectrogram(nn.Module):
         """Return the signals ``[batch, channel, time]`` of ``[batch, channels(channel), *shape(time)]``.
 
         Args:
-            image: what a network made; negative magnitudes count as zero.
-            mixture: ``[batch, channel, time]``, gives the length and, for magnitudes, the phase.
+            image: output of a network; negative magnitudes count as zero.
+            mixture: ``[batch, channel, time]``; gives the length and, for magnitudes, the phase.
         """
         time = mixture.shape[-1]
         image = image[..., : self.n_fft // 2 + 1, : -(-time // self.hop)]
@@ -117,9 +119,9 @@ class Spectrogram(nn.Module):
         return image[:, 0, 0]
 
 
-def level(mixture: Tensor) -> Tensor:
-    """Return the root mean square of each item, ``[batch, 1, 1]`` of ``[batch, channel, time]``; silence is 1e-8."""
-    return mixture.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
+def level(signal: Tensor) -> Tensor:
+    """Return the root mean square of each item, ``[..., 1, 1]`` of ``[..., channel, time]``; 1e-8 for silence."""
+    return signal.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
 
 
 def _magnitude(spectrum: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ The folder is used as it is published: ``01-AchGottundHerr/01-AchGottundHerr-vio
 paper ("the bass and saxophone"); ``mixture="all"`` mixes all four and separates those chosen. Mixtures are sums of
 stems.
 
-As in the authors' code, two pieces test and eight train; which ones is drawn from the seed. One of the eight is
-the validation split, on which a study chooses, so seven are learned from. Items are random crops; those to train on
-are ``stretch`` times as long, and each batch has new crops of them. The paper does not say how long; the default, 127
-hops of 768 samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz.
+As in the authors' code, two pieces test and eight train; the seed decides which. One of the eight is the validation
+split, on which a study chooses, so seven are learned from. Items are random crops; training items are ``stretch`` times
+as long, and each batch has new crops of them. The paper does not say how long crops are; the default, 127 hops of 768
+samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz.
 
 A study names its task in its file (``task="bach10"``; see ``studies/``), and the fields below are its flags.
 With CASS, and the frames of the authors' code::
@@ -25,15 +25,14 @@ from typing import Literal
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from ..contracts import SPLITS, TaskData
-from ..data import instruments
-from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
+from ..data import instruments, limits
+from ..data.cache import Entry, Plan, file_digests, mapped
 from ..data.mixing import mixtures, recording_folders, splitting
-from ..signals import resampling as decoding
-from ..signals.recordings import open_recording
+from ..signals import decoding
 
+_DECODER = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
 _INSTRUMENTS = ("violin", "clarinet", "saxphone", "bassoon")
 _NEEDS = (
     "the folder Bach10_v1.1 (NN-Name/NN-Name-violin.wav, -clarinet, -saxphone, -bassoon) of Duan's Bach10 data set, "
@@ -46,11 +45,11 @@ class Config:
     """Needs the folder Bach10_v1.1 (music.cs.northwestern.edu/data/Bach10.html), in ``folder``."""
 
     folder: str = ""
-    """Folder that holds a folder for each piece; ``:synthesised:`` for a few small ones made on the spot."""
+    """Folder with a folder for each piece; ``:synthesised:`` makes a few small ones up, to try the task."""
     instruments: tuple[str, ...] = ("bassoon", "saxphone")
-    """The sources, in this order: violin, clarinet, saxphone (or saxophone), bassoon."""
+    """Names of the sources, in their order: violin, clarinet, saxphone (or saxophone), bassoon."""
     mixture: Literal["chosen", "all"] = "chosen"
-    """What is mixed: the chosen instruments, or all four."""
+    """What a mixture is the sum of: the chosen instruments, or all four."""
     train: int = 400
     """Mixtures in the training split."""
     validation: int = 80
@@ -60,42 +59,33 @@ class Config:
     item_samples: int = 127 * 768
     """Samples in a mixture."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture (at most the shortest training recording's); batches have random
-    crops of it."""
+    """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
+    crops of training items."""
     sample_rate: int = 44100
-    """Samples a second; recordings of other rates are resampled."""
+    """Samples a second; recordings of other rates are resampled to it."""
     validation_pieces: int = 1
-    """Pieces that the validation split is cropped from."""
+    """Number of pieces in the validation split."""
     test_pieces: int = 2
-    """Pieces that the test split is cropped from."""
+    """Number of pieces in the test split."""
     skip_bad: bool = False
-    """Leave out pieces with a recording that cannot be used, and list them."""
+    """Leave out pieces with a recording that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
-    """Of the division of the pieces, and of the crops."""
+    """Random seed of the split and of the crops."""
 
     def __post_init__(self) -> None:
-        limits = {**mixtures.LIMITS, "validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
-        limits |= dict.fromkeys(SPLITS, (1, 10**6))
-        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
-        stems = self._stems()
-        if unknown := set(stems) - set(_INSTRUMENTS):
-            raise ValueError(f"Bach10 has no instrument {min(unknown)!r}; there are: {', '.join(_INSTRUMENTS)}")
-        if not stems or len(set(stems)) < len(stems):
-            raise ValueError(f"instruments must be one or more of {', '.join(_INSTRUMENTS)}, each once")
-        if self.mixture not in ("chosen", "all"):
-            raise ValueError(f"mixture must be chosen or all, not {self.mixture!r}")
-        if len(stems) == 1 and self.mixture == "chosen":
-            raise ValueError("one instrument alone is no mixture: choose more, or mixture = all")
+        pieces = {"validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
+        limits.check(self, {**mixtures.LIMITS, **pieces, **limits.items(10**6)})
+        limits.check_chosen(self._stems(), self.mixture, _INSTRUMENTS, "instrument")
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
-        recording_folders.say_left_out(entry.facts)
-        return mixtures.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
+        recording_folders.report_left_out(entry.facts)
+        return mixtures.task_data(entry, self.instruments, self.sample_rate)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its pieces' recordings."""
-        return {split: tuple(several) for split, several in self._entry(cache).facts["recordings"].items()}
+        return mixtures.recordings_of(self._entry(cache))
 
     def _stems(self) -> tuple[str, ...]:
         """Return the chosen instruments as the files spell them."""
@@ -117,7 +107,7 @@ class Config:
 
     def _folder(self, cache: Path) -> Path:
         if self.folder == recording_folders.SYNTHESISED:
-            return recording_folders.synthesised(
+            return recording_folders.synthesised_folder(
                 cache, f"bach10-{self.seed}", lambda folder: _synthesise(folder, self.seed)
             )
         return recording_folders.given_folder(self.folder, "--task.folder", _NEEDS)
@@ -125,44 +115,28 @@ class Config:
     def _plan(
         self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str], missing: list[str]
     ) -> Plan:
-        def read(file: Path) -> Plan:
-            return Plan(*decoding.decoding(open_recording(file), self.sample_rate, 1))
-
-        key = {"rate": self.sample_rate, "channels": 1, "version": decoding.VERSION}
-        kept, refused = kept_files(cache, "sound", list(digests), key, read, "decoding")
+        decoded, refused = recording_folders.decoded_files(cache, list(digests), _DECODER, self.sample_rate, 1)
         problems = [*missing, *refused.values()]
         recipes: dict[str, splitting.Recipe] = {t.name: {stem: ((1, stem),) for stem in t.stems} for t in tracks}
         item = (self.item_samples, self.sample_rate)
-        found = splitting.pieces_of(tracks, recipes, kept, digests, item, problems)
+        pieces = splitting.pieces_of_tracks(tracks, recipes, decoded, digests, item, problems)
         least = self.test_pieces + self.validation_pieces + 1
-        recording_folders.settle(problems, self.skip_bad, len(found), least, f"pieces in {folder}")
-        names = splitting.partition(
-            (piece.name for piece in found), self.validation_pieces, self.test_pieces, self.seed
+        recording_folders.refuse_unusable(problems, self.skip_bad, len(pieces), least, f"pieces in {folder}")
+        names = splitting.partition((p.name for p in pieces), self.validation_pieces, self.test_pieces, self.seed)
+        divided = {split: [piece for piece in pieces if piece.name in names[split]] for split in SPLITS}
+        sources = len(self.instruments)
+        return mixtures.cropped_plan(
+            self,
+            divided,
+            sources,
+            channels=1,
+            left_out=problems,
+            fill=lambda out: mixtures.fill_from_tracks(out, divided, sources, self.seed),
         )
-        divided = {split: [piece for piece in found if piece.name in names[split]] for split in SPLITS}
-        counts = {name: getattr(self, name) for name in SPLITS}
-        train_samples = mixtures.stretch(divided["train"], self.item_samples, self.stretch)
-        return Plan(
-            mixtures.shapes(counts, len(self.instruments), 1, self.item_samples, train_samples),
-            lambda out: self._fill(out, divided),
-            {"recordings": {k: [p.identity for p in v] for k, v in divided.items()}, "left_out": problems},
-        )
-
-    def _fill(self, out: Mapping[str, NDArray[np.float32]], divided: Mapping[str, list[splitting.Piece]]) -> None:
-        for split, pieces in divided.items():
-            crops = mixtures.Crops(pieces, tuple(pieces[0].parts), out[f"{split}/mixture"].shape[-1])
-
-            def make(
-                random: np.random.Generator, item: int, crops: mixtures.Crops = crops
-            ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-                stems = crops.draw(random, turn=item)
-                return stems.sum(0), stems[: len(self.instruments)]
-
-            mixtures.write(out, split, self.seed, make)
 
 
 def _pieces(folder: Path, stems: tuple[str, ...]) -> tuple[list[splitting.Track], list[str]]:
-    """Return the pieces that have all stems, and of the others which file is missing."""
+    """Return the pieces that have all stems, and for each of the others a line that names a missing file."""
     pieces, missing = [], []
     for piece in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = {stem: piece / f"{piece.name}-{stem}.wav" for stem in (*stems, *_INSTRUMENTS)}

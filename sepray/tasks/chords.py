@@ -1,9 +1,9 @@
-"""Four synthetic instruments in four-part harmony: a small embedded task for everything that is music.
+"""Four synthetic instruments in four-part harmony: a small embedded task of music.
 
 Strings, reed, brass and plucked strings play the soprano, alto, tenor and bass of random chorales (``instruments``):
-they share chords, so partials of different sources coincide, and what tells them apart is the spectrum of a tone, how
-it begins and how it dies away, and its register. Nothing is downloaded. Each part has unit power over an item, times a
-random level of +-3 dB. Every item is a piece of its own.
+they share chords, so partials of different sources coincide; sources differ in a tone's spectrum, attack, decay and
+register. Nothing is downloaded. Each part has unit power over an item, times a random level of +-3 dB. Every item is a
+piece of its own.
 
 A study names its task in its file (``task="chords"``; see ``studies/``), and the fields below are its
 flags::
@@ -13,7 +13,6 @@ flags::
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contracts import SPLITS, TaskData
-from ..data import instruments
-from ..data.cache import Entry, Plan, mapped
-from ..data.mixing import mixtures, recording_folders
+from ..data import instruments, limits
+from ..data.cache import Entry, Plan, item_digests, mapped
+from ..data.mixing import mixtures
 
 
 @dataclass(frozen=True)
 class Config:
-    """Needs nothing; the default is made in ten seconds of a core, once."""
+    """Synthetic chords; needs no files. The default data are made once, in ten seconds of a core."""
 
     train: int = 400
     """Mixtures in the training split."""
@@ -43,40 +42,25 @@ class Config:
     sample_rate: int = 8000
     """Samples a second."""
     instruments: tuple[str, ...] = instruments.INSTRUMENTS
-    """The sources, in this order."""
+    """Names of the sources, in their order: strings, reed, brass, plucked."""
     mixture: Literal["chosen", "all"] = "chosen"
-    """What is mixed: the chosen instruments, or all four."""
+    """What a mixture is the sum of: the chosen instruments, or all four."""
     seed: int = 0
-    """Of everything random in the data."""
+    """Random seed of the data."""
 
     def __post_init__(self) -> None:
-        limits: dict[str, tuple[float, float]] = {"item_samples": (256, 2**22), "sample_rate": (4000, 48000)}
-        limits |= {"seed": (0, 2**63 - 1), **dict.fromkeys(SPLITS, (1, 10**5))}
-        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
-        there = instruments.INSTRUMENTS
-        if not self.instruments or len(set(self.instruments)) < len(self.instruments):
-            raise ValueError(f"instruments must be one or more of {', '.join(there)}, each once")
-        if unknown := set(self.instruments) - set(there):
-            raise ValueError(f"there is no instrument {min(unknown)!r}; there are: {', '.join(there)}")
-        if self.mixture not in ("chosen", "all"):
-            raise ValueError(f"mixture must be chosen or all, not {self.mixture!r}")
-        if len(self.instruments) == 1 and self.mixture == "chosen":
-            raise ValueError("one instrument alone is no mixture: choose more, or mixture = all")
+        sizes = {"item_samples": (256, 2**22), "sample_rate": (4000, 48000)}
+        limits.check(self, {**sizes, "seed": limits.SEED, **limits.items(10**5)})
+        limits.check_chosen(self.instruments, self.mixture, instruments.INSTRUMENTS, "instrument")
 
     def load(self, cache: Path) -> TaskData:
         """Return the data, made once and kept in the folder ``cache``."""
-        entry = self._entry(cache)
-        return mixtures.task_data(entry.tensors, entry.content, self.instruments, self.sample_rate)
+        return mixtures.task_data(self._entry(cache), self.instruments, self.sample_rate)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its items' sources: every one is a recording of its own."""
         tensors = self._entry(cache).tensors
-        return {
-            split: tuple(
-                hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in tensors[f"{split}/sources"].flatten(0, 1)
-            )
-            for split in SPLITS
-        }
+        return {split: item_digests(tensors[f"{split}/sources"].flatten(0, 1)) for split in SPLITS}
 
     def _entry(self, cache: Path) -> Entry:
         key = {"config": asdict(self), "versions": [instruments.VERSION, mixtures.VERSION]}
@@ -84,11 +68,11 @@ class Config:
 
     def _plan(self) -> Plan:
         counts = {split: getattr(self, split) for split in SPLITS}
-        shapes = mixtures.shapes(counts, len(self.instruments), 1, self.item_samples)
+        shapes = mixtures.tensor_shapes(counts, len(self.instruments), 1, self.item_samples)
 
         def fill(out: Mapping[str, NDArray[np.float32]]) -> None:
             for split in SPLITS:
-                mixtures.write(out, split, self.seed, self._item)
+                mixtures.fill_split(out, split, self.seed, self._item)
 
         return Plan(shapes, fill)
 

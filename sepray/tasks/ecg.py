@@ -3,26 +3,23 @@
 Heart rates are uniform in 80-90 (maternal) and 120-160 (fetal) beats a minute, the maternal amplitude is 2 to 10 times
 the fetal (uniform), and a sinusoid of random frequency, amplitude and phase is added to the mixture as respiratory
 noise; it is not a target. The paper does not say how long its signals are, how many, or how they are split, nor the
-noise's ranges. Here: each split has recordings of its own, and its mixtures are pairs of random crops of them. A
-maternal recording's highest R peak is 1, a fetal one's 1 / ratio, both above the isoelectric line (the median). The
-noise breathes 9 to 30 times a minute, at 0.02 to 0.1 of the maternal R peak.
+noise's ranges. Here: each split has recordings of its own, and its mixtures are pairs of random crops of them. The
+highest R peak of a maternal recording is 1, that of a fetal one 1 / ratio, both above the isoelectric line (the
+median). The noise's frequency is 9 to 30 breaths a minute, its amplitude 0.02 to 0.1 of the maternal R peak.
 
-With ``folder``, the signals are those of WFDB records in the layout of the FECGSYN database (PhysioNet's fecgsyndb),
-which the paper's authors used too: a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and of noise
-(``..._noise1``, where there is one) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. One
-channel of the three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops
-of their sums. No subject is in two splits (of fewer than three subjects, no simulation). The fields that say how
-synthetic signals are made are not looked at then.
+With ``folder``, the signals are WFDB records in the layout of the FECGSYN database (PhysioNet's fecgsyndb), which the
+paper's authors used too: a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and of noise
+(``..._noise1``, optional) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. One channel of the
+three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of their sums.
+No subject is in two splits (with fewer than three subjects: no simulation). The fields that say how synthetic signals
+are made are ignored then.
 
 Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fecgsyndb --task.channel 10``
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,20 +29,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import Signal, Split, TaskData
-from ..data import heart_records as physiology
-from ..data import synthetic_ecg as ecgsyn
-from ..data.cache import cached, content_hash
+from ..contracts import SPLITS, Signal, Split, TaskData
+from ..data import heart_records, left_out, limits, synthetic_ecg
+from ..data.cache import cached, item_digests
+from ..errors import UsageError
 
 _SOURCES = ("maternal", "fetal")
-_SPLITS = ("train", "validation", "test")
 _VERSION = 1  # of how records are read
 _NOISE_RESOLUTION = 2.0**-14  # as the recordings': the same bits on CPUs whose sine differs in the last one
 
 
 @dataclass(frozen=True)
 class Config:
-    """The ECG task; synthetic (the defaults take about 20 s of two cores, once), or WFDB records in ``folder``."""
+    """Maternal and fetal ECG: synthetic (made once, in about 20 s of two cores), or WFDB records in ``folder``."""
 
     train: int = 1000
     """Mixtures in the training split."""
@@ -64,7 +60,8 @@ class Config:
     test_recordings: int = 15
     """Recordings of each source that the test mixtures are cropped from."""
     recording_seconds: float = 15.0
-    """Length of a recording; one less than a power of two is the most for the time that it takes to make."""
+    """Length of a recording in seconds. Recordings are made in powers of two of seconds, of which the first is cut off:
+    lengths of 7, 15 or 31 s waste none."""
     maternal_bpm: tuple[float, float] = (80.0, 90.0)
     """Lowest and highest maternal heart rate, in beats a minute."""
     fetal_bpm: tuple[float, float] = (120.0, 160.0)
@@ -78,75 +75,72 @@ class Config:
     noise_amplitude: tuple[float, float] = (0.02, 0.1)
     """Lowest and highest amplitude of the respiratory noise, as a multiple of the maternal R peak."""
     folder: str = ""
-    """Folder of WFDB records in FECGSYN's layout (mecg, fecg1, noise1), instead of synthetic signals; needs wfdb."""
+    """Folder of WFDB records in FECGSYN's layout (mecg, fecg1, noise1); empty: synthetic signals. Needs wfdb."""
     channel: int = 0
-    """Channel of those records, counted from 0."""
+    """Channel of the records in ``folder``, counted from 0."""
     skip_bad: bool = False
-    """Leave damaged records out, and say which, instead of refusing the folder."""
+    """Leave out damaged records, and list them, instead of refusing the folder."""
     seed: int = 0
-    """Of everything random in the data."""
+    """Random seed of the recordings, the split and the mixtures."""
 
     def __post_init__(self) -> None:
-        for split in _SPLITS:
-            _whole_within(split, getattr(self, split), 1, 10**7)
-            _whole_within(f"{split}_recordings", getattr(self, f"{split}_recordings"), 1, 10**5)
-        _whole_within("sample_rate", self.sample_rate, 64, 4096)
-        _within("recording_seconds", self.recording_seconds, 2, 1023)
+        limits.check(
+            self,
+            {
+                **limits.items(10**7),
+                **{f"{split}_recordings": (1, 10**5) for split in SPLITS},
+                "sample_rate": (64, 4096),
+                "recording_seconds": (2, 1023),
+                "channel": (0, 10**4),
+                "bpm_std": (0, 5),
+                "seed": limits.SEED,
+            },
+        )
         longest = 10**7 if self.folder else round(self.recording_seconds * self.sample_rate)
-        _whole_within("item_samples", self.item_samples, 2, longest)
-        _whole_within("channel", self.channel, 0, 10**4)
-        _within("bpm_std", self.bpm_std, 0, 5)
-        _whole_within("seed", self.seed, 0, 2**63 - 1)
-        for name, low, high in (
-            ("maternal_bpm", 30, 240),
-            ("fetal_bpm", 30, 240),
-            ("amplitude_ratio", 0.001, 1000),
-            ("noise_frequency", 0, self.sample_rate / 2),
-            ("noise_amplitude", 0, 1000),
-        ):
-            _range_within(name, getattr(self, name), low, high)
+        limits.check(self, {"item_samples": (2, longest)})
+        limits.check_ranges(
+            self,
+            {
+                "maternal_bpm": (30, 240),
+                "fetal_bpm": (30, 240),
+                "amplitude_ratio": (0.001, 1000),
+                "noise_frequency": (0, self.sample_rate / 2),
+                "noise_amplitude": (0, 1000),
+            },
+        )
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; its recordings are made, or read, once and kept in the folder ``cache``.
 
         Raises:
-            ValueError: the records in ``folder`` are not there, too few, or one is damaged; the message names it.
+            UsageError: ``folder`` holds no records, or too few, or a damaged one; the message names it.
         """
         if self.folder:
-            read = self._read(cache)
-            train, validation, test = (self._cropped(read[split], split) for split in _SPLITS)
+            records = self._records(cache)
+            splits = {split: self._cropped(records[split], split) for split in SPLITS}
         else:
             recordings = self._recordings(cache)
-            train, validation, test = (self._mix(recordings, split) for split in _SPLITS)
+            splits = {split: self._mixed(recordings, split) for split in SPLITS}
         signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
-        content: dict[str, Tensor] = {}
-        for name, split in zip(_SPLITS, (train, validation, test), strict=True):
-            content |= {f"{name}/mixture": split.mixture, f"{name}/sources": split.sources}
-        facts = {"sources": signal.sources, "sample_rate": signal.sample_rate}
-        return TaskData(signal, train, validation, test, content_hash(content, facts))
+        return heart_records.task_data(splits, signal)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
-        """Return for each split what identifies the recordings that it is made of: the digests of their samples."""
+        """Return for each split the digests of the samples of its recordings."""
         if self.folder:
-            read = self._read(cache)
-            return {
-                split: tuple(hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in read[split])
-                for split in _SPLITS
-            }
-        found: dict[str, tuple[str, ...]] = {}
-        for name, recordings in self._recordings(cache).items():
-            split = name.partition("/")[0]
-            digests = (hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in recordings)
-            found[split] = (*found.get(split, ()), *digests)
-        return found
+            return {split: item_digests(records) for split, records in self._records(cache).items()}
+        made = self._recordings(cache)
+        return {
+            split: tuple(digest for source in _SOURCES for digest in item_digests(made[f"{split}/{source}"]))
+            for split in SPLITS
+        }
 
-    def _read(self, cache: Path) -> dict[str, list[Tensor]]:
+    def _records(self, cache: Path) -> dict[str, list[Tensor]]:
         """Return the records of each split, ``[3, time]``: maternal, fetal, noise; from the cache if they are there."""
         folder = Path(self.folder).expanduser()
         ending = "_mecg.hea"
         names = [p.relative_to(folder).as_posix().removesuffix(ending) for p in sorted(folder.rglob(f"*{ending}"))]
         if not names:
-            raise ValueError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
+            raise UsageError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
         files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat"))
         key = {
             "folder": str(folder.absolute()),
@@ -154,16 +148,15 @@ class Config:
             "form": [self.channel, self.sample_rate, self.item_samples, self.skip_bad],
             "version": _VERSION,
         }
-        kept = dict(cached(cache, "fecgsyn", key, lambda: self._decoded(folder, names)))
-        left_out: list[str] = json.loads(kept.pop("left_out").numpy().tobytes())
-        if left_out:
-            print(f"{folder}: left out {len(left_out)} of {len(names)} records", *left_out, sep="\n  ", file=sys.stderr)
-        return {split: [kept[n] for n in dealt] for split, dealt in physiology.deal(list(kept), self.seed).items()}
+        records = dict(cached(cache, "fecgsyn", key, lambda: self._decoded(folder, names)))
+        left_out.report(left_out.from_tensor(records.pop("left_out")), folder, len(names), "records")
+        divided = heart_records.split_by_subject(list(records), self.seed)
+        return {split: [records[name] for name in own] for split, own in divided.items()}
 
     def _decoded(self, folder: Path, names: list[str]) -> dict[str, Tensor]:
-        found, left_out = physiology.sound_ones(names, lambda name: self._simulation(folder, name), self.skip_bad)
-        notes = np.frombuffer(json.dumps(list(left_out.values())).encode(), dtype=np.uint8).copy()
-        return {name: torch.from_numpy(one) for name, one in found.items()} | {"left_out": torch.from_numpy(notes)}
+        decoded, reasons = heart_records.read_all(names, lambda name: self._simulation(folder, name), self.skip_bad)
+        tensors = {name: torch.from_numpy(samples) for name, samples in decoded.items()}
+        return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
 
     def _simulation(self, folder: Path, name: str) -> NDArray[np.float32]:
         """Return one simulation's signals ``[maternal, fetal or noise; time]`` at the task's rate."""
@@ -173,20 +166,20 @@ class Config:
             if kind == "noise1" and not header.exists():
                 parts.append(np.zeros_like(parts[0]))
                 continue
-            samples, rate = physiology.read_record(header, lambda _: self.channel)
-            parts.append(physiology.resampled(samples, rate, self.sample_rate))
+            samples, rate = heart_records.read_record(header, lambda _: self.channel)
+            parts.append(heart_records.resampled(samples, rate, self.sample_rate))
         if len({len(part) for part in parts}) > 1:
             lengths = ", ".join(str(len(part)) for part in parts)
-            raise ValueError(f"{folder / name}: its records differ in length ({lengths} samples)")
+            raise UsageError(f"{folder / name}: its records differ in length ({lengths} samples)")
         if len(parts[0]) < self.item_samples:
-            raise ValueError(f"{folder / name} has {len(parts[0])} samples, fewer than an item's {self.item_samples}")
+            raise UsageError(f"{folder / name} has {len(parts[0])} samples, fewer than an item's {self.item_samples}")
         scaled: NDArray[np.float64] = np.stack(parts) / np.abs(parts[0]).max()
         return scaled.astype(np.float32)
 
     def _cropped(self, records: list[Tensor], split: str) -> Split:
         """Return mixtures that are random crops of records ``[maternal, fetal or noise; time]``."""
         items = getattr(self, split)
-        random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_SPLITS.index(split),)))
+        random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         which = random.integers(len(records), size=items)
         starts = [random.integers(records[k].shape[1] - self.item_samples + 1) for k in which]
         crops = [records[k][:, start : start + self.item_samples] for k, start in zip(which, starts, strict=True)]
@@ -194,8 +187,8 @@ class Config:
         return Split(parts.sum(1), parts[:, :2].clone())
 
     def _recordings(self, cache: Path) -> dict[str, Tensor]:
-        """Return the recordings ``"split/source"`` -> ``[recording, time]``, from the cache where they are there."""
-        counts = {f"{split}/{source}": getattr(self, f"{split}_recordings") for split in _SPLITS for source in _SOURCES}
+        """Return the recordings ``[recording, time]`` by ``"split/source"``, from the cache if they are there."""
+        counts = {f"{split}/{source}": getattr(self, f"{split}_recordings") for split in SPLITS for source in _SOURCES}
         key = {
             "counts": counts,
             "maternal_bpm": self.maternal_bpm,
@@ -204,15 +197,15 @@ class Config:
             "sample_rate": self.sample_rate,
             "seconds": self.recording_seconds,
             "seed": self.seed,
-            "versions": [ecgsyn.VERSION, version("signalz"), version("numpy")],
+            "versions": [synthetic_ecg.VERSION, version("signalz"), version("numpy")],
         }
-        return cached(cache, "ecg", key, lambda: self._record(counts))
+        return cached(cache, "ecg", key, lambda: self._synthesised(counts))
 
-    def _record(self, counts: dict[str, int]) -> dict[str, Tensor]:
-        wanted = [
-            ecgsyn.Recording(
+    def _synthesised(self, counts: dict[str, int]) -> dict[str, Tensor]:
+        specs = [
+            synthetic_ecg.RecordingSpec(
                 self.seed,
-                (_SPLITS.index(split), _SOURCES.index(source), index),
+                (SPLITS.index(split), _SOURCES.index(source), index),
                 self.maternal_bpm if source == "maternal" else self.fetal_bpm,
                 self.bpm_std,
                 self.sample_rate,
@@ -221,13 +214,13 @@ class Config:
             for split, source in (name.split("/") for name in counts)
             for index in range(counts[f"{split}/{source}"])
         ]
-        made = iter(ecgsyn.record_all(wanted))
+        made = iter(synthetic_ecg.synthesise_all(specs))
         return {name: torch.from_numpy(np.stack([next(made) for _ in range(count)])) for name, count in counts.items()}
 
-    def _mix(self, recordings: dict[str, Tensor], split: str) -> Split:
+    def _mixed(self, recordings: dict[str, Tensor], split: str) -> Split:
         """Return the mixtures of one split: random pairs, crops, ratios and noise."""
         items = getattr(self, split)
-        random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_SPLITS.index(split),)))
+        random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         maternal = _crops(recordings[f"{split}/maternal"].numpy(), items, self.item_samples, random)
         fetal = _crops(recordings[f"{split}/fetal"].numpy(), items, self.item_samples, random)
         fetal = (fetal / random.uniform(*self.amplitude_ratio, (items, 1))).astype(np.float32)
@@ -249,22 +242,6 @@ def _crops(
     start = random.integers(recordings.shape[1] - samples + 1, size=(items, 1))
     crops: NDArray[np.float32] = recordings[which, start + np.arange(samples)]
     return crops
-
-
-def _whole_within(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, int):
-        raise ValueError(f"{name} must be a whole number between {low} and {high}, not {value}")
-    _within(name, value, low, high)
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, not {value}")
-
-
-def _range_within(name: str, value: tuple[float, float], low: float, high: float) -> None:
-    if len(value) != 2 or not low <= value[0] <= value[1] <= high:
-        raise ValueError(f"{name} must be two rising numbers between {low} and {high}, not {value}")
 
 
 DEBUG = Config(

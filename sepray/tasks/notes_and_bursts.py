@@ -1,16 +1,15 @@
 """Held notes and bursts of noise: a small embedded task whose two sources differ in structure, not in band.
 
-In a spectrogram a note is a few horizontal lines and a burst a vertical one, at the same frequencies: what tells them
-apart is their form. Nothing is downloaded and all of it is made in a second, so any separator can be tried and
-compared here. A note has a fundamental of 150-600 Hz and six partials of random phase that fall off as 1/n, with a
-slow tremolo; one begins and one ends within an item, so that an item is not one spectrum throughout. Bursts are white
-noise that dies away within 10 ms, 4 to 12 of them an item. Both sources have unit power over an item, times a random
-level of +-3 dB, so the unprocessed mixture stands at about 0 dB for each.
+In a spectrogram a note is a few horizontal lines and a burst a vertical one, at the same frequencies: they differ in
+form. Nothing is downloaded and all of it is made in a second, so any separator can be tried and compared here. A note
+has a fundamental of 150-600 Hz and six partials of random phase that fall off as 1/n, with a slow tremolo; one begins
+and one ends within an item, so that an item is not one spectrum throughout. Bursts are white noise that dies away
+within 10 ms, 4 to 12 of them an item. Both sources have unit power over an item, times a random level of +-3 dB, so the
+unprocessed mixture stands at about 0 dB for each.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..contracts import Signal, Split, TaskData
-from ..data.cache import content_hash
+from ..contracts import SPLITS, Signal, Split, TaskData
+from ..data import limits
+from ..data.cache import content_hash, item_digests
 
 _SOURCES = ("notes", "bursts")
-_SPLITS = ("train", "validation", "test")
 _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
 _PARTIALS = 6
 _DECAY_SECONDS = 0.003  # to 1/e
@@ -31,7 +30,7 @@ _DECAY_SECONDS = 0.003  # to 1/e
 
 @dataclass(frozen=True)
 class Config:
-    """The task; every item is a recording of its own."""
+    """Notes and bursts of noise, synthetic; every item is a recording of its own."""
 
     train: int = 256
     """Mixtures in the training split."""
@@ -44,18 +43,15 @@ class Config:
     sample_rate: int = 8000
     """Samples a second."""
     seed: int = 0
-    """Of everything random in the data."""
+    """Random seed of the data."""
 
     def __post_init__(self) -> None:
-        limits = {"item_samples": (256, 2**20), "sample_rate": (8000, 48000), "seed": (0, 2**63 - 1)}
-        limits |= dict.fromkeys(_SPLITS, (1, 10**5))
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
+        sizes = {"item_samples": (256, 2**20), "sample_rate": (8000, 48000)}
+        limits.check(self, {**sizes, "seed": limits.SEED, **limits.items(10**5)})
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; it is made anew each time, in about a second for every thousand items."""
-        splits = {name: self._make(name) for name in _SPLITS}
+        splits = {name: self._make(name) for name in SPLITS}
         signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate))
         content = {f"{name}/sources": split.sources for name, split in splits.items()}
         facts = {"sources": signal.sources, "sample_rate": signal.sample_rate}
@@ -63,18 +59,12 @@ class Config:
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its sources: every one is a recording of its own."""
-        return {
-            name: tuple(
-                hashlib.sha256(source.numpy().tobytes()).hexdigest()
-                for source in self._make(name).sources.flatten(0, 1)
-            )
-            for name in _SPLITS
-        }
+        return {name: item_digests(self._make(name).sources.flatten(0, 1)) for name in SPLITS}
 
     def _make(self, split: str) -> Split:
         items: list[NDArray[np.float64]] = []
         for index in range(getattr(self, split)):
-            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_SPLITS.index(split), index)))
+            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split), index)))
             made = np.stack((self._notes(random), self._bursts(random)))
             made *= 10 ** (random.uniform(-3, 3, (2, 1)) / 20) / np.sqrt(np.square(made).mean(1, keepdims=True))
             items.append(np.round(made / _RESOLUTION) * _RESOLUTION)

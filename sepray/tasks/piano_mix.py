@@ -2,12 +2,12 @@
 
 The paper cuts a long piano recording into files of about a minute, mixes them with samples of other instruments
 (IRMAS), and cuts the mixtures into windows of about a second; 16,384 samples at 16 kHz in public code. Here windows are
-random crops of either, mixed; a mixture to train on is ``stretch`` windows long, and each batch has new ones of it.
-The paper says nothing of levels: the piano keeps its own, and the other is ``ratio`` below it, by default 5 dB less to
-5 dB more, drawn uniformly. Any recordings serve in the place of either.
+random crops of either, mixed; a training item is ``stretch`` windows long, and each batch has new windows of it. The
+paper says nothing about levels: the piano keeps its own, and the other is ``ratio`` below it, by default 5 dB less to
+5 dB more, drawn uniformly. Any recordings will do in place of either.
 
-No recording is in two splits. Fewer than three, as the paper's single one, are each cut into three stretches: the first
-to train on, the last to test on, so that no minute of one split lies between two of another.
+No recording is in two splits. Fewer than three (the paper has a single one) are each cut into three stretches: the
+first to train on, the last to test on, so that no minute of one split lies between two of another.
 
 A study names its task in its file (``task="piano_mix"``; see ``studies/``), and the fields below are its
 flags::
@@ -17,19 +17,17 @@ flags::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from ..contracts import SPLITS, TaskData
+from ..contracts import TaskData
 from ..data import instruments
-from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
-from ..data.mixing import mixtures, recording_folders, splitting
-from ..signals import resampling as decoding
-from ..signals.recordings import open_recording
+from ..data.mixing import recording_folders
+from ..data.mixing.two_folders import TwoFolders, check_config
+from ..signals import decoding
 
 _SOURCES = ("piano", "others")
 _NEEDS = {
@@ -45,9 +43,10 @@ class Config:
     """Needs two folders of recordings: ``piano``, and ``others`` (e.g. IRMAS)."""
 
     piano: str = ""
-    """Folder of piano, searched with all folders in it; ``:synthesised:`` for a small one made on the spot."""
+    """Folder of piano recordings, searched with all folders in it; ``:synthesised:`` makes a small one up, to try the
+    task."""
     others: str = ""
-    """Folder of other recordings, likewise."""
+    """Folder of other instruments, searched with all folders in it; or ``:synthesised:``."""
     ratio: tuple[float, float] = (-5.0, 5.0)
     """Lowest and highest level of the piano over the others in an item, in dB."""
     train: int = 1000
@@ -59,86 +58,33 @@ class Config:
     item_samples: int = 16384
     """Samples in a mixture."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture (at most the shortest training recording's); batches have random
-    crops of it."""
+    """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
+    crops of training items."""
     sample_rate: int = 16000
-    """Samples a second; recordings of other rates are resampled, and their channels averaged."""
+    """Samples a second; recordings of other rates are resampled to it, and their channels averaged."""
     validation_share: float = 0.1
-    """Of the recordings of either."""
+    """Share of the recordings of either source that is the validation split."""
     test_share: float = 0.2
-    """Of the recordings of either."""
+    """Share of the recordings of either source that is the test split."""
     skip_bad: bool = False
-    """Leave out recordings that cannot be used, and list them."""
+    """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
-    """Of the division, the crops and the ratios."""
+    """Random seed of the split, of the crops and of the ratios."""
 
     def __post_init__(self) -> None:
-        limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
-        limits |= dict.fromkeys(SPLITS, (1, 10**7))
-        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
-        if len(self.ratio) != 2 or not -60 <= self.ratio[0] <= self.ratio[1] <= 60:
-            raise ValueError(f"ratio must be two rising numbers between -60 and 60, not {self.ratio}")
+        check_config(self, "ratio")
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
-        entry = self._entry(cache)
-        recording_folders.say_left_out(entry.facts)
-        return mixtures.task_data(entry.tensors, entry.content, _SOURCES, self.sample_rate)
+        return self._data().load(cache)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
-        return {split: tuple(several) for split, several in self._entry(cache).facts["recordings"].items()}
+        return self._data().recordings(cache)
 
-    def _entry(self, cache: Path) -> Entry:
-        folders = {source: self._folder(cache, source) for source in _SOURCES}
-        files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
-        digests = file_digests(cache, sorted({file for several in files.values() for file in several}))
-        key = {
-            "config": {k: v for k, v in asdict(self).items() if k not in _SOURCES},
-            "files": {s: [[f.relative_to(folders[s]).as_posix(), digests[f]] for f in files[s]] for s in _SOURCES},
-            "versions": [decoding.VERSION, mixtures.VERSION],
-        }
-        return mapped(cache, "piano_mix", key, lambda: self._plan(cache, folders, files, digests))
-
-    def _folder(self, cache: Path, source: str) -> Path:
-        if getattr(self, source) == recording_folders.SYNTHESISED:
-            made = recording_folders.synthesised(
-                cache, f"piano-mix-{self.seed}", lambda folder: _synthesise(folder, self.seed)
-            )
-            return made / source
-        return recording_folders.given_folder(getattr(self, source), f"--task.{source}", _NEEDS[source])
-
-    def _plan(
-        self, cache: Path, folders: Mapping[str, Path], files: Mapping[str, list[Path]], digests: Mapping[Path, str]
-    ) -> Plan:
-        def read(file: Path) -> Plan:
-            return Plan(*decoding.decoding(open_recording(file), self.sample_rate, 1))
-
-        key = {"rate": self.sample_rate, "channels": 1, "version": decoding.VERSION}
-        kept, refused = kept_files(cache, "sound", list(digests), key, read, "decoding")
-        problems = list(refused.values())
-        found = {}
-        for source in _SOURCES:
-            opened = {file: kept[file] for file in files[source] if file in kept}
-            found[source] = splitting.pool(source, opened, digests, (self.item_samples, self.sample_rate), problems)
-        for source in _SOURCES:
-            recording_folders.settle(problems, self.skip_bad, len(found[source]), 1, f"recordings in {folders[source]}")
-        shares = (self.validation_share, self.test_share)
-        divided = [
-            splitting.divided(pieces, {p.identity: p.identity for p in pieces}, *shares, self.seed, self.item_samples)
-            for pieces in found.values()
-        ]
-        pools = {split: (divided[0][split], divided[1][split]) for split in SPLITS}
-        counts = {name: getattr(self, name) for name in SPLITS}
-        train_samples = mixtures.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
-        return Plan(
-            mixtures.shapes(counts, 2, 1, self.item_samples, train_samples),
-            lambda out: mixtures.write_pairs(out, pools, _SOURCES, self.ratio, self.seed),
-            {
-                "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in SPLITS},
-                "left_out": problems,
-            },
-        )
+    def _data(self) -> TwoFolders:
+        decoder = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
+        return TwoFolders("piano_mix", _SOURCES, _NEEDS, self, self.ratio, decoder, _synthesise)
 
 
 def _synthesise(folder: Path, seed: int) -> None:

@@ -1,14 +1,14 @@
 """Speech and noise, from two folders of recordings, mixed at a given or random ratio, as in section 4.2 of NES.
 
-The paper mixes 0.5 s of LRW speech at 16 kHz with a random clip of ESC-50 (noise that does not stem from people) at an
-SNR of 0 dB. Any folders of recordings serve. A separator that observes one source is given the noise, as in the
-paper; its spectrograms (mel 64x64 to the power of 0.3, or linear 257x64) are the separator's business.
+The paper mixes 0.5 s of LRW speech at 16 kHz with a random clip of ESC-50 (noise that people do not make) at an SNR of
+0 dB. Any folders of recordings will do. A separator that observes one source is given the noise, as in the paper; its
+spectrograms (mel 64x64 to the power of 0.3, or linear 257x64) are up to the separator.
 
-No recording is in two splits. Where the speech folder has folders in it (LibriSpeech's speakers), or ``speaker`` tells
-speakers by their names, no speaker is either; ``clip`` does the same for noise (ESC-50 has several takes of one
-clip: ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, clips) are each cut into three
-stretches, one for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its
-level. A mixture to train on is ``stretch`` times as long, the ratio that of all of it, and each batch has new crops.
+No recording is in two splits. Neither is a speaker, if the speech folder has a folder for each (LibriSpeech) or
+``speaker`` finds them in the files' names; ``clip`` does the same for noise (ESC-50 has several takes of one clip:
+``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, clips) are each cut into three stretches, one
+for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its level. Training items
+are ``stretch`` times as long, with the ratio of the whole item, and each batch has new crops of them.
 
 A study names its task in its file (``task="speech_noise"``; see ``studies/``), and the fields below are its
 flags::
@@ -19,21 +19,20 @@ flags::
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from ..contracts import SPLITS, TaskData
+from ..contracts import TaskData
 from ..data import instruments
-from ..data.cache import Entry, Plan, file_digests, kept_files, mapped
-from ..data.mixing import mixtures, recording_folders, splitting
-from ..signals import resampling as decoding
-from ..signals.recordings import open_recording
+from ..data.mixing import recording_folders
+from ..data.mixing.splitting import Piece
+from ..data.mixing.two_folders import TwoFolders, check_config
+from ..errors import UsageError
+from ..signals import decoding
 
-_SOURCES = ("speech", "noise")
 _NEEDS = {
     "speech": "recordings of speech (the paper's LRW: robots.ox.ac.uk/~vgg/data/lip_reading; LibriSpeech: "
     "openslr.org/12); :synthesised: tries the task without",
@@ -47,9 +46,10 @@ class Config:
     """Needs two folders of recordings: ``speech``, and ``noise`` (e.g. ESC-50)."""
 
     speech: str = ""
-    """Folder of speech, searched with all folders in it; ``:synthesised:`` for a few small files made on the spot."""
+    """Folder of speech, searched with all folders in it; ``:synthesised:`` makes a few small files up, to try the
+    task."""
     noise: str = ""
-    """Folder of noise, likewise."""
+    """Folder of noise, searched with all folders in it; or ``:synthesised:``."""
     snr: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest level of the speech over the noise in an item, in dB."""
     train: int = 2000
@@ -61,106 +61,54 @@ class Config:
     item_samples: int = 8000
     """Samples in a mixture."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture (at most the shortest training recording's); batches have random
-    crops of it."""
+    """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
+    crops of training items."""
     sample_rate: int = 16000
-    """Samples a second; recordings of other rates are resampled, and their channels averaged."""
+    """Samples a second; recordings of other rates are resampled to it, and their channels averaged."""
     speaker: str = ""
-    """Regular expression whose first group, found in a file's path below ``speech``, is the speaker."""
+    """Regular expression for a file's path below ``speech``, whose first group is the speaker."""
     clip: str = ""
-    """Regular expression whose first group, found in a file's path below ``noise``, is the clip that it is part of."""
+    """Regular expression for a file's path below ``noise``, whose first group is the clip that it is a take of."""
     validation_share: float = 0.1
-    """Of the speakers and of the noise."""
+    """Share of the speakers, and of the noise, that is the validation split."""
     test_share: float = 0.2
-    """Of the speakers and of the noise."""
+    """Share of the speakers, and of the noise, that is the test split."""
     skip_bad: bool = False
-    """Leave out recordings that cannot be used, and list them."""
+    """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
-    """Of the division, the crops and the ratios."""
+    """Random seed of the split, of the crops and of the ratios."""
 
     def __post_init__(self) -> None:
-        limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4)}
-        limits |= dict.fromkeys(SPLITS, (1, 10**7))
-        recording_folders.check({name: (getattr(self, name), *both) for name, both in limits.items()})
-        if len(self.snr) != 2 or not -60 <= self.snr[0] <= self.snr[1] <= 60:
-            raise ValueError(f"snr must be two rising numbers between -60 and 60, not {self.snr}")
+        check_config(self, "snr")
         for name in ("speaker", "clip"):
             try:
                 groups = re.compile(getattr(self, name)).groups
             except re.error as error:
-                raise ValueError(f"{name} is no regular expression: {error}") from None
+                raise UsageError(f"{name} is no regular expression: {error}") from None
             if getattr(self, name) and not groups:
-                raise ValueError(f"{name} must have a group, in brackets, not {getattr(self, name)!r}")
+                raise UsageError(f"{name} must have a group, in brackets, not {getattr(self, name)!r}")
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
-        entry = self._entry(cache)
-        recording_folders.say_left_out(entry.facts)
-        return mixtures.task_data(entry.tensors, entry.content, _SOURCES, self.sample_rate)
+        return self._data().load(cache)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
-        return {split: tuple(several) for split, several in self._entry(cache).facts["recordings"].items()}
+        return self._data().recordings(cache)
 
-    def _entry(self, cache: Path) -> Entry:
-        folders = {source: self._folder(cache, source) for source in _SOURCES}
-        files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
-        digests = file_digests(cache, sorted({file for several in files.values() for file in several}))
-        key = {
-            "config": {k: v for k, v in asdict(self).items() if k not in _SOURCES},
-            "files": {s: [[f.relative_to(folders[s]).as_posix(), digests[f]] for f in files[s]] for s in _SOURCES},
-            "versions": [decoding.VERSION, mixtures.VERSION],
-        }
-        return mapped(cache, "speech_noise", key, lambda: self._plan(cache, folders, files, digests))
-
-    def _folder(self, cache: Path, source: str) -> Path:
-        if getattr(self, source) == recording_folders.SYNTHESISED:
-            return (
-                recording_folders.synthesised(
-                    cache, f"speech-noise-{self.seed}", lambda folder: _synthesise(folder, self.seed)
-                )
-                / source
-            )
-        return recording_folders.given_folder(getattr(self, source), f"--task.{source}", _NEEDS[source])
-
-    def _plan(
-        self, cache: Path, folders: Mapping[str, Path], files: Mapping[str, list[Path]], digests: Mapping[Path, str]
-    ) -> Plan:
-        def read(file: Path) -> Plan:
-            return Plan(*decoding.decoding(open_recording(file), self.sample_rate, 1))
-
-        key = {"rate": self.sample_rate, "channels": 1, "version": decoding.VERSION}
-        kept, refused = kept_files(cache, "sound", list(digests), key, read, "decoding")
-        problems = list(refused.values())
-        found = {}
-        for source in _SOURCES:
-            opened = {file: kept[file] for file in files[source] if file in kept}
-            found[source] = splitting.pool(source, opened, digests, (self.item_samples, self.sample_rate), problems)
-        for source in _SOURCES:
-            recording_folders.settle(problems, self.skip_bad, len(found[source]), 1, f"recordings in {folders[source]}")
-        divided = {source: self._divided(found[source], source, folders[source]) for source in _SOURCES}
-        pools = {split: (divided["speech"][split], divided["noise"][split]) for split in SPLITS}
-        counts = {name: getattr(self, name) for name in SPLITS}
-        train_samples = mixtures.stretch([*pools["train"][0], *pools["train"][1]], self.item_samples, self.stretch)
-        return Plan(
-            mixtures.shapes(counts, 2, 1, self.item_samples, train_samples),
-            lambda out: mixtures.write_pairs(out, pools, _SOURCES, self.snr, self.seed),
-            {
-                "recordings": {s: [p.identity for pool in pools[s] for p in pool] for s in SPLITS},
-                "left_out": problems,
-            },
+    def _data(self) -> TwoFolders:
+        decoder = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
+        return TwoFolders(
+            "speech_noise", ("speech", "noise"), _NEEDS, self, self.snr, decoder, _synthesise, self._group
         )
 
-    def _divided(self, pieces: list[splitting.Piece], source: str, folder: Path) -> dict[str, list[splitting.Piece]]:
+    def _group(self, piece: Piece, source: str, below: Path) -> str:
+        """Return the speaker or the clip of a recording; the recording itself where neither can be told."""
         pattern = self.speaker if source == "speech" else self.clip
-        groups = {}
-        for piece in pieces:
-            below = Path(piece.name).relative_to(folder)
-            match = re.search(pattern, below.as_posix()) if pattern else None
-            inside = source == "speech" and not pattern and len(below.parts) > 1
-            groups[piece.identity] = str(match[1]) if match else below.parts[0] if inside else below.as_posix()
-        shares = (self.validation_share, self.test_share)
-        return splitting.divided(pieces, groups, *shares, seed=self.seed, samples=self.item_samples)
+        if pattern:
+            match = re.search(pattern, below.as_posix())
+            return str(match[1]) if match else below.as_posix()
+        return below.parts[0] if source == "speech" and len(below.parts) > 1 else below.as_posix()
 
 
 def _synthesise(folder: Path, seed: int) -> None:

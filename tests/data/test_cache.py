@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -16,7 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sepray.data import cache
-from sepray.data.cache import Plan, cached, content_hash, file_digest, in_parallel, kept_files, mapped
+from sepray.data.cache import Plan, cached, content_hash, file_digest, in_parallel, item_digests, kept_files, mapped
+from sepray.errors import UsageError
 
 
 def _build() -> dict[str, Tensor]:
@@ -240,7 +242,10 @@ def test_files_are_kept_by_content_and_refused_with_a_reason(tmp_path: Path) -> 
 
     def make(file: Path) -> Plan:
         read.append(file.name)
-        number = int(file.read_text())  # a ValueError for x
+        text = file.read_text()
+        if text == "x":
+            raise UsageError("'x' is no number")
+        number = int(text)
         return Plan({"ramp": (number,)}, lambda out: np.copyto(out["ramp"], np.arange(number)))
 
     for _ in range(2):
@@ -270,3 +275,40 @@ def test_what_takes_long_shows_a_progress_bar(
     shown = capsys.readouterr().err
     assert "counting" in shown
     assert "100%" in shown
+
+
+def test_digest_of_a_file_that_may_still_change_is_not_remembered(tmp_path: Path) -> None:
+    file, now = tmp_path / "file", time.time_ns()
+    for text in ("abc", "abd"):  # two contents of one size, written within one tick of a coarse clock
+        file.write_text(text)
+        os.utime(file, ns=(now, now))
+        expected = hashlib.sha256(text.encode()).hexdigest()
+        assert file_digest(tmp_path / "cache", file) == expected
+
+
+@pytest.mark.parametrize("margin", [-1, 1])
+def test_content_of_larger_entries_is_not_checked(tmp_path: Path, margin: int) -> None:
+    mapped(tmp_path, "ramps", {}, _planned)
+    path = _entry(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    plan = _not_planned if margin < 0 else _planned
+    entry = mapped(tmp_path, "ramps", {}, plan, verified=len(content) + margin)
+    assert (entry.tensors["one"][-1] == 1) == (margin > 0)
+
+
+def test_a_bug_in_reading_a_file_is_no_refusal(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("3")
+
+    def fail(file: Path) -> Plan:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        kept_files(tmp_path / "cache", "ramp", [tmp_path / "a"], {}, fail, "reading")
+
+
+def test_item_digests_are_of_the_bytes() -> None:
+    items = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    expected = [hashlib.sha256(np.array(row, np.float32).tobytes()).hexdigest() for row in ([1, 2], [3, 4])]
+    assert list(item_digests(items)) == expected

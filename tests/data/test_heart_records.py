@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sepray.data import heart_records as physiology
+from sepray.data import heart_records
 from sepray.errors import UsageError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ecg" / "mitbih"
@@ -27,7 +27,7 @@ def _signal(seconds: float = 4.0) -> np.ndarray:
 
 def test_a_channel_is_read_in_its_unit(tmp_path: Path) -> None:
     header = _record(tmp_path, "r1", _signal())
-    samples, rate = physiology.read_record(header, lambda names: names.index("lead1"))
+    samples, rate = heart_records.read_record(header, lambda names: names.index("lead1"))
     assert rate == 250
     np.testing.assert_allclose(samples, _signal()[:, 1], atol=2e-4)
 
@@ -48,8 +48,8 @@ def test_a_channel_is_read_in_its_unit(tmp_path: Path) -> None:
 def test_damaged_records_are_named_in_one_line(tmp_path: Path, damage: object, message: str) -> None:
     header = _record(tmp_path, "r1", _signal())
     damage(header)  # type: ignore[operator]
-    with pytest.raises(ValueError, match=str(tmp_path / message)) as refusal:
-        physiology.read_record(header, lambda _: 0)
+    with pytest.raises(UsageError, match=str(tmp_path / message)) as refusal:
+        heart_records.read_record(header, lambda _: 0)
     assert "\n" not in str(refusal.value)
 
 
@@ -57,54 +57,54 @@ def test_samples_that_are_no_numbers_silence_and_channels_that_are_not_there(tmp
     signal = _signal()
     signal[500, 0], signal[:, 1] = np.nan, 0
     header = _record(tmp_path, "r1", signal)
-    with pytest.raises(ValueError, match=r"r1\.hea has a sample that is not a number, in lead0 at 2 s"):
-        physiology.read_record(header, lambda _: 0)
-    with pytest.raises(ValueError, match=r"r1\.hea is silent: lead1"):
-        physiology.read_record(header, lambda _: 1)
+    with pytest.raises(UsageError, match=r"r1\.hea has a sample that is not a number, in lead0 at 2 s"):
+        heart_records.read_record(header, lambda _: 0)
+    with pytest.raises(UsageError, match=r"r1\.hea is silent: lead1"):
+        heart_records.read_record(header, lambda _: 1)
     for channel in (None, 2):
-        with pytest.raises(ValueError, match=r"r1\.hea does not have the channel that is wanted; it has lead0, lead1"):
-            physiology.read_record(header, lambda _, wanted=channel: wanted)
+        with pytest.raises(UsageError, match=r"r1\.hea does not have the channel that is wanted; it has lead0, lead1"):
+            heart_records.read_record(header, lambda _, wanted=channel: wanted)
 
 
 def test_without_wfdb_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wfdb", None)
     with pytest.raises(UsageError, match=r"needs the library wfdb: pip install 'sepray\[wfdb\]'"):
-        physiology.read_record(tmp_path / "r1.hea", lambda _: 0)
+        heart_records.read_record(tmp_path / "r1.hea", lambda _: 0)
 
 
 def test_another_rate_keeps_the_signal() -> None:
     slow = np.sin(2 * np.pi * 1.5 * np.arange(1000) / 250)
-    found = physiology.resampled(slow, 250, 128)
+    found = heart_records.resampled(slow, 250, 128)
     assert len(found) == 512
     np.testing.assert_allclose(found[20:-20], np.sin(2 * np.pi * 1.5 * np.arange(512) / 128)[20:-20], atol=2e-3)
 
 
 def test_subjects_are_dealt_whole_by_the_seed_alone() -> None:
     names = [f"sub{k:02d}/snr{s}/sub{k:02d}_snr{s}_l1" for k in range(10) for s in (0, 6)]
-    dealt = physiology.deal(names, seed=3)
-    assert dealt == physiology.deal(names[::-1], seed=3) != physiology.deal(names, seed=4)
+    dealt = heart_records.split_by_subject(names, seed=3)
+    assert dealt == heart_records.split_by_subject(names[::-1], seed=3) != heart_records.split_by_subject(names, seed=4)
     subjects = {split: {name[:5] for name in own} for split, own in dealt.items()}
     assert {split: len(own) for split, own in subjects.items()} == {"train": 6, "validation": 2, "test": 2}
     assert len(set.union(*subjects.values())) == 10
     assert sorted(name for own in dealt.values() for name in own) == sorted(names)
-    assert {len(own) for own in physiology.deal(["s1_walk", "s1_run", "s1_rest"], 0).values()} == {1}
-    with pytest.raises(ValueError, match="2 recordings cannot be dealt to three splits"):
-        physiology.deal(["a", "b"], 0)
+    assert {len(own) for own in heart_records.split_by_subject(["s1_walk", "s1_run", "s1_rest"], 0).values()} == {1}
+    with pytest.raises(UsageError, match="2 recordings cannot be divided among three splits; at least 3 are needed"):
+        heart_records.split_by_subject(["a", "b"], 0)
 
 
 def test_bad_recordings_are_left_out_on_request_and_copies_always() -> None:
     def read(name: str) -> np.ndarray:
         if name == "bad":
-            raise ValueError("bad is cut short")
+            raise UsageError("bad is cut short")
         return np.zeros(3) if name in ("a", "b") else np.ones(3)
 
-    found, left_out = physiology.sound_ones(["a", "b", "bad", "c"], read, skip_bad=True)
+    found, left_out = heart_records.read_all(["a", "b", "bad", "c"], read, skip_bad=True)
     assert list(found) == ["a", "c"]
     assert left_out == {"b": "b is a copy of a", "bad": "bad is cut short"}
-    with pytest.raises(ValueError, match=r"bad is cut short; --task\.skip-bad leaves such recordings out"):
-        physiology.sound_ones(["a", "bad"], read, skip_bad=False)
-    with pytest.raises(ValueError, match=r"^bad is cut short$"):
-        physiology.sound_ones(["bad"], read, skip_bad=True)
+    with pytest.raises(UsageError, match=r"bad is cut short; --task\.skip-bad leaves such recordings out"):
+        heart_records.read_all(["a", "bad"], read, skip_bad=False)
+    with pytest.raises(UsageError, match=r"^bad is cut short$"):
+        heart_records.read_all(["bad"], read, skip_bad=True)
 
 
 def test_pulses_run_from_onset_to_onset_without_artefacts() -> None:
@@ -113,7 +113,7 @@ def test_pulses_run_from_onset_to_onset_without_artefacts() -> None:
     shape -= np.linspace(shape[0], shape[-1], 100)
     signal = np.tile(shape, 20) + 0.2 * np.sin(2 * np.pi * np.arange(2000) / 1700)
     signal[800:900] = np.random.default_rng(0).uniform(-0.2, 1, 100)
-    found = physiology.pulses(signal, 100, 1.0)
+    found = heart_records.pulses(signal, 100, 1.0)
     assert 12 <= len(found) <= 18
     assert found.max(1).tolist() == [1] * len(found)
     np.testing.assert_allclose(found[:, 0], 0, atol=1e-12)
@@ -125,6 +125,6 @@ def test_pulses_run_from_onset_to_onset_without_artefacts() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/ecg is not there")
 def test_mit_bih_record_is_read() -> None:
     pytest.importorskip("wfdb")
-    samples, rate = physiology.read_record(SHARED / "100.hea", lambda names: names.index("MLII"))
+    samples, rate = heart_records.read_record(SHARED / "100.hea", lambda names: names.index("MLII"))
     assert (len(samples), rate) == (650_000, 360)
     assert samples[:3].tolist() == [-0.145] * 3  # mV, as PhysioNet shows it

@@ -1,4 +1,4 @@
-"""Reading IDX files, pictures and archives of them, good and bad; dealing and mixing."""
+"""Reading IDX files, pictures and archives of them, good and bad; division and mixtures."""
 
 import gzip
 import io
@@ -13,6 +13,7 @@ from PIL import Image
 
 from sepray.data import images
 from sepray.data.images import Pair, Picture
+from sepray.errors import UsageError
 
 
 def _png(array: np.ndarray) -> bytes:
@@ -52,7 +53,7 @@ def test_idx_files_are_read_as_written(tmp_path: Path, ending: str) -> None:
 def test_corrupt_idx_files_are_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "train-images-idx3-ubyte"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{path} {message}") as refusal:
+    with pytest.raises(UsageError, match=f"{path} {message}") as refusal:
         images.read_idx(path)
     assert "\n" not in str(refusal.value)
 
@@ -84,7 +85,7 @@ def test_an_archive_path_that_climbs_out_is_refused(tmp_path: Path, path: str, k
     else:
         with tarfile.open(archive, "w") as tar:
             tar.addfile(tarfile.TarInfo(path))
-    with pytest.raises(ValueError, match="climbs out of it") as refusal:
+    with pytest.raises(UsageError, match="leads out of it") as refusal:
         images.pictures(archive)
     assert str(archive) in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -96,12 +97,12 @@ def test_places_with_nothing_usable_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b.zip").write_bytes(b"no archive")
     (tmp_path / "empty").mkdir()
     for name, why in (
-        ("none", "is not there"),
+        ("none", "does not exist"),
         ("a.txt", "is neither a folder nor an archive"),
         ("b.zip", "is no sound archive"),
         ("empty", "holds no picture"),
     ):
-        with pytest.raises(ValueError, match=f"{tmp_path / name} {why}"):
+        with pytest.raises(UsageError, match=f"{tmp_path / name} {why}"):
             images.pictures(tmp_path / name)
 
 
@@ -128,21 +129,21 @@ def test_damaged_pictures_are_named_in_one_line(cut: int) -> None:
     random = np.random.default_rng(0)
     content = _png(random.integers(256, size=(16, 16), dtype=np.uint8))[: cut or None]
     content = content if cut else b"no picture"
-    with pytest.raises(ValueError, match=r"it\.png is no sound picture: ") as refusal:
+    with pytest.raises(UsageError, match=r"it\.png is no sound picture: ") as refusal:
         images.decode(Picture("it.png", lambda: content), 8, colour=True)
     assert "\n" not in str(refusal.value)
 
 
-def test_dealing_gives_each_image_once_by_the_seed_alone() -> None:
+def test_division_gives_each_image_once_by_the_seed_alone() -> None:
     many = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
-    parts = images.deal(many, (0.6, 0.2, 0.2), np.random.default_rng(3))
+    parts = images.divide(many, (0.6, 0.2, 0.2), np.random.default_rng(3))
     assert [len(part) for part in parts] == [29, 11, 10]
     assert sorted(np.concatenate(parts).ravel()) == list(range(50))
-    again = images.deal(many, (0.6, 0.2, 0.2), np.random.default_rng(3))
+    again = images.divide(many, (0.6, 0.2, 0.2), np.random.default_rng(3))
     assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
-    assert [len(part) for part in images.deal(many[:3], (0.9, 0.05, 0.05), np.random.default_rng(0))] == [1, 1, 1]
-    with pytest.raises(ValueError, match="2 different images cannot be dealt to 3 splits"):
-        images.deal(many[:2], (0.6, 0.2, 0.2), np.random.default_rng(0))
+    assert [len(part) for part in images.divide(many[:3], (0.9, 0.05, 0.05), np.random.default_rng(0))] == [1, 1, 1]
+    with pytest.raises(UsageError, match="2 different images cannot be divided among 3 splits"):
+        images.divide(many[:2], (0.6, 0.2, 0.2), np.random.default_rng(0))
 
 
 def test_copies_are_left_out_within_and_across_collections() -> None:

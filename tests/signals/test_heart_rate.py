@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sepray.signals.heart_rate import heart_rate
+from sepray.signals.heart_rate import _moving_mean, _similarity, heart_rate
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -87,3 +87,33 @@ def test_rates_of_mit_bih_record_100_are_those_of_its_annotated_beats() -> None:
 def test_maternal_rate_of_the_daisy_recording() -> None:
     thoracic = np.loadtxt(SHARED / "ecg" / "FOETAL_ECG.dat")[:, 6:].T.copy()
     assert heart_rate(torch.from_numpy(thoracic), 250).tolist() == pytest.approx([81] * 3, abs=1)
+
+
+@pytest.mark.parametrize("period", [16, 25])
+def test_similarity_is_one_at_the_period_and_its_multiples_and_nowhere_more(period: int) -> None:
+    beat = torch.randn(period, generator=torch.Generator().manual_seed(period), dtype=torch.float64)
+    similarity = _similarity(beat.repeat(7)[None, : 6 * period + 5])[0]
+    torch.testing.assert_close(similarity[: 4 * period : period], torch.ones(4, dtype=torch.float64))
+    assert similarity.abs().max() <= 1 + 1e-9
+    assert similarity[1:period].max() < 0.9
+
+
+def test_similarity_is_that_of_the_definition() -> None:
+    signal = torch.randn(2, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for lag in (0, 1, 7, 28):
+        first, second = signal[:, : 30 - lag], signal[:, lag:]
+        expected = 2 * (first * second).sum(1) / (first.square() + second.square()).sum(1)
+        torch.testing.assert_close(_similarity(signal)[:, lag], expected)
+
+
+def test_moving_mean_is_of_the_samples_that_there_are() -> None:
+    ones = torch.ones(1, 9)
+    torch.testing.assert_close(_moving_mean(ones, 5), ones)  # at the ends as well
+    ramp = torch.arange(9.0)[None]
+    assert _moving_mean(ramp, 5)[0].tolist() == [1, 1.5, 2, 3, 4, 5, 6, 6.5, 7]
+    assert torch.equal(_moving_mean(ramp, 1.9), ramp)
+
+
+def test_beats_at_the_ends_count_as_those_within() -> None:
+    whole = _spikes(np.arange(0.1, 6, 60 / 75), 6, 128)
+    assert float(heart_rate(whole + 1e4, 128)) == pytest.approx(float(heart_rate(whole, 128)), abs=1e-3)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.func import grad, vmap
 
+from sepray.errors import UsageError
 from sepray.signals.stft import Spectrogram
 
 
@@ -88,9 +89,9 @@ def test_gradients_under_vmap_are_those_of_each_member_and_nothing_falls_back_to
 
 
 def test_sizes_without_an_inverse_and_short_signals_are_refused_in_one_line():
-    with pytest.raises(ValueError, match=r"^a signal of 61 samples is shorter than one frame of 62 samples$"):
+    with pytest.raises(UsageError, match=r"^a signal of 61 samples is shorter than one frame of 62 samples$"):
         Spectrogram(62, 16).encode(torch.zeros(1, 1, 61))
-    with pytest.raises(ValueError, match=r"^n_fft must be even and at least 4, not 63$"):
+    with pytest.raises(UsageError, match=r"^n_fft must be even and at least 4, not 63$"):
         Spectrogram(63, 16)
-    with pytest.raises(ValueError, match=r"^hop must be between 1 and 3/4 of n_fft = 62, not 47$"):
+    with pytest.raises(UsageError, match=r"^hop must be between 1 and 3/4 of n_fft = 62, not 47$"):
         Spectrogram(62, 47)

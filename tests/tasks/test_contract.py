@@ -3,19 +3,20 @@
 import dataclasses
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
 from sepray import registry
-from sepray.contracts import Split, TaskData
+from sepray.contracts import SPLITS, Split, TaskData
+from sepray.loading import load_task
 
 NAMES = registry.names("sepray.tasks")
-SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass
@@ -23,16 +24,13 @@ class Loaded:
     module: Any
     data: TaskData
     cache: Path
-    cpu_seconds: float
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     module = registry.find("sepray.tasks", request.param)
     cache = tmp_path_factory.mktemp(request.param)
-    start = time.process_time()
-    data = module.DEBUG.load(cache)
-    return Loaded(module, data, cache, time.process_time() - start)
+    return Loaded(module, load_task(module.DEBUG, cache), cache)
 
 
 def _splits(data: TaskData) -> dict[str, Split]:
@@ -55,34 +53,27 @@ def test_config_is_frozen_and_says_itself_in_json(task: Loaded) -> None:
     json.dumps(dataclasses.asdict(config), allow_nan=False)
 
 
-def test_debug_takes_less_than_a_second(task: Loaded) -> None:
-    assert task.cpu_seconds < 1  # of this process' CPU time, so that a busy machine does not fail it
+def test_debug_is_small(task: Loaded) -> None:
+    tensors = [tensor for split in _splits(task.data).values() for tensor in (split.mixture, split.sources)]
+    assert sum(tensor.numel() for tensor in tensors) <= 500_000
+    assert sum(len(split) for split in _splits(task.data).values()) <= 40
+    assert sum(path.stat().st_size for path in task.cache.rglob("*") if path.is_file()) <= 2_000_000
 
 
-def test_names_and_sample_rate(task: Loaded) -> None:
+def test_debug_has_several_sources_and_a_rate_unless_it_has_images(task: Loaded) -> None:
     signal = task.data.signal
-    assert len(set(signal.sources)) == len(signal.sources) >= 2
-    assert all(name and "/" not in name for name in signal.sources)  # scores are named source/measure
+    assert len(signal.sources) >= 2
     assert (signal.sample_rate is None) == (len(signal.shape) == 2)
-    assert signal.sample_rate is None or signal.sample_rate > 0
 
 
-def test_shapes_and_types(task: Loaded) -> None:
-    signal, crop = task.data.signal, task.data.augmentation.crop
-    assert crop in (0, *signal.shape[-1:])
-    for name, split in _splits(task.data).items():
-        assert len(split) >= 1
-        shape = split.mixture.shape[2:]
-        assert shape == signal.shape if not crop or name != "train" else shape[0] > crop
-        assert split.mixture.shape == (len(split), signal.channels, *shape)
-        assert split.sources.shape == (len(split), len(signal.sources), signal.channels, *shape)
-        assert split.mixture.dtype == split.sources.dtype == torch.float32
+def test_sizes_are_those_of_the_configuration(task: Loaded) -> None:
+    assert [len(split) for split in _splits(task.data).values()] == [getattr(task.module.DEBUG, s) for s in SPLITS]
+    crop = task.data.augmentation.crop
+    assert (task.data.train.mixture.shape[-1] > task.data.validation.mixture.shape[-1]) == bool(crop)
 
 
-def test_values_are_finite_and_no_source_is_always_silent(task: Loaded) -> None:
+def test_no_source_is_always_silent(task: Loaded) -> None:
     for split in _splits(task.data).values():
-        assert split.mixture.isfinite().all()
-        assert split.sources.isfinite().all()
         assert (split.sources.square().transpose(0, 1).flatten(1).sum(1) > 0).all()
 
 
@@ -92,7 +83,7 @@ def test_sources_explain_their_mixture(task: Loaded) -> None:
         unexplained = (split.mixture - total).square().sum() / split.mixture.square().sum()
         of_another = (split.mixture - total.roll(1, 0)).square().sum() / split.mixture.square().sum()
         assert unexplained < 0.5
-        assert len(split) == 1 or unexplained < 0.5 * of_another
+        assert unexplained < 0.5 * of_another
 
 
 def test_no_recording_is_in_two_splits(task: Loaded) -> None:
@@ -119,8 +110,37 @@ def test_same_seed_same_bits(task: Loaded, tmp_path: Path) -> None:
             assert torch.equal(split.sources, getattr(task.data, name).sources)
 
 
+def test_rate_and_length_are_those_of_the_configuration(task: Loaded, tmp_path: Path) -> None:
+    config = task.module.DEBUG
+    if task.data.signal.sample_rate is None:
+        pytest.skip("has images")
+    rate = config.sample_rate * 5 // 4
+    data = load_task(dataclasses.replace(config, sample_rate=rate, item_samples=config.item_samples // 2), tmp_path)
+    assert (data.signal.sample_rate, data.signal.shape) == (rate, (config.item_samples // 2,))
+    assert data.fingerprint != task.data.fingerprint
+
+
 def test_other_seed_other_data(task: Loaded, tmp_path: Path) -> None:
     config = task.module.DEBUG
     other = dataclasses.replace(config, seed=config.seed + 1).load(tmp_path)
     assert other.fingerprint != task.data.fingerprint
     assert not torch.equal(other.train.mixture, task.data.train.mixture)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "level"),
+    [("bach10", 20, 1 / 8), ("stems", 10, 1 / 8), ("speech_noise", 10, None), ("piano_mix", 5, 1 / 8)],
+)
+def test_synthesised_recordings_are_whole_and_not_clipped(
+    name: str, files: int, level: float | None, tmp_path: Path
+) -> None:
+    registry.find("sepray.tasks", name).DEBUG.load(tmp_path)
+    paths = sorted(tmp_path.glob("synthesised-*/**/*.wav"))
+    assert len(paths) == files
+    for path in paths:
+        samples, rate = soundfile.read(path)
+        assert rate == 8000
+        assert 4000 <= len(samples) <= 20000
+        assert 0.2 < np.abs(samples).max() < 1
+        if level is not None:  # 16 bits of a part of unit power over eight
+            assert np.sqrt(np.square(samples).mean()) == pytest.approx(level, rel=1e-3)

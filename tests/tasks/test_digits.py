@@ -9,6 +9,7 @@ import torch
 
 from sepray.contracts import Supervision
 from sepray.data import images
+from sepray.errors import UsageError
 from sepray.scoring import metrics
 from sepray.tasks import digits_split, mnist_split
 from sepray.training.views import view
@@ -42,7 +43,8 @@ def test_papers_protocol(tmp_path: Path, observed: str) -> None:
     folder = tmp_path / "mnist"
     _files(folder, "train", 400, 0)
     _files(folder, "t10k", 100, 1000)
-    data = _config(folder, observed=observed).load(tmp_path)
+    config = _config(folder, observed=observed)
+    data = config.load(tmp_path)
     assert data.signal.sources == (("0-4", "5-9") if observed == "5-9" else ("5-9", "0-4"))
     assert (data.signal.channels, data.signal.shape, data.signal.sample_rate) == (1, (28, 28), None)
     strength = {"0-4": 100, "5-9": 200}
@@ -57,6 +59,8 @@ def test_papers_protocol(tmp_path: Path, observed: str) -> None:
     used["observed"] = _numbers(data.train.observed)
     assert all(a.isdisjoint(used[n]) for m, a in used.items() for n in used if m != n)
     assert len(used["observed"]) == len(_numbers(data.train.sources[:, 1])) == 60  # 60 shown, another 60 mixed
+    fewer = replace(config, train=50).recordings(tmp_path)["train"]  # no more to mix, and to show, than are needed
+    assert len(config.recordings(tmp_path)["train"]) - len(fewer) == 2 * (60 - 50)
     assert min(used["test"]) >= 1000 > max(used["train"] | used["validation"] | used["observed"])
     seen = view(data.train, Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
     assert torch.equal(seen["observed"], data.train.observed)
@@ -93,21 +97,21 @@ def test_bad_files_are_named_in_one_line(tmp_path: Path, change: object, message
     folder = tmp_path / "mnist"
     _files(folder, "t10k", 100, 0)
     change(folder)  # type: ignore[operator]
-    with pytest.raises(ValueError, match=message) as refusal:
+    with pytest.raises(UsageError, match=message) as refusal:
         _config(folder).load(tmp_path)
     assert str(folder) in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_without_a_folder_it_says_which_files_it_needs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz .* --task\.folder; digits_split needs none"):
+    with pytest.raises(UsageError, match=r"train-images-idx3-ubyte\.gz .* --task\.folder; digits_split needs none"):
         mnist_split.Config().load(tmp_path)
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="size must be between 28 and 256, not 20"):
+    with pytest.raises(UsageError, match="size must be between 28 and 256, not 20"):
         mnist_split.Config(size=20)
-    with pytest.raises(ValueError, match="observed must be 5-9 or 0-4, not 3-7"):
+    with pytest.raises(UsageError, match="observed must be 5-9 or 0-4, not 3-7"):
         digits_split.Config(observed="3-7")  # type: ignore[arg-type]
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import signalz
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-from scipy.signal import find_peaks
 
 from sepray.contracts import TaskData
-from sepray.data import synthetic_ecg as ecgsyn
-from sepray.data.synthetic_ecg import Recording, record, record_all
+from sepray.data import synthetic_ecg
+from sepray.data.synthetic_ecg import RecordingSpec
+from sepray.errors import UsageError
 from sepray.tasks.ecg import DEBUG, Config
+
+from ..data.beats import mean_bpm
 
 # Recordings and items as long as the default ones, but few.
 CONFIG = Config(train=60, validation=20, test=20, train_recordings=3, validation_recordings=1, test_recordings=1)
-SHORT = [Recording(5, (0, 0, index), (80.0, 90.0), 1.0, 128, 3.0) for index in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +40,15 @@ def recordings(data: TaskData, cache: Path) -> dict[str, NDArray[np.float32]]:
     return dict(load_file(path))
 
 
-def _bpm(recording: NDArray[np.float32], sample_rate: int = 128) -> float:
-    """Mean heart rate, from the first R peak to the last."""
-    peaks, _ = find_peaks(recording, height=0.5, distance=round(0.2 * sample_rate))
-    return float(60 * sample_rate / np.diff(peaks).mean())
-
-
 def test_recordings_beat_at_the_rates_asked_for(recordings: dict[str, NDArray[np.float32]]) -> None:
     counts = {"train": 3, "validation": 1, "test": 1}
     for source, low, high in (("maternal", 80, 90), ("fetal", 120, 160)):
-        rates = [_bpm(one) for split in counts for one in recordings[f"{split}/{source}"]]
+        rates = [mean_bpm(one) for split in counts for one in recordings[f"{split}/{source}"]]
         assert all(low - 0.5 <= rate <= high + 0.5 for rate in rates)
         assert max(rates) - min(rates) > 0.1 * (high - low)
     assert {name: one.shape for name, one in recordings.items()} == {
         f"{split}/{source}": (count, 1920) for split, count in counts.items() for source in ("maternal", "fetal")
     }
-
-
-@pytest.mark.parametrize(("bpm", "sample_rate"), [(30, 64), (60, 250), (240, 100)])
-def test_other_rates(bpm: float, sample_rate: int) -> None:
-    recording = record(Recording(0, (0,), (bpm, bpm), 0.5, sample_rate, 6.0))
-    assert recording.shape == (6 * sample_rate,)
-    assert _bpm(recording, sample_rate) == pytest.approx(bpm, rel=0.02)
 
 
 def test_recordings_are_normalised(recordings: dict[str, NDArray[np.float32]]) -> None:
@@ -117,53 +104,8 @@ def test_without_noise_the_sources_are_the_mixture(cache: Path, data: TaskData) 
     assert quiet.fingerprint != data.fingerprint
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_same_recordings_by_any_number_of_processes(processes: int) -> None:
-    alone, together = record_all(SHORT, 1), record_all(SHORT, processes)
-    assert len(alone) == len(together) == 5
-    for one, other in zip(alone, together, strict=True):
-        assert np.array_equal(one, other)
-    assert not np.array_equal(alone[0], alone[1])
-
-
-def test_numpy_global_generator_is_left_as_it_was() -> None:
-    np.random.seed(7)  # noqa: NPY002
-    expected = np.random.uniform(size=3)  # noqa: NPY002
-    np.random.seed(7)  # noqa: NPY002
-    first = record(SHORT[0])
-    assert np.array_equal(np.random.uniform(size=3), expected)  # noqa: NPY002
-    assert np.array_equal(record(SHORT[0]), first)
-
-
-def test_failed_draws_are_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, rates = signalz.ecgsyn, []
-
-    def fail_twice(**arguments: object) -> object:
-        rates.append(arguments["hrmean"])
-        if len(rates) < 3:
-            raise IndexError
-        return real(**arguments)
-
-    straight = record(SHORT[0])
-    monkeypatch.setattr(signalz, "ecgsyn", fail_twice)
-    third = record(SHORT[0])
-    assert len(rates) == 3
-    assert len(set(rates)) == 1  # the heart rate is kept: failures must not choose among them
-    assert third.shape == straight.shape
-    assert not np.array_equal(third, straight)
-    monkeypatch.setattr(signalz, "ecgsyn", lambda **_: (np.zeros(3), None))
-    with pytest.raises(RuntimeError, match="no recording in 100 attempts"):
-        record(SHORT[0])
-
-
-def test_dead_worker_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(RuntimeError, match="ended early, with status 1"):
-        record_all(SHORT, 2)
-
-
 def test_cached_recordings_are_not_made_again(cache: Path, data: TaskData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ecgsyn, "record_all", lambda *_: pytest.fail("recorded again"))
+    monkeypatch.setattr(synthetic_ecg, "synthesise_all", lambda *_: pytest.fail("recorded again"))
     assert CONFIG.load(cache).fingerprint == data.fingerprint
     longer = replace(CONFIG, train=70, item_samples=600, amplitude_ratio=(1, 1), noise_frequency=(1, 2))
     assert longer.load(cache).train.mixture.shape == (70, 1, 600)
@@ -197,19 +139,13 @@ def test_two_processes_at_once_make_the_same(tmp_path: Path) -> None:
     assert len(list((tmp_path / "shared").iterdir())) == 1
 
 
-def test_worker_needs_no_torch() -> None:
-    program = "import sys, runpy; runpy.run_path(sys.argv[1]); print('torch' in sys.modules)"
-    result = subprocess.run([sys.executable, "-P", "-c", program, ecgsyn.__file__], capture_output=True, text=True)
-    assert result.stdout.strip() == "False"
-
-
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("train", 0, "train must be between 1 and 10000000, not 0"),
+        ("train", 0, "train must be between 2 and 10000000, not 0"),
         ("validation_recordings", -1, "validation_recordings must be between 1 and 100000, not -1"),
         ("item_samples", 1921, "item_samples must be between 2 and 1920, not 1921"),
-        ("test", 2.5, "test must be a whole number between 1 and 10000000, not 2.5"),
+        ("test", 2.5, "test must be a whole number between 2 and 10000000, not 2.5"),
         ("sample_rate", 8, "sample_rate must be between 64 and 4096, not 8"),
         ("recording_seconds", math.nan, "recording_seconds must be between 2 and 1023, not nan"),
         ("maternal_bpm", (90, 80), "maternal_bpm must be two rising numbers between 30 and 240, not (90, 80)"),
@@ -222,6 +158,51 @@ def test_worker_needs_no_torch() -> None:
     ],
 )
 def test_values_out_of_range_are_refused_in_one_line(field: str, value: object, message: str) -> None:
-    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole message is compared
+    with pytest.raises(UsageError) as refusal:
         replace(Config(), **{field: value})
     assert str(refusal.value) == message
+
+
+def test_defaults_are_those_that_the_docstrings_give() -> None:
+    config = Config()
+    assert (config.maternal_bpm, config.fetal_bpm, config.amplitude_ratio) == (
+        (80, 90),
+        (120, 160),
+        (2, 10),
+    )  # CASS 4.1
+    assert (config.noise_frequency, config.noise_amplitude) == ((9 / 60, 30 / 60), (0.02, 0.1))
+
+
+def test_recordings_are_made_as_the_configuration_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[RecordingSpec] = []
+
+    def synthesise_all(specs: list[RecordingSpec]) -> list[NDArray[np.float32]]:
+        asked.extend(specs)
+        return [np.full(spec.samples, spec.key[2] + 10 * spec.key[1], np.float32) for spec in specs]
+
+    monkeypatch.setattr(synthetic_ecg, "synthesise_all", synthesise_all)
+    config = replace(
+        DEBUG, maternal_bpm=(61, 62), fetal_bpm=(141, 142), bpm_std=0.5, sample_rate=100, seed=3, recording_seconds=2.5
+    )
+    data = config.load(tmp_path)
+    assert {spec[:1] + spec[3:] for spec in asked} == {(3, 0.5, 100, 2.5)}
+    assert {spec.key: spec.bpm for spec in asked} == {
+        (split, source, index): ((61, 62), (141, 142))[source]
+        for split, count in enumerate((2, 1, 1))
+        for source in (0, 1)
+        for index in range(count)
+    }
+    assert data.train.sources[:, 0].unique().tolist() == [0, 1]  # the maternal ones
+    assert (data.train.sources[:, 1] >= 10 / 10).all()  # the fetal ones, 10 and 11, over a ratio of 10 at most
+
+
+def test_noise_and_ratio_are_drawn_from_the_ranges_of_the_configuration(cache: Path) -> None:
+    config = replace(CONFIG, amplitude_ratio=(4, 4), noise_frequency=(2, 2), noise_amplitude=(0.5, 0.5))
+    data = config.load(cache)
+    noise = (data.test.mixture - data.test.sources.sum(1))[:, 0].double()
+    spectrum = torch.fft.rfft(noise[:, :448]).abs()  # 3.5 s: 7 periods of 2 Hz
+    assert set(spectrum.argmax(1).tolist()) == {7}
+    torch.testing.assert_close(spectrum[:, 7] / 224, torch.full((20,), 0.5, dtype=torch.float64), rtol=0, atol=1e-3)
+    fetal = CONFIG.load(cache).test.sources[:, 1], data.test.sources[:, 1]
+    assert not torch.equal(*fetal)
+    assert data.test.sources[:, 1].amax() <= 0.25

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sepray.errors import UsageError
 from sepray.scoring import metrics
 from sepray.signals.heart_rate import heart_rate
 from sepray.tasks.ecg import Config
@@ -91,7 +92,7 @@ def test_damaged_records_are_refused_or_left_out(
     one, other = sorted(Path(config.folder).rglob("*_fecg1.dat"))[:2]
     one.write_bytes(one.read_bytes()[:100])
     other.unlink()
-    with pytest.raises(ValueError, match=r"fecg1\.hea is damaged or cut short: .*; --task\.skip-bad leaves") as refusal:
+    with pytest.raises(UsageError, match=r"fecg1\.hea is damaged or cut short: .*; --task\.skip-bad leaves") as refusal:
         config.load(tmp_path / "cache")
     assert str(one.with_suffix(".hea")) in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -108,15 +109,15 @@ def test_what_cannot_be_used_is_said(config: Config, tmp_path: Path) -> None:
         ({"channel": 7}, "does not have the channel that is wanted; it has ch1, ch2"),
         ({"item_samples": 5000}, "has 1536 samples, fewer than an item's 5000"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UsageError, match=message):
             replace(config, **change).load(tmp_path / "cache")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(ValueError, match=f"{empty} holds no record in FECGSYN's layout"):
+    with pytest.raises(UsageError, match=f"{empty} holds no record in FECGSYN's layout"):
         replace(config, folder=str(empty)).load(tmp_path / "cache")
     name = sorted(Path(config.folder).rglob("*_fecg1.hea"))[0].name.removesuffix("_fecg1.hea")
     _write(next(Path(config.folder).rglob(f"{name}_mecg.hea")).parent, name, "fecg1", _beats(120)[:2000])
-    with pytest.raises(ValueError, match=r"its records differ in length \(1536, 1024, 1536 samples\)"):
+    with pytest.raises(UsageError, match=r"its records differ in length \(1536, 1024, 1536 samples\)"):
         config.load(tmp_path / "cache")
 
 

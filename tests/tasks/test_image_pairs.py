@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sepray.errors import UsageError
 from sepray.tasks.image_pairs import DEBUG, Config
 
 
@@ -39,6 +40,18 @@ def test_pairs_of_either_folder_are_summed(config: Config, tmp_path: Path) -> No
     assert shown.isdisjoint(mixed)
     grey = replace(config, colour=False).load(tmp_path / "cache")
     assert grey.test.mixture.shape == (5, 1, 8, 8)
+
+
+def test_part_and_size_are_those_of_the_configuration(config: Config, tmp_path: Path) -> None:
+    for path in sorted(Path(config.first).iterdir()):  # each is dark on its left, and bright on its right
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(np.concatenate([pixels // 4, pixels], axis=1)).save(path)
+    levels = {}
+    for part in ("left", "right"):  # from one cache
+        data = replace(config, part=part, size=10).load(tmp_path / "cache")
+        assert data.signal.shape == (10, 10)
+        levels[part] = data.train.sources[:, 0, 0]
+    assert levels["left"].max() < 0.15 < 0.35 < levels["right"].min()
 
 
 def test_pictures_are_decoded_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +88,7 @@ def test_damaged_pictures_are_refused_or_left_out_by_name(
     for _ in range(2):  # decoded, and from the cache
         bad.write_bytes(bad.read_bytes()[:45])
         with pytest.raises(
-            ValueError, match=rf"{bad} is no sound picture: .* \(and 1 more\); --task.skip-bad"
+            UsageError, match=rf"{bad} is no sound picture: .* \(and 1 more\); --task.skip-bad"
         ) as error:
             config.load(tmp_path / "cache")
         assert "\n" not in str(error.value)
@@ -91,19 +104,19 @@ def test_damaged_pictures_are_refused_or_left_out_by_name(
 
 
 def test_what_is_missing_is_said(config: Config, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"needs two folders .* of pictures: give --task.second"):
+    with pytest.raises(UsageError, match=r"needs two folders .* of pictures: give --task.second"):
         replace(config, second="").load(tmp_path)
     few = _folder(tmp_path / "few", 2, (0, 0, 255))
-    with pytest.raises(ValueError, match=f"{few}: 2 different images cannot be dealt to 3 splits"):
+    with pytest.raises(UsageError, match=f"{few}: 2 different images cannot be divided among 3 splits"):
         replace(config, second=str(few)).load(tmp_path)
     for path in few.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=f"{few} holds nothing usable: "):
+    with pytest.raises(UsageError, match=f"{few} holds nothing usable: "):
         replace(config, second=str(few), skip_bad=True).load(tmp_path)
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="names must be two different ones without a slash, not a and a"):
+    with pytest.raises(UsageError, match=r"names must be different names \(not by capitals alone\), are a, a"):
         replace(DEBUG, names=("a", "a"))
-    with pytest.raises(ValueError, match="size must be between 8 and 1024, not 4"):
+    with pytest.raises(UsageError, match="size must be between 8 and 1024, not 4"):
         replace(DEBUG, size=4)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from sepray.errors import UsageError
 from sepray.tasks.piano_mix import Config
 
 from .sounds import RATE, disjoint, heard, tone, write
@@ -52,5 +53,5 @@ def test_three_recordings_are_divided_whole(config: Config, tmp_path: Path) -> N
 
 def test_a_window_is_a_second_by_default() -> None:
     assert Config().item_samples / Config().sample_rate == pytest.approx(1.024)
-    with pytest.raises(ValueError, match="ratio must be two rising numbers"):
+    with pytest.raises(UsageError, match="ratio must be two rising numbers"):
         Config(ratio=(0.0,))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import torch
 from scipy.signal import find_peaks
 
 from sepray.contracts import TaskData
+from sepray.errors import UsageError
 from sepray.scoring import metrics
 from sepray.signals.heart_rate import heart_rate
 from sepray.tasks.ppg import DEBUG, Config
@@ -53,6 +54,18 @@ def test_levels(data: TaskData) -> None:
     assert 0.008 < noise.std(1).max() < 0.012
     quiet = replace(CONFIG, noise=(0, 0)).load(Path())
     assert torch.equal(quiet.test.mixture, quiet.test.sources.sum(1))
+
+
+def test_ranges_are_those_of_the_configuration() -> None:
+    ranges = {"heart_bpm": (80.0, 80.0), "breaths": (30.0, 30.0), "breath_amplitude": (2.0, 2.0), "noise": (0.25, 0.25)}
+    data = replace(CONFIG, **ranges).load(Path())
+    heart, breath = data.test.sources[:, 0, 0], data.test.sources[:, 1, 0]
+    assert 77 < heart_rate(heart, 32).min() <= heart_rate(heart, 32).max() < 83
+    assert [round(float(level), 2) for level in (breath.amax(1).min(), breath.amax(1).max())] == [2, 2]
+    crossings = ((breath[:, :-1] < 0) & (breath[:, 1:] >= 0)).sum(1)  # 15.75 s of half a breath a second
+    assert set(crossings.tolist()) <= {7, 8}
+    noise = (data.test.mixture - data.test.sources.sum(1)).std()
+    assert float(noise) == pytest.approx(0.25, rel=0.02)
 
 
 def test_a_pulse_rises_fast_falls_slowly_and_has_a_second_wave(data: TaskData) -> None:
@@ -121,6 +134,15 @@ def test_pulses_of_recordings_are_used_each_in_one_split(folder: Path, tmp_path:
     assert all(float(values.std()) < 0.03 for values in above.values())
 
 
+def test_rate_of_files_that_do_not_say_it_is_the_configurations(folder: Path) -> None:
+    samples = _pulse_train("early", rate=25)
+    np.savetxt(folder / "early.csv", samples)
+    config = replace(CONFIG, references=str(folder), reference_rate=25)
+    assert len(config._pulses(folder / "early.csv")) > 15  # of 20 s with 75 beats a minute
+    assert len(config._pulses(folder / "late.csv")) > 15  # its time column says 50 Hz
+    assert len(replace(config, reference_rate=100)._pulses(folder / "early.csv")) < 15  # no heart beats 300 a minute
+
+
 def test_damaged_recordings_are_refused_or_left_out(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +150,7 @@ def test_damaged_recordings_are_refused_or_left_out(
     (folder / "flat.csv").write_text("1\n1\n1\n")
     (folder / "s2_rest.hea").write_text("no header\n")
     config = replace(CONFIG, references=str(folder))
-    with pytest.raises(ValueError, match=rf"{folder}/flat.csv is silent.*; --task.skip-bad") as refusal:
+    with pytest.raises(UsageError, match=rf"{folder}/flat.csv is silent.*; --task.skip-bad") as refusal:
         config.load(tmp_path / "cache")
     assert "\n" not in str(refusal.value)
     replace(config, skip_bad=True).load(tmp_path / "cache")
@@ -138,26 +160,26 @@ def test_damaged_recordings_are_refused_or_left_out(
     assert "s2_rest.hea" in told
     for path in folder.iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match=f"{folder} holds no recording"):
+    with pytest.raises(UsageError, match=f"{folder} holds no recording"):
         config.load(tmp_path / "cache")
 
 
 def test_too_few_recordings_are_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "late.csv").unlink()
-    with pytest.raises(ValueError, match="2 recordings cannot be dealt to three splits"):
+    with pytest.raises(UsageError, match="2 recordings cannot be divided among three splits"):
         replace(CONFIG, references=str(folder)).load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("train", 0, "train must be between 1 and 1000000, not 0"),
+        ("train", 0, "train must be between 2 and 1000000, not 0"),
         ("heart_bpm", (100, 60), "heart_bpm must be two rising numbers between 30 and 240, not (100, 60)"),
         ("breaths", (1, 20), "breaths must be two rising numbers between 4 and 60, not (1, 20)"),
     ],
 )
 def test_values_out_of_range_are_refused(field: str, value: object, message: str) -> None:
-    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole message is compared
+    with pytest.raises(UsageError) as refusal:
         replace(DEBUG, **{field: value})
     assert str(refusal.value) == message
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from sepray.errors import UsageError
+from sepray.tasks import piano_mix
 from sepray.tasks.speech_noise import Config
 
 from .sounds import DATA, RATE, disjoint, heard, tone, write
@@ -33,6 +35,16 @@ def test_no_recording_of_either_is_in_two_splits(config: Config, tmp_path: Path)
         found = [{(f - first) // 20 for f in heard(getattr(data, split).sources[:, k])} for split in SPLITS]
         assert disjoint(found)
         assert set.union(*found) == set(range(count))
+
+
+@pytest.mark.parametrize("task", ["speech_noise", "piano_mix"])
+def test_shares_are_those_of_the_configuration(task: str, tmp_path: Path) -> None:
+    config = folders(tmp_path, {f"{k}": 300.0 + 20 * k for k in range(10)}, {f"{k}": 2000.0 + 20 * k for k in range(5)})
+    if task == "piano_mix":
+        sizes = {name: getattr(config, name) for name in ("train", "validation", "test", "item_samples", "sample_rate")}
+        config = piano_mix.Config(piano=config.speech, others=config.noise, **sizes)
+    recordings = replace(config, validation_share=0.2, test_share=0.4).recordings(tmp_path / "cache")
+    assert [len(recordings[split]) for split in SPLITS] == [4 + 2, 2 + 1, 4 + 2]
 
 
 def test_ratio_is_exact_and_speech_keeps_its_level(config: Config, tmp_path: Path) -> None:
@@ -82,7 +94,7 @@ def test_one_recording_of_noise_is_cut_into_stretches(tmp_path: Path) -> None:
 
 def test_stretches_too_short_for_an_item_are_refused(tmp_path: Path) -> None:
     config = folders(tmp_path, {f"{k}": 300.0 + 20 * k for k in range(5)}, {"one": 2000})
-    with pytest.raises(ValueError, match=r"one\.wav is too short to be divided among .* 800 samples for validation"):
+    with pytest.raises(UsageError, match=r"one\.wav is too short to be divided among .* 800 samples for validation"):
         config.load(tmp_path / "cache")
 
 
@@ -96,7 +108,7 @@ def test_stretches_too_short_for_an_item_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_values_out_of_range_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole message is compared
+    with pytest.raises(UsageError) as refusal:
         Config(**changes)
     assert str(refusal.value) == message
 

@@ -9,6 +9,7 @@ import torch
 
 from sepray.contracts import Augmentation
 from sepray.data.mixing import recording_folders
+from sepray.errors import UsageError
 from sepray.tasks.stems import Config
 
 from .sounds import DATA, RATE, disjoint, heard, tone, write
@@ -46,6 +47,11 @@ def test_splits_are_by_track(folder: Path, tmp_path: Path) -> None:
     assert disjoint(found.values())
 
 
+def test_shares_are_those_of_the_configuration(folder: Path, tmp_path: Path) -> None:
+    found = tracks(replace(SMALL, folder=str(folder), validation_share=0.2, test_share=0.4), tmp_path)
+    assert [len(found[split]) for split in SPLITS] == [4, 2, 4]
+
+
 def test_two_source_form_is_vocals_and_the_sum_of_the_others(folder: Path, tmp_path: Path) -> None:
     two = replace(SMALL, folder=str(folder)).load(tmp_path)
     four = replace(SMALL, folder=str(folder), sources=("vocals", "drums", "bass", "other")).load(tmp_path)
@@ -73,11 +79,11 @@ def test_mixture_of_all(folder: Path, tmp_path: Path) -> None:
 
 def test_batches_have_crops_of_training_items_and_remixes(folder: Path, tmp_path: Path) -> None:
     config = replace(SMALL, folder=str(folder), sources=("vocals", "bass"))
-    plain, remixed = config.load(tmp_path), replace(config, remix=0.5).load(tmp_path)
+    plain, remixed = config.load(tmp_path), replace(config, remix=0.5, remix_level=(-3, 2)).load(tmp_path)
     assert plain.train.mixture.shape == (40, 1, 2048)  # twice as long as an item
     assert plain.test.mixture.shape[2:] == plain.signal.shape == (1024,)
     assert plain.augmentation == Augmentation(crop=1024)
-    assert remixed.augmentation == Augmentation(crop=1024, remix=0.5, remix_level=(-6, 6))
+    assert remixed.augmentation == Augmentation(crop=1024, remix=0.5, remix_level=(-3, 2))
     assert torch.equal(plain.train.sources, remixed.train.sources)
     assert plain.fingerprint != remixed.fingerprint
 
@@ -171,7 +177,7 @@ def test_musdb18_stem_files(tmp_path: Path) -> None:
 def test_track_without_a_source_is_refused(folder: Path, tmp_path: Path) -> None:
     config = replace(SMALL, folder=str(folder), sources=("vocals", "piano"))
     message = r"Track 0 has no piano, only bass, drums, mixture, other, vocals \(and 9 more\); --task.skip-bad"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         config.load(tmp_path)
 
 
@@ -185,3 +191,27 @@ def test_vocals_of_a_song(tmp_path: Path) -> None:
         shutil.copy(DATA / "vocals" / f"vocal_{number}.wav", track / "vocals.wav")
     data = replace(SMALL, folder=str(tmp_path / "in"), item_samples=8000, skip_bad=True).load(tmp_path / "cache")
     torch.testing.assert_close(data.train.mixture, data.train.sources.sum(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sources": ()}, "sources must be one or more, each once, not none"),
+        ({"sources": ("a", "a")}, "sources must be one or more, each once, not a, a"),
+        (
+            {"sources": ("lead vocals", "a")},
+            "sources must be names of letters (a-z, A-Z), digits, _ and - (not first), one is 'lead vocals'",
+        ),
+        ({"sources": ("mixture", "a")}, "sources must not be called mean or mixture, one is 'mixture'"),
+        ({"sources": ("a",)}, "one source alone is no mixture: choose more, or mixture = all"),
+        ({"mixture": "none"}, "mixture must be chosen or all, not 'none'"),
+        ({"remix_level": (3, -3)}, "remix_level must be two rising numbers between -60 and 60, not (3, -3)"),
+        ({"remix": 1.5}, "remix must be between 0 and 1, not 1.5"),
+        ({"channels": 3}, "channels must be between 1 and 2, not 3"),
+        ({"test": 1}, "test must be between 2 and 10000000, not 1"),
+    ],
+)
+def test_values_out_of_range_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        Config(**changes)
+    assert str(refusal.value) == message

@@ -1,7 +1,7 @@
 """Random crops of pieces, and the mixtures that are made of them.
 
-Everything random of an item comes from a generator of its own, made of the seed, the split and the item's number: so
-items depend neither on the machine nor on how many there are.
+Everything random in an item comes from a generator of its own, seeded by the task's seed, the split and the item's
+number: so items depend neither on the machine nor on how many there are.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ...contracts import SPLITS, Augmentation, Signal, Split, TaskData
+from ..cache import Entry, Plan
+from ..limits import SEED, Limits
 from .splitting import Piece
 
 VERSION = 2
@@ -23,16 +25,55 @@ VERSION = 2
 
 Array = NDArray[np.float32]
 
-LIMITS: dict[str, tuple[float, float]] = {
-    "item_samples": (2, 2**24),
-    "sample_rate": (1000, 192000),
-    "stretch": (1, 1000),
-    "seed": (0, 2**63 - 1),
-}
-"""Of fields that all tasks of recordings have: lowest and highest value."""
+LIMITS: Limits = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000), "stretch": (1, 1000), "seed": SEED}
+"""Limits of the fields that all tasks of recordings have."""
 
 _ATTEMPTS = 16
-_ACTIVE = 0.03  # of a recording's root mean square: -30 dB
+_AUDIBLE = 0.03  # of a source's root mean square in the piece: -30 dB
+
+
+class MixtureConfig(Protocol):
+    """Fields of the configuration of a task whose items are cropped from recordings."""
+
+    @property
+    def train(self) -> int:
+        """Mixtures in the training split."""
+        ...
+
+    @property
+    def validation(self) -> int:
+        """Mixtures in the validation split."""
+        ...
+
+    @property
+    def test(self) -> int:
+        """Mixtures in the test split."""
+        ...
+
+    @property
+    def item_samples(self) -> int:
+        """Samples in a mixture."""
+        ...
+
+    @property
+    def stretch(self) -> float:
+        """Length of a training item over that of a mixture."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        ...
+
+    @property
+    def skip_bad(self) -> bool:
+        """Whether recordings that cannot be used are left out."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Random seed."""
+        ...
 
 
 class Crops:
@@ -43,7 +84,7 @@ class Crops:
 
     Args:
         pieces: all at least ``samples`` long.
-        sources: that are cropped together, at the same time.
+        sources: names of those that are cropped together, at the same time.
         samples: length of a crop.
         audible: how many of the sources, from the first on, should be heard; default: all.
     """
@@ -56,7 +97,7 @@ class Crops:
         self._levels: dict[tuple[int, str], float] = {}
 
     def draw(self, random: np.random.Generator, turn: int | None = None) -> Array:
-        """Return ``[source, channel, time]`` of a random piece, or of the one whose turn it is."""
+        """Return ``[source, channel, time]`` of a random piece, or of piece number ``turn`` (modulo their number)."""
         best, loudest = None, -1.0
         for _ in range(_ATTEMPTS):
             index = int(random.integers(len(self.pieces))) if turn is None else turn % len(self.pieces)
@@ -64,10 +105,10 @@ class Crops:
             start = int(random.integers(len(piece) - self.samples + 1))
             crop = np.stack([piece.crop(source, start, self.samples) for source in self.sources])
             levels = np.array([self._level(index, source) for source in self.sources[: self.audible]])
-            heard = float((rms(crop[: self.audible]) / np.maximum(levels, 1e-12)).min())
-            if heard > loudest:
-                best, loudest = crop, heard
-            if heard >= _ACTIVE:
+            quietest = float((rms(crop[: self.audible]) / np.maximum(levels, 1e-12)).min())
+            if quietest > loudest:
+                best, loudest = crop, quietest
+            if quietest >= _AUDIBLE:
                 break
         assert best is not None
         return best
@@ -81,44 +122,115 @@ class Crops:
 
 def rms(crop: Array) -> NDArray[np.float64]:
     """Return the root mean square ``[source]`` of ``[source, channel, time]``."""
-    found: NDArray[np.float64] = np.sqrt(np.square(crop, dtype=np.float64).mean(axis=(1, 2)))
-    return found
+    level: NDArray[np.float64] = np.sqrt(np.square(crop, dtype=np.float64).mean(axis=(1, 2)))
+    return level
 
 
 def gain(decibels: float) -> np.float32:
-    """Return a factor of amplitude."""
+    """Return the factor of amplitude that a gain in dB is."""
     return np.float32(10 ** (decibels / 20))
 
 
-def stretch(pieces: Iterable[Piece], samples: int, items: float) -> int:
-    """Return the samples of a training item, ``items`` times ``samples``, or as many as the shortest piece has."""
-    return min(round(items * samples), *map(len, pieces))
-
-
-def shapes(
+def tensor_shapes(
     counts: Mapping[str, int], sources: int, channels: int, samples: int, train_samples: int | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors that ``write`` fills, of all splits; training items may be longer."""
-    found: dict[str, tuple[int, ...]] = {}
+    """Return the shapes of ``<split>/mixture`` and ``<split>/sources``, which ``fill_split`` fills.
+
+    Args:
+        counts: items of each split.
+        sources: number of sources.
+        channels: number of channels.
+        samples: length of an item.
+        train_samples: length of a training item; default: as the others.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
     for split in SPLITS:
         time = train_samples if train_samples and split == "train" else samples
-        found[f"{split}/mixture"] = (counts[split], channels, time)
-        found[f"{split}/sources"] = (counts[split], sources, channels, time)
-    return found
+        shapes[f"{split}/mixture"] = (counts[split], channels, time)
+        shapes[f"{split}/sources"] = (counts[split], sources, channels, time)
+    return shapes
 
 
-def write(
+def cropped_plan(
+    config: MixtureConfig,
+    pieces: Mapping[str, Sequence[Piece]],
+    sources: int,
+    channels: int,
+    left_out: Sequence[str],
+    fill: Callable[[Mapping[str, Array]], None],
+) -> Plan:
+    """Return how to make the items of a task of recordings; its facts say of which recordings they are.
+
+    Training items are ``config.stretch`` times as long as the others, or as long as the shortest training piece.
+
+    Args:
+        config: sizes.
+        pieces: all pieces of each split.
+        sources: number of sources.
+        channels: number of channels.
+        left_out: why recordings were left out, one line each.
+        fill: fills the tensors of ``tensor_shapes``.
+    """
+    counts = {"train": config.train, "validation": config.validation, "test": config.test}
+    train_samples = min(round(config.stretch * config.item_samples), *map(len, pieces["train"]))
+    return Plan(
+        tensor_shapes(counts, sources, channels, config.item_samples, train_samples),
+        fill,
+        {
+            "recordings": {split: [piece.identity for piece in pieces[split]] for split in SPLITS},
+            "left_out": list(left_out),
+        },
+    )
+
+
+def recordings_of(entry: Entry) -> dict[str, tuple[str, ...]]:
+    """Return for each split what identifies its recordings, from an entry made by ``cropped_plan``."""
+    return {split: tuple(identities) for split, identities in entry.facts["recordings"].items()}
+
+
+def fill_split(
     out: Mapping[str, Array], split: str, seed: int, make: Callable[[np.random.Generator, int], tuple[Array, Array]]
 ) -> None:
-    """Fill a split: ``make`` gives the mixture ``[channel, time]`` and the sources of item number so and so."""
+    """Fill one split item by item.
+
+    Args:
+        out: the tensors of ``tensor_shapes``.
+        split: name of the split.
+        seed: the task's random seed.
+        make: returns mixture ``[channel, time]`` and sources ``[source, channel, time]`` of an item, from its random
+            generator and its number.
+    """
     for item in range(len(out[f"{split}/mixture"])):
         random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split), item)))
         out[f"{split}/mixture"][item], out[f"{split}/sources"][item] = make(random, item)
 
 
-def write_pairs(
+def fill_from_tracks(
+    out: Mapping[str, Array], pieces: Mapping[str, Sequence[Piece]], sources: int, seed: int, audible: int | None = None
+) -> None:
+    """Fill all splits with crops of tracks, in turn; a mixture is the sum of all parts of its track.
+
+    Args:
+        out: the tensors of ``tensor_shapes``.
+        pieces: the tracks of each split; the first ``sources`` parts of each are the sources.
+        sources: number of sources.
+        seed: the task's random seed.
+        audible: how many parts, from the first on, should be heard in a crop; default: all.
+    """
+    for split in SPLITS:
+        samples = out[f"{split}/mixture"].shape[-1]
+        crops = Crops(pieces[split], tuple(pieces[split][0].parts), samples, audible)
+
+        def make(random: np.random.Generator, item: int, crops: Crops = crops) -> tuple[Array, Array]:
+            parts = crops.draw(random, turn=item)
+            return parts.sum(0), parts[:sources]
+
+        fill_split(out, split, seed, make)
+
+
+def fill_from_pairs(
     out: Mapping[str, Array],
-    pools: Mapping[str, tuple[Sequence[Piece], Sequence[Piece]]],
+    pieces: Mapping[str, tuple[Sequence[Piece], Sequence[Piece]]],
     sources: tuple[str, str],
     ratio: tuple[float, float],
     seed: int,
@@ -126,16 +238,16 @@ def write_pairs(
     """Fill all splits with random crops of one source, mixed with random crops of another.
 
     Args:
-        out: with the shapes of ``shapes``.
-        pools: pieces of either source, of each split.
-        sources: their names.
+        out: the tensors of ``tensor_shapes``.
+        pieces: for each split the pieces of either source.
+        sources: names of the two sources.
         ratio: lowest and highest level of the first over the second in an item, in dB; drawn uniformly. The first
             keeps its level.
-        seed: of everything random.
+        seed: the task's random seed.
     """
     for split in SPLITS:
         samples = out[f"{split}/mixture"].shape[-1]
-        first, second = (Crops(p, (s,), samples) for p, s in zip(pools[split], sources, strict=True))
+        first, second = (Crops(own, (source,), samples) for own, source in zip(pieces[split], sources, strict=True))
 
         def make(
             random: np.random.Generator, item: int, first: Crops = first, second: Crops = second
@@ -147,27 +259,31 @@ def write_pairs(
                 both[1] *= np.float32(wanted / levels[1])
             return both.sum(0), both
 
-        write(out, split, seed, make)
+        fill_split(out, split, seed, make)
 
 
 def task_data(
-    tensors: Mapping[str, Tensor],
-    content: str,
-    sources: Sequence[str],
+    entry: Entry,
+    sources: Iterable[str],
     rate: int,
     remix: float = 0.0,
     remix_level: tuple[float, float] = (0.0, 0.0),
 ) -> TaskData:
-    """Return what a task gives of the tensors that ``write`` filled, whose digest is ``content``.
+    """Return a task's data from the tensors of ``tensor_shapes``.
 
     Where training items are longer than the others, batches have random crops of them, as long as the others; for
     ``remix`` see ``contracts.Augmentation``.
     """
-    made = {split: Split(tensors[f"{split}/mixture"], tensors[f"{split}/sources"]) for split in SPLITS}
-    _, channels, samples = made["validation"].mixture.shape
-    crop = samples if made["train"].mixture.shape[-1] > samples else 0
+    splits = {split: Split(entry.tensors[f"{split}/mixture"], entry.tensors[f"{split}/sources"]) for split in SPLITS}
+    _, channels, samples = splits["validation"].mixture.shape
+    crop = samples if splits["train"].mixture.shape[-1] > samples else 0
     augmentation = Augmentation(crop, remix, remix_level if remix else (0.0, 0.0))
-    facts = {"content": content, "sources": list(sources), "sample_rate": rate, "augmentation": asdict(augmentation)}
     signal = Signal(tuple(sources), channels, (samples,), float(rate))
+    facts = {
+        "content": entry.content,
+        "sources": list(signal.sources),
+        "sample_rate": rate,
+        "augmentation": asdict(augmentation),
+    }
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return TaskData(signal, made["train"], made["validation"], made["test"], fingerprint, augmentation)
+    return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint, augmentation)

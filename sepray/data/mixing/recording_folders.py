@@ -1,4 +1,4 @@
-"""Folders of recordings: the user's, those made to try a task, and what to do where some cannot be used."""
+"""Folders of recordings: finds and decodes them, makes small ones to try a task, and refuses what cannot be used."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import UsageError
+from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
 SYNTHESISED = ":synthesised:"
-"""In the place of a folder: a few small files of its layout are made in the cache (for tests, and to try a task)."""
+"""Given in place of a folder: a few small files of its layout are made in the cache (for tests, and to try a task)."""
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
-"""Of files that are taken for recordings."""
+"""Suffixes of the files that are taken for recordings."""
 
 STEM_FILE = ".stem.mp4"
-"""End of the names of MUSDB18's files."""
+"""Suffix of MUSDB18's files, each of which holds all recordings of a track."""
 
-_STEMS = ("mixture", "drums", "bass", "other", "vocals")  # in a stem file, in this order
-_MUSDB_VALIDATION = {  # the tracks that musdb takes from those to train on
+_PACKED_STEMS = ("mixture", "drums", "bass", "other", "vocals")  # in a stem file
+_MUSDB_VALIDATION = {  # the training tracks that the library musdb sets aside for validation
     "ANiMAL - Rockshow",
     "Actions - One Minute Smile",
     "Alexander Ross - Goodbye Bolero",
@@ -41,6 +42,31 @@ _MUSDB_VALIDATION = {  # the tracks that musdb takes from those to train on
 _SUBSETS = {"train": "train", "validation": "validation", "valid": "validation", "test": "test"}
 
 
+class Decoder(NamedTuple):
+    """Decodes recordings at the rate and with the channels of a task.
+
+    Attributes:
+        version: version of the samples that it makes; part of the key of what is kept of them.
+        decode: returns shapes and a function that fills arrays of these shapes, from a file, a rate in Hz and a number
+            of channels; refuses a file with a UsageError.
+    """
+
+    version: int
+    decode: Callable[[Path, int, int], tuple[Mapping[str, tuple[int, ...]], Callable[[Mapping[str, Any]], None]]]
+
+
+def decoded_files(
+    cache: Path, files: Sequence[Path], decoder: Decoder, rate: int, channels: int
+) -> tuple[dict[Path, Kept], dict[Path, str]]:
+    """Decode files, each once: the decoded ones are kept in the folder ``cache``.
+
+    Returns:
+        the decoded files, and of the files that were refused the reasons.
+    """
+    key = {"rate": rate, "channels": channels, "version": decoder.version}
+    return kept_files(cache, "sound", files, key, lambda file: Plan(*decoder.decode(file, rate, channels)), "decoding")
+
+
 def sound_files(folder: Path) -> list[Path]:
     """Return all recordings in a folder and the folders in it, sorted."""
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
@@ -49,37 +75,41 @@ def sound_files(folder: Path) -> list[Path]:
 def tracks_in(folder: Path) -> list[Track]:
     """Return the tracks of a folder, in one of the layouts that ``tasks.stems`` describes, sorted."""
     if (folder / "Sources").is_dir() and (folder / "Mixtures").is_dir():
-        found = [
+        tracks = [
             Track(str(track), split, {**_stems(folder / "Mixtures" / subset / track.name), **_stems(track)})
             for subset, split in (("Dev", ""), ("Test", "test"))
             for track in _folders(folder / "Sources" / subset)
         ]
     else:
         subsets = [p for p in _folders(folder) if p.name.lower() in _SUBSETS and not _stems(p)]  # no track of that name
-        found = []
+        tracks = []
         for subset in subsets or [folder]:
             split = _SUBSETS[subset.name.lower()] if subsets else ""
-            found += [Track(str(track), split, _stems(track)) for track in _folders(subset)]
+            tracks += [Track(str(track), split, _stems(track)) for track in _folders(subset)]
             packed = sorted(path for path in subset.iterdir() if path.name.endswith(STEM_FILE))
-            found += [Track(str(path), split, dict.fromkeys(_STEMS, path), packed=True) for path in packed]
-    found = [_laid_down(track, found) for track in found]
-    return [track for track in found if track.stems]
+            tracks += [Track(str(path), split, dict.fromkeys(_PACKED_STEMS, path), packed=True) for path in packed]
+    tracks = [_with_split(track, tracks) for track in tracks]
+    return [track for track in tracks if track.stems]
 
 
-def _laid_down(track: Track, tracks: Sequence[Track]) -> Track:
-    """Return a track with the split that it is in; MUSDB18's own validation tracks are where all of them are there."""
-    free = {_name(one) for one in tracks if one.split in ("", "train")}
+def _with_split(track: Track, tracks: Sequence[Track]) -> Track:
+    """Return a track with the split assigned to it, if any.
+
+    Where ``tracks`` has a validation split, all others are to train on. Where it has not, but all 14 of MUSDB18's
+    validation tracks, these are it. Otherwise training tracks are free: a share of them becomes the validation split.
+    """
+    to_learn_from = {_title(other) for other in tracks if other.split in ("", "train")}
     split = track.split
-    if any(one.split == "validation" for one in tracks):
+    if any(other.split == "validation" for other in tracks):
         split = split or "train"
-    elif split in ("", "train") and free >= _MUSDB_VALIDATION:
-        split = "validation" if _name(track) in _MUSDB_VALIDATION else "train"
+    elif split in ("", "train") and to_learn_from >= _MUSDB_VALIDATION:
+        split = "validation" if _title(track) in _MUSDB_VALIDATION else "train"
     elif split == "train":
-        split = ""  # a share of these is the validation split
+        split = ""
     return Track(track.name, split, track.stems, track.packed)
 
 
-def _name(track: Track) -> str:
+def _title(track: Track) -> str:
     return Path(track.name).name.removesuffix(STEM_FILE)
 
 
@@ -90,14 +120,21 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _stems(folder: Path) -> dict[str, Path]:
-    """Return the recordings in a folder, by the names that they have without suffix."""
+    """Return the recordings in a folder, by their names without suffix."""
     if not folder.is_dir():
         return {}
     return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")}
 
 
-def settle(problems: Sequence[str], skip_bad: bool, usable: int, least: int, what: str) -> None:
-    """Refuse a folder of which something, or not enough, can be used.
+def refuse_unusable(problems: Sequence[str], skip_bad: bool, usable: int, least: int, what: str) -> None:
+    """Refuse a folder with recordings that cannot be used, or with too few that can.
+
+    Args:
+        problems: why recordings cannot be used, one line each.
+        skip_bad: whether these are left out instead.
+        usable: number of recordings that can be used.
+        least: how many are needed.
+        what: what they are and where, for the message.
 
     Raises:
         UsageError: there are problems and they shall not be left out, or fewer than ``least`` are usable.
@@ -110,14 +147,14 @@ def settle(problems: Sequence[str], skip_bad: bool, usable: int, least: int, wha
         raise UsageError(f"{what}: {usable} usable, at least {least} are needed{left_out}")
 
 
-def say_left_out(facts: Mapping[str, Any]) -> None:
-    """List on stderr what ``--task.skip-bad`` has left out."""
+def report_left_out(facts: Mapping[str, Any]) -> None:
+    """List on stderr what ``--task.skip-bad`` has left out, from an entry's facts."""
     for line in facts["left_out"]:
         print(f"left out: {line}", file=sys.stderr)
 
 
-def synthesised(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder in the cache with small files that ``make`` has written there, all of them or none."""
+def synthesised_folder(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder in the cache with the small files that ``make`` writes into it; all of them are there or none."""
     folder = cache / f"synthesised-{name}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
@@ -135,11 +172,11 @@ def given_folder(folder: str, flag: str, needs: str) -> Path:
 
     Args:
         folder: as given; empty where it was not.
-        flag: that gives it.
-        needs: what should be there, and where to get it.
+        flag: flag that gives it.
+        needs: what should be in it, and where to get that.
 
     Raises:
-        UsageError: none was given, or it is not there.
+        UsageError: none was given, or it does not exist.
     """
     if not folder:
         raise UsageError(f"{flag} is missing: the task needs {needs}")
@@ -147,14 +184,3 @@ def given_folder(folder: str, flag: str, needs: str) -> Path:
     if not path.is_dir():
         raise UsageError(f"there is no folder {path} ({flag}): the task needs {needs}")
     return path
-
-
-def check(values: Mapping[str, tuple[float, float, float]]) -> None:
-    """Refuse values out of range: name -> (value, low, high).
-
-    Raises:
-        ValueError: in one line.
-    """
-    for name, (value, low, high) in values.items():
-        if not low <= value <= high:
-            raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value}")

@@ -1,10 +1,11 @@
-"""Recordings, or stretches of them, and their division among the splits."""
+"""Pieces (recordings, or stretches of them) and their division among the splits."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ Array = NDArray[np.float32]
 Reader = Callable[[], Tensor]
 """Opens ``[channel, time]``."""
 
-_SUMMED = 1 << 20  # samples at a time
+_SAMPLES_AT_ONCE = 1 << 20  # of a sum over a piece
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Piece:
 
     Attributes:
         name: for messages.
-        identity: what tells it from all others: digests of its files, and the stretch where it is not all of them.
+        identity: digests of its files and, where it is a stretch, first and last sample; no other piece's.
         start: first sample.
         stop: last sample and one.
-        parts: of each source the recordings that add up to it, each with its sign.
+        parts: for each source the recordings that add up to it, each with its sign.
     """
 
     name: str
@@ -44,34 +45,35 @@ class Piece:
         return self.stop - self.start
 
     def crop(self, source: str, start: int, samples: int) -> Array:
-        """Return ``[channel, time]`` from ``start`` (counted within the piece) on; silence where no part adds up."""
+        """Return ``[channel, time]`` from ``start`` (counted within the piece) on; silence for a source of no parts."""
         cuts = [
             sign * read()[:, self.start + start : self.start + start + samples].numpy()
             for sign, read in self.parts[source]
         ]
         if not cuts:
-            return np.zeros_like(self.crop(next(name for name, several in self.parts.items() if several), 0, samples))
+            other = next(name for name, parts in self.parts.items() if parts)
+            return np.zeros_like(self.crop(other, 0, samples))
         total: Array = np.sum(cuts, axis=0, dtype=np.float32)
         return total
 
     def level(self, source: str) -> float:
-        """Return the root mean square of a source over the piece."""
-        starts = range(0, len(self), _SUMMED)
-        squares = [
-            np.square(self.crop(source, s, min(_SUMMED, len(self) - s)), dtype=np.float64).mean(0).sum() for s in starts
-        ]
-        return float(np.sqrt(np.sum(squares) / len(self)))
+        """Return the root mean square of a source over the piece (mean over channels and time)."""
+        energies = []
+        for start in range(0, len(self), _SAMPLES_AT_ONCE):
+            crop = self.crop(source, start, min(_SAMPLES_AT_ONCE, len(self) - start))
+            energies.append(np.square(crop, dtype=np.float64).mean(0).sum())
+        return float(np.sqrt(np.sum(energies) / len(self)))
 
 
 @dataclass(frozen=True)
 class Track:
-    """Recordings that belong together.
+    """Recordings that belong together, one for each stem.
 
     Attributes:
         name: for messages; no other track's.
-        split: that it is laid down to be in; empty where it is not.
-        stems: file of each.
-        packed: all of them are in one file.
+        split: split assigned by the data set's authors; empty if none.
+        stems: file of each stem.
+        packed: all stems are in one file.
     """
 
     name: str
@@ -81,45 +83,40 @@ class Track:
 
 
 Recipe = Mapping[str, tuple[tuple[int, str], ...]]
-"""Of each source the stems that add up to it, each with its sign."""
+"""For each source the stems that add up to it, each with its sign."""
 
 
-class Opened(Protocol):
-    """What holds a recording's ``samples [channel, time]``."""
+class Decoded(Protocol):
+    """A decoded file, which holds ``[channel, time]`` under one name or more."""
 
     def tensor(self, name: str) -> Tensor:
-        """Return them."""
+        """Return one of them."""
         ...
 
 
-def _reader(opened: Opened, name: str = "samples") -> Reader:
-    return lambda: opened.tensor(name)
+def _reader(decoded: Decoded, name: str = "samples") -> Reader:
+    return lambda: decoded.tensor(name)
 
 
-def pool(
+def pieces_of_files(
     source: str,
-    opened: Mapping[Path, Opened],
+    decoded: Mapping[Path, Decoded],
     digests: Mapping[Path, str],
     item: tuple[int, int],
     problems: list[str],
 ) -> list[Piece]:
-    """Return recordings of one source, each a piece of its own; arguments as for ``pieces_of``."""
-    found = []
-    for path, one in opened.items():
-        read = _reader(one)
-        piece = Piece(str(path), digests[path], 0, int(read().shape[1]), {source: ((1, read),)})
-        why = too_short(piece, *item)
-        if why is None:
-            found.append(piece)
-        else:
-            problems.append(why)
-    return without_copies(found, problems)
+    """Return recordings of one source, each a piece of its own; arguments as for ``pieces_of_tracks``."""
+    pieces = []
+    for path, file in decoded.items():
+        read = _reader(file)
+        pieces.append(Piece(str(path), digests[path], 0, int(read().shape[1]), {source: ((1, read),)}))
+    return _usable(pieces, item, problems)
 
 
-def pieces_of(
+def pieces_of_tracks(
     tracks: Sequence[Track],
     recipes: Mapping[str, Recipe],
-    opened: Mapping[Path, Opened],
+    decoded: Mapping[Path, Decoded],
     digests: Mapping[Path, str],
     item: tuple[int, int],
     problems: list[str],
@@ -128,34 +125,41 @@ def pieces_of(
 
     Args:
         tracks: any number.
-        recipes: of each track's sources, by the track's name; others are passed over.
-        opened: recordings that could be decoded; a track that lacks one is passed over.
-        digests: of the files.
-        item: samples that a piece must have at least, and samples a second.
-        problems: in one line each.
+        recipes: how each track's sources are made, by the track's name; tracks without one are passed over.
+        decoded: recordings that could be decoded; a track that lacks one is passed over.
+        digests: digest of each file's content.
+        item: least samples of a piece, and samples a second.
+        problems: one line each.
     """
-    samples, rate = item
-    found = []
+    _, rate = item
+    pieces = []
     for track in tracks:
         recipe = recipes.get(track.name, {})
         used = sorted({stem for part in recipe.values() for _, stem in part})
-        if not used or not all(track.stems[stem] in opened for stem in used):
+        if not used or not all(track.stems[stem] in decoded for stem in used):
             continue
-        readers = {stem: _reader(opened[track.stems[stem]], stem if track.packed else "samples") for stem in used}
+        readers = {stem: _reader(decoded[track.stems[stem]], stem if track.packed else "samples") for stem in used}
         lengths = {stem: int(readers[stem]().shape[1]) for stem in used}
         if max(lengths.values()) - min(lengths.values()) > 1:  # one: where recordings of two rates are rounded
-            said = ", ".join(f"{track.stems[stem].name} {length / rate:.6g} s" for stem, length in lengths.items())
-            problems.append(f"{track.name} has stems of unequal length: {said}")
+            listed = ", ".join(f"{track.stems[stem].name} {length / rate:.6g} s" for stem, length in lengths.items())
+            problems.append(f"{track.name} has stems of unequal length: {listed}")
             continue
         parts = {source: tuple((sign, readers[stem]) for sign, stem in part) for source, part in recipe.items()}
         identity = hashlib.sha256("".join(f"{stem} {digests[track.stems[stem]]}" for stem in used).encode())
-        piece = Piece(track.name, identity.hexdigest(), 0, min(lengths.values()), parts)
-        why = too_short(piece, samples, rate)
-        if why is None:
-            found.append(piece)
+        pieces.append(Piece(track.name, identity.hexdigest(), 0, min(lengths.values()), parts))
+    return _usable(pieces, item, problems)
+
+
+def _usable(pieces: Iterable[Piece], item: tuple[int, int], problems: list[str]) -> list[Piece]:
+    """Return the pieces that are as long as an item and no copy of an earlier one; add the others to ``problems``."""
+    long_enough = []
+    for piece in pieces:
+        reason = too_short(piece, *item)
+        if reason is None:
+            long_enough.append(piece)
         else:
-            problems.append(why)
-    return without_copies(found, problems)
+            problems.append(reason)
+    return without_copies(long_enough, problems)
 
 
 def partition(names: Iterable[str], validation: int, test: int, seed: int) -> dict[str, list[str]]:
@@ -166,12 +170,12 @@ def partition(names: Iterable[str], validation: int, test: int, seed: int) -> di
     return {split: sorted(cuts[split]) for split in SPLITS}
 
 
-def share(count: int, fraction: float) -> int:
-    """Return how many of ``count`` a fraction is: at least one, and one less than half at most."""
+def share_of(count: int, fraction: float) -> int:
+    """Return how many of ``count`` a fraction is: at least one, and less than half."""
     return max(1, min(round(count * fraction), (count - 1) // 2))
 
 
-def divided(
+def divide(
     pieces: Sequence[Piece], groups: Mapping[str, str], validation: float, test: float, seed: int, samples: int
 ) -> dict[str, list[Piece]]:
     """Return the pieces of each split; those of one group (a speaker, an original recording) stay together.
@@ -181,48 +185,48 @@ def divided(
 
     Args:
         pieces: at least one.
-        groups: by the pieces' identity.
-        validation: share of the groups, or of each piece.
-        test: likewise.
-        seed: of the random division.
-        samples: that a stretch must have at least.
+        groups: group of each piece, by the piece's identity.
+        validation: share of the groups, or of each piece, that is the validation split.
+        test: share that is the test split.
+        seed: random seed of the division.
+        samples: least samples of a stretch.
 
     Raises:
         UsageError: a piece is too short to be cut.
     """
     names = set(groups.values())
     if len(names) >= 3:
-        cut = partition(names, share(len(names), validation), share(len(names), test), seed)
-        return {split: [p for p in pieces if groups[p.identity] in cut[split]] for split in SPLITS}
-    found: dict[str, list[Piece]] = {split: [] for split in SPLITS}
+        chosen = partition(names, share_of(len(names), validation), share_of(len(names), test), seed)
+        return {split: [piece for piece in pieces if groups[piece.identity] in chosen[split]] for split in SPLITS}
+    divided: dict[str, list[Piece]] = {split: [] for split in SPLITS}
     for piece in pieces:
         ends = [0, round(len(piece) * (1 - validation - test)), round(len(piece) * (1 - test)), len(piece)]
-        for split, start, stop in zip(SPLITS, ends, ends[1:], strict=False):
+        for split, (start, stop) in zip(SPLITS, pairwise(ends), strict=True):
             if stop - start < samples:
                 raise UsageError(
                     f"{piece.name} is too short to be divided among train, validation and test: {stop - start} samples "
                     f"for {split}, and an item has {samples}; give at least three recordings, or shorter items"
                 )
             identity = f"{piece.identity}[{start}:{stop}]"
-            found[split].append(Piece(piece.name, identity, piece.start + start, piece.start + stop, piece.parts))
-    return found
+            divided[split].append(Piece(piece.name, identity, piece.start + start, piece.start + stop, piece.parts))
+    return divided
 
 
 def too_short(piece: Piece, samples: int, rate: int) -> str | None:
-    """Say that a piece is shorter than an item (None: it is not)."""
+    """Say that a piece has fewer samples than an item (None: it has not)."""
     if len(piece) >= samples:
         return None
     return f"{piece.name} is shorter than an item: {len(piece) / rate:.4g} s, not {samples / rate:.4g} s"
 
 
 def without_copies(pieces: Iterable[Piece], problems: list[str]) -> list[Piece]:
-    """Return the pieces of which no earlier one has the same content; that of others is in ``problems``."""
+    """Return the pieces without those whose content an earlier one has, which are added to ``problems``."""
     first: dict[str, str] = {}
-    found = []
+    different = []
     for piece in pieces:
         if piece.identity in first:
             problems.append(f"{piece.name} is a copy of {first[piece.identity]}")
         else:
             first[piece.identity] = piece.name
-            found.append(piece)
-    return found
+            different.append(piece)
+    return different

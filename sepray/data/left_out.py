@@ -1,0 +1,36 @@
+"""Notes on recordings and pictures that were left out: kept in the cache beside the data, and listed on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_tensor(reasons: Sequence[str]) -> Tensor:
+    """Return the reasons, one for each recording, as a tensor of bytes (``cache.cached`` keeps tensors)."""
+    return torch.from_numpy(np.frombuffer(json.dumps(list(reasons)).encode(), dtype=np.uint8).copy())
+
+
+def from_tensor(tensor: Tensor) -> list[str]:
+    """Return the reasons in a tensor of ``to_tensor``."""
+    reasons: list[str] = json.loads(tensor.numpy().tobytes())
+    return reasons
+
+
+def report(reasons: Sequence[str], folder: Path, total: int, kind: str) -> None:
+    """List on stderr what was left out of a folder, if anything was.
+
+    Args:
+        reasons: one line for each.
+        folder: where they lie.
+        total: number of recordings (or pictures) in the folder.
+        kind: what they are called, in the plural.
+    """
+    if reasons:
+        print(f"{folder}: left out {len(reasons)} of {total} {kind}", *reasons, sep="\n  ", file=sys.stderr)

@@ -1,0 +1,146 @@
+"""Data of a task that mixes random crops of two folders of recordings, one for each source.
+
+No recording is in two splits; groups of recordings (the takes of a speaker) stay together, and fewer than three groups
+of a source are cut into stretches (``splitting.divide``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from ...contracts import SPLITS, TaskData
+from ..cache import Entry, Plan, file_digests, mapped
+from ..limits import Limits, check, check_ranges, items
+from . import mixtures, recording_folders, splitting
+from .recording_folders import Decoder
+
+RATIO_LIMITS = (-60, 60)
+"""Lowest and highest level of the first source over the second, in dB."""
+
+_LIMITS: Limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4), **items(10**7)}
+
+
+class TwoFoldersConfig(mixtures.MixtureConfig, Protocol):
+    """Fields of such a task's configuration; besides, it has a folder under each source's name."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def validation_share(self) -> float:
+        """Share of the groups of recordings that is the validation split."""
+        ...
+
+    @property
+    def test_share(self) -> float:
+        """Share of the groups of recordings that is the test split."""
+        ...
+
+
+def check_config(config: TwoFoldersConfig, ratio: str) -> None:
+    """Refuse values out of range.
+
+    Args:
+        config: the task's configuration.
+        ratio: name of its field for the level of the first source over the second.
+
+    Raises:
+        UsageError: one line for the first of them.
+    """
+    check(config, _LIMITS)
+    check_ranges(config, {ratio: RATIO_LIMITS})
+
+
+def one_group_each(piece: splitting.Piece, source: str, below: Path) -> str:
+    """Return a group for each recording."""
+    return piece.identity
+
+
+@dataclass(frozen=True)
+class TwoFolders:
+    """The data of such a task.
+
+    Attributes:
+        task: its name, which begins the names of its entries in the cache.
+        sources: names of the two sources, and of the fields of ``config`` that hold their folders.
+        needs: for each source what its folder should hold, and where to get it.
+        config: the task's configuration.
+        ratio: lowest and highest level of the first source over the second, in dB.
+        decoder: decodes the recordings.
+        synthesise: writes small recordings for ``:synthesised:`` into a folder, from a random seed.
+        group: group that a piece belongs to, from the piece, its source and its file's path below the folder.
+    """
+
+    task: str
+    sources: tuple[str, str]
+    needs: Mapping[str, str]
+    config: TwoFoldersConfig
+    ratio: tuple[float, float]
+    decoder: Decoder
+    synthesise: Callable[[Path, int], None]
+    group: Callable[[splitting.Piece, str, Path], str] = one_group_each
+
+    def load(self, cache: Path) -> TaskData:
+        """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
+        entry = self._entry(cache)
+        recording_folders.report_left_out(entry.facts)
+        return mixtures.task_data(entry, self.sources, self.config.sample_rate)
+
+    def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
+        """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
+        return mixtures.recordings_of(self._entry(cache))
+
+    def _entry(self, cache: Path) -> Entry:
+        folders = {source: self._folder(cache, source) for source in self.sources}
+        files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
+        digests = file_digests(cache, sorted({file for several in files.values() for file in several}))
+        key = {
+            "config": {name: value for name, value in asdict(self.config).items() if name not in self.sources},
+            "files": {
+                source: [[file.relative_to(folders[source]).as_posix(), digests[file]] for file in files[source]]
+                for source in self.sources
+            },
+            "versions": [self.decoder.version, mixtures.VERSION],
+        }
+        return mapped(cache, self.task, key, lambda: self._plan(cache, folders, files, digests))
+
+    def _folder(self, cache: Path, source: str) -> Path:
+        given, seed = getattr(self.config, source), self.config.seed
+        if given == recording_folders.SYNTHESISED:
+            name = f"{self.task.replace('_', '-')}-{seed}"
+            return recording_folders.synthesised_folder(cache, name, lambda made: self.synthesise(made, seed)) / source
+        return recording_folders.given_folder(given, f"--task.{source}", self.needs[source])
+
+    def _plan(
+        self, cache: Path, folders: Mapping[str, Path], files: Mapping[str, list[Path]], digests: Mapping[Path, str]
+    ) -> Plan:
+        config = self.config
+        decoded, refused = recording_folders.decoded_files(cache, list(digests), self.decoder, config.sample_rate, 1)
+        problems = list(refused.values())
+        item = (config.item_samples, config.sample_rate)
+        pieces = {}
+        for source in self.sources:
+            own = {file: decoded[file] for file in files[source] if file in decoded}
+            pieces[source] = splitting.pieces_of_files(source, own, digests, item, problems)
+        for source in self.sources:
+            what = f"recordings in {folders[source]}"
+            recording_folders.refuse_unusable(problems, config.skip_bad, len(pieces[source]), 1, what)
+        first, second = (self._divided(pieces[source], source, folders[source]) for source in self.sources)
+        pairs = {split: (first[split], second[split]) for split in SPLITS}
+        both = {split: [*pair[0], *pair[1]] for split, pair in pairs.items()}
+        return mixtures.cropped_plan(
+            config,
+            both,
+            sources=2,
+            channels=1,
+            left_out=problems,
+            fill=lambda out: mixtures.fill_from_pairs(out, pairs, self.sources, self.ratio, config.seed),
+        )
+
+    def _divided(self, pieces: list[splitting.Piece], source: str, folder: Path) -> dict[str, list[splitting.Piece]]:
+        groups = {piece.identity: self.group(piece, source, Path(piece.name).relative_to(folder)) for piece in pieces}
+        config = self.config
+        shares = (config.validation_share, config.test_share)
+        return splitting.divide(pieces, groups, *shares, seed=config.seed, samples=config.item_samples)

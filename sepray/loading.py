@@ -1,0 +1,173 @@
+"""Loads a task's data and checks that it is what ``contracts.TaskData`` says, before anything is trained on it.
+
+Imports nothing from sepray but the contracts and the errors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .contracts import SPLITS, Augmentation, Signal, Split, TaskConfig, TaskData
+from .errors import UsageError
+
+LEAST_ITEMS = 2
+"""Items that every split needs: with fewer there is no interval, and no second item to compare with."""
+
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_RESERVED = ("mean", "mixture")  # columns of tables, and a curve of pictures, beside the sources
+_AXES = {1: ("time",), 2: ("height", "width")}
+_ELEMENTS_AT_ONCE = 1 << 24  # 64 MB of a tensor that may be mapped from a file larger than memory
+
+
+def load_task(config: TaskConfig, cache: Path) -> TaskData:
+    """Return ``config.load(cache)``, checked; what ``load`` itself raises passes through.
+
+    Args:
+        config: a task's configuration.
+        cache: folder that it may keep data in.
+
+    Raises:
+        UsageError: the data break the contract; one line names the task, the tensor, what it must be and what it is.
+    """
+    data: Any = config.load(cache)
+    try:
+        check_task_data(data)
+    except UsageError as error:
+        raise UsageError(f"{type(config).__module__.removeprefix('sepray.tasks.')}: {error}") from None
+    return data  # type: ignore[no-any-return] # check_task_data has refused every other type
+
+
+def check_task_data(data: object) -> None:
+    """Check types, shapes, values and names of a task's data.
+
+    Raises:
+        UsageError: one of them is not as ``contracts`` says.
+    """
+    if not isinstance(data, TaskData):
+        raise UsageError(f"load must return a TaskData, returns {_type(data)}")
+    _check_signal(data.signal)
+    crop = _crop(data)
+    for name in SPLITS:
+        _check_split(name, getattr(data, name), data.signal, crop if name == "train" else 0)
+    if not isinstance(data.fingerprint, str) or not data.fingerprint:
+        raise UsageError(f"fingerprint must be a string that is not empty, is {data.fingerprint!r}")
+
+
+def check_source_names(names: Sequence[str], what: str = "sources") -> None:
+    """Refuse names of sources that cannot be part of a file's name, a metric's, a hyperparameter's or a flag's.
+
+    Raises:
+        UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, is a
+            column of the tables, or is there twice (also with other capitals, which some file systems ignore).
+    """
+    for name in names:
+        if not isinstance(name, str) or not _SOURCE_NAME.fullmatch(name):
+            raise UsageError(
+                f"{what} must be names of letters (a-z, A-Z), digits, _ and - (not first), one is {name!r}"
+            )
+        if name.lower() in _RESERVED:
+            raise UsageError(f"{what} must not be called {' or '.join(_RESERVED)}, one is {name!r}")
+    if len({name.lower() for name in names}) < len(names):
+        raise UsageError(f"{what} must be different names (not by capitals alone), are {', '.join(names)}")
+
+
+def _check_signal(signal: object) -> None:
+    if not isinstance(signal, Signal):
+        raise UsageError(f"signal must be a Signal, is {_type(signal)}")
+    if not isinstance(signal.sources, tuple) or not signal.sources:
+        raise UsageError(f"signal.sources must be a tuple of one name or more, is {signal.sources!r}")
+    check_source_names(signal.sources, "signal.sources")
+    if not _is_count(signal.channels):
+        raise UsageError(f"signal.channels must be a whole number above 0, is {signal.channels!r}")
+    shape: object = signal.shape
+    if not isinstance(shape, tuple) or len(shape) not in _AXES or not all(map(_is_count, shape)):
+        raise UsageError(f"signal.shape must be (time,) or (height, width), whole numbers above 0, is {shape!r}")
+    rate: object = signal.sample_rate
+    if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
+        raise UsageError(f"signal.sample_rate must be a number of Hz above 0, or None for images, is {rate!r}")
+    hearts: object = signal.heart_sources
+    if not isinstance(hearts, tuple) or not set(hearts) <= set(signal.sources):
+        known = ", ".join(signal.sources)
+        raise UsageError(f"signal.heart_sources must be a tuple of names among {known}, is {hearts!r}")
+
+
+def _crop(data: TaskData) -> int:
+    """Return the length of the crops that batches take of training items; 0 for items as they are."""
+    if not isinstance(data.augmentation, Augmentation):
+        raise UsageError(f"augmentation must be an Augmentation, is {_type(data.augmentation)}")
+    crop, shape = data.augmentation.crop, data.signal.shape
+    if crop and (crop != shape[0] or len(shape) != 1):
+        wanted = f"0 or signal.shape[0] = {shape[0]}" if len(shape) == 1 else "0 for images"
+        raise UsageError(f"augmentation.crop must be {wanted}, is {crop!r}")
+    return crop
+
+
+def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
+    if not isinstance(split, Split):
+        raise UsageError(f"{name} must be a Split, is {_type(split)}")
+    signal_axes = _AXES[len(signal.shape)]
+    item, source = ("item",), ("source",)
+    axes = {"mixture": (*item, "channel", *signal_axes), "sources": (*item, *source, "channel", *signal_axes)}
+    if split.observed is not None:
+        axes["observed"] = axes["mixture"]
+    for field, own in axes.items():
+        _check_type(f"{name}.{field}", getattr(split, field), own)
+    if len(split) < LEAST_ITEMS:
+        raise UsageError(f"{name} must have {LEAST_ITEMS} items or more, has {len(split)}")
+    longer = crop and split.mixture.shape[-1] > crop
+    shape = split.mixture.shape[2:] if longer else signal.shape
+    sizes = dict(zip(signal_axes, shape, strict=True))
+    sizes |= {"item": len(split), "source": len(signal.sources), "channel": signal.channels}
+    for field, own in axes.items():
+        wanted = {axis: sizes[axis] for axis in own}
+        _check_shape(f"{name}.{field}", getattr(split, field), wanted)
+        _check_finite(f"{name}.{field}", getattr(split, field))
+
+
+def _check_type(name: str, tensor: object, axes: Sequence[str]) -> None:
+    wanted = f"float32 [{', '.join(axes)}]"
+    if not isinstance(tensor, Tensor):
+        raise UsageError(f"{name} must be a torch tensor, {wanted}, is {_type(tensor)}")
+    if tensor.dtype != torch.float32 or tensor.ndim != len(axes):
+        raise UsageError(f"{name} must be {wanted}, is {_described(tensor)}")
+
+
+def _check_shape(name: str, tensor: Tensor, sizes: dict[str, int]) -> None:
+    if tuple(tensor.shape) != tuple(sizes.values()):
+        wanted = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+        raise UsageError(f"{name} must be float32 [{wanted}], is {_described(tensor)}")
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    at_once = max(1, _ELEMENTS_AT_ONCE // max(1, tensor[0].numel()))
+    for start in range(0, len(tensor), at_once):
+        items = tensor[start : start + at_once]
+        low, high = items.aminmax()  # both are NaN where one value is; needs no memory beside, as isfinite() would
+        if not (math.isfinite(low) and math.isfinite(high)):
+            wrong = ~items.isfinite()
+            first = int(wrong.flatten(1).any(1).nonzero()[0, 0])
+            value = float(items[first][wrong[first]][0])
+            raise UsageError(f"{name} must be finite, is {value} in item {start + first}")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value > 0  # no bool, and no number of numpy, which JSON lacks
+
+
+def _type(value: object) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if hasattr(value, "dtype") and hasattr(value, "shape"):  # an array of numpy or of another library
+        return f"{name} {value.dtype} {list(value.shape)}"
+    return name
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

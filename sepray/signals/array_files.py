@@ -1,0 +1,85 @@
+"""NPY files: ``[time]`` or ``[channel, time]`` of real numbers. What is written keeps shape and number type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
+
+_MOST_CHANNELS = 64  # of a file with fewer samples than channels, which is taken for [time, channel] beyond
+
+
+@dataclass(frozen=True)
+class ArrayRecording(Recording):
+    """An NPY file."""
+
+    suffix = ".npy"
+    unit = "as in the input"
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the file from its start, ``[channel, time]`` at a time."""
+        for start in range(0, self.frames, BLOCK_SAMPLES):
+            # mapped anew for each block, so that pages that have been read are not counted as memory of this process
+            values = np.atleast_2d(np.load(self.path, mmap_mode="r"))
+            yield np.asarray(values[:, start : start + BLOCK_SAMPLES], dtype=np.float32)
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Writer]:
+        """Write a file of this one's format, channels and length."""
+        own = np.load(self.path, mmap_mode="r")
+        np.lib.format.open_memmap(path, "w+", own.dtype, own.shape).flush()
+        yield _ArrayWriter(path, own.dtype)
+
+
+class _ArrayWriter:
+    def __init__(self, path: Path, dtype: np.dtype[np.generic]) -> None:
+        self.path, self.dtype, self.clipped, self.start = path, dtype, 0, 0
+
+    def write(self, block: Block) -> None:
+        values: NDArray[np.generic] = block
+        if self.dtype.kind in "iu":
+            limits = np.iinfo(self.dtype.name)
+            rounded = np.rint(block.astype(np.float64))
+            self.clipped += int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
+            values = np.clip(rounded, limits.min, limits.max)
+        stop = self.start + block.shape[1]
+        target = np.load(self.path, mmap_mode="r+")
+        np.atleast_2d(target)[:, self.start : stop] = values
+        self.start = stop
+
+
+def open_array(path: Path, rate: float | None, name: str) -> ArrayRecording:
+    """Read the header of an NPY file.
+
+    Args:
+        path: the file.
+        rate: samples a second, which the file does not say.
+        name: what messages call the file.
+
+    Raises:
+        RecordingError: no NPY file of real numbers, empty, truncated, of a wrong shape, or without a rate.
+    """
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        why = str(error).splitlines()[0]
+        raise RecordingError(f"{name} is no NPY file that can be read, or is truncated: {why}") from None
+    if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
+        shape = f"{list(values.shape)} of {values.dtype}" if isinstance(values, np.ndarray) else "several arrays"
+        raise RecordingError(f"{name} must be [time] or [channel, time] of real numbers, not {shape}")
+    if not values.size:
+        raise RecordingError(f"{name} is empty: it has no samples")
+    channels, frames = np.atleast_2d(values).shape
+    if channels > _MOST_CHANNELS and channels > frames:
+        raise RecordingError(
+            f"{name} is {channels} channels of {frames} samples; it must be [channel, time]: transpose it"
+        )
+    if rate is None:
+        raise RecordingError(f"{name} does not say its rate; give --rate, in Hz")
+    return ArrayRecording(path, rate, channels, frames)

@@ -1,0 +1,189 @@
+"""Recordings at the rate and with the channels of a task, written into arrays block by block.
+
+``VERSION`` and the arguments say what is written: they are the key of what is kept of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from .recording_types import RecordingError
+from .recordings import open_recording
+from .resampling import resampled, resampled_length
+
+VERSION = 1
+"""Version of the samples that are written; part of the key of cached recordings."""
+
+Array = NDArray[np.float32]
+
+STEMS = ("mixture", "drums", "bass", "other", "vocals")
+"""Recordings in a MUSDB18 stem file, in this order."""
+
+_LOWEST_RATE = 1000  # Hz
+_LARGEST_FILTER = 1 << 24  # numbers: 128 MB
+
+
+class Readable(Protocol):
+    """A recording whose samples have been checked: ``channels`` of ``frames`` finite samples at ``rate`` Hz."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def rate(self) -> float:
+        """Samples a second."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Samples of a channel."""
+        ...
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield ``[channel, time]`` at a time, from the start."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Samples ``[channel, time]`` that a library has read from a file; ``Readable``.
+
+    Attributes:
+        path: the file.
+        rate: samples a second.
+        samples: ``[channel, time]``.
+        part: name of the part of the file that they are; empty where they are all of it.
+
+    Raises:
+        RecordingError: there are none, they are not finite, or all are the same.
+    """
+
+    path: Path
+    rate: float
+    samples: Array
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        name = f"{self.path} ({self.part})" if self.part else str(self.path)
+        if not self.samples.size:
+            raise RecordingError(f"{name} is empty: it has no samples")
+        if not np.isfinite(self.samples).all():
+            raise RecordingError(f"{name} has a sample that is not a finite number")
+        if self.samples.min() == self.samples.max():
+            raise RecordingError(f"{name} is silent: all of its samples are {self.samples.flat[0]:g}")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return len(self.samples)
+
+    @property
+    def frames(self) -> int:
+        """Samples of a channel."""
+        return int(self.samples.shape[1])
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield all of it."""
+        yield self.samples
+
+
+class Decoding(NamedTuple):
+    """How to write a decoded file.
+
+    Attributes:
+        shapes: shape of each array, by name.
+        fill: writes arrays of these shapes.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    fill: Callable[[Mapping[str, Array]], None]
+
+
+def of_file(path: Path, rate: int, channels: int) -> Decoding:
+    """Return how to write ``samples [channel, time]`` of a file; arguments and errors as for ``of_recording``."""
+    return of_recording(open_recording(path), rate, channels)
+
+
+def of_recording(recording: Readable, rate: int, channels: int) -> Decoding:
+    """Return how to write ``samples [channel, time]`` of a recording.
+
+    Args:
+        recording: of any rate.
+        rate: wanted, in Hz.
+        channels: wanted: 1, the mean of all channels (as in SSGAN 3.1), or as many as the recording has.
+
+    Raises:
+        RecordingError: the recording has too few channels, or too many, or a rate that cannot be changed to this one.
+    """
+    if channels not in (1, recording.channels):
+        count = f"{recording.channels} channel{'s' if recording.channels > 1 else ''}"
+        raise RecordingError(f"{recording.path} has {count}, not {channels}")
+    if recording.rate != round(recording.rate):
+        raise RecordingError(f"{recording.path} has a rate of {recording.rate:g} Hz, which is not a whole number")
+    own = round(recording.rate)
+    if own < _LOWEST_RATE:
+        raise RecordingError(f"{recording.path} has a rate of {own} Hz; sounds need {_LOWEST_RATE} Hz or more")
+    if own * rate // math.gcd(own, rate) ** 2 > _LARGEST_FILTER:
+        raise RecordingError(
+            f"{recording.path} has {own} Hz, and a change from that to {rate} Hz would need a huge filter"
+        )
+
+    def fill(out: Mapping[str, Array]) -> None:
+        blocks = recording.blocks()
+        if channels == 1:
+            blocks = (block.mean(axis=0, keepdims=True) for block in blocks)
+        start = 0
+        for block in resampled(blocks, own, rate):
+            out["samples"][:, start : start + block.shape[1]] = block
+            start += block.shape[1]
+
+    return Decoding({"samples": (channels, resampled_length(recording.frames, own, rate))}, fill)
+
+
+def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
+    """Return how to write the stems of a MUSDB18 file, ``[channel, time]`` under the names ``STEMS``.
+
+    Raises:
+        UsageError: musdb, or the ffmpeg that it needs, is not installed.
+        RecordingError: the file cannot be read, or a stem is silent.
+    """
+    try:
+        import musdb
+    except (ImportError, RuntimeError) as error:  # the second where there is no ffmpeg
+        raise UsageError(
+            f"{path} can be read with musdb (pip install 'sepray[musdb]') and ffmpeg on the PATH only "
+            f"({str(error).splitlines()[0]}); or give MUSDB18-HQ, which is WAV"
+        ) from None
+    try:
+        track = musdb.MultiTrack(path=str(path), name=path.name, stem_id=0, is_wav=False)
+        stems = np.asarray(track.stems, np.float32)  # [stem, time, channel]
+    except Exception as error:  # whatever ffprobe and ffmpeg make of a damaged file
+        why = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise RecordingError(f"{path} is no stem file that can be read: {why}") from None
+    if stems.ndim != 3 or len(stems) != len(STEMS):
+        raise RecordingError(f"{path} has {len(stems)} stems, not {len(STEMS)}: {', '.join(STEMS)}")
+    decodings = {
+        name: of_recording(Loaded(path, track.rate, stem.T, name), rate, channels)
+        for name, stem in zip(STEMS, stems, strict=True)
+    }
+
+    def fill(out: Mapping[str, Array]) -> None:
+        for name, decoding in decodings.items():
+            decoding.fill({"samples": out[name]})
+
+    return Decoding({name: decoding.shapes["samples"] for name, decoding in decodings.items()}, fill)

@@ -1,0 +1,116 @@
+"""Tables: values, rate and length are read, and written with separator, header and times of what was read."""
+
+import time
+
+import numpy as np
+import pytest
+
+from sepray.signals.recording_types import RecordingError
+from sepray.signals.recordings import open_recording
+
+from .copies import TONE, copy, read
+
+
+def test_table_with_header_and_time_column_comes_back_with_both(tmp_path):
+    path = tmp_path / "ecg.csv"
+    rows = [f"{k / 128:.3f},{TONE[k]:.6f},{2 * TONE[k]:.6f}" for k in range(500)]
+    path.write_text("time (s),lead 1,lead 2\n" + "\n".join(rows) + "\n")
+    recording = open_recording(path)
+    assert (recording.rate, recording.channels, recording.frames) == (128, 2, 500)
+    np.testing.assert_allclose(read(recording), [TONE[:500], 2 * TONE[:500]], atol=1e-6)
+    copy(recording, tmp_path / "half.csv", factor=0.5)
+    lines = (tmp_path / "half.csv").read_text().splitlines()
+    assert lines[0] == "time (s),lead 1,lead 2"
+    assert len(lines) == 501
+    time, first, second = lines[8].split(",")
+    assert time == "0.055"
+    np.testing.assert_allclose([float(first), float(second)], [0.5 * TONE[7], TONE[7]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate", "channels", "frames"),
+    [
+        ("timer_ms,hr\n0,515\n10,514\n20,520\n", 100, 1, 3),  # milliseconds, as the header says
+        ("datetime,hr\n2016-11-24 13:58:58.000,3\n2016-11-24 13:58:58.250,4\n", 4, 1, 2),
+        ("0.00 1 2 3\n0.25 4 5 6\n0.50 1 2 3\n", 4, 3, 3),  # no header, but a first column that rises: DaISy
+        ("0;1\n0,5;2\n", None, None, None),  # a comma as decimal point is not guessed at
+    ],
+)
+def test_rate_is_read_from_the_time_column(tmp_path, text, rate, channels, frames):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    if rate is None:
+        with pytest.raises(RecordingError, match=r"not a number|no time column"):
+            open_recording(path)
+        return
+    recording = open_recording(path)
+    assert (recording.rate, recording.channels, recording.frames) == (rate, channels, frames)
+
+
+def test_a_time_column_in_milliseconds_that_does_not_say_so_is_asked_about(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("timer,hr\n" + "".join(f"{k * 8.547:.4f},{500 + k % 9}\n" for k in range(50)))
+    with pytest.raises(RecordingError) as caught:
+        open_recording(path, name="data.csv")
+    assert str(caught.value) == (
+        "the time column of data.csv gives 0.117 Hz if it is in seconds; give --rate (117 if it is in milliseconds)"
+    )
+    recording = open_recording(path, rate=117)
+    assert (recording.rate, recording.channels) == (117, 1)
+    copy(recording, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text().splitlines()[2] == "8.5470,501"
+
+
+def test_table_without_time_takes_the_rate_that_is_given(tmp_path):
+    path = tmp_path / "ppg.csv"
+    path.write_text("530\n518\n506\n")
+    recording = open_recording(path, rate=100)
+    assert (recording.rate, recording.channels, recording.frames) == (100, 1, 3)
+    copy(recording, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text() == "530\n518\n506\n"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="needs time.tzset")
+def test_dates_without_a_zone_do_not_depend_on_the_machines(tmp_path, monkeypatch):
+    path = tmp_path / "night.csv"  # at 3:00 the clocks of Berlin go back to 2:00
+    path.write_text("time,hr\n2016-10-30 02:59:59.500,1\n2016-10-30 02:59:59.750,2\n2016-10-30 03:00:00.000,3\n")
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert open_recording(path).rate == 4
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_times_with_a_zone_are_those_of_the_zone(tmp_path):
+    path = tmp_path / "zones.csv"
+    path.write_text("time,hr\n2016-10-30 02:00:00+02:00,1\n2016-10-30 01:00:00.500+01:00,2\n")
+    assert open_recording(path).rate == 2
+
+
+@pytest.mark.parametrize("rows", [99, 100, 101])
+def test_rows_come_in_blocks_with_their_times(tmp_path, rows):
+    path = tmp_path / "table.tsv"
+    path.write_text("t\tone\ttwo\n" + "".join(f"{k / 4}\t{k}\t{-k}\n" for k in range(rows)))
+    recording = open_recording(path)
+    assert [len(times) for times, _ in recording.timed_blocks()] == ([rows] if rows <= 100 else [100, 1])
+    assert read(recording).tolist() == [list(range(rows)), [-k for k in range(rows)]]
+    copy(recording, tmp_path / "again.tsv")
+    assert (tmp_path / "again.tsv").read_text() == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("header", "step", "rate"),
+    [
+        ("time [s]", 2, 0.5),
+        ("time in seconds", 4, 0.25),
+        ("time (ms)", 4, 250),
+        ("time", 0.24999, 4),
+        ("time", 0.3, 1 / 0.3),
+    ],
+)
+def test_unit_and_rounding_of_the_time_column(tmp_path, header, step, rate):
+    path = tmp_path / "table.csv"
+    path.write_text(f"{header},hr\n" + "".join(f"{k * step:.6f},{k}\n" for k in range(11)))
+    assert open_recording(path).rate == pytest.approx(rate, rel=1e-9)

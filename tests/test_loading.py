@@ -1,0 +1,286 @@
+"""Every breach of the contract of a task's data is refused in one line; what ``load`` raises is not touched."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sepray import loading, registry
+from sepray.contracts import Augmentation, Signal, Split, TaskData
+from sepray.errors import UsageError
+from sepray.loading import check_source_names, load_task
+
+SIGNAL = Signal(("low", "high"), 1, (512,), 128.0)
+
+
+def split(items: int = 3, sources: int = 2, channels: int = 1, *shape: int, observed: bool = False) -> Split:
+    random = torch.Generator().manual_seed(items)
+    made = torch.randn(items, sources, channels, *(shape or (512,)), generator=random)
+    return Split(made.sum(1), made, made[:, -1].clone() if observed else None)
+
+
+DATA = TaskData(SIGNAL, split(50), split(4), split(5), "abc")
+IMAGES = TaskData(
+    Signal(("a", "b"), 3, (8, 9), None), split(4, 2, 3, 8, 9), split(3, 2, 3, 8, 9), split(2, 2, 3, 8, 9), "abc"
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    made: Any
+
+    def load(self, cache: Path) -> TaskData:
+        if isinstance(self.made, Exception):
+            raise self.made
+        return self.made  # type: ignore[no-any-return]
+
+    def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
+        return {}
+
+
+Config.__module__ = "my_task"
+
+
+def with_value(tensor: torch.Tensor, index: tuple[int, ...], value: float) -> torch.Tensor:
+    changed = tensor.clone()
+    changed[index] = value
+    return changed
+
+
+def changed(name: str, **fields: Any) -> TaskData:
+    return replace(DATA, **{name: replace(getattr(DATA, name), **fields)})
+
+
+def signal(**fields: Any) -> TaskData:
+    return replace(DATA, signal=replace(SIGNAL, **fields))
+
+
+@pytest.mark.parametrize("name", registry.names("sepray.tasks"))
+def test_every_task_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    config = registry.find("sepray.tasks", name).DEBUG
+    assert load_task(config, tmp_path).fingerprint == config.load(tmp_path).fingerprint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA,
+        IMAGES,
+        changed("train", observed=DATA.train.mixture),
+        signal(sources=("0-4", "Rest_2"), heart_sources=("0-4",), sample_rate=128),
+        replace(DATA, train=split(6, 2, 1, 700), augmentation=Augmentation(crop=512)),
+        replace(DATA, augmentation=Augmentation(crop=512, remix=0.5)),
+        replace(DATA, signal=replace(SIGNAL, sample_rate=None)),
+    ],
+)
+def test_sound_data_come_back_as_they_are(data: TaskData) -> None:
+    assert load_task(Config(data), Path()) is data
+
+
+def test_what_load_raises_is_not_touched() -> None:
+    error = ValueError("a bug of the task's own")
+    with pytest.raises(ValueError, match="bug") as raised:
+        load_task(Config(error), Path())
+    assert raised.value is error
+
+
+def test_the_cache_is_handed_on(tmp_path: Path) -> None:
+    seen = []
+
+    class Remembering(Config):
+        def load(self, cache: Path) -> TaskData:
+            seen.append(cache)
+            return DATA
+
+    load_task(Remembering(None), tmp_path)
+    assert seen == [tmp_path]
+
+
+TRAIN = DATA.train
+REFUSALS: dict[str, tuple[Any, str]] = {
+    "no TaskData": ({"train": 1}, "load must return a TaskData, returns dict"),
+    "no Signal": (replace(DATA, signal=("a", "b")), "signal must be a Signal, is tuple"),
+    "no Split": (replace(DATA, test=torch.zeros(2)), "test must be a Split, is torch.Tensor torch.float32 [2]"),
+    "no Augmentation": (replace(DATA, augmentation=None), "augmentation must be an Augmentation, is NoneType"),
+    "type and rank": (
+        changed("train", sources=TRAIN.sources.double()[:, :, 0]),
+        "train.sources must be float32 [item, source, channel, time], is float64 [50, 2, 512]",
+    ),
+    "type": (
+        changed("validation", mixture=DATA.validation.mixture.half()),
+        "validation.mixture must be float32 [item, channel, time], is float16 [4, 1, 512]",
+    ),
+    "rank": (
+        replace(IMAGES, test=replace(IMAGES.test, mixture=IMAGES.test.mixture[:, 0])),
+        "test.mixture must be float32 [item, channel, height, width], is float32 [2, 8, 9]",
+    ),
+    "numpy": (
+        changed("test", mixture=np.zeros((5, 1, 512))),
+        "test.mixture must be a torch tensor, float32 [item, channel, time], is numpy.ndarray float64 [5, 1, 512]",
+    ),
+    "no tensor": (
+        changed("test", sources=[1.0]),
+        "test.sources must be a torch tensor, float32 [item, source, channel, time], is list",
+    ),
+    "observed's type": (
+        changed("train", observed=TRAIN.mixture.int()),
+        "train.observed must be float32 [item, channel, time], is int32 [50, 1, 512]",
+    ),
+    "empty": (replace(DATA, validation=split(0)), "validation must have 2 items or more, has 0"),
+    "one item": (replace(DATA, test=split(1)), "test must have 2 items or more, has 1"),
+    "items": (
+        changed("train", sources=TRAIN.sources[:49]),
+        "train.sources must be float32 [item=50, source=2, channel=1, time=512], is float32 [49, 2, 1, 512]",
+    ),
+    "items observed": (
+        changed("train", observed=TRAIN.mixture[:20]),
+        "train.observed must be float32 [item=50, channel=1, time=512], is float32 [20, 1, 512]",
+    ),
+    "sources": (
+        replace(DATA, test=split(5, 3)),
+        "test.sources must be float32 [item=5, source=2, channel=1, time=512], is float32 [5, 3, 1, 512]",
+    ),
+    "channels": (
+        replace(DATA, test=split(5, 2, 2)),
+        "test.mixture must be float32 [item=5, channel=1, time=512], is float32 [5, 2, 512]",
+    ),
+    "channels of sources": (
+        changed("test", sources=torch.zeros(5, 2, 2, 512)),
+        "test.sources must be float32 [item=5, source=2, channel=1, time=512], is float32 [5, 2, 2, 512]",
+    ),
+    "time": (
+        replace(DATA, test=split(5, 2, 1, 500)),
+        "test.mixture must be float32 [item=5, channel=1, time=512], is float32 [5, 1, 500]",
+    ),
+    "height": (
+        replace(IMAGES, train=split(4, 2, 3, 9, 9)),
+        "train.mixture must be float32 [item=4, channel=3, height=8, width=9], is float32 [4, 3, 9, 9]",
+    ),
+    "longer without a crop": (
+        replace(DATA, train=split(6, 2, 1, 700)),
+        "train.mixture must be float32 [item=6, channel=1, time=512], is float32 [6, 1, 700]",
+    ),
+    "longer and not to train on": (
+        replace(DATA, test=split(6, 2, 1, 700), augmentation=Augmentation(crop=512)),
+        "test.mixture must be float32 [item=6, channel=1, time=512], is float32 [6, 1, 700]",
+    ),
+    "shorter than a crop": (
+        replace(DATA, train=split(6, 2, 1, 500), augmentation=Augmentation(crop=512)),
+        "train.mixture must be float32 [item=6, channel=1, time=512], is float32 [6, 1, 500]",
+    ),
+    "sources shorter than their mixture": (
+        replace(DATA, train=Split(torch.zeros(6, 1, 700), torch.zeros(6, 2, 1, 512)), augmentation=Augmentation(512)),
+        "train.sources must be float32 [item=6, source=2, channel=1, time=700], is float32 [6, 2, 1, 512]",
+    ),
+    "crop": (
+        replace(DATA, augmentation=Augmentation(crop=256)),
+        "augmentation.crop must be 0 or signal.shape[0] = 512, is 256",
+    ),
+    "crop of images": (
+        replace(IMAGES, augmentation=Augmentation(crop=8)),
+        "augmentation.crop must be 0 for images, is 8",
+    ),
+    "NaN": (
+        changed("train", mixture=with_value(TRAIN.mixture, (7, 0, 511), math.nan)),
+        "train.mixture must be finite, is nan in item 7",
+    ),
+    "infinity": (
+        changed("test", sources=with_value(DATA.test.sources, (4, 1, 0, 0), -math.inf)),
+        "test.sources must be finite, is -inf in item 4",
+    ),
+    "NaN observed": (
+        changed("train", observed=with_value(TRAIN.mixture, (0, 0, 0), math.inf)),
+        "train.observed must be finite, is inf in item 0",
+    ),
+    "list of sources": (
+        signal(sources=["low", "high"]),
+        "signal.sources must be a tuple of one name or more, is ['low', 'high']",
+    ),
+    "no sources": (signal(sources=()), "signal.sources must be a tuple of one name or more, is ()"),
+    "two names alike": (
+        signal(sources=("low", "low")),
+        "signal.sources must be different names (not by capitals alone), are low, low",
+    ),
+    "no name": (
+        signal(sources=("low", "")),
+        "signal.sources must be names of letters (a-z, A-Z), digits, _ and - (not first), one is ''",
+    ),
+    "channels of the signal": (signal(channels=0), "signal.channels must be a whole number above 0, is 0"),
+    "shape of the signal": (
+        signal(shape=(2, 2, 2)),
+        "signal.shape must be (time,) or (height, width), whole numbers above 0, is (2, 2, 2)",
+    ),
+    "no shape": (
+        signal(shape=(0,)),
+        "signal.shape must be (time,) or (height, width), whole numbers above 0, is (0,)",
+    ),
+    "rate": (
+        signal(sample_rate=0.0),
+        "signal.sample_rate must be a number of Hz above 0, or None for images, is 0.0",
+    ),
+    "rate that is not finite": (
+        signal(sample_rate=math.nan),
+        "signal.sample_rate must be a number of Hz above 0, or None for images, is nan",
+    ),
+    "hearts": (
+        signal(heart_sources=("low", "heart")),
+        "signal.heart_sources must be a tuple of names among low, high, is ('low', 'heart')",
+    ),
+    "a heart's name alone": (
+        signal(heart_sources="low"),
+        "signal.heart_sources must be a tuple of names among low, high, is 'low'",
+    ),
+    "fingerprint": (replace(DATA, fingerprint=""), "fingerprint must be a string that is not empty, is ''"),
+    "no fingerprint": (
+        replace(DATA, fingerprint=None),
+        "fingerprint must be a string that is not empty, is None",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_breaches_are_refused_in_one_line(name: str) -> None:
+    data, message = REFUSALS[name]
+    with pytest.raises(UsageError) as refusal:
+        load_task(Config(data), Path())
+    assert str(refusal.value) == f"my_task: {message}"
+
+
+@pytest.mark.parametrize("at_once", [1, 2 * 512, 3 * 512])
+@pytest.mark.parametrize("item", [0, 5, 6])
+def test_values_are_looked_at_in_chunks(item: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_ELEMENTS_AT_ONCE", at_once)
+    sound = replace(DATA, test=split(7))
+    assert load_task(Config(sound), Path()) is sound
+    bad = replace(sound, test=replace(sound.test, mixture=with_value(sound.test.mixture, (item, 0, 3), math.nan)))
+    with pytest.raises(UsageError, match=f"^my_task: test.mixture must be finite, is nan in item {item}$"):
+        load_task(Config(bad), Path())
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a.b", "-a", "é", "a\n", "a:b", 3, None])
+def test_names_that_cannot_be_used_everywhere(name: Any) -> None:
+    with pytest.raises(UsageError) as refusal:
+        check_source_names(("voice", name))
+    assert (
+        str(refusal.value)
+        == f"sources must be names of letters (a-z, A-Z), digits, _ and - (not first), one is {name!r}"
+    )
+
+
+@pytest.mark.parametrize("name", ["mean", "mixture", "Mixture"])
+def test_names_that_tables_have_for_something_else(name: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        check_source_names((name, "voice"))
+    assert str(refusal.value) == f"sources must not be called mean or mixture, one is {name!r}"
+
+
+def test_names_that_some_file_systems_take_for_one() -> None:
+    with pytest.raises(UsageError) as refusal:
+        check_source_names(("Bass", "bass"), "instruments")
+    assert str(refusal.value) == "instruments must be different names (not by capitals alone), are Bass, bass"
