@@ -1,1 +1,1 @@
-"""One file a separator: what a study may vary, as Optuna distributions, and the published settings."""
+"""One file for each separator: its search space as Optuna distributions, and its published settings."""

@@ -1,4 +1,4 @@
-"""What a study of adversarial masking varies; the paper's magnitude weight is 1, and it names no learning rates."""
+"""Search space of adversarial masking. The paper's magnitude weight is 1; it gives no learning rates."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

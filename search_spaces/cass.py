@@ -1,7 +1,7 @@
-"""What a study of CASS varies, and the paper's own settings (section 4), tried first.
+"""Search space of CASS, and the paper's settings (section 4), tried first.
 
-``cross.{i}_to_{j}`` stands for every ordered pair of the task's sources. Nothing works in the few dozen epochs of a
-study at the paper's learning rates, which are meant for 500 of them; the ranges hold both those and what does.
+``cross.{i}_to_{j}`` stands for every ordered pair of the task's sources. The paper's learning rates are meant for 500
+epochs and too small for the few dozen of a study; the ranges hold both those and rates that work in a study.
 """
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution

@@ -1,6 +1,6 @@
-"""What a study of ``cass:published`` varies, and the settings of the authors' code, tried first.
+"""Search space of ``cass:published``, and the settings of the authors' code, tried first.
 
-Its learning rate is meant for a thousand epochs; the ranges hold both that and what works in a few dozen.
+The code's learning rate is meant for a thousand epochs; the ranges hold both that and rates that work in a few dozen.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

@@ -1,4 +1,4 @@
-"""The constant mask has no hyperparameters: a study of it gives its figures, and there is nothing to search."""
+"""Search space of the constant mask: empty, as it has no hyperparameters."""
 
 from optuna.distributions import BaseDistribution
 

@@ -1,4 +1,4 @@
-"""What a study of CycleGAN on waveforms varies; the settings of the S-SepGAN paper's notebook come first."""
+"""Search space of CycleGAN on waveforms; the settings of the S-SepGAN paper's notebook come first."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

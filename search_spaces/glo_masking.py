@@ -1,4 +1,4 @@
-"""What a study of GLO masking varies; the paper gives no values, and says that two-stage training needs no lambda."""
+"""Search space of GLO masking. The paper gives no values; with two-stage training there is no lambda."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

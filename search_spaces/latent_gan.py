@@ -1,6 +1,6 @@
-"""What a study of the latent GAN varies: the GANs' updates, and the terms by which codes of a mixture are looked for.
+"""Search space of the latent GAN: the GANs' updates, and the weights of the terms of the search for codes.
 
-Published are the learning rates and a sweep of the critics' weight from 2^-8 to 2, and none at all.
+Published are the learning rates, and a sweep of the critics' weight from 2^-8 to 2 and at 0.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

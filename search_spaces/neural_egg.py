@@ -1,7 +1,7 @@
-"""What a study of neural egg separation varies.
+"""Search space of neural egg separation.
 
-``start_fraction`` is the paper's C, the share of a mixture that the constant start takes for the unobserved source;
-with another start it is not used. The learning rates of the paper's text and of its code come first.
+``start_fraction`` is the paper's C, the share of a mixture that the constant start gives to the unobserved source; with
+another start it is not used. The learning rates of the authors' code and of the paper's text come first.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

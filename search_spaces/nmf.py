@@ -1,4 +1,4 @@
-"""What a study of sparse NMF varies, and the published setting: a sparsity of 1 (Neural Egg Separation, appendix B)."""
+"""Search space of sparse NMF, and the published sparsity of 1 (Neural Egg Separation, appendix B)."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

@@ -1,4 +1,4 @@
-"""An oracle has no hyperparameters; which one it is, and its transform, are its configuration."""
+"""Search space of the oracles: empty, as kind and spectrogram are configuration, and there are no hyperparameters."""
 
 from optuna.distributions import BaseDistribution
 

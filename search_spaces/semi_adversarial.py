@@ -1,6 +1,6 @@
-"""What a study of adversarial semi-supervised separation varies, and the published setting, tried first.
+"""Search space of adversarial semi-supervised separation, and the published setting, tried first.
 
-The ranges of the learning rates hold the published 5e-5 and what learns within a study's few epochs.
+The ranges of the learning rates hold the published 5e-5 and rates that learn within a study's few epochs.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

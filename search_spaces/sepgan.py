@@ -1,4 +1,4 @@
-"""What a study of S-SepGAN varies; the settings of the paper's notebook come first."""
+"""Search space of S-SepGAN; the settings of the paper's notebook come first."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

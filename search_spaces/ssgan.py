@@ -1,8 +1,8 @@
-"""What a study of SSGAN varies, and the paper's own setting (Table 1), tried first.
+"""Search space of SSGAN, and the paper's setting (Table 1), tried first.
 
-``critic_weight.{i}`` stands for every source of the task; the paper's weights for its four instruments are in
-``PAPER_CRITIC_WEIGHTS``, and where a task has others, all weigh the same. The ranges of the learning rates hold the
-paper's 1e-4 and what learns within a study's few epochs.
+``critic_weight.{i}`` stands for every source of the task. ``PAPER_CRITIC_WEIGHTS`` has the paper's weights of its four
+instruments; ``PAPER`` has equal weights for any sources. The ranges of the learning rates hold the paper's 1e-4 and
+rates that learn within a study's few epochs.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

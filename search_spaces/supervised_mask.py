@@ -1,4 +1,4 @@
-"""What a study of the supervised mask varies; the learning rates of the paper's text and of its code come first."""
+"""Search space of the supervised mask; the learning rates of the authors' code and of the paper's text come first."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

@@ -120,11 +120,6 @@ class TaskConfig(Protocol):
         ...
 
 
-def load_task(config: TaskConfig, cache: Path) -> TaskData:
-    """Load a task's data."""
-    return config.load(cache.expanduser())
-
-
 class Loss(NamedTuple):
     """Value of a phase's loss.
 

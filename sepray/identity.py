@@ -25,9 +25,10 @@ _ABSENT = "(absent)"
 def plain(value: Any) -> Any:
     """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None: what JSON can hold.
 
-    Dataclasses become dicts of their fields, enumerations their values, paths strings, sets sorted lists, and Optuna
-    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers that are not finite become the
-    strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
+    Dataclasses become dicts of their fields (and of the class's ``FORMER_FIELDS``: fields that older versions of the
+    class had, with the values that they would have now, so that identities stay the same), enumerations their values,
+    paths strings, sets sorted lists, and Optuna distributions what ``optuna.distributions.distribution_to_json``
+    writes. Numbers that are not finite become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
 
     Raises:
         TypeError: a value's type has no canonical form, or a key is not a string.
@@ -41,7 +42,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        values = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return values | plain(getattr(value, "FORMER_FIELDS", {}))
     if isinstance(value, Mapping):
         if wrong := [key for key in value if not isinstance(key, str)]:
             raise TypeError(f"a key must be a string to have a canonical form, not {wrong[0]!r}")

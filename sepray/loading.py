@@ -27,16 +27,16 @@ _ELEMENTS_AT_ONCE = 1 << 24  # 64 MB of a tensor that may be mapped from a file 
 
 
 def load_task(config: TaskConfig, cache: Path) -> TaskData:
-    """Return ``config.load(cache)``, checked; what ``load`` itself raises passes through.
+    """Return the data of a task, checked; errors that its ``load`` raises pass through.
 
     Args:
-        config: a task's configuration.
-        cache: folder that it may keep data in.
+        config: configuration of the task.
+        cache: folder for its generated and decoded data; ``~`` is expanded.
 
     Raises:
         UsageError: the data break the contract; one line names the task, the tensor, what it must be and what it is.
     """
-    data: Any = config.load(cache)
+    data: Any = config.load(cache.expanduser())
     try:
         check_task_data(data)
     except UsageError as error:

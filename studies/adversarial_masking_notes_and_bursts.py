@@ -1,6 +1,6 @@
-"""Adversarial masking of held notes and bursts of noise, of which the bursts alone are known.
+"""Adversarial masking on held notes and bursts of noise; only the bursts are observed.
 
-Searches the magnitude prior's weight and both learning rates.
+Searches the weight of the magnitude prior and both learning rates.
 """
 
 from search_spaces import adversarial_masking as space

@@ -1,4 +1,4 @@
-"""How much adversarial training helps CASS on maternal and fetal ECG, and in which direction information should flow.
+"""CASS on maternal and fetal ECG: does adversarial training help, and in which direction should the cross terms act?
 
 Searches beta = 1 - alpha, both cross adversarial weights and the learning rates; the paper's three settings come first.
 """

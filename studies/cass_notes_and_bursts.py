@@ -1,10 +1,10 @@
-"""CASS on notes and bursts: how much its adversaries add to the plain autoencoder on sounds of unlike structure.
+"""CASS on notes and bursts: what do its discriminators add to the plain autoencoder on sounds of unlike structure?
 
-The paper's three settings come first. ``cass:small`` has frames for these sounds; ``cass`` has those of an ECG.
+The paper's three settings come first. ``cass:small`` has frames for these sounds; ``cass`` has frames for an ECG.
 
 At learning rates of 2e-3 and 5e-4, 8 epochs improve SI-SDR on seeds 0, 1 and 2 by 9.06, 9.06 and 8.81 dB (autoencoder),
-9.06, 9.06 and 8.79 (CASS, beta 1e-3; the same to 0.01 dB with cross weights of 0.01): adversaries add nothing here.
-With beta 0.05 it is 8.89 dB in the mean, and with cross weights of 0.1 besides 8.89.
+9.06, 9.06 and 8.79 dB (CASS, beta 1e-3; the same to 0.01 dB with cross weights of 0.01): nothing is gained here.
+With beta 0.05 the mean is 8.89 dB, and with cross weights of 0.1 in addition also 8.89 dB.
 """
 
 from search_spaces import cass as space

@@ -1,7 +1,7 @@
-"""How much adversarial training helps CASS on the heart's and the breath's part of a PPG.
+"""CASS on PPG, a photoplethysmogram of heart beat and breathing: does adversarial training help?
 
-Section 4.1 of the CASS paper, whose three settings come first; it found that cross adversarial training hurts both
-sources. Synthetic; ``--task.references FOLDER`` takes the pulses of recordings.
+The experiment of section 4.1 of the CASS paper, whose three settings come first; the paper found that cross adversarial
+training hurts both sources. The data are synthetic; ``--task.references FOLDER`` takes the pulses from recordings.
 """
 
 from search_spaces import cass as space

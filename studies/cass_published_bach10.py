@@ -1,8 +1,8 @@
-"""Bassoon and saxophone of Bach10 by CASS as its authors published it (section 4.2 of the CASS paper).
+"""The CASS authors' published code on bassoon and saxophone of Bach10 (section 4.2 of the CASS paper).
 
     python studies/cass_published_bach10.py --task.folder ~/data/Bach10_v1.1
 
-Its networks are meant for a GPU: ``--gpus-per-trial 0.5``.
+The networks are meant for a GPU: ``--gpus-per-trial 0.5``.
 """
 
 from search_spaces import cass_published as space

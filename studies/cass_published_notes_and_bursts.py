@@ -1,7 +1,7 @@
-"""Which losses help the variant of CASS that its authors published as code, on notes and bursts.
+"""The CASS authors' published code on notes and bursts: which of its losses help?
 
-Their settings come first. ``cass:published`` itself is meant for music at 44.1 kHz: of these items it would see six
-frames, so this is the same with shorter frames and narrower networks.
+The authors' settings come first. ``cass:published`` is meant for music at 44.1 kHz and would see six frames of these
+items; ``cass:published_small`` has shorter frames and narrower networks.
 """
 
 from search_spaces import cass_published as space

@@ -1,6 +1,6 @@
-"""What multiplying the mixture by a half gives on notes and bursts: the line that every method has to be above.
+"""The constant mask on notes and bursts, half of the mixture for each source: a baseline that every method should beat.
 
-There is nothing to search, so one trial says it all.
+There is nothing to search, so one trial is enough.
 """
 
 from search_spaces import constant_mask as space

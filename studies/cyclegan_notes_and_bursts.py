@@ -1,7 +1,7 @@
-"""What CycleGAN separates of notes and bursts without pairs, and which of its terms does it.
+"""CycleGAN on notes and bursts: how well does it separate without pairs, and by which of its terms?
 
-Searches the weights of all terms and both learning rates; the settings of the S-SepGAN paper's notebook come first. The
-networks of ``cyclegan:small`` suit these short items; ``cyclegan`` has the notebook's, for seconds at 16 kHz.
+Searches the weights of all terms and both learning rates; the settings of the S-SepGAN paper's notebook come first.
+``cyclegan:small`` has networks for these short items; ``cyclegan`` has the notebook's, for seconds at 16 kHz.
 """
 
 from search_spaces import cyclegan as space

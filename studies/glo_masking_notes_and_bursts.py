@@ -1,6 +1,6 @@
-"""GLO masking of held notes and bursts of noise, of which the bursts alone are known.
+"""GLO masking on held notes and bursts of noise; only the bursts are observed.
 
-Searches the weight of the mixtures' term, lambda of equation 6, and the learning rate.
+Searches lambda of equation 6, the weight of the mixtures' term, and the learning rate.
 """
 
 from search_spaces import glo_masking as space

@@ -1,4 +1,4 @@
-"""A GAN for each source, whose codes are looked for that explain a mixture of held notes and bursts of noise.
+"""The latent GAN on held notes and bursts of noise: one GAN a source, and a search for codes that explain a mixture.
 
 Searches the GANs' learning rates and penalty, and the weights of critics and smoothness in the search for codes.
 """

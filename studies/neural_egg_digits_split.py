@@ -1,6 +1,6 @@
-"""Neural egg separation of scikit-learn's small digits, 0-4 from 5-9, of which the latter alone are known.
+"""Neural egg separation of scikit-learn's small digits, 0-4 from 5-9; only digits 5-9 are observed.
 
-What ``neural_egg_mnist_split.py`` does, without a download. ``--separator.start glo_masking`` is the paper's FT.
+The study of ``neural_egg_mnist_split.py`` without a download. ``--separator.start glo_masking`` is the paper's FT.
 """
 
 from search_spaces import neural_egg as space

@@ -1,9 +1,9 @@
-"""Neural egg separation of speech from noise, of which the noise alone is known (section 4.2 of the NES paper).
+"""Neural egg separation of speech from noise; only the noise is observed (section 4.2 of the NES paper).
 
     python studies/neural_egg_speech_noise.py --task.speech ~/data/speech --task.noise ~/data/ESC-50-master/audio
 
 The paper starts from half of each mixture, and from adversarial masking (``--separator.start adversarial_masking``).
-Its size: ``--separator.width 64 --separator.epochs-per-iteration 25 --max-epochs 250 --gpus-per-trial 0.5``.
+The paper's sizes: ``--separator.width 64 --separator.epochs-per-iteration 25 --max-epochs 250 --gpus-per-trial 0.5``.
 """
 
 from search_spaces import neural_egg as space

@@ -1,6 +1,6 @@
-"""How sparse the activations of NMF should be on notes and bursts, of which the bursts alone are known.
+"""Sparse NMF on notes and bursts: how sparse should activations be? Only the bursts are observed.
 
-The published sparsity comes first; plain NMF is trained again beside the best. An epoch is 30 updates.
+The published sparsity comes first; plain NMF is trained as a control. An epoch is 30 updates.
 """
 
 from search_spaces import nmf as space

@@ -1,6 +1,6 @@
-"""What the ideal ratio mask reaches on notes and bursts; --separator.kind chooses another oracle.
+"""The ideal ratio mask on notes and bursts: the best that a mask could reach. --separator.kind chooses another oracle.
 
-It is told the true sources, so the study ends with its table and registers no model.
+An oracle knows the true sources, so the study ends with its table and registers no model.
 """
 
 from search_spaces import oracle as space

@@ -1,7 +1,7 @@
-"""How much unpaired mixtures and sources add to a few paired ones, on notes and bursts.
+"""Adversarial semi-supervised separation on notes and bursts: what do unpaired items add to a few paired ones?
 
-``--separator.paired-fraction`` is what part of the items is paired; the control is trained on those alone. The networks
-of ``semi_adversarial:small`` suit these short items; ``semi_adversarial`` has those of the public code, for music.
+``--separator.paired-fraction`` is the share of paired items; the control is trained on these alone.
+``semi_adversarial:small`` has networks for these short items; ``semi_adversarial`` has the public code's, for music.
 """
 
 from search_spaces import semi_adversarial as space

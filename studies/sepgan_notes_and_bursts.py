@@ -1,7 +1,7 @@
-"""How much its adversary, and the rejection of mixtures, help S-SepGAN on notes and bursts.
+"""S-SepGAN on notes and bursts: do its adversarial loss and the rejection of mixtures help?
 
-Searches the weights of all terms and both learning rates; the settings of the paper's notebook come first. The networks
-of ``sepgan:small`` suit these short items; ``sepgan`` has the paper's, for windows of a second at 16 kHz.
+Searches the weights of all terms and both learning rates; the settings of the paper's notebook come first.
+``sepgan:small`` has networks for these short items; ``sepgan`` has the paper's, for windows of a second at 16 kHz.
 """
 
 from search_spaces import sepgan as space

@@ -2,8 +2,8 @@
 
     python studies/sepgan_piano_mix.py --task.piano ~/data/piano --task.others ~/data/IRMAS-TrainingData
 
-Its networks are meant for a GPU: ``--gpus-per-trial 0.5``. ``--separator.wanted piano`` has a generator for the piano
-alone, as the paper.
+The networks are meant for a GPU: ``--gpus-per-trial 0.5``. With ``--separator.wanted piano`` only the piano has a
+generator, as in the paper.
 """
 
 from search_spaces import sepgan as space

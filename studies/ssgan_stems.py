@@ -1,9 +1,9 @@
-"""SSGAN on songs, from unpaired samples of each source: section 3 of its paper, here the two-source form, SSGAN-V.
+"""SSGAN on songs, from unpaired samples of each source (section 3 of its paper), in the two-source form SSGAN-V.
 
     python studies/ssgan_stems.py --task.folder ~/data/DSD100
     python studies/ssgan_stems.py --name four --task.folder ~/data/DSD100 --task.sources vocals drums bass other
 
-Its networks are meant for a GPU: ``--gpus-per-trial 0.5``. ``sepray evaluate --bss-eval`` scores as the paper does.
+The networks are meant for a GPU: ``--gpus-per-trial 0.5``. ``sepray evaluate --bss-eval`` has the paper's measures.
 """
 
 from search_spaces import ssgan as space

@@ -1,4 +1,4 @@
-"""The supervised mask on held notes and bursts of noise: the upper bound for methods that know the bursts alone.
+"""The supervised mask on held notes and bursts of noise: the upper bound for methods that observe only the bursts.
 
 Searches the learning rate.
 """

@@ -1,13 +1,62 @@
-"""Modules are found by their name; what is not there is refused with what there is."""
+"""Modules, their configurations and their variants are found by name; other names are refused with those that exist."""
+
+from pathlib import Path
 
 import pytest
 
 from sepray import registry
+from sepray.identity import plain
+
+FOLDER = Path(registry.__file__).parent
 
 
-def test_names_are_those_of_the_files():
+def test_names_are_those_of_the_files_and_every_file_that_is_no_name_is_a_variant():
     assert "ecg" in registry.names("sepray.tasks")
-    assert "cass" in registry.names("sepray.separators")
+    for kind, variants in (("separators", {"cass_published"}), ("tasks", set())):
+        files = {path.stem for path in (FOLDER / kind).glob("*.py") if path.stem[0] != "_"}
+        assert set(registry.names(f"sepray.{kind}")) == files - variants
+
+
+def test_a_variant_is_known_by_the_name_of_its_base():
+    package = "sepray.separators"
+    variant = registry.find(package, "cass:published_small")
+    base = registry.find(package, "cass:small")
+    assert (base.__name__, variant.__name__) == (f"{package}.cass", f"{package}.cass_published")
+    assert registry.variants(base.__name__) == {"published": variant.__name__}
+    assert registry.variants(variant.__name__) == registry.variants(f"{package}.nmf") == {}
+    assert registry.home(variant.__name__) == registry.home(base.__name__) == base.__name__
+    assert registry.config(package, "cass:published") == variant.Config()
+    assert registry.config(package, "cass:published_small") is variant.SMALL
+    assert list(registry.configs(base)) == ["small", "debug", "published", "published_small", "published_debug"]
+    assert registry.config_names(package, "cass") == tuple(registry.configs(base))
+    assert "dense" in registry.fields(package, "cass:published")
+    assert "dense" not in registry.fields(package, "cass")
+    registry.check(package, "cass:published_small")
+    with pytest.raises(registry.UnknownNameError, match=r"^cass has no configuration 'published_large'; there are: "):
+        registry.check(package, "cass:published_large")
+    with pytest.raises(registry.UnknownNameError, match="unknown separator 'cass_published'"):
+        registry.check(package, "cass_published")
+
+
+def test_a_variant_is_restored_by_the_field_variant():
+    package, base = "sepray.separators", "sepray.separators.cass"
+    for name in ("cass:small", "cass:published_small"):
+        config = registry.config(package, name)
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in plain(config).items()}
+        assert registry.restored(package, base, values) == config
+        assert values["variant"] == ("published" if "published" in name else "paper")
+    with pytest.raises(TypeError, match="no_such_field"):
+        registry.restored(package, base, {"no_such_field": 1})
+
+
+def test_modules_of_users_have_no_variants(tmp_path, monkeypatch):
+    for name in ("house", "house_red"):
+        (tmp_path / f"{name}.py").write_text(LAB)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.home("house_red") == "house_red"
+    assert set(registry.configs(registry.find("sepray.separators", "house"))) == {"wide", "wide_debug"}
+    assert registry.config_names("sepray.separators", "house") == ("wide", "wide_debug")
+    assert registry.config("sepray.separators", "house_red:wide").taps == 99
 
 
 def test_finds_the_projects_own_and_the_users(tmp_path, monkeypatch):
@@ -40,10 +89,12 @@ def test_a_broken_import_inside_the_users_module_is_not_hidden(tmp_path, monkeyp
 
 LAB = """
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 @dataclass(frozen=True)
 class Config:
     taps: int = 9
+    batch_size: ClassVar[int] = 1
 
 WIDE = Config(taps=99)
 WIDE_DEBUG = replace(WIDE, taps=3)
@@ -72,15 +123,16 @@ def test_configurations_are_constants_that_are_found_by_their_names(lab):
 @pytest.mark.parametrize("named", ["narrow", "limit", "WIDE", ""])
 def test_unknown_configurations_are_refused_with_those_that_there_are(lab, named):
     line = rf"^registry_lab has no configuration '{named}'; there are: registry_lab:wide, registry_lab:wide_debug$"
-    for look in (registry.config, registry.check):
+    for find_configuration in (registry.config, registry.check):
         with pytest.raises(registry.UnknownNameError, match=line):
-            look("sepray.separators", f"{lab}:{named}")
+            find_configuration("sepray.separators", f"{lab}:{named}")
 
 
 def test_names_of_configurations_are_read_without_importing(tmp_path, monkeypatch):
     (tmp_path / "heavy.py").write_text("raise MemoryError\n" + LAB)
     monkeypatch.syspath_prepend(tmp_path)
     registry.check("sepray.separators", "heavy:wide")
+    assert registry.fields("sepray.separators", "heavy:wide") == {"taps"}  # no ClassVar is a flag
     with pytest.raises(registry.UnknownNameError, match="no configuration 'wider'"):
         registry.check("sepray.separators", "heavy:wider")
 

@@ -54,13 +54,14 @@ def compare(
     from ..tracking import models
 
     first, second = models.describe(model, uri), models.describe(other, uri)
+    from ..loading import load_task
     from ..scoring import metrics, statistics, tables
 
     if first["sources"] != second["sources"]:
         both = f"{', '.join(first['sources'])} and {', '.join(second['sources'])}"
         raise UsageError(f"{model} and {other} separate different sources: {both}")
     metric = metric or str(first["metric"])
-    data = task_config(task, first).load(cache.expanduser())
+    data = load_task(task_config(task, first), cache)
     if list(data.signal.sources) != list(first["sources"]):
         both = f"{', '.join(first['sources'])}, but the task has {', '.join(data.signal.sources)}"
         raise UsageError(f"{model} separates {both}")

@@ -75,9 +75,10 @@ def evaluate(
     described = application.require_metadata(model, models.describe(model, uri))
     from ..choices import BSS_EVAL, MEASURES
     from ..console.terminal import console
+    from ..loading import load_task
     from ..scoring import tables
 
-    data = task_config(task, described).load(cache.expanduser())
+    data = load_task(task_config(task, described), cache)
     sources = tuple(described["sources"])
     if data.signal.sources != sources:
         raise UsageError(f"{model} separates {', '.join(sources)}, but the task has {', '.join(data.signal.sources)}")

@@ -49,7 +49,7 @@ def report(study: application.Study) -> None:
 def _data(spec: StudySpec) -> TaskData | None:
     """Return the data of the study's task; None where it cannot be loaded, and the report shows no items."""
     from ..console.terminal import console, one_line
-    from ..contracts import load_task
+    from ..loading import load_task
 
     try:
         return load_task(spec.task, spec.stores.cache)

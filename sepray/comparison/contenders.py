@@ -116,7 +116,7 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     if configuration is not None:
         title, spaced, setting = f"{short}:{wanted}", f"{short}_{wanted}", ""
     given = comparison.given(short)
-    structure = {f.name for f in fields(module.Config)} & set(given)
+    structure = {f.name for f in fields(configuration or module.Config)} & set(given)
     config = configured(configuration or module.Config(), {k: v for k, v in given.items() if k in structure}, short)
     try:
         separator = build(config, signal, comparison.seed)

@@ -8,9 +8,10 @@ from pathlib import Path
 from .. import identity
 from ..console.exit_status import INTERRUPTED, format_error
 from ..console.terminal import console
-from ..contracts import TaskData, load_task
+from ..contracts import TaskData
 from ..errors import mask
 from ..files import replace_file
+from ..loading import load_task
 from ..spec.folder import study_folder
 from ..spec.parts import flat
 from ..spec.study import key

@@ -7,9 +7,9 @@ import sys
 
 from ..console.exit_status import INTERRUPTED
 from ..console.terminal import console
-from ..contracts import load_task
 from ..errors import mask
 from ..execution import cluster
+from ..loading import load_task
 from ..scoring.tables import front_table
 from ..spec.study import StudySpec, key
 from . import runs, selection

@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 
 from ..console.terminal import console
-from ..contracts import load_task
 from ..errors import UsageError, mask
+from ..loading import load_task
 from ..search.storage import load_study
 from ..spec.folder import lock, study_folder
 from ..spec.study import StudySpec

@@ -1,4 +1,4 @@
-"""Wasserstein critics with a gradient penalty (Gulrajani et al. 2017). Imports nothing from sepray.
+"""Losses of Wasserstein critics with a gradient penalty (Gulrajani et al. 2017).
 
 A critic maps images ``[batch, channel, height, width]`` to scores ``[batch]``, high for real ones, each item's score
 depending on that item alone (so no normalisation over the batch). The gradients inside the losses are
@@ -33,11 +33,11 @@ def critic_terms(critic: Critic, real: Tensor, fake: Tensor, position: Tensor, s
     """Return the terms of a critic's loss.
 
     Args:
-        critic: whose loss it is.
-        real: ``[batch, channel, height, width]``.
-        fake: of the same shape; it gets no gradient if the caller detached it.
-        position: ``[batch]`` from [0, 1]: where the gradient is taken on the line from each fake image to a real one.
-        sides: which gradients are penalised: those that are not 1, or only those above 1.
+        critic: critic that is trained.
+        real: real images, ``[batch, channel, height, width]``.
+        fake: fake images, of the same shape; detached by the caller if no gradient should reach them.
+        position: ``[batch]``, in [0, 1]: where on the line from a fake image to a real one the gradient is taken.
+        sides: gradients that are penalised: two-sided, those whose norm is not 1; one-sided, those above 1.
     """
     true, false = critic(torch.cat((real, fake))).chunk(2)  # one pass over both: larger batches are faster
     between = torch.lerp(fake, real, position[:, None, None, None])
@@ -47,7 +47,7 @@ def critic_terms(critic: Critic, real: Tensor, fake: Tensor, position: Tensor, s
 def gradient_penalty(critic: Critic, images: Tensor, sides: Sides) -> Tensor:
     """Return the mean over items of ``(|grad D| - 1)^2``, one-sided of ``max(0, |grad D| - 1)^2``; a scalar."""
     gradient = torch.func.grad(lambda points: critic(points).sum())(images)
-    # The root's own gradient is infinite at 0, which a critic that ignores its image would reach.
+    # The root's gradient is infinite at 0, which a critic that ignores its image would reach.
     excess = (gradient.square().sum(dim=(1, 2, 3)) + 1e-16).sqrt() - 1
     penalised: Tensor = excess.clamp(min=0) if sides == "one-sided" else excess
     return penalised.square().mean()

@@ -1,6 +1,6 @@
-"""Generators of images from latent codes, and the distance of an image from another by their Laplacian pyramids.
+"""DCGAN's generator of images, and the L1 distance of two images' Laplacian pyramids, by which GLO trains it.
 
-Imports nothing from sepray. All images are ``[batch, channel, height, width]``.
+All images are ``[batch, channel, height, width]``.
 """
 
 from __future__ import annotations
@@ -12,30 +12,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UsageError
+
 
 def doublings(size: int) -> int:
-    """Return how often 4 is doubled to give ``size``.
+    """Return how often 4 has to be doubled to give ``size``.
 
     Raises:
-        ValueError: it never does, or not once.
+        UsageError: ``size`` is not 4 times a power of two, or is 4 itself.
     """
     times = (size // 4).bit_length() - 1
     if times < 1 or size != 4 * 2**times:
-        raise ValueError(f"size must be 8, 16, 32, 64 or another 4 * 2^k, not {size}")
+        raise UsageError(f"size must be 8, 16, 32, 64 or another 4 * 2^k, not {size}")
     return times
 
 
 class DcganGenerator(nn.Module):
     """DCGAN's generator (Radford et al. 2015): codes ``[batch, code]`` to ``[batch, channels, size, size]`` in (0, 1).
 
-    A transposed convolution makes 4x4 of the code, each further one (4x4, stride 2) doubles the size and halves the
-    filters, of which the last but one makes ``width``; ReLU between them and a sigmoid at the end. So 64x64 takes one
-    layer more than 32x32. GroupNorm in the place of batch normalisation: an image depends on its code alone, and
+    A transposed convolution turns the code into 4x4 features; each further one (4x4, stride 2) doubles the size and
+    halves the filters, and the last but one has ``width`` of them. ReLU between layers, a sigmoid at the end. So 64x64
+    takes one layer more than 32x32. GroupNorm replaces batch normalisation: an image depends on its code alone, and
     running statistics change in the forward pass, which ``torch.func`` forbids.
 
     Args:
         code: numbers in a code.
-        channels: of the images.
+        channels: channels of the images.
         size: height and width, 8 or a larger power of two.
         width: filters of the last layer but one.
     """
@@ -52,7 +54,7 @@ class DcganGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
         for layer in self.layers:
             if isinstance(layer, nn.ConvTranspose2d):
-                nn.init.normal_(layer.weight, std=0.02)  # as there
+                nn.init.normal_(layer.weight, std=0.02)  # as in DCGAN
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return the image of each code."""
@@ -61,15 +63,15 @@ class DcganGenerator(nn.Module):
 
 
 def laplacian_l1(difference: Tensor) -> Tensor:
-    """Return ``[batch]``: the L1 distance of the Laplacian pyramids of two images, from those images' difference.
+    """Return ``[batch]``: the L1 distance of two images' Laplacian pyramids, from the difference of the images.
 
     Lap1 of Bojanowski et al. (2018): the sum over levels j of ``4^j |L_j|_1``, here per pixel. A level has a quarter
-    of the pixels of the one before, so that is the sum over levels of the mean of ``|L_j|``. Levels are halved by 2x2
-    means and doubled by repetition; what is left at the end counts as the last one. The pyramid being linear, that of
-    the difference is the difference of the pyramids.
+    of the pixels of the one before, so this is the sum over levels of the mean of ``|L_j|``. Images are halved by 2x2
+    means and doubled by repetition; the last level is the remaining single pixel. As the pyramid is linear, the
+    difference of two pyramids is the pyramid of the difference.
 
     Args:
-        difference: ``[batch, channel, size, size]``, ``size`` a power of two.
+        difference: ``[batch, channel, size, size]``; ``size`` is a power of two.
     """
     total = torch.zeros_like(difference[:, 0, 0, 0])
     while difference.shape[-1] > 1:

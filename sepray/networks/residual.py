@@ -1,11 +1,10 @@
-"""Residual networks over spectrograms, shared by separators. Imports nothing from sepray.
+"""Residual networks over spectrograms: the encoder, the decoder and the discriminator of CASS.
 
 All images are ``[batch, channel, height, width]``. Normalisation is GroupNorm: batch statistics would tie a separator
 to its batch size, and running statistics change in the forward pass, which ``torch.func`` forbids.
 
-How the nine layers of a ResNet-9 are counted here: convolutions (and the linear layer) on the main path. A stem or
-a head is one, each of the four residual blocks (``depth = 4``) two; the 1x1 convolutions of the shortcuts, as usual,
-do not count.
+The nine layers of a ResNet-9 are the convolutions (and the linear layer) on the main path: one in a stem or head, two
+in each of the four residual blocks (``depth = 4``). As usual, the 1x1 convolutions of shortcuts do not count.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with GroupNorm, added to their input (He et al.): ``[b, in, h, w] -> [b, out, h', w']``.
 
     Args:
-        channels_in: of the input.
-        channels_out: of the output; where it differs, or the size does, the shortcut is a 1x1 convolution.
+        channels_in: channels of the input.
+        channels_out: channels of the output; if they or the size differ, the shortcut is a 1x1 convolution.
         scale: 1 keeps the size, 2 doubles it (nearest neighbour, then convolution: no checkerboard), -2 halves it.
     """
 
@@ -56,7 +55,7 @@ class ResidualBlock(nn.Module):
 
 
 def channel_plan(width: int, depth: int, stages: int) -> list[tuple[int, int, int]]:
-    """Return ``(channels_in, channels_out, scale)`` of the blocks of an encoder.
+    """Return ``(channels_in, channels_out, scale)`` of each of an encoder's ``depth`` blocks.
 
     The stem is the first of the ``stages`` that halve the image; the other ``stages - 1`` are the first blocks, and
     each of them doubles the number of channels.
@@ -72,7 +71,7 @@ def channel_plan(width: int, depth: int, stages: int) -> list[tuple[int, int, in
 class Encoder(nn.Module):
     """ResNet of ``1 + 2 depth`` layers: ``[b, channels, h, w] -> [b, 2^(stages-1) width, h / 2^stages, w / 2^stages]``.
 
-    Its length along both axes is a multiple of ``2^stages``.
+    Height and width of the image are multiples of ``2^stages``.
     """
 
     def __init__(self, channels: int, width: int, depth: int, stages: int) -> None:
@@ -105,8 +104,8 @@ class Decoder(nn.Module):
 class Discriminator(nn.Module):
     """ResNet of ``2 depth + 1`` layers: ``[b, channels, h, w] -> [b]`` logits, high for real images.
 
-    No stem: the blocks (the first ``stages`` of which halve the image), the mean over all positions, so that it takes
-    any size, and a linear layer.
+    No stem, but blocks, the first ``stages`` of which halve the image; then the mean over all positions, so that any
+    size is taken, and a linear layer.
     """
 
     def __init__(self, channels: int, width: int, depth: int, stages: int) -> None:
@@ -116,6 +115,6 @@ class Discriminator(nn.Module):
         self.head = nn.Linear(plan[-1][1], 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one logit an image."""
+        """Return one logit for each image."""
         logits: Tensor = self.head(self.blocks(image).mean(dim=(-2, -1)))
         return logits[..., 0]

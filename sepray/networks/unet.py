@@ -1,6 +1,6 @@
-"""U-Net (Ronneberger et al. 2015) over images, shared by separators. Imports nothing from sepray.
+"""The U-Net (Ronneberger et al. 2015) over images.
 
-All images are ``[batch, channel, height, width]``. Unlike the original, convolutions are padded, so that the output
+All images are ``[batch, channel, height, width]``. Unlike in the original, convolutions are padded, so that the output
 has the input's size, and each resolution has one convolution on either path, not two.
 """
 
@@ -17,10 +17,10 @@ class UNet(nn.Module):
     """``[b, channels_in, h, w] -> [b, channels_out, h, w]`` of any real values; h, w are multiples of ``2^levels``.
 
     Down: a 3x3 convolution to ``filters`` channels, then at each level max pooling by 2 and a 3x3 convolution to twice
-    the channels. Up: at each level a 2x2 transposed convolution of stride 2 to half the channels, the features of that
-    size from the way down beside it, and a 3x3 convolution of both. ReLU follows each of them; there is no
-    normalisation. Last, a 1x1 convolution of the features and the input itself, which spares the network to
-    carry what it should leave as it is.
+    the channels. Up: at each level a 2x2 transposed convolution of stride 2 to half the channels, concatenated with the
+    features of that size from the way down, and a 3x3 convolution of both. ReLU follows each convolution; there is no
+    normalisation. Last, a 1x1 convolution of the features and the input itself, so that the network need not carry
+    what should stay as it is.
     """
 
     def __init__(self, channels_in: int, channels_out: int, filters: int, levels: int) -> None:

@@ -1,9 +1,8 @@
-"""Variational autoencoders of images by strided convolutions, and a discriminator whose features can be matched.
+"""The networks of the CASS authors' published code: variational autoencoders, discriminators with matched features.
 
-The networks of the CASS authors' published code. Imports nothing from sepray. Images are
-``[batch, channel, height, width]`` of one size, which is fixed where a network is built; a layer halves height and
-width, rounding up. Normalisation is GroupNorm in the place of batch normalisation, whose running statistics change in
-the forward pass, which ``torch.func`` forbids.
+Images are ``[batch, channel, height, width]`` of one size, fixed when a network is built; a convolution of stride 2
+halves height and width, rounding up. GroupNorm replaces batch normalisation, whose running statistics change in the
+forward pass, which ``torch.func`` forbids.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Size = tuple[int, int]
 
 
 def halved(size: Size, times: int) -> list[Size]:
-    """Return the sizes of an image before, between and after layers that halve it, rounding up."""
+    """Return the sizes of an image before, between and after ``times`` layers that halve it, rounding up."""
     sizes = [size]
     for _ in range(times):
         height, width = sizes[-1]
@@ -29,7 +28,7 @@ def halved(size: Size, times: int) -> list[Size]:
 class Convolutions(nn.ModuleList):
     """5x5 convolutions with stride 2: ``[b, channels, h, w] -> [b, 2^(stages-1) width, ...]``, layer by layer.
 
-    Each has twice the channels of the one before, normalisation and LeakyReLU (of this slope; 0 is ReLU).
+    Each doubles the channels of the one before; normalisation and LeakyReLU follow (``slope`` 0 is ReLU).
     """
 
     def __init__(self, channels: int, width: int, stages: int, slope: float) -> None:
@@ -42,12 +41,12 @@ class Convolutions(nn.ModuleList):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return what every layer makes of the image."""
-        found: list[Tensor] = []
+        """Return the features after every layer."""
+        features: list[Tensor] = []
         for layer in self:
             image = layer(image)
-            found.append(image)
-        return found
+            features.append(image)
+        return features
 
 
 class VariationalEncoder(nn.Module):
@@ -68,7 +67,7 @@ class VariationalEncoder(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """The mirror image of ``VariationalEncoder``: a code ``[b, code]`` becomes a mask of exactly the image's size."""
+    """The mirror image of ``VariationalEncoder``: from a code ``[b, code]`` to a mask of exactly the image's size."""
 
     def __init__(self, channels: int, size: Size, width: int, stages: int, dense: int, code: int) -> None:
         super().__init__()
@@ -80,7 +79,7 @@ class MaskDecoder(nn.Module):
         plan = [*(width * 2**k for k in reversed(range(stages))), channels]
         layers: list[nn.Module] = []
         for k, (small, large) in enumerate(itertools.pairwise(sizes)):
-            # A transposed convolution makes 2n - 1 of n, and one more where that is asked for.
+            # A transposed convolution turns n into 2n - 1, plus its output padding.
             more = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
             last = k == stages - 1
             layers.append(nn.ConvTranspose2d(plan[k], plan[k + 1], 5, 2, padding=2, output_padding=more, bias=last))
@@ -103,17 +102,17 @@ class FeatureDiscriminator(nn.Module):
         self.head = nn.Linear(width * 2 ** (stages - 1) * height * breadth, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one logit an image."""
-        return self.judged(image)[0]
+        """Return one logit for each image."""
+        return self.judge(image)[0]
 
-    def judged(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits, and the features of the third convolution (or the last one of fewer)."""
+    def judge(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits, and the features after the third convolution (after the last, if there are fewer)."""
         features = self.convolutions(image)
         return self.head(features[-1].flatten(1))[..., 0], features[min(2, len(features) - 1)]
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of codes ``[b, code]`` from a standard normal one, in nat a dimension."""
+    """Return the mean Kullback-Leibler divergence of codes ``[b, code]`` from standard normal, in nat per dimension."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 

@@ -1,13 +1,12 @@
-"""Residual networks over waveforms, and a relativistic adversary, shared by separators.
+"""Generators and discriminators of waveforms, and the base of the separators that have them (CycleGAN, S-SepGAN).
 
 After "S-SepGAN - GAN based music source separation" (ElAraby, Ni and Vu Tran), section 3, whose generator is that of
-CycleGAN (Zhu et al. 2017) with audio as "one-dimensional image". Imports nothing from sepray but the contracts. All
-signals are ``[batch, channel, time]``.
+CycleGAN (Zhu et al. 2017) with audio as "one-dimensional image". All signals are ``[batch, channel, time]``.
 
 The paper says that convolutions are strided and one-dimensional; the sizes are those of its notebook (two stride-4
 convolutions, 8 residual blocks, nearest-neighbour upsampling, about 5.9 million weights). Neither gives kernels and
-widths, nor anything of the discriminator. Chosen here, so that the default generator has 5.87 million weights: 64
-channels, doubled by each strided convolution; kernels of 15 at the ends, of 8 with stride 4, of 7 after upsampling,
+widths, nor anything about the discriminator. Chosen here, so that the default generator has 5.87 million weights: 64
+channels, doubled by each strided convolution; kernels of 15 at both ends, of 8 with stride 4, of 7 after upsampling,
 of 5 in the blocks. There is no output activation, since samples in units of the mixture's level go beyond 1.
 
 Normalisation is InstanceNorm, as in CycleGAN, written as a GroupNorm of one channel a group: it has no running
@@ -19,21 +18,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Separator, Signal
+from ..contracts import LossFunction, Phase, Separator, Signal, Tensors
+from ..errors import UsageError
+from .checks import check_choice, check_counts
+from .levels import level
 
 STRIDE = 4
-Objective = Literal["relativistic", "cross-entropy"]
-
-
-def level(signal: Tensor) -> Tensor:
-    """Return the root mean square of each item, ``[..., 1, 1]`` of ``[..., channel, time]``; silence is 1e-8."""
-    return signal.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
+AdversarialLoss = Literal["relativistic", "cross-entropy"]
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:
@@ -69,16 +66,16 @@ class Upsample(nn.Module):
 
 
 class Generator(nn.Module):
-    """Waveform to waveform of the same length, whatever that is: ``[b, channels, time] -> [b, channels, time]``.
+    """Waveform to waveform of the same, any length: ``[b, channels, time] -> [b, channels, time]``.
 
-    Each item is divided by its level and its estimate multiplied by it, so the result is the same in any unit. The
-    signal is followed by zeros up to a multiple of the strides' product, and cropped again.
+    Each item is divided by its level and its estimate multiplied by it, so the result does not depend on the unit. The
+    signal is zero-padded at its end to a multiple of the strides' product, and the result cropped again.
 
     Args:
-        channels: of the signals.
-        width: channels of the first convolution.
-        blocks: residual blocks.
-        stages: stride-4 convolutions, and upsamplings.
+        channels: channels of the signals.
+        width: channels after the first convolution.
+        blocks: number of residual blocks.
+        stages: number of stride-4 convolutions, and of upsamplings.
         shortcut: whether the network's output is added to its input.
     """
 
@@ -104,7 +101,7 @@ class Generator(nn.Module):
     def forward(self, signal: Tensor) -> Tensor:
         """Return the generated signal."""
         time, gain = signal.shape[-1], level(signal)
-        covered = max(time + -time % self.multiple, 2 * self.multiple)  # a norm needs two samples at least
+        covered = max(time + -time % self.multiple, 2 * self.multiple)  # a norm needs at least two samples
         padded = F.pad(signal / gain, (0, covered - time))
         result: Tensor = self.layers(padded)
         if self.shortcut:
@@ -116,7 +113,7 @@ class Discriminator(nn.Module):
     """Convolutions of stride 4, a score for each patch: ``[b, channels, time] -> [b, ceil(time / 4^stages)]``.
 
     PatchGAN, the discriminator of CycleGAN, along time: kernels of 15, LeakyReLU (0.2), channels doubled at each
-    stage, InstanceNorm after all but the first. Scores are logits, high for real signals. The head has no offset: a
+    stage, InstanceNorm after all but the first. Scores are logits, high for real signals. The head has no bias: a
     relativistic loss does not depend on it.
     """
 
@@ -128,7 +125,7 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv1d(fine, coarse, 15, stride=STRIDE, padding=7, bias=False))
             layers += [instance_norm(coarse), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv1d(widths[-1], 1, 3, padding=1, bias=False))
-        self.shortest = STRIDE**stages + 1  # samples that leave two to each norm
+        self.shortest = STRIDE**stages + 1  # with fewer samples a norm would get less than two
 
     def forward(self, signal: Tensor) -> Tensor:
         """Return the scores of the patches."""
@@ -136,23 +133,23 @@ class Discriminator(nn.Module):
         return scores[..., 0, :]
 
 
-def discriminator_loss(objective: Objective, real: Tensor, *fakes: tuple[Tensor, Tensor | float]) -> Tensor:
-    """Return what a discriminator minimises, of its scores for real signals and for one or more kinds of fake ones.
+def discriminator_loss(kind: AdversarialLoss, real: Tensor, *fakes: tuple[Tensor, Tensor | float]) -> Tensor:
+    """Return a discriminator's loss, from its scores for real signals and for one or more kinds of fake ones.
 
-    ``relativistic``, the relativistic average least-squares loss (Jolicoeur-Martineau 2019), with weights w_k of the
-    kinds f_k, which count in the mean fake score by their weight::
+    ``relativistic`` is the relativistic average least-squares loss (Jolicoeur-Martineau 2019). The kinds of fakes f_k
+    have weights w_k, in their own terms and in the mean fake score::
 
         E_real[(D(r) - sum_k w_k E[D(f_k)] / sum_k w_k - 1)^2] + sum_k w_k E[(D(f_k) - E[D(r)] + 1)^2]
 
-    ``cross-entropy``, the equations of the S-SepGAN paper: ``-E[log D(r)] - sum_k w_k E[log(1 - D(f_k))]`` (they read
-    ``1 - log D``), where D is the sigmoid of the score.
+    ``cross-entropy`` are the equations of the S-SepGAN paper: ``-E[log D(r)] - sum_k w_k E[log(1 - D(f_k))]`` (printed
+    as ``1 - log D``), where D is the sigmoid of the score.
 
     Args:
-        objective: which of them.
-        real: scores, of any shape.
-        fakes: the scores of each kind, of any shape, and the kind's weight; the first weight is above 0.
+        kind: name of the loss.
+        real: scores of real signals, of any shape.
+        fakes: for each kind of fake its scores, of any shape, and its weight; the first weight is above 0.
     """
-    if objective == "cross-entropy":
+    if kind == "cross-entropy":
         return F.softplus(-real).mean() + sum((w * F.softplus(f).mean() for f, w in fakes), start=real.new_zeros(()))
     pairs = [(scores, torch.as_tensor(weight, device=real.device)) for scores, weight in fakes]
     average = torch.stack([w * f.mean() for f, w in pairs]).sum() / torch.stack([w for _, w in pairs]).sum()
@@ -160,30 +157,30 @@ def discriminator_loss(objective: Objective, real: Tensor, *fakes: tuple[Tensor,
     return (real - average - 1).square().mean() + rejected
 
 
-def adversarial_loss(objective: Objective, real: Tensor, fake: Tensor) -> Tensor:
-    """Return what a generator minimises, of its discriminator's scores.
+def adversarial_loss(kind: AdversarialLoss, real: Tensor, fake: Tensor) -> Tensor:
+    """Return a generator's adversarial loss, from its discriminator's scores.
 
     ``relativistic``: ``E[(D(f) - E[D(r)] - 1)^2] + E[(D(r) - E[D(f)] + 1)^2]``; ``cross-entropy``: ``-E[log D(f)]``,
     the form of Goodfellow et al. (2014) that does not saturate.
     """
-    if objective == "cross-entropy":
+    if kind == "cross-entropy":
         return F.softplus(-fake).mean()
     return (fake - real.mean() - 1).square().mean() + (real - fake.mean() + 1).square().mean()
 
 
 class Windows(NamedTuple):
-    """Which part of each training item a step looks at.
+    """The part of each training item that a step sees.
 
     Attributes:
-        samples: of a window.
-        start: of each window, ``[batch]`` or ``[batch, source]``; None where items are no longer than a window.
+        samples: length of a window.
+        start: first sample of each window, ``[batch]`` or ``[batch, source]``; None if items are no longer than it.
     """
 
     samples: int
     start: Tensor | None
 
     def cut(self, signal: Tensor) -> Tensor:
-        """Return ``[batch, ..., samples]`` of ``[batch, ..., time]``, or all of it."""
+        """Cut ``[batch, ..., time]`` to ``[batch, ..., samples]``; without starts nothing is cut."""
         if self.start is None:
             return signal
         offset = torch.arange(self.samples, device=signal.device)
@@ -192,7 +189,7 @@ class Windows(NamedTuple):
 
 
 def draw_starts(time: int, samples: int, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Return the starts of windows of so many samples in items of ``time`` samples, each as likely."""
+    """Draw the first samples of windows of ``samples`` in items of ``time`` samples, uniformly."""
     return torch.randint(time - samples + 1, tuple(shape), generator=generator)
 
 
@@ -201,7 +198,7 @@ class WaveformConfig:
     """Structure of the networks; all trials of a study share it."""
 
     wanted: tuple[str, ...] = ()
-    """Sources that have a generator; none named: all. The others share what these leave of the mixture."""
+    """Names of the sources that get a generator; none: all. The others share the rest of the mixture equally."""
     width: int = 64
     """Channels after the first convolution of a generator; each strided one doubles them."""
     blocks: int = 8
@@ -209,15 +206,15 @@ class WaveformConfig:
     stages: int = 2
     """Stride-4 convolutions of a generator."""
     shortcut: bool = False
-    """Add a generator's output to its input, so that it learns what to take away; the paper has no such thing."""
+    """Add a generator's input to its output, so that it learns what to take away; not in the paper."""
     discriminator_width: int = 64
     """Channels after the first convolution of a discriminator."""
     discriminator_stages: int = 3
     """Stride-4 convolutions of a discriminator."""
-    objective: Objective = "relativistic"
-    """Of the adversaries: relativistic average least squares, or the paper's equations (cross-entropy)."""
+    objective: AdversarialLoss = "relativistic"
+    """Adversarial loss: relativistic average least squares, or the paper's equations (cross-entropy)."""
     window: int = 16384
-    """Samples of a training item that a step looks at, at a place drawn at random (1.024 s at the paper's 16 kHz)."""
+    """Samples of a training item that a step sees, from a random start (1.024 s at the paper's 16 kHz)."""
     batch_size: int = 10
     """Items in a batch."""
     betas: tuple[float, float] = (0.5, 0.9)
@@ -225,15 +222,10 @@ class WaveformConfig:
 
     def __post_init__(self) -> None:
         sizes = ("width", "blocks", "stages", "discriminator_width", "discriminator_stages", "window", "batch_size")
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.objective not in get_args(Objective):
-            raise ValueError(f"objective must be one of {', '.join(get_args(Objective))}, not {self.objective!r}")
+        check_counts(self, sizes)
+        check_choice(self, "objective", AdversarialLoss)
         if len(set(self.wanted)) < len(self.wanted):
-            raise ValueError(f"wanted must name each source once, not {', '.join(self.wanted)}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
+            raise UsageError(f"wanted must name each source once, not {', '.join(self.wanted)}")
 
     def generators(self, signal: Signal) -> nn.ModuleList:
         """Return a generator for each wanted source."""
@@ -247,21 +239,21 @@ class WaveformConfig:
 
 
 class WaveformSeparator(Separator):
-    """Base of the separators that have a generator, mixture to source, for each wanted source.
+    """Base of the separators that have a generator, mixture to source, and a discriminator for each wanted source.
 
     Attributes:
         wanted: index and name of each source that has a generator, in the order of the config.
 
     Raises:
-        ValueError: another kind of signal, or a wanted source that the task does not have.
+        UsageError: the signal is of another kind, or a wanted source is none of the task's.
     """
 
     def __init__(self, signal: Signal, config: WaveformConfig) -> None:
         super().__init__(signal)
         if len(signal.shape) != 1 or signal.sample_rate is None or len(signal.sources) < 2:
-            raise ValueError(f"waveform networks separate one-dimensional signals of at least 2 sources, not {signal}")
+            raise UsageError(f"waveform networks separate one-dimensional signals of at least 2 sources, not {signal}")
         if unknown := [name for name in config.wanted if name not in signal.sources]:
-            raise ValueError(f"wanted {', '.join(unknown)} is not among the sources {', '.join(signal.sources)}")
+            raise UsageError(f"wanted {', '.join(unknown)} is not among the sources {', '.join(signal.sources)}")
         self.config = config
         self.wanted = [(signal.sources.index(name), name) for name in config.wanted or signal.sources]
         self.generators = config.generators(signal)
@@ -271,9 +263,55 @@ class WaveformSeparator(Separator):
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, time]``, any ``time``, into ``[batch, source, channel, time]``.
 
-        Sources without a generator share equally what the others leave: of two the other is mixture minus estimate.
+        Sources without a generator share the rest of the mixture equally: with two sources and one generator, the
+        other estimate is mixture minus estimate.
         """
-        found = {index: self.generators[k](mixture) for k, (index, _) in enumerate(self.wanted)}
+        estimates = {index: self.generators[k](mixture) for k, (index, _) in enumerate(self.wanted)}
         count = len(self.signal.sources)
-        rest = (mixture - torch.stack([*found.values()]).sum(0)) / max(1, count - len(found))
-        return torch.stack([found.get(index, rest) for index in range(count)], dim=1)
+        rest = (mixture - torch.stack([*estimates.values()]).sum(0)) / max(1, count - len(estimates))
+        return torch.stack([estimates.get(index, rest) for index in range(count)], dim=1)
+
+    def adversarial_phases(
+        self,
+        generators: tuple[str, ...],
+        generators_loss: LossFunction,
+        discriminators: tuple[str, ...],
+        discriminators_loss: LossFunction,
+    ) -> tuple[Phase, Phase]:
+        """Return the update of the generators and that of the discriminators, skipped where they have no weight.
+
+        Args:
+            generators: names of the modules that the first updates.
+            generators_loss: loss of the first; its batch's windows start where ``draw`` says.
+            discriminators: names of the modules that the second updates.
+            discriminators_loss: loss of the second.
+        """
+        return (
+            Phase("generators", generators, "generator_learning_rate", generators_loss, self.draw),
+            Phase(
+                "discriminators",
+                discriminators,
+                "discriminator_learning_rate",
+                discriminators_loss,
+                active="adversarial_weight",
+            ),
+        )
+
+    def starts(self, items: int) -> dict[str, tuple[int, ...]]:
+        """Return the random tensors of window starts that a step needs: name -> shape."""
+        raise TypeError(f"{type(self).__name__} must define starts()")
+
+    def draw(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw where windows start (see ``starts``); nothing if items are no longer than a window."""
+        mixture, samples = batch["mixture"], self.config.window
+        items, time = mixture.shape[0], mixture.shape[-1]
+        if time <= samples:
+            return {}
+        shapes = self.starts(items)
+        return {name: draw_starts(time, samples, shape, generator).to(mixture.device) for name, shape in shapes.items()}
+
+
+def score(discriminator: nn.Module, *signals: Tensor) -> tuple[Tensor, ...]:
+    """Return a discriminator's scores of several batches of equal size, in one pass: larger batches are faster."""
+    scores: Tensor = discriminator(torch.cat(signals))
+    return scores.chunk(len(signals))

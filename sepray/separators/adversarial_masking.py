@@ -1,25 +1,25 @@
-"""Adversarial masking (AM): a mask whose masked mixtures a discriminator cannot tell from the observed source.
+"""Adversarial masking (AM): masks the mixture so that a discriminator takes the result for the observed source.
 
 "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), section 4 (eq. 11) and
-appendix A. Two sources: the last, b, is observed. The mask m and the discriminator D are least-squares GANs,
+appendix A. Two sources: the last, b, is observed. The mask m and the discriminator D are a least-squares GAN::
 
     L_D = E D(y m(y))^2 + E (D(b) - 1)^2
     L_m = E (D(y m(y)) - 1)^2 + magnitude_weight E |m(y) - 1|
 
 The second term of L_m, the magnitude prior, keeps the mask from collapsing; its weight is 1 (appendix A.2). The
-unobserved source is what the mask leaves. Sounds are seen as 64 mel bands of magnitudes to the power 0.3 (section
-4.2), and the mask is brought back to all bins and to plain magnitudes: as ``(m y^0.3)^(1/0.3)`` it is ``m^(1/0.3)``.
-Images are seen as they are. D is DCGAN's (4x4 convolutions with stride 2, 64 filters, doubled at each), each layer
-divided by its spectral norm, and no other normalisation.
+estimate of the unobserved source is the rest of the mixture. The networks see sounds as 64 mel bands of magnitudes to
+the power of 0.3 (section 4.2); their mask is expanded to all bins and to uncompressed magnitudes, where
+``(m y^0.3)^(1/0.3)`` makes it ``m^(1/0.3)``. They see images as they are. D is DCGAN's (4x4 convolutions with stride 2,
+the filters doubled at each); each layer is divided by its spectral norm, and there is no other normalisation.
 
-Spectral normalisation (Miyato et al. 2018) estimates the norm by one power iteration at each update and keeps its
-vectors. A loss may keep nothing here (it runs under ``torch.func.vmap``): the vectors are made anew before each epoch,
-by many iterations from where they were first drawn, and each loss makes one more from there. As in that paper no
-gradient flows through the vectors.
+Spectral normalisation (Miyato et al. 2018) estimates the norm by one power iteration at each update, and keeps its
+vectors from one update to the next. Here a loss can keep nothing (it runs under ``torch.func.vmap``): before each epoch
+the vectors are computed by many iterations from a fixed random start, and each loss makes one more iteration. As in
+that paper no gradient flows through the vectors.
 
-Where the paper is silent: D moves first, then m, on the same batch; D's last layer is one linear score of the whole
-item; all levels are divided by that of the training mixtures, so that the units of a recording do not matter; the
-learning rates, and betas (0.5, 0.999), are DCGAN's.
+Chosen here, where the paper is silent: D is updated first, then m, on the same batch; D's last layer is one linear
+score of the whole item; all levels are divided by that of the training mixtures, so that the unit of a recording does
+not matter; the learning rates, and betas (0.5, 0.999), are DCGAN's.
 """
 
 from __future__ import annotations
@@ -32,31 +32,34 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..networks.masking import Magnitudes, MaskSeparator, check_sizes, level
+from ..errors import UsageError
+from ..networks.checks import check_counts
+from ..networks.levels import level
+from ..networks.masking import Magnitudes, MaskSeparator
 
-_ITERATIONS = 20  # before an epoch
+_ITERATIONS = 20  # power iterations before an epoch
 
 
 @dataclass(frozen=True)
 class Config:
-    """Structure of the networks and of what they see; all trials of a study share it."""
+    """Structure of the networks and of their input; all trials of a study share it."""
 
     window_seconds: float = 0.025
-    """Length of the STFT's window (sounds)."""
+    """Length of the STFT's window, in seconds (sounds)."""
     hop_seconds: float = 0.010
-    """From one frame to the next (sounds)."""
+    """Time from one frame to the next, in seconds (sounds)."""
     bands: int = 64
-    """Mel bands (sounds)."""
+    """Number of mel bands (sounds)."""
     compression: float = 0.3
     """Power of the magnitudes that the networks see (sounds)."""
     width: int = 16
     """Filters of the mask network's first layer; each further one has twice as many."""
     layers: int = 3
-    """Its convolutions, and as many transposed ones."""
+    """Convolutions of the mask network, and of transposed ones."""
     discriminator_width: int = 16
     """Filters of the discriminator's first layer; each further one has twice as many."""
     discriminator_layers: int = 4
-    """Its convolutions; a linear layer follows."""
+    """Convolutions of the discriminator; a linear layer follows."""
     batch_size: int = 16
     """Items in a batch."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -64,7 +67,7 @@ class Config:
 
     def __post_init__(self) -> None:
         sizes = ("width", "layers", "discriminator_width", "discriminator_layers", "batch_size")
-        check_sizes(self, sizes)
+        check_counts(self, sizes)
 
     def build(self, signal: Signal) -> AdversarialMasking:
         """Return the separator with freshly initialised weights."""
@@ -81,8 +84,8 @@ class NormalisedLayer(nn.Module):
     """A convolution (4x4, stride 2) or a linear layer whose weight is divided by its largest singular value.
 
     Attributes:
-        drawn: where the power iteration begins, ``[outputs]``.
-        left: what it has come to before this epoch, which follows from the weight and so is no part of the state.
+        drawn: random start of the power iteration, ``[outputs]``.
+        left: its result before this epoch, ``[outputs]``; it follows from the weight and so is not in the state.
     """
 
     drawn: Tensor
@@ -106,7 +109,7 @@ class NormalisedLayer(nn.Module):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Bring the vector up to date with the weight."""
+        """Compute ``left`` for the present weight."""
         matrix, left = self.layer.weight.flatten(1), self.drawn
         for _ in range(_ITERATIONS):
             left, _ = power_iteration(matrix, left)
@@ -120,9 +123,12 @@ def power_iteration(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Discriminator(nn.Module):
-    """DCGAN's, for images of one size: ``[b, channels, height, width]`` to a score ``[b]``, 1 for b and 0 for masked y.
+    """DCGAN's discriminator, for images of one size: ``[b, channels, height, width]`` to scores ``[b]``.
 
-    LeakyReLU (0.2) after each convolution.
+    It learns to give 1 for b and 0 for masked y. LeakyReLU (0.2) follows each convolution.
+
+    Raises:
+        UsageError: images have fewer pixels than so many layers can halve.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], width: int, layers: int) -> None:
@@ -132,11 +138,11 @@ class Discriminator(nn.Module):
         self.convolutions = nn.ModuleList(NormalisedLayer(convolution) for convolution in convolutions)
         height, breadth = (side >> layers for side in size)
         if height < 1 or breadth < 1:
-            raise ValueError(f"{layers} layers that halve are too many for {size[0]} x {size[1]} bands and frames")
+            raise UsageError(f"{layers} layers that halve are too many for {size[0]} x {size[1]} bands and frames")
         self.score = NormalisedLayer(nn.Linear(filters[-1] * height * breadth, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one score an item."""
+        """Return one score for each image."""
         for convolution in self.convolutions:
             image = F.leaky_relu(convolution(image), 0.2)
         scores: Tensor = self.score(image.flatten(1))
@@ -164,10 +170,10 @@ class AdversarialMasking(MaskSeparator):
 
     def prepare(self, data: Tensors) -> None:
         """Measure the level of the training mixtures."""
-        self.scale.copy_(level(self.magnitudes.encode(data["mixture"])).square().mean().sqrt())
+        self.scale.copy_(level(self.magnitudes.encode(data["mixture"]), axes=3).square().mean().sqrt())
 
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
-        """Bring the vectors of the spectral norms up to date; the data stays."""
+        """Compute the vectors of the spectral norms; the data stay the same."""
         for module in self.discriminator.modules():
             if isinstance(module, NormalisedLayer):
                 module.refresh()
@@ -190,7 +196,7 @@ class AdversarialMasking(MaskSeparator):
 def discriminator_loss(
     separator: AdversarialMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors
 ) -> Loss:
-    """Eq. 11, ``E D(y m(y))^2 + E (D(b) - 1)^2``."""
+    """Return eq. 11, ``E D(y m(y))^2 + E (D(b) - 1)^2``."""
     observed = separator.magnitudes.encode(batch["observed"]) / separator.scale
     fake = separator.discriminator(separator.masked(batch["mixture"])[0].detach()).square().mean()
     real = (separator.discriminator(observed) - 1).square().mean()
@@ -198,7 +204,7 @@ def discriminator_loss(
 
 
 def mask_loss(separator: AdversarialMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Eq. 11 with the magnitude prior, ``E (D(y m(y)) - 1)^2 + magnitude_weight E |m(y) - 1|``."""
+    """Return eq. 11 with the magnitude prior, ``E (D(y m(y)) - 1)^2 + magnitude_weight E |m(y) - 1|``."""
     masked, mask = separator.masked(batch["mixture"])
     adversarial = (separator.discriminator(masked) - 1).square().mean()
     magnitude = (mask - 1).abs().mean()

@@ -1,9 +1,9 @@
-"""The constant mask: every source is the same share of the mixture. What any method has to do better than.
+"""The constant mask: every estimate is the same share of the mixture. A baseline that any method should beat.
 
 The baseline of "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), section 4:
 "multiplying the mixture by 0.5"; here 1/K for K sources, unless another share is given. Nothing is trained and there
 are no hyperparameters. Any signal: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``, in the
-mixture's unit. A scale-invariant measure is that of the unprocessed mixture; a relative error is not.
+mixture's unit. Scale-invariant measures are those of the unprocessed mixture, relative errors are not.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ import torch
 from torch import Tensor
 
 from ..contracts import Separator, Signal, Supervision
+from ..errors import UsageError
 
 
 @dataclass(frozen=True)
 class Config:
-    """The mask; with 1/K the estimates of K sources sum to the mixture."""
+    """The share of the mixture; with 1/K the estimates of K sources sum to the mixture."""
 
     mask: float | None = None
-    """Share of the mixture that each estimate is; None for 1/K, which of two sources is the paper's 0.5."""
+    """Share of the mixture that each estimate gets; None for 1/K (for two sources the paper's 0.5)."""
 
-    batch_size: ClassVar[int] = 1  # there are no steps that could read these two
+    batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if self.mask is not None and not 0 < self.mask <= 1:
-            raise ValueError(f"mask must be above 0 and at most 1, not {self.mask:g}")
+            raise UsageError(f"mask must be above 0 and at most 1, not {self.mask:g}")
 
     def build(self, signal: Signal) -> ConstantMask:
         """Return the separator."""
@@ -50,10 +51,10 @@ class ConstantMask(Separator):
         self.mask = 1 / len(signal.sources) if config.mask is None else config.mask
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return none: there are none."""
+        """Return no hyperparameters."""
         return {}
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Return the share of the mixture once a source."""
+        """Return the share of the mixture once for each source."""
         return torch.stack([self.mask * mixture] * len(self.signal.sources), dim=1)

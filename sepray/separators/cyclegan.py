@@ -1,36 +1,37 @@
 """CycleGAN on waveforms: from mixture to source and back, without pairs (ElAraby, Ni and Vu Tran, after Zhu et al.).
 
-"S-SepGAN - GAN based music source separation", 3.2, from mixtures and from samples of each source that belong to none
-of them. For each wanted source a generator ``G_B2A`` turns a mixture m into that source and ``G_A2B`` turns it back;
-``D_A`` tells real sources s from estimates, ``D_B`` mixtures from those made again. One pair of generators and one of
-discriminators per wanted source, independent but for the order of the batches. With ``e = G_B2A(m)``::
+"S-SepGAN - GAN based music source separation", section 3.2: learned from mixtures and from samples of each source that
+belong to no mixture. For each wanted source a generator ``G_B2A`` turns a mixture m into that source and ``G_A2B``
+turns it back; ``D_A`` tells real sources s from estimates, ``D_B`` mixtures from remade ones. Each wanted source has a
+pair of generators and a pair of discriminators, independent of the others' but for the order of the batches. With
+``e = G_B2A(m)``::
 
     generators:      identity_weight |G_B2A(s) - s|_1 + cycle_weight |G_A2B(e) - m|_1
                      + adversarial_weight (L_adv(D_A(e)) + L_adv(D_B(G_A2B(e))))
     discriminators:  D_A: real s, fake e;  D_B: real m, fake G_A2B(e)
 
-where L_adv and the discriminators' losses are, by ``objective``, the relativistic average least squares of the
-notebook, or the equations of 3.2, whose ``1 - log D`` is read as ``log(1 - D)`` (``waveform_networks``). The weights
-0.5, 10 and 1, Adam's learning rates and the batch are the notebook's.
+where ``objective`` chooses L_adv and the discriminators' losses: the relativistic average least squares of the
+authors' notebook, or the equations of section 3.2, whose ``1 - log D`` is read as ``log(1 - D)`` (see
+``networks.waveform``). The weights 0.5, 10 and 1, Adam's learning rates and the batch size are the notebook's.
 
 What the text leaves open, and what is chosen here:
 
-- Networks: see ``waveform_networks``; both generators are of one form, and so are the discriminators.
-- The identity loss is written ``|s - s^|_1``. An unpaired s can be compared with ``G_B2A(s)`` alone, as Zhu et al. do.
-- The text has one cycle, m to m, and D_B sees ``G_A2B`` of estimates. ``both_cycles`` adds the other one of Zhu et al.,
-  ``cycle_weight |G_B2A(G_A2B(s)) - s|_1``, and D_B then sees ``G_A2B(s)``.
+- Networks: see ``networks.waveform``; both generators have the same structure, and so have both discriminators.
+- The identity loss is written ``|s - s^|_1``. An unpaired s can be compared only with ``G_B2A(s)``, as Zhu et al. do.
+- The text has one cycle, m to m, and D_B sees ``G_A2B`` of estimates. ``both_cycles`` adds the second cycle of Zhu et
+  al., ``cycle_weight |G_B2A(G_A2B(s)) - s|_1``, and D_B then sees ``G_A2B(s)``.
 - |.|_1 is the mean over items, channels and samples.
-- Levels: a mixture is divided by its root mean square, a source, which has no mixture, by that of all training
-  mixtures together.
-- A step updates all generators, then all discriminators on the same windows and on what was generated before the
-  generators moved. Mixture and source of a step are independent items, and their windows are drawn apart.
-- A source that is not ``wanted`` is what is left, see ``WaveformSeparator.separate``.
+- Levels: a mixture is divided by its own root mean square; a source, which belongs to no mixture, by that of all
+  training mixtures together.
+- A step updates all generators, then all discriminators on the same windows and on what the generators made before
+  their update. Mixture and sources of a step are independent items; their windows are drawn independently.
+- A source that is not ``wanted`` is a share of the rest, see ``WaveformSeparator.separate``.
 
 The authors find the output of this method to be "more of domain transfer" than the component of the mixture (section
-4): nothing but the cycle ties an estimate to its mixture, and a cycle can hide in the estimate what it has to restore.
-So it is here, on notes and bursts: with the weights above and narrow networks, minutes of training did not make an
-estimate better than its mixture. What separates is ``shortcut``, a small cycle weight, a large identity weight and
-discriminators that see single details (``discriminator_stages = 1``); with two stages bursts gain 1 to 2 dB, and lose
+4): only the cycle ties an estimate to its mixture, and a cycle can hide in the estimate what it has to restore. The
+same was found here, on notes and bursts: with the weights above and narrow networks, minutes of training did not make
+an estimate better than its mixture. What did separate: ``shortcut``, a small cycle weight, a large identity weight and
+discriminators that see small details (``discriminator_stages = 1``). With two stages bursts gained 1 to 2 dB, and lost
 them again.
 """
 
@@ -42,15 +43,14 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
+from ..networks.levels import joint_level, level
 from ..networks.waveform import (
-    Objective,
     WaveformConfig,
     WaveformSeparator,
     Windows,
     adversarial_loss,
     discriminator_loss,
-    draw_starts,
-    level,
+    score,
 )
 
 
@@ -59,7 +59,7 @@ class Config(WaveformConfig):
     """Structure of the networks; all trials of a study share it."""
 
     both_cycles: bool = False
-    """Also the cycle from source to source, as Zhu et al. have it."""
+    """Add the cycle from source to source, as Zhu et al. have it."""
 
     def build(self, signal: Signal) -> Cyclegan:
         """Return the separator with freshly initialised weights."""
@@ -67,7 +67,7 @@ class Config(WaveformConfig):
 
 
 SMALL = Config(width=8, shortcut=True, discriminator_width=8, discriminator_stages=1, window=1024)
-"""For half-second items at 8 kHz and CPUs: narrower, and with what the module's description says separates."""
+"""For half-second items at 8 kHz and CPUs: narrower, and with the settings that separated (see above)."""
 DEBUG = Config(width=4, blocks=1, discriminator_width=4, discriminator_stages=2, window=128)
 
 
@@ -96,30 +96,16 @@ class Cyclegan(WaveformSeparator):
 
     def prepare(self, data: Tensors) -> None:
         """Measure the root mean square of all training mixtures."""
-        self.source_level.copy_(data["mixture"].square().mean().sqrt().clamp(min=1e-8))
+        self.source_level.copy_(joint_level(data["mixture"]))
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the generators' update and the discriminators', which is skipped where they have no weight."""
-        generators = Phase(
-            "generators", ("generators", "remixers"), "generator_learning_rate", generators_loss, self.draw
-        )
-        discriminators = Phase(
-            "discriminators",
-            ("discriminators", "mixture_discriminators"),
-            "discriminator_learning_rate",
-            discriminators_loss,
-            active="adversarial_weight",
-        )
-        return generators, discriminators
+        """Return the generators' update and the discriminators'."""
+        discriminators = ("discriminators", "mixture_discriminators")
+        return self.adversarial_phases(("generators", "remixers"), generators_loss, discriminators, discriminators_loss)
 
-    def draw(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw where windows begin: ``mixture_start [batch]`` and ``source_start [batch, wanted]``."""
-        mixture, samples = batch["mixture"], self.config.window
-        items, time = mixture.shape[0], mixture.shape[-1]
-        if time <= samples:
-            return {}
-        shapes = {"mixture_start": (items,), "source_start": (items, len(self.wanted))}
-        return {name: draw_starts(time, samples, shape, generator).to(mixture.device) for name, shape in shapes.items()}
+    def starts(self, items: int) -> dict[str, tuple[int, ...]]:
+        """Windows of mixtures and of each wanted source start independently."""
+        return {"mixture_start": (items,), "source_start": (items, len(self.wanted))}
 
     def windows(self, batch: Tensors, random: Tensors) -> tuple[Tensor, Tensor]:
         """Return mixtures ``[batch, channel, sample]`` and unpaired sources ``[batch, wanted, channel, sample]``."""
@@ -133,7 +119,7 @@ class Cyclegan(WaveformSeparator):
 
 
 def generators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Identity, cycle and adversarial terms, summed over wanted sources."""
+    """Return the identity, cycle and adversarial terms, summed over wanted sources."""
     mixture, sources = cyclegan.windows(batch, random)
     objective, both = cyclegan.config.objective, cyclegan.config.both_cycles
     total, parts = torch.zeros_like(hyperparameters["identity_weight"]), dict[str, Tensor]()
@@ -145,8 +131,8 @@ def generators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Tensors
         identity, cycle = (same - source).abs().mean(), (again - mixture).abs().mean()
         if both:
             cycle = cycle + (generator(translated) - source).abs().mean()
-        to_source = _adversarial(cyclegan.discriminators[k], objective, source, estimate)
-        to_mixture = _adversarial(cyclegan.mixture_discriminators[k], objective, mixture, translated)
+        to_source = adversarial_loss(objective, *score(cyclegan.discriminators[k], source, estimate))
+        to_mixture = adversarial_loss(objective, *score(cyclegan.mixture_discriminators[k], mixture, translated))
         total = total + hyperparameters["identity_weight"] * identity + hyperparameters["cycle_weight"] * cycle
         total = total + hyperparameters["adversarial_weight"] * (to_source + to_mixture)
         parts |= {f"identity/{name}": identity, f"cycle/{name}": cycle}
@@ -157,14 +143,8 @@ def generators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Tensors
     return Loss(total, parts, carry | {"estimates": torch.stack(estimates, 1), "remixes": torch.stack(remixes, 1)})
 
 
-def _adversarial(discriminator: torch.nn.Module, objective: Objective, real: Tensor, fake: Tensor) -> Tensor:
-    """Return the generator's loss against one discriminator."""
-    true, false = discriminator(torch.cat((real, fake))).chunk(2)
-    return adversarial_loss(objective, true, false)
-
-
 def discriminators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """D_A: sources are real, estimates are not; D_B: mixtures are, those made again are not."""
+    """Return the losses of D_A (sources are real, estimates fake) and D_B (mixtures are real, remade ones fake)."""
     total, parts = torch.zeros_like(hyperparameters["identity_weight"]), dict[str, Tensor]()
     for k, (_, name) in enumerate(cyclegan.wanted):
         pairs = {
@@ -176,7 +156,7 @@ def discriminators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Ten
             ),
         }
         for part, (discriminator, real, fake) in pairs.items():
-            true, false = discriminator(torch.cat((real, fake))).chunk(2)
-            parts[part] = discriminator_loss(cyclegan.config.objective, true, (false, 1.0))
+            real_scores, fake_scores = score(discriminator, real, fake)
+            parts[part] = discriminator_loss(cyclegan.config.objective, real_scores, (fake_scores, 1.0))
             total = total + parts[part]
     return Loss(total, parts)

@@ -1,40 +1,41 @@
 """Latent GAN: generative adversarial source separation (Subakan and Smaragdis 2017), from samples of each source.
 
-Each of the K >= 2 sources has a GAN of its own over single frames s of a magnitude spectrogram: a two-layer generator
-G_k, softplus after each layer, of a Gaussian code h, and a two-layer critic D_k with a tanh. Training, for every k::
+Each of the K >= 2 sources has its own GAN of single frames s of a magnitude spectrogram: a generator G_k of two layers,
+each followed by softplus, which takes a Gaussian code h, and a critic D_k of two layers with a tanh. Training, for
+every k::
 
     critic:     min  E[D_k(G_k(h))] - E[D_k(s)] + gradient_penalty E[(|grad D_k| - 1)^2]
     generator:  min  -E[D_k(G_k(h))]
 
-A mixture's frames x_t are separated by looking for codes h_kt, of all sources and all frames at once, which minimise,
-over the frames of a recording, ::
+A recording's frames x_t are separated by a search for codes h_kt, of all sources and all frames at once, which
+minimise ::
 
     sum_t mean_f(r_tf - x_tf log r_tf) - critic_weight sum_tk D_k(g_kt) + smoothness sum_tk mean_f (g_k,t+1,f - g_ktf)^2
 
 with g_kt = G_k(h_kt) and r_t = sum_k g_kt: the negative Poisson log-likelihood of the mixture's magnitudes (but for a
-constant), the critics' scores, and the change from each frame to the next. Estimates are ``g_k / r`` of the mixture's
-spectrum (``reconstruction = "mask"``), or g_k with the mixture's phase (``"magnitude"``).
+constant), the critics' scores, and the change from each frame to the next. Estimates are the shares ``g_k / r`` of the
+mixture's spectrum (``reconstruction = "mask"``), or g_k with the mixture's phase (``"magnitude"``).
 
-What is known of the method here is its description in the S-SepGAN report (2.4.1) and facts about the authors' public
+The method is known here from its description in the S-SepGAN report (2.4.1) and from facts about the authors' public
 code: 400 epochs of training, 2000 updates of the codes, Adam at 1e-3 for both, a first beta of 0.5, the mean over bins
 in the likelihood, and a weight of the critics' score that is swept from 2^-8 to 2. Chosen where those are silent:
 
-- The objective. The paper reports a Wasserstein GAN, and its code has a plain one too: ``objective`` is either. The
-  slope of Wasserstein critics is limited by a gradient penalty (Gulrajani et al. 2017) in place of the code's clipped
-  weights: clipping is no step on a loss, and more delicate. The plain one is non-saturating, D_k being a logit; its
-  loss has no penalty unless ``gradient_penalty`` is above 0.
+- The objective. The paper reports a Wasserstein GAN, and its code has a standard one too: ``objective`` chooses. The
+  slope of Wasserstein critics is limited by a gradient penalty (Gulrajani et al. 2017) instead of the code's clipped
+  weights, as clipping is not part of a loss, and more delicate. The standard GAN is non-saturating, D_k being a logit;
+  its loss has no penalty unless ``gradient_penalty`` is above 0.
 - "Tanh activations" of the critic: after its first layer. A tanh after the second would bound the score that is to be
-  maximised, so that far from the data nothing would pull.
-- The smoothness term: the squared change of the *generated* magnitudes, since codes that differ may mean the same.
-- All frames start at one random code for each source, drawn from a seed of its own: so what becomes of an item does
-  not depend on what it is separated with, and the start is smooth.
+  maximised, so that its gradient would vanish far from the data.
+- The smoothness term: the squared change of the *generated* magnitudes, since different codes may mean the same.
+- All frames start at one random code for each source, drawn from ``separation_seed``: the result of an item does not
+  depend on the others of its batch, and the start is smooth.
 - Units. A mixture is divided by its root mean square, real sources by that of all training mixtures, and magnitudes by
-  that which white noise of unit power would have. So any recording is taken, and K sources add up to a mixture.
+  those of white noise of unit power. So any unit is taken, and K sources add up to a mixture.
 
 ``critic_weight`` and ``smoothness`` do not act in training but in ``separate``, which sees no hyperparameters: they are
 kept in buffers of the same names (``set_hyperparameters``), so a trained model has those that it was scored with.
 
-Legend: ``source`` K, ``frame`` of all items and channels of a batch, ``bins = n_fft // 2 + 1``.
+Legend: ``source`` K, ``frame`` counts the frames of all items and channels of a batch, ``bins = n_fft // 2 + 1``.
 """
 
 from __future__ import annotations
@@ -42,25 +43,28 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
+from ..errors import UsageError
+from ..networks.checks import check_choice, check_counts
 from ..networks.critics import gradient_penalty
+from ..networks.levels import joint_level, level
 from ..signals.stft import Spectrogram
 
-Objective = Literal["wasserstein", "standard"]
+GanLoss = Literal["wasserstein", "standard"]
 Reconstruction = Literal["mask", "magnitude"]
-_FLOOR = 1e-8  # of magnitudes that are divided by, or whose logarithm is taken
-_FRAMES_AT_ONCE = 2**16  # for which codes are looked for; memory is the only limit
+_FLOOR = 1e-8  # smallest magnitude in a quotient or a logarithm
+_FRAMES_AT_ONCE = 2**16  # frames whose codes are searched at once; memory is the only limit
 
 
 @dataclass(frozen=True)
 class Config:
-    """Structure of the GANs and of the spectrogram, and how codes are looked for."""
+    """Structure of the GANs and of the spectrogram, and the search for codes."""
 
     n_fft: int = 512
     """Samples in a frame of the STFT."""
@@ -72,34 +76,29 @@ class Config:
     """Units of the hidden layer of generators."""
     critic_hidden: int = 128
     """Units of the hidden layer of critics."""
-    objective: Objective = "wasserstein"
-    """Of the GANs: wasserstein with a gradient penalty, or standard (binary cross entropy)."""
+    objective: GanLoss = "wasserstein"
+    """Loss of the GANs: wasserstein with a gradient penalty, or standard (binary cross entropy)."""
     critic_steps: int = 5
-    """Updates of the critics before each one of the generators."""
+    """Updates of the critics before each update of the generators."""
     separation_steps: int = 100
-    """Updates of the codes with which a mixture is separated."""
+    """Updates of the codes in the separation of a mixture."""
     separation_learning_rate: float = 0.05
-    """Of Adam, for the codes."""
+    """Adam's learning rate for the codes."""
     separation_seed: int = 0
-    """Of the codes that separation starts from."""
+    """Random seed of the codes that separation starts from."""
     reconstruction: Reconstruction = "mask"
-    """What estimates are: the mixture's spectrum times a mask, or the generated magnitudes with its phase."""
+    """Form of the estimates: the mixture's spectrum times a mask, or the generated magnitudes with its phase."""
     batch_size: int = 16
     """Items in a batch; all their frames are used at once."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Decay rates of Adam's moments, in training and separation."""
+    """Decay rates of Adam's moments, in training and in separation."""
 
     def __post_init__(self) -> None:
-        for name in ("code", "hidden", "critic_hidden", "critic_steps", "separation_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name, choices in (("objective", Objective), ("reconstruction", Reconstruction)):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, not {getattr(self, name)!r}")
+        check_counts(self, ("code", "hidden", "critic_hidden", "critic_steps", "separation_steps", "batch_size"))
+        check_choice(self, "objective", GanLoss)
+        check_choice(self, "reconstruction", Reconstruction)
         if not self.separation_learning_rate > 0:
-            raise ValueError(f"separation_learning_rate must be above 0, not {self.separation_learning_rate:g}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
+            raise UsageError(f"separation_learning_rate must be above 0, not {self.separation_learning_rate:g}")
         Spectrogram(self.n_fft, self.hop)
 
     def build(self, signal: Signal) -> LatentGan:
@@ -110,9 +109,9 @@ class Config:
 PAPER = Config(
     n_fft=1024, hop=256, code=200, hidden=200, critic_hidden=200, separation_steps=2000, separation_learning_rate=1e-3
 )
-"""The published search for codes, and networks of the size of the public code's; it is to be trained for 400 epochs.
+"""The published search for codes and the public code's sizes of networks, for trainings of 400 epochs.
 
-The defaults look for codes in a twentieth of the steps, each fifty times as long.
+The defaults search codes in a twentieth of the steps, at fifty times the learning rate.
 """
 
 DEBUG = Config(
@@ -128,7 +127,7 @@ DEBUG = Config(
 
 
 class SourceLinear(nn.Module):
-    """A linear layer for each source: ``[source, frame, inputs] -> [source, frame, outputs]``, in one product."""
+    """A linear layer for each source: ``[source, frame, inputs] -> [source, frame, outputs]``, as one product."""
 
     def __init__(self, sources: int, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__()
@@ -153,7 +152,7 @@ class LatentGan(Separator):
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
         if len(signal.shape) != 1 or signal.sample_rate is None or len(signal.sources) < 2:
-            raise ValueError(f"latent_gan separates sounds of at least 2 sources by their spectrogram, not {signal}")
+            raise UsageError(f"latent_gan separates sounds of at least 2 sources by their spectrogram, not {signal}")
         self.config, count = config, len(signal.sources)
         self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude")
         bins = config.n_fft // 2 + 1
@@ -163,7 +162,7 @@ class LatentGan(Separator):
             SourceLinear(count, config.hidden, bins),
             nn.Softplus(),
         )
-        # The difference of two scores does not depend on a constant, which would never be trained.
+        # A bias would never be trained where only differences of scores count.
         biased = config.objective == "standard"
         self.critics = nn.Sequential(
             SourceLinear(count, bins, config.critic_hidden),
@@ -175,7 +174,7 @@ class LatentGan(Separator):
             self.register_buffer(name, torch.tensor(self.hyperparameters()[name]))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the published learning rates, the usual penalty, and moderate weights of the terms of separation."""
+        """Return the published learning rates, the usual penalty, and moderate weights of separation's terms."""
         return {
             "gradient_penalty": 10.0 if self.config.objective == "wasserstein" else 0.0,
             "critic_weight": 2.0**-6,
@@ -185,16 +184,16 @@ class LatentGan(Separator):
         }
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Keep the weights that act at separation."""
+        """Keep the weights that act in separation."""
         self.critic_weight.fill_(hyperparameters["critic_weight"])
         self.smoothness.fill_(hyperparameters["smoothness"])
 
     def prepare(self, data: Tensors) -> None:
         """Measure the level of the training mixtures."""
-        self.mixture_level.copy_(data["mixture"].square().mean().sqrt().clamp(min=_FLOOR))
+        self.mixture_level.copy_(joint_level(data["mixture"]))
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the updates of all critics, and then of all generators."""
+        """Return ``critic_steps`` updates of all critics, then one of all generators."""
         steps = self.config.critic_steps
         draw = functools.partial(_draw, self.spectrogram, self.config.code)
         return (
@@ -203,23 +202,23 @@ class LatentGan(Separator):
         )
 
     def frames(self, signal: Tensor) -> Tensor:
-        """Return the magnitudes ``[..., frames, bins]`` of ``[..., time]``; of white noise of power 1 about 1."""
+        """Return magnitudes ``[..., frames, bins]`` of ``[..., time]``; those of white noise of power 1 are about 1."""
         spectrum = self.spectrogram.transform(signal).transpose(-1, -2)
         noise = self.spectrogram.window.square().sum()
         return ((spectrum.real.square() + spectrum.imag.square()) / noise + _FLOOR**2).sqrt()
 
     def scores(self, frames: Tensor) -> Tensor:
         """Return the critics' scores ``[source, ...]`` of frames ``[source, ..., bins]``."""
-        found: Tensor = self.critics(frames.flatten(1, -2))
-        return found.view(frames.shape[:-1])
+        scores: Tensor = self.critics(frames.flatten(1, -2))
+        return scores.view(frames.shape[:-1])
 
     def generate(self, codes: Tensor) -> Tensor:
         """Return the generated magnitudes ``[source, ..., bins]`` of codes ``[source, ..., code]``."""
-        made: Tensor = self.generators(codes.flatten(1, -2))
-        return made.view(*codes.shape[:-1], -1)
+        frames: Tensor = self.generators(codes.flatten(1, -2))
+        return frames.view(*codes.shape[:-1], -1)
 
     def infer(self, frames: Tensor) -> Tensor:
-        """Return the codes ``[source, item, frame, code]`` that explain mixtures' frames ``[item, frame, bins]``."""
+        """Search the codes ``[source, item, frame, code]`` that explain mixtures' frames ``[item, frame, bins]``."""
         config, sources = self.config, len(self.signal.sources)
         generator = torch.Generator().manual_seed(config.separation_seed)
         start = torch.randn(sources, 1, 1, config.code, generator=generator).to(frames)
@@ -228,16 +227,16 @@ class LatentGan(Separator):
             optimizer = torch.optim.Adam([codes], config.separation_learning_rate, config.betas, fused=True)
             for _ in range(config.separation_steps):
                 (gradient,) = torch.autograd.grad(self.objective(codes, frames), codes)
-                codes.grad = gradient.contiguous()  # fused Adam on a CPU does not heed strides
+                codes.grad = gradient.contiguous()  # fused Adam on a CPU ignores strides
                 optimizer.step()
         return codes.detach()
 
     def objective(self, codes: Tensor, frames: Tensor) -> Tensor:
-        """Return what separation minimises, the sum over items.
+        """Return the objective of separation, summed over items; a scalar.
 
         Args:
             codes: ``[source, item, frame, code]``.
-            frames: of the mixtures, ``[item, frame, bins]``.
+            frames: frames of the mixtures, ``[item, frame, bins]``.
         """
         generated = self.generate(codes)
         likelihood = poisson(generated.sum(0), frames).sum()
@@ -247,13 +246,13 @@ class LatentGan(Separator):
             + self.smoothness * roughness(generated).sum()
         )
 
-    # Callers may be in inference mode, in which no gradient can be had.
+    # Callers may be in inference mode, where gradients cannot be computed.
     @torch.inference_mode(False)
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
         mixture = mixture.clone()
-        gain = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp(min=_FLOOR)
+        gain = level(mixture)
         frames = self.frames(mixture / gain)
         parts = frames.flatten(0, 1).split(max(1, _FRAMES_AT_ONCE // frames.shape[2]))
         generated = torch.cat([self.generate(self.infer(part)) for part in parts], 1).unflatten(1, mixture.shape[:2])
@@ -268,7 +267,7 @@ class LatentGan(Separator):
 
 
 def _draw(spectrogram: Spectrogram, code: int, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw a code for each real frame of each source, and where between the two the slope is penalised."""
+    """Draw a code for each real frame of each source, and where on the line between both the slope is penalised."""
     items, sources, channels, time = batch["sources"].shape
     count = items * channels * spectrogram.shape(time)[1]
     codes = torch.randn(sources, count, code, generator=generator)
@@ -277,10 +276,10 @@ def _draw(spectrogram: Spectrogram, code: int, batch: Tensors, generator: torch.
 
 
 def poisson(rate: Tensor, observed: Tensor) -> Tensor:
-    """Return the mean over bins of ``rate - observed log rate``: the Poisson log-likelihood, negated, less a constant.
+    """Return the mean over bins of ``rate - observed log rate``: the negative Poisson log-likelihood up to a constant.
 
     Args:
-        rate: of every bin, ``[..., bins]``, at least 0.
+        rate: rate of every bin, ``[..., bins]``, at least 0.
         observed: magnitudes of the same shape; they need not be whole numbers.
     """
     return (rate - observed * (rate + _FLOOR).log()).mean(-1)
@@ -302,7 +301,7 @@ def critic_loss(gan: LatentGan, batch: Tensors, hyperparameters: Tensors, random
     else:
         losses = (F.softplus(-true) + F.softplus(false)).mean(1)
     between = torch.lerp(fake, real, random["position"])
-    # One call for all sources: it takes images, and the mean over all of them.
+    # One call for all sources: the function takes images, and returns the mean over all of them.
     penalty = gradient_penalty(
         lambda images: gan.scores(images.view_as(between)).flatten(),
         between.flatten(0, 1)[:, None, None],

@@ -1,4 +1,4 @@
-"""Neural egg separation (NES): an unobserved source from mixtures and samples of the other source alone.
+"""Neural egg separation (NES): finds an unobserved source from mixtures and samples of the other source only.
 
 "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), section 3, algorithm 1, and
 appendix A. Two sources: the last, b, is observed; the first, x, is not. In each of N iterations of P epochs the mask
@@ -6,17 +6,18 @@ network T(y) = y m(y) learns from synthetic mixtures (eq. 2 and 3)
 
     min E |T(b_j + x_i) - b_j|
 
-of observed samples b_j and the present estimates x_i of the unobserved source; then T separates the training mixtures
-into the next estimates, x_i = y_i - T(y_i) (eq. 4). The weights go on from one iteration to the next, Adam begins anew
-(as in the authors' code). After N iterations the estimates stay as they are.
+of observed samples b_j and the current estimates x_i of the unobserved source; then T separates the training mixtures
+into the next estimates, x_i = y_i - T(y_i) (eq. 4). Weights are kept from one iteration to the next, Adam starts anew
+(as in the authors' code). After N iterations the estimates no longer change.
 
-The first estimates (``start``): a share C of the mixtures, ``"constant"``; or what another separator makes of the
-training mixtures (the paper's FT where that is ``glo_masking``). The platform trains or loads that separator and hands
-its estimates over as ``data["start"]``; this module knows none of them.
+The first estimates (``start``) are a share C of the mixtures (``"constant"``), or another separator's estimates of the
+training mixtures (with ``glo_masking`` the paper's FT). The platform trains or loads that separator and gives its
+estimates as ``data["start"]``; this module knows no other separator.
 
-Where the paper is silent: pairs are drawn anew at each step within the batch; sounds are added as signals, before
-their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean over
-all bins and frames, in units of its mixture's root mean square. The text's learning rate is 0.01, the code's 0.001.
+Chosen here, where the paper is silent: pairs are drawn at each step within the batch; sounds are added as signals,
+before their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean
+over all bins and frames, in units of its mixture's root mean square. The learning rate is 0.01 in the text, 0.001 in
+the code.
 """
 
 from __future__ import annotations
@@ -28,40 +29,41 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..networks.masking import Magnitudes, MaskSeparator, check_sizes, regression_error
+from ..networks.checks import check_counts
+from ..networks.masking import Magnitudes, MaskSeparator, regression_error
 
 CONSTANT = "constant"
-_ITEMS_AT_ONCE = 64  # separated at once: on CPUs twice as fast as 256
+_ITEMS_AT_ONCE = 64  # items separated at once; on CPUs twice as fast as 256
 
 
 @dataclass(frozen=True)
 class Config:
-    """Structure of the mask network, what it sees, and the iterations; all trials of a study share it."""
+    """Structure of the mask network and of its input, and the iterations; all trials of a study share it."""
 
     start: str = CONSTANT
-    """First estimates: constant; a separator by name (glo_masking, adversarial_masking), which is trained first; a
+    """First estimates: constant; the name of a separator that is trained first (glo_masking, adversarial_masking); a
     registered model (models:/name@champion), or the folder of a packaged one."""
     start_epochs: int = 40
-    """Epochs for which a separator that is named as the start is trained."""
+    """Epochs of training of a separator that start names."""
     iterations: int = 10
-    """N: how often estimates are made, the first ones included."""
+    """N: number of iterations, each with its own estimates (in the first one, start)."""
     epochs_per_iteration: int = 5
-    """P: epochs of training on each of them."""
+    """P: epochs of training in each iteration."""
     window_seconds: float = 0.025
-    """Length of the STFT's window (sounds)."""
+    """Length of the STFT's window, in seconds (sounds)."""
     hop_seconds: float = 0.010
-    """From one frame to the next (sounds)."""
+    """Time from one frame to the next, in seconds (sounds)."""
     width: int = 16
-    """Filters of the first layer; each further one has twice as many."""
+    """Filters of the mask network's first layer; each further one has twice as many."""
     layers: int = 4
-    """Convolutions, and as many transposed ones (the paper has two fewer for 32x32 images)."""
+    """Convolutions of the mask network, and of transposed ones (the paper has two fewer for 32x32 images)."""
     batch_size: int = 16
     """Items in a batch."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's moments."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, ("start_epochs", "iterations", "epochs_per_iteration", "width", "layers", "batch_size"))
+        check_counts(self, ("start_epochs", "iterations", "epochs_per_iteration", "width", "layers", "batch_size"))
 
     def build(self, signal: Signal) -> NeuralEgg:
         """Return the separator with freshly initialised weights."""
@@ -77,13 +79,14 @@ DEBUG = Config(iterations=3, epochs_per_iteration=1, width=4, layers=2)
 class NeuralEgg(MaskSeparator):
     """The separator; see the module's description.
 
-    The estimates are no part of its state, which would grow with the training set and travel with every model: they
-    follow from the network's weights at the end of the last iteration, which are. After a restore they are made again.
+    The estimates are not in its state, which would grow with the training set and be part of every model. The state has
+    the weights from which they follow, those at the end of the previous iteration; after a restore, estimates are
+    computed again.
 
     Attributes:
-        previous: those weights.
-        unknown: the training mixtures' estimates, ``[item, channel, *signal]``, once ``prepare`` has seen the data.
-        made_by: the weights that made them.
+        previous: the network's weights at the end of the previous iteration, as one vector.
+        unknown: estimates of the unobserved source, ``[item, channel, *signal]``; empty before ``prepare``.
+        made_by: the weights with which ``unknown`` was computed.
     """
 
     supervision = Supervision.OBSERVED_SOURCE
@@ -109,10 +112,10 @@ class NeuralEgg(MaskSeparator):
         return (Phase("mask", ("network",), "learning_rate", mask_loss, draw=pairs),)
 
     def prepare(self, data: Tensors) -> None:
-        """Make room for the estimates.
+        """Allocate the estimates.
 
         Raises:
-            ValueError: the first ones are not the constant ones, and nobody gave them.
+            ValueError: training starts from another separator's estimates, and ``data`` has none.
         """
         self.unknown = torch.zeros_like(data["mixture"])
         self.made_by.fill_(math.nan)
@@ -125,7 +128,10 @@ class NeuralEgg(MaskSeparator):
 
     @torch.no_grad()
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
-        """Return the mixtures' present estimates of the unobserved source as ``data["unknown"]``."""
+        """Add the current estimates of the unobserved source as ``data["unknown"]``.
+
+        In the first iteration of a constant start these are the mixtures themselves (``data["is_mixture"]`` is 1).
+        """
         mixture = data["mixture"]
         if self.resets(epoch):
             self.previous.copy_(torch.nn.utils.parameters_to_vector(self.network.parameters()))
@@ -139,11 +145,11 @@ class NeuralEgg(MaskSeparator):
                 self.unknown.copy_(torch.cat([self._estimate(part) for part in mixture.split(_ITEMS_AT_ONCE)]))
                 self.made_by.copy_(self.previous)
             unknown = self.unknown
-        # The loss takes C of a mixture: hyperparameters are known to losses alone.
+        # The loss takes the share C of a mixture, since only losses know the hyperparameters.
         return {**data, "unknown": unknown, "is_mixture": torch.full((len(mixture),), float(constant)).to(mixture)}
 
     def _estimate(self, mixture: Tensor) -> Tensor:
-        """Return eq. 4's x of ``[batch, channel, *signal]`` by the network of the last iteration."""
+        """Return x of eq. 4 for mixtures ``[batch, channel, *signal]``, with the previous iteration's network."""
         names, sizes = zip(*((n, p.shape) for n, p in self.network.named_parameters()), strict=True)
         pieces = self.previous.split([size.numel() for size in sizes])
         weights = {name: piece.view(size) for name, piece, size in zip(names, pieces, sizes, strict=True)}
@@ -158,7 +164,7 @@ def pairs(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def mask_loss(separator: NeuralEgg, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Eq. 3 with ``y_ij = b_j + x_i`` (eq. 2)."""
+    """Return the error of eq. 3, with ``y_ij = b_j + x_i`` (eq. 2)."""
     unknown = batch["unknown"]
     share = 1 + batch["is_mixture"] * (hyperparameters["start_fraction"] - 1)
     share = share.reshape(-1, *(1,) * (unknown.ndim - 1))

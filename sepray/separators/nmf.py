@@ -1,4 +1,4 @@
-"""Semi-supervised sparse non-negative matrix factorization: bases of the observed source first, then the rest.
+"""Semi-supervised sparse non-negative matrix factorization: bases of the observed source first, then of the other.
 
 The baseline of "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), appendix B,
 after Smaragdis, Raj and Shashanka (2007). Non-negative data ``V [feature, column]`` are bases times activations:
@@ -8,15 +8,20 @@ after Smaragdis, Raj and Shashanka (2007). Non-negative data ``V [feature, colum
 3. A new mixture: the same over ``Z_b, Z_x`` alone.
 
 For sounds a column is the magnitude of one frame of the STFT (so any length is taken), for images a whole image. Each
-item's data are divided by their root mean square, so that the sparsity means the same whatever the units.
+item's data are divided by their root mean square, so that the sparsity means the same in any unit.
 
-What was chosen. Multiplicative updates (Lee and Seung 2001) in the place of the paper's active-set solver: products of
-matrices over all columns at once. The sparsity is ``alpha sum_k |w_k| sum_n z_kn``, an L1 norm on the activations of
-bases of unit length: the objective never increases under the updates below, and does not change where a factor moves
-from a basis to its activations. (Eq. 12 has the square of an L1 norm of W, which Kim and Park 2007, where it is from,
-pair with a bound on the other factor: alone it sends W to zero and Z to infinity.) Estimates are not ``W_b Z_b`` and
-``W_x Z_x`` (eq. 18) but their shares of the mixture, a Wiener-like mask, so they sum to it. An epoch is ``updates`` of
-``W_x, Z_b, Z_x``, after as many of the activations alone: those start anew each time, and bases are all that is kept.
+Chosen here:
+
+- Multiplicative updates (Lee and Seung 2001) instead of the paper's active-set solver: products of matrices over all
+  columns at once.
+- The sparsity is ``alpha sum_k |w_k| sum_n z_kn``, an L1 norm on the activations of bases of unit length: the objective
+  never increases under the updates below, and moving a factor from a basis to its activations does not change it.
+  (Eq. 12 has the square of an L1 norm of W. Kim and Park 2007, where it is from, pair it with a bound on the other
+  factor; without that it sends W to zero and Z to infinity.)
+- Estimates are not ``W_b Z_b`` and ``W_x Z_x`` (eq. 18) but their shares of the mixture, a Wiener-like mask, so that
+  they sum to it.
+- An epoch is ``updates`` of ``W_x, Z_b, Z_x``, after as many of the activations alone: only bases are kept from one
+  epoch to the next, and activations start anew.
 """
 
 from __future__ import annotations
@@ -28,7 +33,10 @@ import torch
 from torch import Tensor
 
 from ..contracts import Separator, Signal, Supervision, Tensors
-from ..networks.masking import Magnitudes, check_sizes, level
+from ..errors import UsageError
+from ..networks.checks import check_counts
+from ..networks.levels import level
+from ..networks.masking import Magnitudes
 
 _TINY = 1e-12
 
@@ -38,25 +46,25 @@ class Config:
     """Structure of the factorization; all trials of a study share it."""
 
     components: int = 50
-    """Bases of each source."""
+    """Number of bases of each source."""
     window_seconds: float = 0.025
-    """Length of the STFT's window (sounds)."""
+    """Length of the STFT's window, in seconds (sounds)."""
     hop_seconds: float = 0.010
-    """From one frame to the next (sounds)."""
+    """Time from one frame to the next, in seconds (sounds)."""
     observed_updates: int = 200
-    """Updates of the observed source's bases, all before the first mixture is looked at."""
+    """Updates of the observed source's bases, all at the start of the first epoch."""
     updates: int = 30
-    """Updates an epoch of the unknown source's bases, and of activations before; and of activations in separation."""
+    """Updates of the unknown source's bases in an epoch, and of the activations before them and in separation."""
     mask_power: float = 1.0
-    """Of the two models in the mask: 1 for the ratio of magnitudes, 2 for the Wiener filter."""
+    """Exponent of both models in the mask: 1 for the ratio of magnitudes, 2 for the Wiener filter."""
 
-    batch_size: ClassVar[int] = 1  # there are no steps that could read these two
+    batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        check_sizes(self, ("components", "observed_updates", "updates"))
+        check_counts(self, ("components", "observed_updates", "updates"))
         if not 0 < self.mask_power <= 4:
-            raise ValueError(f"mask_power must be in (0, 4], not {self.mask_power:g}")
+            raise UsageError(f"mask_power must be in (0, 4], not {self.mask_power:g}")
 
     def build(self, signal: Signal) -> Nmf:
         """Return the separator; its bases are drawn from the data in the first epoch."""
@@ -70,7 +78,7 @@ class Nmf(Separator):
     """The separator; see the module's description.
 
     Raises:
-        ValueError: another number of sources than 2, or a signal that is neither sound nor image.
+        UsageError: the signal has not 2 sources, or is neither sound nor image.
     """
 
     supervision = Supervision.OBSERVED_SOURCE
@@ -82,7 +90,7 @@ class Nmf(Separator):
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
         if len(signal.sources) != 2:
-            raise ValueError(f"nmf separates 2 sources, the last of them observed, not {', '.join(signal.sources)}")
+            raise UsageError(f"nmf separates 2 sources, the last of them observed, not {', '.join(signal.sources)}")
         self.config = config
         self.magnitudes = Magnitudes(signal, config.window_seconds, config.hop_seconds)
         pixels = signal.channels * signal.shape[0] * signal.shape[-1]
@@ -98,15 +106,15 @@ class Nmf(Separator):
 
     @torch.no_grad()
     def fit_epoch(self, data: Tensors, hyperparameters: Tensors, generator: torch.Generator) -> dict[str, float]:
-        """Learn the observed source's bases, once, and go on with the unknown source's."""
+        """Learn the observed source's bases in the first epoch, and improve the unknown source's in every epoch."""
         sparsity, count = hyperparameters["sparsity"], self.config.components
         mixtures = self.columns(data["mixture"])
         if not self.started:
             observed = self.columns(data["observed"])
-            bases = drawn(observed, count, generator)
+            bases = draw_bases(observed, count, generator)
             bases, _ = factorized(observed, bases, bases.mT @ observed, sparsity, self.config.observed_updates)
             self.observed_bases.copy_(bases)
-            self.unknown_bases.copy_(drawn(mixtures, count, generator))
+            self.unknown_bases.copy_(draw_bases(mixtures, count, generator))
             self.started.fill_(True)
         self.sparsity.copy_(sparsity)
         bases = torch.cat((self.observed_bases, self.unknown_bases), dim=1)
@@ -122,7 +130,7 @@ class Nmf(Separator):
         """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it."""
         if self.magnitudes.is_image and mixture.shape[1:] != (self.signal.channels, *self.signal.shape):
             expected = [self.signal.channels, *self.signal.shape]
-            raise ValueError(f"nmf knows images of {expected} alone, not of {list(mixture.shape[1:])}")
+            raise UsageError(f"nmf knows images of {expected} alone, not of {list(mixture.shape[1:])}")
         observed, unknown = self.activations(self.columns(mixture)).chunk(2)
         models = torch.stack((self.unknown_bases @ unknown, self.observed_bases @ observed)) + _TINY
         powers = models**self.config.mask_power
@@ -132,13 +140,13 @@ class Nmf(Separator):
     def columns(self, signal: Tensor) -> Tensor:
         """Return the data ``[feature, column]`` of ``[item, channel, *signal]``, each item of unit power."""
         image = self.magnitudes.encode(signal).clamp(min=0)
-        image = image / level(image)
+        image = image / level(image, axes=3)
         if self.magnitudes.is_image:
             return image.flatten(1).mT
         return image.movedim(-2, 0).flatten(1)
 
     def _images(self, columns: Tensor, mixture: Tensor) -> Tensor:
-        """Return ``[item, source, channel, height, width]`` of ``[source, feature, column]``: undo ``columns``."""
+        """Undo ``columns``: return ``[item, source, channel, height, width]`` of ``[source, feature, column]``."""
         if self.magnitudes.is_image:
             return columns.permute(2, 0, 1).reshape(len(mixture), 2, *mixture.shape[1:])
         sources, bins, _ = columns.shape
@@ -147,16 +155,16 @@ class Nmf(Separator):
     def activations(self, columns: Tensor) -> Tensor:
         """Fit activations ``[2 component, column]`` of all bases, the observed source's first, to the data."""
         bases = torch.cat((self.observed_bases, self.unknown_bases), dim=1)
-        found = bases.mT @ columns
+        activations = bases.mT @ columns
         for _ in range(self.config.updates):
-            found = updated_activations(columns, bases, found, self.sparsity)
-        return found
+            activations = updated_activations(columns, bases, activations, self.sparsity)
+        return activations
 
 
 def factorized(
     data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor, updates: int, fixed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return bases and activations after some updates of both; the first ``fixed`` bases stay."""
+    """Return bases and activations after so many updates of both; the first ``fixed`` bases do not change."""
     for _ in range(updates):
         activations = updated_activations(data, bases, activations, sparsity)
         bases, activations = updated_bases(data, bases, activations, sparsity, fixed)
@@ -164,21 +172,21 @@ def factorized(
 
 
 def objective(data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor) -> Tensor:
-    """Return ``|V - W Z|^2 + alpha sum_k |w_k| sum_n z_kn``."""
+    """Return ``|V - W Z|^2 + alpha sum_k |w_k| sum_n z_kn``, a scalar."""
     lengths = torch.linalg.vector_norm(bases, dim=0)
     total: Tensor = (data - bases @ activations).square().sum() + sparsity * (lengths @ activations.sum(1))
     return total
 
 
 def updated_activations(data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor) -> Tensor:
-    """Return activations that are no worse: ``Z W'V / (W'W Z + alpha/2)``, for bases of unit length."""
+    """Return activations with an objective that is no larger: ``Z W'V / (W'W Z + alpha/2)``, for bases of length 1."""
     return activations * (bases.mT @ data) / ((bases.mT @ bases) @ activations + sparsity / 2 + _TINY)
 
 
 def updated_bases(
     data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor, fixed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return bases that are no worse, of unit length, and the activations that make up for it.
+    """Return bases of unit length with an objective that is no larger, and the activations that go with them.
 
     ``W V Z' / (W Z Z' + alpha/2 W diag(Z 1))``: as ``|w| <= (|w|^2 + 1) / 2``, with equality at the length of 1 that
     they have before, Lee and Seung's majorizer with the penalty's right-hand side added is one of the objective.
@@ -188,25 +196,25 @@ def updated_bases(
         bases: ``[feature, component]``, of unit length.
         activations: ``[component, column]``.
         sparsity: alpha.
-        fixed: the first so many bases stay as they are.
+        fixed: number of bases, the first ones, that do not change.
     """
     free = activations[fixed:]
     scale = bases @ (activations @ free.mT) + sparsity / 2 * bases[:, fixed:] * free.sum(1)
     updated = bases[:, fixed:] * (data @ free.mT) / (scale + _TINY)
     lengths = torch.linalg.vector_norm(updated, dim=0)
-    # One that is given up keeps its form, and no activation: the next epoch tries it again.
+    # A basis that became zero keeps its form but no activation, so that the next epoch can use it again.
     formed = torch.where(lengths > _TINY, updated / lengths.clamp(min=_TINY), bases[:, fixed:])
     return torch.cat((bases[:, :fixed], formed), dim=1), torch.cat((activations[:fixed], free * lengths[:, None]))
 
 
 def unit(bases: Tensor) -> Tensor:
-    """Return columns of unit length; empty ones stay."""
+    """Scale columns to unit length; zero columns stay zero."""
     lengths: Tensor = torch.linalg.vector_norm(bases, dim=0)
     return bases / lengths.clamp(min=_TINY)
 
 
-def drawn(data: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return bases ``[feature, count]`` to begin with: columns of the data, with noise so that no entry is zero."""
+def draw_bases(data: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw the first bases ``[feature, count]``: columns of the data, with noise so that no entry is zero."""
     chosen = torch.randint(data.shape[1], (count,), generator=generator).to(data.device)
     noise = torch.rand(data.shape[0], count, generator=generator).to(data.device)
     return unit(data[:, chosen] + 0.1 * noise)

@@ -1,29 +1,29 @@
 """Adversarial semi-supervised separation (Stoller, Ewert and Dixon 2017; S-SepGAN 2.4.2): a few items are paired.
 
-A U-Net f turns the magnitude of a mixture into those of its K >= 2 sources. Paired items (m, s) train it by their
-error; unpaired mixtures m' and unpaired samples of each source by one Wasserstein critic D_k per source, and by how
-well the estimates of a mixture add up to it::
+A U-Net f turns the magnitudes of a mixture into those of its K >= 2 sources. Paired items (m, s) train it by their
+error. Unpaired mixtures m' and unpaired samples of each source train it by one Wasserstein critic D_k for each source,
+and by how well the estimates add up to their mixture::
 
     separator:  min  L_s + alpha L_u + beta L_add
                      L_s = sum_k E[(f(m)_k - s_k)^2],  L_u = -sum_k E[D_k(f(m')_k)],  L_add = E[(sum_k f(m')_k - m')^2]
     critics:    min  sum_k E[D_k(f(m')_k)] - E[D_k(s'_k)] + lambda E[max(0, |grad D_k(x_k)| - 1)^2]
 
 with lambda = ``gradient_penalty``, s'_k a real source that belongs to no known mixture, and x_k uniformly between it
-and an estimate. The penalty is one-sided, as the text says (the square that it prints is two-sided).
+and an estimate. The penalty is one-sided, as the text says (the printed square is two-sided).
 
-The platform gives ``paired_fraction`` of the training items with their sources, and of the others only mixtures and,
-in orders of their own, sources (``Supervision.SEMI_PAIRED``). Defaults are the published settings for 8192 Hz, where
+The platform gives ``paired_fraction`` of the training items with their sources; of the others it gives mixtures, and
+sources in independent orders (``Supervision.SEMI_PAIRED``). Defaults are the published settings for 8192 Hz, where
 items of two seconds are the published 64 frames. What the text leaves open, and what is chosen here:
 
 - Squared errors are means over channels, bins and frames, summed over sources. f, L_s and the critics work on
   log(1 + magnitude); L_add compares magnitudes themselves, since those nearly add up and their logarithms do not.
-- A mixture and its paired sources are divided by the mixture's root mean square, so that recordings come in any unit;
-  an unpaired source by the root mean square of all training mixtures.
-- Estimates are free magnitudes behind a ReLU, not masks (or they would add up by themselves), with the mixture's phase.
-  They begin near the mixture, on whose far side the ReLU would give no gradient.
-- The critics: ``critic_layers`` 4x4 convolutions of stride 2 that double the channels, LeakyReLU(0.2), the sum over all
-  positions by the root of their number (items may have any length, and a score has a slope of that order anyway), a
-  hidden layer of 32 and a linear one without bias. Their weights start as He et al. (2015) propose. No normalisation,
+- A mixture and its paired sources are divided by the mixture's root mean square, so that any unit is taken; an unpaired
+  source by the root mean square of all training mixtures.
+- Estimates are magnitudes behind a ReLU, with the mixture's phase; masks would add up whatever the network does. They
+  start near the mixture, since a ReLU that is shut has no gradient.
+- Critics: ``critic_layers`` 4x4 convolutions of stride 2 that double the channels, LeakyReLU(0.2), the sum over all
+  positions divided by the root of their number (so that the slope hardly depends on an item's length), a hidden layer
+  of 32 units and a linear one without bias. Their weights start as He et al. (2015) propose. There is no normalisation,
   here or in the U-Net. A step is ``critic_steps`` updates of the critics, then one of the separator.
 """
 
@@ -38,17 +38,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
+from ..errors import UsageError
+from ..networks.checks import check_counts
 from ..networks.critics import critic_terms
+from ..networks.levels import joint_level, level
 from ..networks.unet import UNet
-from ..signals.stft import Spectrogram, level
+from ..signals.stft import Spectrogram
 
 
 @dataclass(frozen=True)
 class Config:
-    """Structure of the networks and of the spectrogram, and how much of the data is paired."""
+    """Structure of the networks and of the spectrogram, and the paired share of the data."""
 
     paired_fraction: float = 0.1
-    """What part of the training items comes with its sources, above 0 and below 1."""
+    """Share of the training items that come with their sources, above 0 and below 1."""
     n_fft: int = 512
     """Samples in a frame of the STFT."""
     hop: int = 256
@@ -56,28 +59,24 @@ class Config:
     filters: int = 16
     """Channels of the U-Net at full resolution."""
     levels: int = 4
-    """How often the U-Net halves bins and frames, doubling the channels."""
+    """Number of times that the U-Net halves bins and frames, doubling the channels."""
     critic_filters: int = 32
     """Channels after the first layer of the critics."""
     critic_layers: int = 4
-    """Convolutions of the critics, each of which halves bins and frames; at most ``levels``."""
+    """Convolutions of the critics, each of which halves bins and frames; at most levels."""
     critic_steps: int = 5
-    """Updates of the critics for each of the separator."""
+    """Updates of the critics for each update of the separator."""
     batch_size: int = 64
-    """Items in a batch: of paired ones, of unpaired mixtures and of unpaired sources."""
+    """Items in a batch: so many paired ones, unpaired mixtures and unpaired sources."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's moments."""
 
     def __post_init__(self) -> None:
-        for name in ("filters", "levels", "critic_filters", "critic_layers", "critic_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, ("filters", "levels", "critic_filters", "critic_layers", "critic_steps", "batch_size"))
         if self.critic_layers > self.levels:
-            raise ValueError(f"critic_layers must be at most levels = {self.levels}, not {self.critic_layers}")
+            raise UsageError(f"critic_layers must be at most levels = {self.levels}, not {self.critic_layers}")
         if not 0 < self.paired_fraction < 1:
-            raise ValueError(f"paired_fraction must be above 0 and below 1, not {self.paired_fraction}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
+            raise UsageError(f"paired_fraction must be above 0 and below 1, not {self.paired_fraction}")
         Spectrogram(self.n_fft, self.hop, "magnitude")
 
     def build(self, signal: Signal) -> SemiAdversarial:
@@ -93,7 +92,7 @@ DEBUG = Config(
 
 
 class Critic(nn.Module):
-    """Log magnitudes ``[batch, channel, bins, frames]``, both at least ``2^layers``, to scores ``[batch]``."""
+    """Log magnitudes ``[batch, channel, bins, frames]`` to scores ``[batch]``; bins, frames are at least 2^layers."""
 
     def __init__(self, channels: int, filters: int, layers: int) -> None:
         super().__init__()
@@ -107,7 +106,7 @@ class Critic(nn.Module):
             nn.init.kaiming_normal_(layer.weight, a=0.2)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one score an image, high for real ones."""
+        """Return one score for each image, high for real ones."""
         for convolution in self.convolutions:
             image = F.leaky_relu(convolution(image), 0.2)
         pooled = image.flatten(2).sum(dim=2) / math.sqrt(image.shape[-2] * image.shape[-1])
@@ -125,12 +124,12 @@ class SemiAdversarial(Separator):
         super().__init__(signal)
         sources, channels = len(signal.sources), signal.channels
         if sources < 2 or len(signal.shape) != 1:
-            raise ValueError(f"semi_adversarial separates one-dimensional signals of at least 2 sources, not {signal}")
+            raise UsageError(f"semi_adversarial separates one-dimensional signals of at least 2 sources, not {signal}")
         self.paired_fraction = config.paired_fraction
         self.critic_steps = config.critic_steps
         self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude", 2**config.levels)
         self.network = UNet(channels, sources * channels, config.filters, config.levels)
-        with torch.no_grad():  # of the head: each estimate begins near the mixture, whose channels come last
+        with torch.no_grad():  # each estimate starts near the mixture, whose channels are the head's last
             self.network.head.weight[:, -channels:, 0, 0] = torch.eye(channels).repeat(sources, 1)
         self.critics = nn.ModuleList(
             Critic(channels, config.critic_filters, config.critic_layers) for _ in signal.sources
@@ -138,7 +137,7 @@ class SemiAdversarial(Separator):
         self.register_buffer("source_level", torch.ones(()))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the published values; ``unpaired = 0`` leaves L_s alone."""
+        """Return the published values; with ``unpaired = 0`` L_s is the only term."""
         return {
             "unpaired": 1.0,
             "alpha": 1e-3,
@@ -150,10 +149,10 @@ class SemiAdversarial(Separator):
 
     def prepare(self, data: Tensors) -> None:
         """Measure the level of the training mixtures."""
-        self.source_level.copy_(data["mixture"].square().mean().sqrt().clamp(min=1e-8))
+        self.source_level.copy_(joint_level(data["mixture"]))
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return ``critic_steps`` updates of the critics, and the separator's."""
+        """Return ``critic_steps`` updates of the critics, then one of the separator."""
         critics = Phase(
             "critics",
             ("critics",),
@@ -170,12 +169,12 @@ class SemiAdversarial(Separator):
         return self.spectrogram.encode(signal).log1p()
 
     def images(self, sources: Tensor) -> Tensor:
-        """Return the log magnitudes of ``[batch, source, channel, time]``, with a source axis likewise."""
+        """Return log magnitudes ``[batch, source, channel, bins, frames]`` of ``[batch, source, channel, time]``."""
         images: Tensor = self.image(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return images
 
     def estimate(self, image: Tensor) -> Tensor:
-        """Turn log magnitudes ``[batch, channel, ...]`` into ``[batch, source, channel, ...]``."""
+        """Return estimated log magnitudes ``[batch, source, channel, ...]`` of mixtures' ``[batch, channel, ...]``."""
         estimates: Tensor = F.relu(self.network(image)).unflatten(1, (len(self.signal.sources), -1))
         return estimates
 
@@ -189,13 +188,13 @@ class SemiAdversarial(Separator):
 
 
 def draw(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return ``position [source, batch]``, uniform: where the critics' gradients are taken."""
+    """Draw ``position [source, batch]``, uniform: where the critics' gradients are taken."""
     items, sources = batch["sources"].shape[:2]
     return {"position": torch.rand((sources, items), generator=generator).to(batch["sources"].device)}
 
 
 def critic_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """``sum_k E[D_k(f(m')_k)] - E[D_k(s'_k)] + lambda E[max(0, |grad D_k(x_k)| - 1)^2]``."""
+    """Return ``sum_k E[D_k(f(m')_k)] - E[D_k(s'_k)] + lambda E[max(0, |grad D_k(x_k)| - 1)^2]``."""
     with torch.no_grad():
         fake = separator.estimate(separator.image(batch["mixture"] / level(batch["mixture"])))
         real = separator.images(batch["sources"] / separator.source_level)
@@ -209,7 +208,7 @@ def critic_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Ten
 
 
 def separator_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """``L_s + unpaired (alpha L_u + beta L_add)``; see the module's description."""
+    """Return ``L_s + unpaired (alpha L_u + beta L_add)``; see the module's description."""
     mixture, paired = batch["mixture"], batch["paired_mixture"]
     images = separator.image(torch.cat((paired / level(paired), mixture / level(mixture))))
     known, free = separator.estimate(images).split((len(paired), len(mixture)))

@@ -1,41 +1,43 @@
 """SSGAN: spectrum energy preserved Wasserstein learning (Zhang, Yan and Zhou), from unpaired samples of each source.
 
-A separator (Table 2) with one encoder, and a decoder per source with skips from the encoder and noise at its code,
-turns the magnitude of a mixture into those of its K >= 2 sources; one critic per source (Table 3) compares them with
-samples of that source which belong to no mixture. Equation 2, with x the mixture's magnitude, s_i real and s^_i
-estimated sources, w_i = ``critic_weight.<source>``, beta = ``energy_weight``, lambda = ``gradient_penalty``::
+The separator (Table 2) has one encoder and, for each source, a decoder with skips from the encoder and noise added to
+its code. It turns the magnitudes of a mixture into those of its K >= 2 sources. One critic for each source (Table 3)
+compares them with samples of that source which belong to no mixture. Equation 2, with x the mixture's magnitudes,
+s_i real and s^_i estimated sources, w_i = ``critic_weight.<source>``, beta = ``energy_weight`` and lambda =
+``gradient_penalty``::
 
     separator:  min  -sum_i w_i E[d_i(s^_i)] + beta E[(sum_i |s^_i|^2 - |x|^2)^2]
     critics:    min   sum_i w_i (E[d_i(s^_i)] - E[d_i(s_i)] + lambda E[(|grad d_i(s~_i)| - 1)^2])
 
 with s~_i uniformly between an s_i and an s^_i. As in Algorithm 1, a step is one update of the separator, then
-``critic_steps`` of the critics, each on mixtures and sources drawn anew. The paper's ablations: LoU has no skips, GAN
-no energy term, ENG nothing but the energy term. Its two-source form (-V) is a task of two sources.
+``critic_steps`` updates of the critics, each on newly drawn mixtures and sources. The paper's ablations: LoU has no
+skips, GAN no energy term, ENG only the energy term. Its two-source form (-V) is a task of two sources.
 
 What the text leaves open, and what is chosen here:
 
-- STFT. The paper's Hann windows of 1024 points do not overlap; no signal can be made again from those, since the window
-  vanishes at its ends, so here they overlap by half. Estimates take the mixture's phase (2.1); no mask is used.
-  Neither critics nor energies see whether a source is where it was or a frame beside it, and networks do learn to move
-  short sounds by a frame. With frames that overlap by half that is a wrong estimate: ``SMALL`` with a ``hop`` of 128,
-  after 40 epochs at rates of 4e-3, changes the SI-SDR of validation's bursts by -5.2, 8.2 and -4.9 dB (seeds 0, 1, 2);
-  with its own 64 after 24 epochs by 6.9, 10.3 and 9.3 dB. A smaller ``hop`` is the remedy.
-- Segments overlap (2.1), by how much is not said: by half. Of a frame that several cover, the mean estimate counts.
-- Inputs are "scaled to [0, 1]": a mixture is divided by its root mean square, so that recordings come in any unit, a
-  real source (which has no mixture) by the root mean square of all training mixtures; and every magnitude by the
-  largest of the training mixtures.
+- STFT. The paper's Hann windows of 1024 points do not overlap. As the window vanishes at its ends, no signal can be
+  reconstructed from those, so here they overlap by half. Estimates take the mixture's phase (2.1); no mask is used.
+  Neither critics nor energies notice when a source is moved by a frame, and networks do learn to move short sounds.
+  With frames that overlap by half that is a wrong estimate: ``SMALL`` with a ``hop`` of 128, after 40 epochs at
+  learning rates of 4e-3, changes the SI-SDR of validation's bursts by -5.2, 8.2 and -4.9 dB (seeds 0, 1, 2); with its
+  own 64 after 24 epochs by 6.9, 10.3 and 9.3 dB. A smaller ``hop`` is the remedy.
+- Segments overlap (2.1); the paper does not say by how much, here by half. A frame in several segments gets the mean of
+  their estimates.
+- Inputs are "scaled to [0, 1]": a mixture is divided by its root mean square, so that any unit is taken; a real source,
+  which belongs to no mixture, by the root mean square of all training mixtures; and every magnitude by the largest of
+  the training mixtures.
 - |.|^2 sums over a whole segment, as omega counts segments in Algorithm 1. In [0, 1] that may be anything from 1 to
   1000, depending on how sparse the spectrograms are, and its error enters squared; so energies are in units of the
   training mixtures' mean, and one beta means the same for every task.
-- One penalty per critic. With the norm of the gradient of the weighted sum of all, d_i could make up for any w_i by
-  its slope. The penalty in L_g of equation 1 does not depend on the separator's weights and is left out.
+- Each critic has its own penalty. If the norm of the gradient of the weighted sum were penalised, d_i could make up for
+  any w_i by its slope. The penalty in L_g of equation 1 does not depend on the separator's weights and is left out.
 - Table 2 gives two of the decoder's widths twice: the output shapes (.., 32), (.., 16) are taken, not "64" filters. It
   shows three skips (``skips = 3``), where the text says that each step has one (``skips = 4``).
-- 513 bins become 256 and 256 become 513 without padding, all other sizes halve and double with a padding of 1.
-- The noise, of shape (1, 16, 1), is normal with a standard deviation ``noise``, the same for all channels of a code; it
-  is added before the ReLU in training, and nothing is added where mixtures are separated.
-- The tables have no normalisation, and there is none. Weights start as He et al. (2015) propose, biases at 0.
-- The critics' fully connected layer has no bias, a constant that the difference of two scores cancels. I_critic is 5.
+- 513 bins become 256, and 256 become 513, without padding; all other sizes halve and double with a padding of 1.
+- The noise, of shape (1, 16, 1), is normal with a standard deviation ``noise``, the same for all channels of a code. In
+  training it is added before the ReLU; in separation there is none.
+- The tables have no normalisation, so there is none. Weights start as He et al. (2015) propose, biases at 0.
+- The critics' fully connected layer has no bias, as the difference of two scores cancels it. I_critic is 5.
 """
 
 from __future__ import annotations
@@ -48,15 +50,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Signal, Supervision, Tensors
+from ..errors import UsageError
+from ..networks.checks import check_counts
 from ..networks.critics import critic_terms
-from ..signals.stft import Spectrogram, level
+from ..networks.levels import joint_level, level
+from ..signals.stft import Spectrogram
 
 CRITIC_STRIDES = (2, 2, 1, 2, 2, 1)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Structure of the networks and of the spectrogram, the paper's (Tables 1 to 3) unless given."""
+    """Structure of the networks and of the spectrogram, by default the paper's (Tables 1 to 3)."""
 
     n_fft: int = 1024
     """Samples in a frame of the STFT."""
@@ -67,17 +72,17 @@ class Config:
     context_hop: int = 16
     """Frames from one segment to the next."""
     encoder_filters: tuple[int, ...] = (16, 32, 64, 128, 256)
-    """Of the encoder's layers; the last are those of each source's code."""
+    """Filters of the encoder's layers; the last number is that of each source's code."""
     decoder_filters: tuple[int, ...] = (128, 64, 32, 16)
-    """Of the decoders' layers but the last."""
+    """Filters of the decoders' layers but the last."""
     critic_filters: tuple[int, ...] = (64, 64, 128, 128, 256, 256)
-    """Of the critics' six layers."""
+    """Filters of the critics' six layers."""
     skips: int = 3
-    """How many layers of a decoder, the first ones, are joined by the encoder's of their size; 0 is the paper's LoU."""
+    """Number of a decoder's layers, the first ones, with a skip from the encoder; 0 is the paper's LoU."""
     energy: bool = True
-    """Whether there is an energy term; without it, this is the paper's GAN."""
+    """Use the energy term; without it this is the paper's GAN."""
     wasserstein: bool = True
-    """Whether there are critics; without them, this is the paper's ENG."""
+    """Use critics; without them this is the paper's ENG."""
     critic_steps: int = 5
     """Updates of the critics for each of the separator (I_critic)."""
     batch_size: int = 16
@@ -88,29 +93,25 @@ class Config:
     def __post_init__(self) -> None:
         stages = len(self.encoder_filters)
         if stages < 2 or len(self.decoder_filters) != stages - 1 or len(self.critic_filters) != len(CRITIC_STRIDES):
-            raise ValueError(
+            raise UsageError(
                 f"there must be 2 or more encoder_filters, one decoder_filters less and {len(CRITIC_STRIDES)} "
                 f"critic_filters, not {self.encoder_filters}, {self.decoder_filters} and {self.critic_filters}"
             )
         multiple = max(2**stages, 16)
         if self.context < 1 or self.context % multiple or self.n_fft % (2 * multiple):
-            raise ValueError(
+            raise UsageError(
                 f"context and n_fft / 2 must be multiples of {multiple}, not {self.context} and {self.n_fft / 2:g}"
             )
         if not 1 <= self.context_hop <= self.context:
-            raise ValueError(f"context_hop must be between 1 and {self.context}, not {self.context_hop}")
+            raise UsageError(f"context_hop must be between 1 and {self.context}, not {self.context_hop}")
         if not 0 <= self.skips < stages:
-            raise ValueError(f"skips must be between 0 and {stages - 1}, not {self.skips}")
+            raise UsageError(f"skips must be between 0 and {stages - 1}, not {self.skips}")
         if not (self.energy or self.wasserstein):
-            raise ValueError("energy and wasserstein cannot both be off: there would be nothing to learn from")
-        counts = {"critic_steps": self.critic_steps, "batch_size": self.batch_size}
-        for part in ("encoder_filters", "decoder_filters", "critic_filters"):
-            counts[part] = min(getattr(self, part))
-        for name, value in counts.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas}")
+            raise UsageError("energy and wasserstein cannot both be off: there would be nothing to learn from")
+        for name in ("encoder_filters", "decoder_filters", "critic_filters"):
+            if (least := min(getattr(self, name))) < 1:
+                raise UsageError(f"{name} must be at least 1, not {least}")
+        check_counts(self, ("critic_steps", "batch_size"))
         Spectrogram(self.n_fft, self.hop, "magnitude")
 
     def build(self, signal: Signal) -> Ssgan:
@@ -151,7 +152,7 @@ DEBUG = Config(
 
 
 def _sizes(size: tuple[int, int], stages: int) -> list[tuple[int, int]]:
-    """Return the sizes of an image before, between and after ``stages`` halvings."""
+    """Return the sizes of an image before, between and after ``stages`` halvings, rounded down."""
     return [(size[0] >> stage, size[1] >> stage) for stage in range(stages + 1)]
 
 
@@ -184,7 +185,7 @@ class SeparatorNetwork(nn.Module):
         joined = [encoder[-2 - k] if k < config.skips else 0 for k in range(stages - 1)]
         inputs = (encoder[-1], *(decoder[k] + joined[k] for k in range(stages - 1)))
         outputs = (*decoder, channels)
-        paddings = [_padding(target) for target in sizes[-2::-1]]  # of the convolution that each step inverts
+        paddings = [_padding(target) for target in sizes[-2::-1]]  # those of the convolutions that the steps invert
         self.decoders = nn.ModuleList(
             nn.ModuleList(
                 nn.ConvTranspose2d(inputs[k], outputs[k], 3, 2, padding=paddings[k], output_padding=paddings[k])
@@ -195,7 +196,7 @@ class SeparatorNetwork(nn.Module):
         self.apply(_initialise)
 
     def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Separate; ``noise [batch, source, 1, *code_size]`` is added to the codes."""
+        """Return the estimates; ``noise [batch, source, 1, *code_size]`` is added to the codes."""
         features, skips = image, list[Tensor]()
         for layer in self.encoder[:-1]:
             features = F.relu(layer(features))
@@ -231,7 +232,7 @@ class Critic(nn.Module):
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one score an image."""
+        """Return one score for each image."""
         scores: Tensor = self.layers(image)
         return scores[:, 0]
 
@@ -247,7 +248,7 @@ class Ssgan(Separator):
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
         if len(signal.sources) < 2 or len(signal.shape) != 1:
-            raise ValueError(f"ssgan separates one-dimensional signals of at least 2 sources, not {signal}")
+            raise UsageError(f"ssgan separates one-dimensional signals of at least 2 sources, not {signal}")
         self.config = config
         self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude")
         size = (config.n_fft // 2 + 1, config.context)
@@ -259,7 +260,7 @@ class Ssgan(Separator):
         self.register_buffer("mean_energy", torch.ones(()))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the paper's values (Table 1, section 3.1); the critics weigh the same, and sum to 1 as the paper's."""
+        """Return the paper's values (Table 1, section 3.1); the critics' equal weights sum to 1, as the paper's do."""
         values = {
             "energy_weight": 10.0,
             "gradient_penalty": 10.0,
@@ -270,14 +271,14 @@ class Ssgan(Separator):
         return values | {f"critic_weight.{source}": 1 / len(self.signal.sources) for source in self.signal.sources}
 
     def prepare(self, data: Tensors) -> None:
-        """Measure the training mixtures: their level; of those of level one, the largest magnitude and mean energy."""
+        """Measure the training mixtures: their level, and at level 1 their largest magnitude and mean energy."""
         mixture = data["mixture"]
-        self.source_level.copy_(mixture.square().mean().sqrt().clamp(min=1e-8))
+        self.source_level.copy_(joint_level(mixture))
         self.peak.copy_(self.spectrogram.encode(mixture / level(mixture)).max())
         self.mean_energy.copy_(self.cut(mixture / level(mixture)).square().sum(dim=(1, 2, 3)).mean())
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return Algorithm 1's updates: the separator's, and ``critic_steps`` of the critics."""
+        """Return Algorithm 1's updates: one of the separator, then ``critic_steps`` of the critics."""
         separator = Phase("separator", ("network",), "separator_learning_rate", separator_loss, self.draw_noise)
         if not self.config.wasserstein:
             return (separator,)
@@ -285,14 +286,14 @@ class Ssgan(Separator):
         return separator, Phase("critics", ("critics",), "critic_learning_rate", critic_loss, self.draw, repeats=steps)
 
     def draw_noise(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return ``noise [segment, source, 1, *code_size]``, standard normal."""
+        """Draw standard normal noise ``[segment, source, 1, *code_size]``."""
         mixture = batch["mixture"]
         segments = mixture.shape[0] * self.segments(mixture.shape[-1])
         shape = (segments, len(self.signal.sources), 1, *self.network.code_size)
         return {"noise": torch.randn(shape, generator=generator).to(mixture.device)}
 
     def draw(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the noise, and ``position [source, segment]``, uniform: where the critics' gradients are taken."""
+        """Draw the noise, and ``position [source, segment]``, uniform: where the critics' gradients are taken."""
         noise = self.draw_noise(batch, generator)["noise"]
         position = torch.rand((noise.shape[1], noise.shape[0]), generator=generator).to(noise.device)
         return {"noise": noise, "position": position}
@@ -305,7 +306,7 @@ class Ssgan(Separator):
     def cut(self, signal: Tensor) -> Tensor:
         """Turn ``[batch, channel, time]`` into magnitudes ``[batch * segment, channel, bins, context]``.
 
-        What is beyond the end of the signal, in its last segment, is 0.
+        In the last segment, frames beyond the end of the signal are 0.
         """
         config, image = self.config, self.spectrogram.encode(signal) / self.peak
         covered = config.context + (self.segments(signal.shape[-1]) - 1) * config.context_hop
@@ -338,7 +339,7 @@ class Ssgan(Separator):
 
 
 def separator_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Equation 2 in the separator: ``-sum_i w_i E[d_i(s^_i)] + beta E[(sum_i |s^_i|^2 - |x|^2)^2]``."""
+    """Return equation 2 in the separator: ``-sum_i w_i E[d_i(s^_i)] + beta E[(sum_i |s^_i|^2 - |x|^2)^2]``."""
     image = ssgan.cut(batch["mixture"] / level(batch["mixture"]))
     estimates = ssgan.network(image, hyperparameters["noise"] * random["noise"])
     total, parts = torch.zeros_like(hyperparameters["noise"]), dict[str, Tensor]()
@@ -354,7 +355,7 @@ def separator_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, rando
 
 
 def critic_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Equation 2 in the critics: ``sum_i w_i (E[d_i(s^_i)] - E[d_i(s_i)] + lambda E[(|grad d_i(s~_i)| - 1)^2])``."""
+    """Return equation 2 in the critics, ``sum_i w_i (E[d_i(s^_i)] - E[d_i(s_i)] + lambda E[(|grad d_i| - 1)^2])``."""
     with torch.no_grad():
         image = ssgan.cut(batch["mixture"] / level(batch["mixture"]))
         estimates = ssgan.network(image, hyperparameters["noise"] * random["noise"])

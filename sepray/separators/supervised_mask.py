@@ -1,13 +1,13 @@
-"""The supervised mask: eq. 1 on synthetic pairs, the upper bound of the neural egg separation paper.
+"""The supervised mask: learned from both sources, the upper bound in the neural egg separation paper.
 
 "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), eq. 1 and 9, section 4
 ("fully supervised baseline") and appendix A. With both sources known, synthetic mixtures ``y_jk = b_j + x_k`` are made
 of random pairs, and the mask network is trained to regress the observed source b, ``min E |y m(y) - b|``; the other
-source is what is left. Networks, what they see and the loss are those of ``neural_egg``, which knows b alone.
+estimate is the rest of the mixture. Networks, their input and the loss are those of ``neural_egg``, which knows only b.
 
-Where the paper is silent: pairs are drawn anew at each step within the batch, and sounds are added as signals, before
-their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean over
-all bins and frames, in units of its mixture's root mean square.
+Chosen here, where the paper is silent: pairs are drawn at each step within the batch, and sounds are added as signals,
+before their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean
+over all bins and frames, in units of its mixture's root mean square.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..networks.masking import Magnitudes, MaskSeparator, check_sizes, regression_error
+from ..networks.checks import check_counts
+from ..networks.masking import Magnitudes, MaskSeparator, regression_error
 
 
 @dataclass(frozen=True)
 class Config:
-    """Structure of the mask network and of what it sees; all trials of a study share it."""
+    """Structure of the mask network and of its input; all trials of a study share it."""
 
     window_seconds: float = 0.025
-    """Length of the STFT's window (sounds)."""
+    """Length of the STFT's window, in seconds (sounds)."""
     hop_seconds: float = 0.010
-    """From one frame to the next (sounds)."""
+    """Time from one frame to the next, in seconds (sounds)."""
     width: int = 16
-    """Filters of the first layer; each further one has twice as many."""
+    """Filters of the mask network's first layer; each further one has twice as many."""
     layers: int = 4
-    """Convolutions, and as many transposed ones (the paper has two fewer for 32x32 images)."""
+    """Convolutions of the mask network, and of transposed ones (the paper has two fewer for 32x32 images)."""
     batch_size: int = 16
     """Items in a batch."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's moments."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, ("width", "layers", "batch_size"))
+        check_counts(self, ("width", "layers", "batch_size"))
 
     def build(self, signal: Signal) -> SupervisedMask:
         """Return the separator with freshly initialised weights."""
@@ -77,7 +78,7 @@ def pairs(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def mask_loss(separator: SupervisedMask, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Eq. 1 with ``y_jk = b_j + x_k``."""
+    """Return the error of eq. 1, with ``y_jk = b_j + x_k``."""
     unknown, observed = batch["sources"].unbind(1)
     error = regression_error(separator, unknown, observed[random["order"]])
     return Loss(error, {"l1": error})

@@ -84,7 +84,7 @@ def _refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> 
     if isinstance(config, str):
         known = None
         with contextlib.suppress(ImportError, ValueError, SyntaxError):  # what is wrong with it is said elsewhere
-            known = registry.fields(package, config.partition(":")[0])
+            known = registry.fields(package, config)
     else:
         known = [f.name for f in fields(config)]
     if known is None:

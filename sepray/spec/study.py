@@ -228,7 +228,8 @@ class StudySpec:
         del values["cache"]
         for part in ("separator", "task"):
             config = getattr(self, part)
-            values[part] = {"module": type(config).__module__, "config": identity.plain(config)}
+            module = registry.home(type(config).__module__)
+            values[part] = {"module": module, "config": identity.plain(config)}
         return values | {"storage": "", "tracking_uri": ""}
 
     @classmethod
@@ -241,9 +242,9 @@ class StudySpec:
 def rebuilt(package: str, module: str, settings: Mapping[str, Any]) -> Any:
     """Return a ``Config`` from its JSON form, which has lists where a configuration has tuples."""
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return registry.find(package, module).Config(**values)
+    return registry.restored(package, module, values)
 
 
 def key(config: Any) -> str:
     """Return the name of a configuration's module, which is the key of a separator or a task."""
-    return type(config).__module__.rpartition(".")[2]
+    return registry.home(type(config).__module__).rpartition(".")[2]

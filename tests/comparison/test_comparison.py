@@ -26,7 +26,7 @@ from sepray.console.exit_status import format_error
 from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
-from sepray.separators import cass, sepgan
+from sepray.separators import cass_published, sepgan
 from sepray.spec.study import StudySpec
 from sepray.tasks import notes_and_bursts
 
@@ -283,7 +283,7 @@ def test_named_configuration_has_its_own_space_or_that_of_the_separator():
     spaces = {name: (module.SPACE, module.PAPER) for name, module in modules.items()}
     asked = Comparison(separators=("sepgan:small", "cass:published_small"), trials=3)
     found = contenders(asked, spaces, notes_and_bursts.DEBUG.load(Path()).signal)[0]
-    assert [one.config for one in found] == [sepgan.SMALL, cass.PUBLISHED_SMALL]
+    assert [one.config for one in found] == [sepgan.SMALL, cass_published.SMALL]
     assert [one.system for one in found] == ["sepgan:small", "cass:published_small"]
     assert dict(found[0].space) == sepgan_space.SPACE
     assert "cross.notes_to_bursts" in found[1].space

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sepray.errors import UsageError
 from sepray.networks.dcgan import DcganGenerator, doublings, laplacian_l1
 
 
@@ -29,7 +30,7 @@ def test_images_have_the_size_lie_in_0_to_1_and_depend_on_their_own_code(size):
 
 @pytest.mark.parametrize("size", [0, 4, 12, 48, 65])
 def test_other_sizes_are_refused(size):
-    with pytest.raises(ValueError, match=rf"^size must be 8, 16, 32, 64 or another 4 \* 2\^k, not {size}$"):
+    with pytest.raises(UsageError, match=rf"^size must be 8, 16, 32, 64 or another 4 \* 2\^k, not {size}$"):
         doublings(size)
 
 

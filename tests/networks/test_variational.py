@@ -42,7 +42,7 @@ def test_divergence_from_a_standard_normal():
 def test_features_are_those_of_the_third_convolution():
     critic = FeatureDiscriminator(1, (32, 32), 2, 4)
     image = torch.randn(5, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    logits, features = critic.judged(image)
+    logits, features = critic.judge(image)
     assert torch.equal(logits, critic(image))
     assert logits.shape == (5,)
     assert features.shape == (5, 8, 4, 4)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sepray.contracts import Signal
+from sepray.errors import UsageError
 from sepray.networks.waveform import (
     Discriminator,
     Generator,
@@ -16,7 +17,7 @@ from sepray.networks.waveform import (
     adversarial_loss,
     discriminator_loss,
     draw_starts,
-    level,
+    score,
 )
 
 
@@ -85,9 +86,11 @@ def test_a_shortcut_adds_the_input_to_the_output():
     torch.testing.assert_close(shortcut(signal), plain(signal) + signal)
 
 
-def test_level_is_the_root_mean_square_over_channels_and_time():
-    signal = torch.tensor([[[3.0, 3.0], [4.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]]])
-    assert level(signal).flatten().tolist() == pytest.approx([math.sqrt(12.5), 1e-8])
+def test_scores_of_several_batches_come_apart_in_their_order():
+    signals = [torch.full((2, 1, 4), value) for value in (1.0, 2.0, 5.0)]
+    scores = score(Gain(3.0), *signals)
+    assert [part.unique().tolist() for part in scores] == [[3.0], [6.0], [15.0]]
+    assert all(part.shape == (2, 1, 4) for part in scores)
 
 
 # Scores whose means are 2, 1 and 5.
@@ -179,7 +182,7 @@ def test_the_other_of_two_sources_is_mixture_minus_estimate():
     ],
 )
 def test_bad_config_is_refused_in_one_line(field, value, message):
-    with pytest.raises(ValueError, match=rf"^{message}$"):
+    with pytest.raises(UsageError, match=rf"^{message}$"):
         WaveformConfig(**{field: value})
 
 
@@ -192,5 +195,5 @@ def test_bad_config_is_refused_in_one_line(field, value, message):
     ],
 )
 def test_other_signals_are_refused(signal, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         WaveformSeparator(signal, WaveformConfig(("b",), 4, 1))

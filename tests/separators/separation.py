@@ -34,6 +34,14 @@ def trained(
     return trainer
 
 
+def mean_improvement(
+    config: SeparatorConfig, hyperparameters: Mapping[str, float], epochs: int, data: TaskData, seeds: int = 3
+) -> float:
+    """``improvement`` after some epochs, its mean over trainings from the seeds 0, 1, ..."""
+    runs = (trained(config, hyperparameters, epochs, seed, data) for seed in range(seeds))
+    return float(np.mean([improvement(run.separator.separate, data) for run in runs]))
+
+
 def improvement(
     separate: Callable[[torch.Tensor], torch.Tensor], data: TaskData, sources: tuple[str, ...] | None = None
 ) -> float:

@@ -9,6 +9,7 @@ from torch import nn
 
 from search_spaces import adversarial_masking as space
 from sepray.contracts import Signal, Supervision
+from sepray.errors import UsageError
 from sepray.separators import adversarial_masking
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
@@ -106,7 +107,7 @@ def test_discriminator_is_dcgans():
 
 def test_images_too_small_for_the_discriminator_are_refused():
     config = dataclasses.replace(DEBUG, discriminator_layers=5)
-    with pytest.raises(ValueError, match=r"^5 layers that halve are too many for 16 x 16 bands and frames$"):
+    with pytest.raises(UsageError, match=r"^5 layers that halve are too many for 16 x 16 bands and frames$"):
         build(config, IMAGES, 0)
 
 
@@ -127,7 +128,7 @@ def test_search_space_has_every_hyperparameter_and_holds_the_papers_setting():
 
 @pytest.mark.parametrize("field", ["width", "discriminator_width", "discriminator_layers"])
 def test_bad_config_is_refused_in_one_line(field):
-    with pytest.raises(ValueError, match=rf"^{field} must be at least 1, not 0$"):
+    with pytest.raises(UsageError, match=rf"^{field} must be at least 1, not 0$"):
         adversarial_masking.Config(**{field: 0})
 
 

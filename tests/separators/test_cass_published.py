@@ -1,5 +1,6 @@
 """The authors' variant of CASS: its losses by hand, who learns from which of them, masks, lengths, separation."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,13 +8,15 @@ import torch
 from torch import nn
 
 from search_spaces import cass_published as space
-from sepray import registry
+from sepray import identity, registry
 from sepray.comparison.contenders import contender
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
 from sepray.errors import UsageError
-from sepray.separators import cass
+from sepray.separators import cass_published
+from sepray.spec.flags import parse, parse_early
 from sepray.spec.study import StudySpec, key
+from sepray.tracking.sources import collect
 from sepray.training.trainer import build
 
 from .separation import improvement, notes_and_bursts, trained
@@ -22,8 +25,8 @@ SIGNAL = Signal(("a", "b"), 1, (96,), 8.0)
 FAST = {"autoencoder_learning_rate": 2e-3}
 
 
-def separator(seed: int = 0) -> cass.VariationalCass:
-    return build(cass.PUBLISHED_DEBUG, SIGNAL, seed)
+def separator(seed: int = 0) -> cass_published.VariationalCass:
+    return build(cass_published.DEBUG, SIGNAL, seed)
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -31,7 +34,7 @@ def batch() -> dict[str, torch.Tensor]:
     return {"mixture": sources.sum(1), "sources": sources}
 
 
-def tensors(module: cass.VariationalCass, **changes: float) -> dict[str, torch.Tensor]:
+def tensors(module: cass_published.VariationalCass, **changes: float) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(value) for name, value in {**module.hyperparameters(), **changes}.items()}
 
 
@@ -59,14 +62,14 @@ class Critic(Constant):
     """A logit and a feature that are gains times the image's mean."""
 
     def forward(self, image):
-        return self.judged(image)[0]
+        return self.judge(image)[0]
 
-    def judged(self, image):
+    def judge(self, image):
         mean = image.mean(dim=(1, 2, 3))
         return self.values[0] * mean, self.values[1] * mean
 
 
-def stand_in() -> tuple[cass.VariationalCass, torch.Tensor]:
+def stand_in() -> tuple[cass_published.VariationalCass, torch.Tensor]:
     """Constant magnitudes and targets, and a noise of 1 in the codes' every dimension."""
     module = separator()
     module.encoders = nn.ModuleList([Code(0.5, 2 * math.log(0.25)), Code(0.25, 2 * math.log(0.5))])
@@ -83,7 +86,7 @@ def entropy(logit: float, real: bool) -> float:
 
 def test_losses_are_those_worked_out_by_hand():
     module, noise = stand_in()
-    loss = cass.variational_loss(module, batch(), tensors(module), {"noise": noise})
+    loss = cass_published.variational_loss(module, batch(), tensors(module), {"noise": noise})
     # Codes are 0.5 + 0.25 and 0.25 + 0.5, so masks 0.75 and 1.5, of a magnitude of e - 1.
     a, b = math.log1p(0.75 * (math.e - 1)), math.log1p(1.5 * (math.e - 1))
     expected = {
@@ -100,7 +103,9 @@ def test_losses_are_those_worked_out_by_hand():
     weights = {"l1": 5.0, "feature": 1.0, "gan": 0.1, "code": 0.01}
     total = sum(weights[name.partition("/")[0]] * value for name, value in expected.items())
     assert loss.total.item() == pytest.approx(total, rel=1e-5)
-    loss = cass.rejection_loss(module, {**batch(), **loss.carry}, tensors(module, **{"cross.b_to_a": 0.3}), {})
+    loss = cass_published.rejection_loss(
+        module, {**batch(), **loss.carry}, tensors(module, **{"cross.b_to_a": 0.3}), {}
+    )
     own = (entropy(a, False) + entropy(0.5, True)) / 2, (entropy(-b, False) + entropy(-1.5, True)) / 2
     assert [loss.parts[f"discriminator/{s}"].item() for s in "ab"] == pytest.approx(own, rel=1e-5)
     crossed = 0.3 * entropy(b, False) + 0.1 * entropy(-a, False)
@@ -112,7 +117,7 @@ def test_the_adversarial_term_is_the_decoders_alone_and_the_divergence_the_encod
     module = separator()
     random = module.noise(batch(), torch.Generator().manual_seed(0))
     weights = {f"{name}_weight": 0.0 for name in ("l1", "feature", "gan", "code")}
-    loss = cass.variational_loss(module, batch(), tensors(module, **{**weights, weight: 1.0}), random)
+    loss = cass_published.variational_loss(module, batch(), tensors(module, **{**weights, weight: 1.0}), random)
     loss.total.backward()
     reached = [
         any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
@@ -124,8 +129,8 @@ def test_the_adversarial_term_is_the_decoders_alone_and_the_divergence_the_encod
 def test_nothing_leaks_between_the_phases():
     module = separator()
     random = module.noise(batch(), torch.Generator().manual_seed(0))
-    first = cass.variational_loss(module, batch(), tensors(module), random)
-    second = cass.rejection_loss(module, {**batch(), **first.carry}, tensors(module), {})
+    first = cass_published.variational_loss(module, batch(), tensors(module), random)
+    second = cass_published.rejection_loss(module, {**batch(), **first.carry}, tensors(module), {})
     own = [*module.encoders.parameters(), *module.decoders.parameters()]
     assert all(g is None for g in torch.autograd.grad(second.total, own, allow_unused=True))
 
@@ -155,20 +160,112 @@ def test_every_piece_of_a_long_signal_gets_its_own_mask():
 def test_published_configuration_is_known_by_name_to_studies_and_in_their_records():
     study = StudySpec(name="s", separator="cass:published", task="ecg", space={})
     study.check()
-    assert study.separator == cass.PUBLISHED == registry.config("sepray.separators", "cass:published")
-    assert StudySpec.restored(study.plain()).separator == cass.PUBLISHED
+    config = cass_published.Config()
+    assert study.separator == config == registry.config("sepray.separators", "cass:published")
+    assert StudySpec.restored(study.plain()).separator == config
     assert (study.model_name, key(study.separator)) == ("cass-ecg", "cass")
-    config = cass.PUBLISHED
     assert (config.n_fft, config.hop, config.width, config.stages, config.dense, config.code) == (
         *(1024, 768, 32, 5, 1024, 100),
     )
     assert (config.batch_size, config.betas) == (4, (0.5, 0.999))
 
 
+# Digests of studies' fingerprints, and their stored configurations, from when cass:published was a Config of cass.
+FORMER = {
+    "cass": "7920b58ba0a63247ed276a82eb746b763a5c01fb5526a3f8918ff7a96960dcf2",
+    "cass:small": "8dc6c1c6ad109c5f14a6eb3c2a73c777cfc98992cea36fc5417df14cf4f28b68",
+    "cass:published": "891c8276a79c00eb22241d552ff84ef4e14adc2f40c6cb9c3dcabf8addcefe32",
+    "cass:published_small": "2c22e0b928747a13dc1bfacabe3873b62dec06e9952d16a57012125095884dd6",
+    "cass:published_debug": "35f0f6d7a9fdaafd1b2516db790eb61f3d6054c79e80997414951bc7d98ed0ca",
+}
+STORED = {
+    "cass": {
+        "batch_size": 50,
+        "betas": [0.9, 0.999],
+        "code": 100,
+        "dense": 1024,
+        "depth": 4,
+        "discriminator_stages": 3,
+        "discriminator_width": 8,
+        "hop": 7,
+        "n_fft": 14,
+        "precision": "auto",
+        "representation": "complex",
+        "stages": 1,
+        "variant": "paper",
+        "width": 16,
+    },
+    "cass:published_small": {
+        "batch_size": 16,
+        "betas": [0.5, 0.999],
+        "code": 32,
+        "dense": 128,
+        "depth": 4,
+        "discriminator_stages": 3,
+        "discriminator_width": 8,
+        "hop": 64,
+        "n_fft": 256,
+        "precision": "float32",
+        "representation": "magnitude",
+        "stages": 3,
+        "variant": "published",
+        "width": 8,
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_studies_begun_before_the_file_was_split_have_the_same_fingerprint(name):
+    config = registry.config("sepray.separators", name)
+    assert identity.digest({"name": key(config), "config": config}) == FORMER[name]
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_specs_stay_what_they_were_and_are_restored(name):
+    study = StudySpec(name="s", separator=name, task="ecg", space={})
+    stored = {"module": "sepray.separators.cass", "config": STORED[name]}
+    assert study.plain()["separator"] == stored
+    assert StudySpec.restored({**study.plain(), "separator": stored}).separator == study.separator
+
+
+def test_flags_set_fields_and_refuse_those_of_the_papers_separator():
+    study = StudySpec(name="s", separator="cass:published_small", task="ecg", space={})
+    changed = parse(study, ["--separator.dense", "64", "--trials", "3"])
+    assert changed.separator == dataclasses.replace(cass_published.SMALL, dense=64)
+    with pytest.raises(UsageError, match=r"--separator\.depth"):
+        parse(study, ["--separator.depth", "2"])
+    fields = {field.name for field in dataclasses.fields(cass_published.Config)}
+    assert registry.fields("sepray.separators", "cass:published_small") == fields
+    early = parse_early(dataclasses.replace(study, name="t"), ["--separator.dense", "64"])
+    assert early is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("dense", 0, "dense must be at least 1, not 0"),
+        ("code", 0, "code must be at least 1, not 0"),
+        ("stages", 0, "stages must be at least 1, not 0"),
+        ("betas", (0.5, 1.0), r"betas must be at least 0 and below 1, not \(0.5, 1.0\)"),
+    ],
+)
+def test_bad_config_is_refused_in_one_line(field, value, message):
+    with pytest.raises(UsageError, match=rf"^{message}$"):
+        cass_published.Config(**{field: value})
+
+
+def test_registered_models_of_either_separator_ship_no_file_of_the_other():
+    paper, published = (set(collect(f"sepray.separators.{name}")) for name in ("cass", "cass_published"))
+    own = {f"sepray.{name}" for name in ("contracts", "errors", "signals.stft")}
+    own |= {f"sepray.networks.{name}" for name in ("checks", "cross_adversarial", "levels")}
+    assert paper == own | {"sepray.separators.cass", "sepray.networks.residual"}
+    assert published == own | {"sepray.separators.cass_published", "sepray.networks.variational"}
+
+
 def test_a_comparison_takes_a_named_configuration_for_a_separator_of_its_own():
     spaces = {"cass_published_debug": (space.SPACE, space.PAPER), "cass": ({}, {})}
     found = contender("cass:published_debug", Comparison(), spaces, SIGNAL)
-    assert (found.key, found.config) == ("cass-published_debug", cass.PUBLISHED_DEBUG)
+    assert (found.key, found.config) == ("cass-published_debug", cass_published.DEBUG)
     assert found.system.startswith("cass:published_debug")
     assert found.points["authors' code"] == separator().hyperparameters()
     with pytest.raises(UsageError, match="cass has no published setting 'publish'"):
@@ -184,7 +281,7 @@ def test_search_space_has_every_hyperparameter_and_holds_the_authors_settings():
 
 def test_separates_notes_from_bursts_in_a_few_epochs():
     data = notes_and_bursts(64, 32)
-    run = trained(cass.PUBLISHED_SMALL, FAST, 3, 0, data)
+    run = trained(cass_published.SMALL, FAST, 3, 0, data)
     assert improvement(run.separator.separate, data) > 1
 
 
@@ -192,5 +289,5 @@ def test_separates_notes_from_bursts_in_a_few_epochs():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_is_3_db_better_than_the_mixture(seed):
     data = notes_and_bursts()
-    run = trained(cass.PUBLISHED_SMALL, FAST, 6, seed, data)
+    run = trained(cass_published.SMALL, FAST, 6, seed, data)
     assert improvement(run.separator.separate, data) > 3

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sepray.contracts import Signal
+from sepray.errors import UsageError
 from sepray.scoring import metrics
 from sepray.separators import constant_mask
 
@@ -36,5 +37,5 @@ def test_nothing_is_gained_and_a_half_halves_the_error_of_the_other_source():
 
 @pytest.mark.parametrize("mask", [0.0, -0.5, 1.5, math.nan])
 def test_a_mask_outside_of_0_to_1_is_refused(mask):
-    with pytest.raises(ValueError, match=rf"^mask must be above 0 and at most 1, not {mask:g}$"):
+    with pytest.raises(UsageError, match=rf"^mask must be above 0 and at most 1, not {mask:g}$"):
         constant_mask.Config(mask)

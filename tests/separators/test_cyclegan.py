@@ -1,4 +1,4 @@
-"""CycleGAN on waveforms: its terms by hand with stand-in networks, phases that keep apart, and what it separates."""
+"""CycleGAN on waveforms: its terms by hand with stand-in networks, its windows, and what it separates."""
 
 import dataclasses
 
@@ -6,37 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces import cyclegan as space
-from sepray.contracts import Signal, Split, Supervision
+from sepray.contracts import Signal
 from sepray.separators import cyclegan
-from sepray.training.trainer import Trainer, build
-from sepray.training.views import view
+from sepray.training.trainer import build
 
 from .separation import improvement, notes_and_bursts, trained
-
-SOURCES = ("a", "b")
-
-
-class Gain(nn.Module):
-    """A generator that multiplies by a number."""
-
-    def __init__(self, gain: float) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.tensor(gain))
-
-    def forward(self, signal: torch.Tensor) -> torch.Tensor:
-        return self.gain * signal
-
-
-class MeanScore(nn.Module):
-    """A discriminator with one patch, whose score is a number times the signal's mean."""
-
-    def __init__(self, gain: float) -> None:
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, signal: torch.Tensor) -> torch.Tensor:
-        return self.gain * signal.mean(dim=1)[:, :1]
+from .waveforms import SOURCES, Gain, MeanScore, tones, trainer
 
 
 def losses(both_cycles: bool = False, wanted: tuple[str, ...] = ("a",), **hyperparameters: float):
@@ -96,39 +71,8 @@ def test_terms_are_summed_over_wanted_sources():
     assert critics.total.item() == pytest.approx(sum(part.item() for part in critics.parts.values()))
 
 
-def split(items: int = 16, time: int = 192) -> Split:
-    generator = torch.Generator().manual_seed(0)
-    tones = torch.sin(torch.rand(items, 2, 1, 1, generator=generator) * torch.arange(time))
-    sources = tones * torch.tensor([1.0, 0.3])[:, None, None]
-    return Split(sources.sum(1), sources)
-
-
-def trainer(hyperparameters: dict[str, float] | None = None, **config: object) -> Trainer:
-    resolved = dataclasses.replace(cyclegan.DEBUG, **config)
-    separator = build(resolved, Signal(SOURCES, 1, (192,), 8.0), 0)
-    data = view(split(), Supervision.UNPAIRED_SOURCES, torch.Generator().manual_seed(0))
-    return Trainer(separator, data, hyperparameters or {}, 0, 4, resolved.betas)
-
-
-@pytest.mark.parametrize("both_cycles", [False, True])
-def test_no_gradient_leaks_between_the_phases(both_cycles):
-    run = trainer(window=192, both_cycles=both_cycles)
-    separator = run.separator
-    tensors = {name: torch.tensor(value) for name, value in run.hyperparameters.items()}
-    first = cyclegan.generators_loss(separator, run.data, tensors, {})
-    assert not any(tensor.requires_grad for tensor in first.carry.values())
-    second = cyclegan.discriminators_loss(separator, {**run.data, **first.carry}, tensors, {})
-    generators = [*separator.generators.parameters(), *separator.remixers.parameters()]
-    assert all(g is None for g in torch.autograd.grad(second.total, generators, allow_unused=True))
-    run.set_hyperparameters({"discriminator_learning_rate": 0.0})
-    critics = [*separator.discriminators.parameters(), *separator.mixture_discriminators.parameters()]
-    before = [p.clone() for p in critics]
-    run.epoch()
-    assert all(torch.equal(a, b) for a, b in zip(before, critics, strict=True))
-
-
 def test_windows_of_mixtures_and_of_each_source_are_drawn_apart():
-    run = trainer(window=64)
+    run = trainer(cyclegan, window=64)
     random = run.separator.draw(run.data, torch.Generator().manual_seed(3))
     assert {name: tuple(start.shape) for name, start in random.items()} == {
         "mixture_start": (16,),
@@ -146,27 +90,8 @@ def test_windows_of_mixtures_and_of_each_source_are_drawn_apart():
 
 
 def test_sources_are_in_units_of_all_training_mixtures():
-    run = trainer()
-    assert run.separator.source_level.item() == pytest.approx(split().mixture.square().mean().sqrt().item())
-
-
-def test_defaults_and_space_hold_the_settings_of_the_notebook():
-    defaults = trainer().separator.hyperparameters()
-    assert (
-        defaults
-        == space.PAPER["CycleGAN"]
-        == {
-            "identity_weight": 0.5,
-            "adversarial_weight": 1.0,
-            "cycle_weight": 10.0,
-            "generator_learning_rate": 2e-4,
-            "discriminator_learning_rate": 2e-4,
-        }
-    )
-    assert set(space.SPACE) == set(defaults)
-    config = cyclegan.Config()
-    assert (config.blocks, config.stages, config.window, config.batch_size) == (8, 2, 16384, 10)
-    assert config.betas == (0.5, 0.9)
+    run = trainer(cyclegan)
+    assert run.separator.source_level.item() == pytest.approx(tones().mixture.square().mean().sqrt().item())
 
 
 # What separated the validation items best of eleven settings; the notes are what the bursts leave of the mixture.

@@ -1,14 +1,15 @@
 """GLO masking: equations 5 to 10 by hand, codes in the unit ball, two stages, codes of items in states, pieces."""
 
 import dataclasses
-import functools
 import itertools
+import statistics
 
 import pytest
 import torch
 
 from search_spaces import glo_masking as space
 from sepray.contracts import Signal, Split, Supervision
+from sepray.errors import UsageError
 from sepray.separators import glo_masking
 from sepray.separators.glo_masking import DEBUG, in_ball, ratio_mask, to_ball
 from sepray.training.trainer import Trainer, build
@@ -242,7 +243,7 @@ def test_what_a_last_piece_lacks_does_not_count():
 
 
 def test_a_third_source_is_refused():
-    with pytest.raises(ValueError, match=r"^glo_masking separates 2 sources, the last of them observed, not a, b, c$"):
+    with pytest.raises(UsageError, match=r"^glo_masking separates 2 sources, the last of them observed, not a, b, c$"):
         build(DEBUG, Signal(("a", "b", "c"), 1, (256,), 128.0), 0)
 
 
@@ -257,7 +258,7 @@ def test_a_third_source_is_refused():
     ],
 )
 def test_bad_config_is_refused_in_one_line(field, value, message):
-    with pytest.raises(ValueError, match=rf"^{message}$"):
+    with pytest.raises(UsageError, match=rf"^{message}$"):
         glo_masking.Config(**{field: value})
 
 
@@ -277,10 +278,9 @@ def gain(run: Trainer, items: Split) -> float:
     return float(10 * torch.log10((items.mixture[:, None] / 2 - items.sources).square().mean() / error))
 
 
-@functools.cache
-def images_separated(observed_epochs: int) -> float:
+def images_separated(observed_epochs: int, seed: int) -> float:
     config = {"width": 8, "batch_size": 16, "separation_steps": 100, "observed_epochs": observed_epochs}
-    run = trainer({"learning_rate": 1e-2}, bars(64), **config)
+    run = trainer({"learning_rate": 1e-2}, bars(128), seed, **config)
     for _ in range(40):
         run.epoch()
     return gain(run, bars(16, seed=1))
@@ -288,7 +288,8 @@ def images_separated(observed_epochs: int) -> float:
 
 @pytest.mark.parametrize("observed_epochs", [0, 20])
 def test_images_are_separated_by_joint_and_by_two_stage_training(observed_epochs):
-    assert images_separated(observed_epochs) > 2
+    """Two stages gave 3.6, 2.9 and 4.9 dB, and untrained networks -0.1; a single seed may differ by more than a dB."""
+    assert statistics.mean(images_separated(observed_epochs, seed) for seed in range(3)) > 1.5
 
 
 def test_sounds_are_separated_in_seconds():

@@ -9,6 +9,7 @@ from sklearn.decomposition import non_negative_factorization
 
 from search_spaces import nmf as space
 from sepray.contracts import Signal
+from sepray.errors import UsageError
 from sepray.separators import nmf
 from sepray.training.trainer import Trainer, build
 
@@ -166,13 +167,13 @@ def test_defaults_are_the_papers():
     ],
 )
 def test_bad_config_is_refused_in_one_line(field, value, message):
-    with pytest.raises(ValueError, match=rf"^{message}$"):
+    with pytest.raises(UsageError, match=rf"^{message}$"):
         nmf.Config(**{field: value})
 
 
 def test_images_of_another_size_are_refused():
     separator, _ = pixels([1.0, 1.0])
-    with pytest.raises(ValueError, match=r"^nmf knows images of \[1, 1, 2\] alone, not of \[1, 3, 3\]$"):
+    with pytest.raises(UsageError, match=r"^nmf knows images of \[1, 1, 2\] alone, not of \[1, 3, 3\]$"):
         separator.separate(torch.ones(1, 1, 3, 3))
 
 

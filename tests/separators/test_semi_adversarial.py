@@ -9,11 +9,12 @@ from torch import nn
 
 from search_spaces import semi_adversarial as space
 from sepray.contracts import Signal, Split, Supervision
+from sepray.errors import UsageError
 from sepray.separators import semi_adversarial
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
-from .separation import improvement, notes_and_bursts, trained
+from .separation import improvement, mean_improvement, notes_and_bursts, trained
 
 SIGNAL = Signal(("a", "b"), 1, (256,), 128.0)
 
@@ -192,17 +193,16 @@ def test_a_louder_mixture_gives_louder_estimates_of_the_same_form():
         ({"filters": 0}, r"filters must be at least 1, not 0"),
         ({"critic_layers": 5}, r"critic_layers must be at most levels = 4, not 5"),
         ({"betas": (0.5, 1.0)}, r"betas must be at least 0 and below 1, not \(0.5, 1.0\)"),
-        ({"hop": 512}, r"hop must be between 1 and 3/4 of n_fft = 512, not 512"),
     ],
 )
 def test_bad_config_is_refused_in_one_line(fields, message):
-    with pytest.raises(ValueError, match=rf"^{message}$"):
+    with pytest.raises(UsageError, match=rf"^{message}$"):
         semi_adversarial.Config(**fields)
 
 
 @pytest.mark.parametrize("signal", [Signal(("a",), 1, (256,), 128.0), Signal(("a", "b"), 1, (64, 64), None)])
 def test_one_source_and_images_are_refused(signal):
-    with pytest.raises(ValueError, match=r"semi_adversarial separates one-dimensional signals of at least 2 sources"):
+    with pytest.raises(UsageError, match=r"semi_adversarial separates one-dimensional signals of at least 2 sources"):
         build(semi_adversarial.DEBUG, signal, 0)
 
 
@@ -214,7 +214,7 @@ def test_separates_in_seconds():
     config = dataclasses.replace(
         semi_adversarial.DEBUG, n_fft=256, hop=128, filters=8, levels=3, batch_size=8, critic_steps=1
     )
-    assert improvement(trained(config, FAST, 6, 0, data).separator.separate, data) > 1
+    assert mean_improvement(config, FAST, 6, data) > 2
 
 
 @pytest.mark.slow

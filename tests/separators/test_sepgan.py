@@ -1,4 +1,4 @@
-"""S-SepGAN: its terms by hand with stand-in networks, phases that keep apart, windows, and that it separates."""
+"""S-SepGAN: its terms by hand with stand-in networks, its windows, and that it separates."""
 
 import dataclasses
 
@@ -6,37 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces import sepgan as space
-from sepray.contracts import Signal, Split, Supervision
+from sepray.contracts import Signal
 from sepray.separators import sepgan
-from sepray.training.trainer import Trainer, build
-from sepray.training.views import view
+from sepray.training.trainer import build
 
 from .separation import improvement, notes_and_bursts, trained
-
-SOURCES = ("a", "b")
-
-
-class Gain(nn.Module):
-    """A generator that multiplies by a number."""
-
-    def __init__(self, gain: float) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.tensor(gain))
-
-    def forward(self, signal: torch.Tensor) -> torch.Tensor:
-        return self.gain * signal
-
-
-class MeanScore(nn.Module):
-    """A discriminator with one patch, whose score is a number times the signal's mean."""
-
-    def __init__(self, gain: float) -> None:
-        super().__init__()
-        self.gain = gain
-
-    def forward(self, signal: torch.Tensor) -> torch.Tensor:
-        return self.gain * signal.mean(dim=1)[:, :1]
+from .waveforms import SOURCES, Gain, MeanScore, trainer
 
 
 def losses(wanted: tuple[str, ...] = ("a",), objective: str = "relativistic", **hyperparameters: float):
@@ -91,49 +66,8 @@ def test_terms_are_summed_over_wanted_sources():
     assert loss.total.item() == pytest.approx(0.5 * (0.375 + 0.225) + 4.5 + 2 + 10 * (0.25 + 0.15))
 
 
-def split(items: int = 16, time: int = 192) -> Split:
-    generator = torch.Generator().manual_seed(0)
-    tones = torch.sin(torch.rand(items, 2, 1, 1, generator=generator) * torch.arange(time))
-    sources = tones * torch.tensor([1.0, 0.3])[:, None, None]
-    return Split(sources.sum(1), sources)
-
-
-def trainer(hyperparameters: dict[str, float] | None = None, **config: object) -> Trainer:
-    resolved = dataclasses.replace(sepgan.DEBUG, **config)
-    items = split()
-    separator = build(resolved, Signal(SOURCES, 1, (192,), 8.0), 0)
-    data = view(items, Supervision.PAIRED, torch.Generator())
-    return Trainer(separator, data, hyperparameters or {}, 0, 4, resolved.betas)
-
-
-def test_no_gradient_leaks_between_the_phases():
-    run = trainer(window=192)
-    tensors = {name: torch.tensor(value) for name, value in run.hyperparameters.items()}
-    first = sepgan.generators_loss(run.separator, run.data, tensors, {})
-    assert not any(tensor.requires_grad for tensor in first.carry.values())
-    second = sepgan.discriminators_loss(run.separator, {**run.data, **first.carry}, tensors, {})
-    generators = list(run.separator.generators.parameters())
-    assert all(g is None for g in torch.autograd.grad(second.total, generators, allow_unused=True))
-    run.set_hyperparameters({"discriminator_learning_rate": 0.0})
-    before = [p.clone() for p in run.separator.discriminators.parameters()]
-    run.epoch()
-    assert all(torch.equal(a, b) for a, b in zip(before, run.separator.discriminators.parameters(), strict=True))
-
-
-def test_without_adversary_discriminators_rest_and_their_weights_do_not_matter():
-    run = trainer({"adversarial_weight": 0.0})
-    before = [p.clone() for p in run.separator.discriminators.parameters()]
-    parts = run.epoch()
-    assert all(torch.equal(a, b) for a, b in zip(before, run.separator.discriminators.parameters(), strict=True))
-    assert not any(name.startswith("discriminator/") for name in parts)
-    other = trainer({"adversarial_weight": 0.0})
-    for parameter in other.separator.discriminators.parameters():
-        parameter.data.mul_(2)
-    assert other.epoch()["paired/a"] == parts["paired/a"]
-
-
 def test_windows_of_mixture_and_sources_begin_together_and_go_to_the_second_phase():
-    run = trainer(window=64)
+    run = trainer(sepgan, window=64)
     random = run.separator.draw(run.data, torch.Generator().manual_seed(3))
     assert len(set(random["start"].tolist())) > 3
     mixture, sources = run.separator.windows(run.data, random)
@@ -143,27 +77,6 @@ def test_windows_of_mixture_and_sources_begin_together_and_go_to_the_second_phas
     carry = sepgan.generators_loss(run.separator, run.data, tensors, random).carry
     assert torch.equal(carry["windows"], mixture)
     assert torch.equal(carry["targets"], sources)
-    assert run.separator.draw({"mixture": torch.zeros(2, 1, 64)}, torch.Generator()) == {}
-
-
-def test_defaults_and_space_hold_the_settings_of_the_notebook():
-    defaults = trainer().separator.hyperparameters()
-    assert (
-        defaults
-        == space.PAPER["S-SepGAN"]
-        == {
-            "identity_weight": 0.5,
-            "adversarial_weight": 1.0,
-            "paired_weight": 10.0,
-            "rejection_weight": 1.0,
-            "generator_learning_rate": 2e-4,
-            "discriminator_learning_rate": 2e-4,
-        }
-    )
-    assert set(space.SPACE) == set(defaults)
-    config = sepgan.Config()
-    assert (config.blocks, config.stages, config.window, config.batch_size) == (8, 2, 16384, 10)
-    assert config.betas == (0.5, 0.9)
 
 
 # The bursts are what the notes leave of the mixture.

@@ -89,9 +89,7 @@ def test_short_recording_is_mirrored_up_to_a_window():
 
 
 def test_window_must_be_longer_than_what_is_thrown_away():
-    with pytest.raises(
-        ValueError, match=r"^a window of 10 samples leaves nothing between its unused ends of 5$"
-    ):
+    with pytest.raises(ValueError, match=r"^a window of 10 samples leaves nothing between its unused ends of 5$"):
         list(separated(iter([np.ones((1, 30), np.float32)]), 30, lambda m: m[:, None], window=10, context=5))
 
 

@@ -1,0 +1,33 @@
+"""Checks of configurations of separators, each refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from ..errors import UsageError
+
+
+def check_counts(config: object, names: Iterable[str]) -> None:
+    """Check that each of these fields is at least 1, and that Adam's moments decay.
+
+    Raises:
+        UsageError: a field is below 1, or one of ``betas`` (if the configuration has them) is outside [0, 1).
+    """
+    for name in names:
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} must be at least 1, not {getattr(config, name)}")
+    betas = getattr(config, "betas", ())
+    if not all(0 <= beta < 1 for beta in betas):
+        raise UsageError(f"betas must be at least 0 and below 1, not {betas}")
+
+
+def check_choice(config: object, name: str, literal: Any) -> None:
+    """Check that a field has one of the values of a ``Literal``.
+
+    Raises:
+        UsageError: it has another value.
+    """
+    value, choices = getattr(config, name), get_args(literal)
+    if value not in choices:
+        raise UsageError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

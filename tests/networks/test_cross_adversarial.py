@@ -1,0 +1,48 @@
+"""The base of both CASS separators: pairs of sources, cross entropies by hand, and when discriminators have won."""
+
+import math
+
+import pytest
+import torch
+
+from sepray.contracts import Signal
+from sepray.errors import UsageError
+from sepray.networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
+
+
+def separator(*sources: str) -> CrossAdversarialSeparator:
+    return CrossAdversarialSeparator(Signal(sources, 1, (64,), 8.0))
+
+
+def test_crosses_are_the_ordered_pairs_each_with_the_estimate_and_the_discriminator_that_sees_it():
+    assert separator("a", "b", "c").crosses() == [
+        ("cross.a_to_b", 0, 1),
+        ("cross.a_to_c", 0, 2),
+        ("cross.b_to_a", 1, 0),
+        ("cross.b_to_c", 1, 2),
+        ("cross.c_to_a", 2, 0),
+        ("cross.c_to_b", 2, 1),
+    ]
+
+
+def test_cross_entropies_are_means_of_logarithms_of_probabilities():
+    logits = torch.tensor([math.log(3), 0.0])  # probabilities 3/4 and 1/2 of being real
+    assert real_loss(logits).item() == pytest.approx(-(math.log(3 / 4) + math.log(1 / 2)) / 2)
+    assert fake_loss(logits).item() == pytest.approx(-(math.log(1 / 4) + math.log(1 / 2)) / 2)
+
+
+def test_failure_needs_sure_discriminators_and_estimates_no_better_than_silence():
+    failure = separator("a", "b").failure
+    won = {"train/discriminator/a": 1e-4, "train/discriminator/b": 5e-4, "validation/relative_l2": 1.02}
+    assert failure(won) == "the discriminators won: their losses are below 0.001 and the relative L2 error is 1.02"
+    assert failure({**won, "validation/relative_l2": 1.0}) is not None
+    assert failure({**won, "validation/relative_l2": 0.9}) is None
+    assert failure({**won, "train/discriminator/b": 0.2}) is None
+    assert failure({"validation/relative_l2": 1.02}) is None
+    assert failure({}) is None
+
+
+@pytest.mark.parametrize("signal", [Signal(("a",), 1, (128,), 8.0), Signal(("a", "b"), 1, (8, 8), None)])
+def test_one_source_and_images_are_refused(signal):
+    with pytest.raises(UsageError, match=r"^cass separates one-dimensional signals of at least 2 sources, not "):
+        CrossAdversarialSeparator(signal)
