@@ -19,10 +19,10 @@ Since then the trainer copies gradients whose memory order differs from that of 
 Adam would misread them: 1.30 s against 1.28 s by hand (1.014; ``--rounds 8``, the other core idle).
 
 So bfloat16 is the default on CPUs that have it, and the separator has no option for channels_last, which is slower with
-8 to 16 channels. The number format does not change the error: on the ecg task, after 15 epochs (beta 1e-3, rates 5e-3
-and 3e-4), the mean relative L2 error on validation, maternal / fetal, was 0.190 / 0.356 and 0.185 / 0.326 with
-bfloat16, and 0.187 / 0.343 and 0.184 / 0.335 with float32 (two seeds each). The plain autoencoder's, on the first seed,
-was 0.188 / 0.339 with bfloat16 and 0.189 / 0.338 with float32.
+8 to 16 channels. The number format changes the error no more than the seed does: on the ecg task, after 15 epochs (beta
+1e-3, rates 5e-3 and 3e-4), the mean relative L2 error on validation, maternal / fetal, was 0.190 / 0.356 and 0.185 /
+0.326 with bfloat16, and 0.187 / 0.343 and 0.184 / 0.335 with float32 (two seeds each). The plain autoencoder's, on the
+first seed, was 0.188 / 0.339 with bfloat16 and 0.189 / 0.338 with float32.
 """
 
 from __future__ import annotations

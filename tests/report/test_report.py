@@ -202,29 +202,41 @@ def test_sounds_that_are_too_large_are_files_alone(tmp_path, monkeypatch):
     assert "They are too large to be played in this page." in text_of(made.html)
 
 
-def test_publish_returns_the_page_and_leaves_no_other_file(finished):
-    page = report.publish(finished)
-    assert page == finished.folder / "report.html"
-    assert page.read_text().startswith("<!doctype html>")
-    assert [name for name, _ in report.files_of(finished.folder)][-1] == "report.html"
-    expected = {page} | {finished.folder / name for name in report.build(finished).files}
-    checkpoints = finished.folder / "finals"
-    written = {p for p in finished.folder.rglob("*") if p.is_file() and checkpoints not in p.parents}
-    assert written == expected
-    assert {path for _, path in report.files_of(finished.folder)} == expected
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A study whose report is a page, a figure and a sound."""
+    files = {"figures/history.svg": b"<svg>", "audio/best/mixture.wav": b"RIFF"}
+    monkeypatch.setattr(report, "build", lambda results: report.Report("<!doctype html> µ", files))
+    return study_results(tmp_path, [])
 
 
-def test_a_page_that_cannot_be_written_leaves_the_old_one(finished, monkeypatch):
-    page = report.publish(finished)
-    before = page.read_text()
+def test_publish_returns_the_page_and_leaves_no_other_file(small):
+    folder = small.folder
+    (folder / "audio").mkdir()
+    (folder / "audio/old.wav").write_bytes(b"of an earlier report")
+    assert report.publish(small) == folder / "report.html"
+    contents = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert contents == {
+        "report.html": "<!doctype html> µ".encode(),
+        "figures/history.svg": b"<svg>",
+        "audio/best/mixture.wav": b"RIFF",
+    }
+    names = ["figures/history.svg", "audio/best/mixture.wav", "report.html"]
+    assert report.files_of(folder) == [(name, folder / name) for name in names]
 
-    def full_disk(path, content):
-        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(report, "replace_file", full_disk)
+def test_a_page_that_cannot_be_written_leaves_the_old_one(small, monkeypatch):
+    page = report.publish(small)
+    monkeypatch.setattr(report, "build", lambda results: report.Report("new", {}))
+
+    def full_disk(self, target):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(type(page), "replace", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        report.publish(finished)
-    assert page.read_text() == before
+        report.publish(small)
+    assert page.read_text() == "<!doctype html> µ"
+    assert [path.name for path in small.folder.iterdir() if path.is_file()] == ["report.html"]
 
 
 def test_command_makes_it_from_the_stores_alone(tmp_path, monkeypatch, capsys):

@@ -65,6 +65,9 @@ def test_value_so_far_is_the_last_finite_one_of_a_trial_that_is_not_complete(tmp
     results = study_results(tmp_path, [])
     assert results.value_so_far(trial(0, [0.9, 0.5])) == 0.5
     assert results.value_so_far(trial(0, [0.9, 0.4, float("nan")], "pruned")) == 0.4
+    pruned = trial(0, [0.9, 0.4], "pruned")
+    pruned.values = [0.7]  # Optuna keeps what the sampler was told
+    assert results.value_so_far(pruned) == 0.4
     assert results.value_so_far(trial(0, [float("inf")], "diverged")) is None
     assert results.value_so_far(trial(0, [], "running")) is None
 

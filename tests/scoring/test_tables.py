@@ -13,6 +13,8 @@ from sepray.contracts import Signal, Split
 from sepray.errors import UsageError
 from sepray.scoring import evaluation, metrics, tables
 from sepray.scoring.tables import ResultRow, front_table, markdown_table, result_table
+from sepray.signals.ideal_masks import ORACLES
+from sepray.signals.stft import Spectrogram
 
 COLUMNS = ["maternal", "fetal"]
 ROWS = [
@@ -210,3 +212,14 @@ def test_a_mean_over_sources_is_missing_only_where_bss_eval_has_no_score():
             signal=IMAGES,
         )
     )
+
+
+def test_oracles_of_the_references_use_the_frames_that_are_given():
+    sources = torch.randn(3, 2, 1, 512, generator=torch.Generator().manual_seed(0))
+    split = Split(sources.sum(1), sources)
+    found = tables.references(split, 128, 32)["oracle: ideal ratio mask"]["relative_l2"]
+    for n_fft, hop in ((128, 32), (128, 16), (64, 32)):
+        spectrogram = Spectrogram(n_fft, hop)
+        estimates = ORACLES["ideal_ratio_mask"](split.mixture, sources, spectrogram)
+        expected = metrics.relative_error(estimates, sources, 2)
+        assert np.allclose(found, expected, rtol=1e-4) == ((n_fft, hop) == (128, 32)), (n_fft, hop)
