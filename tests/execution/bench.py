@@ -29,7 +29,7 @@ class Config:
     """``event`` is called with the separator before each epoch (counted from 0)."""
 
     event: Callable[["Gains", int], None] = nothing
-    failing: Callable[[dict[str, float]], str | None] = lambda found: None
+    failing: Callable[[dict[str, float]], str | None] = lambda result: None
     batch_size: int = 4
     betas: tuple[float, float] = (0.9, 0.999)
 

@@ -24,12 +24,12 @@ def test_returns_the_newest_as_it_was_saved(folder):
     assert checkpoint.newest(folder) is None
     checkpoint.save(folder, 3, tensors(1.5), {"history": [1, 2], "note": "ü"})
     checkpoint.save(folder, 12, tensors(-2.0), {"history": [1, 2, 3]})
-    found = checkpoint.newest(folder)
-    assert found is not None
-    assert found.epoch == 12
-    assert found.metadata == {"history": [1, 2, 3]}
+    saved = checkpoint.newest(folder)
+    assert saved is not None
+    assert saved.epoch == 12
+    assert saved.metadata == {"history": [1, 2, 3]}
     for name, expected in tensors(-2.0).items():
-        assert torch.equal(found.tensors[name], expected)
+        assert torch.equal(saved.tensors[name], expected)
 
 
 def test_uri_is_the_folder_of_its_path(tmp_path, monkeypatch):
@@ -38,9 +38,9 @@ def test_uri_is_the_folder_of_its_path(tmp_path, monkeypatch):
     name = checkpoint.save(f"file://{tmp_path}/c/", 1, tensors(1.0), {})
     assert [path.name for path in (tmp_path / "c").iterdir()] == [name]
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    found = checkpoint.newest(str(tmp_path / "c"))
-    assert found is not None
-    assert found.epoch == 1
+    saved = checkpoint.newest(str(tmp_path / "c"))
+    assert saved is not None
+    assert saved.epoch == 1
 
 
 def test_relative_path_is_a_folder_of_the_current_one(tmp_path, monkeypatch):
@@ -60,9 +60,9 @@ def test_file_system_that_is_not_the_local_one_gets_and_gives_the_same(tmp_path,
         name = checkpoint.save("s3://bucket", epoch, tensors(float(epoch)), {"epoch": epoch})
     assert name in os.listdir(tmp_path / "bucket")
     assert len(os.listdir(tmp_path / "bucket")) == 2
-    found = checkpoint.newest("s3://bucket")
-    assert found is not None
-    assert (found.epoch, found.metadata) == (3, {"epoch": 3})
+    saved = checkpoint.newest("s3://bucket")
+    assert saved is not None
+    assert (saved.epoch, saved.metadata) == (3, {"epoch": 3})
     checkpoint.remove("s3://bucket")
     assert not (tmp_path / "bucket").exists()
 
@@ -73,9 +73,9 @@ def test_of_two_checkpoints_of_one_epoch_the_one_written_later_is_the_newest(tmp
     names = [checkpoint.save(str(tmp_path), 5, tensors(value), {}) for value in (1.0, 2.0)]
     for index, name in enumerate(names):
         os.utime(tmp_path / name, (1000 + (index == later), 1000 + (index == later)))
-    found = checkpoint.newest(str(tmp_path))
-    assert found is not None
-    assert found.tensors["weight"][0, 0].item() == (1.0, 2.0)[later]
+    saved = checkpoint.newest(str(tmp_path))
+    assert saved is not None
+    assert saved.tensors["weight"][0, 0].item() == (1.0, 2.0)[later]
     checkpoint.save(str(tmp_path), 6, tensors(3.0), {})
     assert names[later] in os.listdir(tmp_path), "the older of the two is the one to go"
     assert names[1 - later] not in os.listdir(tmp_path)
@@ -85,17 +85,17 @@ def test_epoch_counts_before_the_time_of_writing(tmp_path):
     name = checkpoint.save(str(tmp_path), 7, tensors(7.0), {})
     os.utime(tmp_path / name, (1000, 1000))
     checkpoint.save(str(tmp_path), 6, tensors(6.0), {})
-    found = checkpoint.newest(str(tmp_path))
-    assert found is not None
-    assert found.epoch == 7
+    saved = checkpoint.newest(str(tmp_path))
+    assert saved is not None
+    assert saved.epoch == 7
 
 
 def test_epochs_are_compared_as_numbers(tmp_path):
     for epoch in (999_999, 1_000_000):
         checkpoint.save(str(tmp_path), epoch, tensors(1.0), {})
-    found = checkpoint.newest(str(tmp_path))
-    assert found is not None
-    assert found.epoch == 1_000_000
+    saved = checkpoint.newest(str(tmp_path))
+    assert saved is not None
+    assert saved.epoch == 1_000_000
 
 
 def test_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_old_one_goes(tmp_path, monkeypatch):
@@ -138,9 +138,9 @@ def test_damaged_one_is_skipped_for_the_one_before(tmp_path, damage):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes({"truncate": bytes(content[:-9]), "flip": bytes(content), "empty": b""}[damage])
-    found = checkpoint.newest(str(tmp_path))
-    assert found is not None
-    assert (found.epoch, found.tensors["weight"][0, 0].item()) == (1, 1.0)
+    saved = checkpoint.newest(str(tmp_path))
+    assert saved is not None
+    assert (saved.epoch, saved.tensors["weight"][0, 0].item()) == (1, 1.0)
 
 
 def test_keeps_two_and_leaves_nothing_half_written(tmp_path):

@@ -32,7 +32,7 @@ def result(epoch, objective, **more):
 
 
 class Offers:
-    """Stands for a searcher that offers given configs."""
+    """Stands for a searcher that offers configs from a list."""
 
     def __init__(self, configs):
         self.configs, self.completed = list(configs), []
@@ -95,7 +95,7 @@ def test_a_continued_trial_is_not_judged_again_at_rungs_it_has_passed():
     """Trial 0 was alone when it passed rung 3; others, better, came to rung 3 later."""
     past = [(0, [(e, 5.0) for e in range(1, 6)])] + [(n, [(1, 0.1), (2, 0.1), (3, 0.1)]) for n in range(1, 6)]
     rule = Rule("asha", {0: [5.0] * 9}, past, grace_period=1)
-    decisions = [rule.advance(0, epoch) for epoch in (4, 5, 6, 7, 8)]  # 4 and 5 are told again: an older checkpoint
+    decisions = [rule.advance(0, epoch) for epoch in (4, 5, 6, 7, 8)]  # 4 and 5 are reported again: an older checkpoint
     assert decisions == ["CONTINUE"] * 5
 
 
@@ -168,12 +168,12 @@ def play(name, seed, kill_at=None):
     draw = random.Random(seed)
     curves = {n: [draw.uniform(0, 1) + 2.0 / e for e in range(1, EPOCHS + 1)] for n in range(30)}
     rule, start = Rule(name, curves, grace_period=1), 0
-    waiting, running, told, decisions = list(range(30)), {}, {}, []
+    waiting, running, reported, decisions = list(range(30)), {}, {}, []
     while waiting or running:
         while waiting and len(running) < 4:
             running[waiting.pop(0)] = 0
         if len(decisions) == kill_at and not start:
-            past = [(n, [(e, curves[n][e - 1]) for e in range(1, last + 1)]) for n, last in told.items()]
+            past = [(n, [(e, curves[n][e - 1]) for e in range(1, last + 1)]) for n, last in reported.items()]
             rule, start = Rule(name, curves, past, start=1, grace_period=1), 1
             for number, epoch in running.items():  # from a checkpoint two epochs back
                 repeated = [
@@ -183,7 +183,7 @@ def play(name, seed, kill_at=None):
         number = draw.choice(sorted(running))
         running[number] += 1
         decision = rule.advance(number, running[number], protected=number % 7 == 0)
-        told[number] = running[number]
+        reported[number] = running[number]
         decisions.append((number, running[number], decision))
         if decision != "CONTINUE":
             del running[number]

@@ -33,9 +33,9 @@ def test_results_hold_parts_every_measure_and_the_objective_and_the_budget_ends_
     gains = weights(trial)["gains"][None, :, None, None]
     mixture, sources = torch.tensor(VALIDATION["mixture"]), torch.tensor(VALIDATION["sources"])
     expected = metrics.summary(metrics.score(mixture[:, None] * gains, sources), SIGNAL.sources)
-    found = {k.removeprefix("validation/"): v for k, v in last.items() if k.startswith("validation/")}
-    assert found == pytest.approx(expected, rel=1e-5)
-    assert {"low/relative_l1", "high/relative_linf", "high/energy_ratio", "relative_l2"} <= set(found)
+    measures = {k.removeprefix("validation/"): v for k, v in last.items() if k.startswith("validation/")}
+    assert measures == pytest.approx(expected, rel=1e-5)
+    assert {"low/relative_l1", "high/relative_linf", "high/energy_ratio", "relative_l2"} <= set(measures)
     # More is better in the first of the objectives, so it counts with a minus sign in the mean.
     assert last["objective"] == pytest.approx((-expected["low/si_sdr"] + expected["relative_l2"]) / 2, rel=1e-5)
     assert last["timestamp_ms"] >= second["timestamp_ms"] > 1_600_000_000_000
@@ -149,9 +149,9 @@ def test_separator_names_its_own_failure(bench):
     """CASS's own sentence holds the error, so that it is another one after each epoch."""
     bounds = {}
 
-    def failing(found):
-        bounds.setdefault("first", found["train/mse"])
-        return None if found["train/mse"] == bounds["first"] else f"the critic won at {found['train/mse']}"
+    def failing(result):
+        bounds.setdefault("first", result["train/mse"])
+        return None if result["train/mse"] == bounds["first"] else f"the critic won at {result['train/mse']}"
 
     results = run(bench(Config(failing=failing), max_epochs=100))
     assert len(results) == 1 + COLLAPSE_PATIENCE

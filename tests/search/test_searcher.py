@@ -136,8 +136,8 @@ def test_after_a_kill_the_same_trials_go_on(url, kill_after):
     resumed = [t.config for t in second.trials if t.config["resume"]]
     assert [c["number"] for c in resumed] == running
     assert [c["hyperparameters"] for c in resumed] == [before[n].params for n in running]
-    given = {t.config["number"]: t.config["seed"] for t in first.trials}
-    assert all(c["seed"] == given.get(c["number"], c["seed"]) for c in resumed)
+    seeds = {t.config["number"]: t.config["seed"] for t in first.trials}
+    assert all(c["seed"] == seeds.get(c["number"], c["seed"]) for c in resumed)
     trials = study.get_trials()
     assert [t.number for t in trials] == [0, 1, 2, 3, 4]
     assert states(study) == {"COMPLETE": 5}
