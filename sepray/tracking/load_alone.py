@@ -3,7 +3,8 @@
 Imports only the standard library. Reads its settings as one JSON object from standard input: ``path`` (the value of
 ``sys.path``, first the folder of the copied package), ``refused`` (top-level names that cannot be imported), ``loader``
 (module) and ``data`` (folder). Writes one JSON object to standard output: ``{"loaded": true}``, ``{"loaded": false,
-"error": ...}``, or ``{"error": ...}`` if not even the libraries that every model needs can be imported.
+"error": ...}``, or ``{"error": ...}`` if that says nothing of the model: the libraries that every model needs cannot be
+imported, or the memory does not suffice.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def verdict(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
     except Exception as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
+            return {"error": f"{type(error).__name__}: {error}"}
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         return {"loaded": False, "error": f"{kind}{error}{_place(error, settings['path'][0])}"}
     return {"loaded": True}

@@ -25,12 +25,13 @@ def require_loadable(model: Path, package: str, files: Mapping[str, Path]) -> st
         files: modules that were copied, with their files.
 
     Returns:
-        None where the model was loaded. Where the process itself failed (it could not be started, was killed, or took
-        more than ``TIMEOUT`` seconds) nothing is known of the model, and this is the reason.
+        None where the model was loaded. Where the process itself failed (it could not be started, was killed, had too
+        little memory, or took more than ``TIMEOUT`` seconds) nothing is known of the model, and this is the reason.
 
     Raises:
         PackagingError: the model cannot be loaded; the message says which import is missing, or what else is wrong.
     """
+    model = model.resolve()
     settings = {
         "path": [str(model / "code"), *_libraries(files)],
         "refused": sorted(sources.top_levels(files)),

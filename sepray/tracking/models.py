@@ -120,8 +120,8 @@ def load(model: str, uri: str | None = None) -> Any:
     """Return the pyfunc model at ``models:/name@champion``, ``models:/name/3`` or in a local folder.
 
     Raises:
-        ModelError: there is no such model, or it cannot be loaded here (a library that it needs is missing, a file is
-            damaged); the original error is its cause.
+        ModelError: there is no such model, sepray has not packaged it, or it cannot be loaded here (a library that it
+            needs is missing, a file is damaged); the original error is its cause.
         UnreachableError: the server does not answer.
     """
     if _is_folder(model):
@@ -133,7 +133,7 @@ def load(model: str, uri: str | None = None) -> Any:
 def _load(model: str) -> Any:
     mlflow = import_mlflow()
     try:
-        return mlflow.pyfunc.load_model(model)
+        loaded = mlflow.pyfunc.load_model(model)
     except mlflow.MlflowException as error:
         if _is_folder(model):
             raise ModelError(f"{model} cannot be loaded: {reason_of(error)}") from error
@@ -146,6 +146,9 @@ def _load(model: str) -> Any:
         if isinstance(error, OSError) and error.filename is None:  # of the network: every file has a name
             raise UnreachableError(f"{model} cannot be downloaded: {reason_of(error)}") from error
         raise ModelError(f"{model} cannot be loaded: {type(error).__name__}: {reason_of(error)}") from error
+    if DIGEST not in (loaded.metadata.metadata or {}):
+        raise ModelError(f"{model} is a model of MLflow, but not one that sepray packaged")
+    return loaded
 
 
 def describe(model: str, uri: str | None = None) -> dict[str, Any]:

@@ -219,6 +219,14 @@ def test_a_damaged_model_is_refused_in_one_line(tmp_path, separator, unchecked, 
     assert len(line) > len(f"{tmp_path}/model cannot be loaded: {why}")
 
 
+def test_a_model_of_another_maker_is_refused(tmp_path, separator, unchecked):
+    package(tmp_path / "model", separator)
+    path = tmp_path / "model" / "MLmodel"
+    path.write_text(path.read_text().replace("  digest: ", "  checksum: "))
+    line = line_of(models.ModelError, models.describe, str(tmp_path / "model"))
+    assert line == f"{tmp_path}/model is a model of MLflow, but not one that sepray packaged"
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "line"),
     [

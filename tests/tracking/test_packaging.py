@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +228,25 @@ def test_a_process_that_fails_itself_costs_no_model(tmp_path, separator, monkeyp
     (tmp_path / "script.py").write_text(script)
     with pytest.warns(UserWarning, match=re.escape(f"not checked that the model loads ({reason}")):
         package(tmp_path / "model", separator)
+    assert (tmp_path / "model" / "MLmodel").is_file()
+
+
+@pytest.mark.parametrize(
+    "error", ["MemoryError('weights')", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: 9 bytes")']
+)
+def test_too_little_memory_costs_no_model(tmp_path, users_folder, monkeypatch, error):
+    line = f"if __name__ != 'mine.separator':\n    raise {error}\n"
+    scaled.write(users_folder / "mine", scaled.FILES | {"separator.py": f"{scaled.SEPARATOR}\n{line}"})
+    separator = scaled.built(importlib.import_module("mine.separator").Config())
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match=re.escape(f"model: not checked that the model loads ({error[:11]}")):
+        package(Path("model"), separator)
+    assert (tmp_path / "model" / "MLmodel").is_file()
+
+
+def test_a_relative_folder_is_checked_too(tmp_path, separator, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package(Path("model"), separator)
     assert (tmp_path / "model" / "MLmodel").is_file()
 
 
