@@ -118,7 +118,7 @@ def separate(
         envelopes, clipped = _write(recording, loaded, separator, files, show=not quiet)
         for name, count in clipped.items():
             if count:
-                _messages.print(f"note: {count} samples of {name} were beyond the input's number type and are clipped")
+                _messages.print(f"note: {count} samples of {name} are clipped: the input's number type ends below them")
         if output == _STANDARD:
             with files[wanted[0]].open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)

@@ -73,7 +73,7 @@ def described(shown):
             entries.append(line)
         elif entries:
             entries[-1] += f" {line}"
-    names = re.compile(r"(?:-\w(?: [A-Z]+)?, )?(--[a-z-]+)(?: [A-Z]+| \{[a-z,]+\})?(?: +|$)(.*)")
+    names = re.compile(r"(?:-\w(?: [A-Z]+)?, )?(--[a-z-]+)(?: [A-Z{}|a-z,]+(?= |$))?(?: +|$)(.*)")
     return dict(found.groups() for entry in entries if (found := names.match(entry)))
 
 
@@ -87,6 +87,14 @@ def test_help_has_an_example_and_describes_every_flag(name, help_of):
     for flag, text in texts.items():
         assert len(re.sub(r"\(default.*", "", text).split()) >= 2, f"{flag} is not described: {text}"
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_text_of_a_flag_is_broken_by_the_terminal_alone(name, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    shown = run(name, "--help")
+    for flag, text in described(shown).items():
+        assert any(text.split("  ")[0] in line for line in shown.splitlines()), f"{flag}: {text}"
 
 
 def test_flags_that_commands_share_are_described_in_the_same_words(help_of):

@@ -69,3 +69,13 @@ def test_little_room_is_missing(findings, monkeypatch):
     monkeypatch.setattr(doctor_module.shutil, "disk_usage", lambda path: usage)
     found = findings(status=1)["results"]
     assert (found["state"], found["remedy"]) == ("missing", "make room: studies need about 2 GiB")
+
+
+def test_optional_packages_are_noted_and_those_of_developers_left_out(findings, monkeypatch):
+    required = ['no-such-measure>=1; extra == "bss-eval"', 'no-such-linter>=1; extra == "dev"', "numpy>=1"]
+    monkeypatch.setattr(doctor_module.importlib.metadata, "requires", lambda name: required)
+    found = findings()
+    assert (found["no-such-measure"]["state"], found["no-such-measure"]["found"]) == ("note", "not installed")
+    assert found["no-such-measure"]["remedy"] == "pip install 'no-such-measure>=1'"
+    assert found["numpy"]["state"] == "ok"
+    assert "no-such-linter" not in found

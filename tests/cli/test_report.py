@@ -3,7 +3,11 @@
 from sepray.spec.folder import lock, study_folder
 
 
-def test_stores_are_those_that_were_given(tmp_path, run, study):
+def test_stores_are_those_that_were_given(tmp_path, run, study, monkeypatch):
+    from sepray.report.record import Record
+
+    specs, read = [], Record.read
+    monkeypatch.setattr(Record, "read", lambda spec, *given: specs.append(spec) or read(spec, *given))
     study("sqlite:///there.db")
     stores = ["--storage", "sqlite:///there.db", "--storage-path", tmp_path / "results", "--cache", tmp_path / "cache"]
     printed = run("report", "small", *stores, "--tracking-uri", "http://127.0.0.1:9")
@@ -13,6 +17,12 @@ def test_stores_are_those_that_were_given(tmp_path, run, study):
         str(page),
         "the report is not added to MLflow: the tracking server http://127.0.0.1:9 does not answer: Connection refused",
     ]
+    [spec] = specs
+    assert (spec.storage, spec.storage_path, spec.cache) == (
+        "sqlite:///there.db",
+        str(tmp_path / "results"),
+        tmp_path / "cache",
+    )
     assert list((tmp_path / "cache").rglob("*.*"))  # the task's data, of which it shows items
 
 

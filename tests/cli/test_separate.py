@@ -56,13 +56,29 @@ def test_standard_input_to_standard_output(models, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_clipped_samples_are_counted_unless_quiet(models, run, capsys):
-    loud = 100 * slow_wave(128, 2)[0]
-    np.save("counts.npy", (2 * loud).astype(np.int8))  # up to 120; 1.8 times that would not fit
+def test_number_type_is_kept_and_quiet_prints_nothing(models, run):
+    np.save("counts.npy", (100 * slow_wave(128, 2)[0]).astype(np.int8))
     assert run("separate", models.most, "counts.npy", "--rate", "128", "--quiet") == ""
     expected = np.rint(np.float32(0.9) * np.load("counts.npy").astype(np.float32))
     assert np.abs(np.load("counts.maternal.npy") - expected).max() <= 1
     assert np.load("counts.maternal.npy").dtype == np.int8
+
+
+def test_clipped_samples_are_counted(models, monkeypatch, capsys):
+    """A model that makes louder signals than the recording's numbers can hold."""
+    predict = mlflow.pyfunc.PyFuncModel.predict
+    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", lambda *given, **params: 3 * predict(*given, **params))
+    counts = (100 * slow_wave(128, 2)[0]).astype(np.int8)
+    np.save("counts.npy", counts)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["separate", models.most, "counts.npy", "--rate", "128"])
+    assert end.value.code == 0
+    beyond = np.abs(2.7 * counts.astype(np.float32))
+    clipped = np.count_nonzero(beyond > 128)
+    assert 20 < clipped == np.count_nonzero(beyond > 126)  # none where rounding decides
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert notes == [f"note: {clipped} samples of maternal are clipped: the input's number type ends below them"]
+    assert np.load("counts.maternal.npy").max() == 127
 
 
 def test_failed_separation_leaves_nothing(models, tmp_path, run, monkeypatch):

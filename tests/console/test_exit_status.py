@@ -149,11 +149,15 @@ def test_error_while_handling_another_shows_both_unless_it_is_hidden(ended, modu
     assert "TypeError: b" in hidden
 
 
-def test_members_of_a_group_are_shown(ended, module):
-    text = "def load():\n    try:\n        {}['a']\n    except KeyError as a:\n        raise ExceptionGroup('', [a])\n"
+def test_members_of_a_group_are_shown_in_the_same_way(ended, module):
+    text = (
+        "import json\n\n\ndef load():\n    try:\n        json.loads('{')\n"
+        "    except ValueError as error:\n        raise ExceptionGroup('some', [error])\n"
+    )
     printed = ended(lambda arguments: module("groups", text).load())[1]
-    assert "KeyError: 'a'" in printed
-    assert ("groups.py", 3) in frames(printed)
+    assert "json.decoder.JSONDecodeError: Expecting property name" in printed
+    assert ("groups.py", 6) in frames(printed)
+    assert {name for name, _ in frames(printed)} == {"groups.py", Path(__file__).name}
 
 
 def test_syntax_error_in_a_users_module_shows_file_and_line(ended, module, tmp_path):
@@ -262,7 +266,7 @@ def test_reader_that_has_gone_is_no_error(tmp_path, lines):
     (tmp_path / "script.py").write_text(PRINTS.format(lines=lines))
     reading, writing = os.pipe()
     os.close(reading)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     with open(writing, "wb") as output:
         command = [sys.executable, "script.py"]
         done = subprocess.run(

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 
@@ -153,15 +155,22 @@ def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
         Console(file=view, width=120).print(progress._view())
         lines = [line.strip() for line in view.getvalue().splitlines()]
         assert lines[0] == "sweep  0 of 3 done"
-        assert [re.split(r"\s{2,}", line) for line in lines if line.startswith("trial")] == [
+        assert [re.split(r"\s{2,}", line) for line in lines[1:] if set(line) - set("━╸╺")] == [
             ["trial 0 (CASS)", "epoch 4", "si_sdr 7.2500"],
             ["trial 1", "starting"],
         ]
         progress.finished(1, Ending("error", "KeyError: 'x'"), {"epoch": 0})
         progress.finished(0, Ending("complete"), {"epoch": 5, "objective": -8.0})
     text = console.file.getvalue()
+    assert text[: text.rindex("sweep: ")].endswith("\x1b[2K")  # the view is erased at the end
     assert "trial 1 failed: KeyError: 'x'" in text
     assert "sweep: 2 of 3 done · 1 failed · best si_sdr 8.0000 (trial 0 (CASS))" in text
+
+
+def test_log_is_wide():
+    code = "from sepray.console.terminal import console; print(console.width)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "140\n"
 
 
 def test_brackets_in_messages_are_printed_as_they_are(capsys):

@@ -1,4 +1,4 @@
-"""``sepray compare``: two packaged models on the same items."""
+"""``sepray compare`` on two packaged models: the better one is found, and every setting arrives."""
 
 import json
 
