@@ -29,6 +29,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ARCHIVE = HERE / "kept.tar.xz"
 SCRIPTS = ("kept_task.py", "kept_cass.py", "kept_published.py")
+# Small checkpoints: flags of "published".
 TINY = {"n-fft": 16, "hop": 12, "width": 2, "stages": 1, "discriminator-width": 2, "discriminator-stages": 1}
 TINY |= {"dense": 4, "code": 2}
 COMMANDS = {
@@ -38,8 +39,8 @@ COMMANDS = {
 }
 PLACEHOLDER = "@FOLDER@"
 EPOCHS = 6  # of a whole trial of "halfway"
-LEFT_OUT = ("report", "ray", "outbox.db.files", "__pycache__", "figures")
-PRIVATE = ("mlflow.user", "platform")  # tags
+LEFT_OUT = ("report", "ray", "outbox.db.files", "__pycache__", "figures")  # folders
+PRIVATE = ("mlflow.user", "platform")  # tags of runs
 
 
 def unpack(folder: Path) -> None:
@@ -60,27 +61,26 @@ def unpack(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run the three studies and pack what they leave."""
+    """Run the three studies, with the sepray that PYTHONPATH names, and pack what they leave."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for script in SCRIPTS:
             shutil.copyfile(HERE / script, folder / script)
         for study in ("finished", "published"):
             subprocess.run([sys.executable, *COMMANDS[study]], cwd=folder, env=_environment(), check=True)
-        for _ in range(10):
-            attempt = folder.with_name(f"{folder.name}-attempt")
-            shutil.rmtree(attempt, ignore_errors=True)
-            shutil.copytree(folder, attempt, symlinks=True)
-            try:
-                # The addresses in the databases hold the path, so the copy takes the folder's own place.
+        before = folder.with_name(f"{folder.name}-before")
+        shutil.copytree(folder, before, symlinks=True)
+        try:
+            for _ in range(10):
                 if _interrupt(folder):
                     _pack(folder)
                     return
+                # Databases hold the path of the folder, so the copy goes back to it.
                 shutil.rmtree(folder)
-                shutil.copytree(attempt, folder, symlinks=True)
-            finally:
-                shutil.rmtree(attempt, ignore_errors=True)
-        raise SystemExit("it was not interrupted in the middle of a trial, ten times")
+                shutil.copytree(before, folder, symlinks=True)
+        finally:
+            shutil.rmtree(before)
+        raise SystemExit("ten tries did not interrupt a trial in its middle")
 
 
 def _environment() -> dict[str, str]:
@@ -89,7 +89,7 @@ def _environment() -> dict[str, str]:
 
 
 def _interrupt(folder: Path) -> bool:
-    """Interrupt "halfway" in the middle of a trial; say whether that trial's last epoch is in its checkpoint."""
+    """Interrupt "halfway" in the middle of a trial; say whether that trial's last reported epoch is in a checkpoint."""
     import optuna
 
     command = [sys.executable, *COMMANDS["halfway"]]
@@ -115,6 +115,7 @@ def _interrupt(folder: Path) -> bool:
 
 
 def _pack(folder: Path) -> None:
+    """Write the archive: databases as SQL, texts with the placeholder, of ended trials the newest checkpoint alone."""
     with tarfile.open(ARCHIVE, "w:xz", preset=9) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
             inner = path.relative_to(folder)
