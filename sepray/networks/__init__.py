@@ -1,1 +1,1 @@
-"""Network layers and architectures that separators are built from."""
+"""Networks, adversarial losses and base classes that separators are built from."""

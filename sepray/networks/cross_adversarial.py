@@ -1,4 +1,4 @@
-"""What the separator of the CASS paper and that of its authors' code share: discriminators that see other estimates.
+"""Base of the separators of the CASS paper and of its authors' code: discriminators that see other sources' estimates.
 
 Each source i has an autoencoder AE_i and a discriminator D_i. Besides its own source's estimate, D_i may be shown the
 estimate of any other source j, with a weight ``cross.<j>_to_<i>`` (equation 9 of the paper).

@@ -1,1 +1,1 @@
-"""One file a method: its networks, losses and phases. A file placed here is found by its name."""
+"""Separators, one file for each method: its Config, losses and phases. The registry finds a file by its name."""

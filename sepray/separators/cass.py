@@ -51,17 +51,17 @@ class Config:
     hop: int = 7
     """Samples from one frame to the next."""
     representation: Representation = "complex"
-    """What networks see: real and imaginary part, or the magnitude (estimates then take the mixture's phase)."""
+    """Input of the networks: real and imaginary part, or the magnitude (estimates then take the mixture's phase)."""
     width: int = 16
     """Channels after the first layer of encoders."""
     depth: int = 4
     """Residual blocks of a network; it has 2 depth + 1 layers."""
     stages: int = 1
-    """How often an encoder halves bins and frames, doubling the channels each time but the first."""
+    """Number of times that an encoder halves bins and frames; each but the first doubles the channels."""
     discriminator_width: int = 8
     """Channels after the first block of discriminators."""
     discriminator_stages: int = 3
-    """How often a discriminator halves bins and frames."""
+    """Number of times that a discriminator halves bins and frames."""
     precision: Precision = "auto"
     """Number format of the networks in training; auto is bfloat16 on CPUs that multiply it natively."""
     batch_size: int = 50

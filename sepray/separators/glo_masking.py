@@ -265,10 +265,10 @@ class GloMasking(Separator):
                 optimizer.step()
                 with torch.no_grad():
                     codes.copy_(to_ball(codes))
-        found = codes.detach()
-        errors = self.distance(targets, self.mixed(*found), inside).view(config.restarts, count)
+        codes = codes.detach()
+        errors = self.distance(targets, self.mixed(*codes), inside).view(config.restarts, count)
         best = errors.argmin(0)[None, None, :, None].expand(2, 1, -1, config.code)
-        observed, unknown = found.unflatten(1, (config.restarts, count)).gather(1, best)[:, 0]
+        observed, unknown = codes.unflatten(1, (config.restarts, count)).gather(1, best)[:, 0]
         return observed, unknown
 
     # Callers may be in inference mode, where gradients cannot be computed.

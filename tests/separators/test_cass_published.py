@@ -268,6 +268,8 @@ def test_a_comparison_takes_a_named_configuration_for_a_separator_of_its_own():
     assert (found.key, found.config) == ("cass-published_debug", cass_published.DEBUG)
     assert found.system.startswith("cass:published_debug")
     assert found.points["authors' code"] == separator().hyperparameters()
+    changed = contender("cass:published_debug", Comparison(settings=("cass.dense=7",)), spaces, SIGNAL)
+    assert changed.config == dataclasses.replace(cass_published.DEBUG, dense=7)
     with pytest.raises(UsageError, match="cass has no published setting 'publish'"):
         contender("cass:publish", Comparison(), spaces, SIGNAL)
 

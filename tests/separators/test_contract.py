@@ -1,9 +1,11 @@
 """What every separator keeps, in its DEBUG configuration; a module of sepray.separators is enrolled by being there."""
 
+import contextlib
 import dataclasses
 import functools
 import math
 import warnings
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -127,6 +129,55 @@ def test_an_epoch_follows_from_its_seed_alone(name):
     else:
         assert equal(weights(runs[0]), before)
         assert not runs[0].phases
+
+
+def changed_fields(config) -> dict[str, object]:
+    """Return for each field of a Config that training or separation reads another one that differs in it alone."""
+    # These have tests of their own: they do not act in one epoch of short items, or not on every CPU.
+    elsewhere = {"batch_size", "betas", "wanted", "start", "start_epochs", "iterations", "epochs_per_iteration"}
+    elsewhere |= {"context_hop", "precision"}
+    hints = get_type_hints(type(config))
+    changed = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        choices: list[object] = [choice for choice in get_args(hints[field.name]) if choice != value]
+        if isinstance(value, bool):
+            choices = [not value]
+        elif isinstance(value, int):
+            choices = [value + 1, 2 * value, value - 1, value // 2]
+        elif isinstance(value, float):
+            choices = [value / 2, 0.9 * value]
+        elif isinstance(value, tuple):
+            choices = [tuple(2 * part for part in value)]
+        elif value is None:
+            choices = [0.3]
+        for choice in choices if field.name not in elsewhere else ():
+            with contextlib.suppress(UsageError, ValueError):
+                other = dataclasses.replace(config, **{field.name: choice})
+                other.build(SIGNAL)
+                changed[field.name] = other
+                break
+        assert field.name in changed or field.name in elsewhere, field.name
+    return changed
+
+
+def test_every_field_of_the_config_arrives(name):
+    """Another value of any field gives other weights, other losses or other estimates."""
+
+    def outcome(config):
+        separator = build(config, SIGNAL, 0)
+        run = Trainer(separator, data(separator), {}, 0, BATCH, config.betas)
+        parts = run.epoch()
+        return parts, weights(run), separated(run)
+
+    reference = debug(name)
+    if hasattr(reference, "depth"):
+        reference = dataclasses.replace(reference, depth=2)  # which bounds the stages
+    parts, before, estimates = outcome(reference)
+    for field, config in changed_fields(reference).items():
+        other_parts, after, other_estimates = outcome(config)
+        same = parts == other_parts and equal(before, after) and torch.equal(estimates, other_estimates)
+        assert not same, field
 
 
 def test_config_is_frozen_and_has_what_the_platform_reads(name):
