@@ -129,17 +129,9 @@ def _bss_eval(
 
 def separator(model: str, uri: str | None) -> Callable[[Tensor], Tensor]:
     """Return a model as a function: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``."""
-    import numpy as np
-    import torch
-
     from ..tracking import models
 
-    loaded = models.load(model, uri)
-
-    def separate(mixture: Tensor) -> Tensor:
-        return torch.from_numpy(np.array(loaded.predict(mixture.numpy())))
-
-    return separate
+    return models.as_function(models.load(model, uri))
 
 
 def check_task(name: str | None) -> None:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import identity
 from ..choices import MEASURES
 from ..console.terminal import one_line
 from ..contracts import TaskData
-from ..errors import UnreachableError, mask
+from ..errors import SeprayError, UnreachableError, mask
 from ..execution import weights
 from ..scoring import statistics, tables
 from ..spec.parts import DEFAULT_TRACKING_URI
@@ -86,6 +85,8 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         tracker: of the study.
     """
     name, uri = spec.model_name, tracker.uri
+    if not (folder / "MLmodel").is_file():
+        return Registration(name, None, False, f"No model is registered: there is none in {folder}.")
     try:
         incumbent = models.incumbent(name, uri)
         version = models.register(tracker, f"final-{result['member']}", folder, name)
@@ -98,7 +99,7 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         if won:
             models.set_champion(name, version, uri)
         return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")
-    except UnreachableError as error:
+    except SeprayError as error:
         sentence = f"{error}; the model waits in {folder}. Later: sepray reconcile {spec.name}"
         return Registration(name, None, False, sentence)
 
@@ -122,12 +123,8 @@ def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: s
     metric = result["metric"]
     direction = MEASURES[metric].direction
     challenger = tables.over_sources(metric, np.array(result["scores"][metric]))
-
-    def separate(mixture: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(np.array(loaded.predict(mixture.numpy())))
-
     try:
-        loaded = models.load(f"models:/{spec.model_name}/{old}", uri)
+        separate = models.as_function(models.load(f"models:/{spec.model_name}/{old}", uri))
         defender = tables.over_sources(metric, tables.score(separate, data.test, signal=data.signal)[metric])
     except UnreachableError:
         raise

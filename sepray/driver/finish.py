@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..files import replace_file
 from ..scoring.tables import ResultRow, markdown_table, result_table
 from ..search.storage import load_study
 from ..spec.study import StudySpec
+from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
 from . import selection
 from .champion import Registration, next_commands, package, register
@@ -55,12 +57,12 @@ class Finish:
             return self.without_champion("none of the best configurations could be trained again")
         result = load_result(self._folder)
         if result is None or result["member"] != champion.member.number:
+            shutil.rmtree(self._model, ignore_errors=True)  # the model of an earlier champion
             result = score_all(self._spec, self._data, champion, searched, finals, plan)
-            if not self._oracle:
-                package(self._spec, self._data, champion.member, self._model)
             save_result(self._folder, result)
-        self.announce(result)
-        return 0
+        problem = self._package(champion.member)
+        self.announce(result, problem)
+        return 1 if problem else 0
 
     def without_champion(self, reason: str) -> int:
         """End a study that has nothing to register; return its exit status, 1."""
@@ -69,14 +71,20 @@ class Finish:
         self._tracker.study_finished({}, {"outcome": "nothing to register"})
         return 1
 
-    def announce(self, result: Result) -> None:
+    def announce(self, result: Result, problem: str = "") -> None:
         """Register the packaged champion, unless it is registered already, and show the result.
 
         An oracle is never registered: it is told the true sources.
+
+        Args:
+            result: of the study.
+            problem: why there is no packaged model, if there is none.
         """
         if self._oracle:
             sentence = "An oracle is told the true sources: it is a bound, and no model is registered."
             registration = Registration(self._spec.model_name, None, False, sentence)
+        elif problem:
+            registration = Registration(self._spec.model_name, None, False, f"No model is registered: {problem}.")
         else:
             registration = register(self._spec, self._data, result, self._model, self._tracker)
         commands = next_commands(registration, self._spec.stores.tracking_uri)
@@ -84,6 +92,16 @@ class Finish:
         replace_file(self._folder / "registration.json", json.dumps({**asdict(registration), "commands": commands}))
         report = make_report(self._spec, self._data, self._folder, self._tracker)
         self._show(result, registration, commands, report)
+
+    def _package(self, member: Finished) -> str:
+        """Package the champion, unless that is done; return why it cannot be packaged, or an empty text."""
+        if self._oracle or self._model.exists():
+            return ""
+        try:
+            package(self._spec, self._data, member, self._model)
+        except PackagingError as error:
+            return str(error)
+        return ""
 
     def _show(self, result: Result, registration: Registration, commands: Sequence[str], report: Path | None) -> None:
         """Show the final table, and what to do next, in the terminal and in the study's run."""
@@ -106,7 +124,7 @@ class Finish:
         values = rows[0].values
         metrics = {f"test/{s}/{result['metric']}": values[s][0] for s in sources if s in values}
         metrics[f"test/{result['metric']}"] = values["mean"][0]
-        version = registration.version or ("none" if self._oracle else "waiting")
+        version = registration.version or ("waiting" if self._model.exists() else "none")
         tags = {"outcome": "finished", "champion": result["role"], "model_version": version}
         self._tracker.study_finished(metrics, tags, "\n\n".join(note))
 

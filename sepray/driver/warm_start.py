@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -144,10 +143,7 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
         raise UsageError(f"the start {name} does not separate the sources of the task: {kind}")
     _refuse_wider_supervision(name, described.get("supervision", Supervision.PAIRED.value), supervision)
-
-    def separate(mixture: Tensor) -> Tensor:
-        return torch.from_numpy(np.array(loaded.predict(mixture.cpu().numpy())))
-
+    separate = models.as_function(loaded)
     return WarmStart(name, {"model": described[DIGEST]}, lambda view, augmentation, seed, device: separate)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..errors import SeprayError, UnreachableError, UsageError, mask
 from .connection import connect, import_mlflow
@@ -20,6 +22,9 @@ from .environment import default_variables, resolve_uri
 from .outbox import RunKey
 from .packaging import DIGEST, package_model
 from .tracker import Tracker
+
+if TYPE_CHECKING:  # brings torch
+    from torch import Tensor
 
 __all__ = [
     "Incumbent",
@@ -128,6 +133,27 @@ def load(model: str, uri: str | None = None) -> Any:
         return _load(model)
     with connected(uri):
         return _load(model)
+
+
+def as_function(loaded: Any) -> Callable[[Tensor], Tensor]:
+    """Return a loaded model as a function of tensors.
+
+    It turns ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``, both float32 on the CPU, and
+    raises ModelError for mixtures with another number of channels or axes than the model takes.
+
+    Args:
+        loaded: model from ``load``.
+    """
+    import torch
+
+    wanted = loaded.metadata.get_input_schema().inputs[0].shape
+
+    def separate(mixture: Tensor) -> Tensor:
+        if mixture.ndim != len(wanted) or mixture.shape[1] != wanted[1]:
+            raise ModelError(f"the model takes mixtures of {wanted[1]} channels, not {list(mixture.shape)}")
+        return torch.from_numpy(np.array(loaded.predict(mixture.cpu().numpy())))
+
+    return separate
 
 
 def _load(model: str) -> Any:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sepray.driver import champion
 from sepray.driver.champion import Registration, next_commands, package, register
@@ -19,7 +20,7 @@ def registry(monkeypatch):
 
     class Loaded:
         def predict(self, mixture):
-            np.testing.assert_array_equal(mixture, HEARTS.test.mixture.numpy())
+            assert torch.equal(mixture, HEARTS.test.mixture)
             return stands["estimates"]
 
     def load(model, uri):
@@ -30,11 +31,13 @@ def registry(monkeypatch):
     monkeypatch.setattr(models, "register", lambda tracker, label, folder, name: stands.update(label=label) or "4")
     monkeypatch.setattr(models, "set_champion", lambda name, version, uri: stands.update(champion=version))
     monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x)))
     return stands
 
 
 def challenge(errors: list[float], tmp_path) -> Registration:
     """Register a model with these heart-rate errors of the test items; breath has no heart rate."""
+    (tmp_path / "MLmodel").touch()
     tracker = FakeTracker()
     tracker.uri = "http://tracker"
     result = {"member": 5, "metric": "heart_rate_error", "scores": {"heart_rate_error": [[e, np.nan] for e in errors]}}

@@ -25,7 +25,8 @@ from sepray.search.storage import open_study
 from sepray.separators import cass, oracle
 from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
-from sepray.tracking import models
+from sepray.tracking import load_check, models
+from sepray.tracking.sources import PackagingError
 from sepray.training.trainer import build
 
 SIGNAL = Signal(("low", "high"), 1, (128,), 64.0)
@@ -99,6 +100,8 @@ def registry(monkeypatch):
     stands = Registry()
     for name in ("incumbent", "register", "set_champion", "load"):
         monkeypatch.setattr(models, name, getattr(stands, name))
+    monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x.numpy())))
+    monkeypatch.setattr(load_check, "require_loadable", lambda *_: None)  # a process of its own, for seconds
     return stands
 
 
@@ -396,3 +399,30 @@ def test_report_is_made_of_both_stages_and_the_data_and_goes_to_the_run(study, r
     assert page == tmp_path / "report.html"
     assert ("", "report.html") in files
     assert "sweep" in page.read_text()
+
+
+def test_model_that_cannot_be_packaged_costs_the_registration_and_not_the_result(study, registry, screen, monkeypatch):
+    def refused(*_):
+        raise PackagingError("the separator imports secret_library, which does not travel with it")
+
+    monkeypatch.setattr(finish, "package", refused)
+    for _ in range(2):  # the same command tries again
+        assert study.finish() == 1
+    printed = screen.getvalue()
+    sentence = "No model is registered: the separator imports secret_library, which does not travel with it."
+    assert printed.count(sentence) == 2
+    assert f"champion ({ROLE})" in printed
+    assert registry.registered == []
+    assert study.tracker.told[0][1]["model_version"] == "none"
+    assert study.result()["role"] == ROLE
+
+
+def test_model_of_an_earlier_champion_is_never_registered_for_a_later_one(ended, registry, screen, monkeypatch):
+    packaged = []
+    monkeypatch.setattr(
+        finish, "package", lambda spec, data, member, folder: packaged.append((member.number, folder.exists()))
+    )
+    ended.finals += [trained(ended.folder, 6 + k, 0.05 + k / 100, "trial 9") for k in range(2)]
+    plan = [*PLAN, *(Retraining(f"trial 9 seed {k}", "trial 9", {"beta": 0.2}, k) for k in (1, 2))]
+    Finish(SPEC, DATA, ended.folder, ended.tracker).run(ended.searched, ended.finals, plan)
+    assert packaged == [(6, False)]
