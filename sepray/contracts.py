@@ -116,7 +116,7 @@ class TaskConfig(Protocol):
         ...
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
-        """Return for each split the identities of the recordings that it is made of; no two splits share one."""
+        """Return for each split the identities of its recordings; no two splits share one."""
         ...
 
 

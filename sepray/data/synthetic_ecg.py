@@ -40,7 +40,7 @@ _SETTLING = 1.0  # seconds cut from the start, where the integrator is not yet o
 _LEAST_RATE = 256  # Hz; below it the integrator damps its own cycle, and signalz' annotation of peaks fails
 _RESOLUTION = 2.0**-14  # of the R peak, as a 15-bit converter: hides last-bit differences between CPUs
 _ANGLES = np.array([-70.0, -15.0, 0.0, 15.0, 100.0])  # of P, Q, R, S, T in degrees at 60 beats a minute: signalz' own
-_WIDTHS = np.array([0.25, 0.1, 0.1, 0.1, 0.4])  # in radians, likewise
+_WIDTHS = np.array([0.25, 0.1, 0.1, 0.1, 0.4])  # in radians, at 60 beats a minute: signalz' own
 
 
 class RecordingSpec(NamedTuple):

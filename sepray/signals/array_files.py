@@ -1,4 +1,4 @@
-"""NPY files: ``[time]`` or ``[channel, time]`` of real numbers. What is written keeps shape and number type."""
+"""NPY files: ``[time]`` or ``[channel, time]`` of real numbers. Written files keep shape and number type."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Recordings at the rate and with the channels of a task, written into arrays block by block.
 
-``VERSION`` and the arguments say what is written: they are the key of what is kept of it.
+The samples are determined by the file, ``VERSION`` and the arguments, which are the key of cached recordings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a recording is, whatever kind of file holds it. Imports nothing from sepray but the errors.
 
-A block is ``[channel, time]``, float32. What is written has the format of what was read.
+A block is ``[channel, time]``, float32. Written files have the format of the recording that was read.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 By torchaudio's windowed sinc, in float64, and the result rounded to 2^-20 (-120 dB of full scale): so CPUs whose
 arithmetic differs in a last bit, and any number of threads, give the same samples. (``overlap_add.resampled`` changes
-the rate of what is separated: to any rate and back, with a longer filter, and without rounding.)
+the rate of recordings to separate: to any rate and back, with a longer filter, and without rounding.)
 """
 
 from __future__ import annotations

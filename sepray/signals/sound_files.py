@@ -1,6 +1,6 @@
 """Sound files: WAV and whatever else libsndfile reads (FLAC, AIFF ...), with sample values in -1..1.
 
-What is written keeps container, sample type and byte order.
+Written files keep container, sample type and byte order.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tables of numbers in text (CSV): a column for each channel, and before them a column of time where there is one.
 
-What is written keeps separator, header and time column.
+Written files keep separator, header and time column.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def _numbers(cells: list[str], count: int, name: str, line: int) -> list[float]:
     try:
         values = [float(cell) for cell in cells]
     except ValueError as error:
-        raise RecordingError(f"{name} has what is not a number in line {line}: {str(error)[:80]}") from None
+        raise RecordingError(f"{name} has a cell that is not a number in line {line}: {str(error)[:80]}") from None
     if len(values) != count:
         raise RecordingError(f"{name} has {len(values)} columns of samples in line {line}, but {count} before")
     return values

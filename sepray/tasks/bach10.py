@@ -45,24 +45,24 @@ class Config:
     """Needs the folder Bach10_v1.1 (music.cs.northwestern.edu/data/Bach10.html), in ``folder``."""
 
     folder: str = ""
-    """Folder with a folder for each piece; ``:synthesised:`` makes a few small ones up, to try the task."""
+    """Folder with a folder for each piece; ``:synthesised:`` makes a few small ones, to try the task."""
     instruments: tuple[str, ...] = ("bassoon", "saxphone")
     """Names of the sources, in their order: violin, clarinet, saxphone (or saxophone), bassoon."""
     mixture: Literal["chosen", "all"] = "chosen"
-    """What a mixture is the sum of: the chosen instruments, or all four."""
+    """Parts of a mixture: the chosen instruments, or all four."""
     train: int = 400
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 80
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 80
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 127 * 768
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     stretch: float = 2.0
     """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
     crops of training items."""
     sample_rate: int = 44100
-    """Samples a second; recordings of other rates are resampled to it."""
+    """Sample rate in Hz; recordings of other rates are resampled to it."""
     validation_pieces: int = 1
     """Number of pieces in the validation split."""
     test_pieces: int = 2

@@ -32,19 +32,19 @@ class Config:
     """Synthetic chords; needs no files. The default data are made once, in ten seconds of a core."""
 
     train: int = 400
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 80
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 80
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 16384
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     sample_rate: int = 8000
-    """Samples a second."""
+    """Sample rate in Hz."""
     instruments: tuple[str, ...] = instruments.INSTRUMENTS
     """Names of the sources, in their order: strings, reed, brass, plucked."""
     mixture: Literal["chosen", "all"] = "chosen"
-    """What a mixture is the sum of: the chosen instruments, or all four."""
+    """Parts of a mixture: the chosen instruments, or all four."""
     seed: int = 0
     """Random seed of the data."""
 

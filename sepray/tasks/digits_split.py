@@ -29,16 +29,16 @@ _LEVELS = 16
 
 @dataclass(frozen=True)
 class Config:
-    """The task; its images come with scikit-learn."""
+    """Digits 0-4 and 5-9 of scikit-learn; needs no files."""
 
     observed: Literal["5-9", "0-4"] = "5-9"
     """Class that separators of one observed source are shown alone (the paper's B); it is the last source."""
     train: int = 1000
-    """Mixtures in the training split, and samples of the observed class in it."""
+    """Number of mixtures in the training split, and of samples of the observed class in it."""
     validation: int = 200
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 200
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     enlarge: int = 2
     """Side of the block of pixels that each pixel of the 8 x 8 becomes."""
     seed: int = 0

@@ -44,15 +44,15 @@ class Config:
     """Maternal and fetal ECG: synthetic (made once, in about 20 s of two cores), or WFDB records in ``folder``."""
 
     train: int = 1000
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 200
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 200
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 504
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     sample_rate: int = 128
-    """Samples a second."""
+    """Sample rate in Hz."""
     train_recordings: int = 50
     """Recordings of each source that the training mixtures are cropped from."""
     validation_recordings: int = 15

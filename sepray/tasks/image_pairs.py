@@ -44,18 +44,18 @@ class Config:
     """Needs two folders (or zip or tar files) of pictures: ``first`` and ``second``."""
 
     first: str = ""
-    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; ``example`` makes a few up."""
+    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; ``example`` makes a few."""
     second: str = ""
     """Pictures of the second source, e.g. handbags, which is the observed one: a folder, a zip or tar file, or
     ``example``."""
     names: tuple[str, str] = ("shoes", "handbags")
     """Names of the two sources."""
     train: int = 5000
-    """Mixtures in the training split, and samples of the observed source in it."""
+    """Number of mixtures in the training split, and of samples of the observed source in it."""
     validation: int = 500
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 1000
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     size: int = 64
     """Height and width of an image in pixels."""
     colour: bool = True

@@ -40,15 +40,15 @@ class Config:
 
     folder: str = ""
     """Folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, with .gz or without; ``example``
-    makes a few digits up, to try the task."""
+    makes a few digits, to try the task."""
     observed: Literal["5-9", "0-4"] = "5-9"
     """Class that separators of one observed source are shown alone (the paper's B); it is the last source."""
     train: int = 12000
-    """Mixtures in the training split, and samples of the observed class in it."""
+    """Number of mixtures in the training split, and of samples of the observed class in it."""
     validation: int = 1000
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 5000
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     size: int = 28
     """Height and width in pixels; more than 28 adds a black margin, for networks that need a power of two."""
     seed: int = 0

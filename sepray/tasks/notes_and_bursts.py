@@ -33,15 +33,15 @@ class Config:
     """Notes and bursts of noise, synthetic; every item is a recording of its own."""
 
     train: int = 256
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 64
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 64
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 4096
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     sample_rate: int = 8000
-    """Samples a second."""
+    """Sample rate in Hz."""
     seed: int = 0
     """Random seed of the data."""
 

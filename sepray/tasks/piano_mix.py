@@ -43,25 +43,25 @@ class Config:
     """Needs two folders of recordings: ``piano``, and ``others`` (e.g. IRMAS)."""
 
     piano: str = ""
-    """Folder of piano recordings, searched with all folders in it; ``:synthesised:`` makes a small one up, to try the
+    """Folder of piano recordings, searched with all folders in it; ``:synthesised:`` makes a small one, to try the
     task."""
     others: str = ""
     """Folder of other instruments, searched with all folders in it; or ``:synthesised:``."""
     ratio: tuple[float, float] = (-5.0, 5.0)
     """Lowest and highest level of the piano over the others in an item, in dB."""
     train: int = 1000
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 100
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 100
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 16384
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     stretch: float = 2.0
     """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
     crops of training items."""
     sample_rate: int = 16000
-    """Samples a second; recordings of other rates are resampled to it, and their channels averaged."""
+    """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     validation_share: float = 0.1
     """Share of the recordings of either source that is the validation split."""
     test_share: float = 0.2

@@ -49,15 +49,15 @@ class Config:
     """Heart and respiration in a PPG: synthetic, or with the pulses of WFDB and CSV recordings in ``references``."""
 
     train: int = 1000
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 200
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 200
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 504
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     sample_rate: int = 32
-    """Samples a second."""
+    """Sample rate in Hz."""
     heart_bpm: tuple[float, float] = (60.0, 100.0)
     """Lowest and highest heart rate, in beats a minute."""
     breaths: tuple[float, float] = (12.0, 20.0)
@@ -69,7 +69,7 @@ class Config:
     references: str = ""
     """Folder of at least three recordings (WFDB, CSV) whose pulses are used; empty: synthetic pulses."""
     reference_rate: float = 100.0
-    """Samples a second of the CSV files in ``references`` that have no time column; needed to find the pulses."""
+    """Sample rate in Hz of the CSV files in ``references`` that have no time column; needed to find the pulses."""
     skip_bad: bool = False
     """Leave out damaged recordings, and list them, instead of refusing the folder."""
     seed: int = 0

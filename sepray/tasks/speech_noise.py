@@ -46,25 +46,25 @@ class Config:
     """Needs two folders of recordings: ``speech``, and ``noise`` (e.g. ESC-50)."""
 
     speech: str = ""
-    """Folder of speech, searched with all folders in it; ``:synthesised:`` makes a few small files up, to try the
+    """Folder of speech, searched with all folders in it; ``:synthesised:`` makes a few small files, to try the
     task."""
     noise: str = ""
     """Folder of noise, searched with all folders in it; or ``:synthesised:``."""
     snr: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest level of the speech over the noise in an item, in dB."""
     train: int = 2000
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 200
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 200
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 8000
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     stretch: float = 2.0
     """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
     crops of training items."""
     sample_rate: int = 16000
-    """Samples a second; recordings of other rates are resampled to it, and their channels averaged."""
+    """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     speaker: str = ""
     """Regular expression for a file's path below ``speech``, whose first group is the speaker."""
     clip: str = ""

@@ -56,24 +56,24 @@ class Config:
     """Needs a folder of tracks with a recording of each source: ``folder``; for stem files also musdb and ffmpeg."""
 
     folder: str = ""
-    """Folder of the tracks; ``:synthesised:`` makes a few small ones up, to try the task."""
+    """Folder of the tracks; ``:synthesised:`` makes a few small ones, to try the task."""
     sources: tuple[str, ...] = ("vocals", "accompaniment")
     """Names of the sources, in their order: file names without suffix; accompaniment may be the sum of all others."""
     mixture: Literal["chosen", "all"] = "chosen"
-    """What a mixture is the sum of: the sources, or all stems of the track."""
+    """Parts of a mixture: the sources, or all stems of the track."""
     train: int = 1000
-    """Mixtures in the training split."""
+    """Number of mixtures in the training split."""
     validation: int = 200
-    """Mixtures in the validation split."""
+    """Number of mixtures in the validation split."""
     test: int = 200
-    """Mixtures in the test split."""
+    """Number of mixtures in the test split."""
     item_samples: int = 32768
-    """Samples in a mixture."""
+    """Length of a mixture in samples."""
     stretch: float = 2.0
     """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
     crops of training items."""
     sample_rate: int = 44100
-    """Samples a second; recordings of other rates are resampled to it."""
+    """Sample rate in Hz; recordings of other rates are resampled to it."""
     channels: Literal[1, 2] = 1
     """Number of channels: 1 for the mean of a recording's channels, 2 for stereo recordings as they are."""
     remix: float = 0.0

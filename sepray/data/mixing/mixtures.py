@@ -1,4 +1,4 @@
-"""Random crops of pieces, and the mixtures that are made of them.
+"""Random crops of pieces, and mixtures of these.
 
 Everything random in an item comes from a generator of its own, seeded by the task's seed, the split and the item's
 number: so items depend neither on the machine nor on how many there are.
@@ -37,22 +37,22 @@ class MixtureConfig(Protocol):
 
     @property
     def train(self) -> int:
-        """Mixtures in the training split."""
+        """Number of mixtures in the training split."""
         ...
 
     @property
     def validation(self) -> int:
-        """Mixtures in the validation split."""
+        """Number of mixtures in the validation split."""
         ...
 
     @property
     def test(self) -> int:
-        """Mixtures in the test split."""
+        """Number of mixtures in the test split."""
         ...
 
     @property
     def item_samples(self) -> int:
-        """Samples in a mixture."""
+        """Length of a mixture in samples."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class MixtureConfig(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second."""
+        """Sample rate in Hz."""
         ...
 
     @property

@@ -46,7 +46,7 @@ class Decoder(NamedTuple):
     """Decodes recordings at the rate and with the channels of a task.
 
     Attributes:
-        version: version of the samples that it makes; part of the key of what is kept of them.
+        version: version of the samples that it makes; part of the key of cached ones.
         decode: returns shapes and a function that fills arrays of these shapes, from a file, a rate in Hz and a number
             of channels; refuses a file with a UsageError.
     """
@@ -134,7 +134,7 @@ def refuse_unusable(problems: Sequence[str], skip_bad: bool, usable: int, least:
         skip_bad: whether these are left out instead.
         usable: number of recordings that can be used.
         least: how many are needed.
-        what: what they are and where, for the message.
+        what: name of the recordings and their folder, for the message.
 
     Raises:
         UsageError: there are problems and they shall not be left out, or fewer than ``least`` are usable.
