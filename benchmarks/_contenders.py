@@ -181,8 +181,11 @@ def sepray(work: Work) -> list[Epoch]:
     from optuna.distributions import FloatDistribution
 
     from sepray.console import terminal
-    from sepray.driver.driver import Driver
+    from sepray.driver.prepared import prepare
+    from sepray.driver.stage import run_stage, search_stage
+    from sepray.driver.stores import StudyStores
     from sepray.execution import cluster
+    from sepray.loading import load_task
     from sepray.study import StudySpec
 
     terminal.console.quiet = True
@@ -201,12 +204,14 @@ def sepray(work: Work) -> list[Epoch]:
         tracking_uri="sqlite:///mlflow.db",
         cache=Path(),
     )
-    running = Driver(spec)
+    prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
+    stores = StudyStores(prepared)
     try:
-        running.slots = cluster.connect(None, work.slots, 1.0, 0.0, spec.modules())
-        running.search()
+        slots = cluster.connect(None, work.slots, 1.0, 0.0, spec.modules())
+        run_stage(search_stage(prepared, stores.search), prepared, stores, slots)
     finally:
-        running.close()
+        cluster.disconnect()
+        stores.close()
     return _metrics(
         "SELECT run_uuid, timestamp / 1000.0, value FROM metrics WHERE key = 'epoch_seconds' ORDER BY timestamp"
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json as json_format
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from ..choices import MEASURES
 from ..errors import UsageError
 from . import application
-from .evaluate import check_task, separator, task_config
+from .evaluate import BatchSize, SplitName, Task, check_task, separator, task_config
 
 if TYPE_CHECKING:
     from ..scoring.statistics import SystemComparison
@@ -19,29 +20,25 @@ if TYPE_CHECKING:
 def compare(
     model: application.Model,
     other: application.Model,
-    task: str | None = None,
-    split: Literal["train", "validation", "test"] = "test",
-    metric: str | None = None,
-    json: bool = False,
-    batch_size: int = 64,
-    tracking_uri: str | None = None,
-    cache: Path = application.CACHE,
+    task: Task = None,
+    split: SplitName = "test",
+    metric: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the measure that the first model was chosen by)"),
+    ] = None,
+    json: application.Json = False,
+    batch_size: BatchSize = 64,
+    tracking_uri: application.TrackingUri = None,
+    cache: application.Cache = application.CACHE,
 ) -> None:
     """Compare two models on the same items: which separates better, by how much, and how certain that is.
+
+    Without --task, the items are of the task that the first model was trained on.
 
     Example: sepray compare models:/cass-ecg/2 models:/cass-ecg/1 --metric si_sdr
 
     Args:
-        model: address of a model, e.g. models:/cass-ecg@champion.
-        other: address of the model that it is compared with.
-        task: name of a task, or a module of your own; default: the task that the first model was trained on, with the
-            same settings.
-        split: split whose items are separated.
-        metric: measure to compare by (mean over sources); default: the measure that the first model was chosen by.
-        json: print JSON instead of text.
-        batch_size: number of items separated at once.
-        tracking_uri: address of MLflow; default: MLFLOW_TRACKING_URI, or mlflow.db in this folder.
-        cache: folder for generated and decoded data.
+        metric: Measure to compare by, as the mean over sources.
     """
     for address in (model, other):
         application.check_address(address)
@@ -53,7 +50,7 @@ def compare(
     uri = application.require_models(tracking_uri, model, other)
     from ..tracking import models
 
-    first, second = models.describe(model, uri), models.describe(other, uri)
+    first, second = (application.require_metadata(m, models.describe(m, uri)) for m in (model, other))
     from ..loading import load_task
     from ..scoring import metrics, statistics, tables
 

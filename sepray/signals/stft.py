@@ -119,11 +119,6 @@ class Spectrogram(nn.Module):
         return image[:, 0, 0]
 
 
-def level(signal: Tensor) -> Tensor:
-    """Return the root mean square of each item, ``[..., 1, 1]`` of ``[..., channel, time]``; 1e-8 for silence."""
-    return signal.square().mean(dim=(-2, -1), keepdim=True).sqrt().clamp(min=1e-8)
-
-
 def _magnitude(spectrum: Tensor) -> Tensor:
     """Return the magnitude, never exactly zero, so that it has a gradient and can be divided by."""
     return (spectrum.real.square() + spectrum.imag.square() + 1e-20).sqrt()

@@ -98,10 +98,10 @@ def test_text_of_a_flag_is_broken_by_the_terminal_alone(name, run, monkeypatch):
 
 
 def test_flags_that_commands_share_are_described_in_the_same_words(help_of):
-    texts = {name: described(help_of(name)) for name in COMMANDS if name != "compare"}
+    texts = {name: described(help_of(name)) for name in COMMANDS}
     for flag in ("--storage", "--tracking-uri", "--storage-path", "--cache", "--traceback"):
         assert len({re.sub(r"\W+$", "", text[flag]) for text in texts.values() if flag in text}) == 1, flag
-    assert len({texts[name]["--json"] for name in ("doctor", "list", "separate")}) == 1
+    assert len({texts[name]["--json"] for name in ("compare", "doctor", "list", "separate")}) == 1
 
 
 def test_help_of_all_lists_the_commands_and_the_exit_statuses(help_of):

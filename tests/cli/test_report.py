@@ -4,10 +4,10 @@ from sepray.spec.folder import lock, study_folder
 
 
 def test_stores_are_those_that_were_given(tmp_path, run, study, monkeypatch):
-    from sepray.report.record import Record
+    from sepray.report.study_results import StudyResults
 
-    specs, read = [], Record.read
-    monkeypatch.setattr(Record, "read", lambda spec, *given: specs.append(spec) or read(spec, *given))
+    specs, read = [], StudyResults.read
+    monkeypatch.setattr(StudyResults, "read", lambda spec, *given: specs.append(spec) or read(spec, *given))
     study("sqlite:///there.db")
     stores = ["--storage", "sqlite:///there.db", "--storage-path", tmp_path / "results", "--cache", tmp_path / "cache"]
     printed = run("report", "small", *stores, "--tracking-uri", "http://127.0.0.1:9")
