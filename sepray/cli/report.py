@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from ..errors import SeprayError, UsageError, mask
+from ..errors import SeprayError, mask
 from . import application
 
 if TYPE_CHECKING:
@@ -25,25 +24,15 @@ def report(study: application.Study) -> None:
     """
     study.require()
     from ..console.terminal import console
+    from ..driver.restored import restore
     from ..report.report import publish
     from ..report.study_results import StudyResults
-    from ..search.storage import load_study
-    from ..spec.folder import study_folder
-    from ..spec.study import StudySpec
 
-    searched, finals = load_study(study.storage, study.name), None
-    if "spec" not in searched.user_attrs:
-        raise UsageError(f"{study.name} in {mask(study.storage)} is not a study of sepray")
-    with contextlib.suppress(UsageError):
-        finals = load_study(study.storage, f"{study.name}/finals")
-    stores = {"storage": study.storage, "storage_path": study.storage_path, "cache": study.cache}
-    spec = StudySpec.restored(searched.user_attrs["spec"], **stores)
-    uid = searched.user_attrs["uid"]
-    folder = study_folder(study.storage_path, study.name, uid)
-    record = StudyResults.read(spec, searched, finals, folder, _data(spec))
-    page = publish(record, None)
+    found = restore(study.name, study.storage, study.storage_path, study.cache)
+    results = StudyResults.read(found.spec, found.search, found.finals, found.folder, _data(found.spec))
+    page = publish(results, None)
     console.print(str(page), soft_wrap=True)
-    _deliver(record, f"{study.name}-{uid}", study.tracking_uri)
+    _deliver(results, found.run_key, study.tracking_uri)
 
 
 def _data(spec: StudySpec) -> TaskData | None:
@@ -59,7 +48,7 @@ def _data(spec: StudySpec) -> TaskData | None:
         return None
 
 
-def _deliver(record: StudyResults, study: str, tracking_uri: str | None) -> None:
+def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> None:
     """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
     from ..console.terminal import console, one_line
     from ..report.report import files_of
@@ -72,26 +61,26 @@ def _deliver(record: StudyResults, study: str, tracking_uri: str | None) -> None
     except (SeprayError, OSError) as error:
         console.print(f"the report is not added to MLflow: {mask(one_line(error))}", soft_wrap=True)
         return
-    outbox = record.folder / "outbox.db"
+    outbox = results.folder / "outbox.db"
     try:
-        held = lock(record.folder, record.spec.name)
+        held = lock(results.folder, results.spec.name)
     except RunningError:
         waiting = Outbox(outbox)
-        for file, path in files_of(record.folder):
+        for file, path in files_of(results.folder):
             waiting.put_file(RunKey(study), file, path)
         waiting.close()
         return
-    tracker = Tracker(outbox, study, uri=address, experiment=record.spec.model_name)
+    tracker = Tracker(outbox, study, uri=address, experiment=results.spec.model_name)
     if "" not in tracker.run_ids():
         console.print(
             f"the report is not added to MLflow, which does not have the study's run; first run: "
-            f"sepray reconcile {record.spec.name}",
+            f"sepray reconcile {results.spec.name}",
             soft_wrap=True,
         )
         tracker.close()
         return
-    for file, path in files_of(record.folder):
+    for file, path in files_of(results.folder):
         tracker.log_file("", file, path)
     if left := tracker.close(timeout=60):
-        console.print(f"{left} files wait for MLflow; run later: sepray reconcile {record.spec.name}", soft_wrap=True)
+        console.print(f"{left} files wait for MLflow; run later: sepray reconcile {results.spec.name}", soft_wrap=True)
     held.close()

@@ -18,7 +18,7 @@ def test_stores_are_those_that_were_given(tmp_path, run, study, monkeypatch):
         "the report is not added to MLflow: the tracking server http://127.0.0.1:9 does not answer: Connection refused",
     ]
     [spec] = specs
-    assert (spec.storage, spec.storage_path, spec.cache) == (
+    assert (spec.stores.storage, spec.stores.storage_path, spec.stores.cache) == (
         "sqlite:///there.db",
         str(tmp_path / "results"),
         tmp_path / "cache",
