@@ -43,7 +43,7 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def signal(study, cache) -> Signal:
-    """Of the study's task, from its smallest data."""
+    """Signal of the study's task, from its smallest data."""
     return registry.find("sepray.tasks", key(study.task)).DEBUG.load(cache).signal
 
 

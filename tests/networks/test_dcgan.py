@@ -35,7 +35,7 @@ def test_other_sizes_are_refused(size):
 
 
 def test_distance_of_pyramids_by_hand():
-    """Of 1 3 5 7 the mean is 4 and the rest -3 -1 1 3, whose mean absolute value is 2."""
+    """The mean of 1 3 5 7 is 4, and the rest is -3 -1 1 3, whose mean absolute value is 2."""
     image = torch.tensor([[1.0, 3.0], [5.0, 7.0]])
     assert laplacian_l1(image[None, None]).item() == pytest.approx(2 + 4)
     wide = image.repeat_interleave(2, 0).repeat_interleave(2, 1)  # nothing at the first of three levels

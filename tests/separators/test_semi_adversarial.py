@@ -122,7 +122,7 @@ def test_critics_take_any_length_and_score_each_item_by_itself(length):
 
 
 def test_slope_of_a_critic_hardly_depends_on_the_length():
-    """Of a repeated image the slope is the same, but for what the padding adds at the ends."""
+    """A repeated image has the same slope, but for what the padding adds at the ends."""
     torch.manual_seed(0)
     critic = semi_adversarial.Critic(1, 4, 2)
     image = torch.rand(1, 1, 16, 64)

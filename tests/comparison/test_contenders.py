@@ -1,0 +1,128 @@
+"""Which separators take part in a comparison, with which settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+from optuna.distributions import CategoricalDistribution
+
+from search_spaces import cass_published as published_space
+from search_spaces import sepgan as sepgan_space
+from sepray.comparison.contenders import LeftOut, contenders, task_config
+from sepray.comparison.spec import Comparison
+from sepray.console.exit_status import format_error
+from sepray.contracts import Signal
+from sepray.errors import UsageError
+from sepray.separators import cass_published, sepgan
+from sepray.tasks import notes_and_bursts
+
+from .conftest import PAPER, SIGNAL, SPACE, SPACES
+
+
+def test_contender_has_its_first_published_setting_and_nothing_varies(own_modules):
+    comparison = Comparison(separators=("my_separator", "picky"))
+    [found], [refused] = contenders(comparison, SPACES, SIGNAL)
+    assert (found.key, found.system) == ("my_separator", "my_separator (careful)")
+    assert found.points == {"careful": PAPER["careful"]}
+    assert found.space == {k: CategoricalDistribution([v]) for k, v in PAPER["careful"].items()}
+    assert found.parameters == 2 * 9
+    assert found.supervision == "paired"
+    assert refused == LeftOut("picky", "images [only]")
+    assert refused.bug is None
+    assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 1
+
+
+def test_contender_is_searched_from_all_its_published_settings(own_modules):
+    comparison = Comparison(separators=("my_separator",), trials=7)
+    [found], _ = contenders(comparison, SPACES, SIGNAL)
+    assert found.system == "my_separator"
+    assert dict(found.space) == SPACE
+    assert dict(found.points) == PAPER
+    assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 7
+
+
+def test_given_settings_go_to_the_config_or_fix_a_hyperparameter(own_modules):
+    given = ("my_separator.taps=5", "my_separator.betas=0.5,0.9", "my_separator.weight=0.5")
+    comparison = Comparison(separators=("my_separator",), settings=given, trials=7)
+    [found], _ = contenders(comparison, SPACES, SIGNAL)
+    assert (found.config.taps, found.config.betas) == (5, (0.5, 0.9))
+    assert found.space["weight"] == CategoricalDistribution([0.5])
+    assert found.space["learning_rate"] == SPACE["learning_rate"]
+    assert {p["weight"] for p in found.points.values()} == {0.5}
+    assert found.system == "my_separator (taps 5, betas 0.5,0.9, weight 0.5)"
+
+
+def test_named_setting_is_a_row_of_its_own(own_modules):
+    both = Comparison(separators=("my_separator", "my_separator:bold & FAST"), reference="my_separator:bold & FAST")
+    first, second = contenders(both, SPACES, SIGNAL)[0]
+    assert (second.key, second.system) == ("my_separator-bold-FAST", "my_separator (Bold & fast)")
+    assert second.points == {"Bold & fast": PAPER["Bold & fast"]}
+    assert first.key != second.key
+
+
+def test_named_configuration_has_its_own_space_or_that_of_the_separator():
+    modules = {"cass_published": published_space, "sepgan": sepgan_space}
+    spaces = {name: (module.SPACE, module.PAPER) for name, module in modules.items()}
+    asked = Comparison(separators=("sepgan:small", "cass:published_small"), trials=3)
+    found = contenders(asked, spaces, notes_and_bursts.DEBUG.load(Path()).signal)[0]
+    assert [one.config for one in found] == [sepgan.SMALL, cass_published.SMALL]
+    assert [one.system for one in found] == ["sepgan:small", "cass:published_small"]
+    assert dict(found[0].space) == sepgan_space.SPACE
+    assert "cross.notes_to_bursts" in found[1].space
+
+
+def test_separator_without_a_space_has_its_defaults_searched_or_not(own_modules):
+    for trials in (0, 5):
+        comparison = Comparison(separators=("my_separator",), trials=trials)
+        [found], _ = contenders(comparison, {}, SIGNAL)
+        assert found.system == "my_separator"
+        assert found.points == {"defaults": {"learning_rate": 1e-2, "weight": 1.0}}
+        assert comparison.study("x", found.config, "ecg", found.space, found.points).budget.trials == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"separators": ("my_separator:slow",)},
+            "my_separator has no published setting 'slow'; there are: careful, Bol",
+        ),
+        ({"settings": ("my_separator.tapes=3",)}, "my_separator has no 'tapes' in its Config, nor among its hyperpar"),
+        ({"settings": ("my_separator.weight=much",)}, "my_separator.weight must be a number, not 'much'"),
+        ({"settings": ("my_separator.taps=few",)}, "--settings of my_separator: "),
+        ({"separators": ("picky",)}, "no separator takes the signal of notes_and_bursts: picky: images"),
+        ({"measures": ("psnr",)}, "--measures psnr: psnr measures images"),
+    ],
+)
+def test_contenders_are_refused_in_one_line(own_modules, changes, line):
+    comparison = Comparison(**{"separators": ("my_separator",), **changes})
+    with pytest.raises(UsageError, match=re.escape(line)):
+        contenders(comparison, SPACES, SIGNAL)
+
+
+def test_task_takes_its_settings(own_modules):
+    assert task_config(Comparison(task="my_task", settings=("task.items=7", "task.seed=3"))).items == 7
+    with pytest.raises(UsageError, match="the task my_task has no pieces; it has items, seed"):
+        task_config(Comparison(task="my_task", settings=("task.pieces=7",)))
+
+
+def test_setting_with_the_methods_own_name_is_not_told_twice(own_modules):
+    named = {"my_separator": (SPACE, {"My Separator": PAPER["careful"]})}
+    assert contenders(Comparison(separators=("my_separator",)), named, SIGNAL)[0][0].system == "my_separator"
+    empty = {"my_separator": ({}, {"my-separator": {}})}
+    [found], _ = contenders(Comparison(separators=("my_separator",), trials=9), empty, SIGNAL)
+    assert (found.system, dict(found.space), found.points) == ("my_separator", {}, {"my-separator": {}})
+
+
+def test_parameters_are_weights_or_what_a_method_without_gradients_fits():
+    comparison = Comparison(separators=("nmf", "constant_mask"), settings=("nmf.components=3",))
+    nmf, mask = contenders(comparison, {}, Signal(("low", "high"), 1, (4096,), 8000.0))[0]
+    assert nmf.parameters == 2 * 3 * 129  # two sets of bases, of the bins of a window of 25 ms: 256 samples
+    assert mask.parameters == 0
+
+
+def test_bug_in_one_separator_is_kept_with_its_traceback_and_stops_no_other(own_modules):
+    [found], [left] = contenders(Comparison(separators=("broken", "my_separator")), SPACES, SIGNAL)
+    assert found.key == "my_separator"
+    assert (left.system, left.reason.partition(":")[0]) == ("broken", "RuntimeError")
+    assert "broken.py" in format_error("broken", left.bug)
