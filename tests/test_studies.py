@@ -87,7 +87,7 @@ def test_reference_points_lie_in_the_space_and_leave_nothing_open(study, sources
 def test_reference_points_differ_and_are_part_of_the_trials(study, sources):
     points = [identity.canonical_json(identity.expand(p, sources)) for p in study.reference_points.values()]
     assert len(set(points)) == len(points)
-    assert len(points) < study.trials
+    assert len(points) < study.budget.trials
 
 
 def test_controls_change_hyperparameters_within_the_space(study, sources, defaults):
@@ -105,14 +105,14 @@ def test_controls_change_hyperparameters_within_the_space(study, sources, defaul
 
 def test_sampler_scheduler_and_objectives_can_be_made(study, signal, sources):
     space = identity.expand(study.space, sources)
-    make_sampler(study.sampler, study.seed, space)
+    make_sampler(study.search.sampler, study.seed, space)
     make_scheduler(
-        study.scheduler,
-        max_epochs=study.max_epochs,
-        grace_period=study.grace_period,
-        reduction_factor=study.reduction_factor,
+        study.search.scheduler,
+        max_epochs=study.budget.max_epochs,
+        grace_period=study.search.grace_period,
+        reduction_factor=study.search.reduction_factor,
         space=space,
-        sampler=study.sampler,
+        sampler=study.search.sampler,
     )
     assert study.objectives(signal)
 

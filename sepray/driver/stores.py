@@ -48,7 +48,7 @@ class StudyStores:
         self.search.set_user_attr("spec", spec.plain())
         self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name)
-        self.checkpoints = folder.checkpoint_root(spec.stores.storage_path, spec.name, self.uid)
+        self.checkpoints = folder.checkpoint_root(spec.stores.storage_path, spec.name, self.uid, self.folder)
         self.tracker = Tracker(
             self.folder / "outbox.db",
             f"{spec.name}-{self.uid}",

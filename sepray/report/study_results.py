@@ -94,7 +94,7 @@ class StudyResults:
             trials=_started(study),
             finals=_started(finals) if finals is not None else [],
             folder=folder,
-            checkpoints=checkpoint_root(spec.stores.storage_path, spec.name, study.user_attrs["uid"]),
+            checkpoints=checkpoint_root(spec.stores.storage_path, spec.name, study.user_attrs["uid"], folder),
             data=data,
             result=_json(folder / "result.json"),
             registration=_json(folder / "registration.json") or {},

@@ -24,11 +24,16 @@ def study_folder(storage_path: str, name: str, uid: str) -> Path:
     return folder
 
 
-def checkpoint_root(storage_path: str, name: str, uid: str) -> str:
-    """Return the folder or URI that holds the checkpoints of a study, a folder for each stage."""
-    if is_remote(storage_path):
-        return f"{storage_path}/{name}/{uid}"
-    return str(study_folder(storage_path, name, uid))
+def checkpoint_root(storage_path: str, name: str, uid: str, folder: Path) -> str:
+    """Return the folder or URI that holds the checkpoints of a study, a folder for each stage.
+
+    Args:
+        storage_path: folder or URI for the checkpoints of all studies.
+        name: name of the study.
+        uid: id of the study.
+        folder: local folder of the study, which holds the checkpoints unless ``storage_path`` is a URI.
+    """
+    return f"{storage_path}/{name}/{uid}" if is_remote(storage_path) else str(folder)
 
 
 def is_remote(storage_path: str) -> bool:

@@ -89,6 +89,6 @@ def test_table_has_a_row_a_study_and_says_where_there_is_none(run):
 
 def test_tasks_and_separators(run):
     tasks = json.loads(run("list", "tasks", "--json"))
-    assert next(t["needs"] for t in tasks if t["task"] == "ecg").startswith("The ECG task;")
+    assert next(t["needs"] for t in tasks if t["task"] == "ecg").startswith("Maternal and fetal ECG: synthetic")
     separators = json.loads(run("list", "separators", "--json"))
     assert [s["needs"] for s in separators if s["separator"] == "cass"] == ["paired"]

@@ -164,6 +164,6 @@ def test_model_of_another_maker_is_refused(run, tmp_path):
 
     mlflow.pyfunc.save_model(tmp_path / "other", python_model=Constant())
     np.save("wave.npy", slow_wave(128, 2)[0])
-    line = "sepray: other was not made by sepray: it does not say which sources it separates\n"
+    line = "sepray: other is a model of MLflow, but not one that sepray packaged\n"
     assert run("separate", "other", "wave.npy", "--rate", 128, status=2).endswith(line)
     assert run("evaluate", "other", status=2).endswith(line)

@@ -104,7 +104,7 @@ def test_code_that_raises_in_build_ends_as_an_error_at_the_first_step(bench):
 def test_unknown_hyperparameter_ends_as_an_error(bench):
     [last] = run(bench(settings={"gamma": 1.0}))
     assert last["outcome"] == "error"
-    assert last["reason"] == "ValueError: unknown hyperparameter gamma; there are: noise, rate"
+    assert last["reason"] == "UsageError: unknown hyperparameter gamma; there are: noise, rate"
 
 
 def collapse(*epochs: int) -> Config:
