@@ -84,20 +84,10 @@ class Comparison:
         **fields: Any,
     ) -> None:
         """Refuse values out of range; see the class for the fields."""
-        given = {
-            "budget": budget or Budget(trials=0, finalists=1),
-            "search": search or Search(),
-            "resources": resources or Resources(),
-            "stores": stores or Stores(),
-        }
-        values: dict[str, Any] = {
-            "name": name,
-            "separators": separators,
-            "task": task,
-            "settings": settings,
-            "reference": reference,
-        }
-        values |= {"measures": measures, "objective": objective, "seed": seed, **merged(given, fields)}
+        budget = budget or Budget(trials=0, finalists=1)
+        values: dict[str, Any] = {"name": name, "separators": separators, "task": task, "settings": settings}
+        values |= {"reference": reference, "measures": measures, "objective": objective, "seed": seed}
+        values |= merged(budget, search or Search(), resources or Resources(), stores or Stores(), fields)
         self.__dict__.update(values)
         if not measures or len(set(measures)) < len(measures) or set(measures) - set(OBJECTIVES):
             raise UsageError(f"--measures must be of {', '.join(OBJECTIVES)}, each once, not {' '.join(measures)!r}")

@@ -112,22 +112,28 @@ StoresFlags = Annotated[Stores, tyro.conf.arg(name="")]
 PARTS = ("budget", "search", "resources", "stores")
 
 
-def merged(parts: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts with single fields changed.
+def merged(
+    budget: Budget, search: Search, resources: Resources, stores: Stores, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parts by name, with some of their fields changed.
 
     Args:
-        parts: name of a part -> the part.
-        flat: name of a field of any of them -> its value, e.g. ``{"trials": 6}``.
+        budget: part of the description.
+        search: likewise.
+        resources: likewise.
+        stores: likewise.
+        changes: name of a field of any part -> its value, e.g. ``{"trials": 6}``.
 
     Raises:
         TypeError: no part has a field of that name.
         UsageError: a value is out of range.
     """
+    parts: dict[str, Any] = dict(zip(PARTS, (budget, search, resources, stores), strict=True))
     owners = {f.name: name for name, part in parts.items() for f in fields(part)}
-    if unknown := sorted(set(flat) - set(owners)):
+    if unknown := sorted(set(changes) - set(owners)):
         raise TypeError(f"unknown field {', '.join(unknown)}; the parts have {', '.join(owners)}")
     return {
-        name: replace(part, **{key: value for key, value in flat.items() if owners[key] == name})
+        name: replace(part, **{key: value for key, value in changes.items() if owners[key] == name})
         for name, part in parts.items()
     }
 

@@ -126,14 +126,9 @@ class StudySpec:
         **fields: Any,
     ) -> None:
         """Refuse values out of range; see the class for the fields."""
-        given = {
-            "budget": budget or Budget(),
-            "search": search or Search(),
-            "resources": resources or Resources(),
-            "stores": stores or Stores(),
-        }
-        values = {"name": name, "space": space, "objective": objective, "seed": seed, **merged(given, fields)}
+        values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
+        values |= merged(budget or Budget(), search or Search(), resources or Resources(), stores or Stores(), fields)
         self.__dict__.update(values)
         # Through their descriptors: they may be names, which are resolved later.
         object.__setattr__(self, "separator", separator)
