@@ -37,6 +37,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -73,6 +74,7 @@ class Task:
         edits: files of the copy to change, and their content meanwhile.
         limit: seconds after which a test has failed.
         measure: whether coverage is measured.
+        temporary: folder for what its tests write, outside of any repository.
     """
 
     subject: object
@@ -82,6 +84,7 @@ class Task:
     edits: dict[str, bytes] = field(default_factory=dict)
     limit: float = 300.0
     measure: bool = False
+    temporary: Path | None = None
 
 
 class Watch:
@@ -130,6 +133,7 @@ class Children:
     def __init__(self, root: Path, folder: Path, jobs: int) -> None:
         self.trees = [folder / f"tree{slot}" for slot in range(jobs)]
         self.own = [folder / f"job{slot}" for slot in range(jobs)]
+        self.temporary = Path(tempfile.mkdtemp(prefix="mutants-"))
         command = ["git", "ls-files", "-coz", "--exclude-standard"]
         listed = subprocess.run(command, cwd=root, capture_output=True, check=True, text=True).stdout
         for tree in self.trees:
@@ -141,6 +145,10 @@ class Children:
             # Checked by content: a mutant of the same size, made in the same second, must not run older bytecode.
             command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "sepray"]
             subprocess.run(command, cwd=tree, check=True)
+
+    def close(self) -> None:
+        """Remove what the tests wrote."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, dict]]:
         """Yield each task as it ends, with its result: tests, failed, lines, status, late, seconds."""
@@ -176,6 +184,7 @@ class Children:
 
     def _fork(self, task: Task, slot: int) -> int:
         tree, own = self.trees[slot], self.own[slot]
+        task.temporary = self.temporary / str(slot)
         shutil.rmtree(own, ignore_errors=True)
         own.mkdir()
         for name, content in task.edits.items():
@@ -238,7 +247,7 @@ def _child(task: Task, tree: Path, own: Path) -> None:
     import pytest
 
     watch = Watch(task.order, measured)
-    options = ["-q", "-p", "no:cacheprovider", "--rootdir", ".", "--basetemp", str(own / "tmp")]
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", ".", "--basetemp", str(task.temporary)]
     options += ["--timeout", str(task.limit)]
     status = pytest.main([*options, *([] if task.measure else ["-x"]), *task.files], plugins=[watch])
     imported = getattr(sys.modules.get("sepray"), "__file__", None)
@@ -490,7 +499,16 @@ def main() -> int:
         importlib.import_module(name)
     folder.mkdir(exist_ok=True)
     children = Children(root, folder, arguments.jobs)
-    tests = Map(root, folder, children, arguments.limit, arguments.unit_only)
+    try:
+        return _examine_and_report(children, drawn, sources, arguments, root)
+    finally:
+        children.close()
+
+
+def _examine_and_report(
+    children: Children, drawn: list[Mutant], sources: dict[str, bytes], arguments: argparse.Namespace, root: Path
+) -> int:
+    tests = Map(root, root / ".mutants", children, arguments.limit, arguments.unit_only)
     for name in tests.failing:
         print(f"fails on the unchanged tree, left out: {name}")
     if problem := self_test(tests, children, drawn[0].path):

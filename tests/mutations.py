@@ -28,6 +28,7 @@ EQUIVALENT_KEYWORDS = {"encoding", "daemon", "help", "stacklevel", "flush"}
 COSMETIC_KEYWORDS = {"color", "ecolor", "edgecolor", "facecolor", "linewidth", "elinewidth", "linestyle", "capsize"}
 COSMETIC_KEYWORDS |= {"marker", "markersize", "fontsize", "zorder", "ha", "va", "loc", "ncols", "figsize"}
 EQUIVALENT_DECORATORS = {"cache", "lru_cache", "abstractmethod", "overload", "override"}
+LAYOUT = {"new", "inset_axes"}  # the first argument is a size or a place: a figure's height, a box
 ELSEWHERE = {(ast.Call, "keywords"), (ast.Raise, "exc"), (ast.Raise, "cause")}  # fields that are not walked through
 LOGS = re.compile(r"(^|\.)(_?logger|_?logging|warnings)\.")
 
@@ -173,6 +174,8 @@ class _Finder:
         for name, value in ast.iter_fields(node):
             if (type(node), name) in ELSEWHERE or name in ("annotation", "returns", "decorator_list"):
                 continue
+            if name == "args" and isinstance(node, ast.Call) and _called(node.func) in LAYOUT:
+                value = value[1:]
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
                     yield from self._visit(child)

@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[1]
         ("c = f(x=a, **b)", [("keyword", "c = f(**b)"), ("keyword", "c = f(x=a)")]),
         ("c = f((a), x=(b))", [("keyword", "c = f((a))")]),
         ("c = f(encoding=b, linewidth=2)", []),
+        ("c = new(2.5 + a, 1)", [("constant", "c = new(2.5 + a, 2)")]),
         ("f(a)", [("statement", "pass")]),
         ("c = max(a)", [("min/max", "c = min(a)")]),
         ("c = a.amin()", [("min/max", "c = a.amax()")]),
