@@ -1,4 +1,4 @@
-"""Loads a task's data and checks that it is what ``contracts.TaskData`` says, before anything is trained on it.
+"""Loads a task's data and builds a separator, and checks that both are what ``contracts`` says.
 
 Imports nothing from sepray but the contracts and the errors.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .contracts import SPLITS, Augmentation, Signal, Split, TaskConfig, TaskData
+from .contracts import SPLITS, Augmentation, Oracle, Separator, SeparatorConfig, Signal, Split, TaskConfig, TaskData
 from .errors import UsageError
 
 LEAST_ITEMS = 2
@@ -36,12 +36,38 @@ def load_task(config: TaskConfig, cache: Path) -> TaskData:
     Raises:
         UsageError: the data break the contract; one line names the task, the tensor, what it must be and what it is.
     """
+    name = type(config).__module__.removeprefix("sepray.tasks.")
+    if not callable(getattr(config, "load", None)):
+        raise UsageError(f"{name}: Config must have a method load(cache) that returns a TaskData")
     data: Any = config.load(cache.expanduser())
     try:
         check_task_data(data)
     except UsageError as error:
-        raise UsageError(f"{type(config).__module__.removeprefix('sepray.tasks.')}: {error}") from None
+        raise UsageError(f"{name}: {error}") from None
     return data  # type: ignore[no-any-return] # check_task_data has refused every other type
+
+
+def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:
+    """Return ``config.build(signal)``, checked; errors that ``build`` raises pass through.
+
+    Args:
+        config: configuration of the separator.
+        signal: signal of the task.
+
+    Raises:
+        UsageError: ``build`` returns no separator, or one that lacks a method; one line names the module.
+    """
+    name = type(config).__module__.removeprefix("sepray.separators.")
+    if not callable(getattr(config, "build", None)):
+        raise UsageError(f"{name}: Config must have a method build(signal) that returns a Separator")
+    separator: object = config.build(signal)
+    if not isinstance(separator, Separator):
+        raise UsageError(f"{name}: Config.build must return a sepray.contracts.Separator, returns {_type(separator)}")
+    needed = ("hyperparameters", "separate_given" if isinstance(separator, Oracle) else "separate")
+    for method in needed:
+        if getattr(type(separator), method) is getattr(Oracle if method == "separate_given" else Separator, method):
+            raise UsageError(f"{name}: {type(separator).__name__} must define {method}()")
+    return separator
 
 
 def check_task_data(data: object) -> None:

@@ -1,17 +1,20 @@
 """Finds separators and tasks by the name of their module, and configurations by ``module:name``.
 
-A module ``a_b`` of sepray beside a module ``a`` is a *variant* of ``a``, in a file of its own because it shares little
-code with it: its ``Config()`` is the configuration ``a:b``, its constant ``NAME`` is ``a:b_name``. Everything that is
-stored knows a variant by the name ``a`` and the value ``b`` of the field ``variant`` (``home``, ``restored``).
+A module ``a_b`` of sepray that says ``VARIANT_OF = "a"`` is a *variant* of the module ``a``, in a file of its own
+because it shares little code with it: its ``Config()`` is the configuration ``a:b``, its constant ``NAME`` is
+``a:b_name``. Everything that is stored knows a variant by the name ``a`` and the value ``b`` of the field ``variant``
+(``home``, ``restored``).
 So ``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +23,7 @@ from typing import Any
 from .errors import UsageError
 
 _OWN = "sepray."
+_VARIANT = re.compile(r'^VARIANT_OF = "(\w+)"$', re.MULTILINE)
 
 
 class UnknownNameError(UsageError):
@@ -29,7 +33,7 @@ class UnknownNameError(UsageError):
 def names(package: str) -> tuple[str, ...]:
     """Return the names of the public modules of ``package`` (e.g. ``"sepray.tasks"``) without variants, sorted."""
     modules = _modules(package)
-    return tuple(name for name in modules if _stem(name, modules) == name)
+    return tuple(name for name in modules if _base(package, name) == name)
 
 
 def variants(module: str) -> dict[str, str]:
@@ -38,14 +42,14 @@ def variants(module: str) -> dict[str, str]:
     if not package.startswith(_OWN):
         return {}
     modules = _modules(package)
-    others = (other for other in modules if other != name and _stem(other, modules) == name)
+    others = (other for other in modules if other != name and _base(package, other) == name)
     return {other.removeprefix(f"{name}_"): f"{package}.{other}" for other in others}
 
 
 def home(module: str) -> str:
     """Return the full name under which a module's configurations are stored: a variant's is that of its base module."""
     package, _, name = module.rpartition(".")
-    return f"{package}.{_stem(name, _modules(package))}" if package.startswith(_OWN) else module
+    return f"{package}.{_base(package, name)}" if package.startswith(_OWN) else module
 
 
 def find(package: str, name: str) -> ModuleType:
@@ -204,9 +208,14 @@ def _modules(package: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(path) if not m.name.startswith("_"))
 
 
-def _stem(name: str, modules: Iterable[str]) -> str:
-    """Return the module that ``name`` is a variant of; itself where it is none."""
-    return min((other for other in modules if name.startswith(f"{other}_")), key=len, default=name)
+@functools.cache
+def _base(package: str, name: str) -> str:
+    """Return the module that ``name`` declares to be a variant of, from its source; itself if it declares none."""
+    if "_" not in name or not package.startswith(_OWN):
+        return name
+    path = Path(importlib.import_module(package).__path__[0]) / f"{name}.py"
+    declared = _VARIANT.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return declared[1] if declared and name.startswith(f"{declared[1]}_") else name
 
 
 def _belongs(config: str, variant: str) -> bool:

@@ -42,7 +42,7 @@ def run(spec: StudySpec) -> int:
         spec: description of the study.
 
     Returns:
-        The exit status: 0 done, 1 nothing to register, 130 interrupted.
+        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, 130 interrupted.
 
     Raises:
         SeprayError: something that the user can put right.

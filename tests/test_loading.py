@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from sepray import loading, registry
-from sepray.contracts import Augmentation, Signal, Split, TaskData
+from sepray.contracts import Augmentation, Oracle, Separator, Signal, Split, TaskData
 from sepray.errors import UsageError
-from sepray.loading import check_source_names, load_task
+from sepray.loading import build_separator, check_source_names, load_task
 
 SIGNAL = Signal(("low", "high"), 1, (512,), 128.0)
 
@@ -284,3 +284,74 @@ def test_names_that_some_file_systems_take_for_one() -> None:
     with pytest.raises(UsageError) as refusal:
         check_source_names(("Bass", "bass"), "instruments")
     assert str(refusal.value) == "instruments must be different names (not by capitals alone), are Bass, bass"
+
+
+class Complete(Separator):
+    def hyperparameters(self):
+        return {}
+
+    def separate(self, mixture):
+        return mixture
+
+
+class WithoutHyperparameters(Separator):
+    def separate(self, mixture):
+        return mixture
+
+
+class WithoutSeparate(Separator):
+    def hyperparameters(self):
+        return {}
+
+
+class WithoutTruth(Oracle):
+    def hyperparameters(self):
+        return {}
+
+
+def built(kind: object) -> object:
+    """A configuration whose ``build`` returns what ``kind`` gives for a signal, of a module ``my_separator``."""
+    config = type("Config", (), {"build": lambda self, signal: kind(signal)})
+    config.__module__ = "my_separator"
+    return config()
+
+
+LOADED = Signal(("a", "b"), 1, (8,), 8.0)
+
+
+def test_separator_that_is_one_is_returned():
+    assert isinstance(build_separator(built(Complete), LOADED), Complete)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (lambda signal: 3, "Config.build must return a sepray.contracts.Separator, returns int"),
+        (lambda signal: None, "Config.build must return a sepray.contracts.Separator, returns NoneType"),
+        (
+            lambda signal: torch.nn.Linear(2, 2),
+            "Config.build must return a sepray.contracts.Separator, returns torch.nn.modules.linear.Linear",
+        ),
+        (WithoutHyperparameters, "WithoutHyperparameters must define hyperparameters()"),
+        (WithoutSeparate, "WithoutSeparate must define separate()"),
+        (WithoutTruth, "WithoutTruth must define separate_given()"),
+    ],
+)
+def test_what_is_no_separator_is_refused_in_one_line(kind, line):
+    with pytest.raises(UsageError) as refusal:
+        build_separator(built(kind), LOADED)
+    assert str(refusal.value) == f"my_separator: {line}"
+
+
+def test_error_that_build_raises_passes_through():
+    with pytest.raises(RuntimeError, match="size"):
+        build_separator(built(lambda signal: torch.ones(2) + torch.ones(3)), LOADED)
+
+
+def test_config_without_its_method_is_refused(tmp_path):
+    config = type("Config", (), {})
+    config.__module__ = "mine"
+    with pytest.raises(UsageError, match=r"^mine: Config must have a method build\(signal\) that returns a Separator$"):
+        build_separator(config(), LOADED)
+    with pytest.raises(UsageError, match=r"^mine: Config must have a method load\(cache\) that returns a TaskData$"):
+        load_task(config(), tmp_path)

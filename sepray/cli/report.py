@@ -42,8 +42,9 @@ def _data(spec: StudySpec) -> TaskData | None:
 
     try:
         return load_task(spec.task, spec.stores.cache)
-    except (SeprayError, OSError) as error:
-        reason = mask(one_line(error))
+    except Exception as error:  # of the user's task: the rest of the report needs no data
+        named = "" if isinstance(error, SeprayError) else f"{type(error).__name__}: "
+        reason = named + mask(one_line(error))
         console.print(f"the report shows no items: the task's data cannot be loaded ({reason})", soft_wrap=True)
         return None
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import signal
 import sys
@@ -96,7 +97,10 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
     if whole:
         return mask("".join(traceback.format_exception(error))).rstrip()
     if is_bad_input(error):
-        return f"{program}: {mask(one_line(error))}"
+        text = one_line(error)
+        if isinstance(error, OSError) and not isinstance(error, SeprayError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}"
+        return f"{program}: {mask(text)}"
     formatted = traceback.TracebackException.from_exception(error)
     formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's
     shown = [_keep_own_frames(part) for part in _chain(formatted)]
@@ -105,6 +109,20 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
     else:
         hint = f"this is a bug in sepray; report it with the whole traceback, which {TRACEBACK} shows"
     return mask("".join(formatted.format())).rstrip() + f"\n{program}: {hint}"
+
+
+def shorten_traceback(text: str) -> str:
+    """Return a traceback that came as text, e.g. from another process, without the frames that are not the user's.
+
+    Where no frame is the user's, the text is returned as it is.
+    """
+    frames = list(re.finditer(r'^  File "(?P<file>[^"]+)", line \d+.*\n(?:    .*\n)*', text, re.MULTILINE))
+    if not any(_is_users(frame["file"]) for frame in frames):
+        return text
+    for frame in reversed(frames):
+        if not _is_users(frame["file"]):
+            text = text[: frame.start()] + text[frame.end() :]
+    return text
 
 
 def _chain(error: traceback.TracebackException) -> list[traceback.TracebackException]:

@@ -23,7 +23,7 @@ def run(spec: StudySpec) -> int:
     """Run, continue or extend a study and finish it.
 
     Returns:
-        The exit status: 0 done, 1 nothing to register, 130 interrupted.
+        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, 130 interrupted.
 
     Raises:
         SeprayError: something that the user can put right.
@@ -66,11 +66,11 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     searched = stores.finished("search", stores.search)
     chosen = selection.finalists(searched, spec.budget.finalists)
     if not chosen:
-        return finish.without_champion("no trial has run its whole budget")
+        return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))
     plan = selection.retrainings(chosen, prepared.controls, spec.budget.final_seeds, spec.seed)
     finals = stores.open_finals()
     run_stage(finals_stage(plan, finals), prepared, stores, slots)
-    return finish.run(searched, stores.finished("finals", finals), plan)
+    return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))
 
 
 def _show_front(prepared: PreparedStudy, stores: StudyStores) -> None:

@@ -6,14 +6,18 @@ import contextlib
 import json
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from optuna.trial import FrozenTrial
+
 from ..choices import MEASURES
+from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.terminal import console, one_line
 from ..contracts import Oracle, TaskData
-from ..errors import UsageError
+from ..errors import UsageError, mask
 from ..files import replace_file
 from ..scoring.tables import ResultRow, markdown_table, result_table
 from ..search.storage import load_study
@@ -41,20 +45,27 @@ class Finish:
         self._oracle = isinstance(spec.separator.build(data.signal), Oracle)
         self._model = folder / "model"
 
-    def run(self, searched: Sequence[Finished], finals: Sequence[Finished], plan: Sequence[Retraining]) -> int:
+    def run(
+        self,
+        searched: Sequence[Finished],
+        finals: Sequence[Finished],
+        plan: Sequence[Retraining],
+        trials: Sequence[FrozenTrial] = (),
+    ) -> int:
         """Choose the champion on validation, score it on test, package, register and show it.
 
         Args:
             searched: finished trials of the search.
             finals: finished retrainings.
             plan: all retrainings that were wanted; their roles may win.
+            trials: Optuna records of all retrainings, for what to say where none has finished.
 
         Returns:
-            The exit status: 0, or 1 if there is nothing to register.
+            The exit status: 0, 1 if there is nothing to register, 3 if that is because the code raised an error.
         """
         champion = selection.champion(finals, [p.role for p in plan])
         if champion is None:
-            return self.without_champion("none of the best configurations could be trained again")
+            return self.without_champion("none of the best configurations could be trained again", trials)
         result = load_result(self._folder)
         if result is None or result["member"] != champion.member.number:
             shutil.rmtree(self._model, ignore_errors=True)  # the model of an earlier champion
@@ -64,12 +75,23 @@ class Finish:
         self.announce(result, problem)
         return 1 if problem else 0
 
-    def without_champion(self, reason: str) -> int:
-        """End a study that has nothing to register; return its exit status, 1."""
+    def without_champion(self, reason: str, trials: Sequence[FrozenTrial]) -> int:
+        """End a study that has nothing to register.
+
+        Args:
+            reason: why there is nothing, in words.
+            trials: Optuna records of the stage that has no complete trial.
+
+        Returns:
+            The exit status: 3 if the code of a trial raised an error, else 1.
+        """
         console.print(f"{reason}: there is nothing to register")
+        bugs = [trial for trial in trials if trial.user_attrs.get("outcome", {}).get("tag") == "error"]
+        if bugs:
+            self._show_bug(bugs)
         make_report(self._spec, self._data, self._folder, self._tracker)
         self._tracker.study_finished({}, {"outcome": "nothing to register"})
-        return 1
+        return BUG if bugs else 1
 
     def announce(self, result: Result, problem: str = "") -> None:
         """Register the packaged champion, unless it is registered already, and show the result.
@@ -92,6 +114,18 @@ class Finish:
         replace_file(self._folder / "registration.json", json.dumps({**asdict(registration), "commands": commands}))
         report = make_report(self._spec, self._data, self._folder, self._tracker)
         self._show(result, registration, commands, report)
+
+    def _show_bug(self, trials: Sequence[FrozenTrial]) -> None:
+        """Show the error that ended the last of these trials, by the frames of the user's own files."""
+        trace = str(trials[-1].user_attrs.get("traceback", ""))
+        shown = trace if TRACEBACK in sys.argv else shorten_traceback(trace)
+        console.print(mask(shown).rstrip(), soft_wrap=True)
+        noun = "trial" if len(trials) == 1 else "trials"
+        console.print(
+            f"{len(trials)} {noun} ended in an error of the code, the last one as shown above; {TRACEBACK} shows the "
+            f"whole traceback, and every trial's run has its own as traceback.txt",
+            soft_wrap=True,
+        )
 
     def _package(self, member: Finished) -> str:
         """Package the champion, unless that is done; return why it cannot be packaged, or an empty text."""

@@ -12,6 +12,7 @@ from .. import identity
 from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
+from ..loading import build_separator
 from ..spec.study import StudySpec, key
 from . import warm_start
 
@@ -63,7 +64,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         UnreachableError: the registry with the model to start from does not answer.
     """
     signal = data.signal
-    separator = spec.separator.build(signal)
+    separator = build_separator(spec.separator, signal)
     space = identity.expand(spec.space, signal.sources)
     points = {name: identity.expand(point, signal.sources) for name, point in spec.reference_points.items()}
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}

@@ -34,6 +34,9 @@ from ..networks.levels import level
 from ..networks.variational import FeatureDiscriminator, MaskDecoder, VariationalEncoder, divergence
 from ..signals.stft import Spectrogram
 
+VARIANT_OF = "cass"
+"""Its configurations are named ``cass:published...`` (``registry``)."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -137,6 +137,8 @@ class StudySpec:
             raise UsageError(f"--trials must be at least 1, not {self.budget.trials}")
         if seed < 0:
             raise UsageError(f"--seed must be at least 0, not {seed}")
+        if type(objective) is not tuple:
+            raise UsageError(f"objective must be a tuple of names, such as ('si_sdr',), not {objective!r}")
         if not objective or len(set(objective)) < len(objective):
             raise UsageError(f"--objective must name one metric or more, each once, not {' '.join(objective)!r}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):

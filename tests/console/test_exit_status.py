@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sepray.console import exit_status
 from sepray.console.exit_status import exit_with_status, format_error
 from sepray.console.terminal import duration
 from sepray.errors import StorageError, UnreachableError, UsageError
@@ -71,7 +72,7 @@ def test_status_is_what_the_job_returns(ended, returned, status):
         (UsageError("other settings:\n  beta: 1 -> 2\n"), "other settings: beta: 1 -> 2"),
         (StorageError("storage x cannot be opened"), "storage x cannot be opened"),
         (UnreachableError("http://u:secret@h does not answer"), "http://u:***@h does not answer"),
-        (FileNotFoundError(2, "No such file or directory", "a.wav"), "[Errno 2] No such file or directory: 'a.wav'"),
+        (FileNotFoundError(2, "No such file or directory", "a.wav"), "a.wav: No such file or directory"),
         (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
     ],
 )
@@ -341,3 +342,22 @@ def test_study_says_a_separator_that_does_not_exist_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("lab: unknown separator 'none_of_that_name'; there are: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_traceback_from_another_process_keeps_the_users_frames():
+    library = Path(pytest.__file__).resolve()
+    sepray = Path(exit_status.__file__).resolve()
+    text = (
+        "Traceback (most recent call last):\n"
+        f'  File "{sepray}", line 1, in step\n    loss()\n'
+        f'  File "{library}", line 2, in call\n    f()\n           ^^^\n'
+        '  File "/home/me/my_separator.py", line 7, in loss\n    raise ValueError("x")\n'
+        "ValueError: x\n"
+    )
+    assert exit_status.shorten_traceback(text) == (
+        "Traceback (most recent call last):\n"
+        '  File "/home/me/my_separator.py", line 7, in loss\n    raise ValueError("x")\n'
+        "ValueError: x\n"
+    )
+    ours = text.replace("/home/me/my_separator.py", str(sepray))
+    assert exit_status.shorten_traceback(ours) == ours

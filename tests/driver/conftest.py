@@ -111,6 +111,20 @@ def prepared(spec: StudySpec) -> PreparedStudy:
 
 
 @pytest.fixture
+def stores_of(tracker: FakeTracker):
+    """Opens the stores of a study; they are closed in the end."""
+    opened: list[StudyStores] = []
+
+    def open_stores(prepared: PreparedStudy) -> StudyStores:
+        opened.append(StudyStores(prepared))
+        return opened[-1]
+
+    yield open_stores
+    for stores in opened:
+        stores.close()
+
+
+@pytest.fixture
 def stores(prepared: PreparedStudy, tracker: FakeTracker):
     opened = StudyStores(prepared)
     yield opened

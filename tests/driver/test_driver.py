@@ -127,3 +127,38 @@ def test_several_objectives_end_in_a_front_whose_runs_are_tagged(spec, study, sc
     assert len(tagged) == 1
     assert tagged[0][1] == {"pareto_front": "true"}
     assert tagged[0][0].isdigit()
+
+
+TRACE = """Traceback (most recent call last):
+  File "{sepray}/training/trainer.py", line 10, in epoch
+    self.step()
+  File "/home/me/my_separator.py", line 7, in loss
+    raise ValueError("loss is broken")
+ValueError: loss is broken
+"""
+
+
+def test_bug_in_the_code_of_every_trial_shows_where_it_is_and_ends_with_status_3(spec, study, screen, tracker):
+    trace = TRACE.format(sepray=Path(driver.__file__).parents[1])
+    bug = {"outcome": "error", "reason": "ValueError: loss is broken", "traceback": trace}
+    study.endings = dict.fromkeys(range(4), bug)
+    assert driver.run(spec) == 3
+    printed = screen.getvalue()
+    assert 'File "/home/me/my_separator.py", line 7, in loss' in printed
+    assert "trainer.py" not in printed
+    assert "4 trials ended in an error of the code" in printed
+    assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}), {})]
+
+
+def test_whole_traceback_is_shown_where_it_is_asked_for(spec, study, screen, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["study.py", "--traceback"])
+    trace = TRACE.format(sepray=Path(driver.__file__).parents[1])
+    bug = {"outcome": "error", "reason": "ValueError", "traceback": trace}
+    study.endings = dict.fromkeys(range(4), bug)
+    assert driver.run(spec) == 3
+    assert "trainer.py" in screen.getvalue()
+
+
+def test_bug_in_some_trials_costs_the_others_nothing(spec, study, screen):
+    study.endings = {1: {"outcome": "error", "reason": "ValueError", "traceback": "Traceback"}}
+    assert driver.run(spec) == 0

@@ -1,8 +1,11 @@
 """Which trials are trained again, which of those wins, and the lines of the final table."""
 
+import optuna
 import pytest
+from optuna.trial import TrialState, create_trial
 
-from sepray.driver.selection import Finished, best_member, champion, finalists, retrainings
+from sepray.choices import Objective
+from sepray.driver.selection import Finished, best_member, champion, finalists, finished, retrainings
 
 
 def trial(number, value, settings=None, label=None, role=None) -> Finished:
@@ -93,3 +96,27 @@ def test_a_mean_over_fewer_seeds_is_no_match_for_one_over_all():
     ]
     won = champion(finals, ["trial 8", "trial 9"])
     assert (won.role, won.value, won.member.number) == ("trial 9", pytest.approx(0.35), 1)
+
+
+def frozen(number, values):
+    """An Optuna record."""
+    attributes = {"hyperparameters": {"beta": number / 10}}
+    return create_trial(state=TrialState.COMPLETE, values=values, user_attrs=attributes)
+
+
+def test_value_of_several_objectives_is_their_mean_less_is_better():
+    objectives = (Objective("validation/a", "minimize"), Objective("validation/b", "maximize"))
+    [found] = finished([frozen(0, [3.0, 1.0])], objectives, lambda number: f"folder-{number}")
+    assert found.value == pytest.approx((3.0 - 1.0) / 2)
+    assert found.hyperparameters == {"beta": 0.0}
+
+
+def test_trial_at_the_boundary_of_its_constraint_is_finished_and_one_beyond_is_not():
+    study = optuna.create_study()
+    for constraint in (-1.0, 0.0, 1.0):
+        trial = study.ask()
+        trial.set_constraint("collapsed", constraint)
+        trial.set_user_attr("hyperparameters", {"c": constraint})
+        study.tell(trial, 0.5)
+    found = finished(study.trials, (Objective("validation/a", "minimize"),), str)
+    assert [t.hyperparameters["c"] for t in found] == [-1.0, 0.0]

@@ -1,5 +1,6 @@
 """Stages of a study on simulated trials: which trials run, what they are given, and what is left of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from sepray.driver.stage import Stage, finals_stage, run_stage, search_stage, tr
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.trainable import SeparatorTrainable
-from sepray.separators import neural_egg
+from sepray.separators import neural_egg, semi_adversarial
 
 from ..simulation import Killed
 from .conftest import DATA, SIGNAL
@@ -203,3 +204,74 @@ def test_training_data_that_cannot_be_used_is_refused_before_a_trial_is_asked_fo
     with pytest.raises(UsageError, match="paired_fraction"):
         run_stage(search_stage(made, stores.search), made, stores, slots=2)
     assert stores.search.get_trials() == []
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What ``make_scheduler`` was called with, and the scheduler that it made."""
+    from sepray.driver import stage as module
+
+    calls = []
+    make = module.make_scheduler
+
+    def recorded(name, **settings):
+        calls.append({"name": name, **settings})
+        return make(name, **settings)
+
+    monkeypatch.setattr(module, "make_scheduler", recorded)
+    return calls
+
+
+def test_scheduler_is_made_from_the_settings_the_space_and_the_history(spec, stores, simulation, screen, made):
+    small = prepare(spec.changed(trials=2), DATA)
+    run_stage(search_stage(small, stores.search), small, stores, slots=2)
+    settings = {"scheduler": "asha", "grace_period": 1, "reduction_factor": 2.5, "trials": 3}
+    more = prepare(spec.changed(**settings), DATA)
+    run_stage(search_stage(more, stores.search), more, stores, slots=2)
+    first, second = made
+    assert (first["name"], first["history"]) == ("none", [])
+    assert second["name"] == "asha"
+    assert (second["max_epochs"], second["grace_period"], second["reduction_factor"]) == (3, 1, 2.5)
+    assert (second["space"], second["sampler"]) == (more.space, "random")
+    assert len(second["history"]) == 2  # the trials that have reported before
+    assert second["on_perturb"].__func__.__name__ == "perturbed"
+
+
+def test_paired_fraction_of_the_separator_decides_what_is_paired(spec):
+    config = replace(semi_adversarial.DEBUG, paired_fraction=0.25)
+    semi = spec.changed(separator=config, space={}, reference_points={}, controls={})
+    made = prepare(semi, DATA)
+    given = trial_parameters(Stage("search", None, 1), made, "place")
+    paired = given["train"]["paired_mixture"]
+    assert len(np.unique(paired.reshape(len(paired), -1), axis=0)) == 1  # one of the four items
+
+
+def test_progress_shows_a_maximised_objective_as_it_is(spec, stores_of, simulation, screen):
+    upwards = prepare(spec.changed(objective=("si_sdr",)), DATA)
+    stores = stores_of(upwards)
+    run_stage(search_stage(upwards, stores.search), upwards, stores, slots=2)
+    screen.truncate(0)
+    more = prepare(spec.changed(objective=("si_sdr",), trials=5), DATA)
+    run_stage(search_stage(more, stores.search), more, stores, slots=2)
+    best = min(stores.finished("search", stores.search)[:4], key=lambda t: t.value)
+    first = screen.getvalue().splitlines()[0].lstrip("\0")
+    assert f"best si_sdr {-best.value:.4f}" in first
+
+
+def test_finals_count_the_retrainings_of_earlier_plans(stores, prepared, simulation, screen):
+    finals = stores.open_finals()
+    run_stage(finals_stage(PLAN[:2], finals), prepared, stores, slots=2)
+    assert finals_stage(PLAN[2:], finals).total == 4  # two that have ended, and two that are missing
+
+
+def test_continued_study_does_not_draw_its_first_points_again(spec, stores_of, simulation, screen):
+    none = spec.changed(reference_points={}, trials=2)
+    first = prepare(none, DATA)
+    stores = stores_of(first)
+    run_stage(search_stage(first, stores.search), first, stores, slots=1)
+    stores.close()
+    more = prepare(none.changed(trials=4), DATA)
+    again = stores_of(more)
+    run_stage(search_stage(more, again.search), more, again, slots=1)
+    points = [tuple(t.params.values()) for t in again.search.get_trials()]
+    assert len(set(points)) == 4

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sepray.choices import Objective
+from sepray.contracts import Augmentation
 from sepray.execution import checkpoint, trainable
 from sepray.execution.trainable import MEMORY_RETRIES
 from sepray.execution.verdict import COLLAPSE_PATIENCE
@@ -532,3 +533,12 @@ def test_cass_learns_with_the_settings_of_the_trial(bench):
     assert results[-1]["validation/relative_l2"] < results[0]["validation/relative_l2"]
     assert {"train/mse/low", "train/adversarial/high"} <= set(results[0])
     assert "train/discriminator/low" not in results[0]
+
+
+def test_training_items_are_augmented_as_the_study_says(bench):
+    # Validation items have 64 samples; crops of 8 are seen in training alone.
+    trial = bench(augmentation=Augmentation(crop=8))
+    step(trial)
+    separator = trial._members.trainers[0].separator
+    assert {shape[-1] for shape in separator.trained} == {8}
+    assert {shape[-1] for shape in separator.separated} == {64}
