@@ -21,7 +21,7 @@ A mutant that makes a test (or the child) run out of time counts as killed, and 
 fails by chance: the machine should have nothing else to do. Ray ends its processes before they can say what they
 reached; so an end-to-end test counts as reaching all of a module of which it reaches a line.
 
-Mutants that change nothing that can be observed are listed in ``tests/equivalent_mutants.txt`` (the line that is
+Mutants that change nothing that can be observed may be listed in ``tests/equivalent_mutants.txt`` (the line that is
 printed for a survivor, two bars, the reason) and are never drawn. Exit status: 0 if at least ``--goal`` percent are
 killed, 1 if not, 2 if step 2 fails.
 """

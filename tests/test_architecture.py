@@ -215,7 +215,7 @@ def test_libraries_are_imported_only_by_the_packages_that_own_them():
 
 
 def test_packages_have_a_docstring_and_no_imports():
-    """sepray's own has the version, and gives the public API only when asked for it."""
+    """sepray's own has the version, and may import nothing when it is imported."""
     for file in files():
         if file.path.endswith("__init__.py"):
             assert ast.get_docstring(file.tree), file.path

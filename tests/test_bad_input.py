@@ -67,7 +67,8 @@ CASES = [
     ),
     Case(
         "study --objective slow/snr",
-        "lab: unknown objective 'slow/snr'; there are {measures}; alone, as <source>/<metric> or as <metric>:each",
+        "lab: unknown objective 'slow/snr'; there are {measures}, such as si_sdr, fetal/si_sdr (one source) or "
+        "si_sdr:each (one per source)",
     ),
     Case(
         "study --objective sdr",
@@ -259,8 +260,8 @@ CASES = [
 AFTER_LOADING = [
     Case(
         "study --objective middle/si_sdr",
-        "lab: unknown objective 'middle/si_sdr'; there are {measures}; "
-        "alone, as <source>/<metric> or as <metric>:each; sources: slow, fast",
+        "lab: unknown objective 'middle/si_sdr'; there are {measures}, "
+        "such as si_sdr, fetal/si_sdr (one source) or si_sdr:each (one per source); sources: slow, fast",
     ),
     Case(
         "study --name other",

@@ -137,10 +137,10 @@ def comma_separated(table: Table) -> str:
     not is empty.
     """
     figures = ("mean", "low", "high", "seed_sd", "u", "effect", "p", "p_holm")
-    places = [(measure, column) for measure in table.measures for column in table.columns]
+    columns = [(measure, column) for measure in table.measures for column in table.columns]
     costs = ["kind", "supervision", "seeds", "parameters", "training_seconds", "separation_seconds_per_item"]
     head = ["system", *costs, "reference"]
-    head += [f"{m}/{c}/{figure}" for m, c in places for figure in figures]
+    head += [f"{m}/{c}/{figure}" for m, c in columns for figure in figures]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, [*head, "hyperparameters", "note"], restval="", lineterminator="\n")
     writer.writeheader()
@@ -152,7 +152,7 @@ def comma_separated(table: Table) -> str:
             line |= {"parameters": row.entry.contender.parameters, "training_seconds": row.entry.training_seconds}
             line["separation_seconds_per_item"] = row.entry.separation_seconds
             line["hyperparameters"] = json.dumps(dict(row.entry.hyperparameters))
-        for measure, column in places:
+        for measure, column in columns:
             if (cell := row.cells.get((measure, column))) is None:
                 continue
             known = {**vars(cell), **(vars(cell.test) if cell.test else {})}

@@ -110,31 +110,31 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     if status:
         return LeftOut(contender.system, _why(spec, searched))
     finals = load_study(spec.stores.storage, f"{spec.name}/finals")
-    record = StudyResults.read(spec, searched, finals, folder, data)
-    assert record.result is not None  # a study that ends with 0 has written it
-    role = record.result["role"]
-    mine = [t for t in record.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.final_seeds)]
+    results = StudyResults.read(spec, searched, finals, folder, data)
+    assert results.result is not None  # a study that ends with 0 has written it
+    role = results.result["role"]
+    mine = [t for t in results.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.final_seeds)]
     sound = [t for t in mine if is_feasible(t)]
     if not sound:
         return LeftOut(contender.system, _why(spec, searched))
-    measured = [_member(spec, record, trial, data) for trial in sound]
+    measured = [_member(spec, results, trial, data) for trial in sound]
     lost = [t for t in mine if t not in sound]
     return Entry(
         contender=contender,
         scores={m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0]},
-        hyperparameters=dict(record.result["hyperparameters"]),
-        training_seconds=float(np.mean([_trained(record, t) for t in sound])),
+        hyperparameters=dict(results.result["hyperparameters"]),
+        training_seconds=float(np.mean([_trained(results, t) for t in sound])),
         separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.test),
         missing=f"{len(lost)} of {len(mine)} seeds failed: {_reason(lost[-1])}" if lost else "",
         uid=uid,
     )
 
 
-def _member(spec: StudySpec, record: StudyResults, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
+def _member(spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
     """Return the scores ``[item, source]`` of one training and the seconds of separating; measured once and kept."""
-    kept = record.folder / f"test-{trial.number:05d}.json"
+    kept = results.folder / f"test-{trial.number:05d}.json"
     if not kept.exists():
-        separator = weights.load_separator(spec.separator, data.signal, record.trial_folder("finals", trial.number))
+        separator = weights.load_separator(spec.separator, data.signal, results.trial_folder("finals", trial.number))
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, int(spec.resources.cpus_per_trial)))  # as in training: seconds mean the same
         started = time.monotonic()
@@ -156,8 +156,8 @@ def _asked(trial: FrozenTrial, seeds: int) -> bool:
     return int(trial.user_attrs["label"].rpartition(" ")[2]) <= seeds
 
 
-def _trained(record: StudyResults, trial: FrozenTrial) -> float:
-    return float(sum(epoch["epoch_seconds"] for epoch in record.history("finals", trial.number)))
+def _trained(results: StudyResults, trial: FrozenTrial) -> float:
+    return float(sum(epoch["epoch_seconds"] for epoch in results.history("finals", trial.number)))
 
 
 def _why(spec: StudySpec, searched: optuna.Study) -> str:

@@ -44,12 +44,13 @@ class Comparison:
     """Name of the comparison, and what the names of its studies begin with."""
     separators: tuple[str, ...] = ()
     """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME:CONFIGURATION
-    is one of its named configurations (ssgan:lou), NAME:SETTING one of its published settings, NAME the first one."""
+    is one of its named configurations (ssgan:lou), NAME:SETTING one of its published settings; NAME alone uses the
+    first published setting."""
     task: str = "notes_and_bursts"
     """Name from sepray.tasks, or a module of your own."""
     settings: tuple[str, ...] = ()
-    """Given settings: SEPARATOR.FIELD=VALUE for a field of its Config or a hyperparameter, which is then fixed, in a
-    search too; task.FIELD=VALUE for the task. Values of a tuple are separated by commas."""
+    """Fixed settings: SEPARATOR.FIELD=VALUE for a field of its Config, or for a hyperparameter, which is then not
+    searched; task.FIELD=VALUE for the task. Values of a tuple are separated by commas."""
     reference: str = ""
     """Separator that the others are tested against; default: the best on the test split, by the first measure."""
     measures: tuple[str, ...] = ("si_sdr", "relative_l2")

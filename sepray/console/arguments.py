@@ -61,7 +61,7 @@ class _Printed(io.StringIO):
 
 
 def _wrapped(printed: str) -> str:
-    """Return a help text with its description wrapped, of which tyro prints each paragraph in one line."""
+    """Return a help text with its description wrapped; tyro prints each paragraph of it in one line."""
     if "usage:" not in printed.partition("\n")[0]:  # a completion script
         return printed
     width = shutil.get_terminal_size().columns

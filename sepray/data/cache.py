@@ -70,7 +70,7 @@ class Entry(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An entry whose file is open only while a tensor is read, so that there can be any number of them."""
+    """An entry whose file is open only while a tensor is read, so that many entries do not use up file descriptors."""
 
     path: Path
 
@@ -257,7 +257,7 @@ def _path(folder: Path, name: str, description: str) -> Path:
 
 
 def _read_entry(path: Path, description: str, verified: float = math.inf) -> Entry | None:
-    """Return the content of a sound file; None if there is no file, or a damaged one."""
+    """Return a cache entry; None if its file is missing or damaged."""
     if not path.exists():
         return None
     try:

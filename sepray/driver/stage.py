@@ -26,7 +26,7 @@ from .prepared import PreparedStudy
 from .stores import TRIAL_FOLDER, StudyStores
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-_TITLES = {"search": "search", "finals": "the best again, on new seeds"}
+_TITLES = {"search": "search", "finals": "retraining of the best, on new seeds"}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def save(folder: str, epoch: int, tensors: Mapping[str, Tensor], metadata: Mappi
 
 
 def newest(folder: str) -> Checkpoint | None:
-    """Return the newest sound checkpoint in ``folder``; None if there is none."""
+    """Return the newest undamaged checkpoint in ``folder``; None if there is none."""
     filesystem, path = _open(folder)
     for epoch, name in _newest_first(filesystem, path):
         with filesystem.open_input_stream(f"{path}/{name}") as stream:

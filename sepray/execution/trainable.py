@@ -125,11 +125,11 @@ class SeparatorTrainable(tune.Trainable):
         """Restore what a scheduler saved, unless this trial's own newest checkpoint is further.
 
         Raises:
-            ValueError: there is no sound checkpoint in the folder.
+            ValueError: the folder has no undamaged checkpoint.
         """
         saved = checkpoint.newest(checkpoint_dir)
         if saved is None:
-            raise ValueError(f"no sound checkpoint in {checkpoint_dir}")
+            raise ValueError(f"no undamaged checkpoint in {checkpoint_dir}")
         members = self._built()
         own = saved.metadata["number"] == self.config["number"]
         if not own or saved.epoch > members.epochs:
@@ -154,7 +154,7 @@ class SeparatorTrainable(tune.Trainable):
         return f"{self._context.checkpoints}/{self.config['folder']}"
 
     def _built(self) -> Members:
-        """Return the members; the first call builds them, and goes on from this trial's newest sound checkpoint."""
+        """Return the members; the first call builds them, and goes on from this trial's newest undamaged checkpoint."""
         if self._members is not None:
             return self._members
         context, self._history = self._context, []

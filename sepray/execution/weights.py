@@ -18,12 +18,12 @@ def load_separator(config: SeparatorConfig, signal: Signal, folder: str) -> Sepa
     """Return the separator of a trial's first member, with the weights of the newest checkpoint in ``folder``.
 
     Raises:
-        FileNotFoundError: there is no sound checkpoint.
+        FileNotFoundError: there is no undamaged checkpoint.
         RuntimeError: the weights are of another configuration.
     """
     saved = checkpoint.newest(folder)
     if saved is None:
-        raise FileNotFoundError(f"no sound checkpoint in {folder}")
+        raise FileNotFoundError(f"no undamaged checkpoint in {folder}")
     separator = config.build(signal)
     separator.load_state_dict(state_of_member(saved))
     return separator.eval()

@@ -20,15 +20,15 @@ class Budget:
     """How much is trained."""
 
     trials: int = 24
-    """Total number of trials of a search, reference points included. In comparisons, 0: only published settings."""
+    """Total number of trials of a search, reference points included. Comparisons: 0 for published settings only."""
     max_epochs: int = 20
     """Epochs of a trial that is not stopped early."""
     seeds_per_trial: int = 1
     """Separators trained per trial, each from a seed of its own; the trial's value is their mean."""
     finalists: int = 2
-    """Number of best configurations that are trained again after the search."""
+    """Number of settings, the best ones, that are trained again after the search."""
     final_seeds: int = 3
-    """Number of new seeds on which each of them is trained again."""
+    """Number of new seeds on which each finalist is trained again."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -66,7 +66,7 @@ class Resources:
     gpus_per_trial: float = 0.0
     """GPUs of a trial; trials with a fraction share a GPU."""
     address: str | None = None
-    """Ray cluster: auto, host:port or ray://host:port. By default Ray is started in this process."""
+    """Ray cluster: auto, host:port or ray://host:port. By default a local Ray is started for this study."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -91,7 +91,7 @@ class Stores:
     tracking_uri: str = field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI))
     """MLflow tracking server or database; MLFLOW_TRACKING_URI sets it too."""
     storage_path: str = "sepray-results"
-    """Folder, shared file system or object store (URI) for checkpoints; reports and tables lie in NAME/ there."""
+    """Folder, shared file system or object store (URI) for checkpoints; reports are in its subfolder NAME."""
     cache: Path = Path("~/.cache/sepray")
     """Folder for generated and decoded data."""
     checkpoint_seconds: float = 10.0

@@ -69,7 +69,7 @@ class _Named:
         return value
 
 
-_OBJECTIVES = f"{', '.join(OBJECTIVES)}; alone, as <source>/<metric> or as <metric>:each"
+_OBJECTIVES = f"{', '.join(OBJECTIVES)}, such as si_sdr, fetal/si_sdr (one source) or si_sdr:each (one per source)"
 
 
 @dataclass(frozen=True, init=False)

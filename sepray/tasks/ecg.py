@@ -60,8 +60,8 @@ class Config:
     test_recordings: int = 15
     """Recordings of each source that the test mixtures are cropped from."""
     recording_seconds: float = 15.0
-    """Length of a recording in seconds. Recordings are made in powers of two of seconds, of which the first is cut off:
-    lengths of 7, 15 or 31 s waste none."""
+    """Length of a recording in seconds. Generated lengths are powers of two seconds, without the first second, so that
+    7, 15 or 31 s waste none."""
     maternal_bpm: tuple[float, float] = (80.0, 90.0)
     """Lowest and highest maternal heart rate, in beats a minute."""
     fetal_bpm: tuple[float, float] = (120.0, 160.0)

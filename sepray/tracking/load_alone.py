@@ -22,7 +22,7 @@ LIBRARIES = ("numpy", "safetensors.torch", "torch")
 
 
 class Refusal(MetaPathFinder):
-    """Says of some top-level names that there is no such module, wherever they are installed."""
+    """Import hook that hides some top-level modules, wherever they are installed."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = set(names)

@@ -380,7 +380,7 @@ def test_paused_trial_goes_on_from_the_schedulers_checkpoint_where_its_own_is_ol
 
 
 def test_folder_without_a_sound_checkpoint_is_refused(bench, tmp_path):
-    with pytest.raises(ValueError, match=r"no sound checkpoint in .*empty"):
+    with pytest.raises(ValueError, match=r"no undamaged checkpoint in .*empty"):
         bench().load_checkpoint(str(tmp_path / "empty"))
 
 

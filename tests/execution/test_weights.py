@@ -32,7 +32,7 @@ def test_separator_is_loaded_with_the_weights_of_a_trials_newest_checkpoint(tmp_
     loaded = weights.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "trial"))
     assert not loaded.training
     assert torch.equal(loaded.separate(mixture), trainer.separator.eval().separate(mixture))
-    with pytest.raises(FileNotFoundError, match=r"no sound checkpoint in .*other"):
+    with pytest.raises(FileNotFoundError, match=r"no undamaged checkpoint in .*other"):
         weights.load_separator(cass.DEBUG, SIGNAL, str(tmp_path / "other"))
     with pytest.raises(RuntimeError, match=r"size mismatch"):
         weights.load_separator(replace(cass.DEBUG, width=8), SIGNAL, str(tmp_path / "trial"))

@@ -159,7 +159,7 @@ def cropped_plan(
     left_out: Sequence[str],
     fill: Callable[[Mapping[str, Array]], None],
 ) -> Plan:
-    """Return how to make the items of a task of recordings; its facts say of which recordings they are.
+    """Return how to make the items of a task of recordings; its facts name the recordings that they are made of.
 
     Training items are ``config.stretch`` times as long as the others, or as long as the shortest training piece.
 

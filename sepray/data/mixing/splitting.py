@@ -213,7 +213,7 @@ def divide(
 
 
 def too_short(piece: Piece, samples: int, rate: int) -> str | None:
-    """Say that a piece has fewer samples than an item (None: it has not)."""
+    """Return why a piece is too short for an item, or None."""
     if len(piece) >= samples:
         return None
     return f"{piece.name} is shorter than an item: {len(piece) / rate:.4g} s, not {samples / rate:.4g} s"

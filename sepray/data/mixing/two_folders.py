@@ -24,7 +24,7 @@ _LIMITS: Limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_sha
 
 
 class TwoFoldersConfig(mixtures.MixtureConfig, Protocol):
-    """Fields of such a task's configuration; besides, it has a folder under each source's name."""
+    """Fields of such a task's configuration, beside one field per source: its folder."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
