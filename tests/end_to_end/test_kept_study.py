@@ -102,7 +102,7 @@ def test_registered_model_scores_as_it_did_and_loads_without_sepray(kept, study)
     assert "shape (3, 2, 1, 50)" in kept.load_elsewhere(address)
 
 
-@pytest.mark.parametrize("study", ["finished", "published"])
+@pytest.mark.parametrize("study", ["finished", pytest.param("published", marks=pytest.mark.slow)])
 def test_finished_study_repeats_nothing(kept, study):
     known, registered = runs(kept), versions(kept)
     before = [(t.state, t.params, t.values, t.datetime_complete) for t in kept.trials(study)]
@@ -116,7 +116,7 @@ def test_finished_study_repeats_nothing(kept, study):
     assert "RUNNING" not in {status for (status,) in kept.query("select status from runs")}
 
 
-@pytest.mark.parametrize("study", ["halfway", "published"])
+@pytest.mark.parametrize("study", ["halfway", pytest.param("published", marks=pytest.mark.slow)])
 def test_report_and_reconcile_read_it(kept, study):
     known, registered = runs(kept), versions(kept)
     page = kept.folder / kept.sepray("report", study).stdout.strip().splitlines()[0]
