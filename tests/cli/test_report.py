@@ -71,3 +71,16 @@ def test_study_of_another_program_is_refused(run, study):
 
     optuna.create_study(storage="sqlite:///optuna.db", study_name="foreign")
     assert run("report", "foreign", status=2) == "sepray: foreign in sqlite:///optuna.db is not a study of sepray\n"
+
+
+def test_bug_in_the_users_task_costs_the_report_only_its_items(tmp_path, run, study, monkeypatch):
+    from sepray.tasks import ecg
+
+    def broken(self, cache):
+        return [][1]
+
+    monkeypatch.setattr(ecg.Config, "load", broken)
+    study()
+    printed = run("report", "small", "--cache", tmp_path / "cache")
+    assert "the task's data cannot be loaded (IndexError: list index out of range)" in printed
+    assert (study_folder("sepray-results", "small", "12ab") / "report.html").is_file()
