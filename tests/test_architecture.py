@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -262,3 +263,16 @@ def test_bad_input_is_refused_before_torch_ray_and_mlflow_are_imported(tmp_path)
     done = subprocess.run([sys.executable, "-c", REFUSED], cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.stdout.strip() == "[]", done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_architecture_page_has_the_same_table():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = page.partition("| package | may import, beside the vocabulary |")[2].partition("\n\n")[0].splitlines()[2:]
+    told: dict[str, set[str]] = {}
+    for packages, targets in (row.strip("| ").split(" | ") for row in rows):
+        names = set(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", targets))) - {"nothing"}
+        told |= dict.fromkeys(packages.split(", "), names)
+    told |= {key: set(BELOW_STUDY) for key in ("cli", "comparison")}  # "study and everything that it may import"
+    assert told.pop("studies") == {name.rpartition(".")[2] for name in STUDIES_MAY_IMPORT}
+    held = {package: {target.partition(".")[0] for target in targets} for package, targets in ALLOWED.items()}
+    assert {package: names for package, names in told.items() if names} == held
