@@ -7,6 +7,7 @@ import pytest
 from sepray.comparison.spec import Comparison, assignment, parse
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
+from sepray.spec.parts import Budget
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,8 @@ def test_command_line_is_refused_in_one_line(arguments, line):
 
 def test_setting_may_name_a_hyperparameter_with_dots():
     assert assignment("cass.cross.a_to_b=0.1") == ("cass", "cross.a_to_b", "0.1")
+
+
+def test_comparison_searches_nothing_by_default_and_trains_one_setting_on_three_seeds():
+    assert Comparison().budget == Budget(trials=0, finalists=1, final_seeds=3)
+    assert Comparison(max_epochs=4).budget == Budget(trials=0, finalists=1, max_epochs=4)

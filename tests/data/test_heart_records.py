@@ -128,3 +128,9 @@ def test_mit_bih_record_is_read() -> None:
     samples, rate = heart_records.read_record(SHARED / "100.hea", lambda names: names.index("MLII"))
     assert (len(samples), rate) == (650_000, 360)
     assert samples[:3].tolist() == [-0.145] * 3  # mV, as PhysioNet shows it
+
+
+def test_signal_without_a_pulse_has_none() -> None:
+    flat = np.zeros(400)
+    found = heart_records.pulses(flat, 100, 1.0)
+    assert found.shape == (0, heart_records.PHASES)

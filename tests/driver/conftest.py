@@ -40,13 +40,13 @@ DATA = TaskData(SIGNAL, split(0), split(1, 3), split(2, 5), "ab" * 32)
 class FakeTracker:
     """Stands in for the tracker: keeps the name and the arguments of every call."""
 
-    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
     waiting: int = 0
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **kwargs: self.calls.append((name, args, kwargs))
 
-    def close(self, timeout: float) -> int:
+    def close(self, timeout: float = 0.0) -> int:
         self.calls.append(("close", (), {"timeout": timeout}))
         return self.waiting
 

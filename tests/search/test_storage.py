@@ -74,7 +74,7 @@ def test_passwords_are_not_shown():
 
 
 def test_a_journal_file_is_a_storage_too(tmp_path):
-    storage = f"journal://{tmp_path}/deep/study.log"
+    storage = f"journal://{tmp_path}/very/deep/study.log"
     searcher = searcher_of(study_at(storage), trials=3)
     with pytest.raises(Killed):
         Controller(searcher, report, kill_after=3).run()

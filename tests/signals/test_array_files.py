@@ -45,3 +45,8 @@ def test_files_that_lie_on_their_side_are_refused(tmp_path, shape, refused):
             open_recording(tmp_path / "a.npy", rate=1)
     else:
         assert open_recording(tmp_path / "a.npy", rate=1).channels == shape[0]
+
+
+def test_the_ends_of_the_range_are_not_clipped(tmp_path):
+    np.save(tmp_path / "ends.npy", np.array([-128, 127, 0], dtype=np.int8))
+    assert copy(open_recording(tmp_path / "ends.npy", rate=1), tmp_path / "again.npy") == 0

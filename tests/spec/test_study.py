@@ -309,3 +309,11 @@ def test_help_explains_every_flag(capsys, monkeypatch):
         assert len(words) >= 3, f"{flag} is not explained in {text!r}"
     for given in GIVEN:
         assert given.replace("_", "-") not in printed
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsgaii"])
+def test_pbt_is_refused_with_a_sampler_that_it_would_mislead(sampler):
+    with pytest.raises(UsageError, match=f"would mislead the sampler '{sampler}'"):
+        spec(scheduler="pbt", sampler=sampler).check()
+    spec(scheduler="pbt", sampler="random").check()
+    spec(scheduler="asha", sampler=sampler).check()

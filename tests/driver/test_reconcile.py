@@ -1,0 +1,82 @@
+"""A study is completed in MLflow from its stores, while no other driver works on it."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from sepray.driver import reconcile as module
+from sepray.driver.reconcile import reconcile
+from sepray.driver.stage import run_stage, search_stage
+from sepray.driver.stores import StudyStores
+from sepray.spec.folder import RunningError, lock
+from sepray.tracking.reconciliation import Reconciled
+
+from .conftest import DATA, FakeTracker
+
+
+@pytest.fixture
+def printed(monkeypatch) -> io.StringIO:
+    console = Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(module, "console", console)
+    return console.file
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """What the reconciliation was asked for; it answers that it delivered 7 operations and so on."""
+    asked: dict = {}
+
+    def answer(outbox, study, expected, *, uri, experiment):
+        asked.update(outbox=outbox, study=study, expected=expected, uri=uri, experiment=experiment)
+        return Reconciled(7, ["1", "2"], ["3"], 11, [], [])
+
+    monkeypatch.setattr(module, "reconcile_runs", answer)
+    return asked
+
+
+def ask(spec):
+    reconcile("small", spec.stores.storage, "http://tracker", spec.stores.storage_path, spec.stores.cache)
+
+
+def test_every_run_of_the_study_is_asked_for_and_what_was_done_is_told(
+    prepared, spec, tracker, simulation, screen, asked, printed
+):
+    stores = StudyStores(prepared)
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    stores.close()
+    ask(spec)
+    assert asked["outbox"] == stores.folder / "outbox.db"
+    assert (asked["study"], asked["uri"], asked["experiment"]) == (f"small-{stores.uid}", "http://tracker", "cass-ecg")
+    assert [run.label for run in asked["expected"]] == ["", "0", "1", "2", "3"]
+    assert set(asked["expected"][1].epochs[1]) == {"validation/relative_l2"}
+    assert printed.getvalue() == (
+        "small: 7 waiting records delivered, 2 runs created, 1 states corrected, "
+        "11 missing values completed, 0 refused\n"
+    )
+
+
+def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked, printed, monkeypatch):
+    stores = StudyStores(prepared)
+    stores.close()
+    (stores.folder / "result.json").write_text(json.dumps({"member": 5}))
+    announced, fake = [], FakeTracker()
+    monkeypatch.setattr(module, "Tracker", lambda *given, **settings: fake.calls.append((given, settings, {})) or fake)
+    monkeypatch.setattr(module, "load_task", lambda task, cache: DATA)
+    monkeypatch.setattr(module.Finish, "announce", lambda self, result: announced.append(result))
+    ask(spec)
+    assert announced == [{"member": 5}]
+    given, settings, _ = fake.calls[0]
+    assert given == (stores.folder / "outbox.db", f"small-{stores.uid}")
+    assert settings == {"uri": "http://tracker", "experiment": "cass-ecg"}
+
+
+def test_running_study_is_left_alone(prepared, spec, tracker, asked, printed):
+    stores = StudyStores(prepared)
+    with pytest.raises(RunningError, match="small is running already"):
+        ask(spec)
+    assert asked == {}
+    stores.close()
+    ask(spec)
+    lock(stores.folder, "small").close()  # it is free again
