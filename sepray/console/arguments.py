@@ -42,7 +42,8 @@ def refused_in_one_line() -> Iterator[None]:
 
 def described(documentation: str | None) -> str:
     """Return the description of a help text: a docstring, and the flag that every study takes beside its own."""
-    return f"{inspect.cleandoc(documentation or '')}\n\n{TRACEBACK}: {TRACEBACK_HELP}"
+    flag = f"With {TRACEBACK}: {TRACEBACK_HELP[0].lower()}{TRACEBACK_HELP[1:]}"  # a letter first, or tyro adds a line
+    return f"{inspect.cleandoc(documentation or '')}\n\n{flag}"
 
 
 class _Printed(io.StringIO):

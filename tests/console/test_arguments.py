@@ -107,7 +107,7 @@ def test_help_is_wrapped_to_the_terminal(width, capsys, monkeypatch):
     assert max(map(len, lines[2:4])) > width - 15  # filled, not cut up
     assert "And a second paragraph." in lines
     words = " ".join(lines)
-    assert "--traceback: Print the whole traceback of an error, of bad input too." in words
+    assert "With --traceback: print the whole traceback of an error, of bad input too." in words
 
 
 def test_other_output_is_not_wrapped(capsys, monkeypatch):
