@@ -21,7 +21,7 @@ import tyro
 from ..console import preflight
 from ..console.arguments import refused_in_one_line
 from ..console.exit_status import TRACEBACK_HELP
-from ..errors import StorageError, UsageError, mask
+from ..errors import UsageError, mask
 from ..tracking.environment import resolve_uri
 from ..tracking.local_registry import missing_part
 
@@ -201,19 +201,9 @@ def require_study(url: str, name: str) -> None:
         StorageError: the storage cannot be opened.
     """
     require_storage(url)
-    import optuna
-    import sqlalchemy
+    from ..search.storage import load_study
 
-    from ..search.storage import connect
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        names = optuna.get_all_study_names(connect(url))
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise StorageError(f"storage {mask(url)} cannot be opened: {mask(str(error.__cause__ or error))}") from None
-    if name not in names:
-        known = ", ".join(sorted(n for n in names if "/" not in n)) or "none"
-        raise UsageError(f"no study {name!r} in {mask(url)}; there are: {known}")
+    load_study(url, name)
 
 
 def check_address(model: str) -> None:

@@ -1,4 +1,4 @@
-"""Looks a model up in a local registry's SQLite file, because MLflow and its store take seconds and 250 MB.
+"""Looks a model up in a local registry's SQLite file, because MLflow and its store take seconds to import.
 
 It only says what a model address certainly lacks; whatever it does not understand is left to MLflow.
 """
