@@ -1,0 +1,197 @@
+"""The settings of a trained separator as a file: hyperparameters by name, and the study that found them.
+
+The file is TOML. It is written here and read by ``tomllib``, which gives back equal values of equal types::
+
+    separator = "cass"
+
+    [hyperparameters]
+    beta = 0.1
+    "cross.maternal_to_fetal" = 0.01
+
+    [origin]
+    study = "cass-ecg"
+    trial = "trial 7"
+    task = "ecg"
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from .. import registry
+from ..errors import UsageError
+from ..files import replace_file
+
+Value = bool | int | float | str
+"""Type of a hyperparameter."""
+
+_HEADER = """\
+# Settings of a separator, found by sepray; [origin] says in which study.
+# Use them in a study of the same separator:
+#   python studies/x.py --settings best.toml
+# A name with a dot in it stands in quotes.
+"""
+_ORIGIN = ("study", "trial", "task")
+_TOP = ("separator", "hyperparameters", "origin")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyperparameters of a separator, and where they come from.
+
+    Attributes:
+        separator: name of the separator, as ``StudySpec`` takes it: ``cass``, ``cass:published``, or a module of the
+            user's own.
+        hyperparameters: hyperparameter -> its value, a number, a text or a truth value.
+        study: name of the study that found them; empty where they come from elsewhere.
+        trial: what that study calls them, e.g. ``trial 7``; empty likewise.
+        task: name of the task that they were found on; empty likewise.
+
+    Raises:
+        UsageError: a value cannot be written: it is not finite, or of another type.
+    """
+
+    separator: str
+    hyperparameters: Mapping[str, Any]
+    study: str = ""
+    trial: str = ""
+    task: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse values that a file cannot hold; keep a copy of the rest."""
+        for name in ("separator", *_ORIGIN):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} must be a text, not {getattr(self, name)!r}")
+        if not self.separator:
+            raise UsageError("separator is empty")
+        object.__setattr__(self, "hyperparameters", {k: _checked(k, v) for k, v in self.hyperparameters.items()})
+
+    def __str__(self) -> str:
+        """Return the text of the file."""
+        return self.toml()
+
+    def toml(self) -> str:
+        """Return the text of the file, which begins with a comment on what it is and how to use it."""
+        lines = [_HEADER, f"separator = {_text(self.separator)}", "", "[hyperparameters]"]
+        lines += [f"{_key(name)} = {_written(value)}" for name, value in self.hyperparameters.items()]
+        if origin := [f"{name} = {_text(getattr(self, name))}" for name in _ORIGIN if getattr(self, name)]:
+            lines += ["", "[origin]", *origin]
+        return "\n".join(lines) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the settings to a file, whole or not at all; a file that is there is replaced.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        replace_file(Path(path), self.toml())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Return the settings in a file.
+
+        Raises:
+            UsageError: the file cannot be read, is not TOML, has an unknown key or lacks one, or a value has the wrong
+                type.
+        """
+        try:
+            return cls._parsed(_loaded(Path(path)))
+        except UsageError as error:
+            raise UsageError(f"settings file {path}: {error}") from None
+
+    @classmethod
+    def _parsed(cls, content: Mapping[str, Any]) -> Self:
+        _refuse_unknown(content, _TOP, "")
+        for name in _TOP[:2]:
+            if name not in content:
+                shown = name if name == "separator" else f"the table [{name}]"
+                raise UsageError(f"{shown} is missing; a file that works: sepray show STUDY --settings")
+        origin = content.get("origin", {})
+        for name, table in (("hyperparameters", content["hyperparameters"]), ("origin", origin)):
+            if not isinstance(table, dict):
+                raise UsageError(f"{name} must be a table, [{name}], not {table!r}")
+        _refuse_unknown(origin, _ORIGIN, "origin.")
+        return cls(content["separator"], content["hyperparameters"], **origin)
+
+    def check(self, separator: str, known: Collection[str]) -> None:
+        """Refuse settings that are not for a separator.
+
+        Args:
+            separator: name of the separator that is to be trained with them (``separator_name``).
+            known: names of its hyperparameters.
+
+        Raises:
+            UsageError: they are for another separator, or it does not have one of the hyperparameters.
+        """
+        if separator != self.separator:
+            raise UsageError(f"the settings are for {self.separator}, not for {separator}")
+        _refuse_unknown(self.hyperparameters, known, f"{separator} does not have the hyperparameter ")
+
+
+def separator_name(config: Any) -> str:
+    """Return the name of a separator's configuration as ``StudySpec`` takes it, a variant's with its colon.
+
+    ``cass`` for ``sepray.separators.cass``, ``cass:published`` for ``sepray.separators.cass_published``, and the name
+    of the module for a user's own.
+    """
+    module = type(config).__module__
+    home = registry.home(module)
+    name = home.removeprefix("sepray.separators.")
+    return next((f"{name}:{variant}" for variant, path in registry.variants(home).items() if path == module), name)
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"it cannot be read ({error.strerror})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"it is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise UsageError("it is not text in UTF-8") from None
+
+
+def _refuse_unknown(names: Collection[str], known: Collection[str], prefix: str) -> None:
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"perhaps you meant {close[0]}; " if close else ""
+            said = f"{prefix}{name}" if prefix[-1:] == " " else f"unknown key {prefix}{name}"
+            raise UsageError(f"{said}; {meant}there are {', '.join(known)}")
+
+
+def _checked(name: str, value: object) -> Value:
+    """Return a hyperparameter's value; refuse what TOML cannot give back, or no separator takes."""
+    if isinstance(value, dict):
+        raise UsageError(f'hyperparameter {name} is a table; a name with a dot in it needs quotes: "{name}.x" = 1')
+    if not isinstance(value, Value):
+        raise UsageError(f"hyperparameter {name} must be a number, a text or true or false, not {value!r}")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UsageError(f"hyperparameter {name} must be finite, not {value}")
+        return float(value)  # numpy's float64 is a float too, but is not written like one
+    return value
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _text(value) if isinstance(value, str) else repr(value)  # the shortest float that reads back equal
+
+
+def _text(value: str) -> str:
+    """Return a TOML string; TOML has the escapes of JSON, and forbids one character more."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
