@@ -15,6 +15,7 @@ import errno
 import os
 import re
 import select
+import shlex
 import signal
 import sys
 import sysconfig
@@ -152,6 +153,21 @@ def _is_users(filename: str) -> bool:
     path = Path(filename).resolve()
     library = path.is_relative_to(_STANDARD_LIBRARY) or not _INSTALLED.isdisjoint(path.parts)
     return not (filename.startswith("<") or library or path.is_relative_to(_SEPRAY))
+
+
+def command_line() -> str:
+    """Return the command that started this process, as a shell takes it: ``python study.py --trials 3``."""
+    _, *given = sys.orig_argv
+    if given and Path(given[0]).name == "sepray":  # the script that installers put beside Python
+        return shlex.join(["sepray", *given[1:]])
+    return shlex.join(["python", *given])
+
+
+def how_to_go_on() -> str:
+    """Return the sentence that says how a study that was interrupted goes on, for a command or a notebook."""
+    if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
+        return "Running the same study again goes on where it stopped."
+    return f"The same command goes on where it stopped:\n  {command_line()}"
 
 
 def _output_is_closed() -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-
-from ..console.exit_status import INTERRUPTED
+from ..console.exit_status import INTERRUPTED, how_to_go_on
 from ..console.terminal import console
 from ..errors import mask
 from ..execution import cluster
@@ -34,10 +31,7 @@ def run(spec: StudySpec) -> int:
         return _run(prepared, stores)
     except KeyboardInterrupt:
         stores.tracker.interrupted()
-        command = " ".join(shlex.quote(part) for part in ("python", *sys.argv))
-        console.print(
-            f"\n{spec.name} is interrupted; nothing is lost. The same command goes on where it stopped:\n  {command}"
-        )
+        console.print(f"\n{spec.name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
         return INTERRUPTED
     finally:
         cluster.disconnect()
@@ -59,6 +53,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         f"{spec.budget.max_epochs} epochs, {slots} at once; "
         f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}"
     )
+    if prepared.left_out:
+        console.print(f"not tried, because they differ from the fixed settings: {', '.join(prepared.left_out)}")
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)

@@ -64,10 +64,12 @@ def score_all(
         members = [t for t in finals if t.attributes.get("role") == control and control != champion.role]
         if members:
             scores[control] = _score(spec, data, best_member(members))
-    for label in spec.reference_points:
+    titles = {label: label for label in spec.first_settings}
+    titles |= {label: f"paper: {label}" for label in spec.reference_points}
+    for label, row in titles.items():
         members = [t for t in searched if t.label == label]
         if members:
-            scores[f"paper: {label}"] = _score(spec, data, members[0])
+            scores[row] = _score(spec, data, members[0])
     scores |= tables.references(data.test, **stft_of(spec, data), signal=data.signal)
     sources = data.signal.sources
     return {

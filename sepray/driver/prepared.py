@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from .. import identity
 from ..choices import Objective
@@ -19,6 +19,9 @@ from . import warm_start
 Settings = Mapping[str, Any]
 """Hyperparameter -> value."""
 
+FIXED = "fixed settings"
+"""Name of the only trial's settings where a study fixes every hyperparameter."""
+
 
 @dataclass(frozen=True)
 class PreparedStudy:
@@ -30,7 +33,9 @@ class PreparedStudy:
         separator: an untrained separator of the study's configuration, for its supervision and its hyperparameters.
         objectives: values that the search optimises.
         space: search space, hyperparameter -> distribution.
-        reference_points: published settings by name.
+        reference_points: settings that are tried first, by name: those of the study's file, then the published ones.
+        left_out: names of published settings that are not tried, because the study fixes a hyperparameter that they
+            have at another value.
         controls: changes to the best settings, by name.
         start: estimates that training starts from, for separators that need some; else None.
         fingerprint: everything that must be equal for two runs of a command to be the same study.
@@ -42,6 +47,7 @@ class PreparedStudy:
     objectives: tuple[Objective, ...]
     space: Mapping[str, BaseDistribution]
     reference_points: Mapping[str, Settings]
+    left_out: tuple[str, ...]
     controls: Mapping[str, Settings]
     start: warm_start.WarmStart | None
     fingerprint: Mapping[str, Any]
@@ -65,10 +71,20 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     """
     signal = data.signal
     separator = build_separator(spec.separator, signal)
-    space = identity.expand(spec.space, signal.sources)
-    points = {name: identity.expand(point, signal.sources) for name, point in spec.reference_points.items()}
+    fixed = identity.expand(spec.fixed_settings, signal.sources)
+    space = identity.expand(spec.space, signal.sources) | {k: CategoricalDistribution([v]) for k, v in fixed.items()}
+    points = {
+        name: identity.expand(point, signal.sources)
+        for name, point in {**spec.first_settings, **spec.reference_points}.items()
+    }
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
-    _refuse_unknown_hyperparameters(separator, key(spec.separator), {"the search space": space, **points, **controls})
+    named = {"fixed_settings": fixed, "the search space": space, **points, **controls}
+    _refuse_unknown_hyperparameters(separator, key(spec.separator), named)
+    left_out = tuple(name for name, point in points.items() if any(point.get(k, v) != v for k, v in fixed.items()))
+    points = {name: {**point, **fixed} for name, point in points.items() if name not in left_out}
+    if fixed and all(distribution.single() for distribution in space.values()):
+        points = dict(list(points.items())[:1]) or {FIXED: fixed}
+        spec = spec.changed(trials=1)
     objectives = spec.objectives(signal)
     start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
     fingerprint = {
@@ -79,7 +95,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "task": {"name": key(spec.task), "data": data.fingerprint},
         "separator": {"name": key(spec.separator), "config": spec.separator},
     } | ({"start": start.identity} if start else {})
-    return PreparedStudy(spec, data, separator, objectives, space, points, controls, start, fingerprint)
+    return PreparedStudy(spec, data, separator, objectives, space, points, left_out, controls, start, fingerprint)
 
 
 def _refuse_unknown_hyperparameters(separator: Separator, name: str, settings: Mapping[str, Settings]) -> None:

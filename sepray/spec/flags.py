@@ -6,34 +6,86 @@ import contextlib
 import difflib
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from .. import registry
 from ..console.arguments import described, refused_in_one_line
 from ..errors import UsageError
-from .study import StudySpec
+from .settings import Settings
+from .study import GIVEN, StudySpec
 
 EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."
 """Part of the help of every study and comparison."""
 
 
-def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
-    """Return the study with the command line's changes.
+@dataclass(frozen=True)
+class RunOptions:
+    """What a command does with a study or a comparison; not a part of it.
+
+    Attributes:
+        dry_run: whether it only shows what would run.
+        on_finish: shell command that is run at the end; empty for none.
+    """
+
+    dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Only show what would run, with sizes of data and an estimate of time, memory and disk."""
+    on_finish: Annotated[str, tyro.conf.arg(metavar="COMMAND", help_behavior_hint="")] = ""
+    """Shell command that is run at the end, however the study ends; it finds the results in variables SEPRAY_..."""
+
+
+@dataclass(frozen=True)
+class _SettingsFiles:
+    """Files with settings that change the study."""
+
+    settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
+    """TOML file with hyperparameters that are fixed, as `sepray show STUDY --settings` prints it; only the others are
+    searched."""
+    first_settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
+    """TOML file with hyperparameters that are tried first, and never stopped early; the search goes on from them."""
+
+
+Options = Annotated[RunOptions, tyro.conf.arg(name="")]
+_Files = Annotated[_SettingsFiles, tyro.conf.arg(name="")]
+_Study = Annotated[StudySpec, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A study's command line."""
+
+    study: _Study
+    files: _Files = field(default_factory=_SettingsFiles)
+    options: Options = field(default_factory=RunOptions)
+
+
+def parse(spec: StudySpec, arguments: Sequence[str] | None = None, program: str | None = None) -> StudySpec:
+    """Return the study with the command line's changes; the arguments are those of ``parse_command``."""
+    return parse_command(spec, arguments, program)[0]
+
+
+def parse_command(
+    spec: StudySpec, arguments: Sequence[str] | None = None, program: str | None = None
+) -> tuple[StudySpec, RunOptions]:
+    """Return the study with the command line's changes, and what is to be done with it.
 
     Args:
         spec: the study as its file gives it.
         arguments: of the command line; default: those of this process.
+        program: what the help text calls the command; default: the name of the script.
 
     Raises:
-        UsageError: an unknown flag, or a value that it does not take.
+        UsageError: an unknown flag, a value that it does not take, or settings that are not for the separator.
     """
     with refused_in_one_line():
-        return tyro.cli(StudySpec, default=spec, args=arguments, description=description(StudySpec))
+        given = tyro.cli(
+            _Command, default=_Command(spec), args=arguments, prog=program, description=description(StudySpec)
+        )
+    return _with_settings(given.study, given.files), given.options
 
 
 def description(documented: type) -> str:
@@ -46,22 +98,29 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
     """Return the study with the changes of all flags but ``--separator.*`` and ``--task.*``, without importing torch.
 
     The fields of separator and task are known only where their modules are imported, which brings torch. Their flags
-    are only compared with the fields that their source names.
+    are only compared with the fields that their source names, and files with settings are only read.
 
     Returns:
         The study, its separator and task still unresolved names where the file gives names; None where help is asked
         for.
 
     Raises:
-        UsageError: an unknown flag, or a value that it does not take.
+        UsageError: an unknown flag, a value that it does not take, or a file with settings that is none.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if any(a in ("-h", "--help") or a.startswith("--tyro-") for a in given):
         return None
     named = ("separator", "task")
     hints = get_type_hints(StudySpec, include_extras=True)
-    own = [f.name for f in fields(StudySpec) if f.name not in (*named, "space", "reference_points", "controls")]
-    flags = make_dataclass("Flags", [(name, hints[name], field(default=getattr(spec, name))) for name in own])
+    own = [f.name for f in fields(StudySpec) if f.name not in (*named, *GIVEN)]
+    flags = make_dataclass(
+        "Flags",
+        [
+            *((name, hints[name], field(default=getattr(spec, name))) for name in own),
+            ("files", _Files, field(default_factory=_SettingsFiles)),
+            ("options", Options, field(default_factory=RunOptions)),
+        ],
+    )
     kept: list[str] = []
     elsewhere = False
     for argument in given:
@@ -71,10 +130,24 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
             kept.append(argument)
     with refused_in_one_line():
         parsed: Any = tyro.cli(flags, args=kept)
+    for file in (parsed.files.settings, parsed.files.first_settings):
+        if file:
+            Settings.read(file)
     for part in named:
         _refuse_unknown_fields(part, spec.__dict__[part], given)
-    unresolved = {name: spec.__dict__[name] for name in named}
-    return StudySpec(**unresolved, space=spec.space, **{name: getattr(parsed, name) for name in own})
+    unresolved = {name: spec.__dict__[name] for name in (*named, *GIVEN)}
+    return StudySpec(**unresolved, **{name: getattr(parsed, name) for name in own})
+
+
+def _with_settings(spec: StudySpec, files: _SettingsFiles) -> StudySpec:
+    for file, change in ((files.settings, StudySpec.with_fixed), (files.first_settings, StudySpec.with_first)):
+        if file:
+            settings = Settings.read(file)
+            try:
+                spec = change(spec, settings)
+            except UsageError as error:
+                raise UsageError(f"settings file {file}: {error}") from None
+    return spec
 
 
 def _refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> None:

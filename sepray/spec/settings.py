@@ -16,12 +16,11 @@ The file is TOML. It is written here and read by ``tomllib``, which gives back e
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +28,7 @@ from typing import Any, Self
 from .. import registry
 from ..errors import UsageError
 from ..files import replace_file
+from .keys import refuse_unknown
 
 Value = bool | int | float | str
 """Type of a hyperparameter."""
@@ -110,7 +110,7 @@ class Settings:
 
     @classmethod
     def _parsed(cls, content: Mapping[str, Any]) -> Self:
-        _refuse_unknown(content, _TOP, "")
+        refuse_unknown(content, _TOP, "")
         for name in _TOP[:2]:
             if name not in content:
                 shown = name if name == "separator" else f"the table [{name}]"
@@ -119,22 +119,17 @@ class Settings:
         for name, table in (("hyperparameters", content["hyperparameters"]), ("origin", origin)):
             if not isinstance(table, dict):
                 raise UsageError(f"{name} must be a table, [{name}], not {table!r}")
-        _refuse_unknown(origin, _ORIGIN, "origin.")
+        refuse_unknown(origin, _ORIGIN, "origin.")
         return cls(content["separator"], content["hyperparameters"], **origin)
 
-    def check(self, separator: str, known: Collection[str]) -> None:
-        """Refuse settings that are not for a separator.
-
-        Args:
-            separator: name of the separator that is to be trained with them (``separator_name``).
-            known: names of its hyperparameters.
+    def check(self, separator: str) -> None:
+        """Refuse settings that are for another separator than the one of this name (``separator_name``).
 
         Raises:
-            UsageError: they are for another separator, or it does not have one of the hyperparameters.
+            UsageError: they are.
         """
         if separator != self.separator:
             raise UsageError(f"the settings are for {self.separator}, not for {separator}")
-        _refuse_unknown(self.hyperparameters, known, f"{separator} does not have the hyperparameter ")
 
 
 def separator_name(config: Any) -> str:
@@ -158,15 +153,6 @@ def _loaded(path: Path) -> dict[str, Any]:
         raise UsageError(f"it is not TOML: {error}") from None
     except UnicodeDecodeError:
         raise UsageError("it is not text in UTF-8") from None
-
-
-def _refuse_unknown(names: Collection[str], known: Collection[str], prefix: str) -> None:
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f"perhaps you meant {close[0]}; " if close else ""
-            said = f"{prefix}{name}" if prefix[-1:] == " " else f"unknown key {prefix}{name}"
-            raise UsageError(f"{said}; {meant}there are {', '.join(known)}")
 
 
 def _checked(name: str, value: object) -> Value:

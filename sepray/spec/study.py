@@ -24,11 +24,15 @@ from .parts import (
     flat,
     merged,
 )
+from .settings import Settings, separator_name
 
 if TYPE_CHECKING:
     from ..contracts import Signal
 
-# A field that the study's file gives, without a flag; tyro must not look inside.
+GIVEN = ("space", "reference_points", "controls", "fixed_settings", "first_settings")
+"""Fields that the study's file gives, without a flag."""
+
+# tyro must not look inside.
 _Given = Annotated[
     Mapping[str, Any],
     tyro.constructors.PrimitiveConstructorSpec(
@@ -95,6 +99,10 @@ class StudySpec:
     """Published settings by name, tried first and never stopped early."""
     controls: _Given = field(default_factory=dict)
     """Changes to the best settings, by name, that are trained beside them for the final table."""
+    fixed_settings: _Given = field(default_factory=dict)
+    """Hyperparameter -> value that it has in every trial, instead of being searched."""
+    first_settings: _Given = field(default_factory=dict)
+    """Settings by name that are tried before the published ones, such as another study's champion's."""
     objective: tuple[str, ...] = ("relative_l2",)
     """Validation metrics to optimise: relative_l2 (mean over sources), fetal/relative_l2 (one source), or
     relative_l2:each (an objective per source; the result is a Pareto front)."""
@@ -117,6 +125,8 @@ class StudySpec:
         space: Mapping[str, Any],
         reference_points: Mapping[str, Mapping[str, Any]] | None = None,
         controls: Mapping[str, Mapping[str, Any]] | None = None,
+        fixed_settings: Mapping[str, Any] | None = None,
+        first_settings: Mapping[str, Mapping[str, Any]] | None = None,
         objective: tuple[str, ...] = ("relative_l2",),
         seed: int = 0,
         budget: Budget | None = None,
@@ -128,6 +138,7 @@ class StudySpec:
         """Refuse values out of range; see the class for the fields."""
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
+        values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}}
         values |= merged(budget or Budget(), search or Search(), resources or Resources(), stores or Stores(), fields)
         self.__dict__.update(values)
         # Through their descriptors: they may be names, which are resolved later.
@@ -147,6 +158,25 @@ class StudySpec:
     def changed(self, **fields: Any) -> StudySpec:
         """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
         return replace(self, **fields)
+
+    def with_fixed(self, settings: Settings) -> StudySpec:
+        """Return the study with these settings fixed; only the other hyperparameters are searched.
+
+        Raises:
+            UsageError: the settings are for another separator.
+        """
+        settings.check(separator_name(self.separator))
+        return self.changed(fixed_settings={**self.fixed_settings, **settings.hyperparameters})
+
+    def with_first(self, settings: Settings) -> StudySpec:
+        """Return the study with these settings tried first, before the published ones, and never stopped early.
+
+        Raises:
+            UsageError: the settings are for another separator.
+        """
+        settings.check(separator_name(self.separator))
+        name = f"settings of {settings.study}" if settings.study else "settings given"
+        return self.changed(first_settings={**self.first_settings, name: settings.hyperparameters})
 
     def check(self) -> None:
         """Check that separator, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.

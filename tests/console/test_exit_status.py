@@ -361,3 +361,28 @@ def test_traceback_from_another_process_keeps_the_users_frames():
     )
     ours = text.replace("/home/me/my_separator.py", str(sepray))
     assert exit_status.shorten_traceback(ours) == ours
+
+
+@pytest.mark.parametrize(
+    ("started", "shown"),
+    [
+        (["/usr/bin/python3", "my study.py", "--trials", "3"], "python 'my study.py' --trials 3"),
+        (["/usr/bin/python3", "-m", "sepray", "run", "x.toml"], "python -m sepray run x.toml"),
+        (["/venv/bin/python", "/venv/bin/sepray", "run", "x.toml"], "sepray run x.toml"),
+        (["python"], "python"),
+    ],
+)
+def test_command_line_is_shown_as_a_shell_takes_it(monkeypatch, started, shown):
+    monkeypatch.setattr("sys.orig_argv", started)
+    assert exit_status.command_line() == shown
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    assert exit_status.how_to_go_on() == f"The same command goes on where it stopped:\n  {shown}"
+
+
+@pytest.mark.parametrize("notebook", [True, False])
+def test_in_a_notebook_or_a_python_shell_there_is_no_command_to_repeat(monkeypatch, notebook):
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    else:
+        monkeypatch.setattr("sys.ps1", ">>> ", raising=False)
+    assert exit_status.how_to_go_on() == "Running the same study again goes on where it stopped."

@@ -85,7 +85,7 @@ def test_study_without_a_complete_trial_ends_with_status_1(spec, study, screen, 
 
 
 def test_ctrl_c_says_how_to_go_on_and_closes_everything(spec, study, screen, tracker, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["studies/my study.py", "--trials", "4"])
+    monkeypatch.setattr("sys.orig_argv", ["/bin/python3", "studies/my study.py", "--trials", "4"])
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

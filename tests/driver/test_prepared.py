@@ -1,19 +1,20 @@
 """A study that is ready to run: names filled in, settings checked, and what makes it the same study."""
 
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sepray import identity
 from sepray.choices import Objective
 from sepray.contracts import Supervision
 from sepray.driver import warm_start
-from sepray.driver.prepared import prepare
+from sepray.driver.prepared import FIXED, prepare
 from sepray.errors import UsageError
 from sepray.separators import cass, supervised_mask
 
 from .conftest import DATA, SIGNAL
 
 HALF = FloatDistribution(0.0, 1.0)
+CROSS = {"cross.low_to_high": 0.25, "cross.high_to_low": 0.25}
 
 
 def test_names_of_the_sources_are_filled_in_everywhere(spec):
@@ -86,3 +87,44 @@ def test_start_is_looked_for_with_all_that_it_depends_on_and_is_part_of_the_fing
     made = prepare(spec.changed(tracking_uri="http://tracker"), DATA)
     assert asked == [(cass.DEBUG, SIGNAL, Supervision.PAIRED, "http://tracker")]
     assert made.fingerprint["start"] == {"separator": "other", "epochs": 2}
+
+
+def test_fixed_settings_are_in_every_trial_and_part_of_the_fingerprint(spec):
+    made = prepare(spec.changed(fixed_settings={"cross.{i}_to_{j}": 0.25, "beta": 0.5}), DATA)
+    one = {name: CategoricalDistribution([v]) for name, v in {**CROSS, "beta": 0.5}.items()}
+    assert made.space == one
+    assert made.fingerprint["search space"] == one
+    # The published point has these values, so it is tried under its name; it is all that there is to try.
+    assert made.reference_points == {"published": {"beta": 0.5, **CROSS}}
+    assert made.left_out == ()
+    assert made.spec.budget.trials == 1
+
+
+def test_published_point_that_differs_from_the_fixed_settings_is_left_out(spec):
+    made = prepare(spec.changed(fixed_settings={"beta": 0.75}, first_settings={"mine": CROSS}), DATA)
+    assert made.left_out == ("published",)
+    assert made.reference_points == {"mine": {**CROSS, "beta": 0.75}}
+    assert made.space == {"beta": CategoricalDistribution([0.75]), "cross.low_to_high": HALF, "cross.high_to_low": HALF}
+    assert made.spec == spec.changed(fixed_settings={"beta": 0.75}, first_settings={"mine": CROSS})
+
+
+def test_study_that_fixes_everything_tries_that_once(spec):
+    fixed = {"beta": 0.75, **CROSS}
+    made = prepare(spec.changed(fixed_settings=fixed, trials=9), DATA)
+    assert (made.reference_points, made.left_out, made.spec.budget.trials) == ({FIXED: fixed}, ("published",), 1)
+
+
+def test_space_of_single_values_without_fixed_settings_keeps_its_trials(spec):
+    single = spec.changed(space={"beta": CategoricalDistribution([0.5])}, reference_points={}, trials=9)
+    assert prepare(single, DATA).spec.budget.trials == 9
+
+
+def test_first_settings_come_before_the_published_ones(spec):
+    made = prepare(spec.changed(first_settings={"mine": {"beta": 0.1}}), DATA)
+    assert list(made.reference_points) == ["mine", "published"]
+    assert made.reference_points["mine"] == {"beta": 0.1}
+
+
+def test_fixed_setting_that_the_separator_does_not_have_is_refused(spec):
+    with pytest.raises(UsageError, match=r"^fixed_settings names betta, which cass does not have; "):
+        prepare(spec.changed(fixed_settings={"betta": 0.1}), DATA)

@@ -13,8 +13,9 @@ from sepray.choices import Objective
 from sepray.contracts import Signal
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.flags import parse, parse_early
+from sepray.spec.flags import RunOptions, parse, parse_command, parse_early
 from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat
+from sepray.spec.settings import Settings
 from sepray.spec.study import StudySpec, UsageError, key, rebuilt
 from sepray.tasks import ecg
 
@@ -54,7 +55,7 @@ FLAGS = {
     "cache": ("/data", Path("/data")),
     "checkpoint_seconds": ("60", 60.0),
 }
-GIVEN = {"space", "reference_points", "controls"}
+GIVEN = {"space", "reference_points", "controls", "fixed_settings", "first_settings"}
 
 
 def values(made: StudySpec) -> dict[str, object]:
@@ -307,8 +308,10 @@ def test_help_explains_every_flag(capsys, monkeypatch):
         assert found, f"{flag} has no default in {text!r}"
         words = re.findall(r"[A-Za-z]*[a-z]", re.sub(r"\[.*\]|\{.*\}", "", explained))
         assert len(words) >= 3, f"{flag} is not explained in {text!r}"
-    for given in GIVEN:
+    for given in GIVEN - {"first_settings"}:  # a flag of that name takes a file
         assert given.replace("_", "-") not in printed
+    for flag in ("--settings FILE", "--first-settings FILE", "--dry-run", "--on-finish COMMAND"):
+        assert flag in printed
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsgaii"])
@@ -317,3 +320,48 @@ def test_pbt_is_refused_with_a_sampler_that_it_would_mislead(sampler):
         spec(scheduler="pbt", sampler=sampler).check()
     spec(scheduler="pbt", sampler="random").check()
     spec(scheduler="asha", sampler=sampler).check()
+
+
+def settings_file(folder: Path, separator: str = "cass") -> Path:
+    """A file with settings of a separator."""
+    path = folder / "best.toml"
+    Settings(separator, {"beta": 0.05, "cross.maternal_to_fetal": 0.5}, study="earlier").save(path)
+    return path
+
+
+def test_file_with_settings_fixes_them(tmp_path):
+    changed = parse(spec(fixed_settings={"beta": 0.1, "adversarial": 1}), ["--settings", str(settings_file(tmp_path))])
+    assert changed.fixed_settings == {"beta": 0.05, "cross.maternal_to_fetal": 0.5, "adversarial": 1}
+    assert (changed.first_settings, changed.space) == ({}, SPACE)
+
+
+def test_file_with_settings_to_try_first_is_a_starting_point_under_its_studys_name(tmp_path):
+    changed = parse(spec(first_settings={"mine": {"beta": 0.1}}), ["--first-settings", str(settings_file(tmp_path))])
+    given = {"beta": 0.05, "cross.maternal_to_fetal": 0.5}
+    assert changed.first_settings == {"mine": {"beta": 0.1}, "settings of earlier": given}
+    assert (changed.fixed_settings, changed.reference_points) == ({}, {})
+    assert list(spec().with_first(Settings("cass", {"beta": 0.1})).first_settings) == ["settings given"]
+
+
+@pytest.mark.parametrize("flag", ["--settings", "--first-settings"])
+def test_file_with_settings_of_another_separator_or_with_none_is_refused(tmp_path, flag):
+    path = settings_file(tmp_path, "nmf")
+    with pytest.raises(UsageError, match=rf"^settings file {path}: the settings are for nmf, not for cass$"):
+        parse(spec(), [flag, str(path)])
+    path.write_text("beta = 1")
+    for read in (parse, parse_early):  # before torch, too
+        with pytest.raises(UsageError, match=r"best\.toml: unknown key beta; "):
+            read(spec(), [flag, str(path)])
+
+
+def test_what_a_command_does_with_a_study_is_no_part_of_it():
+    changed, options = parse_command(spec(), ["--dry-run", "--on-finish", "echo done", "--trials", "3"])
+    assert (changed, options) == (spec(trials=3), RunOptions(dry_run=True, on_finish="echo done"))
+    assert parse_command(spec(), []) == (spec(), RunOptions(dry_run=False, on_finish=""))
+    assert parse_early(spec(), ["--dry-run", "--on-finish", "echo done"]) == spec()
+
+
+def test_help_names_the_command_that_it_is_for(capsys):
+    with pytest.raises(SystemExit):
+        parse_command(spec(), ["--help"], "sepray run mine.toml")
+    assert capsys.readouterr().out.startswith("usage: sepray run mine.toml [-h]")
