@@ -60,11 +60,33 @@ def find(package: str, name: str) -> ModuleType:
     Raises:
         UnknownNameError: there is no such module.
     """
+    short, _, _ = name.partition(":")
+    return importlib.import_module(module_name(package, name)) if short in names(package) else _users(package, short)
+
+
+def module_name(package: str, name: str) -> str:
+    """Return the full name of the module that ``find`` would return, without importing it; it may not exist.
+
+    Where ``name`` has the name of a configuration after a colon, and a variant has it, this is the variant's module.
+    """
     short, _, named = name.partition(":")
     if short not in names(package):
-        return _users(package, short)
+        return short
     module = f"{package}.{short}"
-    return importlib.import_module(next((v for n, v in variants(module).items() if _belongs(named, n)), module))
+    return next((variant for text, variant in variants(module).items() if _belongs(named, text)), module)
+
+
+def assigns(module: str, constant: str) -> bool:
+    """Say whether the source of a module has a constant of that name; False where there is no source."""
+    try:
+        path = _file(module)
+    except (ModuleNotFoundError, ValueError):
+        return False
+    targets: list[ast.expr] = []
+    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body if path is not None else ():
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets += node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any(isinstance(target, ast.Name) and target.id == constant for target in targets)
 
 
 def _users(package: str, name: str) -> ModuleType:

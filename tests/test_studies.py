@@ -15,7 +15,9 @@ from sepray.spec.flags import parse
 from sepray.spec.study import StudySpec, key
 
 FOLDER = Path(__file__).parent.parent / "studies"
-FILES = sorted(p for p in FOLDER.glob("*.py") if p.name != "compare_separators.py")  # tests/comparison has it
+FILES = sorted(
+    p for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "compare_separators")
+)  # see tests/comparison
 
 
 def test_there_are_studies():

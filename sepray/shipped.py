@@ -1,0 +1,119 @@
+"""Finds search spaces by the name of their separator, and the studies that come with sepray by theirs.
+
+The repository has the folders ``search_spaces/`` and ``studies/`` at its top; a wheel installs them as the packages
+``sepray.search_spaces`` and ``sepray.studies``. What is here finds both, and is not confused by a package
+``search_spaces`` of somebody else: files are found by where sepray itself lies, or in the current folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from . import registry
+from .errors import UsageError
+
+_HERE = Path(__file__).parent
+_STUDY = re.compile(r"^STUDY\b.*=", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a study of a separator may vary, and its published settings; the names are those of ``StudySpec``'s fields.
+
+    Attributes:
+        space: hyperparameter -> Optuna distribution (``SPACE`` of the file).
+        reference_points: published settings by name (``PAPER``).
+        controls: changes to the best settings by name, trained beside them for the final table (``CONTROLS``).
+    """
+
+    space: Mapping[str, Any]
+    reference_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def search_space(separator: Any) -> SearchSpace | None:
+    """Return the published search space of a separator, None where it has none.
+
+    A separator of sepray has the file ``search_spaces/NAME.py`` of sepray; a variant (``cass:published``) has that of
+    its own module (``cass_published``). Any other has ``search_spaces/NAME.py`` in the current folder, or else the
+    constants ``SPACE``, ``PAPER`` and ``CONTROLS`` in its own module. Without a ``SPACE`` in its source that module is
+    not imported.
+
+    Args:
+        separator: a name as ``registry.config`` takes it, or a ``Config``. A name that no separator has has no space.
+
+    Raises:
+        UsageError: the file has no ``SPACE``.
+    """
+    if isinstance(separator, str):
+        module = registry.module_name("sepray.separators", separator)
+    else:
+        module = type(separator).__module__
+    package, _, name = module.rpartition(".")
+    if package == "sepray.separators":
+        return _read(_folder("search_spaces") / f"{name}.py")
+    own = _read(Path("search_spaces") / f"{name}.py")
+    if own is None and registry.assigns(module, "SPACE"):
+        return _space(importlib.import_module(module))
+    return own
+
+
+def search_spaces() -> dict[str, SearchSpace]:
+    """Return the search spaces that come with sepray: name of the separator's module -> search space, sorted."""
+    files = sorted(path for path in _folder("search_spaces").glob("*.py") if path.stem != "__init__")
+    return {path.stem: _space(_module(path)) for path in files}
+
+
+def studies() -> dict[str, Path]:
+    """Return the studies that come with sepray: name (``cass_alpha_sweep``) -> file, which has a ``STUDY``; sorted."""
+    files = sorted(_folder("studies").glob("*.py"))
+    return {path.stem: path for path in files if _STUDY.search(path.read_text(encoding="utf-8"))}
+
+
+def study(name: str) -> Path:
+    """Return the file of a study that comes with sepray.
+
+    Raises:
+        UnknownNameError: there is no such study.
+    """
+    known = studies()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        meant = f"perhaps you meant {close[0]}; " if close else ""
+        raise registry.UnknownNameError(f"unknown study {name!r}; {meant}there are: {', '.join(known)}")
+    return known[name]
+
+
+def _folder(name: str) -> Path:
+    """Return a folder of the repository, which an installed sepray has inside and a clone beside it."""
+    inside = _HERE / name
+    return inside if inside.is_dir() else _HERE.parent / name
+
+
+def _read(path: Path) -> SearchSpace | None:
+    return _space(_module(path)) if path.is_file() else None
+
+
+def _module(path: Path) -> ModuleType:
+    """Run a file as a module that is not kept, so that no other package of its name is in the way."""
+    spec = importlib.util.spec_from_file_location(f"search_spaces.{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None  # a .py file always has both
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _space(module: ModuleType) -> SearchSpace:
+    values = vars(module)
+    if "SPACE" not in values:
+        raise UsageError(f"{module.__file__} is no search space: it has no SPACE")
+    return SearchSpace(values["SPACE"], values.get("PAPER", {}), values.get("CONTROLS", {}))

@@ -1,0 +1,1 @@
+"""The studies that come with sepray: one file for each; ``python studies/NAME.py`` or ``sepray run NAME``."""
