@@ -1,3 +1,51 @@
-"""Distributed hyperparameter studies of adversarial source separators."""
+"""Distributed hyperparameter studies of adversarial source separators.
+
+The public API, imported when it is looked at, so that ``import sepray`` brings neither torch, nor Ray, nor MLflow::
+
+    import sepray
+
+    result = sepray.run(sepray.StudySpec(name="first", separator="cass", task="ecg", trials=6))
+    result.table                                     # the final table on the test split, a pandas DataFrame
+    estimates = result.model.separate(mixtures)      # [batch, channel, time] -> [batch, source, channel, time]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models.comparing import compare as compare
+    from .models.evaluating import evaluate as evaluate
+    from .models.loading import load_model as load_model
+    from .models.separating import separate as separate
+    from .results.study_result import StudyResult as StudyResult
+    from .results.study_result import load_study as load_study
+    from .study import StudySpec as StudySpec
+    from .study import run as run
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "StudySpec": "study",
+    "StudyResult": "results.study_result",
+    "run": "study",
+    "load_study": "results.study_result",
+    "load_model": "models.loading",
+    "separate": "models.separating",
+    "evaluate": "models.evaluating",
+    "compare": "models.comparing",
+}
+
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the public API when it is first looked at."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sepray' has no attribute {name!r}; it offers {', '.join(_PLACES)}")
+    return getattr(importlib.import_module(f"sepray.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PLACES])

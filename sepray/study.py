@@ -26,16 +26,16 @@ def main(spec: StudySpec) -> NoReturn:
         spec: the study; every field of it can be changed by a flag.
     """
 
-    def job(arguments: list[str]) -> int:
-        early = parse_early(spec, arguments)
+    def job(given: list[str]) -> int:
+        early = parse_early(spec, given)
         if early is not None:
             refuse_bad_input(early)
-        return run(parse(spec, arguments))
+        return execute(parse(spec, given))
 
     exit_with_status(spec.name, job)
 
 
-def run(spec: StudySpec) -> int:
+def execute(spec: StudySpec) -> int:
     """Run, continue or extend a study and finish it.
 
     Args:
@@ -52,7 +52,7 @@ def run(spec: StudySpec) -> int:
     if address.startswith("ray://"):
         from .execution import cluster
 
-        return cluster.run_on_head(address, run, [spec.changed(address="auto")], spec.modules())
+        return cluster.run_on_head(address, execute, [spec.changed(address="auto")], spec.modules())
     from .driver import driver  # torch, Ray, Optuna: seconds
 
     return driver.run(spec)

@@ -3,15 +3,12 @@
 Searches the weight of the magnitude prior and both learning rates.
 """
 
-from search_spaces import adversarial_masking as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="adversarial-masking-notes-and-bursts",
     separator="adversarial_masking",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("si_sdr",),
     max_epochs=60,
     grace_period=10,

@@ -3,16 +3,12 @@
 Searches beta = 1 - alpha, both cross adversarial weights and the learning rates; the paper's three settings come first.
 """
 
-from search_spaces import cass as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="cass-ecg",
     separator="cass",
     task="ecg",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
 )
 
 if __name__ == "__main__":

@@ -7,16 +7,12 @@ At learning rates of 2e-3 and 5e-4, 8 epochs improve SI-SDR on seeds 0, 1 and 2 
 With beta 0.05 the mean is 8.89 dB, and with cross weights of 0.1 in addition also 8.89 dB.
 """
 
-from search_spaces import cass as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="cass-notes-and-bursts",
     separator="cass:small",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

@@ -5,16 +5,12 @@
 The networks are meant for a GPU: ``--gpus-per-trial 0.5``.
 """
 
-from search_spaces import cass_published as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="cass-published-bach10",
     separator="cass:published",
     task="bach10",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

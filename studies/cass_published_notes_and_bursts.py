@@ -4,16 +4,12 @@ The authors' settings come first. ``cass:published`` is meant for music at 44.1 
 items; ``cass:published_small`` has shorter frames and narrower networks.
 """
 
-from search_spaces import cass_published as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="cass-published-notes-and-bursts",
     separator="cass:published_small",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     max_epochs=12,
 )
 

@@ -10,21 +10,10 @@ for GPUs and many more epochs than the default of 20: give --max-epochs, or --tr
     python studies/compare_separators.py --separators cass "cass:CASS with cross adversarial training" --task ecg
 """
 
-import importlib
-import pkgutil
-from typing import Any
-
-import search_spaces
 from sepray.comparison.command import main
 from sepray.comparison.spec import Comparison
 
-
-def spaces() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the search space and the published settings of every separator that has a file in ``search_spaces``."""
-    names = [module.name for module in pkgutil.iter_modules(search_spaces.__path__)]
-    modules = {name: importlib.import_module(f"search_spaces.{name}") for name in names}
-    return {name: (module.SPACE, module.PAPER) for name, module in modules.items()}
-
+STUDY = Comparison()
 
 if __name__ == "__main__":
-    main(Comparison(), spaces())
+    main(STUDY)

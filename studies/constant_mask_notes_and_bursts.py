@@ -3,15 +3,12 @@
 There is nothing to search, so one trial is enough.
 """
 
-from search_spaces import constant_mask as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="constant-mask-notes-and-bursts",
     separator="constant_mask",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     trials=2,
     max_epochs=1,
     finalists=1,

@@ -4,16 +4,12 @@ Searches the weights of all terms and both learning rates; the settings of the S
 ``cyclegan:small`` has networks for these short items; ``cyclegan`` has the notebook's, for seconds at 16 kHz.
 """
 
-from search_spaces import cyclegan as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="cyclegan-notes-and-bursts",
     separator="cyclegan:small",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

@@ -3,15 +3,12 @@
 Searches lambda of equation 6, the weight of the mixtures' term, and the learning rate.
 """
 
-from search_spaces import glo_masking as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="glo-masking-notes-and-bursts",
     separator="glo_masking",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("si_sdr",),
     max_epochs=60,
     grace_period=10,

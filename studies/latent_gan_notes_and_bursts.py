@@ -3,15 +3,12 @@
 Searches the GANs' learning rates and penalty, and the weights of critics and smoothness in the search for codes.
 """
 
-from search_spaces import latent_gan as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="latent-gan-notes-and-bursts",
     separator="latent_gan",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("si_sdr",),
     max_epochs=60,
     grace_period=10,

@@ -3,15 +3,12 @@
 The study of ``neural_egg_mnist_split.py`` without a download. ``--separator.start glo_masking`` is the paper's FT.
 """
 
-from search_spaces import neural_egg as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="neural-egg-digits-split",
     separator="neural_egg",
     task="digits_split",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("psnr",),
     max_epochs=50,
     grace_period=10,

@@ -6,15 +6,12 @@
 --separator.epochs-per-iteration 25 --max-epochs 250 --gpus-per-trial 0.5``.
 """
 
-from search_spaces import neural_egg as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="neural-egg-mnist-split",
     separator="neural_egg",
     task="mnist_split",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("psnr",),
     max_epochs=50,
     grace_period=10,

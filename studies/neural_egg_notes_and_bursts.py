@@ -9,15 +9,12 @@ by 11.78, 11.53 and 11.74 dB; FT by 11.93, 11.99 and 11.85 dB; the supervised ma
 12.12 and 12.31 dB. The paper's orders hold (tests/separators/test_nes_orders.py).
 """
 
-from search_spaces import neural_egg as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="neural-egg-notes-and-bursts",
     separator="neural_egg",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("si_sdr",),
     max_epochs=50,
     grace_period=10,

@@ -6,15 +6,12 @@ The paper starts from half of each mixture, and from adversarial masking (``--se
 The paper's sizes: ``--separator.width 64 --separator.epochs-per-iteration 25 --max-epochs 250 --gpus-per-trial 0.5``.
 """
 
-from search_spaces import neural_egg as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="neural-egg-speech-noise",
     separator="neural_egg",
     task="speech_noise",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("si_sdr",),
     max_epochs=50,
     grace_period=10,

@@ -3,16 +3,12 @@
 The published sparsity comes first; plain NMF is trained as a control. An epoch is 30 updates.
 """
 
-from search_spaces import nmf as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="nmf-notes-and-bursts",
     separator="nmf",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     trials=12,
     max_epochs=4,
     grace_period=1,

@@ -3,15 +3,12 @@
 An oracle knows the true sources, so the study ends with its table and registers no model.
 """
 
-from search_spaces import oracle as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="oracle-notes-and-bursts",
     separator="oracle",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     trials=2,
     max_epochs=1,
     finalists=1,

@@ -4,16 +4,12 @@
 ``semi_adversarial:small`` has networks for these short items; ``semi_adversarial`` has the public code's, for music.
 """
 
-from search_spaces import semi_adversarial as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="semi-adversarial-notes-and-bursts",
     separator="semi_adversarial:small",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

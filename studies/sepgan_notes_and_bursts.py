@@ -4,16 +4,12 @@ Searches the weights of all terms and both learning rates; the settings of the p
 ``sepgan:small`` has networks for these short items; ``sepgan`` has the paper's, for windows of a second at 16 kHz.
 """
 
-from search_spaces import sepgan as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="sepgan-notes-and-bursts",
     separator="sepgan:small",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

@@ -6,16 +6,12 @@ The networks are meant for a GPU: ``--gpus-per-trial 0.5``. With ``--separator.w
 generator, as in the paper.
 """
 
-from search_spaces import sepgan as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="sepgan-piano-mix",
     separator="sepgan",
     task="piano_mix",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

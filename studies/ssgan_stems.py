@@ -6,16 +6,12 @@
 The networks are meant for a GPU: ``--gpus-per-trial 0.5``. ``sepray evaluate --bss-eval`` has the paper's measures.
 """
 
-from search_spaces import ssgan as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="ssgan-stems",
     separator="ssgan",
     task="stems",
-    space=space.SPACE,
-    reference_points=space.PAPER,
-    controls=space.CONTROLS,
     objective=("si_sdr",),
 )
 

@@ -3,15 +3,12 @@
 Searches the learning rate.
 """
 
-from search_spaces import supervised_mask as space
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="supervised-mask-notes-and-bursts",
     separator="supervised_mask",
     task="notes_and_bursts",
-    space=space.SPACE,
-    reference_points=space.PAPER,
     objective=("si_sdr",),
     max_epochs=40,
     grace_period=5,

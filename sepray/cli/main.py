@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NoReturn
 
 from ..console.exit_status import exit_with_status
-from . import compare, doctor, evaluate, listing, reconcile, report, separate
+from . import compare, doctor, evaluate, listing, reconcile, report, run, separate
 from .application import parse
 
-__all__ = ["compare", "doctor", "evaluate", "listing", "main", "reconcile", "report", "separate"]
+__all__ = ["compare", "doctor", "evaluate", "listing", "main", "reconcile", "report", "run", "separate"]
 
-DESCRIPTION = """Use the models and studies that sepray has made, and check the installation.
+DESCRIPTION = """Run studies, use the models and studies that sepray has made, and check the installation.
 
 Every command takes --traceback: print the whole traceback of an error, of bad input too.
 
 Exit status:
   0  done
-  1  done, but doctor found something missing
+  1  done, but something is missing (doctor), or nothing to register (run)
   2  bad input: one line says what is wrong
   3  a bug, in your separator or task or in sepray: a traceback says where
 130  interrupted
@@ -31,4 +32,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: arguments of the command line; default: those of this process.
     """
-    exit_with_status("sepray", lambda given: parse(given, DESCRIPTION)(), arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def job(without_traceback: list[str]) -> int | None:
+        if given[:1] == ["run"] and given[1:] and not given[1].startswith("-"):
+            run.run_study(given[1], given[2:])  # the flags are the study's own, --traceback among them
+        return parse(without_traceback, DESCRIPTION)()
+
+    exit_with_status("sepray", job, given)

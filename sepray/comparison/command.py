@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from .. import study
 from ..console.exit_status import exit_with_status
@@ -12,18 +13,23 @@ from .spec import Comparison, Spaces, parse
 __all__ = ["Comparison", "Spaces", "main", "run"]
 
 
-def main(comparison: Comparison, spaces: Spaces) -> None:
+def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
     """Run a comparison from the command line and exit with its status (``sepray.console.exit_status``).
 
     Args:
         comparison: the comparison with the defaults of all flags.
-        spaces: search space and published settings by separator; a separator without an entry has its defaults.
+        spaces: search space and published settings by separator, where they shall not be the published ones; a
+            separator without an entry has its defaults.
     """
     exit_with_status(comparison.name, lambda arguments: run(parse(comparison, arguments), spaces))
 
 
-def run(comparison: Comparison, spaces: Spaces) -> int:
+def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
     """Run or continue a comparison and show it.
+
+    Args:
+        comparison: the comparison.
+        spaces: as for ``main``.
 
     Returns:
         The exit status: 0 done, 1 no separator has figures, 130 interrupted.
@@ -34,6 +40,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # the user's own modules lie there, and the study's file elsewhere
     comparison.check()
+    spaces = comparison.spaces() if spaces is None else spaces
     first = comparison.first_study()
     study.refuse_bad_input(first)
     address = comparison.resources.cluster_address

@@ -101,7 +101,7 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
 
 def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftOut:
     """Run one study, and score all seeds of the settings that it has chosen."""
-    status = study.run(spec)
+    status = study.execute(spec)
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     searched = load_study(spec.stores.storage, spec.name)

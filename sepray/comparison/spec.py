@@ -8,7 +8,7 @@ from typing import Any
 
 import tyro
 
-from .. import registry
+from .. import registry, shipped
 from ..choices import OBJECTIVES
 from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
@@ -115,6 +115,15 @@ class Comparison:
         for name in self.separators:
             registry.check("sepray.separators", split(name)[0])
         self.first_study().check()
+
+    def spaces(self) -> Spaces:
+        """Return the published search spaces and settings of sepray's separators, and of the user's own named here."""
+        found = shipped.search_spaces()
+        for name in (split(separator)[0] for separator in self.separators):
+            short = name.rpartition(".")[2]
+            if short not in found and (own := shipped.search_space(name)):
+                found[short] = own
+        return {name: (space.space, space.reference_points) for name, space in found.items()}
 
     def first_study(self) -> StudySpec:
         """Return a study as all of them will be, its separator still an unresolved name, for checks before torch."""

@@ -63,28 +63,23 @@ class _Command:
     options: Options = field(default_factory=RunOptions)
 
 
-def parse(spec: StudySpec, arguments: Sequence[str] | None = None, program: str | None = None) -> StudySpec:
-    """Return the study with the command line's changes; the arguments are those of ``parse_command``."""
-    return parse_command(spec, arguments, program)[0]
+def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
+    """Return the study with the command line's changes; what else ``parse_command`` returns is left out."""
+    return parse_command(spec, arguments)[0]
 
 
-def parse_command(
-    spec: StudySpec, arguments: Sequence[str] | None = None, program: str | None = None
-) -> tuple[StudySpec, RunOptions]:
+def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tuple[StudySpec, RunOptions]:
     """Return the study with the command line's changes, and what is to be done with it.
 
     Args:
         spec: the study as its file gives it.
         arguments: of the command line; default: those of this process.
-        program: what the help text calls the command; default: the name of the script.
 
     Raises:
         UsageError: an unknown flag, a value that it does not take, or settings that are not for the separator.
     """
     with refused_in_one_line():
-        given = tyro.cli(
-            _Command, default=_Command(spec), args=arguments, prog=program, description=description(StudySpec)
-        )
+        given = tyro.cli(_Command, default=_Command(spec), args=arguments, description=description(StudySpec))
     return _with_settings(given.study, given.files), given.options
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from .. import identity, registry
+from .. import identity, registry, shipped
 from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, SCHEDULERS, Objective
 from ..errors import UsageError
 from .parts import (
@@ -94,7 +94,8 @@ class StudySpec:
     task: Any = _Named("sepray.tasks")
     """Configuration of the task: a name from sepray.tasks, a module of your own, or a Config."""
     space: _Given  # type: ignore[misc] # the two fields above have no default, whatever their descriptors look like
-    """Search space: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources."""
+    """Search space: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources.
+    Left out: the published one of the separator, with its published settings and controls."""
     reference_points: _Given = field(default_factory=dict)
     """Published settings by name, tried first and never stopped early."""
     controls: _Given = field(default_factory=dict)
@@ -122,7 +123,7 @@ class StudySpec:
         name: str,
         separator: Any,
         task: Any,
-        space: Mapping[str, Any],
+        space: Mapping[str, Any] | None = None,
         reference_points: Mapping[str, Mapping[str, Any]] | None = None,
         controls: Mapping[str, Mapping[str, Any]] | None = None,
         fixed_settings: Mapping[str, Any] | None = None,
@@ -135,7 +136,16 @@ class StudySpec:
         stores: Stores | None = None,
         **fields: Any,
     ) -> None:
-        """Refuse values out of range; see the class for the fields."""
+        """Refuse values out of range; see the class for the fields.
+
+        Without ``space`` the study has the published search space of its separator, with its published settings and
+        controls where none are given.
+        """
+        if space is None:
+            published = _published(separator)
+            space = published.space
+            reference_points = published.reference_points if reference_points is None else reference_points
+            controls = published.controls if controls is None else controls
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}}
@@ -264,6 +274,20 @@ class StudySpec:
         """Return the study that ``plain`` described, without its search space; addresses are in ``changes``."""
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         return cls(**{**values, **parts, "objective": tuple(values["objective"]), "space": {}, **changes})
+
+
+def _published(separator: Any) -> shipped.SearchSpace:
+    """Return the published search space of a separator, given by its name or its configuration."""
+    found = shipped.search_space(separator)
+    if found is None:
+        if isinstance(separator, str):
+            registry.check("sepray.separators", separator)
+        name = separator if isinstance(separator, str) else separator_name(separator)
+        raise UsageError(
+            f"{name} has no published search space: give the study a `space`, or put SPACE into "
+            f"search_spaces/{name.rpartition('.')[2]}.py or into the separator's own file"
+        )
+    return found
 
 
 def rebuilt(package: str, module: str, settings: Mapping[str, Any]) -> Any:

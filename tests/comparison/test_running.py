@@ -50,7 +50,7 @@ def test_no_more_seeds_count_than_are_asked_for():
 
 def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):
     ran = []
-    monkeypatch.setattr(running.study, "run", lambda spec: ran.append(spec) or 130)
+    monkeypatch.setattr(running.study, "execute", lambda spec: ran.append(spec) or 130)
     with pytest.raises(KeyboardInterrupt):
         running.run_all(Comparison(), None, data, taking_part())
     assert len(ran) == 1

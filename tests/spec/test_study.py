@@ -359,9 +359,3 @@ def test_what_a_command_does_with_a_study_is_no_part_of_it():
     assert (changed, options) == (spec(trials=3), RunOptions(dry_run=True, on_finish="echo done"))
     assert parse_command(spec(), []) == (spec(), RunOptions(dry_run=False, on_finish=""))
     assert parse_early(spec(), ["--dry-run", "--on-finish", "echo done"]) == spec()
-
-
-def test_help_names_the_command_that_it_is_for(capsys):
-    with pytest.raises(SystemExit):
-        parse_command(spec(), ["--help"], "sepray run mine.toml")
-    assert capsys.readouterr().out.startswith("usage: sepray run mine.toml [-h]")

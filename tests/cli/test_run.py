@@ -1,0 +1,114 @@
+"""``sepray run`` runs a study from TOML, from Python, or one that comes with sepray, with the study's own flags."""
+
+import sys
+
+import pytest
+
+from sepray import study
+from sepray.cli.main import main
+from sepray.spec.flags import parse
+
+TOML = 'name = "mine"\nseparator = "cass"\ntask = "ecg"\ntrials = 5\n'
+PYTHON = """
+from beside import NAME
+from sepray.study import StudySpec, main
+if __name__ == "__main__":
+    main(StudySpec(name=NAME, separator="cass", task="ecg", space={}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sepray"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Studies that were run, instead of running them."""
+    specs = []
+
+    def execute(spec):
+        specs.append(spec)
+        return 0
+
+    monkeypatch.setattr(study, "execute", execute)
+    monkeypatch.setattr(study, "refuse_bad_input", lambda spec: None)
+    return specs
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["run", *arguments])
+    return ended.value.code
+
+
+def test_toml_file_is_run_with_the_flags_that_follow(tmp_path, ran):
+    (tmp_path / "mine.toml").write_text(TOML)
+    assert run("mine.toml", "--max-epochs", "3", "--separator.width", "8") == 0
+    [spec] = ran
+    assert (spec.name, spec.budget.trials, spec.budget.max_epochs, spec.separator.width) == ("mine", 5, 3, 8)
+
+
+def test_study_that_comes_with_sepray_is_run_by_its_name(ran):
+    assert run("cass_alpha_sweep", "--trials", "4") == 0
+    assert ran == [parse(ran[0], ["--trials", "4"])]
+    assert (ran[0].name, ran[0].budget.trials) == ("cass-ecg", 4)
+
+
+def test_python_file_is_run_as_python_would_run_it(tmp_path, ran):
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    (folder / "beside.py").write_text("NAME = 'from-beside'")
+    (folder / "mine.py").write_text(PYTHON)
+    assert run("lab/mine.py", "--trials", "7") == 0
+    assert [(spec.name, spec.budget.trials) for spec in ran] == [("from-beside", 7)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.toml"], "sepray: study file none.toml: it cannot be read (No such file or directory)"),
+        (["none.py"], "sepray: there is no file none.py"),
+        (["."], "sepray: . is neither a .toml nor a .py file"),
+        (["cass_alpha"], "sepray: unknown study 'cass_alpha'; perhaps you meant cass_alpha_sweep; there are: "),
+        ([], "sepray: sepray run needs STUDY; see sepray run --help"),
+        (["mine.toml", "--trails", "3"], "mine: unknown: --trails, 3; perhaps you meant --trials; see sepray run "),
+        (["cass_alpha_sweep", "--trails", "3"], "cass-ecg: unknown: --trails, 3; perhaps you meant --trials; see sep"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(tmp_path, capsys, ran, arguments, message):
+    (tmp_path / "mine.toml").write_text(TOML)
+    assert run(*arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(message)
+    assert printed.count("\n") == 1
+    assert ran == []
+
+
+def test_help_of_a_study_is_the_studys_own(tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text(TOML)
+    for name in ("mine.toml", "cass_alpha_sweep"):
+        assert run(name, "--help") == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"usage: sepray run {name} [-h]")
+        assert "--separator.width" in printed
+    assert run("--help") == 0
+    assert "cass_alpha_sweep" in capsys.readouterr().out
+
+
+def test_traceback_flag_is_passed_on_to_the_study(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine.toml").write_text(TOML)
+
+    def broken(spec):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(study, "execute", broken)
+    assert run("mine.toml") == 3
+    short = capsys.readouterr().err
+    assert run("mine.toml", "--traceback") == 3
+    whole = capsys.readouterr().err
+    assert "RuntimeError: a bug" in short
+    assert "exit_status.py" not in short
+    assert "exit_status.py" in whole
