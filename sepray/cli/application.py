@@ -21,9 +21,11 @@ import tyro
 from ..console import preflight
 from ..console.arguments import refused_in_one_line
 from ..console.exit_status import TRACEBACK_HELP
-from ..errors import UsageError, mask
-from ..tracking.environment import resolve_uri
-from ..tracking.local_registry import missing_part
+from ..errors import UsageError as _UsageError
+from ..errors import mask
+from ..models.address import check_address as check_address
+from ..models.address import require_models as require_models
+from ..models.address import require_tracking as require_tracking
 
 Command = Callable[..., int | None]
 
@@ -67,7 +69,6 @@ Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 _Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]
 Json = Annotated[bool, tyro.conf.arg(help="Print the result as JSON.", help_behavior_hint="")]
 
-_MODEL = re.compile(r"models:/[^/@]+(@[^/@]+|/[^/@]+)|models:/m-[0-9a-f]+|runs:/.+")
 _application = tyro.extras.SubcommandApp()
 
 
@@ -146,39 +147,6 @@ def parse(arguments: list[str] | None, description: str | None) -> Callable[[], 
     return bound
 
 
-def require_tracking(uri: str | None) -> str:
-    """Return the URI of an MLflow that exists and answers: the one given, or else the default.
-
-    Raises:
-        UsageError: there is no such database.
-        UnreachableError: the server does not answer.
-    """
-    address = resolve_uri(uri)
-    shown = mask(address)
-    preflight.require_database(
-        address, f"MLflow database {shown}: is this the folder of the study? Give --tracking-uri"
-    )
-    preflight.require_listening(address, f"the tracking server {shown}")
-    return address
-
-
-def require_models(uri: str | None, *models: str) -> str | None:
-    """Return the URI of an MLflow that has these models; where all of them are folders, ``uri`` as it is.
-
-    Raises:
-        UsageError: there is no such database, or it has no such model.
-        UnreachableError: the server does not answer.
-    """
-    registered = [model for model in models if ":/" in model]
-    if not registered:
-        return uri
-    address = require_tracking(uri)
-    for model in registered:
-        if missing := missing_part(model, address):
-            raise UsageError(f"{model}: {missing} in {mask(address)}")
-    return address
-
-
 def require_storage(url: str) -> None:
     """Refuse an Optuna storage that does not exist, cannot be used or does not answer.
 
@@ -206,27 +174,10 @@ def require_study(url: str, name: str) -> None:
     load_study(url, name)
 
 
-def check_address(model: str) -> None:
-    """Refuse what is neither the address of a registered model nor a folder with a model.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if model.startswith(("models:", "runs:")):
-        if not _MODEL.fullmatch(model):
-            raise UsageError(f"{model!r} is no model's address; give models:/NAME@champion or models:/NAME/VERSION")
-    elif not (Path(model) / "MLmodel").is_file():
-        raise UsageError(f"{model} is no folder with a model (no MLmodel in it), and no models:/NAME@champion")
-
-
 def require_metadata(model: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the metadata that sepray gave a model, e.g. its sources; refuse a model that has none.
-
-    Raises:
-        UsageError: the model was not made by sepray.
-    """
+    """Return the metadata that sepray gave a model, e.g. its sources; refuse a model that has none."""
     if not metadata or "sources" not in metadata:
-        raise UsageError(f"{model} was not made by sepray: it does not say which sources it separates")
+        raise _UsageError(f"{model} was not made by sepray: it does not say which sources it separates")
     return metadata
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import Progress
@@ -151,21 +150,19 @@ def _load(model: str, uri: str | None, device: str, window: float | None) -> _Mo
     from ..tracking import models
 
     loaded = models.load(model, uri)
-    described = application.require_metadata(model, loaded.metadata.metadata)
-    shape = loaded.metadata.get_input_schema().inputs[0].shape
-    if described.get("sample_rate") is None or len(shape) != 3:
+    signal = loaded.separation.signal
+    if signal.sample_rate is None:
         raise UsageError(f"{model} separates images; recordings need a model of sounds")
-    rate = float(described["sample_rate"])
-    trained = int(np.asarray(loaded.input_example).shape[-1])
+    rate, trained = float(signal.sample_rate), signal.shape[0]
     _check_device(device)
 
     def separate(mixture: Array) -> Array:
-        return np.asarray(loaded.predict(mixture, params={"device": device}), dtype=np.float32)
+        return loaded.predict(mixture, params={"device": device})
 
     length = trained if window is None else round(window * rate)
     if length < 16:
         raise UsageError(f"--window must be at least {16 / rate:.3g} s at the model's {rate:g} Hz, not {window:g}")
-    return _Model(model, tuple(described["sources"]), rate, int(shape[1]), length, separate)
+    return _Model(model, tuple(signal.sources), rate, signal.channels, length, separate)
 
 
 def _check_device(name: str) -> None:

@@ -138,7 +138,7 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
         address = resolve_uri(tracking_uri)
         preflight.require_database(address, f"MLflow database {mask(address)} with the start {name}")
     loaded = models.load(name, tracking_uri)
-    described = loaded.metadata.metadata or {}
+    described = loaded.metadata
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
         raise UsageError(f"the start {name} does not separate the sources of the task: {kind}")

@@ -1,4 +1,4 @@
-"""Separation of a recording of any length and rate, a window at a time, without seams. Imports nothing from sepray.
+"""Separation of a recording of any length and rate, a window at a time, without seams.
 
 Streams are iterators of arrays whose last axis is time; never more than a few windows of a recording are in memory.
 """
@@ -12,12 +12,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from .polyphase import Resampler
+
 Array = NDArray[np.float32]
 Separate = Callable[[Array], Array]
 """``[batch, channel, time]`` -> ``[batch, source, channel, time]``."""
 
-_HALF_LENGTH = 16  # of the low-pass filter, in samples of the lower rate
-_KAISER_BETA = 8.6  # -86 dB in the stop band
 _SAMPLES_AT_ONCE = 1 << 20
 _WINDOWS_AT_ONCE = 64
 
@@ -39,28 +39,25 @@ def resampled(blocks: Iterator[Array], rate: float, new_rate: float) -> Iterator
     if up == down:
         yield from blocks
         return
-    from scipy.signal import firwin, resample_poly  # a second to import
-
-    half = _HALF_LENGTH * max(up, down)
-    filter_ = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", _KAISER_BETA)).astype(np.float32)
+    resample = Resampler(up, down)
     # In blocks that are multiples of `down`, output samples fall on the same phases as in the whole.
-    margin = down * math.ceil((half / up + 1) / down)
-    size = down * max(1, _SAMPLES_AT_ONCE // 4 // max(up, down))
+    margin = down * math.ceil((resample.reach + 2) / down)
+    periods = max(1, _SAMPLES_AT_ONCE // 4 // max(up, down))
+    size = down * periods
     held: Array | None = None  # from `margin` before the next output on
     taken = given = 0
     for block in blocks:
         taken += block.shape[-1]
         held = _joined(_repeated(block[..., :1], margin) if held is None else held, block)
         while held.shape[-1] >= size + 2 * margin:
-            part = resample_poly(held[..., : size + 2 * margin], up, down, axis=-1, window=filter_)
-            yield part[..., margin * up // down : (margin + size) * up // down].astype(np.float32)
-            given += size * up // down
+            yield resample(held[..., : size + 2 * margin], margin, periods)
+            given += periods * up
             held = held[..., size:]
     if held is not None:
         left = -(-taken * up // down) - given
-        whole = _joined(held, _repeated(held[..., -1:], 2 * margin))
-        part = resample_poly(whole, up, down, axis=-1, window=filter_)
-        yield part[..., margin * up // down :][..., :left].astype(np.float32)
+        periods = -(-left // up)
+        whole = _joined(held, _repeated(held[..., -1:], down + margin))
+        yield resample(whole, margin, periods)[..., :left]
 
 
 def separated(

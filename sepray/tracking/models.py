@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from ..errors import SeprayError, UnreachableError, UsageError, mask
+from ..errors import SeprayError, UnreachableError, mask
 from .connection import connect, import_mlflow
 from .delivery import PERMANENT, reason_of
 from .environment import default_variables, resolve_uri
+from .local_registry import model_folder
 from .outbox import RunKey
-from .packaging import DIGEST, package_model
+from .packaged_model import DESCRIPTION, DIGEST, ModelError, PackagedModel, describe_folder, load_folder
+from .packaging import package_model
 from .tracker import Tracker
 
 if TYPE_CHECKING:  # brings torch
@@ -44,10 +44,6 @@ STUDY_TAG = "sepray.study"
 _FIRST_REQUEST = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 _LATER_REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 _LOGIN_REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
-
-
-class ModelError(UsageError):
-    """MLflow refused, or there is no such model, or it cannot be loaded; one line, without secrets."""
 
 
 class Incumbent(NamedTuple):
@@ -121,21 +117,31 @@ def incumbent(name: str, uri: str | None = None) -> Incumbent | None:
     return None
 
 
-def load(model: str, uri: str | None = None) -> Any:
-    """Return the pyfunc model at ``models:/name@champion``, ``models:/name/3`` or in a local folder.
+def load(model: str, uri: str | None = None) -> PackagedModel:
+    """Return the model at ``models:/name@champion``, ``models:/name/3`` or in a local folder, loaded.
+
+    MLflow is asked for the files, and imported, only where they are not in a folder of this machine.
 
     Raises:
         ModelError: there is no such model, sepray has not packaged it, or it cannot be loaded here (a library that it
             needs is missing, a file is damaged); the original error is its cause.
         UnreachableError: the server does not answer.
     """
-    if _is_folder(model):
-        return _load(model)
-    with connected(uri):
-        return _load(model)
+    return load_folder(_folder(model, uri), model)
 
 
-def as_function(loaded: Any) -> Callable[[Tensor], Tensor]:
+def describe(model: str, uri: str | None = None) -> dict[str, Any]:
+    """Return the metadata that a model was packaged with (sources, sample rate, task ...), and its ``run_id``.
+
+    Raises:
+        ModelError: there is no such model, or sepray has not packaged it.
+        UnreachableError: the server does not answer.
+    """
+    metadata, run_id = describe_folder(_folder(model, uri), model)
+    return {**metadata, "run_id": run_id}
+
+
+def as_function(loaded: PackagedModel) -> Callable[[Tensor], Tensor]:
     """Return a loaded model as a function of tensors.
 
     It turns ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``, both float32 on the CPU, and
@@ -146,49 +152,37 @@ def as_function(loaded: Any) -> Callable[[Tensor], Tensor]:
     """
     import torch
 
-    wanted = loaded.metadata.get_input_schema().inputs[0].shape
-
     def separate(mixture: Tensor) -> Tensor:
-        if mixture.ndim != len(wanted) or mixture.shape[1] != wanted[1]:
-            raise ModelError(f"the model takes mixtures of {wanted[1]} channels, not {list(mixture.shape)}")
-        return torch.from_numpy(np.array(loaded.predict(mixture.cpu().numpy())))
+        return torch.from_numpy(loaded.predict(mixture.cpu().numpy()))
 
     return separate
 
 
-def _load(model: str) -> Any:
-    mlflow = import_mlflow()
-    try:
-        loaded = mlflow.pyfunc.load_model(model)
-    except mlflow.MlflowException as error:
-        if _is_folder(model):
-            raise ModelError(f"{model} cannot be loaded: {reason_of(error)}") from error
-        raise
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{model} cannot be loaded: it needs the module {error.name}, which is not installed"
-        ) from error
-    except Exception as error:
-        if isinstance(error, OSError) and error.filename is None:  # of the network: every file has a name
+def _folder(model: str, uri: str | None) -> Path:
+    """Return the folder of a model's files, downloaded where they are not on this machine."""
+    if not model.startswith(("models:/", "runs:/")):
+        if not (Path(model) / DESCRIPTION).is_file():
+            raise ModelError(
+                f"{model} is neither a models:/ address nor a folder with a packaged model (no {DESCRIPTION} in it)"
+            )
+        return Path(model)
+    return model_folder(model, resolve_uri(uri)) or _downloaded(model, uri)
+
+
+def _downloaded(model: str, uri: str | None) -> Path:
+    with connected(uri):
+        mlflow = import_mlflow()
+        try:
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=model))
+        except mlflow.MlflowException:
+            raise
+        except ModuleNotFoundError as error:
+            needed = f"it needs the module {error.name}, which is not installed"
+            raise ModelError(f"{model} cannot be downloaded: {needed}") from error
+        except Exception as error:
+            if isinstance(error, OSError) and error.filename is not None:  # of the network, none names a file
+                raise ModelError(f"{model} cannot be downloaded: {reason_of(error)}") from error
             raise UnreachableError(f"{model} cannot be downloaded: {reason_of(error)}") from error
-        raise ModelError(f"{model} cannot be loaded: {type(error).__name__}: {reason_of(error)}") from error
-    if DIGEST not in (loaded.metadata.metadata or {}):
-        raise ModelError(f"{model} is a model of MLflow, but not one that sepray packaged")
-    return loaded
-
-
-def describe(model: str, uri: str | None = None) -> dict[str, Any]:
-    """Return the metadata that a model was packaged with (sources, sample rate, task ...), and its ``run_id``."""
-    loaded = load(model, uri).metadata
-    return {**(loaded.metadata or {}), "run_id": loaded.run_id}
-
-
-def _is_folder(model: str) -> bool:
-    if model.startswith(("models:/", "runs:/")):
-        return False
-    if not (Path(model) / "MLmodel").is_file():
-        raise ModelError(f"{model} is neither a models:/ address nor a folder with a packaged model (no MLmodel in it)")
-    return True
 
 
 @contextmanager

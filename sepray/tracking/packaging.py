@@ -17,12 +17,11 @@ import numpy as np
 from . import load_check, sources
 from .connection import import_mlflow
 from .environment import default_variables
+from .packaged_model import DIGEST
 from .sources import PackagingError
 
 if TYPE_CHECKING:  # they import torch, which takes seconds; a model that does not exist is refused without it
     from ..contracts import Separator, SeparatorConfig
-
-DIGEST = "digest"
 
 
 def package_model(

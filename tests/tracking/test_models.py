@@ -231,19 +231,19 @@ def test_a_model_of_another_maker_is_refused(tmp_path, separator, unchecked):
     ("error", "kind", "line"),
     [
         (
-            ModuleNotFoundError("No module named 'scipy'", name="scipy"),
+            ModuleNotFoundError("No module named 'boto3'", name="boto3"),
             models.ModelError,
-            "models:/m/1 cannot be loaded: it needs the module scipy, which is not installed",
+            "models:/m/1 cannot be downloaded: it needs the module boto3, which is not installed",
         ),
         (ConnectionResetError("reset"), UnreachableError, "models:/m/1 cannot be downloaded: reset"),
-        (PermissionError(13, "denied", "/x"), models.ModelError, "models:/m/1 cannot be loaded: PermissionError: "),
+        (PermissionError(13, "denied", "/x"), models.ModelError, "models:/m/1 cannot be downloaded: [Errno 13] denied"),
     ],
 )
-def test_what_a_model_lacks_here_is_told_from_an_outage(uri, monkeypatch, error, kind, line):
-    def fail(model):
+def test_what_downloading_lacks_here_is_told_from_an_outage(uri, monkeypatch, error, kind, line):
+    def fail(artifact_uri):
         raise error
 
-    monkeypatch.setattr("mlflow.pyfunc.load_model", fail)
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
     assert line_of(kind, models.load, "models:/m/1", uri).startswith(line)
 
 

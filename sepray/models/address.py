@@ -1,0 +1,59 @@
+"""Addresses of models, checked before anything heavy (torch, MLflow) is imported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..console import preflight
+from ..errors import UsageError, mask
+from ..tracking.environment import resolve_uri
+from ..tracking.local_registry import missing_part
+
+_MODEL = re.compile(r"models:/[^/@]+(@[^/@]+|/[^/@]+)|models:/m-[0-9a-f]+|runs:/.+")
+
+
+def check_address(model: str) -> None:
+    """Refuse what is neither the address of a registered model nor a folder with a model.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if model.startswith(("models:", "runs:")):
+        if not _MODEL.fullmatch(model):
+            raise UsageError(f"{model!r} is no model's address; give models:/NAME@champion or models:/NAME/VERSION")
+    elif not (Path(model) / "MLmodel").is_file():
+        raise UsageError(f"{model} is no folder with a model (no MLmodel in it), and no models:/NAME@champion")
+
+
+def require_tracking(uri: str | None) -> str:
+    """Return the URI of an MLflow that exists and answers: the one given, or else the default.
+
+    Raises:
+        UsageError: there is no such database.
+        UnreachableError: the server does not answer.
+    """
+    address = resolve_uri(uri)
+    shown = mask(address)
+    preflight.require_database(
+        address, f"MLflow database {shown}: is this the folder of the study? Give --tracking-uri"
+    )
+    preflight.require_listening(address, f"the tracking server {shown}")
+    return address
+
+
+def require_models(uri: str | None, *models: str) -> str | None:
+    """Return the URI of an MLflow that has these models; where all of them are folders, ``uri`` as it is.
+
+    Raises:
+        UsageError: there is no such database, or it has no such model.
+        UnreachableError: the server does not answer.
+    """
+    registered = [model for model in models if ":/" in model]
+    if not registered:
+        return uri
+    address = require_tracking(uri)
+    for model in registered:
+        if missing := missing_part(model, address):
+            raise UsageError(f"{model}: {missing} in {mask(address)}")
+    return address

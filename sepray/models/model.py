@@ -1,0 +1,130 @@
+"""A trained model, loaded from a registry or a folder, that separates arrays."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import UsageError
+from .address import check_address, require_models
+
+if TYPE_CHECKING:
+    from ..tracking.packaged_model import PackagedModel
+
+Address = str | os.PathLike[str]
+
+_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+
+
+class Model:
+    """A trained model.
+
+    Example::
+
+        model = sepray.load_model("models:/cass-ecg@champion")
+        estimates = model.separate(mixtures)  # [batch, channel, time] -> [batch, source, channel, time]
+
+    Attributes:
+        name: address that it was loaded from, e.g. ``models:/cass-ecg@champion``.
+        sources: names of the sources that it separates, in the order of the source axis.
+        sample_rate: rate of its signals in Hz; None for images.
+        channels: number of channels of its mixtures.
+        shape: ``*signal`` of the items that it was trained on, e.g. ``(504,)`` samples.
+        device: device that it separates on: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` is a GPU where there is one.
+        metadata: what it was packaged with: study, task with its settings, metric, hyperparameters, digest.
+        run_id: MLflow run that it was logged into; None where it is not in MLflow.
+    """
+
+    def __init__(self, name: str, packaged: PackagedModel, device: str = "auto") -> None:
+        signal = packaged.separation.signal
+        self.name = name
+        self.sources: tuple[str, ...] = tuple(signal.sources)
+        self.sample_rate: float | None = signal.sample_rate
+        self.channels: int = signal.channels
+        self.shape: tuple[int, ...] = tuple(signal.shape)
+        self.device = device
+        self.metadata: Mapping[str, Any] = packaged.metadata
+        self.run_id = packaged.run_id
+        self._packaged = packaged
+
+    def separate(self, mixtures: ArrayLike) -> NDArray[np.float32]:
+        """Separate mixtures of any length that the method can take.
+
+        Args:
+            mixtures: ``[batch, channel, *signal]``, at the model's sample rate.
+
+        Returns:
+            The estimates, ``[batch, source, channel, *signal]``, in the order of ``sources``.
+
+        Raises:
+            UsageError: the mixtures have another number of axes or channels than the model takes.
+        """
+        array = np.asarray(mixtures, dtype=np.float32)
+        return np.asarray(self._packaged.predict(array, {"device": self.device}), dtype=np.float32)
+
+    def __repr__(self) -> str:
+        rate = "images" if self.sample_rate is None else f"{self.sample_rate:g} Hz"
+        return f"Model({self.name!r}: {', '.join(self.sources)}; {self.channels} channel(s); {rate})"
+
+
+def load_model(uri: Address, tracking_uri: str | None = None, device: str = "auto") -> Model:
+    """Load a trained model.
+
+    Example::
+
+        model = sepray.load_model("models:/cass-ecg@champion")
+        model.sources  # ('maternal', 'fetal')
+
+    Args:
+        uri: ``models:/NAME@champion``, ``models:/NAME/VERSION``, or a folder with an ``MLmodel`` file.
+        tracking_uri: MLflow tracking server or database; None: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the
+            current folder.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ..., ``mps``; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        UsageError: there is no such model or device, sepray has not packaged the model, or it cannot be loaded here.
+        UnreachableError: the tracking server does not answer.
+    """
+    address = os.fspath(uri)
+    check_address(address)
+    check_device(device)
+    found = require_models(tracking_uri, address)
+    from ..tracking import models  # brings torch when it loads
+
+    packaged = models.load(address, found)
+    _require_device(device)
+    return Model(address, packaged, device)
+
+
+def loaded(model: Address | Model, tracking_uri: str | None = None, device: str = "auto") -> Model:
+    """Return a model as it is, or the one at an address."""
+    return model if isinstance(model, Model) else load_model(model, tracking_uri, device)
+
+
+def check_device(name: str) -> None:
+    """Refuse what cannot be the name of a device, without importing torch.
+
+    Raises:
+        UsageError: it is no such name.
+    """
+    if not _DEVICE.fullmatch(name):
+        raise UsageError(f"unknown device {name!r}; there are cpu, cuda, cuda:1 ..., mps and auto")
+
+
+def _require_device(name: str) -> None:
+    """Refuse a device that this machine does not have."""
+    import torch
+
+    if name == "auto":
+        return
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError):
+        kind = name.partition(":")[0]
+        there = f": this machine has {torch.cuda.device_count()} GPUs" if kind == "cuda" else ""
+        raise UsageError(f"there is no device {name!r}{there}; `sepray doctor` lists those that there are") from None
