@@ -6,10 +6,23 @@ import sys
 from typing import NoReturn
 
 from ..console.exit_status import exit_with_status
-from . import compare, doctor, evaluate, listing, reconcile, report, run, separate
+from . import clean, compare, delete, doctor, evaluate, listing, reconcile, report, run, separate, show
 from .application import parse
 
-__all__ = ["compare", "doctor", "evaluate", "listing", "main", "reconcile", "report", "run", "separate"]
+__all__ = [
+    "clean",
+    "compare",
+    "delete",
+    "doctor",
+    "evaluate",
+    "listing",
+    "main",
+    "reconcile",
+    "report",
+    "run",
+    "separate",
+    "show",
+]
 
 DESCRIPTION = """Run studies, use the models and studies that sepray has made, and check the installation.
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from pyarrow import fs
 from torch import Tensor
 
 from ..files import replace_file
+from .file_systems import open_place as _open
 
 _NAME = re.compile(r"epoch-(\d{6,})-([0-9a-f]{16})\.safetensors$")
 
@@ -77,18 +77,42 @@ def newest(folder: str) -> Checkpoint | None:
     return None
 
 
+def tensor_bytes(folder: str) -> int:
+    """Return how many bytes of the checkpoints in ``folder`` are tensors; read are only the first bytes of each."""
+    filesystem, path = _open(folder)
+    total = 0
+    for _, name in _newest_first(filesystem, path):
+        with filesystem.open_input_file(f"{path}/{name}") as stream:
+            total += max(0, stream.size() - 8 - int.from_bytes(stream.read(8), "little"))
+    return total
+
+
+def keep_metadata(folder: str, without: Collection[str] = ()) -> None:
+    """Put one checkpoint with the metadata of the newest, and without tensors, in the place of those in ``folder``.
+
+    Nothing is changed where no checkpoint is undamaged. A crash leaves the old ones, or some of them beside the new.
+
+    Args:
+        folder: a path or a URI.
+        without: names of the metadata that are left out.
+    """
+    saved = newest(folder)
+    if saved is None:
+        return
+    metadata = {name: value for name, value in saved.metadata.items() if name not in without}
+    filesystem, path = _open(folder)
+    old = [name for _, name in _newest_first(filesystem, path)]
+    new = save(folder, saved.epoch, {}, metadata, keep=len(old) + 1)
+    for name in old:
+        if name != new:
+            filesystem.delete_file(f"{path}/{name}")
+
+
 def remove(folder: str) -> None:
     """Delete ``folder`` with all its checkpoints, if it is there."""
     filesystem, path = _open(folder)
     if filesystem.get_file_info(path).type is not fs.FileType.NotFound:
         filesystem.delete_dir(path)
-
-
-def _open(folder: str) -> tuple[fs.FileSystem, str]:
-    if "://" in folder:
-        filesystem, path = fs.FileSystem.from_uri(folder)
-        return filesystem, path.rstrip("/")
-    return fs.LocalFileSystem(), os.path.abspath(folder)
 
 
 def _newest_first(filesystem: fs.FileSystem, path: str) -> list[tuple[int, str]]:

@@ -14,14 +14,18 @@ class RunningError(UsageError):
 
 
 def study_folder(storage_path: str, name: str, uid: str) -> Path:
-    """Return the local folder of a study's files, made where it does not exist.
-
-    It lies below ``storage_path`` where that is a folder, else below ``sepray-results`` in the current folder.
-    """
-    local = "sepray-results" if is_remote(storage_path) else storage_path
-    folder = Path(local).absolute() / name / uid
+    """Return the local folder of a study's files, made where it does not exist."""
+    folder = local_root(storage_path) / name / uid
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def local_root(storage_path: str) -> Path:
+    """Return the folder that has a folder for each study on this machine.
+
+    It is ``storage_path`` where that is a folder, else ``sepray-results`` in the current folder.
+    """
+    return Path("sepray-results" if is_remote(storage_path) else storage_path).absolute()
 
 
 def checkpoint_root(storage_path: str, name: str, uid: str, folder: Path) -> str:
@@ -39,6 +43,21 @@ def checkpoint_root(storage_path: str, name: str, uid: str, folder: Path) -> str
 def is_remote(storage_path: str) -> bool:
     """Say whether checkpoints go to an object store or another URI, rather than to a folder."""
     return "://" in storage_path
+
+
+def is_locked(folder: Path) -> bool:
+    """Say whether a driver on this machine has a study.
+
+    The lock is tried for an instant, in which a driver that starts would be refused.
+    """
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def lock(folder: Path, name: str) -> IO[str]:

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from sepray.cli import application, compare, doctor, evaluate, listing, reconcile, report, separate
+from sepray.cli import application, clean, compare, delete, doctor, evaluate, listing, reconcile, report, separate, show
 from sepray.cli.main import DESCRIPTION
 
 COMMANDS = {
+    "clean": clean.clean,
     "compare": compare.compare,
+    "delete": delete.delete,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
     "list": listing.list_,
     "reconcile": reconcile.reconcile,
     "report": report.report,
     "separate": separate.separate,
+    "show": show.show,
 }
 # A command line with a value other than the default for every flag, and the values.
 STORES = "--storage sqlite:///s.db --tracking-uri http://h --storage-path s3://b --cache c"
@@ -45,6 +48,13 @@ GIVEN = {
     ),
 }
 GIVEN["reconcile"] = GIVEN["report"]
+_STUDY = GIVEN["report"][1]
+GIVEN["delete"] = (f"n {STORES} --runs --models --yes", [*_STUDY, True, True, True])
+GIVEN["show"] = (f"n {STORES} --settings --json", [*_STUDY, True, True])
+GIVEN["clean"] = (
+    "n --orphans --cache-data 3 --dry-run --yes --storage sqlite:///s.db --storage-path s3://b --cache c",
+    ["n", True, 3.0, True, True, "sqlite:///s.db", "s3://b", Path("c")],
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -101,7 +111,7 @@ def test_flags_that_commands_share_are_described_in_the_same_words(help_of):
     texts = {name: described(help_of(name)) for name in COMMANDS}
     for flag in ("--storage", "--tracking-uri", "--storage-path", "--cache", "--traceback"):
         assert len({re.sub(r"\W+$", "", text[flag]) for text in texts.values() if flag in text}) == 1, flag
-    assert len({texts[name]["--json"] for name in ("compare", "doctor", "list", "separate")}) == 1
+    assert len({texts[name]["--json"] for name in ("compare", "doctor", "list", "separate", "show")}) == 1
 
 
 def test_help_of_all_lists_the_commands_and_the_exit_statuses(help_of):

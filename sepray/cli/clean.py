@@ -1,0 +1,108 @@
+"""``sepray clean``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from ..errors import UsageError
+from . import application
+from .confirmation import is_confirmed, require_answerable
+from .delete import Yes
+
+if TYPE_CHECKING:
+    from ..results.cleaning import Needless
+    from ..results.record import StudyRecord
+
+_Name = Annotated[
+    str | None,
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="STUDY", help="Name of the study.", help_behavior_hint="(default: all of the storage)"),
+]
+
+
+@application.command("clean")
+def clean(
+    name: _Name = None,
+    orphans: application.Switch = False,
+    cache_data: Annotated[float | None, tyro.conf.arg(metavar="DAYS", help_behavior_hint="")] = None,
+    dry_run: application.Switch = False,
+    yes: Yes = False,
+    storage: application.Storage = application.STORAGE,
+    storage_path: application.StoragePath = application.STORAGE_PATH,
+    cache: application.Cache = application.CACHE,
+) -> None:
+    """Delete checkpoints that nobody needs any more, and what killed processes have left. Says what, and asks.
+
+    A study can be continued, extended and reported afterwards as before; its model and its retrainings are kept. Of a
+    finished study, other trials of the search keep their curves and lose their weights. A study that is running is left
+    alone.
+
+    Example: sepray clean --dry-run
+
+    Args:
+        orphans: Delete the folders of studies that the storage does not have too. They may be those of another storage.
+        cache_data: Delete entries of the data cache too that nobody has read for this many days.
+        dry_run: Only say what would be deleted.
+    """
+    if cache_data is not None and not cache_data >= 0:
+        raise UsageError(f"--cache-data must be at least 0, not {cache_data:g}")
+    if name is not None and orphans:
+        raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
+    require_answerable(yes or dry_run)
+    application.require_storage(storage)
+    from ..console.terminal import console
+    from ..results import cleaning
+    from ..results.disk import in_words
+    from ..results.record import read_record, study_names
+
+    names = study_names(storage) if name is None else [name]
+    records = [read_record(each, storage, storage_path) for each in names]
+    with contextlib.ExitStack() as stack:
+        needless = [item for record in records for item in _of_study(record, stack, alone=name is not None)]
+        if name is None:
+            found = cleaning.orphans({(record.name, record.uid) for record in records}, storage_path)
+            if orphans:
+                needless += found
+            elif found:
+                [line, *_] = cleaning.in_sentences(found)
+                console.print(f"left alone: {line} (--orphans deletes them)", soft_wrap=True)
+        if cache_data is not None:
+            needless += cleaning.of_cache(cache, cache_data)
+        for line in cleaning.in_sentences(needless):
+            console.print(line, soft_wrap=True)
+        total = in_words(sum(item.size for item in needless))
+        if not needless:
+            console.print("there is nothing to delete")
+        elif dry_run:
+            console.print(f"{total} would be freed")
+        elif is_confirmed(yes):
+            for item in needless:
+                cleaning.delete(item)
+            console.print(f"{total} are freed")
+        else:
+            console.print("nothing is deleted")
+
+
+def _of_study(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> list[Needless]:
+    """Hold a study and return what can be deleted of it; leave one alone that is running.
+
+    Raises:
+        SeprayError: it is running and the only one that was asked for, or one of its stores does not answer.
+    """
+    from ..console.terminal import console
+    from ..results import cleaning
+    from ..results.deletion import held
+    from ..spec.folder import RunningError
+    from ..tracking.outbox import BusyError
+
+    try:
+        stack.enter_context(held(record))
+    except (RunningError, BusyError) as error:
+        if alone:
+            raise
+        console.print(f"left alone: {error}", soft_wrap=True)
+        return []
+    return cleaning.of_study(record)

@@ -1,0 +1,59 @@
+"""``sepray delete``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import tyro
+
+from ..errors import UsageError
+from . import application
+from .confirmation import is_confirmed, require_answerable
+
+Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
+
+
+@application.command("delete")
+def delete(
+    study: application.Study,
+    runs: application.Switch = False,
+    models: application.Switch = False,
+    yes: Yes = False,
+) -> None:
+    """Delete a study: its trials, its checkpoints, its report, its packaged model. Says what, and asks.
+
+    Its MLflow runs and its versions of registered models are kept unless --runs and --models are given. A study that is
+    running is refused. Where the command is interrupted, the same command deletes the rest.
+
+    Example: sepray delete cass-ecg --runs
+
+    Args:
+        runs: Delete its MLflow runs too. They can be restored until `mlflow gc`.
+        models: Delete its versions of registered models too, for good.
+    """
+    require_answerable(yes)
+    application.require_storage(study.storage)
+    address = application.require_tracking(study.tracking_uri) if runs or models else None
+    from ..console.terminal import console
+    from ..results import deletion
+    from ..results.record import read_record
+
+    try:
+        record = read_record(study.name, study.storage, study.storage_path)
+    except UsageError:
+        if not deletion.finish_interrupted(study.name, study.storage_path):
+            raise
+        console.print(f"{study.name} is deleted", soft_wrap=True)
+        return
+    with deletion.held(record):
+        planned = deletion.plan(record, address, runs, models)
+        console.print(f"This deletes the study {study.name}:", soft_wrap=True)
+        for line in planned.deleted:
+            console.print(f"  {line}", soft_wrap=True)
+        for line in planned.kept:
+            console.print(f"It keeps {line}", soft_wrap=True)
+        if not is_confirmed(yes):
+            console.print("nothing is deleted")
+            return
+        deletion.carry_out(planned)
+    console.print(f"{study.name} is deleted", soft_wrap=True)

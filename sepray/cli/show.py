@@ -1,0 +1,118 @@
+"""``sepray show``."""
+
+from __future__ import annotations
+
+import json as json_format
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from . import application
+
+if TYPE_CHECKING:
+    from ..results.study_result import StudyResult
+
+
+@application.command("show")
+def show(
+    study: application.Study,
+    settings: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
+    json: application.Json = False,
+) -> None:
+    """Show what a study found: the champion's settings, its trials, the final table, where things are.
+
+    A study that is running, was interrupted or failed is shown as far as it is.
+
+    Example: sepray show cass-ecg --settings > best.toml
+
+    Args:
+        settings: Print only the champion's settings, as a file that studies take with their own --settings.
+    """
+    study.require()
+    from ..results.study_result import load_study
+
+    result = load_study(study.name, study.storage, study.storage_path, study.tracking_uri, study.cache)
+    if settings:
+        print(result.settings(), end="")
+    elif json:
+        print(json_format.dumps(_document(result), indent=1))
+    else:
+        _print(result)
+
+
+def _print(result: StudyResult) -> None:
+    from ..choices import MEASURES
+    from ..console.terminal import console
+    from ..results import summary
+    from ..scoring.tables import ResultRow, result_table
+
+    console.print(summary.title(result), style="bold", soft_wrap=True)
+    for line in (*result.conclusion.splitlines(), *summary.trials(result)):
+        console.print(line)
+    if result.result is not None:
+        rows = [ResultRow(**row) for row in result.result["rows"]]
+        columns = list(dict.fromkeys(name for row in rows for name in row.values))
+        metric = result.result["metric"]
+        unit = f" in {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
+        title = f"{metric.replace('_', ' ')}{unit} on the test split"
+        console.print()
+        console.print(result_table(title, columns, rows, width=console.width))
+        settings = result.settings()
+        console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
+        _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
+        console.print()
+    console.print("Where things are:", style="bold")
+    _print_pairs(summary.places(result))
+
+
+def _print_pairs(pairs: dict[str, str]) -> None:
+    """Print names and values in two columns; a path is never broken, so that it can be copied."""
+    from ..console.terminal import console
+
+    width = max(map(len, pairs), default=0) + 2
+    for name, value in pairs.items():
+        console.print(f"  {name:{width}}{value}", soft_wrap=True)
+
+
+def _document(result: StudyResult) -> dict[str, Any]:
+    """Return everything that is known of a study, as JSON values."""
+    from ..errors import mask
+    from ..identity import plain
+
+    settings = None
+    if result.result is not None:
+        found = result.settings()
+        origin = {"study": found.study, "trial": found.trial, "task": found.task}
+        settings = {"separator": found.separator, "hyperparameters": dict(found.hyperparameters), "origin": origin}
+    return {
+        "study": result.name,
+        "separator": result.record.separator,
+        "task": result.record.task,
+        "state": result.state,
+        "status": result.status,
+        "conclusion": result.conclusion,
+        "settings": settings,
+        "table": _rows(result.table.reset_index()),
+        "measure": result.table.attrs.get("measure"),
+        "trials": _rows(result.trials),
+        "failures": _rows(result.failures),
+        "best": [trial.number for trial in result.best],
+        "objectives": result.record.objectives,
+        "description": plain(result.record.description),
+        "storage": mask(result.record.storage),
+        "folder": str(result.folder),
+        "checkpoints": mask(result.record.checkpoints),
+        "report": str(result.report) if result.report else None,
+        "experiment": result.record.model_name,
+        "run_id": result.run_id,
+        "model": result.model_uri,
+        "disk": dict(result.disk),
+    }
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    """Return the rows of a DataFrame as JSON values: times in ISO 8601, durations in seconds, null for what is not."""
+    rows: list[dict[str, Any]] = json_format.loads(
+        frame.to_json(orient="records", date_format="iso", date_unit="ms", double_precision=15)
+    )
+    return rows

@@ -1,0 +1,104 @@
+"""Where files of a study lie: a folder, or the URI of an object store, through one file-system layer. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyarrow import fs
+
+from ..errors import SeprayError, UnreachableError, UsageError, mask
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file below a place.
+
+    Attributes:
+        name: its path below the place, with slashes.
+        size: bytes.
+        modified: time of the last change, seconds since 1970; 0 where the store does not tell.
+    """
+
+    name: str
+    size: int
+    modified: float
+
+
+def open_place(place: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URI, and the path in it."""
+    if "://" in place:
+        filesystem, path = fs.FileSystem.from_uri(place)
+        return filesystem, path.rstrip("/")
+    return fs.LocalFileSystem(), os.path.abspath(place)
+
+
+@contextlib.contextmanager
+def reachable(place: str) -> Iterator[None]:
+    """Raise errors of an object store as errors that a user can put right; those of a local folder name their file.
+
+    Raises:
+        UnreachableError: the store does not answer, or refuses.
+        UsageError: there is no such kind of store.
+    """
+    try:
+        yield
+    except SeprayError:
+        raise
+    except (OSError, ValueError) as error:
+        if "://" not in place:
+            raise
+        kind = UnreachableError if isinstance(error, OSError) else UsageError
+        raise kind(f"{mask(place)} cannot be used: {mask(str(error).splitlines()[0])}") from error
+
+
+def files(place: str) -> list[StoredFile]:
+    """Return all files below a path or URI, in the order of their names; none where it does not exist.
+
+    Raises:
+        SeprayError: the object store cannot be used.
+    """
+    with reachable(place):
+        filesystem, path = open_place(place)
+        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+    inner = [(info.path.removeprefix(path).lstrip("/"), info) for info in found if info.type is fs.FileType.File]
+    return sorted(
+        (StoredFile(name, int(info.size or 0), (info.mtime_ns or 0) / 1e9) for name, info in inner),
+        key=lambda file: file.name,
+    )
+
+
+def folders(place: str) -> list[str]:
+    """Return the names of the folders in a path or URI, sorted; none where it does not exist.
+
+    Raises:
+        SeprayError: the object store cannot be used.
+    """
+    with reachable(place):
+        filesystem, path = open_place(place)
+        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return sorted(info.base_name for info in found if info.type is fs.FileType.Directory)
+
+
+def remove(place: str) -> None:
+    """Delete a file, or a folder with all that is in it, if it is there.
+
+    Raises:
+        OSError: a local file cannot be deleted.
+        SeprayError: the object store cannot be used.
+    """
+    with reachable(place):
+        filesystem, path = open_place(place)
+        kind = filesystem.get_file_info(path).type
+        if kind is fs.FileType.NotFound:
+            return
+        if isinstance(filesystem, fs.LocalFileSystem):  # whose errors would name no file
+            shutil.rmtree(path) if kind is fs.FileType.Directory else Path(path).unlink()
+        elif kind is fs.FileType.Directory:
+            filesystem.delete_dir(path)
+        else:
+            filesystem.delete_file(path)

@@ -1,0 +1,193 @@
+"""Finds and deletes checkpoints that nobody needs any more, and what killed processes have left behind.
+
+What is needed, and so never touched:
+
+- every checkpoint of a study that is not finished, of trials that wait, run or ran their whole budget: the same command
+  continues it;
+- the retrainings: an extension scores them beside new ones, comparisons score them all, and the model is packaged from
+  the best of them;
+- trials of the search with published settings: an extension that finds another champion scores them again;
+- the epochs of every other trial that ran its whole budget, which the report draws; their weights are not needed, so a
+  finished study keeps these checkpoints without tensors;
+- estimates that training starts from (``start``), which an extension would have to make again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import mask
+from ..execution.file_systems import StoredFile, files, folders, reachable, remove
+from ..spec.folder import is_locked, is_remote, local_root
+from . import progress
+from .disk import in_words
+from .record import STAGES, UNFINISHED, StudyRecord, outcome
+
+WEIGHTS = "weights"
+ENDED = "ended"
+TEMPORARY = "temporary"
+ORPHAN = "orphan"
+CACHED = "cached"
+_WORDS = {
+    WEIGHTS: ("weights of {} that nobody needs any more (their curves are kept)", "trial", "trials"),
+    ENDED: ("checkpoints of {} that did not run the whole budget", "trial", "trials"),
+    TEMPORARY: ("{} of killed processes", "leftover", "leftovers"),
+    ORPHAN: ("{} that this storage does not have", "folder of a study", "folders of studies"),
+    CACHED: ("{} of the data cache", "entry", "entries"),
+}
+# What files.replace_file and packaging.package_model write before they rename it.
+_TEMPORARY = re.compile(r"(^|/)\.[^/]+\.[0-9a-f]{8}$|^\.model-[^/]+/")
+_SETTLED_SECONDS = 3600.0
+_UID = re.compile(r"[0-9a-f]{8}")
+_ENTRY = re.compile(r"[^/]+-[0-9a-f]{16}\.safetensors")
+_WITHOUT_LOCK = {*STAGES, "start", "ray"}
+
+
+@dataclass(frozen=True)
+class Needless:
+    """Something that can be deleted.
+
+    Attributes:
+        study: name of the study that it belongs to; empty for the data cache.
+        kind: WEIGHTS, ENDED, TEMPORARY, ORPHAN or CACHED.
+        place: folder, file or URI.
+        size: bytes that are freed.
+    """
+
+    study: str
+    kind: str
+    place: str
+    size: int
+
+
+def of_study(record: StudyRecord) -> list[Needless]:
+    """Return what can be deleted of a study, which the caller holds (``deletion.held``).
+
+    Raises:
+        SeprayError: its object store or its storage does not answer.
+    """
+    stages = {stage: record.trials(stage) for stage in record.studies}
+    told = all((record.folder / name).is_file() for name in ("result.json", "registration.json"))
+    is_finished = progress.state_of_stores(record, stages, told) == progress.FINISHED
+    found = files(record.checkpoints)
+    needless = []
+    for stage, trials in stages.items():
+        for trial in trials:
+            folder = f"{stage}/trial-{trial.number:05d}"
+            size = _size_below(found, folder)
+            if size and outcome(trial) not in ("complete", UNFINISHED):
+                needless.append(Needless(record.name, ENDED, f"{record.checkpoints}/{folder}", size))
+            elif size and is_finished and stage == "search" and "label" not in trial.user_attrs:
+                needless += _weights(record, f"{record.checkpoints}/{folder}")
+    going = any(outcome(trial) == UNFINISHED for trials in stages.values() for trial in trials)
+    if (size := _size_below(found, "ray")) and not (going and is_remote(record.storage_path)):
+        needless.append(Needless(record.name, TEMPORARY, f"{record.checkpoints}/ray", size))
+    return needless + _left_behind(record, [item.place for item in needless])
+
+
+def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Needless]:
+    """Return what a killed process was writing into a study's local folder, except below the places ``besides``."""
+    sizes: dict[str, int] = {}
+    latest: dict[str, float] = {}
+    for file in files(str(record.folder)):
+        if match := _TEMPORARY.search(file.name):
+            place = f"{record.folder}/{file.name[: match.end()].rstrip('/')}"
+            sizes[place] = sizes.get(place, 0) + file.size
+            latest[place] = max(latest.get(place, 0.0), file.modified)
+    now = time.time()
+    return [
+        Needless(record.name, TEMPORARY, place, size)
+        for place, size in sizes.items()
+        if now - latest[place] > _SETTLED_SECONDS and not place.startswith(tuple(f"{other}/" for other in besides))
+    ]
+
+
+def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Needless]:
+    """Return the folders below ``storage_path`` of studies that a storage does not have; another storage may have them.
+
+    Args:
+        known: name and id of each study in the storage.
+        storage_path: folder or URI of the studies' files.
+    """
+    needless = []
+    for root in dict.fromkeys((str(local_root(storage_path)), storage_path.rstrip("/"))):
+        for name in folders(root):
+            for uid in filter(_UID.fullmatch, folders(f"{root}/{name}")):
+                place = f"{root}/{name}/{uid}"
+                if (name, uid) in known or not _is_study(place) or ("://" not in root and is_locked(Path(place))):
+                    continue
+                needless.append(Needless(name, ORPHAN, place, sum(file.size for file in files(place))))
+    return needless
+
+
+def of_cache(cache: Path, days: float) -> list[Needless]:
+    """Return the entries of the data cache that nobody has read for some days; a task makes them again.
+
+    Args:
+        cache: folder of the cache.
+        days: least number of days since an entry was read or written.
+    """
+    folder = cache.expanduser()
+    needless = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_file() and _ENTRY.fullmatch(path.name):
+            stat = path.stat()
+            if time.time() - max(stat.st_atime, stat.st_mtime) > days * 86400:
+                needless.append(Needless("", CACHED, str(path), stat.st_size))
+    return needless
+
+
+def in_sentences(needless: list[Needless]) -> Iterator[str]:
+    """Yield a line for each study and kind of things that can be deleted: what, how many, how large, where."""
+    groups = dict.fromkeys((item.study if item.kind != ORPHAN else "", item.kind) for item in needless)
+    for study, kind in groups:
+        own = [item for item in needless if item.kind == kind and (kind == ORPHAN or item.study == study)]
+        words, one, several = _WORDS[kind]
+        what = words.format(f"{len(own)} {one if len(own) == 1 else several}")
+        yield f"{study + ': ' if study else ''}{what}, {in_words(sum(item.size for item in own))}"
+        if kind == ORPHAN:
+            yield from (f"  {mask(item.place)}, {in_words(item.size)}" for item in own)
+
+
+def delete(needless: Needless) -> None:
+    """Delete one thing; of weights, the checkpoint with the epochs stays.
+
+    Raises:
+        OSError: a file cannot be deleted.
+        SeprayError: an object store cannot be used.
+    """
+    if needless.kind == WEIGHTS:
+        from ..execution import checkpoint  # torch
+
+        with reachable(needless.place):
+            checkpoint.keep_metadata(needless.place, without=("members",))
+        return
+    remove(needless.place)
+    if needless.kind == ORPHAN:
+        parent = needless.place.rpartition("/")[0]
+        if not files(parent) and not folders(parent):
+            remove(parent)
+
+
+def _weights(record: StudyRecord, folder: str) -> list[Needless]:
+    from ..execution import checkpoint
+
+    with reachable(folder):
+        size = checkpoint.tensor_bytes(folder)
+    return [Needless(record.name, WEIGHTS, folder, size)] if size else []
+
+
+def _size_below(found: list[StoredFile], folder: str) -> int:
+    return sum(file.size for file in found if file.name.startswith(f"{folder}/"))
+
+
+def _is_study(place: str) -> bool:
+    """Say whether a folder holds what sepray writes: a lock, or of a remote study nothing but checkpoints."""
+    if "://" not in place:
+        return (Path(place) / "lock").is_file() or (Path(place) / "outbox.db").is_file()
+    names = {file.name.partition("/")[0] for file in files(place)}
+    return bool(names) and names <= _WITHOUT_LOCK

@@ -1,0 +1,187 @@
+"""Deletes a study from all its stores, in an order in which a kill leaves what the same command can finish.
+
+The Optuna study goes last, because it says where everything else is; the lock goes after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import optuna
+
+from ..errors import mask
+from ..execution.file_systems import files, folders, remove
+from ..report.wording import plural
+from ..search.storage import connect
+from ..spec.folder import is_locked, is_remote, local_root, lock
+from ..tracking.deletion import ModelVersion, TrackedStudy, delete_runs, delete_versions, tracked
+from ..tracking.outbox import Outbox
+from .disk import in_words
+from .record import STAGES, StudyRecord
+
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What will be deleted of a study, and what will be kept.
+
+    Attributes:
+        record: the study.
+        tracking_uri: address of MLflow; None where it is not asked.
+        runs: whether its MLflow runs are deleted.
+        models: whether its versions of registered models are deleted.
+        tracked: what MLflow has of it; None where it is not asked.
+    """
+
+    record: StudyRecord
+    tracking_uri: str | None = None
+    runs: bool = False
+    models: bool = False
+    tracked: TrackedStudy | None = None
+
+    @property
+    def deleted(self) -> list[str]:
+        """What is deleted, a line each: how many, how large, where."""
+        record = self.record
+        trials, finals = (len(record.trials(stage)) for stage in STAGES)
+        counts = [plural(trials, "trial")] + [plural(finals, "retraining")] * bool(finals)
+        lines = [f"{' and '.join(counts)} in {mask(record.storage)}"]
+        places = {str(record.folder): files(str(record.folder))}
+        if is_remote(record.storage_path):
+            places[record.checkpoints] = files(record.checkpoints)
+        for place, found in places.items():
+            if found:
+                size = in_words(sum(file.size for file in found))
+                lines.append(f"{plural(len(found), 'file')}, {size}, in {mask(place)}")
+        if self.tracked is not None and self.runs:
+            uri = mask(str(self.tracking_uri))
+            lines.append(f"{plural(len(self.tracked.runs), 'MLflow run')} in {uri}, which can be restored until mlflow gc")
+        if self.tracked is not None and self.models:
+            lines += [_shown(version) for version in self.tracked.versions]
+        if waiting := _waiting(record):
+            lines.append(f"{plural(waiting, 'record')} that MLflow has not been told yet")
+        return lines
+
+    @property
+    def kept(self) -> list[str]:
+        """What is kept, a line each, with the flag that deletes it too."""
+        lines = []
+        attributes = self.record.studies["search"].user_attrs
+        runs = sum(name.endswith("mlflow_run_id") for name in attributes)
+        if runs and not self.runs:
+            lines.append(f"{plural(runs, 'MLflow run')} (--runs deletes them)")
+        if not self.models:
+            versions = self.tracked.versions if self.tracked is not None else _registered(self.record)
+            lines += [f"{_shown(version)} (--models deletes it)" for version in versions]
+        return lines
+
+
+def plan(record: StudyRecord, tracking_uri: str | None, runs: bool, models: bool) -> Deletion:
+    """Return what would be deleted of a study; MLflow is asked only where something is to be deleted there.
+
+    Args:
+        record: the study.
+        tracking_uri: address of MLflow.
+        runs: whether its MLflow runs are deleted.
+        models: whether its versions of registered models are deleted.
+
+    Raises:
+        UnreachableError: MLflow does not answer.
+    """
+    if not (runs or models):
+        return Deletion(record)
+    assert tracking_uri is not None
+    return Deletion(record, tracking_uri, runs, models, tracked(record.run_key, tracking_uri))
+
+
+@contextlib.contextmanager
+def held(record: StudyRecord) -> Iterator[None]:
+    """Keep drivers on this machine out of a study, and wait for the process that delivers to MLflow.
+
+    Raises:
+        RunningError: another process on this machine runs the study.
+        BusyError: another process still delivers what the study told MLflow.
+    """
+    with contextlib.ExitStack() as stack:
+        if record.folder.is_dir():
+            stack.enter_context(lock(record.folder, record.name))
+        outbox = record.folder / "outbox.db"
+        if outbox.is_file():
+            queue = Outbox(outbox)
+            queue.close()  # only its lock is needed, and the file is going to be deleted
+            stack.enter_context(queue.exclusive(timeout=5.0))
+        yield
+
+
+def carry_out(deletion: Deletion) -> None:
+    """Delete what ``deletion`` says; the caller holds the study (``held``).
+
+    Raises:
+        OSError: a file cannot be deleted.
+        SeprayError: a store does not answer; the same command deletes the rest later.
+    """
+    record = deletion.record
+    if deletion.tracked is not None and deletion.models:
+        delete_versions(deletion.tracked.versions, str(deletion.tracking_uri))
+    if deletion.tracked is not None and deletion.runs:
+        delete_runs(deletion.tracked.runs, str(deletion.tracking_uri))
+    if is_remote(record.storage_path):
+        remove(record.checkpoints)
+        _remove_empty(record.checkpoints.rpartition("/")[0])
+    if record.folder.is_dir():
+        for inner in sorted(record.folder.iterdir()):
+            if inner.name != _LOCK:
+                remove(str(inner))
+    for stage in reversed(STAGES):
+        if stage in record.studies:
+            optuna.delete_study(study_name=record.studies[stage].study_name, storage=connect(record.storage))
+    remove(str(record.folder))
+    _remove_empty(str(record.folder.parent))
+
+
+def finish_interrupted(name: str, storage_path: str) -> bool:
+    """Delete the folders that a killed deletion has left of a study that no storage has; they hold a lock at most.
+
+    Returns:
+        Whether there were any.
+    """
+    root = local_root(storage_path) / name
+    left = [root / uid for uid in folders(str(root)) if [file.name for file in files(str(root / uid))] == [_LOCK]]
+    left = [folder for folder in left if not is_locked(folder) and not folders(str(folder))]
+    for folder in left:
+        remove(str(folder))
+    _remove_empty(str(root))
+    return bool(left)
+
+
+def _remove_empty(folder: str) -> None:
+    if not files(folder) and not folders(folder):
+        remove(folder)
+
+
+def _waiting(record: StudyRecord) -> int:
+    """Return how many records of a study MLflow has not been told."""
+    path = record.folder / "outbox.db"
+    if not path.is_file():
+        return 0
+    outbox = Outbox(path)
+    try:
+        return outbox.pending()
+    finally:
+        outbox.close()
+
+
+def _registered(record: StudyRecord) -> list[ModelVersion]:
+    """Return the version that the study says it has registered, without asking MLflow."""
+    file = record.folder / "registration.json"
+    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return [ModelVersion(told["name"], told["version"], ())] if told.get("version") else []
+
+
+def _shown(version: ModelVersion) -> str:
+    aliases = f", {' and '.join(version.aliases)}" if version.aliases else ""
+    return f"models:/{version.name}/{version.version}{aliases}"

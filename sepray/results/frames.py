@@ -1,0 +1,102 @@
+"""A study's trials, failures and final table as pandas DataFrames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial
+
+from ..driver.runs import settings
+from .record import STAGES, StudyRecord, has_failed, outcome
+
+if TYPE_CHECKING:
+    import pandas
+
+_FAILURES = ("number", "stage", "label", "outcome", "reason", "traceback")
+
+
+def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
+    """Return a row for each trial, of the search first, with the columns of Optuna's ``Study.trials_dataframe``.
+
+    These are ``number``, ``value`` (of several objectives ``values_0``, ... in the order of the study's objectives, or
+    by the metric names of the Optuna study), ``datetime_start``, ``datetime_complete``, ``duration``, ``params_NAME``
+    (what the trial was trained with, beyond the search space too) and ``state``. Further columns: ``stage`` (``search``
+    or ``finals``), ``label``, ``outcome`` (``record.outcome``), ``epochs``, ``seed`` and ``reason``.
+
+    Args:
+        record: the study.
+        stages: Optuna records by stage.
+    """
+    import pandas
+
+    names = _value_columns(record)
+    trials = [(stage, trial) for stage in STAGES for trial in stages.get(stage, ())]
+    parameters = list(dict.fromkeys(name for _, trial in trials for name in settings(trial)))
+    rows = []
+    for stage, trial in trials:
+        values, trained = trial.values or [], settings(trial)
+        row: dict[str, Any] = {"stage": stage, "number": trial.number, "label": trial.user_attrs.get("label")}
+        row |= {name: values[k] if k < len(values) else math.nan for k, name in enumerate(names)}
+        row |= {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
+        row |= {"duration": trial.duration}
+        row |= {f"params_{name}": trained.get(name) for name in parameters}
+        row |= {"state": trial.state.name, "outcome": outcome(trial), "epochs": trial.last_step or 0}
+        rows.append(row | {"seed": trial.user_attrs.get("seed"), "reason": trial.user_attrs.get("reason", "")})
+    start = ["stage", "number", "label", *names, "datetime_start", "datetime_complete", "duration"]
+    end = ["state", "outcome", "epochs", "seed", "reason"]
+    return pandas.DataFrame(rows, columns=[*start, *(f"params_{name}" for name in parameters), *end])
+
+
+def failures_frame(stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
+    """Return a row for each trial that failed, of the search first.
+
+    Columns: ``number``, ``stage``, ``label``, ``outcome`` (``diverged``, ``error``, ``out_of_memory`` or ``lost``),
+    ``reason`` in one line, and ``traceback``, empty unless the code raised an error.
+    """
+    import pandas
+
+    rows = []
+    for stage in STAGES:
+        for trial in (t for t in stages.get(stage, ()) if has_failed(t)):
+            told = trial.user_attrs
+            why = told.get("reason") or told.get("outcome", {}).get("reason", "")
+            rows.append((trial.number, stage, told.get("label"), outcome(trial), why, told.get("traceback", "")))
+    return pandas.DataFrame(rows, columns=list(_FAILURES))
+
+
+def result_frame(result: Mapping[str, Any] | None) -> pandas.DataFrame:
+    """Return the final table, a row for each system (the index, ``system``), the champion first.
+
+    Columns are each source and ``mean`` (over sources) with the mean over test items, each followed by the ends of its
+    95% interval as ``SOURCE_low`` and ``SOURCE_high``. A source that the measure is not defined for has no columns.
+    ``attrs`` has the ``measure`` and the ``split``. Without a result the table is empty.
+
+    Args:
+        result: content of ``result.json``, if there is one.
+    """
+    import pandas
+
+    rows = result["rows"] if result else []
+    columns = list(dict.fromkeys(name for row in rows for name in row["values"]))
+    columns = [name for name in columns if name != "mean"] + ["mean"] * ("mean" in columns)
+    cells = [
+        {
+            f"{name}{end}": row["values"].get(name, (math.nan,) * 3)[k]
+            for name in columns
+            for k, end in enumerate(("", "_low", "_high"))
+        }
+        for row in rows
+    ]
+    table = pandas.DataFrame(cells, index=pandas.Index([row["system"] for row in rows], name="system", dtype=object))
+    table.attrs = {"measure": result["metric"], "split": "test"} if result else {}
+    return table
+
+
+def _value_columns(record: StudyRecord) -> list[str]:
+    count = len(record.objectives)
+    if count == 1:
+        return ["value"]
+    named = record.studies["search"].metric_names or range(count)
+    return [f"values_{name}" for name in named]

@@ -1,0 +1,94 @@
+"""How far a study is, from its stores alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ..console.exit_status import BUG, INTERRUPTED
+from ..report.wording import plural
+from .record import UNFINISHED, StudyRecord, outcome
+
+FINISHED = "finished"
+RUNNING = "running"
+STOPPED = "not finished"
+EMPTY = "nothing to register"
+
+Stages = Mapping[str, Sequence[FrozenTrial]]
+"""Optuna records of the trials of each stage that was begun, ``"search"`` and ``"finals"``."""
+
+
+def is_sound(trial: FrozenTrial) -> bool:
+    """Say whether a trial ran its whole budget and violated no constraint."""
+    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+
+
+def state(record: StudyRecord, stages: Stages, is_registered: bool) -> str:
+    """Return how far a study is.
+
+    Args:
+        record: the study.
+        stages: its trials.
+        is_registered: whether the study has said what became of its champion.
+
+    Returns:
+        FINISHED, RUNNING on this machine, STOPPED (the same command continues it), or EMPTY: it has ended, without a
+        model.
+    """
+    return RUNNING if record.is_running else state_of_stores(record, stages, is_registered)
+
+
+def state_of_stores(record: StudyRecord, stages: Stages, is_registered: bool) -> str:
+    """Return how far a study is that no driver on this machine has; arguments and result as of ``state``."""
+    searched, finals = stages["search"], stages.get("finals")
+    if any(outcome(trial) == UNFINISHED for trial in (*searched, *(finals or ()))):
+        return STOPPED
+    if finals is None and len(searched) < int(record.description["trials"]):
+        return STOPPED
+    if is_registered:
+        return FINISHED
+    if not any(map(is_sound, searched)) or (finals and not any(map(is_sound, finals))):
+        return EMPTY
+    return STOPPED
+
+
+def in_words(found: str, record: StudyRecord, stages: Stages) -> str:
+    """Return the state of a study as a clause that begins with its name."""
+    searched = stages["search"]
+    ended = sum(outcome(trial) != UNFINISHED for trial in searched)
+    wanted = max(int(record.description["trials"]), len(searched))
+    if found == EMPTY:
+        if any(map(is_sound, searched)):
+            why = "none of the best configurations could be trained again"
+        else:
+            why = "no trial has run its whole budget"
+        return f"{record.name} has nothing to register: {why}"
+    if found == FINISHED:
+        return f"{record.name} is finished"
+    retraining = "" if "finals" not in stages else ", and the best were being trained again"
+    so_far = f"{ended} of {plural(wanted, 'trial')} have ended{retraining}"
+    if found == RUNNING:
+        return f"{record.name} is running: {so_far}"
+    return f"{record.name} is not finished: {so_far}; the same command continues it"
+
+
+def exit_status(found: str, stages: Stages, is_packaged: bool) -> int | None:
+    """Return the exit status of the study's command; None while it runs.
+
+    Args:
+        found: state of the study.
+        stages: its trials.
+        is_packaged: False where the champion could not be made a model.
+
+    Returns:
+        0: done. 1: nothing to register. 3: that is because the code of a trial raised an error. 130: not finished.
+    """
+    if found == RUNNING:
+        return None
+    if found == STOPPED:
+        return INTERRUPTED
+    if found == FINISHED:
+        return 0 if is_packaged else 1
+    stage = "finals" if any(map(is_sound, stages["search"])) else "search"
+    return BUG if any(outcome(trial) == "error" for trial in stages[stage]) else 1

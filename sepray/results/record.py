@@ -1,0 +1,138 @@
+"""A study as its stores hold it, read without the modules of its separator and task. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from .. import registry
+from ..console.terminal import FAILED
+from ..errors import UsageError, mask
+from ..search.storage import connect, load_study
+from ..spec.folder import checkpoint_root, is_locked, local_root
+
+STAGES = ("search", "finals")
+UNFINISHED = "unfinished"
+"""Outcome of a trial that waits, runs, or was interrupted."""
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What is stored of a study.
+
+    Attributes:
+        name: name of the study.
+        storage: URL of its Optuna storage.
+        storage_path: folder or URI of the studies' files.
+        studies: Optuna study of each stage that was begun, ``"search"`` and ``"finals"``.
+        uid: random id of the study beside its name.
+        description: the study as ``StudySpec.plain`` describes it.
+    """
+
+    name: str
+    storage: str
+    storage_path: str
+    studies: Mapping[str, optuna.Study]
+    uid: str
+    description: Mapping[str, Any]
+
+    @property
+    def run_key(self) -> str:
+        """Name of the study in its outbox and in the tags of its MLflow runs, different for every study."""
+        return f"{self.name}-{self.uid}"
+
+    @property
+    def folder(self) -> Path:
+        """Local folder of the study's files, which need not exist on this machine."""
+        return local_root(self.storage_path) / self.name / self.uid
+
+    @property
+    def checkpoints(self) -> str:
+        """Folder or URI that holds the checkpoints of each stage."""
+        return checkpoint_root(self.storage_path, self.name, self.uid, self.folder)
+
+    @property
+    def separator(self) -> str:
+        """Name of the separator as ``StudySpec`` takes it, e.g. ``cass`` or ``cass:published``."""
+        module, config = self.description["separator"]["module"], self.description["separator"]["config"]
+        variant = str(config.get("variant", ""))
+        return module.removeprefix("sepray.separators.") + (f":{variant}" * (variant in registry.variants(module)))
+
+    @property
+    def task(self) -> str:
+        """Name of the task as ``StudySpec`` takes it."""
+        return str(self.description["task"]["module"]).removeprefix("sepray.tasks.")
+
+    @property
+    def model_name(self) -> str:
+        """Name of the MLflow experiment, and of the registered model."""
+        names = (self.description[part]["module"].rpartition(".")[2] for part in ("separator", "task"))
+        return "-".join(name.replace("_", "-") for name in names)
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """Name of each value that the study optimises, and its direction, in the order of a trial's values."""
+        return dict(self.studies["search"].user_attrs["fingerprint"]["objectives"])
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a driver on this machine runs the study."""
+        return is_locked(self.folder)
+
+    def trials(self, stage: str) -> list[FrozenTrial]:
+        """Return the Optuna records of a stage's trials, read anew; none if it was not begun."""
+        return self.studies[stage].get_trials(deepcopy=False) if stage in self.studies else []
+
+    def trial_folder(self, stage: str, number: int) -> str:
+        """Return the folder or URI with the checkpoints of a trial."""
+        return f"{self.checkpoints}/{stage}/trial-{number:05d}"
+
+
+def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
+    """Return what is stored of a study.
+
+    Raises:
+        UsageError: there is no such study, or sepray has not made it.
+        StorageError: the storage cannot be read.
+    """
+    studies = {"search": load_study(storage, name)}
+    attributes = studies["search"].user_attrs
+    if "spec" not in attributes:
+        raise UsageError(f"{name} in {mask(storage)} is not a study of sepray")
+    with contextlib.suppress(UsageError):
+        studies["finals"] = load_study(storage, f"{name}/finals")
+    return StudyRecord(name, storage, storage_path, studies, str(attributes["uid"]), attributes["spec"])
+
+
+def study_names(storage: str) -> list[str]:
+    """Return the names of all studies of sepray in a storage, sorted.
+
+    Raises:
+        StorageError: the storage cannot be opened.
+        UsageError: the URL is of no known kind, or its driver is not installed.
+    """
+    summaries = optuna.get_all_study_summaries(connect(storage), include_best_trial=False)
+    return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and not s.study_name.endswith("/finals"))
+
+
+def outcome(trial: FrozenTrial) -> str:
+    """Return how a trial ended.
+
+    Returns:
+        ``complete``, ``pruned`` (stopped early), ``collapsed``, one of ``console.terminal.FAILED``, or ``unfinished``.
+    """
+    if not trial.state.is_finished():
+        return UNFINISHED
+    tag = trial.user_attrs.get("outcome", {}).get("tag")
+    return str(tag) if tag else {TrialState.FAIL: "error"}.get(trial.state, trial.state.name.lower())
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Say whether a trial ended in an error, a lost worker, or a value that is not finite."""
+    return outcome(trial) in FAILED

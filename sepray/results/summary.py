@@ -1,0 +1,89 @@
+"""A study's result in words: for the terminal, for a notebook, for what Python prints of it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..choices import Objective
+from ..console.terminal import FAILED
+from ..errors import mask
+from ..report.wording import number, objective_words, plural, trial_name
+from ..spec.folder import is_remote
+from ..tracking.environment import resolve_uri
+from .disk import in_words
+
+if TYPE_CHECKING:
+    from .study_result import StudyResult
+
+_OUTCOMES = {
+    "complete": "ran the whole budget",
+    "pruned": "stopped early",
+    "collapsed": "collapsed",
+    "failed": "failed",
+    "unfinished": "not finished",
+}
+_WIDTH = 12
+
+
+def text(result: StudyResult) -> str:
+    """Return what Python prints of a result: a line for each fact."""
+    lines = [f"{title(result)}", *result.conclusion.splitlines(), *trials(result)]
+    lines += [f"{name:{_WIDTH}}{place}" for name, place in places(result).items()]
+    return "\n  ".join(lines)
+
+
+def page(result: StudyResult) -> str:
+    """Return what a notebook shows of a result, as HTML."""
+    parts = [f"<h3>{escape(title(result))}</h3>"]
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in result.conclusion.splitlines()]
+    if result.result is not None:
+        parts.append(result.table.to_html(float_format=lambda value: f"{value:.3f}", escape=True, border=0))
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in trials(result)]
+    rows = "".join(f"<dt>{escape(n)}</dt><dd><code>{escape(p)}</code></dd>" for n, p in places(result).items())
+    return "\n".join([*parts, f"<dl>{rows}</dl>"])
+
+
+def title(result: StudyResult) -> str:
+    """Return the name of a study, what it is of, and how far it is."""
+    return f"{result.name}: {result.record.separator} on {result.record.task}, {result.state}"
+
+
+def trials(result: StudyResult) -> list[str]:
+    """Return sentences on the trials of the search: how they ended, which is the best, what failed last."""
+    counts = dict(result.counts)
+    counts["failed"] = sum(counts.pop(tag, 0) for tag in FAILED)
+    ended = ", ".join(f"{counts[kind]} {words}" for kind, words in _OUTCOMES.items() if counts.get(kind))
+    total = plural(sum(counts.values()), "trial")
+    retrained = len(result.trials_of.get("finals", ()))
+    sentences = [f"{total}: {ended}" if ended else total]
+    sentences[0] += f"; {plural(retrained, 'retraining')} of the best." if retrained else "."
+    objectives = [Objective(key, direction) for key, direction in result.record.objectives.items()]
+    if len(objectives) > 1 and result.best:
+        numbers = ", ".join(str(trial.number) for trial in result.best[:20]) + ", ..." * (len(result.best) > 20)
+        words = " and ".join(map(objective_words, objectives))
+        sentences.append(f"No trial beats {plural(len(result.best), 'trial')} ({numbers}) in {words} on validation.")
+    elif result.best:
+        [best] = result.best
+        value = f"{objective_words(objectives[0])} {number(best.values[0])}"
+        sentences.append(f"The best is {trial_name(best)}: {value} on validation.")
+    if len(result.failures):
+        last = result.failures.iloc[-1]
+        sentences.append(f"The last failure, trial {last['number']} of the {last['stage']}: {last['reason']}")
+    return sentences
+
+
+def places(result: StudyResult) -> dict[str, str]:
+    """Return where the things of a study are, by name, for the reader: without secrets."""
+    record, run = result.record, result.run_id
+    found = {"storage": mask(record.storage), "folder": str(record.folder)}
+    if is_remote(record.storage_path):
+        found["checkpoints"] = mask(record.checkpoints)
+    found["report"] = str(result.report) if result.report else f"none; sepray report {result.name} makes it"
+    found["MLflow"] = f"{mask(resolve_uri(result.tracking_uri))}, experiment {record.model_name}, run {run or 'none'}"
+    if result.model_uri is not None:
+        found["model"] = result.model_uri
+    total = sum(result.disk.values())
+    parts = ", ".join(f"{kind} {in_words(size)}" for kind, size in result.disk.items() if size)
+    found["disk used"] = f"{in_words(total)}: {parts}" if parts else in_words(total)
+    return found
