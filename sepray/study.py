@@ -6,17 +6,20 @@ What can be refused is refused before torch, Ray or MLflow is imported.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .console import preflight
-from .console.exit_status import exit_with_status
+from .console.exit_status import INTERRUPTED, exit_with_status
 from .errors import UsageError, mask
 from .spec.flags import parse, parse_early
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
 from .spec.study import StudySpec
 
-__all__ = ["Budget", "Resources", "Search", "Stores", "StudySpec", "main", "run"]
+if TYPE_CHECKING:
+    from .results.study_result import StudyResult
+
+__all__ = ["Budget", "Resources", "Search", "Stores", "StudySpec", "execute", "main", "run"]
 
 
 def main(spec: StudySpec) -> NoReturn:
@@ -35,8 +38,43 @@ def main(spec: StudySpec) -> NoReturn:
     exit_with_status(spec.name, job)
 
 
+def run(spec: StudySpec) -> StudyResult:
+    """Run, continue or extend a study and finish it; return what it has found.
+
+    What it prints is what the command prints. In a notebook, interrupting the cell interrupts the study; running the
+    cell again goes on with it.
+
+    Example::
+
+        result = sepray.run(sepray.StudySpec(name="first", separator="cass", task="ecg", trials=6))
+        result.settings()  # of the champion
+
+    Args:
+        spec: description of the study.
+
+    Returns:
+        The result. Its ``status`` is 0 where all went well, 1 where there is nothing to register, and 3 where that is
+        because the code of the trials raised errors; ``failures`` says what failed.
+
+    Raises:
+        SeprayError: something that the user can put right.
+        KeyboardInterrupt: the study was interrupted; the same call goes on with it.
+    """
+    status = execute(spec)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return _result(spec, status)
+
+
+def _result(spec: StudySpec, status: int) -> StudyResult:
+    from .results.study_result import load_study
+
+    stores = spec.stores
+    return load_study(spec.name, stores.storage, stores.storage_path, stores.tracking_uri, stores.cache, status)
+
+
 def execute(spec: StudySpec) -> int:
-    """Run, continue or extend a study and finish it.
+    """Run a study as ``run`` does; return the exit status alone.
 
     Args:
         spec: description of the study.

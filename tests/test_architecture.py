@@ -28,7 +28,9 @@ VOCABULARY = frozenset({"contracts", "choices", "errors", "identity", "registry"
 # module of a package. What has no line here may import nothing, and so may the vocabulary.
 ALLOWED: dict[str, frozenset[str]] = {
     "study": frozenset({"results", "driver", "spec", "execution.cluster", "console"}),
-    "results": frozenset({"driver", "report", "spec", "execution", "search", "tracking", "models", "scoring", "console"}),
+    "results": frozenset(
+        {"driver", "report", "spec", "execution", "search", "tracking", "models", "scoring", "console"}
+    ),
     "driver": frozenset({"report", "spec", "execution", "search", "tracking", "scoring", "training", "console"}),
     "report": frozenset({"spec", "scoring", "execution.checkpoint", "execution.weights", "signals", "console"}),
     "models": frozenset({"tracking", "scoring", "signals", "console"}),
@@ -40,7 +42,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     "tasks": frozenset({"data", "signals"}),
 }
 # The front doors: study, and all that study may reach.
-BELOW_STUDY = frozenset({"study", "results", "models", "driver", "report", "spec", "execution", "search", "tracking", "scoring", "training"})
+BELOW_STUDY = frozenset(
+    {"study", "results", "models", "driver", "report", "spec", "execution", "search", "tracking", "scoring", "training"}
+)
 BELOW_STUDY |= {"signals", "console"}
 ALLOWED |= {"cli": BELOW_STUDY | {"models"}, "comparison": BELOW_STUDY}
 # Third-party libraries that belong to some packages alone, and those that a package must do without.

@@ -1,4 +1,7 @@
-"""Where files of a study lie: a folder, or the URI of an object store, through one file-system layer. Imports no torch."""
+"""Where files of a study lie: a folder, or the URI of an object store, through one file-system layer.
+
+It imports no torch.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,9 @@ class Deletion:
                 lines.append(f"{plural(len(found), 'file')}, {size}, in {mask(place)}")
         if self.tracked is not None and self.runs:
             uri = mask(str(self.tracking_uri))
-            lines.append(f"{plural(len(self.tracked.runs), 'MLflow run')} in {uri}, which can be restored until mlflow gc")
+            lines.append(
+                f"{plural(len(self.tracked.runs), 'MLflow run')} in {uri}, which can be restored until mlflow gc"
+            )
         if self.tracked is not None and self.models:
             lines += [_shown(version) for version in self.tracked.versions]
         if waiting := _waiting(record):

@@ -175,8 +175,8 @@ class StudyResult:
         unit = f" {measure.unit}" if measure.unit else ""
         better = "less" if measure.direction == "minimize" else "more"
         return (
-            f"The champion, {self.result['role']}, on the test split: {measure_words(metric)} {number(values[0])}{unit} "
-            f"[{number(values[1])}, {number(values[2])}], mean over {items} test items with its 95% bootstrap "
+            f"The champion, {self.result['role']}, on the test split: {measure_words(metric)} {number(values[0])}{unit}"
+            f" [{number(values[1])}, {number(values[2])}], mean over {items} test items with its 95% bootstrap "
             f"interval; {better} is better."
         )
 
@@ -262,4 +262,3 @@ def load_study(
 def _json(path: Path) -> Mapping[str, Any] | None:
     content: Mapping[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     return content
-
