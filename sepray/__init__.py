@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .study import StudySpec as StudySpec
     from .study import run as run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "StudySpec": "study",

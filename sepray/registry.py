@@ -5,6 +5,9 @@ because it shares little code with it: its ``Config()`` is the configuration ``a
 ``a:b_name``. Everything that is stored knows a variant by the name ``a`` and the value ``b`` of the field ``variant``
 (``home``, ``restored``).
 So ``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
+
+A name is looked for in sepray itself, then among those that installed packages announce (``plugins``), then as a module
+that can be imported, such as a file in the current folder.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-import importlib.util
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping
@@ -20,7 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import plugins, source
 from .errors import UsageError
+from .plugins import Plugin
 
 _OWN = "sepray."
 _VARIANT = re.compile(r'^VARIANT_OF = "(\w+)"$', re.MULTILINE)
@@ -31,9 +35,21 @@ class UnknownNameError(UsageError):
 
 
 def names(package: str) -> tuple[str, ...]:
-    """Return the names of the public modules of ``package`` (e.g. ``"sepray.tasks"``) without variants, sorted."""
+    """Return the names that ``package`` (e.g. ``"sepray.tasks"``) has, sorted: its public modules without variants, and
+    what installed packages announce and can be used.
+    """
+    announced = {name for name, plugin in plugged(package).items() if plugin.problem is None}
+    return tuple(sorted(announced.union(_shipped(package))))
+
+
+def _shipped(package: str) -> list[str]:
     modules = _modules(package)
-    return tuple(name for name in modules if _base(package, name) == name)
+    return [name for name in modules if _base(package, name) == name]
+
+
+def plugged(package: str) -> dict[str, Plugin]:
+    """Return what installed packages announce for a package of sepray, by name; some cannot be used."""
+    return plugins.announced(package, _modules(package))
 
 
 def variants(module: str) -> dict[str, str]:
@@ -53,52 +69,58 @@ def home(module: str) -> str:
 
 
 def find(package: str, name: str) -> ModuleType:
-    """Return the module ``package.name``, or else the user's own module ``name`` (dots allowed) that has a ``Config``.
+    """Return the module that has a name; its own module ``name`` (dots allowed) is the user's.
 
     After a colon ``name`` may have the name of a configuration; where a variant has it, that module is returned.
 
     Raises:
-        UnknownNameError: there is no such module.
+        UnknownNameError: there is no such module, it has no ``Config``, or two packages claim the name.
     """
-    short, _, _ = name.partition(":")
-    return importlib.import_module(module_name(package, name)) if short in names(package) else _users(package, short)
+    path = module_name(package, name)
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise  # the module exists, but something that it imports does not
+        raise _unknown(package, path) from None
+    if not hasattr(module, "Config"):
+        raise UnknownNameError(f"the module {path!r} is no {_kind(package)}: it has no Config")
+    return module
 
 
 def module_name(package: str, name: str) -> str:
     """Return the full name of the module that ``find`` would return, without importing it; it may not exist.
 
     Where ``name`` has the name of a configuration after a colon, and a variant has it, this is the variant's module.
+
+    Raises:
+        UnknownNameError: an installed package announces the name, and it cannot be used.
     """
     short, _, named = name.partition(":")
-    if short not in names(package):
+    plugin = plugged(package).get(short)
+    if plugin is not None:
+        if plugin.problem is not None:
+            raise UnknownNameError(plugin.problem)
+        return plugin.module
+    if short not in _shipped(package):
         return short
     module = f"{package}.{short}"
     return next((variant for text, variant in variants(module).items() if _belongs(named, text)), module)
 
 
-def assigns(module: str, constant: str) -> bool:
-    """Say whether the source of a module has a constant of that name; False where there is no source."""
-    try:
-        path = _file(module)
-    except (ModuleNotFoundError, ValueError):
-        return False
-    targets: list[ast.expr] = []
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body if path is not None else ():
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            targets += node.targets if isinstance(node, ast.Assign) else [node.target]
-    return any(isinstance(target, ast.Name) and target.id == constant for target in targets)
+def key(module: str) -> str:
+    """Return the short name of the module of a ``Config``: what its package announces it by, or else its last part."""
+    for package in ("sepray.separators", "sepray.tasks"):
+        for plugin in plugged(package).values():
+            if plugin.problem is None and module in (plugin.module, _defining(plugin.module)):
+                return plugin.name
+    return home(module).rpartition(".")[2]
 
 
-def _users(package: str, name: str) -> ModuleType:
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module exists, but something that it imports does not
-        raise _unknown(package, name) from None
-    if not hasattr(module, "Config"):
-        raise UnknownNameError(f"the module {name!r} is no {_kind(package)}: it has no Config")
-    return module
+def _defining(module: str) -> str | None:
+    """Return the module that defines a module's ``Config``: another one where it is imported."""
+    found = source.definition(module, "Config")
+    return found[0] if found is not None else None
 
 
 def config(package: str, name: str) -> Any:
@@ -134,10 +156,10 @@ def _constants(module: ModuleType) -> dict[str, Any]:
 
 
 def check(package: str, name: str) -> None:
-    """Refuse a name that ``config`` would not find, without importing the module (only the packages that it is in).
+    """Refuse a name that ``config`` would not find, without importing the module or the packages that it is in.
 
     Raises:
-        UnknownNameError: there is no such module, or its source has no such configuration.
+        UnknownNameError: there is no such module, its name cannot be used, or its source has no such configuration.
     """
     short, colon, named = name.partition(":")
     known = config_names(package, short)
@@ -149,63 +171,61 @@ def config_names(package: str, name: str) -> tuple[str, ...]:
     """Return the names that ``configs`` would return, from the sources, where ``Config`` or ``replace`` makes them.
 
     Raises:
-        UnknownNameError: there is no such module.
+        UnknownNameError: there is no such module, or its name cannot be used.
     """
-    found = list(_constants_in(_source(package, name)))
-    for variant, path in variants(f"{package}.{name}").items() if name in names(package) else ():
-        found += [variant, *(f"{variant}_{inner}" for inner in _constants_in(_file(path)))]
+    module = _existing(package, name)
+    found = _constants_in(module)
+    for variant, path in variants(module).items():
+        found += [variant, *(f"{variant}_{inner}" for inner in _constants_in(path))]
     return tuple(found)
 
 
-def _constants_in(path: Path | None) -> Iterable[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path)).body if path is not None else []
-    return (text for node in tree for text in _assigned(node))
-
-
-def _source(package: str, name: str) -> Path | None:
-    """Return the source file of a module, None where it has none (a compiled module).
+def _existing(package: str, name: str) -> str:
+    """Return the full name of a module, which exists.
 
     Raises:
-        UnknownNameError: there is no such module.
+        UnknownNameError: there is no such module, or its name cannot be used.
     """
+    module = module_name(package, name)
     try:
-        return _file(f"{package}.{name}" if name in names(package) else name)
+        source.file(module)
     except (ModuleNotFoundError, ValueError):
-        raise _unknown(package, name) from None
+        raise _unknown(package, module) from None
+    return module
 
 
-def _file(module: str) -> Path | None:
-    spec = importlib.util.find_spec(module)
-    if spec is None:
-        raise ModuleNotFoundError(module)
-    return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+def _constants_in(module: str) -> list[str]:
+    """Return the names of the configurations that the source of a module makes, or imports from its own package."""
+    found = []
+    for node in source.tree(module).body:
+        imported = node.names if isinstance(node, ast.ImportFrom) else []
+        names = [alias.asname or alias.name for alias in imported] + source.assigned(node)[0]
+        found += [text.lower() for text in names if text.isupper() and _is_config(source.definition(module, text))]
+    return found
 
 
-def _assigned(node: ast.stmt) -> list[str]:
-    """Return the names of the configurations that a statement makes."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
-        return []
-    function = node.value.func
-    called = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-    targets = [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return [text.lower() for text in targets if text.isupper() and called in ("Config", "replace")]
+def _is_config(found: source.Found | None) -> bool:
+    value = source.assigned(found[1])[1] if found is not None else None
+    if not isinstance(value, ast.Call):
+        return False
+    function = value.func
+    return (function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")) in ("Config", "replace")
 
 
 def fields(package: str, name: str) -> frozenset[str] | None:
     """Return the names of the fields of the ``Config`` of ``module`` or ``module:name``, without importing it.
 
     None where the source alone does not tell: the class inherits, or is made elsewhere.
+
+    Raises:
+        UnknownNameError: there is no such module, or its name cannot be used.
     """
-    short, _, named = name.partition(":")
-    path = _source(package, short)
-    for variant, module in variants(f"{package}.{short}").items() if short in names(package) else ():
-        path = _file(module) if _belongs(named, variant) else path
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body if path is not None else ():
-        if isinstance(node, ast.ClassDef) and node.name == "Config" and not node.bases:
-            annotated = (part for part in node.body if isinstance(part, ast.AnnAssign))
-            own = (part.target for part in annotated if "ClassVar" not in ast.unparse(part.annotation))
-            return frozenset(target.id for target in own if isinstance(target, ast.Name))
-    return None
+    found = source.definition(_existing(package, name), "Config")
+    if found is None or not isinstance(found[1], ast.ClassDef) or found[1].bases:
+        return None
+    annotated = (part for part in found[1].body if isinstance(part, ast.AnnAssign))
+    own = (part.target for part in annotated if "ClassVar" not in ast.unparse(part.annotation))
+    return frozenset(target.id for target in own if isinstance(target, ast.Name))
 
 
 def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import registry
+from . import registry, source
 from .errors import UsageError
 
 _HERE = Path(__file__).parent
@@ -61,7 +61,7 @@ def search_space(separator: Any) -> SearchSpace | None:
     if package == "sepray.separators":
         return _read(_folder("search_spaces") / f"{name}.py")
     own = _read(Path("search_spaces") / f"{name}.py")
-    if own is None and registry.assigns(module, "SPACE"):
+    if own is None and source.definition(module, "SPACE") is not None:
         return _space(importlib.import_module(module))
     return own
 

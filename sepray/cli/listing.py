@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from . import application
+from .available import SEPRAY, available
 
 Row = dict[str, Any]
 Kind = Literal["models", "studies", "tasks", "separators"]
@@ -28,7 +29,8 @@ def list_(
 
     Args:
         what: models (versions, aliases, sources, rate, metric, score), studies (trials by state, best value),
-            tasks (with the data they need) or separators (with the training signals they need).
+            tasks (with the data they need) or separators (with the training signals they need). Those of other
+            installed packages are among them, with the name of the package.
     """
     rows = _LISTS[what](storage, tracking_uri)
     if json:
@@ -42,11 +44,12 @@ def list_(
 
     from ..console.terminal import console
 
+    columns = [name for name in rows[0] if name != "from" or any(row["from"] != SEPRAY for row in rows)]
     table = Table(box=box.SIMPLE)
-    for column in rows[0]:
+    for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
+        table.add_row(*(_shown(row[column]) for column in columns))
     console.print(table)
 
 
@@ -105,28 +108,23 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
 
 
 def _tasks(storage: str, tracking_uri: str | None) -> list[Row]:
-    from .. import registry
-
-    rows = []
-    for name in registry.names("sepray.tasks"):
-        module = registry.find("sepray.tasks", name)
-        rows.append({"task": name, "what": _sentence(module), "needs": _sentence(module.Config)})
-    return rows
+    return [
+        {"task": task.name, "what": task.what, "needs": task.config, "from": task.origin}
+        for task in available("sepray.tasks")
+    ]
 
 
 def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
-    from .. import registry
-    from ..contracts import Separator
-
-    rows = []
-    for name in registry.names("sepray.separators"):
-        module = registry.find("sepray.separators", name)
-        classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Separator)]
-        own = [c for c in classes if c.__module__ == module.__name__]
-        seen = sorted({c.supervision.value for c in own})
-        named = [f"{name}:{config}" for config in registry.configs(module) if not config.endswith("debug")]
-        rows.append({"separator": name, "what": _sentence(module), "needs": ", ".join(seen), "configurations": named})
-    return rows
+    return [
+        {
+            "separator": separator.name,
+            "what": separator.what,
+            "needs": ", ".join(separator.supervisions),
+            "configurations": [f"{separator.name}:{c}" for c in separator.configurations if not c.endswith("debug")],
+            "from": separator.origin,
+        }
+        for separator in available("sepray.separators")
+    ]
 
 
 _LISTS: dict[Kind, Callable[[str, str | None], list[Row]]] = {
@@ -135,11 +133,6 @@ _LISTS: dict[Kind, Callable[[str, str | None], list[Row]]] = {
     "tasks": _tasks,
     "separators": _separators,
 }
-
-
-def _sentence(documented: Any) -> str:
-    """Return the first paragraph of a docstring."""
-    return " ".join((documented.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def _shown(value: Any) -> str:

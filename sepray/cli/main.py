@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import NoReturn
 
+from .. import __version__
 from ..console.exit_status import exit_with_status
-from . import clean, compare, delete, doctor, evaluate, listing, reconcile, report, run, separate, show
 from .application import parse
 
-__all__ = [
-    "clean",
-    "compare",
-    "delete",
-    "doctor",
-    "evaluate",
-    "listing",
-    "main",
-    "reconcile",
-    "report",
-    "run",
-    "separate",
-    "show",
-]
+# Command -> its module here.
+MODULES = {
+    name: name
+    for name in (
+        "clean",
+        "compare",
+        "delete",
+        "doctor",
+        "evaluate",
+        "reconcile",
+        "report",
+        "run",
+        "separate",
+        "show",
+    )
+}
+MODULES |= {"list": "listing"}  # list is a name of Python's own
 
 DESCRIPTION = """Run studies, use the models and studies that sepray has made, and check the installation.
 
 Every command takes --traceback: print the whole traceback of an error, of bad input too.
+sepray --version prints the version.
 
 Exit status:
   0  done
@@ -49,7 +54,24 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     def job(without_traceback: list[str]) -> int | None:
         if given[:1] == ["run"] and given[1:] and not given[1].startswith("-"):
-            run.run_study(given[1], given[2:])  # the flags are the study's own, --traceback among them
-        return parse(without_traceback, DESCRIPTION)()
+            from .run import run_study
+
+            run_study(given[1], given[2:])  # the flags are the study's own, --traceback among them
+        return dispatch(without_traceback)
 
     exit_with_status("sepray", job, given)
+
+
+def dispatch(arguments: list[str]) -> int | None:
+    """Run the command that the arguments name, or print the version; return the exit status.
+
+    Only the module of that command is imported, which saves the time that the others take. For help and completion all
+    are.
+    """
+    if arguments == ["--version"]:
+        print(f"sepray {__version__}")
+        return 0
+    named = MODULES.get(arguments[0]) if arguments else None
+    for module in MODULES.values() if named is None else [named]:
+        importlib.import_module(f"{__package__}.{module}")
+    return parse(arguments, DESCRIPTION)()

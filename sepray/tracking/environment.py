@@ -14,7 +14,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_PACKAGES = ("sepray", "torch", "ray", "optuna", "mlflow", "numpy")
+from .. import __version__
+
+_PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
 # MLflow reads these at import and at each request: no usage reports, no log lines on the terminal.
 QUIET = {
@@ -68,6 +70,7 @@ def environment_tags(lock_file: Path | None = None, folder: Path | None = None) 
         folder: folder whose git commit is kept; default: the current one.
     """
     tags = {f"version.{name}": version for name in _PACKAGES if (version := _version(name))}
+    tags["version.sepray"] = __version__  # the code that runs, whatever the metadata of an installation say
     tags["version.python"] = platform.python_version()
     tags["platform"] = platform.platform()
     tags["mlflow.source.type"] = "LOCAL"

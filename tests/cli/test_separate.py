@@ -87,7 +87,7 @@ def test_failed_separation_leaves_nothing(models, tmp_path, run, monkeypatch):
     def broken(*arguments):
         raise ValueError("the picture cannot be drawn")
 
-    monkeypatch.setattr("sepray.cli.main.separate.draw", broken)
+    monkeypatch.setattr("sepray.cli.separate.draw", broken)
     printed = run("separate", models.most, "wave.npy", "--rate", "128", "-o", "a/b", status=3)
     assert "the picture cannot be drawn" in printed
     assert [p.name for p in tmp_path.iterdir()] == ["wave.npy"]

@@ -1,0 +1,126 @@
+"""What the source of a module says, read without importing the module or the packages that it lies in."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+Found = tuple[str, ast.stmt]
+"""Full name of a module, and a statement in it."""
+
+
+def file(module: str) -> Path | None:
+    """Return the source file of a module, None where it has none (it is compiled, or a folder without ``__init__``).
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    locations: Sequence[str] | None = None
+    origin: str | None = None
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        if count > 1 and not locations:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        try:
+            spec = _spec(name, locations)
+        except KeyError:  # Python looks for the parent of a folder without __init__ among the imported modules
+            locations = [str(f) for f in (Path(place, parts[count - 1]) for place in locations or ()) if f.is_dir()]
+            origin = None
+            continue
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        locations, origin = list(spec.submodule_search_locations or ()), spec.origin
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _spec(name: str, locations: Sequence[str] | None) -> ModuleSpec | None:
+    found = (finder.find_spec(name, locations) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    return next((spec for spec in found if spec is not None), None)
+
+
+def tree(module: str) -> ast.Module:
+    """Return the parsed source of a module, empty where it has none.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    path = file(module)
+    return _parsed(path, path.stat().st_mtime_ns) if path is not None else ast.Module([], [])
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: Path, changed: int) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def assigned(node: ast.stmt) -> tuple[list[str], ast.expr | None]:
+    """Return the names that a statement gives a value to, and that value."""
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)], node.value
+    return [], None
+
+
+def sentence(documented: ast.Module | ast.ClassDef) -> str:
+    """Return the first paragraph of a docstring, in one line; empty where there is none."""
+    return " ".join((ast.get_docstring(documented) or "").strip().split("\n\n")[0].split())
+
+
+def definition(module: str, name: str) -> Found | None:
+    """Return the statement that defines what a module knows as ``name`` (dots allowed), and the module that it is in.
+
+    Imports are followed within sepray and the module's own top-level package. None where the name is not defined there.
+    """
+    return _definition(module, name, frozenset())
+
+
+def _definition(module: str, name: str, seen: frozenset[Found | tuple[str, str]]) -> Found | None:
+    if (module, name) in seen:
+        return None
+    first, _, rest = name.partition(".")
+    try:
+        body = tree(module).body
+    except (ModuleNotFoundError, ValueError):
+        return None
+    for node in reversed(body):
+        if not rest and (getattr(node, "name", None) == first or first in assigned(node)[0]):
+            return module, node
+        for target, inner in _imported(node, module, name):
+            if target.partition(".")[0] in ("sepray", module.partition(".")[0]):
+                found = _definition(target, inner, seen | {(module, name)})
+                if found is not None:
+                    return found
+    return None
+
+
+def _imported(node: ast.stmt, module: str, name: str) -> Iterator[tuple[str, str]]:
+    """Yield (module, name in it) that an import statement makes a module know as ``name``."""
+    first, _, rest = name.partition(".")
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            known = alias.asname or alias.name
+            if name.startswith(f"{known}."):
+                yield alias.name, name[len(known) + 1 :]
+    elif isinstance(node, ast.ImportFrom):
+        base = _base(node, module)
+        for alias in node.names:
+            if first == (alias.asname or alias.name):
+                yield base, f"{alias.name}.{rest}".rstrip(".")
+                if rest:
+                    yield f"{base}.{alias.name}", rest
+            elif alias.name == "*":
+                yield base, name
+
+
+def _base(node: ast.ImportFrom, module: str) -> str:
+    """Return the absolute name of the module after ``from``."""
+    if not node.level:
+        return node.module or ""
+    path = file(module)
+    parts = module.split(".") + (["__init__"] if path is not None and path.name == "__init__.py" else [])
+    return ".".join([*parts[: len(parts) - node.level], *([node.module] if node.module else [])])
