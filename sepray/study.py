@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from .console import preflight
 from .console.exit_status import INTERRUPTED, exit_with_status
 from .errors import UsageError, mask
-from .spec.flags import parse, parse_early
+from .spec.flags import parse_command, parse_early
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
 from .spec.study import StudySpec
@@ -33,9 +33,43 @@ def main(spec: StudySpec) -> NoReturn:
         early = parse_early(spec, given)
         if early is not None:
             refuse_bad_input(early)
-        return execute(parse(spec, given))
+        study, options = parse_command(spec, given)
+        if options.dry_run:
+            return _show_estimate(study)
+        return _run_and_tell(study, options.on_finish)
 
     exit_with_status(spec.name, job)
+
+
+def _show_estimate(spec: StudySpec) -> int:
+    """Show what a run of the study would take; return the exit status that it would begin with."""
+    refuse_bad_input(spec)
+    from .driver import dry_run
+
+    found = dry_run.estimate(spec)
+    dry_run.show(found)
+    return found.status
+
+
+def _run_and_tell(spec: StudySpec, command: str) -> int:
+    """Run a study, and then the user's command with its result, however the study has ended."""
+    if not command:
+        return execute(spec)
+    from .driver.on_finish import run_on_finish, told_when_it_raises
+
+    with told_when_it_raises(command, spec.name):
+        status = execute(spec)
+    found = _result(spec, status)
+    run_on_finish(
+        command,
+        spec.name,
+        status,
+        folder=found.folder,
+        report=found.report,
+        model=found.model_uri,
+        conclusion=found.conclusion,
+    )
+    return status
 
 
 def run(spec: StudySpec) -> StudyResult:

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from .. import study
 from ..console.exit_status import exit_with_status
-from .spec import Comparison, Spaces, parse
+from ..driver.on_finish import run_on_finish, told_when_it_raises
+from .spec import Comparison, Spaces, parse_command
 
 __all__ = ["Comparison", "Spaces", "main", "run"]
 
@@ -21,7 +22,17 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
         spaces: search space and published settings by separator, where they shall not be the published ones; a
             separator without an entry has its defaults.
     """
-    exit_with_status(comparison.name, lambda arguments: run(parse(comparison, arguments), spaces))
+
+    def job(arguments: list[str]) -> int:
+        given, options = parse_command(comparison, arguments)
+        if options.dry_run:
+            return _show_estimate(given, spaces)
+        with told_when_it_raises(options.on_finish, given.name):
+            status = run(given, spaces)
+        run_on_finish(options.on_finish, given.name, status)
+        return status
+
+    exit_with_status(comparison.name, job)
 
 
 def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
@@ -37,12 +48,7 @@ def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
     Raises:
         SeprayError: something that the user can put right.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the user's own modules lie there, and the study's file elsewhere
-    comparison.check()
-    spaces = comparison.spaces() if spaces is None else spaces
-    first = comparison.first_study()
-    study.refuse_bad_input(first)
+    spaces = _checked(comparison, spaces)
     address = comparison.resources.cluster_address
     if address.startswith("ray://"):
         from ..execution import cluster
@@ -53,6 +59,25 @@ def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
     from . import publishing  # torch, Ray, Optuna: seconds
 
     return publishing.run(comparison, spaces)
+
+
+def _show_estimate(comparison: Comparison, spaces: Spaces | None) -> int:
+    """Show what a run of the comparison would take; return the exit status that it would begin with."""
+    spaces = _checked(comparison, spaces)
+    from . import dry_run
+
+    found = dry_run.estimate(comparison, spaces)
+    dry_run.show(found)
+    return found.status
+
+
+def _checked(comparison: Comparison, spaces: Spaces | None) -> Spaces:
+    """Refuse a comparison that cannot work; return the search spaces of its separators."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # the user's own modules lie there, and the study's file elsewhere
+    comparison.check()
+    study.refuse_bad_input(comparison.first_study())
+    return comparison.spaces() if spaces is None else spaces
 
 
 def _own(names: list[str]) -> list[str]:

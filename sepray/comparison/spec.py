@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,7 +12,7 @@ from .. import registry, shipped
 from ..choices import OBJECTIVES
 from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
-from ..spec.flags import description
+from ..spec.flags import Options, RunOptions, description
 from ..spec.parts import (
     Budget,
     BudgetFlags,
@@ -209,11 +209,25 @@ def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
         raise UsageError(f"--settings of {owner}: {error}") from None
 
 
+@dataclass(frozen=True)
+class _Command:
+    """A comparison's command line."""
+
+    comparison: Annotated[Comparison, tyro.conf.arg(name="")]
+    options: Options = field(default_factory=RunOptions)
+
+
 def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Comparison:
-    """Return the comparison with the command line's changes.
+    """Return the comparison with the command line's changes; what else ``parse_command`` returns is left out."""
+    return parse_command(comparison, arguments)[0]
+
+
+def parse_command(comparison: Comparison, arguments: Sequence[str] | None = None) -> tuple[Comparison, RunOptions]:
+    """Return the comparison with the command line's changes, and what is to be done with it.
 
     Raises:
         UsageError: an unknown flag, or a value that it does not take.
     """
     with refused_in_one_line():
-        return tyro.cli(Comparison, default=comparison, args=arguments, description=description(Comparison))
+        given = tyro.cli(_Command, default=_Command(comparison), args=arguments, description=description(Comparison))
+    return given.comparison, given.options

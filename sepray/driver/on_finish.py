@@ -24,8 +24,10 @@ What the command prints is shown. A command that fails, or that Ctrl-C ends, lea
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..console.exit_status import BAD_INPUT, BUG, INTERRUPTED, is_bad_input
@@ -80,7 +82,22 @@ def run_on_finish(
             _note(command, f"ended with status {ended}" if ended > 0 else f"was killed by signal {-ended}")
 
 
-def status_of(error: BaseException) -> int:
+@contextlib.contextmanager
+def told_when_it_raises(command: str, study: str) -> Iterator[None]:
+    """Run the user's command where the study within ends with an error, which is then raised on.
+
+    Args:
+        command: command for the shell; nothing is run where it is empty.
+        study: name of the study.
+    """
+    try:
+        yield
+    except BaseException as error:
+        run_on_finish(command, study, _status_of(error), conclusion=one_line(error))
+        raise
+
+
+def _status_of(error: BaseException) -> int:
     """Return the exit status of a study that ended with this error."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
