@@ -1,0 +1,306 @@
+"""What a study found, read from its stores: of finished, unfinished, running and failed studies, and of old ones."""
+
+import json
+import math
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sepray.errors import UsageError
+from sepray.results import study_result
+from sepray.results.study_result import load_study
+from sepray.spec.folder import lock
+from sepray.spec.settings import Settings
+
+from ..simulation import Killed
+from .conftest import found
+
+REGISTERED = "Registered as cass-ecg version 3."
+
+
+def test_champion_of_a_finished_study(finished, spec):
+    assert (finished.name, finished.state, finished.status) == ("small", "finished", 0)
+    assert finished.folder.parent == finished.folder.parents[1] / "small"
+    assert str(finished.folder).startswith(spec.stores.storage_path)
+    result = json.loads((finished.folder / "result.json").read_text())
+    settings = finished.settings()
+    assert settings == Settings("cass", result["hyperparameters"], "small", result["role"], "ecg")
+    assert set(settings.hyperparameters) >= {"beta", "cross.low_to_high", "cross.high_to_low"}
+    assert finished.report == finished.folder / "report.html"
+    assert finished.model_uri == "models:/cass-ecg/3"
+    low, high = result["rows"][0]["values"]["mean"][1:]
+    assert finished.conclusion == (
+        f"The champion, {result['role']}, on the test split: relative L2 error "
+        f"{result['rows'][0]['values']['mean'][0]:.4g} [{low:.4g}, {high:.4g}], mean over 5 test items with its 95% "
+        f"bootstrap interval; less is better.\n{REGISTERED}"
+    )
+
+
+def test_description_is_that_of_the_run_with_the_addresses_that_were_given(finished, spec):
+    assert finished.spec == spec.changed(space={}, reference_points={}, controls={})
+
+
+def test_tracking_address_is_the_environments_where_none_is_given(finished, spec, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker")
+    stores = spec.stores
+    again = load_study("small", stores.storage, stores.storage_path)
+    assert again.spec.stores.tracking_uri == "http://tracker"
+    assert again.spec.stores.storage_path == stores.storage_path
+
+
+def test_final_table_has_a_row_for_each_system_and_intervals(finished):
+    rows = finished.result["rows"]
+    table = finished.table
+    assert list(table.index) == [row["system"] for row in rows]
+    assert table.index.name == "system"
+    ends = ("", "_low", "_high")
+    assert list(table.columns) == [f"{name}{end}" for name in ("low", "high", "mean") for end in ends]
+    for row in rows:
+        for name, values in row["values"].items():
+            assert [table.loc[row["system"], f"{name}{end}"] for end in ends] == values
+    assert table.attrs == {"measure": "relative_l2", "split": "test"}
+
+
+def test_source_without_the_measure_has_empty_cells(finished):
+    rows = [
+        {"system": "a", "values": {"mean": [1.0, 0.5, 2.0], "low": [3.0, 2.5, 4.0]}},
+        {"system": "b", "values": {"mean": [5.0, 4.5, 6.0]}},
+    ]
+    table = study_result.StudyResult.table.func(_With({"rows": rows, "metric": "si_sdr"}))
+    assert list(table.columns) == ["low", "low_low", "low_high", "mean", "mean_low", "mean_high"]
+    assert table.loc["a"].tolist() == [3.0, 2.5, 4.0, 1.0, 0.5, 2.0]
+    assert all(math.isnan(value) for value in table.loc["b"].tolist()[:3])
+    assert table.loc["b"].tolist()[3:] == [5.0, 4.5, 6.0]
+    assert table.attrs["measure"] == "si_sdr"
+
+
+class _With:
+    def __init__(self, result):
+        self.result = result
+
+
+def test_trials_have_the_columns_of_optuna_and_what_else_is_known(finished, spec):
+    trials, stored = finished.trials, optuna.load_study(study_name="small", storage=spec.stores.storage)
+    optunas = stored.trials_dataframe(attrs=("number", "value", "datetime_start", "duration", "params", "state"))
+    search = trials[trials["stage"] == "search"]
+    for column in optunas.columns:
+        assert search[column].tolist() == optunas[column].tolist(), column
+    assert search["outcome"].tolist() == ["complete"] * 4
+    assert search["epochs"].tolist() == [3] * 4
+    assert search["label"].tolist()[0] == "published"
+    assert search["seed"].tolist() == [t.user_attrs["seed"] for t in stored.trials]
+    finals = trials[trials["stage"] == "finals"]
+    assert finals["number"].tolist() == [0, 1, 2, 3]
+    control = finals[finals["label"].str.startswith("plain")]
+    assert control["params_adversarial"].tolist() == [0, 0]  # which is not in the search space
+    assert search["params_adversarial"].isna().all()
+
+
+def test_failures_say_why(run_study, simulation, spec):
+    trace = 'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: broken\n'
+    simulation.endings = {
+        1: {"outcome": "error", "reason": "ValueError: broken", "traceback": trace},
+        2: {"outcome": "diverged", "reason": "mse is not finite"},
+        3: {"outcome": "collapsed", "reason": "low is silent"},
+    }
+    assert run_study(spec) == 0
+    result = found(spec)
+    assert result.failures.to_dict("records") == [
+        {"number": 1, "stage": "search", "label": None, "outcome": "error", "reason": "ValueError: broken"}
+        | {"traceback": trace},
+        {"number": 2, "stage": "search", "label": None, "outcome": "diverged", "reason": "mse is not finite"}
+        | {"traceback": ""},
+    ]
+    assert result.counts == {"complete": 1, "error": 1, "diverged": 1, "collapsed": 1}
+    assert result.trials["reason"].tolist()[:4] == ["", "ValueError: broken", "mse is not finite", "low is silent"]
+    assert result.status == 0
+    assert [trial.number for trial in result.best] == [0]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_best_trial_is_that_of_the_objective(run_study, spec, direction):
+    objective = {"minimize": "relative_l2", "maximize": "si_sdr"}[direction]
+    run_study(spec.changed(objective=(objective,)))
+    result = found(spec)
+    values = {t.number: t.values[0] for t in result.trials_of["search"]}
+    pick = {"minimize": min, "maximize": max}[direction]
+    assert [t.number for t in result.best] == [pick(values, key=values.get)]
+
+
+def test_collapsed_trial_is_never_the_best(finished, spec):
+    first = found(spec).best[0].number
+    storage = spec.stores.storage
+    stored = optuna.load_study(study_name="small", storage=storage)
+    stored.add_trial(optuna.trial.create_trial(value=-9.0, system_attrs={"constraints:collapsed": 1.0}))
+    assert found(spec).best[0].number == first
+
+
+def test_several_objectives_have_a_front(run_study, spec):
+    assert run_study(spec.changed(objective=("relative_l2:each",))) == 0
+    result = found(spec)
+    assert result.record.objectives == {
+        "validation/low/relative_l2": "minimize",
+        "validation/high/relative_l2": "minimize",
+    }
+    search = result.trials[result.trials["stage"] == "search"]
+    assert search["values_0"].tolist() == search["values_1"].tolist() == [t.values[0] for t in result.trials_of["search"]]
+    # Both objectives of a simulated trial are equal, so one trial beats all others.
+    assert [t.number for t in result.best] == [int(search.set_index("number")["values_0"].idxmin())]
+    named = optuna.load_study(study_name="small", storage=spec.stores.storage)
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        named.set_metric_names(["low", "high"])
+    assert {"values_low", "values_high"} <= set(found(spec).trials.columns)
+
+
+def test_killed_study_is_not_finished(run_study, simulation, spec):
+    simulation.kill_after = 5
+    with pytest.raises(Killed):
+        run_study(spec)
+    result = found(spec)
+    ended = sum(t.state.is_finished() for t in result.trials_of["search"])
+    assert (result.state, result.status) == ("not finished", 130)
+    sentence = f"small is not finished: {ended} of 4 trials have ended; the same command continues it"
+    assert result.conclusion == f"{sentence}."
+    assert (result.report, result.model_uri, len(result.table)) == (None, None, 0)
+    assert "unfinished" in set(result.trials["outcome"])
+    for look in (result.settings, lambda: result.model):
+        with pytest.raises(UsageError, match=f"^small has no .*: {sentence}$"):
+            look()
+
+
+def test_study_whose_retrainings_are_not_done_is_not_finished(finished, spec):
+    stored = optuna.load_study(study_name="small/finals", storage=spec.stores.storage)
+    stored.enqueue_trial({})
+    result = found(spec)
+    assert result.status == 130
+    assert "4 of 4 trials have ended, and the best were being trained again" in result.conclusion
+
+
+def test_running_study_has_no_status_yet(finished, spec):
+    held = lock(finished.folder, "small")
+    result = found(spec)
+    assert (result.state, result.status) == ("running", None)
+    assert result.conclusion.startswith("small is running: 4 of 4 trials have ended, ")
+    assert REGISTERED in result.conclusion
+    held.close()
+    assert found(spec).state == "finished"
+
+
+def test_study_that_is_being_extended_has_its_old_result(run_study, simulation, spec, finished):
+    simulation.kill_after = 2
+    with pytest.raises(Killed):
+        run_study(spec.changed(trials=6))
+    result = found(spec)
+    assert (result.state, result.status) == ("not finished", 130)
+    first, second = result.conclusion.splitlines()[:2]
+    assert first.startswith("small is not finished: 4 of 6 trials have ended")
+    assert first.endswith("This is the result so far.")
+    assert second == finished.conclusion.splitlines()[0]
+    assert result.settings() == finished.settings()
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("diverged", 1), ("error", 3)])
+def test_study_without_a_complete_trial(run_study, simulation, spec, outcome, status):
+    simulation.endings = dict.fromkeys(range(4), {"outcome": outcome, "reason": "x", "traceback": ""})
+    assert run_study(spec) == status
+    result = found(spec)
+    assert (result.state, result.status) == ("nothing to register", status)
+    assert result.conclusion == "small has nothing to register: no trial has run its whole budget."
+    assert len(result.failures) == 4
+
+
+def test_study_whose_retrainings_fail_has_nothing_to_register(run_study, spec, finished):
+    (finished.folder / "result.json").unlink()
+    (finished.folder / "registration.json").unlink()
+    storage = spec.stores.storage
+    optuna.delete_study(study_name="small/finals", storage=storage)
+    finals = optuna.create_study(study_name="small/finals", storage=storage)
+    for tag in ("diverged", "error"):
+        attributes = {"outcome": {"tag": tag, "reason": "x"}}
+        finals.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=attributes))
+        result = found(spec)
+        assert result.status == {"diverged": 1, "error": 3}[tag]
+        assert result.conclusion == (
+            "small has nothing to register: none of the best configurations could be trained again."
+        )
+
+
+def test_status_of_the_run_is_told_where_there_was_one(finished, spec):
+    assert found(spec, status=130).status == 130
+    assert found(spec, status=0).status == 0
+
+
+def test_champion_that_could_not_be_packaged_is_status_1(finished, spec):
+    told = {"name": "cass-ecg", "version": None, "champion": False, "sentence": "No model is registered: secret_library."}
+    (finished.folder / "registration.json").write_text(json.dumps({**told, "commands": []}))
+    (finished.folder / "model" / "MLmodel").unlink()
+    result = found(spec)
+    assert (result.status, result.model_uri) == (1, None)
+    with pytest.raises(UsageError, match=r"^small has no model: No model is registered: secret_library\.$"):
+        _ = result.model
+
+
+def test_model_that_waits_for_the_registry_is_that_of_the_folder(finished, spec):
+    told = {"name": "cass-ecg", "version": None, "champion": False, "sentence": "it waits", "commands": []}
+    (finished.folder / "registration.json").write_text(json.dumps(told))
+    result = found(spec)
+    assert (result.model_uri, result.status) == (str(finished.folder / "model"), 0)
+
+
+def test_model_is_loaded_once_when_it_is_looked_at(finished, spec, monkeypatch):
+    from sepray.models import model
+
+    asked = []
+    monkeypatch.setattr(model, "load_model", lambda *args, **kwargs: asked.append((args, kwargs)) or "the model")
+    assert (finished.model, finished.model) == ("the model", "the model")
+    assert asked == [(("models:/cass-ecg/3",), {"tracking_uri": spec.stores.tracking_uri})]
+
+
+def test_study_that_is_not_there_or_of_another_program_is_refused(finished, spec):
+    stores = spec.stores
+    with pytest.raises(UsageError, match=r"^no study 'smaller' in .*; there are: small$"):
+        load_study("smaller", stores.storage)
+    with pytest.raises(UsageError, match=r"^there is no Optuna storage sqlite:///.*none\.db"):
+        load_study("small", f"sqlite:///{finished.folder}/none.db")
+    optuna.create_study(study_name="other", storage=stores.storage)
+    with pytest.raises(UsageError, match=r"^other in sqlite:.* is not a study of sepray$"):
+        load_study("other", stores.storage)
+
+
+def test_reading_makes_nothing(finished, spec, tmp_path):
+    elsewhere = load_study("small", spec.stores.storage, str(tmp_path / "elsewhere"))
+    assert elsewhere.state == "not finished"
+    assert repr(elsewhere)
+    assert elsewhere.disk == {"checkpoints": 0, "model": 0, "report": 0, "outbox": 0, "other": 0}
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_printed_result_is_readable(finished):
+    lines = repr(finished).splitlines()
+    assert lines[0] == "small: cass on ecg, finished"
+    assert [line.strip() for line in lines[1:3]] == finished.conclusion.splitlines()
+    assert lines[3] == "  4 trials: 4 ran the whole budget; 4 retrainings of the best."
+    assert f"  folder      {finished.folder}" in lines
+    assert "  model       models:/cass-ecg/3" in lines
+
+
+def test_notebook_shows_conclusion_table_and_places_and_no_markup_of_the_user(finished, spec):
+    told = {"name": "a", "version": "1", "champion": True, "sentence": "Registered <script>.", "commands": []}
+    (finished.folder / "registration.json").write_text(json.dumps(told))
+    page = found(spec)._repr_html_()
+    assert "<h3>small: cass on ecg, finished</h3>" in page
+    assert "<p>Registered &lt;script&gt;.</p>" in page
+    assert "<script>" not in page
+    assert f"<code>{finished.folder}</code>" in page
+    value = finished.result["rows"][0]["values"]["mean"][0]
+    assert f"<td>{value:.3f}</td>" in page
+
+
+def test_notebook_shows_a_study_without_a_champion(run_study, simulation, spec):
+    simulation.kill_after = 1
+    with pytest.raises(Killed):
+        run_study(spec)
+    page = found(spec)._repr_html_()
+    assert "not finished" in page
+    assert "<table" not in page
