@@ -1,10 +1,11 @@
-"""Script: loads a packaged model in a process that can import neither sepray nor the user's modules.
+"""Script: loads a packaged model, and separates with it, where neither sepray nor the user's modules can be imported.
 
 Imports only the standard library. Reads its settings as one JSON object from standard input: ``path`` (the value of
 ``sys.path``, first the folder of the copied package), ``refused`` (top-level names that cannot be imported), ``loader``
-(module) and ``data`` (folder). Writes one JSON object to standard output: ``{"loaded": true}``, ``{"loaded": false,
-"error": ...}``, or ``{"error": ...}`` if that says nothing of the model: the libraries that every model needs cannot be
-imported, or the memory does not suffice.
+(module), ``data`` (folder) and ``example`` (NPY file of mixtures ``[batch, channel, *signal]``). Writes one JSON object
+to standard output: ``{"works": true}``, ``{"works": false, "error": ..., "loaded": ...}`` (whether the model was loaded
+and failed to separate), or ``{"error": ...}`` if that says nothing of the model: the libraries that every model needs
+cannot be imported, or the memory does not suffice.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Refusal(MetaPathFinder):
 
 
 def verdict(settings: dict[str, Any]) -> dict[str, Any]:
-    """Load the model; return what came of it."""
+    """Load the model and separate the example; return what came of it."""
     sys.path[:] = settings["path"]
     sys.meta_path.insert(0, Refusal(settings["refused"]))
     try:
@@ -47,14 +48,30 @@ def verdict(settings: dict[str, Any]) -> dict[str, Any]:
             importlib.import_module(name)
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
+    loaded = False
     try:
-        importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
+        model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
+        loaded = True
+        _separate(model, settings["example"])
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
             return {"error": f"{type(error).__name__}: {error}"}
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        return {"loaded": False, "error": f"{kind}{error}{_place(error, settings['path'][0])}"}
-    return {"loaded": True}
+        return {"works": False, "error": f"{kind}{error}{_place(error, settings['path'][0])}", "loaded": loaded}
+    return {"works": True}
+
+
+def _separate(model: Any, example: str) -> None:
+    """Separate mixtures as a user of the model would, on the CPU.
+
+    Raises:
+        ValueError: the estimates have another shape than ``[batch, source, channel, *signal]``.
+    """
+    mixtures = importlib.import_module("numpy").load(example)
+    shape = model.predict(mixtures, {"device": "cpu"}).shape
+    expected = (len(mixtures), len(model.signal.sources), *mixtures.shape[1:])
+    if shape != expected:
+        raise ValueError(f"the estimates of mixtures {list(mixtures.shape)} are {list(shape)}, not {list(expected)}")
 
 
 def _place(error: Exception, code: str) -> str:

@@ -1,4 +1,4 @@
-"""Loads a packaged model once in a clean process, so that a model that cannot load is never registered."""
+"""Loads a packaged model once in a clean process and separates with it: one that cannot is never registered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import mask
 from . import load_alone, sources
 from .sources import PackagingError
@@ -16,40 +18,47 @@ from .sources import PackagingError
 TIMEOUT = 120.0  # seconds; importing torch takes two on an idle machine
 
 
-def require_loadable(model: Path, package: str, files: Mapping[str, Path]) -> str | None:
-    """Load a packaged model where neither sepray nor the user's modules can be imported.
+def require_working(model: Path, package: str, files: Mapping[str, Path], example: np.ndarray) -> str | None:
+    """Load a packaged model, and separate with it, where neither sepray nor the user's modules can be imported.
 
     Args:
-        model: folder that MLflow's ``save_model`` wrote.
+        model: folder that MLflow's ``save_model`` wrote; the example is written beside it.
         package: name of the copied package in it.
         files: modules that were copied, with their files.
+        example: mixtures ``[batch, channel, *signal]`` to separate.
 
     Returns:
-        None where the model was loaded. Where the process itself failed (it could not be started, was killed, had too
-        little memory, or took more than ``TIMEOUT`` seconds) nothing is known of the model, and this is the reason.
+        None where the model was loaded and separated the example. Where the process itself failed (it could not be
+        started, was killed, had too little memory, or took more than ``TIMEOUT`` seconds) nothing is known of the model,
+        and this is the reason.
 
     Raises:
-        PackagingError: the model cannot be loaded; the message says which import is missing, or what else is wrong.
+        PackagingError: the model cannot be loaded or cannot separate; the message says which import is missing, or what
+            else is wrong.
     """
     model = model.resolve()
+    mixtures = model.parent / "example.npy"
     settings = {
         "path": [str(model / "code"), *_libraries(files)],
         "refused": sorted(sources.top_levels(files)),
         "loader": f"{package}.tracking.loader",
         "data": str(model / "data" / "separator"),
+        "example": str(mixtures),
     }
     try:
+        np.save(mixtures, example)
         answer = _ask([sys.executable, "-I", "-B", load_alone.__file__], settings)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return _reason(error)
-    if "loaded" not in answer:
+    if "works" not in answer:
         return mask(str(answer["error"]))
-    if not answer["loaded"]:
+    if not answer["works"]:
         reason = str(answer["error"]).replace(f"{package}.user.", "").replace(package, sources.OWN)
+        fails = "loads, but does not separate" if answer["loaded"] else "does not load"
         raise PackagingError(
-            f"the separator cannot be packaged: the copy of its source files does not load by itself: "
+            f"the separator cannot be packaged: the copy of its source files {fails} by itself: "
             f"{mask(' '.join(reason.split()))}; what it needs must be imported by name, from Python files of its own "
-            "package or from an installed library"
+            "package or from an installed library; data files are copied from installed packages"
         )
     return None
 

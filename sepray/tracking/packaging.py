@@ -35,11 +35,12 @@ def package_model(
     """Write a pyfunc model into ``folder``, replacing what is there; return the digest of its content.
 
     It holds the weights (safetensors), the configuration (JSON), copies of the source files that the
-    separator needs, under a package name of their own, the signature, an example of the input, and the
-    pinned versions of what it imports. No server is needed.
+    separator needs, under a package name of their own, with the data files of its installed package, the signature, an
+    example of the input, and the pinned versions of what it imports. No server is needed.
 
-    The model is loaded once in a clean process before it takes its place. Where that process itself fails (no memory
-    for it, two minutes passed), the model is kept, with a warning: a trained model is worth more than its check.
+    The model is loaded in a clean process, and separates the example there, before it takes its place. Where that
+    process itself fails (no memory for it, two minutes passed), the model is kept, with a warning: a trained model is
+    worth more than its check.
 
     Args:
         folder: where the model is written.
@@ -50,7 +51,7 @@ def package_model(
 
     Raises:
         PackagingError: the separator has no source file, its configuration has no JSON form, or the packaged model
-            cannot be loaded; what was in ``folder`` is unchanged.
+            cannot be loaded or cannot separate; what was in ``folder`` is unchanged.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +64,8 @@ def package_model(
         digest = _digest(work)
         pins = sources.requirements(files, "mlflow", "numpy", "safetensors", "torch")
         _save(work, package, pins, separator, example, {**metadata, DIGEST: digest})
-        if unknown := load_check.require_loadable(work / "model", package, files):
-            warnings.warn(f"{folder}: not checked that the model loads ({unknown}); it is kept", stacklevel=2)
+        if unknown := load_check.require_working(work / "model", package, files, _example(example)):
+            warnings.warn(f"{folder}: not checked that the model works ({unknown}); it is kept", stacklevel=2)
         shutil.rmtree(folder, ignore_errors=True)
         (work / "model").rename(folder)
     return digest
@@ -99,6 +100,10 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _example(mixtures: np.ndarray) -> np.ndarray:
+    return np.asarray(mixtures, dtype=np.float32)
+
+
 def _save(
     work: Path,
     package: str,
@@ -126,7 +131,7 @@ def _save(
             data_path=str(work / "separator"),
             code_paths=[str(work / "code" / package)],
             signature=signature,
-            input_example=np.asarray(example, dtype=np.float32),
+            input_example=_example(example),
             pip_requirements=pins,
             metadata=dict(metadata),
         )

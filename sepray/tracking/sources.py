@@ -1,4 +1,4 @@
-"""Finds the source files that a separator needs and copies them under another package name."""
+"""Finds the source files that a separator needs, and copies them and its data files under another package name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..errors import UsageError
 
 OWN = "sepray"
 _INSTALLED = {"site-packages", "dist-packages"}
+_CODE = {".py", ".pyi", ".pyc", ".so", ".pyd", ".dylib", ".dll"}
 
 
 class PackagingError(UsageError):
@@ -53,11 +55,13 @@ def copy(files: Mapping[str, Path], folder: Path) -> str:
     """Write the files as a package of their own into ``folder``; return the package's name.
 
     Its name carries a digest of its content, so that models of different code live in one process. The
-    user's own modules go to the sub-package ``user``. Imports inside are rewritten to the copy.
+    user's own modules go to the sub-package ``user``, with the data files of installed packages. Imports inside are
+    rewritten to the copy.
     """
     digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(name.encode() + b"\0" + files[name].read_bytes() + b"\0")
+    data = package_data(files)
+    for name, path in sorted([*files.items(), *((str(name), path) for name, path in data.items())]):
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     package = f"{OWN}_model_{digest.hexdigest()[:12]}"
     own = top_levels(files)
     for name, path in files.items():
@@ -67,7 +71,27 @@ def copy(files: Mapping[str, Path], folder: Path) -> str:
         target.write_text(_rewrite(path.read_text(encoding="utf-8"), own, package), encoding="utf-8")
     for directory in [p for p in (folder / package).rglob("*") if p.is_dir()] + [folder / package]:
         (directory / "__init__.py").touch()
+    for inner, path in data.items():
+        target = folder / package / "user" / inner
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     return package
+
+
+def package_data(files: Iterable[str]) -> dict[Path, Path]:
+    """Return the data files that installers put into the packages of the user's modules: path in the package -> file.
+
+    Only what an installed distribution lists is taken: beside modules that are not installed, anything may lie.
+    """
+    tops = top_levels(files) - {OWN}
+    found: dict[Path, Path] = {}
+    for distribution in sorted(_distributions(tops)):
+        for path in importlib.metadata.files(distribution) or ():
+            file = Path(str(path.locate()))
+            is_code = path.suffix in _CODE or path.name == "py.typed"
+            if path.parts[0] in tops and len(path.parts) > 1 and not is_code and file.is_file():
+                found[Path(path)] = file
+    return found
 
 
 def name_in_copy(name: str) -> str:
@@ -96,9 +120,15 @@ def requirements(files: Mapping[str, Path], *always: str) -> list[str]:
 def _own_top_levels(modules: Iterable[str]) -> frozenset[str]:
     """Return the top-level names of modules, and of what is installed by the same distributions as they are."""
     tops = top_levels(modules)
+    distributions = _distributions(tops - {OWN})
     providers = importlib.metadata.packages_distributions()
-    distributions = {name for top in tops - {OWN} for name in providers.get(top, ())}
     return tops | {top for top, names in providers.items() if distributions & set(names)}
+
+
+def _distributions(tops: Iterable[str]) -> set[str]:
+    """Return the names of the installed distributions that provide top-level packages."""
+    providers = importlib.metadata.packages_distributions()
+    return {name for top in tops for name in providers.get(top, ())}
 
 
 def _top(name: str) -> str:

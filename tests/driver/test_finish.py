@@ -101,7 +101,7 @@ def registry(monkeypatch):
     for name in ("incumbent", "register", "set_champion", "load"):
         monkeypatch.setattr(models, name, getattr(stands, name))
     monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x.numpy())))
-    monkeypatch.setattr(load_check, "require_loadable", lambda *_: None)  # a process of its own, for seconds
+    monkeypatch.setattr(load_check, "require_working", lambda *_: None)  # a process of its own, for seconds
     return stands
 
 
