@@ -6,15 +6,15 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow test-floor mutants lint format types check lock ffmpeg clean
+.PHONY: sweep test test-slow test-floor mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
 
-test: $(VENV)/.test ffmpeg  ## the default tests
+test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-test-slow: $(VENV)/.test ffmpeg  ## minutes of training
+test-slow: $(VENV)/.test $(VENV)/.docs ffmpeg  ## minutes of training
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --timeout 900 $(ARGS)
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
@@ -35,11 +35,16 @@ format: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-check: lint types test  ## all that CI does
+docs: $(VENV)/.docs  ## the documentation site, in site/
+	$(BIN)/python -m zensical build --clean --strict
+
+check: lint types docs test  ## all that CI does
 
 lock: $(VENV)/.test  ## choose versions anew; needs uv
 	for f in run test; do uv pip compile requirements/$$f.in --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
+	uv pip compile requirements/docs.in --constraints requirements/test.txt --generate-hashes --python-version 3.11 \
+		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/docs.txt
 	# The same versions without hashes, for pip's -c, which takes no hashes beside an editable project.
 	sed -nE 's/^([a-zA-Z0-9._-]+==[^ \\]+).*/\1/p' requirements/run.txt > requirements/constraints.txt
 
@@ -55,6 +60,10 @@ $(VENV)/.run: $(VENV)/bin/python requirements/run.txt pyproject.toml
 
 $(VENV)/.test: $(VENV)/.run requirements/test.txt
 	$(INSTALL) --require-hashes -r requirements/test.txt
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.run requirements/docs.txt
+	$(INSTALL) --require-hashes -r requirements/docs.txt
 	touch $@
 
 # Oldest versions of what pyproject.toml names, newest of what these need.
@@ -78,4 +87,4 @@ ffmpeg:
 	else echo "ffmpeg and ffprobe are needed by museval: please install them"; exit 1; fi; }
 
 clean:
-	rm -rf $(VENV) $(FLOOR) .mutants .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(FLOOR) site .mutants .mypy_cache .ruff_cache .pytest_cache build *.egg-info
