@@ -1,7 +1,13 @@
 """The studies of a comparison: what fails, and what that costs the others."""
 
+import json
+from types import SimpleNamespace
+
+import numpy as np
 import optuna
 import pytest
+import torch
+from optuna.trial import FrozenTrial
 
 from sepray.comparison import running
 from sepray.comparison.contenders import LeftOut
@@ -54,3 +60,121 @@ def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):
     with pytest.raises(KeyboardInterrupt):
         running.run_all(Comparison(), None, data, taking_part())
     assert len(ran) == 1
+
+
+# --- figures of one separator
+
+
+def retraining(seed: int, role: str = "trial 0", state=optuna.trial.TrialState.COMPLETE, **attributes) -> FrozenTrial:
+    value = 1.0 if state is optuna.trial.TrialState.COMPLETE else None
+    attributes |= {"label": f"{role} seed {seed}", "role": role}
+    trial = optuna.trial.create_trial(value=value, state=state, user_attrs=attributes)
+    trial.number = 10 + seed
+    return trial
+
+
+LOST = {"outcome": {"tag": "diverged", "reason": "loss is not finite"}}
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch, data):
+    """Runs the study of one separator, which ends at once with the retrainings that are given."""
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    searched = optuna.create_study(storage=storage, study_name="lab-a")
+    searched.set_user_attr("uid", "u1")
+    optuna.create_study(storage=storage, study_name="lab-a/finals")
+    spec = StudySpec(
+        name="lab-a",
+        separator="cass",
+        task="ecg",
+        space={},
+        storage=storage,
+        storage_path=str(tmp_path),
+        final_seeds=3,
+    )
+    monkeypatch.setattr(running.study, "run", lambda given: 0 if given is spec else 2)
+
+    def run(*finals: FrozenTrial) -> running.Entry | LeftOut:
+        epochs = {t.number: [{"epoch_seconds": t.number}, {"epoch_seconds": 0.5}] for t in finals}
+        results = SimpleNamespace(
+            finals=finals,
+            result={"role": "trial 0", "hyperparameters": {"weight": 2.0}},
+            history=lambda stage, number: epochs[number] if stage == "finals" else [],
+        )
+
+        def read(cls, *given):
+            assert [given[0], given[1].study_name, given[2].study_name] == [spec, "lab-a", "lab-a/finals"]
+            assert given[3:] == (tmp_path / "lab-a" / "u1", data)
+            return results
+
+        monkeypatch.setattr(running.StudyResults, "read", classmethod(read))
+        monkeypatch.setattr(
+            running,
+            "_member",
+            lambda given, found, t, _: ({"si_sdr": np.full((4, 2), t.number)}, t.number) if found is results else None,
+        )
+        return running._run(spec, taking_part()[0], data)
+
+    return run
+
+
+def test_figures_are_of_the_chosen_settings_on_the_seeds_that_are_asked_for(finished):
+    found = finished(retraining(1), retraining(2), retraining(3), retraining(4), retraining(1, "trial 7"))
+    assert found.scores["si_sdr"].shape == (3, 4, 2)
+    assert found.scores["si_sdr"][:, 0, 0].tolist() == [11, 12, 13]
+    assert found.training_seconds == 12.5  # the mean of 11.5, 12.5 and 13.5
+    assert found.separation_seconds == 3.0  # the mean of 11, 12 and 13, of 4 items
+    assert (found.hyperparameters, found.missing, found.uid) == ({"weight": 2.0}, "", "u1")
+    assert found.contender.key == "a"
+
+
+def test_seeds_that_failed_are_told_and_have_no_figures(finished):
+    failed = [retraining(k, state=optuna.trial.TrialState.FAIL, **LOST) for k in (2, 3)]
+    failed[0].user_attrs["outcome"] = {"tag": "lost"}
+    found = finished(retraining(1), *failed)
+    assert found.scores["si_sdr"].shape == (1, 4, 2)
+    assert found.missing == "2 of 3 seeds failed: loss is not finite"
+    assert finished(retraining(1), failed[0]).missing == "1 of 2 seeds failed: lost"
+
+
+def test_study_whose_seeds_all_failed_is_left_out(finished):
+    found = finished(retraining(1, state=optuna.trial.TrialState.FAIL, **LOST), retraining(1, "trial 7"))
+    assert found == LeftOut("a", "no training ran to its end")
+
+
+def test_study_that_ends_badly_is_left_out(finished, monkeypatch):
+    monkeypatch.setattr(running.study, "run", lambda _: 1)
+    assert finished(retraining(1)) == LeftOut("a", "no training ran to its end")
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (3, 3)])
+def test_training_is_scored_once_with_the_threads_of_a_trial(cpus, threads, monkeypatch, tmp_path, data):
+    scored, loaded = [], []
+    before = torch.get_num_threads()
+
+    def score(separator, split, signal):
+        scored.append((separator, split is data.test, signal is data.signal, torch.get_num_threads()))
+        return {"si_sdr": np.array([[1.0, 2.0]])}
+
+    monkeypatch.setattr(running.tables, "score", score)
+    monkeypatch.setattr(running.weights, "load_separator", lambda *given: loaded.append(given) or "model")
+    clock = iter((10.0, 12.5))
+    monkeypatch.setattr(running.time, "monotonic", lambda: next(clock))
+    spec = StudySpec(name="lab", separator="cass", task="ecg", space={}, cpus_per_trial=cpus)
+    results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
+    for _ in range(2):
+        scores, seconds = running._member(spec, results, retraining(2), data)
+        assert scores["si_sdr"].tolist() == [[1.0, 2.0]]
+        assert seconds == 2.5
+    assert scored == [("model", True, True, threads)]
+    assert loaded == [(spec.separator, data.signal, "finals/12")]
+    assert torch.get_num_threads() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["test-00012.json"]
+
+
+def test_scores_that_are_no_numbers_are_named(tmp_path, data):
+    kept = {"seconds": 1.0, "scores": {"si_sdr": [[1.0, 2.0]], "relative_l2": [[float("nan"), 2.0]]}}
+    (tmp_path / "test-00012.json").write_text(json.dumps(kept))
+    spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
+    with pytest.raises(ValueError, match=r"^relative_l2 of some test items"):
+        running._member(spec, SimpleNamespace(folder=tmp_path), retraining(2), data)

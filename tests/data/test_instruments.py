@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,21 @@ def test_parts_are_level_and_seeded() -> None:
     np.testing.assert_allclose(np.square(parts).mean(axis=1), 1, rtol=1e-4)
     assert np.array_equal(parts, play(np.random.default_rng(3), 8000, RATE))
     assert np.abs(np.corrcoef(parts) - np.eye(4)).max() < 0.5
+
+
+def test_every_voice_sounds_all_the_time_and_a_quarter_of_its_tones_are_struck_twice() -> None:
+    chords = struck = 0
+    for seed in range(10):  # in none of them do all four strike a tone twice together
+        voices = harmony(np.random.default_rng(seed), 5.0)
+        changes = sorted(set.intersection(*({note.start for note in voice} for voice in voices)))
+        for voice in voices:
+            for note, following in itertools.pairwise(voice):
+                assert note.start + note.seconds == pytest.approx(following.start, abs=1e-12)
+            assert changes[-1] < 5.0 <= voice[-1].start + voice[-1].seconds < 5.7
+            for start, end in itertools.pairwise(changes):
+                own = [note for note in voice if start <= note.start < end]
+                chords, struck = chords + 1, struck + (len(own) == 2)
+                assert len(own) in (1, 2)
+                assert len({(note.pitch, round(note.seconds, 9)) for note in own}) == 1
+                assert 0.3 <= end - start <= 0.7
+    assert struck / chords == pytest.approx(0.25, abs=0.05)

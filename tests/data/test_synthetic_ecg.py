@@ -1,5 +1,6 @@
 """Synthetic ECG: heart rates, failed draws, and worker processes."""
 
+import io
 import subprocess
 import sys
 
@@ -73,3 +74,33 @@ def test_worker_needs_no_torch() -> None:
         [sys.executable, "-P", "-c", program, synthetic_ecg.__file__], capture_output=True, text=True
     )
     assert result.stdout.strip() == "False"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "seconds", "shown"),
+    [
+        (io.StringIO, 2.0, "ECG recordings: 3 of 3, 8 s\n"),
+        (Terminal, 2.0, "".join(f"\rECG recordings: {k} of 3, {4 + 2 * (k - 1)} s" for k in (1, 2, 3)) + "\n"),
+        (Terminal, 0.25, ""),  # not for work of a second: 0.5, 0.75 and 1 s
+    ],
+)
+def test_progress_is_shown_where_it_takes_more_than_a_second(stream, seconds, shown, monkeypatch) -> None:
+    class Clock:
+        now = 7.0 - seconds
+
+        def monotonic(self) -> float:
+            self.now += seconds
+            return self.now
+
+    monkeypatch.setattr(synthetic_ecg, "time", Clock())
+    monkeypatch.setattr(sys, "stderr", stream())
+    progress = synthetic_ecg._Progress(3)
+    synthetic_ecg.time.now += seconds  # the first one takes twice as long
+    recordings = [np.full(2, k, np.float32) for k in range(3)]
+    assert [progress.count(one) is one for one in recordings] == [True] * 3
+    assert sys.stderr.getvalue() == shown

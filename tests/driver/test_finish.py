@@ -426,3 +426,11 @@ def test_model_of_an_earlier_champion_is_never_registered_for_a_later_one(ended,
     plan = [*PLAN, *(Retraining(f"trial 9 seed {k}", "trial 9", {"beta": 0.2}, k) for k in (1, 2))]
     Finish(SPEC, DATA, ended.folder, ended.tracker).run(ended.searched, ended.finals, plan)
     assert packaged == [(6, False)]
+
+
+def test_commands_and_reasons_are_never_broken_into_lines(study, registry, screen, monkeypatch):
+    """A narrow window may break prose; a command is copied, and a reason searched for."""
+    finish.console.width = 20
+    monkeypatch.setattr(finish, "make_report", lambda *_: study.folder / "report.html")
+    study.finish()
+    assert f"\n  python -m webbrowser {study.folder}/report.html\n" in screen.getvalue()

@@ -127,3 +127,13 @@ def test_synthetic_data_has_hearts_too(tmp_path: Path) -> None:
     data = DEBUG.load(tmp_path)
     assert data.signal.heart_sources == ("maternal", "fetal")
     assert torch.isfinite(metrics.score(data.test.sources, data.test.sources, data.signal)["heart_rate_error"]).all()
+
+
+@pytest.mark.parametrize(("samples", "fits"), [(1536, True), (1537, False)])  # 12 s at 128 Hz are 1536 samples
+def test_record_as_long_as_an_item_is_the_item(config: Config, tmp_path: Path, samples: int, fits: bool) -> None:
+    asked = replace(config, item_samples=samples)
+    if fits:
+        assert asked.load(tmp_path / "cache").test.mixture.shape == (5, 1, 1536)
+    else:
+        with pytest.raises(UsageError, match="has 1536 samples, fewer than an item's 1537"):
+            asked.load(tmp_path / "cache")

@@ -425,3 +425,18 @@ def test_trials_wait_while_their_study_cannot_be_created(outbox, uri, client, re
     assert delivery.deliver(2000) == (2, None)
     assert read().labels == ["", "0"]
     assert outbox.rejected() == []
+
+
+def test_of_several_runs_of_a_trial_the_oldest_counts(outbox, delivery, client):
+    begin(outbox)
+    delivery.deliver(2000)
+    parent = outbox.run(STUDY)
+    tags = {"sepray.study": "s", "sepray.trial": "0"}
+    times = (3000, 1000, 2000)
+    made = {t: client.create_run(parent.experiment_id, start_time=t, tags=tags).info.run_id for t in times}
+    outbox.forget_runs()
+    begin(outbox)
+    epoch(outbox, 0, 0.5)
+    assert delivery.deliver(2000) == (2, None)
+    assert outbox.run(TRIAL).run_id == made[1000]
+    assert client.get_run(made[1000]).data.metrics == {"loss": 0.5}

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -167,3 +169,68 @@ def test_commands_come_from_standard_input(monkeypatch, text, command):
     assert sender._Commands(7).wait(1.0) == command
     if text is None:
         assert sender._Commands(8).wait(1.0) == "end"  # another process has adopted it: its parent has died
+
+
+class Parent(Commands):
+    """Stands in for the parent's end of standard input."""
+
+    def settings(self):
+        return json.dumps(SETTINGS | {"outbox": self.path})
+
+
+@pytest.fixture
+def process(tmp_path, monkeypatch):
+    """Runs the process's program in this one; returns what it asked the system for, and where it wrote its events."""
+    asked, events = [], io.StringIO()
+    system = SimpleNamespace(
+        nice=lambda increment: asked.append(("nice", increment)),
+        dup=lambda descriptor: asked.append(("dup", descriptor)) or 99,
+        dup2=lambda *descriptors: asked.append(("dup2", *descriptors)),
+        fdopen=lambda descriptor, mode: events if (descriptor, mode) == (99, "w") else None,
+        getppid=os.getppid,
+    )
+    monkeypatch.setattr(sender, "os", system)
+
+    def run(*commands):
+        parent = Parent(*commands)
+        parent.path = str(tmp_path / "box.db")
+        monkeypatch.setattr(sender, "_Commands", lambda pid: parent if pid == os.getppid() else None)
+        sender.main()
+        assert parent.commands == []
+        return asked, events, parent.waited
+
+    return run
+
+
+def test_process_gives_way_to_others_and_only_its_events_are_printed(process, monkeypatch):
+    served = []
+    monkeypatch.setattr(sender, "_serve", lambda outbox, settings, commands, events: served.append((settings, events)))
+    asked, events, _ = process()
+    assert asked == [("nice", 19), ("dup", 1), ("dup2", 2, 1)]
+    [(settings, given)] = served
+    assert given is events
+    assert settings["uri"] == "http://host"
+
+
+@pytest.mark.parametrize("last", ["end", "finish"])
+def test_process_waits_for_that_of_an_earlier_driver(process, tmp_path, monkeypatch, last):
+    timeouts, exclusive = [], sender.Outbox.exclusive
+    monkeypatch.setattr(
+        sender.Outbox, "exclusive", lambda self, timeout: timeouts.append(timeout) or exclusive(self, timeout=0.0)
+    )
+    earlier = sender.Outbox(tmp_path / "box.db")
+    with exclusive(earlier):
+        _, events, waited = process("", "flush", last)
+    earlier.close()
+    assert timeouts == [1.0, 1.0, 1.0]
+    assert waited == [0.0, 0.0, 0.0]
+    troubles = [json.loads(line)["trouble"] for line in events.getvalue().splitlines()]
+    assert troubles == [f"another process delivers from {tmp_path / 'box.db'}; is the study running?"] * 3
+
+
+def test_events_that_nobody_reads_any_more_are_no_error():
+    class Broken(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+    sender._emit(Broken(), {"trouble": None})

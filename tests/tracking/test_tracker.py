@@ -190,6 +190,12 @@ def test_no_secret_gets_into_the_outbox(tracker, tmp_path):
     assert json.loads(dataset["profile"]) == {"config": {"where": [masked]}, "fingerprint": "ab" * 32}
 
 
+def test_configuration_of_the_data_may_hold_what_json_does_not_know(tracker, tmp_path):
+    tracker.log_dataset("task", "ab", {"folder": tmp_path}, "training")
+    [(_, _, dataset)] = operations(tracker)
+    assert json.loads(dataset["profile"]) == {"folder": str(tmp_path), "fingerprint": "ab"}
+
+
 def test_flush_waits_until_everything_is_delivered_and_no_longer(tracker, clock):
     tracker.open_study("study", {}, {})
     tracker.trial_started(1, "trial", {})

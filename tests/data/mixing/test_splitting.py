@@ -1,3 +1,5 @@
+"""Pieces: what they are made of, and how they are divided among the splits."""
+
 from pathlib import Path
 
 import numpy as np
@@ -5,15 +7,12 @@ import pytest
 import torch
 
 from sepray.contracts import SPLITS
-from sepray.data.mixing import mixtures, recording_folders, splitting
+from sepray.data.mixing import splitting
 from sepray.data.mixing.mixtures import Crops
 from sepray.data.mixing.splitting import Piece
 from sepray.errors import UsageError
 
-
-def piece(name: str, **sources: list[float]) -> Piece:
-    parts = {source: ((1, lambda v=values: torch.tensor([v])),) for source, values in sources.items()}
-    return Piece(name, name, 0, len(next(iter(sources.values()))), parts)
+from .pieces import piece
 
 
 def test_piece_adds_up_its_parts_within_its_stretch() -> None:
@@ -23,23 +22,6 @@ def test_piece_adds_up_its_parts_within_its_stretch() -> None:
     assert made.crop("rest", 1, 2).tolist() == [[27, 36]]
     assert made.crop("none", 1, 2).tolist() == [[0, 0]]
     assert made.level("rest") == pytest.approx(((18**2 + 27**2 + 36**2 + 45**2) / 4) ** 0.5)
-
-
-def test_crops_are_redrawn_until_every_source_is_heard() -> None:
-    loud, late = [1.0] * 100, [0.0] * 60 + [1.0] * 40
-    crops = Crops([piece("a", loud=loud, late=late)], ("loud", "late"), 10)
-    random = np.random.default_rng(0)
-    heard = [mixtures.rms(crops.draw(random)) for _ in range(200)]
-    assert np.min([one[1] for one in heard]) > 0
-    alone = Crops([piece("a", loud=loud, late=late)], ("loud", "late"), 10, audible=1)
-    silent = np.mean([mixtures.rms(alone.draw(random))[1] == 0 for _ in range(500)])
-    assert silent == pytest.approx(51 / 91, abs=0.08)  # starts 0 to 50 of 0 to 90
-
-
-def test_turns_go_round() -> None:
-    crops = Crops([piece(str(k), one=[float(k)] * 4) for k in (1, 2, 3)], ("one",), 2)
-    random = np.random.default_rng(0)
-    assert [float(crops.draw(random, turn)[0, 0, 0]) for turn in range(5)] == [1, 2, 3, 1, 2]
 
 
 def test_partition_is_seeded_and_complete() -> None:
@@ -76,24 +58,6 @@ def test_two_recordings_are_cut_in_time() -> None:
     assert found["test"][0].crop("one", 0, 2).tolist() == [[80, 81]]
     with pytest.raises(UsageError, match=r"b is too short .* 5 samples for validation, and an item has 6"):
         splitting.divide(pieces, {"a": "a", "b": "b"}, 0.1, 0.2, seed=0, samples=6)
-
-
-def test_gain() -> None:
-    assert mixtures.gain(20) == 10
-    assert mixtures.gain(-6.0206) == pytest.approx(0.5, rel=1e-5)
-
-
-def test_synthesised_folder_is_whole_or_not_there(tmp_path: Path) -> None:
-    def fail(folder: Path) -> None:
-        (folder / "a").touch()
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        recording_folders.synthesised_folder(tmp_path, "x", fail)
-    assert list(tmp_path.iterdir()) == []
-    made = recording_folders.synthesised_folder(tmp_path, "x", lambda folder: (folder / "a").touch())
-    assert [path.name for path in made.iterdir()] == ["a"]
-    assert recording_folders.synthesised_folder(tmp_path, "x", lambda folder: pytest.fail("made again")) == made
 
 
 def test_level_is_of_the_piece_alone_and_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,17 +116,3 @@ def test_a_stretch_may_be_just_as_long_as_an_item() -> None:
     found = splitting.divide([piece("a", one=[1.0] * 100)], {"a": "a"}, 0.1, 0.2, seed=0, samples=10)
     assert [len(found[split][0]) for split in SPLITS] == [70, 10, 20]
     assert Crops(found["validation"], ("one",), 10).draw(np.random.default_rng(0)).shape == (1, 1, 10)
-
-
-def test_training_items_are_stretched_up_to_the_shortest_training_piece() -> None:
-    class Sizes:
-        train, validation, test, item_samples, stretch, sample_rate, skip_bad, seed = 3, 4, 5, 10, 2.5, 8, False, 0
-
-    pieces = {split: [piece(split, one=[0.0] * 40), piece(f"{split}2", one=[0.0] * 30)] for split in SPLITS}
-    plan = mixtures.cropped_plan(Sizes(), pieces, 2, 1, ["why"], lambda out: None)
-    assert plan.shapes["train/sources"] == (3, 2, 1, 25)
-    assert plan.shapes["validation/mixture"] == (4, 1, 10)
-    assert plan.shapes["test/mixture"] == (5, 1, 10)
-    assert plan.facts == {"recordings": {split: [split, f"{split}2"] for split in SPLITS}, "left_out": ["why"]}
-    Sizes.stretch = 8
-    assert mixtures.cropped_plan(Sizes(), pieces, 2, 1, [], lambda out: None).shapes["train/mixture"] == (3, 1, 30)

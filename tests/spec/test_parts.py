@@ -1,0 +1,78 @@
+"""The parts that studies and comparisons share: bounds of their values, and one dictionary of all their fields."""
+
+from dataclasses import fields
+
+import pytest
+
+from sepray.errors import UsageError
+from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat, merged
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Budget(trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=1),
+        lambda: Search(grace_period=1, reduction_factor=1.001),
+        lambda: Resources(concurrency=0, cpus_per_trial=0.001, gpus_per_trial=0),
+        lambda: Stores(checkpoint_seconds=0.001),
+    ],
+)
+def test_least_values_are_taken(make):
+    assert make() == make()
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: Budget(trials=-1), "--trials must be at least 0, not -1"),
+        (lambda: Budget(max_epochs=0), "--max-epochs must be at least 1, not 0"),
+        (lambda: Budget(seeds_per_trial=0), "--seeds-per-trial must be at least 1, not 0"),
+        (lambda: Budget(finalists=0), "--finalists must be at least 1, not 0"),
+        (lambda: Budget(final_seeds=0), "--final-seeds must be at least 1, not 0"),
+        (lambda: Search(grace_period=0), "--grace-period must be at least 1, not 0"),
+        (lambda: Search(reduction_factor=1), "--reduction-factor must be more than 1, not 1"),
+        (lambda: Resources(concurrency=-1), "--concurrency must be at least 0, not -1"),
+        (lambda: Resources(cpus_per_trial=0), "--cpus-per-trial must be more than 0, not 0"),
+        (lambda: Resources(gpus_per_trial=-0.1), "--gpus-per-trial must not be negative, not -0.1"),
+        (lambda: Resources(gpus_per_trial=float("inf")), "--gpus-per-trial must not be negative, not inf"),
+        (lambda: Stores(checkpoint_seconds=0), "--checkpoint-seconds must be more than 0, not 0"),
+    ],
+)
+def test_lesser_values_are_refused_in_one_line(make, line):
+    with pytest.raises(UsageError) as refusal:
+        make()
+    assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize(
+    ("flag", "environment", "address"),
+    [(None, None, ""), (None, "auto", "auto"), ("ray://a:1", None, "ray://a:1"), ("ray://a:1", "auto", "ray://a:1")],
+)
+def test_address_of_the_cluster_is_the_flag_or_that_of_the_environment(flag, environment, address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    assert Resources(address=flag).cluster_address == address
+
+
+def test_changes_go_to_the_parts_that_own_them():
+    budget, search, resources, stores = Budget(trials=3), Search(sampler="gp"), Resources(), Stores(storage="a")
+    changes = {"max_epochs": 7, "grace_period": 4, "concurrency": 2, "storage_path": "s3://b"}
+    assert merged(budget, search, resources, stores, changes) == {
+        "budget": Budget(trials=3, max_epochs=7),
+        "search": Search(sampler="gp", grace_period=4),
+        "resources": Resources(concurrency=2),
+        "stores": Stores(storage="a", storage_path="s3://b"),
+    }
+    with pytest.raises(TypeError, match=r"^unknown field epochs, trails; the parts have trials, max_epochs, "):
+        merged(budget, search, resources, stores, {"trails": 1, "epochs": 2, "trials": 3})
+
+
+def test_all_fields_of_all_parts_are_in_one_dictionary():
+    class Owner:
+        budget, search, resources, stores = Budget(trials=3), Search(sampler="gp"), Resources(), Stores(storage="a")
+
+    found = flat(Owner)
+    assert list(PARTS) == ["budget", "search", "resources", "stores"]
+    assert list(found) == [f.name for part in (Budget, Search, Resources, Stores) for f in fields(part)]
+    assert (found["trials"], found["sampler"], found["concurrency"], found["storage"]) == (3, "gp", 0, "a")
