@@ -99,7 +99,7 @@ def test_file_without_a_space_is_refused():
 
 def test_studies_are_the_files_that_have_one():
     files = {path.stem: path for path in (ROOT / "studies").glob("*.py")}
-    assert set(files) - set(shipped.studies()) == {"__init__", "compare_separators"}
+    assert set(files) - set(shipped.studies()) == {"__init__"}
     assert shipped.study("cass_alpha_sweep") == files["cass_alpha_sweep"]
     assert list(shipped.studies()) == sorted(shipped.studies())
 

@@ -144,7 +144,9 @@ def test_several_objectives_have_a_front(run_study, spec):
         "validation/high/relative_l2": "minimize",
     }
     search = result.trials[result.trials["stage"] == "search"]
-    assert search["values_0"].tolist() == search["values_1"].tolist() == [t.values[0] for t in result.trials_of["search"]]
+    assert (
+        search["values_0"].tolist() == search["values_1"].tolist() == [t.values[0] for t in result.trials_of["search"]]
+    )
     # Both objectives of a simulated trial are equal, so one trial beats all others.
     assert [t.number for t in result.best] == [int(search.set_index("number")["values_0"].idxmin())]
     named = optuna.load_study(study_name="small", storage=spec.stores.storage)
@@ -232,7 +234,12 @@ def test_status_of_the_run_is_told_where_there_was_one(finished, spec):
 
 
 def test_champion_that_could_not_be_packaged_is_status_1(finished, spec):
-    told = {"name": "cass-ecg", "version": None, "champion": False, "sentence": "No model is registered: secret_library."}
+    told = {
+        "name": "cass-ecg",
+        "version": None,
+        "champion": False,
+        "sentence": "No model is registered: secret_library.",
+    }
     (finished.folder / "registration.json").write_text(json.dumps({**told, "commands": []}))
     (finished.folder / "model" / "MLmodel").unlink()
     result = found(spec)
