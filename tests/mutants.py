@@ -287,8 +287,9 @@ def _lines(tree: Path, files: list[Path]) -> dict[str, dict[str, list[int]]]:
 class Map:
     """Which tests reach which lines, and how long they take."""
 
-    def __init__(self, root: Path, folder: Path, children: Children, limit: float, given: tuple[str, bool]) -> None:
-        within, unit_only = given
+    def __init__(
+        self, root: Path, folder: Path, children: Children, limit: float, within: list[str], unit_only: bool
+    ) -> None:
         self.root = root
         self.limit = limit
         path = folder / "map.json"
@@ -296,7 +297,7 @@ class Map:
         python = sorted(str(f.relative_to(root)) for f in (root / "tests").rglob("*.py"))
         files = [name for name in python if Path(name).name.startswith("test_")]
         shared = [name for name in python if name not in files and name not in OWN]
-        files = [name for name in files if Path(name).is_relative_to(within)]
+        files = [name for name in files if any(Path(name).is_relative_to(path) for path in within)]
         files = [name for name in files if not (unit_only and name.startswith(END_TO_END))]
         self.entries = {name: old[name] for name in files if name in old and self._fresh(old[name]["digests"])}
         missing = sorted(set(files) - set(self.entries), key=lambda name: (END_TO_END not in name, name))
@@ -470,9 +471,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every mutant instead of a sample")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--only", default="", help="file or folder that mutants are drawn from, such as sepray/search")
-    parser.add_argument(
-        "--tests", default="tests", help="folder of the tests to run, such as tests/search; all if none"
-    )
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="files or folders of the tests that run")
     parser.add_argument("--jobs", type=int, default=2, help="children at a time")
     parser.add_argument("--goal", type=float, default=95.0, help="percent to be killed")
     parser.add_argument("--budget", type=float, default=300.0, help="seconds of tests for one mutant, a stage")
@@ -513,7 +512,7 @@ def main() -> int:
 def _examine_and_report(
     children: Children, drawn: list[Mutant], sources: dict[str, bytes], arguments: argparse.Namespace, root: Path
 ) -> int:
-    tests = Map(root, root / ".mutants", children, arguments.limit, (arguments.tests, arguments.unit_only))
+    tests = Map(root, root / ".mutants", children, arguments.limit, arguments.tests, arguments.unit_only)
     for name in tests.failing:
         print(f"fails on the unchanged tree, left out: {name}")
     if problem := self_test(tests, children, drawn[0].path):

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from rich.console import Console
@@ -86,3 +88,98 @@ def test_terminal_shows_every_system_and_why_one_has_no_figures(built):
     assert "12.3k" in text
     assert "no figures: RuntimeError: no $ left_over" in text
     assert "Mann-Whitney" in text
+
+
+def test_every_figure_of_the_csv_has_its_column(built):
+    good, poor, mixture, *_ = csv.DictReader(io.StringIO(formats.comma_separated(built)))
+    assert (good["supervision"], good["parameters"], good["training_seconds"]) == ("paired", "12345", "12.345")
+    assert good["separation_seconds_per_item"] == "0.0021"
+    cell = built.rows[1].cells["si_sdr", "mean"]
+    known = {"mean": 4.0, "low": cell.low, "seed_sd": cell.seed_sd, "u": cell.test.u, "effect": cell.test.effect}
+    for figure, value in {**known, "p": 2 / 70}.items():
+        assert float(poor[f"si_sdr/mean/{figure}"]) == pytest.approx(value), figure
+    assert {mixture[name] for name in ("supervision", "seeds", "parameters", "hyperparameters", "note")} == {""}
+    assert list(good)[:8] == [
+        *("system", "kind", "supervision", "seeds", "parameters", "training_seconds"),
+        *("separation_seconds_per_item", "reference"),
+    ]
+    assert list(good)[-2:] == ["hyperparameters", "note"]
+
+
+def test_scores_name_seed_item_and_source(built):
+    lines = list(csv.DictReader(io.StringIO(formats.scores(built, ["low", "high"]))))
+    assert [(line["seed"], line["item"], line["source"]) for line in lines[:3]] == [
+        ("0", "0", "low"),
+        ("0", "0", "high"),
+        ("0", "1", "low"),
+    ]
+    assert {line["seed"] for line in lines if line["system"] == "unprocessed mixture"} == {""}
+    assert float(lines[1]["relative_l2"]) == pytest.approx(10 ** (-7 / 20))
+
+
+def test_markdown_aligns_each_column_and_ends_with_the_caption(built):
+    text = formats.markdown(built)
+    title, blank, head, aligned, *_ = text.splitlines()
+    assert (title, blank) == ("**comparison: 2 separators on my_task**", "")
+    assert head == (
+        "| system | SI-SDR (dB) ↑: low | SI-SDR (dB) ↑: high | SI-SDR (dB) ↑: mean | p | relative L2 error ↓: low "
+        "| relative L2 error ↓: high | relative L2 error ↓: mean | p | supervision | seeds | parameters "
+        "| training (s) | note |"
+    )
+    assert aligned == "| --- |" + " ---: |" * 8 + " --- |" + " ---: |" * 3 + " --- |"
+    assert "| paired | 2 | 12.3k | 12.3 |  |\n" in text
+    assert "| - | - | - | - |  |\n" in text  # a bound costs nothing
+    assert text.endswith(f"\n\n{built.caption}\n")
+
+
+def test_notes_have_a_column_only_where_there_are_any(built):
+    bare = replace(built, rows=[row for row in built.rows if row.system != "poor_one (50% & {more})"], left_out=[])
+    assert "note" not in formats.markdown(bare)
+    assert "| note |" in formats.markdown(replace(built, left_out=[]))
+    assert "| note |" in formats.markdown(replace(bare, left_out=built.left_out))
+
+
+def test_latex_groups_the_columns_of_each_measure(built):
+    text = formats.latex(built)
+    assert r"\begin{tabular}{lrrrrrrrrlrrr}" in text
+    assert r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}" in text
+    assert (
+        r"System & \multicolumn{4}{c}{SI-SDR (dB) $\uparrow$} & \multicolumn{4}{c}{relative L2 error $\downarrow$} & "
+        r"Supervision & Seeds & Parameters & Training (s) \\"
+    ) in text
+    assert " & low & high & mean & $p$ & low & high & mean & $p$ &  &  &  & " in text
+    assert r"\label{tab:comparison}" in text
+    # One line between the head and the separators, one before the bounds, one before what is left out.
+    body = text[text.index(r"\toprule") :]
+    places = [body.index(part) for part in (r"\midrule", "good", "unprocessed mixture", "broken")]
+    assert places == sorted(places)
+    assert body.count(r"\midrule") == 3
+    assert [body[a:b].count(r"\midrule") for a, b in pairwise(places)] == [1, 1, 1]
+
+
+def test_latex_of_signs_and_small_probabilities():
+    assert formats._math("<0.001") == "$<$0.001"
+    assert formats._math("a<b") == r"a\textless{}b"
+    assert formats._minus("-1.5") == "$-$1.5"
+    assert formats._minus("-inf") == r"$-$$\infty$"
+
+
+def test_terminal_has_a_table_a_measure_and_one_of_the_costs(built):
+    console = Console(width=150, record=True, file=io.StringIO())
+    first, second, costs, caption = formats.terminal(built)
+    for part in (first, second, costs):
+        console.print(part)
+    text = console.export_text()
+    assert "comparison: 2 separators on my_task: SI-SDR (dB), more is better" in text
+    assert "relative L2 error, less is better" in text
+    assert [column.justify for column in first.columns] == ["left"] + ["right"] * 4
+    assert [str(cell) for cell in first.columns[4].cells] == ["ref.", "0.057", "0.057", "-", "-", "-"]
+    assert [row.style for row in first.rows] == ["bold", "", "", "", "", ""]
+    assert [row.end_section for row in first.rows] == [False, True, False, False, False, False]
+    assert [str(c.header) for c in costs.columns] == [
+        *("system", "supervision", "seeds", "parameters", "training (s)", "separation of an item (ms)", "note")
+    ]
+    assert [c.justify for c in costs.columns] == ["left", "left", "right", "right", "right", "right", "left"]
+    assert [str(cell) for cell in costs.columns[5].cells] == ["2.1", "2.1", "-"]
+    assert [str(cell) for cell in costs.columns[1].cells] == ["paired", "paired", "-"]
+    assert (str(caption), caption.style) == (built.caption, "dim")

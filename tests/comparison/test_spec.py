@@ -1,8 +1,10 @@
 """The description of a comparison: flags, settings, refusals."""
 
 import re
+from dataclasses import replace
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sepray.comparison.spec import Comparison, assignment, parse
 from sepray.errors import UsageError
@@ -40,3 +42,45 @@ def test_setting_may_name_a_hyperparameter_with_dots():
 def test_comparison_searches_nothing_by_default_and_trains_one_setting_on_three_seeds():
     assert Comparison().budget == Budget(trials=0, finalists=1, final_seeds=3)
     assert Comparison(max_epochs=4).budget == Budget(trials=0, finalists=1, max_epochs=4)
+
+
+def test_study_of_a_separator_is_as_the_comparison_has_it():
+    comparison = Comparison(
+        objective=("si_sdr",), seed=7, trials=5, max_epochs=4, sampler="gp", concurrency=2, storage="journal://log"
+    )
+    varied, single = FloatDistribution(0.1, 1.0), CategoricalDistribution([1])
+    points = {"paper": {"beta": 0.1}}
+    spec = comparison.study("lab-cass", "cass", "ecg", {"beta": varied, "one": single}, points)
+    assert (spec.name, spec.space, spec.reference_points) == ("lab-cass", {"beta": varied, "one": single}, points)
+    assert (spec.objective, spec.seed, spec.budget) == (("si_sdr",), 7, comparison.budget)
+    assert (spec.search, spec.resources, spec.stores) == (comparison.search, comparison.resources, comparison.stores)
+    assert spec.budget.trials == 5
+    for given, space in (
+        (comparison, {"one": single}),
+        (comparison, {}),
+        (comparison.changed(trials=0), {"b": varied}),
+    ):
+        assert given.study("lab-cass", "cass", "ecg", space, {}).budget == replace(comparison.budget, trials=1)
+
+
+def test_first_study_is_of_the_first_separator():
+    asked = Comparison(name="lab", separators=("nmf:x", "cass"), task="ecg")
+    assert asked.first_study() == asked.study("lab", "nmf", "ecg", {}, {})
+    assert asked.changed(separators=()).first_study().name == "lab"
+
+
+def test_given_settings_are_sorted_by_their_owner_and_the_last_counts():
+    asked = Comparison(settings=("cass.width=3", "task.items=4", "cass.width=5", "cass.cross.a_to_b=0.1"))
+    assert asked.given("cass") == {"width": "5", "cross.a_to_b": "0.1"}
+    assert asked.given("task") == {"items": "4"}
+    assert asked.given("nmf") == {}
+    for own in ("lab.mine.gain=1", "mine.gain=1"):
+        with pytest.raises(UsageError, match="is neither one of the separators nor task"):
+            Comparison(separators=("cass",), settings=(own,))
+    assert Comparison(separators=("lab.mine:slow",), settings=("mine.gain=1",)).given("mine") == {"gain": "1"}
+
+
+@pytest.mark.parametrize("setting", ["cass", "cass.", "cass.x", "cass.x=", ".x=1", "cass.=1"])
+def test_setting_without_all_three_parts_is_refused(setting):
+    with pytest.raises(UsageError, match=r"does not have the form SEPARATOR\.FIELD=VALUE or task\.FIELD=VALUE"):
+        assignment(setting)

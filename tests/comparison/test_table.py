@@ -63,3 +63,54 @@ def test_figures_are_written_short():
     assert [table.p_value(p) for p in (0.0004, 0.05, 1.0)] == ["<0.001", "0.050", "1.000"]
     assert [table.count(n) for n in (0, 999, 12_345, 5_509_825)] == ["0", "999", "12.3k", "5.51M"]
     assert [table.seconds(s) for s in (0.01234, 31.46, 4321.5)] == ["0.0123", "31.5", "4322"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "frame"),
+    # An eighth of an item, to the nearest power of two: 181 samples are the geometric middle of 128 and 256.
+    [((16,), (16, 4)), ((8 * 181,), (128, 32)), ((8 * 182,), (256, 64)), ((8 * 22,), (16, 4)), ((3, 8 * 64), (64, 16))],
+)
+def test_frame_is_an_eighth_of_the_item_within_bounds(shape, frame):
+    assert table.transform(shape) == frame
+
+
+def test_figures_at_the_edges_of_their_forms():
+    assert table.p_value(0.001) == "0.001"
+    assert [table.count(n) for n in (1000, 10**6, 10**9)] == ["1k", "1M", "1G"]
+    assert [table.seconds(s) for s in (99.96, 100.4)] == ["100", "100"]
+    assert [table.seconds(s) for s in (100.0, 1234.5)] == ["100", "1234"]
+    assert table.number("relative_l2", -0.0004) == "0.000"
+    assert (table.heading("si_sdr"), table.heading("relative_l2")) == ("SI-SDR (dB)", "relative L2 error")
+
+
+def test_caption_says_what_the_figures_are(data):
+    searched = Comparison(final_seeds=2, max_epochs=1, trials=5, task="my_task", name="lab")
+    found = table.build(searched, data, OUTCOME)
+    assert found.title == "lab: 2 separators on my_task"
+    assert found.caption == (
+        "Mean over 4 test items and 2 seeds [95% bootstrap interval over items]; every separator trained for 1 epoch "
+        "on 4 mixtures after a search of 5 trials, where it has something to search. p: two-sided Mann-Whitney U test "
+        "of the items' scores (mean over sources and seeds) against good, which has the best mean, Holm-corrected for "
+        "2 tests. Parameters: trained numbers, those of critics included. Training: seconds of one seed. Oracles: "
+        "masks made with the true sources, on an STFT of 32 samples, hop 8."
+    )
+    alone = table.build(Comparison(), data, Outcome([entry("good", "good", [[5, 6, 7, 8]])]))
+    assert alone.title == "comparison: 1 separator on notes_and_bursts"
+    assert "on 4 mixtures. p: " in alone.caption
+    assert "Holm-corrected for 1 test. " in alone.caption
+
+
+def test_errors_rank_from_the_least_and_equals_keep_their_order(data):
+    found = table.build(Comparison(measures=("relative_l2", "si_sdr")), data, OUTCOME)
+    assert [row.system for row in found.rows[:2]] == ["good", "poor_one (50% & {more})"]
+    assert found.best["relative_l2", "mean"] == "good"
+    equal = Outcome([entry("b", "b", [[1, 2, 3, 4]]), entry("a", "a", [[1, 2, 3, 4]])])
+    found = table.build(Comparison(), data, equal)
+    assert [row.system for row in found.rows[:2]] == ["b", "a"]
+    assert set(found.best.values()) == {"b"}
+    assert [(row.key, row.seeds) for row in found.rows[:3]] == [("b", 1), ("a", 1), ("unprocessed-mixture", 0)]
+
+
+def test_reference_may_be_a_published_setting(data):
+    named = Outcome([entry("good", "good", [[5, 6, 7, 8]]), entry("cass-bold-FAST", "cass", [[1, 2, 3, 4]])])
+    assert table.build(Comparison(reference="cass:bold & FAST"), data, named).reference == "cass"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from sepray.contracts import Signal, Split
 from sepray.data import heart_records
 from sepray.errors import UsageError
 
@@ -134,3 +136,102 @@ def test_signal_without_a_pulse_has_none() -> None:
     flat = np.zeros(400)
     found = heart_records.pulses(flat, 100, 1.0)
     assert found.shape == (0, heart_records.PHASES)
+
+
+def _beats(*lengths: int, rise: tuple[int, ...] = (), heights: tuple[float, ...] = ()) -> np.ndarray:
+    """Beats of so many samples: each rises in a straight line for 20 samples, and falls in one until the next."""
+    parts = [np.linspace(0.2, 0.01, 30)]  # what is left of a beat before
+    for k, length in enumerate(lengths):
+        up = rise[k] if rise else 20
+        height = heights[k] if heights else 1.0
+        parts.append(height * np.interp(np.arange(length), [0, up, length], [0, 1, 0.0]))
+    return np.concatenate([*parts, np.interp(np.arange(40), [0, 20, 40], [0, 1, 0.5])])
+
+
+def test_pulse_is_sampled_at_256_phases_and_drift_is_taken_away() -> None:
+    for drift in (0.0, 0.0005):
+        found = heart_records.pulses(_beats(100, 100, 100) + drift * np.arange(370), 100, 1.0)
+        assert found.shape == (3, 256)
+        for pulse in found:
+            # Phase k/256 is sample 100 k/256: sample 12.5 of 20 up, sample 50 30 of 80 down.
+            assert pulse[[0, 32, 128]] == pytest.approx([0, 0.625, 50 / 80], abs=0.01)
+            assert pulse.max() == 1
+            assert abs(pulse.argmax() - 51.2) < 1
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sound"),
+    [
+        ((100,) * 7, 7),
+        ((100, 100, 100, 133, 100, 100), 6),  # a third of 100 is 33.3
+        ((100, 100, 100, 134, 100, 100), 5),
+        ((100, 100, 100, 67, 100, 100), 6),
+        ((100, 100, 100, 66, 100, 100), 5),
+        ((150, 150), 2),  # three onsets tell the usual length
+        ((150,), 0),  # two do not: a second is expected
+        ((120,), 1),
+    ],
+)
+def test_pulses_are_of_the_usual_length(lengths: tuple[int, ...], sound: int) -> None:
+    assert len(heart_records.pulses(_beats(*lengths), 100, 1.0)) == sound
+
+
+def test_small_and_close_peaks_are_no_beats() -> None:
+    signal = _beats(150, 150, 150, 150)
+    shallow, deep = signal.copy(), signal.copy()
+    shallow[120:130] += 0.2  # below 0.3 of the spread of about 0.9
+    deep[120:130] += 0.4  # an artefact, 0.7 s behind a beat's peak and 0.7 s before another
+    assert len(heart_records.pulses(shallow, 100, 1.0)) == 4
+    assert len(heart_records.pulses(deep, 100, 1.0)) == 3
+    assert len(heart_records.pulses(_beats(*[50] * 8), 100, 1.0)) < 8  # every other one is nearer than 0.6 s
+    assert len(heart_records.pulses(_beats(*[50] * 8), 100, 0.5)) == 8
+
+
+def test_first_beat_counts_from_where_its_onset_can_be_seen() -> None:
+    """A beat's onset is looked for in the 0.4 s before its peak."""
+    whole = _beats(100, 100, 100)
+    assert len(heart_records.pulses(whole[10:], 100, 1.0)) == 3  # its peak is sample 40
+    assert len(heart_records.pulses(whole[11:], 100, 1.0)) == 2
+
+
+def test_no_more_than_so_many_pulses_of_a_recording_are_taken_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert heart_records._MOST_PULSES == 200
+    signal = _beats(*[100] * 9, rise=tuple(range(20, 29)))
+    every = heart_records.pulses(signal, 100, 1.0)
+    assert len(every) == 9
+    monkeypatch.setattr(heart_records, "_MOST_PULSES", 9)
+    np.testing.assert_array_equal(heart_records.pulses(signal, 100, 1.0), every)
+    monkeypatch.setattr(heart_records, "_MOST_PULSES", 3)
+    np.testing.assert_array_equal(heart_records.pulses(signal, 100, 1.0), every[[0, 4, 8]])
+
+
+def test_shares_of_the_splits_are_of_the_subjects() -> None:
+    for subjects, held_out in ((3, 1), (9, 1), (10, 2), (13, 2), (20, 3), (40, 6)):
+        dealt = heart_records.split_by_subject([f"a/s{k:02d}_x" for k in range(subjects)], 0)
+        assert [len(dealt[split]) for split in ("train", "validation", "test")] == [
+            subjects - 2 * held_out,
+            held_out,
+            held_out,
+        ]
+
+
+def test_fingerprint_is_of_all_splits_and_of_what_the_sources_are() -> None:
+    def made(**changes: float) -> str:
+        content = {"train": 1.0, "validation": 2.0, "test": 3.0, "rate": 100.0, **changes}
+        splits = {}
+        for name in ("train", "validation", "test"):
+            sources = torch.full((2, 2, 1, 4), content[name])
+            splits[name] = Split(sources.sum(1) + content.get(f"{name}_noise", 0), sources)
+        data = heart_records.task_data(splits, Signal(("a", "b"), 1, (4,), content["rate"]))
+        assert [data.train.sources[0, 0, 0, 0], data.validation.sources[0, 0, 0, 0]] == [content["train"], 2.0]
+        assert data.test is splits["test"]
+        return data.fingerprint
+
+    prints = [made(), made(train=9), made(train_noise=9), made(test_noise=9), made(rate=50.0)]
+    assert len(set(prints)) == 5
+    assert made() == prints[0]
+
+
+def test_reason_of_an_error_is_one_short_line() -> None:
+    assert heart_records._one_line(ValueError("a\n  b" + "c" * 300)) == "a b" + "c" * 197
+    assert heart_records._one_line(KeyError()) == "KeyError"

@@ -47,3 +47,32 @@ def test_ranges(value: tuple[float, ...]) -> None:
     with pytest.raises(UsageError) as refusal:
         limits.check_ranges(Config(level=value), {"level": (0, 2)})
     assert str(refusal.value) == f"level must be two rising numbers between 0 and 2, not {value}"
+
+
+@pytest.mark.parametrize(
+    ("names", "mixture", "known", "message"),
+    [
+        (("bass", "drums"), "chosen", ("bass", "drums"), None),
+        (("bass",), "all", ("bass", "drums"), None),
+        (("flute", "bass"), "chosen", None, None),
+        ((), "all", ("bass", "drums"), "stems must be one or more of bass, drums, each once, not none"),
+        (("bass", "bass"), "all", None, "stems must be one or more, each once, not bass, bass"),
+        (("harp", "flute", "bass"), "all", ("bass", "drums"), "there is no stem 'flute'; there are: bass, drums"),
+        (("bass", "drums"), "some", None, "mixture must be chosen or all, not 'some'"),
+        (("bass",), "chosen", None, "one stem alone is no mixture: choose more, or mixture = all"),
+    ],
+)
+def test_sources_that_are_chosen(
+    names: tuple[str, ...], mixture: str, known: tuple[str, ...] | None, message: str | None
+) -> None:
+    if message is None:
+        limits.check_chosen(names, mixture, known, "stem")
+        return
+    with pytest.raises(UsageError) as refusal:
+        limits.check_chosen(names, mixture, known, "stem")
+    assert str(refusal.value) == message
+
+
+def test_counts_and_seeds_have_limits() -> None:
+    assert limits.items(9) == {"train": (2, 9), "validation": (2, 9), "test": (2, 9)}
+    assert limits.SEED == (0, 9223372036854775807)
