@@ -110,11 +110,17 @@ def module_name(package: str, name: str) -> str:
 
 def key(module: str) -> str:
     """Return the short name of the module of a ``Config``: what its package announces it by, or else its last part."""
+    plugin = plugin_with(module)
+    return plugin.name if plugin is not None else home(module).rpartition(".")[2]
+
+
+def plugin_with(module: str) -> Plugin | None:
+    """Return what an installed package announces and whose ``Config`` is defined in that module; None if nothing is."""
     for package in ("sepray.separators", "sepray.tasks"):
         for plugin in plugged(package).values():
             if plugin.problem is None and module in (plugin.module, _defining(plugin.module)):
-                return plugin.name
-    return home(module).rpartition(".")[2]
+                return plugin
+    return None
 
 
 def _defining(module: str) -> str | None:

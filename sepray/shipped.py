@@ -60,6 +60,9 @@ def search_space(separator: Any) -> SearchSpace | None:
     package, _, name = module.rpartition(".")
     if package == "sepray.separators":
         return _read(_folder("search_spaces") / f"{name}.py")
+    plugin = registry.plugin_with(module)
+    if plugin is not None:
+        name, module = plugin.name, plugin.module
     own = _read(Path("search_spaces") / f"{name}.py")
     if own is None and source.definition(module, "SPACE") is not None:
         return _space(importlib.import_module(module))

@@ -1,6 +1,34 @@
-"""One thread a test process, as a trial has: two workers with two threads each on two cores wait for one another."""
+"""One thread a test process, as a trial has: two workers with two threads each on two cores wait for one another.
 
+Also, a package of somebody else's that is installed for some tests.
+"""
+
+import importlib
 import os
+import sys
+
+import pytest
+
+from . import lab_echo
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+
+@pytest.fixture(scope="session")
+def lab_site(tmp_path_factory):
+    """The site-packages folder into which the wheel of ``lab_echo`` is installed."""
+    folder = tmp_path_factory.mktemp("lab")
+    lab_echo.write(folder / "project", lab_echo.FILES)
+    lab_echo.install(folder / "project", folder / "site-packages")
+    return folder / "site-packages"
+
+
+@pytest.fixture
+def lab(lab_site, monkeypatch):
+    """The same folder, on the search path of this process."""
+    monkeypatch.syspath_prepend(str(lab_site))
+    importlib.invalidate_caches()
+    yield lab_site
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab_echo"]:
+        del sys.modules[name]

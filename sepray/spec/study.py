@@ -298,4 +298,4 @@ def rebuilt(package: str, module: str, settings: Mapping[str, Any]) -> Any:
 
 def key(config: Any) -> str:
     """Return the name of a configuration's module, which is the key of a separator or a task."""
-    return registry.home(type(config).__module__).rpartition(".")[2]
+    return registry.key(type(config).__module__)

@@ -29,8 +29,8 @@ def require_working(model: Path, package: str, files: Mapping[str, Path], exampl
 
     Returns:
         None where the model was loaded and separated the example. Where the process itself failed (it could not be
-        started, was killed, had too little memory, or took more than ``TIMEOUT`` seconds) nothing is known of the model,
-        and this is the reason.
+        started, was killed, had too little memory, or took more than ``TIMEOUT`` seconds) nothing is known of the
+        model, and this is the reason.
 
     Raises:
         PackagingError: the model cannot be loaded or cannot separate; the message says which import is missing, or what

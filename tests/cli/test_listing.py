@@ -2,12 +2,20 @@
 
 import datetime
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import optuna
+import pytest
 
+from sepray.cli import available
 from sepray.tracking import catalogue
 from sepray.tracking import models as registry
 from sepray.tracking.connection import connect
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_models(models, run, tmp_path):
@@ -87,8 +95,86 @@ def test_table_has_a_row_a_study_and_says_where_there_is_none(run):
     ]
 
 
-def test_tasks_and_separators(run):
-    tasks = json.loads(run("list", "tasks", "--json"))
-    assert next(t["needs"] for t in tasks if t["task"] == "ecg").startswith("Maternal and fetal ECG: synthetic")
-    separators = json.loads(run("list", "separators", "--json"))
-    assert [s["needs"] for s in separators if s["separator"] == "cass"] == ["paired"]
+def sentence(documented):
+    return " ".join((documented.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def test_tasks_are_listed_as_their_modules_say(run):
+    from sepray import registry
+
+    rows = []
+    for name in registry.names("sepray.tasks"):
+        module = registry.find("sepray.tasks", name)
+        rows.append({"task": name, "what": sentence(module), "needs": sentence(module.Config), "from": "sepray"})
+    assert json.loads(run("list", "tasks", "--json")) == rows
+
+
+def test_separators_are_listed_as_their_modules_say(run):
+    from sepray import registry
+    from sepray.contracts import Separator
+
+    rows = []
+    for name in registry.names("sepray.separators"):
+        module = registry.find("sepray.separators", name)
+        classes = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Separator)]
+        needs = sorted({c.supervision.value for c in classes if c.__module__ == module.__name__})
+        named = [f"{name}:{config}" for config in registry.configs(module) if not config.endswith("debug")]
+        row = {"separator": name, "what": sentence(module), "needs": ", ".join(needs), "configurations": named}
+        rows.append(row | {"from": "sepray"})
+    assert json.loads(run("list", "separators", "--json")) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("class A(contracts.Separator): pass", ["paired"]),  # the default of the base class
+        ("class A(contracts.Oracle): pass", ["none"]),
+        ("class A(contracts.Separator):\n    supervision: object = contracts.Supervision.NONE", ["none"]),
+        ("class B(contracts.Separator): pass\nclass A(contracts.Oracle, B): pass", ["none", "paired"]),
+        ("class M: pass\nclass A(M, contracts.Oracle): pass", ["none"]),
+        ("class A(contracts.Oracle):\n    supervision = chosen()", ["none"]),  # only running it would tell
+        ("class A(torch.nn.Module):\n    supervision = contracts.Supervision.NONE", []),
+        ("class A:\n    supervision = contracts.Supervision.NONE", []),
+    ],
+)
+def test_needs_of_a_separator_are_found_through_its_base_classes(text, needs, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "needy.py").write_text(f"import torch\nfrom sepray import contracts\n{text}\n")
+    assert available.supervisions("needy") == tuple(needs)
+
+
+def test_package_is_shown_only_where_there_are_others(run, lab):
+    assert [line.split()[-1] for line in run("list", "tasks").splitlines() if "hall" in line] == ["1.5"]
+    assert "from" in run("list", "separators").splitlines()[1]
+
+
+def test_package_is_not_shown_where_all_is_sepray_s(run):
+    header = run("list", "tasks").splitlines()[1].split()
+    assert header == ["task", "what", "needs"]
+
+
+IMPORTED = """
+import sys
+from sepray.cli.main import main
+try:
+    main(sys.argv[1:])
+finally:
+    large = {"torch", "numpy", "optuna", "mlflow", "ray", "pandas", "matplotlib"}
+    own = [name for name in sys.modules if name.startswith(("sepray.separators.", "sepray.tasks.", "lab_echo"))]
+    print(sorted(large & set(sys.modules)) + own, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("what", ["tasks", "separators"])
+def test_list_imports_nothing_large_and_nothing_that_it_lists(what, lab_site, tmp_path):
+    path = os.pathsep.join([str(ROOT), str(lab_site)])
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, "list", what, "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert {row["from"] for row in json.loads(done.stdout)} == {"sepray", "lab-echo 1.5"}
+    assert done.stderr.strip() == "[]"

@@ -213,6 +213,43 @@ def test_what_cannot_load_by_itself_is_refused_and_the_old_model_stays(tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("__import__('mine.extra')", "No module named 'mine' (separator.py: __import__('mine.extra'))"),
+        ("return mixture", "ValueError: the estimates of mixtures [1, 1, 8] are [1, 1, 8], not [1, 2, 1, 8]"),
+    ],
+)
+def test_what_cannot_separate_by_itself_is_refused(tmp_path, users_folder, line, why):
+    text = scaled.SEPARATOR.replace("        scale = mine", f"        {line}\n        scale = mine")
+    scaled.write(users_folder / "mine", scaled.FILES | {"extra.py": "", "separator.py": text})
+    separator = scaled.built(importlib.import_module("mine.separator").Config())
+    with pytest.raises(PackagingError, match="loads, but does not separate by itself: " + re.escape(why)):
+        package(tmp_path / "model", separator)
+    assert [p.name for p in tmp_path.iterdir()] == ["theirs"]
+
+
+def test_separator_of_an_installed_wheel_travels_with_its_data_files(tmp_path, lab):
+    module = importlib.import_module("lab_echo.separator")
+    model = module.WIDE.build(scaled.SIGNAL)
+    described = {"separator": model, "config": module.WIDE, "example": MIXTURES[:1], "metadata": {}}
+    package_model(tmp_path / "model", **described)  # which loads it where lab_echo cannot be imported
+    [code] = (tmp_path / "model" / "code").iterdir()
+    copied = {str(p.relative_to(code / "user")) for p in (code / "user").rglob("*") if p.is_file()}
+    assert copied == {
+        "__init__.py",
+        "lab_echo/__init__.py",
+        "lab_echo/base.py",
+        "lab_echo/data/gains.json",
+        "lab_echo/separator.py",
+        "lab_echo/shapes.py",
+        "lab_echo/tables.py",
+    }
+    assert "lab" not in (tmp_path / "model" / "requirements.txt").read_text()
+    expected = np.repeat((MIXTURES * np.float32(3.0) + np.float32(0.5))[:, None], 2, axis=1)
+    np.testing.assert_allclose(models.load(str(tmp_path / "model")).predict(MIXTURES), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("script", "reason"),
     [
         ("import sys; sys.exit(3)", "the process ended with status 3"),

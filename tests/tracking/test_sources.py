@@ -1,5 +1,6 @@
 import importlib
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,35 @@ def test_an_installed_library_stays_one(users_folder):
     import scipy
 
     assert sources.requirements(found) == [f"scipy=={scipy.__version__}"]
+
+
+def test_data_files_of_an_installed_package_are_those_that_it_lists(lab):
+    found = sources.package_data(["sepray.contracts", "lab_echo.separator"])
+    assert found == {Path("lab_echo/data/gains.json"): lab / "lab_echo/data/gains.json"}  # no py.typed, no code
+    assert sources.package_data(["sepray.contracts", "numpy_like"]) == {}
+
+
+def test_data_file_that_has_been_removed_is_left_out(tmp_path, monkeypatch):
+    record = "removed_lab/here.txt,,\nremoved_lab/gone.txt,,\nbeside.txt,,\n../../bin/removed_lab/tool,,\n"
+    folder = "removed_lab-1.0.dist-info"
+    metadata = {"METADATA": "Metadata-Version: 2.1\nName: removed-lab\nVersion: 1.0\n", "RECORD": record}
+    scaled.write(tmp_path, {f"{folder}/{name}": text for name, text in metadata.items()})
+    scaled.write(tmp_path, {f"{folder}/top_level.txt": "removed_lab\n", "removed_lab/here.txt": "", "beside.txt": ""})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = sources.package_data(["removed_lab.separator"])
+    assert found == {Path("removed_lab/here.txt"): tmp_path / "removed_lab/here.txt"}
+
+
+def test_name_of_the_copy_tells_data_apart(tmp_path, users_folder, monkeypatch):
+    scaled.write(users_folder, {"mine/__init__.py": "", "mine/start.py": "", "table.txt": "1"})
+    importlib.invalidate_caches()
+    files = sources.collect("mine.start")
+    plain = sources.copy(files, tmp_path / "plain")
+    monkeypatch.setattr(
+        sources, "package_data", lambda names: {Path("mine/data/table.txt"): users_folder / "table.txt"}
+    )
+    first = sources.copy(files, tmp_path / "first")
+    assert (tmp_path / "first" / first / "user/mine/data/table.txt").read_text() == "1"
+    assert not (tmp_path / "first" / first / "user/mine/data/__init__.py").exists()
+    (users_folder / "table.txt").write_text("2")
+    assert len({plain, first, sources.copy(files, tmp_path / "second")}) == 3
