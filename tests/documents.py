@@ -6,6 +6,7 @@ line is ``# NAME.py`` or ``# NAME.toml`` is that file. A comment before a block,
 how it is tested::
 
     <!-- test: skip: why it cannot run in a test -->
+    <!-- test: slow: why only the slow tests run it -->
     <!-- test: flags: appended to each command of the block that runs a study -->
     <!-- test: setup: a shell command that runs before the block -->
     <!-- test: replace: what is on the page => what is run instead -->
@@ -35,7 +36,7 @@ _NOTE = re.compile(r"^<!-- (test|page): (\w+): (.+) -->$")
 _SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 _FILE = re.compile(r"# ([\w/-]+\.(?:py|toml))\n")
 _STUDY = re.compile(r"^((?:python \S+\.py|sepray run \S+)(?:(?!  ).)*)", re.MULTILINE)
-_KEYS = {"test": ("skip", "flags", "setup", "replace"), "page": ("slow", "after")}
+_KEYS = {"test": ("skip", "slow", "flags", "setup", "replace"), "page": ("slow", "after")}
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,19 @@ def page_notes(text: str) -> dict[str, str]:
     return {note[2]: note[3] for note in map(_NOTE.match, text.splitlines()) if note and note[1] == "page"}
 
 
-def run(path: Path) -> None:
+def run(path: Path, slow: bool) -> None:
     """Run the blocks of a page in the current folder.
+
+    Args:
+        path: the page.
+        slow: whether slow blocks are run too.
 
     Raises:
         AssertionError: a command failed, or printed something else than the page says.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(path.read_text(encoding="utf-8")):
-        if block.language in SHOWN or block.note("skip"):
+        if block.language in SHOWN or block.note("skip") or (block.note("slow") and not slow):
             continue
         print(f"{path.name}:{block.line} {block.language}", flush=True)
         for command in block.note("setup"):
@@ -157,4 +162,4 @@ def fits(printed: str, expected: str) -> bool:
 
 if __name__ == "__main__":
     sys.path.insert(0, "")
-    run(Path(sys.argv[1]).absolute())
+    run(Path(sys.argv[1]).absolute(), slow="--slow" in sys.argv)

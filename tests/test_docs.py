@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from .documents import LANGUAGES, ROOT, Block, blocks, fits, page_notes
 
@@ -23,15 +25,17 @@ NOT_RUN = {
 """How many blocks of a page are not run; each says why, on the page."""
 
 
-def _marks(path: Path) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.slow, pytest.mark.timeout(600)] if "slow" in page_notes(path.read_text()) else []
-
-
-def _runs(path: Path) -> bool:
-    return any(b.language in LANGUAGES and not b.note("skip") for b in blocks(path.read_text()))
-
-
-RUN = [pytest.param(name, marks=_marks(path)) for name, path in PAGES.items() if _runs(path)]
+def _cases() -> Iterator[ParameterSet]:
+    """Return every page that has something to run: without its slow blocks, and, if it has any, with them."""
+    slow = (pytest.mark.slow, pytest.mark.timeout(600))
+    for name, path in PAGES.items():
+        text = path.read_text()
+        run = [block for block in blocks(text) if block.language in LANGUAGES and not block.note("skip")]
+        is_slow = "slow" in page_notes(text)
+        if run and not is_slow:
+            yield pytest.param(name, False, marks=pytest.mark.timeout(180), id=name)
+        if is_slow or any(block.note("slow") for block in run):
+            yield pytest.param(name, True, marks=slow, id=f"{name} with slow blocks")
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +44,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {}
 
 
-def run_page(name: str, folders: dict[str, Path], parent: Path) -> Path:
+def run_page(name: str, slow: bool, folders: dict[str, Path], parent: Path) -> Path:
     """Run a page, after the page that it continues, and return its folder."""
-    if name in folders:
+    if name in folders and not slow:
         return folders[name]
-    folder = parent / Path(name).stem
+    folder = parent / f"{Path(name).stem}-{slow}"
     before = page_notes(PAGES[name].read_text()).get("after")
     if before:
-        shutil.copytree(run_page(f"docs/pages/{before}", folders, parent), folder, symlinks=True)
+        shutil.copytree(run_page(f"docs/pages/{before}", False, folders, parent), folder, symlinks=True)
     else:
         folder.mkdir()
         for linked in ("studies", "search_spaces", "examples"):
@@ -61,7 +65,7 @@ def run_page(name: str, folders: dict[str, Path], parent: Path) -> Path:
         "MPLBACKEND": "agg",
         "PYTHONWARNINGS": "ignore",
     }
-    command = [sys.executable, "-m", "tests.documents", str(PAGES[name])]
+    command = [sys.executable, "-m", "tests.documents", str(PAGES[name]), *["--slow"] * slow]
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -70,15 +74,18 @@ def run_page(name: str, folders: dict[str, Path], parent: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_the_blocks_of_a_page_run(name: str, folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory):
-    run_page(name, folders, tmp_path_factory.getbasetemp())
+@pytest.mark.parametrize(("name", "slow"), list(_cases()))
+def test_the_blocks_of_a_page_run(
+    name: str, slow: bool, folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+):
+    run_page(name, slow, folders, tmp_path_factory.getbasetemp())
 
 
 def test_blocks_that_are_not_run_say_why_and_are_known():
     skipped = {name: [b for b in blocks(path.read_text()) if b.note("skip")] for name, path in PAGES.items()}
     assert {name: len(found) for name, found in skipped.items() if found} == NOT_RUN
-    reasons = [reason for found in skipped.values() for block in found for reason in block.note("skip")]
+    every = [block for path in PAGES.values() for block in blocks(path.read_text())]
+    reasons = [reason for block in every for key in ("skip", "slow") for reason in block.note(key)]
     assert all(len(reason.split()) >= 4 for reason in reasons), reasons
 
 
@@ -157,9 +164,9 @@ def test_output_fits_where_only_the_dots_differ(expected: str, fit: bool):
 
 
 def test_a_page_fails_where_a_command_fails_or_prints_something_else(tmp_path: Path):
-    def status(text: str) -> int:
+    def status(text: str, *flags: str) -> int:
         (tmp_path / "page.md").write_text(text)
-        command = [sys.executable, "-m", "tests.documents", "page.md"]
+        command = [sys.executable, "-m", "tests.documents", "page.md", *flags]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True).returncode
 
@@ -170,3 +177,6 @@ def test_a_page_fails_where_a_command_fails_or_prints_something_else(tmp_path: P
     assert status("```sh\nfalse | true\n```") == 1
     assert status("```toml\na = \n```") == 1
     assert status("<!-- test: setup: echo 5 > five -->\n```sh\ngrep 5 five\n```") == 0
+    assert status("<!-- test: slow: it takes too long here -->\n```sh\nfalse\n```") == 0
+    assert status("<!-- test: slow: it takes too long here -->\n```sh\nfalse\n```", "--slow") == 1
+    assert status("<!-- test: skip: it needs another machine -->\n```sh\nfalse\n```", "--slow") == 0

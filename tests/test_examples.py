@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import nbclient
+import nbformat
 import numpy as np
+import optuna
 import pytest
 import torch
 
@@ -154,3 +157,38 @@ def test_the_separator_takes_any_length_and_refuses_images_and_even_filters(sepa
         separators.DEBUG.build(Signal(("a", "b"), 1, (8, 8), None))
     with pytest.raises(UsageError, match="taps must be an odd number above 0, not 4"):
         separators.Config(taps=4)
+
+
+def test_the_notebook_is_kept_without_outputs():
+    notebook = nbformat.read(EXAMPLES / "study.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(cells) >= 8
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_notebook_runs_and_ends_with_a_picture_of_both_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    notebook = nbformat.read(EXAMPLES / "study.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=500, kernel_name="python3", resources=resources).execute()
+    outputs = {cell.source: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+
+    def shown(source: str, kind: str = "text/plain") -> str:
+        [found] = [o for o in outputs[source] if o.output_type in ("execute_result", "display_data")]
+        return found.data[kind]
+
+    assert "champion" in shown("result.table", "text/html")
+    assert (
+        shown("result.trials", "text/html").count("<tr") == 1 + 4 + 2 + 2
+    )  # a header, the search, the retrainings of the best and of its control
+    assert "[hyperparameters]\nsparsity = " in outputs["print(result.settings())"][0].text
+    assert "('notes', 'bursts')" in shown(next(s for s in outputs if s.startswith("model = ")))
+    assert shown(next(s for s in outputs if s.startswith("random = "))) == "(2, 2048)"
+    assert len(shown(next(s for s in outputs if s.startswith("figure")), "image/png")) > 10_000
+    storage = f"sqlite:///{tmp_path}/optuna.db"
+    assert optuna.load_study(study_name="notebook", storage=storage).best_value > -5  # dB
