@@ -1,7 +1,4 @@
-"""Where files of a study lie: a folder, or the URI of an object store, through one file-system layer.
-
-It imports no torch.
-"""
+"""Files in a folder or at the URI of an object store, through one file-system layer. Imports no torch."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def of_study(record: StudyRecord) -> list[Needless]:
     """
     stages = {stage: record.trials(stage) for stage in record.studies}
     told = all((record.folder / name).is_file() for name in ("result.json", "registration.json"))
-    is_finished = progress.state_of_stores(record, stages, told) == progress.FINISHED
+    is_finished = progress.state(record, stages, told) == progress.FINISHED
     found = files(record.checkpoints)
     needless = []
     for stage, trials in stages.items():
@@ -86,7 +86,7 @@ def of_study(record: StudyRecord) -> list[Needless]:
     going = any(outcome(trial) == UNFINISHED for trials in stages.values() for trial in trials)
     if (size := _size_below(found, "ray")) and not (going and is_remote(record.storage_path)):
         needless.append(Needless(record.name, TEMPORARY, f"{record.checkpoints}/ray", size))
-    return needless + _left_behind(record, [item.place for item in needless])
+    return needless + _left_behind(record, [item.place for item in needless if item.kind != WEIGHTS])
 
 
 def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Needless]:

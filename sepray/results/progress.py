@@ -24,23 +24,20 @@ def is_sound(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
 
 
-def state(record: StudyRecord, stages: Stages, is_registered: bool) -> str:
+def state(record: StudyRecord, stages: Stages, is_registered: bool, is_running: bool = False) -> str:
     """Return how far a study is.
 
     Args:
         record: the study.
         stages: its trials.
         is_registered: whether the study has said what became of its champion.
+        is_running: whether a driver on this machine runs it.
 
     Returns:
-        FINISHED, RUNNING on this machine, STOPPED (the same command continues it), or EMPTY: it has ended, without a
-        model.
+        FINISHED, RUNNING, STOPPED (the same command continues it), or EMPTY: it has ended, without a model.
     """
-    return RUNNING if record.is_running else state_of_stores(record, stages, is_registered)
-
-
-def state_of_stores(record: StudyRecord, stages: Stages, is_registered: bool) -> str:
-    """Return how far a study is that no driver on this machine has; arguments and result as of ``state``."""
+    if is_running:
+        return RUNNING
     searched, finals = stages["search"], stages.get("finals")
     if any(outcome(trial) == UNFINISHED for trial in (*searched, *(finals or ()))):
         return STOPPED

@@ -60,7 +60,7 @@ class StudyRecord:
     @property
     def separator(self) -> str:
         """Name of the separator as ``StudySpec`` takes it, e.g. ``cass`` or ``cass:published``."""
-        module, config = self.description["separator"]["module"], self.description["separator"]["config"]
+        module, config = str(self.description["separator"]["module"]), self.description["separator"]["config"]
         variant = str(config.get("variant", ""))
         return module.removeprefix("sepray.separators.") + (f":{variant}" * (variant in registry.variants(module)))
 

@@ -1,4 +1,4 @@
-"""What a study found: the champion's settings and model, tables of results and trials, what failed, where things are.
+"""What a study found, for Python and notebooks.
 
 It is read from the study's stores, so it is the same after a run, in another process, and for a study that runs, was
 interrupted, failed or was begun by an older version.
@@ -7,178 +7,31 @@ interrupted, failed or was begun by an older version.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import FrozenTrial
-
-from ..choices import MEASURES
 from ..errors import UsageError
-from ..report.wording import measure_words, number
-from ..spec.settings import Settings
-from ..spec.study import StudySpec
-from . import progress, summary
-from .disk import disk_used
-from .record import StudyRecord, outcome, read_record
+from . import summary
+from .findings import Findings
+from .record import read_record
 
 if TYPE_CHECKING:
-    import pandas
-
     from ..models.model import Model
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class StudyResult:
-    """What a study found, as its stores had it when this was made.
+class StudyResult(Findings):
+    """What a study found: the champion's settings and model, DataFrames, what failed, where things are.
 
-    Attributes:
-        record: the study as its stores hold it.
-        trials_of: Optuna records of the trials of each stage, ``"search"`` and ``"finals"``.
-        tracking_uri: MLflow with the study's runs and models; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the
-            current folder.
-        cache: folder for generated and decoded data.
-        given_status: exit status of the run that this is the result of; None where it is only read.
+    ``load_study`` and ``sepray.run`` return it; ``Findings`` describes its attributes. A notebook shows it as a page.
     """
-
-    record: StudyRecord
-    trials_of: Mapping[str, Sequence[FrozenTrial]]
-    tracking_uri: str | None = None
-    cache: Path = Path("~/.cache/sepray")
-    given_status: int | None = None
 
     def __repr__(self) -> str:
         return summary.text(self)
 
     def _repr_html_(self) -> str:
         return summary.page(self)
-
-    @property
-    def name(self) -> str:
-        """Name of the study."""
-        return self.record.name
-
-    @cached_property
-    def spec(self) -> StudySpec:
-        """Description of the study, without its search space.
-
-        Raises:
-            UnknownNameError: the module of its separator or task is not found on this machine.
-        """
-        stores = {"storage": self.record.storage, "storage_path": self.record.storage_path, "cache": self.cache}
-        tracking = {} if self.tracking_uri is None else {"tracking_uri": self.tracking_uri}
-        description = {k: v for k, v in self.record.description.items() if k != "tracking_uri"}
-        return StudySpec.restored(description, **stores, **tracking)
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the study's files on this machine; it does not exist where another machine ran the study."""
-        return self.record.folder
-
-    @property
-    def report(self) -> Path | None:
-        """The HTML page with the report; None where none was made. ``sepray report NAME`` makes it again."""
-        page = self.folder / "report.html"
-        return page if page.is_file() else None
-
-    @cached_property
-    def result(self) -> Mapping[str, Any] | None:
-        """Content of ``result.json``; None where the study has no champion."""
-        return _json(self.folder / "result.json")
-
-    @cached_property
-    def registration(self) -> Mapping[str, Any]:
-        """Content of ``registration.json``; empty where the study has not come so far."""
-        return _json(self.folder / "registration.json") or {}
-
-    def settings(self) -> Settings:
-        """Return the settings of the champion; their text is a file that studies take.
-
-        Raises:
-            UsageError: the study has no champion.
-        """
-        if self.result is None:
-            raise UsageError(f"{self.name} has no champion, so no settings: {self.state_in_words}")
-        return Settings(
-            separator=self.record.separator,
-            hyperparameters=self.result["hyperparameters"],
-            study=self.name,
-            trial=self.result["role"],
-            task=self.record.task,
-        )
-
-    @cached_property
-    def table(self) -> pandas.DataFrame:
-        """The final table on the test split; see ``frames.result_frame``. Empty without a champion."""
-        from .frames import result_frame
-
-        return result_frame(self.result)
-
-    @cached_property
-    def trials(self) -> pandas.DataFrame:
-        """All trials of the search and the retrainings; see ``frames.trials_frame``."""
-        from .frames import trials_frame
-
-        return trials_frame(self.record, self.trials_of)
-
-    @cached_property
-    def failures(self) -> pandas.DataFrame:
-        """Trials that failed, and why; see ``frames.failures_frame``."""
-        from .frames import failures_frame
-
-        return failures_frame(self.trials_of)
-
-    @cached_property
-    def counts(self) -> Counter[str]:
-        """Number of trials of the search by outcome (``record.outcome``)."""
-        return Counter(outcome(trial) for trial in self.trials_of["search"])
-
-    @cached_property
-    def best(self) -> list[FrozenTrial]:
-        """The best trial of the search, of several objectives those that no other beats; empty before the first."""
-        if len(self.record.objectives) > 1:
-            return sorted(self.record.studies["search"].best_trials, key=lambda t: t.number)
-        sign = 1 if list(self.record.objectives.values()) == ["minimize"] else -1
-        sound = filter(progress.is_sound, self.trials_of["search"])
-        return sorted(sound, key=lambda t: (sign * t.values[0], t.number))[:1]
-
-    @cached_property
-    def state(self) -> str:
-        """How far the study is: ``finished``, ``running``, ``not finished`` or ``nothing to register``."""
-        return progress.state(self.record, self.trials_of, bool(self.registration) and self.result is not None)
-
-    @property
-    def state_in_words(self) -> str:
-        """How far the study is, as a clause that begins with its name."""
-        return progress.in_words(self.state, self.record, self.trials_of)
-
-    @property
-    def conclusion(self) -> str:
-        """The sentences that the study ends with; of a study without a champion, how far it is."""
-        if self.result is None:
-            return f"{self.state_in_words}."
-        before = "" if self.state == progress.FINISHED else f"{self.state_in_words}. This is the result so far."
-        sentences = (before, self.caption, str(self.registration.get("sentence") or ""))
-        return "\n".join(sentence for sentence in sentences if sentence)
-
-    @cached_property
-    def caption(self) -> str:
-        """What the final table shows, in a sentence; empty without a champion."""
-        if self.result is None:
-            return ""
-        metric = self.result["metric"]
-        values = self.result["rows"][0]["values"]["mean"]
-        measure, items = MEASURES[metric], len(self.result["scores"][metric])
-        unit = f" {measure.unit}" if measure.unit else ""
-        better = "less" if measure.direction == "minimize" else "more"
-        return (
-            f"The champion, {self.result['role']}, on the test split: {measure_words(metric)} {number(values[0])}{unit}"
-            f" [{number(values[1])}, {number(values[2])}], mean over {items} test items with its 95% bootstrap "
-            f"interval; {better} is better."
-        )
 
     @cached_property
     def model(self) -> Model:
@@ -194,41 +47,6 @@ class StudyResult:
         from ..models.model import load_model
 
         return load_model(self.model_uri, tracking_uri=self.tracking_uri)
-
-    @property
-    def model_uri(self) -> str | None:
-        """Address of the registered champion, ``models:/NAME/VERSION``, or folder of the packaged one; None: neither.
-
-        A model is packaged and not registered where the tracking server has not answered.
-        """
-        if self.result is None:
-            return None
-        if version := self.registration.get("version"):
-            return f"models:/{self.registration['name']}/{version}"
-        folder = self.folder / "model"
-        return str(folder) if (folder / "MLmodel").is_file() else None
-
-    @property
-    def run_id(self) -> str | None:
-        """Id of the study's own MLflow run; None where MLflow has not answered yet."""
-        return self.record.studies["search"].user_attrs.get("mlflow_run_id")
-
-    @cached_property
-    def disk(self) -> Mapping[str, int]:
-        """Bytes of the study's files by what they are for (``disk.KINDS``)."""
-        return disk_used(self.record)
-
-    @property
-    def status(self) -> int | None:
-        """Exit status of the study's command; None while it runs.
-
-        0: done. 1: nothing to register. 3: that is because the code of a trial raised an error. 130: not finished; the
-        same command continues it.
-        """
-        if self.given_status is not None:
-            return self.given_status
-        is_packaged = not str(self.registration.get("sentence")).startswith("No model is registered")
-        return progress.exit_status(self.state, self.trials_of, is_packaged)
 
 
 def load_study(
@@ -255,8 +73,16 @@ def load_study(
         StorageError: the storage cannot be read.
     """
     record = read_record(name, storage, storage_path)
-    stages = {stage: record.trials(stage) for stage in record.studies}
-    return StudyResult(record, stages, tracking_uri, cache, status)
+    return StudyResult(
+        record=record,
+        trials_of={stage: record.trials(stage) for stage in record.studies},
+        result=_json(record.folder / "result.json"),
+        registration=_json(record.folder / "registration.json") or {},
+        is_running=record.is_running,
+        tracking_uri=tracking_uri,
+        cache=cache,
+        given_status=status,
+    )
 
 
 def _json(path: Path) -> Mapping[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..choices import Objective
 from ..console.terminal import FAILED
@@ -12,9 +11,7 @@ from ..report.wording import number, objective_words, plural, trial_name
 from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
 from .disk import in_words
-
-if TYPE_CHECKING:
-    from .study_result import StudyResult
+from .findings import Findings
 
 _OUTCOMES = {
     "complete": "ran the whole budget",
@@ -26,14 +23,14 @@ _OUTCOMES = {
 _WIDTH = 12
 
 
-def text(result: StudyResult) -> str:
+def text(result: Findings) -> str:
     """Return what Python prints of a result: a line for each fact."""
     lines = [f"{title(result)}", *result.conclusion.splitlines(), *trials(result)]
     lines += [f"{name:{_WIDTH}}{place}" for name, place in places(result).items()]
     return "\n  ".join(lines)
 
 
-def page(result: StudyResult) -> str:
+def page(result: Findings) -> str:
     """Return what a notebook shows of a result, as HTML."""
     parts = [f"<h3>{escape(title(result))}</h3>"]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in result.conclusion.splitlines()]
@@ -44,12 +41,12 @@ def page(result: StudyResult) -> str:
     return "\n".join([*parts, f"<dl>{rows}</dl>"])
 
 
-def title(result: StudyResult) -> str:
+def title(result: Findings) -> str:
     """Return the name of a study, what it is of, and how far it is."""
     return f"{result.name}: {result.record.separator} on {result.record.task}, {result.state}"
 
 
-def trials(result: StudyResult) -> list[str]:
+def trials(result: Findings) -> list[str]:
     """Return sentences on the trials of the search: how they ended, which is the best, what failed last."""
     counts = dict(result.counts)
     counts["failed"] = sum(counts.pop(tag, 0) for tag in FAILED)
@@ -73,7 +70,7 @@ def trials(result: StudyResult) -> list[str]:
     return sentences
 
 
-def places(result: StudyResult) -> dict[str, str]:
+def places(result: Findings) -> dict[str, str]:
     """Return where the things of a study are, by name, for the reader: without secrets."""
     record, run = result.record, result.run_id
     found = {"storage": mask(record.storage), "folder": str(record.folder)}

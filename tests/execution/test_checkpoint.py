@@ -156,3 +156,39 @@ def test_remove(folder):
     checkpoint.remove(folder)
     checkpoint.remove(folder)
     assert checkpoint.newest(folder) is None
+
+
+def test_tensors_are_counted_and_dropped_and_the_metadata_stays(folder, tmp_path):
+    assert checkpoint.tensor_bytes(folder) == 0
+    checkpoint.keep_metadata(folder)
+    assert not (tmp_path / "c").exists()
+    size = 6 * 4 + 8 + 2 * 2  # of tensors(): float32, int64, bfloat16
+    checkpoint.save(folder, 3, tensors(1.5), {"history": [1], "members": [1]})
+    assert checkpoint.tensor_bytes(folder) == size
+    checkpoint.save(folder, 12, tensors(2.5), {"history": [1, 2], "members": [1], "number": 7})
+    assert checkpoint.tensor_bytes(folder) == 2 * size
+    checkpoint.keep_metadata(folder, without=("members", "absent"))
+    assert checkpoint.tensor_bytes(folder) == 0
+    saved = checkpoint.newest(folder)
+    assert (saved.epoch, saved.tensors, saved.metadata) == (12, {}, {"history": [1, 2], "number": 7})
+    [left] = (tmp_path / "c").iterdir()
+    checkpoint.keep_metadata(folder)  # again, as after a kill
+    assert list((tmp_path / "c").iterdir()) == [left]
+
+
+def test_damaged_checkpoints_alone_are_left_as_they_are(folder, tmp_path):
+    name = checkpoint.save(folder, 3, tensors(1.5), {"history": [1]})
+    (tmp_path / "c" / name).write_bytes(b"torn")
+    checkpoint.keep_metadata(folder)
+    assert (tmp_path / "c" / name).read_bytes() == b"torn"
+    assert checkpoint.tensor_bytes(folder) == 0
+
+
+def test_damaged_newest_goes_with_the_tensors_of_the_one_before(folder, tmp_path):
+    checkpoint.save(folder, 3, tensors(1.5), {"history": [1]})
+    name = checkpoint.save(folder, 4, tensors(2.5), {"history": [1, 2]})
+    with (tmp_path / "c" / name).open("r+b") as file:
+        file.truncate(100)
+    checkpoint.keep_metadata(folder)
+    assert checkpoint.newest(folder).metadata == {"history": [1]}
+    assert len(list((tmp_path / "c").iterdir())) == 1

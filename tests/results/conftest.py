@@ -28,7 +28,7 @@ __all__ = ["simulation", "spec", "tracker"]  # fixtures
 def save_weights(folder: str, epoch: int) -> None:
     """Write the last checkpoint of a trial as a trainable does, with a measure of each source for every epoch."""
     weights = cass.DEBUG.build(SIGNAL).state_dict()
-    number = float(folder[-1])
+    number = float(ord(folder[-1]) - ord("0"))
     history = [
         {"epoch": e, "validation/low/relative_l2": number + 1 / e, "validation/high/relative_l2": number + 2 / e}
         for e in range(1, epoch + 1)
@@ -78,11 +78,12 @@ def shelf(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def finished(run_study, spec, tmp_path, shelf) -> StudyResult:
+def finished(run_study, simulation, spec, tmp_path, shelf) -> StudyResult:
     """A study of four trials, a finalist and its control on two seeds each."""
     if not shelf.exists():
         assert run_study(spec) == 0
         shutil.copytree(tmp_path, shelf)
     else:
         shutil.copytree(shelf, tmp_path, dirs_exist_ok=True)
+    simulation.trained.clear()
     return found(spec)

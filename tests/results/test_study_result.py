@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sepray.errors import UsageError
-from sepray.results import study_result
+from sepray.results.findings import Findings
 from sepray.results.study_result import load_study
 from sepray.spec.folder import lock
 from sepray.spec.settings import Settings
@@ -67,7 +67,7 @@ def test_source_without_the_measure_has_empty_cells(finished):
         {"system": "a", "values": {"mean": [1.0, 0.5, 2.0], "low": [3.0, 2.5, 4.0]}},
         {"system": "b", "values": {"mean": [5.0, 4.5, 6.0]}},
     ]
-    table = study_result.StudyResult.table.func(_With({"rows": rows, "metric": "si_sdr"}))
+    table = Findings.table.func(_With({"rows": rows, "metric": "si_sdr"}))
     assert list(table.columns) == ["low", "low_low", "low_high", "mean", "mean_low", "mean_high"]
     assert table.loc["a"].tolist() == [3.0, 2.5, 4.0, 1.0, 0.5, 2.0]
     assert all(math.isnan(value) for value in table.loc["b"].tolist()[:3])
@@ -204,7 +204,7 @@ def test_study_that_is_being_extended_has_its_old_result(run_study, simulation, 
 
 @pytest.mark.parametrize(("outcome", "status"), [("diverged", 1), ("error", 3)])
 def test_study_without_a_complete_trial(run_study, simulation, spec, outcome, status):
-    simulation.endings = dict.fromkeys(range(4), {"outcome": outcome, "reason": "x", "traceback": ""})
+    simulation.endings = {n: {"outcome": outcome, "reason": "x", "traceback": ""} for n in range(4)}
     assert run_study(spec) == status
     result = found(spec)
     assert (result.state, result.status) == ("nothing to register", status)
