@@ -235,7 +235,7 @@ def fields(package: str, name: str) -> frozenset[str] | None:
 
 
 def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
-    """Return the ``Config`` from the values that ``identity.plain`` gave, sequences being tuples again.
+    """Return the ``Config`` from the values that ``identity.plain`` gave; lists become tuples again.
 
     Args:
         package: of sepray, e.g. ``"sepray.separators"``.
@@ -247,7 +247,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     """
     base = find(package, module)
     kind = find(package, variants(base.__name__).get(str(values.get("variant")), module)).Config
-    return kind(**{name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())})
+    own = {name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
 
 
 def _modules(package: str) -> list[str]:

@@ -21,7 +21,6 @@ import tyro
 from ..console import preflight
 from ..console.arguments import refused_in_one_line
 from ..console.exit_status import TRACEBACK_HELP
-from ..errors import UsageError as _UsageError
 from ..errors import mask
 from ..models.address import check_address as check_address
 from ..models.address import require_models as require_models
@@ -172,13 +171,6 @@ def require_study(url: str, name: str) -> None:
     from ..search.storage import load_study
 
     load_study(url, name)
-
-
-def require_metadata(model: str, metadata: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the metadata that sepray gave a model, e.g. its sources; refuse a model that has none."""
-    if not metadata or "sources" not in metadata:
-        raise _UsageError(f"{model} was not made by sepray: it does not say which sources it separates")
-    return metadata
 
 
 def add_current_folder_to_path() -> None:

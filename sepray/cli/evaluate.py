@@ -1,24 +1,19 @@
-"""``sepray evaluate``, and what it shares with ``sepray compare``: the task and the separator of a model."""
+"""``sepray evaluate``, and the flags that it shares with ``sepray compare``."""
 
 from __future__ import annotations
 
-import json as json_format
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from ..choices import BSS_EVAL, MEASURES
 from ..console import preflight
 from ..errors import UsageError
-from ..files import replace_file
 from . import application
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..contracts import Signal, Split, TaskConfig
-    from ..scoring.tables import Scores
+    from ..models.evaluation import Evaluation
 
 Task = Annotated[
     str | None,
@@ -59,123 +54,52 @@ def evaluate(
             item; needs museval and ffmpeg.
         museval: Folder for the model's scores in museval's JSON, a file an item in SPLIT/. Turns on --bss-eval.
     """
-    application.check_address(model)
-    check_task(task)
-    if batch_size < 1:
-        raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
+    check_flags(model, batch_size=batch_size)
     if json is not None:
         if json.is_dir():
             raise UsageError(f"--json {json} is a folder; give a file")
         preflight.require_writable(json.absolute().parent)
-    if museval is not None:
-        preflight.require_writable(museval)
-    uri = application.require_models(tracking_uri, model)
-    from ..tracking import models
+    from ..models import evaluation
 
-    described = application.require_metadata(model, models.describe(model, uri))
-    from ..choices import BSS_EVAL, MEASURES
-    from ..console.terminal import console
-    from ..loading import load_task
-    from ..scoring import tables
-
-    data = load_task(task_config(task, described), cache)
-    sources = tuple(described["sources"])
-    if data.signal.sources != sources:
-        raise UsageError(f"{model} separates {', '.join(sources)}, but the task has {', '.join(data.signal.sources)}")
-    items: Split = getattr(data, split)
-    separate = separator(model, uri)
-    transform = (described["n_fft"], described["hop"])
-    slow: dict[str, Scores] = {}
-    if bss_eval or museval is not None:  # first, because it refuses signals that it cannot measure
-        slow = _bss_eval(model, separate, items, data.signal, transform, batch_size, museval and museval / split)
-    systems = {model: tables.score(separate, items, batch_size=batch_size, signal=data.signal)}
-    systems |= tables.references(items, *transform, signal=data.signal)
-    systems = {name: scores | slow.get(name, {}) for name, scores in systems.items()}
-    for metric in systems[model] if not quiet else ():
-        rows = [tables.row(n, s, metric, sources, n == model) for n, s in systems.items()]
-        unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
-        title = f"{metric.replace('_', ' ')} on {split}{unit}"
-        over = "median over frames and" if metric in BSS_EVAL else "mean over"
-        caption = f"{over} {len(items)} items [95% interval]"
-        console.print(tables.result_table(title, [*sources, "mean"], rows, caption, console.width))
+    scores = evaluation.evaluate(
+        model,
+        task,
+        split,
+        bss_eval=bss_eval,
+        museval=museval,
+        batch_size=batch_size,
+        tracking_uri=tracking_uri,
+        cache=cache,
+    )
+    if not quiet:
+        _print(scores)
     if json is not None:
-        document = _document(model, split, data.fingerprint, systems, sources)
-        replace_file(json, json_format.dumps(document, indent=1))
+        scores.save(json)
 
 
-def _bss_eval(
-    model: str,
-    separate: Callable[[Tensor], Tensor],
-    items: Split,
-    signal: Signal,
-    transform: tuple[int, int],
-    batch_size: int,
-    folder: Path | None,
-) -> dict[str, Scores]:
-    """Return the BSS Eval scores of a model, the mixture and the oracle bounds; write the model's to ``folder``."""
-    from ..scoring import bss_eval as measure
-    from ..scoring import evaluation, tables
-
-    def keep(index: int, frames: evaluation.Frames) -> None:
-        if folder is not None:
-            measure.write(folder, f"item-{index:05d}", signal.sources, frames)
-
-    measure.check(signal)
-    found = {model: evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size, keep)}
-    for name, estimate in evaluation.reference_systems(items, *transform).items():
-        found[tables.reference_title(name)] = evaluation.bss_eval(estimate, items, signal, batch_size)
-    return found
-
-
-def separator(model: str, uri: str | None) -> Callable[[Tensor], Tensor]:
-    """Return a model as a function: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``."""
-    from ..tracking import models
-
-    return models.as_function(models.load(model, uri))
-
-
-def check_task(name: str | None) -> None:
-    """Refuse the name of a task that does not exist, without importing a task.
+def check_flags(*models: str, batch_size: int) -> None:
+    """Refuse addresses of no model and an empty batch; let the user's own tasks be found in the current folder.
 
     Raises:
-        UnknownNameError: there is no such task.
+        UsageError: one of them is wrong.
     """
-    from .. import registry
+    from ..models.address import check_address
 
+    for address in models:
+        check_address(address)
+    if batch_size < 1:
+        raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
     application.add_current_folder_to_path()
-    if name is not None:
-        registry.check("sepray.tasks", name)
 
 
-def task_config(name: str | None, described: dict[str, Any]) -> TaskConfig:
-    """Return the configuration of a task.
-
-    Args:
-        name: name of the task; None for the task that the model was trained on.
-        described: metadata of the model; its settings of the task count where that is the same task.
-    """
-    from .. import registry
-    from ..spec.study import rebuilt
-
-    application.add_current_folder_to_path()
-    module = registry.find("sepray.tasks", name or described["task"]).__name__
-    settings = described["task_config"] if module == described["task"] else {}
-    config: TaskConfig = rebuilt("sepray.tasks", module, settings)
-    return config
-
-
-def _document(
-    model: str, split: str, fingerprint: str, systems: dict[str, Scores], sources: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return the content of the file that ``--json`` names."""
+def _print(scores: Evaluation) -> None:
+    """Print a table for each measure."""
+    from ..console.terminal import console
     from ..scoring import tables
 
-    scores: dict[str, Any] = {}
-    for system, by_metric in systems.items():
-        scores[system] = {}
-        for metric, values in by_metric.items():
-            row = tables.row(system, by_metric, metric, sources)
-            scores[system][metric] = {
-                name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in row.values.items()
-            } | {"items": values.tolist()}
-    return {"model": model, "split": split, "data_fingerprint": fingerprint, "sources": list(sources), "scores": scores}
+    for metric, rows in scores.rows.items():
+        unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
+        title = f"{metric.replace('_', ' ')} on {scores.split}{unit}"
+        over = "median over frames and" if metric in BSS_EVAL else "mean over"
+        caption = f"{over} {scores.item_count} items [95% interval]"
+        console.print(tables.result_table(title, [*scores.sources, "mean"], rows, caption, console.width))

@@ -106,6 +106,17 @@ def loaded(model: Address | Model, tracking_uri: str | None = None, device: str 
     return model if isinstance(model, Model) else load_model(model, tracking_uri, device)
 
 
+def check_model(model: Address | Model, device: str) -> None:
+    """Refuse what is no address of a model, and what is no name of a device, without importing torch.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(model, Model):
+        check_address(os.fspath(model))
+    check_device(device)
+
+
 def check_device(name: str) -> None:
     """Refuse what cannot be the name of a device, without importing torch.
 

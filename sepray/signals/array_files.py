@@ -1,4 +1,7 @@
-"""NPY files: ``[time]`` or ``[channel, time]`` of real numbers. Written files keep shape and number type."""
+"""NPY files, and arrays in memory: ``[time]`` or ``[channel, time]`` of real numbers.
+
+Written files keep shape and number type.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,30 @@ class ArrayRecording(Recording):
         yield _ArrayWriter(path, own.dtype)
 
 
+@dataclass(frozen=True)
+class MemoryRecording(Recording):
+    """An array in memory.
+
+    Attributes:
+        values: ``[time]`` or ``[channel, time]``.
+    """
+
+    values: NDArray[np.generic]
+    suffix = ".npy"
+    unit = "as in the input"
+
+    def blocks(self) -> Iterator[Block]:
+        """Give the array from its start, ``[channel, time]`` at a time."""
+        for start in range(0, self.frames, BLOCK_SAMPLES):
+            yield np.asarray(np.atleast_2d(self.values)[:, start : start + BLOCK_SAMPLES], dtype=np.float32)
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Writer]:
+        """Write an NPY file of this array's shape and number type."""
+        np.lib.format.open_memmap(path, "w+", self.values.dtype, self.values.shape).flush()
+        yield _ArrayWriter(path, self.values.dtype)
+
+
 class _ArrayWriter:
     def __init__(self, path: Path, dtype: np.dtype[np.generic]) -> None:
         self.path, self.dtype, self.clipped, self.start = path, dtype, 0, 0
@@ -54,7 +81,7 @@ class _ArrayWriter:
         self.start = stop
 
 
-def open_array(path: Path, rate: float | None, name: str) -> ArrayRecording:
+def open_array_file(path: Path, rate: float | None, name: str) -> ArrayRecording:
     """Read the header of an NPY file.
 
     Args:
@@ -70,6 +97,31 @@ def open_array(path: Path, rate: float | None, name: str) -> ArrayRecording:
     except (ValueError, OSError, EOFError) as error:
         why = str(error).splitlines()[0]
         raise RecordingError(f"{name} is no NPY file that can be read, or is truncated: {why}") from None
+    channels, frames = _shape(values, name)
+    if rate is None:
+        raise RecordingError(f"{name} does not say its rate; give --rate, in Hz")
+    return ArrayRecording(path, rate, channels, frames)
+
+
+def of_array(values: NDArray[np.generic], rate: float | None, name: str) -> MemoryRecording:
+    """Return an array as a recording, whose written files are NPY.
+
+    Args:
+        values: ``[time]`` or ``[channel, time]`` of real numbers.
+        rate: samples a second.
+        name: what messages call the array.
+
+    Raises:
+        RecordingError: it is empty, of a wrong shape or type, or without a rate.
+    """
+    channels, frames = _shape(values, name)
+    if rate is None:
+        raise RecordingError(f"{name} does not say its rate; give rate, in Hz")
+    return MemoryRecording(Path(f"{name}.npy"), rate, channels, frames, values)
+
+
+def _shape(values: object, name: str) -> tuple[int, int]:
+    """Return the number of channels, and of samples of each."""
     if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
         shape = f"{list(values.shape)} of {values.dtype}" if isinstance(values, np.ndarray) else "several arrays"
         raise RecordingError(f"{name} must be [time] or [channel, time] of real numbers, not {shape}")
@@ -80,6 +132,4 @@ def open_array(path: Path, rate: float | None, name: str) -> ArrayRecording:
         raise RecordingError(
             f"{name} is {channels} channels of {frames} samples; it must be [channel, time]: transpose it"
         )
-    if rate is None:
-        raise RecordingError(f"{name} does not say its rate; give --rate, in Hz")
-    return ArrayRecording(path, rate, channels, frames)
+    return channels, frames

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from . import table_files
-from .array_files import open_array
+from . import sound_files, table_files
+from .array_files import of_array, open_array_file
 from .recording_types import Recording, RecordingError
 from .sound_files import open_sound_file
+
+SUFFIXES = (*sound_files.SUFFIXES, *table_files.SUFFIXES, ".npy")
+"""Suffixes of the files of a folder that are taken for recordings."""
 
 
 def open_recording(path: Path, rate: float | None = None, name: str | None = None) -> Recording:
@@ -32,17 +36,38 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
         raise RecordingError(f"{name} is a folder, not a recording" if path.is_dir() else f"there is no file {name}")
     if not path.stat().st_size:
         raise RecordingError(f"{name} is empty")
-    if rate is not None and not (rate > 0 and math.isfinite(rate)):
-        raise RecordingError(f"a rate must be more than 0 Hz, not {rate:g}")
+    _check_rate(rate)
     suffix = path.suffix.lower() or _suffix_by_content(path)
     if suffix == ".npy":
-        recording: Recording = open_array(path, rate, name)
+        recording: Recording = open_array_file(path, rate, name)
     elif suffix in table_files.SUFFIXES:
         recording = table_files.open_table(path, rate, name)
     else:
         recording = open_sound_file(path, rate, name)
     _check_samples(recording, name)
     return recording
+
+
+def open_array(values: NDArray[np.generic], rate: float | None, name: str = "recording") -> Recording:
+    """Return an array as a recording, its samples checked.
+
+    Args:
+        values: ``[time]`` or ``[channel, time]`` of real numbers.
+        rate: samples a second.
+        name: what messages call the array, and the stem of files that are written of it.
+
+    Raises:
+        RecordingError: empty, of a wrong shape or type, not finite, all samples alike, or of unknown rate.
+    """
+    _check_rate(rate)
+    recording = of_array(values, rate, name)
+    _check_samples(recording, name)
+    return recording
+
+
+def _check_rate(rate: float | None) -> None:
+    if rate is not None and not (rate > 0 and math.isfinite(rate)):
+        raise RecordingError(f"a rate must be more than 0 Hz, not {rate:g}")
 
 
 def _suffix_by_content(path: Path) -> str:

@@ -15,6 +15,8 @@ import soundfile
 
 from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
 
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
+
 _UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # of the data chunk of a WAV that was written to a pipe
 
 

@@ -106,13 +106,14 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         ModelError: it cannot be read, describes no Python function, or is not sepray's.
     """
     with _refused(name):
-        described = yaml.load((folder / DESCRIPTION).read_text(encoding="utf-8"), _YAML)
+        described: Any = yaml.load((folder / DESCRIPTION).read_text(encoding="utf-8"), _YAML)
     function = described.get("flavors", {}).get("python_function") if isinstance(described, dict) else None
     if not function:
         raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} describes no model of Python")
     if DIGEST not in (described.get("metadata") or {}):
         raise ModelError(f"{name} is a model of MLflow, but not one that sepray packaged")
-    return described
+    content: dict[str, Any] = described
+    return content
 
 
 @contextlib.contextmanager

@@ -39,8 +39,8 @@ GIVEN = {
         ["studies", True, "sqlite:///s.db", "http://h"],
     ),
     "separate": (
-        "a in -o out --source s --rate 8 --window 2 --device cpu --no-picture --json --quiet --tracking-uri http://h",
-        ["a", "in", "out", "s", 8.0, 2.0, "cpu", False, True, True, "http://h"],
+        "a in on -o out --source s --rate 8 --window 2 --device cpu --no-picture --json --quiet --tracking-uri http://h",
+        ["a", ("in", "on"), "out", "s", 8.0, 2.0, "cpu", False, True, True, "http://h"],
     ),
     "report": (
         f"n {STORES}",
@@ -130,18 +130,6 @@ def test_completion_for_a_shell_is_printed_as_it_is(run, monkeypatch):
     script = run("--tyro-print-completion", "bash")
     assert "complete" in script
     assert max(map(len, script.splitlines())) > 80  # wrapped, it would be no script
-
-
-@pytest.mark.parametrize(
-    "address", ["models:/cass-ecg@champion", "models:/cass-ecg/3", "models:/m-0a1b2c3d", "runs:/0a1b/model"]
-)
-def test_addresses_of_models_pass(address):
-    application.check_address(address)
-
-
-def test_folder_with_a_model_passes(models):
-    application.check_address(models.half)
-    assert application.require_models("http://127.0.0.1:9", models.half) == "http://127.0.0.1:9"  # which is not asked
 
 
 def test_users_modules_are_found_in_the_current_folder(tmp_path, monkeypatch):

@@ -3,49 +3,21 @@
 import json
 
 import pytest
-import torch
 
-from sepray.cli import application
 from sepray.cli import compare as command
-from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
-from sepray.tracking import models
+from sepray.models import comparison
 
-FIRST, SECOND = "models:/first/1", "models:/second/1"
-SIGNAL = Signal(("heart", "breath"), 1, (64,), 64.0, heart_sources=("heart",))
-DESCRIBED = {"sources": ["heart", "breath"], "metric": "relative_l2", "task": "any", "task_config": {}}
+from ..models.functions import DATA, FIRST, SECOND, shares_of_the_mixture
 
 
 @pytest.fixture
 def sizes(monkeypatch) -> list[int]:
     """Models that estimate each source as a share of the mixture, which is twice either source; sizes of batches."""
     sizes: list[int] = []
-
-    def split(items: int) -> Split:
-        sources = torch.randn(items, 1, 1, 64, generator=torch.Generator().manual_seed(items)).expand(-1, 2, -1, -1)
-        return Split(sources.sum(1), sources)
-
-    data = TaskData(SIGNAL, split(5), split(6), split(7), "ab" * 32)
-    shares = {FIRST: 0.45, SECOND: 0.25}
-
-    def separator(model, uri):
-        assert uri == "the registry"
-
-        def separate(mixture):
-            sizes.append(len(mixture))
-            return shares[model] * mixture[:, None].expand(-1, 2, -1, -1)
-
-        return separate
-
-    class Task:
-        def load(self, cache):
-            return data
-
-    monkeypatch.setattr(application, "require_models", lambda *_: "the registry")
-    monkeypatch.setattr(models, "describe", lambda model, uri: dict(DESCRIBED))
-    monkeypatch.setattr(command, "check_task", lambda task: None)
-    monkeypatch.setattr(command, "task_config", lambda task, described: Task())
-    monkeypatch.setattr(command, "separator", separator)
+    found = {name: shares_of_the_mixture(name, share, sizes) for name, share in ((FIRST, 0.45), (SECOND, 0.25))}
+    monkeypatch.setattr(comparison, "loaded", lambda name, uri, device: found[name])
+    monkeypatch.setattr(comparison, "task_data", lambda model, task, cache: DATA)
     return sizes
 
 
@@ -77,25 +49,17 @@ def test_split_and_metric_arrive(sizes, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changes", "settings", "line"),
+    ("settings", "line"),
     [
-        ({}, {"metric": "psnr"}, "--metric psnr: psnr measures images"),
-        ({}, {"metric": "loudness"}, "unknown metric 'loudness'; there are: relative_l1"),
-        ({}, {"batch_size": 0}, "--batch-size must be at least 1, not 0"),
-        ({"sources": ["a", "b"]}, {}, f"{FIRST} separates a, b, but the task has heart, breath"),
+        ({"metric": "psnr"}, "metric psnr: psnr measures images"),
+        ({"metric": "loudness"}, "unknown metric 'loudness'; there are: relative_l1"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, not 0"),
+        ({"task": "no_such_task"}, "unknown task 'no_such_task'; there are: "),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(sizes, monkeypatch, changes, settings, line):
-    monkeypatch.setattr(models, "describe", lambda model, uri: DESCRIBED | changes)
+def test_what_does_not_fit_is_refused_in_one_line(sizes, settings, line):
     with pytest.raises(UsageError) as refusal:
         command.compare(FIRST, SECOND, **settings)
     assert str(refusal.value).startswith(line)
     assert "\n" not in str(refusal.value)
     assert not sizes
-
-
-def test_models_of_different_sources_are_refused(sizes, monkeypatch):
-    described = {FIRST: DESCRIBED, SECOND: DESCRIBED | {"sources": ["a", "b"]}}
-    monkeypatch.setattr(models, "describe", lambda model, uri: described[model])
-    with pytest.raises(UsageError, match="separate different sources: heart, breath and a, b"):
-        command.compare(FIRST, SECOND)

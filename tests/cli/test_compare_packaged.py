@@ -2,11 +2,10 @@
 
 import json
 
-import mlflow.pyfunc
 import pytest
 import torch
 
-from .conftest import TASK
+from ..models.packaged import TASK
 from .test_evaluate import OWN_TASK
 
 
@@ -55,21 +54,19 @@ def test_metric_of_sources_with_a_heart_rate(models, compare):
 
 
 def test_task_batch_size_cache_and_tracking_uri_arrive(models, compare, tmp_path, monkeypatch):
+    from sepray.models.model import Model
     from sepray.tracking import models as registry
 
     sizes, asked = [], []
-    predict, load = mlflow.pyfunc.PyFuncModel.predict, registry.load
-
-    def recorded(self, mixture, params=None):
-        sizes.append(len(mixture))
-        return predict(self, mixture, params=params)
-
-    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", recorded)
+    separate, load = Model.separate, registry.load
+    monkeypatch.setattr(
+        Model, "separate", lambda self, mixtures: sizes.append(len(mixtures)) or separate(self, mixtures)
+    )
     monkeypatch.setattr(registry, "load", lambda model, uri: asked.append(uri) or load(model, uri))
     (tmp_path / "compared_task.py").write_text(OWN_TASK.replace("items: int = 3", "items: int = 9"))
     where = ["--tracking-uri", "sqlite:///elsewhere.db", "--batch-size", "5"]
     assert compare(models.most, models.half, "--task", "compared_task", *where)["items"] == 9
     assert sizes == [5, 4, 5, 4]
-    assert set(asked) == {"sqlite:///elsewhere.db"}
+    assert asked == ["sqlite:///elsewhere.db"] * 2
     compare(models.most, models.half, cache=tmp_path / "there")
     assert list((tmp_path / "there").rglob("*.*"))

@@ -2,11 +2,12 @@
 
 import json
 
-import mlflow.pyfunc
 import numpy as np
 import pytest
 
-from .conftest import TASK
+from sepray.models.model import Model
+
+from ..models.packaged import TASK
 
 OWN_TASK = """
 from dataclasses import dataclass
@@ -58,13 +59,10 @@ def test_measures_of_sources_with_a_heart_rate_are_scored_too(models, scores):
 
 def test_batch_size_is_how_many_items_the_model_gets_at_once(scores, monkeypatch):
     sizes = []
-    predict = mlflow.pyfunc.PyFuncModel.predict
-
-    def recorded(self, mixture, params=None):
-        sizes.append(len(mixture))
-        return predict(self, mixture, params=params)
-
-    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", recorded)
+    separate = Model.separate
+    monkeypatch.setattr(
+        Model, "separate", lambda self, mixtures: sizes.append(len(mixtures)) or separate(self, mixtures)
+    )
     scores("--batch-size", 4)
     assert sizes == [4, 2]
 
@@ -102,7 +100,7 @@ def test_table_names_the_systems_and_is_left_out_when_quiet(models, tmp_path, ru
 
 def test_bss_eval_and_museval_add_its_measures_and_files(models, tmp_path, scores, monkeypatch):
     """The measure itself is replaced: here it counts that it is asked, of which systems, and what becomes of it."""
-    from sepray.cli import evaluate
+    from sepray.models import evaluation
 
     asked = []
 
@@ -110,7 +108,7 @@ def test_bss_eval_and_museval_add_its_measures_and_files(models, tmp_path, score
         asked.append((model, len(items), transform, batch_size, folder and folder.relative_to(tmp_path)))
         return {model: {"sdr": np.full((len(items), 2), 7.0)}}
 
-    monkeypatch.setattr(evaluate, "_bss_eval", measured)
+    monkeypatch.setattr(evaluation, "_bss_eval", measured)
     assert scores("--bss-eval", "--batch-size", 3)["scores"][models.half]["sdr"]["items"] == [[7.0, 7.0]] * 6
     scores("--museval", tmp_path / "frames", "--split", "validation")
     scores()

@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from sepray.cli import main as cli
+from sepray.models.model import Model
+from sepray.tracking.packaged_model import PackagedModel
 
 from .conftest import slow_wave
 
@@ -66,8 +68,8 @@ def test_number_type_is_kept_and_quiet_prints_nothing(models, run):
 
 def test_clipped_samples_are_counted(models, monkeypatch, capsys):
     """A model that makes louder signals than the recording's numbers can hold."""
-    predict = mlflow.pyfunc.PyFuncModel.predict
-    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", lambda *given, **params: 3 * predict(*given, **params))
+    separate = Model.separate
+    monkeypatch.setattr(Model, "separate", lambda self, mixtures: 3 * separate(self, mixtures))
     counts = (100 * slow_wave(128, 2)[0]).astype(np.int8)
     np.save("counts.npy", counts)
     with pytest.raises(SystemExit) as end:
@@ -87,35 +89,26 @@ def test_failed_separation_leaves_nothing(models, tmp_path, run, monkeypatch):
     def broken(*arguments):
         raise ValueError("the picture cannot be drawn")
 
-    monkeypatch.setattr("sepray.cli.separate.draw", broken)
+    monkeypatch.setattr("sepray.models.separation.draw", broken)
     printed = run("separate", models.most, "wave.npy", "--rate", "128", "-o", "a/b", status=3)
     assert "the picture cannot be drawn" in printed
     assert [p.name for p in tmp_path.iterdir()] == ["wave.npy"]
 
 
-@pytest.fixture
-def predictions(monkeypatch):
-    """What the model was asked: the shape of each mixture and its parameters."""
+def test_window_and_device_reach_the_model(models, run, monkeypatch):
     asked = []
-    predict = mlflow.pyfunc.PyFuncModel.predict
-
-    def recorded(self, mixture, params=None):
-        asked.append((mixture.shape, params))
-        return predict(self, mixture, params=params)
-
-    monkeypatch.setattr(mlflow.pyfunc.PyFuncModel, "predict", recorded)
-    return asked
-
-
-def test_window_and_device_reach_the_model(models, run, predictions):
+    predict = PackagedModel.predict
+    monkeypatch.setattr(
+        PackagedModel,
+        "predict",
+        lambda self, data, params: asked.append((data.shape[-1], params)) or predict(self, data),
+    )
     np.save("wave.npy", slow_wave(128, 4)[0])
     run("separate", models.most, "wave.npy", "--rate", 128, "--window", 0.5, "--device", "cpu")
-    assert {shape[-1] for shape, _ in predictions} == {64}  # 0.5 s at the model's 128 Hz
-    assert {params["device"] for _, params in predictions} == {"cpu"}
-    predictions.clear()
+    assert set(map(str, asked)) == {"(64, {'device': 'cpu'})"}  # 0.5 s at the model's 128 Hz
+    asked.clear()
     run("separate", models.most, "wave.npy", "--rate", 128)
-    assert {shape[-1] for shape, _ in predictions} == {96}  # as in training
-    assert {params["device"] for _, params in predictions} == {"auto"}
+    assert set(map(str, asked)) == {"(96, {'device': 'auto'})"}  # as in training
 
 
 def test_source_rate_and_picture_choose_the_files(models, tmp_path, run):

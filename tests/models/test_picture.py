@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sepray.cli import picture
-from sepray.cli.picture import Envelope
+from sepray.models import picture
+from sepray.models.picture import Envelope
 
 
 def test_envelope_holds_the_extremes_of_each_part():

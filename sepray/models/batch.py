@@ -1,0 +1,137 @@
+"""Separates many recordings with one model: files, and folders with all recordings below them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..signals.recordings import SUFFIXES, open_recording
+from .model import Model
+from .separation import Progress, Separation, separate_into
+from .stream import check_window, wanted_sources
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A recording that is to be separated.
+
+    Attributes:
+        path: its file.
+        output: folder of its estimates.
+    """
+
+    path: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A recording that could not be separated.
+
+    Attributes:
+        name: its file.
+        reason: why, in one line that names the file.
+    """
+
+    name: str
+    reason: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What ``sepray separate --json`` prints."""
+        return {"input": self.name, "error": self.reason}
+
+
+def plan(inputs: Sequence[Path], output: Path) -> list[Planned]:
+    """Return which recordings are separated into which folders, in the order of their names.
+
+    Of a folder, these are all recordings below it, with the same subfolders in ``output``; what lies in ``output``
+    itself, in hidden folders, or has none of the suffixes of recordings, is left out.
+
+    Args:
+        inputs: files and folders.
+        output: folder of the results.
+
+    Raises:
+        UsageError: a folder has no recordings or is ``output`` itself, or two recordings would have the same results.
+    """
+    planned: list[Planned] = []
+    for given in inputs:
+        planned += _below(given, output) if given.is_dir() else [Planned(given, output)]
+    taken: dict[Path, Path] = {}
+    for found in planned:
+        target = found.output / found.path.name
+        if target in taken:
+            raise UsageError(
+                f"{taken[target]} and {found.path} would both be separated into {found.output}; "
+                "separate them into folders of their own"
+            )
+        taken[target] = found.path
+    return planned
+
+
+def _below(folder: Path, output: Path) -> list[Planned]:
+    results = output.resolve()
+    if folder.resolve() == results:
+        raise UsageError(f"{folder} would hold recordings and results alike: give another folder for the results")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file() or results in path.resolve().parents:
+            continue
+        found.append(Planned(path, output / inner.parent))
+    if not found:
+        raise UsageError(f"there are no recordings in {folder}: no file named {', '.join(f'*{s}' for s in SUFFIXES)}")
+    return found
+
+
+def separate_all(
+    planned: Sequence[Planned],
+    model: Model,
+    rate: float | None = None,
+    source: str | None = None,
+    window: float | None = None,
+    picture: bool = False,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> Iterator[Separation[Path] | Refused]:
+    """Separate recordings one after the other; one that cannot be separated does not stop the others.
+
+    Args:
+        planned: the recordings, from ``plan``.
+        model: a loaded model.
+        rate: sampling rate in Hz of files that do not say it.
+        source: only source that is wanted; None: all.
+        window: length that the model separates at once, in seconds; None: the length that it was trained on.
+        picture: whether to draw mixture and estimates over time.
+        progress: given the name of a recording that begins, returns what is called after each of its blocks.
+
+    Yields:
+        What became of each recording, in order.
+
+    Raises:
+        UsageError: the model has no such source, or takes a longer window.
+    """
+    check_window(window, model)
+    wanted_sources(model, source)
+    stems = Counter((found.output, found.path.stem) for found in planned)
+    for found in planned:
+        alone = stems[found.output, found.path.stem] == 1
+        drawn = None if alone else f"{found.path.name}.png"
+        name = str(found.path)
+        try:
+            recording = open_recording(found.path, rate)
+            advance = None if progress is None else progress(name)
+            yield separate_into(found.output, recording, model, name, source, window, picture, advance, drawn)
+        except UsageError as error:
+            reason = str(error)
+            yield Refused(name, reason if name in reason else f"{name}: {reason}")
+        except OSError as error:
+            if error.filename is None or os.fspath(error.filename) != name:  # of the results, not of this recording
+                raise
+            yield Refused(name, f"{name}: {error.strerror}")

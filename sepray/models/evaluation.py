@@ -1,0 +1,206 @@
+"""Scores a model on a split of a task, beside the unprocessed mixture and the oracle bounds."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..console import preflight
+from ..files import replace_file
+from .items import CACHE, check_items, on_tensors, task_data
+from .model import Address, Model, check_model, loaded
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from ..contracts import Signal, Split, TaskConfig
+    from ..scoring.tables import ResultRow
+
+Scores = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """Scores of a model, of the unprocessed mixture and of the oracle bounds, on one split of a task.
+
+    Attributes:
+        model: address of the model, which is also the name of its scores.
+        split: name of the split.
+        data_fingerprint: digest of the task's data.
+        sources: names of the sources.
+        scores: system -> measure -> scores ``[item, source]``; NaN where a measure is not defined.
+    """
+
+    model: str
+    split: str
+    data_fingerprint: str
+    sources: tuple[str, ...]
+    scores: dict[str, Scores]
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.model!r} on {self.item_count} {self.split} items: {', '.join(self.measures)})"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures."""
+        return tuple(self.scores[self.model])
+
+    @property
+    def item_count(self) -> int:
+        """Number of items of the split."""
+        return len(next(iter(self.scores[self.model].values())))
+
+    @functools.cached_property
+    def rows(self) -> dict[str, list[ResultRow]]:
+        """Measure -> a row a system: for each source, and the mean over sources, mean over items and 95% interval."""
+        from ..scoring import tables
+
+        return {
+            measure: [
+                tables.row(name, scores, measure, self.sources, name == self.model)
+                for name, scores in self.scores.items()
+            ]
+            for measure in self.measures
+        }
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a system; columns ``(measure, source, statistic)``.
+
+        Statistics are ``mean`` over items (of BSS Eval: the median), and ``low`` and ``high``, the ends of its 95%
+        bootstrap interval. Beside the sources, ``mean`` is the mean over sources. NaN where a measure is not defined.
+        """
+        import pandas as pd
+
+        columns = {
+            (measure, source, statistic): [row.values.get(source, (np.nan,) * 3)[k] for row in rows]
+            for measure, rows in self.rows.items()
+            for source in (*self.sources, "mean")
+            for k, statistic in enumerate(("mean", "low", "high"))
+        }
+        table = pd.DataFrame(columns, index=pd.Index(list(self.scores), name="system"))
+        table.columns.names = ["measure", "source", "statistic"]
+        return table
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """A row an item of each system, by ``(system, item)``; columns ``(measure, source)``."""
+        import pandas as pd
+
+        keys = [(measure, source) for measure in self.measures for source in self.sources]
+        frames = {
+            system: pd.DataFrame(np.hstack([scores[m] for m in self.measures]), columns=pd.MultiIndex.from_tuples(keys))
+            for system, scores in self.scores.items()
+        }
+        table = pd.concat(frames, names=["system", "item"])
+        table.columns.names = ["measure", "source"]
+        return table
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What ``sepray evaluate --json FILE`` writes: by system, measure and source, and the score of each item."""
+        scores: dict[str, Any] = {system: {} for system in self.scores}
+        for measure, rows in self.rows.items():
+            for row in rows:
+                cells = {
+                    name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in row.values.items()
+                }
+                scores[row.system][measure] = cells | {"items": self.scores[row.system][measure].tolist()}
+        described = {"model": self.model, "split": self.split, "data_fingerprint": self.data_fingerprint}
+        return described | {"sources": list(self.sources), "scores": scores}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``document`` as JSON."""
+        replace_file(Path(path), json.dumps(self.document, indent=1))
+
+
+def evaluate(
+    model: Address | Model,
+    task: str | TaskConfig | None = None,
+    split: str = "test",
+    *,
+    bss_eval: bool = False,
+    museval: str | os.PathLike[str] | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    tracking_uri: str | None = None,
+    cache: str | os.PathLike[str] = CACHE,
+) -> Evaluation:
+    """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
+
+    Example::
+
+        scores = sepray.evaluate("models:/cass-ecg@champion", split="validation")
+        scores.table["si_sdr"]  # a row a system, for each source mean and 95% interval
+        scores.scores["models:/cass-ecg@champion"]["si_sdr"]  # [item, source]
+
+    Args:
+        model: address of a model (see ``load_model``), or a loaded one.
+        task: name of a task or a module of your own, or a ``Config``; None: the task that the model was trained on,
+            with the same settings.
+        split: ``train``, ``validation`` or ``test``.
+        bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR), which takes seconds an item and needs museval and
+            ffmpeg.
+        museval: folder for the model's scores in museval's JSON, a file an item in a folder named like the split; turns
+            on ``bss_eval``.
+        batch_size: number of items that are separated at once.
+        device: device of a model that is loaded here, as for ``load_model``.
+        tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
+        cache: folder for generated and decoded data.
+
+    Raises:
+        UsageError: there is no such model, task or split; the task has other sources; BSS Eval does not fit.
+        UnreachableError: the tracking server does not answer.
+    """
+    check_model(model, device)
+    check_items(task, split, batch_size)
+    if museval is not None:
+        preflight.require_writable(Path(museval))
+    ready = loaded(model, tracking_uri, device)
+    from ..scoring import tables
+
+    data = task_data(ready, task, cache)
+    items: Split = getattr(data, split)
+    separate = on_tensors(ready)
+    transform = (ready.metadata["n_fft"], ready.metadata["hop"])
+    slow: dict[str, Scores] = {}
+    if bss_eval or museval is not None:  # first, because it refuses signals that it cannot measure
+        folder = None if museval is None else Path(museval) / split
+        slow = _bss_eval(ready.name, separate, items, data.signal, transform, batch_size, folder)
+    systems = {ready.name: tables.score(separate, items, batch_size=batch_size, signal=data.signal)}
+    systems |= tables.references(items, *transform, signal=data.signal)
+    systems = {name: scores | slow.get(name, {}) for name, scores in systems.items()}
+    return Evaluation(ready.name, split, data.fingerprint, ready.sources, systems)
+
+
+def _bss_eval(
+    model: str,
+    separate: Callable[[Tensor], Tensor],
+    items: Split,
+    signal: Signal,
+    transform: tuple[int, int],
+    batch_size: int,
+    folder: Path | None,
+) -> dict[str, Scores]:
+    """Return the BSS Eval scores of a model, the mixture and the oracle bounds; write the model's to ``folder``."""
+    from ..scoring import bss_eval as measure
+    from ..scoring import evaluation, tables
+
+    def keep(index: int, frames: evaluation.Frames) -> None:
+        if folder is not None:
+            measure.write(folder, f"item-{index:05d}", signal.sources, frames)
+
+    measure.check(signal)
+    found = {model: evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size, keep)}
+    for name, estimate in evaluation.reference_systems(items, *transform).items():
+        found[tables.reference_title(name)] = evaluation.bss_eval(estimate, items, signal, batch_size)
+    return found

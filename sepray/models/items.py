@@ -1,0 +1,77 @@
+"""The items that models are scored on: the task that a model was trained on, or another one with the same sources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import registry
+from ..errors import UsageError
+from .model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..contracts import TaskConfig, TaskData
+
+SPLITS = ("train", "validation", "test")
+CACHE = "~/.cache/sepray"
+
+
+def check_items(task: str | TaskConfig | None, split: str, batch_size: int) -> None:
+    """Refuse a task or a split that does not exist, and batches of nothing, before torch is imported.
+
+    Raises:
+        UsageError: one of them is wrong.
+    """
+    if isinstance(task, str):
+        registry.check("sepray.tasks", task)
+    if split not in SPLITS:
+        raise UsageError(f"unknown split {split!r}; there are: {', '.join(SPLITS)}")
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+
+
+def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathLike[str]) -> TaskData:
+    """Return the data of a task, for a model that separates its sources.
+
+    Args:
+        model: a loaded model.
+        task: name or configuration of the task; None: the task that the model was trained on, with its settings, which
+            also count where the task is named and is that one.
+        cache: folder for generated and decoded data.
+
+    Raises:
+        UsageError: there is no such task, its data cannot be made, or it has other sources than the model.
+    """
+    from ..loading import load_task
+
+    data = load_task(_config(model, task), Path(cache))
+    if data.signal.sources != model.sources:
+        theirs, own = ", ".join(data.signal.sources), ", ".join(model.sources)
+        raise UsageError(f"{model.name} separates {own}, but the task has {theirs}")
+    return data
+
+
+def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
+    if task is not None and not isinstance(task, str):
+        return task
+    trained: str = model.metadata["task"]
+    module = registry.find("sepray.tasks", task or trained).__name__
+    settings: dict[str, Any] = model.metadata["task_config"] if module == trained else {}
+    config: TaskConfig = registry.restored("sepray.tasks", module, settings)
+    return config
+
+
+def on_tensors(model: Model) -> Callable[[Tensor], Tensor]:
+    """Return a function of tensors: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``."""
+    import torch
+
+    def separate(mixture: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(model.separate(mixture.cpu().numpy())))
+
+    return separate

@@ -1,0 +1,102 @@
+"""A recording through a model, block by block: resampled, separated in overlapping windows, and resampled back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
+from ..signals.recording_types import Recording
+from .model import Model
+
+Array = NDArray[np.float32]
+
+_FEWEST_SAMPLES = 16  # of a window
+
+
+def estimates_of(
+    recording: Recording, model: Model, window: float | None = None, each: Callable[[Array], None] | None = None
+) -> Iterator[Array]:
+    """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
+
+    A model of one channel separates each channel by itself.
+
+    Args:
+        recording: the mixture.
+        model: a model of sounds, for which ``require_sounds`` has passed.
+        window: length that the model separates at once, in seconds; None: the length that it was trained on.
+        each: called with every block of the mixture, ``[channel, time]``, before it is separated.
+
+    Raises:
+        UsageError: the model takes another number of channels.
+    """
+    rate = require_sounds(model)
+    separate = _for_channels(model, recording.channels)
+    samples = model.shape[0] if window is None else round(window * rate)
+
+    def mixture() -> Iterator[Array]:
+        for block in recording.blocks():
+            if each is not None:
+                each(block)
+            yield block
+
+    at_model_rate = resampled(mixture(), recording.rate, rate)
+    frames = resampled_length(recording.frames, recording.rate, rate)
+    estimates = separated(at_model_rate, frames, separate, samples)
+    return cut(resampled(estimates, rate, recording.rate), recording.frames)
+
+
+def require_sounds(model: Model) -> float:
+    """Return the sample rate of a model of sounds.
+
+    Raises:
+        UsageError: it is a model of images.
+    """
+    if model.sample_rate is None or len(model.shape) != 1:
+        raise UsageError(f"{model.name} separates images; recordings need a model of sounds")
+    return float(model.sample_rate)
+
+
+def shortest_window(model: Model) -> float:
+    """Return the length of the shortest window that a model separates at once, in seconds."""
+    return _FEWEST_SAMPLES / require_sounds(model)
+
+
+def check_window(window: float | None, model: Model | None = None) -> None:
+    """Refuse a window that is not above 0 seconds, or too short for the model where one is given.
+
+    Raises:
+        UsageError: it is.
+    """
+    if window is None:
+        return
+    if not (window > 0 and math.isfinite(window)):
+        raise UsageError(f"window must be more than 0 seconds, not {window:g}")
+    if model is not None and window < shortest_window(model):
+        at_least = f"{shortest_window(model):.3g} s at the model's {model.sample_rate:g} Hz"
+        raise UsageError(f"window must be at least {at_least}, not {window:g}")
+
+
+def wanted_sources(model: Model, source: str | None) -> tuple[str, ...]:
+    """Return the names of the sources that are wanted: one, or with None all of the model's.
+
+    Raises:
+        UsageError: the model has no such source.
+    """
+    if source is None:
+        return model.sources
+    if source not in model.sources:
+        raise UsageError(f"{model.name} has no source {source!r}; it separates {', '.join(model.sources)}")
+    return (source,)
+
+
+def _for_channels(model: Model, channels: int) -> Callable[[Array], Array]:
+    if channels == model.channels:
+        return model.separate
+    if model.channels == 1:
+        return each_channel(model.separate)
+    raise UsageError(f"{model.name} takes {model.channels} channels, and the recording has {channels}")
