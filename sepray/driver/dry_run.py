@@ -1,0 +1,194 @@
+"""``--dry-run``: what a study would run, and what it would take, without running it.
+
+A few steps of one trial are really trained, in processes like Ray's workers; all else follows from them and from the
+description of the study. Neither Ray nor MLflow is started, and nothing is written where a study writes, but for the
+task's data in its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..console.terminal import console
+from ..contracts import TaskData
+from ..execution.schedulers import make_scheduler
+from ..loading import load_task
+from ..spec import folder
+from ..spec.study import StudySpec, key
+from . import dry_run_machine as machine
+from .dry_run_estimate import Clockwork, Disk, Estimate, Memory, split_sizes, tried_settings
+from .dry_run_measurement import Measurement, TrialError, measure_trial, start_view
+from .dry_run_schedule import Range
+from .dry_run_stored import Progress, progress
+from .dry_run_text import show, size
+from .prepared import PreparedStudy, prepare
+from .stage import Stage, trial_parameters
+
+__all__ = ["Estimate", "estimate", "show"]
+
+
+def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
+    """Return what a study would run, and how long it would take, and how much memory and disk.
+
+    Call ``study.refuse_bad_input`` before, as for a run.
+
+    Args:
+        spec: description of the study.
+        data: data of its task, where they are loaded already.
+
+    Raises:
+        SeprayError: what a run of the study would refuse.
+    """
+    if data is None:
+        console.print(f"loading the data of {key(spec.task)}; what the cache does not hold is generated ...")
+        data = load_task(spec.task, spec.stores.cache)
+    prepared = prepare(spec, data)
+    _refuse_scheduler(prepared)
+    done = progress(prepared)
+    slots = _slots(spec)
+    found = Estimate(
+        spec=spec,
+        supervision=prepared.separator.supervision.value,
+        signal=data.signal,
+        splits=split_sizes(data),
+        space=prepared.space,
+        reference_points=prepared.reference_points,
+        controls=prepared.controls,
+        progress=done,
+        slots=slots,
+    )
+    if not done.left and not done.retrainings_left:
+        return found
+    console.print(f"training a few steps of {key(spec.separator)} ...")
+    try:
+        return _measured(found, prepared, done, slots)
+    except TrialError as error:
+        return replace(found, failure=str(error), bug=error.bug)
+
+
+def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: int) -> Estimate:
+    """Measure a trial and complete the estimate.
+
+    Raises:
+        TrialError: the code of the trial raised an error, or its process was killed.
+    """
+    spec, at_once = prepared.spec, max(1, slots)
+    # On another machine, or on a GPU, one trial is measured alone.
+    here = at_once if slots and not spec.resources.cluster_address else 1
+    parameters, tried = _parameters(prepared), tried_settings(prepared)
+    available = machine.memory()[1]
+    measured = measure_trial(parameters, tried, spec.seed, here, available)
+    clockwork = Clockwork(prepared, done, measured, at_once)
+    start = Range(*[_start_seconds(prepared, parameters, available)] * 3)
+    search = clockwork.search()
+    memory, disk = _memory(measured, here), _disk(spec, done, measured, clockwork.trial())
+    complete = replace(
+        found,
+        tried=tried,
+        measurement=measured,
+        epoch_seconds=clockwork.epoch(),
+        search_seconds=search,
+        seconds=start + search + clockwork.finals() + clockwork.scoring(),
+        memory=memory,
+        disk=disk,
+    )
+    return replace(complete, warnings=tuple(_warnings(complete, memory, disk, measured)))
+
+
+def _refuse_scheduler(prepared: PreparedStudy) -> None:
+    """Make the study's scheduler, for what it refuses."""
+    spec = prepared.spec
+    make_scheduler(
+        spec.search.scheduler,
+        max_epochs=spec.budget.max_epochs,
+        grace_period=spec.search.grace_period,
+        reduction_factor=spec.search.reduction_factor,
+        space=prepared.space,
+        sampler=spec.search.sampler,
+    )
+
+
+def _slots(spec: StudySpec) -> int:
+    """Return the number of trials at once; 0 where a cluster decides, which is not asked."""
+    if spec.resources.cluster_address:
+        return spec.resources.concurrency
+    gpus = machine.gpus() if spec.resources.gpus_per_trial else 0
+    return machine.slots(spec.resources, machine.cpus(), gpus)
+
+
+def _parameters(prepared: PreparedStudy) -> dict[str, Any]:
+    """Return what every trial of the search is given; in the place of another separator's estimates, zeros."""
+    stage = Stage("search", None, 0, members=prepared.spec.budget.seeds_per_trial)  # type: ignore[arg-type] # not read
+    parameters = trial_parameters(stage, replace(prepared, start=None), "")
+    if prepared.start:
+        parameters["train"] = start_view(parameters["train"], len(prepared.signal.sources))
+    return parameters
+
+
+def _start_seconds(prepared: PreparedStudy, parameters: dict[str, Any], available: int) -> float:
+    """Return the seconds of training the separator that training starts from; 0 where none is trained."""
+    described = prepared.start.identity if prepared.start else {}
+    if "epochs" not in described:
+        return 0.0
+    context = replace(parameters["context"], separator=described["config"], members=1, max_epochs=described["epochs"])
+    measured = measure_trial({**parameters, "context": context}, {}, prepared.spec.seed, 1, available)
+    data, epochs = prepared.data, int(described["epochs"])
+    item = measured.validation / len(data.validation)
+    return measured.trial_seconds(epochs, {}) - epochs * measured.validation + item * len(data.train)
+
+
+def _memory(measured: Measurement, slots: int) -> Memory:
+    total, available = machine.memory()
+    own = machine.own_memory()
+    return Memory(
+        trial=measured.private_bytes,
+        shared=measured.shared_bytes,
+        driver=own,
+        total=slots * measured.private_bytes + measured.shared_bytes + own,
+        machine=total,
+        available=available + own,  # this process ends before the study begins
+        gpu=measured.gpu_bytes,
+        gpu_machine=measured.gpu_machine_bytes,
+    )
+
+
+def _disk(spec: StudySpec, done: Progress, measured: Measurement, trial: Range) -> Disk:
+    """Return the space on disk: complete trials keep two checkpoints, those that end before a second is due one."""
+    short = trial.most < spec.stores.checkpoint_seconds
+    files = (1 if short else 2) * (done.left + done.retrainings_left)
+    remote = folder.is_remote(spec.stores.storage_path)
+    model = 2 * measured.weights_bytes
+    return Disk(
+        checkpoint=measured.checkpoint_bytes,
+        files=files,
+        model=model,
+        total=files * measured.checkpoint_bytes + model,
+        free=None if remote else machine.free_disk(spec.stores.storage_path),
+    )
+
+
+def _warnings(found: Estimate, memory: Memory, disk: Disk, measured: Measurement) -> Iterator[str]:
+    if memory.total > memory.available and not found.spec.resources.cluster_address:
+        fits = (memory.available - memory.shared - memory.driver) // max(1, memory.trial)
+        remedy = f"--concurrency {fits} fits" if fits > 0 else "not one trial fits"
+        yield (
+            f"{found.slots} trials at once would need {size(memory.total)} of memory, but {size(memory.available)} "
+            f"are free: {remedy}."
+        )
+    if memory.gpu_machine:
+        sharing = max(1, int(1 / found.spec.resources.gpus_per_trial))
+        if sharing * memory.gpu > memory.gpu_machine:
+            yield (
+                f"{sharing} trials on a GPU would need {size(sharing * memory.gpu)} of its "
+                f"{size(memory.gpu_machine)}: give --gpus-per-trial a larger share."
+            )
+    if disk.free is not None and disk.total > disk.free:
+        yield (
+            f"The checkpoints would need up to {size(disk.total)}, but the disk of "
+            f"{found.spec.stores.storage_path} has {size(disk.free)} free: give another --storage-path."
+        )
+    if measured.problem:
+        tried = ", ".join(f"{name} {value:g}" for name, value in found.tried.items()) or "its defaults"
+        yield f"The trial that was tried, with {tried}, could not train on: {measured.problem}. Such trials fail."

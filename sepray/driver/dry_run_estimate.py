@@ -1,0 +1,265 @@
+"""What a dry run finds: the values of an estimate, and the sums that they follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from ..console.exit_status import BUG
+from ..contracts import SPLITS, Signal, TaskData
+from ..spec.study import StudySpec
+from .dry_run_measurement import Measurement
+from .dry_run_schedule import Range, early_stopping, makespan, mean
+from .dry_run_stored import Progress
+from .prepared import PreparedStudy
+
+
+@dataclass(frozen=True)
+class SplitSize:
+    """A split of the task.
+
+    Attributes:
+        name: ``train``, ``validation`` or ``test``.
+        items: number of its items.
+        shape: of an item, ``(channel, *signal)``; longer than the task's signal where training takes crops.
+        size: bytes of its mixtures and sources.
+    """
+
+    name: str
+    items: int
+    shape: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory that a study takes, in bytes.
+
+    Attributes:
+        trial: of one trial's process, without what processes share.
+        shared: what the processes of all trials share, once a machine: libraries, the training view.
+        driver: this process with the task's data, as it is now; the driver's is like it.
+        total: of the driver and all trials at once, on one machine; without Ray's and MLflow's own processes.
+        machine: what this machine or container has.
+        available: what of it is free.
+        gpu: of one trial on its GPU.
+        gpu_machine: what the GPU has; 0 without.
+    """
+
+    trial: int
+    shared: int
+    driver: int
+    total: int
+    machine: int
+    available: int
+    gpu: int = 0
+    gpu_machine: int = 0
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Space on the disk that a study takes at most, in bytes; without the report and the records of its trials.
+
+    Attributes:
+        checkpoint: of one trial's last checkpoint.
+        files: number of checkpoints that are kept in the end, and while trials run.
+        model: weights of the champion, in the study's folder and among MLflow's artifacts.
+        total: of all these.
+        free: what the disk with the checkpoints has; None for an object store.
+    """
+
+    checkpoint: int
+    files: int
+    model: int
+    total: int
+    free: int | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study would run, how long it would take, and how much memory and disk.
+
+    Attributes:
+        spec: description of the study.
+        supervision: what the separator may see of the training split.
+        signal: kind of signal of the task.
+        splits: train, validation and test.
+        space: search space, the names of the sources filled in.
+        reference_points: published settings by name, likewise.
+        controls: changes to the best settings by name, likewise.
+        progress: how far the study is.
+        slots: number of trials at once; 0 where a cluster decides.
+        tried: settings of the trial that is measured, beside the defaults.
+        measurement: what a trial takes; None where nothing is left to train, or where ``failure`` says why.
+        epoch_seconds: an epoch of a trial.
+        seconds: all that is left of the study, until the table is shown.
+        search_seconds: what of it is the search.
+        memory: None where nothing was measured.
+        disk: None where nothing was measured.
+        failure: traceback of the trial that was tried, or why it ended; empty where it trained.
+        bug: whether it is the code of the trial that has failed.
+        warnings: what does not fit, a sentence each.
+    """
+
+    spec: StudySpec
+    supervision: str
+    signal: Signal
+    splits: tuple[SplitSize, ...]
+    space: Mapping[str, BaseDistribution]
+    reference_points: Mapping[str, Mapping[str, Any]]
+    controls: Mapping[str, Mapping[str, Any]]
+    progress: Progress
+    slots: int
+    tried: Mapping[str, Any] = field(default_factory=dict)
+    measurement: Measurement | None = None
+    epoch_seconds: Range | None = None
+    seconds: Range | None = None
+    search_seconds: Range | None = None
+    memory: Memory | None = None
+    disk: Disk | None = None
+    failure: str = ""
+    bug: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """Exit status of the dry run: 0, 3 where the code of the trial raised an error, 1 where it was killed."""
+        return 0 if not self.failure else BUG if self.bug else 1
+
+
+def split_sizes(data: TaskData) -> tuple[SplitSize, ...]:
+    """Return the sizes of a task's splits."""
+    found = []
+    for name in SPLITS:
+        split = getattr(data, name)
+        tensors = (t for t in (split.mixture, split.sources, split.observed) if t is not None)
+        size = sum(t.numel() * t.element_size() for t in tensors)
+        found.append(SplitSize(name, len(split), tuple(split.mixture.shape[1:]), size))
+    return tuple(found)
+
+
+def tried_settings(prepared: PreparedStudy) -> dict[str, Any]:
+    """Return the settings of the trial that is measured: the first reference point's, or the defaults.
+
+    A hyperparameter that skips phases where it is 0 gets a value that does not, if any trial of the study may have one,
+    because every phase has to be measured.
+    """
+    first: dict[str, Any] = dict(next(iter(prepared.reference_points.values()), {}))
+    for name in {phase.active for phase in prepared.separator.phases() if phase.active}:
+        default = prepared.separator.hyperparameters()[name]
+        others = [p[name] for p in (*prepared.reference_points.values(), *prepared.controls.values()) if name in p]
+        active = [value for value in (*_choices(prepared.space.get(name)), *others, default) if value]
+        if not first.get(name, default) and active:
+            first[name] = active[0]
+    return first
+
+
+def _choices(distribution: BaseDistribution | None) -> list[Any]:
+    """Return values of a distribution: all of a categorical one, the ends of a range."""
+    if distribution is None:
+        return []
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    return [getattr(distribution, "high", None), getattr(distribution, "low", None)]
+
+
+def share_active(prepared: PreparedStudy, name: str) -> Range:
+    """Return the share of the sampler's trials in which a hyperparameter is not 0: least, likely and most."""
+    distribution = prepared.space.get(name)
+    if isinstance(distribution, CategoricalDistribution):
+        share = sum(bool(value) for value in distribution.choices) / len(distribution.choices)
+        return Range(float(share == 1), share, float(share > 0))
+    if distribution is not None:
+        return Range(1.0, 1.0, 1.0)
+    value = float(bool(prepared.separator.hyperparameters()[name]))
+    return Range(value, value, value)
+
+
+class Clockwork:
+    """The time of a study from what one trial takes.
+
+    Args:
+        prepared: the study.
+        progress: how far it is.
+        measured: what one of its trials takes.
+        slots: number of trials at once.
+    """
+
+    def __init__(self, prepared: PreparedStudy, progress: Progress, measured: Measurement, slots: int) -> None:
+        self._prepared, self._progress, self._measured, self._slots = prepared, progress, measured, slots
+        self._names = sorted({phase.active for phase in measured.phases if phase.active})
+        self._members = prepared.spec.budget.seeds_per_trial
+
+    def epoch(self) -> Range:
+        """Return the seconds of an epoch of a trial of the search."""
+        return self._each(self._measured.epoch_seconds)
+
+    def trial(self) -> Range:
+        """Return the seconds of a trial of the search that runs its whole budget."""
+        budget = self._prepared.spec.budget.max_epochs
+        return self._each(lambda shares: self._measured.trial_seconds(budget, shares))
+
+    def search(self) -> Range:
+        """Return the seconds of what is left of the search."""
+        spec, left, points = self._prepared.spec, self._progress.left, self._progress.points_left
+        if not left:
+            return Range(0.0, 0.0, 0.0)
+        stopping = early_stopping(spec, len(points), left - len(points))
+        least, likely, most = self._shares()
+        start = self._measured.start
+        return Range(
+            start + self._makespan(stopping.least, least),
+            start + mean([self._makespan(epochs, likely) for epochs in stopping.likely]) if stopping.likely else None,
+            start + self._makespan(stopping.most, most),
+        )
+
+    def finals(self) -> Range:
+        """Return the seconds of what is left of the retrainings; those of finalists come first."""
+        left = self._progress.retrainings_left
+        if not left:
+            return Range(0.0, 0.0, 0.0)
+        budget, controls = self._prepared.spec.budget, self._prepared.controls
+        changes: list[Mapping[str, Any]] = [{}] * budget.finalists + list(controls.values())
+        each = [change for change in changes for _ in range(budget.final_seeds)][-left:]
+
+        def seconds(shares: Mapping[str, float]) -> float:
+            trained = (
+                self._measured.trial_seconds(budget.max_epochs, {**shares, **self._active(change)}) / self._members
+                for change in each
+            )
+            return self._measured.start + makespan(trained, self._slots)
+
+        return self._each(seconds)
+
+    def scoring(self) -> Range:
+        """Return the seconds of scoring the champion, the controls and the reference points on the test split."""
+        data, prepared = self._prepared.data, self._prepared
+        systems = 1 + len(prepared.controls) + len(prepared.reference_points)
+        item = self._measured.validation / self._members / len(data.validation)
+        return Range(*[systems * item * len(data.test)] * 3)
+
+    def _makespan(self, epochs: tuple[float, ...], shares: Mapping[str, float]) -> float:
+        """Return the seconds of trials of so many epochs, the first of them the reference points."""
+        points = [self._active(self._prepared.reference_points[name]) for name in self._progress.points_left]
+        active = [*points, *[{}] * (len(epochs) - len(points))]
+        each = (self._measured.trial_seconds(n, {**shares, **own}) for n, own in zip(epochs, active, strict=True))
+        return makespan(each, self._slots)
+
+    def _active(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """Return which phases given settings activate."""
+        return {name: float(bool(settings[name])) for name in self._names if name in settings}
+
+    def _shares(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+        """Return the shares of the sampler's trials that activate phases: least, likely, most."""
+        ranges = {name: share_active(self._prepared, name) for name in self._names}
+        return (
+            {name: share.least for name, share in ranges.items()},
+            {name: share.expected for name, share in ranges.items()},
+            {name: share.most for name, share in ranges.items()},
+        )
+
+    def _each(self, seconds: Callable[[Mapping[str, float]], float]) -> Range:
+        return Range(*(seconds(shares) for shares in self._shares()))

@@ -1,0 +1,234 @@
+"""Measures a trial in processes like the workers of a study, first alone, then as many at once as a study runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..execution import cluster
+from ..execution.trainable import TrialContext
+from . import dry_run_trial
+
+_SECONDS = 6.0
+"""For how long epochs are measured, and then validation."""
+
+
+class TrialError(Exception):
+    """The code of the trial raised an error, or its process was killed; the message is the traceback or says so.
+
+    Attributes:
+        bug: whether it raised an error that is not for want of memory.
+    """
+
+    def __init__(self, message: str, bug: bool) -> None:
+        super().__init__(message)
+        self.bug = bug
+
+
+@dataclass(frozen=True)
+class PhaseTime:
+    """Seconds of a phase of a step.
+
+    Attributes:
+        name: name of the phase.
+        active: hyperparameter that skips the phase where it is 0; None for a phase that is never skipped.
+        seconds: of all its updates in a step.
+    """
+
+    name: str
+    active: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a trial takes. Times are seconds of all separators of the trial together.
+
+    Attributes:
+        at_once: number of trials that were measured at the same time.
+        start: start of a worker, until its imports are done.
+        setup: building the separators and preparing them.
+        epochs: of each of the first epochs, what is not its steps: outer iterations, or all of a method without steps.
+        step: a step with all its phases, the median.
+        phases: those of a step, each the median.
+        steps: number of steps in an epoch; 0 for a method without steps.
+        validation: scoring on the validation split.
+        saving: writing a checkpoint.
+        checkpoint_bytes: size of a trial's last checkpoint.
+        weights_bytes: size of a separator's weights and buffers.
+        parameters: number of a separator's weights, critics among them.
+        private_bytes: largest memory of a trial's process, without what processes share.
+        shared_bytes: memory that the processes of all trials share: libraries, the training view.
+        gpu_bytes: largest memory of a trial on the GPU, without CUDA's own.
+        gpu_machine_bytes: memory of the GPU; 0 without.
+        problem: why training ended before its time; empty where it did not.
+    """
+
+    at_once: int
+    start: float
+    setup: float
+    epochs: tuple[float, ...]
+    step: float
+    phases: tuple[PhaseTime, ...]
+    steps: int
+    validation: float
+    saving: float
+    checkpoint_bytes: int
+    weights_bytes: int
+    parameters: int
+    private_bytes: int
+    shared_bytes: int
+    gpu_bytes: int
+    gpu_machine_bytes: int
+    problem: str
+
+    def step_seconds(self, active: Mapping[str, float]) -> float:
+        """Return the seconds of a step.
+
+        Args:
+            active: hyperparameter that activates phases -> share of the trials in which it does; others do in all.
+        """
+        skipped = sum(p.seconds * (1 - active.get(p.active, 1.0)) for p in self.phases if p.active)
+        return max(0.0, self.step - skipped)
+
+    def epoch_seconds(self, active: Mapping[str, float]) -> float:
+        """Return the seconds of an epoch after the first; ``active`` as of ``step_seconds``."""
+        return self.outside(len(self.epochs)) + self.steps * self.step_seconds(active) + self.validation
+
+    def trial_seconds(self, epochs: float, active: Mapping[str, float]) -> float:
+        """Return the seconds of a trial of so many epochs; ``active`` as of ``step_seconds``.
+
+        Epochs that were not measured count as the mean of those after the first.
+        """
+        measured = self.epochs[: int(epochs)]
+        outside = sum(measured) + (epochs - len(measured)) * self.outside(len(self.epochs))
+        inside = epochs * (self.steps * self.step_seconds(active) + self.validation)
+        return self.setup + outside + inside + self.saving
+
+    def outside(self, epoch: int) -> float:
+        """Return the seconds of an epoch, counted from 0, that are neither its steps' nor validation's."""
+        if epoch < len(self.epochs):
+            return self.epochs[epoch]
+        later = self.epochs[1:] or self.epochs
+        return statistics.fmean(later) if later else 0.0
+
+
+def measure_trial(
+    parameters: Mapping[str, Any],
+    settings: Mapping[str, float],
+    seed: int,
+    at_once: int,
+    memory_bytes: int,
+) -> Measurement:
+    """Return what a trial takes, measured in processes of its own.
+
+    Times are measured with as many trials at once as the study runs, because they share caches and memory's bandwidth.
+
+    Args:
+        parameters: what every trial is given (``stage.trial_parameters``).
+        settings: hyperparameters that differ from the separator's defaults.
+        seed: random seed.
+        at_once: number of trials that the study runs at once on this machine.
+        memory_bytes: memory that is free; where it does not suffice for all of them, one is measured alone.
+
+    Raises:
+        TrialError: the code of the trial raised an error, or its process was killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="sepray-dry-run-") as folder:
+        for part in ("train", "validation"):
+            for name, array in parameters[part].items():
+                np.save(Path(folder, f"{part}-{name}.npy"), array)
+        context: TrialContext = parameters["context"]
+
+        def measured(count: int, epochs: int) -> list[dict[str, Any]]:
+            return _ask(dry_run_trial.Job(context, folder, settings, seed, epochs, _SECONDS), count)
+
+        if at_once == 1 or context.device == "cuda":
+            return _joined(measured(1, context.max_epochs))
+        [alone] = measured(1, 1)  # for its memory
+        fits = at_once * alone["private_bytes"] + alone["shared_bytes"] <= memory_bytes
+        return _joined(measured(at_once if fits else 1, context.max_epochs))
+
+
+def _ask(job: dry_run_trial.Job, count: int) -> list[dict[str, Any]]:
+    """Run so many processes at the same time, with the threads and the allocator of workers; return their answers."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.context.threads))
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    environment = {**os.environ, **cluster._ALLOCATOR_SETTINGS, **threads, "PYTHONPATH": path}
+    content = pickle.dumps(job)
+    command = [sys.executable, "-P", "-m", dry_run_trial.__name__]
+    pipe = subprocess.PIPE
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        while len(running) < count:
+            running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment))
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write(content)
+            process.stdin.close()
+            process.stdin = None
+        return [_answer(process) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    output, errors = process.communicate()
+    try:
+        answer: dict[str, Any] = json.loads(output)
+    except ValueError:
+        if process.returncode < 0:
+            what = f"its process was killed by signal {-process.returncode}"
+            what += ", perhaps because the machine's memory does not suffice" if process.returncode == -9 else ""
+            raise TrialError(what, bug=False) from None
+        raise TrialError(errors.decode(errors="replace").strip() or "its process gave no answer", bug=True) from None
+    if "error" in answer:
+        raise TrialError(str(answer["error"]), bug=not answer["out_of_memory"])
+    return answer
+
+
+def _joined(answers: Sequence[Mapping[str, Any]]) -> Measurement:
+    """Return one measurement of several at the same time: the median of times, the largest of sizes."""
+
+    def middle(name: str) -> float:
+        return float(statistics.median(answer[name] for answer in answers))
+
+    shortest = min(len(answer["epochs"]) for answer in answers)
+    first = answers[0]
+    phases = [
+        PhaseTime(name, active, statistics.median(answer["phases"][k][2] for answer in answers))
+        for k, (name, active, _) in enumerate(first["phases"])
+    ]
+    values: dict[str, Any] = {f.name: middle(f.name) for f in fields(Measurement) if f.name in _TIMES}
+    values |= {f.name: max(answer[f.name] for answer in answers) for f in fields(Measurement) if f.name in _SIZES}
+    epochs = tuple(statistics.median(answer["epochs"][k] for answer in answers) for k in range(shortest))
+    problem = next((answer["problem"] for answer in answers if answer["problem"]), "")
+    return Measurement(at_once=len(answers), epochs=epochs, phases=tuple(phases), problem=problem, **values)
+
+
+_TIMES = ("start", "setup", "step", "validation", "saving")
+_SIZES = (
+    "steps", "checkpoint_bytes", "weights_bytes", "parameters", "private_bytes", "shared_bytes", "gpu_bytes",
+    "gpu_machine_bytes",
+)  # fmt: skip
+
+
+def start_view(train: Mapping[str, np.ndarray], sources: int) -> dict[str, np.ndarray]:
+    """Return the training view with zeros for the estimates that training starts from."""
+    mixture = train["mixture"]
+    shape = (mixture.shape[0], sources, *mixture.shape[1:])
+    return {**train, "start": torch.zeros(shape).numpy()}

@@ -1,0 +1,134 @@
+"""How many epochs the trials of a search train by the rule of the scheduler, and how long so many trainings take."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from ray.tune.schedulers import TrialScheduler
+
+from ..execution.schedulers import METRIC, TIME, make_scheduler
+from ..spec.study import StudySpec
+
+_ORDERS = 25
+_RESULTS_AT_MOST = 200_000  # simulated in all, so that a large study is estimated in seconds too
+
+
+@dataclass(frozen=True)
+class Range:
+    """Least, likely and largest value of something that is not known before.
+
+    Attributes:
+        least: if all that may be left out is.
+        likely: the mean over orders of the trials; None where the scheduler's rule does not tell.
+        most: if nothing is left out.
+    """
+
+    least: float
+    likely: float | None
+    most: float
+
+    @property
+    def expected(self) -> float:
+        """The likely value, or else the largest."""
+        return self.most if self.likely is None else self.likely
+
+    def __add__(self, other: Range) -> Range:
+        likely = None if self.likely is None and other.likely is None else self.expected + other.expected
+        return Range(self.least + other.least, likely, self.most + other.most)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Epochs of each trial of a search.
+
+    Attributes:
+        least: if the best trial comes first and every later one is worse.
+        likely: in random orders, one list an order; empty where the scheduler's rule does not tell.
+        most: if none is stopped early.
+    """
+
+    least: tuple[float, ...]
+    likely: tuple[tuple[float, ...], ...]
+    most: tuple[float, ...]
+
+
+def early_stopping(spec: StudySpec, protected: int, others: int) -> Stopping:
+    """Return the epochs that the trials of a search train, by the rule of the study's scheduler itself.
+
+    The curves of the simulated trials are constant and differ in their values alone. ``hyperband`` and ``pbt`` compare
+    trials that run at the same time, and are not simulated: ``pbt`` stops none, and of ``hyperband`` only the first
+    comparison of each trial is known.
+
+    Args:
+        spec: description of the study.
+        protected: number of trials that are never stopped, which come first.
+        others: number of the others.
+    """
+    name, budget = spec.search.scheduler, spec.budget.max_epochs
+    most = (float(budget),) * (protected + others)
+    if name in ("none", "pbt") or not others:
+        return Stopping(most, (most,), most)
+    if name == "hyperband":
+        return Stopping(most[:protected] + _first_comparisons(spec, others), (), most)
+    count = protected + others
+    best_first = _simulated(spec, protected, range(count))
+    orders = max(1, min(_ORDERS, _RESULTS_AT_MOST // (count * budget)))
+    generator = np.random.default_rng(spec.seed)
+    likely = tuple(_simulated(spec, protected, generator.permutation(count).tolist()) for _ in range(orders))
+    return Stopping(best_first, likely, most)
+
+
+def _scheduler(spec: StudySpec) -> Any:
+    return make_scheduler(
+        spec.search.scheduler,
+        max_epochs=spec.budget.max_epochs,
+        grace_period=spec.search.grace_period,
+        reduction_factor=spec.search.reduction_factor,
+    )
+
+
+def _simulated(spec: StudySpec, protected: int, values: Iterable[float]) -> tuple[float, ...]:
+    """Return the epochs of trials with these objectives, less is better, that come one after another."""
+    scheduler, budget = _scheduler(spec), spec.budget.max_epochs
+    epochs: list[float] = []
+    for number, value in enumerate(values):
+        trial: Any = SimpleNamespace(config={"number": number, "protected": number < protected})
+        scheduler.on_trial_add(None, trial)
+        last = budget
+        for epoch in range(1, budget):
+            if scheduler.on_trial_result(None, trial, {TIME: epoch, METRIC: float(value)}) == TrialScheduler.STOP:
+                last = epoch
+                break
+        scheduler.on_trial_complete(None, trial, {TIME: last, METRIC: float(value)})
+        epochs.append(float(last))
+    return tuple(epochs)
+
+
+def _first_comparisons(spec: StudySpec, count: int) -> tuple[float, ...]:
+    """Return the epoch at which each trial of a HyperBand is compared first: its bracket's, filled in Ray's order."""
+    scheduler = _scheduler(spec)
+    found: list[float] = []
+    while len(found) < count:
+        for bracket in range(scheduler._s_max_1):
+            first = scheduler._get_r0(bracket)
+            if first:
+                found += [float(first)] * scheduler._get_n0(bracket)
+    return tuple(found[:count])
+
+
+def makespan(seconds: Iterable[float], slots: int) -> float:
+    """Return how long trainings take that start in this order, each as soon as one of the slots is free."""
+    free = [0.0] * slots
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of values."""
+    return sum(values) / len(values)

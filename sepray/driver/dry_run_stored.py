@@ -1,0 +1,145 @@
+"""What the stores hold of a study that is about to run; reads, and refuses what a run would refuse."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial
+
+from ..errors import UsageError
+from ..search.ledger import FixedTrial, Ledger
+from ..search.samplers import make_sampler
+from ..search.searcher import StudySearcher
+from ..search.storage import Study, load_study, open_study
+from ..spec import folder
+from . import selection
+from .prepared import PreparedStudy
+from .stage import ENDED
+from .stores import TRIAL_FOLDER
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is.
+
+    Attributes:
+        found: whether the storage has it.
+        asked: number of trials that its last start asked for; 0 for a new study.
+        ended: number of trials of its search that have ended, however.
+        left: number of trials of its search that are still to be run or finished.
+        points_left: names of the reference points among them.
+        retrained: number of its retrainings that have ended, however.
+        retrainings_left: number of retrainings that are still to be run; at most, unless the search is done.
+        retrainings: number of all retrainings, likewise.
+    """
+
+    found: bool
+    asked: int
+    ended: int
+    left: int
+    points_left: tuple[str, ...]
+    retrained: int
+    retrainings_left: int
+    retrainings: int
+
+    @property
+    def trials(self) -> int:
+        """Number of trials that the search has in the end."""
+        return self.ended + self.left
+
+
+def progress(prepared: PreparedStudy) -> Progress:
+    """Return how far a study is, from its Optuna storage.
+
+    Raises:
+        FingerprintMismatchError: the storage holds another study of this name.
+        RunningError: another process on this machine runs the study.
+        StorageError: the storage cannot be opened.
+        UsageError: the sampler or the scheduler cannot be made, or a reference point is outside the search space.
+    """
+    spec = prepared.spec
+    stored: optuna.Study | None = None
+    with contextlib.suppress(UsageError):  # there is none
+        stored = load_study(spec.stores.storage, spec.name)
+    if stored is not None:
+        stored = _open(prepared, spec.stores.storage)
+        _refuse_running(prepared, str(stored.user_attrs.get("uid", "")))
+    # Counted in a copy in memory, because counting enqueues what is missing.
+    copy = _open(prepared, InMemoryStorage())
+    _refuse_points_outside(prepared, copy)
+    copy.add_trials(stored.get_trials(deepcopy=False) if stored is not None else ())
+    points = prepared.reference_points
+    ledger = Ledger(copy, prepared.space, spec.budget.trials, spec.seed, points, None, TRIAL_FOLDER)
+    ledger.count()
+    trials = copy.get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state in ENDED]
+    labelled = {trial.user_attrs.get("label") for trial in trials if trial.state not in ENDED}
+    left = ledger.remaining
+    retrained = _ended_retrainings(prepared) if stored is not None else []
+    total, missing = _retrainings(prepared, ended, left, retrained)
+    return Progress(
+        found=stored is not None,
+        asked=int(stored.user_attrs.get("spec", {}).get("trials", 0)) if stored is not None else 0,
+        ended=len(ended),
+        left=left,
+        points_left=tuple(name for name in points if name in labelled),
+        retrained=len(retrained),
+        retrainings_left=missing,
+        retrainings=total,
+    )
+
+
+def _open(prepared: PreparedStudy, storage: str | InMemoryStorage) -> Study:
+    """Open the study as a run does, so that it is refused for the same reasons."""
+    spec = prepared.spec
+
+    def sampler(existing: int) -> BaseSampler:
+        return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing)
+
+    directions = [objective.direction for objective in prepared.objectives]
+    return open_study(storage, spec.name, directions, prepared.fingerprint, sampler)
+
+
+def _refuse_points_outside(prepared: PreparedStudy, empty: Study) -> None:
+    """Let a searcher that has no trials to give check the reference points."""
+    keys = [objective.key for objective in prepared.objectives]
+    points = prepared.reference_points
+    StudySearcher(empty, prepared.space, keys, 0, prepared.spec.seed, reference_points=points, fixed=()).close()
+
+
+def _refuse_running(prepared: PreparedStudy, uid: str) -> None:
+    stores, name = prepared.spec.stores, prepared.spec.name
+    local = "sepray-results" if folder.is_remote(stores.storage_path) else stores.storage_path
+    place = Path(local).absolute() / name / uid
+    if uid and (place / "lock").exists():  # nothing is made
+        folder.lock(place, name).close()
+
+
+def _ended_retrainings(prepared: PreparedStudy) -> list[FrozenTrial]:
+    with contextlib.suppress(UsageError):
+        study = load_study(prepared.spec.stores.storage, f"{prepared.spec.name}/finals")
+        return study.get_trials(deepcopy=False, states=ENDED)
+    return []
+
+
+def _retrainings(
+    prepared: PreparedStudy, searched: Iterable[FrozenTrial], left: int, retrained: list[FrozenTrial]
+) -> tuple[int, int]:
+    """Return how many retrainings there are, and how many are left: at most, unless the search is done."""
+    spec = prepared.spec
+    if left:
+        roles = min(spec.budget.finalists, spec.budget.trials) + len(prepared.controls)
+        return roles * spec.budget.final_seeds, roles * spec.budget.final_seeds
+    chosen = selection.finalists(
+        selection.finished(searched, prepared.objectives, lambda number: ""), spec.budget.finalists
+    )
+    plan = selection.retrainings(chosen, prepared.controls, spec.budget.final_seeds, spec.seed)
+    points = {FixedTrial(p.label, p.hyperparameters, p.seed).point for p in plan}
+    missing = points - {trial.user_attrs.get("point") for trial in retrained}
+    return len(points), len(missing)

@@ -1,0 +1,250 @@
+"""What a dry run shows: an estimate as text of 80 columns."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from ..console.exit_status import shorten_traceback
+from ..console.terminal import console, duration
+from ..errors import mask
+from ..spec.study import key
+from .dry_run_estimate import Disk, Estimate, Memory
+from .dry_run_measurement import Measurement
+from .dry_run_schedule import Range
+from .dry_run_stored import Progress
+
+FLAG = "--dry-run"
+WIDTH = 80
+_LABEL = 14
+_SHOWN_DIMENSIONS = 12
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def show(estimate: Estimate) -> None:
+    """Print an estimate; the last line is the command that runs the study."""
+    for line in lines(estimate):
+        console.print(line, soft_wrap=True)
+
+
+def lines(estimate: Estimate) -> Iterator[str]:
+    """Yield the lines of an estimate, of 80 columns but for tracebacks and the command."""
+    spec, measured = estimate.spec, estimate.measurement
+    yield ""
+    yield f"{spec.name}: a dry run, nothing is trained to its end and nothing is kept"
+    yield from row("study", _state(estimate.progress))
+    yield from row("separator", _separator(estimate))
+    yield from _task(estimate)
+    yield from row("objective", " ".join(spec.objective))
+    yield from _space(estimate.space)
+    yield from row("published", "; ".join(estimate.reference_points) or "no settings")
+    yield from row("controls", "; ".join(estimate.controls) or "none")
+    yield from row("trainings", _trainings(estimate))
+    yield from row("at once", _at_once(estimate))
+    if measured and estimate.seconds and estimate.search_seconds and estimate.epoch_seconds:
+        yield from row("an epoch", _epoch(measured, estimate.epoch_seconds))
+        yield from row("time", _time(estimate, estimate.seconds, estimate.search_seconds))
+    if estimate.memory:
+        yield from row("memory", _memory(estimate.memory, estimate.slots))
+    if estimate.disk:
+        yield from row("disk", _disk(estimate.disk))
+    for warning in estimate.warnings:
+        yield from row("WARNING", warning)
+    if estimate.failure:
+        yield from failure(estimate, "The trial that was tried")
+    yield ""
+    yield "To run it:"
+    yield f"  {command(spec.name)}"
+
+
+def command(name: str) -> str:
+    """Return the command that really runs what this process estimates; a call, where it was called from Python."""
+    if FLAG not in sys.argv:
+        return f"sepray.run(spec)  # of the study {name}"
+    return " ".join(shlex.quote(part) for part in ("python", *(a for a in sys.argv if a != FLAG)))
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words, e.g. ``1.5 GiB``."""
+    unit = 0
+    while count >= 1024 and unit < len(_UNITS) - 1:
+        count, unit = count / 1024, unit + 1
+    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 or count >= 100 else f"{count:.1f} {_UNITS[unit]}"
+
+
+def _count(count: float, noun: str) -> str:
+    """Return a number of things, e.g. ``1 trial``, ``2 trials``."""
+    return f"{count:,.6g} {noun}{'' if count == 1 else 's'}"
+
+
+def number(count: float) -> str:
+    """Return a number with commas."""
+    return f"{count:,.0f}"
+
+
+def span(seconds: Range) -> str:
+    """Return a range of times in words."""
+    most = short(seconds.most)
+    if seconds.least == seconds.most:
+        return f"about {most}"
+    least = short(seconds.least)
+    if seconds.likely is None:
+        return f"at most {most}, at least {least}"
+    return f"about {short(seconds.likely)}; at most {most}, at least {least}"
+
+
+def short(seconds: float) -> str:
+    """Return a duration in words; below ten seconds with two figures."""
+    if seconds >= 10:
+        return duration(seconds)
+    return f"{seconds:.2g} s" if seconds >= 0.1 else f"{1000 * seconds:.2g} ms"
+
+
+def row(label: str, text: str) -> Iterator[str]:
+    """Yield a label and a text, wrapped at 80 columns beside it."""
+    for first, line in enumerate(textwrap.wrap(text, WIDTH - _LABEL, break_long_words=False) or [""]):
+        yield f"{'' if first else label:{_LABEL}}{line}"
+
+
+def _state(progress: Progress) -> str:
+    if not progress.found:
+        return "new: the storage has none of this name"
+    done = f"{progress.ended} of {progress.trials} trials are done"
+    if progress.asked and progress.trials > progress.asked:
+        done = f"extends: it was asked for {progress.asked} trials, {done}"
+    elif progress.left or progress.retrainings_left:
+        done = f"continues: {done}"
+    if progress.retrained:
+        done += f", and {_count(progress.retrained, 'retraining')}"
+    if not progress.left and not progress.retrainings_left:
+        done += ": nothing is left to train, the command shows the result again"
+    return done
+
+
+def _separator(estimate: Estimate) -> str:
+    text = f"{key(estimate.spec.separator)}, trained on: {estimate.supervision}"
+    measured = estimate.measurement
+    if measured is None:
+        return text
+    return f"{text}; {number(measured.parameters)} parameters, {size(measured.weights_bytes)} with its buffers"
+
+
+def _task(estimate: Estimate) -> Iterator[str]:
+    signal = estimate.signal
+    rate = f"{signal.sample_rate:g} Hz" if signal.sample_rate else "images"
+    yield from row("task", f"{key(estimate.spec.task)}: {', '.join(signal.sources)}; {rate}")
+    for split in estimate.splits:
+        shape = " x ".join(map(str, split.shape))
+        yield from row("", f"{split.name:11}{number(split.items):>8} items of {shape:14} {size(split.size):>9}")
+
+
+def _space(space: Mapping[str, BaseDistribution]) -> Iterator[str]:
+    if not space:
+        yield from row("search space", "empty")
+        return
+    width = min(34, max(len(name) for name in space))
+    for k, (name, distribution) in enumerate(space.items()):
+        label = "" if k else "search space"
+        if k == _SHOWN_DIMENSIONS and len(space) > k + 1:
+            yield from row(label, f"and {len(space) - k} more")
+            return
+        yield from row(label, f"{name:{width}}  {_values(distribution)}")
+
+
+def _values(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    step = distribution.step if isinstance(distribution, FloatDistribution) or distribution.step > 1 else None
+    notes = (", log scale" if distribution.log else "") + (f", in steps of {step:g}" if step else "")
+    return f"{distribution.low:g} to {distribution.high:g}{notes}"
+
+
+def _trainings(estimate: Estimate) -> str:
+    progress, budget = estimate.progress, estimate.spec.budget
+    members = f" of {budget.seeds_per_trial} seeds each" if budget.seeds_per_trial > 1 else ""
+    most = "at most " if progress.left else ""
+    left = progress.left + progress.retrainings_left
+    total = progress.trials + progress.retrainings
+    rest = f"; {number(left)} of {number(total)} are left" if left < total else ""
+    again = f"the best {budget.finalists} settings"
+    if controls := len(estimate.controls):
+        again += f" and {_count(controls, 'control')}"
+    return (
+        f"{_count(progress.trials, 'trial')} in the search{members}, then {most}"
+        f"{_count(progress.retrainings, 'retraining')} ({again}, on {_count(budget.final_seeds, 'new seed')}); "
+        f"up to {_count(budget.max_epochs, 'epoch')} each{rest}"
+    )
+
+
+def _at_once(estimate: Estimate) -> str:
+    resources = estimate.spec.resources
+    each = _count(resources.cpus_per_trial, "CPU")
+    if resources.gpus_per_trial:
+        each += f" and {_count(resources.gpus_per_trial, 'GPU')}"
+    if not estimate.slots:
+        address = mask(resources.cluster_address)
+        return f"as many as the cluster {address} takes, which is not asked; a trial has {each}"
+    return f"{_count(estimate.slots, 'trial')}, each with {each}"
+
+
+def _epoch(measured: Measurement, seconds: Range) -> str:
+    parts = []
+    if measured.steps:
+        parts.append(f"{_count(measured.steps, 'step')} of {short(measured.step)}")
+    outside = measured.outside(len(measured.epochs))
+    first = measured.outside(0)
+    if outside >= 0.001 or not measured.steps:
+        parts.append(f"{short(outside)} around them" if measured.steps else f"{short(outside)} of fitting")
+    if first > 2 * outside and first >= 0.1:
+        parts.append(f"{short(first)} in the first")
+    parts.append(f"{short(measured.validation)} of validation")
+    together = f" with {measured.at_once} trials at once" if measured.at_once > 1 else ""
+    return f"{short(seconds.most)}, measured{together}: {', '.join(parts)}"
+
+
+def _time(estimate: Estimate, seconds: Range, search: Range) -> str:
+    spec = estimate.spec
+    text = span(seconds)
+    if estimate.slots == 0:
+        text += ", if the cluster ran one trial at a time"
+    if search.most:
+        text += f" (the search {short(search.expected)}, the rest {short(seconds.expected - search.expected)})"
+    if search.least < search.most:
+        text += ". At most: no trial is stopped early."
+        if search.likely is not None:
+            text += f" About: as {spec.search.scheduler}'s rule stops trials that come in a random order."
+        text += " At least: every trial ends as soon as it may."
+    else:
+        text += "."
+    return f"{text} Not counted: the start of Ray, packaging, the report."
+
+
+def _memory(memory: Memory, slots: int) -> str:
+    parts = [f"{size(memory.trial)} a trial", f"{size(memory.shared)} shared", f"{size(memory.driver)} the driver"]
+    text = " + ".join([f"{slots} x {parts[0]}" if slots > 1 else parts[0], *parts[1:]])
+    text = f"{size(memory.total)} = {text}; {size(memory.available)} of {size(memory.machine)} are free"
+    if memory.gpu_machine:
+        text += f"; {size(memory.gpu)} a trial of the GPU's {size(memory.gpu_machine)}"
+    return text
+
+
+def _disk(disk: Disk) -> str:
+    free = f"; {size(disk.free)} are free" if disk.free is not None else ""
+    return (
+        f"at most {size(disk.total)}: {_count(disk.files, 'checkpoint')} of {size(disk.checkpoint)}, and the model "
+        f"twice, {size(disk.model)}{free}. Not counted: the report, the records of the trials."
+    )
+
+
+def failure(estimate: Estimate, subject: str) -> Iterator[str]:
+    """Yield the lines about a trial that could not be measured; they begin with ``subject``."""
+    if estimate.bug:
+        yield ""
+        yield mask(shorten_traceback(estimate.failure)).rstrip()
+    what = "raised the error above" if estimate.bug else f"could not be trained: {mask(estimate.failure)}"
+    yield from row("WARNING", f"{subject} {what}. So would every trial of the study.")

@@ -1,0 +1,283 @@
+"""Trains a few steps of one trial, as a worker does, and says what they took; also a script that does so.
+
+Each figure comes from the study's own code: ``Members`` builds the separators, ``Trainer`` trains them, ``score``
+validates them, ``checkpoint.save`` writes them. Of an epoch only the first steps are trained; what surrounds them
+(outer iterations, methods without gradients) runs whole.
+
+As a script it reads a pickled ``Job`` from standard input and writes its figures as JSON to standard output, or
+``{"error": traceback}``. A process of its own has the memory, the threads and the allocator of a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from ..contracts import Loss, Phase, Tensors
+from ..execution import checkpoint
+from ..execution.members import Members, score
+from ..execution.trainable import TrialContext, _is_out_of_memory, _without_copy
+from ..training.trainer import NonFiniteLossError, Trainer
+
+_STEPS_PER_EPOCH = 3
+_FIRST_EPOCH_SECONDS = 60.0
+"""Where the first epoch takes longer without its steps, no second one is measured."""
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is to measure.
+
+    Attributes:
+        context: of the trials.
+        folder: folder with the views of the data as ``train-NAME.npy`` and ``validation-NAME.npy``.
+        settings: hyperparameters that differ from the separator's defaults.
+        seed: random seed.
+        epochs: number of epochs that are measured at most.
+        seconds: for how long they are measured, and then validation.
+    """
+
+    context: TrialContext
+    folder: str
+    settings: Mapping[str, float]
+    seed: int
+    epochs: int
+    seconds: float
+
+
+class _Stopwatch:
+    """Lets a trainer train only the first steps of each epoch, and times them."""
+
+    def __init__(self, trainer: Trainer, clock: Clock, end: float) -> None:
+        self.steps: list[float] = []
+        self.phases: dict[str, list[float]] = {phase.name: [] for phase in trainer.phases}
+        self.outside: list[float] = []  # of each epoch, the seconds that are not its steps'
+        self._trainer, self._clock, self._end = trainer, clock, end
+        self._one_step, self._one_update = trainer._steps, trainer._update
+        setattr(trainer, "_steps", self._few_steps)  # noqa: B010 - on the instance, before the class's method
+        setattr(trainer, "_update", self._timed_update)  # noqa: B010
+
+    def epoch(self) -> dict[str, float]:
+        """Train an epoch with few steps; return the parts of its losses."""
+        before, started = len(self.steps), self._clock()
+        parts = self._trainer.epoch()
+        self.outside.append(self._clock() - started - sum(self.steps[before:]))
+        return parts
+
+    def _few_steps(self, data: Tensors) -> dict[str, float]:
+        items = self._trainer.items
+        self._trainer.items = min(items, self._trainer.batch_size)  # so that one batch is all of them
+        try:
+            for step in range(min(_STEPS_PER_EPOCH, steps_of(items, self._trainer.batch_size))):
+                if step and self._clock() >= self._end:
+                    break
+                for seconds in self.phases.values():
+                    seconds.append(0.0)
+                started = self._clock()
+                parts = self._one_step(data)
+                self.steps.append(self._clock() - started)
+            return parts
+        finally:
+            self._trainer.items = items
+
+    def _timed_update(self, phase: Phase, batch: Tensors, step: int) -> Loss:
+        started = self._clock()
+        loss = self._one_update(phase, batch, step)
+        self.phases[phase.name][-1] += self._clock() - started
+        return loss
+
+
+def steps_of(items: int, batch_size: int) -> int:
+    """Return the number of steps of an epoch over so many items."""
+    return items // min(items, batch_size)
+
+
+def measure(
+    context: TrialContext,
+    train: Mapping[str, Tensor],
+    validation: Mapping[str, Tensor],
+    settings: Mapping[str, float],
+    *,
+    seed: int,
+    epochs: int,
+    seconds: float,
+    folder: str,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Any]:
+    """Return what a trial takes, the values of ``Measurement`` by name.
+
+    Args:
+        context: of the trials.
+        train: training view, on the trial's device.
+        validation: ``mixture`` and ``sources`` of the validation split, on the trial's device.
+        settings: hyperparameters that differ from the separator's defaults.
+        seed: random seed.
+        epochs: number of epochs that are measured at most.
+        seconds: for how long they are measured, two of them at least, and then validation.
+        folder: folder that a checkpoint is written to.
+        clock: returns seconds.
+    """
+    begun = clock()
+    members = Members(
+        context.separator,
+        context.signal,
+        seed=seed,
+        count=context.members,
+        train=train,
+        hyperparameters=settings,
+        device=context.device,
+        augmentation=context.augmentation,
+    )
+    setup, started = clock() - begun, clock()
+    watches = [_Stopwatch(trainer, clock, started + seconds) for trainer in members.trainers]
+    result, problem = _train(watches, min(epochs, context.max_epochs), clock, started + seconds)
+    validated, measures = _validate(members, context, validation, seconds, clock)
+    result |= {f"validation/{name}": value for name, value in measures.items()}
+    result |= {"epoch": context.max_epochs, "objective": 0.1, "epoch_seconds": 0.1, "timestamp_ms": 10**12}
+    tensors, values = members.state()
+    saving = clock()
+    history = [result] * context.max_epochs  # as long as that of the last checkpoint
+    name = checkpoint.save(folder, 1, tensors, {"number": 0, "members": values, "history": history})
+    separator, trainer = members.trainers[0].separator, members.trainers[0]
+    return {
+        "setup": setup,
+        "epochs": [sum(outside) for outside in zip(*(watch.outside for watch in watches), strict=True)],
+        "step": context.members * _middle(second for watch in watches for second in watch.steps),
+        "phases": [
+            (
+                phase.name,
+                phase.active,
+                context.members * _middle(s for watch in watches for s in watch.phases[phase.name]),
+            )
+            for phase in trainer.phases
+        ],
+        "steps": steps_of(trainer.items, trainer.batch_size) if trainer.phases else 0,
+        "validation": validated,
+        "saving": clock() - saving,
+        "checkpoint_bytes": (Path(folder) / name).stat().st_size,
+        "weights_bytes": sum(t.numel() * t.element_size() for t in separator.state_dict().values()),
+        "parameters": sum(p.numel() for p in separator.parameters()),
+        "problem": problem,
+    }
+
+
+def _train(watches: list[_Stopwatch], epochs: int, clock: Clock, end: float) -> tuple[dict[str, float], str]:
+    """Train epochs of few steps until ``end``; return the parts of the losses, and what went wrong."""
+    parts: dict[str, float] = {}
+    started = clock()
+    for epoch in range(epochs):
+        if (epoch > 1 and clock() >= end) or (epoch == 1 and clock() - started > _FIRST_EPOCH_SECONDS):
+            break
+        try:
+            for watch in watches:
+                parts = watch.epoch()
+        except NonFiniteLossError as error:
+            return {}, str(error)
+    return {f"train/{name}": value for name, value in parts.items()}, ""
+
+
+def _validate(
+    members: Members, context: TrialContext, validation: Mapping[str, Tensor], seconds: float, clock: Clock
+) -> tuple[float, dict[str, float]]:
+    """Return the seconds of validating all members on the whole split, and the measures.
+
+    A first pass over two items warms up, and says how many items can be scored in the time that there is.
+    """
+    items = len(validation["mixture"])
+
+    def score_first(count: int) -> tuple[float, dict[str, float]]:
+        part = {name: tensor[:count] for name, tensor in validation.items()}
+        started = clock()
+        measures = score(members.trainers[0].separator.eval(), context.signal, part, context.evaluation_batch)
+        return clock() - started, measures
+
+    first, measures = score_first(2)
+    affordable = int(2 * seconds / first) if first else items
+    count = max(2, min(items, context.evaluation_batch, affordable))
+    second, measures = score_first(count)
+    return context.members * second * items / count, measures
+
+
+def _middle(values: Iterable[float]) -> float:
+    """Return the median without the first value, which warms up; 0 without values."""
+    seconds = list(values)
+    return statistics.median(seconds[1:] or seconds or [0.0])
+
+
+def memory(device: str) -> dict[str, int]:
+    """Return the largest memory of this process so far, and what of it other processes can share, in bytes."""
+    now = psutil.Process().memory_info()
+    shared = getattr(now, "shared", 0)  # Linux alone says
+    peak = now.rss
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = (line.split() for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        peak = max([peak, *(1024 * int(words[1]) for words in lines)])
+    gpu = (torch.cuda.max_memory_reserved(), torch.cuda.mem_get_info()[1]) if device == "cuda" else (0, 0)
+    return {
+        "private_bytes": peak - shared, "shared_bytes": shared, "gpu_bytes": gpu[0], "gpu_machine_bytes": gpu[1],
+    }  # fmt: skip
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Measure what a job asks for, with the data as a worker gets them."""
+    context = job.context
+    torch.set_num_threads(context.threads)
+    views: dict[str, dict[str, Tensor]] = {"train": {}, "validation": {}}
+    for path in sorted(Path(job.folder).glob("*.npy")):
+        part, _, name = path.stem.partition("-")
+        array = np.load(path, mmap_mode="r")
+        shared = part == "train"
+        views[part][name] = (
+            _without_copy(array, context.device) if shared else torch.tensor(array, device=context.device)
+        )
+
+    def clock() -> float:
+        if context.device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    found = measure(
+        context,
+        views["train"],
+        views["validation"],
+        job.settings,
+        seed=job.seed,
+        epochs=job.epochs,
+        seconds=job.seconds,
+        folder=str(Path(job.folder) / str(os.getpid())),
+        clock=clock,
+    )
+    return found | memory(context.device)
+
+
+def main() -> None:
+    """Run the script."""
+    started = time.time() - psutil.Process().create_time()  # the imports are done
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a separator prints is no answer
+    try:
+        answer = run(pickle.load(sys.stdin.buffer)) | {"start": started}
+    except Exception as error:
+        answer = {"error": traceback.format_exc(), "out_of_memory": _is_out_of_memory(error)}
+    json.dump(answer, answers)
+    answers.close()
+
+
+if __name__ == "__main__":
+    main()
