@@ -15,10 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models.comparing import compare as compare
-    from .models.evaluating import evaluate as evaluate
-    from .models.loading import load_model as load_model
-    from .models.separating import separate as separate
+    from .models.comparison import compare as compare
+    from .models.evaluation import evaluate as evaluate
+    from .models.model import load_model as load_model
+    from .models.separation import separate as separate
     from .results.study_result import StudyResult as StudyResult
     from .results.study_result import load_study as load_study
     from .study import StudySpec as StudySpec
@@ -31,10 +31,10 @@ _PLACES = {
     "StudyResult": "results.study_result",
     "run": "study",
     "load_study": "results.study_result",
-    "load_model": "models.loading",
-    "separate": "models.separating",
-    "evaluate": "models.evaluating",
-    "compare": "models.comparing",
+    "load_model": "models.model",
+    "separate": "models.separation",
+    "evaluate": "models.evaluation",
+    "compare": "models.comparison",
 }
 
 __all__ = ["__version__", *_PLACES]
