@@ -38,6 +38,9 @@ def test_server_that_does_not_listen_is_refused(closed_port):
         ("https://host/x", 443),
         ("postgresql+psycopg2://u:p@host/db", 5432),
         ("mysql://host", 3306),
+        ("mariadb+mariadbconnector://host/db", 3306),
+        ("mssql+pyodbc://host/db", 1433),
+        ("oracle://host/db", 1521),
         ("https://host:8443", 8443),
     ],
 )
@@ -45,13 +48,13 @@ def test_port_is_that_of_the_url_or_else_of_its_kind(url, port, monkeypatch):
     asked = []
 
     def connect(address, timeout):
-        asked.append(address)
+        asked.append((address, timeout))
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(preflight.socket, "create_connection", connect)
     with pytest.raises(UnreachableError, match=r"^it does not answer: timed out$"):
         preflight.require_listening(url, "it")
-    assert asked == [("host", port)]
+    assert asked == [(("host", port), 3.0)]
 
 
 @pytest.mark.parametrize(

@@ -179,3 +179,19 @@ def test_brackets_in_messages_are_printed_as_they_are(capsys):
     with Progress("sweep", 1, "l2") as progress:
         progress.finished(0, Ending("error", "cannot reshape [batch, time] in [/bold]"), {"epoch": 1})
     assert "cannot reshape [batch, time] in [/bold]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("total", "done", "of"), [(4, 3, 4), (0, 0, 1)])
+def test_bar_is_as_long_as_the_share_of_trials_that_have_ended(total, done, of):
+    progress = Progress("sweep", total, "l2", done=Counter({"complete": done - done // 2, "pruned": done // 2}))
+    head, bar, table = progress._view().renderables
+    assert (bar.total, bar.completed, bar.width) == (of, done, 40)
+    assert str(head).startswith(f"sweep  {done} of {total} done")
+    assert table.row_count == 0
+
+
+def test_live_view_is_refreshed_twice_a_second_and_erased(screen):
+    screen(120, live=True)
+    with Progress("sweep", 3, "l2") as progress:
+        assert (progress._live.refresh_per_second, progress._live.transient) == (2, True)
+        assert progress._live.console is terminal.console

@@ -1,5 +1,7 @@
 import pytest
 
+from sepray.report import best_trials, cross_weights, example_items, hyperparameters, search_progress
+from sepray.report.figures import MediaFile
 from sepray.report.study_results import StudyResults
 
 from .studies import finished_study
@@ -9,3 +11,17 @@ from .studies import finished_study
 def finished(tmp_path) -> StudyResults:
     """A study at its end: the champion is final 0, a CASS on five test items."""
     return finished_study(tmp_path)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Figures by the names of their files, kept before they become files."""
+    kept = {}
+
+    def keep(figure, name, description, caption=""):
+        kept[name] = figure
+        return MediaFile(name, b"", description, caption)
+
+    for module in (search_progress, hyperparameters, cross_weights, best_trials, example_items):
+        monkeypatch.setattr(module, "render", keep)
+    return kept

@@ -153,3 +153,13 @@ class SharesSeparator(Separator):
 
     def separate(self, mixture):
         return torch.stack([mixture / len(self.signal.sources)] * len(self.signal.sources), 1)
+
+
+def points(axes) -> dict[str, list[tuple[float, ...]]]:
+    """Label of every group of dots -> where they are."""
+    return {c.get_label(): [tuple(map(float, at)) for at in c.get_offsets()] for c in axes.collections}
+
+
+def lines(axes) -> dict[str, list[tuple[float, ...]]]:
+    """Label of every line -> its corners."""
+    return {line.get_label(): [tuple(map(float, at)) for at in line.get_xydata()] for line in axes.lines}

@@ -131,12 +131,12 @@ def test_the_sampler_is_seeded_and_goes_on_with_other_draws(url):
 
 
 def test_grid_values_cover_the_space():
-    sampler = make_sampler("grid", 0, SPACE | {"step": FloatDistribution(0.0, 1.0, step=0.5)}, {"points": 3})
+    sampler = make_sampler("grid", 0, SPACE | {"step": FloatDistribution(0.5, 1.5, step=0.25)}, {"points": 3})
     assert sampler._search_space == {
         "alpha": pytest.approx([1e-4, 1e-2, 1.0]),
         "width": list(range(1, 10)),
         "kind": ["x", "y"],
-        "step": [0.0, 0.5, 1.0],
+        "step": [0.5, 0.75, 1.0, 1.25, 1.5],
     }
 
 
