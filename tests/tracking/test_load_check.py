@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sepray.tracking import load_check
 from sepray.tracking.sources import PackagingError
+
+MIXTURES = np.arange(6.0, dtype=np.float32).reshape(1, 2, 3)
 
 
 @pytest.fixture
@@ -25,14 +28,16 @@ def check(monkeypatch, tmp_path):
             return SimpleNamespace(stdout=answer if isinstance(answer, str) else json.dumps(answer))
 
         monkeypatch.setattr(subprocess, "run", run)
-        return load_check.require_loadable(model, "sepray_model_12ab", {"mine.separator": Path("/x/mine/separator.py")})
+        files = {"mine.separator": Path("/x/mine/separator.py")}
+        return load_check.require_working(model, "sepray_model_12ab", files, MIXTURES)
 
     return check
 
 
-def test_process_is_given_the_model_and_nothing_of_the_project(check, tmp_path, monkeypatch):
+def test_process_is_given_the_model_and_an_example_and_nothing_of_the_project(check, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert check({"loaded": True}, Path("model")) is None
+    assert check({"works": True}, Path("model")) is None
+    np.testing.assert_array_equal(np.load(tmp_path / "example.npy"), MIXTURES)
     command, named = check.called
     assert command == [sys.executable, "-I", "-B", load_check.load_alone.__file__]
     assert json.loads(named.pop("input")) == {
@@ -40,20 +45,25 @@ def test_process_is_given_the_model_and_nothing_of_the_project(check, tmp_path, 
         "refused": ["mine", "sepray"],
         "loader": "sepray_model_12ab.tracking.loader",
         "data": str(tmp_path / "model" / "data" / "separator"),
+        "example": str(tmp_path / "example.npy"),
     }
     assert named == {"capture_output": True, "text": True, "timeout": 120.0, "check": True, "cwd": "/"}
 
 
 def test_model_that_does_not_load_is_refused_in_the_users_own_names(check):
     answer = {
+        "works": False,
         "loaded": False,
         "error": "No module\n named 'sepray_model_12ab.user.mine.x' in sepray_model_12ab of me:a@b",
     }
     with pytest.raises(PackagingError) as refusal:
         check(answer)
     assert ": No module named 'mine.x' in sepray of me:a@b; what it needs must be imported" in str(refusal.value)
-    with pytest.raises(PackagingError, match=r"http://me:\*\*\*@host; what"):
-        check({"loaded": False, "error": "http://me:hunter2@host"})
+    assert "copy of its source files does not load by itself" in str(refusal.value)
+    with pytest.raises(
+        PackagingError, match=r"files loads, but does not separate by itself: http://me:\*\*\*@host; what"
+    ):
+        check({"works": False, "loaded": True, "error": "http://me:hunter2@host"})
 
 
 @pytest.mark.parametrize(
