@@ -1,0 +1,98 @@
+"""A study as its stores hold it, read without the modules of its separator and task."""
+
+import subprocess
+import sys
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from sepray.results.record import StudyRecord, has_failed, outcome, read_record, study_names
+
+
+def record(separator="sepray.separators.cass", config=None, task="sepray.tasks.ecg", **fields):
+    description = {"separator": {"module": separator, "config": config or {}}, "task": {"module": task, "config": {}}}
+    given = {"name": "n", "storage": "", "storage_path": "out", "studies": {}, "uid": "ab12"}
+    return StudyRecord(**given | fields, description=description)
+
+
+@pytest.mark.parametrize(
+    ("separator", "config", "name", "model"),
+    [
+        ("sepray.separators.cass", {"variant": "paper"}, "cass", "cass-ecg"),
+        ("sepray.separators.cass", {"variant": "published"}, "cass:published", "cass-ecg"),
+        ("sepray.separators.glo_masking", {}, "glo_masking", "glo-masking-ecg"),
+        ("lab.my_separator", {"variant": "published"}, "lab.my_separator", "my-separator-ecg"),
+    ],
+)
+def test_names_are_those_that_a_study_takes(separator, config, name, model):
+    found = record(separator, config)
+    assert (found.separator, found.task, found.model_name) == (name, "ecg", model)
+    assert record(task="lab.my_task").task == "lab.my_task"
+
+
+def test_places(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    local, remote = record(), record(storage_path="s3://bucket/x")
+    assert local.folder == tmp_path / "out" / "n" / "ab12"
+    assert local.checkpoints == str(local.folder)
+    assert remote.folder == tmp_path / "sepray-results" / "n" / "ab12"
+    assert remote.checkpoints == "s3://bucket/x/n/ab12"
+    assert remote.trial_folder("finals", 7) == "s3://bucket/x/n/ab12/finals/trial-00007"
+    assert local.run_key == "n-ab12"
+    assert not local.folder.exists()
+
+
+def test_stages_are_those_that_were_begun(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    search = optuna.create_study(study_name="n", storage=url)
+    for name, value in {"spec": {"trials": 1}, "uid": "ab12", "fingerprint": {"objectives": {"a": "minimize"}}}.items():
+        search.set_user_attr(name, value)
+    search.add_trial(create_trial(value=1.0))
+    before = read_record("n", url, "out")
+    assert (list(before.studies), before.uid, before.description) == (["search"], "ab12", {"trials": 1})
+    assert before.objectives == {"a": "minimize"}
+    assert ([t.value for t in before.trials("search")], before.trials("finals")) == ([1.0], [])
+    finals = optuna.create_study(study_name="n/finals", storage=url)
+    finals.add_trial(create_trial(value=2.0))
+    finals.set_user_attr("spec", {})
+    assert [t.value for t in read_record("n", url, "out").trials("finals")] == [2.0]
+    optuna.create_study(study_name="of another program", storage=url)
+    optuna.create_study(study_name="m", storage=url).set_user_attr("spec", {})
+    assert study_names(url) == ["m", "n"]
+
+
+OUTCOMES = {
+    "complete": ("COMPLETE", "complete"),
+    "pruned": ("PRUNED", "pruned"),
+    "collapsed": ("COMPLETE", "collapsed"),
+    "diverged": ("FAIL", "diverged"),
+    "lost": ("FAIL", "lost"),
+    "error": ("FAIL", None),
+    "unfinished": ("RUNNING", "complete"),
+}
+
+
+@pytest.mark.parametrize("expected", OUTCOMES)
+def test_outcomes(expected):
+    state, tag = OUTCOMES[expected]
+    attributes = {"outcome": {"tag": tag, "reason": ""}} if tag else {}
+    values = {"value": 1.0} if state == "COMPLETE" else {}
+    trial = create_trial(state=TrialState[state], user_attrs=attributes, **values)
+    assert outcome(trial) == expected
+    assert has_failed(trial) == (state == "FAIL")
+
+
+def test_outcome_without_a_tag_is_that_of_the_state():
+    assert outcome(create_trial(value=1.0)) == "complete"
+    assert outcome(create_trial(state=TrialState.PRUNED)) == "pruned"
+    assert outcome(create_trial(state=TrialState.WAITING)) == "unfinished"
+
+
+def test_reading_brings_neither_torch_nor_mlflow(tmp_path):
+    program = (
+        "import sys; from sepray.results import deletion, record, study_result; "
+        "print([m for m in ('torch', 'ray', 'mlflow', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert done.stdout.strip() == "[]", done.stderr
