@@ -59,9 +59,7 @@ def test_task_batch_size_cache_and_tracking_uri_arrive(models, compare, tmp_path
 
     sizes, asked = [], []
     separate, load = Model.separate, registry.load
-    monkeypatch.setattr(
-        Model, "separate", lambda self, mixtures: sizes.append(len(mixtures)) or separate(self, mixtures)
-    )
+    monkeypatch.setattr(Model, "separate", lambda self, given: sizes.append(len(given)) or separate(self, given))
     monkeypatch.setattr(registry, "load", lambda model, uri: asked.append(uri) or load(model, uri))
     (tmp_path / "compared_task.py").write_text(OWN_TASK.replace("items: int = 3", "items: int = 9"))
     where = ["--tracking-uri", "sqlite:///elsewhere.db", "--batch-size", "5"]

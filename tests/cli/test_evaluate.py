@@ -60,9 +60,7 @@ def test_measures_of_sources_with_a_heart_rate_are_scored_too(models, scores):
 def test_batch_size_is_how_many_items_the_model_gets_at_once(scores, monkeypatch):
     sizes = []
     separate = Model.separate
-    monkeypatch.setattr(
-        Model, "separate", lambda self, mixtures: sizes.append(len(mixtures)) or separate(self, mixtures)
-    )
+    monkeypatch.setattr(Model, "separate", lambda self, given: sizes.append(len(given)) or separate(self, given))
     scores("--batch-size", 4)
     assert sizes == [4, 2]
 
@@ -101,12 +99,15 @@ def test_table_names_the_systems_and_is_left_out_when_quiet(models, tmp_path, ru
 def test_bss_eval_and_museval_add_its_measures_and_files(models, tmp_path, scores, monkeypatch):
     """The measure itself is replaced: here it counts that it is asked, of which systems, and what becomes of it."""
     from sepray.models import evaluation
+    from sepray.scoring import tables
+    from sepray.scoring.evaluation import reference_systems
 
     asked = []
 
     def measured(model, separate, items, signal, transform, batch_size, folder):
         asked.append((model, len(items), transform, batch_size, folder and folder.relative_to(tmp_path)))
-        return {model: {"sdr": np.full((len(items), 2), 7.0)}}
+        titles = map(tables.reference_title, reference_systems(items, *transform))
+        return {name: {"sdr": np.full((len(items), 2), 7.0)} for name in (model, *titles)}
 
     monkeypatch.setattr(evaluation, "_bss_eval", measured)
     assert scores("--bss-eval", "--batch-size", 3)["scores"][models.half]["sdr"]["items"] == [[7.0, 7.0]] * 6

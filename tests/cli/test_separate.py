@@ -98,11 +98,12 @@ def test_failed_separation_leaves_nothing(models, tmp_path, run, monkeypatch):
 def test_window_and_device_reach_the_model(models, run, monkeypatch):
     asked = []
     predict = PackagedModel.predict
-    monkeypatch.setattr(
-        PackagedModel,
-        "predict",
-        lambda self, data, params: asked.append((data.shape[-1], params)) or predict(self, data),
-    )
+
+    def recorded(self, data, params):
+        asked.append((data.shape[-1], params))
+        return predict(self, data, params)
+
+    monkeypatch.setattr(PackagedModel, "predict", recorded)
     np.save("wave.npy", slow_wave(128, 4)[0])
     run("separate", models.most, "wave.npy", "--rate", 128, "--window", 0.5, "--device", "cpu")
     assert set(map(str, asked)) == {"(64, {'device': 'cpu'})"}  # 0.5 s at the model's 128 Hz

@@ -1,0 +1,82 @@
+"""The items that models are scored on come from the task that is named, or the model's own with its settings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from sepray.errors import UsageError
+from sepray.models.items import check_items, on_tensors, task_data
+from sepray.models.model import load_model
+from sepray.registry import UnknownNameError
+
+from .functions import DATA, Config, model, shares_of_the_mixture
+from .packaged import TASK
+
+SECOND_TASK = """
+from dataclasses import dataclass
+import torch
+from sepray.contracts import Signal, Split, TaskData
+
+
+@dataclass(frozen=True)
+class Config:
+    def load(self, cache):
+        sources = torch.rand(4, 2, 1, 96, generator=torch.Generator().manual_seed(0)) - 0.5
+        split = Split(sources.sum(1), sources)
+        return TaskData(Signal(("maternal", "fetal"), 1, (96,), 128.0), split, split, split, "ab" * 32)
+"""
+
+
+def test_own_task_has_the_settings_of_the_training(packaged, tmp_path):
+    half = load_model(packaged.half)
+    for task in (None, "ecg"):  # by its name, the same
+        data = task_data(half, task, tmp_path / "cache")
+        assert data.fingerprint == TASK.load(tmp_path / "cache").fingerprint
+        assert [len(data.train), len(data.validation), len(data.test)] == [7, 5, 6]
+
+
+def test_another_task_has_its_own_settings(packaged, tmp_path, monkeypatch):
+    (tmp_path / "second_task.py").write_text(SECOND_TASK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert len(task_data(load_model(packaged.half), "second_task", tmp_path).test) == 4
+
+
+def test_configuration_is_taken_as_it_is(tmp_path):
+    ready = shares_of_the_mixture("m", 0.5)
+    assert task_data(ready, Config(), str(tmp_path)) is DATA
+    other = model("m", lambda data: data, sources=("heart", "noise"))
+    with pytest.raises(UsageError, match=r"^m separates heart, noise, but the task has heart, breath$"):
+        task_data(other, Config(), tmp_path)
+
+
+def test_cache_is_where_the_data_are_kept(tmp_path):
+    seen = []
+
+    @dataclass
+    class Kept:
+        def load(self, cache):
+            seen.append(cache)
+            return DATA
+
+    task_data(shares_of_the_mixture("m", 0.5), Kept(), tmp_path / "there")
+    assert seen == [tmp_path / "there"]
+
+
+def test_what_there_is_not_is_refused():
+    with pytest.raises(UnknownNameError, match=r"^unknown task 'no_such_task'; there are: "):
+        check_items("no_such_task", "test", 1)
+    with pytest.raises(UsageError, match=r"^unknown split 'tests'; there are: train, validation, test$"):
+        check_items(None, "tests", 1)
+    with pytest.raises(UsageError, match=r"^batch_size must be at least 1, not 0$"):
+        check_items(None, "test", 0)
+    check_items("ecg", "train", 1)
+    check_items(Config(), "validation", 1)
+
+
+def test_model_as_a_function_of_tensors():
+    separate = on_tensors(shares_of_the_mixture("m", 0.25))
+    estimates = separate(torch.arange(6.0).reshape(2, 1, 3))
+    assert (estimates.dtype, list(estimates.shape)) == (torch.float32, [2, 2, 1, 3])
+    np.testing.assert_allclose(estimates[1, 1, 0], [0.75, 1, 1.25])

@@ -1,0 +1,83 @@
+"""A recording through a model: resampled, in windows, channel by channel; what a model cannot do is refused."""
+
+import numpy as np
+import pytest
+
+from sepray.errors import UsageError
+from sepray.models.stream import check_window, estimates_of, require_sounds, shortest_window, wanted_sources
+from sepray.signals.recordings import open_array
+
+from .functions import model, shares_of_the_mixture
+
+NOISE = np.random.default_rng(1).normal(size=(3, 1000)).astype(np.float32)
+
+
+def noted(shapes):
+    def separate(mixture):
+        shapes.append(mixture.shape[1:])
+        return np.stack([mixture, -mixture], axis=1)
+
+    return separate
+
+
+@pytest.mark.parametrize(
+    ("rate", "window", "samples"), [(64.0, None, 64), (64.0, 0.5, 32), (16.0, None, 64), (640.0, 2.0, 128)]
+)
+def test_window_is_of_the_models_samples_whatever_the_recordings_rate(rate, window, samples):
+    shapes, blocks = [], []
+    recording = open_array(NOISE[0], rate)
+    estimates = np.concatenate(list(estimates_of(recording, model("m", noted(shapes)), window, blocks.append)), axis=-1)
+    assert set(shapes) == {(1, samples)}
+    assert estimates.shape == (2, 1, 1000)
+    np.testing.assert_allclose(estimates[1], -estimates[0], atol=1e-6)
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), NOISE[:1])
+    if rate == 64:
+        np.testing.assert_allclose(estimates[0], NOISE[:1], atol=1e-6)
+
+
+def test_model_of_one_channel_separates_each_by_itself():
+    shapes = []
+    estimates = list(estimates_of(open_array(NOISE, 64), model("m", noted(shapes))))
+    assert set(shapes) == {(1, 64)}
+    np.testing.assert_allclose(np.concatenate(estimates, axis=-1)[1], -NOISE, atol=1e-6)
+
+
+def test_model_of_several_channels_gets_them_together_or_refuses():
+    shapes = []
+    stereo = model("m", noted(shapes), channels=3)
+    assert np.concatenate(list(estimates_of(open_array(NOISE, 64), stereo)), axis=-1).shape == (2, 3, 1000)
+    assert set(shapes) == {(3, 64)}
+    with pytest.raises(UsageError, match=r"^m takes 3 channels, and the recording has 2$"):
+        estimates_of(open_array(NOISE[:2], 64), stereo)
+
+
+def test_models_of_images_are_refused():
+    for changes in ({"sample_rate": None}, {"shape": (8, 8)}):
+        with pytest.raises(UsageError, match=r"^m separates images; recordings need a model of sounds$"):
+            require_sounds(model("m", noted([]), **changes))
+    assert require_sounds(model("m", noted([]))) == 64
+
+
+@pytest.mark.parametrize("window", [0, -1, np.inf, np.nan])
+def test_windows_without_a_length_are_refused(window):
+    with pytest.raises(UsageError, match=r"^window must be more than 0 seconds, not "):
+        check_window(window)
+
+
+def test_window_of_fewer_than_16_samples_is_refused():
+    ready = shares_of_the_mixture("m", 0.5)
+    assert shortest_window(ready) == 0.25
+    check_window(0.25, ready)
+    check_window(None, ready)
+    check_window(0.1)
+    with pytest.raises(UsageError) as refusal:
+        check_window(0.24, ready)
+    assert str(refusal.value) == "window must be at least 0.25 s at the model's 64 Hz, not 0.24"
+
+
+def test_sources_that_are_wanted():
+    ready = shares_of_the_mixture("m", 0.5)
+    assert wanted_sources(ready, None) == ("heart", "breath")
+    assert wanted_sources(ready, "breath") == ("breath",)
+    with pytest.raises(UsageError, match=r"^m has no source 'lung'; it separates heart, breath$"):
+        wanted_sources(ready, "lung")
