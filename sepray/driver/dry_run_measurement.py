@@ -58,7 +58,7 @@ class Measurement:
 
     Attributes:
         at_once: number of trials that were measured at the same time.
-        start: start of a worker, until its imports are done.
+        start: start of a worker: its imports, and what only its first trial takes.
         setup: building the separators and preparing them.
         epochs: of each of the first epochs, what is not its steps: outer iterations, or all of a method without steps.
         step: a step with all its phases, the median.

@@ -68,22 +68,22 @@ def command(name: str) -> str:
     return " ".join(shlex.quote(part) for part in ("python", *(a for a in sys.argv if a != FLAG)))
 
 
-def size(count: float) -> str:
+def size(amount: float) -> str:
     """Return a number of bytes in words, e.g. ``1.5 GiB``."""
     unit = 0
-    while count >= 1024 and unit < len(_UNITS) - 1:
-        count, unit = count / 1024, unit + 1
-    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 or count >= 100 else f"{count:.1f} {_UNITS[unit]}"
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:.0f} {_UNITS[unit]}" if unit == 0 or amount >= 100 else f"{amount:.1f} {_UNITS[unit]}"
 
 
-def _count(count: float, noun: str) -> str:
+def count(things: float, noun: str) -> str:
     """Return a number of things, e.g. ``1 trial``, ``2 trials``."""
-    return f"{count:,.6g} {noun}{'' if count == 1 else 's'}"
+    return f"{things:,.15g} {noun}{'' if things == 1 else 's'}"
 
 
-def number(count: float) -> str:
+def number(amount: float) -> str:
     """Return a number with commas."""
-    return f"{count:,.0f}"
+    return f"{amount:,.0f}"
 
 
 def span(seconds: Range) -> str:
@@ -101,7 +101,7 @@ def short(seconds: float) -> str:
     """Return a duration in words; below ten seconds with two figures."""
     if seconds >= 10:
         return duration(seconds)
-    return f"{seconds:.2g} s" if seconds >= 0.1 else f"{1000 * seconds:.2g} ms"
+    return f"{seconds:.2g} s" if seconds >= 0.0995 else f"{1000 * seconds:.2g} ms"
 
 
 def row(label: str, text: str) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _state(progress: Progress) -> str:
     elif progress.left or progress.retrainings_left:
         done = f"continues: {done}"
     if progress.retrained:
-        done += f", and {_count(progress.retrained, 'retraining')}"
+        done += f", and {count(progress.retrained, 'retraining')}"
     if not progress.left and not progress.retrainings_left:
         done += ": nothing is left to train, the command shows the result again"
     return done
@@ -171,31 +171,31 @@ def _trainings(estimate: Estimate) -> str:
     left = progress.left + progress.retrainings_left
     total = progress.trials + progress.retrainings
     rest = f"; {number(left)} of {number(total)} are left" if left < total else ""
-    again = f"the best {budget.finalists} settings"
+    again = "the best setting" if budget.finalists == 1 else f"the best {budget.finalists} settings"
     if controls := len(estimate.controls):
-        again += f" and {_count(controls, 'control')}"
+        again += f" and {count(controls, 'control')}"
     return (
-        f"{_count(progress.trials, 'trial')} in the search{members}, then {most}"
-        f"{_count(progress.retrainings, 'retraining')} ({again}, on {_count(budget.final_seeds, 'new seed')}); "
-        f"up to {_count(budget.max_epochs, 'epoch')} each{rest}"
+        f"{count(progress.trials, 'trial')} in the search{members}, then {most}"
+        f"{count(progress.retrainings, 'retraining')} ({again}, on {count(budget.final_seeds, 'new seed')}); "
+        f"up to {count(budget.max_epochs, 'epoch')} each{rest}"
     )
 
 
 def _at_once(estimate: Estimate) -> str:
     resources = estimate.spec.resources
-    each = _count(resources.cpus_per_trial, "CPU")
+    each = count(resources.cpus_per_trial, "CPU")
     if resources.gpus_per_trial:
-        each += f" and {_count(resources.gpus_per_trial, 'GPU')}"
+        each += f" and {count(resources.gpus_per_trial, 'GPU')}"
     if not estimate.slots:
         address = mask(resources.cluster_address)
         return f"as many as the cluster {address} takes, which is not asked; a trial has {each}"
-    return f"{_count(estimate.slots, 'trial')}, each with {each}"
+    return f"{count(estimate.slots, 'trial')}, each with {each}"
 
 
 def _epoch(measured: Measurement, seconds: Range) -> str:
     parts = []
     if measured.steps:
-        parts.append(f"{_count(measured.steps, 'step')} of {short(measured.step)}")
+        parts.append(f"{count(measured.steps, 'step')} of {short(measured.step)}")
     outside = measured.outside(len(measured.epochs))
     first = measured.outside(0)
     if outside >= 0.001 or not measured.steps:
@@ -236,7 +236,7 @@ def _memory(memory: Memory, slots: int) -> str:
 def _disk(disk: Disk) -> str:
     free = f"; {size(disk.free)} are free" if disk.free is not None else ""
     return (
-        f"at most {size(disk.total)}: {_count(disk.files, 'checkpoint')} of {size(disk.checkpoint)}, and the model "
+        f"at most {size(disk.total)}: {count(disk.files, 'checkpoint')} of {size(disk.checkpoint)}, and the model "
         f"twice, {size(disk.model)}{free}. Not counted: the report, the records of the trials."
     )
 

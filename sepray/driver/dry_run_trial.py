@@ -132,18 +132,10 @@ def measure(
         folder: folder that a checkpoint is written to.
         clock: returns seconds.
     """
-    begun = clock()
-    members = Members(
-        context.separator,
-        context.signal,
-        seed=seed,
-        count=context.members,
-        train=train,
-        hyperparameters=settings,
-        device=context.device,
-        augmentation=context.augmentation,
-    )
-    setup, started = clock() - begun, clock()
+    first_setup, setup = _build_seconds(context, train, settings, seed, clock), clock()
+    members = _build(context, train, settings, seed)
+    started = clock()
+    setup = started - setup
     watches = [_Stopwatch(trainer, clock, started + seconds) for trainer in members.trainers]
     result, problem = _train(watches, min(epochs, context.max_epochs), clock, started + seconds)
     validated, measures = _validate(members, context, validation, seconds, clock)
@@ -154,10 +146,14 @@ def measure(
     history = [result] * context.max_epochs  # as long as that of the last checkpoint
     name = checkpoint.save(folder, 1, tensors, {"number": 0, "members": values, "history": history})
     separator, trainer = members.trainers[0].separator, members.trainers[0]
+    step = _middle(second for watch in watches for second in watch.steps)
+    first_steps = (watch.steps[0] - step for watch in watches[:1] if watch.steps)
     return {
+        # What only the first trial of a worker takes: libraries that are loaded when they are used, plans of FFTs ...
+        "start": max(0.0, first_setup - setup) + max(0.0, *first_steps, 0.0),
         "setup": setup,
         "epochs": [sum(outside) for outside in zip(*(watch.outside for watch in watches), strict=True)],
-        "step": context.members * _middle(second for watch in watches for second in watch.steps),
+        "step": context.members * step,
         "phases": [
             (
                 phase.name,
@@ -174,6 +170,29 @@ def measure(
         "parameters": sum(p.numel() for p in separator.parameters()),
         "problem": problem,
     }
+
+
+def _build(context: TrialContext, train: Mapping[str, Tensor], settings: Mapping[str, float], seed: int) -> Members:
+    """Return the separators of a trial, ready to be trained."""
+    return Members(
+        context.separator,
+        context.signal,
+        seed=seed,
+        count=context.members,
+        train=train,
+        hyperparameters=settings,
+        device=context.device,
+        augmentation=context.augmentation,
+    )
+
+
+def _build_seconds(
+    context: TrialContext, train: Mapping[str, Tensor], settings: Mapping[str, float], seed: int, clock: Clock
+) -> float:
+    """Return how long it takes to build the separators of a trial, which are thrown away."""
+    started = clock()
+    _build(context, train, settings, seed)
+    return clock() - started
 
 
 def _train(watches: list[_Stopwatch], epochs: int, clock: Clock, end: float) -> tuple[dict[str, float], str]:
@@ -272,7 +291,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a separator prints is no answer
     try:
-        answer = run(pickle.load(sys.stdin.buffer)) | {"start": started}
+        answer = run(pickle.load(sys.stdin.buffer))
+        answer["start"] += started
     except Exception as error:
         answer = {"error": traceback.format_exc(), "out_of_memory": _is_out_of_memory(error)}
     json.dump(answer, answers)

@@ -21,6 +21,8 @@ class SimulatedClock:
 
 
 CLOCK = SimulatedClock()
+BUILT: list[object] = []
+"""Configurations that were built."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Config:
     """Of an update of the second phase, which runs twice a step."""
     warm_up_seconds: float = 7.0
     """That the first update of all takes longer."""
+    first_build_seconds: float = 0.0
+    """That building takes longer than ``build_seconds`` where none was built since ``BUILT`` was emptied."""
     separate_seconds: float = 0.01
     """Of an item."""
     fits: bool = False
@@ -47,7 +51,8 @@ class Config:
     betas: tuple[float, float] = (0.9, 0.999)
 
     def build(self, signal: Signal) -> Clockwork:
-        CLOCK.now += self.build_seconds
+        CLOCK.now += self.build_seconds + (0.0 if BUILT else self.first_build_seconds)
+        BUILT.append(self)
         return Clockwork(signal, self)
 
 

@@ -21,7 +21,7 @@ from sepray.execution.trainable import TrialContext
 from sepray.separators import cass
 from sepray.training.augmentation import PLAIN
 
-from .clockwork import CLOCK, Config
+from .clockwork import BUILT, CLOCK, Config
 
 SIGNAL = Signal(("low", "high"), 1, (128,), 64.0)
 L2 = Objective("validation/relative_l2", "minimize")
@@ -88,6 +88,16 @@ def test_every_part_of_a_training_is_timed(tmp_path):
     assert found["problem"] == ""
 
 
+def test_what_only_a_workers_first_trial_takes_is_part_of_its_start(tmp_path):
+    BUILT.clear()
+    found = measured(tmp_path, Config(first_build_seconds=3.0))
+    assert found["start"] == pytest.approx(3.0 + 7.0)  # of building, and of the first step
+    assert found["setup"] == pytest.approx(0.5 + 1.5)
+    assert found["step"] == pytest.approx(0.5)
+    assert measured(tmp_path, Config(fits=True))["start"] == pytest.approx(0.0)
+    assert measured(tmp_path, Config(warm_up_seconds=-0.125))["start"] == pytest.approx(0.0)
+
+
 def test_time_grows_with_the_separators_of_a_trial(tmp_path):
     found = measured(tmp_path, members=3)
     assert found["setup"] == pytest.approx(3 * 2)
@@ -101,7 +111,7 @@ def test_time_grows_with_the_separators_of_a_trial(tmp_path):
 
 def test_only_the_first_steps_of_an_epoch_are_trained_on_batches_of_the_full_size(tmp_path, built):
     measured(tmp_path, train=42)
-    [trainer] = built[0].trainers
+    [trainer] = built[1].trainers
     assert trainer.separator.batches == [4] * (3 * 6)
     assert trainer.separator.seen == [42] * 6  # outer iterations see all
     assert trainer.items == 42
@@ -109,13 +119,13 @@ def test_only_the_first_steps_of_an_epoch_are_trained_on_batches_of_the_full_siz
 
 def test_epoch_of_fewer_steps_has_no_more(tmp_path, built):
     found = measured(tmp_path, train=9)
-    assert built[0].trainers[0].separator.batches == [4] * (2 * 6)
+    assert built[1].trainers[0].separator.batches == [4] * (2 * 6)
     assert found["steps"] == 2
 
 
 def test_fewer_items_than_a_batch_are_one_step(tmp_path, built):
     found = measured(tmp_path, train=3)
-    assert built[0].trainers[0].separator.batches == [3] * 6
+    assert built[1].trainers[0].separator.batches == [3] * 6
     assert found["steps"] == 1
     assert (steps_of(7, 4), steps_of(8, 4), steps_of(3, 4)) == (1, 2, 1)
 
@@ -143,7 +153,7 @@ def test_measuring_ends_in_time_after_two_epochs(tmp_path, built, seconds, epoch
 def test_steps_end_in_time_too(tmp_path, built):
     """The first step ends after 11.5 s; the second epoch has one step, whatever the time."""
     measured(tmp_path, seconds=11.0)
-    assert built[0].trainers[0].separator.batches == [4, 4]
+    assert built[1].trainers[0].separator.batches == [4, 4]
 
 
 def test_no_more_epochs_than_asked_for_and_than_the_budget(tmp_path):
@@ -160,22 +170,22 @@ def test_second_epoch_is_spared_where_the_first_takes_a_minute(tmp_path, first, 
 def test_validation_is_scaled_from_what_can_be_scored_in_time(tmp_path, built):
     """Two items take 0.02 s, so that 0.1 s are enough for 10 items."""
     found = measured(tmp_path, validation=50, seconds=0.1)
-    assert built[0].trainers[0].separator.separated == [2, 10]
+    assert built[1].trainers[0].separator.separated == [2, 10]
     assert found["validation"] == pytest.approx(0.5)
 
 
 def test_validation_scores_no_more_than_a_batch_and_no_fewer_than_two(tmp_path, built):
     measured(tmp_path, validation=50, evaluation_batch=30)
-    assert built[0].trainers[0].separator.separated == [2, 30]
+    assert built[-1].trainers[0].separator.separated == [2, 30]
     measured(tmp_path, validation=50, seconds=0)
-    assert built[1].trainers[0].separator.separated == [2, 2]
+    assert built[-1].trainers[0].separator.separated == [2, 2]
     measured(tmp_path, Config(separate_seconds=0.0), validation=50, seconds=0)
-    assert built[2].trainers[0].separator.separated == [2, 50]
+    assert built[-1].trainers[0].separator.separated == [2, 50]
 
 
 def test_separator_validates_as_in_a_study(tmp_path, built):
     measured(tmp_path)
-    assert not built[0].trainers[0].separator.training
+    assert not built[1].trainers[0].separator.training
 
 
 def test_checkpoint_is_that_of_a_trial_at_its_end(tmp_path, built):
@@ -183,7 +193,7 @@ def test_checkpoint_is_that_of_a_trial_at_its_end(tmp_path, built):
     [path] = tmp_path.glob("epoch-*")
     assert found["checkpoint_bytes"] == path.stat().st_size
     saved = checkpoint.newest(str(tmp_path))
-    assert saved.tensors.keys() == built[0].state()[0].keys()
+    assert saved.tensors.keys() == built[1].state()[0].keys()
     assert len(saved.metadata["history"]) == 50
     keys = {"train/mse", "train/adversarial", "validation/relative_l2", "validation/low/si_sdr"}
     assert keys | {"epoch", "objective", "epoch_seconds", "timestamp_ms"} <= saved.metadata["history"][0].keys()
@@ -230,7 +240,7 @@ def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch):
     def fake(of, train, validation, settings, **more):
         seen.update(train=train, validation=validation, settings=settings, context=of, **more)
         seen["threads"] = torch.get_num_threads()
-        return {"setup": 1.0}
+        return {"setup": 1.0, "start": 0.5}
 
     monkeypatch.setattr(dry_run_trial, "measure", fake)
     before = torch.get_num_threads()

@@ -1,0 +1,295 @@
+"""What a dry run shows."""
+
+import io
+import sys
+from dataclasses import replace
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from rich.console import Console
+
+from sepray.driver import dry_run_text
+from sepray.driver.dry_run_estimate import Disk, Estimate, Memory, SplitSize
+from sepray.driver.dry_run_schedule import Range
+from sepray.driver.dry_run_stored import Progress
+from sepray.driver.dry_run_text import command, lines, short, show, size, span
+
+from .conftest import SIGNAL
+from .test_dry_run_measurement import MEASURED
+
+MIB = 1 << 20
+PROGRESS = Progress(False, 0, 0, 4, ("published",), 0, 4, 4)
+
+
+@pytest.fixture
+def found(spec) -> Estimate:
+    return Estimate(
+        spec=spec,
+        supervision="paired",
+        signal=SIGNAL,
+        splits=(SplitSize("train", 1400, (1, 128), 3 * MIB), SplitSize("test", 5, (1, 128), 7680)),
+        space={
+            "adversarial": CategoricalDistribution([1, 0]),
+            "beta": FloatDistribution(1e-5, 0.2, log=True),
+            "depth": IntDistribution(1, 9, step=2),
+            "width": IntDistribution(1, 9),
+            "share": FloatDistribution(0.0, 1.0, step=0.25),
+        },
+        reference_points={"published": {}, "older": {}},
+        controls={"plain": {}},
+        progress=PROGRESS,
+        slots=2,
+        measurement=MEASURED,
+        epoch_seconds=Range(6.0, 7.0, 7.25),
+        seconds=Range(100.0, 150.0, 4000.0),
+        search_seconds=Range(60.0, 90.0, 3900.0),
+        memory=Memory(300 * MIB, 200 * MIB, 500 * MIB, 1300 * MIB, 8192 * MIB, 4096 * MIB),
+        disk=Disk(2 * MIB, 16, MIB, 33 * MIB, 1024 * MIB),
+    )
+
+
+WHOLE = """
+small: a dry run, nothing is trained to its end and nothing is kept
+study         new: the storage has none of this name
+separator     cass, trained on: paired; 240 parameters, 1000 B with its buffers
+task          ecg: low, high; 64 Hz
+              train         1,400 items of 1 x 128          3.0 MiB
+              test              5 items of 1 x 128          7.5 KiB
+objective     relative_l2
+search space  adversarial  1, 0
+              beta         1e-05 to 0.2, log scale
+              depth        1 to 9, in steps of 2
+              width        1 to 9
+              share        0 to 1, in steps of 0.25
+published     published; older
+controls      plain
+trainings     4 trials in the search, then at most 4 retrainings (the best
+              setting and 1 control, on 2 new seeds); up to 3 epochs each
+at once       2 trials, each with 1 CPU
+an epoch      7.2 s, measured with 2 trials at once: 8 steps of 0.5 s, 2.5 s
+              around them, 10 s in the first, 0.75 s of validation
+time          about 2 min 30 s; at most 1 h 06 min, at least 1 min 40 s (the
+              search 1 min 30 s, the rest 1 min 00 s). At most: no trial is
+              stopped early. About: as none's rule stops trials that come in a
+              random order. At least: every trial ends as soon as it may. Not
+              counted: the start of Ray, packaging, the report.
+memory        1.3 GiB = 2 x 300 MiB a trial + 200 MiB shared + 500 MiB the
+              driver; 4.0 GiB of 8.0 GiB are free
+disk          at most 33.0 MiB: 16 checkpoints of 2.0 MiB, and the model twice,
+              1.0 MiB; 1.0 GiB are free. Not counted: the report, the records of
+              the trials.
+
+To run it:
+  python studies/x.py --trials 4
+"""
+
+
+@pytest.fixture(autouse=True)
+def called(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["studies/x.py", "--dry-run", "--trials", "4"])
+
+
+def text(found: Estimate, **changes) -> str:
+    return "\n".join(lines(replace(found, **changes)))
+
+
+def row(found: Estimate, label: str, **changes) -> str:
+    """The text of one row, its lines joined."""
+    shown = text(found, **changes).splitlines()
+    [start] = [k for k, line in enumerate(shown) if line.startswith(f"{label} ")]
+    rest = [line.strip() for line in shown[start + 1 :]]
+    indented = [line.startswith(" ") for line in shown[start + 1 :]]
+    end = indented.index(False) if False in indented else len(rest)
+    return " ".join([shown[start][14:], *rest[:end]])
+
+
+def test_estimate_is_shown_in_80_columns(found):
+    assert text(found) == WHOLE.removesuffix("\n")
+    assert max(map(len, text(found).splitlines())) <= 80
+
+
+def test_estimate_goes_to_the_console_whole(found, monkeypatch):
+    console = Console(file=io.StringIO(), width=30, highlight=False, markup=False)
+    monkeypatch.setattr(dry_run_text, "console", console)
+    show(found)
+    assert console.file.getvalue() == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "new: the storage has none of this name"),
+        ({"found": True, "asked": 4, "ended": 1, "left": 3}, "continues: 1 of 4 trials are done"),
+        (
+            {"found": True, "asked": 4, "ended": 4, "left": 6, "retrained": 3},
+            "extends: it was asked for 4 trials, 4 of 10 trials are done, and 3 retrainings",
+        ),
+        (
+            {"found": True, "asked": 4, "ended": 4, "left": 0, "retrained": 1, "retrainings_left": 3},
+            "continues: 4 of 4 trials are done, and 1 retraining",
+        ),
+        (
+            {"found": True, "asked": 4, "ended": 4, "left": 0, "retrained": 4, "retrainings_left": 0},
+            "4 of 4 trials are done, and 4 retrainings: nothing is left to train, the command shows the result again",
+        ),
+        ({"found": True, "asked": 0, "ended": 0, "left": 4}, "continues: 0 of 4 trials are done"),
+    ],
+)
+def test_state_of_the_study(found, changes, told):
+    assert row(found, "study", progress=replace(PROGRESS, **changes)) == told
+
+
+@pytest.mark.parametrize(
+    ("budget", "progress", "told"),
+    [
+        (
+            {"seeds_per_trial": 3, "finalists": 2},
+            {},
+            "4 trials in the search of 3 seeds each, then at most 4 retrainings (the best 2 settings and 1 control, "
+            "on 2 new seeds); up to 3 epochs each",
+        ),
+        (
+            {"final_seeds": 1, "max_epochs": 1},
+            {"found": True, "ended": 4, "left": 0, "retrained": 3, "retrainings_left": 1},
+            "4 trials in the search, then 4 retrainings (the best setting and 1 control, on 1 new seed); "
+            "up to 1 epoch each; 1 of 8 are left",
+        ),
+    ],
+)
+def test_trainings(found, budget, progress, told):
+    changes = {"spec": found.spec.changed(**budget), "progress": replace(PROGRESS, **progress)}
+    assert row(found, "trainings", **changes) == told
+
+
+def test_trainings_without_controls(found):
+    assert "(the best setting, on 2 new seeds)" in row(found, "trainings", controls={})
+    assert row(found, "controls", controls={}) == "none"
+    assert row(found, "published", reference_points={}) == "no settings"
+    assert row(found, "search space", space={}) == "empty"
+
+
+def test_resources(found):
+    spec = found.spec.changed(cpus_per_trial=2.0, gpus_per_trial=0.5)
+    assert row(found, "at once", spec=spec, slots=1) == "1 trial, each with 2 CPUs and 0.5 GPUs"
+    there = found.spec.changed(address="ray://me:secret@head:10001")
+    told = row(found, "at once", spec=there, slots=0)
+    assert told == "as many as the cluster ray://me:***@head:10001 takes, which is not asked; a trial has 1 CPU"
+    assert "at least 1 min 40 s, if the cluster ran one trial at a time (the" in row(found, "time", spec=there, slots=0)
+
+
+def test_epoch_of_a_method_without_steps(found):
+    fits = replace(MEASURED, steps=0, step=0.0, phases=(), at_once=1, epochs=(0.5, 0.4))
+    told = row(found, "an epoch", measurement=fits)
+    assert told == "7.2 s, measured: 0.4 s of fitting, 0.75 s of validation"
+    plain = replace(MEASURED, epochs=(0.0009, 0.0001))
+    told = row(found, "an epoch", measurement=plain)
+    assert told == "7.2 s, measured with 2 trials at once: 8 steps of 0.5 s, 0.75 s of validation"
+
+
+def test_time_that_is_certain(found):
+    certain = Range(50.0, 50.0, 50.0)
+    told = row(found, "time", seconds=certain, search_seconds=Range(20.0, 20.0, 20.0))
+    assert told == "about 50 s (the search 20 s, the rest 30 s). Not counted: the start of Ray, packaging, the report."
+    told = row(found, "time", seconds=certain, search_seconds=Range(0.0, 0.0, 0.0))
+    assert told == "about 50 s. Not counted: the start of Ray, packaging, the report."
+
+
+def test_time_where_the_scheduler_does_not_tell(found):
+    told = row(found, "time", seconds=Range(50.0, None, 90.0), search_seconds=Range(20.0, None, 60.0))
+    assert told.startswith(
+        "at most 1 min 30 s, at least 50 s (the search 1 min 00 s, the rest 30 s). At most: no trial"
+    )
+    assert "About" not in told
+
+
+def test_memory_of_a_gpu_and_of_one_trial(found):
+    gpu = replace(found.memory, gpu=5 * MIB, gpu_machine=80 * 1024 * MIB)
+    told = row(found, "memory", memory=gpu, slots=1)
+    assert told.startswith("1.3 GiB = 300 MiB a trial + ")
+    assert told.endswith("; 5.0 MiB a trial of the GPU's 80.0 GiB")
+
+
+def test_disk_of_an_object_store(found):
+    told = row(found, "disk", disk=replace(found.disk, free=None, files=1))
+    assert told.startswith("at most 33.0 MiB: 1 checkpoint of 2.0 MiB, and the model twice, 1.0 MiB. Not counted")
+
+
+def test_large_spaces_are_cut(found):
+    space = {f"weight.{k}": FloatDistribution(0, 1) for k in range(14)}
+    told = row(found, "search space", space=space)
+    assert told.count("weight") == 12
+    assert told.endswith("and 2 more")
+    thirteen = dict(list(space.items())[:13])
+    assert row(found, "search space", space=thirteen).count("weight") == 13
+
+
+def test_images_have_no_rate(found):
+    assert row(found, "task", signal=replace(SIGNAL, sample_rate=None)).startswith("ecg: low, high; images")
+
+
+def test_warnings_are_shown(found):
+    told = text(found, warnings=("It does not fit.", "Nor does this."))
+    assert "WARNING       It does not fit.\nWARNING       Nor does this.\n\nTo run it:" in told
+
+
+def test_study_that_is_done_has_nothing_measured(found):
+    nothing = {"measurement": None, "seconds": None, "search_seconds": None, "epoch_seconds": None}
+    told = text(found, **nothing, memory=None, disk=None)
+    assert row(found, "separator", **nothing) == "cass, trained on: paired"
+    for label in ("an epoch", "time ", "memory", "disk"):
+        assert f"\n{label}" not in told
+
+
+def test_failure_shows_the_users_own_frames(found, tmp_path):
+    trace = (
+        "Traceback (most recent call last):\n"
+        f'  File "{dry_run_text.__file__}", line 3, in run\n    step()\n'
+        f'  File "{tmp_path}/mine.py", line 7, in loss\n    return 1 / 0\n'
+        "ZeroDivisionError: division by zero at https://me:secret@host\n"
+    )
+    told = text(found, failure=trace, bug=True)
+    assert "mine.py" in told
+    assert "dry_run_text" not in told
+    assert "https://me:***@host\nWARNING       The trial that was tried raised the error above. So would" in told
+    killed = text(found, failure="its process was killed by signal 9", bug=False)
+    assert "WARNING       The trial that was tried could not be trained: its process was\n" in killed
+
+
+def test_command_runs_it(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["my study.py", "--name", "a b", "--dry-run"])
+    assert command("x") == "python 'my study.py' --name 'a b'"
+    monkeypatch.setattr(sys, "argv", ["ipykernel"])
+    assert command("x") == "sepray.run(spec)  # of the study x"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (99.96 * 1024, "100.0 KiB"),
+        (100 * 1024, "100 KiB"), (1 << 30, "1.0 GiB"), (5 << 50, "5120 TiB"),
+    ],
+)  # fmt: skip
+def test_sizes(count, told):
+    assert size(count) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0123, "12 ms"),
+        (0.0994, "99 ms"),
+        (0.0996, "0.1 s"),
+        (9.96, "10 s"),
+        (1.26, "1.3 s"),
+        (10.4, "10 s"),
+        (75, "1 min 15 s"),
+    ],
+)
+def test_times(seconds, told):
+    assert short(seconds) == told
+
+
+def test_spans():
+    assert span(Range(5, 5, 5)) == "about 5 s"
+    assert span(Range(5, None, 8)) == "at most 8 s, at least 5 s"
+    assert span(Range(5, 6, 8)) == "about 6 s; at most 8 s, at least 5 s"
