@@ -58,6 +58,7 @@ def test_box_is_the_middle_half_of_the_items(axes):
     for box, place, low, high in ((boxes[5], 5, 7.75, 9.25), (boxes[4], 4, 3.25, 4.75)):
         assert (box[:, 0].min(), box[:, 0].max()) == (pytest.approx(low), pytest.approx(high))
         assert (box[:, 1].min(), box[:, 1].max()) == (pytest.approx(place - 0.28), pytest.approx(place + 0.28))
+    assert not any(line.get_marker() == "o" for line in axes.lines)  # no dots of single items
 
 
 def test_every_seed_of_a_separator_is_a_dot_beside_its_place(axes):

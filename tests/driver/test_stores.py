@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
 from sepray.execution import checkpoint
+from sepray.identity import digest
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError
 
@@ -55,7 +56,7 @@ def test_remote_checkpoints_lie_there_and_other_files_beside_the_user(spec, trac
 
 
 def test_run_of_the_study_is_opened_with_settings_data_and_no_password(spec, tracker):
-    spec = spec.changed(trials=5, seed=3)
+    spec = spec.changed(trials=5, seed=3, seeds_per_trial=2, grace_period=4)
     opened = StudyStores(prepare(spec, DATA))
     opened.close()
     [((outbox, study), settings)] = tracker.named("Tracker")
@@ -64,15 +65,22 @@ def test_run_of_the_study_is_opened_with_settings_data_and_no_password(spec, tra
     [((name, params, tags), kwargs)] = tracker.named("open_study")
     assert (name, kwargs) == ("small", {"note": "Study `small` is running."})
     assert (params["task"], params["separator"], params["separator.width"]) == ("ecg", "cass", spec.separator.width)
-    assert {n: params[n] for n in ("trials", "seed", "max_epochs", "sampler", "scheduler", "objective")} == {
+    assert {name: value for name, value in params.items() if "." not in name} == {
+        "task": "ecg",
+        "separator": "cass",
         "trials": 5,
         "seed": 3,
+        "seeds_per_trial": 2,
+        "grace_period": 4,
         "max_epochs": 3,
         "sampler": "random",
         "scheduler": "none",
         "objective": "relative_l2",
     }
+    assert params["task.train"] == spec.task.train
     assert (tags["data_fingerprint"], tags["optuna_study"]) == (DATA.fingerprint, "small")
+    assert tags["study_fingerprint"] == digest(prepare(spec, DATA).fingerprint)
+    assert tags["optuna_storage"] == spec.stores.storage
     assert "version.torch" in tags
     [((task, fingerprint, described, context), _)] = tracker.named("log_dataset")
     assert (task, fingerprint, context) == ("ecg", DATA.fingerprint, "training")

@@ -103,3 +103,38 @@ def test_images_have_no_spectral_bounds() -> None:
 )
 def test_default_transform_has_frames_of_32_ms_that_fit_into_an_item(rate, samples, expected):
     assert evaluation.default_transform(Signal(("a", "b"), 1, (samples,), rate)) == expected
+
+
+def test_mixtures_and_sources_go_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def score(estimates: Tensor, sources: Tensor, signal: Signal | None) -> dict[str, Tensor]:
+        seen.append((estimates.device.type, sources.device.type, signal))
+        return {"si_sdr": torch.zeros(len(sources), 1)}
+
+    monkeypatch.setattr(metrics, "score", score)
+    x, signal = _noise(3), Signal(("a",), 1, (200,), 8.0)
+    found = score_split(lambda mixture: mixture[:, None], _split(x, x), 2, "meta", signal)
+    assert seen == [("meta", "meta", signal)] * 2
+    assert found["si_sdr"].tolist() == [[0]] * 3
+
+
+def test_bounds_are_scored_in_batches_with_the_measures_of_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def score(system: object, split: Split, batch_size: int, signal: Signal | None) -> dict[str, np.ndarray]:
+        given.append((batch_size, signal))
+        return {}
+
+    monkeypatch.setattr(evaluation, "_score", score)
+    x, signal = _noise(3), Signal(("a",), 1, (200,), 8.0)
+    assert len(bounds(_split(x, x), 32, 8, 5, signal)) == 4
+    assert given == [(5, signal)] * 4
+
+
+@pytest.mark.parametrize(
+    ("rate", "samples", "expected"),
+    [(None, 504, (62, 16)), (1960.0, 504, (62, 16)), (2100.0, 504, (68, 17)), (8.0, 3, (4, 1)), (8.0, 63, (62, 16))],
+)
+def test_default_transform_at_its_bounds(rate: float | None, samples: int, expected: tuple[int, int]) -> None:
+    assert evaluation.default_transform(Signal(("a", "b"), 1, (samples,), rate)) == expected

@@ -261,6 +261,14 @@ def test_a_model_whose_estimates_are_not_finite_is_named() -> None:
         ),
         (1.0, 0.2, {}, "by si sdr, these 9 items do not show that either model is better."),
         (1.0, 0.01, {"p_wilcoxon": 0.3}, "by si sdr, these 9 items do not show that either"),
+        # At the edges: 0.5 is a large effect, 0.3 a medium one, and p = 0.05 shows nothing.
+        (1.0, 0.01, {"rank_biserial": 0.5}, "a separates better than b by si sdr, a large effect."),
+        (1.0, 0.01, {"rank_biserial": 0.4999}, "a separates better than b by si sdr, a medium effect."),
+        (1.0, 0.01, {"rank_biserial": 0.3}, "a separates better than b by si sdr, a medium effect."),
+        (1.0, 0.01, {"rank_biserial": 0.2999}, "a separates better than b by si sdr, a small effect."),
+        (1.0, 0.0499, {}, "a separates better than b by si sdr, a medium effect."),
+        (1.0, 0.05, {}, "by si sdr, these 9 items do not show that either model is better."),
+        (1.0, 0.01, {"p_wilcoxon": 0.05}, "by si sdr, these 9 items do not show that either"),
         # The signs of the mean and of the ranks differ.
         (1.0, 0.01, {"rank_biserial": -0.4}, "by si sdr, these 9 items do not show that either"),
     ],
@@ -278,3 +286,18 @@ def test_conclusion_of_equal_scores() -> None:
     found = compare_systems(("a", "b"), scores, scores, "relative_l2")
     assert found.conclusion == "Conclusion: a and b do the same by relative l2."
     assert (found.wins, found.better) == (0, None)
+
+
+def test_difference_of_the_same_size_on_every_item_is_one() -> None:
+    scores = np.array([1.0, 2.0, 4.0, 3.0, 2.5, 7.0])
+    found = compare_systems(("a", "b"), scores - 0.5, scores, "relative_l2")
+    assert found.bootstrap == PairedBootstrap(-0.5, -0.5, -0.5, 2 / 10_000, True)
+    assert found.conclusion == "Conclusion: a separates better than b by relative l2, a large effect."
+
+
+def test_two_values_have_an_interval_and_the_level_of_a_median_arrives() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
+    wide, narrow = (confidence_interval(values, level, centre="median") for level in (0.95, 0.5))
+    assert wide[0] == narrow[0] == 3
+    assert (wide[1], wide[2]) == (1, 50)
+    assert 2 <= narrow[1] <= 3 <= narrow[2] <= 4

@@ -223,3 +223,18 @@ def test_oracles_of_the_references_use_the_frames_that_are_given():
         estimates = ORACLES["ideal_ratio_mask"](split.mixture, sources, spectrogram)
         expected = metrics.relative_error(estimates, sources, 2)
         assert np.allclose(found, expected, rtol=1e-4) == ((n_fft, hop) == (128, 32)), (n_fft, hop)
+
+
+def test_interval_stands_beside_the_mean_where_the_window_is_just_wide_enough():
+    """The longest name and 2, and for each column the longer of its name and 20, and 2."""
+    needed = len("champion (trial 12)") + 2 + 2 * (20 + 2)
+    for width, gap in ((needed, " "), (needed - 1, "\n")):
+        table = result_table("errors", COLUMNS, ROWS, width=width)
+        assert list(table.columns[1].cells) == [f"0.123{gap}[0.100, 0.150]", f"1.000{gap}[0.900, 12.346]"]
+    named = result_table("errors", ["m" * 30], ROWS, width=len("champion (trial 12)") + 2 + 30 + 2 - 1)
+    assert named.columns[0].justify == "left"
+    assert [(c.justify, c.no_wrap) for c in result_table("errors", COLUMNS, ROWS).columns[1:]] == [("right", True)] * 2
+    assert list(named.columns[1].cells) == ["-", "-"]
+    assert result_table("t", COLUMNS, ROWS, "c").caption == "c"
+    front = front_table("front", ["low l2"], [("3", (0.1,))])
+    assert [c.justify for c in front.columns] == ["left", "right"]

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from sepray.tracking import environment
 from sepray.tracking.environment import artifact_location, default_variables, environment_tags, resolve_uri
 
 
@@ -71,3 +72,52 @@ def test_default_variables_hold_inside_the_block_and_yield_to_the_users(monkeypa
     with pytest.raises(ZeroDivisionError), default_variables({"SEPRAY_TEST_GIVEN": "ours", "SEPRAY_TEST_NEW": "ours"}):
         fail()
     assert values() == ("users", None)
+
+
+def test_tags_name_the_script_and_the_user_if_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.sys, "argv", ["/far/away/study.py", "--trials", "3"])
+    monkeypatch.setattr(environment.getpass, "getuser", lambda: "anna")
+    tags = environment_tags(None, tmp_path)
+    assert (tags["mlflow.source.type"], tags["mlflow.source.name"]) == ("LOCAL", "study.py")
+    assert tags["mlflow.user"] == "anna"
+    monkeypatch.setattr(environment.sys, "argv", [""])
+    for error in (KeyError("1001"), OSError("no name")):
+        monkeypatch.setattr(environment.getpass, "getuser", lambda error=error: raised(error))
+        tags = environment_tags(None, tmp_path)
+        assert "mlflow.user" not in tags
+        assert tags["mlflow.source.name"] == "python"
+
+
+def raised(error):
+    raise error
+
+
+def test_package_that_is_not_installed_has_no_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "_PACKAGES", ("optuna", "no-such-package"))
+    assert {name for name in environment_tags(None, tmp_path) if name.startswith("version.")} == {
+        "version.optuna",
+        "version.python",
+    }
+
+
+@pytest.mark.parametrize("failure", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
+def test_without_git_there_is_no_commit(tmp_path, monkeypatch, failure):
+    asked = []
+
+    def run(command, **named):
+        asked.append((command, named["cwd"], named["timeout"]))
+        raise failure
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    tags = environment_tags(None, tmp_path)
+    assert not {"mlflow.source.git.commit", "git.dirty"} & set(tags)
+    assert asked[-1] == (["git", "rev-parse", "HEAD"], tmp_path, 10)
+
+
+def test_requests_end_in_seconds_and_mlflow_reports_nothing():
+    assert environment.REQUEST_LIMITS == {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
+    }
+    assert (environment.QUIET["MLFLOW_DISABLE_TELEMETRY"], environment.QUIET["DO_NOT_TRACK"]) == ("true", "true")

@@ -1,10 +1,14 @@
 """A packaged model in memory: where it computes, and what it refuses."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from sepray.contracts import Separator, Signal
+from sepray.tracking import loader
 from sepray.tracking.loader import ITEMS_AT_ONCE, SeparationModel
 
 SIGNAL = Signal(("a", "b"), 1, (8,), 4.0)
@@ -43,3 +47,42 @@ def test_auto_is_an_accelerator_where_there_is_one(monkeypatch):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected \[batch, 1 channel\(s\), time\], got "):
         SeparationModel(Recorder(), SIGNAL).predict(np.ones(shape))
+
+
+def test_auto_is_cuda_where_it_is_available(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert loader._device("auto") == torch.device("cuda")
+    assert loader._device("cpu") == torch.device("cpu")
+
+
+def test_model_neither_trains_nor_keeps_gradients():
+    separator = Recorder().train()
+    model = SeparationModel(separator, SIGNAL)
+    assert not model.separator.training
+    assert not separator.gain.requires_grad
+    assert model.predict(np.ones((1, 1, 8), np.float64)).dtype == np.float32
+
+
+def test_images_have_two_axes():
+    images = Signal(("a", "b"), 3, (8, 8), None)
+    with pytest.raises(ValueError, match=r"expected \[batch, 3 channel\(s\), height, width\], got \[1, 3, 8\]"):
+        SeparationModel(Recorder(), images).predict(np.ones((1, 3, 8)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    gains: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    pairs: tuple[tuple[int, int], ...] = ()
+    names: dict[str, int] = dataclasses.field(default_factory=dict)
+    width: int = 3
+
+
+def test_configuration_comes_back_from_its_json_form():
+    made = Outer(Inner((0.5, 2.0)), ((1, 2), (3, 4)), {"a": 1}, 7)
+    plain = json.loads(json.dumps(dataclasses.asdict(made)))
+    assert loader._rebuild(Outer, plain) == made

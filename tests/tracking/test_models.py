@@ -1,4 +1,5 @@
 import http.server
+import os
 import re
 import threading
 from types import SimpleNamespace
@@ -260,3 +261,36 @@ def test_the_address_that_the_user_gave_mlflow_is_restored(uri, client):
         assert mlflow.get_tracking_uri() == "http://users.own"
     finally:
         mlflow.set_tracking_uri(before)
+
+
+def test_first_request_is_given_up_soon_and_later_ones_have_a_minute(uri, monkeypatch):
+    names = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    waits = []
+
+    def note():
+        waits.append(tuple(os.environ.get(name) for name in names))
+
+    monkeypatch.setattr(models, "connect", lambda address: note() or "client")
+    with models.connected(uri) as client:
+        note()
+    note()
+    assert client == "client"
+    assert waits == [("5", "0"), ("60", "2"), (None, None)]
+
+
+def test_mixture_of_another_shape_is_refused_before_the_model_sees_it():
+    schema = SimpleNamespace(inputs=[SimpleNamespace(shape=(-1, 2, -1))])
+    loaded = SimpleNamespace(
+        metadata=SimpleNamespace(get_input_schema=lambda: schema), predict=lambda mixture: mixture[:, None] / 2
+    )
+    separate = models.as_function(loaded)
+    assert separate(torch.ones(3, 2, 5)).tolist() == torch.full((3, 1, 2, 5), 0.5).tolist()
+    for shape in ((3, 1, 5), (3, 2), (3, 2, 5, 1)):
+        with pytest.raises(models.ModelError, match=re.escape(f"takes mixtures of 2 channels, not {list(shape)}")):
+            separate(torch.ones(shape))
+
+
+def test_names_are_quoted_for_mlflow():
+    assert models.quoted("anna's model") == "'anna''s model'"

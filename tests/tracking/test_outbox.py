@@ -2,9 +2,11 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from sepray.tracking import outbox
 from sepray.tracking.outbox import LARGEST_INLINE_TEXT, BusyError, KnownRun, Outbox, OutboxError, Rejected, RunKey
 
 KEY = RunKey("s", "7")
@@ -149,4 +151,86 @@ def test_the_note_that_a_run_may_exist_is_on_disk(box):
     assert os.path.getsize(f"{box.path}-wal") > 0
     other = Outbox(box.path)
     assert other.run(KEY) == KnownRun(run_id=None, experiment_id=None, status=None)
+    other.close()
+
+
+def test_file_waits_for_writers_and_never_syncs_where_the_driver_appends(box):
+    settings = {name: box._query(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "busy_timeout")}
+    assert settings == {"journal_mode": "wal", "synchronous": 1, "busy_timeout": 30_000}
+    assert box._query("PRAGMA wal_autocheckpoint") == [(0,)]
+    box.put(KEY, "log", {"text": "x" * 100_000})
+    before = box.path.stat().st_size
+    box.checkpoint()
+    assert box.path.stat().st_size > before + 90_000
+
+
+def test_folder_of_the_outbox_is_made(tmp_path):
+    for _ in range(2):
+        box = Outbox(tmp_path / "a" / "b" / "outbox.db")
+        box.put(KEY, "log", {})
+        box.close()
+    assert not (tmp_path / "a" / "b" / "outbox.db.files").exists()  # made for the first file
+
+
+def test_outbox_may_be_used_from_other_threads(box):
+    threads = [threading.Thread(target=box.put, args=(KEY, "log", {"i": i})) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(o.body["i"] for o in box.take(100)) == list(range(20))
+
+
+def test_change_that_fails_is_undone_as_a_whole(box):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        box.put_once(KEY, "log", {"value": object()}, "epoch 3")
+    box.put_once(KEY, "log", {"value": 1}, "epoch 3")
+    assert [o.body for o in box.take(10)] == [{"value": 1}]
+
+
+def test_runs_of_one_study_or_of_all_are_forgotten(box):
+    for study in ("s", "t", "u"):
+        box.save_run(RunKey(study, "1"), f"run of {study}", "0", "RUNNING")
+        box.put_once(RunKey(study, "1"), "log", {"first": study}, "epoch 1")
+    box.forget_runs("s")
+    assert [box.run_ids(study) for study in ("s", "t")] == [{}, {"1": "run of t"}]
+    for study in ("s", "t", "u"):
+        box.put_once(RunKey(study, "1"), "log", {"again": study}, "epoch 1")
+    assert [o.body for o in box.take(10)][3:] == [{"again": "s"}]
+    box.forget_runs()
+    assert [box.run_ids(study) for study in ("s", "t", "u")] == [{}, {}, {}]
+
+
+def test_runs_without_an_id_are_begun_and_not_known(box):
+    box.begin_creation(KEY)
+    box.begin_creation(KEY)
+    assert box.run_ids("s") == {}
+    box.save_run(KEY, "r1", "4", "FINISHED")
+    box.begin_creation(KEY)  # changes nothing of a run that is known
+    assert box.run(KEY) == KnownRun("r1", "4", "FINISHED")
+    assert box.run(RunKey("t", "7")) is None
+
+
+class Clock:
+    """Goes on where somebody sleeps."""
+
+    def __init__(self):
+        self.now, self.slept = 5.0, []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.slept.append(seconds)
+
+
+@pytest.mark.parametrize(("timeout", "tries"), [(0.0, 0), (1.0, 20)])
+def test_another_process_that_delivers_is_waited_for_so_long(box, monkeypatch, timeout, tries):
+    other, clock = Outbox(box.path), Clock()
+    monkeypatch.setattr(outbox, "time", clock)
+    with box.exclusive(), pytest.raises(BusyError, match="another process delivers from "), other.exclusive(timeout):
+        pass
+    assert len(clock.slept) in (tries, tries + 1)  # a sum of twentieths
+    assert set(clock.slept) <= {0.05}
     other.close()

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from sepray.contracts import SPLITS
+from sepray.contracts import SPLITS, Augmentation, Signal
+from sepray.data.cache import Entry
 from sepray.data.mixing import mixtures
 from sepray.data.mixing.mixtures import Crops
 
@@ -44,3 +46,128 @@ def test_training_items_are_stretched_up_to_the_shortest_training_piece() -> Non
     assert plan.facts == {"recordings": {split: [split, f"{split}2"] for split in SPLITS}, "left_out": ["why"]}
     Sizes.stretch = 8
     assert mixtures.cropped_plan(Sizes(), pieces, 2, 1, [], lambda out: None).shapes["train/mixture"] == (3, 1, 30)
+
+
+def test_best_of_sixteen_crops_is_taken_where_none_is_loud_enough() -> None:
+    """Ever louder until the last sample: each crop is that of its start, and none is heard."""
+    crops = Crops([piece("a", one=[*(1e-6 * k for k in range(91)), 300.0])], ("one",), 1)
+    drawn = []
+
+    class Starts:
+        """Stands in for a random generator; the starts are in the quiet part."""
+
+        def integers(self, below: int) -> int:
+            drawn.append(below)
+            return {1: 0}.get(below, (7 * len(drawn)) % 90)
+
+    crop = crops.draw(Starts())  # type: ignore[arg-type]
+    assert drawn == [1, 92] * 16
+    starts = [(7 * k) % 90 for k in range(2, 33, 2)]
+    assert crop.shape == (1, 1, 1)
+    assert float(crop[0, 0, 0]) == pytest.approx(1e-6 * max(starts))
+
+
+@pytest.mark.parametrize(("level", "draws"), [(0.0301, 1), (0.0299, 16)])
+def test_crop_is_heard_from_30_decibels_below_its_piece_on(level: float, draws: int) -> None:
+    samples = [level] * 10 + [(1 - level**2 * 10 / 20) ** 0.5 * 2**0.5] * 10  # a root mean square of 1
+    crops = Crops([piece("a", one=samples)], ("one",), 10)
+    assert crops.pieces[0].level("one") == pytest.approx(1)
+    taken = []
+
+    class AtTheStart:
+        def integers(self, below: int) -> int:
+            taken.append(below)
+            return 0
+
+    crops.draw(AtTheStart(), turn=0)  # type: ignore[arg-type]
+    assert taken == [11] * draws
+
+
+def test_silent_piece_is_no_division_by_zero() -> None:
+    crops = Crops([piece("a", one=[0.0] * 4)], ("one",), 2)
+    assert crops.draw(np.random.default_rng(0)).tolist() == [[[0, 0]]]
+
+
+def test_shapes_of_the_items() -> None:
+    counts = {"train": 3, "validation": 4, "test": 5}
+    shapes = mixtures.tensor_shapes(counts, 2, 1, 10)
+    assert shapes["train/mixture"] == (3, 1, 10)
+    assert shapes["test/sources"] == (5, 2, 1, 10)
+    longer = mixtures.tensor_shapes(counts, 2, 1, 10, 25)
+    assert (longer["train/sources"], longer["validation/sources"]) == ((3, 2, 1, 25), (4, 2, 1, 10))
+
+
+def empty(**samples: int) -> dict[str, np.ndarray]:
+    lengths = {"train": 4, "validation": 2, "test": 2} | samples
+    shapes = mixtures.tensor_shapes(dict.fromkeys(SPLITS, 3), 2, 1, 2)
+    return {
+        name: np.zeros((*shape[:-1], lengths[name.partition("/")[0]]), np.float32) for name, shape in shapes.items()
+    }
+
+
+def test_item_has_a_generator_of_its_own() -> None:
+    out, drawn = empty(), {}
+
+    def make(random: np.random.Generator, item: int) -> tuple[np.ndarray, np.ndarray]:
+        drawn[item] = random.integers(1 << 40)
+        return np.full((1, 2), item + 1), np.full((2, 1, 2), 10 * item)
+
+    mixtures.fill_split(out, "test", 7, make)
+    seeds = [np.random.SeedSequence(7, spawn_key=(2, item)) for item in range(3)]
+    assert drawn == {k: np.random.default_rng(seed).integers(1 << 40) for k, seed in enumerate(seeds)}
+    assert out["test/mixture"][:, 0, 0].tolist() == [1, 2, 3]
+    assert out["test/sources"][:, 1, 0, 1].tolist() == [0, 10, 20]
+
+
+def test_tracks_are_cropped_in_turn_and_the_mixture_has_all_their_parts() -> None:
+    out = empty()
+    tracks = [piece(str(k), one=[k] * 5, two=[10.0 * k] * 5, rest=[100.0 * k] * 5) for k in (1, 2)]
+    mixtures.fill_from_tracks(out, dict.fromkeys(SPLITS, tracks), 2, 0)
+    for split in SPLITS:
+        assert out[f"{split}/mixture"][:, 0, 0].tolist() == [111, 222, 111]
+        assert out[f"{split}/sources"][:, :, 0, -1].tolist() == [[1, 10], [2, 20], [1, 10]]
+    assert out["train/mixture"].shape[-1] == 4
+
+
+def test_pair_is_mixed_at_a_level_between_the_two_ends() -> None:
+    out = empty()
+    pairs = dict.fromkeys(SPLITS, ([piece("a", one=[3.0] * 5)], [piece("b", two=[50.0] * 5)]))
+    mixtures.fill_from_pairs(out, pairs, ("one", "two"), (0.0, 20.0), 0)
+    sources = out["train/sources"]
+    assert sources[:, 0].tolist() == [[[3.0] * 4]] * 3
+    levels = 20 * np.log10(3.0 / sources[:, 1, 0, 0])
+    assert ((levels > 0) & (levels < 20)).all()
+    assert len(set(levels.tolist())) == 3
+    np.testing.assert_allclose(out["train/mixture"], sources.sum(1))
+
+
+def test_silent_half_of_a_pair_leaves_the_other_as_it_is() -> None:
+    for first, second in ((0.0, 5.0), (5.0, 0.0)):
+        out = empty()
+        pairs = dict.fromkeys(SPLITS, ([piece("a", one=[first] * 5)], [piece("b", two=[second] * 5)]))
+        mixtures.fill_from_pairs(out, pairs, ("one", "two"), (10.0, 10.0), 0)
+        assert out["test/sources"][0, :, 0, 0].tolist() == [first, second]
+
+
+def test_longer_training_items_are_cropped_in_batches_and_remixed_where_asked() -> None:
+    tensors = {name: torch.from_numpy(array) for name, array in empty().items()}
+    entry = Entry(tensors, "digest", {})
+    plain = mixtures.task_data(entry, ["one", "two"], 8000)
+    assert plain.signal == Signal(("one", "two"), 1, (2,), 8000.0)
+    assert plain.augmentation == Augmentation(2, 0.0, (0.0, 0.0))
+    assert plain.train.mixture is tensors["train/mixture"]
+    assert plain.test.sources is tensors["test/sources"]
+    remixed = mixtures.task_data(entry, ["one", "two"], 8000, 0.5, (-3.0, 3.0))
+    assert remixed.augmentation == Augmentation(2, 0.5, (-3.0, 3.0))
+    assert mixtures.task_data(entry, ["one", "two"], 8000, 0.0, (-3.0, 3.0)).augmentation == plain.augmentation
+    equal = Entry({name: torch.from_numpy(array) for name, array in empty(train=2).items()}, "digest", {})
+    assert mixtures.task_data(equal, ["one", "two"], 8000).augmentation == Augmentation()
+    others = [Entry(tensors, "other", {}), entry, entry]
+    changes = zip(others, ("ab", "ab", "ba"), (8000, 4000, 8000), strict=True)
+    prints = {mixtures.task_data(*given).fingerprint for given in changes}
+    assert len(prints | {plain.fingerprint, remixed.fingerprint}) == 5
+
+
+def test_recordings_are_those_of_the_plan() -> None:
+    entry = Entry({}, "digest", {"recordings": {split: [f"{split} 1", f"{split} 2"] for split in SPLITS}})
+    assert mixtures.recordings_of(entry)["test"] == ("test 1", "test 2")
