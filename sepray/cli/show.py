@@ -112,7 +112,14 @@ def _document(result: StudyResult) -> dict[str, Any]:
 
 def _rows(frame: Any) -> list[dict[str, Any]]:
     """Return the rows of a DataFrame as JSON values: times in ISO 8601, durations in seconds, null for what is not."""
-    rows: list[dict[str, Any]] = json_format.loads(
-        frame.to_json(orient="records", date_format="iso", date_unit="ms", double_precision=15)
-    )
-    return rows
+    return [{name: _value(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _value(value: Any) -> Any:
+    import pandas
+
+    if pandas.isna(value):
+        return None
+    if isinstance(value, pandas.Timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, pandas.Timestamp) else value

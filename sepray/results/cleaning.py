@@ -114,7 +114,8 @@ def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Needless]:
         storage_path: folder or URI of the studies' files.
     """
     needless = []
-    for root in dict.fromkeys((str(local_root(storage_path)), storage_path.rstrip("/"))):
+    roots = [str(local_root(storage_path))] + [storage_path.rstrip("/")] * is_remote(storage_path)
+    for root in roots:
         for name in folders(root):
             for uid in filter(_UID.fullmatch, folders(f"{root}/{name}")):
                 place = f"{root}/{name}/{uid}"

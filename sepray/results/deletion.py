@@ -146,18 +146,21 @@ def carry_out(deletion: Deletion) -> None:
 
 
 def finish_interrupted(name: str, storage_path: str) -> bool:
-    """Delete the folders that a killed deletion has left of a study that no storage has; they hold a lock at most.
+    """Delete the folders that a killed deletion has left of a study that the storage has no more.
+
+    They hold nothing but a lock.
 
     Returns:
         Whether there were any.
     """
     root = local_root(storage_path) / name
+    was_there = root.is_dir()
     left = [root / uid for uid in folders(str(root)) if [file.name for file in files(str(root / uid))] == [_LOCK]]
     left = [folder for folder in left if not is_locked(folder) and not folders(str(folder))]
     for folder in left:
         remove(str(folder))
     _remove_empty(str(root))
-    return bool(left)
+    return bool(left) or (was_there and not root.exists())
 
 
 def _remove_empty(folder: str) -> None:

@@ -20,7 +20,7 @@ _OUTCOMES = {
     "failed": "failed",
     "unfinished": "not finished",
 }
-_WIDTH = 12
+_WIDTH = 15
 
 
 def text(result: Findings) -> str:
@@ -77,10 +77,10 @@ def places(result: Findings) -> dict[str, str]:
     if is_remote(record.storage_path):
         found["checkpoints"] = mask(record.checkpoints)
     found["report"] = str(result.report) if result.report else f"none; sepray report {result.name} makes it"
-    found["MLflow"] = f"{mask(resolve_uri(result.tracking_uri))}, experiment {record.model_name}, run {run or 'none'}"
+    found["MLflow"] = mask(resolve_uri(result.tracking_uri))
+    found |= {"experiment": record.model_name, "run": run or "none yet"}
     if result.model_uri is not None:
         found["model"] = result.model_uri
-    total = sum(result.disk.values())
-    parts = ", ".join(f"{kind} {in_words(size)}" for kind, size in result.disk.items() if size)
-    found["disk used"] = f"{in_words(total)}: {parts}" if parts else in_words(total)
+    found["disk used"] = in_words(sum(result.disk.values()))
+    found |= {f"- {kind}": in_words(size) for kind, size in result.disk.items() if size}
     return found

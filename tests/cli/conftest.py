@@ -1,14 +1,17 @@
 """A folder of the test's own, two packaged models of a user's separator, a finished study, and the command line."""
 
 import json
+import sys
 
 import numpy as np
 import optuna
 import pytest
+from packaging.version import Version
 
 from sepray.cli import main as cli
 from sepray.tasks import ecg
 
+from ..kept.make import unpack
 from ..models.packaged import two_models
 
 
@@ -41,6 +44,33 @@ def study():
         return made
 
     return make
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Studies of an older commit in the current folder: ``finished``, ``published`` and ``halfway``; see tests/kept."""
+    import mlflow
+
+    if Version(mlflow.__version__) < Version("3.17") or Version(optuna.__version__) < Version("5"):
+        pytest.skip("the kept databases are of MLflow 3.17 and Optuna 5, which older ones cannot read")
+    unpack(tmp_path)
+    return tmp_path / "sepray-results"
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal in which questions are answered; the answers to come, and the questions that were asked."""
+    answers, asked = [], []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    def answer(question):
+        asked.append(question)
+        if not answers:
+            raise EOFError
+        return answers.pop(0)
+
+    monkeypatch.setattr("builtins.input", answer)
+    return answers, asked
 
 
 @pytest.fixture

@@ -288,8 +288,8 @@ def test_printed_result_is_readable(finished):
     assert lines[0] == "small: cass on ecg, finished"
     assert [line.strip() for line in lines[1:3]] == finished.conclusion.splitlines()
     assert lines[3] == "  4 trials: 4 ran the whole budget; 4 retrainings of the best."
-    assert f"  folder      {finished.folder}" in lines
-    assert "  model       models:/cass-ecg/3" in lines
+    assert f"  folder         {finished.folder}" in lines
+    assert "  model          models:/cass-ecg/3" in lines
 
 
 def test_notebook_shows_conclusion_table_and_places_and_no_markup_of_the_user(finished, spec):

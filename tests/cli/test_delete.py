@@ -1,0 +1,151 @@
+"""``sepray delete``: what it says, asks, deletes and refuses."""
+
+import contextlib
+import shutil
+import sqlite3
+
+import optuna
+import pytest
+
+from sepray.spec.folder import lock, study_folder
+
+QUESTION = "Delete this? [y/N] "
+
+
+def names():
+    return optuna.get_all_study_names("sqlite:///optuna.db")
+
+
+def query(statement):
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_study_is_listed_asked_about_and_deleted(run, kept, terminal):
+    answers, asked = terminal
+    answers.append("y")
+    [folder] = (kept / "finished").iterdir()
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    lines = run("delete", "finished").splitlines()
+    assert lines == [
+        "This deletes the study finished:",
+        "  2 trials and 1 retraining in sqlite:///optuna.db",
+        f"  {len(files) + 2} files, {size / 1000:.1f} kB, in {folder}",  # and two locks that the command holds
+        "It keeps 4 MLflow runs (--runs deletes them)",
+        "It keeps models:/cass-kept-task/1 (--models deletes it)",
+        "finished is deleted",
+    ]
+    assert asked == [QUESTION]
+    assert sorted(names()) == ["halfway", "published", "published/finals"]
+    assert sorted(path.name for path in kept.iterdir()) == ["halfway", "published"]
+    assert query("select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
+    assert query("select count(*) from model_versions where current_stage = 'Deleted_Internal'") == [(0,)]
+
+
+@pytest.mark.parametrize("answer", ["n", "", "no", "yep", None])
+def test_any_other_answer_deletes_nothing(run, study, terminal, answer):
+    study()
+    folder = study_folder("sepray-results", "small", "12ab")
+    if answer is not None:
+        terminal[0].append(answer)
+    assert run("delete", "small").splitlines()[-1] == "nothing is deleted"
+    assert names() == ["small"]
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("answer", ["y", "YES", " yes "])
+def test_yes_is_yes(run, study, terminal, answer):
+    study()
+    terminal[0].append(answer)
+    run("delete", "small")
+    assert names() == []
+
+
+def test_without_a_terminal_and_without_yes_it_refuses(run, study):
+    study()
+    assert run("delete", "small", status=2) == (
+        "sepray: nothing is deleted without an answer: run it in a terminal, or give --yes\n"
+    )
+    assert names() == ["small"]
+    run("delete", "small", "--yes")
+    assert names() == []
+
+
+def test_yes_asks_nothing(run, study, terminal):
+    study()
+    run("delete", "small", "--yes")
+    assert terminal[1] == []
+
+
+def test_runs_and_models_go_where_that_is_asked_for(run, kept):
+    lines = run("delete", "finished", "--runs", "--models", "--yes").splitlines()
+    assert [line for line in lines if "MLflow run" in line or "models:/" in line] == [
+        f"  4 MLflow runs in sqlite:///{kept.parent.resolve()}/mlflow.db, which can be restored until mlflow gc",
+        "  models:/cass-kept-task/1",
+    ]
+    deleted = query(
+        "select r.name from runs r join tags t on r.run_uuid = t.run_uuid "
+        "where t.key = 'sepray.study' and r.lifecycle_stage = 'deleted' and t.value like 'finished-%'"
+    )
+    assert len(deleted) == 4
+    assert query("select count(*) from runs where lifecycle_stage = 'deleted'") == [(4,)]
+    kept_versions = query("select version from model_versions where current_stage <> 'Deleted_Internal'")
+    assert kept_versions == [(2,)]
+
+
+def test_running_study_is_refused(run, study):
+    study()
+    folder = study_folder("sepray-results", "small", "12ab")
+    with lock(folder, "small"):
+        assert run("delete", "small", "--yes", status=2) == (
+            "sepray: small is running already, in another process on this machine\n"
+        )
+    assert names() == ["small"]
+
+
+def test_missing_mlflow_is_refused_only_where_it_is_needed(run, study):
+    study()
+    message = run("delete", "small", "--runs", "--yes", "--tracking-uri", "sqlite:///none.db", status=2)
+    assert message.startswith("sepray: there is no MLflow database sqlite:///")
+    assert names() == ["small"]
+    assert run("delete", "small", "--models", "--yes", "--tracking-uri", "sqlite:///none.db", status=2) == message
+    run("delete", "small", "--yes", "--tracking-uri", "sqlite:///none.db")
+    assert names() == []
+
+
+def test_what_a_killed_deletion_left_is_deleted_by_the_same_command(run, study, tmp_path):
+    study()
+    left = study_folder(str(tmp_path / "there"), "gone", "0a1b2c3d")
+    (left / "lock").touch()
+    stores = ["--storage-path", tmp_path / "there"]
+    assert run("delete", "gone", "--yes", *stores) == "gone is deleted\n"
+    assert list((tmp_path / "there").iterdir()) == []
+    assert run("delete", "gone", "--yes", *stores, status=2).startswith("sepray: no study 'gone' in")
+
+
+def test_stores_are_those_that_were_given(run, study, tmp_path):
+    study()
+    study("sqlite:///there.db")
+    for root in ("sepray-results", "there"):
+        study_folder(root, "small", "12ab")
+    run("delete", "small", "--yes", "--storage", "sqlite:///there.db", "--storage-path", "there")
+    assert optuna.get_all_study_names("sqlite:///there.db") == []
+    assert names() == ["small"]
+    assert (tmp_path / "sepray-results" / "small" / "12ab").exists()
+    assert not (tmp_path / "there" / "small").exists()
+
+
+def test_study_without_a_folder_here_is_deleted_too(run, kept):
+    shutil.rmtree(kept / "halfway")
+    lines = run("delete", "halfway", "--yes").splitlines()
+    assert lines[1] == "  7 trials in sqlite:///optuna.db"
+    assert not (kept / "halfway").exists()
+    assert "halfway" not in names()
+
+
+def test_study_of_another_program_is_refused(run):
+    optuna.create_study(storage="sqlite:///optuna.db", study_name="foreign")
+    message = run("delete", "foreign", "--yes", status=2)
+    assert message == "sepray: foreign in sqlite:///optuna.db is not a study of sepray\n"
+    assert names() == ["foreign"]

@@ -1,0 +1,147 @@
+"""``sepray show``: what is printed of a study, the file with its champion's settings, and its JSON."""
+
+import json
+import tomllib
+
+import pytest
+
+from sepray.spec.settings import Settings
+
+
+def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
+    monkeypatch.setattr("sepray.console.terminal.console.width", 80)
+    lines = run("show", "finished").splitlines()
+    told = " ".join(" ".join(lines).split())
+    assert lines[0] == "finished: cass on kept_task, finished"
+    assert (
+        "The champion, trial 1, on the test split: relative L2 error 0.8955 [0.8835, 0.9061], mean over 24 test items "
+        "with its 95% bootstrap interval; less is better. Registered as cass-kept-task version 1, the first champion. "
+        "2 trials: 2 ran the whole budget; 1 retraining of the best. The best is trial 1: relative L2 error 0.8934 on "
+        "validation." in told
+    )
+    assert "relative l2 on the test split" in told
+    [row] = [line for line in lines if line.startswith("  champion (trial 1)")]
+    assert row.split()[-3:] == ["0.858", "0.933", "0.895"]  # slow, fast, mean; the intervals are below
+    assert "Settings of the champion, trial 1:" in lines
+    assert "  cross.slow_to_fast           0.38643847880268856" in lines
+    assert "  adversarial                  0" in lines
+    places = lines[lines.index("Where things are:") + 1 :]
+    [folder] = (kept / "finished").iterdir()
+    size = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    model = sum(bytes for path, bytes in size.items() if path.is_relative_to(folder / "model"))
+    assert places == [
+        "  storage        sqlite:///optuna.db",
+        f"  folder         {folder}",
+        "  report         none; sepray report finished makes it",
+        f"  MLflow         sqlite:///{kept.parent.resolve()}/mlflow.db",
+        "  experiment     cass-kept-task",
+        "  run            751db3a299294357b708359ccbd4b332",
+        "  model          models:/cass-kept-task/1",
+        f"  disk used      {sum(size.values()) / 1000:.1f} kB",
+        "  - checkpoints  126.6 kB",
+        f"  - model        {model / 1000:.1f} kB",
+        "  - outbox       36.9 kB",
+        "  - other        6.2 kB",
+    ]
+    # A path may be longer.
+    assert all(len(line) <= 80 for line in lines if str(kept.parent) not in line)
+
+
+def test_settings_alone_are_a_file_that_is_read_back(run, kept, tmp_path):
+    printed = run("show", "published", "--settings")
+    (tmp_path / "best.toml").write_text(printed)
+    assert Settings.read(tmp_path / "best.toml") == Settings(
+        "cass:published", {"autoencoder_learning_rate": 0.001}, "published", "trial 0", "kept_task"
+    )
+    assert tomllib.loads(printed)["origin"] == {"study": "published", "trial": "trial 0", "task": "kept_task"}
+
+
+@pytest.mark.parametrize("flags", [["--settings"], ["--settings", "--json"]])
+def test_study_without_a_champion_has_no_settings(run, kept, flags):
+    assert run("show", "halfway", *flags, status=2) == (
+        "sepray: halfway has no champion, so no settings: halfway is not finished: 5 of 7 trials have ended; the same "
+        "command continues it\n"
+    )
+
+
+def test_unfinished_study_is_shown_as_far_as_it_is(run, kept):
+    printed = run("show", "halfway")
+    assert printed.startswith("halfway: cass on kept_task, not finished\nhalfway is not finished: 5 of 7 trials")
+    assert "7 trials: 2 ran the whole budget, 3 stopped early, 2 not finished." in printed
+    assert "The best is trial 1: relative L2 error 0.8934 on validation." in printed
+    assert "Settings" not in printed
+    assert "model " not in printed
+
+
+def test_json_has_everything(run, kept):
+    shown = json.loads(run("show", "finished", "--json"))
+    [folder] = (kept / "finished").iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    assert shown["settings"] == {
+        "separator": "cass",
+        "hyperparameters": result["hyperparameters"],
+        "origin": {"study": "finished", "trial": "trial 1", "task": "kept_task"},
+    }
+    assert {k: shown[k] for k in ("study", "separator", "task", "state", "status", "measure")} == {
+        "study": "finished",
+        "separator": "cass",
+        "task": "kept_task",
+        "state": "finished",
+        "status": 0,
+        "measure": "relative_l2",
+    }
+    assert shown["best"] == [1]
+    assert shown["objectives"] == {"validation/relative_l2": "minimize"}
+    assert [row["system"] for row in shown["table"]] == [row["system"] for row in result["rows"]]
+    first = result["rows"][0]["values"]
+    assert shown["table"][0]["mean_high"] == pytest.approx(first["mean"][2], rel=1e-14)
+    assert [(t["stage"], t["number"], t["state"]) for t in shown["trials"]] == [
+        ("search", 0, "COMPLETE"),
+        ("search", 1, "COMPLETE"),
+        ("finals", 0, "COMPLETE"),
+    ]
+    assert shown["trials"][1]["params_cross.slow_to_fast"] == result["hyperparameters"]["cross.slow_to_fast"]
+    assert shown["trials"][0]["datetime_start"].startswith("2026-11-26T")
+    assert shown["failures"] == []
+    assert (shown["folder"], shown["checkpoints"], shown["report"]) == (str(folder), str(folder), None)
+    assert (shown["experiment"], shown["model"]) == ("cass-kept-task", "models:/cass-kept-task/1")
+    assert (shown["storage"], shown["run_id"]) == ("sqlite:///optuna.db", "751db3a299294357b708359ccbd4b332")
+    assert shown["conclusion"].endswith("Registered as cass-kept-task version 1, the first champion.")
+    assert shown["description"]["max_epochs"] == 6
+    assert set(shown["disk"]) == {"checkpoints", "model", "report", "outbox", "other"}
+
+
+def test_json_of_an_unfinished_study_has_no_settings(run, kept):
+    shown = json.loads(run("show", "halfway", "--json"))
+    assert (shown["settings"], shown["table"], shown["model"], shown["measure"]) == (None, [], None, None)
+    assert (shown["state"], shown["status"]) == ("not finished", 130)
+    assert shown["trials"][-1]["value"] is None
+
+
+def test_stores_are_those_that_were_given(run, study, tmp_path, monkeypatch):
+    from sepray.results import study_result
+
+    asked, load = [], study_result.load_study
+    monkeypatch.setattr(study_result, "load_study", lambda *given: asked.append(given) or load(*given))
+    study("sqlite:///there.db")
+    stores = ["--storage", "sqlite:///there.db", "--storage-path", tmp_path / "r", "--cache", tmp_path / "c"]
+    printed = run("show", "small", *stores, "--tracking-uri", "http://me:secret@tracker")
+    assert asked == [("small", "sqlite:///there.db", str(tmp_path / "r"), "http://me:secret@tracker", tmp_path / "c")]
+    assert "MLflow      http://me:***@tracker\n  experiment  constant-mask-ecg\n  run         none yet\n" in printed
+    assert not (tmp_path / "r").exists()
+
+
+def test_study_that_is_not_there_is_refused(run, study):
+    study()
+    assert run("show", "smaller", status=2) == ("sepray: no study 'smaller' in sqlite:///optuna.db; there are: small\n")
+
+
+def test_last_failure_is_told(run, study):
+    import optuna
+
+    attributes = {"outcome": {"tag": "error", "reason": "ValueError: [bold]broken"}}
+    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=attributes)
+    study().add_trial(trial)
+    printed = run("show", "small")
+    assert "3 trials: 2 ran the whole budget, 1 failed." in printed
+    assert "The last failure, trial 2 of the search: ValueError: [bold]broken" in printed
