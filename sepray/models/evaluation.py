@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,29 +81,26 @@ class Evaluation:
         """
         import pandas as pd
 
-        columns = {
-            (measure, source, statistic): [row.values.get(source, (np.nan,) * 3)[k] for row in rows]
-            for measure, rows in self.rows.items()
-            for source in (*self.sources, "mean")
-            for k, statistic in enumerate(("mean", "low", "high"))
-        }
-        table = pd.DataFrame(columns, index=pd.Index(list(self.scores), name="system"))
-        table.columns.names = ["measure", "source", "statistic"]
-        return table
+        sources = (*self.sources, "mean")
+        cells = [
+            [value for measure in self.rows for source in sources for value in self._cell(measure, k, source)]
+            for k in range(len(self.scores))
+        ]
+        columns = _combinations(measure=self.measures, source=sources, statistic=("mean", "low", "high"))
+        return pd.DataFrame(cells, pd.Index(list(self.scores), name="system"), columns)
+
+    def _cell(self, measure: str, system: int, source: str) -> tuple[float, float, float]:
+        return self.rows[measure][system].values.get(source, (np.nan, np.nan, np.nan))
 
     @property
     def items(self) -> pd.DataFrame:
         """A row an item of each system, by ``(system, item)``; columns ``(measure, source)``."""
         import pandas as pd
 
-        keys = [(measure, source) for measure in self.measures for source in self.sources]
-        frames = {
-            system: pd.DataFrame(np.hstack([scores[m] for m in self.measures]), columns=pd.MultiIndex.from_tuples(keys))
-            for system, scores in self.scores.items()
-        }
-        table = pd.concat(frames, names=["system", "item"])
-        table.columns.names = ["measure", "source"]
-        return table
+        rows = _combinations(system=tuple(self.scores), item=range(self.item_count))
+        columns = _combinations(measure=self.measures, source=self.sources)
+        values = [np.hstack([scores[measure] for measure in self.measures]) for scores in self.scores.values()]
+        return pd.DataFrame(np.vstack(values), rows, columns)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -121,6 +118,14 @@ class Evaluation:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``document`` as JSON."""
         replace_file(Path(path), json.dumps(self.document, indent=1))
+
+
+def _combinations(**levels: Sequence[Any]) -> pd.MultiIndex:
+    """Return all combinations of the levels' values, in their order, in which pandas finds them without a search."""
+    import pandas as pd
+
+    codes = np.indices([len(values) for values in levels.values()]).reshape(len(levels), -1)
+    return pd.MultiIndex(list(levels.values()), codes, names=list(levels))
 
 
 def evaluate(

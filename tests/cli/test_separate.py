@@ -161,3 +161,97 @@ def test_model_of_another_maker_is_refused(run, tmp_path):
     line = "sepray: other is a model of MLflow, but not one that sepray packaged\n"
     assert run("separate", "other", "wave.npy", "--rate", 128, status=2).endswith(line)
     assert run("evaluate", "other", status=2).endswith(line)
+
+
+def test_folder_keeps_its_subfolders_and_the_model_is_loaded_once(models, tmp_path, run, monkeypatch):
+    from sepray.tracking import models as registry
+
+    load, asked = registry.load, []
+    monkeypatch.setattr(registry, "load", lambda model, uri: asked.append(model) or load(model, uri))
+    for name in ("in/b.npy", "in/x/a.npy"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(name, slow_wave(128, 2)[0])
+    printed = run("separate", models.most, "in", "-o", "out", "--rate", 128, "--source", "fetal", "--no-picture")
+    assert printed.splitlines() == [
+        *("in/b.npy: 2 s at 128 Hz, separated at 128 Hz into", "  out/b.fetal.npy"),
+        *("in/x/a.npy: 2 s at 128 Hz, separated at 128 Hz into", "  out/x/a.fetal.npy"),
+    ]
+    assert asked == [models.most]
+    np.testing.assert_allclose(np.load("out/x/a.fetal.npy"), 0.1 * np.load("in/x/a.npy"), atol=1e-6)
+
+
+def test_unreadable_recordings_are_told_at_the_end_and_the_others_are_done(models, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    np.save("in/b.npy", slow_wave(128, 2)[0])
+    (tmp_path / "in/a.csv").write_text("1,2\n3\n")
+    (tmp_path / "in/c.wav").touch()
+    described = {"input": "in/b.npy", "rate": 128.0, "frames": 256, "channels": 1, "model": models.most}
+    for flags, quiet in ((["--json"], False), (["--quiet"], True)):
+        with pytest.raises(SystemExit) as end:
+            cli.main(["separate", models.most, "in", "-o", "out", "--rate", "128", *flags])
+        assert end.value.code == 2
+        printed = capsys.readouterr()
+        assert printed.err.splitlines() == [
+            "sepray: 2 of 3 recordings could not be separated:",
+            "  in/a.csv has 1 columns in line 2, but 2 before",
+            "  in/c.wav is empty",
+        ]
+        if quiet:
+            assert printed.out == ""
+            continue
+        assert json.loads(printed.out) == [
+            {"input": "in/a.csv", "error": "in/a.csv has 1 columns in line 2, but 2 before"},
+            described | {"files": ["out/b.fetal.npy", "out/b.maternal.npy", "out/b.png"]},
+            {"input": "in/c.wav", "error": "in/c.wav is empty"},
+        ]
+
+
+def test_several_recordings_are_separated_and_clipping_names_its_own(models, monkeypatch, capsys):
+    separate = Model.separate
+    monkeypatch.setattr(Model, "separate", lambda self, mixtures: 3 * separate(self, mixtures))
+    np.save("soft.npy", (30 * slow_wave(128, 2)[0]).astype(np.int8))
+    np.save("loud.npy", np.array([0, 127, 0, -128] * 64, dtype=np.int8))
+    with pytest.raises(SystemExit) as end:
+        cli.main(
+            ["separate", models.half, "soft.npy", "loud.npy", "--rate", "128", "--no-picture", "--source", "fetal"]
+        )
+    assert end.value.code == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("separated at 128 Hz into") == 2
+    assert printed.err == "note: loud.npy: 128 samples of fetal are clipped: the input's number type ends below them\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["wave.npy", "-"], "standard input and output (-) take one recording, not several or a folder"),
+        (["folder", "-o", "-", "--source", "fetal"], "standard input and output (-) take one recording, not several"),
+        ([], "no recording to separate; give a file, a folder, or - for standard input"),
+        (["folder"], "there are no recordings in folder: no file named *.wav"),
+        (["wave.npy", "folder/../wave.npy"], "wave.npy and folder/../wave.npy would both be separated into ."),
+        (["wave.npy", "other.npy", "--source", "lung"], "{model} has no source 'lung'; it separates maternal, fetal"),
+        (["wave.npy", "other.npy", "--window", "0.1"], "--window must be at least 0.125 s at the model's 128 Hz, not"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(models, tmp_path, run, arguments, line):
+    (tmp_path / "folder").mkdir()
+    for name in ("wave.npy", "other.npy"):
+        np.save(name, slow_wave(128, 2)[0])
+    printed = run("separate", models.most, *arguments, "--rate", 128, status=2)
+    assert printed.startswith(f"sepray: {line.format(model=models.most)}")
+    assert printed.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "other.npy", "wave.npy"]
+
+
+def test_bar_is_on_standard_error_of_a_terminal_alone(models, monkeypatch, capsys):
+    np.save("wave.npy", slow_wave(128, 40)[0])
+    np.save("other[bold].npy", slow_wave(128, 40)[0])
+    for terminal, quiet, shown in ((True, [], True), (False, [], False), (True, ["--quiet"], False)):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        with pytest.raises(SystemExit) as end:
+            cli.main(["separate", models.most, "wave.npy", "other[bold].npy", "--rate", "128", "--no-picture", *quiet])
+        assert end.value.code == 0
+        printed = capsys.readouterr()
+        assert ("100%" in printed.err) == shown
+        assert ("other[bold].npy" in printed.err) == shown
+        assert "%" not in printed.out

@@ -30,6 +30,7 @@ def test_scores_of_every_item_and_system_are_there(scores):
     assert repr(scores).startswith(f"Evaluation('{FIRST}' on 6 validation items: relative_l1, ")
 
 
+@pytest.mark.filterwarnings("error")  # pandas warns of tables in whose columns it has to search
 def test_table_has_a_row_a_system_with_mean_and_interval_by_source(scores):
     table = scores.table
     assert list(table.index) == list(scores.scores)

@@ -9,6 +9,7 @@ from sepray.errors import UsageError
 from sepray.models import model as module
 from sepray.models.model import Model, check_model, load_model, loaded
 from sepray.tracking.connection import connect
+from sepray.tracking.packaged_model import PackagedModel
 
 from .functions import FIRST, SIGNAL, model, shares_of_the_mixture
 
@@ -50,9 +51,7 @@ def test_mixtures_of_another_shape_are_refused(packaged, shape):
 def test_device_reaches_the_model(packaged, monkeypatch):
     asked = []
     half = load_model(packaged.half, device="cpu")
-    monkeypatch.setattr(
-        type(half._packaged), "predict", lambda self, data, params: asked.append(params) or data[:, None]
-    )
+    monkeypatch.setattr(PackagedModel, "predict", lambda self, data, params: asked.append(params) or data[:, None])
     half.separate(np.zeros((1, 1, 9)))
     assert (half.device, asked) == ("cpu", [{"device": "cpu"}])
 

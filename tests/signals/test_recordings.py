@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from sepray.signals.recording_types import RecordingError
-from sepray.signals.recordings import open_recording
+from sepray.signals.recordings import SUFFIXES, open_recording
 
 from .copies import TONE, read
 
@@ -66,3 +66,12 @@ def test_impossible_rates_are_refused(tmp_path, rate):
     np.save(tmp_path / "tone.npy", TONE)
     with pytest.raises(RecordingError, match=r"^a rate must be more than 0 Hz, not "):
         open_recording(tmp_path / "tone.npy", rate=rate)
+
+
+def test_suffixes_of_a_folders_recordings_are_those_that_can_be_read(tmp_path):
+    sounds = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
+    assert (*sounds, ".csv", ".tsv", ".txt", ".dat", ".npy") == SUFFIXES
+    for suffix in sounds:
+        kind = {".aif": "AIFF"}.get(suffix, suffix[1:].upper())
+        soundfile.write(tmp_path / f"a{suffix}", TONE, 8000, format=kind)
+        assert open_recording(tmp_path / f"a{suffix}").rate == 8000
