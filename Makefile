@@ -20,8 +20,8 @@ test-slow: $(VENV)/.test $(VENV)/.docs ffmpeg  ## minutes of training
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-mutants: $(VENV)/.test ffmpeg  ## small changes of the code that no test notices: SAMPLE= SEED= ONLY= JOBS= GOAL= ALL=1
-	$(BIN)/python tests/mutants.py $(if $(ALL),--all) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
+mutants: $(VENV)/.test ffmpeg  ## small changes of the code that no test notices: SAMPLE= SEED= ONLY= JOBS= GOAL= ALL=1 NEAR=1
+	$(BIN)/python tests/mutants.py $(if $(ALL),--all) $(if $(NEAR),--near) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) $(if $(GOAL),--goal $(GOAL)) $(ARGS)
 
 lint: $(VENV)/.test

@@ -3,6 +3,7 @@
     make mutants                          # 100, drawn with seed 0
     make mutants ONLY=sepray/search ALL=1 # every mutant of one package
     make mutants SEED=3 SAMPLE=300 JOBS=1
+    make mutants NEAR=1 ONLY=sepray/report  # without the map of step 1: the module's test file, then those beside it
 
 Nothing is changed in the working tree: each of the ``--jobs`` children has a copy of it under ``.mutants/``, from which
 pytest, and every process that a test starts, imports the project. The children are forked from a process that has
@@ -325,6 +326,12 @@ class Map:
         limit = self.limit + 3 * max(self.seconds[test] for test in order)
         return Task(subject, files, order, seconds, edits, limit)
 
+    def reaching(self, path: str) -> list[list[str]]:
+        """Return the tests of each file that reaches a module, the cheapest file first."""
+        files = [e for e in self.entries.values() if any(path in modules for modules in e["lines"].values())]
+        known = [tests for e in files if (tests := [t for t in e["tests"] if t in self.seconds])]
+        return sorted(known, key=lambda tests: sum(self.seconds[t] for t in tests))
+
     def _fresh(self, digests: dict[str, str]) -> bool:
         return all((self.root / name).is_file() and _digest(self.root / name) == d for name, d in digests.items())
 
@@ -361,6 +368,37 @@ class Map:
         ordered = [test for _, tests in sorted(unit, key=lambda each: each[0]) for test in tests]
         reached = any(direct for (beside, *_), direct in unit if not beside)
         return ordered, sorted(later, key=self.seconds.__getitem__), reached
+
+
+class Near:
+    """In place of a map: a mutant's tests are the module's own test file, then the other files of its folder.
+
+    It needs no coverage run (of minutes a package), and asks for more: that a module's tests notice its mutants.
+    """
+
+    def __init__(self, root: Path, limit: float) -> None:
+        self.root, self.limit = root, limit
+        self.failing: list[str] = []
+        self.seconds: Counter[str] = Counter()  # not known
+
+    def files(self, path: str) -> tuple[list[str], list[str]]:
+        """Return the module's test file, if there is one, and the others of its folder."""
+        own = _mirror(path)
+        beside = sorted(str(f.relative_to(self.root)) for f in (self.root / own).parent.glob("test_*.py"))
+        return [f for f in beside if f == own], [f for f in beside if f != own]
+
+    def order(self, mutant: Mutant) -> tuple[list[str], list[str], bool]:
+        """Return the test files for a mutant, in two stages; whether the first has one."""
+        own, others = self.files(mutant.path)
+        return own, others, bool(own)
+
+    def reaching(self, path: str) -> list[list[str]]:
+        """Return the test files of a module."""
+        return [files for files in self.files(path) if files]
+
+    def task(self, subject: object, order: list[str], edits: dict[str, bytes]) -> Task:
+        """Return the task of running test files with files changed."""
+        return Task(subject, order, [], 900.0, edits, self.limit)
 
 
 def _helps(helper: str, test: str, text: str) -> bool:
@@ -412,7 +450,7 @@ def _judge(trial: Trial, result: dict) -> None:
 
 
 def examine(
-    drawn: list[Mutant], tests: Map, children: Children, sources: dict[str, bytes], budget: float
+    drawn: list[Mutant], tests: Map | Near, children: Children, sources: dict[str, bytes], budget: float
 ) -> Iterator[Trial]:
     """Yield what became of each mutant: all through their unit tests, then those that are left end to end."""
 
@@ -448,19 +486,17 @@ def examine(
             yield trial
 
 
-def self_test(tests: Map, children: Children, path: str) -> str | None:
+def self_test(tests: Map | Near, children: Children, path: str) -> str | None:
     """Return what is wrong: that a module that cannot be imported goes unnoticed, or that the unchanged one fails."""
-    reaching = [f for f, entry in tests.entries.items() if any(path in modules for modules in entry["lines"].values())]
-    known = {f: [t for t in tests.entries[f]["tests"] if t in tests.seconds] for f in reaching}
-    files = sorted((f for f in reaching if known[f]), key=lambda f: sum(tests.seconds[t] for t in known[f]))
-    if not files:
+    reaching = tests.reaching(path)
+    if not reaching:
         return f"no test reaches {path}"
-    order = known[files[0]]
+    order = reaching[0]
     for edits in ({}, {path: b"raise RuntimeError('self-test')\n"}):
         ((_, result),) = children.run([tests.task("self-test", order, edits)])
         if bool(edits) != (result["status"] != 0):
             log = (children.own[0] / "log.txt").read_text()[-2000:]
-            return f"{files[0]} {'does not notice a broken' if edits else 'fails on an unchanged'} {path}: {log}"
+            return f"{order[0]} {'does not notice a broken' if edits else 'fails on an unchanged'} {path}: {log}"
     return None
 
 
@@ -477,6 +513,7 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=300.0, help="seconds of tests for one mutant, a stage")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for a test, beside thrice what it took")
     parser.add_argument("--unit-only", action="store_true", help="no end-to-end tests, which take the longest")
+    parser.add_argument("--near", action="store_true", help="no map: the module's test file, then those beside it")
     parser.add_argument("--list", action="store_true", help="print the mutants drawn, and run nothing")
     parser.add_argument("--warm", default=WARM, help="modules to import before forking")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="tree that is examined")
@@ -512,7 +549,9 @@ def main() -> int:
 def _examine_and_report(
     children: Children, drawn: list[Mutant], sources: dict[str, bytes], arguments: argparse.Namespace, root: Path
 ) -> int:
-    tests = Map(root, root / ".mutants", children, arguments.limit, arguments.tests, arguments.unit_only)
+    tests: Map | Near = Near(root, arguments.limit)
+    if not arguments.near:
+        tests = Map(root, root / ".mutants", children, arguments.limit, arguments.tests, arguments.unit_only)
     for name in tests.failing:
         print(f"fails on the unchanged tree, left out: {name}")
     if problem := self_test(tests, children, drawn[0].path):
@@ -524,10 +563,11 @@ def _examine_and_report(
         trials.append(trial)
         place = f"{trial.mutant.path}:{trial.mutant.line}"
         print(f"{len(trials)}/{len(drawn)} {trial.verdict:8} {trial.mutant.kind:10} {place}  {trial.by}", flush=True)
-    return _report(trials, sources, arguments.goal)
+    stages = ("the module's own tests", "those beside them") if arguments.near else ("unit tests", "end-to-end tests")
+    return _report(trials, sources, arguments.goal, stages)
 
 
-def _report(trials: list[Trial], sources: dict[str, bytes], goal: float) -> int:
+def _report(trials: list[Trial], sources: dict[str, bytes], goal: float, stages: tuple[str, str]) -> int:
     killed = [t for t in trials if t.verdict != "survived"]
     survivors = sorted((t for t in trials if t.verdict == "survived"), key=lambda t: t.mutant)
     for title, group in (("package", lambda t: package(t.mutant.path)), ("kind", lambda t: t.mutant.kind)):
@@ -543,7 +583,7 @@ def _report(trials: list[Trial], sources: dict[str, bytes], goal: float) -> int:
     late = sum(t.verdict == "late" for t in killed)
     alone = sum(t.stage == "end-to-end" for t in killed)
     print(f"\n{len(killed)} of {len(trials)} killed ({share:.1f}%), the goal is {goal:g}%")
-    print(f"by unit tests {len(killed) - alone}, by end-to-end tests alone {alone}; {late} by running out of time")
+    print(f"by {stages[0]} {len(killed) - alone}, by {stages[1]} alone {alone}; {late} by running out of time")
     return int(share < goal)
 
 

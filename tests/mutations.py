@@ -1,11 +1,12 @@
 """Mutants of a Python module: small changes of its source that change what it does.
 
 Left out, since no test should notice them: docstrings, type hints, ``__all__``, ``if TYPE_CHECKING``,
-``if __name__ == "__main__"``, assertions, log calls, what an error says (the arguments of ``raise``), the inside of
-f-strings, strings outside comparisons, colours, widths and places in drawings, and what is equivalent by construction:
-``encoding=`` (UTF-8 is the default here), ``daemon=`` and ``name=`` of threads, ``help=``, ``stacklevel=``, ``flush=``,
-keywords of decorators, and the decorators that only remember (``cache``, ``lru_cache``) or only declare
-(``abstractmethod``, ``overload``, ``override``).
+``if __name__ == "__main__"``, assertions (``strict=`` among them), log calls, what an error says (the arguments of
+``raise``), the inside of f-strings, strings outside comparisons, colours, widths and places in drawings, and what is
+equivalent by construction: ``encoding=`` (UTF-8 is the default here), ``markup=`` (the console has none), ``deepcopy=``
+(of records that are only read), ``daemon=`` and ``name=`` of threads, ``help=``, ``stacklevel=``, ``flush=``, keywords
+of decorators, and the decorators that only remember (``cache``, ``lru_cache``) or only declare (``abstractmethod``,
+``overload``, ``override``).
 """
 
 import ast
@@ -24,7 +25,7 @@ TOKENS: dict[type, str] = {
     ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in", ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
     ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**", ast.BitAnd: "&", ast.BitOr: "|",
 }  # fmt: skip
-EQUIVALENT_KEYWORDS = {"encoding", "daemon", "help", "stacklevel", "flush"}
+EQUIVALENT_KEYWORDS = {"encoding", "daemon", "help", "stacklevel", "flush", "markup", "deepcopy", "strict"}
 COSMETIC_KEYWORDS = {"color", "ecolor", "edgecolor", "facecolor", "linewidth", "elinewidth", "linestyle", "capsize"}
 COSMETIC_KEYWORDS |= {"marker", "markersize", "fontsize", "zorder", "ha", "va", "loc", "ncols", "figsize"}
 COSMETIC_KEYWORDS |= {"whiskerprops", "capprops", "medianprops", "xytext", "textcoords", "bbox", "borderaxespad"}

@@ -240,3 +240,24 @@ def test_list_runs_nothing(project):
     _, printed = run(project, "--list", "--sample", "3", "--seed", "5")
     assert len(printed.splitlines()) == 4
     assert printed == run(project, "--list", "--sample", "3", "--seed", "5")[1]
+
+
+def test_near_tests_are_those_of_the_module_and_then_those_of_its_folder(project, examined):
+    (project / "tests/test_other.py").write_text(
+        "from sepray.size import unseen\n\ndef test_unseen():\n    unseen(2) + 1\n"
+    )
+    (project / "tests/test_size.py").write_text(PROJECT["tests/test_size.py"].partition("def test_wrong")[0])
+    only = ("--near", "--only", "sepray/size.py", "--limit", "2")
+    status, printed = run(project, *only, "--sample", "3", "--seed", "10")
+    assert status == 1
+    assert "map " not in printed
+    lines = [line.split() for line in printed.splitlines() if re.match(r"\d+/\d+ ", line)]
+    assert sorted((line[3], *line[4:]) for line in lines) == [
+        ("sepray/size.py:13", "tests/test_other.py::test_unseen"),
+        ("sepray/size.py:2", "tests/test_size.py::test_big"),
+        ("sepray/size.py:5",),  # what the end-to-end test alone sees is not seen
+    ]
+    assert "by the module's own tests 1, by those beside them alone 1; 0 by running out of time" in printed
+    refused = run(project, "--near", "--only", "sepray/deep", "--all")
+    assert refused == (2, refused[1])
+    assert "self-test failed: no test reaches sepray/deep/command.py" in refused[1]

@@ -75,4 +75,4 @@ def test_reference_and_the_end_of_the_separators_are_marked(axes):
     assert upright == [8.5]
     assert level == [3.5]
     [text] = axes.texts
-    assert (text.get_text(), text.xy) == ("reference", (8.5, 1.0))
+    assert (text.get_text(), text.xy, text.xycoords) == ("reference", (8.5, 1.0), ("data", "axes fraction"))

@@ -53,7 +53,7 @@ class Tracker:
 
 @pytest.fixture
 def screen(monkeypatch):
-    console = Console(file=io.StringIO(), width=40, highlight=False)
+    console = Console(file=io.StringIO(), width=40, highlight=False, markup=False)
     monkeypatch.setattr(publishing, "console", console)
     return console.file
 
@@ -79,6 +79,7 @@ def published(comparison, data, screen):
     return publish
 
 
+SPACES = {"a": ({}, {})}
 BUG = RuntimeError("mysql://me:hunter2@host")
 
 
@@ -171,7 +172,11 @@ def ran(comparison, data, monkeypatch, screen):
     published = []
     monkeypatch.setattr(publishing, "task_config", lambda given: Task() if given is comparison else None)
     monkeypatch.setattr(publishing, "load_task", lambda task, cache: data if cache == comparison.stores.cache else None)
-    monkeypatch.setattr(publishing, "contenders", lambda *given: (taking_part(), [refused]) if given[1:] else None)
+    monkeypatch.setattr(
+        publishing,
+        "contenders",
+        lambda *given: (taking_part(), [refused]) if given == (comparison, SPACES, data.signal) else None,
+    )
     monkeypatch.setattr(publishing, "publish", lambda *given: published.append(given[3]))
 
     def run(outcome, trials=4):
@@ -182,7 +187,7 @@ def ran(comparison, data, monkeypatch, screen):
             return outcome
 
         monkeypatch.setattr(publishing, "run_all", run_all)
-        return publishing.run(comparison, {}), published
+        return publishing.run(comparison, SPACES), published
 
     return run
 
@@ -221,5 +226,6 @@ def test_comparison_without_a_search_says_so(ran, screen, monkeypatch, compariso
     changed = comparison.changed(trials=0)
     ran(Outcome([], []))
     screen.truncate(0)
+    monkeypatch.setattr(publishing, "contenders", lambda *given: (taking_part(), []))
     publishing.run(changed, {})
     assert "3 seeds, no trials of a search before" in screen.getvalue()

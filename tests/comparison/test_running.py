@@ -41,6 +41,7 @@ def test_study_without_a_sound_trial_says_what_became_of_the_last(stage, tmp_pat
     failed = searched
     if stage == "finals":
         searched.add_trial(optuna.trial.create_trial(value=1.0))
+        searched.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=LOST))
         failed = optuna.create_study(storage=storage, study_name="lab-x/finals")
     for reason in ("another", "mse of phase filters is not finite"):
         attributes = {"outcome": {"tag": "diverged", "reason": reason}}

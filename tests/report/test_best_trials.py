@@ -153,6 +153,8 @@ def test_outputs_of_each_discriminator_are_boxes(drawn):
         line.get_ydata()[0] for line in first.lines if len(line.get_ydata()) == 2 and line.get_color() == "#000000"
     ]
     assert medians == pytest.approx([1 / (1 + math.exp(-v)) for v in (2, 0, 1)])
+    assert not any(line.get_marker() == "o" for line in first.lines)  # no dots of single items
+    assert [patch.get_path().vertices[:, 0].max() for patch in first.patches] == pytest.approx([1.3, 2.3, 3.3])
     assert first.get_ylabel() == "output (probability of “real”)"
     assert best_trials.discriminators(SharesSeparator(SIGNAL), split, ("a", "b"), "it") is None
 

@@ -1,0 +1,223 @@
+"""Defaults of every separator: its structure, and the settings that a study starts from.
+
+They are part of what makes a stored study the same, and of what a model that is loaded later is built with.
+"""
+
+import dataclasses
+
+import pytest
+
+from sepray import registry
+from sepray.contracts import Signal
+
+SIGNAL = Signal(("a", "b"), 1, (4096,), 8000.0)
+STRUCTURES = {
+    "adversarial_masking": {
+        "window_seconds": 0.025,
+        "hop_seconds": 0.01,
+        "bands": 64,
+        "compression": 0.3,
+        "width": 16,
+        "layers": 3,
+        "discriminator_width": 16,
+        "discriminator_layers": 4,
+        "batch_size": 16,
+        "betas": (0.5, 0.999),
+    },
+    "cass": {
+        "n_fft": 14,
+        "hop": 7,
+        "representation": "complex",
+        "width": 16,
+        "depth": 4,
+        "stages": 1,
+        "discriminator_width": 8,
+        "discriminator_stages": 3,
+        "precision": "auto",
+        "batch_size": 50,
+        "betas": (0.9, 0.999),
+    },
+    "constant_mask": {"mask": None},
+    "cyclegan": {
+        "wanted": (),
+        "width": 64,
+        "blocks": 8,
+        "stages": 2,
+        "shortcut": False,
+        "discriminator_width": 64,
+        "discriminator_stages": 3,
+        "objective": "relativistic",
+        "window": 16384,
+        "batch_size": 10,
+        "betas": (0.5, 0.9),
+        "both_cycles": False,
+    },
+    "glo_masking": {
+        "size": 64,
+        "window_seconds": 0.025,
+        "hop_seconds": 0.01,
+        "compression": 0.3,
+        "width": 16,
+        "code": 64,
+        "loss": "laplacian",
+        "observed_epochs": 0,
+        "separation_steps": 80,
+        "separation_learning_rate": 0.05,
+        "restarts": 1,
+        "separation_seed": 0,
+        "batch_size": 32,
+        "betas": (0.9, 0.999),
+    },
+    "latent_gan": {
+        "n_fft": 512,
+        "hop": 128,
+        "code": 64,
+        "hidden": 128,
+        "critic_hidden": 128,
+        "objective": "wasserstein",
+        "critic_steps": 5,
+        "separation_steps": 100,
+        "separation_learning_rate": 0.05,
+        "separation_seed": 0,
+        "reconstruction": "mask",
+        "batch_size": 16,
+        "betas": (0.5, 0.999),
+    },
+    "neural_egg": {
+        "start": "constant",
+        "start_epochs": 40,
+        "iterations": 10,
+        "epochs_per_iteration": 5,
+        "window_seconds": 0.025,
+        "hop_seconds": 0.01,
+        "width": 16,
+        "layers": 4,
+        "batch_size": 16,
+        "betas": (0.9, 0.999),
+    },
+    "nmf": {
+        "components": 50,
+        "window_seconds": 0.025,
+        "hop_seconds": 0.01,
+        "observed_updates": 200,
+        "updates": 30,
+        "mask_power": 1.0,
+    },
+    "oracle": {"kind": "ideal_ratio_mask", "n_fft": 62, "hop": 16},
+    "semi_adversarial": {
+        "paired_fraction": 0.1,
+        "n_fft": 512,
+        "hop": 256,
+        "filters": 16,
+        "levels": 4,
+        "critic_filters": 32,
+        "critic_layers": 4,
+        "critic_steps": 5,
+        "batch_size": 64,
+        "betas": (0.9, 0.999),
+    },
+    "sepgan": {
+        "wanted": (),
+        "width": 64,
+        "blocks": 8,
+        "stages": 2,
+        "shortcut": False,
+        "discriminator_width": 64,
+        "discriminator_stages": 3,
+        "objective": "relativistic",
+        "window": 16384,
+        "batch_size": 10,
+        "betas": (0.5, 0.9),
+    },
+    "ssgan": {
+        "n_fft": 1024,
+        "hop": 512,
+        "context": 32,
+        "context_hop": 16,
+        "encoder_filters": (16, 32, 64, 128, 256),
+        "decoder_filters": (128, 64, 32, 16),
+        "critic_filters": (64, 64, 128, 128, 256, 256),
+        "skips": 3,
+        "energy": True,
+        "wasserstein": True,
+        "critic_steps": 5,
+        "batch_size": 16,
+        "betas": (0.5, 0.9),
+    },
+    "supervised_mask": {
+        "window_seconds": 0.025,
+        "hop_seconds": 0.01,
+        "width": 16,
+        "layers": 4,
+        "batch_size": 16,
+        "betas": (0.9, 0.999),
+    },
+}
+SETTINGS = {
+    "adversarial_masking": {
+        "magnitude_weight": 1.0,
+        "mask_learning_rate": 0.0002,
+        "discriminator_learning_rate": 0.0002,
+    },
+    "cass": {
+        "adversarial": 1.0,
+        "beta": 0.1,
+        "autoencoder_learning_rate": 1e-05,
+        "discriminator_learning_rate": 1e-06,
+        "cross.a_to_b": 0.01,
+        "cross.b_to_a": 0.01,
+    },
+    "constant_mask": {},
+    "cyclegan": {
+        "identity_weight": 0.5,
+        "adversarial_weight": 1.0,
+        "cycle_weight": 10.0,
+        "generator_learning_rate": 0.0002,
+        "discriminator_learning_rate": 0.0002,
+    },
+    "glo_masking": {"mixture_weight": 1.0, "learning_rate": 0.002},
+    "latent_gan": {
+        "gradient_penalty": 10.0,
+        "critic_weight": 0.015625,
+        "smoothness": 0.1,
+        "generator_learning_rate": 0.001,
+        "critic_learning_rate": 0.001,
+    },
+    "neural_egg": {"learning_rate": 0.001, "start_fraction": 0.5},
+    "nmf": {"sparsity": 1.0},
+    "oracle": {},
+    "semi_adversarial": {
+        "unpaired": 1.0,
+        "alpha": 0.001,
+        "beta": 0.001,
+        "gradient_penalty": 10.0,
+        "separator_learning_rate": 5e-05,
+        "critic_learning_rate": 5e-05,
+    },
+    "sepgan": {
+        "identity_weight": 0.5,
+        "adversarial_weight": 1.0,
+        "paired_weight": 10.0,
+        "rejection_weight": 1.0,
+        "generator_learning_rate": 0.0002,
+        "discriminator_learning_rate": 0.0002,
+    },
+    "ssgan": {
+        "energy_weight": 10.0,
+        "gradient_penalty": 10.0,
+        "noise": 0.1,
+        "separator_learning_rate": 0.0001,
+        "critic_learning_rate": 0.0001,
+        "critic_weight.a": 0.5,
+        "critic_weight.b": 0.5,
+    },
+    "supervised_mask": {"learning_rate": 0.001},
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_defaults_stay(name):
+    config = registry.find("sepray.separators", name).Config()
+    found = dataclasses.asdict(config)
+    assert {field: found[field] for field in STRUCTURES[name]} == STRUCTURES[name]
+    assert config.build(SIGNAL).hyperparameters() == SETTINGS[name]
