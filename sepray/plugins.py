@@ -69,8 +69,8 @@ def _plugin(package: str, points: list[EntryPoint], shadows: bool) -> Plugin:
         problem = f"{what} of {claimed[0]} must have a name of letters, digits and underscores"
     elif not _MODULE.fullmatch(first.value):
         problem = f"{what} of {_origin(first)} must name a module, not {first.value!r}"
-    elif not _exists(first.value):
-        problem = f"{what} of {_origin(first)} is missing: there is no module {first.value}"
+    else:
+        problem = _unreadable(what, first)
     return Plugin(first.name, first.value, ", ".join(_origin(point) for point in points), problem)
 
 
@@ -78,9 +78,12 @@ def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown package"
 
 
-def _exists(module: str) -> bool:
+def _unreadable(what: str, point: EntryPoint) -> str | None:
+    """Say why the source of a module cannot be read; None where it can."""
     try:
-        source.file(module)
+        source.tree(point.value)
     except ModuleNotFoundError:
-        return False
-    return True
+        return f"{what} of {_origin(point)} is missing: there is no module {point.value}"
+    except (SyntaxError, ValueError) as error:
+        return f"{what} of {_origin(point)} cannot be read: {' '.join(str(error).split())}"
+    return None

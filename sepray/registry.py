@@ -35,8 +35,9 @@ class UnknownNameError(UsageError):
 
 
 def names(package: str) -> tuple[str, ...]:
-    """Return the names that ``package`` (e.g. ``"sepray.tasks"``) has, sorted: its public modules without variants, and
-    what installed packages announce and can be used.
+    """Return the names that can be used for ``package`` (e.g. ``"sepray.tasks"``), sorted.
+
+    These are its public modules without variants, and what installed packages announce.
     """
     announced = {name for name, plugin in plugged(package).items() if plugin.problem is None}
     return tuple(sorted(announced.union(_shipped(package))))
@@ -69,7 +70,7 @@ def home(module: str) -> str:
 
 
 def find(package: str, name: str) -> ModuleType:
-    """Return the module that has a name; its own module ``name`` (dots allowed) is the user's.
+    """Return the module that a name stands for: sepray's, an announced one, or else the user's own (dots allowed).
 
     After a colon ``name`` may have the name of a configuration; where a variant has it, that module is returned.
 
@@ -204,13 +205,16 @@ def _constants_in(module: str) -> list[str]:
     """Return the names of the configurations that the source of a module makes, or imports from its own package."""
     found = []
     for node in source.tree(module).body:
-        imported = node.names if isinstance(node, ast.ImportFrom) else []
-        names = [alias.asname or alias.name for alias in imported] + source.assigned(node)[0]
-        found += [text.lower() for text in names if text.isupper() and _is_config(source.definition(module, text))]
-    return found
+        if isinstance(node, ast.ImportFrom):
+            constants = [alias.asname or alias.name for alias in node.names if (alias.asname or alias.name).isupper()]
+            found += [name for name in constants if _makes_config(source.definition(module, name))]
+        elif _makes_config((module, node)):
+            found += [name for name in source.assigned(node)[0] if name.isupper()]
+    return [name.lower() for name in found]
 
 
-def _is_config(found: source.Found | None) -> bool:
+def _makes_config(found: source.Found | None) -> bool:
+    """Say whether a statement assigns what ``Config`` or ``replace`` returns."""
     value = source.assigned(found[1])[1] if found is not None else None
     if not isinstance(value, ast.Call):
         return False

@@ -24,8 +24,6 @@ def file(module: str) -> Path | None:
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
-        if count > 1 and not locations:
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
         try:
             spec = _spec(name, locations)
         except KeyError:  # Python looks for the parent of a folder without __init__ among the imported modules
@@ -74,7 +72,8 @@ def sentence(documented: ast.Module | ast.ClassDef) -> str:
 def definition(module: str, name: str) -> Found | None:
     """Return the statement that defines what a module knows as ``name`` (dots allowed), and the module that it is in.
 
-    Imports are followed within sepray and the module's own top-level package. None where the name is not defined there.
+    Imports are followed within sepray and the module's own top-level package. None where the name is not defined there,
+    or where a source on the way has errors: importing it says which.
     """
     return _definition(module, name, frozenset())
 
@@ -85,7 +84,7 @@ def _definition(module: str, name: str, seen: frozenset[Found | tuple[str, str]]
     first, _, rest = name.partition(".")
     try:
         body = tree(module).body
-    except (ModuleNotFoundError, ValueError):
+    except (ModuleNotFoundError, SyntaxError, ValueError):
         return None
     for node in reversed(body):
         if not rest and (getattr(node, "name", None) == first or first in assigned(node)[0]):

@@ -137,6 +137,10 @@ def test_name_of_sepray_s_own_is_refused_to_others(site, name):
     [
         ("ghost = other_lab.ghost", "the task 'ghost' of other-lab 2.0 is missing: there is no module other_lab.ghost"),
         ("ghost = no_lab", "the task 'ghost' of other-lab 2.0 is missing: there is no module no_lab"),
+        (
+            "ghost = torn_lab",
+            "the task 'ghost' of other-lab 2.0 cannot be read: invalid syntax (torn_lab.py, line 2)",
+        ),
         ("ghost = other_lab:room", "the task 'ghost' of other-lab 2.0 must name a module, not 'other_lab:room'"),
         (
             "gho-st = other_lab",
@@ -145,7 +149,7 @@ def test_name_of_sepray_s_own_is_refused_to_others(site, name):
     ],
 )
 def test_entry_point_that_cannot_be_used_is_named_and_nothing_is_run(site, entry, line):
-    write(site, {"other_lab/__init__.py": "raise MemoryError"})
+    write(site, {"other_lab/__init__.py": "raise MemoryError", "torn_lab.py": "\nclass"})
     announce(site, "other-lab", "2.0", f"[sepray.tasks]\n{entry}\n")
     name = entry.split()[0]
     assert refusal(TASKS, name) == (line, "other-lab 2.0")

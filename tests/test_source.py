@@ -28,10 +28,12 @@ TWICE = 2
 def function(): pass
 """,
     "src_a/plain/deep.py": "X = Y = 3\n",
+    "src_a/near.py": "from .leaf import LIMIT as NEAR\n",
     "src_a/round.py": "from .about import Z\n",
     "src_a/about.py": "from .round import Z\n",
     "src_a/outside.py": "from src_b import B\nfrom sepray.errors import UsageError\nfrom missing.thing import C\n",
     "src_b.py": "B = 1\n",
+    "src_torn.py": "A = 1\nclass\n",
     "src_bare/only.py": "",
     "src_compiled.abi3.so": "",
 }
@@ -53,7 +55,7 @@ def test_file_of_a_module_is_found_without_running_its_package(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["src_none", "src_a.none", "src_a.leaf.none", "src_a.plain.none", "src_bare.none", "a..b"]
+    "name", ["src_none", "src_a.none", "src_a.leaf.none", "src_a.plain.none", "src_bare.none", "src_b.none", "a..b"]
 )
 def test_missing_modules_are_missing(folder, name):
     write(folder, FILES)
@@ -83,6 +85,7 @@ def test_changed_source_is_read_again(folder):
         ("src_a", "LIMIT", "src_a.leaf", "LIMIT: int = 7"),
         ("src_a.leaf", "TWICE", "src_a.leaf", "TWICE = 2"),
         ("src_a.leaf", "function", "src_a.leaf", "def function():\n    pass"),
+        ("src_a.near", "NEAR", "src_a.leaf", "LIMIT: int = 7"),
         ("src_a.inner", "Last", "src_a.leaf", "class Last:\n    pass"),
         ("src_a.inner", "twig.Last", "src_a.leaf", "class Last:\n    pass"),
         ("src_a.inner", "branch.LIMIT", "src_a.leaf", "LIMIT: int = 7"),
@@ -106,6 +109,7 @@ def test_definitions_are_found_where_they_are(folder, module, name, found, text)
         ("src_a.inner", "twig"),  # a module is no definition
         ("src_none", "B"),
         ("src_b", "B.c"),
+        ("src_torn", "A"),
     ],
 )
 def test_what_is_not_defined_is_not_found(folder, module, name):

@@ -192,10 +192,10 @@ def test_installed_wheel_runs_a_study_outside_the_clone(wheel, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)  # minutes of downloads and copies
 def test_wheel_with_the_locked_dependencies_runs_in_an_empty_environment(wheel, tmp_path):
     executables = empty_environment(tmp_path / "environment")
-    install(executables, "--require-hashes", "-r", ROOT / "requirements" / "run.txt", timeout=1500)
+    install(executables, "--require-hashes", "-r", ROOT / "requirements" / "run.txt", timeout=3000)
     install(executables, "--no-deps", "--no-index", wheel)
     (tmp_path / "empty").mkdir()
     check_installed(executables, tmp_path / "empty")

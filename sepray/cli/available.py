@@ -92,4 +92,4 @@ def _members() -> dict[str, str]:
     assert found is not None
     assert isinstance(found[1], ast.ClassDef)
     assigned = (source.assigned(part) for part in found[1].body)
-    return {name: v.value for names, v in assigned for name in names if isinstance(v, ast.Constant)}
+    return {name: str(v.value) for names, v in assigned for name in names if isinstance(v, ast.Constant)}

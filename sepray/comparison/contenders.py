@@ -157,7 +157,7 @@ def _published(
 ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]]]:
     """Return search space and published settings; a user's own module may have ``SPACE`` and ``PAPER`` itself."""
     short = module.__name__.rpartition(".")[2]
-    while name not in spaces and name != short:
+    while name and name not in spaces and name != short:  # an announced name may differ from its module's
         name = name.rpartition("_")[0]
     space, points = spaces.get(name, (getattr(module, "SPACE", {}), getattr(module, "PAPER", {})))
     return expand(space, signal.sources), {label: expand(point, signal.sources) for label, point in points.items()}

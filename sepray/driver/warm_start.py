@@ -31,7 +31,7 @@ from ..errors import UsageError, mask
 from ..execution import checkpoint
 from ..tracking import models
 from ..tracking.environment import resolve_uri
-from ..tracking.packaging import DIGEST
+from ..tracking.packaged_model import DIGEST
 from ..training.trainer import NonFiniteLossError, Trainer, build
 
 CONSTANT = "constant"

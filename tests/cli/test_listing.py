@@ -160,7 +160,8 @@ try:
     main(sys.argv[1:])
 finally:
     large = {"torch", "numpy", "optuna", "mlflow", "ray", "pandas", "matplotlib"}
-    own = [name for name in sys.modules if name.startswith(("sepray.separators.", "sepray.tasks.", "lab_echo"))]
+    listed = ("sepray.separators.", "sepray.tasks.", "lab_echo", "sepray.cli.report", "sepray.cli.separate")
+    own = [name for name in sys.modules if name.startswith(listed)]
     print(sorted(large & set(sys.modules)) + own, file=sys.stderr)
 """
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from search_spaces import cass_published as published_space
 from search_spaces import sepgan as sepgan_space
@@ -126,3 +126,14 @@ def test_bug_in_one_separator_is_kept_with_its_traceback_and_stops_no_other(own_
     assert found.key == "my_separator"
     assert (left.system, left.reason.partition(":")[0]) == ("broken", "RuntimeError")
     assert "broken.py" in format_error("broken", left.bug)
+
+
+def test_separator_of_another_package_brings_its_settings(lab):
+    comparison = Comparison(separators=("echo", "echo:wide"), trials=3)
+    found, refused = contenders(comparison, {}, SIGNAL)
+    assert refused == []
+    assert [(c.key, c.system) for c in found] == [("echo", "echo"), ("echo-wide", "echo:wide")]
+    for contender in found:
+        assert contender.space == {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
+        assert contender.points == {"of the paper": {"learning_rate": 0.01}}
+        assert contender.supervision == "unpaired sources"
