@@ -39,16 +39,18 @@ def _cases() -> Iterator[ParameterSet]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The folders that pages left behind, for the pages that go on from there."""
+def folders() -> dict[str, Path | None]:
+    """The folders that pages have left behind, for the pages that go on from there; None of a page that has failed."""
     return {}
 
 
-def run_page(name: str, slow: bool, folders: dict[str, Path], parent: Path) -> Path:
+def run_page(name: str, slow: bool, folders: dict[str, Path | None], parent: Path) -> Path:
     """Run a page, after the page that it continues, and return its folder."""
     if name in folders and not slow:
+        assert folders[name] is not None, f"{name} has failed before"
         return folders[name]
-    folder = parent / f"{Path(name).stem}-{slow}"
+    folders.setdefault(name, None)
+    folder = parent / f"{Path(name).stem}{'-slow' * slow}"
     before = page_notes(PAGES[name].read_text()).get("after")
     if before:
         shutil.copytree(run_page(f"docs/pages/{before}", False, folders, parent), folder, symlinks=True)
@@ -76,7 +78,7 @@ def run_page(name: str, slow: bool, folders: dict[str, Path], parent: Path) -> P
 
 @pytest.mark.parametrize(("name", "slow"), list(_cases()))
 def test_the_blocks_of_a_page_run(
-    name: str, slow: bool, folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    name: str, slow: bool, folders: dict[str, Path | None], tmp_path_factory: pytest.TempPathFactory
 ):
     run_page(name, slow, folders, tmp_path_factory.getbasetemp())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import sepray
 from docs import diagram
 from sepray import registry
 
@@ -102,6 +103,14 @@ def test_the_tables_have_every_separator_and_task(site: Path):
     assert set(separators) | set(tasks) | {"cass:published", "ssgan:lou", "cass_alpha_sweep", "maternal"} <= named
 
 
+def test_the_reference_has_the_public_api(site: Path):
+    text = (site / "reference.html").read_text(encoding="utf-8")
+    documented = {name.rpartition(".")[2] for name in re.findall(r'id="(sepray\.[\w.]+)"', text)}
+    assert len(sepray.__all__) >= 9
+    assert set(sepray.__all__) - {"__version__"} <= documented
+    assert {"settings", "table", "separate", "Separator", "TaskData", "UsageError", "trials"} <= documented
+
+
 def test_the_architecture_has_its_picture(site: Path):
     text = (site / "architecture.html").read_text(encoding="utf-8")
     source = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```mermaid\n")[1].split("```")[0]
@@ -152,3 +161,18 @@ def test_arrows_point_down():
 def test_what_cannot_be_drawn_is_refused(source: str, message: str):
     with pytest.raises(ValueError, match=re.escape(message)):
         diagram.svg(source)
+
+
+def test_the_locks_agree_and_name_no_index():
+    def locked(name: str) -> dict[str, str]:
+        text = (ROOT / "requirements" / name).read_text()
+        assert "://" not in text
+        return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
+
+    docs, test, run = locked("docs.txt"), locked("test.txt"), locked("run.txt")
+    assert {"zensical", "mkdocstrings-python"} <= docs.keys()
+    assert {"nbclient", "nbformat", "ipykernel"} <= test.keys()
+    assert {name: test[name] for name in run} == run
+    assert {name: version for name, version in docs.items() if name in test} == {
+        name: version for name, version in test.items() if name in docs
+    }
