@@ -233,6 +233,24 @@ CASES = [
     ),
     # ... and with a study
     Case("sepray reconcile nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
+    Case("sepray show nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
+    Case("sepray show other", "sepray: other in sqlite:///optuna.db is not a study of sepray"),
+    Case(
+        "sepray delete other",
+        "sepray: nothing is deleted without an answer: run it in a terminal, or give --yes",
+    ),
+    Case("sepray delete nobody --yes", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
+    Case("sepray delete other --yes", "sepray: other in sqlite:///optuna.db is not a study of sepray"),
+    Case(
+        "sepray delete other --yes --runs --tracking-uri http://user:secret@127.0.0.1:{port}",
+        "sepray: the tracking server http://user:***@127.0.0.1:{port} does not answer: Connection refused",
+    ),
+    Case("sepray clean nobody --yes", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
+    Case("sepray clean --yes --cache-data -1", "sepray: --cache-data must be at least 0, not -1"),
+    Case(
+        "sepray clean --yes --storage sqlite:///none.db",
+        "sepray: there is no Optuna storage sqlite:///none.db: is this the folder of the study? Give --storage",
+    ),
     Case("sepray report nobody", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
     Case(
         "sepray report lab --storage journal://none.log",

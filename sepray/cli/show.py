@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -41,28 +42,34 @@ def show(
 
 
 def _print(result: StudyResult) -> None:
-    from ..choices import MEASURES
     from ..console.terminal import console
     from ..results import summary
-    from ..scoring.tables import ResultRow, result_table
 
     console.print(summary.title(result), style="bold", soft_wrap=True)
     for line in (*result.conclusion.splitlines(), *summary.trials(result)):
         console.print(line)
     if result.result is not None:
-        rows = [ResultRow(**row) for row in result.result["rows"]]
-        columns = list(dict.fromkeys(name for row in rows for name in row.values))
-        metric = result.result["metric"]
-        unit = f" in {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
-        title = f"{metric.replace('_', ' ')}{unit} on the test split"
-        console.print()
-        console.print(result_table(title, columns, rows, width=console.width))
-        settings = result.settings()
-        console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
-        _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
-        console.print()
+        _print_champion(result, result.result)
     console.print("Where things are:", style="bold")
     _print_pairs(summary.places(result))
+
+
+def _print_champion(result: StudyResult, found: Mapping[str, Any]) -> None:
+    """Print the final table and the champion's settings."""
+    from ..choices import MEASURES
+    from ..console.terminal import console
+    from ..scoring.tables import ResultRow, result_table  # torch
+
+    rows = [ResultRow(**row) for row in found["rows"]]
+    columns = list(dict.fromkeys(name for row in rows for name in row.values))
+    unit = f" in {MEASURES[found['metric']].unit}" if MEASURES[found["metric"]].unit else ""
+    title = f"{found['metric'].replace('_', ' ')}{unit} on the test split"
+    console.print()
+    console.print(result_table(title, columns, rows, width=console.width))
+    settings = result.settings()
+    console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
+    _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
+    console.print()
 
 
 def _print_pairs(pairs: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .. import identity
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
+from ..search.ledger import settings as settings
 from ..spec.study import StudySpec, key
 from ..tracking.reconciliation import ExpectedRun
 
@@ -71,14 +72,6 @@ def run_tags(stage: str, number: int, label: str | None) -> dict[str, Any]:
 def end_tags(tag: str, reason: str, epochs: int) -> dict[str, Any]:
     """Return the tags that a trial's run gets when the trial ends."""
     return {"outcome": tag, "epochs": epochs} | ({"reason": reason} if reason else {})
-
-
-def settings(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the hyperparameters that a trial was trained with; where PBT changed them, the last ones."""
-    changes = trial.user_attrs.get("perturbations")
-    if changes:
-        return dict(changes[-1]["hyperparameters"])
-    return dict(trial.user_attrs.get("hyperparameters", trial.params))
 
 
 def expected_run(trial: FrozenTrial, stage: str, metric: str) -> ExpectedRun | None:

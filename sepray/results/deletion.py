@@ -20,7 +20,7 @@ from ..spec.folder import is_locked, is_remote, local_root, lock
 from ..tracking.deletion import ModelVersion, TrackedStudy, delete_runs, delete_versions, tracked
 from ..tracking.outbox import Outbox
 from .disk import in_words
-from .record import STAGES, StudyRecord
+from .record import STAGES, UNFINISHED, StudyRecord, outcome
 
 _LOCK = "lock"
 
@@ -47,9 +47,11 @@ class Deletion:
     def deleted(self) -> list[str]:
         """What is deleted, a line each: how many, how large, where."""
         record = self.record
-        trials, finals = (len(record.trials(stage)) for stage in STAGES)
-        counts = [plural(trials, "trial")] + [plural(finals, "retraining")] * bool(finals)
-        lines = [f"{' and '.join(counts)} in {mask(record.storage)}"]
+        trials, finals = (record.trials(stage) for stage in STAGES)
+        counts = [plural(len(trials), "trial")] + [plural(len(finals), "retraining")] * bool(finals)
+        going = sum(outcome(trial) == UNFINISHED for trial in (*trials, *finals))
+        unfinished = f", {going} of them not finished," if going else ""
+        lines = [f"{' and '.join(counts)}{unfinished} in {mask(record.storage)}"]
         places = {str(record.folder): files(str(record.folder))}
         if is_remote(record.storage_path):
             places[record.checkpoints] = files(record.checkpoints)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from ..driver.runs import settings
-from .record import STAGES, StudyRecord, has_failed, outcome
+from ..search.ledger import settings
+from .record import STAGES, StudyRecord, has_failed, outcome, reason
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +43,7 @@ def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]
         row |= {"duration": trial.duration}
         row |= {f"params_{name}": trained.get(name) for name in parameters}
         row |= {"state": trial.state.name, "outcome": outcome(trial), "epochs": trial.last_step or 0}
-        rows.append(row | {"seed": trial.user_attrs.get("seed"), "reason": trial.user_attrs.get("reason", "")})
+        rows.append(row | {"seed": trial.user_attrs.get("seed"), "reason": reason(trial)})
     start = ["stage", "number", "label", *names, "datetime_start", "datetime_complete", "duration"]
     end = ["state", "outcome", "epochs", "seed", "reason"]
     return pandas.DataFrame(rows, columns=[*start, *(f"params_{name}" for name in parameters), *end])
@@ -61,8 +61,8 @@ def failures_frame(stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFr
     for stage in STAGES:
         for trial in (t for t in stages.get(stage, ()) if has_failed(t)):
             told = trial.user_attrs
-            why = told.get("reason") or told.get("outcome", {}).get("reason", "")
-            rows.append((trial.number, stage, told.get("label"), outcome(trial), why, told.get("traceback", "")))
+            why, trace = reason(trial), told.get("traceback", "")
+            rows.append((trial.number, stage, told.get("label"), outcome(trial), why, trace))
     return pandas.DataFrame(rows, columns=list(_FAILURES))
 
 

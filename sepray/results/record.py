@@ -136,3 +136,9 @@ def outcome(trial: FrozenTrial) -> str:
 def has_failed(trial: FrozenTrial) -> bool:
     """Say whether a trial ended in an error, a lost worker, or a value that is not finite."""
     return outcome(trial) in FAILED
+
+
+def reason(trial: FrozenTrial) -> str:
+    """Return why a trial ended as it did, in one line; empty for one that ran its whole budget."""
+    told = trial.user_attrs
+    return str(told.get("reason") or told.get("outcome", {}).get("reason", ""))

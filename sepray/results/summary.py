@@ -12,6 +12,7 @@ from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
 from .disk import in_words
 from .findings import Findings
+from .record import STAGES, has_failed, reason
 
 _OUTCOMES = {
     "complete": "ran the whole budget",
@@ -64,9 +65,10 @@ def trials(result: Findings) -> list[str]:
         [best] = result.best
         value = f"{objective_words(objectives[0])} {number(best.values[0])}"
         sentences.append(f"The best is {trial_name(best)}: {value} on validation.")
-    if len(result.failures):
-        last = result.failures.iloc[-1]
-        sentences.append(f"The last failure, trial {last['number']} of the {last['stage']}: {last['reason']}")
+    failed = [(stage, t) for stage in STAGES for t in result.trials_of.get(stage, ()) if has_failed(t)]
+    if failed:
+        stage, last = failed[-1]
+        sentences.append(f"The last failure, trial {last.number} of the {stage}: {reason(last)}")
     return sentences
 
 

@@ -257,6 +257,14 @@ def contains(space: Mapping[str, BaseDistribution], name: str, value: Any) -> bo
         return False
 
 
+def settings(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the hyperparameters that a trial was trained with; where PBT changed them, the last ones."""
+    changes = trial.user_attrs.get("perturbations")
+    if changes:
+        return dict(changes[-1]["hyperparameters"])
+    return dict(trial.user_attrs.get("hyperparameters", trial.params))
+
+
 def history(study: Study) -> list[tuple[int, list[tuple[int, float]]]]:
     """Return number and curve ``[(epoch, objective)]`` of every trial that has reported, for ``make_scheduler``.
 

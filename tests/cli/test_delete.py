@@ -139,7 +139,7 @@ def test_stores_are_those_that_were_given(run, study, tmp_path):
 def test_study_without_a_folder_here_is_deleted_too(run, kept):
     shutil.rmtree(kept / "halfway")
     lines = run("delete", "halfway", "--yes").splitlines()
-    assert lines[1] == "  7 trials in sqlite:///optuna.db"
+    assert lines[1] == "  7 trials, 2 of them not finished, in sqlite:///optuna.db"
     assert not (kept / "halfway").exists()
     assert "halfway" not in names()
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,6 +69,21 @@ def test_command_runs_without_ray(command, needed, models, study, tmp_path):
     packages = imported(tmp_path, models, *command.split())
     assert "ray" not in packages
     assert needed <= packages  # it did run
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("show small", {"optuna"}),
+        ("show small --json", {"optuna", "pandas"}),
+        ("clean --dry-run", {"optuna"}),
+        ("delete small --yes", {"optuna"}),
+    ],
+)
+def test_command_on_a_stored_study_imports_no_torch(command, needed, study, tmp_path):
+    study()
+    none = SimpleNamespace(half=tmp_path / "half")
+    assert imported(tmp_path, none, *command.split()) == needed
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["separate", "--help"], ["--tyro-print-completion", "bash"]])

@@ -133,6 +133,10 @@ def test_study_that_is_being_extended_keeps_its_weights(finished, run_study, spe
     with pytest.raises(Killed):
         run_study(spec.changed(trials=6))
     assert needless_of(spec) == []
+    # No driver on this machine has the study, so what Ray left of the last one is of no use.
+    (finished.folder / "ray").mkdir()
+    (finished.folder / "ray" / "x").write_bytes(b"xyz")
+    assert needless_of(spec) == [Needless("small", "temporary", f"{finished.folder}/ray", 3)]
 
 
 @pytest.mark.parametrize("file", ["result.json", "registration.json"])
