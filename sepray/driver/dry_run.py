@@ -49,7 +49,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     done = progress(prepared)
     slots = _slots(spec)
     found = Estimate(
-        spec=spec,
+        spec=prepared.spec,
         supervision=prepared.separator.supervision.value,
         signal=data.signal,
         splits=split_sizes(data),
@@ -58,6 +58,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         controls=prepared.controls,
         progress=done,
         slots=slots,
+        left_out=prepared.left_out,
     )
     if not done.left and not done.retrainings_left:
         return found

@@ -83,7 +83,7 @@ class Estimate:
     """What a study would run, how long it would take, and how much memory and disk.
 
     Attributes:
-        spec: description of the study.
+        spec: description of the study, of one trial where it fixes every hyperparameter.
         supervision: what the separator may see of the training split.
         signal: kind of signal of the task.
         splits: train, validation and test.
@@ -92,6 +92,7 @@ class Estimate:
         controls: changes to the best settings by name, likewise.
         progress: how far the study is.
         slots: number of trials at once; 0 where a cluster decides.
+        left_out: names of published settings that are not tried, because they differ from those that the study fixes.
         tried: settings of the trial that is measured, beside the defaults.
         measurement: what a trial takes; None where nothing is left to train, or where ``failure`` says why.
         epoch_seconds: an epoch of a trial.
@@ -113,6 +114,7 @@ class Estimate:
     controls: Mapping[str, Mapping[str, Any]]
     progress: Progress
     slots: int
+    left_out: tuple[str, ...] = ()
     tried: Mapping[str, Any] = field(default_factory=dict)
     measurement: Measurement | None = None
     epoch_seconds: Range | None = None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ..console.exit_status import shorten_traceback
+from ..console.exit_status import command_line, shorten_traceback
 from ..console.terminal import console, duration
 from ..errors import mask
 from ..spec.study import key
@@ -18,7 +18,7 @@ from .dry_run_measurement import Measurement
 from .dry_run_schedule import Range
 from .dry_run_stored import Progress
 
-FLAG = "--dry-run"
+FLAGS = ("--dry-run", "--dry_run")
 WIDTH = 80
 _LABEL = 14
 _SHOWN_DIMENSIONS = 12
@@ -42,6 +42,8 @@ def lines(estimate: Estimate) -> Iterator[str]:
     yield from row("objective", " ".join(spec.objective))
     yield from _space(estimate.space)
     yield from row("published", "; ".join(estimate.reference_points) or "no settings")
+    if estimate.left_out:
+        yield from row("not tried", f"{'; '.join(estimate.left_out)}: they differ from the fixed settings")
     yield from row("controls", "; ".join(estimate.controls) or "none")
     yield from row("trainings", _trainings(estimate))
     yield from row("at once", _at_once(estimate))
@@ -63,9 +65,9 @@ def lines(estimate: Estimate) -> Iterator[str]:
 
 def command(name: str) -> str:
     """Return the command that really runs what this process estimates; a call, where it was called from Python."""
-    if FLAG not in sys.argv:
+    if not set(FLAGS) & set(sys.orig_argv):
         return f"sepray.run(spec)  # of the study {name}"
-    return " ".join(shlex.quote(part) for part in ("python", *(a for a in sys.argv if a != FLAG)))
+    return shlex.join(part for part in shlex.split(command_line()) if part not in FLAGS)
 
 
 def size(amount: float) -> str:

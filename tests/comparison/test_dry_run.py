@@ -91,7 +91,7 @@ To run it:
 
 @pytest.fixture(autouse=True)
 def called(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["compare.py", "--name", "lab", "--dry-run"])
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "compare.py", "--name", "lab", "--dry-run"])
 
 
 @pytest.fixture

@@ -83,6 +83,14 @@ def test_estimate_has_what_the_study_is_and_takes(spec, measuring, screen, tmp_p
     assert screen.getvalue() == "training a few steps of cass ...\n"
 
 
+def test_study_that_fixes_every_hyperparameter_has_one_trial(spec, measuring, screen):
+    fixed = {"beta": 0.75, "cross.{i}_to_{j}": 0.0}
+    found = dry_run.estimate(spec.changed(fixed_settings=fixed), DATA)
+    assert (found.spec.budget.trials, found.progress.trials, found.left_out) == (1, 1, ("published",))
+    assert found.progress.retrainings == 4
+    assert found.search_seconds == Range(*[3 + 31.5] * 3)
+
+
 def test_trial_is_measured_as_the_search_trains_it(spec, measuring, screen):
     dry_run.estimate(spec.changed(seeds_per_trial=3, cpus_per_trial=2.0, seed=11, concurrency=5), DATA)
     [(parameters, settings, seed, at_once, memory)] = measuring.asked

@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from sepray.driver.driver import run
 from sepray.driver.dry_run_stored import Progress, progress
@@ -16,7 +16,6 @@ from sepray.errors import UsageError
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError
 
-from ..simulation import Killed
 from .conftest import DATA
 
 NEW = Progress(False, 0, 0, 4, ("published",), 0, 2 * 2, 2 * 2)  # a finalist and a control, on two seeds each
@@ -35,11 +34,16 @@ def content(spec) -> list[str]:
 
 
 @pytest.fixture
-def searched(spec, tracker, simulation, screen, monkeypatch):
-    """A study whose driver died after 7 epochs: two trials are complete, one has begun."""
-    simulation.kill_after = 7
-    with pytest.raises(Killed):
-        run_with_data(spec, monkeypatch)
+def searched(spec, tracker):
+    """A study whose driver died when one trial was complete, one stopped early, and one had begun."""
+    made = prepare(spec, DATA)
+    stores = StudyStores(made)
+    settings = {"params": made.reference_points["published"], "distributions": dict(made.space)}
+    attributes = {"user_attrs": {"label": "published", "seed": 1}}
+    stores.search.add_trial(create_trial(value=1.0, **settings, **attributes))
+    stores.search.add_trial(create_trial(state=TrialState.PRUNED, **settings))
+    stores.search.add_trial(create_trial(state=TrialState.RUNNING, **settings))
+    stores.close()
     return spec
 
 

@@ -86,7 +86,7 @@ To run it:
 
 @pytest.fixture(autouse=True)
 def called(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["studies/x.py", "--dry-run", "--trials", "4"])
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "studies/x.py", "--dry-run", "--trials", "4"])
 
 
 def text(found: Estimate, **changes) -> str:
@@ -256,10 +256,18 @@ def test_failure_shows_the_users_own_frames(found, tmp_path):
 
 
 def test_command_runs_it(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["my study.py", "--name", "a b", "--dry-run"])
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "my study.py", "--name", "a b", "--dry-run"])
     assert command("x") == "python 'my study.py' --name 'a b'"
-    monkeypatch.setattr(sys, "argv", ["ipykernel"])
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "/bin/sepray", "run", "cass_ppg", "--dry_run"])
+    assert command("x") == "sepray run cass_ppg"
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "-m", "ipykernel"])
     assert command("x") == "sepray.run(spec)  # of the study x"
+
+
+def test_settings_that_are_not_tried_are_named(found):
+    told = row(found, "not tried", left_out=("CASS", "baseline"))
+    assert told == "CASS; baseline: they differ from the fixed settings"
+    assert "not tried" not in text(found)
 
 
 @pytest.mark.parametrize(
