@@ -43,3 +43,19 @@ def test_distance_of_pyramids_by_hand():
     checked = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(2, 2)  # nothing but at the first
     both = torch.stack([wide + 2 * checked, wide])[:, None]
     assert laplacian_l1(both).tolist() == pytest.approx([2 + 2 + 4, 6])
+
+
+def test_weights_are_drawn_as_in_dcgan_and_only_the_last_layer_has_a_bias():
+    torch.manual_seed(0)
+    generator = DcganGenerator(3, 2, 16, 12)
+    # 4x4 kernels from a code of 3 to 24 and 12 channels, each with a norm of two numbers a channel, and to 2 images.
+    expected = 16 * 3 * 24 + 2 * 24 + 16 * 24 * 12 + 2 * 12 + 16 * 12 * 2 + 2
+    assert sum(parameter.numel() for parameter in generator.parameters()) == expected
+    layers = [layer for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)]
+    assert [layer.bias is None for layer in layers] == [True, True, False]
+    for layer in layers:
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert abs(layer.weight.mean().item()) < 0.002
+    norms = [layer for layer in generator.layers if isinstance(layer, nn.GroupNorm)]
+    assert [norm.num_groups for norm in norms] == [8, 4]
+    assert doublings(8) == 1

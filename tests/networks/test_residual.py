@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sepray.networks.residual import Decoder, Discriminator, Encoder, ResidualBlock, group_norm
+from sepray.networks.residual import Decoder, Discriminator, Encoder, ResidualBlock, channel_plan, group_norm
 
 
 def layers(network: nn.Module) -> int:
@@ -61,3 +61,38 @@ def test_groups_divide_the_channels_and_a_wrong_scale_is_refused():
     assert [group_norm(c).num_groups for c in (3, 6, 8, 12, 32)] == [1, 2, 8, 4, 8]
     with pytest.raises(ValueError, match=r"scale must be -2, 1 or 2, not 4"):
         ResidualBlock(2, 2, scale=4)
+
+
+def test_plan_halves_and_doubles_in_the_first_blocks():
+    assert channel_plan(6, 2, 1) == [(6, 6, 1), (6, 6, 1)]
+    assert channel_plan(6, 3, 2) == [(6, 12, -2), (12, 12, 1), (12, 12, 1)]
+    assert channel_plan(6, 3, 3) == [(6, 12, -2), (12, 24, -2), (24, 24, 1)]
+
+
+def size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_numbers_of_weights_by_hand():
+    """No convolution of a block has a bias; a norm has two numbers a channel; a shortcut is 1x1 where sizes differ."""
+    same, wider, narrower = (
+        2 * (9 * 12 * 12 + 24),
+        9 * 6 * 12 + 24 + 9 * 12 * 12 + 24 + 72,
+        9 * 12 * 6 + 12 + 9 * 36 + 12 + 72,
+    )
+    assert size(ResidualBlock(12, 12)) == same
+    assert size(ResidualBlock(12, 12, -2)) == same + 144
+    assert size(ResidualBlock(6, 12, -2)) == wider
+    assert size(ResidualBlock(12, 6, 2)) == narrower
+    assert size(Encoder(2, 6, 2, 2)) == 16 * 2 * 6 + 12 + wider + same
+    assert size(Decoder(2, 6, 2, 2)) == same + narrower + 9 * 6 * 8 + 8
+    first = 9 * 2 * 6 + 12 + 9 * 36 + 12 + 12
+    assert size(Discriminator(2, 6, 2, 2)) == first + wider + 12 + 1
+
+
+def test_logit_is_of_the_mean_over_all_places():
+    torch.manual_seed(0)
+    network = Discriminator(2, 8, 2, 2)
+    image = torch.randn(1, 2, 16, 24)
+    expected = network.head(network.blocks(image).mean((2, 3)))[0, 0]
+    assert network(image).tolist() == [pytest.approx(expected.item())]

@@ -47,3 +47,26 @@ def test_input_passes_to_the_output_unchanged_where_the_head_takes_it_alone():
         network.head.weight[:, 3:, 0, 0] = torch.eye(2)
     image = torch.randn(2, 2, 8, 8)
     assert torch.equal(network(image), image)
+
+
+def test_number_of_weights_by_hand():
+    """3x3 from 2 to 4 and 8 channels, 2x2 back to 4, 3x3 of both, 1x1 of these and the input; all with a bias."""
+    network = UNet(2, 3, filters=4, levels=1)
+    expected = (9 * 2 * 4 + 4) + (9 * 4 * 8 + 8) + (4 * 8 * 4 + 4) + (9 * 8 * 4 + 4) + ((4 + 2) * 3 + 3)
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
+
+
+def test_path_by_hand():
+    """With kernels that copy, features are maxima of 2x2 pixels on the way down, spread again on the way up."""
+    network = UNet(1, 1, filters=1, levels=1)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    with torch.no_grad():
+        network.stem.weight[0, 0, 1, 1] = 1  # relu(x)
+        network.down[0].weight[0, 0, 1, 1] = 1  # the maximum of four
+        network.up[0].weight[0, 0] = 1  # to all four places
+        network.merge[0].weight[0, :, 1, 1] = torch.tensor([10.0, 100.0])  # the way up, the skip
+        network.head.weight[0, :, 0, 0] = torch.tensor([1.0, 1000.0])  # features, the input
+    image = torch.tensor([[1.0, -2.0], [3.0, 0.5]])
+    expected = 10 * 3 + 100 * image.clamp(min=0) + 1000 * image
+    assert torch.equal(network(image[None, None])[0, 0], expected)

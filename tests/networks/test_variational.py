@@ -49,3 +49,35 @@ def test_features_are_those_of_the_third_convolution():
     third = critic.convolutions[2](critic.convolutions[1](critic.convolutions[0](image)))
     assert torch.equal(features, third)
     assert all(layer[2].negative_slope == 0.2 for layer in critic.convolutions)
+
+
+def size(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_numbers_of_weights_by_hand():
+    """Convolutions of 5x5 have no bias where a norm of two numbers a channel follows; dense layers have one."""
+    convolutions = 25 * 1 * 2 + 2 * 2 + 25 * 2 * 4 + 2 * 4  # 8x8 becomes 4x4 and 2x2, of 4 channels: 16 features
+    assert size(VariationalEncoder(1, (8, 8), 2, 2, 3, 5)) == convolutions + (16 + 1) * 3 + (3 + 1) * 2 * 5
+    assert size(FeatureDiscriminator(1, (8, 8), 2, 2)) == convolutions + 16 + 1
+    decoder = MaskDecoder(1, (8, 8), 2, 2, 3, 5)
+    assert size(decoder) == (5 + 1) * 3 + (3 + 1) * 16 + 25 * 4 * 2 + 2 * 2 + (25 * 2 * 1 + 1)
+
+
+def test_layers_rectify_and_are_normalised_in_groups():
+    encoder = VariationalEncoder(1, (8, 8), 12, 1, 3, 5)
+    assert encoder.convolutions[0][2].negative_slope == 0
+    assert encoder.convolutions[0][1].num_groups == 4  # the largest that divides 12 and 8
+    assert FeatureDiscriminator(1, (8, 8), 16, 1).convolutions[0][1].num_groups == 8
+    layers = MaskDecoder(1, (8, 8), 2, 2, 3, 5).layers
+    assert [type(layer).__name__ for layer in layers] == [
+        *("ConvTranspose2d", "GroupNorm", "ReLU"),
+        *("ConvTranspose2d", "Sigmoid"),
+    ]
+
+
+@pytest.mark.parametrize(("stages", "layer"), [(1, 0), (2, 1), (3, 2)])
+def test_features_of_a_shallow_network_are_its_last(stages, layer):
+    critic = FeatureDiscriminator(1, (16, 16), 2, stages)
+    image = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(critic.judge(image)[1], critic.convolutions(image)[layer])
