@@ -28,3 +28,22 @@ def test_second_driver_is_refused_until_the_first_is_dead(tmp_path):
     first.wait()
     first.stdout.close()
     folder.lock(tmp_path, "n").close()
+
+
+def test_lock_is_seen_without_taking_or_making_one(tmp_path):
+    assert not folder.is_locked(tmp_path / "none")
+    assert not folder.is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    held = folder.lock(tmp_path, "n")
+    assert folder.is_locked(tmp_path)
+    assert folder.is_locked(tmp_path)  # the first look has not taken it
+    held.close()
+    assert not folder.is_locked(tmp_path)
+    folder.lock(tmp_path, "n").close()
+
+
+def test_root_is_the_storage_path_where_that_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folder.local_root("out") == tmp_path / "out"
+    assert folder.local_root("s3://bucket/x") == tmp_path / "sepray-results"
+    assert list(tmp_path.iterdir()) == []
