@@ -27,7 +27,7 @@ NOT_RUN = {
 
 def _cases() -> Iterator[ParameterSet]:
     """Return every page that has something to run: without its slow blocks, and, if it has any, with them."""
-    slow = (pytest.mark.slow, pytest.mark.timeout(600))
+    slow = (pytest.mark.slow, pytest.mark.timeout(900))
     for name, path in PAGES.items():
         text = path.read_text()
         run = [block for block in blocks(text) if block.language in LANGUAGES and not block.note("skip")]
