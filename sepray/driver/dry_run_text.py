@@ -48,7 +48,7 @@ def lines(estimate: Estimate) -> Iterator[str]:
     yield from row("trainings", _trainings(estimate))
     yield from row("at once", _at_once(estimate))
     if measured and estimate.seconds and estimate.search_seconds and estimate.epoch_seconds:
-        yield from row("an epoch", _epoch(measured, estimate.epoch_seconds))
+        yield from row("an epoch", _epoch(measured, estimate.epoch_seconds, spec.budget.max_epochs))
         yield from row("time", _time(estimate, estimate.seconds, estimate.search_seconds))
     if estimate.memory:
         yield from row("memory", _memory(estimate.memory, estimate.slots))
@@ -194,7 +194,7 @@ def _at_once(estimate: Estimate) -> str:
     return f"{count(estimate.slots, 'trial')}, each with {each}"
 
 
-def _epoch(measured: Measurement, seconds: Range) -> str:
+def _epoch(measured: Measurement, seconds: Range, budget: int) -> str:
     parts = []
     if measured.steps:
         parts.append(f"{count(measured.steps, 'step')} of {short(measured.step)}")
@@ -205,8 +205,9 @@ def _epoch(measured: Measurement, seconds: Range) -> str:
     if first > 2 * outside and first >= 0.1:
         parts.append(f"{short(first)} in the first")
     parts.append(f"{short(measured.validation)} of validation")
+    alone = "; later epochs, which were not measured, may be shorter" if len(measured.epochs) == 1 < budget else ""
     together = f" with {measured.at_once} trials at once" if measured.at_once > 1 else ""
-    return f"{short(seconds.most)}, measured{together}: {', '.join(parts)}"
+    return f"{short(seconds.most)}, measured{together}: {', '.join(parts)}{alone}"
 
 
 def _time(estimate: Estimate, seconds: Range, search: Range) -> str:

@@ -34,7 +34,7 @@ from ..execution.trainable import TrialContext, _is_out_of_memory, _without_copy
 from ..training.trainer import NonFiniteLossError, Trainer
 
 _STEPS_PER_EPOCH = 3
-_FIRST_EPOCH_SECONDS = 60.0
+_FIRST_EPOCH_SECONDS = 120.0
 """Where the first epoch takes longer without its steps, no second one is measured."""
 Clock = Callable[[], float]
 

@@ -186,6 +186,14 @@ def test_epoch_of_a_method_without_steps(found):
     assert told == "7.2 s, measured with 2 trials at once: 8 steps of 0.5 s, 0.75 s of validation"
 
 
+def test_later_epochs_that_were_not_measured_are_told(found):
+    first = replace(MEASURED, epochs=(10.0,))
+    told = "0.75 s of validation; later epochs, which were not measured, may be shorter"
+    assert row(found, "an epoch", measurement=first).endswith(told)
+    one = found.spec.changed(max_epochs=1)
+    assert row(found, "an epoch", measurement=first, spec=one).endswith("0.75 s of validation")
+
+
 def test_time_that_is_certain(found):
     certain = Range(50.0, 50.0, 50.0)
     told = row(found, "time", seconds=certain, search_seconds=Range(20.0, 20.0, 20.0))
