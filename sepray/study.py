@@ -44,10 +44,10 @@ def main(spec: StudySpec) -> NoReturn:
 def _show_estimate(spec: StudySpec) -> int:
     """Show what a run of the study would take; return the exit status that it would begin with."""
     refuse_bad_input(spec)
-    from .driver import dry_run
+    from .dry_run import estimator
 
-    found = dry_run.estimate(spec)
-    dry_run.show(found)
+    found = estimator.estimate(spec)
+    estimator.show(found)
     return found.status
 
 

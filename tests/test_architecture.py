@@ -30,10 +30,11 @@ VOCABULARY |= {"source", "plugins", "shipped"}
 ALLOWED: dict[str, frozenset[str]] = {
     "__init__": frozenset({"study", "results", "models"}),  # of sepray: for type checkers; test_api.py has the rest
     "__main__": frozenset({"cli"}),
-    "study": frozenset({"results", "driver", "spec", "execution.cluster", "console"}),
+    "study": frozenset({"results", "driver", "dry_run", "spec", "execution.cluster", "console"}),
     "results": frozenset(
         {"driver", "report", "spec", "execution", "search", "tracking", "models", "scoring", "console"}
     ),
+    "dry_run": frozenset({"driver", "spec", "execution", "search", "training", "console"}),
     "driver": frozenset({"report", "spec", "execution", "search", "tracking", "scoring", "training", "console"}),
     "report": frozenset({"spec", "scoring", "execution.checkpoint", "execution.weights", "signals", "console"}),
     "models": frozenset({"tracking", "scoring", "signals", "console"}),
@@ -46,7 +47,20 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 # The front doors: study, and all that study may reach.
 BELOW_STUDY = frozenset(
-    {"study", "results", "models", "driver", "report", "spec", "execution", "search", "tracking", "scoring", "training"}
+    {
+        "study",
+        "results",
+        "models",
+        "dry_run",
+        "driver",
+        "report",
+        "spec",
+        "execution",
+        "search",
+        "tracking",
+        "scoring",
+        "training",
+    }
 )
 BELOW_STUDY |= {"signals", "console"}
 ALLOWED |= {"cli": BELOW_STUDY, "comparison": BELOW_STUDY}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from sepray import study
-from sepray.driver import dry_run
+from sepray.dry_run import estimator
 from sepray.errors import UsageError
 from sepray.results import study_result
 from sepray.study import StudySpec
@@ -72,8 +72,8 @@ def test_command_of_the_user_is_told_of_an_error_too(monkeypatch, tmp_path, caps
 def test_dry_run_shows_what_would_run_and_runs_nothing(monkeypatch, status):
     ran = ends(monkeypatch, 0)
     shown = []
-    monkeypatch.setattr(dry_run, "estimate", lambda spec: SimpleNamespace(spec=spec, status=status))
-    monkeypatch.setattr(dry_run, "show", lambda found: shown.append(found.spec))
+    monkeypatch.setattr(estimator, "estimate", lambda spec: SimpleNamespace(spec=spec, status=status))
+    monkeypatch.setattr(estimator, "show", lambda found: shown.append(found.spec))
     assert command(monkeypatch, "--dry-run", "--trials", "7", "--on-finish", "touch told") == status
     assert shown == [SPEC.changed(trials=7)]
     assert ran == []

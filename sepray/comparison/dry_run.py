@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from ..console.exit_status import BUG, format_error
 from ..console.terminal import console, one_line
-from ..driver import dry_run
-from ..driver.dry_run_estimate import Estimate
-from ..driver.dry_run_schedule import Range
-from ..driver.dry_run_text import command, count, failure, number, row, short, size, span
+from ..dry_run import estimator
+from ..dry_run.estimate import Estimate
+from ..dry_run.schedule import Range
+from ..dry_run.text import command, count, failure, number, row, short, size, span
 from ..errors import SeprayError
 from ..loading import load_task
 from ..spec.study import key
@@ -98,7 +98,7 @@ def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:
         name = f"{comparison.name}-{contender.key}"
         spec = comparison.study(name, contender.config, task, contender.space, contender.points)
         try:
-            studies.append((contender, dry_run.estimate(spec, data)))
+            studies.append((contender, estimator.estimate(spec, data)))
         except SeprayError as error:
             left_out.append(LeftOut(contender.system, one_line(error)))
         except Exception as error:  # as in a comparison, a bug in one separator's code does not stop the others

@@ -12,9 +12,9 @@ from sepray.comparison.contenders import Contender, LeftOut
 from sepray.comparison.dry_run import ComparisonEstimate, lines, show
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
-from sepray.driver.dry_run_estimate import Disk, Estimate, Memory, SplitSize
-from sepray.driver.dry_run_schedule import Range
-from sepray.driver.dry_run_stored import Progress
+from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
+from sepray.dry_run.schedule import Range
+from sepray.dry_run.stored import Progress
 from sepray.errors import UsageError
 from sepray.spec.study import StudySpec
 
@@ -185,7 +185,7 @@ def asked(monkeypatch, data):
             raise RuntimeError("no layer")
         return estimate(spec=spec)
 
-    monkeypatch.setattr(dry_run.dry_run, "estimate", fake)
+    monkeypatch.setattr(dry_run.estimator, "estimate", fake)
     monkeypatch.setattr(dry_run, "load_task", lambda task, cache: data)
     return seen
 

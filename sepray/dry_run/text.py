@@ -13,10 +13,10 @@ from ..console.exit_status import command_line, shorten_traceback
 from ..console.terminal import console, duration
 from ..errors import mask
 from ..spec.study import key
-from .dry_run_estimate import Disk, Estimate, Memory
-from .dry_run_measurement import Measurement
-from .dry_run_schedule import Range
-from .dry_run_stored import Progress
+from .estimate import Disk, Estimate, Memory
+from .measurement import Measurement
+from .schedule import Range
+from .stored import Progress
 
 FLAGS = ("--dry-run", "--dry_run")
 WIDTH = 80

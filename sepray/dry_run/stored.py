@@ -12,16 +12,16 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
+from ..driver import selection
+from ..driver.prepared import PreparedStudy
+from ..driver.stage import ENDED
+from ..driver.stores import TRIAL_FOLDER
 from ..errors import UsageError
 from ..search.ledger import FixedTrial, Ledger
 from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study, load_study, open_study
 from ..spec import folder
-from . import selection
-from .prepared import PreparedStudy
-from .stage import ENDED
-from .stores import TRIAL_FOLDER
 
 
 @dataclass(frozen=True)

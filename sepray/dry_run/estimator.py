@@ -13,18 +13,18 @@ from typing import Any
 
 from ..console.terminal import console
 from ..contracts import TaskData
+from ..driver.prepared import PreparedStudy, prepare
+from ..driver.stage import Stage, trial_parameters
 from ..execution.schedulers import make_scheduler
 from ..loading import load_task
 from ..spec import folder
 from ..spec.study import StudySpec, key
-from . import dry_run_machine as machine
-from .dry_run_estimate import Clockwork, Disk, Estimate, Memory, split_sizes, tried_settings
-from .dry_run_measurement import Measurement, TrialError, measure_trial, start_view
-from .dry_run_schedule import Range
-from .dry_run_stored import Progress, progress
-from .dry_run_text import show, size
-from .prepared import PreparedStudy, prepare
-from .stage import Stage, trial_parameters
+from . import machine
+from .estimate import Clockwork, Disk, Estimate, Memory, split_sizes, tried_settings
+from .measurement import Measurement, TrialError, measure_trial, start_view
+from .schedule import Range
+from .stored import Progress, progress
+from .text import show, size
 
 __all__ = ["Estimate", "estimate", "show"]
 

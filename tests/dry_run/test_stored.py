@@ -9,9 +9,9 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from sepray.driver.driver import run
-from sepray.driver.dry_run_stored import Progress, progress
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
+from sepray.dry_run.stored import Progress, progress
 from sepray.errors import UsageError
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError
@@ -167,7 +167,7 @@ def test_sampler_that_does_not_exist_is_refused_with_and_without_a_study(spec, t
 
 def test_study_without_a_record_of_its_trials_counts_as_new_ones(spec):
     made = prepare(spec, DATA)
-    from sepray.driver.dry_run_stored import _open
+    from sepray.dry_run.stored import _open
 
     _open(made, spec.stores.storage)
     assert progress(made) == Progress(True, 0, 0, 4, ("published",), 0, 4, 4)

@@ -19,7 +19,7 @@ import torch
 
 from ..execution import cluster
 from ..execution.trainable import TrialContext
-from . import dry_run_trial
+from . import trial
 
 _SECONDS = 6.0
 """For how long epochs are measured, and then validation."""
@@ -153,7 +153,7 @@ def measure_trial(
         context: TrialContext = parameters["context"]
 
         def measured(count: int, epochs: int) -> list[dict[str, Any]]:
-            return _ask(dry_run_trial.Job(context, folder, settings, seed, epochs, _SECONDS), count)
+            return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS), count)
 
         if at_once == 1 or context.device == "cuda":
             return _joined(measured(1, context.max_epochs))
@@ -162,13 +162,13 @@ def measure_trial(
         return _joined(measured(at_once if fits else 1, context.max_epochs))
 
 
-def _ask(job: dry_run_trial.Job, count: int) -> list[dict[str, Any]]:
+def _ask(job: trial.Job, count: int) -> list[dict[str, Any]]:
     """Run so many processes at the same time, with the threads and the allocator of workers; return their answers."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.context.threads))
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     environment = {**os.environ, **cluster._ALLOCATOR_SETTINGS, **threads, "PYTHONPATH": path}
     content = pickle.dumps(job)
-    command = [sys.executable, "-P", "-m", dry_run_trial.__name__]
+    command = [sys.executable, "-P", "-m", trial.__name__]
     pipe = subprocess.PIPE
     running: list[subprocess.Popen[bytes]] = []
     try:

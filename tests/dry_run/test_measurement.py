@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sepray.driver import dry_run_measurement, dry_run_trial
-from sepray.driver.dry_run_measurement import Measurement, PhaseTime, TrialError, measure_trial, start_view
+from sepray.dry_run import measurement, trial
+from sepray.dry_run.measurement import Measurement, PhaseTime, TrialError, measure_trial, start_view
 from sepray.execution import cluster
 
-from .test_dry_run_trial import context
+from .test_trial import context
 
 MEASURED = Measurement(
     at_once=2,
@@ -71,7 +71,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int, float]] = []
-        self.jobs: list[dry_run_trial.Job] = []
+        self.jobs: list[trial.Job] = []
         self.files: dict[str, np.ndarray] = {}
 
     def __call__(self, job, count):
@@ -84,7 +84,7 @@ class Processes:
 @pytest.fixture
 def processes(monkeypatch) -> Processes:
     fake = Processes()
-    monkeypatch.setattr(dry_run_measurement, "_ask", fake)
+    monkeypatch.setattr(measurement, "_ask", fake)
     return fake
 
 
@@ -96,7 +96,7 @@ def parameters(of=None, items=3):
 
 def test_one_trial_at_once_is_measured_once(processes):
     assert measure_trial(parameters(), {"rate": 1.0}, 5, 1, 0) == replace(MEASURED, at_once=1)
-    seconds = dry_run_measurement._SECONDS
+    seconds = measurement._SECONDS
     assert processes.asked == [(1, 6, seconds)]
     [job] = processes.jobs
     assert (job.context, job.settings, job.seed) == (context(max_epochs=6), {"rate": 1.0}, 5)
@@ -109,7 +109,7 @@ def test_one_trial_at_once_is_measured_once(processes):
 
 def test_several_at_once_are_measured_together_where_their_memory_fits(processes):
     need = 4 * 300 + 200
-    seconds = dry_run_measurement._SECONDS
+    seconds = measurement._SECONDS
     assert measure_trial(parameters(), {}, 0, 4, need).at_once == 4
     assert processes.asked == [(1, 1, seconds), (4, 6, seconds)]
     processes.asked.clear()
@@ -119,7 +119,7 @@ def test_several_at_once_are_measured_together_where_their_memory_fits(processes
 
 def test_on_a_gpu_one_is_measured_alone(processes):
     assert measure_trial(parameters(context(device="cuda", max_epochs=6)), {}, 0, 4, 10**9).at_once == 1
-    assert processes.asked == [(1, 6, dry_run_measurement._SECONDS)]
+    assert processes.asked == [(1, 6, measurement._SECONDS)]
 
 
 def test_times_of_several_are_their_median_and_sizes_their_largest():
@@ -128,7 +128,7 @@ def test_times_of_several_are_their_median_and_sizes_their_largest():
         "phases": [["separator", None, 0.4], ["critics", "adversarial", 0.375]], "checkpoint_bytes": 4100,
         "private_bytes": 280, "shared_bytes": 240, "gpu_bytes": 7, "gpu_machine_bytes": 9, "problem": "not finite",
     }  # fmt: skip
-    assert dry_run_measurement._joined([ANSWER, other]) == Measurement(
+    assert measurement._joined([ANSWER, other]) == Measurement(
         at_once=2,
         start=4.0,
         setup=3.0,
@@ -175,14 +175,14 @@ def stub(tmp_path, monkeypatch):
     """A script in the place of the one that measures, found by its name on the path of this process."""
     (tmp_path / "stub_trial.py").write_text(STUB)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(dry_run_trial, "__name__", "stub_trial")
+    monkeypatch.setattr(trial, "__name__", "stub_trial")
 
     def ask(count=1, **settings):
-        job = dry_run_trial.Job(context(threads=3), "", settings, 0, 1, 1.0)
-        return dry_run_measurement._ask(job, count)
+        job = trial.Job(context(threads=3), "", settings, 0, 1, 1.0)
+        return measurement._ask(job, count)
 
     # No pickle of the job, whose modules take seconds to import.
-    monkeypatch.setattr(dry_run_measurement.pickle, "dumps", lambda job: json.dumps(job.settings).encode())
+    monkeypatch.setattr(measurement.pickle, "dumps", lambda job: json.dumps(job.settings).encode())
     return ask
 
 
@@ -221,7 +221,7 @@ def test_processes_end_with_an_interruption(stub, monkeypatch):
         running.append(process)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dry_run_measurement, "_answer", interrupted)
+    monkeypatch.setattr(measurement, "_answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stub(count=2, words=0)
     assert running[0].returncode is not None

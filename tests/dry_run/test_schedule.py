@@ -2,8 +2,8 @@
 
 import pytest
 
-from sepray.driver import dry_run_schedule
-from sepray.driver.dry_run_schedule import Range, early_stopping, makespan, mean
+from sepray.dry_run import schedule
+from sepray.dry_run.schedule import Range, early_stopping, makespan, mean
 
 
 def search(spec, scheduler="asha", **changes):
@@ -63,7 +63,7 @@ def test_random_orders_lie_between_and_are_the_same_every_time(spec):
 
 
 def test_large_searches_are_simulated_in_fewer_orders(spec, monkeypatch):
-    monkeypatch.setattr(dry_run_schedule, "_RESULTS_AT_MOST", 200)
+    monkeypatch.setattr(schedule, "_RESULTS_AT_MOST", 200)
     assert len(early_stopping(search(spec), 0, 10).likely) == 2
     assert len(early_stopping(search(spec), 0, 200).likely) == 1
 

@@ -7,13 +7,13 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sepray.contracts import Split
-from sepray.driver.dry_run_estimate import Clockwork, Estimate, SplitSize, share_active, split_sizes, tried_settings
-from sepray.driver.dry_run_schedule import Range
-from sepray.driver.dry_run_stored import Progress
 from sepray.driver.prepared import prepare
+from sepray.dry_run.estimate import Clockwork, Estimate, SplitSize, share_active, split_sizes, tried_settings
+from sepray.dry_run.schedule import Range
+from sepray.dry_run.stored import Progress
 
 from .conftest import DATA, SIGNAL
-from .test_dry_run_measurement import MEASURED
+from .test_measurement import MEASURED
 
 # By hand, of MEASURED: a trial of n epochs takes 2.25 s to build and to save, 10 + 1 + 4 + 2.5 (n - 3) s around its
 # steps, and n times 8 steps of 0.5 s (0.375 s without the phase of "adversarial") and 0.75 s of validation.

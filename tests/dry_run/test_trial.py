@@ -13,8 +13,8 @@ import torch
 
 from sepray.choices import Objective
 from sepray.contracts import Signal
-from sepray.driver import dry_run_trial
-from sepray.driver.dry_run_trial import Job, measure, steps_of
+from sepray.dry_run import trial
+from sepray.dry_run.trial import Job, measure, steps_of
 from sepray.execution import checkpoint
 from sepray.execution.members import Members
 from sepray.execution.trainable import TrialContext
@@ -59,7 +59,7 @@ def built(monkeypatch) -> list[Members]:
             super().__init__(*arguments, **settings)
             made.append(self)
 
-    monkeypatch.setattr(dry_run_trial, "Members", Kept)
+    monkeypatch.setattr(trial, "Members", Kept)
     return made
 
 
@@ -221,8 +221,8 @@ def test_loss_that_is_not_finite_ends_the_training(tmp_path):
 def test_memory_is_the_peak_and_tells_apart_what_is_shared():
     block = np.ones(150 << 20, dtype=np.uint8)
     del block
-    found = dry_run_trial.memory("cpu")
-    now = dry_run_trial.psutil.Process().memory_info()
+    found = trial.memory("cpu")
+    now = trial.psutil.Process().memory_info()
     assert found["private_bytes"] + found["shared_bytes"] >= now.rss
     assert (found["gpu_bytes"], found["gpu_machine_bytes"]) == (0, 0)
     if Path("/proc/self/status").exists():
@@ -242,10 +242,10 @@ def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch):
         seen["threads"] = torch.get_num_threads()
         return {"setup": 1.0, "start": 0.5}
 
-    monkeypatch.setattr(dry_run_trial, "measure", fake)
+    monkeypatch.setattr(trial, "measure", fake)
     before = torch.get_num_threads()
     try:
-        found = dry_run_trial.run(Job(context(threads=3), str(tmp_path), {"rate": 0.5}, 7, 2, 4.0))
+        found = trial.run(Job(context(threads=3), str(tmp_path), {"rate": 0.5}, 7, 2, 4.0))
     finally:
         torch.set_num_threads(before)
     assert found["setup"] == 1.0
@@ -263,7 +263,7 @@ def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch):
 
 
 def script(job: bytes) -> dict:
-    command = [sys.executable, "-m", "sepray.driver.dry_run_trial"]
+    command = [sys.executable, "-m", "sepray.dry_run.trial"]
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     done = subprocess.run(command, input=job, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": path})
     return json.loads(done.stdout)

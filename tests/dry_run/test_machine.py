@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from sepray.driver import dry_run_machine as machine
+from sepray.dry_run import machine
 from sepray.execution import cluster
 from sepray.spec.parts import Resources
 

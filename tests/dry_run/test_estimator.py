@@ -8,10 +8,13 @@ import pytest
 from rich.console import Console
 
 from sepray.contracts import Supervision
-from sepray.driver import dry_run, dry_run_machine, dry_run_text, warm_start
-from sepray.driver.dry_run_estimate import split_sizes
-from sepray.driver.dry_run_measurement import TrialError
-from sepray.driver.dry_run_schedule import Range
+from sepray.driver import warm_start
+from sepray.dry_run import estimator as dry_run
+from sepray.dry_run import machine as the_machine
+from sepray.dry_run import text
+from sepray.dry_run.estimate import split_sizes
+from sepray.dry_run.measurement import TrialError
+from sepray.dry_run.schedule import Range
 from sepray.errors import UsageError
 from sepray.execution.cluster import ClusterError
 from sepray.separators import cass, nmf
@@ -19,7 +22,7 @@ from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
 
 from .conftest import DATA, SIGNAL
-from .test_dry_run_measurement import MEASURED
+from .test_measurement import MEASURED
 
 MIB = 1 << 20
 
@@ -56,11 +59,11 @@ def screen(monkeypatch) -> io.StringIO:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """Two CPUs, no GPU, 8 GiB of memory of which 1000 MiB are free, 64 GiB of disk; this process has 100 MiB."""
-    monkeypatch.setattr(dry_run_machine, "cpus", lambda: 2)
-    monkeypatch.setattr(dry_run_machine, "gpus", lambda: 0)
-    monkeypatch.setattr(dry_run_machine, "memory", lambda: (8192 * MIB, 1000 * MIB))
-    monkeypatch.setattr(dry_run_machine, "free_disk", lambda place: 65536 * MIB)
-    monkeypatch.setattr(dry_run_machine, "own_memory", lambda: 100 * MIB)
+    monkeypatch.setattr(the_machine, "cpus", lambda: 2)
+    monkeypatch.setattr(the_machine, "gpus", lambda: 0)
+    monkeypatch.setattr(the_machine, "memory", lambda: (8192 * MIB, 1000 * MIB))
+    monkeypatch.setattr(the_machine, "free_disk", lambda place: 65536 * MIB)
+    monkeypatch.setattr(the_machine, "own_memory", lambda: 100 * MIB)
 
 
 def test_estimate_has_what_the_study_is_and_takes(spec, measuring, screen, tmp_path):
@@ -74,7 +77,7 @@ def test_estimate_has_what_the_study_is_and_takes(spec, measuring, screen, tmp_p
     assert found.slots == 2
     assert found.tried == found.reference_points["published"]
     assert found.measurement == MEASURED
-    # 31.5 s a trial, 28.5 s a control, 7.25 s an epoch (test_dry_run_estimate.py); scoring 3 systems on 5 items.
+    # 31.5 s a trial, 28.5 s a control, 7.25 s an epoch (test_estimate.py); scoring 3 systems on 5 items.
     assert found.epoch_seconds == Range(7.25, 7.25, 7.25)
     assert found.search_seconds == Range(*[3 + 2 * 31.5] * 3)
     assert found.seconds == Range(*[3 + 2 * 31.5 + 3 + 31.5 + 28.5 + 3.75] * 3)
@@ -158,7 +161,7 @@ def test_disk_that_does_not_suffice_is_a_warning(spec, measuring, screen):
 
 
 def test_trials_that_share_a_gpu_have_to_fit_it(spec, measuring, screen, monkeypatch):
-    monkeypatch.setattr(dry_run_machine, "gpus", lambda: 1)
+    monkeypatch.setattr(the_machine, "gpus", lambda: 1)
     measuring.found = replace(MEASURED, gpu_bytes=40 * MIB, gpu_machine_bytes=80 * MIB)
     half = spec.changed(gpus_per_trial=0.5)
     found = dry_run.estimate(half, DATA)
@@ -310,7 +313,7 @@ def test_error_in_the_users_own_code_is_told_with_its_traceback(spec, screen, tm
     found = dry_run.estimate(broken, DATA)
     sys.modules.pop("broken_separator")
     assert found.status == 3
-    shown = "\n".join(dry_run_text.lines(found))
+    shown = "\n".join(text.lines(found))
     assert "ZeroDivisionError" in shown
     assert str(tmp_path / "broken_separator.py") in shown
     assert "trainer.py" not in shown

@@ -8,14 +8,14 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from rich.console import Console
 
-from sepray.driver import dry_run_text
-from sepray.driver.dry_run_estimate import Disk, Estimate, Memory, SplitSize
-from sepray.driver.dry_run_schedule import Range
-from sepray.driver.dry_run_stored import Progress
-from sepray.driver.dry_run_text import command, lines, short, show, size, span
+from sepray.dry_run import text as printed
+from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
+from sepray.dry_run.schedule import Range
+from sepray.dry_run.stored import Progress
+from sepray.dry_run.text import command, lines, short, show, size, span
 
 from .conftest import SIGNAL
-from .test_dry_run_measurement import MEASURED
+from .test_measurement import MEASURED
 
 MIB = 1 << 20
 PROGRESS = Progress(False, 0, 0, 4, ("published",), 0, 4, 4)
@@ -110,7 +110,7 @@ def test_estimate_is_shown_in_80_columns(found):
 
 def test_estimate_goes_to_the_console_whole(found, monkeypatch):
     console = Console(file=io.StringIO(), width=30, highlight=False, markup=False)
-    monkeypatch.setattr(dry_run_text, "console", console)
+    monkeypatch.setattr(printed, "console", console)
     show(found)
     assert console.file.getvalue() == WHOLE
 
@@ -251,13 +251,13 @@ def test_study_that_is_done_has_nothing_measured(found):
 def test_failure_shows_the_users_own_frames(found, tmp_path):
     trace = (
         "Traceback (most recent call last):\n"
-        f'  File "{dry_run_text.__file__}", line 3, in run\n    step()\n'
+        f'  File "{printed.__file__}", line 3, in run\n    step()\n'
         f'  File "{tmp_path}/mine.py", line 7, in loss\n    return 1 / 0\n'
         "ZeroDivisionError: division by zero at https://me:secret@host\n"
     )
     told = text(found, failure=trace, bug=True)
     assert "mine.py" in told
-    assert "dry_run_text" not in told
+    assert "text.py" not in told
     assert "https://me:***@host\nWARNING       The trial that was tried raised the error above. So would" in told
     killed = text(found, failure="its process was killed by signal 9", bug=False)
     assert "WARNING       The trial that was tried could not be trained: its process was\n" in killed

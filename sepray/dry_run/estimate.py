@@ -10,11 +10,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from ..console.exit_status import BUG
 from ..contracts import SPLITS, Signal, TaskData
+from ..driver.prepared import PreparedStudy
 from ..spec.study import StudySpec
-from .dry_run_measurement import Measurement
-from .dry_run_schedule import Range, early_stopping, makespan, mean
-from .dry_run_stored import Progress
-from .prepared import PreparedStudy
+from .measurement import Measurement
+from .schedule import Range, early_stopping, makespan, mean
+from .stored import Progress
 
 
 @dataclass(frozen=True)
