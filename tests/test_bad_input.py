@@ -187,7 +187,14 @@ CASES = [
         f"{SEPARATE} tone.wav --rate 50", "sepray: tone.wav says that its rate is 100 Hz; leave out the rate of 50 Hz"
     ),
     Case(f"{SEPARATE} tone.wav -o -", "sepray: standard output takes one source: name it with --source"),
-    Case(f"{SEPARATE} sepray-results", "sepray: sepray-results is a folder, not a recording"),
+    Case(
+        f"{SEPARATE} sepray-results -o out",
+        r"re:sepray: there are no recordings in sepray-results: no file named \*\.wav, \*\.flac, .*, \*\.npy",
+    ),
+    Case(
+        f"{SEPARATE} sepray-results -o sepray-results",
+        "sepray: sepray-results would hold recordings and results alike: give another folder for the results",
+    ),
     Case(f"{SEPARATE} tone.wav -o tone.wav", "sepray: cannot write to tone.wav: {here}/tone.wav is a file"),
     Case(f"{SEPARATE} tone.wav -o {{read_only}}/x", "sepray: cannot write to {read_only}/x: {reason}"),
     Case(

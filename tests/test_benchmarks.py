@@ -58,3 +58,43 @@ def test_loop_by_hand_trains_to_the_trainers_weights(name, methods, data):
     assert moved, "the epochs changed nothing"
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-4, atol=1e-6, msg=f"{name}: {key}")
+
+
+@pytest.fixture(scope="module")
+def startup():
+    module_spec = importlib.util.spec_from_file_location("benchmarks_startup", METHODS.with_name("startup.py"))
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module
+
+
+def test_cpu_time_is_the_processs_own_and_failures_are_told(startup, tmp_path):
+    """What a process sleeps or another one works is not counted."""
+    working = "import time, pathlib; pathlib.Path('here').touch()\nwhile time.process_time() < 0.5: pass"
+    assert 0.5 <= startup.cpu_seconds(["-c", working], tmp_path) < 1
+    assert (tmp_path / "here").exists()
+    assert startup.cpu_seconds(["-c", "import time; time.sleep(0.5)"], tmp_path) < 0.4
+    with pytest.raises(RuntimeError, match=r"(?s)^-c raise ValueError\(7\): exit status 1\n.*ValueError: 7"):
+        startup.cpu_seconds(["-c", "raise ValueError(7)"], tmp_path)
+
+
+def test_commands_run_in_turn_after_a_round_that_is_not_counted(startup, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(startup, "cpu_seconds", lambda arguments, folder: ran.append(arguments) or float(len(ran)))
+    found = startup.measure({"a": "a", "b": "b", "c": "c"}, tmp_path, rounds=2)
+    assert "".join(ran) == "abccbaabc"
+    assert found == {"a": [6, 7], "b": [5, 8], "c": [4, 9]}
+
+
+def test_table_has_medians_and_ratios_to_the_import(startup):
+    lines = startup.table({"import torch": [2.0, 4.0, 1.0], "sepray separate": [3.0, 2.5, 9.0]}).splitlines()
+    assert [line.split()[-3:] for line in lines[1:]] == [["2.00", "1.00", "1.00x"], ["3.00", "2.50", "1.50x"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_command_of_the_startup_benchmark_runs(startup, tmp_path):
+    startup.prepare(tmp_path)
+    found = startup.measure(startup.COMMANDS, tmp_path, rounds=1)
+    assert set(found) == set(startup.COMMANDS)
+    assert all(values[0] > 0 for values in found.values())

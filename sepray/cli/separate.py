@@ -74,6 +74,9 @@ def separate(
 
     check_address(model)
     check_device(device)
+    gpus = preflight.count_gpus() if device.startswith("cuda") else None  # without torch, but with Ray
+    if gpus is not None and int(device.partition(":")[2] or 0) >= gpus:
+        raise UsageError(f"there is no device {device!r}: this machine has {gpus} GPUs")
     if window is not None and not (window > 0 and math.isfinite(window)):
         raise UsageError(f"--window must be more than 0 seconds, not {window:g}")
     if output == _STANDARD and source is None:

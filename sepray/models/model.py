@@ -136,6 +136,4 @@ def _require_device(name: str) -> None:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError):
-        kind = name.partition(":")[0]
-        there = f": this machine has {torch.cuda.device_count()} GPUs" if kind == "cuda" else ""
-        raise UsageError(f"there is no device {name!r}{there}; `sepray doctor` lists those that there are") from None
+        raise UsageError(f"there is no device {name!r}; `sepray doctor` lists those that there are") from None

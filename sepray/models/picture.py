@@ -56,7 +56,7 @@ def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, u
     scale, name = (60.0, "min") if seconds > 300 else (1.0, "s")
     height = 1 + 1.6 * len(signals)
     figure = Figure(figsize=(10, height), dpi=120)
-    # In inches: a layout engine would draw everything twice, which costs as much as an eighth of torch's import.
+    # In inches: a layout engine would draw everything twice.
     figure.subplots_adjust(0.1, 0.5 / height, 0.99, 1 - 0.65 / height, hspace=0.3)
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(len(signals), sharex=True, sharey=True))

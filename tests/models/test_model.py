@@ -67,9 +67,7 @@ def test_what_is_no_name_of_a_device_is_refused_before_torch(device, monkeypatch
 def test_device_that_is_not_there_is_refused(packaged):
     with pytest.raises(UsageError) as refusal:
         load_model(packaged.half, device="cuda:63")
-    text = str(refusal.value)
-    assert text.startswith("there is no device 'cuda:63': this machine has ")
-    assert text.endswith(" GPUs; `sepray doctor` lists those that there are")
+    assert str(refusal.value) == "there is no device 'cuda:63'; `sepray doctor` lists those that there are"
 
 
 def test_addresses_and_models_are_taken_alike(packaged, monkeypatch):

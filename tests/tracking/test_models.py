@@ -2,12 +2,14 @@ import http.server
 import os
 import re
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from sepray.contracts import Signal
 from sepray.errors import SeprayError, UnreachableError
 from sepray.tracking import models
 from sepray.tracking.connection import import_mlflow
@@ -281,10 +283,9 @@ def test_first_request_is_given_up_soon_and_later_ones_have_a_minute(uri, monkey
 
 
 def test_mixture_of_another_shape_is_refused_before_the_model_sees_it():
-    schema = SimpleNamespace(inputs=[SimpleNamespace(shape=(-1, 2, -1))])
-    loaded = SimpleNamespace(
-        metadata=SimpleNamespace(get_input_schema=lambda: schema), predict=lambda mixture: mixture[:, None] / 2
-    )
+    signal = Signal(("a",), 2, (5,), 128.0)
+    separation = SimpleNamespace(signal=signal, predict=lambda mixture, params: mixture[:, None] / 2)
+    loaded = models.PackagedModel(Path(), {}, None, separation)
     separate = models.as_function(loaded)
     assert separate(torch.ones(3, 2, 5)).tolist() == torch.full((3, 1, 2, 5), 0.5).tolist()
     for shape in ((3, 1, 5), (3, 2), (3, 2, 5, 1)):
