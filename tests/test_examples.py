@@ -167,8 +167,13 @@ def test_the_notebook_is_kept_without_outputs():
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
 
 
+def _text(output: nbformat.NotebookNode) -> str:
+    """Return what is read of an output: what was printed, in a notebook's way or another."""
+    return output.text if output.output_type == "stream" else output.data["text/plain"]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_notebook_runs_and_ends_with_a_picture_of_both_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -178,15 +183,19 @@ def test_the_notebook_runs_and_ends_with_a_picture_of_both_sources(tmp_path: Pat
     nbclient.NotebookClient(notebook, timeout=500, kernel_name="python3", resources=resources).execute()
     outputs = {cell.source: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
 
+    printed = {source: "".join(map(_text, found)) for source, found in outputs.items()}
+
     def shown(source: str, kind: str = "text/plain") -> str:
         [found] = [o for o in outputs[source] if o.output_type in ("execute_result", "display_data")]
         return found.data[kind]
 
+    [estimated] = [text for source, text in printed.items() if source.endswith("dry_run.show(estimate)")]
+    assert re.search(r"trainings\s+4 trials in the search", estimated)
     assert "champion" in shown("result.table", "text/html")
     assert (
         shown("result.trials", "text/html").count("<tr") == 1 + 4 + 2 + 2
     )  # a header, the search, the retrainings of the best and of its control
-    assert "[hyperparameters]\nsparsity = " in outputs["print(result.settings())"][0].text
+    assert "[hyperparameters]\nsparsity = " in printed["print(result.settings())"]
     assert "('notes', 'bursts')" in shown(next(s for s in outputs if s.startswith("model = ")))
     assert shown(next(s for s in outputs if s.startswith("random = "))) == "(2, 2048)"
     assert len(shown(next(s for s in outputs if s.startswith("figure")), "image/png")) > 10_000
