@@ -123,12 +123,13 @@ CASES = [
     # Commands
     Case(
         "sepray",
-        "sepray: expected one of {{compare, doctor, evaluate, list, reconcile, report, separate}}; see sepray --help",
+        "sepray: expected one of {{clean, compare, delete, doctor, evaluate, list, reconcile, report, run, separate, "
+        "show}}; see sepray --help",
     ),
     Case(
         "sepray seperate",
-        "sepray: unknown: seperate; available subcommands: compare, doctor, evaluate, list, reconcile, report, "
-        "separate; see sepray --help",
+        "sepray: unknown: seperate; available subcommands: clean, compare, delete, doctor, evaluate, list, reconcile, "
+        "report, run, separate, show; see sepray --help",
     ),
     Case(
         "sepray evaluate models:/filters@champion --spilt test",
