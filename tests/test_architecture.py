@@ -207,7 +207,7 @@ def test_imports_are_found_wherever_they_are():
 
 def test_contracts_of_import_linter_hold(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert lint_imports(no_cache=True, no_logo=True) == 0
+    assert lint_imports(no_cache=True) == 0
 
 
 def test_separators_and_tasks_import_no_other_of_their_kind():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sepray.contracts import Signal
 from sepray.data import images
 from sepray.data.images import Pair, Picture
 from sepray.errors import UsageError
@@ -165,3 +166,40 @@ def test_mixtures_are_sums_and_observed_images_are_in_none() -> None:
     assert sorted(mixed) == sorted([104, 105, 106, 107] * 2)  # each image once, then each again
     assert sorted(shown) == sorted([100, 101, 102, 103] * 2)
     assert images.mix(pair, 8, np.random.default_rng(0), observed=False).observed is None
+
+
+def test_header_without_sizes_is_a_damaged_file(tmp_path: Path) -> None:
+    for content, why in (
+        (b"\0\0\x08\x01", "is damaged: 4 bytes, where "),
+        (b"\0\0\x08", "is no IDX file of bytes: it begins with 000008"),
+        (b"\0\0\x08\0", "is no IDX file of bytes: it begins with 00000800"),
+        (b"", "is no IDX file of bytes: it begins with nothing"),
+    ):
+        (tmp_path / "a").write_bytes(content)
+        with pytest.raises(UsageError, match=why):
+            images.read_idx(tmp_path / "a")
+
+
+def test_data_of_a_task_of_images() -> None:
+    def pixels(*values: int) -> np.ndarray:
+        return np.array(values, np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 5), np.uint8)
+
+    pools = {
+        name: images.Pair(pixels(k), pixels(k + 10, k + 20)) for k, name in enumerate(("train", "validation", "test"))
+    }
+    counts = {"train": 3, "validation": 2, "test": 4}
+    data = images.task_data(pools, counts, 0, ("one", "other"))
+    assert data.signal == Signal(("one", "other"), 3, (4, 5), None)
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [3, 2, 4]
+    assert data.test.sources[0, 0].unique().tolist() == pytest.approx([2 / 255])
+    assert data.train.observed is not None
+    others = [
+        images.task_data(pools, counts, 1, ("one", "other")),
+        images.task_data(pools, counts, 0, ("other", "one")),
+        images.task_data({**pools, "test": pools["train"]}, counts, 0, ("one", "other")),
+    ]
+    assert images.task_data(pools, counts, 0, ("one", "other")).fingerprint == data.fingerprint
+    assert data.fingerprint not in {other.fingerprint for other in others[1:]}
+    # An observed sample that differs is other data too.
+    shown = {**pools, "train": images.Pair(pixels(0), pixels(10, 20)[::-1].copy())}
+    assert images.task_data(shown, counts, 0, ("one", "other")).fingerprint != data.fingerprint

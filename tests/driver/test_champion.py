@@ -68,8 +68,11 @@ def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trai
     package(SPEC, HEARTS, member, tmp_path / "model")
     np.testing.assert_array_equal(packaged["example"], HEARTS.validation.mixture[:1].numpy())
     assert packaged["folder"] == tmp_path / "model"
+    assert packaged["config"] is SPEC.separator
+    assert set(packaged) == {"folder", "separator", "config", "example", "metadata"}
     metadata = packaged["metadata"]
     assert (metadata["study"], metadata["sources"], metadata["sample_rate"]) == ("hearts", ["heart", "breath"], 32.0)
+    assert (metadata["metric"], metadata["task_config"]["train"]) == (SPEC.metric, SPEC.task.train)
     assert (metadata["hyperparameters"], metadata["supervision"]) == ({"beta": 0.25}, "paired")
     assert (metadata["task"], metadata["data_fingerprint"]) == ("sepray.tasks.ppg", HEARTS.fingerprint)
     assert (metadata["n_fft"], metadata["hop"]) == (SPEC.separator.n_fft, SPEC.separator.hop)
@@ -100,3 +103,54 @@ def test_next_command_shows_the_runs_without_a_password(uri, command):
 def test_next_command_scores_the_registered_version(version, champion, command):
     registration = Registration("cass-ecg", version, champion, "")
     assert next_commands(registration, "sqlite:///mlflow.db")[1:] == command
+
+
+def test_version_that_is_the_champion_already_stays_it_without_a_challenge(registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "register", lambda *_: "3")
+    found = challenge([9.0] * 5, tmp_path)
+    assert found == Registration("cass-ppg", "3", True, "cass-ppg version 3 is the champion.")
+    assert registry["asked"] == []
+
+
+def test_first_version_becomes_the_champion(registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "incumbent", lambda name, uri: None)
+    found = challenge([9.0] * 5, tmp_path)
+    sentence = "Registered as cass-ppg version 4, the first champion."
+    assert found == Registration("cass-ppg", "4", True, sentence)
+    assert registry["champion"] == "4"
+    assert registry["asked"] == []
+
+
+def test_champion_that_cannot_separate_the_test_split_stays_it(registry, tmp_path):
+    registry["estimates"] = np.zeros((1, 2, 3))
+    found = challenge([0.0] * 5, tmp_path)
+    assert (found.champion, registry["champion"]) == (False, "3")
+    assert "; version 3 stays the champion, but cannot separate this test split (" in found.sentence
+
+
+def test_seed_of_the_study_is_that_of_the_challenge(registry, tmp_path, monkeypatch):
+    given = []
+    compared = champion.statistics.paired_bootstrap
+
+    def bootstrap(*arguments, seed):
+        given.append((arguments[2], seed))
+        return compared(*arguments, seed=seed)
+
+    monkeypatch.setattr(champion.statistics, "paired_bootstrap", bootstrap)
+    monkeypatch.setattr("tests.driver.test_champion.SPEC", SPEC.changed(seed=17))
+    challenge([9.0] * 5, tmp_path)
+    assert given == [("minimize", 17)]
+
+
+def test_without_a_package_nothing_is_registered(registry, tmp_path):
+    tracker = FakeTracker()
+    tracker.uri = "http://tracker"
+    found = register(SPEC, HEARTS, {"member": 5}, tmp_path, tracker)
+    sentence = f"No model is registered: there is none in {tmp_path}."
+    assert found == Registration("cass-ppg", None, False, sentence)
+
+
+def test_next_command_of_the_default_database_by_its_full_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    assert next_commands(Registration("m", None, False, ""), uri) == ["mlflow ui"]

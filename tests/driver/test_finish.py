@@ -194,7 +194,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     assert rows["paper: CASS"]["mean"][0] == pytest.approx(scores(study.searched[1]).mean(), rel=1e-5)
 
     printed = screen.getvalue()
-    assert "sweep: relative l2 on the test split" in printed
+    assert "\n\nsweep: relative l2 on the test split" in printed  # apart from what was said before
     assert f"mean over {TEST_ITEMS} test items [95% bootstrap interval]; less is better" in printed
     sentence = "Registered as cass-ecg version 7, the first champion."
     assert sentence in printed

@@ -70,6 +70,7 @@ def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked,
     given, settings, _ = fake.calls[0]
     assert given == (stores.folder / "outbox.db", f"small-{stores.uid}")
     assert settings == {"uri": "http://tracker", "experiment": "cass-ecg"}
+    assert len(fake.named("close")) == 1  # what was told is delivered
 
 
 def test_running_study_is_left_alone(prepared, spec, tracker, asked, printed):

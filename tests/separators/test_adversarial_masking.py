@@ -139,14 +139,14 @@ def test_images_are_separated():
     run = Trainer(build(config, IMAGES, 0), data, weights, 0, config.batch_size, config.betas)
     for _ in range(20):
         run.epoch()
-    assert gain(run.separator.separate, bars(16, seed=1)) > 2
+    assert gain(run.separator.separate, bars(16, seed=1)) > 5  # 10.4 to 11.8 dB, seeds 0 to 3
 
 
 def test_sounds_are_separated_in_seconds():
     data = notes_and_bursts(train=64, test=16)
     rates = {"mask_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}
     run = trained(adversarial_masking.Config(width=8, discriminator_width=8, batch_size=4), rates, 12, 0, data)
-    assert improvement(run.separator.separate, data) > 1
+    assert improvement(run.separator.separate, data) > 1  # 3.3 to 4.9 dB, seeds 0 to 3
 
 
 @pytest.mark.slow

@@ -180,7 +180,7 @@ def test_images_of_another_size_are_refused():
 def test_separates_notes_from_bursts_in_an_epoch():
     data = notes_and_bursts(64, 32)
     run = trained(nmf.Config(components=20, observed_updates=50), {}, 1, 0, data)
-    assert improvement(run.separator.separate, data) > 5
+    assert improvement(run.separator.separate, data) > 5  # 9.4 to 10.5 dB, seeds 0 to 3
 
 
 @pytest.mark.slow

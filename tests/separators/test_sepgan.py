@@ -87,7 +87,7 @@ SMALL = dataclasses.replace(sepgan.SMALL, wanted=("notes",))
 def test_separates_notes_from_bursts_somewhat():
     data = notes_and_bursts(128, 32)
     config = dataclasses.replace(SMALL, width=8, blocks=2, window=1024)
-    assert improvement(trained(config, FAST, 6, 0, data).separator.separate, data) > 2
+    assert improvement(trained(config, FAST, 6, 0, data).separator.separate, data) > 2  # 4.3 to 4.4 dB, seeds 0 to 3
 
 
 @pytest.mark.slow

@@ -66,13 +66,13 @@ def test_images_are_separated():
     run = Trainer(build(config, IMAGES, 0), data, {"learning_rate": 3e-3}, 0, config.batch_size, config.betas)
     for _ in range(10):
         run.epoch()
-    assert gain(run.separator.separate, bars(16, seed=1)) > 6
+    assert gain(run.separator.separate, bars(16, seed=1)) > 6  # 11.8 to 12.9 dB, seeds 0 to 3
 
 
 def test_sounds_are_separated_in_seconds():
     data = notes_and_bursts(train=64, test=16)
     run = trained(supervised_mask.Config(width=8), {"learning_rate": 3e-3}, 6, 0, data)
-    assert improvement(run.separator.separate, data) > 4
+    assert improvement(run.separator.separate, data) > 3  # 6.1 to 7.8 dB, seeds 0 to 3
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from sepray.errors import UsageError
+from sepray.tasks import image_pairs
 from sepray.tasks.image_pairs import DEBUG, Config
 
 
@@ -120,3 +121,28 @@ def test_values_out_of_range_are_refused() -> None:
         replace(DEBUG, names=("a", "a"))
     with pytest.raises(UsageError, match="size must be between 8 and 1024, not 4"):
         replace(DEBUG, size=4)
+
+
+def test_examples_are_discs_and_upright_stripes(tmp_path: Path) -> None:
+    for name, discs in (("stripes", False), ("discs", True)):
+        (tmp_path / name).mkdir()
+        for _ in range(2):
+            image_pairs._write_example(tmp_path / name, discs)
+        paths = sorted((tmp_path / name).iterdir())
+        assert [path.name for path in paths] == [f"{index:02d}.png" for index in range(40)]
+        for path in paths:
+            pixels = np.asarray(Image.open(path)).astype(int)
+            lit = pixels.sum(2) > 0
+            assert pixels.shape == (16, 16, 3)
+            assert len(np.unique(pixels[lit], axis=0)) == 1  # of one colour
+            assert pixels[lit].min() >= 80
+            if discs:
+                rows, columns = np.nonzero(lit)
+                distance = np.hypot(rows - rows.mean(), columns - columns.mean())
+                assert 1.4 < distance.max() < 5.6
+                assert lit.sum() == pytest.approx(np.pi * distance.max() ** 2, rel=0.45)
+            else:
+                assert (lit == lit[0]).all()
+                edges = np.flatnonzero(np.diff(lit[0].astype(int)))
+                assert len(set(np.diff(edges))) == 1  # lit and dark stripes are as wide as each other
+                assert set(np.diff(edges)) <= {2, 3, 4}

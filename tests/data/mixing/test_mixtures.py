@@ -171,3 +171,14 @@ def test_longer_training_items_are_cropped_in_batches_and_remixed_where_asked() 
 def test_recordings_are_those_of_the_plan() -> None:
     entry = Entry({}, "digest", {"recordings": {split: [f"{split} 1", f"{split} 2"] for split in SPLITS}})
     assert mixtures.recordings_of(entry)["test"] == ("test 1", "test 2")
+
+
+def test_crop_that_is_just_loud_enough_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixtures, "_AUDIBLE", 0.5)
+    crops = Crops([piece("a", one=[1.0] * 8)], ("one",), 4)
+    crops._levels[0, "one"] = 2.0
+    random = np.random.default_rng(0)
+    crops.draw(random, turn=0)
+    expected = np.random.default_rng(0)
+    expected.integers(5)  # one draw, of the start
+    assert random.integers(1 << 40) == expected.integers(1 << 40)
