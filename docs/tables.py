@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 from sepray import registry
-from sepray.contracts import Oracle, Separator, Signal
 
 _CODE = re.compile(r"``?([^`]+)``?")
 _SEPARATOR = re.compile(r'separator="([\w:]+)"')
@@ -46,7 +45,7 @@ def tasks() -> str:
     with tempfile.TemporaryDirectory() as cache:
         for name in registry.names("sepray.tasks"):
             module = registry.find("sepray.tasks", name)
-            signal: Signal = module.DEBUG.load(Path(cache)).signal
+            signal = module.DEBUG.load(Path(cache)).signal
             kind = "images" if signal.sample_rate is None else "time series"
             own = (_codes([name]), _sentence(module), _sentence(module.Config), _codes(signal.sources), kind)
             rows.append(own)
@@ -63,6 +62,8 @@ def _constants(module: ModuleType) -> list[str]:
 
 def _seen(module: ModuleType) -> str:
     """Return what the separators of a module are shown of the training split."""
+    from sepray.contracts import Oracle, Separator  # torch: for pages with a table only
+
     own = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
     found = [c for c in own if issubclass(c, Separator)]
     if any(issubclass(c, Oracle) for c in found):

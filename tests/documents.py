@@ -41,14 +41,7 @@ _KEYS = {"test": ("skip", "slow", "flags", "setup", "replace"), "page": ("slow",
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of code.
-
-    Attributes:
-        line: number of its first line on the page.
-        language: the word after the fence.
-        code: the text, with included files in their places.
-        notes: how it is tested, pairs of a key and its text.
-    """
+    """A fenced block: its first line's number, its language, the code with included files, notes on how to test it."""
 
     line: int
     language: str
@@ -109,15 +102,7 @@ def page_notes(text: str) -> dict[str, str]:
 
 
 def run(path: Path, slow: bool) -> None:
-    """Run the blocks of a page in the current folder.
-
-    Args:
-        path: the page.
-        slow: whether slow blocks are run too.
-
-    Raises:
-        AssertionError: a command failed, or printed something else than the page says.
-    """
+    """Run the blocks of a page in the current folder, slow ones too if asked for; raise where one fails."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(path.read_text(encoding="utf-8")):
         if block.language in SHOWN or block.note("skip") or (block.note("slow") and not slow):

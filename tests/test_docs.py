@@ -13,7 +13,8 @@ from _pytest.mark import ParameterSet
 
 from .documents import LANGUAGES, ROOT, Block, blocks, fits, page_notes
 
-PAGES = {p.relative_to(ROOT).as_posix(): p for p in (ROOT / "README.md", *sorted((ROOT / "docs/pages").glob("*.md")))}
+FILES = (ROOT / "docs/pages/start.md", *sorted((ROOT / "docs/pages").glob("*.md")), ROOT / "README.md")
+PAGES = {file.relative_to(ROOT).as_posix(): file for file in FILES}  # the first page is one that others go on from
 NOT_RUN = {
     "README.md": 2,
     "docs/pages/cluster.md": 2,

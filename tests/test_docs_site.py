@@ -31,24 +31,32 @@ LOADS = {
 """What a browser fetches when it opens a page, unlike the target of an ``a``."""
 
 
-def build(folder: Path, added: str = "") -> subprocess.CompletedProcess[str]:
-    """Build the site of a copy of the pages, one of them with a line added."""
-    for name in ("sepray", "examples", "studies", "search_spaces", "ARCHITECTURE.md"):
-        (folder / name).symlink_to(ROOT / name)
-    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "zensical.toml", folder)
-    with (folder / "docs/pages/clean-up.md").open("a") as page:
-        page.write(added)
-    if added:  # the tables take seconds
-        (folder / "docs/pages/catalogue.md").write_text("# Separators and tasks\n\n## Separators\n\n## Tasks\n")
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site that a folder describes, as ``make docs`` does."""
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"NO_COLOR": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+def build_page(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Build a site of one page with the project's own configuration."""
+    (folder / "sepray").symlink_to(ROOT / "sepray")
+    (folder / "docs/pages").mkdir(parents=True)
+    for name in ("__init__.py", "diagram.py", "tables.py"):
+        shutil.copy(ROOT / "docs" / name, folder / "docs")
+    (folder / "docs/pages/index.md").write_text(f"# A page\n\n{text}\n")
+    configured = (ROOT / "zensical.toml").read_text()
+    (folder / "zensical.toml").write_text(re.sub(r"^nav = \[.*?^\]$", "", configured, flags=re.DOTALL | re.MULTILINE))
+    return build(folder)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
+    for name in ("sepray", "examples", "studies", "search_spaces", "ARCHITECTURE.md"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", folder)
     done = build(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "site"
@@ -120,17 +128,21 @@ def test_the_architecture_has_its_picture(site: Path):
     assert ("scoring", "signals") in edges
 
 
+def test_a_page_without_errors_is_built(tmp_path: Path):
+    done = build_page(tmp_path, "[a heading](#a-page)\n\n::: sepray.errors.UsageError")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'id="sepray.errors.UsageError"' in (tmp_path / "site/index.html").read_text()
+
+
 def test_a_link_to_nothing_is_an_error(tmp_path: Path):
-    done = build(tmp_path, "\n[a page](that-is-missing.md) and [a heading](start.md#that-is-missing)\n")
+    done = build_page(tmp_path, "[a page](that-is-missing.md) and [a heading](#that-is-missing)")
     assert done.returncode != 0
-    printed = done.stdout + done.stderr
-    assert {"page does not exist", "anchor does not exist", "2 issues found"} <= set(
-        re.findall(r"page does not exist|anchor does not exist|\d+ issues found", printed)
-    )
+    told = re.findall(r"page does not exist|anchor does not exist|\d+ issues found", done.stdout + done.stderr)
+    assert set(told) == {"page does not exist", "anchor does not exist", "2 issues found"}
 
 
 def test_a_reference_to_nothing_is_an_error(tmp_path: Path):
-    done = build(tmp_path, "\n::: sepray.missing\n")
+    done = build_page(tmp_path, "::: sepray.missing")
     assert done.returncode != 0
     assert "Could not collect 'sepray.missing'" in done.stderr
 

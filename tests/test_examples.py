@@ -189,7 +189,7 @@ def test_the_notebook_runs_and_ends_with_a_picture_of_both_sources(tmp_path: Pat
         [found] = [o for o in outputs[source] if o.output_type in ("execute_result", "display_data")]
         return found.data[kind]
 
-    [estimated] = [text for source, text in printed.items() if source.endswith("dry_run.show(estimate)")]
+    [estimated] = [text for source, text in printed.items() if source.endswith("estimator.show(estimate)")]
     assert re.search(r"trainings\s+4 trials in the search", estimated)
     assert "champion" in shown("result.table", "text/html")
     assert (
