@@ -21,7 +21,7 @@ def test_separates_somewhat_in_seconds():
     data = notes_and_bursts(64, 16)
     config = dataclasses.replace(cass.SMALL, width=8, batch_size=8, precision="float32")  # the same on every CPU
     run = trained(config, {**RATES, **FAMILY["cross"], "autoencoder_learning_rate": 5e-3}, 8, 0, data)
-    assert improvement(run.separator.separate, data) > 2
+    assert improvement(run.separator.separate, data) > 2  # 4.1 to 4.6 dB, seeds 0 to 2
 
 
 @functools.cache

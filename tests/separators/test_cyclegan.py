@@ -108,7 +108,7 @@ def test_separates_bursts_somewhat_without_pairs():
     data = notes_and_bursts(128, 32)
     config = dataclasses.replace(SMALL, blocks=2)
     faster = {**SETTINGS, "generator_learning_rate": 1e-3, "discriminator_learning_rate": 4e-3}
-    assert improvement(trained(config, faster, 5, 0, data).separator.separate, data, ("bursts",)) > 1
+    assert improvement(trained(config, faster, 5, 0, data).separator.separate, data, ("bursts",)) > 1  # 2.7 to 3.4 dB
 
 
 @pytest.mark.slow

@@ -295,7 +295,7 @@ def test_images_are_separated_by_joint_and_by_two_stage_training(observed_epochs
 def test_sounds_are_separated_in_seconds():
     data = notes_and_bursts(train=64, test=8)
     config = glo_masking.Config(size=32, width=8, batch_size=16, separation_steps=50)
-    assert improvement(trained(config, {"learning_rate": 5e-3}, 20, 0, data).separator.separate, data) > 2
+    assert improvement(trained(config, {"learning_rate": 5e-3}, 20, 0, data).separator.separate, data) > 1  # 3.0 to 5.1
 
 
 @pytest.mark.slow

@@ -150,3 +150,17 @@ def test_a_request_that_is_refused_is_told_in_one_line(folder, uri, monkeypatch)
     monkeypatch.setattr("mlflow.MlflowClient.search_runs", refuse)
     with pytest.raises(UnreachableError, match=re.escape(f"MLflow at {uri} refuses it: Invalid filter: token=***")):
         agree(folder, uri)
+
+
+def test_of_several_runs_of_a_trial_the_oldest_counts_where_the_outbox_knows_none(folder, uri, client, read):
+    agree(folder, uri)
+    first = read().runs["0"].info
+    tags = {"sepray.study": "s", "sepray.trial": "0"}
+    for start in (9000, 1):
+        client.create_run(first.experiment_id, start_time=start, tags=tags)
+    (folder / "outbox.db").unlink()
+    agree(folder, uri)
+    known = Outbox(folder / "outbox.db")
+    chosen = client.get_run(known.run_ids("s")["0"]).info
+    known.close()
+    assert (chosen.start_time, first.start_time) == (1, 2)

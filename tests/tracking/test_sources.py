@@ -43,6 +43,22 @@ def test_two_imports_on_one_line_are_both_rewritten():
 
 
 @pytest.mark.parametrize(
+    ("line", "rewritten"),
+    [
+        ("import sepray.contracts", "import p.contracts; import p as sepray"),  # it binds the name "sepray"
+        ("import mine.a.b, os.path", "import p.user.mine.a.b; import p.user.mine as mine; import os.path"),
+        ("import mine", "import p.user.mine; import p.user.mine as mine"),
+        ("import numpy as np, mine.a as a", "import numpy as np; import p.user.mine.a as a"),
+        ("from mine import a as b, c", "from p.user.mine import a as b, c"),
+        ("from .mine import a", "from .mine import a"),
+        ("import minette", "import minette"),
+    ],
+)
+def test_every_form_of_import_is_rewritten_so_that_it_binds_the_same_names(line, rewritten):
+    assert sources._rewrite(f"{line}\n", {"sepray", "mine"}, "p") == f"{rewritten}\n"
+
+
+@pytest.mark.parametrize(
     ("line", "collected"),
     [
         ("from . import leaf", {"mine.inner.leaf"}),  # inner has no __init__.py

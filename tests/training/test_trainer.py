@@ -305,3 +305,11 @@ def test_a_fit_that_reports_no_finite_value_leaves_the_weights_as_they_were():
         run.epoch()
     assert fitted.total.item() == 3.0
     assert run.epochs == 1
+
+
+def test_separator_is_in_training_mode_during_an_epoch():
+    toy = Toy()
+    run = trainer(toy=toy)
+    toy.eval()  # as validation leaves it
+    run.epoch()
+    assert toy.training
