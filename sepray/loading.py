@@ -21,6 +21,7 @@ LEAST_ITEMS = 2
 """Items that every split needs: with fewer there is no interval, and no second item to compare with."""
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_LONGEST_NAME = 64  # a part of names of files and metrics, which may have about 250 letters
 _RESERVED = ("mean", "mixture")  # columns of tables, and a curve of pictures, beside the sources
 _AXES = {1: ("time",), 2: ("height", "width")}
 _ELEMENTS_AT_ONCE = 1 << 24  # 64 MB of a tensor that may be mapped from a file larger than memory
@@ -91,13 +92,15 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
 
     Raises:
         UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, is a
-            column of the tables, or is there twice (also with other capitals, which some file systems ignore).
+            column of the tables, is longer than 64 letters, or is there twice (also with other capitals, which some file systems ignore).
     """
     for name in names:
         if not isinstance(name, str) or not _SOURCE_NAME.fullmatch(name):
             raise UsageError(
                 f"{what} must be names of letters (a-z, A-Z), digits, _ and - (not first), one is {name!r}"
             )
+        if len(name) > _LONGEST_NAME:
+            raise UsageError(f"{what} must be names of at most {_LONGEST_NAME} letters, one is {name!r}")
         if name.lower() in _RESERVED:
             raise UsageError(f"{what} must not be called {' or '.join(_RESERVED)}, one is {name!r}")
     if len({name.lower() for name in names}) < len(names):
@@ -116,7 +119,8 @@ def _check_signal(signal: object) -> None:
     if not isinstance(shape, tuple) or len(shape) not in _AXES or not all(map(_is_count, shape)):
         raise UsageError(f"signal.shape must be (time,) or (height, width), whole numbers above 0, is {shape!r}")
     rate: object = signal.sample_rate
-    if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
+    is_rate = isinstance(rate, int | float) and type(rate) is not bool and 0 < rate < math.inf
+    if rate is not None and not is_rate:
         raise UsageError(f"signal.sample_rate must be a number of Hz above 0, or None for images, is {rate!r}")
     hearts: object = signal.heart_sources
     if not isinstance(hearts, tuple) or not set(hearts) <= set(signal.sources):
@@ -163,6 +167,10 @@ def _check_type(name: str, tensor: object, axes: Sequence[str]) -> None:
         raise UsageError(f"{name} must be a torch tensor, {wanted}, is {_type(tensor)}")
     if tensor.dtype != torch.float32 or tensor.ndim != len(axes):
         raise UsageError(f"{name} must be {wanted}, is {_described(tensor)}")
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.requires_grad:
+        kind = str(tensor.layout).removeprefix("torch.") if tensor.layout != torch.strided else str(tensor.device)
+        detached = ", which requires gradients" if tensor.requires_grad else ""
+        raise UsageError(f"{name} must be a dense tensor on the CPU without gradients, is {kind}{detached}")
 
 
 def _check_shape(name: str, tensor: Tensor, sizes: dict[str, int]) -> None:

@@ -53,7 +53,13 @@ def tree(module: str) -> ast.Module:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(path: Path, changed: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        if getattr(error, "filename", None) == str(path):
+            raise
+        # a zero byte, of which Python says no file
+        raise SyntaxError(str(error), (str(path), 1, None, None)) from None
 
 
 def assigned(node: ast.stmt) -> tuple[list[str], ast.expr | None]:

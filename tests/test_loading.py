@@ -355,3 +355,33 @@ def test_config_without_its_method_is_refused(tmp_path):
         build_separator(config(), LOADED)
     with pytest.raises(UsageError, match=r"^mine: Config must have a method load\(cache\) that returns a TaskData$"):
         load_task(config(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            changed("train", mixture=DATA.train.mixture.clone().requires_grad_()),
+            "train.mixture must be a dense tensor on the CPU without gradients, is cpu, which requires gradients",
+        ),
+        (
+            changed("test", sources=DATA.test.sources.to_sparse()),
+            "test.sources must be a dense tensor on the CPU without gradients, is sparse_coo",
+        ),
+        (
+            changed("validation", mixture=DATA.validation.mixture.to("meta")),
+            "validation.mixture must be a dense tensor on the CPU without gradients, is meta",
+        ),
+        (signal(sample_rate=True), "signal.sample_rate must be a number of Hz above 0, or None for images, is True"),
+    ],
+)
+def test_tensors_that_a_study_could_not_train_on_are_refused(data: TaskData, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        load_task(Config(data), Path())
+    assert str(refused.value) == f"my_task: {message}"
+
+
+def test_names_of_sources_fit_into_names_of_files() -> None:
+    check_source_names(["a" * 64])
+    with pytest.raises(UsageError, match="^sources must be names of at most 64 letters, one is 'a{65}'$"):
+        check_source_names(["a" * 65])

@@ -9,10 +9,11 @@ import re
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterator
 from typing import TextIO
 
-from ..errors import UsageError
+from ..errors import SeprayError, UsageError
 from .exit_status import TRACEBACK, TRACEBACK_HELP
 
 _BOX = ("", "╭", "│", "╰", " ", "\x1b")
@@ -24,6 +25,7 @@ def refused_in_one_line() -> Iterator[None]:
 
     Raises:
         UsageError: the arguments are refused; with that line.
+        ValueError: a bug in the code of a Config, which tyro takes for a refused value.
     """
     output, errors = _Printed(sys.stdout), io.StringIO()
     try:
@@ -33,7 +35,7 @@ def refused_in_one_line() -> Iterator[None]:
         if end.code == 2:
             box = errors.getvalue()
             errors.truncate(0)
-            raise UsageError(_one_line(box)) from None
+            raise (_bug(end) or UsageError(_one_line(box))) from None
         raise
     finally:
         sys.stdout.write(_wrapped(output.getvalue()))
@@ -44,6 +46,17 @@ def described(documentation: str | None) -> str:
     """Return the description of a help text: a docstring, and the flag that every study takes beside its own."""
     flag = f"With {TRACEBACK}: {TRACEBACK_HELP[0].lower()}{TRACEBACK_HELP[1:]}"  # a letter first, or tyro adds a line
     return f"{inspect.cleandoc(documentation or '')}\n\n{flag}"
+
+
+def _bug(end: SystemExit) -> ValueError | None:
+    """Return the error in the code of a Config that has made tyro end; None where an argument is refused."""
+    error = end.__context__
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, ValueError) and any(frame.name in ("__init__", "__post_init__") for frame in frames):
+            return None if isinstance(error, SeprayError) else error
+        error = error.__context__
+    return None
 
 
 class _Printed(io.StringIO):

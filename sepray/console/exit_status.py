@@ -113,15 +113,12 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
 
 
 def shorten_traceback(text: str) -> str:
-    """Return a traceback that came as text, e.g. from another process, without the frames that are not the user's.
-
-    Where no frame is the user's, the text is returned as it is.
-    """
+    """Return a traceback that came as text, e.g. from another process, with the frames that ``format_error`` shows."""
     frames = list(re.finditer(r'^  File "(?P<file>[^"]+)", line \d+.*\n(?:    .*\n)*', text, re.MULTILINE))
-    if not any(_is_users(frame["file"]) for frame in frames):
-        return text
+    users = [frame for frame in frames if _is_users(frame["file"])]
+    kept = users or [*(frame for frame in frames[:-1] if _is_sepray(frame["file"])), *frames[-1:]]
     for frame in reversed(frames):
-        if not _is_users(frame["file"]):
+        if frame not in kept:
             text = text[: frame.start()] + text[frame.end() :]
     return text
 
@@ -143,9 +140,16 @@ def _keep_own_frames(error: traceback.TracebackException) -> bool:
     """Drop the frames that do not help to find an error; say whether it lies in a file of the user's own."""
     frames = list(error.stack)
     users = [frame for frame in frames if _is_users(frame.filename)]
-    sepray = [frame for frame in frames[:-1] if Path(frame.filename).resolve().is_relative_to(_SEPRAY)]
+    if not users and _is_users(getattr(error, "filename", None) or "<"):  # a SyntaxError names a file
+        error.stack = traceback.StackSummary()
+        return True
+    sepray = [frame for frame in frames[:-1] if _is_sepray(frame.filename)]
     error.stack = traceback.StackSummary.from_list(users or [*sepray, *frames[-1:]])
-    return bool(users) or _is_users(getattr(error, "filename", None) or "<")  # a SyntaxError names a file
+    return bool(users)
+
+
+def _is_sepray(filename: str) -> bool:
+    return Path(filename).resolve().is_relative_to(_SEPRAY)
 
 
 def _is_users(filename: str) -> bool:

@@ -25,12 +25,7 @@ EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug,
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a command does with a study or a comparison; not a part of it.
-
-    Attributes:
-        dry_run: whether it only shows what would run.
-        on_finish: shell command that is run at the end; empty for none.
-    """
+    """What a command does with a study or a comparison; not a part of it."""
 
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Only show what would run, with sizes of data and an estimate of time, memory and disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -51,6 +52,7 @@ class Search:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _at_least(self, grace_period=1)
+        _finite(self, "reduction_factor")
         if not self.reduction_factor > 1:
             raise UsageError(f"--reduction-factor must be more than 1, not {self.reduction_factor:g}")
 
@@ -71,9 +73,10 @@ class Resources:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         _at_least(self, concurrency=0)
+        _finite(self, "cpus_per_trial", "gpus_per_trial")
         if not self.cpus_per_trial > 0:
             raise UsageError(f"--cpus-per-trial must be more than 0, not {self.cpus_per_trial:g}")
-        if not 0 <= self.gpus_per_trial < float("inf"):
+        if not self.gpus_per_trial >= 0:
             raise UsageError(f"--gpus-per-trial must not be negative, not {self.gpus_per_trial:g}")
 
     @property
@@ -99,6 +102,7 @@ class Stores:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        _finite(self, "checkpoint_seconds")
         if not self.checkpoint_seconds > 0:
             raise UsageError(f"--checkpoint-seconds must be more than 0, not {self.checkpoint_seconds:g}")
 
@@ -147,3 +151,9 @@ def _at_least(part: Any, **least: int) -> None:
     for name, value in least.items():
         if getattr(part, name) < value:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {value}, not {getattr(part, name)}")
+
+
+def _finite(part: Any, *names: str) -> None:
+    for name in names:
+        if math.isinf(getattr(part, name)):
+            raise UsageError(f"--{name.replace('_', '-')} must be finite, not {getattr(part, name)}")

@@ -359,8 +359,51 @@ def test_traceback_from_another_process_keeps_the_users_frames():
         '  File "/home/me/my_separator.py", line 7, in loss\n    raise ValueError("x")\n'
         "ValueError: x\n"
     )
-    ours = text.replace("/home/me/my_separator.py", str(sepray))
-    assert exit_status.shorten_traceback(ours) == ours
+
+
+def test_traceback_without_a_users_frame_keeps_sepray_and_the_frame_that_raised():
+    library, sepray = Path(pytest.__file__).resolve(), Path(exit_status.__file__).resolve()
+    frames = [(sepray, 1, "step"), (library, 2, "call"), (sepray, 3, "loss"), (library, 4, "raises")]
+    lines = [f'  File "{file}", line {line}, in {name}\n    {name}()\n' for file, line, name in frames]
+    text = "Traceback (most recent call last):\n" + "".join(lines) + "ValueError: x\n"
+    kept = "Traceback (most recent call last):\n" + lines[0] + lines[2] + lines[3] + "ValueError: x\n"
+    assert exit_status.shorten_traceback(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"class A(B:\n    pass\n", b"class A(B:"),
+        (b"name = '\xc4'\n", b"utf-8"),
+        (b"x = 1\0\n", b"null byte"),
+    ],
+)
+def test_separator_that_python_cannot_read_is_named_without_other_frames(tmp_path, content, named):
+    (tmp_path / "my_separator.py").write_bytes(content)
+    (tmp_path / "my_task.py").write_text(TASK)
+    done = script(tmp_path, STUDY)
+    assert done.returncode == 3, done.stderr
+    assert "my_separator.py" in done.stderr
+    assert named.decode() in done.stderr
+    assert str(Path(exit_status.__file__).parents[1]) not in done.stderr
+    assert done.stderr.endswith("lab: " + HINT.removeprefix("program: ") + "\n")
+
+
+BROKEN_CONFIG = SEPARATOR.replace(
+    "    def build(self, signal):",
+    "    def __post_init__(self):\n        first, second = (1,) * (self.taps % 2 + 1)\n\n    def build(self, signal):",
+)
+
+
+def test_bug_in_a_config_that_a_flag_meets_is_shown_as_a_bug(tmp_path):
+    """tyro takes a ValueError of a Config for a refused value; a UsageError is one."""
+    (tmp_path / "my_separator.py").write_text(BROKEN_CONFIG)
+    (tmp_path / "my_task.py").write_text(TASK)
+    done = script(tmp_path, STUDY, "--separator.taps", "4")
+    assert done.returncode == 3, done.stderr
+    assert "my_separator.py" in done.stderr
+    assert "ValueError: not enough values to unpack" in done.stderr
+    assert "tyro" not in done.stderr
 
 
 @pytest.mark.parametrize(

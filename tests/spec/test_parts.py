@@ -34,7 +34,10 @@ def test_least_values_are_taken(make):
         (lambda: Resources(concurrency=-1), "--concurrency must be at least 0, not -1"),
         (lambda: Resources(cpus_per_trial=0), "--cpus-per-trial must be more than 0, not 0"),
         (lambda: Resources(gpus_per_trial=-0.1), "--gpus-per-trial must not be negative, not -0.1"),
-        (lambda: Resources(gpus_per_trial=float("inf")), "--gpus-per-trial must not be negative, not inf"),
+        (lambda: Resources(gpus_per_trial=float("inf")), "--gpus-per-trial must be finite, not inf"),
+        (lambda: Resources(cpus_per_trial=float("inf")), "--cpus-per-trial must be finite, not inf"),
+        (lambda: Search(reduction_factor=float("inf")), "--reduction-factor must be finite, not inf"),
+        (lambda: Stores(checkpoint_seconds=float("inf")), "--checkpoint-seconds must be finite, not inf"),
         (lambda: Stores(checkpoint_seconds=0), "--checkpoint-seconds must be more than 0, not 0"),
     ],
 )
