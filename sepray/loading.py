@@ -92,7 +92,8 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
 
     Raises:
         UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, is a
-            column of the tables, is longer than 64 letters, or is there twice (also with other capitals, which some file systems ignore).
+            column of the tables, is longer than 64 letters, or is there twice (also with other capitals, which some
+            file systems ignore).
     """
     for name in names:
         if not isinstance(name, str) or not _SOURCE_NAME.fullmatch(name):

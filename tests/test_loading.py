@@ -383,5 +383,5 @@ def test_tensors_that_a_study_could_not_train_on_are_refused(data: TaskData, mes
 
 def test_names_of_sources_fit_into_names_of_files() -> None:
     check_source_names(["a" * 64])
-    with pytest.raises(UsageError, match="^sources must be names of at most 64 letters, one is 'a{65}'$"):
+    with pytest.raises(UsageError, match=r"^sources must be names of at most 64 letters, one is 'a{65}'$"):
         check_source_names(["a" * 65])
