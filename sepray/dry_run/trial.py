@@ -30,7 +30,7 @@ from torch import Tensor
 from ..contracts import Loss, Phase, Tensors
 from ..execution import checkpoint
 from ..execution.members import Members, score
-from ..execution.trainable import TrialContext, _is_out_of_memory, _without_copy
+from ..execution.trainable import TrialContext, is_out_of_memory, without_copy
 from ..training.trainer import NonFiniteLossError, Trainer
 
 _STEPS_PER_EPOCH = 3
@@ -263,7 +263,7 @@ def run(job: Job) -> dict[str, Any]:
         array = np.load(path, mmap_mode="r")
         shared = part == "train"
         views[part][name] = (
-            _without_copy(array, context.device) if shared else torch.tensor(array, device=context.device)
+            without_copy(array, context.device) if shared else torch.tensor(array, device=context.device)
         )
 
     def clock() -> float:
@@ -294,7 +294,7 @@ def main() -> None:
         answer = run(pickle.load(sys.stdin.buffer))
         answer["start"] += started
     except Exception as error:
-        answer = {"error": traceback.format_exc(), "out_of_memory": _is_out_of_memory(error)}
+        answer = {"error": traceback.format_exc(), "out_of_memory": is_out_of_memory(error)}
     json.dump(answer, answers)
     answers.close()
 

@@ -90,7 +90,7 @@ class SeparatorTrainable(tune.Trainable):
         """Take the study's data; the separator is built at the first step, where errors can be reported."""
         torch.set_num_threads(context.threads)
         self._context = context
-        self._train = {name: _without_copy(array, context.device) for name, array in train.items()}
+        self._train = {name: without_copy(array, context.device) for name, array in train.items()}
         # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
         self._validation = {name: torch.tensor(array, device=context.device) for name, array in validation.items()}
         self._writer = CheckpointWriter(context.checkpoint_seconds)
@@ -110,7 +110,7 @@ class SeparatorTrainable(tune.Trainable):
             return self._final_result("diverged", str(error))
         except Exception as error:
             reason = _first_line(error)
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 return self._final_result("error", reason, traceback.format_exc())
         # Outside the handler the error and its frames, which hold tensors, are gone.
         return self._retry_with_more_memory(reason)
@@ -251,13 +251,13 @@ def _first_line(error: BaseException) -> str:
     return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _without_copy(array: np.ndarray, device: str) -> torch.Tensor:
+def without_copy(array: np.ndarray, device: str) -> torch.Tensor:
     """Return a tensor that on a CPU shares the array's memory.
 
     Arrays of Ray's object store are shared by the node's workers and read-only; nobody writes to training data.

@@ -515,8 +515,8 @@ def test_lost_checkpoint_does_not_hide_how_the_trial_ended(bench, monkeypatch, c
 
 def test_data_goes_to_the_device_that_was_asked_for():
     array = np.ones((2, 3), np.float32)
-    assert trainable._without_copy(array, "meta").device.type == "meta"
-    assert trainable._without_copy(array, "cpu").data_ptr() == array.ctypes.data
+    assert trainable.without_copy(array, "meta").device.type == "meta"
+    assert trainable.without_copy(array, "cpu").data_ptr() == array.ctypes.data
 
 
 def test_torch_takes_the_threads_of_the_trial(bench):
