@@ -13,11 +13,12 @@ that can be imported, such as a file in the current folder.
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -280,10 +281,18 @@ def _kind(package: str) -> str:
 
 
 def _unknown_config(module: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    choices = ", ".join(f"{module}:{text}" for text in sorted(known)) or "none"
-    return UnknownNameError(f"{module} has no configuration {name!r}; there are: {choices}")
+    there = sorted(known)
+    choices = ", ".join(f"{module}:{text}" for text in there) or "none"
+    return UnknownNameError(f"{module} has no configuration {name!r}; {_nearest(name, there)}there are: {choices}")
 
 
 def _unknown(package: str, name: str) -> UnknownNameError:
-    choices = ", ".join(names(package))
-    return UnknownNameError(f"unknown {_kind(package)} {name!r}; there are: {choices}, or a module of your own")
+    known = names(package)
+    what = f"unknown {_kind(package)} {name!r}"
+    return UnknownNameError(f"{what}; {_nearest(name, known)}there are: {', '.join(known)}, or a module of your own")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Return the part of a message that proposes the nearest known name; empty where none is near."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"perhaps you meant {close[0]}; " if close else ""

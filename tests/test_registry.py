@@ -32,7 +32,10 @@ def test_a_variant_is_known_by_the_name_of_its_base():
     assert "dense" in registry.fields(package, "cass:published")
     assert "dense" not in registry.fields(package, "cass")
     registry.check(package, "cass:published_small")
-    with pytest.raises(registry.UnknownNameError, match=r"^cass has no configuration 'published_large'; there are: "):
+    with pytest.raises(
+        registry.UnknownNameError,
+        match=r"^cass has no configuration 'published_large'; perhaps you meant published; there are: ",
+    ):
         registry.check(package, "cass:published_large")
     with pytest.raises(registry.UnknownNameError, match="unknown separator 'cass_published'"):
         registry.check(package, "cass_published")

@@ -9,7 +9,7 @@ import tyro
 
 from ..errors import UsageError
 from . import application
-from .confirmation import is_confirmed, require_answerable
+from .confirmation import is_confirmed
 from .delete import Yes
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def clean(
         raise UsageError(f"--cache-data must be at least 0, not {cache_data:g}")
     if name is not None and orphans:
         raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
-    require_answerable(yes or dry_run)
     application.require_storage(storage)
     from ..console.terminal import console
     from ..results import cleaning

@@ -8,7 +8,7 @@ import tyro
 
 from ..errors import UsageError
 from . import application
-from .confirmation import is_confirmed, require_answerable
+from .confirmation import is_confirmed
 
 Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
 
@@ -31,7 +31,6 @@ def delete(
         runs: Delete its MLflow runs too. They can be restored until `mlflow gc`.
         models: Delete its versions of registered models too, for good.
     """
-    require_answerable(yes)
     application.require_storage(study.storage)
     address = application.require_tracking(study.tracking_uri) if runs or models else None
     from ..console.terminal import console

@@ -47,10 +47,30 @@ def list_(
     columns = [name for name in rows[0] if name != "from" or any(row["from"] != SEPRAY for row in rows)]
     table = Table(box=box.SIMPLE)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", min_width=_longest_word(rows, column))
     for row in rows:
         table.add_row(*(_shown(row[column]) for column in columns))
-    console.print(table)
+    needed = console.measure(table, options=console.options.update(max_width=10_000)).minimum
+    if console.is_terminal and needed > console.width:
+        _print_blocks(rows, columns)
+    else:
+        console.print(table)
+
+
+def _longest_word(rows: list[Row], column: str) -> int:
+    """Return the width that a column needs to break no word."""
+    return max(len(word) for row in rows for word in [*_shown(row[column]).split(), column.partition("_")[0]])
+
+
+def _print_blocks(rows: list[Row], columns: list[str]) -> None:
+    """Print a block for each row, where a table would have to break names: nobody can copy half a name."""
+    from ..console.terminal import console
+
+    first, *others = columns
+    for row in rows:
+        console.print(_shown(row[first]), style="bold", soft_wrap=True)
+        for column in others:
+            console.print(f"  {column.replace('_', ' '):12} {_shown(row[column])}", soft_wrap=True)
 
 
 def _models(storage: str, tracking_uri: str | None) -> list[Row]:

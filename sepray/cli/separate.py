@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json as json_format
 import math
+import os
 import shutil
 import sys
 import tempfile
@@ -69,6 +70,7 @@ def separate(
         picture: Do not draw the picture of the mixture and the estimates over time.
         quiet: Print nothing.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or torch's threads spin while they wait for each other
     from ..models.address import check_address, require_models
     from ..models.model import check_device
 

@@ -13,6 +13,8 @@ from . import application
 if TYPE_CHECKING:
     from ..results.study_result import StudyResult
 
+_TRIALS_SHOWN = 10
+
 
 @application.command("show")
 def show(
@@ -48,10 +50,37 @@ def _print(result: StudyResult) -> None:
     console.print(summary.title(result), style="bold", soft_wrap=True)
     for line in (*result.conclusion.splitlines(), *summary.trials(result)):
         console.print(line)
+    _print_trials(result)
     if result.result is not None:
         _print_champion(result, result.result)
     console.print("Where things are:", style="bold")
     _print_pairs(summary.places(result))
+
+
+def _print_trials(result: StudyResult) -> None:
+    """Print the trials of the search, the best first; of many only those, because ``--json`` has all."""
+    from ..console.terminal import console
+    from ..results.record import outcome
+    from ..results.summary import OUTCOMES
+
+    sign = 1 if next(iter(result.record.objectives.values())) == "minimize" else -1
+    trials = sorted(
+        result.trials_of["search"],
+        key=lambda trial: (not trial.values, sign * trial.values[0] if trial.values else 0.0, trial.number),
+    )
+    if not trials:
+        return
+    console.print("\nTrials, the best first:", style="bold")
+    for trial in trials[:_TRIALS_SHOWN]:
+        found = " ".join(f"{value:.4f}" for value in trial.values or ())
+        last = max(trial.intermediate_values, default=0)
+        label = trial.user_attrs.get("label", "")
+        words = OUTCOMES.get(outcome(trial), outcome(trial).replace("_", " "))
+        console.print(
+            f"  {trial.number:4}  {found or '-':8}  epoch {last:3}  {words:20} {label}".rstrip(), soft_wrap=True
+        )
+    if len(trials) > _TRIALS_SHOWN:
+        console.print(f"  and {len(trials) - _TRIALS_SHOWN} more: sepray show {result.name} --json", soft_wrap=True)
 
 
 def _print_champion(result: StudyResult, found: Mapping[str, Any]) -> None:

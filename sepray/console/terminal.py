@@ -54,7 +54,7 @@ def one_line(error: BaseException) -> str:
 
 @dataclass
 class Progress:
-    """Progress of one stage of a study: a live view in a terminal, a line a trial elsewhere.
+    """Progress of one stage of a study: a live view in a terminal, one line for each trial elsewhere.
 
     Args:
         title: name of the stage.

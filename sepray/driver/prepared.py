@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +35,8 @@ class PreparedStudy:
         objectives: values that the search optimises.
         space: search space, hyperparameter -> distribution.
         reference_points: settings that are tried first, by name: those of the study's file, then the published ones.
-        left_out: names of published settings that are not tried, because the study fixes a hyperparameter that they
-            have at another value.
+        left_out: names of published settings and controls that are not tried, because the study fixes a hyperparameter
+            that they have at another value.
         controls: changes to the best settings, by name.
         start: estimates that training starts from, for separators that need some; else None.
         fingerprint: everything that must be equal for two runs of a command to be the same study.
@@ -80,8 +81,12 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
     named = {"fixed_settings": fixed, "the search space": space, **points, **controls}
     _refuse_unknown_hyperparameters(separator, key(spec.separator), named)
-    left_out = tuple(name for name, point in points.items() if any(point.get(k, v) != v for k, v in fixed.items()))
+    _refuse_values(fixed, identity.expand(spec.space, signal.sources))
+    left_out = tuple(
+        name for name, given in {**points, **controls}.items() if any(given.get(k, v) != v for k, v in fixed.items())
+    )
     points = {name: {**point, **fixed} for name, point in points.items() if name not in left_out}
+    controls = {name: changes for name, changes in controls.items() if name not in left_out}
     if fixed and all(distribution.single() for distribution in space.values()):
         points = dict(list(points.items())[:1]) or {FIXED: fixed}
         spec = spec.changed(trials=1)
@@ -102,6 +107,17 @@ def _refuse_unknown_hyperparameters(separator: Separator, name: str, settings: M
     known = set(separator.hyperparameters())
     for place, names in settings.items():
         if unknown := sorted(set(names) - known):
-            raise UsageError(
-                f"{place} names {', '.join(unknown)}, which {name} does not have; it has {', '.join(sorted(known))}"
-            )
+            close = difflib.get_close_matches(unknown[0], known, 1)
+            meant = f"perhaps you meant {close[0]}; " if close else ""
+            there = ", ".join(sorted(known))
+            raise UsageError(f"{place} names {', '.join(unknown)}, which {name} does not have; {meant}it has {there}")
+
+
+def _refuse_values(fixed: Settings, space: Mapping[str, BaseDistribution]) -> None:
+    """Refuse a fixed value that is no number, unless the search space has it among its choices."""
+    for name, value in fixed.items():
+        distribution = space.get(name)
+        choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
+        if value not in choices and (isinstance(value, bool) or not isinstance(value, int | float)):
+            one_of = f"one of {', '.join(map(str, choices))}, or a number" if choices else "a number"
+            raise UsageError(f"fixed_settings has {name} = {value!r}; it must be {one_of}")

@@ -46,6 +46,7 @@ class StudyStores:
         self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
         self.search.set_user_attr("uid", self.uid)
         self.search.set_user_attr("spec", spec.plain())
+        self.search.set_user_attr("given", spec.plain_given())
         self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name)
         self.checkpoints = folder.checkpoint_root(spec.stores.storage_path, spec.name, self.uid, self.folder)

@@ -252,6 +252,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
+    """Say whether an error means that the device or the machine has no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -56,7 +56,7 @@ class Findings:
 
     @cached_property
     def spec(self) -> StudySpec:
-        """Description of the study, without its search space.
+        """Description of the study, which runs it again or extends it: ``sepray.run(result.spec.changed(trials=50))``.
 
         Raises:
             UnknownNameError: the module of its separator or task is not found on this machine.
@@ -64,7 +64,7 @@ class Findings:
         stores = {"storage": self.record.storage, "storage_path": self.record.storage_path, "cache": self.cache}
         tracking = {} if self.tracking_uri is None else {"tracking_uri": self.tracking_uri}
         description = {k: v for k, v in self.record.description.items() if k != "tracking_uri"}
-        return StudySpec.restored(description, **stores, **tracking)
+        return StudySpec.restored(description, self.record.given, **stores, **tracking)
 
     @property
     def folder(self) -> Path:

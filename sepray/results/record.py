@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class StudyRecord:
         studies: Optuna study of each stage that was begun, ``"search"`` and ``"finals"``.
         uid: random id of the study beside its name.
         description: the study as ``StudySpec.plain`` describes it.
+        given: its search space, published settings and controls as ``StudySpec.plain_given`` describes them; of a study
+            begun by an older version its search space alone.
     """
 
     name: str
@@ -41,6 +44,7 @@ class StudyRecord:
     studies: Mapping[str, optuna.Study]
     uid: str
     description: Mapping[str, Any]
+    given: Mapping[str, Any]
 
     @property
     def run_key(self) -> str:
@@ -107,7 +111,11 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
         raise UsageError(f"{name} in {mask(storage)} is not a study of sepray")
     with contextlib.suppress(UsageError):
         studies["finals"] = load_study(storage, f"{name}/finals")
-    return StudyRecord(name, storage, storage_path, studies, str(attributes["uid"]), attributes["spec"])
+    given = attributes.get("given")
+    if given is None:
+        space = attributes.get("fingerprint", {}).get("search space", {})
+        given = {"space": {name: json.dumps(distribution) for name, distribution in space.items()}}
+    return StudyRecord(name, storage, storage_path, studies, str(attributes["uid"]), attributes["spec"], given)
 
 
 def study_names(storage: str) -> list[str]:

@@ -14,13 +14,15 @@ from .disk import in_words
 from .findings import Findings
 from .record import STAGES, has_failed, reason
 
-_OUTCOMES = {
+OUTCOMES = {
     "complete": "ran the whole budget",
     "pruned": "stopped early",
     "collapsed": "collapsed",
     "failed": "failed",
     "unfinished": "not finished",
 }
+"""Outcome of a trial -> its words."""
+
 _WIDTH = 15
 
 
@@ -51,7 +53,7 @@ def trials(result: Findings) -> list[str]:
     """Return sentences on the trials of the search: how they ended, which is the best, what failed last."""
     counts = dict(result.counts)
     counts["failed"] = sum(counts.pop(tag, 0) for tag in FAILED)
-    ended = ", ".join(f"{counts[kind]} {words}" for kind, words in _OUTCOMES.items() if counts.get(kind))
+    ended = ", ".join(f"{counts[kind]} {words}" for kind, words in OUTCOMES.items() if counts.get(kind))
     total = plural(sum(counts.values()), "trial")
     retrained = len(result.trials_of.get("finals", ()))
     sentences = [f"{total}: {ended}" if ended else total]

@@ -269,9 +269,27 @@ class StudySpec:
             values[part] = {"module": module, "config": identity.plain(config)}
         return values | {"storage": "", "tracking_uri": ""}
 
+    def plain_given(self) -> dict[str, Any]:
+        """Return the fields without a flag (``GIVEN``) as JSON values, for the study's record."""
+        from optuna.distributions import distribution_to_json
+
+        values = {name: identity.plain(getattr(self, name)) for name in GIVEN if name != "space"}
+        return values | {"space": {name: distribution_to_json(value) for name, value in self.space.items()}}
+
     @classmethod
-    def restored(cls, values: Mapping[str, Any], **changes: Any) -> StudySpec:
-        """Return the study that ``plain`` described, without its search space; addresses are in ``changes``."""
+    def restored(cls, values: Mapping[str, Any], given: Mapping[str, Any] | None = None, **changes: Any) -> StudySpec:
+        """Return the study that ``plain`` described.
+
+        Args:
+            values: what ``plain`` returned.
+            given: what ``plain_given`` returned; without it the study has no search space.
+            changes: other values of some fields, the addresses of the stores among them.
+        """
+        if given:
+            from optuna.distributions import json_to_distribution
+
+            space = {name: json_to_distribution(text) for name, text in given["space"].items()}
+            changes = {**given, "space": space, **changes}
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         return cls(**{**values, **parts, "objective": tuple(values["objective"]), "space": {}, **changes})
 

@@ -64,9 +64,9 @@ def test_yes_is_yes(run, study, terminal, answer):
 
 def test_without_a_terminal_and_without_yes_it_refuses(run, study):
     study()
-    assert run("delete", "small", status=2) == (
-        "sepray: nothing is deleted without an answer: run it in a terminal, or give --yes\n"
-    )
+    refused = "sepray: nothing is deleted without an answer: run it in a terminal, or give --yes\n"
+    assert run("delete", "small", status=2) == refused
+    assert "no study 'smaller'" in run("delete", "smaller", status=2)  # what is wrong is said first
     assert names() == ["small"]
     run("delete", "small", "--yes")
     assert names() == []

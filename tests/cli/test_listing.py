@@ -179,3 +179,22 @@ def test_list_imports_nothing_large_and_nothing_that_it_lists(what, lab_site, tm
     )
     assert {row["from"] for row in json.loads(done.stdout)} == {"sepray", "lab-echo 1.5"}
     assert done.stderr.strip() == "[]"
+
+
+def test_row_that_a_narrow_terminal_would_break_is_a_block(monkeypatch, capsys):
+    from rich.console import Console
+
+    from sepray.cli import listing
+    from sepray.console import terminal
+
+    row = {"model": "models:/a-model-with-a-long-name/12", "alias": ["champion"], "on_test": 0.25}
+    monkeypatch.setitem(listing._LISTS, "models", lambda storage, uri: [row])
+    for width, blocks in ((40, True), (120, False)):
+        console = Console(width=width, force_terminal=True, color_system=None, highlight=False, markup=False)
+        monkeypatch.setattr(terminal, "console", console)
+        listing.list_("models")
+        printed = capsys.readouterr().out
+        assert (
+            "models:/a-model-with-a-long-name/12\n  alias        champion\n  on test      0.25\n" in printed
+        ) is blocks
+        assert "models:/a-model-with-a-long-name/12" in printed

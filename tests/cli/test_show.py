@@ -145,3 +145,28 @@ def test_last_failure_is_told(run, study):
     printed = run("show", "small")
     assert "3 trials: 2 ran the whole budget, 1 failed." in printed
     assert "The last failure, trial 2 of the search: ValueError: [bold]broken" in printed
+
+
+def test_trials_are_shown_best_first_and_of_many_ten(run, study):
+    import optuna
+
+    made = study()
+    for value in range(12):
+        made.add_trial(optuna.trial.create_trial(value=10.0 + value, intermediate_values={3: 1.0}))
+    lines = run("show", "small").splitlines()
+    first = lines.index("Trials, the best first:") + 1
+    shown = lines[first : first + 11]
+    values = [float(line.split()[1]) for line in shown[:10]]
+    assert values == sorted(values)
+    assert shown[9].split() == [str(9), "17.0000", "epoch", "3", "ran", "the", "whole", "budget"]
+    assert shown[10] == "  and 4 more: sepray show small --json"
+
+
+def test_trial_without_a_value_comes_last(run, study):
+    import optuna
+
+    made = study()
+    made.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+    lines = run("show", "small").splitlines()
+    first = lines.index("Trials, the best first:") + 1
+    assert lines[first + 2].split()[:4] == ["2", "-", "epoch", "0"]

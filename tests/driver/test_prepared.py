@@ -128,3 +128,24 @@ def test_first_settings_come_before_the_published_ones(spec):
 def test_fixed_setting_that_the_separator_does_not_have_is_refused(spec):
     with pytest.raises(UsageError, match=r"^fixed_settings names betta, which cass does not have; "):
         prepare(spec.changed(fixed_settings={"betta": 0.1}), DATA)
+
+
+def test_control_that_contradicts_the_fixed_settings_is_left_out(spec):
+    made = prepare(spec.changed(fixed_settings={"adversarial": 1}), DATA)
+    assert made.controls == {}
+    assert made.left_out == ("plain",)
+    assert prepare(spec.changed(fixed_settings={"adversarial": 0}), DATA).controls == {"plain": {"adversarial": 0}}
+
+
+@pytest.mark.parametrize("value", ["a", True, None])
+def test_fixed_setting_that_is_no_number_is_refused(spec, value):
+    with pytest.raises(UsageError, match=rf"^fixed_settings has beta = {value!r}; it must be a number$"):
+        prepare(spec.changed(fixed_settings={"beta": value}), DATA)
+
+
+def test_fixed_setting_may_be_a_choice_of_the_space(spec):
+    space = {**spec.space, "adversarial": CategoricalDistribution(["yes", "no"])}
+    changed = spec.changed(space=space, reference_points={}, controls={})
+    assert prepare(changed.changed(fixed_settings={"adversarial": "no"}), DATA).space["adversarial"].choices == ("no",)
+    with pytest.raises(UsageError, match="adversarial = 'on'; it must be one of yes, no, or a number"):
+        prepare(changed.changed(fixed_settings={"adversarial": "on"}), DATA)

@@ -9,7 +9,7 @@ from sepray.results.record import StudyRecord
 @pytest.fixture
 def record(tmp_path):
     def make(storage_path):
-        return StudyRecord("n", "sqlite://", storage_path, {}, "ab12", {})
+        return StudyRecord("n", "sqlite://", storage_path, {}, "ab12", {}, {})
 
     return make
 

@@ -12,7 +12,7 @@ from sepray.results.record import StudyRecord, has_failed, outcome, read_record,
 
 def record(separator="sepray.separators.cass", config=None, task="sepray.tasks.ecg", **fields):
     description = {"separator": {"module": separator, "config": config or {}}, "task": {"module": task, "config": {}}}
-    given = {"name": "n", "storage": "", "storage_path": "out", "studies": {}, "uid": "ab12"}
+    given = {"name": "n", "storage": "", "storage_path": "out", "studies": {}, "uid": "ab12", "given": {}}
     return StudyRecord(**given | fields, description=description)
 
 

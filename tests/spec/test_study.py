@@ -166,11 +166,17 @@ def test_bad_flag_is_refused_in_one_line_that_names_it(arguments, capsys):
 
 
 def test_unknown_separator_and_task_are_refused_with_those_that_there_are():
-    with pytest.raises(UnknownNameError, match=r"^unknown separator 'casss'; there are: .*cass.*, or a module of"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"^unknown separator 'casss'; perhaps you meant cass; there are: .*cass.*, or a module of",
+    ):
         spec(separator="casss").check()
-    with pytest.raises(UnknownNameError, match=r"^cass has no configuration 'publish'; there are: .*cass:published"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"^cass has no configuration 'publish'; perhaps you meant published; there are: .*cass:published",
+    ):
         spec(separator="cass:publish").check()
-    with pytest.raises(UnknownNameError, match=r"^unknown task 'eeg'; there are: .*ecg"):
+    with pytest.raises(UnknownNameError, match=r"^unknown task 'eeg'; (perhaps you meant ecg; )?there are: .*ecg"):
         spec(task="eeg").check()
 
 
@@ -359,3 +365,19 @@ def test_what_a_command_does_with_a_study_is_no_part_of_it():
     assert (changed, options) == (spec(trials=3), RunOptions(dry_run=True, on_finish="echo done"))
     assert parse_command(spec(), []) == (spec(), RunOptions(dry_run=False, on_finish=""))
     assert parse_early(spec(), ["--dry-run", "--on-finish", "echo done"]) == spec()
+
+
+def test_record_of_a_study_gives_it_back_with_its_search_space():
+    whole = spec(
+        space={**SPACE, "cross.{i}_to_{j}": FloatDistribution(0.0, 1.0)},
+        reference_points={"paper": {"beta": 0.1}},
+        controls={"plain": {"beta": 0.0}},
+        fixed_settings={"adversarial": 1},
+        first_settings={"mine": {"beta": 0.05}},
+        trials=7,
+    )
+    stored = json.loads(json.dumps([whole.plain(), whole.plain_given()]))
+    places = {"storage": whole.stores.storage, "tracking_uri": whole.stores.tracking_uri}
+    assert StudySpec.restored(stored[0], stored[1], **places) == whole
+    assert StudySpec.restored(stored[0], **places).space == {}
+    assert StudySpec.restored(stored[0], stored[1], space={}, **places).space == {}

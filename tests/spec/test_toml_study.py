@@ -153,10 +153,16 @@ def test_wrong_file_is_refused_in_one_line_that_names_it(tmp_path, rest):
     ("text", "message"),
     [
         ('name = "x"\nseparator = "cass"\n', "task is missing"),
-        ('name = "x"\nseparator = "cas"\ntask = "ecg"\n', "unknown separator 'cas'; there are: "),
+        (
+            'name = "x"\nseparator = "cas"\ntask = "ecg"\n',
+            "unknown separator 'cas'; perhaps you meant cass; there are: ",
+        ),
         ('name = "x"\nseparator = {width = 3}\ntask = "ecg"\n', "separator.name is missing: separator is a name, or "),
         ('name = "x"\nseparator = {name = "cass", wdth = 3}\ntask = "ecg"\n', "unknown key separator.wdth; perhaps "),
-        ('name = "x"\nseparator = "cass"\ntask = {name = "ecgs"}\n', "unknown task 'ecgs'; there are: "),
+        (
+            'name = "x"\nseparator = "cass"\ntask = {name = "ecgs"}\n',
+            "unknown task 'ecgs'; perhaps you meant ecg; there are: ",
+        ),
         ('name = "x"\nseparator = "cass"\ntask = {name = "ecg", fetal_bpm = [1]}\n', "task.fetal_bpm"),
         ('name = "x"\nseparator = {name = "cass", representation = "x"}\ntask = "ecg"\n', "separator.representation"),
         ('name = "x"\nseparator = 3\ntask = "ecg"\n', "separator must be a table, [separator], not 3"),
