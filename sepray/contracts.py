@@ -41,7 +41,7 @@ class Signal:
             hyperparameters and flags.
         channels: number of channels of mixture and sources.
         shape: ``*signal`` of one item, e.g. ``(504,)`` samples.
-        sample_rate: in Hz; None for images, whose values lie in 0..1 (a mixture's may be larger).
+        sample_rate: sampling rate in Hz; None for images, whose values lie in 0..1 (a mixture's may be larger).
         heart_sources: names of the sources that have a heart rate (ECG, PPG).
     """
 

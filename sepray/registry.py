@@ -243,7 +243,7 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     """Return the ``Config`` from the values that ``identity.plain`` gave; lists become tuples again.
 
     Args:
-        package: of sepray, e.g. ``"sepray.separators"``.
+        package: package of sepray that holds the module, e.g. ``"sepray.separators"``.
         module: ``home`` of the configuration's module.
         values: those of the fields, and of ``FORMER_FIELDS``, of which ``variant`` names the variant.
 

@@ -72,7 +72,7 @@ CASES = [
     ),
     Case(
         "study --objective sdr",
-        "lab: sdr (BSS Eval) takes seconds an item, too long for every epoch: search by si_sdr, "
+        "lab: sdr (BSS Eval) takes seconds for each item, too long for every epoch: search by si_sdr, "
         "and see `sepray evaluate --bss-eval`",
     ),
     Case(

@@ -63,7 +63,7 @@ def _described(package: str, name: str, origin: str) -> Available:
 
 
 def supervisions(module: str) -> tuple[str, ...]:
-    """Return the training signals that the separators need which are defined in a module, sorted."""
+    """Return, sorted, the training signals that are needed by the separators in a module."""
     classes = [node for node in source.tree(module).body if isinstance(node, ast.ClassDef)]
     members = [found for node in classes if (found := _supervision(module, node)) is not None]
     values = _members()
@@ -71,9 +71,9 @@ def supervisions(module: str) -> tuple[str, ...]:
 
 
 def _supervision(module: str, node: ast.ClassDef) -> str | None:
-    """Return the member of ``Supervision`` that a class has; None where it is no separator.
+    """Return the name of a separator class's member of ``Supervision``; None where the class is no separator.
 
-    Of several bases the first counts that is a separator.
+    A class that does not set it inherits it from the first of its bases that is a separator.
     """
     own = next((v for part in node.body for names, v in (source.assigned(part),) if "supervision" in names), None)
     inherited = None
@@ -87,7 +87,7 @@ def _supervision(module: str, node: ast.ClassDef) -> str | None:
 
 
 def _members() -> dict[str, str]:
-    """Return the members of ``Supervision``, by name: their values."""
+    """Return the value of each member of ``Supervision``, by the member's name."""
     found = source.definition(_CONTRACTS, "Supervision")
     assert found is not None
     assert isinstance(found[1], ast.ClassDef)

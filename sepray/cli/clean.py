@@ -13,7 +13,7 @@ from .confirmation import is_confirmed
 from .delete import Yes
 
 if TYPE_CHECKING:
-    from ..results.cleaning import Needless
+    from ..results.cleaning import Deletable
     from ..results.record import StudyRecord
 
 _Name = Annotated[
@@ -34,17 +34,19 @@ def clean(
     storage_path: application.StoragePath = application.STORAGE_PATH,
     cache: application.Cache = application.CACHE,
 ) -> None:
-    """Delete checkpoints that nobody needs any more, and what killed processes have left. Says what, and asks.
+    """Delete checkpoints that nobody needs any more, and files that killed processes have left.
 
-    A study can be continued, extended and reported afterwards as before; its model and its retrainings are kept. Of a
-    finished study, other trials of the search keep their curves and lose their weights. A study that is running is left
-    alone.
+    The command lists what it would delete, and asks before it deletes anything.
+
+    A study can be continued, extended and reported afterwards as before; its model and its retrainings are kept. In a
+    finished study, the other trials of the search keep their curves and lose their weights. A study that is running is
+    left alone.
 
     Example: sepray clean --dry-run
 
     Args:
-        orphans: Delete the folders of studies that the storage does not have too. They may be those of another storage.
-        cache_data: Delete entries of the data cache too that nobody has read for this many days.
+        orphans: Also delete folders of studies that are not in this storage. They may belong to another storage.
+        cache_data: Also delete entries of the data cache that have not been read for this many days.
         dry_run: Only say what would be deleted.
     """
     if cache_data is not None and not cache_data >= 0:
@@ -52,40 +54,39 @@ def clean(
     if name is not None and orphans:
         raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
     application.require_storage(storage)
-    from ..console.terminal import console
+    from ..console.terminal import console, size
     from ..results import cleaning
-    from ..results.disk import in_words
     from ..results.record import read_record, study_names
 
     names = study_names(storage) if name is None else [name]
     records = [read_record(each, storage, storage_path) for each in names]
     with contextlib.ExitStack() as stack:
-        needless = [item for record in records for item in _of_study(record, stack, alone=name is not None)]
+        deletable = [item for record in records for item in _deletable(record, stack, alone=name is not None)]
         if name is None:
             found = cleaning.orphans({(record.name, record.uid) for record in records}, storage_path)
             if orphans:
-                needless += found
+                deletable += found
             elif found:
                 [line, *_] = cleaning.in_sentences(found)
                 console.print(f"left alone: {line} (--orphans deletes them)", soft_wrap=True)
         if cache_data is not None:
-            needless += cleaning.of_cache(cache, cache_data)
-        for line in cleaning.in_sentences(needless):
+            deletable += cleaning.deletable_in_cache(cache, cache_data)
+        for line in cleaning.in_sentences(deletable):
             console.print(line, soft_wrap=True)
-        total = in_words(sum(item.size for item in needless))
-        if not needless:
+        total = size(sum(item.size for item in deletable))
+        if not deletable:
             console.print("there is nothing to delete")
         elif dry_run:
             console.print(f"{total} would be freed")
         elif is_confirmed(yes):
-            for item in needless:
+            for item in deletable:
                 cleaning.delete(item)
             console.print(f"{total} are freed")
         else:
             console.print("nothing is deleted")
 
 
-def _of_study(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> list[Needless]:
+def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> list[Deletable]:
     """Hold a study and return what can be deleted of it; leave one alone that is running.
 
     Raises:
@@ -104,4 +105,4 @@ def _of_study(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> 
             raise
         console.print(f"left alone: {error}", soft_wrap=True)
         return []
-    return cleaning.of_study(record)
+    return cleaning.deletable_in_study(record)

@@ -20,7 +20,7 @@ def delete(
     models: application.Switch = False,
     yes: Yes = False,
 ) -> None:
-    """Delete a study: its trials, its checkpoints, its report, its packaged model. Says what, and asks.
+    """Delete a study: its trials, its checkpoints, its report, its packaged model.
 
     Its MLflow runs and its versions of registered models are kept unless --runs and --models are given. A study that is
     running is refused. Where the command is interrupted, the same command deletes the rest.

@@ -50,9 +50,10 @@ def evaluate(
         json: File for the scores as JSON: by metric and source, with the 95% bootstrap interval and the score of each
             item.
         quiet: Print no table.
-        bss_eval: Score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then over items). Takes seconds an
-            item; needs museval and ffmpeg.
-        museval: Folder for the model's scores in museval's JSON, a file an item in SPLIT/. Turns on --bss-eval.
+        bss_eval: Score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then over items). Takes seconds
+            for each item; needs museval and ffmpeg.
+        museval: Folder for the model's scores in museval's JSON, one file for each item, in SPLIT/. Turns on
+            --bss-eval.
     """
     check_flags(model, batch_size=batch_size)
     if json is not None:

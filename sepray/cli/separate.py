@@ -48,14 +48,14 @@ def separate(
     quiet: application.Switch = False,
     tracking_uri: application.TrackingUri = None,
 ) -> int:
-    """Separate recordings of any length and rate into one file a source, with the recording's format and rate.
+    """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
     Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, and NPY of [time] or [channel, time]. A recording is
     resampled to the model's rate, separated in overlapping windows, and resampled back. A model of one channel
     separates each channel by itself.
 
-    Of a folder, all recordings below it are separated, into the same subfolders of the output. One that cannot be
-    separated is told at the end; the others are done, and the exit status is 2.
+    If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. A recording
+    that cannot be separated is named at the end; all others are separated, and the exit status is 2.
 
     Example: sepray separate models:/cass-ecg@champion abdomen.csv -o separated
 
@@ -63,7 +63,7 @@ def separate(
         inputs: Recordings, folders of recordings, or - for standard input.
         output: Folder for the separated recordings, INPUT.SOURCE.wav (or csv, npy), and the picture INPUT.png; or -
             for standard output, together with --source.
-        source: Only source that is written.
+        source: Name of the only source that is written.
         rate: Sampling rate of a recording that does not say it (NPY, CSV without a time column), in Hz.
         window: Length that the model separates at once, in seconds.
         device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.

@@ -54,7 +54,7 @@ def _print(result: StudyResult) -> None:
     if result.result is not None:
         _print_champion(result, result.result)
     console.print("Where things are:", style="bold")
-    _print_pairs(summary.places(result))
+    _print_pairs(summary.locations(result))
 
 
 def _print_trials(result: StudyResult) -> None:

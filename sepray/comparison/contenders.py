@@ -25,10 +25,10 @@ class Contender:
     """A separator that takes part in a comparison.
 
     Attributes:
-        key: its name: the end of its study's name, and what ``--reference`` takes.
+        key: name of the separator in the comparison; it ends its study's name, and ``--reference`` takes it.
         system: title of its row in the table.
         config: configuration of the separator.
-        space: search space of its study, names of sources filled in; without a search each distribution has one value.
+        space: search space of its study, with the sources' names; without a search each distribution has one value.
         points: settings that are tried first, by name.
         parameters: number of trained weights, those of critics included.
         supervision: what it may see of the training split.
@@ -185,7 +185,7 @@ def _number(name: str, field: str, value: str, defaults: Mapping[str, float]) ->
 
 
 def _size(separator: Separator) -> int:
-    """Return the number of weights; for a method without gradients, the size of its state without scalars."""
+    """Return the number of weights; of a method without gradients, the number of values in its state's arrays."""
     weights = sum(p.numel() for p in separator.parameters())
     return weights or sum(tensor.numel() for tensor in separator.state_dict().values() if tensor.ndim)
 

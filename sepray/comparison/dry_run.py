@@ -1,4 +1,4 @@
-"""``--dry-run`` of a comparison: what each separator's study would take, one line a separator, and all together."""
+"""``--dry-run`` of a comparison: what each separator's study would take, on one line each, and all together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..console.exit_status import BUG, format_error
-from ..console.terminal import console, one_line
+from ..console.terminal import console, one_line, size
 from ..dry_run import estimator
 from ..dry_run.estimate import Estimate
 from ..dry_run.schedule import Range
-from ..dry_run.text import command, count, failure, number, row, short, size, span
+from ..dry_run.text import command, count, failure, number, row, short, span
 from ..errors import SeprayError
 from ..loading import load_task
 from ..spec.study import key
@@ -121,7 +121,7 @@ def lines(estimate: ComparisonEstimate) -> Iterator[str]:
         first = estimate.studies[0][1]
         splits = ", ".join(f"{number(split.items)} {split.name}" for split in first.splits)
         yield from row("task", f"{comparison.task}: {', '.join(first.signal.sources)}; {splits} items")
-        unknown = "as many as the cluster takes, which is not asked; times are for one at a time"
+        unknown = "as many as the cluster takes (a dry run does not ask it); times are for one at a time"
         yield from row("at once", count(first.slots, "trial") if first.slots else unknown)
     yield ""
     yield _line(_HEADINGS)

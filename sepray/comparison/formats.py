@@ -131,10 +131,10 @@ def latex(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Return the table as CSV, a line a system: every figure in a column of its own, in full precision.
+    """Return the table as CSV, with one line for each system and one column for each figure, in full precision.
 
-    Columns of figures are ``<measure>/<column>/<figure>``; ``p`` is not corrected, ``p_holm`` is. What a system has
-    not is empty.
+    Columns of figures are named ``<measure>/<column>/<figure>``; ``p`` is not corrected, ``p_holm`` is. A cell is empty
+    where a system does not have the figure.
     """
     figures = ("mean", "low", "high", "seed_sd", "u", "effect", "p", "p_holm")
     columns = [(measure, column) for measure in table.measures for column in table.columns]

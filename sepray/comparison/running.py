@@ -38,11 +38,11 @@ class Entry:
 
     Attributes:
         contender: the separator.
-        scores: scores on the test split, of each training on a seed of its own.
+        scores: scores on the test split, of one training for each seed.
         hyperparameters: settings of these trainings.
         training_seconds: seconds of a training on one seed, validation included; mean over seeds, by the trial's clock.
         separation_seconds: seconds of separating one test item, mean over seeds.
-        missing: note about seeds whose training failed; empty if none has.
+        missing: note about seeds whose training failed; empty if no training failed.
         uid: id of its study.
     """
 
@@ -131,7 +131,7 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
 
 
 def _member(spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
-    """Return the scores ``[item, source]`` of one training and the seconds of separating; measured once and kept."""
+    """Return the scores ``[item, source]`` of one training and the seconds of separating; they are kept in a file."""
     kept = results.folder / f"test-{trial.number:05d}.json"
     if not kept.exists():
         separator = weights.load_separator(spec.separator, data.signal, results.trial_folder("finals", trial.number))
@@ -152,7 +152,7 @@ def _member(spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: Ta
 
 
 def _asked(trial: FrozenTrial, seeds: int) -> bool:
-    """Say whether a retraining (``trial 3 seed 2``) is on one of the first ``seeds`` seeds; there may be more."""
+    """Say whether a retraining belongs to the first ``seeds`` seeds; its label ends in the seed's number."""
     return int(trial.user_attrs["label"].rpartition(" ")[2]) <= seeds
 
 

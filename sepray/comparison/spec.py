@@ -35,7 +35,8 @@ class Comparison:
     """Separators on one task, with equal budgets and several seeds, in one table with intervals and tests.
 
     Each separator is a study of its own, named NAME-SEPARATOR: in Optuna, in MLflow, with a registered model. Running
-    the same command again continues where it stopped.
+    the same command again continues where it stopped. With 0 trials there is no search: separators are trained with
+    published settings only.
 
     Fields of the four parts may be given by their own names, as for a ``StudySpec``: ``Comparison(max_epochs=3)``.
     """

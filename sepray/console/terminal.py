@@ -20,6 +20,7 @@ if not console.is_terminal:
     console.width = 140  # a log has no edge to wrap at
 FAILED = ("diverged", "error", "out_of_memory", "lost")
 """Outcomes of trials that failed."""
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Ending(Protocol):
@@ -34,6 +35,14 @@ class Ending(Protocol):
     def reason(self) -> str:
         """Why the trial ended; empty where it ran its whole budget."""
         ...
+
+
+def size(amount: float) -> str:
+    """Return a number of bytes in words, e.g. ``1.5 GiB``; units are powers of 1024."""
+    unit = 0
+    while amount >= 1024 and unit < len(_SIZE_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:.0f} {_SIZE_UNITS[unit]}" if unit == 0 or amount >= 100 else f"{amount:.1f} {_SIZE_UNITS[unit]}"
 
 
 def duration(seconds: float) -> str:

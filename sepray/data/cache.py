@@ -157,7 +157,7 @@ def kept_files(
         files: any number.
         key: what the entries depend on beside the files' content.
         read: says how to make a file's entry; a UsageError refuses the file. Called in threads.
-        label: of the progress bar, which is shown if this takes more than a second.
+        label: label of the progress bar, which is shown if this takes more than a second.
 
     Returns:
         the entries, and the reasons why files were refused.

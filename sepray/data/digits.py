@@ -46,7 +46,7 @@ def pools(
         labelled: collections of images (training and test files, or one of them); copies are left out.
         observed: class that is the last source.
         seed: random seed of the division.
-        divide: divides the images of one class, a collection each, among the three splits.
+        divide: function that divides the images of one class, given for each collection, among the three splits.
     """
     divided: Mapping[str, Sequence[Images]] = {
         name: divide(

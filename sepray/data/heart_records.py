@@ -157,7 +157,7 @@ def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
 
     Args:
         samples: PPG ``[time]``, rising with the pressure.
-        rate: in Hz.
+        rate: sampling rate in Hz.
         period: approximate seconds from beat to beat.
     """
     from scipy.signal import find_peaks

@@ -83,8 +83,8 @@ def tone(instrument: str, pitch: float, seconds: float, rate: int, random: np.ra
     Args:
         instrument: one of ``INSTRUMENTS``.
         pitch: MIDI number; 69 is 440 Hz, and 1 a semitone.
-        seconds: until it is released.
-        rate: in Hz.
+        seconds: seconds from the start of the tone until it is released.
+        rate: sampling rate in Hz.
         random: random generator of the phases of the partials.
     """
     release = 0.02 if instrument == "plucked" else 0.06

@@ -51,7 +51,7 @@ class RecordingSpec(NamedTuple):
         key: numbers of this recording; no other with the same seed has them.
         bpm: lowest and highest mean heart rate, drawn uniformly, in beats a minute.
         bpm_std: standard deviation of the heart rate within the recording, in beats a minute.
-        sample_rate: in Hz.
+        sample_rate: sampling rate in Hz.
         seconds: length in seconds.
     """
 

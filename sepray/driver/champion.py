@@ -1,4 +1,4 @@
-"""The champion of a study: packaged as a model, registered, and compared with the champion before it."""
+"""Packages the champion of a study as a model, registers it, and compares it with the present champion."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .selection import Finished
 
 @dataclass(frozen=True)
 class Registration:
-    """What became of a champion in the model registry.
+    """Result of registering a champion in the model registry.
 
     Attributes:
         name: name of the registered model.
         version: version that it was registered as; None if the tracking server did not answer.
         champion: whether this version has the alias ``champion``.
-        sentence: the same in words.
+        sentence: the result of registering, in words.
     """
 
     name: str
@@ -75,14 +75,16 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
 
 
 def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, tracker: Tracker) -> Registration:
-    """Register a packaged champion, once; it gets the alias if it beats the present champion on the same test split.
+    """Register a packaged champion, unless that is done, and make it the champion of the registry if it is better.
+
+    It is better if it beats the registry's present champion on the same test split.
 
     Args:
         spec: description of the study.
         data: data of its task.
-        result: of the study.
+        result: result of the study.
         folder: folder of the packaged model.
-        tracker: of the study.
+        tracker: tracker of the study.
     """
     name, uri = spec.model_name, tracker.uri
     if not (folder / "MLmodel").is_file():
@@ -119,7 +121,7 @@ def next_commands(registration: Registration, tracking_uri: str) -> list[str]:
 
 
 def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: str) -> tuple[bool, str]:
-    """Compare the result with the present champion, version ``old``: whether it is better, and why, in words."""
+    """Compare the result with the present champion, version ``old``; return whether it is better, and why, in words."""
     metric = result["metric"]
     direction = MEASURES[metric].direction
     challenger = tables.over_sources(metric, np.array(result["scores"][metric]))
@@ -128,7 +130,7 @@ def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: s
         defender = tables.over_sources(metric, tables.score(separate, data.test, signal=data.signal)[metric])
     except UnreachableError:
         raise
-    except Exception as error:  # the present champion is code of its own, from another day
+    except Exception as error:  # the present champion is other code, which may fail in any way
         return False, f"; version {old} stays the champion, but cannot separate this test split ({one_line(error)})"
     compared = statistics.paired_bootstrap(challenger, defender, direction, seed=spec.seed)
     gap = f"{metric} {challenger.mean():.4f} against {defender.mean():.4f}, difference "

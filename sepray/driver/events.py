@@ -18,12 +18,12 @@ class StageEvents:
 
     Args:
         stage: ``"search"`` or ``"finals"``.
-        tracker: of the study.
+        tracker: tracker of the study.
         progress: view of the stage in the terminal.
-        discard: told the number of a trial whose checkpoints nobody will need.
+        discard: function that is called with the number of each trial whose checkpoints nobody will need.
 
     Attributes:
-        discarded: numbers of those trials.
+        discarded: numbers of the trials that ``discard`` was called with.
     """
 
     def __init__(self, stage: str, tracker: Tracker, progress: Progress, discard: Callable[[int], None]) -> None:

@@ -52,10 +52,10 @@ def score_all(
     Args:
         spec: description of the study.
         data: data of its task.
-        champion: what was chosen on validation.
+        champion: settings and training that were chosen on validation.
         searched: finished trials of the search.
         finals: finished retrainings.
-        plan: all retrainings that were wanted.
+        plan: all retrainings of the study.
     """
     title = f"champion ({champion.role})"
     scores: dict[str, Scores] = {title: _score(spec, data, champion.member)}

@@ -1,4 +1,4 @@
-"""The end of a study, in order: champion, test scores, package, registration, report, and the final table."""
+"""Ends a study: chooses the champion, scores it on test, packages and registers it, and shows report and table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .selection import Finished, Retraining
 
 
 class Finish:
-    """Ends a study whose trials and retrainings are done; running it again repeats nothing.
+    """Ends a study whose trials and retrainings are done; what an earlier run has finished is not done again.
 
     Args:
         spec: description of the study.
@@ -57,8 +57,8 @@ class Finish:
         Args:
             searched: finished trials of the search.
             finals: finished retrainings.
-            plan: all retrainings that were wanted; their roles may win.
-            trials: Optuna records of all retrainings, for what to say where none has finished.
+            plan: all retrainings of the study; only their roles may win.
+            trials: Optuna records of all retrainings, which say why none has finished, if that is so.
 
         Returns:
             The exit status: 0, 1 if there is nothing to register, 3 if that is because the code raised an error.
@@ -99,8 +99,8 @@ class Finish:
         An oracle is never registered: it is told the true sources.
 
         Args:
-            result: of the study.
-            problem: why there is no packaged model, if there is none.
+            result: result of the study.
+            problem: reason why there is no packaged model; empty if there is one.
         """
         if self._oracle:
             sentence = "An oracle is told the true sources: it is a bound, and no model is registered."

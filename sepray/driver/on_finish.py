@@ -6,11 +6,11 @@ The command is run by the shell, with the result of the study in environment var
 | --- | --- |
 | ``SEPRAY_STUDY`` | name of the study |
 | ``SEPRAY_STATUS`` | exit status of the study: 0, 1, 2, 3 or 130 |
-| ``SEPRAY_OUTCOME`` | the same in words: done, nothing to register, bad input, a bug, interrupted |
+| ``SEPRAY_OUTCOME`` | exit status in words: done, nothing to register, bad input, a bug, interrupted |
 | ``SEPRAY_FOLDER`` | folder of the study |
-| ``SEPRAY_REPORT`` | its report.html |
+| ``SEPRAY_REPORT`` | path of the study's report.html |
 | ``SEPRAY_MODEL`` | address of the registered model, e.g. models:/cass-ecg/3, or the folder of the packaged one |
-| ``SEPRAY_CONCLUSION`` | the sentences that the study ended with, or its error in one line |
+| ``SEPRAY_CONCLUSION`` | the last sentences of the study about its result, or its error in one line |
 
 Single quotes keep this shell from filling the variables in before the study has begun:
 
@@ -48,14 +48,14 @@ def run_on_finish(
     model: str | None = None,
     conclusion: str = "",
 ) -> None:
-    """Run the user's command at the end of a study; whatever becomes of it, this returns.
+    """Run the user's command at the end of a study; a command that fails raises no error.
 
     Args:
         command: command for the shell; nothing is run where it is empty.
         study: name of the study.
         status: exit status of the study.
         folder: folder of the study, if it has one.
-        report: its report, if it was made.
+        report: report of the study, if it was made.
         model: address of the registered model, or the folder of the packaged one, if there is one.
         conclusion: the sentences that the study ended with, or its error; passwords are masked.
     """
@@ -84,7 +84,7 @@ def run_on_finish(
 
 @contextlib.contextmanager
 def told_when_it_raises(command: str, study: str) -> Iterator[None]:
-    """Run the user's command where the study within ends with an error, which is then raised on.
+    """Run the user's command if the study in this context ends with an error; the error is then raised again.
 
     Args:
         command: command for the shell; nothing is run where it is empty.

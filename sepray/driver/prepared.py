@@ -26,7 +26,7 @@ FIXED = "fixed settings"
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """A study before its first trial. The names of the sources are filled in, everywhere that templates had them.
+    """A study before its first trial. Templates in names of hyperparameters are replaced by the sources' names.
 
     Attributes:
         spec: description of the study.

@@ -26,7 +26,7 @@ class Finished:
         number: number of the trial.
         label: name of a reference point or a retraining; None for a trial that the sampler proposed.
         hyperparameters: settings that it was trained with.
-        value: mean of the objectives on validation, the sign turned where more is better: less is better here.
+        value: mean of the objectives on validation, negated where more is better, so that less is better.
         folder: folder or URI of its checkpoints.
         attributes: all user attributes of the record.
     """
@@ -79,7 +79,7 @@ def finished(
     Args:
         trials: Optuna records, in any state.
         objectives: values that the study optimises, in the order of a trial's values.
-        folder_of: gives the folder or URI of a trial's checkpoints from its number.
+        folder_of: function from the number of a trial to the folder or URI of its checkpoints.
     """
     signs = np.array([objective.sign for objective in objectives], dtype=np.float64)
     return [
@@ -107,7 +107,7 @@ def finalists(trials: Iterable[Finished], count: int) -> list[Finished]:
 def retrainings(
     chosen: Sequence[Finished], controls: Mapping[str, Mapping[str, Any]], seeds: int, study_seed: int
 ) -> list[Retraining]:
-    """Return what is trained again: every finalist, and every control at the settings of the best finalist.
+    """Return all retrainings: of every finalist, and of every control at the settings of the best finalist.
 
     All of them are trained on the same new seeds, none of which the search has used. A control that changes nothing is
     left out.

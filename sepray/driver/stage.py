@@ -1,4 +1,4 @@
-"""One stage of a study, the search or the retraining of the best: its trials, run until none is missing."""
+"""Runs the trials of one stage of a study, the search or the retraining of the best, until none is missing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.ledger import FixedTrial, history
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
+from ..spec.folder import TRIAL_FOLDER
 from ..training.views import view
 from . import runs, selection
 from .events import StageEvents
 from .prepared import PreparedStudy
-from .stores import TRIAL_FOLDER, StudyStores
+from .stores import StudyStores
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _TITLES = {"search": "search", "finals": "retraining of the best, on new seeds"}
@@ -31,16 +32,16 @@ _TITLES = {"search": "search", "finals": "retraining of the best, on new seeds"}
 
 @dataclass(frozen=True)
 class Stage:
-    """Which trials a stage consists of.
+    """A stage of a study, and which trials it consists of.
 
     Attributes:
         name: ``"search"`` or ``"finals"``.
-        study: its Optuna study.
+        study: Optuna study of the stage.
         total: number of trials that the stage has in the end.
         scheduler: Ray Tune scheduler that stops its trials early, or ``"none"``.
         members: separators trained per trial.
         reference_points: settings by name that are tried first.
-        fixed: all trials of the stage, where no sampler proposes any.
+        fixed: all trials of the stage; None where a sampler proposes them.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Stage:
     fixed: Sequence[FixedTrial] | None = None
 
     def ended(self) -> list[FrozenTrial]:
-        """Return the Optuna records of the trials that have ended, however."""
+        """Return the Optuna records of the trials that have ended, with or without success."""
         return self.study.get_trials(deepcopy=False, states=ENDED)
 
 
@@ -81,10 +82,10 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
     """Run the trials of a stage that are missing, those that an earlier driver left unfinished first.
 
     Args:
-        stage: which trials it consists of.
+        stage: stage whose trials are run.
         prepared: the study.
-        stores: of the study.
-        slots: number of trials at once.
+        stores: stores of the study.
+        slots: number of trials that run at once.
 
     Raises:
         StorageError: the storage has failed for too long.
@@ -139,12 +140,12 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
 
 
 def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:
-    """Return what every trial of a stage is given: its context, the training view and the validation split.
+    """Return the parameters of every trial of a stage: its context, the training view and the validation split.
 
     The training view holds what the separator's supervision allows, and nothing of the test split.
 
     Args:
-        stage: of the trials.
+        stage: stage that the trials belong to.
         prepared: the study.
         checkpoints: folder or URI that holds the checkpoints of each stage.
 
@@ -178,7 +179,7 @@ def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) ->
 
 
 def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores) -> Progress:
-    """Return the view of a stage in the terminal, with what earlier drivers have done."""
+    """Return the view of a stage in the terminal; trials that ended under earlier drivers are counted already."""
     spec, sign = prepared.spec, prepared.objectives[0].sign
     tags = Counter(t.user_attrs.get("outcome", {}).get("tag", t.state.name.lower()) for t in stage.ended())
     noun = runs.STAGES[stage.name]

@@ -18,7 +18,6 @@ from ..tracking.tracker import Tracker
 from . import runs, selection
 from .prepared import PreparedStudy
 
-TRIAL_FOLDER = "trial-{number:05d}"
 _LAST_DELIVERY_SECONDS = 20
 
 
@@ -66,7 +65,7 @@ class StudyStores:
 
     def trial_folder(self, stage: str, number: int) -> str:
         """Return the folder or URI with the checkpoints of a trial."""
-        return f"{self.checkpoints}/{stage}/{TRIAL_FOLDER.format(number=number)}"
+        return folder.trial_folder(self.checkpoints, stage, number)
 
     def finished(self, stage: str, study: Study) -> list[selection.Finished]:
         """Return the trials of a stage that ran their whole budget and violated no constraint."""
@@ -107,7 +106,7 @@ class StudyStores:
     def _keep_run_id(self, label: str, run_id: str) -> None:
         """Keep a run's id in the Optuna study; called from the tracker's thread, which the storage must not stop."""
         if label.isdigit():
-            name = f"{TRIAL_FOLDER.format(number=int(label))}.mlflow_run_id"
+            name = f"{folder.TRIAL_FOLDER.format(number=int(label))}.mlflow_run_id"
         else:
             name = f"{label}.mlflow_run_id" if label else "mlflow_run_id"
         self.search.set_user_attr(name, run_id)

@@ -1,11 +1,11 @@
-"""Estimates of another separator that training starts from.
+"""Makes the estimates of another separator that training starts from.
 
 A separator that starts from such estimates has the fields ``start`` and ``start_epochs`` in its ``Config``. The start
 is one of
 
 - ``"constant"``: no other separator;
 - the name of a separator, which is trained first, for ``start_epochs`` epochs with its default settings, on the same
-  view of the data and with the study's seed: once a study, in the driver;
+  view of the data and with the study's seed. This happens once for each study, in the driver;
 - a registered model (``models:/NAME@champion``) or the folder of a packaged one.
 
 The estimates of the training mixtures are kept in the study's folder and join the training view as ``data["start"]``,
@@ -45,11 +45,10 @@ class WarmStart:
     """The other separator, and where its estimates are kept.
 
     Attributes:
-        name: the start as the configuration names it.
-        identity: everything that the estimates depend on beside the task and the seed, as plain values and
-            configurations.
-        separator: returns the function that separates mixtures, from the training view, its augmentation, the seed and
-            the device.
+        name: name of the start in the separator's configuration.
+        identity: plain values and configurations that the estimates depend on, beside the task and the seed.
+        separator: function of the training view, its augmentation, the seed and the device. It returns the function
+            that separates mixtures.
     """
 
     name: str
@@ -63,7 +62,7 @@ class WarmStart:
 
         Args:
             view: training view of the separator.
-            augmentation: of the training items.
+            augmentation: augmentation of the training items.
             seed: seed of the study.
             device: ``"cpu"`` or ``"cuda"``.
             folder: path or URI where the estimates are kept, and found again by the next start of the study.

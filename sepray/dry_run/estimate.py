@@ -1,4 +1,4 @@
-"""What a dry run finds: the values of an estimate, and the sums that they follow from."""
+"""What a dry run finds: the values of an estimate, and how they are computed from a measured trial."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SplitSize:
     Attributes:
         name: ``train``, ``validation`` or ``test``.
         items: number of its items.
-        shape: of an item, ``(channel, *signal)``; longer than the task's signal where training takes crops.
-        size: bytes of its mixtures and sources.
+        shape: shape of an item, ``(channel, *signal)``; longer than the task's signal where training takes crops.
+        size: size of its mixtures and sources, in bytes.
     """
 
     name: str
@@ -39,14 +39,17 @@ class Memory:
     """Memory that a study takes, in bytes.
 
     Attributes:
-        trial: of one trial's process, without what processes share.
-        shared: what the processes of all trials share, once a machine: libraries, the training view.
-        driver: this process with the task's data, as it is now; the driver's is like it.
-        total: of the driver and all trials at once, on one machine; without Ray's and MLflow's own processes.
-        machine: what this machine or container has.
-        available: what of it is free.
-        gpu: of one trial on its GPU.
-        gpu_machine: what the GPU has; 0 without.
+        trial: memory of one trial's process, without what processes share.
+        shared: memory that the processes of all trials share, so that a machine holds it once: libraries and the
+            training view.
+        driver: memory of the driver, the process that runs the study. It is the memory that this process has now, with
+            the task's data loaded as in a driver.
+        total: memory of the driver and of all trials that run at once, on one machine; without Ray's and MLflow's own
+            processes.
+        machine: memory that this machine or container has.
+        available: memory of this machine or container that is free.
+        gpu: memory of one trial on its GPU.
+        gpu_machine: memory that the GPU has; 0 where there is no GPU.
     """
 
     trial: int
@@ -64,11 +67,11 @@ class Disk:
     """Space on the disk that a study takes at most, in bytes; without the report and the records of its trials.
 
     Attributes:
-        checkpoint: of one trial's last checkpoint.
-        files: number of checkpoints that are kept in the end, and while trials run.
-        model: weights of the champion, in the study's folder and among MLflow's artifacts.
-        total: of all these.
-        free: what the disk with the checkpoints has; None for an object store.
+        checkpoint: size of one trial's last checkpoint.
+        files: largest number of checkpoints on the disk at any time.
+        model: size of the champion's weights, counted twice: in the study's folder and among MLflow's artifacts.
+        total: size of all checkpoints and of the model together.
+        free: free space of the disk that holds the checkpoints; None for an object store.
     """
 
     checkpoint: int
@@ -86,23 +89,23 @@ class Estimate:
         spec: description of the study, of one trial where it fixes every hyperparameter.
         supervision: what the separator may see of the training split.
         signal: kind of signal of the task.
-        splits: train, validation and test.
-        space: search space, the names of the sources filled in.
-        reference_points: published settings by name, likewise.
-        controls: changes to the best settings by name, likewise.
+        splits: sizes of the training, validation and test split.
+        space: search space; the names of its hyperparameters hold the names of the task's sources.
+        reference_points: published settings by name, with the same names of hyperparameters.
+        controls: changes to the best settings by name, with the same names of hyperparameters.
         progress: how far the study is.
-        slots: number of trials at once; 0 where a cluster decides.
+        slots: number of trials that run at once; 0 where a cluster decides.
         left_out: names of published settings that are not tried, because they differ from those that the study fixes.
         tried: settings of the trial that is measured, beside the defaults.
         measurement: what a trial takes; None where nothing is left to train, or where ``failure`` says why.
-        epoch_seconds: an epoch of a trial.
-        seconds: all that is left of the study, until the table is shown.
-        search_seconds: what of it is the search.
-        memory: None where nothing was measured.
-        disk: None where nothing was measured.
+        epoch_seconds: seconds of an epoch of a trial; None where nothing was measured.
+        seconds: seconds of all that is left of the study, until the table is shown; None where nothing was measured.
+        search_seconds: seconds of the search among them; None where nothing was measured.
+        memory: memory that the study takes; None where nothing was measured.
+        disk: space on the disk that the study takes; None where nothing was measured.
         failure: traceback of the trial that was tried, or why it ended; empty where it trained.
-        bug: whether it is the code of the trial that has failed.
-        warnings: what does not fit, a sentence each.
+        bug: whether the code of the trial raised the error in ``failure``.
+        warnings: one sentence for each thing that does not fit.
     """
 
     spec: StudySpec
@@ -160,7 +163,7 @@ def tried_settings(prepared: PreparedStudy) -> dict[str, Any]:
 
 
 def _choices(distribution: BaseDistribution | None) -> list[Any]:
-    """Return values of a distribution: all of a categorical one, the ends of a range."""
+    """Return all values of a categorical distribution, or the ends of a range."""
     if distribution is None:
         return []
     if isinstance(distribution, CategoricalDistribution):
@@ -169,7 +172,7 @@ def _choices(distribution: BaseDistribution | None) -> list[Any]:
 
 
 def share_active(prepared: PreparedStudy, name: str) -> Range:
-    """Return the share of the sampler's trials in which a hyperparameter is not 0: least, likely and most."""
+    """Return the least, the likely and the largest share of the sampler's trials in which a hyperparameter is not 0."""
     distribution = prepared.space.get(name)
     if isinstance(distribution, CategoricalDistribution):
         share = sum(bool(value) for value in distribution.choices) / len(distribution.choices)
@@ -180,14 +183,14 @@ def share_active(prepared: PreparedStudy, name: str) -> Range:
     return Range(value, value, value)
 
 
-class Clockwork:
-    """The time of a study from what one trial takes.
+class TimeModel:
+    """Computes how long the parts of a study take from the measured times of one of its trials.
 
     Args:
         prepared: the study.
-        progress: how far it is.
-        measured: what one of its trials takes.
-        slots: number of trials at once.
+        progress: how far the study is.
+        measured: times of one of its trials.
+        slots: number of trials that run at once.
     """
 
     def __init__(self, prepared: PreparedStudy, progress: Progress, measured: Measurement, slots: int) -> None:
@@ -205,7 +208,7 @@ class Clockwork:
         return self._each(lambda shares: self._measured.trial_seconds(budget, shares))
 
     def search(self) -> Range:
-        """Return the seconds of what is left of the search."""
+        """Return the seconds of the trials of the search that are still to be run."""
         spec, left, points = self._prepared.spec, self._progress.left, self._progress.points_left
         if not left:
             return Range(0.0, 0.0, 0.0)
@@ -219,7 +222,7 @@ class Clockwork:
         )
 
     def finals(self) -> Range:
-        """Return the seconds of what is left of the retrainings; those of finalists come first."""
+        """Return the seconds of the retrainings that are still to be run; finalists are retrained before controls."""
         left = self._progress.retrainings_left
         if not left:
             return Range(0.0, 0.0, 0.0)
@@ -244,18 +247,23 @@ class Clockwork:
         return Range(*[systems * item * len(data.test)] * 3)
 
     def _makespan(self, epochs: tuple[float, ...], shares: Mapping[str, float]) -> float:
-        """Return the seconds of trials of so many epochs, the first of them the reference points."""
+        """Return the seconds from the start of the first trial to the end of the last one.
+
+        Args:
+            epochs: number of epochs of each trial, in the order in which they start; the reference points come first.
+            shares: hyperparameter that activates phases -> share of the sampler's trials in which it does.
+        """
         points = [self._active(self._prepared.reference_points[name]) for name in self._progress.points_left]
         active = [*points, *[{}] * (len(epochs) - len(points))]
         each = (self._measured.trial_seconds(n, {**shares, **own}) for n, own in zip(epochs, active, strict=True))
         return makespan(each, self._slots)
 
     def _active(self, settings: Mapping[str, Any]) -> dict[str, float]:
-        """Return which phases given settings activate."""
+        """Return 1.0 for each phase that these settings activate and 0.0 for each that they skip, by hyperparameter."""
         return {name: float(bool(settings[name])) for name in self._names if name in settings}
 
     def _shares(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-        """Return the shares of the sampler's trials that activate phases: least, likely, most."""
+        """Return the least, the likely and the largest share of the sampler's trials in which each phase is active."""
         ranges = {name: share_active(self._prepared, name) for name in self._names}
         return (
             {name: share.least for name, share in ranges.items()},

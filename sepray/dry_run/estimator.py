@@ -1,8 +1,8 @@
-"""``--dry-run``: what a study would run, and what it would take, without running it.
+"""``--dry-run``: estimates what a study would run, and the time, memory and disk that it would take.
 
-A few steps of one trial are really trained, in processes like Ray's workers; all else follows from them and from the
-description of the study. Neither Ray nor MLflow is started, and nothing is written where a study writes, but for the
-task's data in its cache.
+A few steps of one trial are trained, in processes like Ray's workers; everything else is computed from their times and
+from the description of the study. Neither Ray nor MLflow is started. Of the places that a study writes to, only the
+cache with the task's data is written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..console.terminal import console
+from ..console.terminal import console, size
 from ..contracts import TaskData
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import Stage, trial_parameters
@@ -20,11 +20,11 @@ from ..loading import load_task
 from ..spec import folder
 from ..spec.study import StudySpec, key
 from . import machine
-from .estimate import Clockwork, Disk, Estimate, Memory, split_sizes, tried_settings
+from .estimate import Disk, Estimate, Memory, TimeModel, split_sizes, tried_settings
 from .measurement import Measurement, TrialError, measure_trial, start_view
 from .schedule import Range
 from .stored import Progress, progress
-from .text import show, size
+from .text import show
 
 __all__ = ["Estimate", "estimate", "show"]
 
@@ -36,10 +36,10 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
 
     Args:
         spec: description of the study.
-        data: data of its task, where they are loaded already.
+        data: data of its task; None: they are loaded.
 
     Raises:
-        SeprayError: what a run of the study would refuse.
+        SeprayError: a run of the study would be refused for the same reason.
     """
     if data is None:
         console.print(f"loading the data of {key(spec.task)}; what the cache does not hold is generated ...")
@@ -81,17 +81,17 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
     parameters, tried = _parameters(prepared), tried_settings(prepared)
     available = machine.memory()[1]
     measured = measure_trial(parameters, tried, spec.seed, here, available)
-    clockwork = Clockwork(prepared, done, measured, at_once)
+    times = TimeModel(prepared, done, measured, at_once)
     start = Range(*[_start_seconds(prepared, parameters, available)] * 3)
-    search = clockwork.search()
-    memory, disk = _memory(measured, here), _disk(spec, done, measured, clockwork.trial())
+    search = times.search()
+    memory, disk = _memory(measured, here), _disk(spec, done, measured, times.trial())
     complete = replace(
         found,
         tried=tried,
         measurement=measured,
-        epoch_seconds=clockwork.epoch(),
+        epoch_seconds=times.epoch(),
         search_seconds=search,
-        seconds=start + search + clockwork.finals() + clockwork.scoring(),
+        seconds=start + search + times.finals() + times.scoring(),
         memory=memory,
         disk=disk,
     )
@@ -99,7 +99,7 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
 
 
 def _refuse_scheduler(prepared: PreparedStudy) -> None:
-    """Make the study's scheduler, for what it refuses."""
+    """Make the study's scheduler, so that settings that it does not take are refused."""
     spec = prepared.spec
     make_scheduler(
         spec.search.scheduler,
@@ -112,7 +112,7 @@ def _refuse_scheduler(prepared: PreparedStudy) -> None:
 
 
 def _slots(spec: StudySpec) -> int:
-    """Return the number of trials at once; 0 where a cluster decides, which is not asked."""
+    """Return the number of trials that run at once; 0 where a cluster decides, because a dry run asks no cluster."""
     if spec.resources.cluster_address:
         return spec.resources.concurrency
     gpus = machine.gpus() if spec.resources.gpus_per_trial else 0
@@ -120,7 +120,10 @@ def _slots(spec: StudySpec) -> int:
 
 
 def _parameters(prepared: PreparedStudy) -> dict[str, Any]:
-    """Return what every trial of the search is given; in the place of another separator's estimates, zeros."""
+    """Return the parameters of every trial of the search.
+
+    Where training starts from another separator's estimates, zeros take their place.
+    """
     stage = Stage("search", None, 0, members=prepared.spec.budget.seeds_per_trial)  # type: ignore[arg-type] # not read
     parameters = trial_parameters(stage, replace(prepared, start=None), "")
     if prepared.start:
@@ -129,7 +132,7 @@ def _parameters(prepared: PreparedStudy) -> dict[str, Any]:
 
 
 def _start_seconds(prepared: PreparedStudy, parameters: dict[str, Any], available: int) -> float:
-    """Return the seconds of training the separator that training starts from; 0 where none is trained."""
+    """Return the seconds of training the other separator that this study starts from; 0 where none is trained."""
     described = prepared.start.identity if prepared.start else {}
     if "epochs" not in described:
         return 0.0
@@ -156,7 +159,7 @@ def _memory(measured: Measurement, slots: int) -> Memory:
 
 
 def _disk(spec: StudySpec, done: Progress, measured: Measurement, trial: Range) -> Disk:
-    """Return the space on disk: complete trials keep two checkpoints, those that end before a second is due one."""
+    """Return the space on the disk. A trial keeps two checkpoints, or one if it ends before the second one is due."""
     short = trial.most < spec.stores.checkpoint_seconds
     files = (1 if short else 2) * (done.left + done.retrainings_left)
     remote = folder.is_remote(spec.stores.storage_path)

@@ -1,4 +1,4 @@
-"""What this machine has: slots for trials, memory, disk."""
+"""Finds out how many trials this machine runs at once, and how much memory and disk it has."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def slots(resources: Resources, cpus: int, gpus: int) -> int:
     """Return how many trials a Ray that is started on this machine runs at once, as ``cluster.connect`` would.
 
     Args:
-        resources: of the study.
+        resources: resources of the study.
         cpus: CPUs of the machine.
         gpus: GPUs of the machine.
 
@@ -52,7 +52,7 @@ def gpus() -> int:
 
 
 def memory() -> tuple[int, int]:
-    """Return the memory of this machine or container, and what of it is available, in bytes."""
+    """Return the memory of this machine or container, and the available part of it, in bytes."""
     machine = psutil.virtual_memory()
     limit, used = (_number(_CGROUP / name) for name in ("memory.max", "memory.current"))
     if limit is None or used is None or limit >= machine.total:

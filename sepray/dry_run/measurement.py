@@ -1,4 +1,4 @@
-"""Measures a trial in processes like the workers of a study, first alone, then as many at once as a study runs."""
+"""Measures a trial in processes like a study's workers: first one alone, then as many at once as the study runs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from ..execution.trainable import TrialContext
 from . import trial
 
 _SECONDS = 6.0
-"""For how long epochs are measured, and then validation."""
+"""Seconds for which epochs are measured; then validation is measured for as long."""
 
 
 class TrialError(Exception):
-    """The code of the trial raised an error, or its process was killed; the message is the traceback or says so.
+    """The code of the trial raised an error, or its process was killed.
+
+    The message is the traceback of the error, or the sentence that the process was killed.
 
     Attributes:
-        bug: whether it raised an error that is not for want of memory.
+        bug: whether the code raised an error for another reason than a lack of memory.
     """
 
     def __init__(self, message: str, bug: bool) -> None:
@@ -39,12 +41,12 @@ class TrialError(Exception):
 
 @dataclass(frozen=True)
 class PhaseTime:
-    """Seconds of a phase of a step.
+    """Time that one phase takes in a training step.
 
     Attributes:
         name: name of the phase.
         active: hyperparameter that skips the phase where it is 0; None for a phase that is never skipped.
-        seconds: of all its updates in a step.
+        seconds: seconds of all updates of the phase in one step.
     """
 
     name: str
@@ -54,26 +56,27 @@ class PhaseTime:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a trial takes. Times are seconds of all separators of the trial together.
+    """Time and memory that a trial takes. Times are in seconds, for all separators of the trial together.
 
     Attributes:
         at_once: number of trials that were measured at the same time.
-        start: start of a worker: its imports, and what only its first trial takes.
-        setup: building the separators and preparing them.
-        epochs: of each of the first epochs, what is not its steps: outer iterations, or all of a method without steps.
-        step: a step with all its phases, the median.
-        phases: those of a step, each the median.
+        start: seconds of the start of a worker: its imports, and the work that only its first trial does.
+        setup: seconds of building the separators and preparing them.
+        epochs: seconds of each of the first epochs without its steps and without validation: the outer iterations, or
+            the whole training of a method without steps.
+        step: median of the seconds of a step with all its phases.
+        phases: phases of a step, each with the median of its seconds.
         steps: number of steps in an epoch; 0 for a method without steps.
-        validation: scoring on the validation split.
-        saving: writing a checkpoint.
+        validation: seconds of scoring on the validation split.
+        saving: seconds of writing a checkpoint.
         checkpoint_bytes: size of a trial's last checkpoint.
         weights_bytes: size of a separator's weights and buffers.
         parameters: number of a separator's weights, critics among them.
         private_bytes: largest memory of a trial's process, without what processes share.
         shared_bytes: memory that the processes of all trials share: libraries, the training view.
         gpu_bytes: largest memory of a trial on the GPU, without CUDA's own.
-        gpu_machine_bytes: memory of the GPU; 0 without.
-        problem: why training ended before its time; empty where it did not.
+        gpu_machine_bytes: memory of the GPU; 0 where there is no GPU.
+        problem: why training ended too early; empty where it did not.
     """
 
     at_once: int
@@ -95,22 +98,31 @@ class Measurement:
     problem: str
 
     def step_seconds(self, active: Mapping[str, float]) -> float:
-        """Return the seconds of a step.
+        """Return the seconds of a step, the mean over trials that skip some phases and trials that do not.
 
         Args:
-            active: hyperparameter that activates phases -> share of the trials in which it does; others do in all.
+            active: hyperparameter that activates phases -> share of the trials in which it does so. A hyperparameter
+                that is not among the keys activates its phases in all trials.
         """
         skipped = sum(p.seconds * (1 - active.get(p.active, 1.0)) for p in self.phases if p.active)
         return max(0.0, self.step - skipped)
 
     def epoch_seconds(self, active: Mapping[str, float]) -> float:
-        """Return the seconds of an epoch after the first; ``active`` as of ``step_seconds``."""
+        """Return the seconds of an epoch after the first one.
+
+        Args:
+            active: share of the trials in which each phase is active, as ``step_seconds`` takes it.
+        """
         return self.outside(len(self.epochs)) + self.steps * self.step_seconds(active) + self.validation
 
     def trial_seconds(self, epochs: float, active: Mapping[str, float]) -> float:
-        """Return the seconds of a trial of so many epochs; ``active`` as of ``step_seconds``.
+        """Return the seconds of a whole trial.
 
-        Epochs that were not measured count as the mean of those after the first.
+        An epoch that was not measured counts as the mean of the measured epochs after the first one.
+
+        Args:
+            epochs: number of epochs of the trial.
+            active: share of the trials in which each phase is active, as ``step_seconds`` takes it.
         """
         measured = self.epochs[: int(epochs)]
         outside = sum(measured) + (epochs - len(measured)) * self.outside(len(self.epochs))
@@ -118,7 +130,7 @@ class Measurement:
         return self.setup + outside + inside + self.saving
 
     def outside(self, epoch: int) -> float:
-        """Return the seconds of an epoch, counted from 0, that are neither its steps' nor validation's."""
+        """Return the seconds of an epoch without its steps and without validation; the first epoch is number 0."""
         if epoch < len(self.epochs):
             return self.epochs[epoch]
         later = self.epochs[1:] or self.epochs
@@ -132,16 +144,17 @@ def measure_trial(
     at_once: int,
     memory_bytes: int,
 ) -> Measurement:
-    """Return what a trial takes, measured in processes of its own.
+    """Measure the time and memory of a trial in separate processes.
 
-    Times are measured with as many trials at once as the study runs, because they share caches and memory's bandwidth.
+    Times are measured with as many trials at once as the study runs, because trials share the machine's caches and
+    memory bandwidth.
 
     Args:
         parameters: what every trial is given (``stage.trial_parameters``).
         settings: hyperparameters that differ from the separator's defaults.
         seed: random seed.
         at_once: number of trials that the study runs at once on this machine.
-        memory_bytes: memory that is free; where it does not suffice for all of them, one is measured alone.
+        memory_bytes: free memory; where it does not suffice for all these trials, only one is measured.
 
     Raises:
         TrialError: the code of the trial raised an error, or its process was killed.
@@ -163,7 +176,10 @@ def measure_trial(
 
 
 def _ask(job: trial.Job, count: int) -> list[dict[str, Any]]:
-    """Run so many processes at the same time, with the threads and the allocator of workers; return their answers."""
+    """Run ``count`` processes at the same time and return their answers.
+
+    They have the number of threads and the settings of the memory allocator that a study's workers have.
+    """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.context.threads))
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     environment = {**os.environ, **cluster._ALLOCATOR_SETTINGS, **threads, "PYTHONPATH": path}
@@ -202,7 +218,7 @@ def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def _joined(answers: Sequence[Mapping[str, Any]]) -> Measurement:
-    """Return one measurement of several at the same time: the median of times, the largest of sizes."""
+    """Combine what several processes measured at the same time: the median of each time, the largest of each size."""
 
     def middle(name: str) -> float:
         return float(statistics.median(answer[name] for answer in answers))
@@ -228,7 +244,7 @@ _SIZES = (
 
 
 def start_view(train: Mapping[str, np.ndarray], sources: int) -> dict[str, np.ndarray]:
-    """Return the training view with zeros for the estimates that training starts from."""
+    """Add zeros to the training view in the place of the estimates that training starts from."""
     mixture = train["mixture"]
     shape = (mixture.shape[0], sources, *mixture.shape[1:])
     return {**train, "start": torch.zeros(shape).numpy()}

@@ -1,4 +1,4 @@
-"""How many epochs the trials of a search train by the rule of the scheduler, and how long so many trainings take."""
+"""How many epochs each trial of a search trains by the scheduler's rule, and how long all trainings take together."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..execution.schedulers import METRIC, TIME, make_scheduler
 from ..spec.study import StudySpec
 
 _ORDERS = 25
-_RESULTS_AT_MOST = 200_000  # simulated in all, so that a large study is estimated in seconds too
+_RESULTS_AT_MOST = 200_000  # results of epochs that are simulated, so that a large study is estimated in seconds
 
 
 @dataclass(frozen=True)
 class Range:
-    """Least, likely and largest value of something that is not known before.
+    """Least, likely and largest value of a quantity that is known for certain only after the study has run.
 
     Attributes:
-        least: if all that may be left out is.
-        likely: the mean over orders of the trials; None where the scheduler's rule does not tell.
-        most: if nothing is left out.
+        least: value if every trial is stopped as early, and skips as many phases, as it may.
+        likely: mean value over random orders of the trials; None where the scheduler's rule does not determine it.
+        most: value if no trial is stopped early and none skips a phase that it may train.
     """
 
     least: float
@@ -34,7 +34,7 @@ class Range:
 
     @property
     def expected(self) -> float:
-        """The likely value, or else the largest."""
+        """The likely value, or the largest one where no likely value is known."""
         return self.most if self.likely is None else self.likely
 
     def __add__(self, other: Range) -> Range:
@@ -47,9 +47,10 @@ class Stopping:
     """Epochs of each trial of a search.
 
     Attributes:
-        least: if the best trial comes first and every later one is worse.
-        likely: in random orders, one list an order; empty where the scheduler's rule does not tell.
-        most: if none is stopped early.
+        least: epochs if the best trial comes first and every later one is worse.
+        likely: epochs for several random orders of the trials, one tuple for each order; empty where the scheduler's
+            rule does not determine them.
+        most: epochs if no trial is stopped early.
     """
 
     least: tuple[float, ...]
@@ -58,16 +59,16 @@ class Stopping:
 
 
 def early_stopping(spec: StudySpec, protected: int, others: int) -> Stopping:
-    """Return the epochs that the trials of a search train, by the rule of the study's scheduler itself.
+    """Return the epochs that each trial of a search trains, as the study's own scheduler decides on simulated trials.
 
-    The curves of the simulated trials are constant and differ in their values alone. ``hyperband`` and ``pbt`` compare
-    trials that run at the same time, and are not simulated: ``pbt`` stops none, and of ``hyperband`` only the first
-    comparison of each trial is known.
+    Each simulated trial has the same value in every epoch, and trials differ in that value. ``hyperband`` and ``pbt``
+    compare trials that run at the same time, and are not simulated: ``pbt`` stops none, and of ``hyperband`` only the
+    first comparison of each trial is known.
 
     Args:
         spec: description of the study.
         protected: number of trials that are never stopped, which come first.
-        others: number of the others.
+        others: number of all other trials, which may be stopped.
     """
     name, budget = spec.search.scheduler, spec.budget.max_epochs
     most = (float(budget),) * (protected + others)
@@ -93,7 +94,13 @@ def _scheduler(spec: StudySpec) -> Any:
 
 
 def _simulated(spec: StudySpec, protected: int, values: Iterable[float]) -> tuple[float, ...]:
-    """Return the epochs of trials with these objectives, less is better, that come one after another."""
+    """Return the number of epochs that each trial trains; one trial ends before the next one starts.
+
+    Args:
+        spec: description of the study.
+        protected: number of trials that are never stopped, which come first.
+        values: objective of each trial, in all its epochs; less is better.
+    """
     scheduler, budget = _scheduler(spec), spec.budget.max_epochs
     epochs: list[float] = []
     for number, value in enumerate(values):
@@ -110,7 +117,7 @@ def _simulated(spec: StudySpec, protected: int, values: Iterable[float]) -> tupl
 
 
 def _first_comparisons(spec: StudySpec, count: int) -> tuple[float, ...]:
-    """Return the epoch at which each trial of a HyperBand is compared first: its bracket's, filled in Ray's order."""
+    """Return the epoch at which HyperBand first compares each trial; brackets are filled with trials in Ray's order."""
     scheduler = _scheduler(spec)
     found: list[float] = []
     while len(found) < count:
@@ -122,7 +129,7 @@ def _first_comparisons(spec: StudySpec, count: int) -> tuple[float, ...]:
 
 
 def makespan(seconds: Iterable[float], slots: int) -> float:
-    """Return how long trainings take that start in this order, each as soon as one of the slots is free."""
+    """Return the time in which all trainings end; each starts, in this order, as soon as one of the slots is free."""
     free = [0.0] * slots
     for each in seconds:
         heapq.heapreplace(free, free[0] + each)

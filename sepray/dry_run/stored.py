@@ -1,4 +1,4 @@
-"""What the stores hold of a study that is about to run; reads, and refuses what a run would refuse."""
+"""Reads from the stores how far a study is, and refuses a study that a run would refuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 from ..driver import selection
 from ..driver.prepared import PreparedStudy
 from ..driver.stage import ENDED
-from ..driver.stores import TRIAL_FOLDER
 from ..errors import UsageError
 from ..search.ledger import FixedTrial, Ledger
 from ..search.samplers import make_sampler
@@ -31,12 +30,13 @@ class Progress:
     Attributes:
         found: whether the storage has it.
         asked: number of trials that its last start asked for; 0 for a new study.
-        ended: number of trials of its search that have ended, however.
+        ended: number of trials of its search that have ended, with or without success.
         left: number of trials of its search that are still to be run or finished.
-        points_left: names of the reference points among them.
-        retrained: number of its retrainings that have ended, however.
-        retrainings_left: number of retrainings that are still to be run; at most, unless the search is done.
-        retrainings: number of all retrainings, likewise.
+        points_left: names of the reference points that are still to be run or finished.
+        retrained: number of its retrainings that have ended, with or without success.
+        retrainings_left: number of retrainings that are still to be run; the largest possible number while the search
+            is not done.
+        retrainings: number of all retrainings; the largest possible number while the search is not done.
     """
 
     found: bool
@@ -75,7 +75,7 @@ def progress(prepared: PreparedStudy) -> Progress:
     _refuse_points_outside(prepared, copy)
     copy.add_trials(stored.get_trials(deepcopy=False) if stored is not None else ())
     points = prepared.reference_points
-    ledger = Ledger(copy, prepared.space, spec.budget.trials, spec.seed, points, None, TRIAL_FOLDER)
+    ledger = Ledger(copy, prepared.space, spec.budget.trials, spec.seed, points, None, folder.TRIAL_FOLDER)
     ledger.count()
     trials = copy.get_trials(deepcopy=False)
     ended = [trial for trial in trials if trial.state in ENDED]
@@ -96,7 +96,7 @@ def progress(prepared: PreparedStudy) -> Progress:
 
 
 def _open(prepared: PreparedStudy, storage: str | InMemoryStorage) -> Study:
-    """Open the study as a run does, so that it is refused for the same reasons."""
+    """Open the study as a run does, so that the same studies are refused."""
     spec = prepared.spec
 
     def sampler(existing: int) -> BaseSampler:
@@ -107,7 +107,7 @@ def _open(prepared: PreparedStudy, storage: str | InMemoryStorage) -> Study:
 
 
 def _refuse_points_outside(prepared: PreparedStudy, empty: Study) -> None:
-    """Let a searcher that has no trials to give check the reference points."""
+    """Make a searcher without trials, because that refuses reference points outside the search space."""
     keys = [objective.key for objective in prepared.objectives]
     points = prepared.reference_points
     StudySearcher(empty, prepared.space, keys, 0, prepared.spec.seed, reference_points=points, fixed=()).close()
@@ -131,7 +131,10 @@ def _ended_retrainings(prepared: PreparedStudy) -> list[FrozenTrial]:
 def _retrainings(
     prepared: PreparedStudy, searched: Iterable[FrozenTrial], left: int, retrained: list[FrozenTrial]
 ) -> tuple[int, int]:
-    """Return how many retrainings there are, and how many are left: at most, unless the search is done."""
+    """Return the number of all retrainings and of those that are left.
+
+    While the search is not done, these are the largest numbers that are possible.
+    """
     spec = prepared.spec
     if left:
         roles = min(spec.budget.finalists, spec.budget.trials) + len(prepared.controls)

@@ -1,4 +1,4 @@
-"""What a dry run shows: an estimate as text of 80 columns."""
+"""Writes an estimate as text of 80 columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ..console.exit_status import command_line, shorten_traceback
-from ..console.terminal import console, duration
+from ..console.terminal import console, duration, size
 from ..errors import mask
 from ..spec.study import key
 from .estimate import Disk, Estimate, Memory
@@ -22,7 +22,6 @@ FLAGS = ("--dry-run", "--dry_run")
 WIDTH = 80
 _LABEL = 14
 _SHOWN_DIMENSIONS = 12
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def show(estimate: Estimate) -> None:
@@ -32,7 +31,7 @@ def show(estimate: Estimate) -> None:
 
 
 def lines(estimate: Estimate) -> Iterator[str]:
-    """Yield the lines of an estimate, of 80 columns but for tracebacks and the command."""
+    """Yield the lines of an estimate; only tracebacks and the command are wider than 80 columns."""
     spec, measured = estimate.spec, estimate.measurement
     yield ""
     yield f"{spec.name}: a dry run, nothing is trained to its end and nothing is kept"
@@ -64,18 +63,10 @@ def lines(estimate: Estimate) -> Iterator[str]:
 
 
 def command(name: str) -> str:
-    """Return the command that really runs what this process estimates; a call, where it was called from Python."""
+    """Return the command that runs the study; a Python call where the estimate was asked for from Python."""
     if not set(FLAGS) & set(sys.orig_argv):
         return f"sepray.run(spec)  # of the study {name}"
     return shlex.join(part for part in shlex.split(command_line()) if part not in FLAGS)
-
-
-def size(amount: float) -> str:
-    """Return a number of bytes in words, e.g. ``1.5 GiB``."""
-    unit = 0
-    while amount >= 1024 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1024, unit + 1
-    return f"{amount:.0f} {_UNITS[unit]}" if unit == 0 or amount >= 100 else f"{amount:.1f} {_UNITS[unit]}"
 
 
 def count(things: float, noun: str) -> str:
@@ -107,7 +98,7 @@ def short(seconds: float) -> str:
 
 
 def row(label: str, text: str) -> Iterator[str]:
-    """Yield a label and a text, wrapped at 80 columns beside it."""
+    """Yield a label with a text beside it, which is wrapped at 80 columns."""
     for first, line in enumerate(textwrap.wrap(text, WIDTH - _LABEL, break_long_words=False) or [""]):
         yield f"{'' if first else label:{_LABEL}}{line}"
 
@@ -190,7 +181,7 @@ def _at_once(estimate: Estimate) -> str:
         each += f" and {count(resources.gpus_per_trial, 'GPU')}"
     if not estimate.slots:
         address = mask(resources.cluster_address)
-        return f"as many as the cluster {address} takes, which is not asked; a trial has {each}"
+        return f"as many as the cluster {address} takes (a dry run does not ask it); a trial has {each}"
     return f"{count(estimate.slots, 'trial')}, each with {each}"
 
 

@@ -44,12 +44,12 @@ class Job:
     """What a process is to measure.
 
     Attributes:
-        context: of the trials.
+        context: context of the trials.
         folder: folder with the views of the data as ``train-NAME.npy`` and ``validation-NAME.npy``.
         settings: hyperparameters that differ from the separator's defaults.
         seed: random seed.
         epochs: number of epochs that are measured at most.
-        seconds: for how long they are measured, and then validation.
+        seconds: seconds for which epochs are measured, and then validation for as long.
     """
 
     context: TrialContext
@@ -122,13 +122,13 @@ def measure(
     """Return what a trial takes, the values of ``Measurement`` by name.
 
     Args:
-        context: of the trials.
+        context: context of the trials.
         train: training view, on the trial's device.
         validation: ``mixture`` and ``sources`` of the validation split, on the trial's device.
         settings: hyperparameters that differ from the separator's defaults.
         seed: random seed.
         epochs: number of epochs that are measured at most.
-        seconds: for how long they are measured, two of them at least, and then validation.
+        seconds: seconds for which epochs are measured, two of them at least, and then validation for as long.
         folder: folder that a checkpoint is written to.
         clock: returns seconds.
     """

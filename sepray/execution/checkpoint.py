@@ -29,11 +29,11 @@ _NAME = re.compile(r"epoch-(\d{6,})-([0-9a-f]{16})\.safetensors$")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved after an epoch.
+    """Tensors and values that were saved after an epoch.
 
     Attributes:
         epoch: number of epochs trained.
-        tensors: by name, on the CPU.
+        tensors: tensors by name, on the CPU.
         metadata: plain values.
     """
 

@@ -19,8 +19,8 @@ class StoredFile:
     """A file below a place.
 
     Attributes:
-        name: its path below the place, with slashes.
-        size: bytes.
+        name: path of the file below the place, with slashes.
+        size: number of bytes.
         modified: time of the last change, seconds since 1970; 0 where the store does not tell.
     """
 

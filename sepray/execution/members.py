@@ -19,17 +19,17 @@ class Members:
     """The trainers of one trial's separators; what they report is averaged, and they are saved as one.
 
     Args:
-        config: of the separator.
+        config: configuration of the separator.
         signal: what the separator is built for.
-        seed: of the trial; each member's own is drawn from it.
+        seed: seed of the trial; each member's own seed is drawn from it.
         count: number of members.
         train: the training view, tensors ``[item, ...]``.
         hyperparameters: those that differ from the separator's defaults.
         device: ``"cpu"`` or ``"cuda"``.
-        augmentation: of the training items.
+        augmentation: augmentation of the training items.
 
     Attributes:
-        trainers: one for each member.
+        trainers: one trainer for each member.
     """
 
     def __init__(

@@ -201,7 +201,7 @@ class HyperBand(HyperBandScheduler):
             super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Let a protected trial run on; also one whose objective is not finite, which ends by itself."""
+        """Let a protected trial continue, and a trial whose objective is not finite, because that ends by itself."""
         if trial.config.get("protected") or not math.isfinite(result.get(METRIC, math.nan)):
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))
@@ -243,12 +243,16 @@ class Pbt(PopulationBasedTraining):
         self._space, self._on_perturb = dict(space), on_perturb
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Add a trial. Ray refuses any searcher beside PBT; ours is hidden from it, because it proposes blindly."""
+        """Add a trial, unless it is protected.
+
+        Ray's PBT refuses to run beside a searcher. Ours is hidden from it: with PBT, a study allows only samplers that
+        learn nothing from the results of trials.
+        """
         if not trial.config.get("protected"):
             super().on_trial_add(SimpleNamespace(search_alg=None), trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Let a protected trial run on; also one whose objective is not finite, which ends by itself."""
+        """Let a protected trial continue, and a trial whose objective is not finite, because that ends by itself."""
         if trial not in self._trial_state or not math.isfinite(result.get(METRIC, math.nan)):
             return str(TrialScheduler.CONTINUE)
         return str(super().on_trial_result(tune_controller, trial, result))

@@ -21,7 +21,7 @@ class Planned:
     """A recording that is to be separated.
 
     Attributes:
-        path: its file.
+        path: path of its file.
         output: folder of its estimates.
     """
 
@@ -34,7 +34,7 @@ class Refused:
     """A recording that could not be separated.
 
     Attributes:
-        name: its file.
+        name: name of its file.
         reason: why, in one line that names the file.
     """
 

@@ -61,7 +61,10 @@ class Evaluation:
 
     @functools.cached_property
     def rows(self) -> dict[str, list[ResultRow]]:
-        """Measure -> a row a system: for each source, and the mean over sources, mean over items and 95% interval."""
+        """Measure -> one row for each system.
+
+        A row holds, for each source and for the mean over sources, the mean over items and its 95% interval.
+        """
         from ..scoring import tables
 
         return {
@@ -74,10 +77,11 @@ class Evaluation:
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
-        """A row a system; columns ``(measure, source, statistic)``.
+        """Table with one row for each system and the columns ``(measure, source, statistic)``.
 
-        Statistics are ``mean`` over items (of BSS Eval: the median), and ``low`` and ``high``, the ends of its 95%
-        bootstrap interval. Beside the sources, ``mean`` is the mean over sources. NaN where a measure is not defined.
+        The statistics are ``mean``, the mean over items (for BSS Eval: the median), and ``low`` and ``high``, the ends
+        of its 95% bootstrap interval. The source ``mean`` is the mean over all sources. A cell is NaN where a measure
+        is not defined.
         """
         import pandas as pd
 
@@ -94,7 +98,7 @@ class Evaluation:
 
     @property
     def items(self) -> pd.DataFrame:
-        """A row an item of each system, by ``(system, item)``; columns ``(measure, source)``."""
+        """Table with one row for each system and item, ``(system, item)``, and the columns ``(measure, source)``."""
         import pandas as pd
 
         rows = _combinations(system=tuple(self.scores), item=range(self.item_count))
@@ -104,7 +108,11 @@ class Evaluation:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What ``sepray evaluate --json FILE`` writes: by system, measure and source, and the score of each item."""
+        """All scores as ``sepray evaluate --json FILE`` writes them.
+
+        ``scores`` holds for each system and measure the mean and the interval of each source, and the score of each
+        item.
+        """
         scores: dict[str, Any] = {system: {} for system in self.scores}
         for measure, rows in self.rows.items():
             for row in rows:
@@ -121,7 +129,7 @@ class Evaluation:
 
 
 def _combinations(**levels: Sequence[Any]) -> pd.MultiIndex:
-    """Return all combinations of the levels' values, in their order, in which pandas finds them without a search."""
+    """Return all combinations of the levels' values, in the order in which pandas finds them without a search."""
     import pandas as pd
 
     codes = np.indices([len(values) for values in levels.values()]).reshape(len(levels), -1)
@@ -145,7 +153,7 @@ def evaluate(
     Example::
 
         scores = sepray.evaluate("models:/cass-ecg@champion", split="validation")
-        scores.table["si_sdr"]  # a row a system, for each source mean and 95% interval
+        scores.table["si_sdr"]  # one row for each system, with mean and interval for each source
         scores.scores["models:/cass-ecg@champion"]["si_sdr"]  # [item, source]
 
     Args:
@@ -153,10 +161,10 @@ def evaluate(
         task: name of a task or a module of your own, or a ``Config``; None: the task that the model was trained on,
             with the same settings.
         split: ``train``, ``validation`` or ``test``.
-        bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR), which takes seconds an item and needs museval and
-            ffmpeg.
-        museval: folder for the model's scores in museval's JSON, a file an item in a folder named like the split; turns
-            on ``bss_eval``.
+        bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR), which takes seconds for each item and needs museval
+            and ffmpeg.
+        museval: folder for the model's scores in museval's JSON, one file for each item, in a subfolder that is named
+            like the split; turns on ``bss_eval``.
         batch_size: number of items that are separated at once.
         device: device of a model that is loaded here, as for ``load_model``.
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.

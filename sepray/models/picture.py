@@ -40,7 +40,7 @@ class Envelope:
 
 
 def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, unit: str) -> None:
-    """Write a PNG with one panel a signal, all on one scale.
+    """Write a PNG with one panel for each signal, all on one scale.
 
     Args:
         path: file of the picture.

@@ -144,8 +144,8 @@ def separate(
 
     Args:
         model: address of a model (see ``load_model``), or a loaded one.
-        recording: file (WAV, FLAC ..., CSV with a column a channel, NPY), or an array ``[time]`` or
-            ``[channel, time]``.
+        recording: file (WAV, FLAC ..., CSV with one column for each channel, NPY), or an array
+            ``[time]`` or ``[channel, time]``.
         rate: sampling rate in Hz of an array, and of a file that does not say it (NPY, CSV without a time column).
         output: folder for a file of each source, ``RECORDING.SOURCE.wav`` (or csv, npy), with the recording's format;
             written whole or not at all. None: the estimates are returned, and must fit into memory.

@@ -67,10 +67,14 @@ def shortest_window(model: Model) -> float:
 
 
 def check_window(window: float | None, model: Model | None = None) -> None:
-    """Refuse a window that is not above 0 seconds, or too short for the model where one is given.
+    """Check the length of a window; every length passes that is above 0 seconds and not too short for the model.
+
+    Args:
+        window: length in seconds; None: the model's own window, which is not checked.
+        model: model that separates the windows; None: only the sign of the length is checked.
 
     Raises:
-        UsageError: it is.
+        UsageError: the window is too short, or not a finite number.
     """
     if window is None:
         return

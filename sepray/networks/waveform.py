@@ -9,7 +9,7 @@ widths, nor anything about the discriminator. Chosen here, so that the default g
 channels, doubled by each strided convolution; kernels of 15 at both ends, of 8 with stride 4, of 7 after upsampling,
 of 5 in the blocks. There is no output activation, since samples in units of the mixture's level go beyond 1.
 
-Normalisation is InstanceNorm, as in CycleGAN, written as a GroupNorm of one channel a group: it has no running
+Normalisation is InstanceNorm, as in CycleGAN, written as a GroupNorm with one group for each channel: it has no running
 statistics, which change in the forward pass, as ``torch.func`` forbids.
 """
 

@@ -19,7 +19,7 @@ from ..choices import Objective
 from ..console.terminal import FAILED
 from ..contracts import TaskData
 from ..execution import checkpoint
-from ..spec.folder import checkpoint_root
+from ..spec.folder import checkpoint_root, trial_folder
 from ..spec.study import StudySpec
 from .wording import objective_axis, objective_words
 
@@ -155,7 +155,7 @@ class StudyResults:
 
     def trial_folder(self, stage: str, number: int) -> str:
         """Return the path or URI of a trial's checkpoints; ``stage`` is ``"search"`` or ``"finals"``."""
-        return f"{self.checkpoints}/{stage}/trial-{number:05d}"
+        return trial_folder(self.checkpoints, stage, number)
 
     def history(self, stage: str, number: int) -> list[dict[str, Any]]:
         """Return the results of every epoch of a trial, oldest first; empty if the trial has no checkpoint."""

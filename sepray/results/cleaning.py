@@ -20,11 +20,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..console import terminal
 from ..errors import mask
 from ..execution.file_systems import StoredFile, files, folders, reachable, remove
-from ..spec.folder import is_locked, is_remote, local_root
+from ..spec.folder import TRIAL_FOLDER, is_locked, is_remote, local_root
 from . import progress
-from .disk import in_words
 from .record import STAGES, UNFINISHED, StudyRecord, outcome
 
 WEIGHTS = "weights"
@@ -48,7 +48,7 @@ _WITHOUT_LOCK = {*STAGES, "start", "ray"}
 
 
 @dataclass(frozen=True)
-class Needless:
+class Deletable:
     """Something that can be deleted.
 
     Attributes:
@@ -64,7 +64,7 @@ class Needless:
     size: int
 
 
-def of_study(record: StudyRecord) -> list[Needless]:
+def deletable_in_study(record: StudyRecord) -> list[Deletable]:
     """Return what can be deleted of a study, which the caller holds (``deletion.held``).
 
     Raises:
@@ -74,22 +74,22 @@ def of_study(record: StudyRecord) -> list[Needless]:
     told = all((record.folder / name).is_file() for name in ("result.json", "registration.json"))
     is_finished = progress.state(record, stages, told) == progress.FINISHED
     found = files(record.checkpoints)
-    needless = []
+    deletable = []
     for stage, trials in stages.items():
         for trial in trials:
-            folder = f"{stage}/trial-{trial.number:05d}"
+            folder = f"{stage}/{TRIAL_FOLDER.format(number=trial.number)}"
             size = _size_below(found, folder)
             if size and outcome(trial) not in ("complete", UNFINISHED):
-                needless.append(Needless(record.name, ENDED, f"{record.checkpoints}/{folder}", size))
+                deletable.append(Deletable(record.name, ENDED, f"{record.checkpoints}/{folder}", size))
             elif size and is_finished and stage == "search" and "label" not in trial.user_attrs:
-                needless += _weights(record, f"{record.checkpoints}/{folder}")
+                deletable += _weights(record, f"{record.checkpoints}/{folder}")
     going = any(outcome(trial) == UNFINISHED for trials in stages.values() for trial in trials)
     if (size := _size_below(found, "ray")) and not (going and is_remote(record.storage_path)):
-        needless.append(Needless(record.name, TEMPORARY, f"{record.checkpoints}/ray", size))
-    return needless + _left_behind(record, [item.place for item in needless if item.kind != WEIGHTS])
+        deletable.append(Deletable(record.name, TEMPORARY, f"{record.checkpoints}/ray", size))
+    return deletable + _left_behind(record, [item.place for item in deletable if item.kind != WEIGHTS])
 
 
-def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Needless]:
+def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Deletable]:
     """Return what a killed process was writing into a study's local folder, except below the places ``besides``."""
     sizes: dict[str, int] = {}
     latest: dict[str, float] = {}
@@ -100,20 +100,20 @@ def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Needless]:
             latest[place] = max(latest.get(place, 0.0), file.modified)
     now = time.time()
     return [
-        Needless(record.name, TEMPORARY, place, size)
+        Deletable(record.name, TEMPORARY, place, size)
         for place, size in sizes.items()
         if now - latest[place] > _SETTLED_SECONDS and not place.startswith(tuple(f"{other}/" for other in besides))
     ]
 
 
-def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Needless]:
+def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Deletable]:
     """Return the folders below ``storage_path`` of studies that a storage does not have; another storage may have them.
 
     Args:
         known: name and id of each study in the storage.
         storage_path: folder or URI of the studies' files.
     """
-    needless = []
+    deletable = []
     roots = [str(local_root(storage_path))] + [storage_path.rstrip("/")] * is_remote(storage_path)
     for root in roots:
         for name in folders(root):
@@ -121,11 +121,11 @@ def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Needless]:
                 place = f"{root}/{name}/{uid}"
                 if (name, uid) in known or not _is_study(place) or ("://" not in root and is_locked(Path(place))):
                     continue
-                needless.append(Needless(name, ORPHAN, place, sum(file.size for file in files(place))))
-    return needless
+                deletable.append(Deletable(name, ORPHAN, place, sum(file.size for file in files(place))))
+    return deletable
 
 
-def of_cache(cache: Path, days: float) -> list[Needless]:
+def deletable_in_cache(cache: Path, days: float) -> list[Deletable]:
     """Return the entries of the data cache that nobody has read for some days; a task makes them again.
 
     Args:
@@ -133,53 +133,53 @@ def of_cache(cache: Path, days: float) -> list[Needless]:
         days: least number of days since an entry was read or written.
     """
     folder = cache.expanduser()
-    needless = []
+    deletable = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and _ENTRY.fullmatch(path.name):
             stat = path.stat()
             if time.time() - max(stat.st_atime, stat.st_mtime) > days * 86400:
-                needless.append(Needless("", CACHED, str(path), stat.st_size))
-    return needless
+                deletable.append(Deletable("", CACHED, str(path), stat.st_size))
+    return deletable
 
 
-def in_sentences(needless: list[Needless]) -> Iterator[str]:
+def in_sentences(deletable: list[Deletable]) -> Iterator[str]:
     """Yield a line for each study and kind of things that can be deleted: what, how many, how large, where."""
-    groups = dict.fromkeys((item.study if item.kind != ORPHAN else "", item.kind) for item in needless)
+    groups = dict.fromkeys((item.study if item.kind != ORPHAN else "", item.kind) for item in deletable)
     for study, kind in groups:
-        own = [item for item in needless if item.kind == kind and (kind == ORPHAN or item.study == study)]
+        own = [item for item in deletable if item.kind == kind and (kind == ORPHAN or item.study == study)]
         words, one, several = _WORDS[kind]
         what = words.format(f"{len(own)} {one if len(own) == 1 else several}")
-        yield f"{study + ': ' if study else ''}{what}, {in_words(sum(item.size for item in own))}"
+        yield f"{study + ': ' if study else ''}{what}, {terminal.size(sum(item.size for item in own))}"
         if kind == ORPHAN:
-            yield from (f"  {mask(item.place)}, {in_words(item.size)}" for item in own)
+            yield from (f"  {mask(item.place)}, {terminal.size(item.size)}" for item in own)
 
 
-def delete(needless: Needless) -> None:
+def delete(deletable: Deletable) -> None:
     """Delete one thing; of weights, the checkpoint with the epochs stays.
 
     Raises:
         OSError: a file cannot be deleted.
         SeprayError: an object store cannot be used.
     """
-    if needless.kind == WEIGHTS:
+    if deletable.kind == WEIGHTS:
         from ..execution import checkpoint  # torch
 
-        with reachable(needless.place):
-            checkpoint.keep_metadata(needless.place, without=("members",))
+        with reachable(deletable.place):
+            checkpoint.keep_metadata(deletable.place, without=("members",))
         return
-    remove(needless.place)
-    if needless.kind == ORPHAN:
-        parent = needless.place.rpartition("/")[0]
+    remove(deletable.place)
+    if deletable.kind == ORPHAN:
+        parent = deletable.place.rpartition("/")[0]
         if not files(parent) and not folders(parent):
             remove(parent)
 
 
-def _weights(record: StudyRecord, folder: str) -> list[Needless]:
+def _weights(record: StudyRecord, folder: str) -> list[Deletable]:
     from ..execution import checkpoint
 
     with reachable(folder):
         size = checkpoint.tensor_bytes(folder)
-    return [Needless(record.name, WEIGHTS, folder, size)] if size else []
+    return [Deletable(record.name, WEIGHTS, folder, size)] if size else []
 
 
 def _size_below(found: list[StoredFile], folder: str) -> int:

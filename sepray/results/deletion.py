@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import optuna
 
+from ..console import terminal
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
 from ..report.wording import plural
@@ -19,7 +20,6 @@ from ..search.storage import connect
 from ..spec.folder import is_locked, is_remote, local_root, lock
 from ..tracking.deletion import ModelVersion, TrackedStudy, delete_runs, delete_versions, tracked
 from ..tracking.outbox import Outbox
-from .disk import in_words
 from .record import STAGES, UNFINISHED, StudyRecord, outcome
 
 _LOCK = "lock"
@@ -45,7 +45,7 @@ class Deletion:
 
     @property
     def deleted(self) -> list[str]:
-        """What is deleted, a line each: how many, how large, where."""
+        """One line for each kind of thing that is deleted: how many there are, how large they are, and where."""
         record = self.record
         trials, finals = (record.trials(stage) for stage in STAGES)
         counts = [plural(len(trials), "trial")] + [plural(len(finals), "retraining")] * bool(finals)
@@ -57,7 +57,7 @@ class Deletion:
             places[record.checkpoints] = files(record.checkpoints)
         for place, found in places.items():
             if found:
-                size = in_words(sum(file.size for file in found))
+                size = terminal.size(sum(file.size for file in found))
                 lines.append(f"{plural(len(found), 'file')}, {size}, in {mask(place)}")
         if self.tracked is not None and self.runs:
             uri = mask(str(self.tracking_uri))
@@ -72,7 +72,7 @@ class Deletion:
 
     @property
     def kept(self) -> list[str]:
-        """What is kept, a line each, with the flag that deletes it too."""
+        """One line for each kind of thing that is kept, with the flag that deletes it too."""
         lines = []
         attributes = self.record.studies["search"].user_attrs
         runs = sum(name.endswith("mlflow_run_id") for name in attributes)

@@ -1,4 +1,4 @@
-"""How much disk a study uses, by what its files are for."""
+"""Counts the bytes that a study uses on the disk, for each kind of file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from ..spec.folder import is_remote
 from .record import STAGES, StudyRecord
 
 KINDS = ("checkpoints", "model", "report", "outbox", "other")
-"""What files are for: ``outbox`` is what MLflow has been told, or waits to be told."""
+"""Kinds of files. ``outbox`` holds what MLflow has been told, and what waits until it can be told."""
 _REPORT = ("report.html", "figures", "audio")
 _CHECKPOINTS = (*STAGES, "start", "ray")
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def disk_used(record: StudyRecord) -> Mapping[str, int]:
-    """Return the bytes of a study's files by what they are for, a key of ``KINDS`` each.
+    """Return the number of bytes of a study's files for each kind in ``KINDS``.
 
-    Files of a study whose checkpoints are in an object store are counted there and in the study's local folder.
+    If the study's checkpoints are in an object store, they are counted beside the files of its local folder.
     """
     used = dict.fromkeys(KINDS, 0)
     for file in files(str(record.folder)):
@@ -37,11 +36,3 @@ def _kind(name: str) -> str:
     if first.startswith("outbox.db"):
         return "outbox"
     return "model" if first == "model" else "other"
-
-
-def in_words(size: int) -> str:
-    """Return a number of bytes for the reader, e.g. ``12.3 MB``; units are powers of 1000."""
-    value, unit = float(size), 0
-    while round(value, 1) >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{size} bytes" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"

@@ -30,7 +30,7 @@ def state(record: StudyRecord, stages: Stages, is_registered: bool, is_running: 
     Args:
         record: the study.
         stages: its trials.
-        is_registered: whether the study has said what became of its champion.
+        is_registered: whether the study has tried to register its champion.
         is_running: whether a driver on this machine runs it.
 
     Returns:

@@ -16,7 +16,7 @@ from .. import registry
 from ..console.terminal import FAILED
 from ..errors import UsageError, mask
 from ..search.storage import connect, load_study
-from ..spec.folder import checkpoint_root, is_locked, local_root
+from ..spec.folder import checkpoint_root, is_locked, local_root, trial_folder
 
 STAGES = ("search", "finals")
 UNFINISHED = "unfinished"
@@ -95,7 +95,7 @@ class StudyRecord:
 
     def trial_folder(self, stage: str, number: int) -> str:
         """Return the folder or URI with the checkpoints of a trial."""
-        return f"{self.checkpoints}/{stage}/trial-{number:05d}"
+        return trial_folder(self.checkpoints, stage, number)
 
 
 def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:

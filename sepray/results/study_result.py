@@ -31,7 +31,7 @@ class StudyResult(Findings):
         return summary.text(self)
 
     def _repr_html_(self) -> str:
-        return summary.page(self)
+        return summary.html(self)
 
     @cached_property
     def model(self) -> Model:

@@ -1,16 +1,15 @@
-"""A study's result in words: for the terminal, for a notebook, for what Python prints of it."""
+"""Describes a study's result in words: in the terminal, in a notebook, and as the ``repr`` of the result."""
 
 from __future__ import annotations
 
 from html import escape
 
 from ..choices import Objective
-from ..console.terminal import FAILED
+from ..console.terminal import FAILED, size
 from ..errors import mask
 from ..report.wording import number, objective_words, plural, trial_name
 from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
-from .disk import in_words
 from .findings import Findings
 from .record import STAGES, has_failed, reason
 
@@ -27,25 +26,25 @@ _WIDTH = 15
 
 
 def text(result: Findings) -> str:
-    """Return what Python prints of a result: a line for each fact."""
+    """Return a result as the text that ``repr`` gives: one line for each fact."""
     lines = [f"{title(result)}", *result.conclusion.splitlines(), *trials(result)]
-    lines += [f"{name:{_WIDTH}}{place}" for name, place in places(result).items()]
+    lines += [f"{name:{_WIDTH}}{place}" for name, place in locations(result).items()]
     return "\n  ".join(lines)
 
 
-def page(result: Findings) -> str:
-    """Return what a notebook shows of a result, as HTML."""
+def html(result: Findings) -> str:
+    """Return a result as the HTML that a notebook shows."""
     parts = [f"<h3>{escape(title(result))}</h3>"]
     parts += [f"<p>{escape(sentence)}</p>" for sentence in result.conclusion.splitlines()]
     if result.result is not None:
         parts.append(result.table.to_html(float_format=lambda value: f"{value:.3f}", escape=True, border=0))
     parts += [f"<p>{escape(sentence)}</p>" for sentence in trials(result)]
-    rows = "".join(f"<dt>{escape(n)}</dt><dd><code>{escape(p)}</code></dd>" for n, p in places(result).items())
+    rows = "".join(f"<dt>{escape(n)}</dt><dd><code>{escape(p)}</code></dd>" for n, p in locations(result).items())
     return "\n".join([*parts, f"<dl>{rows}</dl>"])
 
 
 def title(result: Findings) -> str:
-    """Return the name of a study, what it is of, and how far it is."""
+    """Return the name of a study, its separator and task, and how far it is."""
     return f"{result.name}: {result.record.separator} on {result.record.task}, {result.state}"
 
 
@@ -74,8 +73,11 @@ def trials(result: Findings) -> list[str]:
     return sentences
 
 
-def places(result: Findings) -> dict[str, str]:
-    """Return where the things of a study are, by name, for the reader: without secrets."""
+def locations(result: Findings) -> dict[str, str]:
+    """Return where a study's storage, folder, report, runs and model are, by name, with passwords masked.
+
+    The last rows are the size of its files on the disk, in all and by kind.
+    """
     record, run = result.record, result.run_id
     found = {"storage": mask(record.storage), "folder": str(record.folder)}
     if is_remote(record.storage_path):
@@ -85,6 +87,6 @@ def places(result: Findings) -> dict[str, str]:
     found |= {"experiment": record.model_name, "run": run or "none yet"}
     if result.model_uri is not None:
         found["model"] = result.model_uri
-    found["disk used"] = in_words(sum(result.disk.values()))
-    found |= {f"- {kind}": in_words(size) for kind, size in result.disk.items() if size}
+    found["disk used"] = size(sum(result.disk.values()))
+    found |= {f"- {kind}": size(used) for kind, used in result.disk.items() if used}
     return found

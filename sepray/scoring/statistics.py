@@ -257,7 +257,7 @@ def with_rank_tests(
     """Return the summaries, with the test of every system in ``scores`` against the reference added.
 
     Args:
-        summaries: by name of the system.
+        summaries: summary of each system's scores, by the system's name.
         scores: ``[seed, item]`` of the systems to be tested, the reference among them.
         reference: name of the reference system.
     """

@@ -215,7 +215,9 @@ class StudySearcher(Searcher):
         return done
 
     def close(self) -> None:
-        """Write what is queued and end the thread; the next start uses the suggestions that were not handed out.
+        """Write everything that is queued and end the thread.
+
+        Suggestions that were not handed out stay in the storage, and the next start of the study uses them.
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.

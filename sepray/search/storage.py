@@ -112,7 +112,7 @@ def open_study(
 
 
 class _Placeholder(optuna.samplers.RandomSampler):
-    """Sampler of the study until its number of trials is known; draws nothing."""
+    """Stands for the study's sampler until the number of its trials is known; no trial is drawn from it."""
 
 
 def load_study(storage: str, name: str) -> optuna.Study:

@@ -85,7 +85,8 @@ class NormalisedLayer(nn.Module):
 
     Attributes:
         drawn: random start of the power iteration, ``[outputs]``.
-        left: its result before this epoch, ``[outputs]``; it follows from the weight and so is not in the state.
+        left: result of the power iteration before this epoch, ``[outputs]``. It is computed from the weight and
+            therefore not in the state.
     """
 
     drawn: Tensor

@@ -22,8 +22,8 @@ Chosen here, where the paper is silent or its way is closed:
   the gradient at that point is handed to the vector: gradient descent with lazy projection. (Projecting the vector
   itself would need a step after each update; both are the same as long as a vector is inside.) In separation the codes
   themselves are projected after each update.
-- One Adam for generators and codes. A code has a gradient once an epoch, and in the other steps follows its moment, as
-  embeddings do.
+- One Adam for generators and codes. A code has a gradient once in each epoch, and in the other steps follows its
+  moment, as embeddings do.
 - Codes start normal with a variance of 1/code, so that their length is about one. In separation all mixtures start at
   the same codes, drawn from ``separation_seed``: the result of an item does not depend on the others of its batch. Of
   several ``restarts`` the one with the least error counts, for each image.

@@ -86,7 +86,7 @@ def open_array_file(path: Path, rate: float | None, name: str) -> ArrayRecording
 
     Args:
         path: the file.
-        rate: samples a second, which the file does not say.
+        rate: samples per second, which the file does not say.
         name: what messages call the file.
 
     Raises:
@@ -108,7 +108,7 @@ def of_array(values: NDArray[np.generic], rate: float | None, name: str) -> Memo
 
     Args:
         values: ``[time]`` or ``[channel, time]`` of real numbers.
-        rate: samples a second.
+        rate: samples per second.
         name: what messages call the array.
 
     Raises:

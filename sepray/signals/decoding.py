@@ -65,7 +65,7 @@ class Loaded:
 
     Attributes:
         path: the file.
-        rate: samples a second.
+        rate: samples per second.
         samples: ``[channel, time]``.
         part: name of the part of the file that they are; empty where they are all of it.
 
@@ -123,9 +123,10 @@ def of_recording(recording: Readable, rate: int, channels: int) -> Decoding:
     """Return how to write ``samples [channel, time]`` of a recording.
 
     Args:
-        recording: of any rate.
-        rate: wanted, in Hz.
-        channels: wanted: 1, the mean of all channels (as in SSGAN 3.1), or as many as the recording has.
+        recording: recording of any rate.
+        rate: rate of the written samples, in Hz.
+        channels: number of written channels: 1, which is the mean of all (as in SSGAN 3.1), or as many as the
+            recording has.
 
     Raises:
         RecordingError: the recording has too few channels, or too many, or a rate that cannot be changed to this one.

@@ -33,7 +33,7 @@ def heart_rate(signal: Tensor, sample_rate: float) -> Tensor:
 
     Args:
         signal: ECG or PPG, in any unit, either polarity.
-        sample_rate: in Hz.
+        sample_rate: sampling rate in Hz.
     """
     flat = signal.reshape(-1, signal.shape[-1]).double()
     finite = flat.isfinite().all(-1)

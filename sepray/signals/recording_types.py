@@ -43,7 +43,7 @@ class Recording(ABC):
 
     Attributes:
         path: the file.
-        rate: samples a second.
+        rate: samples per second.
         channels: number of channels.
         frames: samples of a channel.
     """

@@ -24,7 +24,7 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
 
     Args:
         path: the file. Its kind is told by the suffix, or without one by its content.
-        rate: samples a second, for files that do not say (NPY, and CSV without a time column; over a time column it
+        rate: samples per second, for files that do not say (NPY, and CSV without a time column; over a time column it
             wins).
         name: what messages call the file.
 
@@ -53,7 +53,7 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
 
     Args:
         values: ``[time]`` or ``[channel, time]`` of real numbers.
-        rate: samples a second.
+        rate: samples per second.
         name: what messages call the array, and the stem of files that are written of it.
 
     Raises:

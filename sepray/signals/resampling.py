@@ -32,8 +32,8 @@ def resampled(blocks: Iterator[Array], rate: int, new_rate: int) -> Iterator[Arr
 
     Args:
         blocks: the signal, from its start.
-        rate: of the signal, in Hz.
-        new_rate: wanted, in Hz.
+        rate: rate of the signal, in Hz.
+        new_rate: rate of the result, in Hz.
     """
     if rate == new_rate:
         yield from blocks

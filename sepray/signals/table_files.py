@@ -112,7 +112,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
 
     Args:
         path: the file.
-        rate: samples a second, which wins over a time column; None: by the time column.
+        rate: samples per second, which wins over a time column; None: by the time column.
         name: what messages call the file.
 
     Raises:
@@ -146,8 +146,8 @@ def _measured(path: Path, layout: Layout, rate: float | None, name: str, columns
 
     Args:
         path: the file.
-        layout: by the first line.
-        rate: as given; None where it was not.
+        layout: layout that the first line shows.
+        rate: samples per second that the caller gave; None where it gave none.
         name: what messages call the file.
         columns: the cells of the first line.
     """

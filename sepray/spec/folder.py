@@ -8,6 +8,9 @@ from typing import IO
 
 from ..errors import UsageError
 
+TRIAL_FOLDER = "trial-{number:05d}"
+"""Name of a trial's folder among the checkpoints of its stage."""
+
 
 class RunningError(UsageError):
     """Another process runs the study."""
@@ -29,7 +32,7 @@ def local_root(storage_path: str) -> Path:
 
 
 def checkpoint_root(storage_path: str, name: str, uid: str, folder: Path) -> str:
-    """Return the folder or URI that holds the checkpoints of a study, a folder for each stage.
+    """Return the folder or URI that holds the checkpoints of a study, in one subfolder for each stage.
 
     Args:
         storage_path: folder or URI for the checkpoints of all studies.
@@ -40,13 +43,24 @@ def checkpoint_root(storage_path: str, name: str, uid: str, folder: Path) -> str
     return f"{storage_path}/{name}/{uid}" if is_remote(storage_path) else str(folder)
 
 
+def trial_folder(checkpoints: str, stage: str, number: int) -> str:
+    """Return the folder or URI with the checkpoints of a trial.
+
+    Args:
+        checkpoints: folder or URI that holds the checkpoints of each stage of the study.
+        stage: ``"search"`` or ``"finals"``.
+        number: number of the trial in its stage.
+    """
+    return f"{checkpoints}/{stage}/{TRIAL_FOLDER.format(number=number)}"
+
+
 def is_remote(storage_path: str) -> bool:
     """Say whether checkpoints go to an object store or another URI, rather than to a folder."""
     return "://" in storage_path
 
 
 def is_locked(folder: Path) -> bool:
-    """Say whether a driver on this machine has a study.
+    """Say whether a driver on this machine runs a study.
 
     The lock is tried for an instant, in which a driver that starts would be refused.
     """
@@ -68,7 +82,7 @@ def lock(folder: Path, name: str) -> IO[str]:
         name: name of the study, for the message.
 
     Raises:
-        RunningError: another process on this machine has it.
+        RunningError: another process on this machine runs the study.
     """
     file = (folder / "lock").open("a")
     try:

@@ -21,7 +21,7 @@ class Budget:
     """How much is trained."""
 
     trials: int = 24
-    """Total number of trials of a search, reference points included. Comparisons: 0 for published settings only."""
+    """Total number of trials of the search, reference points included."""
     max_epochs: int = 20
     """Epochs of a trial that is not stopped early."""
     seeds_per_trial: int = 1
@@ -122,10 +122,10 @@ def merged(
     """Return the parts by name, with some of their fields changed.
 
     Args:
-        budget: part of the description.
-        search: likewise.
-        resources: likewise.
-        stores: likewise.
+        budget: the description's part ``budget``.
+        search: the description's part ``search``.
+        resources: the description's part ``resources``.
+        stores: the description's part ``stores``.
         changes: name of a field of any part -> its value, e.g. ``{"trials": 6}``.
 
     Raises:

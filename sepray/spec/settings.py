@@ -53,8 +53,8 @@ class Settings:
             user's own.
         hyperparameters: hyperparameter -> its value, a number, a text or a truth value.
         study: name of the study that found them; empty where they come from elsewhere.
-        trial: what that study calls them, e.g. ``trial 7``; empty likewise.
-        task: name of the task that they were found on; empty likewise.
+        trial: name that these settings have in that study, e.g. ``trial 7``; empty where they come from elsewhere.
+        task: name of the task that they were found on; empty where they come from elsewhere.
 
     Raises:
         UsageError: a value cannot be written: it is not finite, or of another type.

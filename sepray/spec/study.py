@@ -212,8 +212,8 @@ class StudySpec:
             metric = text.partition(":")[0].rpartition("/")[2]
             if metric in BSS_EVAL:
                 raise UsageError(
-                    f"{metric} (BSS Eval) takes seconds an item, too long for every epoch: search by si_sdr, and see "
-                    "`sepray evaluate --bss-eval`"
+                    f"{metric} (BSS Eval) takes seconds for each item, too long for every epoch: search by si_sdr, and "
+                    "see `sepray evaluate --bss-eval`"
                 )
             if metric not in OBJECTIVES or text.partition(":")[2] not in ("", "each"):
                 raise UsageError(f"unknown objective {text!r}; there are {_OBJECTIVES}")

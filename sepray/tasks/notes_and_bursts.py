@@ -4,8 +4,8 @@ In a spectrogram a note is a few horizontal lines and a burst a vertical one, at
 form. Nothing is downloaded and all of it is made in a second, so any separator can be tried and compared here. A note
 has a fundamental of 150-600 Hz and six partials of random phase that fall off as 1/n, with a slow tremolo; one begins
 and one ends within an item, so that an item is not one spectrum throughout. Bursts are white noise that dies away
-within 10 ms, 4 to 12 of them an item. Both sources have unit power over an item, times a random level of +-3 dB, so the
-unprocessed mixture stands at about 0 dB for each.
+within 10 ms, 4 to 12 of them in each item. Both sources have unit power over an item, times a random level of +-3 dB,
+so the unprocessed mixture stands at about 0 dB for each.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-# MLflow's own defaults are 120 s a request and 7 retries: it would take minutes to notice that a server is down.
+# MLflow's own defaults are 120 s for each request and 7 retries: it would take minutes to notice that a server is down.
 REQUEST_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",

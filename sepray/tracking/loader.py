@@ -27,7 +27,7 @@ class SeparationModel:
     """A separator that takes and returns arrays.
 
     Attributes:
-        separator: in evaluation mode.
+        separator: the separator, in evaluation mode.
         signal: names of the sources, channels, sample rate.
     """
 

@@ -40,9 +40,9 @@ class PackagedModel:
 
     Attributes:
         folder: folder that it was loaded from.
-        metadata: what it was packaged with: sources, sample rate, task, study, digest.
+        metadata: values that it was packaged with: sources, sample rate, task, study, digest.
         run_id: MLflow run that it was logged into; None for none.
-        separation: its separator, and the kind of signal that it was built for.
+        separation: separator of the model, and the kind of signal that it was built for.
     """
 
     folder: Path

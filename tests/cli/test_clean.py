@@ -22,7 +22,7 @@ def test_all_studies_of_a_storage_are_cleaned(run, kept, terminal):
     size = checkpoint.tensor_bytes(trial(kept, "finished"))
     history = checkpoint.newest(trial(kept, "finished")).metadata["history"]
     lines = run("clean").splitlines()
-    words = f"{size / 1000:.1f} kB"
+    words = f"{size / 1024:.1f} KiB"
     # "published" has but the published settings, and "halfway" goes on.
     assert lines == [f"finished: {WEIGHTS}, {words}", f"{words} are freed"]
     assert len(asked) == 1
@@ -74,13 +74,13 @@ def test_folders_of_no_study_are_named_and_deleted_only_where_that_is_asked_for(
     gone = study_folder("sepray-results", "gone", "0a1b2c3d")
     (gone / "lock").write_text("12345")
     [line] = run("clean", "--yes").splitlines()[:1]
-    assert line == ("left alone: 1 folder of a study that this storage does not have, 5 bytes (--orphans deletes them)")
+    assert line == ("left alone: 1 folder of a study that this storage does not have, 5 B (--orphans deletes them)")
     assert gone.exists()
     lines = run("clean", "--orphans", "--yes").splitlines()
     assert lines == [
-        "1 folder of a study that this storage does not have, 5 bytes",
-        f"  {gone}, 5 bytes",
-        "5 bytes are freed",
+        "1 folder of a study that this storage does not have, 5 B",
+        f"  {gone}, 5 B",
+        "5 B are freed",
     ]
     assert not gone.exists()
     assert sorted(path.name for path in kept.iterdir()) == ["finished", "halfway", "published"]
@@ -97,7 +97,7 @@ def test_old_entries_of_the_cache(run, study, tmp_path):
     given = ["clean", "--yes", "--cache", tmp_path / "cache"]
     assert run(*given) == "there is nothing to delete\n"
     assert run(*given, "--cache-data", "6") == "there is nothing to delete\n"
-    assert run(*given, "--cache-data", "4") == "1 entry of the data cache, 3 bytes\n3 bytes are freed\n"
+    assert run(*given, "--cache-data", "4") == "1 entry of the data cache, 3 B\n3 B are freed\n"
     assert (old.exists(), new.exists()) == (False, True)
     assert run(*given, "--cache-data", "0").startswith("1 entry")
     assert run(*given, "--cache-data", "-1", status=2) == "sepray: --cache-data must be at least 0, not -1\n"
@@ -112,8 +112,8 @@ def test_stores_are_those_that_were_given(run, study, tmp_path):
     (folder / "ray" / "x").write_bytes(b"xy")
     printed = run("clean", "--yes", "--storage", "sqlite:///there.db", "--storage-path", "there")
     assert printed.splitlines() == [
-        "left alone: 1 folder of a study that this storage does not have, 0 bytes (--orphans deletes them)",
-        "small: 1 leftover of killed processes, 2 bytes",
-        "2 bytes are freed",
+        "left alone: 1 folder of a study that this storage does not have, 0 B (--orphans deletes them)",
+        "small: 1 leftover of killed processes, 2 B",
+        "2 B are freed",
     ]
     assert not (folder / "ray").exists()

@@ -31,7 +31,7 @@ def test_study_is_listed_asked_about_and_deleted(run, kept, terminal):
     assert lines == [
         "This deletes the study finished:",
         "  2 trials and 1 retraining in sqlite:///optuna.db",
-        f"  {len(files) + 2} files, {size / 1000:.1f} kB, in {folder}",  # and two locks that the command holds
+        f"  {len(files) + 2} files, {size / 1024:.0f} KiB, in {folder}",  # and two locks that the command holds
         "It keeps 4 MLflow runs (--runs deletes them)",
         "It keeps models:/cass-kept-task/1 (--models deletes it)",
         "finished is deleted",

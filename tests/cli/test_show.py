@@ -37,11 +37,11 @@ def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
         "  experiment     cass-kept-task",
         "  run            751db3a299294357b708359ccbd4b332",
         "  model          models:/cass-kept-task/1",
-        f"  disk used      {sum(size.values()) / 1000:.1f} kB",
-        "  - checkpoints  126.6 kB",
-        f"  - model        {model / 1000:.1f} kB",
-        "  - outbox       36.9 kB",
-        "  - other        6.2 kB",
+        f"  disk used      {sum(size.values()) / 1024:.0f} KiB",
+        "  - checkpoints  124 KiB",
+        f"  - model        {model / 1024:.1f} KiB",
+        "  - outbox       36.0 KiB",
+        "  - other        6.1 KiB",
     ]
     # A path may be longer.
     assert all(len(line) <= 80 for line in lines if str(kept.parent) not in line)

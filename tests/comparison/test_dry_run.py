@@ -140,7 +140,7 @@ def test_study_that_is_done_and_one_that_fails():
 def test_cluster_is_not_asked():
     there = replace(BOTH, studies=((contender("nmf"), estimate(slots=0)),))
     shown = " ".join(" ".join(lines(there)).split())
-    assert "at once as many as the cluster takes, which is not asked; times are for one at a time" in shown
+    assert "at once as many as the cluster takes (a dry run does not ask it); times are for one at a time" in shown
 
 
 def test_bug_that_was_found_before_is_shown_with_its_traceback():

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.console.terminal import Progress, duration, one_line
+from sepray.console.terminal import Progress, duration, one_line, size
 
 
 @dataclass
@@ -195,3 +195,14 @@ def test_live_view_is_refreshed_twice_a_second_and_erased(screen):
     with Progress("sweep", 3, "l2") as progress:
         assert (progress._live.refresh_per_second, progress._live.transient) == (2, True)
         assert progress._live.console is terminal.console
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (99.96 * 1024, "100.0 KiB"),
+        (100 * 1024, "100 KiB"), (1 << 30, "1.0 GiB"), (5 << 50, "5120 TiB"),
+    ],
+)  # fmt: skip
+def test_sizes(count, told):
+    assert size(count) == told

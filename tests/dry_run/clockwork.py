@@ -11,7 +11,7 @@ from sepray.contracts import Loss, Phase, Separator, Signal
 
 
 class SimulatedClock:
-    """A clock that goes on when it is told to."""
+    """A clock whose time advances only when the code sets it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -32,17 +32,17 @@ class Config:
     build_seconds: float = 0.5
     prepare_seconds: float = 1.5
     outer_seconds: tuple[float, ...] = (4.0, 1.0, 3.0)
-    """Of ``before_epoch``, by epoch; the last value goes on."""
+    """Seconds of ``before_epoch`` in each epoch; later epochs take as long as the last value says."""
     first_seconds: float = 0.25
-    """Of an update of the first phase."""
+    """Seconds of an update of the first phase."""
     second_seconds: float = 0.125
-    """Of an update of the second phase, which runs twice a step."""
+    """Seconds of an update of the second phase, which runs twice in each step."""
     warm_up_seconds: float = 7.0
-    """That the first update of all takes longer."""
+    """Seconds that the very first update takes beside ``first_seconds``."""
     first_build_seconds: float = 0.0
-    """That building takes longer than ``build_seconds`` where none was built since ``BUILT`` was emptied."""
+    """Seconds that building takes beside ``build_seconds`` where ``BUILT`` is empty."""
     separate_seconds: float = 0.01
-    """Of an item."""
+    """Seconds of separating one item."""
     fits: bool = False
     """Whether the method has no phases."""
     diverges_at: int = -1
@@ -57,7 +57,7 @@ class Config:
 
 
 class Clockwork(Separator):
-    """The mixture times two gains; says what it was given."""
+    """A separator that multiplies the mixture by two gains, and records what it was given."""
 
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)

@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from sepray.contracts import Split
 from sepray.driver.prepared import prepare
-from sepray.dry_run.estimate import Clockwork, Estimate, SplitSize, share_active, split_sizes, tried_settings
+from sepray.dry_run.estimate import Estimate, SplitSize, TimeModel, share_active, split_sizes, tried_settings
 from sepray.dry_run.schedule import Range
 from sepray.dry_run.stored import Progress
 
@@ -24,8 +24,8 @@ def left(trials=4, points=("published",), retrainings=4) -> Progress:
     return Progress(False, 0, 0, trials, points, 0, retrainings, retrainings)
 
 
-def clockwork(spec, progress=None, slots=1, measured=MEASURED, **changes) -> Clockwork:
-    return Clockwork(prepare(spec.changed(**changes), DATA), progress or left(), measured, slots)
+def time_model(spec, progress=None, slots=1, measured=MEASURED, **changes) -> TimeModel:
+    return TimeModel(prepare(spec.changed(**changes), DATA), progress or left(), measured, slots)
 
 
 def test_splits_are_measured():
@@ -39,33 +39,33 @@ def test_splits_are_measured():
 
 
 def test_epoch_and_trial(spec):
-    whole = clockwork(spec)
+    whole = time_model(spec)
     assert whole.epoch() == Range(7.25, 7.25, 7.25)  # 2.5 + 4 + 0.75
     assert whole.trial() == Range(THREE, THREE, THREE)
 
 
 def test_phases_that_only_some_trials_have_make_a_range(spec):
     space = {"beta": FloatDistribution(0, 1), "adversarial": CategoricalDistribution([1, 0, 1, 1])}
-    some = clockwork(spec, space=space, reference_points={}, controls={})
+    some = time_model(spec, space=space, reference_points={}, controls={})
     assert some.epoch() == Range(6.25, 7.0, 7.25)
     assert some.trial() == Range(THREE_WITHOUT, THREE - 0.25 * 3, THREE)
 
 
 def test_search_without_early_stopping(spec):
-    assert clockwork(spec).search() == Range(*[3 + 4 * THREE] * 3)
-    assert clockwork(spec, slots=2).search() == Range(*[3 + 2 * THREE] * 3)
-    assert clockwork(spec, slots=3).search() == Range(*[3 + 2 * THREE] * 3)
-    assert clockwork(spec, slots=9).search() == Range(*[3 + THREE] * 3)
-    assert clockwork(spec, left(trials=0, points=())).search() == Range(0, 0, 0)
+    assert time_model(spec).search() == Range(*[3 + 4 * THREE] * 3)
+    assert time_model(spec, slots=2).search() == Range(*[3 + 2 * THREE] * 3)
+    assert time_model(spec, slots=3).search() == Range(*[3 + 2 * THREE] * 3)
+    assert time_model(spec, slots=9).search() == Range(*[3 + THREE] * 3)
+    assert time_model(spec, left(trials=0, points=())).search() == Range(0, 0, 0)
 
 
 def test_search_with_early_stopping(spec):
-    found = clockwork(spec, scheduler="asha", grace_period=1, reduction_factor=3.0).search()
+    found = time_model(spec, scheduler="asha", grace_period=1, reduction_factor=3.0).search()
     one = 2.25 + 10 + 4.75
     assert found.least == pytest.approx(3 + THREE + 3 * one)
     assert found.most == pytest.approx(3 + 4 * THREE)
     assert found.least < found.likely < found.most
-    untold = clockwork(spec, scheduler="hyperband", reduction_factor=3.0).search()
+    untold = time_model(spec, scheduler="hyperband", reduction_factor=3.0).search()
     assert untold.likely is None
     assert untold.expected == untold.most == pytest.approx(3 + 4 * THREE)
 
@@ -74,31 +74,31 @@ def test_reference_points_have_the_phases_of_their_own_settings(spec):
     space = {"adversarial": CategoricalDistribution([1, 0])}
     points = {"plain": {"adversarial": 0}, "full": {"adversarial": 1}}
     settings = {"space": space, "reference_points": points, "controls": {}}
-    both = clockwork(spec, left(3, ("plain", "full")), **settings).search()
+    both = time_model(spec, left(3, ("plain", "full")), **settings).search()
     assert both.least == pytest.approx(3 + THREE_WITHOUT + THREE + THREE_WITHOUT)
     assert both.likely == pytest.approx(3 + THREE_WITHOUT + THREE + (THREE_WITHOUT + THREE) / 2)
     assert both.most == pytest.approx(3 + THREE_WITHOUT + THREE + THREE)
-    one = clockwork(spec, left(2, ("full",)), **settings).search()
+    one = time_model(spec, left(2, ("full",)), **settings).search()
     assert one.least == pytest.approx(3 + THREE + THREE_WITHOUT)
 
 
 def test_retrainings_of_finalists_and_controls(spec):
     """The control is without the phase of ``adversarial``."""
-    assert clockwork(spec).finals() == Range(*[3 + 2 * THREE + 2 * THREE_WITHOUT] * 3)
-    assert clockwork(spec, left(retrainings=3)).finals() == Range(*[3 + THREE + 2 * THREE_WITHOUT] * 3)
-    assert clockwork(spec, slots=2).finals() == Range(*[3 + THREE + THREE_WITHOUT] * 3)
-    assert clockwork(spec, left(retrainings=0)).finals() == Range(0, 0, 0)
+    assert time_model(spec).finals() == Range(*[3 + 2 * THREE + 2 * THREE_WITHOUT] * 3)
+    assert time_model(spec, left(retrainings=3)).finals() == Range(*[3 + THREE + 2 * THREE_WITHOUT] * 3)
+    assert time_model(spec, slots=2).finals() == Range(*[3 + THREE + THREE_WITHOUT] * 3)
+    assert time_model(spec, left(retrainings=0)).finals() == Range(0, 0, 0)
 
 
 def test_retrainings_have_one_separator_each(spec):
-    found = clockwork(spec, seeds_per_trial=2).finals()
+    found = time_model(spec, seeds_per_trial=2).finals()
     assert found == Range(*[3 + (2 * THREE + 2 * THREE_WITHOUT) / 2] * 3)
 
 
 def test_champion_control_and_reference_point_are_scored_on_the_test_split(spec):
     """Validation of 3 items takes 0.75 s; the test split has 5."""
-    assert clockwork(spec).scoring() == Range(*[3 * 5 * 0.25] * 3)
-    assert clockwork(spec, seeds_per_trial=2, controls={}).scoring() == Range(*[2 * 5 * 0.125] * 3)
+    assert time_model(spec).scoring() == Range(*[3 * 5 * 0.25] * 3)
+    assert time_model(spec, seeds_per_trial=2, controls={}).scoring() == Range(*[2 * 5 * 0.125] * 3)
 
 
 @pytest.mark.parametrize(

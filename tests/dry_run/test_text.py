@@ -12,7 +12,7 @@ from sepray.dry_run import text as printed
 from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
 from sepray.dry_run.schedule import Range
 from sepray.dry_run.stored import Progress
-from sepray.dry_run.text import command, lines, short, show, size, span
+from sepray.dry_run.text import command, lines, short, show, span
 
 from .conftest import SIGNAL
 from .test_measurement import MEASURED
@@ -173,7 +173,7 @@ def test_resources(found):
     assert row(found, "at once", spec=spec, slots=1) == "1 trial, each with 2 CPUs and 0.5 GPUs"
     there = found.spec.changed(address="ray://me:secret@head:10001")
     told = row(found, "at once", spec=there, slots=0)
-    assert told == "as many as the cluster ray://me:***@head:10001 takes, which is not asked; a trial has 1 CPU"
+    assert told == "as many as the cluster ray://me:***@head:10001 takes (a dry run does not ask it); a trial has 1 CPU"
     assert "at least 1 min 40 s, if the cluster ran one trial at a time (the" in row(found, "time", spec=there, slots=0)
 
 
@@ -276,17 +276,6 @@ def test_settings_that_are_not_tried_are_named(found):
     told = row(found, "not tried", left_out=("CASS", "baseline"))
     assert told == "CASS; baseline: they differ from the fixed settings"
     assert "not tried" not in text(found)
-
-
-@pytest.mark.parametrize(
-    ("count", "told"),
-    [
-        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (99.96 * 1024, "100.0 KiB"),
-        (100 * 1024, "100 KiB"), (1 << 30, "1.0 GiB"), (5 << 50, "5120 TiB"),
-    ],
-)  # fmt: skip
-def test_sizes(count, told):
-    assert size(count) == told
 
 
 @pytest.mark.parametrize(

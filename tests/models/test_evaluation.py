@@ -15,7 +15,7 @@ from .functions import DATA, FIRST, Config, shares_of_the_mixture
 
 @pytest.fixture
 def scores():
-    """Of a model whose estimates are 0.9 of either source: each has a relative error of 0.1 on every item."""
+    """Return the scores of a model whose estimates are 0.9 of either source, so that every relative error is 0.1."""
     return evaluate(shares_of_the_mixture(FIRST, 0.45), Config(), split="validation")
 
 
@@ -31,7 +31,7 @@ def test_scores_of_every_item_and_system_are_there(scores):
 
 
 @pytest.mark.filterwarnings("error")  # pandas warns of tables in whose columns it has to search
-def test_table_has_a_row_a_system_with_mean_and_interval_by_source(scores):
+def test_table_has_one_row_for_each_system_with_mean_and_interval_by_source(scores):
     table = scores.table
     assert list(table.index) == list(scores.scores)
     assert table.columns.names == ["measure", "source", "statistic"]
@@ -45,7 +45,7 @@ def test_table_has_a_row_a_system_with_mean_and_interval_by_source(scores):
     assert cell["low"] <= cell["mean"] <= cell["high"]
 
 
-def test_items_are_a_row_each(scores):
+def test_items_have_one_row_each(scores):
     found = scores.items
     assert found.shape == (5 * 6, 2 * len(scores.measures))
     assert found.index.names == ["system", "item"]

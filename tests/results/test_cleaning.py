@@ -1,4 +1,4 @@
-"""What is deleted as needless, and that nothing misses it: the report, a continuation, an extension, the model."""
+"""What is deleted as deletable, and that nothing misses it: the report, a continuation, an extension, the model."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from sepray.execution import checkpoint, weights
 from sepray.report import report
 from sepray.report.study_results import StudyResults
 from sepray.results import cleaning
-from sepray.results.cleaning import Needless, in_sentences, of_cache, of_study, orphans
+from sepray.results.cleaning import Deletable, deletable_in_cache, deletable_in_study, in_sentences, orphans
 from sepray.results.deletion import held
 from sepray.separators import cass
 from sepray.spec.folder import lock
@@ -23,14 +23,14 @@ from ..simulation import Killed
 from .conftest import found, save_weights
 
 
-def needless_of(spec):
+def deletable_of(spec):
     record = found(spec).record
     with held(record):
-        return of_study(record)
+        return deletable_in_study(record)
 
 
 def clean(spec):
-    for item in needless_of(spec):
+    for item in deletable_of(spec):
         cleaning.delete(item)
 
 
@@ -46,7 +46,7 @@ def test_finished_study_needs_no_weights_of_proposed_trials(finished, spec):
     numbers = sum(t.numel() for t in cass.DEBUG.build(SIGNAL).state_dict().values() if t.is_floating_point())
     assert sizes[1] >= 4 * numbers > 0
     # Trial 0 has published settings.
-    assert needless_of(spec) == [Needless("small", "weights", f"{search}/trial-{n:05d}", sizes[n]) for n in (1, 2, 3)]
+    assert deletable_of(spec) == [Deletable("small", "weights", f"{search}/trial-{n:05d}", sizes[n]) for n in (1, 2, 3)]
 
     clean(spec)
 
@@ -55,7 +55,7 @@ def test_finished_study_needs_no_weights_of_proposed_trials(finished, spec):
         assert (kept.epoch, kept.tensors) == (3, {})
         assert kept.metadata == {"number": number, "history": before[number].metadata["history"]}
         assert len(list(Path(f"{search}/trial-{number:05d}").iterdir())) == 1
-    assert needless_of(spec) == []
+    assert deletable_of(spec) == []
     weights.load_separator(cass.DEBUG, SIGNAL, f"{search}/trial-00000")
     for number in range(4):
         weights.load_separator(cass.DEBUG, SIGNAL, f"{finished.folder}/finals/trial-{number:05d}")
@@ -119,7 +119,7 @@ def test_interrupted_study_keeps_all_that_it_goes_on_from(run_study, simulation,
     for number in (1, *running):
         save_weights(folders[number], 2)
     size = sum(path.stat().st_size for path in Path(folders[1]).iterdir())
-    assert needless_of(spec) == [Needless("small", "ended", folders[1], size)]
+    assert deletable_of(spec) == [Deletable("small", "ended", folders[1], size)]
     clean(spec)
     assert {n: Path(f).exists() for n, f in folders.items()} == {n: n != 1 for n in folders}
     assert checkpoint.tensor_bytes(folders[0]) > 0
@@ -132,17 +132,17 @@ def test_study_that_is_being_extended_keeps_its_weights(finished, run_study, spe
     simulation.kill_after = 2
     with pytest.raises(Killed):
         run_study(spec.changed(trials=6))
-    assert needless_of(spec) == []
+    assert deletable_of(spec) == []
     # No driver on this machine has the study, so what Ray left of the last one is of no use.
     (finished.folder / "ray").mkdir()
     (finished.folder / "ray" / "x").write_bytes(b"xyz")
-    assert needless_of(spec) == [Needless("small", "temporary", f"{finished.folder}/ray", 3)]
+    assert deletable_of(spec) == [Deletable("small", "temporary", f"{finished.folder}/ray", 3)]
 
 
 @pytest.mark.parametrize("file", ["result.json", "registration.json"])
 def test_study_whose_end_is_not_on_file_keeps_its_weights(finished, spec, file):
     (finished.folder / file).unlink()
-    assert needless_of(spec) == []
+    assert deletable_of(spec) == []
 
 
 def test_outcomes_that_keep_no_checkpoints(finished, spec):
@@ -156,7 +156,7 @@ def test_outcomes_that_keep_no_checkpoints(finished, spec):
         folder = f"{finished.folder}/search/trial-{3 + len(expected) + 1:05d}"
         save_weights(folder, 1)
         expected.append(folder)
-    assert [item.place for item in needless_of(spec) if item.kind == "ended"] == expected
+    assert [item.place for item in deletable_of(spec) if item.kind == "ended"] == expected
 
 
 def test_leftovers_of_killed_processes_go_when_they_are_old(finished, spec):
@@ -180,7 +180,7 @@ def test_leftovers_of_killed_processes_go_when_they_are_old(finished, spec):
     age(folder / ".model-new" / "old", 2)
     (folder / ".hidden").write_bytes(b"x")
     age(folder / ".hidden", 2)
-    assert {i.place.removeprefix(f"{folder}/"): i.size for i in needless_of(spec) if i.kind == "temporary"} == {
+    assert {i.place.removeprefix(f"{folder}/"): i.size for i in deletable_of(spec) if i.kind == "temporary"} == {
         "ray": 3,
         ".model-ab1": 13,
         ".result.json.0a1b2c3d": 5,
@@ -201,8 +201,8 @@ def test_leftover_in_a_folder_that_goes_is_not_counted_twice(run_study, simulati
     folder.mkdir(exist_ok=True)
     (folder / ".epoch-000001-0123456789abcdef.safetensors.0a1b2c3d").write_bytes(b"xxxx")
     age(next(folder.iterdir()), 2)
-    of_trial = [item for item in needless_of(spec) if str(folder) in item.place]
-    assert of_trial == [Needless("small", "ended", str(folder), 4)]
+    of_trial = [item for item in deletable_of(spec) if str(folder) in item.place]
+    assert of_trial == [Deletable("small", "ended", str(folder), 4)]
 
 
 def test_checkpoints_in_an_object_store_are_cleaned_there(run_study, spec, tmp_path, monkeypatch):
@@ -213,16 +213,16 @@ def test_checkpoints_in_an_object_store_are_cleaned_there(run_study, spec, tmp_p
     assert record.checkpoints == f"file://{tmp_path}/bucket/small/{record.uid}"
     assert record.folder == tmp_path / "sepray-results" / "small" / record.uid
     save_weights(f"{record.checkpoints}/ray", 1)
-    places = [item.place.removeprefix(f"{record.checkpoints}/") for item in needless_of(remote)]
+    places = [item.place.removeprefix(f"{record.checkpoints}/") for item in deletable_of(remote)]
     assert places == ["search/trial-00001", "search/trial-00002", "search/trial-00003", "ray"]
     clean(remote)
-    assert needless_of(remote) == []
+    assert deletable_of(remote) == []
     assert checkpoint.tensor_bytes(f"{record.checkpoints}/search/trial-00001") == 0
     assert checkpoint.tensor_bytes(f"{record.checkpoints}/finals/trial-00001") > 0
     # A driver elsewhere would hold no lock here: as long as a trial is not finished, its folder of Ray's is left alone.
     optuna.load_study(study_name="small", storage=spec.stores.storage).ask()
     save_weights(f"{record.checkpoints}/ray", 1)
-    assert needless_of(remote) == []
+    assert deletable_of(remote) == []
 
 
 def test_orphans_are_folders_of_studies_that_the_storage_does_not_have(finished, spec):
@@ -235,8 +235,8 @@ def test_orphans_are_folders_of_studies_that_the_storage_does_not_have(finished,
     (root / "gone/11112222/outbox.db").write_bytes(b"x")
     driver = lock(root / "running/33334444", "running")
     assert orphans({("small", uid)}, str(root)) == [
-        Needless("gone", "orphan", f"{root}/gone/11112222", 11),
-        Needless("small", "orphan", f"{root}/small/0a1b2c3d", 10),
+        Deletable("gone", "orphan", f"{root}/gone/11112222", 11),
+        Deletable("small", "orphan", f"{root}/small/0a1b2c3d", 10),
     ]
     driver.close()
     assert f"{root}/small/{uid}" in [item.place for item in orphans({("other", uid)}, f"{root}/")]
@@ -278,9 +278,9 @@ def test_cache_entries_that_nobody_has_read_for_days(tmp_path):
     os.utime(read, (time.time(), read.stat().st_mtime))
     age(new, 24 * 2)
     (tmp_path / f"folder-{'0' * 16}.safetensors").mkdir()
-    assert of_cache(tmp_path, 3) == [Needless("", "cached", str(old), 4)]
-    assert [item.place for item in of_cache(tmp_path, 1)] == [str(old), str(new)]
-    assert of_cache(tmp_path / "none", 0) == []
+    assert deletable_in_cache(tmp_path, 3) == [Deletable("", "cached", str(old), 4)]
+    assert [item.place for item in deletable_in_cache(tmp_path, 1)] == [str(old), str(new)]
+    assert deletable_in_cache(tmp_path / "none", 0) == []
 
 
 def test_cache_in_the_home_folder(tmp_path, monkeypatch):
@@ -288,29 +288,29 @@ def test_cache_in_the_home_folder(tmp_path, monkeypatch):
     path = tmp_path / f"ecg-{'0' * 16}.safetensors"
     path.write_bytes(b"x")
     age(path, 48)
-    assert [item.place for item in of_cache(Path("~"), 1)] == [str(path)]
+    assert [item.place for item in deletable_in_cache(Path("~"), 1)] == [str(path)]
 
 
 def test_sentences_count_and_add_up():
-    needless = [
-        Needless("a", "weights", "/a/1", 1000),
-        Needless("a", "weights", "/a/2", 500),
-        Needless("a", "temporary", "/a/x", 7),
-        Needless("b", "weights", "/b/1", 2_000_000),
-        Needless("b", "ended", "/b/2", 10),
-        Needless("x", "orphan", "/x/1", 1),
-        Needless("y", "orphan", "s3://key:secret@bucket/y", 2),
-        Needless("", "cached", "/c/1", 3),
-        Needless("", "cached", "/c/2", 3),
+    deletable = [
+        Deletable("a", "weights", "/a/1", 1000),
+        Deletable("a", "weights", "/a/2", 500),
+        Deletable("a", "temporary", "/a/x", 7),
+        Deletable("b", "weights", "/b/1", 2_000_000),
+        Deletable("b", "ended", "/b/2", 10),
+        Deletable("x", "orphan", "/x/1", 1),
+        Deletable("y", "orphan", "s3://key:secret@bucket/y", 2),
+        Deletable("", "cached", "/c/1", 3),
+        Deletable("", "cached", "/c/2", 3),
     ]
-    assert list(in_sentences(needless)) == [
-        "a: weights of 2 trials that nobody needs any more (their curves are kept), 1.5 kB",
-        "a: 1 leftover of killed processes, 7 bytes",
-        "b: weights of 1 trial that nobody needs any more (their curves are kept), 2.0 MB",
-        "b: checkpoints of 1 trial that did not run the whole budget, 10 bytes",
-        "2 folders of studies that this storage does not have, 3 bytes",
-        "  /x/1, 1 bytes",
-        "  s3://key:***@bucket/y, 2 bytes",
-        "2 entries of the data cache, 6 bytes",
+    assert list(in_sentences(deletable)) == [
+        "a: weights of 2 trials that nobody needs any more (their curves are kept), 1.5 KiB",
+        "a: 1 leftover of killed processes, 7 B",
+        "b: weights of 1 trial that nobody needs any more (their curves are kept), 1.9 MiB",
+        "b: checkpoints of 1 trial that did not run the whole budget, 10 B",
+        "2 folders of studies that this storage does not have, 3 B",
+        "  /x/1, 1 B",
+        "  s3://key:***@bucket/y, 2 B",
+        "2 entries of the data cache, 6 B",
     ]
     assert list(in_sentences([])) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.results.disk import disk_used, in_words
+from sepray.results.disk import disk_used
 from sepray.results.record import StudyRecord
 
 
@@ -60,23 +60,3 @@ def test_checkpoints_in_an_object_store_are_counted_there(tmp_path, record, monk
 
 def test_study_of_another_machine_uses_nothing_here(tmp_path, record):
     assert set(disk_used(record(str(tmp_path))).values()) == {0}
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (1049, "1.0 kB"),
-        (1051, "1.1 kB"),
-        (999_949, "999.9 kB"),
-        (999_951, "1.0 MB"),
-        (12_345_678, "12.3 MB"),
-        (3 * 10**9, "3.0 GB"),
-        (5 * 10**12, "5.0 TB"),
-        (10**16, "10000.0 TB"),
-    ],
-)
-def test_sizes_in_words(size, words):
-    assert in_words(size) == words

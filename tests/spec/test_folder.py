@@ -15,6 +15,11 @@ def test_folder_is_beside_the_work_where_checkpoints_are_remote(tmp_path, monkey
     assert (tmp_path / "out" / "n" / "ab12").is_dir()
 
 
+def test_trial_has_a_folder_in_that_of_its_stage():
+    assert folder.trial_folder("/results/small/12ab", "search", 7) == "/results/small/12ab/search/trial-00007"
+    assert folder.trial_folder("s3://bucket/small", "finals", 123456) == "s3://bucket/small/finals/trial-123456"
+
+
 def test_second_driver_is_refused_until_the_first_is_dead(tmp_path):
     script = (
         "import sys, time, pathlib; from sepray.spec import folder; f = folder.lock(pathlib.Path(sys.argv[1]), 'n')\n"

@@ -245,7 +245,7 @@ def test_objectives_of_images_and_of_hearts():
 
 
 def test_bss_eval_is_refused_as_an_objective_before_anything_is_loaded():
-    with pytest.raises(UsageError, match=r"sdr \(BSS Eval\) takes seconds an item, too long for every epoch") as caught:
+    with pytest.raises(UsageError, match=r"sdr \(BSS Eval\) takes seconds for each item, too long") as caught:
         spec(objective=("fetal/sdr",)).check()
     assert "\n" not in str(caught.value)
 

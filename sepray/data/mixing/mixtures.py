@@ -239,7 +239,7 @@ def fill_from_pairs(
 
     Args:
         out: the tensors of ``tensor_shapes``.
-        pieces: for each split the pieces of either source.
+        pieces: pieces of both sources, for each split.
         sources: names of the two sources.
         ratio: lowest and highest level of the first over the second in an item, in dB; drawn uniformly. The first
             keeps its level.

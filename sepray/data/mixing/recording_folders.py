@@ -171,7 +171,7 @@ def given_folder(folder: str, flag: str, needs: str) -> Path:
     """Return the folder that a task reads.
 
     Args:
-        folder: as given; empty where it was not.
+        folder: folder that the user gave; empty where none was given.
         flag: flag that gives it.
         needs: what should be in it, and where to get that.
 

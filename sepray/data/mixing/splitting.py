@@ -28,7 +28,7 @@ class Piece:
     """A recording, or a stretch of one, of one or more sources at the same time.
 
     Attributes:
-        name: for messages.
+        name: name of the piece in messages.
         identity: digests of its files and, where it is a stretch, first and last sample; no other piece's.
         start: first sample.
         stop: last sample and one.
@@ -70,7 +70,7 @@ class Track:
     """Recordings that belong together, one for each stem.
 
     Attributes:
-        name: for messages; no other track's.
+        name: name of the track in messages; no two tracks have the same.
         split: split assigned by the data set's authors; empty if none.
         stems: file of each stem.
         packed: all stems are in one file.
@@ -124,12 +124,12 @@ def pieces_of_tracks(
     """Return the tracks whose recordings can all be used; why others cannot is added to ``problems``.
 
     Args:
-        tracks: any number.
+        tracks: any number of tracks.
         recipes: how each track's sources are made, by the track's name; tracks without one are passed over.
         decoded: recordings that could be decoded; a track that lacks one is passed over.
         digests: digest of each file's content.
-        item: least samples of a piece, and samples a second.
-        problems: one line each.
+        item: least number of samples of a piece, and their rate in Hz.
+        problems: list to which one line is added for each track that cannot be used.
     """
     _, rate = item
     pieces = []
@@ -184,7 +184,7 @@ def divide(
     first to train on, the last to test on. (So S-SepGAN 3.3 has one long recording cut into files.)
 
     Args:
-        pieces: at least one.
+        pieces: one or more pieces.
         groups: group of each piece, by the piece's identity.
         validation: share of the groups, or of each piece, that is the validation split.
         test: share that is the test split.

@@ -63,9 +63,9 @@ class TwoFolders:
     """The data of such a task.
 
     Attributes:
-        task: its name, which begins the names of its entries in the cache.
+        task: name of the task; the names of its entries in the cache begin with it.
         sources: names of the two sources, and of the fields of ``config`` that hold their folders.
-        needs: for each source what its folder should hold, and where to get it.
+        needs: text for each source that says what its folder should hold, and where to get that.
         config: the task's configuration.
         ratio: lowest and highest level of the first source over the second, in dB.
         decoder: decodes the recordings.
