@@ -93,7 +93,7 @@ def finished(tmp_path, monkeypatch, data):
         storage_path=str(tmp_path),
         final_seeds=3,
     )
-    monkeypatch.setattr(running.study, "run", lambda given: 0 if given is spec else 2)
+    monkeypatch.setattr(running.study, "execute", lambda given: 0 if given is spec else 2)
 
     def run(*finals: FrozenTrial) -> running.Entry | LeftOut:
         epochs = {t.number: [{"epoch_seconds": t.number}, {"epoch_seconds": 0.5}] for t in finals}
@@ -144,7 +144,7 @@ def test_study_whose_seeds_all_failed_is_left_out(finished):
 
 
 def test_study_that_ends_badly_is_left_out(finished, monkeypatch):
-    monkeypatch.setattr(running.study, "run", lambda _: 1)
+    monkeypatch.setattr(running.study, "execute", lambda _: 1)
     assert finished(retraining(1)) == LeftOut("a", "no training ran to its end")
 
 
