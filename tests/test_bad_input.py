@@ -77,9 +77,9 @@ CASES = [
     ),
     Case(
         "no_separator",
-        "lab: unknown separator 'casss'; there are: {separators}, or a module of your own",
+        "lab: unknown separator 'casss'; perhaps you meant cass; there are: {separators}, or a module of your own",
     ),
-    Case("no_task", "lab: unknown task 'eeg'; there are: {tasks}, or a module of your own"),
+    Case("no_task", "lab: unknown task 'eeg'; perhaps you meant ecg; there are: {tasks}, or a module of your own"),
     # ... its stores and resources
     Case(
         "study --storage postgresql://user:secret@127.0.0.1:{port}/optuna",
@@ -143,7 +143,7 @@ CASES = [
     Case("sepray separate models:/filters@champion", "sepray: sepray separate needs INPUT; see sepray separate --help"),
     Case(
         "sepray evaluate models:/filters@champion --task eeg",
-        "sepray: unknown task 'eeg'; there are: {tasks}, or a module of your own",
+        "sepray: unknown task 'eeg'; perhaps you meant ecg; there are: {tasks}, or a module of your own",
     ),
     Case(
         "sepray compare models:/filters/1 models:/filters/2 --metric snr",
@@ -245,7 +245,7 @@ CASES = [
     Case("sepray show other", "sepray: other in sqlite:///optuna.db is not a study of sepray"),
     Case(
         "sepray delete other",
-        "sepray: nothing is deleted without an answer: run it in a terminal, or give --yes",
+        "sepray: other in sqlite:///optuna.db is not a study of sepray",
     ),
     Case("sepray delete nobody --yes", "sepray: no study 'nobody' in sqlite:///optuna.db; there are: busy, other"),
     Case("sepray delete other --yes", "sepray: other in sqlite:///optuna.db is not a study of sepray"),
