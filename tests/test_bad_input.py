@@ -140,7 +140,10 @@ CASES = [
         "sepray: invalid choice 'model' for argument 'what'. Expected one of "
         "('models', 'studies', 'tasks', 'separators'); see sepray list --help",
     ),
-    Case("sepray separate models:/filters@champion", "sepray: sepray separate needs INPUT; see sepray separate --help"),
+    Case(
+        "sepray separate models:/filters@champion",
+        "sepray: no recording to separate; give a file, a folder, or - for standard input",
+    ),
     Case(
         "sepray evaluate models:/filters@champion --task eeg",
         "sepray: unknown task 'eeg'; perhaps you meant ecg; there are: {tasks}, or a module of your own",

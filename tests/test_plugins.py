@@ -48,7 +48,10 @@ def test_announced_names_are_checked_without_importing_anything(lab):
     assert registry.fields(TASKS, "hall:small") == {"items"}
     with pytest.raises(UnknownNameError, match=r"^hall has no configuration 'large'; there are: hall:small$"):
         registry.check(TASKS, "hall:large")
-    with pytest.raises(UnknownNameError, match=r"unknown separator 'ech'; there are: .*cyclegan, echo, glo_masking"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown separator 'ech'; perhaps you meant echo; there are: .*cyclegan, echo, glo_masking",
+    ):
         registry.check(SEPARATORS, "ech")
     assert not [name for name in set(sys.modules) - before if name.startswith("lab_echo")]
 

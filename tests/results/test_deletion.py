@@ -70,7 +70,7 @@ def test_remote_checkpoints_go_too(run_study, spec, tmp_path, monkeypatch):
     checkpoints = [p for p in (tmp_path / "bucket").rglob("*") if p.is_file()]
     size = sum(p.stat().st_size for p in checkpoints)
     assert len(checkpoints) == 8
-    assert f"8 files, {size / 1000:.1f} kB, in {record.checkpoints}" in planned.deleted
+    assert f"8 files, {size / 1024:.0f} KiB, in {record.checkpoints}" in planned.deleted
     carry_out(planned)
     assert list((tmp_path / "bucket").iterdir()) == [tmp_path / "bucket" / "other"]
     assert list((tmp_path / "sepray-results").iterdir()) == []
@@ -89,7 +89,7 @@ def test_plan_says_what_goes_and_what_stays(finished, spec, mlflow):
     storage, uri = spec.stores.storage, "http://me:secret@tracker"
     in_stores = [
         f"4 trials and 4 retrainings in {storage}",
-        f"{len(files)} files, {size / 1000:.1f} kB, in {finished.folder}",
+        f"{len(files)} files, {size / 1024:.0f} KiB, in {finished.folder}",
     ]
     waiting = "1 record that MLflow has not been told yet"
     runs = "2 MLflow runs in http://me:***@tracker, which can be restored until mlflow gc"

@@ -145,7 +145,7 @@ def test_a_split_is_scored_item_by_item() -> None:
 
 
 def test_the_command_scores_a_model_and_its_references_and_writes_musevals_files(tmp_path: Path) -> None:
-    from sepray.cli.evaluate import _bss_eval
+    from sepray.models.evaluation import _bss_eval
 
     sources = torch.from_numpy(np.stack([_signals(1, seed=k)[0] for k in range(2)])).float()
     sources[1, 0] = 0  # of which museval knows no score

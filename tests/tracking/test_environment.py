@@ -97,6 +97,7 @@ def test_package_that_is_not_installed_has_no_version(tmp_path, monkeypatch):
     assert {name for name in environment_tags(None, tmp_path) if name.startswith("version.")} == {
         "version.optuna",
         "version.python",
+        "version.sepray",
     }
 
 

@@ -24,10 +24,14 @@ def load(tmp_path, monkeypatch):
         (tmp_path / "code" / "refused_of_test.py").touch()
         monkeypatch.setattr(sys, "path", ["/nowhere"])
         path = [str(tmp_path / "code"), *real]
+        monkeypatch.setattr(load_alone, "_separate", lambda model, example: separated.append(example))
         given = {"path": path, "refused": ["refused_of_test"], "loader": "loader_of_test", "data": "the data"}
+        given["example"] = "an example"
         return load_alone.verdict(given | settings)
 
     real = list(sys.path)
+    separated: list[str] = []
+    verdict.separated = separated
     yield verdict
     for name in set(sys.modules) - before:
         if name == "loader_of_test":
@@ -35,7 +39,8 @@ def load(tmp_path, monkeypatch):
 
 
 def test_model_is_loaded_from_its_folder_by_its_own_path(load):
-    assert load("    assert folder == 'the data'\n") == {"loaded": True}
+    assert load("    assert folder == 'the data'\n") == {"works": True}
+    assert load.separated == ["an example"]
     assert sys.path[0].endswith("/code")
     assert "/nowhere" not in sys.path
 
@@ -59,7 +64,7 @@ def test_what_the_model_lacks_is_told_with_the_line_that_needs_it(load, text, an
 
 def test_error_outside_the_models_code_has_no_line(load):
     found = load("    pass\n", loader="no_such_loader")
-    assert found == {"loaded": False, "error": "No module named 'no_such_loader'"}
+    assert found == {"works": False, "loaded": False, "error": "No module named 'no_such_loader'"}
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_the_digest_tells_models_apart_and_nothing_else(tmp_path, separator, unc
 
 def test_the_signature_refuses_other_shapes_and_types(tmp_path, separator, unchecked):
     package(tmp_path / "model", separator)
-    model = models.load(str(tmp_path / "model"))
+    model = import_mlflow().pyfunc.load_model(str(tmp_path / "model"))
     np.testing.assert_allclose(model.predict(MIXTURES[:, :, :5]), EXPECTED[..., :5], rtol=1e-6)
     assert model.input_example.shape == (1, 1, 8)
     error = import_mlflow().MlflowException
