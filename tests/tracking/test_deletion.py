@@ -55,9 +55,11 @@ def test_deleted_versions_are_gone_and_others_stay(studies, uri, client):
     assert tracked("a", uri).versions == ()
 
 
-def test_logged_model_goes_with_the_last_version_that_is_made_of_it(studies, uri, client, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # which MLflow asks for the place of the logged model
-    import_mlflow().set_tracking_uri(None)
+def test_logged_model_goes_with_the_last_version_that_is_made_of_it(studies, uri, client, monkeypatch, request):
+    # MLflow looks for the logged model where the process, and not the client, is told to.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    import_mlflow().set_tracking_uri(uri)
+    request.addfinalizer(lambda: import_mlflow().set_tracking_uri(None))
     model = client.create_logged_model("0", "model", studies["a"][0])
     source = f"models:/{model.model_id}"
     for name, study in (("first", "a"), ("copy", "b")):
