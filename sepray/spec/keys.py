@@ -1,11 +1,30 @@
-"""Refuses names that a file or a command should not have, with the nearest name that is known."""
+"""Reads TOML files, and refuses names that they should not have, with the nearest name that is known."""
 
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Collection
+from pathlib import Path
+from typing import Any
 
 from ..errors import UsageError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML; the message does not name the file.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"it cannot be read ({error.strerror})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"it is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise UsageError("it is not text in UTF-8") from None
 
 
 def refuse_unknown(names: Collection[str], known: Collection[str], prefix: str = "") -> None:

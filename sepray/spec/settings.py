@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any, Self
 from .. import registry
 from ..errors import UsageError
 from ..files import replace_file
-from .keys import refuse_unknown
+from .keys import read_toml, refuse_unknown
 
 Value = bool | int | float | str
 """Type of a hyperparameter."""
@@ -104,7 +103,7 @@ class Settings:
                 type.
         """
         try:
-            return cls._parsed(_loaded(Path(path)))
+            return cls._parsed(read_toml(Path(path)))
         except UsageError as error:
             raise UsageError(f"settings file {path}: {error}") from None
 
@@ -142,17 +141,6 @@ def separator_name(config: Any) -> str:
     home = registry.home(module)
     name = home.removeprefix("sepray.separators.")
     return next((f"{name}:{variant}" for variant, path in registry.variants(home).items() if path == module), name)
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"it cannot be read ({error.strerror})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"it is not TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise UsageError("it is not text in UTF-8") from None
 
 
 def _checked(name: str, value: object) -> Value:

@@ -23,7 +23,6 @@ Keys are the fields of ``StudySpec``; those of its four parts may stand in table
 from __future__ import annotations
 
 import json
-import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import Field, fields, replace
@@ -35,7 +34,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from .. import registry
 from ..errors import UsageError
-from .keys import refuse_unknown
+from .keys import read_toml, refuse_unknown
 from .parts import Budget, Resources, Search, Stores
 from .study import StudySpec
 
@@ -56,20 +55,9 @@ def read_study(path: str | Path) -> StudySpec:
             out of range. The message names the file and the nearest known key.
     """
     try:
-        return _study(_content(Path(path)))
+        return _study(read_toml(Path(path)))
     except UsageError as error:
         raise UsageError(f"study file {path}: {error}") from None
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"it cannot be read ({error.strerror})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"it is not TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise UsageError("it is not text in UTF-8") from None
 
 
 def _study(content: Mapping[str, Any]) -> StudySpec:
