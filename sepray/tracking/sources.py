@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -106,7 +108,7 @@ def top_levels(files: Iterable[str]) -> frozenset[str]:
 
 def requirements(files: Mapping[str, Path], *always: str) -> list[str]:
     """Return the pinned distributions that the files import, and those named in ``always``."""
-    distributions = importlib.metadata.packages_distributions()
+    distributions = _providers()
     own = top_levels(files)
     names = set(always)
     for name, path in files.items():
@@ -121,14 +123,45 @@ def _own_top_levels(modules: Iterable[str]) -> frozenset[str]:
     """Return the top-level names of modules, and of what is installed by the same distributions as they are."""
     tops = top_levels(modules)
     distributions = _distributions(tops - {OWN})
-    providers = importlib.metadata.packages_distributions()
-    return tops | {top for top, names in providers.items() if distributions & set(names)}
+    return tops | {top for top, names in _providers().items() if distributions & set(names)}
 
 
 def _distributions(tops: Iterable[str]) -> set[str]:
     """Return the names of the installed distributions that provide top-level packages."""
-    providers = importlib.metadata.packages_distributions()
-    return {name for top in tops for name in providers.get(top, ())}
+    return {name for top in tops for name in _providers().get(top, ())}
+
+
+def _providers() -> Mapping[str, list[str]]:
+    """Return (top-level package -> names of the installed distributions that provide it).
+
+    ``importlib.metadata.packages_distributions`` would read them all again each time, which takes seconds of CPU; here
+    a folder of ``sys.path`` is read again only after it has changed.
+    """
+    providers: dict[str, list[str]] = {}
+    for folder in sys.path:
+        for name, tops in _provided_in(folder, _changed(folder)):
+            for top in tops:
+                providers.setdefault(top, []).append(name)
+    return providers
+
+
+@functools.lru_cache(maxsize=None)
+def _provided_in(folder: str, changed: int) -> list[tuple[str, set[str]]]:
+    """Return the distributions installed in a folder: name, and the top-level packages that it provides."""
+    found = []
+    for distribution in importlib.metadata.distributions(path=[folder]):
+        declared = set((distribution.read_text("top_level.txt") or "").split())
+        modules = [path for path in distribution.files or () if path.suffix in _CODE - {".pyc"}]
+        found.append((distribution.metadata["Name"], declared or {path.parts[0].partition(".")[0] for path in modules}))
+    return found
+
+
+def _changed(folder: str) -> int:
+    """Return the time at which something was last added to a folder or removed; 0 where there is no such folder."""
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _top(name: str) -> str:

@@ -1,4 +1,5 @@
 import importlib
+import importlib.metadata
 import textwrap
 from pathlib import Path
 
@@ -124,3 +125,22 @@ def test_name_of_the_copy_tells_data_apart(tmp_path, users_folder, monkeypatch):
     assert not (tmp_path / "first" / first / "user/mine/data/__init__.py").exists()
     (users_folder / "table.txt").write_text("2")
     assert len({plain, first, sources.copy(files, tmp_path / "second")}) == 3
+
+
+def test_distributions_are_those_that_python_knows_also_after_one_is_installed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def check():
+        known = importlib.metadata.packages_distributions()
+        assert {top: set(names) for top, names in sources._providers().items()} == {
+            top: set(names) for top, names in known.items()
+        }
+        return known
+
+    assert "late" not in check()
+    (tmp_path / "late-1.0.dist-info").mkdir()
+    (tmp_path / "late-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (tmp_path / "late-1.0.dist-info" / "RECORD").write_text("late/__init__.py,,\nlate/data.txt,,\n")
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "__init__.py").touch()
+    assert check()["late"] == ["late"]
