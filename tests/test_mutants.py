@@ -195,6 +195,7 @@ def examined(project):
     return run(project, "--all", "--limit", "2")
 
 
+@pytest.mark.slow
 def test_verdicts_say_which_tests_killed(examined):
     unit, whole = "tests/test_size.py::test_", "tests/end_to_end/test_command.py::test_command"
     verdicts = {}
@@ -218,6 +219,7 @@ def test_verdicts_say_which_tests_killed(examined):
     assert "by unit tests 6, by end-to-end tests alone 3; 1 by running out of time" in examined[1]
 
 
+@pytest.mark.slow
 def test_survivors_are_printed_with_their_change(examined):
     status, printed = examined
     assert status == 1
@@ -228,6 +230,7 @@ def test_survivors_are_printed_with_their_change(examined):
     assert "left out: tests/test_size.py::test_wrong" in printed
 
 
+@pytest.mark.slow
 def test_second_time_only_what_failed_is_measured_and_only_a_part_is_drawn(project, examined):
     assert (project / "sepray/size.py").read_text() == PROJECT["sepray/size.py"]
     status, printed = run(project, "--only", "sepray/deep", "--all", "--goal", "90")
@@ -242,6 +245,7 @@ def test_list_runs_nothing(project):
     assert printed == run(project, "--list", "--sample", "3", "--seed", "5")[1]
 
 
+@pytest.mark.slow
 def test_near_tests_are_those_of_the_module_and_then_those_of_its_folder(project, examined):
     (project / "tests/test_other.py").write_text(
         "from sepray.size import unseen\n\ndef test_unseen():\n    unseen(2) + 1\n"

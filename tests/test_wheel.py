@@ -160,7 +160,7 @@ def test_python_m_sepray_is_the_command(arguments, tmp_path, capsys):
 
 
 def check_installed(executables: Path, folder: Path) -> None:
-    """Run a study that comes with sepray in an empty folder, and use what it has made."""
+    """Check that what comes with sepray is found in an empty folder, and that the command knows the studies."""
     where = "import sepray, sepray.search_spaces.cass as c; print(sepray.__file__, c.__file__)"
     package, space = map(Path, run(executables / "python", "-c", where, cwd=folder).split())
     assert package.is_relative_to(executables.parent)
@@ -168,7 +168,11 @@ def check_installed(executables: Path, folder: Path) -> None:
     find = "import importlib.util as u; print(u.find_spec('search_spaces'), u.find_spec('studies'))"
     assert run(executables / "python", "-c", find, cwd=folder) == "None None\n"
     assert run(executables / "sepray", "--version", cwd=folder) == f"sepray {sepray.__version__}\n"
+    assert "cass-ecg" in run(executables / "sepray", "run", "cass_alpha_sweep", "--help", cwd=folder)
 
+
+def check_study(executables: Path, folder: Path) -> None:
+    """Run a study that comes with sepray in an empty folder, and use what it has made."""
     flags = [part for name, value in SMALL.items() for part in (f"--{name}", value)]
     printed = run(executables / "sepray", "run", "cass_alpha_sweep", *flags, cwd=folder, timeout=300)
     assert "sepray evaluate models:/cass-ecg@champion" in printed
@@ -180,8 +184,7 @@ def check_installed(executables: Path, folder: Path) -> None:
     assert "cass-ecg" in report.read_text(encoding="utf-8")
 
 
-@pytest.mark.timeout(600)  # less than a minute on an idle machine
-def test_installed_wheel_runs_a_study_outside_the_clone(wheel, tmp_path):
+def test_installed_wheel_brings_search_spaces_and_studies(wheel, tmp_path):
     """The environment sees the libraries of this one, but not the sepray that is installed in it."""
     executables = empty_environment(tmp_path / "environment")
     [packages] = executables.parent.glob("lib/python*/site-packages")
@@ -193,9 +196,10 @@ def test_installed_wheel_runs_a_study_outside_the_clone(wheel, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)  # minutes of downloads and copies
-def test_wheel_with_the_locked_dependencies_runs_in_an_empty_environment(wheel, tmp_path):
+def test_wheel_with_the_locked_dependencies_runs_a_study_outside_the_clone(wheel, tmp_path):
     executables = empty_environment(tmp_path / "environment")
     install(executables, "--require-hashes", "-r", ROOT / "requirements" / "run.txt", timeout=3000)
     install(executables, "--no-deps", "--no-index", wheel)
     (tmp_path / "empty").mkdir()
     check_installed(executables, tmp_path / "empty")
+    check_study(executables, tmp_path / "empty")

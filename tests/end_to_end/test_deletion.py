@@ -10,6 +10,7 @@ from packaging.version import Version
 from .test_kept_study import MODEL, run
 
 pytestmark = [
+    pytest.mark.slow,
     # Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
     pytest.mark.timeout(240),
     pytest.mark.skipif(
@@ -23,7 +24,6 @@ def shown(kept, study):
     return json.loads(kept.sepray("show", study, "--json").stdout)
 
 
-@pytest.mark.slow
 def test_cleaned_study_is_reported_and_extended_and_keeps_its_model(kept):
     before = shown(kept, "finished")
     kept.sepray("report", "finished")

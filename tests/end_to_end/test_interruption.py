@@ -1,4 +1,4 @@
-"""Studies go on after Ctrl-C, after kill -9 of the driver, and while the tracking server is dead."""
+"""Studies go on after kill -9 of the driver, after Ctrl-C, with more trials, and while the tracking server is dead."""
 
 import os
 import signal
@@ -43,42 +43,47 @@ def assert_everything_once(laboratory, trials, epochs):
     assert repeated == []
 
 
+def has_one_in_the_middle(laboratory, name="lab"):
+    """Say whether a trial of a stage is in its middle."""
+    trials = laboratory.trials(name)
+    return any(t.state is TrialState.RUNNING and 2 <= len(t.intermediate_values) < 5 for t in trials)
+
+
 def is_halfway(laboratory):
-    """Say whether some trial has ended and another is in its middle."""
-    trials = laboratory.trials()
-    middle = [t for t in trials if t.state is TrialState.RUNNING and 2 <= len(t.intermediate_values) < 5]
-    return any(t.state is TrialState.COMPLETE for t in trials) and bool(middle)
+    """Say whether some trial of the search has ended and another is in its middle."""
+    complete = any(t.state is TrialState.COMPLETE for t in laboratory.trials())
+    return complete and has_one_in_the_middle(laboratory)
 
 
-def test_killed_driver_goes_on_with_the_same_trials_and_runs(laboratory):
+def test_killed_interrupted_and_extended_study_goes_on_with_the_same_trials_and_runs(laboratory):
     process = laboratory.start(*SLOW)
     laboratory.wait(lambda: is_halfway(laboratory), process)
     kill(process)
     before = {t.number: dict(t.intermediate_values) for t in laboratory.trials()}
     seeds = {t.number: (t.params, t.user_attrs["seed"]) for t in laboratory.trials() if "seed" in t.user_attrs}
     known = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
-    laboratory.run(*SLOW)
-    assert_everything_once(laboratory, trials=4, epochs=5)
-    for trial in laboratory.trials():
-        for epoch, value in before.get(trial.number, {}).items():
-            assert trial.intermediate_values[epoch] == value, "an epoch was trained again, from another state"
-        if trial.number in seeds:
-            assert (trial.params, trial.user_attrs["seed"]) == seeds[trial.number]
-    after = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
-    assert known.items() <= after.items()
 
-
-def test_interrupted_study_says_how_to_go_on_and_goes_on(laboratory):
     process = laboratory.start(*SLOW)
-    laboratory.wait(lambda: is_halfway(laboratory), process)
+    laboratory.wait(lambda: has_one_in_the_middle(laboratory, "lab/finals"), process)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=100)
     assert process.returncode == 130, printed
     assert "The same command goes on where it stopped" in printed
     assert "Traceback" not in printed
     assert all(status != "RUNNING" for (status,) in laboratory.query("select status from runs"))
-    laboratory.run(*SLOW)
-    assert_everything_once(laboratory, trials=4, epochs=5)
+    before_finals = {t.number: dict(t.intermediate_values) for t in laboratory.trials("lab/finals")}
+
+    laboratory.run(*SLOW, "--trials", "5")
+    assert_everything_once(laboratory, trials=5, epochs=5)
+    for trial in laboratory.trials():
+        for epoch, value in before.get(trial.number, {}).items():
+            assert trial.intermediate_values[epoch] == value, "an epoch was trained again, from another state"
+        if trial.number in seeds:
+            assert (trial.params, trial.user_attrs["seed"]) == seeds[trial.number]
+    finals = {t.number: t.intermediate_values for t in laboratory.trials("lab/finals")}
+    assert all(values.items() <= finals[number].items() for number, values in before_finals.items())
+    after = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
+    assert known.items() <= after.items()
 
 
 def answers(uri):
@@ -90,12 +95,13 @@ def answers(uri):
         return False
 
 
+@pytest.mark.slow
 def test_tracking_server_that_is_dead_throughout_costs_nothing_and_gets_all_later(laboratory, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    printed = laboratory.run("--tracking-uri", uri, "--trials", "3", "--max-epochs", "2", "--final-seeds", "1")
+    printed = laboratory.run("--tracking-uri", uri, "--trials", "2", "--max-epochs", "2", "--final-seeds", "1")
     assert [t.state for t in laboratory.trials()].count(TrialState.RUNNING) == 0
     assert laboratory.champion(printed)
     assert "sepray reconcile lab" in printed
@@ -117,7 +123,7 @@ def test_tracking_server_that_is_dead_throughout_costs_nothing_and_gets_all_late
         laboratory.wait(lambda: answers(uri), server)
         done = reconcile()
         assert "the first champion" in done.stdout
-        assert_everything_once(laboratory, trials=3, epochs=2)
+        assert_everything_once(laboratory, trials=2, epochs=2)
         again = reconcile()
         assert "0 waiting records delivered, 0 runs created, 0 states corrected, 0 missing" in again.stdout
         assert "version 1 is the champion" in again.stdout

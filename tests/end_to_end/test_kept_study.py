@@ -86,7 +86,7 @@ def test_interrupted_study_goes_on(kept):
     assert f"{MODEL} version {new[-1][0]}" in printed
 
 
-@pytest.mark.parametrize("study", ["finished", "published"])
+@pytest.mark.parametrize("study", ["finished", pytest.param("published", marks=pytest.mark.slow)])
 def test_registered_model_scores_as_it_did_and_loads_without_sepray(kept, study):
     version, result = recorded(kept, study, "registration.json")["version"], recorded(kept, study, "result.json")
     [(champion,)] = kept.query("select version from registered_model_aliases where alias = 'champion'")
@@ -116,7 +116,8 @@ def test_finished_study_repeats_nothing(kept, study):
     assert "RUNNING" not in {status for (status,) in kept.query("select status from runs")}
 
 
-@pytest.mark.parametrize("study", ["halfway", pytest.param("published", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["halfway", "published"])
 def test_report_and_reconcile_read_it(kept, study):
     known, registered = runs(kept), versions(kept)
     page = kept.folder / kept.sepray("report", study).stdout.strip().splitlines()[0]

@@ -65,26 +65,3 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     found = json.loads(scores.read_text())["scores"]
     [row] = [line for line in printed.splitlines() if line.strip().startswith("champion (")]
     assert f"{found[model]['relative_l2']['mean']['mean']:.3f}" in row
-
-
-SHORT = ("--max-epochs", "1", "--final-seeds", "1")
-
-
-def test_extended_study_adds_trials(laboratory):
-    laboratory.run("--trials", "2", *SHORT)
-    laboratory.run("--trials", "5", *SHORT)
-    assert len(laboratory.trials()) == 5
-    assert laboratory.query("select count(*) from tags where key = 'stage' and value = 'study'") == [(1,)]
-    assert laboratory.query("select count(*) from tags where key = 'stage' and value = 'search'") == [(5,)]
-
-
-def test_another_fingerprint_is_refused_saying_what_differs(laboratory):
-    laboratory.run("--trials", "1", *SHORT)
-    before = [t.number for t in laboratory.trials()]
-    refused = laboratory.run(
-        "--trials", "5", "--max-epochs", "1", "--task.seed", "3", "--separator.taps", "5", status=2
-    )
-    [line] = refused.strip().splitlines()
-    assert "separator.config.taps: 9 -> 5" in line
-    assert "task.data" in line
-    assert [t.number for t in laboratory.trials()] == before

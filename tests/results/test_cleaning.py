@@ -63,6 +63,7 @@ def test_finished_study_needs_no_weights_of_proposed_trials(finished, spec):
     assert found(spec).conclusion == finished.conclusion
 
 
+@pytest.mark.slow
 def test_report_is_the_same_afterwards(run_study, spec):
     run_study(spec.changed(trials=9))
 

@@ -286,6 +286,7 @@ def images_separated(observed_epochs: int, seed: int) -> float:
     return gain(run, bars(16, seed=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("observed_epochs", [0, 20])
 def test_images_are_separated_by_joint_and_by_two_stage_training(observed_epochs):
     """Two stages gave 3.6, 2.9 and 4.9 dB, and untrained networks -0.1; a single seed may differ by more than a dB."""
