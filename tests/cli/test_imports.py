@@ -39,8 +39,8 @@ def imported(folder, models, *arguments):
     [
         ("evaluate {half} --cache cache --quiet", {"torch"}),
         ("compare {half} {most} --cache cache", {"torch", "scipy"}),
-        ("separate {half} wave.csv --rate 200", {"torch", "matplotlib"}),
-        ("separate {half} wave.csv --rate 200 --no-picture", {"torch"}),
+        pytest.param("separate {half} wave.csv --rate 200", {"torch", "matplotlib"}, marks=pytest.mark.slow),
+        pytest.param("separate {half} wave.csv --rate 200 --no-picture", {"torch"}, marks=pytest.mark.slow),
         ("separate {half} . -o out --rate 200 --no-picture", {"torch"}),
     ],
 )
@@ -53,8 +53,8 @@ def test_command_on_models_imports_only_what_it_needs(command, needed, models, t
 @pytest.mark.parametrize(
     ("command", "needed"),
     [
-        ("report small --cache cache", {"torch", "optuna", "matplotlib"}),
-        ("list studies", {"optuna"}),
+        pytest.param("report small --cache cache", {"torch", "optuna", "matplotlib"}, marks=pytest.mark.slow),
+        pytest.param("list studies", {"optuna"}, marks=pytest.mark.slow),
         ("list tasks", set()),
         ("list separators", set()),
         ("list models", set()),
@@ -74,7 +74,7 @@ def test_command_runs_without_ray(command, needed, models, study, tmp_path):
 @pytest.mark.parametrize(
     ("command", "needed"),
     [
-        ("show small", {"optuna"}),
+        pytest.param("show small", {"optuna"}, marks=pytest.mark.slow),
         ("show small --json", {"optuna", "pandas"}),
         ("clean --dry-run", {"optuna"}),
         ("delete small --yes", {"optuna"}),

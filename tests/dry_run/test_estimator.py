@@ -253,6 +253,7 @@ def test_separator_that_training_starts_from_is_measured_too(spec, measuring, sc
     assert len(measuring.asked) == 3
 
 
+@pytest.mark.slow
 def test_small_study_is_really_measured(tmp_path, screen, monkeypatch):
     spec = StudySpec(
         name="real", separator=cass.DEBUG, task=ecg.DEBUG, space={}, trials=2, max_epochs=2, finalists=1, final_seeds=1,

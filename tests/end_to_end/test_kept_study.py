@@ -102,7 +102,8 @@ def test_registered_model_scores_as_it_did_and_loads_without_sepray(kept, study)
     assert "shape (3, 2, 1, 50)" in kept.load_elsewhere(address)
 
 
-@pytest.mark.parametrize("study", ["finished", pytest.param("published", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["finished", "published"])
 def test_finished_study_repeats_nothing(kept, study):
     known, registered = runs(kept), versions(kept)
     before = [(t.state, t.params, t.values, t.datetime_complete) for t in kept.trials(study)]

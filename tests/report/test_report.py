@@ -194,8 +194,8 @@ def test_items_with_a_heart_are_ranked_by_its_rate(tmp_path):
 
 
 def test_sounds_that_are_too_large_are_files_alone(tmp_path, monkeypatch):
-    signal = Signal(("a", "b", "c"), 2, (8000,), 8000.0)
-    monkeypatch.setattr(report, "_EMBEDDED", 500_000)
+    signal = Signal(("a", "b", "c"), 2, (2000,), 8000.0)
+    monkeypatch.setattr(report, "_EMBEDDED", 100_000)
     made = report.build(with_checkpoint(tmp_path, data(signal, items_=3), "relative_l2"))
     assert sum(name.startswith("audio/") for name in made.files) == 21
     assert "<audio" not in made.html

@@ -17,6 +17,7 @@ CROSS = {"cross.notes_to_bursts": 0.01, "cross.bursts_to_notes": 0.01}
 FAMILY = {"autoencoder": {"adversarial": 0}, "CASS": {"adversarial": 1}, "cross": {"adversarial": 1, **CROSS}}
 
 
+@pytest.mark.slow
 def test_separates_somewhat_in_seconds():
     data = notes_and_bursts(64, 16)
     config = dataclasses.replace(cass.SMALL, width=8, batch_size=8, precision="float32")  # the same on every CPU

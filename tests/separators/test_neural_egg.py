@@ -161,6 +161,7 @@ def test_images_are_separated():
     assert gain(run.separator.separate, bars(16, seed=1)) > 5  # 11.2 to 12.7 dB, seeds 0 to 3
 
 
+@pytest.mark.slow
 def test_sounds_are_separated_in_seconds_and_better_with_each_iteration():
     data = notes_and_bursts(train=64, test=16)
     config = neural_egg.Config(width=8, epochs_per_iteration=5)

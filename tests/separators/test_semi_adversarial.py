@@ -209,6 +209,7 @@ def test_one_source_and_images_are_refused(signal):
 FAST = {"separator_learning_rate": 3e-3, "critic_learning_rate": 3e-3}
 
 
+@pytest.mark.slow
 def test_separates_in_seconds():
     data = notes_and_bursts(64, 16)
     config = dataclasses.replace(

@@ -320,6 +320,7 @@ def test_one_source_and_images_are_refused(signal):
 FAST = {"separator_learning_rate": 4e-3, "critic_learning_rate": 4e-3}
 
 
+@pytest.mark.slow
 def test_estimates_get_better_in_seconds():
     """How much depends on the seed: after training 7.2, -2.6 and -4.7 dB, before -6.3, -4.8 and -17.2."""
     generator = torch.Generator().manual_seed(0)

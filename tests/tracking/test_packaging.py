@@ -193,8 +193,16 @@ def test_an_installed_separator_travels_with_all_that_its_distribution_gives_it(
             "extra = __import__('mine.extra')",
             "No module named 'mine' (separator.py: extra = __import__('mine.extra'))",
         ),
-        ("from importlib import import_module; import_module('beside')", "No module named 'beside' (separator.py: "),
-        ("__import__('sepray.choices')", "No module named 'sepray' (separator.py: __import__('sepray.choices'))"),
+        pytest.param(
+            "from importlib import import_module; import_module('beside')",
+            "No module named 'beside' (separator.py: ",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "__import__('sepray.choices')",
+            "No module named 'sepray' (separator.py: __import__('sepray.choices'))",
+            marks=pytest.mark.slow,
+        ),
         ("open(__file__.replace('separator.py', 'table.txt')).close()", "FileNotFoundError: [Errno 2]"),
     ],
 )
