@@ -123,13 +123,13 @@ CASES = [
     # Commands
     Case(
         "sepray",
-        "sepray: expected one of {{clean, compare, delete, doctor, evaluate, list, reconcile, report, run, separate, "
-        "show}}; see sepray --help",
+        "sepray: expected one of {{clean, compare, delete, doctor, evaluate, list, reconcile, report, reproduce, run, "
+        "separate, show}}; see sepray --help",
     ),
     Case(
         "sepray seperate",
         "sepray: unknown: seperate; available subcommands: clean, compare, delete, doctor, evaluate, list, reconcile, "
-        "report, run, separate, show; see sepray --help",
+        "report, reproduce, run, separate, show; see sepray --help",
     ),
     Case(
         "sepray evaluate models:/filters@champion --spilt test",

@@ -21,6 +21,7 @@ MODULES = {
         "evaluate",
         "reconcile",
         "report",
+        "reproduce",
         "run",
         "separate",
         "show",

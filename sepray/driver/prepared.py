@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -15,7 +16,7 @@ from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
 from ..loading import build_separator
 from ..spec.study import StudySpec, key
-from . import warm_start
+from . import code, warm_start
 
 Settings = Mapping[str, Any]
 """Hyperparameter -> value."""
@@ -57,6 +58,11 @@ class PreparedStudy:
     def signal(self) -> Signal:
         """Signal of the task."""
         return self.data.signal
+
+    @cached_property
+    def code(self) -> Mapping[str, str]:
+        """Module -> digest of its file, of all that a training of this study runs."""
+        return code.files(self.spec.separator)
 
 
 def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:

@@ -21,7 +21,7 @@ from ..search.searcher import StudySearcher
 from ..search.storage import Study
 from ..spec.folder import TRIAL_FOLDER
 from ..training.views import view
-from . import runs, selection
+from . import code, runs, selection
 from .events import StageEvents
 from .prepared import PreparedStudy
 from .stores import StudyStores
@@ -164,6 +164,7 @@ def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) ->
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
         threads=cluster.threads(spec.resources.cpus_per_trial),
         augmentation=data.augmentation,
+        origin={"code": code.digest_of(prepared.code), "data": data.fingerprint},
     )
     generator = torch.Generator().manual_seed(spec.seed)
     train: Mapping[str, Tensor] = view(data.train, separator.supervision, generator, separator.paired_fraction)

@@ -15,7 +15,7 @@ from ..spec import folder
 from ..spec.study import key
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
-from . import runs, selection
+from . import code, runs, selection
 from .prepared import PreparedStudy
 
 _LAST_DELIVERY_SECONDS = 20
@@ -46,6 +46,7 @@ class StudyStores:
         self.search.set_user_attr("uid", self.uid)
         self.search.set_user_attr("spec", spec.plain())
         self.search.set_user_attr("given", spec.plain_given())
+        self.search.set_user_attr(code.attribute(prepared.code), prepared.code)
         self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name)
         self.checkpoints = folder.checkpoint_root(spec.stores.storage_path, spec.name, self.uid, self.folder)

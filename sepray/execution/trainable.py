@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..contracts import Augmentation, SeparatorConfig, Signal
 from ..training.trainer import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
+from .conditions import conditions
 from .members import Members
 from .verdict import judge
 
@@ -50,6 +51,7 @@ class TrialContext:
         threads: number of torch's threads, the CPUs of a trial.
         augmentation: changes made to the training items.
         evaluation_batch: items separated at once on the validation split.
+        origin: digests of the code and of the data, by name; part of the conditions that each trial reports.
     """
 
     separator: SeparatorConfig
@@ -63,6 +65,7 @@ class TrialContext:
     threads: int
     augmentation: Augmentation
     evaluation_batch: int = 200
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 class SeparatorTrainable(tune.Trainable):
@@ -72,7 +75,8 @@ class SeparatorTrainable(tune.Trainable):
     (from 1), ``objective`` (the mean of the objectives, to be minimised), the metrics, ``epoch_seconds``,
     ``timestamp_ms`` (end of the epoch, Unix time) and ``outcome``: empty while the trial goes on, else ``complete``,
     ``diverged``, ``collapsed``, ``error`` or ``out_of_memory`` with a ``reason``. The first result after a restore
-    carries the earlier ones as ``history``.
+    carries the earlier ones as ``history``. The first result of every start has the ``conditions`` of
+    the training, in a list.
     """
 
     _members: Members | None
@@ -94,6 +98,7 @@ class SeparatorTrainable(tune.Trainable):
         # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
         self._validation = {name: torch.tensor(array, device=context.device) for name, array in validation.items()}
         self._writer = CheckpointWriter(context.checkpoint_seconds)
+        self._conditions = conditions(context.threads, context.device) | dict(context.origin)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -179,12 +184,15 @@ class SeparatorTrainable(tune.Trainable):
         # Killed between its last checkpoint and its last report: report again, train no more.
         ended = bool(self._judge(members)[0])
         result = self._history.pop() if ended else self._epoch(members)
-        earlier = {} if self._reported or not self._history else {"history": list(self._history)}
+        # In a list, because Tune would flatten a dictionary.
+        first: dict[str, Any] = {} if self._reported else {"conditions": [self._conditions]}
+        if not self._reported and self._history:
+            first["history"] = list(self._history)
         self._history.append(result)
         self._reported = True
         outcome, reason = self._judge(members)
         self._save(members, last=bool(outcome))
-        return result | earlier | {"outcome": outcome, "reason": reason, "done": bool(outcome)}
+        return result | first | {"outcome": outcome, "reason": reason, "done": bool(outcome)}
 
     def _epoch(self, members: Members) -> dict[str, Any]:
         started = time.monotonic()

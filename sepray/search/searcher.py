@@ -64,7 +64,9 @@ class StudySearcher(Searcher):
     (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty while the
     trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``, ``diverged``,
     ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``. The first result after a restart
-    may carry earlier ones as ``history``. Give Tune ``num_samples=-1``: the searcher says when it has finished.
+    may carry earlier ones as ``history``. ``conditions`` of a result, a list of one dictionary, become the trial's user
+    attribute ``conditions``, or ``conditions.<epoch>`` where they come with a later epoch than the first. Give Tune
+    ``num_samples=-1``: the searcher says when it has finished.
 
     The intermediate value of an epoch in Optuna is the objective, or the mean ``objective`` where there are several.
     """
@@ -247,6 +249,8 @@ class StudySearcher(Searcher):
             if epoch not in live.trial.recorded:
                 live.trial.recorded.add(epoch)
                 self._report(number, epoch, float(value))
+                for conditions in entry.get("conditions", ()):
+                    self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)
             if epoch > live.last_epoch:
                 live.last_epoch = epoch
                 if self._listener is not None:

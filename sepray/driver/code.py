@@ -1,0 +1,38 @@
+"""The source files that a study's trainings run, and their digests, by which a later training is compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from ..identity import digest
+from ..tracking import sources
+
+
+def files(separator: Any) -> dict[str, str]:
+    """Return (module -> digest of its file) of a separator's configuration and of all that trains it.
+
+    These are the modules that travel with a packaged model, and sepray's own training. Empty where the separator has no
+    source files.
+    """
+    try:
+        found = sources.collect(type(separator).__module__, "sepray.execution.members")
+    except sources.PackagingError:
+        return {}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in sorted(found.items())}
+
+
+def digest_of(found: Mapping[str, str]) -> str:
+    """Return the digest of what ``files`` returned, 16 hexadecimal digits."""
+    return digest(found)[:16]
+
+
+def attribute(found: Mapping[str, str]) -> str:
+    """Return the name of a study's user attribute that keeps what ``files`` returned."""
+    return f"code.{digest_of(found)}"
+
+
+def changed(recorded: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """Return the names of the modules whose files differ, or that only one side has, sorted."""
+    return sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))

@@ -1,0 +1,54 @@
+"""What the bits of a training depend on beside its settings: the machine, the versions, the code and the data."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import __version__
+
+
+def conditions(threads: int, device: str) -> dict[str, str]:
+    """Return the conditions of a training in this process, as texts by name.
+
+    Two trainings with the same settings, seed, code and data are equal to the bit where these are equal too. Where they
+    differ, rounding may differ: other instructions, another number of threads, another version of a library.
+
+    Args:
+        threads: number of threads that torch may use.
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+    found = {
+        "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(threads),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "sepray": __version__,
+    }
+    return found | ({"cuda": str(torch.version.cuda)} if device == "cuda" else {})
+
+
+def processor() -> str:
+    """Return the name of the CPU, as precisely as the operating system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def differences(recorded: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """Return a line ``name: recorded -> present`` for each condition that was recorded and is another now."""
+    return [
+        f"{name}: {value} -> {present.get(name, 'unknown')}"
+        for name, value in recorded.items()
+        if present.get(name) != value
+    ]

@@ -1,0 +1,192 @@
+"""Trains a trial of a study again, outside the study, and compares the two curves epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.trial import FrozenTrial
+
+from ..driver import code, final_scores, runs
+from ..driver.prepared import PreparedStudy, prepare
+from ..driver.restored import RestoredStudy
+from ..driver.stage import Stage, search_stage, trial_parameters
+from ..errors import UsageError
+from ..execution.conditions import conditions, differences
+from ..execution.members import Members
+from ..execution.trainable import TrialContext, without_copy
+from ..loading import load_task
+from ..spec.folder import checkpoint_root
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The value of an epoch: as it was recorded, and as it is now.
+
+    Attributes:
+        number: number of the epoch, from 1.
+        recorded: value in the Optuna storage: the objective, or the mean of several.
+        repeated: the value that the second training reports.
+    """
+
+    number: int
+    recorded: float
+    repeated: float
+
+    @property
+    def identical(self) -> bool:
+        """Whether both are equal to the last bit."""
+        return self.recorded == self.repeated
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A trial that was trained again.
+
+    Attributes:
+        trial: name of the trial, e.g. ``trial 19`` or ``final 3``.
+        epochs: the epochs that were compared, in order.
+        changes: what is not as it was in the first training: ``name: then -> now``, and modules that have changed.
+        conditions_known: whether the trial says under which conditions it was trained; those of older versions do not.
+    """
+
+    trial: str
+    epochs: tuple[Epoch, ...]
+    changes: tuple[str, ...]
+    conditions_known: bool
+
+    @property
+    def identical(self) -> bool:
+        """Whether every epoch is equal to the last bit."""
+        return all(epoch.identical for epoch in self.epochs)
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        count = f"{len(self.epochs)} epochs" if len(self.epochs) > 1 else "1 epoch"
+        if self.identical:
+            return f"{self.trial}: identical over {count}"
+        first = next(epoch for epoch in self.epochs if not epoch.identical)
+        last = self.epochs[-1]
+        gap = abs(last.repeated - last.recorded)
+        where = f"{self.trial}: departs at epoch {first.number} by {abs(first.repeated - first.recorded):.2g}"
+        return where + (f", and by {gap:.2g} at epoch {last.number}" if last is not first else "")
+
+    @property
+    def explanation(self) -> str:
+        """What may explain a departure, in words; empty where there is none."""
+        if self.identical:
+            return ""
+        if self.changes:
+            return "What differs: " + "; ".join(self.changes)
+        if not self.conditions_known:
+            return "The trial was trained by an older version, which did not record on what."
+        return (
+            "The machine, the versions, the code and the data are those of the first training: the separator or the "
+            "task draws random numbers of its own, or runs operations that are not deterministic."
+        )
+
+
+def reproduce(
+    found: RestoredStudy,
+    stage: str,
+    number: int,
+    epochs: int | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Reproduction:
+    """Train a trial again in this process and compare it with what the study has recorded. The study is not changed.
+
+    Args:
+        found: the study, from its stores.
+        stage: ``"search"`` or ``"finals"``.
+        number: number of the trial in its stage.
+        epochs: number of epochs to compare; None for all that the trial has reported.
+        on_epoch: is told each epoch as soon as it is compared.
+
+    Raises:
+        UsageError: there is no such trial, it has reported no epoch, its settings changed while it was trained (PBT),
+            or its data cannot be loaded.
+        training.trainer.NonFiniteLossError: the loss is not finite in an epoch in which it was finite before.
+    """
+    study = found.search if stage == "search" else found.finals
+    trials = study.get_trials(deepcopy=False) if study is not None else []
+    name = f"{runs.STAGES[stage]} {number}"
+    if not 0 <= number < len(trials):
+        raise UsageError(f"{found.spec.name} has no {name}; it has {len(trials)}, counted from 0")
+    trial = trials[number]
+    if not trial.intermediate_values:
+        raise UsageError(f"{name} has reported no epoch that could be compared")
+    if "perturbations" in trial.user_attrs:
+        raise UsageError(f"{name} was given the weights of other trials by pbt, so it cannot be trained by itself")
+    prepared = prepare(found.spec, load_task(found.spec.task, found.spec.stores.cache))
+    kind = search_stage(prepared, found.search) if stage == "search" else Stage("finals", found.search, total=0)
+    context, members, validation = _trained_as(kind, prepared, found, trial)
+    compared = []
+    recorded = sorted(trial.intermediate_values.items())[:epochs]
+    for epoch, value in recorded:
+        means = members.epoch(validation, context.evaluation_batch)
+        compared.append(Epoch(epoch, value, _value(context, means)))
+        on_epoch(compared[-1])
+    then: Mapping[str, str] = trial.user_attrs.get("conditions", {})
+    now = conditions(context.threads, context.device) | dict(context.origin)
+    return Reproduction(name, tuple(compared), tuple(_changes(then, now, prepared, found)), bool(then))
+
+
+def champion(found: RestoredStudy) -> tuple[str, int]:
+    """Return stage and number of the training that a study's model is of.
+
+    Raises:
+        UsageError: the study has no champion.
+    """
+    result = final_scores.load_result(found.folder)
+    if result is None:
+        raise UsageError(f"{found.spec.name} has no champion; name a trial: --trial 0")
+    return "finals", int(result["member"])
+
+
+def _trained_as(
+    stage: Stage, prepared: PreparedStudy, found: RestoredStudy, trial: FrozenTrial
+) -> tuple[TrialContext, Members, dict[str, torch.Tensor]]:
+    """Return the context, the untrained members and the validation split of a trial, as its worker had them."""
+    spec = found.spec
+    checkpoints = checkpoint_root(spec.stores.storage_path, spec.name, found.uid, found.folder)
+    parameters: dict[str, Any] = trial_parameters(stage, prepared, checkpoints)
+    context: TrialContext = parameters["context"]
+    torch.set_num_threads(context.threads)
+    members = Members(
+        context.separator,
+        context.signal,
+        seed=trial.user_attrs["seed"],
+        count=context.members,
+        train={name: without_copy(array, context.device) for name, array in parameters["train"].items()},
+        hyperparameters=runs.settings(trial),
+        device=context.device,
+        augmentation=context.augmentation,
+    )
+    validation = {name: torch.tensor(a, device=context.device) for name, a in parameters["validation"].items()}
+    return context, members, validation
+
+
+def _value(context: TrialContext, means: Mapping[str, float]) -> float:
+    """Return the intermediate value of an epoch, as the searcher takes it from a result."""
+    objectives = context.objectives
+    if len(objectives) == 1:
+        return means[objectives[0].key]
+    return float(np.mean([objective.sign * means[objective.key] for objective in objectives]))
+
+
+def _changes(
+    then: Mapping[str, str], now: Mapping[str, str], prepared: PreparedStudy, found: RestoredStudy
+) -> list[str]:
+    """Return what is not as it was, with the modules of the code by name where the study knows them."""
+    lines = differences(then, now)
+    if then.get("code") == now["code"] or "code" not in then:
+        return lines
+    recorded = found.search.user_attrs.get(f"code.{then['code']}")
+    if recorded is not None:
+        modules = ", ".join(code.changed(recorded, prepared.code))
+        lines = [f"code: {modules}" if line.startswith("code:") else line for line in lines]
+    return lines

@@ -1,0 +1,180 @@
+"""A trial that is trained again is identical to the last bit, or it is said from where on it is not, and what changed."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy
+import optuna
+import pytest
+from rich.console import Console
+
+from sepray.cli import main as cli
+from sepray.console import terminal
+from sepray.driver import final_scores
+from sepray.driver.restored import RestoredStudy, restore
+from sepray.errors import UsageError
+from sepray.execution import cluster
+from sepray.results import reproduction
+from sepray.results.reproduction import Epoch, Reproduction, reproduce
+
+from ..driver.conftest import DATA
+from ..simulation import Controller
+
+
+def train_for_real(trainable, parameters, *, searcher, scheduler, slots, name, **_):
+    """Run trials as Ray's actors do, an epoch of each in turn, in this process."""
+
+    class Bound(trainable):  # what tune.with_parameters makes of it
+        def setup(self, config):
+            super().setup(config, **parameters)
+
+    actors = {}
+
+    def report(trial):
+        if trial.trial_id not in actors:
+            actors[trial.trial_id] = Bound(trial.config)
+        return actors[trial.trial_id].step()
+
+    Controller(searcher, report, scheduler, slots=slots, name=name).run()
+    for actor in actors.values():
+        actor.cleanup()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Folder of the study, which is run once."""
+    return tmp_path_factory.mktemp("kept") / "trained"
+
+
+@pytest.fixture
+def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> RestoredStudy:
+    """A finished study of two trials of three epochs, trained for real."""
+    monkeypatch.setattr(cluster, "run_trials", train_for_real)
+    monkeypatch.setattr(reproduction, "load_task", lambda config, cache: DATA)
+    if not kept.exists():
+        assert run_study(spec.changed(trials=2, final_seeds=1)) == 0
+        shutil.copytree(tmp_path, kept)
+    else:
+        shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(terminal, "console", Console(highlight=False, markup=False, width=80))
+    stores = spec.stores
+    return restore(spec.name, stores.storage, stores.storage_path, stores.cache)
+
+
+def with_trial(trained: RestoredStudy, number: int, values=None, **attributes) -> RestoredStudy:
+    """Return the study with other intermediate values, or other user attributes (None: without), of a trial."""
+    copy = optuna.create_study()
+    for key, value in trained.search.user_attrs.items():
+        copy.set_user_attr(key, value)
+    for trial in trained.search.trials:
+        if trial.number == number:
+            trial.user_attrs = {k: v for k, v in (trial.user_attrs | attributes).items() if v is not None}
+            trial.intermediate_values |= values or {}
+        copy.add_trial(trial)
+    return dataclasses.replace(trained, search=copy)
+
+
+def test_every_trial_is_identical(trained):
+    for stage, number in (("search", 0), ("search", 1), reproduction.champion(trained)):
+        told: list[Epoch] = []
+        again = reproduce(trained, stage, number, on_epoch=told.append)
+        curve = getattr(trained, stage).trials[number].intermediate_values
+        assert {epoch.number: epoch.repeated for epoch in again.epochs} == curve
+        assert (len(curve), again.identical, again.changes, again.conditions_known) == (3, True, (), True)
+        assert told == list(again.epochs)
+    assert reproduce(trained, "search", 1, epochs=2).sentence == "trial 1: identical over 2 epochs"
+
+
+def test_departure_is_measured_and_what_has_changed_is_named(trained):
+    trial = trained.search.trials[1]
+    conditions, value = trial.user_attrs["conditions"], trial.intermediate_values[2]
+    assert conditions["data"] == DATA.fingerprint
+    files = trained.search.user_attrs[f"code.{conditions['code']}"]
+    trained.search.set_user_attr("code.old", {**files, "sepray.training.trainer": "another", "gone": "x"})
+    other = with_trial(trained, 1, {2: value + 0.25}, conditions=conditions | {"numpy": "1.0", "code": "old"})
+
+    again = reproduce(other, "search", 1)
+
+    assert [epoch.identical for epoch in again.epochs] == [True, False, True]
+    assert again.epochs[1] == Epoch(2, value + 0.25, value)
+    assert again.sentence == "trial 1: departs at epoch 2 by 0.25, and by 0 at epoch 3"
+    assert again.changes == (f"numpy: 1.0 -> {numpy.__version__}", "code: gone, sepray.training.trainer")
+    assert again.explanation == f"What differs: numpy: 1.0 -> {numpy.__version__}; code: gone, sepray.training.trainer"
+    assert reproduce(other, "search", 1, epochs=1).explanation == ""  # these are the same
+
+
+def test_trial_of_an_older_version_says_that_nothing_is_known(trained):
+    other = with_trial(trained, 0, {1: 9.0}, conditions=None)
+    again = reproduce(other, "search", 0, epochs=1)
+    assert (again.changes, again.conditions_known) == ((), False)
+    assert again.explanation == "The trial was trained by an older version, which did not record on what."
+
+
+def test_equal_conditions_leave_the_separator_and_the_task():
+    again = Reproduction("trial 3", (Epoch(1, 0.5, 0.25),), (), True)
+    assert again.sentence == "trial 3: departs at epoch 1 by 0.25"
+    assert again.explanation.startswith("The machine, the versions, the code and the data are those of the first")
+    assert "draws random numbers of its own" in again.explanation
+
+
+def test_what_cannot_be_repeated_is_refused_in_one_line(trained):
+    with pytest.raises(UsageError, match="^small has no trial 2; it has 2, counted from 0$"):
+        reproduce(trained, "search", 2)
+    changed = with_trial(trained, 0, perturbations=[{"epoch": 1, "parent": 1, "hyperparameters": {}}])
+    with pytest.raises(UsageError, match="^trial 0 was given the weights of other trials by pbt"):
+        reproduce(changed, "search", 0)
+    empty = with_trial(trained, 0)
+    empty.search.enqueue_trial({})
+    with pytest.raises(UsageError, match="^trial 2 has reported no epoch"):
+        reproduce(empty, "search", 2)
+    (trained.folder / final_scores.FILE).unlink()
+    with pytest.raises(UsageError, match="^small has no champion; name a trial: --trial 0$"):
+        reproduction.champion(trained)
+
+
+def run(trained, *arguments: str) -> int:
+    stores = trained.spec.stores
+    places = ["--storage", stores.storage, "--storage-path", stores.storage_path, "--cache", str(stores.cache)]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", "small", *arguments, *places])
+    return int(ended.value.code or 0)
+
+
+def test_command_prints_each_epoch_and_the_result(trained, capsys):
+    assert run(trained, "--trial", "1", "--epochs", "2") == 0
+    first, second, last = capsys.readouterr().out.splitlines()
+    value = trained.search.trials[1].intermediate_values[1]
+    assert first == f"  epoch    1   recorded {value:.6g}   again {value:.6g}   identical"
+    assert second.startswith("  epoch    2 ")
+    assert last == "trial 1: identical over 2 epochs"
+
+    assert run(trained, "--json", "--epochs", "1") == 0
+    said = json.loads(capsys.readouterr().out)
+    number = reproduction.champion(trained)[1]
+    assert (said["trial"], said["identical"], len(said["epochs"])) == (f"final {number}", True, 1)
+    assert run(trained, "--trial", f"final-{number}", "--epochs", "1") == 0
+    assert f"final {number}: identical over 1 epoch" in capsys.readouterr().out
+
+
+def test_command_ends_with_1_where_the_curves_differ(trained, capsys, monkeypatch):
+    other = Reproduction("trial 1", (Epoch(1, 0.5, 0.25),), ("threads: 1 -> 2",), True)
+    monkeypatch.setattr(reproduction, "reproduce", lambda *arguments: other)
+    assert run(trained, "--trial", "1") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 1: departs at epoch 1 by 0.25",
+        "What differs: threads: 1 -> 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--trial", "best"], "sepray: --trial must be a number, or final-N for a retraining, not 'best'"),
+        (["--epochs", "0"], "sepray: --epochs must be at least 1, not 0"),
+    ],
+)
+def test_command_refuses_what_is_no_trial(trained, arguments, line, capsys):
+    assert run(trained, *arguments) == 2
+    assert capsys.readouterr().err.strip() == line
