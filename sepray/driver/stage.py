@@ -93,7 +93,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
     if len(stage.ended()) >= stage.total:
         return
     spec = prepared.spec
-    parameters = trial_parameters(stage, prepared, stores.checkpoints)
+    parameters = trial_parameters(stage.name, stage.members, prepared, stores.checkpoints)
     with _progress(stage, prepared, stores) as progress:
         events = StageEvents(
             stage.name, stores.tracker, progress, lambda n: stores.remove(stores.trial_folder(stage.name, n))
@@ -139,13 +139,14 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
                 stores.remove(stores.trial_folder(stage.name, number))
 
 
-def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:
+def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:
     """Return the parameters of every trial of a stage: its context, the training view and the validation split.
 
     The training view holds what the separator's supervision allows, and nothing of the test split.
 
     Args:
-        stage: stage that the trials belong to.
+        stage: name of the stage that the trials belong to.
+        members: separators trained per trial.
         prepared: the study.
         checkpoints: folder or URI that holds the checkpoints of each stage.
 
@@ -158,8 +159,8 @@ def trial_parameters(stage: Stage, prepared: PreparedStudy, checkpoints: str) ->
         signal=prepared.signal,
         objectives=prepared.objectives,
         max_epochs=spec.budget.max_epochs,
-        members=stage.members,
-        checkpoints=f"{checkpoints}/{stage.name}",
+        members=members,
+        checkpoints=f"{checkpoints}/{stage}",
         checkpoint_seconds=spec.stores.checkpoint_seconds,
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
         threads=cluster.threads(spec.resources.cpus_per_trial),

@@ -14,7 +14,7 @@ from typing import Any
 from ..console.terminal import console, size
 from ..contracts import TaskData
 from ..driver.prepared import PreparedStudy, prepare
-from ..driver.stage import Stage, trial_parameters
+from ..driver.stage import trial_parameters
 from ..execution.schedulers import make_scheduler
 from ..loading import load_task
 from ..spec import folder
@@ -124,8 +124,8 @@ def _parameters(prepared: PreparedStudy) -> dict[str, Any]:
 
     Where training starts from another separator's estimates, zeros take their place.
     """
-    stage = Stage("search", None, 0, members=prepared.spec.budget.seeds_per_trial)  # type: ignore[arg-type] # not read
-    parameters = trial_parameters(stage, replace(prepared, start=None), "")
+    members = prepared.spec.budget.seeds_per_trial
+    parameters = trial_parameters("search", members, replace(prepared, start=None), "")
     if prepared.start:
         parameters["train"] = start_view(parameters["train"], len(prepared.signal.sources))
     return parameters

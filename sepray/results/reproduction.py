@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.restored import RestoredStudy
-from ..driver.stage import Stage, search_stage, trial_parameters
+from ..driver.stage import trial_parameters
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences
 from ..execution.members import Members
@@ -122,8 +122,7 @@ def reproduce(
     if "perturbations" in trial.user_attrs:
         raise UsageError(f"{name} was given the weights of other trials by pbt, so it cannot be trained by itself")
     prepared = prepare(found.spec, load_task(found.spec.task, found.spec.stores.cache))
-    kind = search_stage(prepared, found.search) if stage == "search" else Stage("finals", found.search, total=0)
-    context, members, validation = _trained_as(kind, prepared, found, trial)
+    context, members, validation = _trained_as(stage, prepared, found, trial)
     compared = []
     recorded = sorted(trial.intermediate_values.items())[:epochs]
     for epoch, value in recorded:
@@ -148,12 +147,13 @@ def champion(found: RestoredStudy) -> tuple[str, int]:
 
 
 def _trained_as(
-    stage: Stage, prepared: PreparedStudy, found: RestoredStudy, trial: FrozenTrial
+    stage: str, prepared: PreparedStudy, found: RestoredStudy, trial: FrozenTrial
 ) -> tuple[TrialContext, Members, dict[str, torch.Tensor]]:
     """Return the context, the untrained members and the validation split of a trial, as its worker had them."""
     spec = found.spec
     checkpoints = checkpoint_root(spec.stores.storage_path, spec.name, found.uid, found.folder)
-    parameters: dict[str, Any] = trial_parameters(stage, prepared, checkpoints)
+    count = spec.budget.seeds_per_trial if stage == "search" else 1
+    parameters: dict[str, Any] = trial_parameters(stage, count, prepared, checkpoints)
     context: TrialContext = parameters["context"]
     torch.set_num_threads(context.threads)
     members = Members(

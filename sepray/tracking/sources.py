@@ -145,7 +145,7 @@ def _providers() -> Mapping[str, list[str]]:
     return providers
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _provided_in(folder: str, changed: int) -> list[tuple[str, set[str]]]:
     """Return the distributions installed in a folder: name, and the top-level packages that it provides."""
     found = []

@@ -60,7 +60,7 @@ def test_trials_are_given_the_settings_of_the_study(prepared):
     data = TaskData(SIGNAL, DATA.train, DATA.validation, DATA.test, "cd", Augmentation(crop=128, remix=0.5))
     made = prepare(spec, data)
     stage = Stage("search", None, 1, members=2)
-    context = trial_parameters(stage, made, "place")["context"]
+    context = trial_parameters(stage.name, stage.members, made, "place")["context"]
     assert (context.separator, context.signal, context.objectives) == (spec.separator, SIGNAL, made.objectives)
     assert (context.max_epochs, context.members, context.threads) == (7, 2, 2)
     assert (context.checkpoints, context.checkpoint_seconds) == ("place/search", 3.5)
@@ -84,13 +84,13 @@ def test_trials_see_training_and_validation_by_supervision_and_nothing_of_the_te
     egg = spec.changed(separator=neural_egg.DEBUG, space={}, reference_points={}, controls={})
     made = prepare(egg, DATA)
     assert made.separator.supervision is Supervision.OBSERVED_SOURCE
-    given = trial_parameters(Stage("search", None, 1), made, "place")
+    given = trial_parameters("search", 1, made, "place")
     assert set(given["train"]) == {"mixture", "observed"}
     np.testing.assert_array_equal(given["validation"]["sources"], DATA.validation.sources)
     np.testing.assert_array_equal(given["validation"]["mixture"], DATA.validation.mixture)
     order = torch.randperm(4, generator=torch.Generator().manual_seed(spec.seed))
     np.testing.assert_array_equal(given["train"]["observed"], DATA.train.sources[order, -1])
-    other = trial_parameters(Stage("search", None, 1), prepare(egg.changed(seed=1), DATA), "place")
+    other = trial_parameters("search", 1, prepare(egg.changed(seed=1), DATA), "place")
     assert not np.array_equal(other["train"]["observed"], given["train"]["observed"])
 
 
@@ -104,7 +104,7 @@ def test_estimates_to_start_from_join_the_training_view(spec, monkeypatch):
     start = warm_start.WarmStart("other", {"separator": "other"}, separator)
     monkeypatch.setattr(warm_start, "find", lambda *_: start)
     made = prepare(spec.changed(seed=9), DATA)
-    given = trial_parameters(Stage("search", None, 1), made, spec.stores.storage_path)
+    given = trial_parameters("search", 1, made, spec.stores.storage_path)
     np.testing.assert_array_equal(given["train"]["start"][:, 1], DATA.train.mixture)
     assert told == [(DATA.augmentation, 9, "cpu")]
     assert (Path(spec.stores.storage_path) / "start").is_dir()
@@ -241,7 +241,7 @@ def test_paired_fraction_of_the_separator_decides_what_is_paired(spec):
     config = replace(semi_adversarial.DEBUG, paired_fraction=0.25)
     semi = spec.changed(separator=config, space={}, reference_points={}, controls={})
     made = prepare(semi, DATA)
-    given = trial_parameters(Stage("search", None, 1), made, "place")
+    given = trial_parameters("search", 1, made, "place")
     paired = given["train"]["paired_mixture"]
     assert len(np.unique(paired.reshape(len(paired), -1), axis=0)) == 1  # one of the four items
 

@@ -1,4 +1,4 @@
-"""A trial that is trained again is identical to the last bit, or it is said from where on it is not, and what changed."""
+"""A trial that is trained again is identical to the last bit, or it is said from where on it is not, and why."""
 
 import dataclasses
 import json
@@ -120,17 +120,17 @@ def test_equal_conditions_leave_the_separator_and_the_task():
 
 
 def test_what_cannot_be_repeated_is_refused_in_one_line(trained):
-    with pytest.raises(UsageError, match="^small has no trial 2; it has 2, counted from 0$"):
+    with pytest.raises(UsageError, match=r"^small has no trial 2; it has 2, counted from 0$"):
         reproduce(trained, "search", 2)
     changed = with_trial(trained, 0, perturbations=[{"epoch": 1, "parent": 1, "hyperparameters": {}}])
-    with pytest.raises(UsageError, match="^trial 0 was given the weights of other trials by pbt"):
+    with pytest.raises(UsageError, match=r"^trial 0 was given the weights of other trials by pbt"):
         reproduce(changed, "search", 0)
     empty = with_trial(trained, 0)
     empty.search.enqueue_trial({})
-    with pytest.raises(UsageError, match="^trial 2 has reported no epoch"):
+    with pytest.raises(UsageError, match=r"^trial 2 has reported no epoch"):
         reproduce(empty, "search", 2)
     (trained.folder / final_scores.FILE).unlink()
-    with pytest.raises(UsageError, match="^small has no champion; name a trial: --trial 0$"):
+    with pytest.raises(UsageError, match=r"^small has no champion; name a trial: --trial 0$"):
         reproduction.champion(trained)
 
 
