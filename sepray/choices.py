@@ -31,6 +31,11 @@ class Measure:
     centre: str = "mean"
     description: str = field(default="", repr=False)
 
+    @property
+    def in_percent(self) -> bool:
+        """Whether a difference can be told in percent: an error without a unit, never decibels or a similarity."""
+        return self.direction == "minimize" and not self.unit
+
 
 def _relative(norm: str) -> Measure:
     return Measure(

@@ -12,6 +12,7 @@ from . import application
 
 if TYPE_CHECKING:
     from ..results.study_result import StudyResult
+    from ..scoring.answers import Answer
 
 _TRIALS_SHOWN = 10
 
@@ -22,7 +23,7 @@ def show(
     settings: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
     json: application.Json = False,
 ) -> None:
-    """Show what a study found: the champion's settings, its trials, the final table, where things are.
+    """Show what a study found: its answer, the champion's settings, its trials, the final table, where things are.
 
     A study that is running, was interrupted or failed is shown as far as it is.
 
@@ -48,11 +49,18 @@ def _print(result: StudyResult) -> None:
     from ..results import summary
 
     console.print(summary.title(result), style="bold", soft_wrap=True)
-    for line in (*result.conclusion.splitlines(), *summary.trials(result)):
+    if result.answer is not None:
+        _print_answer(result.answer)
+    if result.result is not None:
+        settings = result.settings()
+        console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
+        _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
+        console.print()
+    for line in (*result.facts, *summary.trials(result)):
         console.print(line)
     _print_trials(result)
     if result.result is not None:
-        _print_champion(result, result.result)
+        _print_table(result.result)
     console.print("Where things are:", style="bold")
     _print_pairs(summary.locations(result))
 
@@ -83,8 +91,18 @@ def _print_trials(result: StudyResult) -> None:
         console.print(f"  and {len(trials) - _TRIALS_SHOWN} more: sepray show {result.name} --json", soft_wrap=True)
 
 
-def _print_champion(result: StudyResult, found: Mapping[str, Any]) -> None:
-    """Print the final table and the champion's settings."""
+def _print_answer(answer: Answer) -> None:
+    """Print what the study says about its question: a sentence, and a table of all arms."""
+    from ..console.terminal import console
+    from ..scoring.tables import answer_table  # torch
+
+    console.print(str(answer))
+    if answer.contrasts:
+        console.print(answer_table(answer, console.width))
+
+
+def _print_table(found: Mapping[str, Any]) -> None:
+    """Print the final table."""
     from ..choices import MEASURES
     from ..console.terminal import console
     from ..scoring.tables import ResultRow, result_table  # torch
@@ -95,10 +113,6 @@ def _print_champion(result: StudyResult, found: Mapping[str, Any]) -> None:
     title = f"{found['metric'].replace('_', ' ')}{unit} on the test split"
     console.print()
     console.print(result_table(title, columns, rows, width=console.width))
-    settings = result.settings()
-    console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
-    _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
-    console.print()
 
 
 def _print_pairs(pairs: dict[str, str]) -> None:
@@ -126,6 +140,7 @@ def _document(result: StudyResult) -> dict[str, Any]:
         "task": result.record.task,
         "state": result.state,
         "status": result.status,
+        "answer": None if result.answer is None else result.answer.plain(),
         "conclusion": result.conclusion,
         "settings": settings,
         "table": _rows(result.table.reset_index()),

@@ -20,6 +20,7 @@ from ..tracking import models
 from ..tracking.environment import resolve_uri
 from ..tracking.packaging import package_model
 from ..tracking.tracker import Tracker
+from . import notes
 from .final_scores import Result, stft_of
 from .selection import Finished
 
@@ -86,20 +87,23 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         folder: folder of the packaged model.
         tracker: tracker of the study.
     """
-    name, uri = spec.model_name, tracker.uri
+    name, uri, description = spec.model_name, tracker.uri, notes.describe_model(spec, data, result)
     if not (folder / "MLmodel").is_file():
         return Registration(name, None, False, f"No model is registered: there is none in {folder}.")
     try:
         incumbent = models.incumbent(name, uri)
-        version = models.register(tracker, f"final-{result['member']}", folder, name)
+        tags = {"study": spec.name, "data_fingerprint": data.fingerprint}
+        label = f"final-{result['member']}"
+        version = models.register(tracker, label, folder, name, tags=tags, description=description)
         if incumbent is None:
-            models.set_champion(name, version, uri)
+            models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"Registered as {name} version {version}, the first champion.")
         if incumbent.version == version:
+            models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"{name} version {version} is the champion.")
         won, reason = _challenge(spec, data, result, uri, incumbent.version)
         if won:
-            models.set_champion(name, version, uri)
+            models.set_champion(name, version, uri, description)
         return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")
     except SeprayError as error:
         sentence = f"{error}; the model waits in {folder}. Later: sepray reconcile {spec.name}"

@@ -1,4 +1,4 @@
-"""The result of a study: the champion's scores on the test split, beside those of everything that it is compared with.
+"""The result of a study: scores on the test split of the champion, the pairs, published settings and bounds.
 
 This is the only place where a study reads the test split. The result is kept in ``result.json`` in the study's folder,
 so that the split is opened once.
@@ -12,19 +12,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..contracts import TaskData
 from ..execution import weights
 from ..files import replace_file
 from ..scoring import evaluation, tables
 from ..scoring.tables import Scores
 from ..spec.study import StudySpec
-from .selection import Champion, Finished, Retraining, best_member
+from . import pairs
+from .pairs import Compared
+from .selection import Champion, Finished
 
 FILE = "result.json"
 
 Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
-``scores`` (measure -> ``[item][source]``, the champion's) and ``rows`` (of the final table), as JSON values."""
+``scores`` (measure -> ``[item][source]``, the champion's), ``rows`` (of the final table), ``pairs`` (what
+``pairs.stored`` returns) and ``answer`` (what ``Answer.plain`` returns; null where there is none), as JSON values.
+Results of older versions have no ``pairs`` and no ``answer``."""
 
 
 def load_result(folder: Path) -> Result | None:
@@ -44,42 +50,47 @@ def score_all(
     data: TaskData,
     champion: Champion,
     searched: Sequence[Finished],
-    finals: Sequence[Finished],
-    plan: Sequence[Retraining],
+    systems: Compared,
 ) -> Result:
-    """Score the champion, the controls, the published settings and the bounds on the test split.
+    """Score the champion, the pairs, the published settings and the bounds on the test split.
 
     Args:
         spec: description of the study.
         data: data of its task.
         champion: settings and training that were chosen on validation.
         searched: finished trials of the search.
-        finals: finished retrainings.
-        plan: all retrainings of the study.
+        systems: retrainings that are compared in pairs.
     """
-    title = f"champion ({champion.role})"
-    scores: dict[str, Scores] = {title: _score(spec, data, champion.member)}
-    controls = dict.fromkeys(p.role for p in plan if p.role.partition(" at ")[0] in spec.controls)
-    for control in controls:
-        members = [t for t in finals if t.attributes.get("role") == control and control != champion.role]
-        if members:
-            scores[control] = _score(spec, data, best_member(members))
+    title, sources = f"champion ({champion.role})", data.signal.sources
+    best = _score(spec, data, champion.member)
+    members = {t.number: t for system in systems.systems for t in system.members.values()}
+    found = {n: best if n == champion.member.number else _score(spec, data, t) for n, t in members.items()}
+    # An arm whose estimates are not finite for a seed has no score there, as if that training had failed.
+    sound = {n: s for n, s in found.items() if np.isfinite(tables.over_sources(spec.metric, s[spec.metric])).all()}
+    rows = [tables.row(title, best, spec.metric, sources, bold=True)]
+    for system in systems.systems:
+        own = [sound[t.number][spec.metric] for t in system.members.values() if t.number in sound]
+        if own and not (len(own) == 1 and system.title == champion.role):
+            name = system.title + (f", mean of {len(own)} seeds" if len(own) > 1 else "")
+            rows.append(tables.row(name, {spec.metric: np.mean(own, axis=0)}, spec.metric, sources))
     titles = {label: label for label in spec.first_settings}
     titles |= {label: f"paper: {label}" for label in spec.reference_points}
-    for label, row in titles.items():
-        members = [t for t in searched if t.label == label]
-        if members:
-            scores[row] = _score(spec, data, members[0])
-    scores |= tables.references(data.test, **stft_of(spec, data), signal=data.signal)
-    sources = data.signal.sources
+    others: dict[str, Scores] = {}
+    for label, name in titles.items():
+        trials = [t for t in searched if t.label == label]
+        if trials:
+            others[name] = _score(spec, data, trials[0])
+    others |= tables.references(data.test, **stft_of(spec, data), signal=data.signal)
+    rows += [tables.row(name, scores, spec.metric, sources) for name, scores in others.items()]
     return {
         "member": champion.member.number,
         "role": champion.role,
         "hyperparameters": dict(champion.member.hyperparameters),
         "validation": champion.value,
         "metric": spec.metric,
-        "scores": {measure: values.tolist() for measure, values in scores[title].items()},
-        "rows": [asdict(tables.row(name, s, spec.metric, sources, name == title)) for name, s in scores.items()],
+        "scores": {measure: values.tolist() for measure, values in best.items()},
+        "rows": [asdict(row) for row in rows],
+        "pairs": pairs.stored(systems, {n: s[spec.metric] for n, s in sound.items()}),
     }
 
 

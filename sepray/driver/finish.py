@@ -10,24 +10,28 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES
 from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.terminal import console, one_line
 from ..contracts import Oracle, TaskData
 from ..errors import UsageError, mask
 from ..files import replace_file
-from ..scoring.tables import ResultRow, markdown_table, result_table
+from ..scoring.answers import Importance
+from ..scoring.tables import answer_table, result_table
 from ..search.storage import load_study
 from ..spec.study import StudySpec
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
-from . import selection
+from . import notes, pairs, selection
 from .champion import Registration, next_commands, package, register
 from .final_scores import Result, load_result, save_result, score_all
 from .selection import Finished, Retraining
+
+if TYPE_CHECKING:
+    from ..report.study_results import StudyResults
 
 
 class Finish:
@@ -66,14 +70,29 @@ class Finish:
         champion = selection.champion(finals, [p.role for p in plan])
         if champion is None:
             return self.without_champion("none of the best configurations could be trained again", trials)
-        result = load_result(self._folder)
-        if result is None or result["member"] != champion.member.number:
+        systems = pairs.compared(finals, plan, self._spec.controls)
+        kept = load_result(self._folder)
+        is_other = kept is None or kept["member"] != champion.member.number
+        if is_other:
             shutil.rmtree(self._model, ignore_errors=True)  # the model of an earlier champion
-            result = score_all(self._spec, self._data, champion, searched, finals, plan)
+        if kept is None or is_other or _lacks(kept, systems):
+            result = score_all(self._spec, self._data, champion, searched, systems)
+        else:
+            result = kept
+        result = self._with_answer(result)
+        if result != kept:
             save_result(self._folder, result)
         problem = self._package(champion.member)
         self.announce(result, problem)
         return 1 if problem else 0
+
+    def _with_answer(self, result: Result) -> Result:
+        """Return a result with the answer that its pairs and the trials give; one of an older version as it is."""
+        if "pairs" not in result:
+            return result
+        importance = most_important_setting(self._spec, self._data, self._folder)
+        answer = pairs.answer(result["pairs"], self._spec, self._data.signal.sources, importance)
+        return {**result, "answer": None if answer is None else answer.plain()}
 
     def without_champion(self, reason: str, trials: Sequence[FrozenTrial]) -> int:
         """End a study that has nothing to register.
@@ -138,26 +157,30 @@ class Finish:
         return ""
 
     def _show(self, result: Result, registration: Registration, commands: Sequence[str], report: Path | None) -> None:
-        """Show the final table, and what to do next, in the terminal and in the study's run."""
-        rows = [ResultRow(**row) for row in result["rows"]]
-        measure, sources = MEASURES[result["metric"]], self._data.signal.sources
-        columns = [*sources, "mean"]
-        better = "less" if measure.direction == "minimize" else "more"
-        label = result["metric"].replace("_", " ") + (f" in {measure.unit}" if measure.unit else "")
-        title = f"{self._spec.name}: {label} on the test split"
-        caption = f"mean over {len(self._data.test)} test items [95% bootstrap interval]; {better} is better"
+        """Show answer, settings, final table and what to do next, in the terminal and in the study's run."""
+        answer, metric = notes.answer_of(result), result["metric"]
+        title, columns, rows, caption = notes.table_words(self._spec, self._data, result)
         console.print()
+        if answer is not None:
+            console.print(str(answer), style="bold")
+            if answer.contrasts:
+                console.print(answer_table(answer, console.width))
+        if settings := notes.shown(result["hyperparameters"]):
+            exactly = f"sepray show {self._spec.name} --settings"
+            console.print(f"Settings of the champion, {result['role']} (exactly: {exactly}):", soft_wrap=True)
+            width = max(map(len, settings)) + 2
+            console.print("\n".join(f"  {name:{width}}{value}" for name, value in settings.items()) + "\n")
         console.print(result_table(title, columns, rows, caption, console.width))
         console.print(registration.sentence)
         reading = [f"python -m webbrowser {_from_here(report)}"] if report else []
         console.print("\nNext:\n" + "\n".join(f"  {command}" for command in (*reading, *commands)), soft_wrap=True)
-        note = [markdown_table(title, columns, rows, caption), registration.sentence]
+        note = [*notes.describe(self._spec, self._data, result), registration.sentence]
         note.append("```\n" + "\n".join(commands) + "\n```")
         if report:
             note.append("The figures are among this run's artifacts, all of them on one page in `report.html`.")
         values = rows[0].values
-        metrics = {f"test/{s}/{result['metric']}": values[s][0] for s in sources if s in values}
-        metrics[f"test/{result['metric']}"] = values["mean"][0]
+        metrics = {f"test/{s}/{metric}": values[s][0] for s in self._data.signal.sources if s in values}
+        metrics[f"test/{metric}"] = values["mean"][0]
         version = registration.version or ("waiting" if self._model.exists() else "none")
         tags = {"outcome": "finished", "champion": result["role"], "model_version": version}
         self._tracker.study_finished(metrics, tags, "\n\n".join(note))
@@ -171,17 +194,38 @@ def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker)
     """
     try:
         from ..report import report  # brings matplotlib
-        from ..report.study_results import StudyResults
 
-        finals = None
-        with contextlib.suppress(UsageError):
-            finals = load_study(spec.stores.storage, f"{spec.name}/finals")
-        searched = load_study(spec.stores.storage, spec.name)
-        return report.publish(StudyResults.read(spec, searched, finals, folder, data), tracker)
+        return report.publish(_study_results(spec, data, folder), tracker)
     except Exception as error:
         why = f"{type(error).__name__}: {one_line(error)}"
         console.print(f"the report could not be made ({why}); later: sepray report {spec.name}", soft_wrap=True)
         return None
+
+
+def most_important_setting(spec: StudySpec, data: TaskData, folder: Path) -> Importance | None:
+    """Return the setting that explains most of what the trials differ by; None where that cannot be estimated."""
+    try:
+        from ..report import importance  # brings scikit-learn
+
+        return importance.most_important(_study_results(spec, data, folder))
+    except Exception as error:  # a finished study loses nothing but a sentence then
+        console.print(f"which setting matters most is not known ({type(error).__name__}: {one_line(error)})")
+        return None
+
+
+def _study_results(spec: StudySpec, data: TaskData, folder: Path) -> StudyResults:
+    from ..report.study_results import StudyResults
+
+    finals = None
+    with contextlib.suppress(UsageError):
+        finals = load_study(spec.stores.storage, f"{spec.name}/finals")
+    return StudyResults.read(spec, load_study(spec.stores.storage, spec.name), finals, folder, data)
+
+
+def _lacks(result: Result, systems: pairs.Compared) -> bool:
+    """Say whether a result has other pairs than those that have finished; one of an older version has none, and may."""
+    finished = {trial.number for system in systems.systems for trial in system.members.values()}
+    return "pairs" in result and pairs.numbers(result["pairs"]) != finished
 
 
 def _from_here(path: Path) -> str:

@@ -35,13 +35,14 @@ def retrainings(results: StudyResults) -> Section | None:
     axes.set_yticks(range(len(ranked)), labels)
     axes.set(xlabel=f"validation {results.axis}", ylim=(-0.6, len(ranked) - 0.4))
     first = groups[ranked[0]]
-    sentence = f"{ranked[0]} reached {_span(first)} over {len(first)} new seeds"
+    sentence = f"{ranked[0]} reached {_span(first)}"
     if len(ranked) > 1:
         second = groups[ranked[1]]
         gap = abs(float(np.mean(first)) - float(np.mean(second)))
-        compared = "more" if gap > max(np.ptp(first), np.ptp(second)) else "less"
-        sentence += f"; next comes {ranked[1]} with {_span(second)}: a difference of {number(gap)}, "
-        sentence += f"{compared} than the range over seeds"
+        sentence += f"; next comes {ranked[1]} with {_span(second)}: a difference of {number(gap)}"
+        if min(len(first), len(second)) > 1:
+            compared = "more" if gap > max(np.ptp(first), np.ptp(second)) else "less"
+            sentence += f", {compared} than the range over seeds"
     sentence = sentence[0].upper() + sentence[1:] + "."
     note = "Each dot is one training with its own seed; the bar is their mean, by which the champion is chosen."
     return Section(
@@ -50,7 +51,10 @@ def retrainings(results: StudyResults) -> Section | None:
 
 
 def _span(values: Sequence[float]) -> str:
-    return f"{number(float(np.mean(values)))} on average ({number(min(values))} to {number(max(values))})"
+    if len(values) == 1:
+        return f"{number(values[0])} on a new seed"
+    mean, low, high = (number(value) for value in (float(np.mean(values)), min(values), max(values)))
+    return f"{mean} on average ({low} to {high}) over {len(values)} new seeds"
 
 
 def error_curves(results: StudyResults, stage: str, trial: int, name: str) -> Section | None:

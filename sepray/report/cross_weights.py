@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES
 from .figures import BLUE, GREY, SOURCES, VERMILLION, WIDTH, MediaFile, Section, legend_above, new_figure, render
-from .study_results import StudyResults
+from .study_results import StudyResults, settings
 from .wording import measure_words, unit
 
 FEWEST = 5
@@ -58,7 +58,11 @@ def rank_correlation(weights: Sequence[float], errors: Sequence[float], together
 
 
 def cross_weights(results: StudyResults) -> Section | None:
-    """Draw a K x K map of correlations for the error of each source; return None if no cross weight was searched."""
+    """Draw a K x K map of correlations for the error of each source.
+
+    Returns:
+        None if no cross weight was searched, or in fewer than ``FEWEST`` trials that were trained with adversaries.
+    """
     pairs = [
         (i, j)
         for i in range(len(results.sources))
@@ -70,12 +74,7 @@ def cross_weights(results: StudyResults) -> Section | None:
     key, title = "cross", "Which direction of information flow helps"
     trials, left_out = _proposed_with_adversaries(results)
     if len(trials) < FEWEST:
-        sentence = (
-            f"The effect of the cross weights cannot be estimated: of {len(results.feasible)} trials that ran their "
-            f"whole budget, only {len(trials)} were proposed by the sampler and trained with adversaries (at least "
-            f"{FEWEST} are needed)."
-        )
-        return Section(key, title, sentence)
+        return None
     errors = _errors(results, trials)
     cells = len(errors) * len(pairs)
     maps = {
@@ -102,7 +101,7 @@ def _parameter(results: StudyResults, i: int, j: int) -> str:
 
 
 def _weights(results: StudyResults, trials: Sequence[FrozenTrial], i: int, j: int) -> list[float]:
-    return [float(t.params[_parameter(results, i, j)]) for t in trials]
+    return [float(settings(t)[_parameter(results, i, j)]) for t in trials]
 
 
 def _proposed_with_adversaries(results: StudyResults) -> tuple[list[FrozenTrial], int]:
@@ -112,7 +111,10 @@ def _proposed_with_adversaries(results: StudyResults) -> tuple[list[FrozenTrial]
         phases = results.spec.separator.build(results.data.signal).phases()
         flags = {phase.active for phase in phases if phase.active}
     proposed = [t for t in results.feasible if "label" not in t.user_attrs]
-    kept = [t for t in proposed if not any(t.params.get(flag, 1) == 0 for flag in flags)]
+    weights = {_parameter(results, i, j) for i in range(len(results.sources)) for j in range(len(results.sources))}
+    weights &= {name for t in results.trials for name in t.params}
+    given = [(t, settings(t)) for t in proposed]
+    kept = [t for t, s in given if not any(s.get(flag, 1) == 0 for flag in flags) and weights <= s.keys()]
     return kept, len(results.feasible) - len(kept)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,8 @@ def _spectrograms(item: Item, signal: Signal, text: str) -> MediaFile:
         axes.set_xlabel("time (s)" if rate else "time (samples)")
     bar = figure.colorbar(drawn, cax=grid[0, 1].inset_axes((0.05, 0.4, 0.9, 0.12)), orientation="horizontal")
     bar.set_label("level (dB below the mixture's highest)")
-    return render(figure, f"spectrograms-{item.rank}.png", f"Spectrograms of the {text}")
+    made = render(figure, f"spectrograms-{item.rank}.png", f"Spectrograms of the {text}", "Its spectrograms")
+    return replace(made, folded=True)
 
 
 def _decibels(transform: Spectrogram, signal: Tensor) -> NDArray[np.float64]:

@@ -61,12 +61,14 @@ class MediaFile:
         content: content of the file.
         description: what it shows or plays, for readers who cannot see it.
         caption: text above the figure.
+        folded: whether the page shows it only when its caption is clicked.
     """
 
     name: str
     content: bytes
     description: str
     caption: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ h2 { font-size: 1.28rem; margin: 3rem 0 .5rem; scroll-margin-top: 1rem; }
 .note { color: var(--soft); font-size: .86rem; margin: .5rem 0 0; }
 figure { margin: 0 0 1rem; }
 figcaption { font-weight: 600; margin: 1.4rem 0 .4rem; }
+summary { color: var(--accent); cursor: pointer; margin: 0 0 1rem; }
 .sounds figcaption { margin: 0; font-weight: 400; }
 img { display: block; width: 100%; height: auto; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0 0; }
@@ -110,6 +111,25 @@ def table_section(
     )
 
 
+def text_table(
+    key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str
+) -> str:
+    """Return the section of a table of texts; an interval in a cell is shown below its value."""
+    head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
+    body = "".join("<tr>" + "".join(map(_text_cell, row)) + "</tr>" for row in rows)
+    return (
+        f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<p class="note">{html.escape(note)}</p>'
+    )
+
+
+def _text_cell(text: str) -> str:
+    value, bracket, interval = text.partition(" [")
+    small = f"<small>{html.escape('[' + interval)}</small>" if bracket else ""
+    return f"<td>{html.escape(value)}{small}</td>"
+
+
 def commands_section(key: str, title: str, sentence: str, lines: Sequence[str]) -> str:
     """Return a section with commands, one per line."""
     text = html.escape("\n".join(lines))
@@ -128,6 +148,15 @@ def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFi
         f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
         f'<div class="sounds">{players}</div>'
     )
+
+
+def _figure(figure: MediaFile) -> str:
+    """Return a figure; one that is ``folded`` is shown when its caption is clicked."""
+    kind, data = _KINDS[figure.name.rpartition(".")[2]], base64.b64encode(figure.content).decode()
+    image = f'<img alt="{html.escape(figure.description)}" src="data:{kind};base64,{data}">'
+    if figure.folded:
+        return f"<details><summary>{html.escape(figure.caption)}</summary><figure>{image}</figure></details>"
+    return f"<figure>{_caption(figure)}{image}</figure>"
 
 
 def _caption(figure: MediaFile) -> str:
@@ -149,11 +178,7 @@ def _anchor(section: Section | str) -> tuple[str, str]:
 
 
 def _section(section: Section) -> str:
-    figures = "".join(
-        f'<figure>{_caption(p)}<img alt="{html.escape(p.description)}" '
-        f'src="data:{_KINDS[p.name.rpartition(".")[2]]};base64,{base64.b64encode(p.content).decode()}"></figure>'
-        for p in section.figures
-    )
+    figures = "".join(map(_figure, section.figures))
     note = f'<p class="note">{html.escape(section.note)}</p>' if section.note else ""
     return (
         f'<h2 id="{section.key}">{html.escape(section.title)}</h2>'

@@ -8,44 +8,37 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
+from . import importance
 from .figures import BLACK, GREY, SKY, VERMILLION, Section, legend_above, new_figure, render
-from .search_progress import in_memory
-from .study_results import StudyResults, is_feasible, outcome
+from .importance import FEWEST
+from .study_results import StudyResults, outcome
 from .wording import plural
 
-FEWEST = 5
-"""Smallest number of trials from which the importance of a parameter is estimated."""
 _RESAMPLES = 12
 
 
 def importances(results: StudyResults) -> Section:
     """Draw the share of the objective's variance that each parameter explains (Optuna's fANOVA), with its uncertainty.
 
-    Only trials that the sampler proposed count: the few published settings are far from all others in several
-    parameters at once, and their whole difference could be attributed to any of these. Trials that were stopped early
-    count with their last value. Optuna leaves them out by default, and with them the effect of bad settings.
+    See ``importance`` for the trials that count.
     """
     key, title = "importances", "Which parameters matter"
-    proposed = [t for t in results.trials if "label" not in t.user_attrs]
-    kept = [t for t in proposed if is_feasible(t) or outcome(t) == "pruned"]
-    points = [(t, value) for t in kept if (value := results.value_so_far(t)) is not None]
-    varied = sorted(_varied([t for t, _ in points]))
+    points = importance.points(results)
+    names = sorted(importance.varied([t for t, _ in points]))
     values = [value for _, value in points]
-    if len(points) < FEWEST or not varied or np.ptp(values) == 0:
+    if not importance.can_be_estimated(points):
         few = len(points) < FEWEST
         why = f"only {plural(len(points), 'proposed trial')} with a value" if few else "nothing varied"
         needed = f"at least {FEWEST} trials that differ are needed"
         return Section(key, title, f"The importance of the parameters cannot be estimated: {why} ({needed}).")
-    shares = _importances(points, varied)
+    shares = importance.shares(points, names)
     random = np.random.default_rng(0)
-    resampled = [_importances([points[i] for i in _resample(random, values)], varied) for _ in range(_RESAMPLES)]
-    names = sorted(varied, key=lambda n: shares[n])
+    resampled = [importance.shares([points[i] for i in _resample(random, values)], names) for _ in range(_RESAMPLES)]
+    names.sort(key=lambda n: shares[n])
     middle = np.array([shares[n] for n in names])
     low = np.minimum(middle, [min(r[n] for r in resampled) for n in names])
     high = np.maximum(middle, [max(r[n] for r in resampled) for n in names])
@@ -65,13 +58,11 @@ def importances(results: StudyResults) -> Section:
     note = f"fANOVA over the trials that the sampler proposed; whiskers: range over {_RESAMPLES} bootstrap resamples."
     if any(outcome(t) == "pruned" for t, _ in points):
         note += " Trials that were stopped early count with their last value."
+    trials = [t for t, _ in points]
+    if some := sorted({name for t in trials for name in t.params} - importance.common(trials)):
+        them = "it" if len(some) == 1 else "them"
+        note += f" Left out, because only some arms search {them}: {', '.join(some)}."
     return Section(key, title, sentence + ".", [render(figure, "importances.svg", sentence)], note)
-
-
-def _varied(trials: Sequence[FrozenTrial]) -> set[str]:
-    """Return the names of the parameters that all trials have, with more than one value."""
-    common = set.intersection(*(set(t.params) for t in trials)) if trials else set()
-    return {name for name in common if len({repr(t.params[name]) for t in trials}) > 1}
 
 
 def _resample(random: np.random.Generator, values: Sequence[float]) -> NDArray[np.int64]:
@@ -82,23 +73,13 @@ def _resample(random: np.random.Generator, values: Sequence[float]) -> NDArray[n
             return chosen
 
 
-def _importances(points: Sequence[tuple[FrozenTrial, float]], names: Sequence[str]) -> dict[str, float]:
-    trials = [
-        optuna.trial.create_trial(value=value, params=trial.params, distributions=trial.distributions)
-        for trial, value in points
-    ]
-    evaluator = FanovaImportanceEvaluator(n_trees=48, seed=0)
-    shares = get_param_importances(in_memory(["minimize"], trials), evaluator=evaluator, params=list(names))
-    return {name: float(share) for name, share in shares.items()}
-
-
 def parallel_coordinates(results: StudyResults) -> Section:
     """Draw parallel coordinates of the trials that ran their whole budget, with a row for each parameter.
 
     Optuna's figure has a column for each parameter, with names and scales side by side, which a phone cannot show.
     """
     key, title = "parallel", "Values of the best trials"
-    varied = sorted(_varied(results.feasible))
+    varied = sorted(importance.varied(results.feasible))
     if len(results.feasible) < 4 or not varied:
         return Section(
             key, title, "There is nothing to compare: it takes four finished trials with different settings."

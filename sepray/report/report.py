@@ -26,7 +26,7 @@ from ..execution import weights
 from ..files import replace_file
 from ..scoring import tables
 from ..spec.study import key
-from . import best_trials, example_items, html, hyperparameters, search_progress
+from . import answer, best_trials, example_items, html, hyperparameters, search_progress, study_results
 from .cross_weights import cross_weights
 from .figures import STYLE, MediaFile, Section
 from .study_results import OUTCOMES, StudyResults
@@ -36,6 +36,8 @@ PAGE = "report.html"
 _FOLDERS = ("figures", "audio")
 _EMBEDDED = 3_000_000
 """Largest total size of the sounds, in bytes, that the page embeds; they are files in any case."""
+
+_Sections = list[Section | str | None]
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,13 @@ def files_of(folder: Path) -> list[tuple[str, Path]]:
 def build(results: StudyResults) -> Report:
     """Return the report of a study in its present state."""
     with matplotlib.rc_context(STYLE):
-        sections: list[Section | str | None] = [_result_table(results)]
+        items, curves, sounds = _separation(results)
+        sections: list[Section | str | None] = [answer.arms(results), answer.settings(results), *items]
+        sections += [_result_table(results)]
         sections += [search_progress.history(results), search_progress.pruning(results)]
         sections += [search_progress.learning(results), search_progress.pareto(results)]
         sections += [hyperparameters.importances(results), hyperparameters.parallel_coordinates(results)]
-        sections += [cross_weights(results), best_trials.retrainings(results)]
-        of_separator, sounds = _separation(results)
-        sections += of_separator
+        sections += [cross_weights(results), best_trials.retrainings(results), *curves]
     sections.append(_next_steps(results))
     present = [section for section in sections if section is not None]
     lead, facts = _lead(results)
@@ -105,7 +107,7 @@ def _subtitle(results: StudyResults) -> str:
 
 
 def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
-    """Return the result in a sentence or two, and the figures that a reader looks for first."""
+    """Return the answer, or else the result, in a sentence or two, and the figures that a reader looks for first."""
     counts = results.counts
     facts = [(str(len(results.trials)), f"trials of up to {results.spec.budget.max_epochs} epochs")]
     facts += [(str(counts[kind]), text) for kind, text in OUTCOMES.items() if counts[kind] and kind != "complete"]
@@ -120,14 +122,9 @@ def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
         mean = number(values["mean"][0])
         facts.insert(0, (mean, f"{measure_words(metric)} ({unit(metric)}) of the champion on test"))
         each = ", ".join(f"{source} {number(values[source][0])}" for source in results.sources if source in values)
-        lead = f"The champion, {result['role']}, has a {measure_words(metric)} of {mean} on test ({each})"
-        published = [row for row in rows if row["system"].startswith("paper: ")]
-        sign = 1 if MEASURES[metric].direction == "minimize" else -1
-        if published:
-            best = min(published, key=lambda row: sign * row["values"]["mean"][0])
-            lead += f"; the best published setting, {best['system'].removeprefix('paper: ')}, "
-            lead += f"has {number(best['values']['mean'][0])}"
-        return lead + ".", facts
+        if results.answer is not None:
+            return str(results.answer), facts
+        return f"The champion, {result['role']}, has a {measure_words(metric)} of {mean} on test ({each}).", facts
     if results.best is not None:
         value = number(results.value(results.best))
         facts.insert(0, (value, f"best validation {results.axis}"))
@@ -171,25 +168,27 @@ def _result_table(results: StudyResults) -> str | None:
     return html.table_section("result", title, sentence + ".", [*results.sources, "mean"], rows, note)
 
 
-def _separation(results: StudyResults) -> tuple[list[Section | str | None], list[MediaFile]]:
-    """Return the sections about one trained separator, and the sounds that belong to them.
+def _separation(results: StudyResults) -> tuple[_Sections, _Sections, list[MediaFile]]:
+    """Return the sections about one trained separator: its items, its training, and the sounds of the items.
 
     They show the champion on test items; of a study that is not finished, the best trial so far on validation items.
     """
     if results.data is None or (results.result is None and results.best is None):
-        return [], []
+        return [], [], []
     if results.result is not None:
         stage, trial, name, split_name = "finals", int(results.result["member"]), "the champion", "test"
+        settings: Mapping[str, Any] = results.result["hyperparameters"]
     else:
         assert results.best is not None
         stage, trial, name, split_name = "search", results.best.number, f"trial {results.best.number}", "validation"
+        settings = study_results.settings(results.best)
     signal, metric = results.data.signal, results.spec.metric
     split: Split = getattr(results.data, split_name)
     title = "Best, median and worst item"
     try:
         separator = weights.load_separator(results.spec.separator, signal, results.trial_folder(stage, trial))
     except FileNotFoundError as error:
-        return [Section("items", title, f"No items of {name} can be shown: {error}.")], []
+        return [Section("items", title, f"No items of {name} can be shown: {error}.")], [], []
     if results.result is not None:
         scores = np.array(results.result["scores"][metric])
     else:
@@ -203,15 +202,19 @@ def _separation(results: StudyResults) -> tuple[list[Section | str | None], list
         f"For the middle half of the {len(split)} {split_name} items, the {measure_words(metric)} of {name} lies "
         f"between {low} and {high} (mean over sources); {examples}."
     )
-    sections: list[Section | str | None] = [
-        best_trials.error_curves(results, stage, trial, name),
-        Section("items", title, sentence, figures),
-    ]
+    shown: _Sections = [Section("items", title, sentence, figures)]
     sounds = [sound for item in items for sound in example_items.wav_files(item, signal)]
     if sounds:
-        sections.append(_sounds(sounds))
-    sections.append(best_trials.discriminators(separator, split, signal.sources, name))
-    return sections, sounds
+        shown.append(_sounds(sounds))
+    curves: _Sections = [best_trials.error_curves(results, stage, trial, name)]
+    if _trained_whole(separator, settings):
+        curves.append(best_trials.discriminators(separator, split, signal.sources, name))
+    return shown, curves, sounds
+
+
+def _trained_whole(separator: Separator, settings: Mapping[str, Any]) -> bool:
+    """Say whether all phases of a separator's training were on: discriminators that never trained show nothing."""
+    return all(settings.get(phase.active, 1) for phase in separator.phases() if phase.active)
 
 
 def _example_items(

@@ -10,12 +10,12 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial
 
+from ..choices import MEASURES
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
+from .importance import in_memory
 from .study_results import OUTCOMES, StudyResults, outcome
 from .wording import number, objective_axis, objective_words, plural, trial_name
 
@@ -78,7 +78,7 @@ def _history_sentence(results: StudyResults, references: Sequence[FrozenTrial]) 
         f"{results.words} {number(value)} on validation"
     )
     near = [t for t in results.feasible if t is not best and abs(results.value(t) - value) <= 0.05 * abs(value)]
-    if len(results.feasible) > 2:
+    if len(results.feasible) > 2 and results.in_percent:
         sentence += (
             f"; {len(near)} of the other {len(results.feasible) - 1} that ran their whole budget are within 5% of it"
         )
@@ -169,21 +169,37 @@ def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]
     own = curves[best.number]
     end = max(own)
     late = max((e for e in own if e <= end - max(1, end // 4)), default=end)
-    change = results.sign * (own[late] - own[end]) / abs(own[late]) if own[late] else 0.0
+    change = results.sign * (own[late] - own[end])
     parts = [f"The {results.words} of {trial_name(best)} "]
     if end == min(own):
         parts[0] += f"was {number(own[end])} after epoch {end}, the only one that it reported"
     else:
         parts[0] += f"went from {number(own[min(own)])} after epoch {min(own)} to {number(own[end])} after epoch {end}"
     if late != end:
-        verdict = "more epochs may well help" if change > 0.02 else "its budget was about enough"
         verb = "improved" if change >= 0 else "worsened"
-        parts.append(f"its last {plural(end - late, 'epoch')} {verb} it by {abs(change):.1%}, so {verdict}")
+        size = f"{abs(change / own[late]):.1%}" if results.in_percent and own[late] else _amount(results, abs(change))
+        parts.append(f"its last {plural(end - late, 'epoch')} {verb} it by {size}{_beside_seeds(results, change)}")
     stopped = [c for t in results.trials if outcome(t) == "pruned" and (c := curves.get(t.number))]
     if stopped:
         ends = [c[max(c)] for c in stopped]
         parts.append(f"trials that were stopped early had values between {number(min(ends))} and {number(max(ends))}")
     return "; ".join(parts) + "."
+
+
+def _beside_seeds(results: StudyResults, change: float) -> str:
+    """Return a clause on a change over the last epochs: seeds differ too, and a smaller change says nothing."""
+    spread = results.seed_spread
+    if spread is None:
+        return ""
+    if change > spread:
+        return f", more than seeds differ by ({_amount(results, spread)}): more epochs may well help"
+    return f"; seeds differ by up to {_amount(results, spread)}"
+
+
+def _amount(results: StudyResults, value: float) -> str:
+    """Return a value with its unit, if it has one."""
+    units = {MEASURES[o.key.rpartition("/")[2]].unit for o in results.objectives}
+    return f"{number(value)} {units.pop()}".strip() if len(units) == 1 else number(value)
 
 
 def pareto(results: StudyResults) -> Section | None:
@@ -228,13 +244,3 @@ def pareto(results: StudyResults) -> Section | None:
     legend_above(grid[0, 0])
     note = "Each point is a trial that ran its whole budget; the numbers are those of the trials."
     return Section(key, title, sentence, [render(figure, "pareto.svg", sentence)], note)
-
-
-def in_memory(directions: Sequence[Any], trials: Sequence[FrozenTrial]) -> optuna.Study:
-    """Return an Optuna study in memory that holds the given trials, for Optuna's own analyses."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # Optuna logs every study that is created
-    study = optuna.create_study(directions=list(directions))
-    optuna.logging.set_verbosity(before)
-    study.add_trials(trials)
-    return study

@@ -15,10 +15,11 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ..choices import Objective
+from ..choices import MEASURES, Objective
 from ..console.terminal import FAILED
 from ..contracts import TaskData
 from ..execution import checkpoint
+from ..scoring.answers import Answer
 from ..spec.folder import checkpoint_root, trial_folder
 from ..spec.study import StudySpec
 from .wording import objective_axis, objective_words
@@ -41,6 +42,12 @@ def outcome(trial: FrozenTrial) -> str:
     if not trial.state.is_finished():
         return "unfinished"
     return tag if tag in OUTCOMES else trial.state.name.lower()
+
+
+def settings(trial: FrozenTrial) -> Mapping[str, Any]:
+    """Return all hyperparameters that a trial was given, those that its arm fixes among them."""
+    given: Mapping[str, Any] = trial.user_attrs.get("hyperparameters", trial.params)
+    return given
 
 
 def is_feasible(trial: FrozenTrial) -> bool:
@@ -114,6 +121,26 @@ class StudyResults:
     def sign(self) -> int:
         """1 if a lesser ``value`` is better, -1 if a greater one is."""
         return self.objectives[0].sign if len(self.objectives) == 1 else 1
+
+    @cached_property
+    def in_percent(self) -> bool:
+        """Whether differences of ``value`` can be told in percent."""
+        return all(MEASURES[o.key.rpartition("/")[2]].in_percent for o in self.objectives)
+
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What the study says about its question; None without a result, and for the result of an older version."""
+        kept = None if self.result is None else self.result.get("answer")
+        return Answer.restored(kept) if kept else None
+
+    @cached_property
+    def seed_spread(self) -> float | None:
+        """Largest range of ``value`` over retrainings that differ in their seed alone; None if there are not two."""
+        groups: dict[str, list[float]] = {}
+        for trial in self.finals:
+            if is_feasible(trial) and "role" in trial.user_attrs:
+                groups.setdefault(trial.user_attrs["role"], []).append(self.value(trial))
+        return max((float(np.ptp(values)) for values in groups.values() if len(values) > 1), default=None)
 
     @cached_property
     def feasible(self) -> list[FrozenTrial]:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from ..choices import MEASURES
 from ..errors import UsageError
 from ..report.wording import measure_words, number
+from ..scoring.answers import Answer
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
 from . import progress
@@ -139,14 +140,32 @@ class Findings:
         """How far the study is, as a clause that begins with its name."""
         return progress.in_words(self.state, self.record, self.trials_of)
 
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What the study says about its arms or controls, and which setting matters most.
+
+        None without a champion, where nothing was compared and no setting is known to matter, and for the result of an
+        older version. ``str`` of it is the sentence; ``contrasts`` has the differences with their intervals.
+        """
+        kept = None if self.result is None else self.result.get("answer")
+        return Answer.restored(kept) if kept else None
+
     @property
     def conclusion(self) -> str:
-        """The sentences that the study ends with; of a study without a champion, how far it is."""
+        """The sentences that the study ends with, the answer first; of a study that is not finished, how far it is."""
+        sentences = self.facts
+        if self.answer is not None:
+            sentences.insert(0 if self.state == progress.FINISHED else 1, str(self.answer))
+        return "\n".join(sentences)
+
+    @property
+    def facts(self) -> list[str]:
+        """The sentences of ``conclusion`` beside the answer."""
         if self.result is None:
-            return f"{self.state_in_words}."
+            return [f"{self.state_in_words}."]
         before = "" if self.state == progress.FINISHED else f"{self.state_in_words}. This is the result so far."
         sentences = (before, self.caption, str(self.registration.get("sentence") or ""))
-        return "\n".join(sentence for sentence in sentences if sentence)
+        return [sentence for sentence in sentences if sentence]
 
     @cached_property
     def caption(self) -> str:

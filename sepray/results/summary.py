@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ..choices import Objective
 from ..console.terminal import FAILED, size
 from ..errors import mask
 from ..report.wording import number, objective_words, plural, trial_name
+from ..scoring import answer_words
+from ..scoring.answers import Answer
 from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
 from .findings import Findings
@@ -35,12 +38,36 @@ def text(result: Findings) -> str:
 def html(result: Findings) -> str:
     """Return a result as the HTML that a notebook shows."""
     parts = [f"<h3>{escape(title(result))}</h3>"]
-    parts += [f"<p>{escape(sentence)}</p>" for sentence in result.conclusion.splitlines()]
+    if result.answer is not None:
+        parts.append(f"<p><b>{escape(str(result.answer))}</b></p>")
+        if result.answer.contrasts:
+            parts.append(_answer_table(result.answer))
+    if result.result is not None:
+        parts.append(_settings(result))
+    parts += [f"<p>{escape(sentence)}</p>" for sentence in result.facts]
     if result.result is not None:
         parts.append(result.table.to_html(float_format=lambda value: f"{value:.3f}", escape=True, border=0))
     parts += [f"<p>{escape(sentence)}</p>" for sentence in trials(result)]
     rows = "".join(f"<dt>{escape(n)}</dt><dd><code>{escape(p)}</code></dd>" for n, p in locations(result).items())
     return "\n".join([*parts, f"<dl>{rows}</dl>"])
+
+
+def _answer_table(answer: Answer) -> str:
+    columns, rows = answer_words.table(answer)
+    caption = f"{answer_words.title(answer)}; {answer_words.caption(answer)}"
+    return _table(caption, columns, rows)
+
+
+def _settings(result: Findings) -> str:
+    settings = result.settings()
+    rows = [[name, str(value)] for name, value in settings.hyperparameters.items()]
+    return _table(f"Settings of the champion, {settings.trial}", ["setting", "value"], rows) if rows else ""
+
+
+def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def title(result: Findings) -> str:

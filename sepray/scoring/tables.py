@@ -8,15 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from ..choices import BSS_EVAL, MEASURES
 from ..contracts import Separator, Signal, Split
-from . import evaluation, statistics
+from . import answer_words, evaluation, statistics
+from .answers import Answer
+from .columns import defined
+from .columns import over_sources as over_sources
 
 Scores = dict[str, NDArray[np.float64]]
 """Name of a measure -> scores ``[item, source]``."""
+_NARROWEST_NAME = 12
 
 
 @dataclass(frozen=True)
@@ -107,34 +113,14 @@ def row(system: str, scores: Scores, metric: str, sources: Sequence[str], bold: 
         UsageError: a score is NaN or infinite where the measure is defined.
     """
     values = scores[metric]
-    defined = _defined(metric, values)
-    columns = {source: values[defined[:, k], k] for k, source in enumerate(sources)}
-    columns["mean"] = over_sources(metric, values)[defined.any(axis=1)]
+    measured = defined(metric, values)
+    columns = {source: values[measured[:, k], k] for k, source in enumerate(sources)}
+    columns["mean"] = over_sources(metric, values)[measured.any(axis=1)]
     centre = MEASURES[metric].centre
     cells = {
         name: statistics.confidence_interval(column, centre=centre) for name, column in columns.items() if len(column)
     }
     return ResultRow(system, cells, bold)
-
-
-def over_sources(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of ``[item, source]`` over the sources that a measure is defined for, ``[item]``; NaN if none."""
-    defined = _defined(metric, values)
-    count = defined.sum(axis=1)
-    total = np.where(defined, values, 0.0).sum(axis=1)
-    return np.where(count, total / np.maximum(count, 1), np.nan)
-
-
-def _defined(metric: str, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where a measure is defined, ``[item, source]``; anywhere else a NaN is a separator's failure."""
-    missing = np.isnan(values)
-    match MEASURES[metric].signals:
-        case "hearts":  # defined for some sources
-            return np.broadcast_to(~missing.all(axis=0), values.shape)
-        case "sounds":  # BSS Eval: defined for items without a silent source
-            return ~missing
-        case _:
-            return np.ones(values.shape, dtype=bool)
 
 
 def result_table(
@@ -163,6 +149,37 @@ def result_table(
         cells = [_cell(row, column, gap) for column in columns]
         table.add_row(row.system, *cells, style="bold" if row.bold else "")
     return table
+
+
+def answer_table(answer: Answer, width: int = 80) -> Group:
+    """Return a table for the terminal: a row for each arm, each cell the difference to the control with its interval.
+
+    Args:
+        answer: what a study says about its arms.
+        width: characters in a line of the terminal.
+    """
+    # In a narrow terminal the interval is printed below the difference, and of many sources the claim's column alone.
+    columns, rows = answer_words.table(answer)
+    if _width(columns, rows) > width:
+        rows = answer_words.table(answer, gap="\n")[1]
+        if _width(columns[1:], [row[1:] for row in rows]) + _NARROWEST_NAME > width:
+            kept = [0, columns.index(answer.column), len(columns) - 2, len(columns) - 1]
+            columns, rows = [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
+    table = Table(box=box.SIMPLE)
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="left" if k == 0 else "right", no_wrap=k > 0)
+    for row in rows:
+        table.add_row(*row, style="bold" if row[-1] == "yes" else "")
+    title = Text(f"\n{answer_words.title(answer)}", style="italic")
+    return Group(title, table, Text(f"{answer_words.caption(answer)}\n", style="dim"))
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the characters that a table needs for texts whose lines do not wrap."""
+    return 1 + sum(
+        3 + max(len(line) for text in column for line in text.split("\n"))
+        for column in zip(columns, *rows, strict=True)
+    )
 
 
 def front_table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[float]]]) -> Table:

@@ -70,7 +70,8 @@ def register(
 ) -> str:
     """Log a packaged model into a trial's run and register it; return its version.
 
-    A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag.
+    A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag. Its
+    description becomes the given one.
 
     Args:
         tracker: tracker of the study.
@@ -93,6 +94,8 @@ def register(
             client.create_registered_model(name)
         for version in client.search_model_versions(f"name = {quoted(name)}"):
             if version.tags.get(DIGEST_TAG) == digest and version.run_id == run_id:
+                if description and version.description != description:
+                    client.update_model_version(name, version.version, description)
                 return str(version.version)
         all_tags = {**(tags or {}), STUDY_TAG: tracker.study, DIGEST_TAG: digest}
         created = client.create_model_version(
@@ -101,10 +104,19 @@ def register(
         return str(created.version)
 
 
-def set_champion(name: str, version: str, uri: str | None = None) -> None:
-    """Give a version the alias ``champion``, and take it from the version that has it."""
+def set_champion(name: str, version: str, uri: str | None = None, description: str = "") -> None:
+    """Give a version the alias ``champion``, and take it from the version that has it.
+
+    Args:
+        name: name of the registered model.
+        version: number of the version.
+        uri: MLflow's address; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
+        description: description that the registered model gets; empty: it keeps its own.
+    """
     with connected(uri) as client:
         client.set_registered_model_alias(name, CHAMPION, version)
+        if description:
+            client.update_registered_model(name, description)
 
 
 def incumbent(name: str, uri: str | None = None) -> Incumbent | None:

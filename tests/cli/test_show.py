@@ -5,6 +5,8 @@ import tomllib
 
 import pytest
 
+from sepray.scoring import answer_words
+from sepray.scoring.answers import Answer, Contrast, Effect, Importance
 from sepray.spec.settings import Settings
 
 
@@ -45,6 +47,30 @@ def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
     ]
     # A path may be longer.
     assert all(len(line) <= 80 for line in lines if str(kept.parent) not in line)
+
+
+def test_answer_comes_first_and_the_champions_settings_after_it(run, kept, monkeypatch):
+    monkeypatch.setattr("sepray.console.terminal.console.width", 80)
+    effects = {name: Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016) for name in ("mean", "slow", "fast")}
+    arms = ("cross maternal to fetal", "cross fetal to maternal")
+    contrasts = tuple(Contrast(arm, "no adversaries", 8, 24, effects, True, False, None) for arm in arms)
+    answer = answer_words.told(Answer("relative_l2", "mean", contrasts, Importance("learning_rate", 0.73)))
+    [folder] = (kept / "finished").iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "answer": answer.plain()}))
+    lines = run("show", "finished").splitlines()
+    assert " ".join(" ".join(lines[1:4]).split()) == (
+        "Cross maternal to fetal lowered relative l2 by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, 24 test "
+        "items, p 0.016 after Holm). What matters most is learning_rate: it explains 73% of what trials differ by."
+    )
+    assert lines[4:6] == ["", "relative l2 on the test split: difference to no adversaries"]
+    shown = "\n".join(lines)
+    assert shown.count("[-5.2, -1.0]   [-5.2, -1.0]   [-5.2, -1.0]") == 2
+    assert all(len(line) <= 80 for line in lines[: lines.index("Where things are:")])
+    assert lines.index("Settings of the champion, trial 1:") < shown[: shown.index("The champion, trial")].count("\n")
+    document = json.loads(run("show", "finished", "--json"))
+    assert Answer.restored(document["answer"]) == answer
+    assert document["conclusion"].startswith(document["answer"]["sentence"])
 
 
 def test_settings_alone_are_a_file_that_is_read_back(run, kept, tmp_path):
@@ -102,7 +128,7 @@ def test_json_has_everything(run, kept):
     ]
     assert shown["trials"][1]["params_cross.slow_to_fast"] == result["hyperparameters"]["cross.slow_to_fast"]
     assert shown["trials"][0]["datetime_start"].startswith("2026-11-26T")
-    assert shown["failures"] == []
+    assert (shown["failures"], shown["answer"]) == ([], None)
     assert (shown["folder"], shown["checkpoints"], shown["report"]) == (str(folder), str(folder), None)
     assert (shown["experiment"], shown["model"]) == ("cass-kept-task", "models:/cass-kept-task/1")
     assert (shown["storage"], shown["run_id"]) == ("sqlite:///optuna.db", "751db3a299294357b708359ccbd4b332")

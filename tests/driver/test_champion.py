@@ -28,8 +28,8 @@ def registry(monkeypatch):
         return Loaded()
 
     monkeypatch.setattr(models, "incumbent", lambda name, uri: models.Incumbent("3", "run"))
-    monkeypatch.setattr(models, "register", lambda tracker, label, folder, name: stands.update(label=label) or "4")
-    monkeypatch.setattr(models, "set_champion", lambda name, version, uri: stands.update(champion=version))
+    monkeypatch.setattr(models, "register", lambda tracker, label, folder, name, **_: stands.update(label=label) or "4")
+    monkeypatch.setattr(models, "set_champion", lambda name, version, uri, description: stands.update(champion=version))
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x)))
     return stands
@@ -41,6 +41,7 @@ def challenge(errors: list[float], tmp_path) -> Registration:
     tracker = FakeTracker()
     tracker.uri = "http://tracker"
     result = {"member": 5, "metric": "heart_rate_error", "scores": {"heart_rate_error": [[e, np.nan] for e in errors]}}
+    result |= {"role": "trial 1", "hyperparameters": {}, "rows": []}
     return register(SPEC.changed(objective=("heart_rate_error",)), HEARTS, result, tmp_path, tracker)
 
 
@@ -106,7 +107,7 @@ def test_next_command_scores_the_registered_version(version, champion, command):
 
 
 def test_version_that_is_the_champion_already_stays_it_without_a_challenge(registry, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "register", lambda *_: "3")
+    monkeypatch.setattr(models, "register", lambda *_, **__: "3")
     found = challenge([9.0] * 5, tmp_path)
     assert found == Registration("cass-ppg", "3", True, "cass-ppg version 3 is the champion.")
     assert registry["asked"] == []
@@ -145,7 +146,8 @@ def test_seed_of_the_study_is_that_of_the_challenge(registry, tmp_path, monkeypa
 def test_without_a_package_nothing_is_registered(registry, tmp_path):
     tracker = FakeTracker()
     tracker.uri = "http://tracker"
-    found = register(SPEC, HEARTS, {"member": 5}, tmp_path, tracker)
+    result = {"member": 5, "metric": "relative_l2", "role": "trial 1", "hyperparameters": {}, "rows": []}
+    found = register(SPEC, HEARTS, result, tmp_path, tracker)
     sentence = f"No model is registered: there is none in {tmp_path}."
     assert found == Registration("cass-ppg", None, False, sentence)
 

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from sepray.driver.final_scores import load_result, save_result, score_all, stft_of
+from sepray.driver.pairs import compared
 from sepray.driver.selection import Champion, Finished, Retraining
 from sepray.execution import weights
 from sepray.scoring import metrics, tables
@@ -19,7 +21,8 @@ PLAN = [Retraining(f"{role} seed 1", role, {}, 1) for role in ("trial 1", CONTRO
 
 def trial(folder, number: int, role: str | None = None, label: str | None = None) -> Finished:
     place = save_weights(folder / f"{role}-{number}", number)
-    return Finished(number, label, {"beta": 0.2}, number / 10, place, {"role": role} if role else {})
+    attributes = {"role": role, "seed": number} if role else {}
+    return Finished(number, label, {"beta": 0.2}, number / 10, place, attributes)
 
 
 @pytest.fixture
@@ -27,7 +30,8 @@ def scored(tmp_path):
     """The result of a study with a champion, a control on two seeds and a published setting."""
     finals = [trial(tmp_path, 0, "trial 1"), trial(tmp_path, 2, CONTROL), trial(tmp_path, 1, CONTROL)]
     searched = [trial(tmp_path, 7), trial(tmp_path, 8, label="CASS")]
-    result = score_all(SPEC, HEARTS, Champion("trial 1", 0.05, finals[0]), searched, finals, PLAN)
+    champion = Champion("trial 1", 0.05, finals[0])
+    result = score_all(SPEC, HEARTS, champion, searched, compared(finals, PLAN, SPEC.controls))
     return result, finals, searched
 
 
@@ -42,9 +46,11 @@ def test_everything_is_scored_by_measures_of_the_tasks_signal(scored):
     result, finals, searched = scored
     rows = {row["system"]: row["values"] for row in result["rows"]}
     assert rows["champion (trial 1)"]["heart"][0] == pytest.approx(error(finals[0]))
-    assert rows[CONTROL]["heart"][0] == pytest.approx(error(finals[2]))  # the better seed on validation
+    mean_of_seeds = (error(finals[1]) + error(finals[2])) / 2
+    assert rows[f"{CONTROL}, mean of 2 seeds"]["heart"][0] == pytest.approx(mean_of_seeds)
+    assert "trial 1" not in rows  # its only training is the champion
     assert rows["paper: CASS"]["heart"][0] == pytest.approx(error(searched[1]))
-    bounds = [name for name in rows if name not in ("champion (trial 1)", CONTROL, "paper: CASS")]
+    bounds = [name for name in rows if name.split()[0] not in ("champion", "plain", "paper:")]
     assert bounds[0] == "unprocessed mixture"
     assert all(set(values) == {"heart", "mean"} for values in rows.values())  # breath has no heart rate
     mixture = HEARTS.test.mixture[:, None].expand_as(HEARTS.test.sources)
@@ -63,11 +69,39 @@ def test_result_says_who_won_and_has_the_scores_of_every_item(scored):
     np.testing.assert_allclose(result["scores"]["relative_l2"], scores["relative_l2"])
 
 
-def test_champion_that_is_a_control_has_one_row(tmp_path):
+def test_champion_that_is_a_control_trained_once_has_one_row(tmp_path):
     member = trial(tmp_path, 0, CONTROL)
-    result = score_all(SPEC, HEARTS, Champion(CONTROL, 0.1, member), [], [member, trial(tmp_path, 3, CONTROL)], PLAN)
+    result = score_all(SPEC, HEARTS, Champion(CONTROL, 0.1, member), [], compared([member], PLAN, SPEC.controls))
     systems = [row["system"] for row in result["rows"]]
     assert systems[:2] == [f"champion ({CONTROL})", "unprocessed mixture"]
+
+
+def test_scores_of_the_pairs_are_kept(scored):
+    result, *_ = scored
+    kept = result["pairs"]
+    assert kept["contrasts"] == [["trial 1", "plain"]]
+    assert [(m["trial"], m["base"], m["seed"]) for m in kept["systems"]["plain"]] == [(2, 1, 2), (1, 1, 1)]
+    of_first = np.array(kept["systems"]["trial 1"][0]["scores"])
+    np.testing.assert_allclose(of_first, result["scores"]["heart_rate_error"], rtol=1e-5)
+
+
+def test_training_whose_estimates_are_not_finite_has_no_score(tmp_path, monkeypatch):
+    finals = [trial(tmp_path, 0, "trial 1"), trial(tmp_path, 2, CONTROL), trial(tmp_path, 1, CONTROL)]
+    score = tables.score
+
+    def broken(separator, split, signal):
+        found = score(separator, split, signal=signal)
+        is_last = torch.equal(separator.state_dict()[name], wrong[name])
+        return {measure: np.full_like(values, np.nan) if is_last else values for measure, values in found.items()}
+
+    wrong = weights.load_separator(SPEC.separator, HEARTS.signal, finals[2].folder).state_dict()
+    name = next(n for n, tensor in wrong.items() if tensor.ndim > 1)
+    monkeypatch.setattr(tables, "score", broken)
+    spec = SPEC.changed(objective=("relative_l2",))
+    result = score_all(spec, HEARTS, Champion("trial 1", 0.05, finals[0]), [], compared(finals, PLAN, spec.controls))
+    assert [m["scores"] is None for m in result["pairs"]["systems"]["plain"]] == [False, True]
+    assert result["rows"][1]["system"] == CONTROL  # of one seed alone
+    json.dumps(result["pairs"], allow_nan=False)
 
 
 def test_result_is_kept_in_the_studys_folder(tmp_path, scored):

@@ -6,6 +6,7 @@ Of the registry alone there is a stand-in, because it is a server; what it is as
 import io
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -75,19 +76,23 @@ class Registry:
         self.registered: list[tuple[str, str, str]] = []
         self.predict = lambda mixture: np.zeros((len(mixture), 2, 1, 128), np.float32)
         self.reachable = True
+        self.described: list[str] = []
 
     def incumbent(self, name, uri=None):
         if not self.reachable:
             raise UnreachableError("MLflow at http://tracker:5000 does not answer")
         return models.Incumbent(self.champion, "run") if self.champion else None
 
-    def register(self, tracker, label, folder, name, **_):
+    def register(self, tracker, label, folder, name, *, tags, description):
         assert (folder / "MLmodel").is_file()
+        self.tags, self.description = tags, description
+        self.described.append(description)
         self.registered.append((label, str(folder), name))
         return "7"
 
-    def set_champion(self, name, version, uri=None):
+    def set_champion(self, name, version, uri, description):
         assert uri == Tracker.uri
+        self.described.append(description)
         self.champion = version
 
     def load(self, model, uri=None):
@@ -133,7 +138,8 @@ def trained(folder, number, value, role=None, label=None) -> Finished:
     place = str(folder / f"{'finals' if role else 'search'}-{number}")
     weights = build(cass.DEBUG, SIGNAL, seed=number + (100 if role else 0)).state_dict()
     checkpoint.save(place, 3, {f"0/separator.{name}": tensor for name, tensor in weights.items()}, {"members": []})
-    return Finished(number, label, {"beta": 0.2}, value, place, {"role": role} if role else {})
+    attributes = {"role": role, "seed": 1 + number % 2} if role else {}
+    return Finished(number, label, {"beta": 0.2}, value, place, attributes)
 
 
 class Study:
@@ -181,20 +187,37 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     rows = {row["system"]: row["values"] for row in result["rows"]}
     assert list(rows) == [
         f"champion ({ROLE})",
-        CONTROL,
+        f"{ROLE}, mean of 2 seeds",
+        f"{CONTROL}, mean of 2 seeds",
         "paper: CASS",
         "unprocessed mixture",
         "oracle: ideal ratio mask",
         "oracle: phase sensitive mask",
         "oracle: mixture phase",
     ]
-    assert [row["bold"] for row in result["rows"]] == [True] + [False] * 6
-    for name, trial in ((f"champion ({ROLE})", study.finals[0]), (CONTROL, study.finals[5])):
-        assert rows[name]["high"][0] == pytest.approx(scores(trial)[:, 1].mean(), rel=1e-5)
+    assert [row["bold"] for row in result["rows"]] == [True] + [False] * 7
+    means = {f"champion ({ROLE})": [0], f"{ROLE}, mean of 2 seeds": [0, 1], f"{CONTROL}, mean of 2 seeds": [4, 5]}
+    for name, members in means.items():
+        expected = np.mean([scores(study.finals[k])[:, 1].mean() for k in members])
+        assert rows[name]["high"][0] == pytest.approx(expected, rel=1e-5)
     assert rows["paper: CASS"]["mean"][0] == pytest.approx(scores(study.searched[1]).mean(), rel=1e-5)
 
     printed = screen.getvalue()
-    assert "\n\nsweep: relative l2 on the test split" in printed  # apart from what was said before
+    answer = result["answer"]["sentence"]
+    assert answer.startswith("Trial 1 changed relative l2 by ")
+    assert re.search(
+        r"% against plain autoencoder: no effect that 2 seeds can show; about \d+ seeds would decide\.$", answer
+    )
+    order = [
+        answer,
+        "difference to plain autoencoder",
+        "Settings of the champion, trial 1 (exactly: sepray show sweep ",
+    ]
+    order += ["beta 0.2 sweep: relative l2 on the test split", f"mean over {TEST_ITEMS} test items [95% bootstrap"]
+    told = " ".join(printed.split())
+    places = [told.index(text) for text in order]
+    assert places == sorted(places)
+    assert f"\n\n{answer[:60]}" in printed  # apart from what was said before
     assert f"mean over {TEST_ITEMS} test items [95% bootstrap interval]; less is better" in printed
     sentence = "Registered as cass-ecg version 7, the first champion."
     assert sentence in printed
@@ -207,8 +230,18 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
         "test/relative_l2": pytest.approx(scores(study.finals[0]).mean(), rel=1e-5),
     }
     assert tags == {"outcome": "finished", "champion": ROLE, "model_version": "7"}
+    assert note.startswith(f"{answer}\n\n**relative l2 on the test split: difference to plain autoencoder**\n\n| arm |")
+    settings = (
+        f"**Settings of the champion, {ROLE}**\n\n| setting | value |\n| --- | ---: |\n| `beta` | 0.2 |\n\n**sweep: "
+    )
+    assert settings in note
     assert sentence in note
     assert f"| **champion ({ROLE})** |" in note
+    origin = f"Champion of the study `sweep`; data `{DATA.fingerprint}`."
+    assert registry.described == [registry.description] * 2
+    assert registry.description.startswith(note.partition("\n\nRegistered")[0])
+    assert registry.description.endswith(f"\n\n{origin}")
+    assert registry.tags == {"study": "sweep", "data_fingerprint": DATA.fingerprint}
 
 
 def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, registry, screen):
@@ -251,7 +284,7 @@ def test_another_champion_after_an_extension_is_scored_anew(ended, registry, scr
     ended.finals += [trained(ended.folder, 6 + k, 0.05 + k / 100, "trial 9") for k in range(2)]
     plan = [*PLAN, *(Retraining(f"trial 9 seed {k}", "trial 9", {"beta": 0.2}, k) for k in (1, 2))]
     assert Finish(SPEC, DATA, ended.folder, ended.tracker).run(ended.searched, ended.finals, plan) == 0
-    assert len(tested) == 3  # the champion, the control, the paper's
+    assert len(tested) == 6  # the champion, the pairs of the finalist before, the paper's
     assert ended.result()["member"] == 6
     assert registry.registered[-1][0] == "final-6"
 
@@ -268,7 +301,7 @@ def test_better_challenger_takes_the_alias(ended, registry, screen):
     told = announce(ended)
     assert registry.champion == "7"
     assert "Registered as cass-ecg version 7, the new champion: it beats version 3 (relative_l2 " in told
-    challenger, defender = scores(ended.finals[0]).mean(1), told.partition(" against ")[2].split(",")[0]
+    challenger, defender = scores(ended.finals[0]).mean(1), told.rpartition(" against ")[2].split(",")[0]
     error = 50 * DATA.test.mixture[:, None] - DATA.test.sources
     expected = (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).mean()
     assert float(defender) == pytest.approx(float(expected), abs=1e-3)
@@ -329,12 +362,12 @@ def test_server_that_does_not_answer_costs_only_the_registration(study, registry
     assert f"champion ({ROLE})" in printed
     assert study.tracker.told[0][1]["model_version"] == "waiting"
     assert "sepray evaluate" not in printed
-    assert len(tested) == 3
+    assert len(tested) == 5  # the pairs of two seeds, the champion among them, and the paper's
 
     registry.reachable = True  # what `sepray reconcile` does
     study.tracker.told.clear()
     assert "the first champion" in announce(study)
-    assert len(tested) == 3
+    assert len(tested) == 5
 
 
 def test_without_a_finished_retraining_there_is_nothing_to_register(study, registry, screen, tested):

@@ -17,7 +17,7 @@ def test_retrainings_are_compared_with_the_range_over_seeds(finished):
     said = best_trials.retrainings(finished).sentence
     assert said == (
         "Trial 7 reached 0.41 on average (0.4 to 0.42) over 2 new seeds; next comes plain at the settings of trial 7 "
-        "with 0.43 on average (0.41 to 0.45): a difference of 0.02, less than the range over seeds."
+        "with 0.43 on average (0.41 to 0.45) over 2 new seeds: a difference of 0.02, less than the range over seeds."
     )
 
 
@@ -107,11 +107,11 @@ def test_difference_is_compared_with_the_larger_range(tmp_path, drawn, second, c
 def test_configurations_of_a_maximised_objective_are_ranked_from_the_greatest(tmp_path, drawn):
     finals = retrained(("trial 1", (3.0,)), ("trial 2", (5.0,)))
     results = study_results(tmp_path, [], (Objective("validation/si_sdr", "maximize"),), finals=finals)
-    assert best_trials.retrainings(results).sentence.startswith(
-        "Trial 2 reached 5 on average (5 to 5) over 1 new seeds"
+    assert best_trials.retrainings(results).sentence == (
+        "Trial 2 reached 5 on a new seed; next comes trial 1 with 3 on a new seed: a difference of 2."
     )
     alone = study_results(tmp_path, [], finals=finals[:1])
-    assert best_trials.retrainings(alone).sentence == "Trial 1 reached 3 on average (3 to 3) over 1 new seeds."
+    assert best_trials.retrainings(alone).sentence == "Trial 1 reached 3 on a new seed."
 
 
 def test_error_of_each_source_is_a_curve(finished, drawn):

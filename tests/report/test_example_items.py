@@ -63,7 +63,7 @@ def test_waveforms_are_the_first_channel_with_the_estimate_above_the_truth(drawn
     text = "worst item, number 4: relative L2 error a 0.100, b 0.200"
     assert [(m.name, m.description, m.caption) for m in made] == [
         ("waveforms-worst.png", f"Waveforms of the {text}", f"The {text}"),
-        ("spectrograms-worst.png", f"Spectrograms of the {text}", ""),
+        ("spectrograms-worst.png", f"Spectrograms of the {text}", "Its spectrograms"),
     ]
     panels = drawn["waveforms-worst.png"].axes
     assert [p.get_title(loc="left") or p.get_title() for p in panels] == ["mixture", "a", "b"]

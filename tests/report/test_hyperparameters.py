@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from sepray.choices import Objective
-from sepray.report import hyperparameters
+from sepray.report import hyperparameters, importance
 
 from .studies import SPACE, lines, study_results, trial
 
@@ -30,6 +30,19 @@ def test_importances_find_the_parameter_that_matters_and_leave_out_published_set
     said = hyperparameters.importances(study_results(tmp_path, trials)).sentence
     assert said.startswith("learning_rate explains ")
     assert "differences between 14 trials" in said
+
+
+def test_most_important_setting_is_the_first_of_the_figure(tmp_path):
+    trials = []
+    for k in range(12):
+        made = trial(k, [0.0])
+        trials.append(trial(k, [abs(math.log10(made.params["learning_rate"]) + 2)], params=made.params))
+    results = study_results(tmp_path, trials)
+    found = importance.most_important(results)
+    assert found.name == "learning_rate"
+    assert f"learning_rate explains {found.share:.0%} of" in hyperparameters.importances(results).sentence
+    assert importance.most_important(study_results(tmp_path, trials[:4])) is None
+    assert importance.most_important(study_results(tmp_path, [trial(k, [0.5]) for k in range(6)])) is None
 
 
 def test_parallel_coordinates_name_what_the_best_quarter_shares(tmp_path):
@@ -57,7 +70,7 @@ def shares(monkeypatch):
         asked.append(([value for _, value in points], list(names)))
         return dict(zip(names, given[min(len(asked), len(given)) - 1], strict=True))
 
-    monkeypatch.setattr(hyperparameters, "_importances", importances)
+    monkeypatch.setattr(importance, "shares", importances)
     return given, asked
 
 

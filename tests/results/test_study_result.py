@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -30,11 +31,42 @@ def test_champion_of_a_finished_study(finished, spec):
     assert finished.report == finished.folder / "report.html"
     assert finished.model_uri == "models:/cass-ecg/3"
     low, high = result["rows"][0]["values"]["mean"][1:]
-    assert finished.conclusion == (
+    assert finished.facts == [
         f"The champion, {result['role']}, on the test split: relative L2 error "
         f"{result['rows'][0]['values']['mean'][0]:.4g} [{low:.4g}, {high:.4g}], mean over 5 test items with its 95% "
-        f"bootstrap interval; less is better.\n{REGISTERED}"
-    )
+        f"bootstrap interval; less is better.",
+        REGISTERED,
+    ]
+    assert finished.conclusion.splitlines() == [str(finished.answer), *finished.facts]
+
+
+def test_answer_is_that_of_the_pairs(finished):
+    result, answer = finished.result, finished.answer
+    assert str(answer) == result["answer"]["sentence"]
+    [contrast] = answer.contrasts
+    finalist = result["pairs"]["contrasts"][0][0]
+    assert (contrast.arm, contrast.control, contrast.seeds, contrast.items) == (finalist, "plain", 2, 5)
+    assert set(contrast.effects) == {"mean", "low", "high"}
+    scores = {name: {m["seed"]: m["scores"] for m in members} for name, members in result["pairs"]["systems"].items()}
+    differences = [np.subtract(scores[finalist][seed], scores["plain"][seed]).mean() for seed in scores["plain"]]
+    assert contrast.effects["mean"].difference == pytest.approx(np.mean(differences))
+    assert not contrast.claim  # of two seeds
+
+
+def test_result_of_an_older_version_has_no_answer(finished, spec, run_study, simulation):
+    kept = {name: value for name, value in finished.result.items() if name not in ("answer", "pairs")}
+    (finished.folder / "result.json").write_text(json.dumps(kept))
+    assert found(spec).answer is None
+    assert found(spec).conclusion == "\n".join(finished.facts)
+    assert run_study(spec) == 0  # nor does the same command score anything for one
+    assert json.loads((finished.folder / "result.json").read_text()) == kept
+
+
+def test_more_seeds_are_scored_when_they_have_been_trained(finished, spec, run_study):
+    assert run_study(spec.changed(final_seeds=3)) == 0
+    extended = found(spec)
+    assert extended.answer.contrasts[0].seeds == 3
+    assert finished.answer.contrasts[0].seeds == 2
 
 
 def test_description_is_that_of_the_run_with_the_addresses_that_were_given(finished, spec):
@@ -184,6 +216,7 @@ def test_running_study_has_no_status_yet(finished, spec):
     result = found(spec)
     assert (result.state, result.status) == ("running", None)
     assert result.conclusion.startswith("small is running: 4 of 4 trials have ended, ")
+    assert result.conclusion.splitlines()[1] == str(result.answer)
     assert REGISTERED in result.conclusion
     held.close()
     assert found(spec).state == "finished"
@@ -195,10 +228,10 @@ def test_study_that_is_being_extended_has_its_old_result(run_study, simulation, 
         run_study(spec.changed(trials=6))
     result = found(spec)
     assert (result.state, result.status) == ("not finished", 130)
-    first, second = result.conclusion.splitlines()[:2]
+    first, second = result.facts[:2]
     assert first.startswith("small is not finished: 4 of 6 trials have ended")
     assert first.endswith("This is the result so far.")
-    assert second == finished.conclusion.splitlines()[0]
+    assert second == finished.facts[0]
     assert result.settings() == finished.settings()
 
 
@@ -286,8 +319,8 @@ def test_reading_makes_nothing(finished, spec, tmp_path):
 def test_printed_result_is_readable(finished):
     lines = repr(finished).splitlines()
     assert lines[0] == "small: cass on ecg, finished"
-    assert [line.strip() for line in lines[1:3]] == finished.conclusion.splitlines()
-    assert lines[3] == "  4 trials: 4 ran the whole budget; 4 retrainings of the best."
+    assert [line.strip() for line in lines[1:4]] == finished.conclusion.splitlines()
+    assert lines[4] == "  4 trials: 4 ran the whole budget; 4 retrainings of the best."
     assert f"  folder         {finished.folder}" in lines
     assert "  model          models:/cass-ecg/3" in lines
 
@@ -298,6 +331,9 @@ def test_notebook_shows_conclusion_table_and_places_and_no_markup_of_the_user(fi
     page = found(spec)._repr_html_()
     assert "<h3>small: cass on ecg, finished</h3>" in page
     assert "<p>Registered &lt;script&gt;.</p>" in page
+    answer, settings = page.index(f"<b>{finished.answer}</b>"), page.index("<caption>Settings of the champion, ")
+    assert answer < page.index("difference to plain") < settings < page.index(f"<p>{finished.facts[0]}</p>")
+    assert f"<td>{finished.settings().hyperparameters['beta']}</td>" in page
     assert "<script>" not in page
     assert f"<code>{finished.folder}</code>" in page
     value = finished.result["rows"][0]["values"]["mean"][0]

@@ -12,6 +12,7 @@ from rich.console import Console
 from sepray.contracts import Signal, Split
 from sepray.errors import UsageError
 from sepray.scoring import evaluation, metrics, tables
+from sepray.scoring.answers import Answer, Contrast, Effect
 from sepray.scoring.tables import ResultRow, front_table, markdown_table, result_table
 from sepray.signals.ideal_masks import ORACLES
 from sepray.signals.stft import Spectrogram
@@ -238,3 +239,25 @@ def test_interval_stands_beside_the_mean_where_the_window_is_just_wide_enough():
     assert result_table("t", COLUMNS, ROWS, "c").caption == "c"
     front = front_table("front", ["low l2"], [("3", (0.1,))])
     assert [c.justify for c in front.columns] == ["left", "right"]
+
+
+def of_arms(*sources: str) -> Answer:
+    effect = Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016)
+    effects = dict.fromkeys(("mean", *sources), effect)
+    return Answer("relative_l2", "mean", (Contrast("cross a to b", "none", 8, 50, effects, True, False, None),))
+
+
+@pytest.mark.parametrize(
+    ("width", "sources", "row"),
+    [
+        (120, ("a", "b"), f"cross a to b | {' | '.join(['-3.1% [-5.2, -1.0]'] * 3)} | 0.016 | yes"),
+        (80, ("a", "b"), "cross a to b | -3.1% | -3.1% | -3.1% | 0.016 | yes"),
+        (80, ("a", "b", "c", "d"), "cross a to b | -3.1% | 0.016 | yes"),  # the mean, which is claimed, alone
+    ],
+)
+def test_table_of_arms_fits_the_terminal(width, sources, row):
+    lines = shown(width, tables.answer_table(of_arms(*sources), width))
+    assert lines[0] == "relative l2 on the test split: difference to none"
+    assert re.sub(r" {2,}", " | ", lines[3].strip()) == row
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)

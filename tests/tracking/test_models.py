@@ -129,6 +129,16 @@ def test_another_model_of_the_same_run_is_another_version(folder, tracked, clien
     assert models.incumbent("cass", tracked.uri).version == "2"
 
 
+def test_descriptions_are_those_of_the_last_time(folder, tracked, client, separator, unchecked):
+    """A study that goes on may have another answer; its version, and the champion's model, say the newest one."""
+    package(folder / "model", separator)
+    for description in ("first", "second", ""):
+        version = models.register(tracked, "final-2", folder / "model", "cass", description=description)
+        models.set_champion("cass", version, tracked.uri, description)
+    assert client.get_model_version("cass", "1").description == "second"
+    assert client.get_registered_model("cass").description == "second"
+
+
 def test_files_that_the_artifact_store_does_not_take_are_an_outage(folder, tracked, separator, unchecked, monkeypatch):
     class NoCredentialsError(Exception):
         """As a cloud's library raises it."""

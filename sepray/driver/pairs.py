@@ -1,0 +1,173 @@
+"""Which retrainings of a study are compared with which, and what that says: the study's answer.
+
+A study with arms trains the same settings in every arm on the same seeds; the first arm (of those that have finished)
+is the control. A study with controls trains the settings of its best finalist beside every control; there the control
+is what the finalist is compared with. A study with neither compares nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..scoring import answer_words
+from ..scoring.answers import MEAN, Answer, Importance, Pairs, compare
+from ..scoring.statistics import Values
+from ..spec.study import StudySpec
+from .selection import Finished, Retraining
+
+SAME_SETTINGS = "same settings"
+"""User attribute ``pairing`` of retrainings that have the same settings in every arm."""
+_AT = " at the settings of "
+
+
+@dataclass(frozen=True)
+class System:
+    """An arm, a control or a finalist: trainings that differ in their seed, and in arms perhaps in their settings.
+
+    Attributes:
+        name: its name in a sentence.
+        title: its name in a table.
+        members: its finished retrainings by the trial whose settings they have, and their seed.
+    """
+
+    name: str
+    title: str
+    members: Mapping[tuple[int, int], Finished]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The systems of a study that are compared.
+
+    Attributes:
+        systems: those with finished retrainings.
+        contrasts: names of a system and of what it is compared with.
+    """
+
+    systems: Sequence[System]
+    contrasts: Sequence[tuple[str, str]]
+
+
+def compared(finals: Iterable[Finished], plan: Sequence[Retraining], controls: Collection[str]) -> Compared:
+    """Return what a study compares.
+
+    Args:
+        finals: finished retrainings.
+        plan: all retrainings of the study, the arms in their order; others belong to an earlier finalist.
+        controls: names of the study's controls.
+    """
+    roles = dict.fromkeys(p.role for p in plan)
+    by_role: dict[str, list[Finished]] = {role: [] for role in roles}
+    for trial in finals:
+        if trial.attributes.get("role") in roles and "seed" in trial.attributes:
+            by_role[trial.attributes["role"]].append(trial)
+    systems = _arms(by_role)
+    contrasts = [(system.name, systems[0].name) for system in systems[1:]]
+    return _with_controls(Compared(systems, contrasts), by_role, controls)
+
+
+def _arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
+    """Return the arms that have finished at the same settings, the control first."""
+    members: dict[str, dict[tuple[int, int], Finished]] = {}
+    for trials in by_role.values():
+        for trial in trials:
+            if trial.attributes.get("pairing") == SAME_SETTINGS:
+                key = (int(trial.attributes["base"]), int(trial.attributes["seed"]))
+                members.setdefault(str(trial.attributes["arm"]), {})[key] = trial
+    return [System(name, name, found) for name, found in members.items()]
+
+
+def _with_controls(arms: Compared, by_role: Mapping[str, Sequence[Finished]], controls: Collection[str]) -> Compared:
+    """Return the arms, and beside them the controls and the finalist whose settings they have."""
+    systems, contrasts = list(arms.systems), list(arms.contrasts)
+    for role, trials in by_role.items():
+        name, _, finalist = role.partition(_AT)
+        if name not in controls or not finalist or not trials or "arm" in trials[0].attributes:
+            continue
+        number = int(finalist.rpartition(" ")[2])
+        for own, members in by_role.items():
+            if members and (own == finalist or own.startswith(f"{finalist} (best of ")):
+                reference = str(members[0].attributes.get("arm") or finalist)
+                if all(system.name != reference for system in systems):
+                    systems.append(System(reference, finalist, _by_seed(members, number)))
+                contrasts.append((reference, name))
+        systems.append(System(name, role, _by_seed(trials, number)))
+    return Compared(systems, contrasts)
+
+
+def _by_seed(trials: Iterable[Finished], base: int) -> dict[tuple[int, int], Finished]:
+    return {(base, int(trial.attributes["seed"])): trial for trial in trials}
+
+
+def stored(systems: Compared, scores: Mapping[int, Values]) -> dict[str, Any]:
+    """Return the scores of the compared systems as JSON values, with six digits.
+
+    Args:
+        systems: what is compared.
+        scores: number of a retraining -> scores ``[item, source]``; retrainings without any have ``None``.
+    """
+    members = {
+        system.name: [
+            {"trial": t.number, "base": base, "seed": seed, "scores": _short(scores.get(t.number))}
+            for (base, seed), t in system.members.items()
+        ]
+        for system in systems.systems
+    }
+    return {"contrasts": [list(names) for names in systems.contrasts], "systems": members}
+
+
+def numbers(pairs: Mapping[str, Any]) -> set[int]:
+    """Return the numbers of the retrainings that ``stored`` was given."""
+    return {int(member["trial"]) for members in pairs["systems"].values() for member in members}
+
+
+def answer(
+    pairs: Mapping[str, Any], spec: StudySpec, sources: Sequence[str], importance: Importance | None
+) -> Answer | None:
+    """Return what a study says about its question; None if it compares nothing and no setting is known to matter.
+
+    Args:
+        pairs: scores that ``stored`` has kept.
+        spec: description of the study.
+        sources: names of the sources.
+        importance: the setting that matters most, if that is known.
+    """
+    systems = {
+        name: {(m["base"], m["seed"]): np.array(m["scores"], dtype=np.float64) for m in members if m["scores"]}
+        for name, members in pairs["systems"].items()
+    }
+    paired = [_paired(arm, control, systems[arm], systems[control]) for arm, control in pairs["contrasts"]]
+    column = _column(spec)
+    found = compare(paired, spec.metric, sources, column)
+    return answer_words.told(Answer(spec.metric, column, found, importance)) if found or importance else None
+
+
+def _column(spec: StudySpec) -> str:
+    """Return the source that the study optimises alone, or ``MEAN``."""
+    source = spec.objective[0].partition(":")[0].rpartition("/")[0]
+    return source if source and len(spec.objective) == 1 else MEAN
+
+
+def _paired(
+    arm: str, control: str, first: Mapping[tuple[int, int], Values], second: Mapping[tuple[int, int], Values]
+) -> Pairs:
+    """Return the pairs of two systems; where several settings are paired, a seed's scores are the mean over them.
+
+    A seed counts where every one of these settings has finished in both.
+    """
+    common = first.keys() & second.keys()
+    bases = sorted({base for base, _ in common})
+    seeds = [seed for seed in sorted({seed for _, seed in common}) if all((base, seed) in common for base in bases)]
+    scores = [
+        np.array([np.mean([system[base, seed] for base in bases], axis=0) for seed in seeds])
+        for system in (first, second)
+    ]
+    return Pairs(arm, control, scores[0], scores[1])
+
+
+def _short(scores: Values | None) -> list[list[float]] | None:
+    return None if scores is None else [[float(f"{value:.6g}") for value in row] for row in scores.tolist()]

@@ -1,0 +1,29 @@
+"""The first sections of a report: the study's answer as a table of its arms, and the champion's settings."""
+
+from __future__ import annotations
+
+from ..scoring import answer_words
+from . import html
+from .study_results import StudyResults
+
+
+def arms(results: StudyResults) -> str | None:
+    """Return the section with the difference of each arm to its control; None if nothing was compared."""
+    answer = results.answer
+    if answer is None or not answer.contrasts:
+        return None
+    columns, rows = answer_words.table(answer)
+    caption = answer_words.caption(answer)
+    note = f"{caption}. A claim needs an interval without zero and a p-value below 0.05."
+    return html.text_table("answer", "Answer", f"{answer_words.title(answer)}.", columns, rows, note)
+
+
+def settings(results: StudyResults) -> str | None:
+    """Return the section with the champion's settings; None if there is no champion, or it has no settings."""
+    if results.result is None or not results.result["hyperparameters"]:
+        return None
+    shown = results.result["hyperparameters"].items()
+    rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in shown]
+    sentence = f"The champion is {results.result['role']}."
+    note = f"As a file that studies take: sepray show {results.spec.name} --settings"
+    return html.text_table("settings", "Settings of the champion", sentence, ["setting", "value"], rows, note)

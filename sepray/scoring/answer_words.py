@@ -1,0 +1,160 @@
+"""A study's answer in words: one plain sentence, and a small table of all arms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..choices import MEASURES
+from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance
+
+HEAD = ("arm", "p", "claim")
+"""Names of the table's columns beside those of the effects: the first, and the last two."""
+
+
+def measure_name(metric: str) -> str:
+    """Return the name of a measure in a sentence, e.g. ``relative l2``, ``SI-SDR``, ``heart rate error``."""
+    words = metric.replace("_", " ")
+    return words if MEASURES[metric].direction == "minimize" else words.replace(" ", "-").upper()
+
+
+def told(answer: Answer) -> Answer:
+    """Return an answer with its sentence."""
+    return replace(answer, sentence=sentence(answer))
+
+
+def sentence(answer: Answer) -> str:
+    """Return the answer as one paragraph: about the arm that matters most, and about the setting that does."""
+    leading = answer.leading
+    parts = [] if leading is None else [_about_arm(answer, leading)]
+    if answer.importance is not None:
+        parts.append(_about_setting(answer.importance))
+    return " ".join(parts)
+
+
+def _about_setting(importance: Importance) -> str:
+    name = "the arm" if importance.name == "arm" else importance.name
+    return f"What matters most is {name}: it explains {importance.share:.0%} of what trials differ by."
+
+
+def _about_arm(answer: Answer, contrast: Contrast) -> str:
+    effect, metric = contrast.effects[answer.column], answer.metric
+    source = "" if answer.column == MEAN else f"the {answer.column} "
+    arm = contrast.arm[:1].upper() + contrast.arm[1:]
+    seeds, items = _count(contrast.seeds, "seed"), _count(contrast.items, "test item")
+    what = f"{source}{measure_name(metric)}"
+    if effect.difference == 0 and effect.low == effect.high:
+        return f"{arm} and {contrast.control} gave the same {what} on {seeds}."
+    if contrast.claim:
+        lowered = effect.difference < 0
+        verb = "lowered" if lowered else "raised"
+        size = change(effect, metric, -1 if lowered else 1, plus=False)
+        p = f"p {effect.p_holm:.2g}" + (" after Holm" if len(answer.contrasts) > 1 else "")
+        worse = lowered != (MEASURES[metric].direction == "minimize")
+        verdict = f"; it separates worse than {contrast.control}" if worse else ""
+        return f"{arm} {verb} {what} by {size} against {contrast.control} ({seeds}, {items}, {p}){verdict}."
+    start = f"{arm} changed {what} by {change(effect, metric)} against {contrast.control}"
+    if contrast.items_decide:
+        return f"{start}: the {seeds} agree, but the {items} do not; more items would decide."
+    if contrast.seeds_needed is None:
+        advice = f"more than {MOST_SEEDS} would be needed"
+    else:
+        advice = f"about {contrast.seeds_needed} seeds would decide"
+    return f"{start}: no effect that {seeds} can show; {advice}."
+
+
+def change(effect: Effect, metric: str, sign: int = 1, plus: bool = True, gap: str = " ", short: bool = False) -> str:
+    """Return a difference with its interval, in percent of the control where the measure allows it, else in its unit.
+
+    Examples: ``-0.1% [-0.4%, +0.2%]``, ``+0.31 dB [+0.10, +0.52]``.
+
+    Args:
+        effect: the difference.
+        metric: name of the measure.
+        sign: -1 to show the difference the other way round.
+        plus: whether values above zero have their sign.
+        gap: what stands between the difference and its interval.
+        short: whether the ends of an interval in percent are without its sign.
+    """
+    measure = MEASURES[metric]
+    percent = measure.in_percent and effect.control > 0
+    scale = sign * (100 / effect.control if percent else 1.0)
+    unit = "%" if percent else f" {measure.unit}" if measure.unit else ""
+    ends = [] if effect.low is None or effect.high is None else sorted((scale * effect.low, scale * effect.high))
+    middle = scale * effect.difference
+    width = (ends[1] - ends[0]) / 2 if ends else abs(middle)
+    least = 1 if percent else 2 if measure.unit else 3
+    decimals = least if width == 0 else min(6, max(least, -math.floor(math.log10(width))))
+    texts = [_signed(value, decimals, plus) for value in (middle, *ends)]
+    if not ends:
+        return f"{texts[0]}{unit}"
+    inner = "%" if percent and not short else ""
+    return f"{texts[0]}{unit}{gap}[{texts[1]}{inner}, {texts[2]}{inner}]"
+
+
+def table(answer: Answer, gap: str = " ") -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns, and a row for each arm: its name, its effects, p after Holm, and the claim.
+
+    Args:
+        answer: the answer.
+        gap: what stands between a difference and its interval.
+    """
+    columns = list(dict.fromkeys(name for contrast in answer.contrasts for name in contrast.effects))
+    against = {contrast.control for contrast in answer.contrasts}
+    rows = []
+    for contrast in answer.contrasts:
+        name = contrast.arm if len(against) == 1 else f"{contrast.arm} against {contrast.control}"
+        cells = [
+            change(contrast.effects[column], answer.metric, gap=gap, short=True) if column in contrast.effects else "-"
+            for column in columns
+        ]
+        p = f"{contrast.effects[answer.column].p_holm:.2g}"
+        rows.append([name, *cells, p, "yes" if contrast.claim else "no"])
+    return [HEAD[0], *columns, *HEAD[1:]], rows
+
+
+def title(answer: Answer) -> str:
+    """Return the title of the table: what is compared with what, by which measure."""
+    against = list(dict.fromkeys(contrast.control for contrast in answer.contrasts))
+    control = against[0] if len(against) == 1 else "their controls"
+    return f"{measure_name(answer.metric)} on the test split: difference to {control}"
+
+
+def caption(answer: Answer) -> str:
+    """Return what the table shows, in a sentence."""
+    seeds, items = {c.seeds for c in answer.contrasts}, {c.items for c in answer.contrasts}
+    pairs = f"{_range(seeds)} pairs" if max(seeds) > 1 else "1 pair"
+    better = "less" if MEASURES[answer.metric].direction == "minimize" else "more"
+    column = "the mean over sources" if answer.column == MEAN else answer.column
+    several = len(answer.contrasts) > 1
+    together, corrected = (", for all arms together", ", corrected by Holm") if several else ("", "")
+    return (
+        f"{pairs} of trainings at the same settings and seed, {_range(items)} test items [95% interval over "
+        f"both{together}]; p: exact sign-flip test over seeds, for {column}{corrected}; {better} is better"
+    )
+
+
+def markdown(answer: Answer) -> str:
+    """Return the table as Markdown, with its title and caption."""
+    columns, rows = table(answer)
+    return f"**{title(answer)}**\n\n{markdown_rows(columns, rows)}\n\n{caption(answer)}"
+
+
+def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table of texts."""
+    lines = [f"| {' | '.join(columns)} |", "| --- |" + " ---: |" * (len(columns) - 1)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _range(counts: set[int]) -> str:
+    return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def _signed(value: float, decimals: int, plus: bool) -> str:
+    text = f"{value:+.{decimals}f}" if plus else f"{value:.{decimals}f}"
+    return text.replace("+", "").replace("-", "") if float(text) == 0 else text

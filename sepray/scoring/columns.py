@@ -1,0 +1,29 @@
+"""Where a measure is defined for a source, and the mean over the sources that it is defined for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..choices import MEASURES
+from .statistics import Values
+
+
+def over_sources(metric: str, values: Values) -> Values:
+    """Return the mean of ``[item, source]`` over the sources that a measure is defined for, ``[item]``; NaN if none."""
+    measured = defined(metric, values)
+    count = measured.sum(axis=1)
+    total = np.where(measured, values, 0.0).sum(axis=1)
+    return np.where(count, total / np.maximum(count, 1), np.nan)
+
+
+def defined(metric: str, values: Values) -> NDArray[np.bool_]:
+    """Return where a measure is defined, ``[item, source]``; anywhere else a NaN is a separator's failure."""
+    missing = np.isnan(values)
+    match MEASURES[metric].signals:
+        case "hearts":  # defined for some sources
+            return np.broadcast_to(~missing.all(axis=0), values.shape)
+        case "sounds":  # BSS Eval: defined for items without a silent source
+            return ~missing
+        case _:
+            return np.ones(values.shape, dtype=bool)

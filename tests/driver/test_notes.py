@@ -1,0 +1,48 @@
+"""What MLflow says about a study and its model."""
+
+from sepray.driver import notes
+from sepray.scoring import answer_words
+from sepray.scoring.answers import Answer, Contrast, Effect
+
+from .hearts import HEARTS, SPEC
+
+EFFECT = Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016)
+CONTRAST = Contrast("trial 7", "plain", 8, 5, {"mean": EFFECT}, True, False, None)
+ANSWER = answer_words.told(Answer("relative_l2", "mean", (CONTRAST,)))
+RESULT = {
+    "role": "trial 7",
+    "metric": "relative_l2",
+    "hyperparameters": {"beta": 0.123456789, "adversarial": 0},
+    "rows": [{"system": "champion (trial 7)", "bold": True, "values": {"mean": [0.3, 0.2, 0.4]}}],
+    "answer": ANSWER.plain(),
+}
+
+
+def test_description_has_answer_settings_table_and_data():
+    text = notes.describe_model(SPEC, HEARTS, RESULT)
+    assert text.startswith(f"{ANSWER}\n\n**relative l2 on the test split: difference to plain**\n\n| arm | mean |")
+    assert (
+        "\n\n**Settings of the champion, trial 7**\n\n| setting | value |\n| --- | ---: |\n| `beta` | 0.1235 |\n"
+        "| `adversarial` | 0 |\n\n**hearts: relative l2 on the test split**\n\n| system |" in text
+    )
+    assert text.endswith(f"\n\nChampion of the study `hearts`; data `{HEARTS.fingerprint}`.")
+
+
+def test_result_of_an_older_version_is_described_without_an_answer():
+    old = {name: value for name, value in RESULT.items() if name != "answer"}
+    assert notes.describe(SPEC, HEARTS, old) == notes.describe(SPEC, HEARTS, RESULT)[2:]
+    assert notes.answer_of(old) is None
+
+
+def test_answer_without_arms_has_no_table():
+    alone = {**RESULT, "hyperparameters": {}, "answer": {**ANSWER.plain(), "contrasts": []}}
+    assert len(notes.describe(SPEC, HEARTS, alone)) == 2  # its sentence and the final table
+
+
+def test_description_is_no_longer_than_mlflow_keeps():
+    rows = [{**RESULT["rows"][0], "system": "x" * 100} for _ in range(50)]
+    text = notes.describe_model(SPEC, HEARTS, {**RESULT, "rows": rows})
+    assert len(text) <= notes.LONGEST
+    assert text.startswith(str(ANSWER))
+    assert text.endswith(f"data `{HEARTS.fingerprint}`.")
+    assert "x" * 100 not in text

@@ -1,0 +1,135 @@
+"""Which retrainings are compared, and the answer that their scores give."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sepray.driver import pairs
+from sepray.driver.pairs import compared
+from sepray.driver.selection import Finished, Retraining
+from sepray.scoring.answers import Importance
+
+from .hearts import SPEC
+
+SPEC = SPEC.changed(objective=("relative_l2",))
+SOURCES = ("heart", "breath")
+
+
+def member(number: int, role: str, **attributes) -> Finished:
+    return Finished(number, None, {}, 0.5, "", {"role": role, **attributes})
+
+
+def arm(number: int, name: str, seed: int, base: int = 19, pairing: str = "same settings") -> Finished:
+    return member(number, f"{name} of {base}", arm=name, seed=seed, base=base, pairing=pairing)
+
+
+def plan(trials) -> list[Retraining]:
+    return [Retraining(f"{t.number}", t.attributes["role"], {}, t.attributes.get("seed", 0)) for t in trials]
+
+
+def members(found) -> dict[str, dict]:
+    return {s.name: {key: t.number for key, t in s.members.items()} for s in found.systems}
+
+
+def test_arms_are_compared_with_the_first_one_where_their_settings_are_the_same():
+    trials = [arm(0, "CASS", 1), arm(1, "no adversaries", 1), arm(2, "no adversaries", 2), arm(3, "CASS", 2)]
+    trials.append(arm(4, "CASS", 1, base=7, pairing="best of arm"))
+    found = compared(trials, plan([trials[1], *trials]), ())  # a plan has the arms in their order
+    assert members(found) == {"no adversaries": {(19, 1): 1, (19, 2): 2}, "CASS": {(19, 1): 0, (19, 2): 3}}
+    assert [s.title for s in found.systems] == ["no adversaries", "CASS"]
+    assert found.contrasts == [("CASS", "no adversaries")]
+
+
+def test_a_single_arm_is_compared_with_nothing():
+    trials = [arm(0, "CASS", 1)]
+    found = compared(trials, plan(trials), ())
+    assert members(found) == {"CASS": {(19, 1): 0}}
+    assert found.contrasts == []
+
+
+def test_best_arm_is_compared_with_controls_too():
+    control = "plain at the settings of trial 19"
+    trials = [arm(0, "no adversaries", 1), arm(1, "CASS", 1), member(2, control, seed=1)]
+    trials[1] = member(1, "trial 19 (best of CASS)", **{k: v for k, v in trials[1].attributes.items() if k != "role"})
+    found = compared(trials, plan(trials), ("plain",))
+    assert [s.name for s in found.systems] == ["no adversaries", "CASS", "plain"]
+    assert found.contrasts == [("CASS", "no adversaries"), ("CASS", "plain")]
+
+
+def test_retrainings_of_an_earlier_finalist_do_not_count():
+    trials = [arm(0, "CASS", 1), arm(1, "no adversaries", 1), arm(2, "CASS", 1, base=3)]
+    assert members(compared(trials, plan(trials[:2]), ())) == {"no adversaries": {(19, 1): 1}, "CASS": {(19, 1): 0}}
+
+
+def test_finalist_is_compared_with_every_control_at_its_settings():
+    control, other = "plain at the settings of trial 7", "no L1 at the settings of trial 7"
+    trials = [member(0, "trial 7", seed=1), member(1, control, seed=1), member(2, other, seed=1)]
+    trials.append(member(3, "trial 2", seed=1))  # the second finalist has no controls
+    found = compared(trials, plan(trials), ("plain", "no L1"))
+    assert members(found) == {"trial 7": {(7, 1): 0}, "plain": {(7, 1): 1}, "no L1": {(7, 1): 2}}
+    assert [s.title for s in found.systems] == ["trial 7", control, other]
+    assert found.contrasts == [("trial 7", "plain"), ("trial 7", "no L1")]
+
+
+def test_study_without_arms_and_controls_compares_nothing():
+    trials = [member(0, "trial 7", seed=1)]
+    found = compared(trials, plan(trials), ())
+    assert (found.systems, found.contrasts) == ([], [])
+    kept = pairs.stored(found, {})
+    assert pairs.answer(kept, SPEC, SOURCES, None) is None
+    told = pairs.answer(kept, SPEC, SOURCES, Importance("beta", 0.5))
+    assert str(told) == "What matters most is beta: it explains 50% of what trials differ by."
+
+
+def kept_of(*entries: tuple[Finished, float]) -> dict:
+    """What is kept of retrainings, of which every item and source has one score."""
+    found = compared([t for t, _ in entries], plan([t for t, _ in entries]), ())
+    scores = {t.number: np.full((3, 2), value) for t, value in entries}
+    return json.loads(json.dumps(pairs.stored(found, scores)))
+
+
+def test_pairs_are_of_the_same_seed():
+    kept = kept_of(
+        (arm(0, "no adversaries", 1), 0.5), (arm(1, "no adversaries", 2), 0.7), (arm(2, "no adversaries", 3), 0.9),
+        (arm(3, "CASS", 3), 0.8), (arm(4, "CASS", 2), 0.5), (arm(5, "CASS", 9), 0.1),
+    )  # fmt: skip
+    assert pairs.numbers(kept) == {0, 1, 2, 3, 4, 5}
+    [contrast] = pairs.answer(kept, SPEC, SOURCES, None).contrasts
+    assert (contrast.seeds, contrast.items) == (2, 3)
+    assert contrast.effects["mean"].difference == pytest.approx(-0.15)
+    assert contrast.effects["mean"].control == pytest.approx(0.8)
+
+
+def test_several_settings_are_averaged_in_each_seed_and_not_counted_as_more_seeds():
+    kept = kept_of(
+        *((arm(10 * base + seed, "no adversaries", seed, base), 0.5) for base in (1, 2) for seed in (1, 2)),
+        (arm(101, "CASS", 1, 1), 0.4), (arm(102, "CASS", 1, 2), 0.6), (arm(103, "CASS", 2, 1), 0.1),
+    )  # fmt: skip
+    [contrast] = pairs.answer(kept, SPEC, SOURCES, None).contrasts
+    assert contrast.seeds == 1  # the second has finished with one of the settings alone
+    assert contrast.effects["mean"].difference == pytest.approx(0.0)
+
+
+def test_training_without_scores_is_no_pair():
+    trials = [arm(0, "no adversaries", 1), arm(1, "CASS", 1)]
+    kept = pairs.stored(compared(trials, plan(trials), ()), {0: np.ones((3, 2))})
+    assert pairs.numbers(kept) == {0, 1}
+    assert pairs.answer(kept, SPEC, SOURCES, None) is None
+
+
+@pytest.mark.parametrize(
+    ("objective", "column"),
+    [(("relative_l2",), "mean"), (("breath/relative_l2",), "breath"), (("relative_l2:each",), "mean")],
+)
+def test_claims_are_about_what_the_study_optimises(objective, column):
+    kept = kept_of((arm(0, "no adversaries", 1), 0.5), (arm(1, "CASS", 1), 0.4))
+    assert pairs.answer(kept, SPEC.changed(objective=objective), SOURCES, None).column == column
+
+
+def test_scores_are_kept_with_six_digits():
+    trials = [arm(0, "no adversaries", 1), arm(1, "CASS", 1)]
+    kept = pairs.stored(compared(trials, plan(trials), ()), {0: np.array([[1 / 3, 2e-5 / 3]]), 1: np.ones((1, 2))})
+    assert kept["systems"]["no adversaries"] == [
+        {"trial": 0, "base": 19, "seed": 1, "scores": [[0.333333, 6.66667e-06]]}
+    ]

@@ -1,0 +1,63 @@
+"""The beginning of a report: the answer, its table, and the champion's settings."""
+
+import dataclasses
+import re
+
+import pytest
+
+from sepray.report import answer, report
+from sepray.scoring import answer_words
+from sepray.scoring.answers import Answer, Contrast, Effect, Importance
+
+from .studies import study_results, text_of
+
+EFFECT = Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016)
+CONTRAST = Contrast("trial 7", "plain", 8, 5, {"mean": EFFECT, "low": EFFECT}, True, False, None)
+ANSWER = answer_words.told(Answer("relative_l2", "mean", (CONTRAST,), Importance("learning_rate", 0.73)))
+SETTINGS = {"adversarial": 0, "learning_rate": 0.012345678}
+
+
+def with_answer(results, told=ANSWER, **changes):
+    kept = {**results.result, "answer": told and told.plain(), **changes}
+    return dataclasses.replace(results, result=kept)
+
+
+def test_report_begins_with_the_answer_and_the_settings_and_then_shows_items(finished):
+    page = report.build(with_answer(finished, hyperparameters=SETTINGS)).html
+    assert f'<p class="lead">{ANSWER}</p>' in page
+    assert re.findall(r'<h2 id="([^"]+)"', page)[:4] == ["answer", "settings", "items", "result"]
+    text = " ".join(text_of(page).split())
+    assert "relative l2 on the test split: difference to plain. arm mean low p claim trial 7 -3.1% [-5.2, -1.0]" in text
+    assert "setting value adversarial 0 learning_rate 0.01235" in text
+    assert "sepray show small --settings" in text
+
+
+def test_without_an_answer_the_champion_leads(finished):
+    page = report.build(finished).html
+    assert '<p class="lead">The champion, trial 7, has a relative L2 error of 0.3 on test (low 0.3, high 0.3).' in page
+    assert re.findall(r'<h2 id="([^"]+)"', page)[:2] == ["items", "result"]
+
+
+def test_answer_without_arms_has_no_table(finished):
+    told = answer_words.told(Answer("relative_l2", "mean", (), Importance("beta", 0.5)))
+    assert answer.arms(with_answer(finished, told)) is None
+    assert answer.arms(with_answer(finished, None)) is None
+
+
+def test_study_that_is_not_finished_has_neither(tmp_path):
+    results = study_results(tmp_path, [])
+    assert answer.arms(results) is None
+    assert answer.settings(results) is None
+
+
+def test_spectrograms_are_folded_and_waveforms_are_not(finished):
+    page = report.build(finished).html
+    folded = re.findall(r"<details>.*?</details>", page)
+    assert len(folded) == 3
+    assert all("Spectrograms of the" in part and "Waveforms" not in part for part in folded)
+
+
+@pytest.mark.parametrize(("adversarial", "shown"), [(1, True), (0, False)])
+def test_discriminators_that_never_trained_are_not_shown(finished, adversarial, shown):
+    results = with_answer(finished, hyperparameters={"adversarial": adversarial})
+    assert ('<h2 id="discriminators"' in report.build(results).html) == shown
