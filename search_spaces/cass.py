@@ -1,13 +1,14 @@
-"""Search space of CASS, and the paper's settings (section 4), tried first.
+"""Search space of CASS, the paper's settings (section 4), tried first, and its arms: which critics see what.
 
 ``cross.{i}_to_{j}`` stands for every ordered pair of the task's sources. The paper's learning rates are meant for 500
 epochs and too small for the few dozen of a study; the ranges hold both those and rates that work in a study.
 """
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+from sepray.arms import Arm
 
 SPACE: dict[str, BaseDistribution] = {
-    "adversarial": CategoricalDistribution([1, 0]),
     "beta": FloatDistribution(1e-5, 0.2, log=True),
     "cross.{i}_to_{j}": FloatDistribution(0.0, 1.0),
     "autoencoder_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -38,4 +39,10 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
-CONTROLS: dict[str, dict[str, float]] = {"plain autoencoder": {"adversarial": 0}}
+_CASS = ("beta", "autoencoder_learning_rate", "discriminator_learning_rate")
+ARMS: dict[str, Arm] = {
+    "no adversaries": Arm({"adversarial": 0}, ("autoencoder_learning_rate",)),
+    "CASS": Arm({"adversarial": 1, "cross.*": 0.0}, _CASS),
+    "cross {i} to {j}": Arm({"adversarial": 1, "cross.*": 0.0}, (*_CASS, "cross.{i}_to_{j}")),
+    "cross all": Arm({"adversarial": 1}, (*_CASS, "cross.{i}_to_{j}")),
+}

@@ -5,6 +5,8 @@ The code's learning rate is meant for a thousand epochs; the ranges hold both th
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from sepray.arms import Arm
+
 SPACE: dict[str, BaseDistribution] = {
     "l1_weight": FloatDistribution(0.5, 50.0, log=True),
     "feature_weight": FloatDistribution(0.0, 5.0),
@@ -27,7 +29,10 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
-CONTROLS: dict[str, dict[str, float]] = {
-    "without adversary": {"gan_weight": 0.0, "feature_weight": 0.0},
-    "without cross terms": {"cross.{i}_to_{j}": 0.0},
+_AUTOENCODER = ("l1_weight", "code_weight", "autoencoder_learning_rate")
+_ADVERSARY = (*_AUTOENCODER, "feature_weight", "gan_weight", "discriminator_learning_rate")
+ARMS: dict[str, Arm] = {
+    "without adversary": Arm({"gan_weight": 0.0, "feature_weight": 0.0}, _AUTOENCODER),
+    "without cross terms": Arm({"cross.*": 0.0}, _ADVERSARY),
+    "with cross terms": Arm({}, (*_ADVERSARY, "cross.{i}_to_{j}")),
 }

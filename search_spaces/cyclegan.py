@@ -2,6 +2,8 @@
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from sepray.arms import Arm
+
 SPACE: dict[str, BaseDistribution] = {
     "identity_weight": FloatDistribution(0.0, 20.0),
     "adversarial_weight": FloatDistribution(0.0, 2.0),
@@ -20,7 +22,9 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
-CONTROLS: dict[str, dict[str, float]] = {
-    "no identity term": {"identity_weight": 0.0},
-    "no adversary": {"adversarial_weight": 0.0},
+_ADVERSARY = ("adversarial_weight", "cycle_weight", "generator_learning_rate", "discriminator_learning_rate")
+ARMS: dict[str, Arm] = {
+    "no adversary": Arm({"adversarial_weight": 0.0}, ("identity_weight", "cycle_weight", "generator_learning_rate")),
+    "no identity term": Arm({"identity_weight": 0.0}, _ADVERSARY),
+    "CycleGAN": Arm({}, (*_ADVERSARY, "identity_weight")),
 }

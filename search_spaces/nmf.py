@@ -2,8 +2,10 @@
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from sepray.arms import Arm
+
 SPACE: dict[str, BaseDistribution] = {"sparsity": FloatDistribution(0.0, 8.0)}
 
 PAPER: dict[str, dict[str, float]] = {"sparse NMF": {"sparsity": 1.0}}
 
-CONTROLS: dict[str, dict[str, float]] = {"plain NMF": {"sparsity": 0.0}}
+ARMS: dict[str, Arm] = {"plain NMF": Arm({"sparsity": 0.0}), "sparse NMF": Arm({}, ("sparsity",))}

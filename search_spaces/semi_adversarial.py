@@ -5,6 +5,8 @@ The ranges of the learning rates hold the published 5e-5 and rates that learn wi
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from sepray.arms import Arm
+
 SPACE: dict[str, BaseDistribution] = {
     "alpha": FloatDistribution(1e-5, 1.0, log=True),
     "beta": FloatDistribution(1e-5, 1.0, log=True),
@@ -23,6 +25,7 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
-CONTROLS: dict[str, dict[str, float]] = {
-    "paired items alone": {"unpaired": 0},
+ARMS: dict[str, Arm] = {
+    "paired items alone": Arm({"unpaired": 0}, ("separator_learning_rate",)),
+    "adversarial semi-supervised": Arm({"unpaired": 1}, tuple(SPACE)),
 }

@@ -2,6 +2,8 @@
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from sepray.arms import Arm
+
 SPACE: dict[str, BaseDistribution] = {
     "identity_weight": FloatDistribution(0.0, 5.0),
     "adversarial_weight": FloatDistribution(0.0, 2.0),
@@ -22,7 +24,10 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
-CONTROLS: dict[str, dict[str, float]] = {
-    "mixtures not rejected": {"rejection_weight": 0.0},
-    "no adversary": {"adversarial_weight": 0.0},
+_GENERATORS = ("identity_weight", "paired_weight", "generator_learning_rate")
+_ADVERSARY = (*_GENERATORS, "adversarial_weight", "discriminator_learning_rate")
+ARMS: dict[str, Arm] = {
+    "no adversary": Arm({"adversarial_weight": 0.0}, _GENERATORS),
+    "mixtures not rejected": Arm({"rejection_weight": 0.0}, _ADVERSARY),
+    "S-SepGAN": Arm({}, (*_ADVERSARY, "rejection_weight")),
 }

@@ -7,6 +7,8 @@ rates that learn within a study's few epochs.
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from sepray.arms import Arm
+
 SPACE: dict[str, BaseDistribution] = {
     "critic_weight.{i}": FloatDistribution(0.0, 1.0),
     "energy_weight": FloatDistribution(0.0, 20.0),
@@ -35,7 +37,12 @@ PAPER_CRITIC_WEIGHTS: dict[str, float] = {
 }
 """Table 1, for tasks with these four sources: ``identity.expand(PAPER["SSGAN"], sources) | PAPER_CRITIC_WEIGHTS``."""
 
-CONTROLS: dict[str, dict[str, float]] = {
-    "without energy term (GAN)": {"energy_weight": 0.0},
-    "energy term alone (ENG)": {"critic_weight.{i}": 0.0},
+_GAN = ("critic_weight.{i}", "gradient_penalty", "noise", "separator_learning_rate", "critic_learning_rate")
+# Where the energy term is alone its weight scales the whole loss, which Adam does not see.
+ARMS: dict[str, Arm] = {
+    "energy term alone (ENG)": Arm(
+        {"critic_weight.*": 0.0, "energy_weight": 10.0}, ("noise", "separator_learning_rate")
+    ),
+    "without energy term (GAN)": Arm({"energy_weight": 0.0}, _GAN),
+    "SSGAN": Arm({}, (*_GAN, "energy_weight")),
 }

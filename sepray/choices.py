@@ -9,6 +9,9 @@ SCHEDULERS = ("asha", "hyperband", "median", "none", "pbt")
 BLIND_SAMPLERS = ("random", "qmc", "grid", "bruteforce")
 """Samplers whose proposals do not depend on results. PBT needs one: it changes a trial's settings as the trial runs."""
 
+ONE_SPACE_SAMPLERS = ("qmc", "grid", "bruteforce", "QMCSampler", "GridSampler", "BruteForceSampler")
+"""Samplers that lay out their points in one search space, which a study with arms does not have."""
+
 
 @dataclass(frozen=True)
 class Measure:

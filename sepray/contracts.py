@@ -150,7 +150,8 @@ class Phase:
             ``torch.func.vmap`` as it stands.
         draw: returns the random tensors of one step, from the batch and the member's generator.
         repeats: updates per step, each on a batch of its own (critic steps).
-        active: name of a hyperparameter; where it is 0 the phase is skipped.
+        active: name of a hyperparameter; where it is 0 the phase is skipped. It still draws its random tensors, so that
+            a seed gives the same batches with it and without.
     """
 
     name: str
@@ -178,6 +179,11 @@ class Separator(nn.Module):
     keeps_items: ClassVar[bool] = False
     paired_fraction: float = 0.0
     """For SEMI_PAIRED: share of the training items that come with their sources; from the Config."""
+    off: frozenset[str] = frozenset()
+    """Hyperparameters that are 0 in this training and that a phase names as ``active``; the trainer sets it.
+
+    A loss leaves out what these weigh, which so costs nothing. It is part of the structure, like the number of layers:
+    a loss that is traced for several members under ``torch.func.vmap`` computes everything unless it is 0 in all."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from . import registry, source
+from .arms import Arm
 from .errors import UsageError
 
 _HERE = Path(__file__).parent
@@ -32,11 +33,13 @@ class SearchSpace:
         space: hyperparameter -> Optuna distribution (``SPACE`` of the file).
         reference_points: published settings by name (``PAPER``).
         controls: changes to the best settings by name, trained beside them for the final table (``CONTROLS``).
+        arms: alternatives that a study is about, by name, the control first (``ARMS``); values are ``arms.Arm``.
     """
 
     space: Mapping[str, Any]
     reference_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    arms: Mapping[str, Arm] = field(default_factory=dict)
 
 
 def search_space(separator: Any) -> SearchSpace | None:
@@ -44,8 +47,8 @@ def search_space(separator: Any) -> SearchSpace | None:
 
     A separator of sepray has the file ``search_spaces/NAME.py`` of sepray; a variant (``cass:published``) has that of
     its own module (``cass_published``). Any other has ``search_spaces/NAME.py`` in the current folder, or else the
-    constants ``SPACE``, ``PAPER`` and ``CONTROLS`` in its own module. Without a ``SPACE`` in its source that module is
-    not imported.
+    constants ``SPACE``, ``PAPER``, ``CONTROLS`` and ``ARMS`` in its own module. Without a ``SPACE`` in its source that
+    module is not imported.
 
     Args:
         separator: a name as ``registry.config`` takes it, or a ``Config``. A name that no separator has has no space.
@@ -119,4 +122,4 @@ def _space(module: ModuleType) -> SearchSpace:
     values = vars(module)
     if "SPACE" not in values:
         raise UsageError(f"{module.__file__} is no search space: it has no SPACE")
-    return SearchSpace(values["SPACE"], values.get("PAPER", {}), values.get("CONTROLS", {}))
+    return SearchSpace(values["SPACE"], values.get("PAPER", {}), values.get("CONTROLS", {}), values.get("ARMS", {}))

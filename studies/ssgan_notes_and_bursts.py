@@ -1,7 +1,7 @@
 """SSGAN on notes and bursts: how well does it separate from unpaired samples, and which of its weights matter?
 
 ``ssgan:small`` has networks for these short items; ``ssgan`` has the paper's, for music at 44.1 kHz.
-``--separator.skips 0`` is the paper's ablation LoU; the paper's ablations GAN and ENG are this study's controls.
+``--separator.skips 0`` is the paper's ablation LoU; the paper's ablations GAN and ENG are arms of this study.
 
 At learning rates of 4e-3, 20 epochs change SI-SDR on seeds 0, 1 and 2 by 4.2, 9.6 and 8.1 dB (mean 7.3), LoU by
 -10.7, -5.7 and 4.5 (-3.9), GAN by -15.5, -3.4 and -1.9 (-7.0), ENG by -6.8, -6.9 and -1.5 dB (-5.1): the paper's order

@@ -45,12 +45,12 @@ def test_separator_of_sepray_has_the_search_space_of_its_module(separator, modul
 
     write(f"search_spaces/{module}.py")  # the user's is not meant
     file = importlib.import_module(f"search_spaces.{module}")
-    expected = SearchSpace(file.SPACE, file.PAPER, file.CONTROLS)
+    expected = SearchSpace(file.SPACE, file.PAPER, {}, file.ARMS)
     assert shipped.search_space(separator) == expected
     assert shipped.search_space(registry.config("sepray.separators", separator)) == expected
 
 
-def test_search_space_without_controls_has_none():
+def test_search_space_without_controls_and_arms_has_none():
     assert shipped.search_space("oracle") == SearchSpace({}, {"oracle": {}}, {})
 
 

@@ -7,6 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from sepray import identity, registry
+from sepray.arms import Arm, expand, hyperparameters, of_settings, plain
 from sepray.contracts import Signal
 from sepray.execution.schedulers import make_scheduler
 from sepray.search.ledger import contains
@@ -77,13 +78,27 @@ def test_space_expands_to_hyperparameters_that_the_separator_has(study, sources,
     assert not any("{" in name for name in space)
 
 
-def test_reference_points_lie_in_the_space_and_leave_nothing_open(study, sources):
+def test_reference_points_lie_in_the_space_and_leave_nothing_open(study, sources, defaults):
     space = identity.expand(study.space, sources)
+    arms = expand(study.arms, sources, space, defaults)
     for label, point in study.reference_points.items():
         values = identity.expand(point, sources)
-        assert set(values) == set(space), label
-        for name, value in values.items():
-            assert contains(space, name, value), f"{label}: {name} = {value} is not in {space[name]}"
+        arm = arms.get(of_settings(arms, {**defaults, **values}), Arm({}, tuple(space)))
+        assert set(space) <= set(values) <= set(space) | set(arm.settings), label
+        assert set(hyperparameters(arm, values)) == {*arm.searched, *arm.settings}
+        for name in arm.searched:
+            assert contains(space, name, values[name]), f"{label}: {name} = {values[name]} is not in {space[name]}"
+
+
+def test_published_settings_belong_to_an_arm_that_searches_what_matters(study, sources, defaults):
+    space = identity.expand(study.space, sources)
+    arms = expand(study.arms, sources, space, defaults)
+    if not arms:
+        pytest.skip("the study has no arms")
+    points = [{**defaults, **identity.expand(p, sources)} for p in study.reference_points.values()]
+    assert None not in [of_settings(arms, point) for point in points]
+    assert {name for arm in arms.values() for name in arm.searched} == set(space)
+    assert len({identity.canonical_json(plain({"": arm})) for arm in arms.values()}) == len(arms)
 
 
 def test_reference_points_differ_and_are_part_of_the_trials(study, sources):

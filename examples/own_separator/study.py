@@ -2,6 +2,7 @@
 
 from optuna.distributions import FloatDistribution
 
+from sepray.arms import Arm
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
@@ -14,7 +15,10 @@ STUDY = StudySpec(
         "adversarial": FloatDistribution(1e-3, 1.0, log=True),
     },
     reference_points={"first guess": {"learning_rate": 1e-2, "adversarial": 0.01}},
-    controls={"no discriminator": {"adversarial": 0.0}},
+    arms={
+        "no discriminator": Arm({"adversarial": 0.0}, ("learning_rate",)),
+        "discriminator": Arm({}, ("learning_rate", "discriminator_learning_rate", "adversarial")),
+    },
     trials=12,
     max_epochs=10,
 )

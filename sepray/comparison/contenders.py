@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import ModuleType
@@ -155,12 +156,20 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
 def _published(
     module: ModuleType, name: str, spaces: Spaces, signal: Signal
 ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]]]:
-    """Return search space and published settings; a user's own module may have ``SPACE`` and ``PAPER`` itself."""
+    """Return search space and published settings; a user's own module may have ``SPACE`` and ``PAPER`` itself.
+
+    A comparison has no arms: what the published settings have beside the search space is one of their values.
+    """
     short = module.__name__.rpartition(".")[2]
     while name and name not in spaces and name != short:  # an announced name may differ from its module's
         name = name.rpartition("_")[0]
     space, points = spaces.get(name, (getattr(module, "SPACE", {}), getattr(module, "PAPER", {})))
-    return expand(space, signal.sources), {label: expand(point, signal.sources) for label, point in points.items()}
+    expanded = {label: expand(point, signal.sources) for label, point in points.items()}
+    values: dict[str, list[Any]] = defaultdict(list)
+    for key, value in (pair for point in expanded.values() for pair in point.items()):
+        values[key] += [value] * (value not in values[key])
+    searched = expand(space, signal.sources)
+    return {k: CategoricalDistribution(v) for k, v in values.items() if k not in searched} | searched, expanded
 
 
 def _setting(name: str, wanted: str, published: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:

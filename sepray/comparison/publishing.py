@@ -34,7 +34,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     taking_part, refused = contenders(comparison, spaces, data.signal)
     console.print(
         f"comparison {comparison.name}: {', '.join(c.system for c in taking_part)} on {comparison.task}; each "
-        f"{budget.max_epochs} epochs, {budget.final_seeds} seeds, {budget.trials or 'no'} trials of a search before",
+        f"{budget.max_epochs} epochs, {budget.seeds()} seeds, {budget.trials or 'no'} trials of a search before",
         soft_wrap=True,
         markup=False,
     )
@@ -106,8 +106,9 @@ def _track(
         experiment=f"comparison-{key(task).replace('_', '-')}",
     )
     fields = flat(comparison)
-    params = {name: fields[name] for name in ("trials", "max_epochs", "final_seeds", "sampler", "scheduler")}
+    params = {name: fields[name] for name in ("trials", "max_epochs", "sampler", "scheduler")}
     params |= {
+        "final_seeds": comparison.budget.seeds(),
         "seed": comparison.seed,
         "task": key(task),
         "objective": " ".join(comparison.objective),

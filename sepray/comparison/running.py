@@ -113,7 +113,7 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     results = StudyResults.read(spec, searched, finals, folder, data)
     assert results.result is not None  # a study that ends with 0 has written it
     role = results.result["role"]
-    mine = [t for t in results.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.final_seeds)]
+    mine = [t for t in results.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.seeds())]
     sound = [t for t in mine if is_feasible(t)]
     if not sound:
         return LeftOut(contender.system, _why(spec, searched))

@@ -60,7 +60,7 @@ class Comparison:
     """Validation metrics that searches optimise, and by which the model of a separator is chosen."""
     seed: int = 0
     """Random seed of samplers and trials, the same for all separators."""
-    budget: BudgetFlags = field(default_factory=lambda: Budget(trials=0, finalists=1))
+    budget: BudgetFlags = field(default_factory=lambda: Budget(trials=0, finalists=1, final_seeds=3))
     """How much is trained."""
     search: SearchFlags = field(default_factory=Search)
     """Which settings are tried, and which trials are stopped early."""
@@ -86,7 +86,7 @@ class Comparison:
         **fields: Any,
     ) -> None:
         """Refuse values out of range; see the class for the fields."""
-        budget = budget or Budget(trials=0, finalists=1)
+        budget = budget or Budget(trials=0, finalists=1, final_seeds=3)
         values: dict[str, Any] = {"name": name, "separators": separators, "task": task, "settings": settings}
         values |= {"reference": reference, "measures": measures, "objective": objective, "seed": seed}
         values |= merged(budget, search or Search(), resources or Resources(), stores or Stores(), fields)

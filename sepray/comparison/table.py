@@ -142,7 +142,7 @@ def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str,
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
     text = (
-        f"Mean over {plural(len(data.test), 'test item')} and {plural(budget.final_seeds, 'seed')} [95% bootstrap "
+        f"Mean over {plural(len(data.test), 'test item')} and {plural(budget.seeds(), 'seed')} [95% bootstrap "
         f"interval over items]; every separator trained for {plural(budget.max_epochs, 'epoch')} on "
         f"{plural(len(data.train), 'mixture')}{searched}. "
     )

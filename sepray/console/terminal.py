@@ -104,10 +104,18 @@ class Progress:
             console.print(f"{self.title}: {self._summary()}")
 
     def asked(
-        self, number: int, seed: int, hyperparameters: Mapping[str, Any], label: str | None, resumed: bool
+        self,
+        number: int,
+        seed: int,
+        hyperparameters: Mapping[str, Any],
+        label: str | None,
+        resumed: bool,
+        *,
+        arm: str = "",
     ) -> None:
         """Show a trial that starts."""
-        self._names[number] = f"{self.noun} {number}" + (f" ({label})" if label else "")
+        told = label or arm
+        self._names[number] = f"{self.noun} {number}" + (f" ({told})" if told else "")
         self._running[number] = {"epoch": 0}
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:

@@ -54,16 +54,16 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}"
     )
     if prepared.left_out:
-        console.print(f"not tried, because they differ from the fixed settings: {', '.join(prepared.left_out)}")
+        why = "they differ from the fixed settings" if spec.fixed_settings else "no arm of the study has them"
+        console.print(f"not tried, because {why}: {', '.join(prepared.left_out)}")
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
     finish = Finish(spec, prepared.data, stores.folder, stores.tracker)
     searched = stores.finished("search", stores.search)
-    chosen = selection.finalists(searched, spec.budget.finalists)
-    if not chosen:
+    plan = selection.plan(prepared, searched)
+    if not plan:
         return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))
-    plan = selection.retrainings(chosen, prepared.controls, spec.budget.final_seeds, spec.seed)
     finals = stores.open_finals()
     run_stage(finals_stage(plan, finals), prepared, stores, slots)
     return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))

@@ -31,17 +31,24 @@ class StageEvents:
         self._stage, self._tracker, self._progress, self._discard = stage, tracker, progress, discard
 
     def asked(
-        self, number: int, seed: int, hyperparameters: Mapping[str, Any], label: str | None, resumed: bool
+        self,
+        number: int,
+        seed: int,
+        hyperparameters: Mapping[str, Any],
+        label: str | None,
+        resumed: bool,
+        *,
+        arm: str = "",
     ) -> None:
         """Begin the run of a trial that was handed out, or go on with it."""
         self._tracker.trial_started(
             runs.run_label(self._stage, number),
-            runs.run_name(self._stage, number, label, hyperparameters),
-            {**hyperparameters, "seed": seed},
+            runs.run_name(self._stage, number, label, hyperparameters, arm),
+            runs.run_params(hyperparameters, seed, arm),
             runs.run_tags(self._stage, number, label),
             stage=self._stage,
         )
-        self._progress.asked(number, seed, hyperparameters, label, resumed)
+        self._progress.asked(number, seed, hyperparameters, label, resumed, arm=arm)
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
         """Log the measures of an epoch."""

@@ -11,6 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from .. import identity
+from ..arms import Arm, chosen, expand, hyperparameters, of_settings, plain, with_fixed
 from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
@@ -36,9 +37,10 @@ class PreparedStudy:
         objectives: values that the search optimises.
         space: search space, hyperparameter -> distribution.
         reference_points: settings that are tried first, by name: those of the study's file, then the published ones.
-        left_out: names of published settings and controls that are not tried, because the study fixes a hyperparameter
-            that they have at another value.
+        left_out: names of published settings, controls and arms that are not tried, because the study fixes a
+            hyperparameter that they have at another value, or because no arm has them.
         controls: changes to the best settings, by name.
+        arms: alternatives that the study is about, by name, the control first; empty for a study without.
         start: estimates that training starts from, for separators that need some; else None.
         fingerprint: everything that must be equal for two runs of a command to be the same study.
     """
@@ -51,6 +53,7 @@ class PreparedStudy:
     reference_points: Mapping[str, Settings]
     left_out: tuple[str, ...]
     controls: Mapping[str, Settings]
+    arms: Mapping[str, Arm]
     start: warm_start.WarmStart | None
     fingerprint: Mapping[str, Any]
 
@@ -63,6 +66,11 @@ class PreparedStudy:
     def code(self) -> Mapping[str, str]:
         """Module -> digest of its file, of all that a training of this study runs."""
         return code.files(self.spec.separator)
+
+    @property
+    def final_seeds(self) -> int:
+        """Number of new seeds of each retraining."""
+        return self.spec.budget.seeds(len(self.arms))
 
 
 def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
@@ -79,7 +87,8 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     signal = data.signal
     separator = build_separator(spec.separator, signal)
     fixed = identity.expand(spec.fixed_settings, signal.sources)
-    space = identity.expand(spec.space, signal.sources) | {k: CategoricalDistribution([v]) for k, v in fixed.items()}
+    searched = identity.expand(spec.space, signal.sources)
+    space = searched | {k: CategoricalDistribution([v]) for k, v in fixed.items()}
     points = {
         name: identity.expand(point, signal.sources)
         for name, point in {**spec.first_settings, **spec.reference_points}.items()
@@ -87,13 +96,23 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
     named = {"fixed_settings": fixed, "the search space": space, **points, **controls}
     _refuse_unknown_hyperparameters(separator, key(spec.separator), named)
-    _refuse_values(fixed, identity.expand(spec.space, signal.sources))
+    _refuse_values(fixed, searched)
+    arms = expand(spec.arms, signal.sources, searched, separator.hyperparameters())
+    arms, other_arms = with_fixed(chosen(arms, spec.search.only_arms), fixed)
+    if spec.arms and not arms:
+        raise UsageError(f"the fixed settings leave none of the study's arms: {', '.join(other_arms)}")
     left_out = tuple(
         name for name, given in {**points, **controls}.items() if any(given.get(k, v) != v for k, v in fixed.items())
     )
     points = {name: {**point, **fixed} for name, point in points.items() if name not in left_out}
     controls = {name: changes for name, changes in controls.items() if name not in left_out}
-    if fixed and all(distribution.single() for distribution in space.values()):
+    if arms:
+        space = {k: v for k, v in searched.items() if any(k in arm.searched for arm in arms.values())}
+        given, points = points, _points_of_arms(arms, points, separator.hyperparameters())
+        left_out += (*(name for name in given if name not in points), *other_arms)
+        if not space:
+            points, spec = {}, spec.changed(trials=len(arms))
+    elif fixed and all(distribution.single() for distribution in space.values()):
         points = dict(list(points.items())[:1]) or {FIXED: fixed}
         spec = spec.changed(trials=1)
     objectives = spec.objectives(signal)
@@ -105,8 +124,21 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "search space": space,
         "task": {"name": key(spec.task), "data": data.fingerprint},
         "separator": {"name": key(spec.separator), "config": spec.separator},
-    } | ({"start": start.identity} if start else {})
-    return PreparedStudy(spec, data, separator, objectives, space, points, left_out, controls, start, fingerprint)
+    }
+    fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
+    return PreparedStudy(spec, data, separator, objectives, space, points, left_out, controls, arms, start, fingerprint)
+
+
+def _points_of_arms(
+    arms: Mapping[str, Arm], points: Mapping[str, Settings], defaults: Settings
+) -> dict[str, dict[str, Any]]:
+    """Return the points that some arm has, with its settings and without what is inactive in it."""
+    found = {}
+    for name, point in points.items():
+        arm = of_settings(arms, {**defaults, **point})
+        if arm is not None:
+            found[name] = hyperparameters(arms[arm], point)
+    return found
 
 
 def _refuse_unknown_hyperparameters(separator: Separator, name: str, settings: Mapping[str, Settings]) -> None:

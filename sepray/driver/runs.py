@@ -9,6 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from .. import identity
+from ..arms import ARM
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
 from ..search.ledger import settings as settings
@@ -57,11 +58,20 @@ def run_label(stage: str, number: int) -> str:
     return str(number) if stage == "search" else f"{STAGES[stage]}-{number}"
 
 
-def run_name(stage: str, number: int, label: str | None, hyperparameters: Mapping[str, Any]) -> str:
-    """Return the name of a trial's run: its number, and its label or else its first three settings."""
+def run_name(stage: str, number: int, label: str | None, hyperparameters: Mapping[str, Any], arm: str = "") -> str:
+    """Return the name of a trial's run: its number, its arm, and its label or else its first three settings.
+
+    The label of a retraining says its arm already.
+    """
     first = list(hyperparameters.items())[:3]
     settings = " ".join(f"{k}={v:.2g}" if isinstance(v, float) else f"{k}={v}" for k, v in first)
-    return f"{STAGES[stage]} {number:03d} · {label or settings}"[:250]
+    told = [arm] if arm and stage == "search" and arm != label else []
+    return " · ".join([f"{STAGES[stage]} {number:03d}", *told, label or settings])[:250]
+
+
+def run_params(hyperparameters: Mapping[str, Any], seed: int, arm: str) -> dict[str, Any]:
+    """Return the parameters of a trial's run."""
+    return {**({ARM: arm} if arm else {}), **hyperparameters, "seed": seed}
 
 
 def run_tags(stage: str, number: int, label: str | None) -> dict[str, Any]:
@@ -85,7 +95,7 @@ def expected_run(trial: FrozenTrial, stage: str, metric: str) -> ExpectedRun | N
     if trial.state is TrialState.WAITING or "seed" not in trial.user_attrs:
         return None
     attributes, number = trial.user_attrs, trial.number
-    label, trained = attributes.get("label"), settings(trial)
+    label, trained, arm = attributes.get("label"), settings(trial), trial.params.get(ARM, "")
     tags = run_tags(stage, number, label)
     outcome = attributes.get("outcome")
     status = "KILLED"
@@ -97,11 +107,11 @@ def expected_run(trial: FrozenTrial, stage: str, metric: str) -> ExpectedRun | N
     start = _milliseconds(trial.datetime_start)
     return ExpectedRun(
         label=run_label(stage, number),
-        name=run_name(stage, number, label, trained),
+        name=run_name(stage, number, label, trained, arm),
         status=status,
         start_ms=start,
         end_ms=_milliseconds(trial.datetime_complete) or start,
-        params={**trained, "seed": attributes["seed"]},
+        params=run_params(trained, attributes["seed"], arm),
         tags=tags,
         epochs={epoch: {metric: value} for epoch, value in trial.intermediate_values.items()},
     )

@@ -14,8 +14,14 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from ..arms import ARM, Arm, hyperparameters
 from ..choices import Objective
+from ..search.ledger import FixedTrial
 from . import runs
+from .prepared import PreparedStudy
+
+SAME_SETTINGS, BEST_OF_ARM = "same settings", "best of arm"
+"""How a retraining of a study with arms is compared: with the other arms at the same settings, or as the arm's best."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Finished:
         value: mean of the objectives on validation, negated where more is better, so that less is better.
         folder: folder or URI of its checkpoints.
         attributes: all user attributes of the record.
+        arm: arm of the study that it belongs to; empty where there are none.
     """
 
     number: int
@@ -37,6 +44,7 @@ class Finished:
     value: float
     folder: str
     attributes: Mapping[str, Any]
+    arm: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,23 @@ class Retraining:
         role: name that all seeds of the same settings share, e.g. ``"trial 3"``.
         hyperparameters: settings to train with.
         seed: random seed of the training.
+        arm: arm that it stands for; empty where there are none.
+        pairing: ``SAME_SETTINGS`` or ``BEST_OF_ARM``; empty where there are no arms.
+        base: number of the trial whose settings it has; None where there are no arms.
     """
 
     label: str
     role: str
     hyperparameters: dict[str, Any]
     seed: int
+    arm: str = ""
+    pairing: str = ""
+    base: int | None = None
+
+    def fixed(self) -> FixedTrial:
+        """Return the trial of the stage of retrainings."""
+        compared = {ARM: self.arm, "pairing": self.pairing, "base": self.base} if self.arm else {}
+        return FixedTrial(self.label, self.hyperparameters, self.seed, {"role": self.role, **compared})
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,7 @@ def finished(
             value=float(np.mean(signs * np.array(trial.values))),
             folder=folder_of(trial.number),
             attributes=trial.user_attrs,
+            arm=trial.params.get(ARM, ""),
         )
         for trial in trials
         if trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
@@ -120,7 +140,7 @@ def retrainings(
     """
     if not chosen:
         return []
-    drawn = [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(seeds)]
+    drawn = _new_seeds(seeds, study_seed)
     roles = {f"trial {trial.number}": dict(trial.hyperparameters) for trial in chosen}
     best = chosen[0]
     for name, changes in controls.items():
@@ -132,6 +152,68 @@ def retrainings(
         for role, settings in roles.items()
         for k, seed in enumerate(drawn, 1)
     ]
+
+
+def arm_retrainings(
+    searched: Iterable[Finished], arms: Mapping[str, Arm], seeds: int, study_seed: int
+) -> list[Retraining]:
+    """Return the retrainings of a study with arms, all on the same new seeds: pairs, and the best of each arm.
+
+    The pairs have the settings of the best trial in every arm: what an arm searches is as in that trial, or where that
+    trial does not search it as in the arm's own best trial. So with the same seed, and with it the same initial
+    weights, order of the items and batches, two of them differ in nothing but the arm. An arm whose own best trial has
+    just these settings is not trained at them again. An arm that needs a trial of its own and has none is left out.
+
+    Args:
+        searched: finished trials of the search.
+        arms: arms by name.
+        seeds: number of seeds.
+        study_seed: seed of the study, which the new seeds are drawn from.
+    """
+    ranked = sorted(searched, key=lambda t: (t.value, t.number))
+    if not ranked:
+        return []
+    best = ranked[0]
+    plan: list[tuple[str, str, str, Finished, dict[str, Any]]] = []
+    for name, arm in arms.items():
+        own = next((t for t in ranked if t.arm == name), None)
+        at_best = {k: best.hyperparameters[k] for k in arm.searched if k in arms[best.arm].searched}
+        if own is not None:
+            at_best = {**{k: own.hyperparameters[k] for k in arm.searched}, **at_best}
+        if len(at_best) == len(arm.searched):
+            same = f"{name} at the settings of trial {best.number}"
+            role = f"trial {best.number} (best of {name})" if own is best else same
+            plan.append((role, name, SAME_SETTINGS, best, hyperparameters(arm, at_best)))
+        if own is not None and dict(own.hyperparameters) != hyperparameters(arm, at_best):
+            role = f"trial {own.number} (best of {name})"
+            plan.append((role, name, BEST_OF_ARM, own, dict(own.hyperparameters)))
+    plan.sort(key=lambda each: each[2] != SAME_SETTINGS)
+    return [
+        Retraining(f"{role} seed {k}", role, settings, seed, arm_name, pairing, base.number)
+        for role, arm_name, pairing, base, settings in plan
+        for k, seed in enumerate(_new_seeds(seeds, study_seed), 1)
+    ]
+
+
+def plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraining]:
+    """Return all retrainings of a study whose search is done; with several arms pairs, else the finalists.
+
+    Args:
+        prepared: the study.
+        searched: finished trials of the search.
+    """
+    seeds, study_seed = prepared.final_seeds, prepared.spec.seed
+    if len(prepared.arms) < 2:
+        chosen = finalists(searched, prepared.spec.budget.finalists)
+        return retrainings(chosen, prepared.controls, seeds, study_seed)
+    with_controls = retrainings(finalists(searched, 1), prepared.controls, seeds, study_seed)
+    controls = [each for each in with_controls if " at the settings of " in each.role]
+    return arm_retrainings(searched, prepared.arms, seeds, study_seed) + controls
+
+
+def _new_seeds(count: int, study_seed: int) -> list[int]:
+    """Return seeds that no trial of the search has."""
+    return [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(count)]
 
 
 def champion(trials: Iterable[Finished], roles: Iterable[str]) -> Champion | None:

@@ -16,7 +16,7 @@ from ..console.terminal import Progress
 from ..execution import cluster
 from ..execution.schedulers import make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
-from ..search.ledger import FixedTrial, history
+from ..search.ledger import FixedTrial, arms_by_number, history
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
 from ..spec.folder import TRIAL_FOLDER
@@ -71,8 +71,8 @@ def search_stage(prepared: PreparedStudy, study: Study) -> Stage:
 
 
 def finals_stage(plan: Sequence[selection.Retraining], study: Study) -> Stage:
-    """Return the stage that trains finalists and controls again, each on its given seeds."""
-    fixed = [FixedTrial(p.label, p.hyperparameters, p.seed, {"role": p.role}) for p in plan]
+    """Return the stage that trains the chosen settings again, each on its given seeds."""
+    fixed = [retraining.fixed() for retraining in plan]
     ended = study.get_trials(deepcopy=False, states=ENDED)
     missing = {trial.point for trial in fixed} - {trial.user_attrs.get("point") for trial in ended}
     return Stage("finals", study, total=len(ended) + len(missing), fixed=fixed)
@@ -107,6 +107,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
             seed=spec.seed,
             listener=events,
             folder=TRIAL_FOLDER,
+            arms=prepared.arms,
             **points,
         )
         scheduler = make_scheduler(
@@ -118,6 +119,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
             sampler=spec.search.sampler,
             history=history(stage.study),
             on_perturb=searcher.perturbed,
+            arms=arms_by_number(stage.study) if prepared.arms else None,
         )
         try:
             cluster.run_trials(

@@ -92,7 +92,8 @@ class StudyStores:
         prepared, spec = self._prepared, self._prepared.spec
 
         def sampler(existing: int) -> optuna.samplers.BaseSampler:
-            return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing)
+            arms = bool(prepared.arms)
+            return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing, arms=arms)
 
         directions = [objective.direction for objective in prepared.objectives]
         return open_study(spec.stores.storage, name, directions, prepared.fingerprint, sampler)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from ..arms import Arm
 from ..console.exit_status import BUG
 from ..contracts import SPLITS, Signal, TaskData
 from ..driver.prepared import PreparedStudy
@@ -96,6 +97,7 @@ class Estimate:
         progress: how far the study is.
         slots: number of trials that run at once; 0 where a cluster decides.
         left_out: names of published settings that are not tried, because they differ from those that the study fixes.
+        arms: arms of the study by name, with the same names of hyperparameters.
         tried: settings of the trial that is measured, beside the defaults.
         measurement: what a trial takes; None where nothing is left to train, or where ``failure`` says why.
         epoch_seconds: seconds of an epoch of a trial; None where nothing was measured.
@@ -118,6 +120,7 @@ class Estimate:
     progress: Progress
     slots: int
     left_out: tuple[str, ...] = ()
+    arms: Mapping[str, Arm] = field(default_factory=dict)
     tried: Mapping[str, Any] = field(default_factory=dict)
     measurement: Measurement | None = None
     epoch_seconds: Range | None = None
@@ -128,6 +131,11 @@ class Estimate:
     failure: str = ""
     bug: bool = False
     warnings: tuple[str, ...] = ()
+
+    @property
+    def final_seeds(self) -> int:
+        """Number of new seeds of each retraining."""
+        return self.spec.budget.seeds(len(self.arms))
 
     @property
     def status(self) -> int:
@@ -155,7 +163,9 @@ def tried_settings(prepared: PreparedStudy) -> dict[str, Any]:
     first: dict[str, Any] = dict(next(iter(prepared.reference_points.values()), {}))
     for name in {phase.active for phase in prepared.separator.phases() if phase.active}:
         default = prepared.separator.hyperparameters()[name]
-        others = [p[name] for p in (*prepared.reference_points.values(), *prepared.controls.values()) if name in p]
+        arms = [arm.settings for arm in prepared.arms.values()]
+        given = (*prepared.reference_points.values(), *prepared.controls.values(), *arms)
+        others = [settings[name] for settings in given if name in settings]
         active = [value for value in (*_choices(prepared.space.get(name)), *others, default) if value]
         if not first.get(name, default) and active:
             first[name] = active[0]
@@ -173,7 +183,22 @@ def _choices(distribution: BaseDistribution | None) -> list[Any]:
 
 def share_active(prepared: PreparedStudy, name: str) -> Range:
     """Return the least, the likely and the largest share of the sampler's trials in which a hyperparameter is not 0."""
-    distribution = prepared.space.get(name)
+    if prepared.arms:
+        return _mean([_share_in_arm(prepared, name, arm) for arm in prepared.arms.values()])
+    return _share(prepared, name, prepared.space.get(name))
+
+
+def _share_in_arm(prepared: PreparedStudy, name: str, arm: Arm) -> Range:
+    if name in arm.settings:
+        return Range(*[float(bool(arm.settings[name]))] * 3)
+    return _share(prepared, name, prepared.space[name] if name in arm.searched else None)
+
+
+def _mean(ranges: Sequence[Range]) -> Range:
+    return Range(*(mean([getattr(each, part) for each in ranges]) for part in ("least", "expected", "most")))
+
+
+def _share(prepared: PreparedStudy, name: str, distribution: BaseDistribution | None) -> Range:
     if isinstance(distribution, CategoricalDistribution):
         share = sum(bool(value) for value in distribution.choices) / len(distribution.choices)
         return Range(float(share == 1), share, float(share > 0))
@@ -212,7 +237,7 @@ class TimeModel:
         spec, left, points = self._prepared.spec, self._progress.left, self._progress.points_left
         if not left:
             return Range(0.0, 0.0, 0.0)
-        stopping = early_stopping(spec, len(points), left - len(points))
+        stopping = early_stopping(spec, len(points), left - len(points), len(self._prepared.arms))
         least, likely, most = self._shares()
         start = self._measured.start
         return Range(
@@ -227,8 +252,11 @@ class TimeModel:
         if not left:
             return Range(0.0, 0.0, 0.0)
         budget, controls = self._prepared.spec.budget, self._prepared.controls
-        changes: list[Mapping[str, Any]] = [{}] * budget.finalists + list(controls.values())
-        each = [change for change in changes for _ in range(budget.final_seeds)][-left:]
+        changes: list[Mapping[str, Any]] = [{}] * budget.finalists
+        if len(self._prepared.arms) > 1:  # at the best settings, and at their own
+            changes = [arm.settings for arm in self._prepared.arms.values()] * 2
+        changes += controls.values()
+        each = [change for change in changes for _ in range(self._prepared.final_seeds)][-left:]
 
         def seconds(shares: Mapping[str, float]) -> float:
             trained = (
@@ -242,7 +270,7 @@ class TimeModel:
     def scoring(self) -> Range:
         """Return the seconds of scoring the champion, the controls and the reference points on the test split."""
         data, prepared = self._prepared.data, self._prepared
-        systems = 1 + len(prepared.controls) + len(prepared.reference_points)
+        systems = 1 + len(prepared.controls) + len(prepared.reference_points) + len(prepared.arms)
         item = self._measured.validation / self._members / len(data.validation)
         return Range(*[systems * item * len(data.test)] * 3)
 

@@ -56,6 +56,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         space=prepared.space,
         reference_points=prepared.reference_points,
         controls=prepared.controls,
+        arms=prepared.arms,
         progress=done,
         slots=slots,
         left_out=prepared.left_out,

@@ -58,7 +58,7 @@ class Stopping:
     most: tuple[float, ...]
 
 
-def early_stopping(spec: StudySpec, protected: int, others: int) -> Stopping:
+def early_stopping(spec: StudySpec, protected: int, others: int, arms: int = 0) -> Stopping:
     """Return the epochs that each trial of a search trains, as the study's own scheduler decides on simulated trials.
 
     Each simulated trial has the same value in every epoch, and trials differ in that value. ``hyperband`` and ``pbt``
@@ -69,6 +69,7 @@ def early_stopping(spec: StudySpec, protected: int, others: int) -> Stopping:
         spec: description of the study.
         protected: number of trials that are never stopped, which come first.
         others: number of all other trials, which may be stopped.
+        arms: number of arms, which get a trial in turn; a trial is compared with those of its arm. 0: there are none.
     """
     name, budget = spec.search.scheduler, spec.budget.max_epochs
     most = (float(budget),) * (protected + others)
@@ -77,34 +78,37 @@ def early_stopping(spec: StudySpec, protected: int, others: int) -> Stopping:
     if name == "hyperband":
         return Stopping(most[:protected] + _first_comparisons(spec, others), (), most)
     count = protected + others
-    best_first = _simulated(spec, protected, range(count))
+    best_first = _simulated(spec, protected, range(count), arms)
     orders = max(1, min(_ORDERS, _RESULTS_AT_MOST // (count * budget)))
     generator = np.random.default_rng(spec.seed)
-    likely = tuple(_simulated(spec, protected, generator.permutation(count).tolist()) for _ in range(orders))
+    likely = tuple(_simulated(spec, protected, generator.permutation(count).tolist(), arms) for _ in range(orders))
     return Stopping(best_first, likely, most)
 
 
-def _scheduler(spec: StudySpec) -> Any:
+def _scheduler(spec: StudySpec, arms: int = 0) -> Any:
     return make_scheduler(
         spec.search.scheduler,
         max_epochs=spec.budget.max_epochs,
         grace_period=spec.search.grace_period,
         reduction_factor=spec.search.reduction_factor,
+        arms={} if arms else None,
     )
 
 
-def _simulated(spec: StudySpec, protected: int, values: Iterable[float]) -> tuple[float, ...]:
+def _simulated(spec: StudySpec, protected: int, values: Iterable[float], arms: int) -> tuple[float, ...]:
     """Return the number of epochs that each trial trains; one trial ends before the next one starts.
 
     Args:
         spec: description of the study.
         protected: number of trials that are never stopped, which come first.
         values: objective of each trial, in all its epochs; less is better.
+        arms: number of arms, which get a trial in turn.
     """
-    scheduler, budget = _scheduler(spec), spec.budget.max_epochs
+    scheduler, budget = _scheduler(spec, arms), spec.budget.max_epochs
     epochs: list[float] = []
     for number, value in enumerate(values):
-        trial: Any = SimpleNamespace(config={"number": number, "protected": number < protected})
+        arm = str(number % arms) if arms else ""
+        trial: Any = SimpleNamespace(config={"number": number, "protected": number < protected, "arm": arm})
         scheduler.on_trial_add(None, trial)
         last = budget
         for epoch in range(1, budget):

@@ -16,7 +16,7 @@ from ..driver import selection
 from ..driver.prepared import PreparedStudy
 from ..driver.stage import ENDED
 from ..errors import UsageError
-from ..search.ledger import FixedTrial, Ledger
+from ..search.ledger import Ledger
 from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study, load_study, open_study
@@ -75,7 +75,9 @@ def progress(prepared: PreparedStudy) -> Progress:
     _refuse_points_outside(prepared, copy)
     copy.add_trials(stored.get_trials(deepcopy=False) if stored is not None else ())
     points = prepared.reference_points
-    ledger = Ledger(copy, prepared.space, spec.budget.trials, spec.seed, points, None, folder.TRIAL_FOLDER)
+    ledger = Ledger(
+        copy, prepared.space, spec.budget.trials, spec.seed, points, None, folder.TRIAL_FOLDER, prepared.arms
+    )
     ledger.count()
     trials = copy.get_trials(deepcopy=False)
     ended = [trial for trial in trials if trial.state in ENDED]
@@ -100,7 +102,8 @@ def _open(prepared: PreparedStudy, storage: str | InMemoryStorage) -> Study:
     spec = prepared.spec
 
     def sampler(existing: int) -> BaseSampler:
-        return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing)
+        arms = bool(prepared.arms)
+        return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing, arms=arms)
 
     directions = [objective.direction for objective in prepared.objectives]
     return open_study(storage, spec.name, directions, prepared.fingerprint, sampler)
@@ -110,7 +113,8 @@ def _refuse_points_outside(prepared: PreparedStudy, empty: Study) -> None:
     """Make a searcher without trials, because that refuses reference points outside the search space."""
     keys = [objective.key for objective in prepared.objectives]
     points = prepared.reference_points
-    StudySearcher(empty, prepared.space, keys, 0, prepared.spec.seed, reference_points=points, fixed=()).close()
+    seed, arms = prepared.spec.seed, prepared.arms
+    StudySearcher(empty, prepared.space, keys, 0, seed, reference_points=points, fixed=(), arms=arms).close()
 
 
 def _refuse_running(prepared: PreparedStudy, uid: str) -> None:
@@ -137,12 +141,11 @@ def _retrainings(
     """
     spec = prepared.spec
     if left:
-        roles = min(spec.budget.finalists, spec.budget.trials) + len(prepared.controls)
-        return roles * spec.budget.final_seeds, roles * spec.budget.final_seeds
-    chosen = selection.finalists(
-        selection.finished(searched, prepared.objectives, lambda number: ""), spec.budget.finalists
-    )
-    plan = selection.retrainings(chosen, prepared.controls, spec.budget.final_seeds, spec.seed)
-    points = {FixedTrial(p.label, p.hyperparameters, p.seed).point for p in plan}
+        # With arms: all of them at the best settings, and all but the best one at their own.
+        arms, finalists = len(prepared.arms), min(spec.budget.finalists, spec.budget.trials)
+        roles = (2 * arms - 1 if arms > 1 else finalists) + len(prepared.controls)
+        return roles * prepared.final_seeds, roles * prepared.final_seeds
+    finished = selection.finished(searched, prepared.objectives, lambda number: "")
+    points = {retraining.fixed().point for retraining in selection.plan(prepared, finished)}
     missing = points - {trial.user_attrs.get("point") for trial in retrained}
     return len(points), len(missing)

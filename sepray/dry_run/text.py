@@ -40,9 +40,13 @@ def lines(estimate: Estimate) -> Iterator[str]:
     yield from _task(estimate)
     yield from row("objective", " ".join(spec.objective))
     yield from _space(estimate.space)
+    if estimate.arms:
+        yield from row("arms", "; ".join(estimate.arms))
     yield from row("published", "; ".join(estimate.reference_points) or "no settings")
     if estimate.left_out:
-        yield from row("not tried", f"{'; '.join(estimate.left_out)}: they differ from the fixed settings")
+        no_arm = estimate.arms and not spec.fixed_settings
+        why = "no arm has them" if no_arm else "they differ from the fixed settings"
+        yield from row("not tried", f"{'; '.join(estimate.left_out)}: {why}")
     yield from row("controls", "; ".join(estimate.controls) or "none")
     yield from row("trainings", _trainings(estimate))
     yield from row("at once", _at_once(estimate))
@@ -165,11 +169,13 @@ def _trainings(estimate: Estimate) -> str:
     total = progress.trials + progress.retrainings
     rest = f"; {number(left)} of {number(total)} are left" if left < total else ""
     again = "the best setting" if budget.finalists == 1 else f"the best {budget.finalists} settings"
+    if len(estimate.arms) > 1:
+        again = "the best settings in every arm, each arm's best"
     if controls := len(estimate.controls):
         again += f" and {count(controls, 'control')}"
     return (
         f"{count(progress.trials, 'trial')} in the search{members}, then {most}"
-        f"{count(progress.retrainings, 'retraining')} ({again}, on {count(budget.final_seeds, 'new seed')}); "
+        f"{count(progress.retrainings, 'retraining')} ({again}, on {count(estimate.final_seeds, 'new seed')}); "
         f"up to {count(budget.max_epochs, 'epoch')} each{rest}"
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -219,6 +220,63 @@ class HyperBand(HyperBandScheduler):
         return super().choose_trial_to_run(tune_controller)
 
 
+class ByArm(TrialScheduler):
+    """Judges a trial among those of its own arm (``trial.config["arm"]``): a scheduler for each arm.
+
+    So no arm is starved: the best trial of each goes on, however good other arms are.
+
+    Args:
+        make: makes the scheduler of an arm, from the history of the arm's trials.
+        history: curves of all trials that have reported before.
+        arms: number of a trial -> its arm, of all trials in the history.
+    """
+
+    def __init__(self, make: Callable[[History], TrialScheduler], history: History, arms: Mapping[int, str]) -> None:
+        super().__init__()
+        self._make = make
+        self._schedulers: dict[str, TrialScheduler] = {}
+        curves: dict[str, list[tuple[int, Curve]]] = defaultdict(list)
+        for number, curve in history:
+            curves[arms.get(number, "")].append((number, curve))
+        for arm, own in curves.items():
+            self._schedulers[arm] = make(own)
+
+    def _of(self, trial: Trial) -> TrialScheduler:
+        arm = str(trial.config.get("arm") or "")
+        if arm not in self._schedulers:
+            self._schedulers[arm] = self._make(())
+        return self._schedulers[arm]
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Add a trial to its arm."""
+        self._of(trial).on_trial_add(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Tell the arm of a trial that was lost."""
+        self._of(trial).on_trial_error(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
+        """Let the scheduler of the trial's arm decide."""
+        return str(self._of(trial).on_trial_result(tune_controller, trial, dict(result)))
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Tell the arm of a trial that has ended."""
+        self._of(trial).on_trial_complete(tune_controller, trial, dict(result))
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Remove a trial from its arm."""
+        self._of(trial).on_trial_remove(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return the trial that the first arm with a choice chooses."""
+        chosen = (scheduler.choose_trial_to_run(tune_controller) for scheduler in self._schedulers.values())
+        return next((trial for trial in chosen if trial is not None), None)
+
+    def debug_string(self) -> str:
+        """Return what each arm's scheduler says of itself."""
+        return "; ".join(f"{arm}: {scheduler.debug_string()}" for arm, scheduler in self._schedulers.items())
+
+
 OnPerturb = Callable[[int, int, int, Mapping[str, Any]], None]
 """Called with (number of the perturbed trial, number of the copied trial, epoch, new hyperparameters)."""
 
@@ -285,6 +343,7 @@ def make_scheduler(
     space: Mapping[str, Any] | None = None,
     sampler: str = "tpe",
     on_perturb: OnPerturb | None = None,
+    arms: Mapping[int, str] | None = None,
     **options: Any,
 ) -> TrialScheduler:
     """Return the scheduler ``name``.
@@ -300,6 +359,7 @@ def make_scheduler(
         space: Optuna distributions by name; PBT needs it.
         sampler: name of the study's sampler; PBT takes only those that propose blindly.
         on_perturb: function that PBT calls with every perturbation.
+        arms: for a study with arms, the arm of each trial in the history; trials are then compared within their arm.
         options: further keyword arguments of Ray's scheduler.
 
     Raises:
@@ -324,6 +384,14 @@ def make_scheduler(
         raise UsageError(
             "asha has one bracket, because Ray would draw one of several anew at every start; hyperband has several"
         )
+    if arms is not None and name != "none":
+        given = {"grace_period": grace_period, "reduction_factor": reduction_factor, "space": space, "sampler": sampler}
+
+        def of_one_arm(curves: History) -> TrialScheduler:
+            return make_scheduler(name, max_epochs, history=curves, **given, **options)  # type: ignore[arg-type]
+
+        of_one_arm(())  # so that wrong options are refused now
+        return ByArm(of_one_arm, history, arms)
     try:
         match name:
             case "none":

@@ -20,7 +20,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from ..arms import ARM, Arm, hyperparameters
 from ..identity import digest, plain
+from .arm_trials import WithinArms, arm_of, dimensions, next_arm, parameters
 from .outcomes import Outcome
 from .samplers import capacity
 from .storage import Study
@@ -49,8 +51,9 @@ class FixedTrial:
 
     @property
     def point(self) -> str:
-        """Digest of what decides the training: hyperparameters and seed."""
-        return digest({"hyperparameters": self.hyperparameters, "seed": self.seed})
+        """Digest of what decides the training, hyperparameters and seed, and of the arm that it stands for."""
+        arm = {ARM: self.attributes[ARM]} if self.attributes.get(ARM) else {}
+        return digest({"hyperparameters": self.hyperparameters, "seed": self.seed, **arm})
 
 
 @dataclass
@@ -66,6 +69,7 @@ class AskedTrial:
         resumed: whether an earlier driver has asked Optuna for it.
         recorded: epochs whose intermediate value is in the storage.
         perturbations: changes by the scheduler (PBT), in order.
+        arm: arm of the study that it belongs to; empty where there are none.
     """
 
     number: int
@@ -76,6 +80,7 @@ class AskedTrial:
     resumed: bool
     recorded: set[int]
     perturbations: list[dict[str, Any]]
+    arm: str = ""
 
 
 class Ledger:
@@ -83,7 +88,9 @@ class Ledger:
 
     User attributes of a trial: ``seed``, ``checkpoint`` (folder), ``label``, ``outcome`` (the fields of ``Outcome``,
     written before the state, so that where a driver is killed between the two the next one ends the trial), ``reason``,
-    ``traceback``, ``perturbations``, and of a fixed trial ``hyperparameters`` and ``point``.
+    ``traceback``, ``perturbations``, of a fixed trial ``point``, and of a fixed trial and one of an arm
+    ``hyperparameters``: all that it was given, of which only those that were searched are Optuna parameters. An arm is
+    the parameter ``arm``.
 
     Attributes:
         ended_late: trials that ``count`` has ended, with the outcome that an earlier driver had written.
@@ -98,6 +105,7 @@ class Ledger:
         references: Mapping[str, Mapping[str, Any]],
         fixed: Sequence[FixedTrial] | None,
         folder: str,
+        arms: Mapping[str, Arm] | None = None,
     ) -> None:
         """Reads and writes nothing yet. The arguments are those of ``StudySearcher``."""
         self._study, self._space, self._trials, self._seed, self._folder = study, dict(space), trials, seed, folder
@@ -106,6 +114,9 @@ class Ledger:
         self._handed_out: set[int] = set()  # numbers
         self._unfinished: deque[FrozenTrial] = deque()  # of earlier drivers
         self._new_trials = 0  # that are still to be asked of Optuna
+        self._arms = dict(arms or {})
+        if self._arms and not isinstance(study.sampler, WithinArms):
+            study.sampler = WithinArms(study.sampler, self._arms)
         self.ended_late: list[tuple[AskedTrial, Outcome]] = []
 
     @property
@@ -177,14 +188,15 @@ class Ledger:
         labels = {t.user_attrs.get("label") for t in trials}
         missing = [label for label in self._references if label not in labels]
         for label in missing[: max(0, self._trials - len(trials))]:
-            self._study.enqueue_trial(dict(self._references[label]), user_attrs={"label": label})
+            self._study.enqueue_trial(parameters(self._arms, self._references[label]), user_attrs={"label": label})
 
     def _enqueue_fixed(self, trials: Sequence[FrozenTrial], fixed: Mapping[str, FixedTrial]) -> None:
         points = {t.user_attrs.get("point") for t in trials}
         for point, trial in fixed.items():
             if point in points:
                 continue
-            params = {k: v for k, v in trial.hyperparameters.items() if contains(self._space, k, v)}
+            params = parameters(self._arms, trial.hyperparameters, str(trial.attributes.get(ARM, "")))
+            params = {k: v for k, v in params.items() if k == ARM or contains(self._space, k, v)}
             own = {"label": trial.label, "seed": trial.seed, "point": point}
             attributes = {**trial.attributes, **own, "hyperparameters": plain(trial.hyperparameters)}
             self._study.enqueue_trial(params, user_attrs=attributes)
@@ -202,16 +214,20 @@ class Ledger:
         self.ended_late.append((self._asked_trial(trial.number, trial.user_attrs, trial.params, trial), outcome))
 
     def _ask(self) -> AskedTrial:
+        if self._arms and self._fixed is None:
+            trials = self._all_trials()
+            if not any(t.state is TrialState.WAITING for t in trials):
+                self._study.enqueue_trial({ARM: next_arm(self._arms, trials)})
         asked = self._study.ask()
-        attributes = asked.user_attrs
-        for name, distribution in self._dimensions(attributes).items():
+        frozen = self._study._storage.get_trial(asked._trial_id)
+        for name, distribution in self._dimensions(frozen).items():
             asked._suggest(name, distribution)  # as Study.ask does with fixed_distributions
-        return self._asked_trial(asked.number, attributes, asked.params, None)
+        return self._asked_trial(asked.number, asked.user_attrs, asked.params, None)
 
     def _resume(self, trial: FrozenTrial) -> AskedTrial:
         """Return an unfinished trial, with the parameters that its driver was killed before asking for."""
         params = trial.params
-        dimensions = self._dimensions(trial.user_attrs)
+        dimensions = self._dimensions(trial)
         if dimensions.keys() - params.keys():
             asked = optuna.Trial(self._study, trial._trial_id)
             for name, distribution in dimensions.items():
@@ -219,12 +235,16 @@ class Ledger:
             params = asked.params
         return self._asked_trial(trial.number, trial.user_attrs, params, trial)
 
-    def _dimensions(self, attributes: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-        """Return Optuna's parameters of a trial: the whole space, or of a fixed trial those that its values lie in."""
-        fixed = attributes.get("hyperparameters")
-        if fixed is None:
-            return self._space
-        return {k: d for k, d in self._space.items() if k in fixed and contains(self._space, k, fixed[k])}
+    def _dimensions(self, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return Optuna's parameters of a trial: the whole space, or what its arm searches, the arm first.
+
+        Of a fixed trial they are those that its values lie in.
+        """
+        space = dimensions(self._arms, self._space, trial)
+        if "point" not in trial.user_attrs:
+            return dict(space)
+        fixed = trial.user_attrs["hyperparameters"]
+        return {k: d for k, d in space.items() if k == ARM or (k in fixed and contains(space, k, fixed[k]))}
 
     def _asked_trial(
         self, number: int, attributes: Mapping[str, Any], params: Mapping[str, Any], unfinished: FrozenTrial | None
@@ -232,20 +252,24 @@ class Ledger:
         """Return a trial with its seed and folder, after writing those that are not in the storage yet."""
         seed = int(attributes.get("seed", np.random.SeedSequence([self._seed, number]).generate_state(1)[0]))
         folder = str(attributes.get("checkpoint", self._folder.format(number=number)))
-        for key, value in (("seed", seed), ("checkpoint", folder)):
+        arm = str(params.get(ARM, ""))
+        given = hyperparameters(self._arms[arm], params) if arm else dict(params)
+        own = {"hyperparameters": plain(given)} if arm else {}
+        for key, value in (("seed", seed), ("checkpoint", folder), *own.items()):
             if key not in attributes:
                 self.annotate(number, key, value)
         perturbations = list(attributes.get("perturbations", ()))
-        hyperparameters = attributes.get("hyperparameters", params)
+        given = attributes.get("hyperparameters", given)
         return AskedTrial(
             number=number,
             seed=seed,
             folder=folder,
-            hyperparameters=dict(perturbations[-1]["hyperparameters"] if perturbations else hyperparameters),
+            hyperparameters=dict(perturbations[-1]["hyperparameters"] if perturbations else given),
             label=attributes.get("label"),
             resumed=unfinished is not None,
             recorded=set(unfinished.intermediate_values) if unfinished is not None else set(),
             perturbations=perturbations,
+            arm=arm,
         )
 
 
@@ -262,7 +286,13 @@ def settings(trial: FrozenTrial) -> dict[str, Any]:
     changes = trial.user_attrs.get("perturbations")
     if changes:
         return dict(changes[-1]["hyperparameters"])
-    return dict(trial.user_attrs.get("hyperparameters", trial.params))
+    params = {name: value for name, value in trial.params.items() if name != ARM}
+    return dict(trial.user_attrs.get("hyperparameters", params))
+
+
+def arms_by_number(study: Study) -> dict[int, str]:
+    """Return the arm of every trial that has one, by the trial's number."""
+    return {trial.number: arm for trial in study.get_trials(deepcopy=False) if (arm := arm_of(trial))}
 
 
 def history(study: Study) -> list[tuple[int, list[tuple[int, float]]]]:

@@ -30,6 +30,8 @@ _SAMPLERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Multivariate: TPE models the weights of the losses jointly. Constant liar: concurrent trials get different points.
 _DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": True, "constant_liar": True}}
+# With arms: what only some arms search is modelled over the trials that have it.
+_WITH_ARMS: dict[str, dict[str, Any]] = {"tpe": {"group": True}}
 _CONTINUES_ITS_SEQUENCE = ("qmc", "grid")
 
 
@@ -39,6 +41,7 @@ def make_sampler(
     space: Mapping[str, BaseDistribution],
     options: Mapping[str, Any] | None = None,
     existing: int = 0,
+    arms: bool = False,
 ) -> BaseSampler:
     """Return the sampler ``name``, seeded.
 
@@ -53,13 +56,15 @@ def make_sampler(
         existing: number of trials that the study holds already. The sampler's seed is drawn from
             ``SeedSequence([seed, existing])``, so that a continued study does not draw its first points again. QMC and
             grid keep ``seed`` itself, because they continue a sequence whose position is in the storage.
+        arms: whether trials of the study have different parameters. TPE then models those together that the same trials
+            have; ``gp`` and ``cmaes`` model those that all trials have, and TPE proposes the others.
 
     Raises:
         UsageError: the name is unknown, a package is missing, or the class does not take these options.
     """
     short_name = {class_name: key for key, (class_name, _) in _SAMPLERS.items()}.get(name, name)
     cls = sampler_class(short_name)
-    arguments = {**_DEFAULTS.get(short_name, {}), **(options or {})}
+    arguments = {**_DEFAULTS.get(short_name, {}), **(_WITH_ARMS.get(short_name, {}) if arms else {}), **(options or {})}
     if short_name == "grid" and "search_space" not in arguments:
         points = int(arguments.pop("points", 5))
         arguments["search_space"] = {key: grid_values(distribution, points) for key, distribution in space.items()}
@@ -69,6 +74,9 @@ def make_sampler(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if arms and short_name in ("gp", "cmaes"):
+                others = optuna.samplers.TPESampler(multivariate=True, seed=arguments["seed"])
+                arguments = {"independent_sampler": others, "warn_independent_sampling": False, **arguments}
             sampler = cls(**arguments)
     except (TypeError, ValueError) as error:
         raise UsageError(f"sampler {name!r} cannot be made with {dict(options or {})}: {error}") from error

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
+from ..arms import Arm, of_settings
 from ..errors import UsageError
 from ..identity import plain
 from .background import BackgroundThread
@@ -37,7 +38,14 @@ class Listener(Protocol):
     """Hears of every event, in the driver's thread; must return at once."""
 
     def asked(
-        self, number: int, seed: int, hyperparameters: Mapping[str, Any], label: str | None, resumed: bool
+        self,
+        number: int,
+        seed: int,
+        hyperparameters: Mapping[str, Any],
+        label: str | None,
+        resumed: bool,
+        *,
+        arm: str = "",
     ) -> None:
         """Hear of a trial that is about to start, or to go on (``resumed``)."""
 
@@ -60,13 +68,13 @@ class _LiveTrial:
 class StudySearcher(Searcher):
     """Ray Tune's searcher: asks Optuna for trials, ahead of need, and reports to Optuna how they went.
 
-    A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected"}``. A result has ``epoch``
-    (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty while the
-    trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``, ``diverged``,
-    ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``. The first result after a restart
-    may carry earlier ones as ``history``. ``conditions`` of a result, a list of one dictionary, become the trial's user
-    attribute ``conditions``, or ``conditions.<epoch>`` where they come with a later epoch than the first. Give Tune
-    ``num_samples=-1``: the searcher says when it has finished.
+    A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected", "arm"}``. A result has
+    ``epoch`` (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty
+    while the trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``,
+    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``. The first result
+    after a restart may carry earlier ones as ``history``. ``conditions`` of a result, a list of one dictionary, become
+    the trial's user attribute ``conditions``, or ``conditions.<epoch>`` where they come with a later epoch than the
+    first. Give Tune ``num_samples=-1``: the searcher says when it has finished.
 
     The intermediate value of an epoch in Optuna is the objective, or the mean ``objective`` where there are several.
     """
@@ -85,6 +93,7 @@ class StudySearcher(Searcher):
         ahead: int = 2,
         folder: str = "trial-{number:05d}",
         patience: float = 120.0,
+        arms: Mapping[str, Arm] | None = None,
     ) -> None:
         """Start the background thread; the first suggestions are being made when this returns.
 
@@ -100,6 +109,8 @@ class StudySearcher(Searcher):
             ahead: number of suggestions kept ready.
             folder: name of a trial's checkpoint folder, with ``{number}`` for the trial's number.
             patience: seconds for which a failing storage is tried again.
+            arms: arms of the study by name; each gets its share of the trials, and reference points have the settings
+                of one of them.
 
         Raises:
             UsageError: a reference point lies outside the space.
@@ -109,8 +120,10 @@ class StudySearcher(Searcher):
         if len(objectives) != len(study.directions):
             raise ValueError(f"{len(objectives)} objectives for a study with {len(study.directions)} directions")
         for label, point in (reference_points or {}).items():
-            _refuse_outside(label, point, space)
-        self._ledger = Ledger(study, space, trials, seed, reference_points or {}, fixed, folder)
+            own = (arms or {}).get(of_settings(arms or {}, point) or "")
+            searched = {k: v for k, v in point.items() if own is None or k not in own.settings}
+            _refuse_outside(label, searched, space)
+        self._ledger = Ledger(study, space, trials, seed, reference_points or {}, fixed, folder, arms)
         self._objectives, self._listener, self._ahead = tuple(objectives), listener, ahead
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
         self._live: dict[str, _LiveTrial] = {}  # by Tune's id; used in the driver's thread only
@@ -155,6 +168,7 @@ class StudySearcher(Searcher):
             "folder": trial.folder,
             "resume": trial.resumed,
             "protected": trial.label is not None,
+            "arm": trial.arm,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -235,7 +249,9 @@ class StudySearcher(Searcher):
 
     def _announce(self, trial: AskedTrial) -> None:
         if self._listener is not None:
-            self._listener.asked(trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed)
+            self._listener.asked(
+                trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed, arm=trial.arm
+            )
 
     def _record(self, live: _LiveTrial, result: Mapping[str, Any]) -> None:
         """Queue the epochs of ``result`` and its history that are not in the storage; announce those not heard of."""

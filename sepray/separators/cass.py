@@ -181,15 +181,17 @@ def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, rando
     """Eq. 7, summed over sources: ``alpha MSE(AE_i(X), X_i) + beta BCE(D_i(AE_i(X)), 1)``, ``alpha = 1 - beta``."""
     beta = hyperparameters["beta"] * hyperparameters["adversarial"]
     targets = cass.targets(batch["mixture"], batch["sources"])
+    critics = () if "adversarial" in cass.off else cass.discriminators
     with cass.autocast(beta.device):
         estimates = cass.estimate(batch["mixture"])
-        logits = [critic(image) for critic, image in zip(cass.discriminators, estimates, strict=True)]
+        logits = [critic(image) for critic, image in zip(critics, estimates, strict=False)]
     total, parts = torch.zeros_like(beta), dict[str, Tensor]()
     for i, source in enumerate(cass.signal.sources):
-        error = F.mse_loss(estimates[i].float(), targets[i])
-        adversarial = real_loss(logits[i].float())
-        total = total + (1 - beta) * error + beta * adversarial
-        parts |= {f"mse/{source}": error, f"adversarial/{source}": adversarial}
+        parts[f"mse/{source}"] = F.mse_loss(estimates[i].float(), targets[i])
+        total = total + (1 - beta) * parts[f"mse/{source}"]
+        if logits:
+            parts[f"adversarial/{source}"] = real_loss(logits[i].float())
+            total = total + beta * parts[f"adversarial/{source}"]
     carry = {"estimates": torch.stack(estimates, 1).detach().float(), "targets": torch.stack(targets, 1)}
     return Loss(total, parts, carry)
 

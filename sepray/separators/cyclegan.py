@@ -131,12 +131,13 @@ def generators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Tensors
         identity, cycle = (same - source).abs().mean(), (again - mixture).abs().mean()
         if both:
             cycle = cycle + (generator(translated) - source).abs().mean()
-        to_source = adversarial_loss(objective, *score(cyclegan.discriminators[k], source, estimate))
-        to_mixture = adversarial_loss(objective, *score(cyclegan.mixture_discriminators[k], mixture, translated))
         total = total + hyperparameters["identity_weight"] * identity + hyperparameters["cycle_weight"] * cycle
-        total = total + hyperparameters["adversarial_weight"] * (to_source + to_mixture)
         parts |= {f"identity/{name}": identity, f"cycle/{name}": cycle}
-        parts |= {f"adversarial/{name}": to_source, f"adversarial_mixture/{name}": to_mixture}
+        if "adversarial_weight" not in cyclegan.off:
+            to_source = adversarial_loss(objective, *score(cyclegan.discriminators[k], source, estimate))
+            to_mixture = adversarial_loss(objective, *score(cyclegan.mixture_discriminators[k], mixture, translated))
+            total = total + hyperparameters["adversarial_weight"] * (to_source + to_mixture)
+            parts |= {f"adversarial/{name}": to_source, f"adversarial_mixture/{name}": to_mixture}
         estimates.append(estimate.detach())
         remixes.append(translated.detach())
     carry = {"windows": mixture, "targets": sources}

@@ -215,6 +215,8 @@ def separator_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: 
     truth = separator.images(batch["paired_sources"] / level(paired)[:, None])
     supervised = (known - truth).square().mean(dim=(0, 2, 3, 4)).sum()
     additive = F.mse_loss(free.expm1().sum(dim=1), images[len(paired) :].expm1())
+    if "unpaired" in separator.off:
+        return Loss(supervised, {"supervised": supervised, "additive": additive})
     unsupervised = -torch.stack([critic(free[:, k]).mean() for k, critic in enumerate(separator.critics)]).sum()
     weighted = hyperparameters["alpha"] * unsupervised + hyperparameters["beta"] * additive
     total = supervised + hyperparameters["unpaired"] * weighted

@@ -104,11 +104,14 @@ def generators_loss(sepgan: Sepgan, batch: Tensors, hyperparameters: Tensors, ra
         source = sources[:, k]
         estimate, same = sepgan.generators[k](torch.cat((mixture, source))).chunk(2)  # one pass: faster
         identity, paired = (same - source).abs().mean(), (estimate - source).abs().mean()
-        adversarial = adversarial_loss(sepgan.config.objective, *score(sepgan.discriminators[k], source, estimate))
         total = total + hyperparameters["identity_weight"] * identity
-        total = total + hyperparameters["adversarial_weight"] * adversarial
+        parts[f"identity/{name}"] = identity
+        if "adversarial_weight" not in sepgan.off:
+            scores = score(sepgan.discriminators[k], source, estimate)
+            parts[f"adversarial/{name}"] = adversarial_loss(sepgan.config.objective, *scores)
+            total = total + hyperparameters["adversarial_weight"] * parts[f"adversarial/{name}"]
         total = total + hyperparameters["paired_weight"] * paired
-        parts |= {f"identity/{name}": identity, f"adversarial/{name}": adversarial, f"paired/{name}": paired}
+        parts[f"paired/{name}"] = paired
         estimates.append(estimate.detach())
     return Loss(total, parts, {"windows": mixture, "targets": sources, "estimates": torch.stack(estimates, 1)})
 

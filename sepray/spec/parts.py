@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ import tyro
 from ..errors import UsageError
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+_SEEDS = 3
+_LEVEL = 0.05  # of a claim
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,26 @@ class Budget:
     seeds_per_trial: int = 1
     """Separators trained per trial, each from a seed of its own; the trial's value is their mean."""
     finalists: int = 2
-    """Number of settings, the best ones, that are trained again after the search."""
-    final_seeds: int = 3
-    """Number of new seeds on which each finalist is trained again."""
+    """Number of settings, the best ones, that are trained again after the search; with arms the best of each arm."""
+    final_seeds: int = 0
+    """Number of new seeds on which settings are trained again; 0 for 3, or with arms as many as a claim needs."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        _at_least(self, trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=1)
+        _at_least(self, trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=0)
+
+    def seeds(self, arms: int = 0) -> int:
+        """Return the number of new seeds of each retraining.
+
+        Where none is given it is 3, and with arms the least with which an exact sign-flip test of every arm against the
+        control can fall below 0.05 after Holm: its p-value cannot be less than ``2 / 2 ** seeds``.
+
+        Args:
+            arms: number of arms of the study.
+        """
+        if self.final_seeds or arms < 2:
+            return self.final_seeds or _SEEDS
+        return next(n for n in itertools.count(1) if 2 / 2**n * (arms - 1) < _LEVEL)
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ class Search:
     """Epochs before a trial may be stopped early."""
     reduction_factor: float = 3.0
     """For asha and hyperband: one trial in this many goes on at each rung."""
+    only_arms: tuple[str, ...] = ()
+    """Names of the study's arms that are studied, such as "CASS"; by default all."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

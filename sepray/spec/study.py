@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from .. import arms as arms_module
 from .. import identity, registry, shipped
-from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, SCHEDULERS, Objective
+from ..arms import Arm
+from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
 from .parts import (
     Budget,
@@ -29,7 +31,7 @@ from .settings import Settings, separator_name
 if TYPE_CHECKING:
     from ..contracts import Signal
 
-GIVEN = ("space", "reference_points", "controls", "fixed_settings", "first_settings")
+GIVEN = ("space", "reference_points", "controls", "arms", "fixed_settings", "first_settings")
 """Fields that the study's file gives, without a flag."""
 
 # tyro must not look inside.
@@ -95,11 +97,14 @@ class StudySpec:
     """Configuration of the task: a name from sepray.tasks, a module of your own, or a Config."""
     space: _Given  # type: ignore[misc] # the two fields above have no default, whatever their descriptors look like
     """Search space: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources.
-    Left out: the published one of the separator, with its published settings and controls."""
+    Left out: the published one of the separator, with its published settings, controls and arms."""
     reference_points: _Given = field(default_factory=dict)
     """Published settings by name, tried first and never stopped early."""
     controls: _Given = field(default_factory=dict)
     """Changes to the best settings, by name, that are trained beside them for the final table."""
+    arms: _Given = field(default_factory=dict)
+    """Alternatives that the study is about, by name, the control first: what each fixes and what it searches
+    (``sepray.arms.Arm``)."""
     fixed_settings: _Given = field(default_factory=dict)
     """Hyperparameter -> value that it has in every trial, instead of being searched."""
     first_settings: _Given = field(default_factory=dict)
@@ -134,21 +139,23 @@ class StudySpec:
         search: Search | None = None,
         resources: Resources | None = None,
         stores: Stores | None = None,
+        arms: Mapping[str, Arm] | None = None,
         **fields: Any,
     ) -> None:
         """Refuse values out of range; see the class for the fields.
 
-        Without ``space`` the study has the published search space of its separator, with its published settings and
-        controls where none are given.
+        Without ``space`` the study has the published search space of its separator, with its published settings,
+        controls and arms where none are given.
         """
         if space is None:
             published = _published(separator)
             space = published.space
             reference_points = published.reference_points if reference_points is None else reference_points
             controls = published.controls if controls is None else controls
+            arms = published.arms if arms is None else arms
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
-        values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}}
+        values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
         values |= merged(budget or Budget(), search or Search(), resources or Resources(), stores or Stores(), fields)
         self.__dict__.update(values)
         # Through their descriptors: they may be names, which are resolved later.
@@ -208,6 +215,7 @@ class StudySpec:
                 f"pbt changes hyperparameters while they are trained, which would mislead the sampler "
                 f"{self.search.sampler!r}; use one of {', '.join(BLIND_SAMPLERS)}, or another scheduler"
             )
+        self._check_arms()
         for text in self.objective:
             metric = text.partition(":")[0].rpartition("/")[2]
             if metric in BSS_EVAL:
@@ -217,6 +225,18 @@ class StudySpec:
                 )
             if metric not in OBJECTIVES or text.partition(":")[2] not in ("", "each"):
                 raise UsageError(f"unknown objective {text!r}; there are {_OBJECTIVES}")
+
+    def _check_arms(self) -> None:
+        """Refuse samplers and schedulers that cannot tell arms apart, and a choice of arms where there are none."""
+        if self.search.only_arms and not self.arms:
+            raise UsageError(f"--only-arms {' '.join(self.search.only_arms)}: the study has no arms")
+        if self.arms and self.search.sampler in ONE_SPACE_SAMPLERS:
+            raise UsageError(
+                f"sampler {self.search.sampler!r} lays out points in one search space, but each arm has its own; "
+                "use tpe, gp, random, cmaes or nsgaii, or give the study no arms"
+            )
+        if self.arms and self.search.scheduler == "pbt":
+            raise UsageError("pbt would copy the weights of one arm into another; use another scheduler with arms")
 
     @property
     def model_name(self) -> str:
@@ -263,6 +283,7 @@ class StudySpec:
         """
         values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
         del values["cache"]
+        values["only_arms"] = list(self.search.only_arms)
         for part in ("separator", "task"):
             config = getattr(self, part)
             module = registry.home(type(config).__module__)
@@ -273,7 +294,8 @@ class StudySpec:
         """Return the fields without a flag (``GIVEN``) as JSON values, for the study's record."""
         from optuna.distributions import distribution_to_json
 
-        values = {name: identity.plain(getattr(self, name)) for name in GIVEN if name != "space"}
+        values = {name: identity.plain(getattr(self, name)) for name in GIVEN if name not in ("space", "arms")}
+        values |= {"arms": arms_module.plain(self.arms)}
         return values | {"space": {name: distribution_to_json(value) for name, value in self.space.items()}}
 
     @classmethod
@@ -289,9 +311,10 @@ class StudySpec:
             from optuna.distributions import json_to_distribution
 
             space = {name: json_to_distribution(text) for name, text in given["space"].items()}
-            changes = {**given, "space": space, **changes}
+            changes = {**given, "space": space, "arms": arms_module.restored(given.get("arms", {})), **changes}
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
-        return cls(**{**values, **parts, "objective": tuple(values["objective"]), "space": {}, **changes})
+        lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
+        return cls(**{**values, **parts, **lists, "space": {}, **changes})
 
 
 def _published(separator: Any) -> shipped.SearchSpace:

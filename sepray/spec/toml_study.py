@@ -18,6 +18,14 @@ Keys are the fields of ``StudySpec``; those of its four parts may stand in table
     [reference_points.CASS]
     adversarial = 1
     beta = 0.1
+
+    [arms."no adversaries"]                    # alternatives that the study is about, the control first
+    settings = {adversarial = 0}
+    searched = []
+
+    [arms.CASS]
+    settings = {adversarial = 1}
+    searched = ["beta"]
 """
 
 from __future__ import annotations
@@ -33,6 +41,7 @@ import pydantic
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from .. import registry
+from ..arms import Arm
 from ..errors import UsageError
 from .keys import read_toml, refuse_unknown
 from .parts import Budget, Resources, Search, Stores
@@ -76,6 +85,8 @@ def _study(content: Mapping[str, Any]) -> StudySpec:
         elif name in _TABLES:
             tables = _table(name, value)
             values[name] = {label: _point(f"{name}.{label}", point) for label, point in tables.items()}
+        elif name == "arms":
+            values[name] = {label: _arm(f"arms.{label}", arm) for label, arm in _table(name, value).items()}
         elif name == "fixed_settings":
             values[name] = _point(name, value)
         elif name in _PARTS:
@@ -151,6 +162,13 @@ def _point(name: str, value: object) -> Mapping[str, Any]:
         if not isinstance(setting, _VALUE):
             raise UsageError(f"{name}.{key} must be a number, a text or a truth value, not {setting!r}")
     return table
+
+
+def _arm(name: str, value: object) -> Arm:
+    table = _table(name, value)
+    refuse_unknown(table, [f.name for f in fields(Arm)], f"{name}.")
+    searched = _typed(f"{name}.searched", table.get("searched", []), tuple[str, ...])
+    return Arm(_point(f"{name}.settings", table.get("settings", {})), searched)
 
 
 def _typed(name: str, value: object, kind: Any) -> Any:

@@ -64,7 +64,8 @@ class Trainer:
     """Trains one separator, with an Adam optimizer per phase and one generator for all random numbers.
 
     A step runs the separator's phases in order on one batch. A phase with ``repeats`` draws another batch at random for
-    each further update. The tensors that a phase carries over are added to the batch of the later phases of the step.
+    each further update. A phase that is skipped draws as many random numbers as one that is not. The tensors that a
+    phase carries over are added to the batch of the later phases of the step.
 
     Args:
         separator: separator with its initial weights; trained in place. The constructor calls its ``prepare``.
@@ -127,6 +128,8 @@ class Trainer:
         """
         self.hyperparameters = resolve(self.separator, hyperparameters)
         self.separator.set_hyperparameters(self.hyperparameters)
+        weights = {phase.active for phase in self.phases if phase.active}
+        self.separator.off = frozenset(name for name in weights if not self.hyperparameters[name])
         self._weights = {name: torch.tensor(value, device=self.device) for name, value in self.hyperparameters.items()}
         for phase in self.phases:
             for group in self._optimizers[phase.name].param_groups:
@@ -159,15 +162,18 @@ class Trainer:
     def _steps(self, data: Tensors) -> dict[str, float]:
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
-        active = [p for p in self.phases if p.active is None or self.hyperparameters[p.active] != 0]
         for step, index in enumerate(batches(self.items, self.batch_size, self.generator)):
             batch = self._batch(data, index)
-            for phase in active:
+            for phase in self.phases:
+                loss = Loss(torch.zeros(()), {})
                 for repeat in range(phase.repeats):
                     if repeat:
                         index = torch.randint(self.items, (len(index),), generator=self.generator)
                         batch = self._batch(data, index)
-                    loss = self._update(phase, batch, step)
+                    random = phase.draw(batch, self.generator) if phase.draw else {}
+                    if phase.active in self.separator.off:
+                        continue
+                    loss = self._update(phase, batch, random, step)
                     for name, value in loss.parts.items():
                         sums[name] = sums.get(name, 0.0) + value.detach()
                         counts[name] = counts.get(name, 0) + 1
@@ -181,8 +187,7 @@ class Trainer:
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
 
-    def _update(self, phase: Phase, batch: Tensors, step: int) -> Loss:
-        random = phase.draw(batch, self.generator) if phase.draw else {}
+    def _update(self, phase: Phase, batch: Tensors, random: Tensors, step: int) -> Loss:
         loss = phase.loss(self.separator, batch, self._weights, random)
         if not math.isfinite(loss.total.item()):
             wrong = [name for name, part in loss.parts.items() if not math.isfinite(part.item())]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from search_spaces import cass as cass_space
 from search_spaces import cass_published as published_space
 from search_spaces import sepgan as sepgan_space
 from sepray.comparison.contenders import LeftOut, contenders, task_config
@@ -137,3 +138,12 @@ def test_separator_of_another_package_brings_its_settings(lab):
         assert contender.space == {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
         assert contender.points == {"of the paper": {"learning_rate": 0.01}}
         assert contender.supervision == "unpaired sources"
+
+
+def test_what_arms_decide_is_one_of_the_published_values():
+    spaces = {"cass": (cass_space.SPACE, cass_space.PAPER)}
+    [found], _ = contenders(Comparison(separators=("cass",), trials=3), spaces, SIGNAL)
+    assert found.space["adversarial"] == CategoricalDistribution([0, 1])
+    assert set(found.points["CASS"]) == set(found.space)
+    [fixed], _ = contenders(Comparison(separators=("cass:CASS",)), spaces, SIGNAL)
+    assert fixed.space["adversarial"] == CategoricalDistribution([1])

@@ -41,7 +41,7 @@ def test_setting_may_name_a_hyperparameter_with_dots():
 
 def test_comparison_searches_nothing_by_default_and_trains_one_setting_on_three_seeds():
     assert Comparison().budget == Budget(trials=0, finalists=1, final_seeds=3)
-    assert Comparison(max_epochs=4).budget == Budget(trials=0, finalists=1, max_epochs=4)
+    assert Comparison(max_epochs=4).budget == Budget(trials=0, finalists=1, max_epochs=4, final_seeds=3)
 
 
 def test_study_of_a_separator_is_as_the_comparison_has_it():

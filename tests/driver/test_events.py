@@ -22,13 +22,13 @@ def heard():
 
 def test_trial_that_is_handed_out_begins_its_run(heard):
     events, tracker, progress, _ = heard
-    events.asked(3, 77, {"beta": 0.123, "adversarial": 1}, None, resumed=True)
+    events.asked(3, 77, {"beta": 0.123, "adversarial": 1}, None, resumed=True, arm="CASS")
     [((label, name, params, tags), kwargs)] = tracker.named("trial_started")
     assert (label, name) == ("final-3", "final 003 · beta=0.12 adversarial=1")
-    assert params == {"beta": 0.123, "adversarial": 1, "seed": 77}
+    assert params == {"beta": 0.123, "adversarial": 1, "seed": 77, "arm": "CASS"}
     assert tags == {"stage": "finals", "trial": 3, "label": ""}
     assert kwargs == {"stage": "finals"}
-    assert progress.named("asked") == [((3, 77, {"beta": 0.123, "adversarial": 1}, None, True), {})]
+    assert progress.named("asked") == [((3, 77, {"beta": 0.123, "adversarial": 1}, None, True), {"arm": "CASS"})]
 
 
 def test_epoch_logs_measures_and_nothing_else_at_the_time_of_the_epoch(heard):

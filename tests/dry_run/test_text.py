@@ -8,6 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from rich.console import Console
 
+from sepray.arms import Arm
 from sepray.dry_run import text as printed
 from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
 from sepray.dry_run.schedule import Range
@@ -298,3 +299,11 @@ def test_spans():
     assert span(Range(5, 5, 5)) == "about 5 s"
     assert span(Range(5, None, 8)) == "at most 8 s, at least 5 s"
     assert span(Range(5, 6, 8)) == "about 6 s; at most 8 s, at least 5 s"
+
+
+def test_arms_are_listed_and_what_is_trained_again_is_said(found):
+    arms = {"no adversaries": Arm({"adversarial": 0}), "CASS": Arm({"adversarial": 1}, ("beta",))}
+    assert row(found, "arms", arms=arms) == "no adversaries; CASS"
+    told = row(found, "trainings", arms=arms)
+    assert "(the best settings in every arm, each arm's best and 1 control, on 2 new seeds)" in told
+    assert row(found, "not tried", left_out=("CASS",), arms=arms) == "CASS: no arm has them"

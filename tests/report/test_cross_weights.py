@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from sepray.choices import Objective
 from sepray.execution import checkpoint
 from sepray.report import cross_weights
 
-from .studies import EACH, data, spec, study_results, trial
+from .studies import EACH, SPACE, data, spec, study_results, trial
 
 
 def test_rank_correlation_against_a_hand_computation():
@@ -197,3 +198,20 @@ def test_interval_that_ends_at_zero_does_not_exclude_it():
     assert correlation(0.5, 1e-9, 1.0).significant
     assert correlation(-0.5, -1.0, -1e-9).significant
     assert cross_weights.rank_correlation([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]).value == pytest.approx(1)
+
+
+def test_weights_that_an_arm_fixes_count_with_the_value_that_it_gives_them(tmp_path, drawn):
+    trials = []
+    for k in range(9):
+        searched = {"low": {"cross.low_to_high": k / 9}, "high": {"cross.high_to_low": k / 9}, "off": {}}
+        arm = ("low", "high", "off")[k % 3]
+        params = {"arm": arm, "learning_rate": 0.01, **searched[arm]}
+        space = {n: SPACE.get(n, CategoricalDistribution(["low", "high", "off"])) for n in params}
+        made = trial(k, [0.5 + k / 20], params=params, distributions=space)
+        given = {"cross.low_to_high": 0.0, "cross.high_to_low": 0.0, "adversarial": int(arm != "off"), **searched[arm]}
+        made.set_user_attr("hyperparameters", {"learning_rate": 0.01, **given})
+        trials.append(made)
+    made = cross_weights.cross_weights(study_results(tmp_path, trials, data=data()))
+    assert made.sentence.startswith("Over 6 trials with adversaries, ")
+    first, _ = drawn["cross-trials.svg"].axes
+    assert [x for x, _ in first.collections[0].get_offsets()] == pytest.approx([0, 0, 3 / 9, 0, 6 / 9, 0])

@@ -202,3 +202,21 @@ def test_best_quarter_is_two_trials_at_least_and_the_greatest_of_a_maximised_obj
     many = [(float(k), "ab"[k % 2], 3) for k in range(12)]
     assert said(many).startswith("The best 3 of 12 trials ")
     assert said(rows[:3]) == "There is nothing to compare: it takes four finished trials with different settings."
+
+
+def test_parameters_that_only_some_arms_search_are_left_out_and_named(tmp_path, drawn, shares):
+    given, asked = shares
+    given += [(0.2, 0.8)]
+    space = {
+        "arm": CategoricalDistribution(["off", "on"]),
+        "rate": FloatDistribution(0, 1),
+        "b": FloatDistribution(0, 1),
+    }
+    rows = [{"arm": ["off", "on"][k % 2], "rate": k / 10, **({"b": k / 9} if k % 2 else {})} for k in range(8)]
+    trials = [trial(k, [k + 1.0], params=row, distributions={n: space[n] for n in row}) for k, row in enumerate(rows)]
+    made = hyperparameters.importances(study_results(tmp_path, trials))
+    assert asked[0][1] == ["arm", "rate"]
+    assert "Left out, because only some arms search it: b." in made.note
+    parallel = hyperparameters.parallel_coordinates(study_results(tmp_path, trials))
+    assert [label.get_text() for label in drawn["parallel.svg"].axes[0].get_yticklabels()][1:] == ["arm", "rate"]
+    assert "agree" in parallel.sentence

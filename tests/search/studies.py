@@ -63,7 +63,7 @@ class Recorder:
     def __init__(self):
         self.events = []
 
-    def asked(self, number, seed, hyperparameters, label, resumed):
+    def asked(self, number, seed, hyperparameters, label, resumed, *, arm=""):
         self.events.append(("asked", number, label, resumed))
 
     def epoch(self, number, result):

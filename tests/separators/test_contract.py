@@ -424,3 +424,48 @@ def adam(parameter, gradient, mean, square, rate, betas, step, epsilon):
     square = betas[1] * square + (1 - betas[1]) * gradient**2
     corrected = (square / (1 - betas[1] ** step)).sqrt()
     return parameter - rate * (mean / (1 - betas[0] ** step)) / (corrected + epsilon), mean, square
+
+
+def test_a_phase_without_weight_costs_nothing_and_changes_nothing(name):
+    """Losses leave out what weighs 0, draw the same random numbers, and train the other networks to the same bit."""
+    switches = {phase.active for phase in trainer(name).phases if phase.active}
+    if not switches:
+        pytest.skip("no phase can be switched off")
+    off, whole = (trainer(name, dict.fromkeys(switches, 0.0)) for _ in range(2))
+    assert off.separator.off == switches
+    assert trainer(name).separator.off == frozenset()
+    whole.separator.off = frozenset()
+    with Work() as least:
+        parts = off.epoch()
+    with Work() as most:
+        everything = whole.epoch()
+    assert set(parts) < set(everything)
+    assert {key: everything[key] for key in parts} == parts
+    critics = {key for phase in off.phases if phase.active for key in phase_parameters(off.separator, phase)}
+    others = [key for key in weights(off) if key not in critics]
+    assert all(torch.equal(weights(off)[key], weights(whole)[key]) for key in others)
+    assert torch.equal(off.generator.get_state(), whole.generator.get_state())
+    run = []
+    for key in {key.partition(".")[0] for key in critics}:
+        for module in getattr(off.separator, key).modules():
+            module.register_forward_hook(lambda module, *_: run.append(module))
+    off.epoch()
+    assert run == []
+    assert least.operations < most.operations
+
+
+def test_a_loss_without_its_weightless_terms_is_the_same_under_vmap(name):
+    switches = {phase.active for phase in trainer(name).phases if phase.active}
+    if not switches:
+        pytest.skip("no phase can be switched off")
+    runs = [trainer(name, dict.fromkeys(switches, 0.0), seed=k, seen=first(split(), BATCH)) for k in range(2)]
+    settings = [{key: 0.0 if key in switches else value for key, value in run.hyperparameters.items()} for run in runs]
+    found = []
+    for off in (frozenset(switches), frozenset()):
+        for k, run in enumerate(runs):
+            run.separator.off = off
+            run.generator.manual_seed(k)
+        found.append(packed_step(runs, settings)[0])
+    critics = {k for p in runs[0].phases if p.active for k in phase_parameters(runs[0].separator, p)}
+    for key in found[0].keys() - critics:
+        torch.testing.assert_close(found[0][key], found[1][key])

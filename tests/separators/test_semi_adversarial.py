@@ -78,7 +78,7 @@ def test_without_what_is_unpaired_the_error_of_the_pairs_is_all():
     loss, _ = losses(alpha=0.3, beta=0.7, unpaired=0.0)
     assert loss.total.item() == pytest.approx(SUPERVISED)
     run = trainer({"unpaired": 0.0})
-    assert set(run.epoch()) == {"supervised", "unsupervised", "additive"}  # nothing of the critics
+    assert set(run.epoch()) == {"supervised", "additive"}  # nothing of the critics
 
 
 def test_the_critics_terms_and_their_one_sided_penalty():

@@ -28,7 +28,7 @@ def test_least_values_are_taken(make):
         (lambda: Budget(max_epochs=0), "--max-epochs must be at least 1, not 0"),
         (lambda: Budget(seeds_per_trial=0), "--seeds-per-trial must be at least 1, not 0"),
         (lambda: Budget(finalists=0), "--finalists must be at least 1, not 0"),
-        (lambda: Budget(final_seeds=0), "--final-seeds must be at least 1, not 0"),
+        (lambda: Budget(final_seeds=-1), "--final-seeds must be at least 0, not -1"),
         (lambda: Search(grace_period=0), "--grace-period must be at least 1, not 0"),
         (lambda: Search(reduction_factor=1), "--reduction-factor must be more than 1, not 1"),
         (lambda: Resources(concurrency=-1), "--concurrency must be at least 0, not -1"),

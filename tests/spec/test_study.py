@@ -46,6 +46,7 @@ FLAGS = {
     "scheduler": ("hyperband", "hyperband"),
     "grace_period": ("4", 4),
     "reduction_factor": ("2.5", 2.5),
+    "only_arms": ("CASS", ("CASS",)),
     "finalists": ("5", 5),
     "final_seeds": ("6", 6),
     "storage": ("postgresql://host/optuna", "postgresql://host/optuna"),
@@ -55,7 +56,7 @@ FLAGS = {
     "cache": ("/data", Path("/data")),
     "checkpoint_seconds": ("60", 60.0),
 }
-GIVEN = {"space", "reference_points", "controls", "fixed_settings", "first_settings"}
+GIVEN = {"space", "reference_points", "controls", "arms", "fixed_settings", "first_settings"}
 
 
 def values(made: StudySpec) -> dict[str, object]:
@@ -130,7 +131,7 @@ REFUSED = [
     ({"seeds_per_trial": 0}, "--seeds-per-trial must be at least 1, not 0"),
     ({"grace_period": 0}, "--grace-period must be at least 1, not 0"),
     ({"finalists": 0}, "--finalists must be at least 1, not 0"),
-    ({"final_seeds": 0}, "--final-seeds must be at least 1, not 0"),
+    ({"final_seeds": -1}, "--final-seeds must be at least 0, not -1"),
     ({"seed": -3}, "--seed must be at least 0, not -3"),
     ({"cpus_per_trial": 0.0}, "--cpus-per-trial must be more than 0, not 0"),
     ({"cpus_per_trial": math.nan}, "--cpus-per-trial must be more than 0, not nan"),
@@ -296,7 +297,7 @@ PROMISED = {
 
 
 def test_help_explains_every_flag(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("COLUMNS", "120")  # one column
     with pytest.raises(SystemExit) as caught:
         parse(spec(), ["--help"])
     assert caught.value.code == 0
@@ -315,7 +316,7 @@ def test_help_explains_every_flag(capsys, monkeypatch):
         words = re.findall(r"[A-Za-z]*[a-z]", re.sub(r"\[.*\]|\{.*\}", "", explained))
         assert len(words) >= 3, f"{flag} is not explained in {text!r}"
     for given in GIVEN - {"first_settings"}:  # a flag of that name takes a file
-        assert given.replace("_", "-") not in printed
+        assert f"--{given.replace('_', '-')}" not in printed.split()
     for flag in ("--settings FILE", "--first-settings FILE", "--dry-run", "--on-finish COMMAND"):
         assert flag in printed
 

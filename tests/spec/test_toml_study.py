@@ -1,5 +1,6 @@
 """A study in a TOML file is the study that Python would describe; what is wrong with it is said in one line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sepray import shipped
+from sepray.arms import Arm
 from sepray.errors import UsageError
 from sepray.separators import cass
 from sepray.spec.parts import Budget, Resources, Search, Stores
@@ -100,7 +102,8 @@ def test_shortest_study_has_the_published_search_space(tmp_path):
     made = read_study(write(tmp_path, 'name = "short"\nseparator = "cass"\ntask = "ecg"\n'))
     published = shipped.search_space("cass")
     assert (made.space, made.reference_points) == (published.space, published.reference_points)
-    assert made.controls == published.controls == {"plain autoencoder": {"adversarial": 0}}
+    assert made.arms == published.arms
+    assert list(made.arms)[:2] == ["no adversaries", "CASS"]
     assert made == StudySpec(name="short", separator="cass", task="ecg")
 
 
@@ -182,3 +185,54 @@ def test_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b'name = "\xe9"\n')
     with pytest.raises(UsageError, match=r"latin\.toml: it is not text in UTF-8$"):
         read_study(tmp_path / "latin.toml")
+
+
+ARMS = """
+name = "x"
+separator = "cass"
+task = "ecg"
+
+[space]
+beta = {low = 0.0, high = 1.0}
+
+[arms.off]
+settings = {adversarial = 0}
+
+[arms."cross {i} to {j}"]
+settings = {adversarial = 1, "cross.*" = 0.0}
+searched = ["beta", "cross.{i}_to_{j}"]
+"""
+
+
+def test_arms_are_read_and_restored(tmp_path):
+    made = read_study(write(tmp_path, ARMS))
+    assert made.arms == {
+        "off": Arm({"adversarial": 0}),
+        "cross {i} to {j}": Arm({"adversarial": 1, "cross.*": 0.0}, ("beta", "cross.{i}_to_{j}")),
+    }
+    given = json.loads(json.dumps(made.plain_given()))
+    restored = StudySpec.restored(json.loads(json.dumps(made.plain())), given)
+    assert (restored.arms, restored.space) == (made.arms, made.space)
+    del given["arms"]  # as in a study that was begun before there were arms
+    assert StudySpec.restored(made.plain(), given).arms == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("settings = {adversarial = 0}", "setings = {}", "unknown key arms.off.setings; perhaps you meant settings; "),
+        ("settings = {adversarial = 0}", 'searched = "beta"', 'arms.off.searched = "beta": '),
+        (
+            "{adversarial = 0}",
+            '{adversarial = ["a"]}',
+            "arms.off.settings.adversarial must be a number, a text or a tr",
+        ),
+        ("{adversarial = 0}", "3", "arms.off.settings must be a table, [arms.off.settings], not 3"),
+    ],
+)
+def test_wrong_arms_are_refused_in_one_line(tmp_path, old, new, line):
+    path = write(tmp_path, ARMS.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        read_study(path)
+    assert str(caught.value).startswith(f"study file {path}: {line}")
+    assert "\n" not in str(caught.value)

@@ -313,3 +313,16 @@ def test_separator_is_in_training_mode_during_an_epoch():
     toy.eval()  # as validation leaves it
     run.epoch()
     assert toy.training
+
+
+def test_a_skipped_phase_leaves_the_batches_as_they_were():
+    seen = []
+    for on in (0.0, 1.0):
+        toy = Toy()
+        toy.repeats = 2
+        run = trainer({"on": on}, toy=toy, batch_size=2, items=12)
+        run.epoch()
+        run.epoch()
+        seen.append([batch for phase, batch in toy.batches if phase == "one"])
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 24

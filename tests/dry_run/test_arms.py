@@ -1,0 +1,43 @@
+"""What a dry run says of a study with arms."""
+
+import pytest
+
+from sepray.arms import Arm
+from sepray.driver.prepared import prepare
+from sepray.dry_run.estimate import share_active, tried_settings
+from sepray.dry_run.schedule import Range, early_stopping
+from sepray.dry_run.stored import progress
+
+from .conftest import DATA
+from .test_estimate import THREE, THREE_WITHOUT, left, time_model
+
+ARMS = {
+    "off": Arm({"adversarial": 0}),
+    "plain": Arm({"adversarial": 1, "cross.*": 0.0}, ("beta",)),
+    "cross": Arm({"adversarial": 1}, ("beta", "cross.{i}_to_{j}")),
+}
+OFF = {"off": {"adversarial": 0, "beta": 0.5, "cross.{i}_to_{j}": 0.0}}
+
+
+@pytest.fixture
+def spec(spec):
+    return spec.changed(arms=ARMS, reference_points=OFF, controls={})
+
+
+def test_phase_is_active_in_the_share_of_the_arms_that_have_it(spec):
+    made = prepare(spec, DATA)
+    assert share_active(made, "adversarial") == Range(*[pytest.approx(2 / 3)] * 3)
+    assert tried_settings(made) == {"adversarial": 1}  # the first published point, with every phase
+
+
+def test_retrainings_are_every_arm_at_the_best_settings_and_the_best_of_each(spec):
+    assert progress(prepare(spec, DATA)).retrainings == (3 + 2) * 2
+    six = time_model(spec, left(retrainings=6)).finals()  # of each kind the last: the best of each arm
+    assert six == Range(*[pytest.approx(3 + 2 * THREE_WITHOUT + 4 * THREE)] * 3)
+    assert prepare(spec.changed(final_seeds=0), DATA).final_seeds == 7
+
+
+def test_trials_are_stopped_within_their_arm(spec):
+    asha = spec.changed(scheduler="asha", max_epochs=9, grace_period=1, reduction_factor=3.0)
+    assert early_stopping(asha, 0, 6).least == (9, 1, 1, 1, 1, 1)
+    assert early_stopping(asha, 0, 6, arms=3).least == (9, 9, 9, 1, 1, 1)
