@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+import math
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -12,10 +15,14 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ..arms import ARM, Arm, of_settings
+from .storage import Study
 
 
 class WithinArms(BaseSampler):
     """Proposes for each trial only what its arm searches; which arm that is was decided before (``fixed_params``).
+
+    The sampler sees each value as its rank among the values of its arm. So an arm that is worse than others is searched
+    as well as they are, and what all arms have is learned from all of them.
 
     Args:
         sampler: sampler that proposes.
@@ -35,13 +42,13 @@ class WithinArms(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values of parameters that are proposed together."""
-        return self.sampler.sample_relative(study, trial, search_space)
+        return self.sampler.sample_relative(_RankedStudy(study), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return a value of any other parameter."""
-        return self.sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self.sampler.sample_independent(_RankedStudy(study), trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Tell the sampler of a trial that is about to start."""
@@ -52,6 +59,55 @@ class WithinArms(BaseSampler):
     ) -> None:
         """Tell the sampler of a trial that has ended."""
         self.sampler.after_trial(study, trial, state, values)
+
+
+class _RankedStudy(Study):
+    """A study whose trials have ranks within their arm for values; it shares everything else with the study itself."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.__dict__.update(study.__dict__)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = ranked(super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache))
+        return [trial for trial in trials if states is None or trial.state in states]
+
+
+def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return copies of trials with the rank of each value within its arm, from 0 to 1, in place of the value.
+
+    A value of a complete trial has its rank among those of the arm's complete trials, an intermediate value among those
+    that trials of the arm have at the same epoch. Values that are not finite stay.
+    """
+    places: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    for trial in trials:
+        for place, value in _values(trial):
+            places[place].append(value)
+    for values in places.values():
+        values.sort()
+
+    def rank(place: tuple[str, str, int], value: float) -> float:
+        values = places[place]
+        return (bisect_left(values, value) + 0.5) / len(values) if math.isfinite(value) else value
+
+    found = []
+    for trial in trials:
+        copied, arm = copy.copy(trial), arm_of(trial)
+        steps = trial.intermediate_values.items()
+        copied.intermediate_values = {step: rank((arm, "epoch", step), value) for step, value in steps}
+        if trial.state is TrialState.COMPLETE:
+            copied.values = [rank((arm, "end", index), value) for index, value in enumerate(trial.values)]
+        found.append(copied)
+    return found
+
+
+def _values(trial: FrozenTrial) -> Iterator[tuple[tuple[str, str, int], float]]:
+    """Yield the finite values of a trial, each with what it is compared with: arm, kind, and epoch or objective."""
+    arm = arm_of(trial)
+    kinds = {"epoch": trial.intermediate_values.items(), "end": enumerate(trial.values or ())}
+    for kind, pairs in kinds.items():
+        yield from (((arm, kind, index), value) for index, value in pairs if math.isfinite(value))
 
 
 def arm_of(trial: FrozenTrial) -> str:
