@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..choices import MEASURES
-from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance
+from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance, fewest_seeds
 
 HEAD = ("arm", "p", "claim")
 """Names of the table's columns beside those of the effects: the first, and the last two."""
@@ -83,9 +83,9 @@ def change(effect: Effect, metric: str, sign: int = 1, plus: bool = True, gap: s
     unit = "%" if percent else f" {measure.unit}" if measure.unit else ""
     ends = [] if effect.low is None or effect.high is None else sorted((scale * effect.low, scale * effect.high))
     middle = scale * effect.difference
-    width = (ends[1] - ends[0]) / 2 if ends else abs(middle)
-    least = 1 if percent else 2 if measure.unit else 3
-    decimals = least if width == 0 else min(6, max(least, -math.floor(math.log10(width))))
+    least, most = (1, 2) if percent else (2, 6) if measure.unit else (3, 6)
+    width = (ends[1] - ends[0]) / 2 if ends else 0.0
+    decimals = least if width == 0 else min(most, max(least, -math.floor(math.log10(width))))
     texts = [_signed(value, decimals, plus) for value in (middle, *ends)]
     if not ends:
         return f"{texts[0]}{unit}"
@@ -129,10 +129,12 @@ def caption(answer: Answer) -> str:
     column = "the mean over sources" if answer.column == MEAN else answer.column
     several = len(answer.contrasts) > 1
     together, corrected = (", for all arms together", ", corrected by Holm") if several else ("", "")
-    return (
-        f"{pairs} of trainings at the same settings and seed, {_range(items)} test items [95% interval over "
-        f"both{together}]; p: exact sign-flip test over seeds, for {column}{corrected}; {better} is better"
-    )
+    interval = f" [95% interval over both{together}]"
+    if all(effect.low is None for contrast in answer.contrasts for effect in contrast.effects.values()):
+        interval = f" (an interval needs {fewest_seeds(len(answer.contrasts))} pairs)"
+    tested = f"exact sign-flip test over seeds, for {column}{corrected}"
+    pairs += f" of trainings at the same settings and seed, {_range(items)} test items{interval}"
+    return f"{pairs}; p: {tested}; {better} is better"
 
 
 def markdown(answer: Answer) -> str:

@@ -86,7 +86,9 @@ def test_sentence(case):
         (Effect(-0.00000, -0.0002, 0.0002, 0.25, 1, 1), "relative_l2", "0.00% [-0.08%, +0.08%]"),
         (Effect(0.1, 0.05, 0.15, 0.0, 1, 1), "relative_l2", "+0.100 [+0.050, +0.150]"),  # no percent of nothing
         (Effect(0.02, 0.01, 0.03, 0.9, 1, 1), "ssim", "+0.020 [+0.010, +0.030]"),
+        (Effect(-0.000001, -0.000002, 0.0, 0.25, 1, 1), "relative_l2", "0.00% [0.00%, 0.00%]"),
         (Effect(0.5, None, None, 8.0, 1, 1), "psnr", "+0.50 dB"),
+        (Effect(0.00001, None, None, 0.25, 1, 1), "relative_l2", "0.0%"),  # no digits that nothing vouches for
     ],
 )
 def test_differences_have_the_digits_that_their_interval_needs(effect, metric, shown):
@@ -105,6 +107,12 @@ def test_table_has_a_row_for_each_arm():
         "8 pairs of trainings at the same settings and seed, 50 test items [95% interval over both, for all arms "
         "together]; p: exact sign-flip test over seeds, for the mean over sources, corrected by Holm; less is better"
     )
+
+
+def test_caption_says_what_an_interval_would_need():
+    without = {"mean": Effect(0.1, None, None, 0.25, 0.25, 1.0)}
+    several = answer(*(contrast(f"arm {k}", **without) for k in range(4)))
+    assert "50 test items (an interval needs 8 pairs); p: exact" in answer_words.caption(several)
 
 
 def test_arms_with_controls_of_their_own_name_them():
