@@ -11,7 +11,7 @@ from sepray.arms import Arm
 SPACE: dict[str, BaseDistribution] = {
     "beta": FloatDistribution(1e-5, 0.2, log=True),
     "cross.{i}_to_{j}": FloatDistribution(0.0, 1.0),
-    "autoencoder_learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "autoencoder_learning_rate": FloatDistribution(1e-5, 3e-2, log=True),
     "discriminator_learning_rate": FloatDistribution(1e-6, 5e-3, log=True),
 }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from .console import preflight
 from .console.exit_status import INTERRUPTED, exit_with_status
 from .errors import UsageError, mask
-from .spec.flags import parse_command, parse_early
+from .spec.flags import parse_command, parse_early, with_budget
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
 from .spec.study import StudySpec
@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Resources", "Search", "Stores", "StudySpec", "execute", "main", "run"]
 
 
-def main(spec: StudySpec) -> NoReturn:
+def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
     """Run a study from the command line and exit with its status (``sepray.console.exit_status``).
 
     Args:
         spec: the study; every field of it can be changed by a flag.
+        full: its long form, which ``--budget full`` runs instead; flags change it likewise.
     """
 
     def job(given: list[str]) -> int:
-        early = parse_early(spec, given)
+        chosen = with_budget(spec, full, given)
+        early = parse_early(chosen, given)
         if early is not None:
             refuse_bad_input(early)
-        study, options = parse_command(spec, given)
+        study, options = parse_command(chosen, given)
         if options.dry_run:
             return _show_estimate(study)
         return _run_and_tell(study, options.on_finish)

@@ -1,15 +1,28 @@
-"""CASS on maternal and fetal ECG: does adversarial training help, and in which direction should the cross terms act?
+"""CASS on maternal and fetal ECG: does adversarial training help, and in which direction should information flow?
 
-Searches beta = 1 - alpha, both cross adversarial weights and the learning rates; the paper's three settings come first.
+Its arms are autoencoders without adversaries, CASS, and cross adversarial training in each direction and in both.
+Every arm is searched, and all of them are trained with the same settings on the same seeds. ``--budget full`` runs the
+long form.
 """
 
 from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="cass-ecg",
+    separator="cass:quick",
+    task="ecg:quick",
+    trials=25,
+    max_epochs=12,
+)
+# The paper's network, items and epochs, and ten seeds: days on two cores.
+FULL = STUDY.changed(
+    name="cass-ecg-full",
     separator="cass",
     task="ecg",
+    trials=100,
+    max_epochs=500,
+    final_seeds=10,
 )
 
 if __name__ == "__main__":
-    main(STUDY)
+    main(STUDY, FULL)

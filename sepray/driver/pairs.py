@@ -17,10 +17,8 @@ from ..scoring import answer_words
 from ..scoring.answers import MEAN, Answer, Importance, Pairs, compare
 from ..scoring.statistics import Values
 from ..spec.study import StudySpec
-from .selection import Finished, Retraining
+from .selection import SAME_SETTINGS, Finished, Retraining
 
-SAME_SETTINGS = "same settings"
-"""User attribute ``pairing`` of retrainings that have the same settings in every arm."""
 _AT = " at the settings of "
 
 

@@ -88,6 +88,8 @@ class Config:
 
 SMALL = Config(n_fft=256, hop=128, batch_size=16)
 """For half-second items at 8 kHz: longer frames than those of an ECG."""
+QUICK = Config(width=8, depth=2, discriminator_width=4, discriminator_stages=1, batch_size=25)
+"""For a study of minutes on two cores."""
 DEBUG = Config(
     n_fft=16, hop=8, width=4, stages=1, discriminator_width=4, discriminator_stages=1, depth=1, precision="float32"
 )

@@ -34,9 +34,11 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class _SettingsFiles:
-    """Files with settings that change the study."""
+class _Changes:
+    """What changes the study as its file gives it, beside its own fields."""
 
+    budget: Annotated[str, tyro.conf.arg(metavar="full", help_behavior_hint="")] = ""
+    """The long form of the study, where its file has one, instead of the one that ends in minutes."""
     settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
     """TOML file with hyperparameters that are fixed, as `sepray show STUDY --settings` prints it; only the others are
     searched."""
@@ -45,7 +47,7 @@ class _SettingsFiles:
 
 
 Options = Annotated[RunOptions, tyro.conf.arg(name="")]
-_Files = Annotated[_SettingsFiles, tyro.conf.arg(name="")]
+_ChangesFlags = Annotated[_Changes, tyro.conf.arg(name="")]
 _Study = Annotated[StudySpec, tyro.conf.arg(name="")]
 
 
@@ -54,8 +56,31 @@ class _Command:
     """A study's command line."""
 
     study: _Study
-    files: _Files = field(default_factory=_SettingsFiles)
+    changes: _ChangesFlags = field(default_factory=_Changes)
     options: Options = field(default_factory=RunOptions)
+
+
+def with_budget(spec: StudySpec, full: StudySpec | None, arguments: Sequence[str]) -> StudySpec:
+    """Return the study that the flag ``--budget`` chooses; the flag itself stays among the arguments.
+
+    Args:
+        spec: the study as its file gives it.
+        full: its long form; None where it has none.
+        arguments: of the command line.
+
+    Raises:
+        UsageError: the flag names another budget, or the study has no long form.
+    """
+    places = [k for k, argument in enumerate(arguments) if argument.partition("=")[0] == "--budget"]
+    if not places:
+        return spec
+    first = arguments[places[0]]
+    given = first.partition("=")[2] if "=" in first else "".join(arguments[places[0] + 1 : places[0] + 2])
+    if given != "full":
+        raise UsageError(f"--budget takes full, not {given!r}")
+    if full is None:
+        raise UsageError("this study has no long form: give --max-epochs, --trials and --final-seeds instead")
+    return full
 
 
 def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
@@ -75,7 +100,7 @@ def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tu
     """
     with refused_in_one_line():
         given = tyro.cli(_Command, default=_Command(spec), args=arguments, description=description(StudySpec))
-    return _with_settings(given.study, given.files), given.options
+    return _with_settings(given.study, given.changes), given.options
 
 
 def description(documented: type) -> str:
@@ -107,7 +132,7 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
         "Flags",
         [
             *((name, hints[name], field(default=getattr(spec, name))) for name in own),
-            ("files", _Files, field(default_factory=_SettingsFiles)),
+            ("changes", _ChangesFlags, field(default_factory=_Changes)),
             ("options", Options, field(default_factory=RunOptions)),
         ],
     )
@@ -120,7 +145,7 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
             kept.append(argument)
     with refused_in_one_line():
         parsed: Any = tyro.cli(flags, args=kept)
-    for file in (parsed.files.settings, parsed.files.first_settings):
+    for file in (parsed.changes.settings, parsed.changes.first_settings):
         if file:
             Settings.read(file)
     for part in named:
@@ -129,8 +154,8 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
     return StudySpec(**unresolved, **{name: getattr(parsed, name) for name in own})
 
 
-def _with_settings(spec: StudySpec, files: _SettingsFiles) -> StudySpec:
-    for file, change in ((files.settings, StudySpec.with_fixed), (files.first_settings, StudySpec.with_first)):
+def _with_settings(spec: StudySpec, changes: _Changes) -> StudySpec:
+    for file, change in ((changes.settings, StudySpec.with_fixed), (changes.first_settings, StudySpec.with_first)):
         if file:
             settings = Settings.read(file)
             try:

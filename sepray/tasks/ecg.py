@@ -244,6 +244,16 @@ def _crops(
     return crops
 
 
+QUICK = Config(
+    train=300,
+    validation=100,
+    test=100,
+    train_recordings=30,
+    validation_recordings=10,
+    test_recordings=20,
+    recording_seconds=7.0,
+)
+"""For a study of minutes on two cores: recordings of half the length, more of them for the test."""
 DEBUG = Config(
     train=24,
     validation=8,

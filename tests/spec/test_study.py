@@ -13,7 +13,7 @@ from sepray.choices import Objective
 from sepray.contracts import Signal
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.flags import RunOptions, parse, parse_command, parse_early
+from sepray.spec.flags import RunOptions, parse, parse_command, parse_early, with_budget
 from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat
 from sepray.spec.settings import Settings
 from sepray.spec.study import StudySpec, UsageError, key, rebuilt
@@ -382,3 +382,28 @@ def test_record_of_a_study_gives_it_back_with_its_search_space():
     assert StudySpec.restored(stored[0], stored[1], **places) == whole
     assert StudySpec.restored(stored[0], **places).space == {}
     assert StudySpec.restored(stored[0], stored[1], space={}, **places).space == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [([], "small"), (["--budget", "full"], "large"), (["--trials", "3", "--budget=full"], "large")],
+)
+def test_budget_chooses_the_long_form(arguments, name):
+    small, large = spec(name="small"), spec(name="large", max_epochs=500)
+    chosen = with_budget(small, large, arguments)
+    assert chosen.name == name
+    changed, _ = parse_command(chosen, arguments)
+    assert changed == chosen.changed(trials=3 if "--trials" in arguments else chosen.budget.trials)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "full", "message"),
+    [
+        (["--budget", "half"], True, "--budget takes full, not 'half'"),
+        (["--budget"], True, "--budget takes full, not ''"),
+        (["--budget", "full"], False, "this study has no long form: give --max-epochs, --trials and --final-seeds"),
+    ],
+)
+def test_other_budgets_are_refused(arguments, full, message):
+    with pytest.raises(UsageError, match=f"^{message}"):
+        with_budget(spec(), spec() if full else None, arguments)
