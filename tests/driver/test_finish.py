@@ -8,6 +8,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -467,3 +468,16 @@ def test_commands_and_reasons_are_never_broken_into_lines(study, registry, scree
     monkeypatch.setattr(finish, "make_report", lambda *_: study.folder / "report.html")
     study.finish()
     assert f"\n  python -m webbrowser {study.folder}/report.html\n" in screen.getvalue()
+
+
+def test_report_that_fails_costs_a_line_that_is_never_broken(monkeypatch):
+    def fail(*arguments):
+        raise ValueError("no figure\nof this")
+
+    narrow = Console(file=io.StringIO(), width=20)
+    monkeypatch.setattr(finish, "console", narrow)
+    monkeypatch.setattr(finish, "load_study", fail)
+    assert finish.make_report(SPEC, DATA, Path("nowhere"), Tracker()) is None
+    assert narrow.file.getvalue() == (
+        "the report could not be made (ValueError: no figure; of this); later: sepray report sweep\n"
+    )

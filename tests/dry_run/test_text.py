@@ -307,3 +307,12 @@ def test_arms_are_listed_and_what_is_trained_again_is_said(found):
     told = row(found, "trainings", arms=arms)
     assert "(the best settings in every arm, each arm's best and 1 control, on 2 new seeds)" in told
     assert row(found, "not tried", left_out=("CASS",), arms=arms) == "CASS: no arm has them"
+
+
+def test_long_words_such_as_paths_are_never_broken():
+    path = "/" + "long/" * 30
+    assert list(printed.row("folder", f"it is in {path} now")) == [
+        f"{'folder':14}it is in",
+        f"{'':14}{path}",
+        f"{'':14}now",
+    ]

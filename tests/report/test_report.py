@@ -1,5 +1,6 @@
 """The report: every kind of study has one, its page says what the stores hold, and its files are written whole."""
 
+import dataclasses
 import json
 import math
 import re
@@ -72,6 +73,14 @@ def test_page_holds_result_figures_and_commands_and_needs_nothing_else(finished)
     assert not stale.exists()
     assert artifacts.told == [("", name) for name in (*sorted(made.files), "report.html")]
     assert all((finished.folder / name).read_bytes() == content for name, content in made.files.items())
+
+
+@pytest.mark.parametrize(("low", "named"), [(0.309, True), (0.311, False)])
+def test_systems_whose_intervals_overlap_with_the_champions_are_named(finished, low, named):
+    worse = {"system": "paper: published", "bold": False, "values": {"mean": (0.9, low, 1.5)}}
+    rows = [worse if row["system"] == worse["system"] else row for row in finished.result["rows"]]
+    table = report._result_table(dataclasses.replace(finished, result={**finished.result, "rows": rows}))
+    assert ("its interval overlaps with that of paper: published" in text_of(table)) is named
 
 
 CATEGORICAL = {"kind": CategoricalDistribution(["a", "b", None]), "deep": CategoricalDistribution([True, False])}
