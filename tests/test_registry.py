@@ -27,7 +27,14 @@ def test_a_variant_is_known_by_the_name_of_its_base():
     assert registry.home(variant.__name__) == registry.home(base.__name__) == base.__name__
     assert registry.config(package, "cass:published") == variant.Config()
     assert registry.config(package, "cass:published_small") is variant.SMALL
-    assert list(registry.configs(base)) == ["small", "debug", "published", "published_small", "published_debug"]
+    assert list(registry.configs(base)) == [
+        "small",
+        "quick",
+        "debug",
+        "published",
+        "published_small",
+        "published_debug",
+    ]
     assert registry.config_names(package, "cass") == tuple(registry.configs(base))
     assert "dense" in registry.fields(package, "cass:published")
     assert "dense" not in registry.fields(package, "cass")

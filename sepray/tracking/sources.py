@@ -199,7 +199,9 @@ def _file(name: str) -> Path | None:
 
 
 def _is_namespace(name: str) -> bool:
-    """Say whether a name is a package without ``__init__.py``."""
+    """Say whether a name is a package without ``__init__.py``, other than a library's."""
+    if _top_is_installed(_top(name)):
+        return False
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -216,10 +218,25 @@ def _travels(name: str, own: Iterable[str]) -> bool:
     """
     if _is_of(name, own):
         return True
-    if _top(name) in sys.stdlib_module_names:
+    if _top(name) in sys.stdlib_module_names or _top_is_installed(_top(name)):
         return False
     path = _file(name)
     return path is not None and not is_installed(path)
+
+
+def _top_is_installed(top: str) -> bool:
+    """Say whether a top-level package lies where installers put libraries.
+
+    It is asked first because Python imports the packages around a module to find it: seconds, for a large library.
+    """
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    if spec is None:
+        return False
+    places = list(spec.submodule_search_locations or ()) or ([spec.origin] if spec.has_location else [])
+    return bool(places) and all(is_installed(Path(place)) for place in places if place)
 
 
 def is_installed(path: Path) -> bool:

@@ -1,5 +1,8 @@
 import importlib
 import importlib.metadata
+import os
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -144,3 +147,18 @@ def test_distributions_are_those_that_python_knows_also_after_one_is_installed(t
     (tmp_path / "late").mkdir()
     (tmp_path / "late" / "__init__.py").touch()
     assert check()["late"] == ["late"]
+
+
+def test_nothing_of_a_library_is_imported_to_find_that_it_is_one(tmp_path):
+    program = """
+import sys
+from sepray.tracking import sources
+files = sources.collect("sepray.scoring.metrics")
+assert "sepray.choices" in files
+print([name for name in ("torchmetrics", "matplotlib") if name in sys.modules])
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(sources.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
