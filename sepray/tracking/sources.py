@@ -235,8 +235,8 @@ def _top_is_installed(top: str) -> bool:
         return False
     if spec is None:
         return False
-    places = list(spec.submodule_search_locations or ()) or ([spec.origin] if spec.has_location else [])
-    return bool(places) and all(is_installed(Path(place)) for place in places if place)
+    places = list(spec.submodule_search_locations or ()) or ([spec.origin] if spec.has_location and spec.origin else [])
+    return bool(places) and all(is_installed(Path(place)) for place in places)
 
 
 def is_installed(path: Path) -> bool:
