@@ -128,8 +128,8 @@ CASES = [
     ),
     Case(
         "sepray seperate",
-        "sepray: unknown: seperate; available subcommands: clean, compare, delete, doctor, evaluate, list, reconcile, "
-        "report, reproduce, run, separate, show; see sepray --help",
+        "sepray: unknown: seperate; perhaps you meant separate; available subcommands: clean, compare, delete, doctor, "
+        "evaluate, list, reconcile, report, reproduce, run, separate, show; see sepray --help",
     ),
     Case(
         "sepray evaluate models:/filters@champion --spilt test",

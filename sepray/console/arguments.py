@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import inspect
 import io
 import re
@@ -104,4 +105,12 @@ def _one_line(box: str) -> str:
     proposal = re.sub(r"^Perhaps you meant: *(\S+).*", r"perhaps you meant \1", proposal)
     command = re.search(r"(?:run|see):? +(.+ --help)", texts[-1])
     see = f"see {command[1]}" if command else ""
-    return "; ".join(text[:1].lower() + text[1:] for text in (refusal, proposal, see) if text)
+    meant = _nearest_command(refusal, proposal)
+    return "; ".join(text[:1].lower() + text[1:] for text in (refusal, meant, proposal, see) if text)
+
+
+def _nearest_command(refusal: str, proposal: str) -> str:
+    """Return what an unknown command may have been meant to be, in words; empty where it is like none."""
+    names = proposal.removeprefix("Available subcommands: ").split(", ")
+    close = difflib.get_close_matches(refusal.removeprefix("unknown: ").partition(",")[0], names, 1)
+    return f"perhaps you meant {close[0]}" if close else ""
