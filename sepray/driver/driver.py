@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..console.commands import from_this_shell
 from ..console.exit_status import INTERRUPTED, how_to_go_on
 from ..console.terminal import console
 from ..errors import mask
@@ -38,7 +39,8 @@ def run(spec: StudySpec) -> int:
         if waiting := stores.close():
             console.print(
                 f"{waiting} records wait for the tracking server {mask(spec.stores.tracking_uri)}. When it answers "
-                f"again: sepray reconcile {spec.name}"
+                f"again: {from_this_shell(f'sepray reconcile {spec.name}')}",
+                soft_wrap=True,
             )
 
 

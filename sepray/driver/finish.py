@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
+from ..console.commands import from_this_shell
 from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.terminal import console, one_line
 from ..contracts import Oracle, TaskData
@@ -166,14 +167,15 @@ class Finish:
             if answer.contrasts:
                 console.print(answer_table(answer, console.width))
         if settings := notes.shown(result["hyperparameters"]):
-            exactly = f"sepray show {self._spec.name} --settings"
+            exactly = from_this_shell(f"sepray show {self._spec.name} --settings")
             console.print(f"Settings of the champion, {result['role']} (exactly: {exactly}):", soft_wrap=True)
             width = max(map(len, settings)) + 2
             console.print("\n".join(f"  {name:{width}}{value}" for name, value in settings.items()) + "\n")
         console.print(result_table(title, columns, rows, caption, console.width))
         console.print(registration.sentence)
         reading = [f"python -m webbrowser {_from_here(report)}"] if report else []
-        console.print("\nNext:\n" + "\n".join(f"  {command}" for command in (*reading, *commands)), soft_wrap=True)
+        here = [from_this_shell(command) for command in (*reading, *commands)]
+        console.print("\nNext:\n" + "\n".join(f"  {command}" for command in here), soft_wrap=True)
         note = [*notes.describe(self._spec, self._data, result), registration.sentence]
         note.append("```\n" + "\n".join(commands) + "\n```")
         if report:
@@ -198,7 +200,8 @@ def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker)
         return report.publish(_study_results(spec, data, folder), tracker)
     except Exception as error:
         why = f"{type(error).__name__}: {one_line(error)}"
-        console.print(f"the report could not be made ({why}); later: sepray report {spec.name}", soft_wrap=True)
+        later = from_this_shell(f"sepray report {spec.name}")
+        console.print(f"the report could not be made ({why}); later: {later}", soft_wrap=True)
         return None
 
 
@@ -209,7 +212,8 @@ def most_important_setting(spec: StudySpec, data: TaskData, folder: Path) -> Imp
 
         return importance.most_important(_study_results(spec, data, folder))
     except Exception as error:  # a finished study loses nothing but a sentence then
-        console.print(f"which setting matters most is not known ({type(error).__name__}: {one_line(error)})")
+        why = f"{type(error).__name__}: {one_line(error)}"
+        console.print(f"which setting matters most is not known ({why})", soft_wrap=True)
         return None
 
 

@@ -6,7 +6,9 @@ Of the registry alone there is a stand-in, because it is a server; what it is as
 import io
 import json
 import math
+import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +126,12 @@ def tested(monkeypatch):
 
     monkeypatch.setattr(cass.Cass, "separate", counted)
     return calls
+
+
+@pytest.fixture(autouse=True)
+def _activated(monkeypatch):
+    """The programs of this environment are on the PATH."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture
