@@ -63,6 +63,10 @@ class Network(Separator):
         """Return the only phase; none if there is nothing to train."""
         return (Phase("layers", ("layers",), "learning_rate", self.loss),) if self.train_at_all else ()
 
+    def fit_epoch(self, data: Tensors, hyperparameters: Tensors, generator: torch.Generator) -> dict[str, float]:
+        """Train nothing, on purpose: an epoch without phases is to cost nothing."""
+        return {}
+
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate without gradients."""
         with torch.no_grad():

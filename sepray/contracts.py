@@ -168,7 +168,7 @@ class Separator(nn.Module):
 
     Attributes:
         supervision: what it may see of the training split.
-        learns: False for a method with nothing to train, whose epochs change nothing.
+        learns: False for a method with nothing to train, which has neither ``phases`` nor ``fit_epoch``.
         keeps_items: True for a method that keeps something for each training item from one epoch to the next (an
             estimate, a code); its items are cropped once, and the same in all epochs.
         signal: kind of signal that it was built for.
@@ -196,6 +196,7 @@ class Separator(nn.Module):
     def prepare(self, data: Tensors) -> None:
         """Measure what normalisation needs from the training view (kept in buffers), once, before the first step.
 
+        Parameters that are made here are declared in the constructor by ``register_parameter(name, None)``.
         The view is shared with other trials on the machine and read-only, here and in ``before_epoch`` and
         ``fit_epoch``. A phase may write to its batch.
         """
@@ -204,7 +205,7 @@ class Separator(nn.Module):
         """Keep the hyperparameters that act on separation (in buffers); called before training and after changes."""
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the updates of one step, in order."""
+        """Return the updates of one step, in order; asked for after ``build``, and again after ``prepare``."""
         return ()
 
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:

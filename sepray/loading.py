@@ -1,6 +1,6 @@
 """Loads a task's data and builds a separator, and checks that both are what ``contracts`` says.
 
-Imports nothing from sepray but the contracts and the errors.
+Imports nothing from sepray but the contracts, their checks and the errors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .contracts import SPLITS, Augmentation, Oracle, Separator, SeparatorConfig, Signal, Split, TaskConfig, TaskData
 from .errors import UsageError
+from .separator_checks import check_config, check_dataclass, check_separator, type_name
 
 LEAST_ITEMS = 2
 """Items that every split needs: with fewer there is no interval, and no second item to compare with."""
@@ -40,6 +41,7 @@ def load_task(config: TaskConfig, cache: Path) -> TaskData:
     name = type(config).__module__.removeprefix("sepray.tasks.")
     if not callable(getattr(config, "load", None)):
         raise UsageError(f"{name}: Config must have a method load(cache) that returns a TaskData")
+    check_dataclass(config)
     data: Any = config.load(cache.expanduser())
     try:
         check_task_data(data)
@@ -49,25 +51,29 @@ def load_task(config: TaskConfig, cache: Path) -> TaskData:
 
 
 def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:
-    """Return ``config.build(signal)``, checked; errors that ``build`` raises pass through.
+    """Return ``config.build(signal)``, checked before any trial; errors that its own code raises pass through.
 
     Args:
         config: configuration of the separator.
         signal: signal of the task.
 
     Raises:
-        UsageError: ``build`` returns no separator, or one that lacks a method; one line names the module.
+        UsageError: the configuration or the separator breaks the contract; one line names the class or the module.
     """
     name = type(config).__module__.removeprefix("sepray.separators.")
     if not callable(getattr(config, "build", None)):
         raise UsageError(f"{name}: Config must have a method build(signal) that returns a Separator")
+    check_config(config)
     separator: object = config.build(signal)
     if not isinstance(separator, Separator):
-        raise UsageError(f"{name}: Config.build must return a sepray.contracts.Separator, returns {_type(separator)}")
+        raise UsageError(
+            f"{name}: Config.build must return a sepray.contracts.Separator, returns {type_name(separator)}"
+        )
     needed = ("hyperparameters", "separate_given" if isinstance(separator, Oracle) else "separate")
     for method in needed:
         if getattr(type(separator), method) is getattr(Oracle if method == "separate_given" else Separator, method):
             raise UsageError(f"{name}: {type(separator).__name__} must define {method}()")
+    check_separator(separator)
     return separator
 
 
@@ -78,7 +84,7 @@ def check_task_data(data: object) -> None:
         UsageError: one of them is not as ``contracts`` says.
     """
     if not isinstance(data, TaskData):
-        raise UsageError(f"load must return a TaskData, returns {_type(data)}")
+        raise UsageError(f"load must return a TaskData, returns {type_name(data)}")
     _check_signal(data.signal)
     crop = _crop(data)
     for name in SPLITS:
@@ -110,7 +116,7 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
 
 def _check_signal(signal: object) -> None:
     if not isinstance(signal, Signal):
-        raise UsageError(f"signal must be a Signal, is {_type(signal)}")
+        raise UsageError(f"signal must be a Signal, is {type_name(signal)}")
     if not isinstance(signal.sources, tuple) or not signal.sources:
         raise UsageError(f"signal.sources must be a tuple of one name or more, is {signal.sources!r}")
     check_source_names(signal.sources, "signal.sources")
@@ -132,7 +138,7 @@ def _check_signal(signal: object) -> None:
 def _crop(data: TaskData) -> int:
     """Return the length of the crops that batches take of training items; 0 for items as they are."""
     if not isinstance(data.augmentation, Augmentation):
-        raise UsageError(f"augmentation must be an Augmentation, is {_type(data.augmentation)}")
+        raise UsageError(f"augmentation must be an Augmentation, is {type_name(data.augmentation)}")
     crop, shape = data.augmentation.crop, data.signal.shape
     if crop and (crop != shape[0] or len(shape) != 1):
         wanted = f"0 or signal.shape[0] = {shape[0]}" if len(shape) == 1 else "0 for images"
@@ -142,7 +148,7 @@ def _crop(data: TaskData) -> int:
 
 def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
     if not isinstance(split, Split):
-        raise UsageError(f"{name} must be a Split, is {_type(split)}")
+        raise UsageError(f"{name} must be a Split, is {type_name(split)}")
     signal_axes = _AXES[len(signal.shape)]
     item, source = ("item",), ("source",)
     axes = {"mixture": (*item, "channel", *signal_axes), "sources": (*item, *source, "channel", *signal_axes)}
@@ -165,7 +171,7 @@ def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
 def _check_type(name: str, tensor: object, axes: Sequence[str]) -> None:
     wanted = f"float32 [{', '.join(axes)}]"
     if not isinstance(tensor, Tensor):
-        raise UsageError(f"{name} must be a torch tensor, {wanted}, is {_type(tensor)}")
+        raise UsageError(f"{name} must be a torch tensor, {wanted}, is {type_name(tensor)}")
     if tensor.dtype != torch.float32 or tensor.ndim != len(axes):
         raise UsageError(f"{name} must be {wanted}, is {_described(tensor)}")
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.requires_grad:
@@ -194,14 +200,6 @@ def _check_finite(name: str, tensor: Tensor) -> None:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value > 0  # no bool, and no number of numpy, which JSON lacks
-
-
-def _type(value: object) -> str:
-    kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    if hasattr(value, "dtype") and hasattr(value, "shape"):  # an array of numpy or of another library
-        return f"{name} {value.dtype} {list(value.shape)}"
-    return name
 
 
 def _described(tensor: Tensor) -> str:

@@ -287,6 +287,8 @@ def test_names_that_some_file_systems_take_for_one() -> None:
 
 
 class Complete(Separator):
+    learns = False
+
     def hyperparameters(self):
         return {}
 
@@ -311,7 +313,8 @@ class WithoutTruth(Oracle):
 
 def built(kind: object) -> object:
     """A configuration whose ``build`` returns what ``kind`` gives for a signal, of a module ``my_separator``."""
-    config = type("Config", (), {"build": lambda self, signal: kind(signal)})
+    members = {"build": lambda self, signal: kind(signal), "batch_size": 4, "betas": (0.9, 0.999)}
+    config = dataclass(frozen=True)(type("Config", (), members))
     config.__module__ = "my_separator"
     return config()
 
@@ -346,6 +349,15 @@ def test_what_is_no_separator_is_refused_in_one_line(kind, line):
 def test_error_that_build_raises_passes_through():
     with pytest.raises(RuntimeError, match="size"):
         build_separator(built(lambda signal: torch.ones(2) + torch.ones(3)), LOADED)
+
+
+def test_config_of_a_task_that_is_no_dataclass_is_refused(tmp_path):
+    config = type("Config", (), {"load": lambda self, cache: DATA})
+    config.__module__ = "my_task"
+    with pytest.raises(
+        UsageError, match=r"^my_task\.Config must be a dataclass: put @dataclass\(frozen=True\) above it$"
+    ):
+        load_task(config(), tmp_path)
 
 
 def test_config_without_its_method_is_refused(tmp_path):

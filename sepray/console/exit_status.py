@@ -113,9 +113,15 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
 
 
 def shorten_traceback(text: str) -> str:
-    """Return a traceback that came as text, e.g. from another process, with the frames that ``format_error`` shows."""
+    """Return a traceback that came as text, e.g. from another process, with the frames that ``format_error`` shows.
+
+    Where none is of the user's own files, an error that the user can put right is its message alone.
+    """
     frames = list(re.finditer(r'^  File "(?P<file>[^"]+)", line \d+.*\n(?:    .*\n)*', text, re.MULTILINE))
     users = [frame for frame in frames if _is_users(frame["file"])]
+    refusal = re.search(rf"^{re.escape(SeprayError.__module__)}\.\w+: (.*)\Z", text.rstrip(), re.MULTILINE)
+    if refusal and not users:
+        return refusal[1]
     kept = users or [*(frame for frame in frames[:-1] if _is_sepray(frame["file"])), *frames[-1:]]
     for frame in reversed(frames):
         if frame not in kept:

@@ -211,7 +211,9 @@ def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
             what = f"its process was killed by signal {-process.returncode}"
             what += ", perhaps because the machine's memory does not suffice" if process.returncode == -9 else ""
             raise TrialError(what, bug=False) from None
-        raise TrialError(errors.decode(errors="replace").strip() or "its process gave no answer", bug=True) from None
+        printed = errors.decode(errors="replace").strip()
+        ended = f"the code ended the process with status {process.returncode}"  # os._exit(), or a library that does so
+        raise TrialError("\n".join(filter(None, (printed, ended))), bug=True) from None
     if "error" in answer:
         raise TrialError(str(answer["error"]), bug=not answer["out_of_memory"])
     return answer

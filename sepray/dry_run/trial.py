@@ -293,6 +293,10 @@ def main() -> None:
     try:
         answer = run(pickle.load(sys.stdin.buffer))
         answer["start"] += started
+    except SystemExit as end:
+        status = 0 if end.code is None else end.code
+        ended = f"{traceback.format_exc()}the code ended the process with status {status}"
+        answer = {"error": ended, "out_of_memory": False}
     except Exception as error:
         answer = {"error": traceback.format_exc(), "out_of_memory": is_out_of_memory(error)}
     json.dump(answer, answers)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..contracts import Augmentation, Separator, SeparatorConfig, Signal, Tensors, estimate
 from ..scoring import metrics
+from ..separator_checks import check_estimates
 from ..training.trainer import Trainer, build
 from .checkpoint import Checkpoint
 
@@ -108,8 +109,14 @@ class Members:
 
 
 def score(separator: Separator, signal: Signal, validation: Tensors, batch_size: int) -> dict[str, float]:
-    """Return the measures of a separator on the validation split, by name; arguments as of ``Members.epoch``."""
-    batches = zip(validation["mixture"].split(batch_size), validation["sources"].split(batch_size), strict=True)
-    estimates = torch.cat([estimate(separator, *batch) for batch in batches])
-    scores = metrics.score(estimates, validation["sources"], signal)
+    """Return the measures of a separator on the validation split, by name; arguments as of ``Members.epoch``.
+
+    Raises:
+        UsageError: the estimates have another shape than the sources.
+    """
+    batches = []
+    for mixture, sources in zip(*(validation[name].split(batch_size) for name in ("mixture", "sources")), strict=True):
+        batches.append(estimate(separator, mixture, sources))
+        check_estimates(separator, batches[-1], sources)
+    scores = metrics.score(torch.cat(batches), validation["sources"], signal)
     return metrics.summary(scores, signal.sources, signal.heart_sources)

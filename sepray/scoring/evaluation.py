@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import Separator, Signal, Split, estimate
+from ..separator_checks import check_estimates
 from ..signals.ideal_masks import ORACLES
 from ..signals.stft import Spectrogram
 from . import metrics
@@ -47,7 +48,11 @@ def score_split(
     """
 
     def system(mixture: Tensor, sources: Tensor) -> Tensor:
-        return estimate(separate, mixture, sources) if isinstance(separate, Separator) else separate(mixture)
+        if not isinstance(separate, Separator):
+            return separate(mixture)
+        estimates = estimate(separate, mixture, sources)
+        check_estimates(separate, estimates, sources)
+        return estimates
 
     return _score(system, split, batch_size, device, signal)
 

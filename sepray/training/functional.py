@@ -6,23 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Separator, Tensors
+from ..errors import UsageError
+from ..separator_checks import full_name, matches
 
 
 def phase_parameters(separator: Separator, phase: Phase) -> list[str]:
     """Return the names of the parameters that a phase updates, in the order of ``named_parameters``.
 
     Raises:
-        ValueError: a prefix of the phase matches no parameter.
+        UsageError: a prefix of the phase matches no parameter.
     """
     names = [name for name, _ in separator.named_parameters()]
     for prefix in phase.parameters:
-        if not any(_matches(name, prefix) for name in names):
-            raise ValueError(f"phase {phase.name!r} updates {prefix!r}, which names no parameter")
-    return [name for name in names if any(_matches(name, prefix) for prefix in phase.parameters)]
-
-
-def _matches(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix + ".")
+        if not any(matches(name, prefix) for name in names):
+            name = full_name(type(separator))
+            raise UsageError(f"{name}: phase {phase.name!r} updates {prefix!r}, which names no parameter")
+    return [name for name in names if any(matches(name, prefix) for prefix in phase.parameters)]
 
 
 class _PhaseModule(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, Signal, Tensors
 from ..errors import UsageError
+from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
 from .functional import phase_parameters
 
@@ -140,12 +141,14 @@ class Trainer:
 
         Raises:
             NonFiniteLossError: a loss is not finite; raised before its update changes any weight.
+            UsageError: a function of the separator returns something else than ``contracts`` says.
         """
         self.separator.train()
         if self.separator.resets(self.epochs):
             for optimizer in self._optimizers.values():
                 optimizer.state.clear()
         data = self.separator.before_epoch(self.data, self.epochs, self.generator)
+        check_epoch_data(self.separator, data)
         parts = self._steps(data) if self.phases else self._fit(data)
         self.epochs += 1
         return parts
@@ -154,6 +157,7 @@ class Trainer:
         """Run an epoch of a method without gradients; restore its weights if a value that it reports is not finite."""
         before = {name: tensor.clone() for name, tensor in self.separator.state_dict().items()}
         parts = self.separator.fit_epoch(self._all_items(data), self._weights, self.generator)
+        check_fit(self.separator, parts)
         if wrong := [name for name, value in parts.items() if not math.isfinite(value)]:
             self.separator.load_state_dict(before)
             raise NonFiniteLossError("fit", wrong[0], self.epochs, 0)
@@ -189,12 +193,15 @@ class Trainer:
 
     def _update(self, phase: Phase, batch: Tensors, random: Tensors, step: int) -> Loss:
         loss = phase.loss(self.separator, batch, self._weights, random)
+        check_loss(self.separator, phase, loss)
         if not math.isfinite(loss.total.item()):
             wrong = [name for name, part in loss.parts.items() if not math.isfinite(part.item())]
             raise NonFiniteLossError(phase.name, wrong[0] if wrong else "total", self.epochs, step)
         # Not backward(): it would also compute gradients of the weights that other phases update.
         own = self._own[phase.name]
-        for parameter, gradient in zip(own, torch.autograd.grad(loss.total, own), strict=True):
+        gradients = torch.autograd.grad(loss.total, own, allow_unused=True)
+        check_gradients(self.separator, phase, self._names[phase.name], gradients)
+        for parameter, gradient in zip(own, gradients, strict=True):
             # On a CPU, fused Adam ignores the gradient's strides and reads memory in order (torch 2.11).
             same_layout = gradient.stride() == parameter.stride()
             parameter.grad = gradient if same_layout else torch.empty_like(parameter).copy_(gradient)

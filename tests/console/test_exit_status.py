@@ -370,6 +370,14 @@ def test_traceback_without_a_users_frame_keeps_sepray_and_the_frame_that_raised(
     assert exit_status.shorten_traceback(text) == kept
 
 
+def test_refusal_without_a_users_frame_is_its_message_alone():
+    frame = f'  File "{Path(exit_status.__file__).resolve()}", line 1, in step\n    check()\n'
+    own = '  File "/home/me/my_separator.py", line 7, in loss\n    raise UsageError("no")\n'
+    head, error = "Traceback (most recent call last):\n", "sepray.errors.UsageError: my_separator.Mine: no\n"
+    assert exit_status.shorten_traceback(head + frame + error) == "my_separator.Mine: no"
+    assert exit_status.shorten_traceback(head + frame + own + error) == head + own + error
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [

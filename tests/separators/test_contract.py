@@ -15,6 +15,7 @@ from torch.utils.flop_counter import flop_registry
 from sepray import registry
 from sepray.contracts import Oracle, Separator, Signal, Split, Supervision, estimate
 from sepray.errors import UsageError
+from sepray.loading import build_separator
 from sepray.training.functional import phase_gradients, phase_parameters
 from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build
 from sepray.training.views import view
@@ -103,6 +104,10 @@ class Work(TorchDispatchMode):
         if count := flop_registry.get(function._overloadpacket):
             self.operations += count(*arguments, **(options or {}), out_val=result)
         return result
+
+
+def test_it_passes_the_check_that_a_study_makes_before_its_first_trial(name):
+    assert build_separator(debug(name), SIGNAL).signal == SIGNAL
 
 
 def test_debug_is_small_enough_to_train_an_epoch_in_a_second(name):
