@@ -18,7 +18,13 @@ _SECRET_VALUE = re.compile(
 
 
 class SeprayError(Exception):
-    """Base class of all errors that a user can put right; the message says what is wrong and what to do."""
+    """Base class of all errors that a user can put right; the message says what is wrong and what to do.
+
+    Attributes:
+        in_lines: whether the message is a list, which is shown in lines of its own; other messages are shown in one.
+    """
+
+    in_lines = False
 
 
 class UsageError(SeprayError, ValueError):

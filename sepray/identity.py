@@ -20,6 +20,7 @@ from .errors import UsageError
 
 T = TypeVar("T")
 _ABSENT = "(absent)"
+_DISTRIBUTIONS = ("FloatDistribution", "IntDistribution", "CategoricalDistribution")
 
 
 def plain(value: Any) -> Any:
@@ -80,13 +81,14 @@ def differences(old: Any, new: Any) -> list[str]:
     """Return a line ``dotted.path: old -> new`` for every leaf that differs, in the order of the paths.
 
     Lists of equal length are compared item by item (``path[2]``), others as a whole. A key that only one side has is
-    ``(absent)`` on the other.
+    ``(absent)`` on the other. Distributions are told in words: ``1e-05 to 0.2 (log) -> fixed to 0.1``.
     """
     return list(_differences("", plain(old), plain(new)))
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
+    told_whole = _is_distribution(old) or _is_distribution(new)
+    if isinstance(old, dict) and isinstance(new, dict) and not told_whole:
         lines = []
         for key in sorted(old.keys() | new.keys()):
             inner = f"{path}.{key}" if path else key
@@ -100,7 +102,27 @@ def _differences(path: str, old: Any, new: Any) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if _is_distribution(value):
+        return _in_words(value["name"], value["attributes"])
     return str(value) if value == _ABSENT else json.dumps(value, sort_keys=True)
+
+
+def _is_distribution(value: Any) -> bool:
+    """Say whether a plain value is what Optuna writes of a distribution."""
+    return isinstance(value, dict) and value.keys() == {"name", "attributes"} and str(value["name"]) in _DISTRIBUTIONS
+
+
+def _in_words(name: str, attributes: Mapping[str, Any]) -> str:
+    if "choices" in attributes:
+        choices = [json.dumps(choice) for choice in attributes["choices"]]
+        return f"fixed to {choices[0]}" if len(choices) == 1 else f"one of {', '.join(choices)}"
+    low, high, step = (attributes[key] for key in ("low", "high", "step"))
+    if low == high:
+        return f"fixed to {low:.12g}"
+    whole = name == "IntDistribution"
+    steps = "" if step is None or (whole and step == 1) else f"in steps of {step:.12g}"
+    manner = ", ".join(text for text in ("whole numbers" * whole, steps, "log" * attributes["log"]) if text)
+    return f"{low:.12g} to {high:.12g}" + (f" ({manner})" if manner else "")
 
 
 def expand(space: Mapping[str, T], sources: Sequence[str]) -> dict[str, T]:

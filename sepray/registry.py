@@ -16,8 +16,10 @@ import ast
 import difflib
 import functools
 import importlib
+import importlib.util
 import pkgutil
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -248,8 +250,14 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
         values: those of the fields, and of ``FORMER_FIELDS``, of which ``variant`` names the variant.
 
     Raises:
-        UnknownNameError: there is no such module.
+        UnknownNameError: there is no such module; where it is of another package, that is named.
     """
+    top = module.partition(".")[0]
+    if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:
+        raise UnknownNameError(
+            f"the {_kind(package)} is {module}, but {top} cannot be imported: install the package that has it, or "
+            "start where its file lies"
+        )
     base = find(package, module)
     kind = find(package, variants(base.__name__).get(str(values.get("variant")), module)).Config
     own = {name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from .console import preflight
-from .console.exit_status import INTERRUPTED, exit_with_status
+from .console.exit_status import INTERRUPTED, exit_with_status, tell_scripts_errors_in_one_line
 from .errors import UsageError, mask
 from .spec.flags import parse_command, parse_early, with_budget
 from .spec.folder import is_remote
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from .results.study_result import StudyResult
 
 __all__ = ["Budget", "Resources", "Search", "Stores", "StudySpec", "execute", "main", "run"]
+
+started: list[str] = []
+"""Names of the studies and comparisons that this process has begun to run, for ``sepray run FILE``, which asks."""
+
+tell_scripts_errors_in_one_line()
 
 
 def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
@@ -35,10 +40,11 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
         early = parse_early(chosen, given)
         if early is not None:
             refuse_bad_input(early)
-        study, options = parse_command(chosen, given)
-        if options.dry_run:
-            return _show_estimate(study)
-        return _run_and_tell(study, options.on_finish)
+        study, options, changes = parse_command(chosen, given)
+        with changes.named():
+            if options.dry_run:
+                return _show_estimate(study)
+            return _run_and_tell(study, options.on_finish)
 
     exit_with_status(spec.name, job)
 
@@ -121,6 +127,7 @@ def execute(spec: StudySpec) -> int:
     Raises:
         SeprayError: something that the user can put right.
     """
+    started.append(spec.name)
     refuse_bad_input(spec)
     address = spec.resources.cluster_address
     if address.startswith("ray://"):

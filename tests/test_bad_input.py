@@ -13,8 +13,10 @@ import numpy as np
 import optuna
 import pytest
 import soundfile
+from optuna.distributions import CategoricalDistribution
 
 from sepray import choices, registry
+from sepray.identity import plain
 from sepray.spec import folder
 from sepray.tracking.connection import connect
 
@@ -27,6 +29,31 @@ from sepray.study import StudySpec, main
 SPACE = {"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)}
 main(StudySpec(name="lab", separator="%s", task="%s", space=SPACE))
 """
+# Scripts whose description is refused as it is built, before main is called.
+BUILDS = """
+from sepray.comparison.command import main as compare
+from sepray.comparison.spec import Comparison
+from sepray.study import StudySpec, main
+
+
+class Config:
+    pass
+
+
+def study(**fields):
+    main(StudySpec(**{"name": "lab", "separator": "nmf", "task": "ecg", "space": {}, **fields}))
+
+
+"""
+BUILT = {
+    "no_space": 'main(StudySpec(name="lab", separator="nmff", task="ecg"))',
+    "no_trials": "study(trials=-1)",
+    "one_objective": 'study(objective="si_sdr")',
+    "trails": "study(trails=3)",
+    "no_epochs": 'study(max_epochs="x")',
+    "own_config": "study(separator=Config())",
+    "few_trials": "compare(Comparison(trials=-1))",
+}
 LIGHT = 200
 """Megabytes that a process stays below which has imported neither torch, Ray nor MLflow: bad input is said at once."""
 
@@ -80,6 +107,25 @@ CASES = [
         "lab: unknown separator 'casss'; perhaps you meant cass; there are: {separators}, or a module of your own",
     ),
     Case("no_task", "lab: unknown task 'eeg'; perhaps you meant ecg; there are: {tasks}, or a module of your own"),
+    # ... in the script itself
+    Case(
+        "no_space",
+        "no_space.py: unknown separator 'nmff'; perhaps you meant nmf; there are: {separators}, "
+        "or a module of your own",
+    ),
+    Case("no_trials", "no_trials.py: --trials must be at least 0, not -1"),
+    Case("no_trials --trials 4", "no_trials.py: --trials must be at least 0, not -1"),
+    Case(
+        "one_objective",
+        "one_objective.py: objective must be a tuple of names, such as ('si_sdr',), not 'si_sdr'",
+    ),
+    Case(
+        "own_config",
+        "own_config.py: put the Config of the separator into a file of its own: models and workers import it",
+    ),
+    Case("trails", r"re:trails\.py: unknown field trails; perhaps you meant trials; there are name, separator, .*"),
+    Case("no_epochs", "no_epochs.py: max_epochs must be a whole number (int), not 'x'"),
+    Case("few_trials", "few_trials.py: --trials must be at least 0, not -1"),
     # ... its stores and resources
     Case(
         "study --storage postgresql://user:secret@127.0.0.1:{port}/optuna",
@@ -181,6 +227,7 @@ CASES = [
         f"{SEPARATE} words.csv --rate 4",
         "sepray: words.csv has a cell that is not a number in line 3: could not convert string to float: 'two'",
     ),
+    Case(f"{SEPARATE} prose.txt", "sepray: prose.txt holds no rows of numbers"),
     Case(f"{SEPARATE} plain.csv", "sepray: plain.csv has no time column to tell its rate; give --rate, in Hz"),
     Case(f"{SEPARATE} tone.npy", "sepray: tone.npy does not say its rate; give --rate, in Hz"),
     Case(
@@ -292,11 +339,6 @@ AFTER_LOADING = [
         "lab: unknown objective 'middle/si_sdr'; there are {measures}, "
         "such as si_sdr, fetal/si_sdr (one source) or si_sdr:each (one per source); sources: slow, fast",
     ),
-    Case(
-        "study --name other",
-        r"re:lab: study 'other' exists in sqlite:///optuna\.db with other settings; choose another name, or go back "
-        r"to: .*max_epochs: 7 -> 20.*",
-    ),
     Case("study --name busy", "lab: busy is running already, in another process on this machine"),
 ]
 
@@ -310,6 +352,8 @@ def place(tmp_path_factory):
     (here / "study.py").write_text(STUDY % ("my_separator", "my_task"))
     (here / "no_separator.py").write_text(STUDY % ("casss", "my_task"))
     (here / "no_task.py").write_text(STUDY % ("my_separator", "eeg"))
+    for name, line in BUILT.items():
+        (here / f"{name}.py").write_text(f"{BUILDS}{line}\n")
     tone = np.sin(np.arange(1000) / 5)
     soundfile.write(here / "tone.wav", tone, 100)
     soundfile.write(here / "silent.wav", 0 * tone, 100)
@@ -320,12 +364,14 @@ def place(tmp_path_factory):
     (here / "text.wav").write_text("a mixture of maternal and fetal\n")
     (here / "nan.csv").write_text("ecg\n1\n2\nnan\n")
     (here / "words.csv").write_text("ecg\n1\ntwo\n")
+    (here / "prose.txt").write_text("a mixture of maternal and fetal\n")
     (here / "plain.csv").write_text("1\n2\n1\n")
     np.save(here / "tone.npy", tone)
     np.save(here / "cube.npy", np.zeros((2, 3, 4)))
     connect(f"sqlite:///{here}/mlflow.db").create_registered_model("filters")
     storage = f"sqlite:///{here}/optuna.db"
-    optuna.create_study(storage=storage, study_name="other").set_user_attr("fingerprint", {"max_epochs": 7})
+    other = {"max_epochs": 7, "search space": {"learning_rate": CategoricalDistribution([0.1])}}
+    optuna.create_study(storage=storage, study_name="other").set_user_attr("fingerprint", plain(other))
     optuna.create_study(storage=storage, study_name="busy").set_user_attr("uid", "0badcafe")
     with folder.lock(folder.study_folder(str(here / "sepray-results"), "busy", "0badcafe"), "busy"):
         yield here
@@ -363,6 +409,7 @@ def measured(command, place):
     """Run a command; return its status, what it printed to both outputs, and its largest memory in MB."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RAY", "SEPRAY", "COV", "PYTEST"))}
     environment = kept | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(place), "COLUMNS": "80"}
+    environment["MPLCONFIGDIR"] = str(place.parent / "matplotlib")  # its list of fonts is the library's own affair
     run = [sys.executable, "-S", "-c", MEASURE, *command]
     return json.loads(subprocess.run(run, cwd=place, env=environment, capture_output=True, check=True).stdout)
 
@@ -381,6 +428,17 @@ def test_bad_input_gets_one_line_at_once(case, place, names):
 @pytest.mark.parametrize("case", AFTER_LOADING, ids=lambda case: case.typed)
 def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
     check(case, place, names)
+
+
+def test_other_settings_of_a_study_are_told_a_line_each(place):
+    status, output, errors, _ = measured([sys.executable, "study.py", "--name", "other"], place)
+    first, *lines = errors.splitlines()
+    assert (status, output) == (2, "")
+    assert first == (
+        "lab: study 'other' exists in sqlite:///optuna.db with other settings; choose another name, or go back to:"
+    )
+    assert "  max_epochs: 7 -> 20" in lines
+    assert "  search space.learning_rate: fixed to 0.1 -> 0.001 to 0.1 (log)" in lines
 
 
 def check(case, place, names):

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sepray.errors import UsageError
 from sepray.identity import canonical_json, differences, digest, expand, plain
@@ -77,14 +77,33 @@ def test_differences_name_every_path():
         "flag: true -> 1",
         "m: (absent) -> null",
         "n: 1 -> (absent)",
-        "space.a.attributes.high: 1.0 -> 2.0",
-        "space.b.attributes.choices[1]: 2 -> 3",
+        "space.a: 0 to 1 -> 0 to 2",
+        "space.b: one of 1, 2 -> one of 1, 3",
     ]
     assert differences([1, 2], [1, 2, 3]) == ["value: [1, 2] -> [1, 2, 3]"]
     assert (
         differences(Outer("x", Inner(3)), {"name": "x", "inner": {"width": 3, "betas": [0.5, 0.9]}, "colour": "red"})
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("distribution", "words"),
+    [
+        (FloatDistribution(1e-5, 0.2, log=True), "1e-05 to 0.2 (log)"),
+        (FloatDistribution(0, 1, step=0.25), "0 to 1 (in steps of 0.25)"),
+        (FloatDistribution(0.1, 0.1), "fixed to 0.1"),
+        (IntDistribution(1, 64, log=True), "1 to 64 (whole numbers, log)"),
+        (IntDistribution(1, 9, step=2), "1 to 9 (whole numbers, in steps of 2)"),
+        (CategoricalDistribution([0.1]), "fixed to 0.1"),
+        (CategoricalDistribution(["a", True]), 'one of "a", true'),
+    ],
+)
+def test_distributions_that_differ_are_told_in_words(distribution, words):
+    other = FloatDistribution(0.5, 2)
+    assert differences({"beta": distribution}, {"beta": other}) == [f"beta: {words} -> 0.5 to 2"]
+    assert differences({}, {"beta": distribution}) == [f"beta: (absent) -> {words}"]
+    assert differences({"beta": distribution}, {"beta": distribution}) == []
 
 
 def test_templates_expand_over_sources_and_ordered_pairs():

@@ -59,6 +59,18 @@ def test_a_variant_is_restored_by_the_field_variant():
         registry.restored(package, base, {"no_such_field": 1})
 
 
+def test_module_of_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    with pytest.raises(registry.UnknownNameError) as refusal:
+        registry.restored("sepray.separators", "lab_gone.separator", {})
+    assert str(refusal.value) == (
+        "the separator is lab_gone.separator, but lab_gone cannot be imported: install the package that has it, or "
+        "start where its file lies"
+    )
+    (tmp_path / "lab_gone.py").write_text(LAB)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert type(registry.restored("sepray.separators", "lab_gone", {})).__module__ == "lab_gone"
+
+
 def test_modules_of_users_have_no_variants(tmp_path, monkeypatch):
     for name in ("house", "house_red"):
         (tmp_path / f"{name}.py").write_text(LAB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -67,10 +68,14 @@ def _print_blocks(rows: list[Row], columns: list[str]) -> None:
     from ..console.terminal import console
 
     first, *others = columns
+    label = max(12, *map(len, others))
+    room = max(20, console.width - label - 3)
     for row in rows:
         console.print(_shown(row[first]), style="bold", soft_wrap=True)
         for column in others:
-            console.print(f"  {column.replace('_', ' '):12} {_shown(row[column])}", soft_wrap=True)
+            lines = textwrap.wrap(_shown(row[column]), room, break_long_words=False, break_on_hyphens=False)
+            told = f"\n{' ' * (label + 3)}".join(lines)
+            console.print(f"  {column.replace('_', ' '):{label}} {told}", soft_wrap=True)
 
 
 def _models(storage: str, tracking_uri: str | None) -> list[Row]:

@@ -42,7 +42,7 @@ def run_study(study: str, flags: Sequence[str]) -> NoReturn:
         flags: arguments that follow on the command line.
 
     Raises:
-        UsageError: there is no such file or study, or the file describes none.
+        UsageError: there is no such file or study, or the file describes or runs none.
     """
     path = Path(study)
     sys.argv = [f"sepray run {study}", *flags]  # what help texts and messages call the command
@@ -63,6 +63,7 @@ def _run_toml(path: Path) -> None:
     from ..study import main
 
     application.add_current_folder_to_path()
+    sys.path.insert(0, str(path.absolute().parent))  # a separator or task may lie beside the file
     main(read_study(path))
 
 
@@ -70,4 +71,11 @@ def _run_python(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     sys.path.insert(0, str(path.absolute().parent))  # as ``python FILE`` does
-    runpy.run_path(str(path), run_name="__main__")
+    names = runpy.run_path(str(path), run_name="__main__")
+    from .. import study
+
+    if not study.started:
+        built = next((name for name, value in names.items() if isinstance(value, study.StudySpec)), "STUDY")
+        raise UsageError(
+            f"{path} has run no study: let it end with main({built}), which `from sepray.study import main` brings"
+        )

@@ -64,7 +64,8 @@ def separate(
         output: Folder for the separated recordings, INPUT.SOURCE.wav (or csv, npy), and the picture INPUT.png; or -
             for standard output, together with --source.
         source: Name of the only source that is written.
-        rate: Sampling rate of a recording that does not say it (NPY, CSV without a time column), in Hz.
+        rate: Sampling rate of a recording that does not say it (NPY, CSV without a time column), in Hz. In a folder,
+            recordings with a rate of their own keep it.
         window: Length that the model separates at once, in seconds.
         device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.
         picture: Do not draw the picture of the mixture and the estimates over time.

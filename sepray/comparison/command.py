@@ -48,6 +48,7 @@ def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
     Raises:
         SeprayError: something that the user can put right.
     """
+    study.started.append(comparison.name)
     spaces = _checked(comparison, spaces)
     address = comparison.resources.cluster_address
     if address.startswith("ray://"):

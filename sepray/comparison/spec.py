@@ -12,6 +12,7 @@ from .. import registry, shipped
 from ..choices import OBJECTIVES
 from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
+from ..spec.field_types import require_texts, require_type
 from ..spec.flags import Options, RunOptions, description
 from ..spec.parts import (
     Budget,
@@ -85,11 +86,15 @@ class Comparison:
         stores: Stores | None = None,
         **fields: Any,
     ) -> None:
-        """Refuse values out of range; see the class for the fields."""
-        budget = budget or Budget(trials=0, finalists=1, final_seeds=3)
+        """Refuse values of a wrong type or out of range; see the class for the fields."""
+        parts = (budget or Budget(trials=0, finalists=1, final_seeds=3), search or Search())
         values: dict[str, Any] = {"name": name, "separators": separators, "task": task, "settings": settings}
         values |= {"reference": reference, "measures": measures, "objective": objective, "seed": seed}
-        values |= merged(budget, search or Search(), resources or Resources(), stores or Stores(), fields)
+        for key in ("separators", "settings", "measures", "objective"):
+            require_texts(key, values[key])
+        for key, kind in (("name", str), ("task", str), ("reference", str), ("seed", int)):
+            require_type(key, values[key], kind)
+        values |= merged(Comparison, *parts, resources or Resources(), stores or Stores(), fields)
         self.__dict__.update(values)
         if not measures or len(set(measures)) < len(measures) or set(measures) - set(OBJECTIVES):
             raise UsageError(f"--measures must be of {', '.join(OBJECTIVES)}, each once, not {' '.join(measures)!r}")

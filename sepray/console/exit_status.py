@@ -22,11 +22,13 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from ..errors import SeprayError, mask
 from .terminal import one_line
+
+_Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 
 BAD_INPUT = 2
 BUG = 3
@@ -73,6 +75,29 @@ def exit_with_status(
     sys.exit(status)
 
 
+def tell_scripts_errors_in_one_line() -> None:
+    """Let a script end as a command does where its own lines raise a ``SeprayError``: one line, exit status 2.
+
+    That is for what is raised outside of ``exit_with_status``, such as a description that is refused as it is built.
+    Nothing is changed where no script of the user's runs: in a notebook, at a prompt, below a command. The hook that
+    was there before shows every other error, and Python's own exit status stays.
+    """
+    script = getattr(sys.modules["__main__"], "__file__", None) or ""
+    if script.endswith(".py") and _is_users(script) and not (hasattr(sys, "ps1") or sys.flags.interactive):
+        sys.excepthook = _ending_with_status(sys.excepthook)
+
+
+def _ending_with_status(former: _Hook) -> _Hook:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, SeprayError):
+            return former(kind, error, trace)
+        whole = TRACEBACK in sys.argv[1:]
+        print(format_error(Path(sys.argv[0]).name, error, whole), file=sys.stderr)
+        sys.exit(BAD_INPUT)  # Python takes the status of a hook that exits
+
+    return hook
+
+
 def is_bad_input(error: BaseException) -> bool:
     """Say whether the user can put an error right.
 
@@ -87,6 +112,8 @@ def is_bad_input(error: BaseException) -> bool:
 def format_error(program: str, error: Exception, whole: bool = False) -> str:
     """Return what is printed of an error, without secrets: one line for bad input, a traceback for a bug.
 
+    A message that is a list (``SeprayError.in_lines``) keeps its lines.
+
     The traceback holds the frames of the user's own files; where there are none, those of sepray and the one that
     raised the error. The errors that caused it are shown in the same way.
 
@@ -98,7 +125,7 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
     if whole:
         return mask("".join(traceback.format_exception(error))).rstrip()
     if is_bad_input(error):
-        text = one_line(error)
+        text = str(error) if isinstance(error, SeprayError) and error.in_lines else one_line(error)
         if isinstance(error, OSError) and not isinstance(error, SeprayError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
         return f"{program}: {mask(text)}"

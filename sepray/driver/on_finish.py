@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,4 +106,4 @@ def _status_of(error: BaseException) -> int:
 
 
 def _note(command: str, what: str) -> None:
-    console.print(f"note: --on-finish {mask(command)!r} {what}", soft_wrap=True)
+    console.print(f"note: --on-finish {shlex.quote(mask(command))} {what}", soft_wrap=True)

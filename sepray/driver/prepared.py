@@ -16,6 +16,7 @@ from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
 from ..loading import build_separator
+from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from . import code, warm_start
 
@@ -95,7 +96,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     }
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
     named = {"fixed_settings": fixed, "the search space": space, **points, **controls}
-    _refuse_unknown_hyperparameters(separator, key(spec.separator), named)
+    _refuse_unknown_hyperparameters(separator, spec, named)
     _refuse_values(fixed, searched)
     arms = expand(spec.arms, signal.sources, searched, separator.hyperparameters())
     arms, other_arms = with_fixed(chosen(arms, spec.search.only_arms), fixed)
@@ -141,14 +142,18 @@ def _points_of_arms(
     return found
 
 
-def _refuse_unknown_hyperparameters(separator: Separator, name: str, settings: Mapping[str, Settings]) -> None:
+def _refuse_unknown_hyperparameters(separator: Separator, spec: StudySpec, settings: Mapping[str, Settings]) -> None:
     known = set(separator.hyperparameters())
     for place, names in settings.items():
         if unknown := sorted(set(names) - known):
             close = difflib.get_close_matches(unknown[0], known, 1)
             meant = f"perhaps you meant {close[0]}; " if close else ""
             there = ", ".join(sorted(known))
-            raise UsageError(f"{place} names {', '.join(unknown)}, which {name} does not have; {meant}it has {there}")
+            name = key(spec.separator)
+            why = f"names {', '.join(unknown)}, which {name} does not have; {meant}it has {there}"
+            if place in ("fixed_settings", *spec.first_settings):
+                raise SettingsError(place if place == "fixed_settings" else "first_settings", why)
+            raise UsageError(f"{place} {why}")
 
 
 def _refuse_values(fixed: Settings, space: Mapping[str, BaseDistribution]) -> None:
@@ -158,4 +163,4 @@ def _refuse_values(fixed: Settings, space: Mapping[str, BaseDistribution]) -> No
         choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
         if value not in choices and (isinstance(value, bool) or not isinstance(value, int | float)):
             one_of = f"one of {', '.join(map(str, choices))}, or a number" if choices else "a number"
-            raise UsageError(f"fixed_settings has {name} = {value!r}; it must be {one_of}")
+            raise SettingsError("fixed_settings", f"has {name} = {value!r}; it must be {one_of}")

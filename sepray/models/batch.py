@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..signals.recording_types import RateError, Recording
 from ..signals.recordings import SUFFIXES, open_recording
 from .model import Model
 from .separation import Progress, Separation, separate_into
@@ -23,10 +24,12 @@ class Planned:
     Attributes:
         path: path of its file.
         output: folder of its estimates.
+        found: whether it was found in a folder, rather than named itself.
     """
 
     path: Path
     output: Path
+    found: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _below(folder: Path, output: Path) -> list[Planned]:
         hidden = any(part.startswith(".") for part in inner.parts)
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file() or results in path.resolve().parents:
             continue
-        found.append(Planned(path, output / inner.parent))
+        found.append(Planned(path, output / inner.parent, found=True))
     if not found:
         raise UsageError(f"there are no recordings in {folder}: no file named {', '.join(f'*{s}' for s in SUFFIXES)}")
     return found
@@ -105,7 +108,7 @@ def separate_all(
     Args:
         planned: the recordings, from ``plan``.
         model: a loaded model.
-        rate: sampling rate in Hz of files that do not say it.
+        rate: sampling rate in Hz of files that do not say it; those found in a folder may have rates of their own.
         source: only source that is wanted; None: all.
         window: length that the model separates at once, in seconds; None: the length that it was trained on.
         picture: whether to draw mixture and estimates over time.
@@ -125,7 +128,7 @@ def separate_all(
         drawn = None if alone else f"{found.path.name}.png"
         name = str(found.path)
         try:
-            recording = open_recording(found.path, rate)
+            recording = _opened(found, rate)
             advance = None if progress is None else progress(name)
             yield separate_into(found.output, recording, model, name, source, window, picture, advance, drawn)
         except UsageError as error:
@@ -135,3 +138,13 @@ def separate_all(
             if error.filename is None or os.fspath(error.filename) != name:  # of the results, not of this recording
                 raise
             yield Refused(name, f"{name}: {error.strerror}")
+
+
+def _opened(planned: Planned, rate: float | None) -> Recording:
+    """Open a recording; one that was found in a folder keeps a rate of its own, and ``rate`` is for the others."""
+    if not planned.found or rate is None:
+        return open_recording(planned.path, rate)
+    try:
+        return open_recording(planned.path, None)
+    except RateError:
+        return open_recording(planned.path, rate)

@@ -27,7 +27,9 @@ _BUSY_SECONDS = 60.0
 
 
 class FingerprintMismatchError(UsageError):
-    """The storage holds a study of this name with other settings; the message lists the differences."""
+    """The storage holds a study of this name with other settings; the message lists the differences, one a line."""
+
+    in_lines = True
 
 
 class Study(optuna.study.Study):

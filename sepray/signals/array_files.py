@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
+from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer
 
 _MOST_CHANNELS = 64  # of a file with fewer samples than channels, which is taken for [time, channel] beyond
 
@@ -99,7 +99,7 @@ def open_array_file(path: Path, rate: float | None, name: str) -> ArrayRecording
         raise RecordingError(f"{name} is no NPY file that can be read, or is truncated: {why}") from None
     channels, frames = _shape(values, name)
     if rate is None:
-        raise RecordingError(f"{name} does not say its rate; give --rate, in Hz")
+        raise RateError(f"{name} does not say its rate; give --rate, in Hz")
     return ArrayRecording(path, rate, channels, frames)
 
 
@@ -116,7 +116,7 @@ def of_array(values: NDArray[np.generic], rate: float | None, name: str) -> Memo
     """
     channels, frames = _shape(values, name)
     if rate is None:
-        raise RecordingError(f"{name} does not say its rate; give rate, in Hz")
+        raise RateError(f"{name} does not say its rate; give rate, in Hz")
     return MemoryRecording(Path(f"{name}.npy"), rate, channels, frames, values)
 
 

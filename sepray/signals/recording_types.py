@@ -26,6 +26,10 @@ class RecordingError(UsageError):
     """A recording cannot be used; the message says which, why and what to do, in one line."""
 
 
+class RateError(RecordingError):
+    """A file does not say its rate, and none was given."""
+
+
 class Writer(Protocol):
     """Takes a recording's blocks in order."""
 

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
+from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
@@ -165,13 +165,13 @@ def _measured(path: Path, layout: Layout, rate: float | None, name: str, columns
                 previous = time if time is not None else previous
             frames += 1
     if not frames:
-        raise RecordingError(f"{name} is empty: it has no rows of numbers")
+        raise RecordingError(f"{name} holds no rows of numbers")
     timed = layout.timed or (not layout.header and rising and frames > 1)
     if rate is None:
         if not timed or len(ends) < 2 or ends[0] is None or ends[1] is None:
-            raise RecordingError(f"{name} has no time column to tell its rate; give --rate, in Hz")
+            raise RateError(f"{name} has no time column to tell its rate; give --rate, in Hz")
         if ends[1] <= ends[0]:
-            raise RecordingError(f"the time column of {name} does not rise; give --rate, in Hz")
+            raise RateError(f"the time column of {name} does not rise; give --rate, in Hz")
         rate = _hertz((frames - 1) / (ends[1] - ends[0]), columns[0] if layout.header else "", name)
     layout = Layout(layout.separator, layout.header, timed)
     return TableRecording(path, rate, len(columns) - timed, frames, layout, name)
@@ -182,7 +182,7 @@ def _hertz(rate: float, header: str, name: str) -> float:
     if re.search(r"(?<![a-z])ms(?![a-z])|milli", header.lower()):
         rate *= 1000
     elif rate < 1 and not re.search(r"(?<![a-z])(s|sec|seconds?)(?![a-z])", header.lower()):
-        raise RecordingError(
+        raise RateError(
             f"the time column of {name} gives {rate:.3g} Hz if it is in seconds; give --rate "
             f"({rate * 1000:.4g} if it is in milliseconds)"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from inspect import cleandoc
 from pathlib import Path
@@ -16,7 +16,7 @@ import tyro
 from .. import registry
 from ..console.arguments import described, refused_in_one_line
 from ..errors import UsageError
-from .settings import Settings
+from .settings import Settings, SettingsError
 from .study import GIVEN, StudySpec
 
 EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."
@@ -34,7 +34,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class _Changes:
+class Changes:
     """What changes the study as its file gives it, beside its own fields."""
 
     budget: Annotated[str, tyro.conf.arg(metavar="full", help_behavior_hint="")] = ""
@@ -45,9 +45,20 @@ class _Changes:
     first_settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
     """TOML file with hyperparameters that are tried first, and never stopped early; the search goes on from them."""
 
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Let refusals of settings that are found later, when the data is loaded, name the file that has them."""
+        try:
+            yield
+        except SettingsError as error:
+            file = self.settings if error.field == "fixed_settings" else self.first_settings
+            if not file:
+                raise
+            raise UsageError(f"settings file {file}: it {error.why}") from None
+
 
 Options = Annotated[RunOptions, tyro.conf.arg(name="")]
-_ChangesFlags = Annotated[_Changes, tyro.conf.arg(name="")]
+_Changes = Annotated[Changes, tyro.conf.arg(name="")]
 _Study = Annotated[StudySpec, tyro.conf.arg(name="")]
 
 
@@ -56,7 +67,7 @@ class _Command:
     """A study's command line."""
 
     study: _Study
-    changes: _ChangesFlags = field(default_factory=_Changes)
+    changes: _Changes = field(default_factory=Changes)
     options: Options = field(default_factory=RunOptions)
 
 
@@ -88,8 +99,8 @@ def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
     return parse_command(spec, arguments)[0]
 
 
-def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tuple[StudySpec, RunOptions]:
-    """Return the study with the command line's changes, and what is to be done with it.
+def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tuple[StudySpec, RunOptions, Changes]:
+    """Return the study with the command line's changes, what is to be done with it, and what has changed it.
 
     Args:
         spec: the study as its file gives it.
@@ -100,7 +111,7 @@ def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tu
     """
     with refused_in_one_line():
         given = tyro.cli(_Command, default=_Command(spec), args=arguments, description=description(StudySpec))
-    return _with_settings(given.study, given.changes), given.options
+    return _with_settings(given.study, given.changes), given.options, given.changes
 
 
 def description(documented: type) -> str:
@@ -132,7 +143,7 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
         "Flags",
         [
             *((name, hints[name], field(default=getattr(spec, name))) for name in own),
-            ("changes", _ChangesFlags, field(default_factory=_Changes)),
+            ("changes", _Changes, field(default_factory=Changes)),
             ("options", Options, field(default_factory=RunOptions)),
         ],
     )
@@ -154,7 +165,7 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
     return StudySpec(**unresolved, **{name: getattr(parsed, name) for name in own})
 
 
-def _with_settings(spec: StudySpec, changes: _Changes) -> StudySpec:
+def _with_settings(spec: StudySpec, changes: Changes) -> StudySpec:
     for file, change in ((changes.settings, StudySpec.with_fixed), (changes.first_settings, StudySpec.with_first)):
         if file:
             settings = Settings.read(file)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..errors import UsageError
+from .field_types import FieldError, require_known, require_parts, require_types
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 _SEEDS = 3
@@ -35,7 +35,8 @@ class Budget:
     """Number of new seeds on which settings are trained again; 0 for 3, or with arms as many as a claim needs."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Refuse values of a wrong type or out of range."""
+        require_types(self)
         _at_least(self, trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=0)
 
     def seeds(self, arms: int = 0) -> int:
@@ -68,11 +69,12 @@ class Search:
     """Names of the study's arms that are studied, such as "CASS"; by default all."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Refuse values of a wrong type or out of range."""
+        require_types(self)
         _at_least(self, grace_period=1)
         _finite(self, "reduction_factor")
         if not self.reduction_factor > 1:
-            raise UsageError(f"--reduction-factor must be more than 1, not {self.reduction_factor:g}")
+            raise FieldError("reduction_factor", f"must be more than 1, not {self.reduction_factor:g}")
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,14 @@ class Resources:
     """Ray cluster: auto, host:port or ray://host:port. By default a local Ray is started for this study."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Refuse values of a wrong type or out of range."""
+        require_types(self)
         _at_least(self, concurrency=0)
         _finite(self, "cpus_per_trial", "gpus_per_trial")
         if not self.cpus_per_trial > 0:
-            raise UsageError(f"--cpus-per-trial must be more than 0, not {self.cpus_per_trial:g}")
+            raise FieldError("cpus_per_trial", f"must be more than 0, not {self.cpus_per_trial:g}")
         if not self.gpus_per_trial >= 0:
-            raise UsageError(f"--gpus-per-trial must not be negative, not {self.gpus_per_trial:g}")
+            raise FieldError("gpus_per_trial", f"must not be negative, not {self.gpus_per_trial:g}")
 
     @property
     def cluster_address(self) -> str:
@@ -119,10 +122,11 @@ class Stores:
     """Seconds between checkpoints of a trial; a crash costs at most this much training, and one epoch."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Refuse values of a wrong type or out of range."""
+        require_types(self)
         _finite(self, "checkpoint_seconds")
         if not self.checkpoint_seconds > 0:
-            raise UsageError(f"--checkpoint-seconds must be more than 0, not {self.checkpoint_seconds:g}")
+            raise FieldError("checkpoint_seconds", f"must be more than 0, not {self.checkpoint_seconds:g}")
 
 
 # The names of a part's flags have no prefix: --trials, not --budget.trials.
@@ -135,11 +139,12 @@ PARTS = ("budget", "search", "resources", "stores")
 
 
 def merged(
-    budget: Budget, search: Search, resources: Resources, stores: Stores, changes: Mapping[str, Any]
+    owner: type, budget: Budget, search: Search, resources: Resources, stores: Stores, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the parts by name, with some of their fields changed.
 
     Args:
+        owner: class of the description, for the names that a refusal lists.
         budget: the description's part ``budget``.
         search: the description's part ``search``.
         resources: the description's part ``resources``.
@@ -147,13 +152,13 @@ def merged(
         changes: name of a field of any part -> its value, e.g. ``{"trials": 6}``.
 
     Raises:
-        TypeError: no part has a field of that name.
-        UsageError: a value is out of range.
+        UnknownFieldError: no part has a field of that name.
+        UsageError: a value has a wrong type or is out of range.
     """
     parts: dict[str, Any] = dict(zip(PARTS, (budget, search, resources, stores), strict=True))
+    require_parts(parts, {"budget": Budget, "search": Search, "resources": Resources, "stores": Stores})
     owners = {f.name: name for name, part in parts.items() for f in fields(part)}
-    if unknown := sorted(set(changes) - set(owners)):
-        raise TypeError(f"unknown field {', '.join(unknown)}; the parts have {', '.join(owners)}")
+    require_known(changes, [*(f.name for f in fields(owner)), *owners])
     return {
         name: replace(part, **{key: value for key, value in changes.items() if owners[key] == name})
         for name, part in parts.items()
@@ -168,10 +173,10 @@ def flat(owner: Any) -> dict[str, Any]:
 def _at_least(part: Any, **least: int) -> None:
     for name, value in least.items():
         if getattr(part, name) < value:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least {value}, not {getattr(part, name)}")
+            raise FieldError(name, f"must be at least {value}, not {getattr(part, name)}")
 
 
 def _finite(part: Any, *names: str) -> None:
     for name in names:
         if math.isinf(getattr(part, name)):
-            raise UsageError(f"--{name.replace('_', '-')} must be finite, not {getattr(part, name)}")
+            raise FieldError(name, f"must be finite, not {getattr(part, name)}")

@@ -35,12 +35,29 @@ Value = bool | int | float | str
 _HEADER = """\
 # Settings of a separator, found by sepray; [origin] says in which study.
 # Use them in a study of the same separator:
-#   python studies/x.py --settings best.toml
+#   sepray run STUDY --settings FILE
 # A name with a dot in it stands in quotes.
 """
 _ORIGIN = ("study", "trial", "task")
 _TOP = ("separator", "hyperparameters", "origin")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class SettingsError(UsageError):
+    """Settings that a study was given do not fit its separator, which is known once the task's data is loaded.
+
+    Attributes:
+        field: ``"fixed_settings"`` or ``"first_settings"``.
+        why: what is wrong with them, e.g. ``"has beta = 'x'; it must be a number"``.
+    """
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(field, why)
+        self.field, self.why = field, why
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return f"{self.field} {self.why}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .. import identity, registry, shipped
 from ..arms import Arm
 from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
+from .field_types import FieldError, require_arms, require_settings, require_space, require_texts, require_type
 from .parts import (
     Budget,
     BudgetFlags,
@@ -142,7 +143,7 @@ class StudySpec:
         arms: Mapping[str, Arm] | None = None,
         **fields: Any,
     ) -> None:
-        """Refuse values out of range; see the class for the fields.
+        """Refuse values of a wrong type or out of range; see the class for the fields.
 
         Without ``space`` the study has the published search space of its separator, with its published settings,
         controls and arms where none are given.
@@ -156,21 +157,21 @@ class StudySpec:
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
-        values |= merged(budget or Budget(), search or Search(), resources or Resources(), stores or Stores(), fields)
+        parts = (budget or Budget(), search or Search(), resources or Resources(), stores or Stores())
+        values |= merged(StudySpec, *parts, fields)
+        _require_types(values)
         self.__dict__.update(values)
         # Through their descriptors: they may be names, which are resolved later.
         object.__setattr__(self, "separator", separator)
         object.__setattr__(self, "task", task)
         if self.budget.trials < 1:
-            raise UsageError(f"--trials must be at least 1, not {self.budget.trials}")
+            raise FieldError("trials", f"must be at least 1, not {self.budget.trials}")
         if seed < 0:
-            raise UsageError(f"--seed must be at least 0, not {seed}")
-        if type(objective) is not tuple:
-            raise UsageError(f"objective must be a tuple of names, such as ('si_sdr',), not {objective!r}")
+            raise FieldError("seed", f"must be at least 0, not {seed}")
         if not objective or len(set(objective)) < len(objective):
-            raise UsageError(f"--objective must name one metric or more, each once, not {' '.join(objective)!r}")
+            raise FieldError("objective", f"must name one metric or more, each once, not {' '.join(objective)!r}")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise UsageError(f"--name must be of letters, digits, dots, dashes and underscores, not {name!r}")
+            raise FieldError("name", f"must be of letters, digits, dots, dashes and underscores, not {name!r}")
 
     def changed(self, **fields: Any) -> StudySpec:
         """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
@@ -315,6 +316,17 @@ class StudySpec:
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
         return cls(**{**values, **parts, **lists, "space": {}, **changes})
+
+
+def _require_types(values: Mapping[str, Any]) -> None:
+    """Refuse values of a study's own fields that are of a wrong type."""
+    require_type("name", values["name"], str)
+    require_type("seed", values["seed"], int)
+    require_texts("objective", values["objective"])
+    require_space(values["space"])
+    require_arms(values["arms"])
+    for name in ("reference_points", "controls", "first_settings"):
+        require_settings(name, values[name])
 
 
 def _published(separator: Any) -> shipped.SearchSpace:

@@ -43,6 +43,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from .. import registry
 from ..arms import Arm
 from ..errors import UsageError
+from .field_types import FieldError
 from .keys import read_toml, refuse_unknown
 from .parts import Budget, Resources, Search, Stores
 from .study import StudySpec
@@ -65,6 +66,10 @@ def read_study(path: str | Path) -> StudySpec:
     """
     try:
         return _study(read_toml(Path(path)))
+    except FieldError as error:
+        content = read_toml(Path(path))
+        table = next((f"{part}." for part in _PARTS if error.field in content.get(part, {})), "")
+        raise UsageError(f"study file {path}: {table}{error.field} {error.why}") from None
     except UsageError as error:
         raise UsageError(f"study file {path}: {error}") from None
 
@@ -99,6 +104,8 @@ def _study(content: Mapping[str, Any]) -> StudySpec:
         elif name in owners:
             part, field = owners[name]
             values[name] = _typed(name, value, _type(_PARTS[part], field))
+        elif name == "objective" and isinstance(value, str):
+            values[name] = (value,)
         else:  # name, objective, seed
             values[name] = _typed(name, value, _type(StudySpec, own[name]))
     return StudySpec(**values)

@@ -62,7 +62,9 @@ class PackagedModel:
         """
         signal = self.separation.signal
         if data.ndim != 2 + len(signal.shape) or data.shape[1] != signal.channels:
-            raise ModelError(f"the model takes mixtures of {signal.channels} channels, not {list(data.shape)}")
+            axes = "time" if len(signal.shape) == 1 else "height, width"
+            count = f"{signal.channels} channel{'s' * (signal.channels != 1)}"
+            raise ModelError(f"the model takes mixtures [batch, channel, {axes}] of {count}, not {list(data.shape)}")
         return self.separation.predict(data, params)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import functools
 import hashlib
 import importlib.metadata
@@ -87,8 +88,8 @@ def package_data(files: Iterable[str]) -> dict[Path, Path]:
     """
     tops = top_levels(files) - {OWN}
     found: dict[Path, Path] = {}
-    for distribution in sorted(_distributions(tops)):
-        for path in importlib.metadata.files(distribution) or ():
+    for name in sorted(_distributions(tops)):
+        for path in _listed(importlib.metadata.distribution(name)) or ():
             file = Path(str(path.locate()))
             is_code = path.suffix in _CODE or path.name == "py.typed"
             if path.parts[0] in tops and len(path.parts) > 1 and not is_code and file.is_file():
@@ -147,13 +148,27 @@ def _providers() -> Mapping[str, list[str]]:
 
 @functools.cache
 def _provided_in(folder: str, changed: int) -> list[tuple[str, set[str]]]:
-    """Return the distributions installed in a folder: name, and the top-level packages that it provides."""
+    """Return the distributions installed in a folder: name, and the top-level packages that it provides.
+
+    One whose list of files is malformed, which an installation that was broken off may leave, is left out.
+    """
     found = []
     for distribution in importlib.metadata.distributions(path=[folder]):
+        files = _listed(distribution)
+        if files is None:
+            continue
         declared = set((distribution.read_text("top_level.txt") or "").split())
-        modules = [path for path in distribution.files or () if path.suffix in _CODE - {".pyc"}]
+        modules = [path for path in files if path.suffix in _CODE - {".pyc"}]
         found.append((distribution.metadata["Name"], declared or {path.parts[0].partition(".")[0] for path in modules}))
     return found
+
+
+def _listed(distribution: importlib.metadata.Distribution) -> list[importlib.metadata.PackagePath] | None:
+    """Return the files that an installed distribution lists; None where its list is malformed."""
+    try:
+        return [path for path in distribution.files or () if path.parts]
+    except (TypeError, ValueError, csv.Error):  # of the csv module and of importlib.metadata, which check no row
+        return None
 
 
 def _changed(folder: str) -> int:

@@ -181,6 +181,29 @@ def test_list_imports_nothing_large_and_nothing_that_it_lists(what, lab_site, tm
     assert done.stderr.strip() == "[]"
 
 
+def test_lines_of_a_block_fit_the_terminal_and_stand_below_each_other(monkeypatch, capsys):
+    from rich.console import Console
+
+    from sepray.cli import listing
+    from sepray.console import terminal
+
+    what = "separates by a mask that a small network draws, as well as it can"
+    row = {"separator": "mask", "what": what, "configurations": ["a-name-that-is-long:and-has-a-colon", "mask:small"]}
+    monkeypatch.setitem(listing._LISTS, "separators", lambda storage, uri: [row | {"from": listing.SEPRAY}])
+    console = Console(width=40, force_terminal=True, color_system=None, highlight=False, markup=False)
+    monkeypatch.setattr(terminal, "console", console)
+    listing.list_("separators")
+    assert capsys.readouterr().out == (
+        "mask\n"
+        "  what           separates by a mask\n"
+        "                 that a small network\n"
+        "                 draws, as well as it\n"
+        "                 can\n"
+        "  configurations a-name-that-is-long:and-has-a-colon,\n"
+        "                 mask:small\n"
+    )
+
+
 def test_row_that_a_narrow_terminal_would_break_is_a_block(monkeypatch, capsys):
     from rich.console import Console
 

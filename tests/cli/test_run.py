@@ -1,11 +1,14 @@
 """``sepray run`` runs a study from TOML, from Python, or one that comes with sepray, with the study's own flags."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from sepray import study
 from sepray.cli.main import main
+from sepray.driver import driver
+from sepray.separators import nmf
 from sepray.spec.flags import parse
 
 TOML = 'name = "mine"\nseparator = "cass"\ntask = "ecg"\ntrials = 5\n'
@@ -64,6 +67,42 @@ def test_python_file_is_run_as_python_would_run_it(tmp_path, ran):
     (folder / "mine.py").write_text(PYTHON)
     assert run("lab/mine.py", "--trials", "7") == 0
     assert [(spec.name, spec.budget.trials) for spec in ran] == [("from-beside", 7)]
+
+
+def test_separator_beside_a_toml_file_is_found_from_any_folder(tmp_path, monkeypatch, ran):
+    (tmp_path / "beside_toml.py").write_text((Path(nmf.__file__)).read_text().replace("from ..", "from sepray."))
+    (tmp_path / "bare.toml").write_text(
+        'name = "bare"\nseparator = "beside_toml"\ntask = "ecg"\n[space]\nsparsity = {low = 0, high = 1}\n'
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("../bare.toml") == 0
+    assert [type(spec.separator).__module__ for spec in ran] == ["beside_toml"]
+
+
+BUILT = """
+import sepray
+MINE = sepray.StudySpec(name="mine", separator="cass", task="ecg", space={})
+"""
+
+
+def test_python_file_that_runs_no_study_is_refused(tmp_path, capsys, ran, monkeypatch):
+    monkeypatch.setattr(study, "started", [])
+    (tmp_path / "mine.py").write_text(BUILT)
+    assert run("mine.py") == 2
+    refusal = "has run no study: let it end with main({}), which `from sepray.study import main` brings\n"
+    assert capsys.readouterr().err == f"sepray: mine.py {refusal.format('MINE')}"
+    (tmp_path / "empty.py").touch()
+    assert run("empty.py") == 2
+    assert capsys.readouterr().err == f"sepray: empty.py {refusal.format('STUDY')}"
+
+
+def test_python_file_that_runs_its_study_itself_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "started", [])
+    monkeypatch.setattr(driver, "run", lambda spec: 0)
+    (tmp_path / "mine.py").write_text(f"{BUILT}assert sepray.study.execute(MINE) == 0")
+    assert run("mine.py") == 0
+    assert study.started == ["mine"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,28 @@ def test_command_line_is_refused_in_one_line(arguments, line):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"separators": "cass"}, "separators must be a tuple of texts (str), not 'cass'"),
+        ({"measures": ["si_sdr"]}, "measures must be a tuple of names, such as ('si_sdr',), not ['si_sdr']"),
+        ({"task": 3}, "task must be a text (str), not 3"),
+        ({"stores": "optuna.db"}, "stores must be a Stores, not 'optuna.db'"),
+    ],
+)
+def test_fields_of_a_wrong_type_are_refused_in_one_line(fields, line):
+    with pytest.raises(UsageError) as refusal:
+        Comparison(**fields)
+    assert str(refusal.value) == line
+
+
+def test_unknown_field_is_refused_with_the_nearest_name():
+    with pytest.raises(
+        UsageError, match=r"^unknown field seperators; perhaps you meant separators; there are name, sep"
+    ):
+        Comparison(seperators=("cass",))
+
+
 def test_setting_may_name_a_hyperparameter_with_dots():
     assert assignment("cass.cross.a_to_b=0.1") == ("cass", "cross.a_to_b", "0.1")
 

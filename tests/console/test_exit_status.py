@@ -437,3 +437,49 @@ def test_in_a_notebook_or_a_python_shell_there_is_no_command_to_repeat(monkeypat
     else:
         monkeypatch.setattr("sys.ps1", ">>> ", raising=False)
     assert exit_status.how_to_go_on() == "Running the same study again goes on where it stopped."
+
+
+SCRIPT = """
+import sys
+former = lambda kind, error, trace: print(f"former: {{kind.__name__}}", file=sys.stderr)
+sys.excepthook = former
+import sepray.study
+from sepray.errors import UsageError
+def refuse():
+    raise {error}
+refuse()
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "flags", "status", "printed"),
+    [
+        ("UsageError('no')", [], 2, r"script\.py: no\n"),
+        ("UsageError('no')", ["--traceback"], 2, r"Traceback (.*\n)+.* in refuse\n(.*\n)+sepray.*UsageError: no\n"),
+        ("KeyError('no')", [], 1, r"former: KeyError\n"),
+        ("SystemExit(7)", [], 7, ""),
+    ],
+)
+def test_script_ends_with_one_line_where_its_own_lines_raise_sepray_errors(tmp_path, error, flags, status, printed):
+    (tmp_path / "script.py").write_text(SCRIPT.format(error=error))
+    command = [sys.executable, "script.py", *flags]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert re.fullmatch(printed, done.stderr)
+
+
+@pytest.mark.parametrize("main", [None, "/lib/site-packages/ray/w.py", exit_status.__file__, "/home/me/bin/pytest"])
+def test_nothing_is_changed_where_no_script_of_the_users_runs(main, monkeypatch):
+    hook = sys.excepthook
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
+    exit_status.tell_scripts_errors_in_one_line()
+    assert sys.excepthook is hook
+
+
+def test_nothing_is_changed_at_a_prompt(monkeypatch):
+    hook = sys.excepthook
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/home/me/study.py", raising=False)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    exit_status.tell_scripts_errors_in_one_line()
+    assert sys.excepthook is hook

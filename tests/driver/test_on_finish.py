@@ -76,6 +76,8 @@ def test_command_that_reads_does_not_wait_for_the_terminal(capfd):
     ("command", "note"),
     [
         ("exit 3", "note: --on-finish 'exit 3' ended with status 3\n"),
+        ('test "$SEPRAY_STATUS" = 7', "note: --on-finish 'test \"$SEPRAY_STATUS\" = 7' ended with status 1\n"),
+        ("echo \\\\d >/dev/null; false", "note: --on-finish 'echo \\\\d >/dev/null; false' ended with status 1\n"),
         ("kill -9 $$", "note: --on-finish 'kill -9 $$' was killed by signal 9\n"),
         ("true", ""),
         ("", ""),
@@ -89,12 +91,12 @@ def test_failure_is_a_note(command, note, screen):
 
 def test_value_that_no_environment_takes_is_a_note(screen):
     run_on_finish("true", "sweep", 0, conclusion="a\0b")
-    assert screen.getvalue() == "note: --on-finish 'true' could not be run: embedded null byte\n"
+    assert screen.getvalue() == "note: --on-finish true could not be run: embedded null byte\n"
 
 
 def test_conclusion_that_is_too_long_is_a_note(screen):
     run_on_finish("true", "sweep", 0, conclusion="x" * 3_000_000)
-    assert "note: --on-finish 'true' could not be run: [Errno 7]" in screen.getvalue()
+    assert "note: --on-finish true could not be run: [Errno 7]" in screen.getvalue()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -10,6 +10,7 @@ from sepray.driver import warm_start
 from sepray.driver.prepared import FIXED, prepare
 from sepray.errors import UsageError
 from sepray.separators import cass, supervised_mask
+from sepray.spec.settings import SettingsError
 
 from .conftest import DATA, SIGNAL
 
@@ -128,6 +129,11 @@ def test_first_settings_come_before_the_published_ones(spec):
 def test_fixed_setting_that_the_separator_does_not_have_is_refused(spec):
     with pytest.raises(UsageError, match=r"^fixed_settings names betta, which cass does not have; "):
         prepare(spec.changed(fixed_settings={"betta": 0.1}), DATA)
+
+
+def test_first_setting_that_the_separator_does_not_have_is_refused_as_one_of_them(spec):
+    with pytest.raises(SettingsError, match=r"^first_settings names betta, which cass does not have; "):
+        prepare(spec.changed(first_settings={"mine": {"betta": 0.1}}), DATA)
 
 
 def test_control_that_contradicts_the_fixed_settings_is_left_out(spec):

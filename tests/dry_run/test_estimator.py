@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from optuna.distributions import FloatDistribution
 from rich.console import Console
 
 from sepray.contracts import Supervision
@@ -219,7 +220,11 @@ def test_done_study_is_not_measured(spec, measuring, screen, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"space": {"gamma": None}, "reference_points": {}}, UsageError, "the search space names gamma, which cass"),
+        (
+            {"space": {"gamma": FloatDistribution(0, 1)}, "reference_points": {}},
+            UsageError,
+            "the search space names gamma, which cass",
+        ),
         ({"reference_points": {"wild": {"beta": 7.0}}}, UsageError, "'wild' sets beta to 7.0, which is outside"),
         ({"objective": ("heart_rate_error",)}, UsageError, "objective 'heart_rate_error'"),
         ({"scheduler": "pbt", "sampler": "tpe"}, UsageError, "pbt changes hyperparameters while they are trained"),

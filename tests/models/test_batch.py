@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from sepray.errors import UsageError
 from sepray.models.batch import Planned, Refused, plan, separate_all
@@ -31,9 +32,9 @@ def test_recordings_below_a_folder_keep_their_subfolders(record):
         Path(name).touch()
     Path("in/folder.wav").mkdir()
     assert plan([Path("in"), Path("lone.npy")], Path("out")) == [
-        Planned(Path("in/a.csv"), Path("out")),
-        Planned(Path("in/b.npy"), Path("out")),
-        Planned(Path("in/x/y/a.CSV"), Path("out/x/y")),
+        Planned(Path("in/a.csv"), Path("out"), found=True),
+        Planned(Path("in/b.npy"), Path("out"), found=True),
+        Planned(Path("in/x/y/a.CSV"), Path("out/x/y"), found=True),
         Planned(Path("lone.npy"), Path("out")),
     ]
 
@@ -65,6 +66,21 @@ def test_recordings_with_the_same_results_are_refused(record):
     line = r"^one/a\.npy and two/a\.npy would both be separated into out; separate them into folders of their own$"
     with pytest.raises(UsageError, match=line):
         plan([Path("one"), Path("two")], Path("out"))
+
+
+def test_rate_is_for_the_files_of_a_folder_that_have_none_of_their_own(record):
+    record("in/a.npy", "in/b.csv")
+    soundfile.write("in/c.wav", WAVE, 100)
+    np.savetxt("in/d.csv", np.stack([np.arange(400) / 50, WAVE], 1), delimiter=",")
+    outcomes = list(separate_all(plan([Path("in")], Path("out")), QUARTER, rate=64))
+    assert [(o.name, o.rate) for o in outcomes] == [
+        ("in/a.npy", 64),
+        ("in/b.csv", 64),
+        ("in/c.wav", 100),
+        ("in/d.csv", 50),
+    ]
+    [named] = separate_all(plan([Path("in/c.wav")], Path("out")), QUARTER, rate=64)
+    assert named.reason == "in/c.wav says that its rate is 100 Hz; leave out the rate of 64 Hz"
 
 
 def test_all_are_separated_and_the_unreadable_is_told(record):

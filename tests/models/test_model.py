@@ -41,11 +41,11 @@ def test_model_of_a_local_registry_is_loaded_without_mlflow(packaged, tmp_path, 
     assert load_model("models:/shares/1", f"sqlite:///{tmp_path}/mlflow.db").separate(ones)[0, 0, 0, 0] == 0.5
 
 
-@pytest.mark.parametrize("shape", [(4, 50), (4, 2, 50), (4, 1, 5, 5)])
+@pytest.mark.parametrize("shape", [(1000,), (4, 50), (4, 2, 50), (4, 1, 5, 5)])
 def test_mixtures_of_another_shape_are_refused(packaged, shape):
     with pytest.raises(UsageError) as refusal:
         load_model(packaged.half).separate(np.zeros(shape))
-    assert str(refusal.value) == f"the model takes mixtures of 1 channels, not {list(shape)}"
+    assert str(refusal.value) == f"the model takes mixtures [batch, channel, time] of 1 channel, not {list(shape)}"
 
 
 def test_device_reaches_the_model(packaged, monkeypatch):

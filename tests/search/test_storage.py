@@ -37,7 +37,7 @@ def test_another_fingerprint_is_refused_saying_what_differs(url):
     assert str(refusal.value) == (
         f"study 's' exists in {url} with other settings; choose another name, or go back to:\n"
         '  directions[0]: "minimize" -> "maximize"\n'
-        "  space.alpha.attributes.high: 1.0 -> 0.5\n"
+        "  space.alpha: 0.0001 to 1 (log) -> 0.0001 to 0.5 (log)\n"
         "  task.noise: 0.1 -> (absent)\n"
         "  task.seconds: 15 -> 16\n"
         "  task.snr: (absent) -> 3"

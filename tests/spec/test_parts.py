@@ -1,11 +1,15 @@
 """The parts that studies and comparisons share: bounds of their values, and one dictionary of all their fields."""
 
+import pickle
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 from sepray.errors import UsageError
+from sepray.spec.field_types import UnknownFieldError
 from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat, merged
+from sepray.spec.study import StudySpec
 
 
 @pytest.mark.parametrize(
@@ -61,14 +65,48 @@ def test_address_of_the_cluster_is_the_flag_or_that_of_the_environment(flag, env
 def test_changes_go_to_the_parts_that_own_them():
     budget, search, resources, stores = Budget(trials=3), Search(sampler="gp"), Resources(), Stores(storage="a")
     changes = {"max_epochs": 7, "grace_period": 4, "concurrency": 2, "storage_path": "s3://b"}
-    assert merged(budget, search, resources, stores, changes) == {
+    assert merged(StudySpec, budget, search, resources, stores, changes) == {
         "budget": Budget(trials=3, max_epochs=7),
         "search": Search(sampler="gp", grace_period=4),
         "resources": Resources(concurrency=2),
         "stores": Stores(storage="a", storage_path="s3://b"),
     }
-    with pytest.raises(TypeError, match=r"^unknown field epochs, trails; the parts have trials, max_epochs, "):
-        merged(budget, search, resources, stores, {"trails": 1, "epochs": 2, "trials": 3})
+    names = [f.name for kind in (StudySpec, Budget, Search, Resources, Stores) for f in fields(kind)]
+    with pytest.raises(UnknownFieldError) as refusal:
+        merged(StudySpec, budget, search, resources, stores, {"trials": 3, "trails": 1, "epochs": 2})
+    assert str(refusal.value) == f"unknown field trails; perhaps you meant trials; there are {', '.join(names)}"
+    assert isinstance(refusal.value, TypeError)  # as for every unknown keyword
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: Budget(max_epochs="x"), "max_epochs must be a whole number (int), not 'x'"),
+        (lambda: Budget(trials=2.5), "trials must be a whole number (int), not 2.5"),
+        (lambda: Budget(trials=True), "trials must be a whole number (int), not True"),
+        (lambda: Search(reduction_factor="3"), "reduction_factor must be a number (float), not '3'"),
+        (lambda: Search(sampler=3), "sampler must be a text (str), not 3"),
+        (lambda: Search(only_arms="CASS"), "only_arms must be a tuple of texts (str), not 'CASS'"),
+        (lambda: Resources(address=6379), "address must be a text (str) or None, not 6379"),
+        (lambda: Stores(cache="data"), "cache must be a path (pathlib.Path), not 'data'"),
+    ],
+)
+def test_values_of_a_wrong_type_are_refused_in_one_line(make, line):
+    with pytest.raises(UsageError) as refusal:
+        make()
+    assert str(refusal.value) == line
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert Budget(trials=np.int64(3)) == Budget(trials=3)
+    assert Search(reduction_factor=np.float32(2)) == Search(reduction_factor=2)
+
+
+def test_refusal_of_a_field_survives_the_way_from_another_process():
+    with pytest.raises(UsageError) as refusal:
+        Budget(max_epochs=0)
+    sent = pickle.loads(pickle.dumps(refusal.value))
+    assert (str(sent), sent.field, sent.why) == (str(refusal.value), "max_epochs", "must be at least 1, not 0")
 
 
 def test_all_fields_of_all_parts_are_in_one_dictionary():

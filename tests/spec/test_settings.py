@@ -37,7 +37,7 @@ def test_file_is_toml_below_a_comment_that_says_how_to_use_it():
     lines = CHAMPION.toml().splitlines(keepends=True)
     header = [line for line in lines if line.startswith("#")]
     assert "".join(lines) == "".join(header) + "\n" + WRITTEN
-    assert "#   python studies/x.py --settings best.toml\n" in header
+    assert "#   sepray run STUDY --settings FILE\n" in header
     assert str(CHAMPION) == CHAMPION.toml()
 
 

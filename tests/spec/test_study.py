@@ -13,9 +13,9 @@ from sepray.choices import Objective
 from sepray.contracts import Signal
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.flags import RunOptions, parse, parse_command, parse_early, with_budget
+from sepray.spec.flags import Changes, RunOptions, parse, parse_command, parse_early, with_budget
 from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat
-from sepray.spec.settings import Settings
+from sepray.spec.settings import Settings, SettingsError
 from sepray.spec.study import StudySpec, UsageError, key, rebuilt
 from sepray.tasks import ecg
 
@@ -84,7 +84,9 @@ def test_fields_of_the_parts_may_be_given_by_their_own_names():
     )
     assert spec(budget=Budget(max_epochs=9), trials=6).budget == Budget(trials=6, max_epochs=9)
     assert made.changed(trials=7).budget == Budget(trials=7)
-    with pytest.raises(TypeError, match=r"^unknown field trails; the parts have trials, max_epochs, "):
+    with pytest.raises(
+        TypeError, match=r"^unknown field trails; perhaps you meant trials; there are name, separator, "
+    ):
         spec(trails=6)
 
 
@@ -122,6 +124,36 @@ def test_tracking_uri_of_the_environment_is_the_default_and_a_flag_beats_it(monk
     assert spec().stores.tracking_uri == "http://tracker:5000"
     assert parse(spec(), []).stores.tracking_uri == "http://tracker:5000"
     assert parse(spec(), ["--tracking-uri", "http://other"]).stores.tracking_uri == "http://other"
+
+
+WRONG_TYPES = [
+    ({"name": 3}, "name must be a text (str), not 3"),
+    ({"seed": "1"}, "seed must be a whole number (int), not '1'"),
+    ({"objective": "si_sdr"}, "objective must be a tuple of names, such as ('si_sdr',), not 'si_sdr'"),
+    ({"budget": 3}, "budget must be a Budget, not 3"),
+    (
+        {"space": {"a": 1}},
+        "space['a'] must be a distribution of Optuna, such as FloatDistribution(1e-3, 1), not 1",
+    ),
+    (
+        {"space": {"sparsity": (0, 1)}},
+        "space['sparsity'] must be a distribution of Optuna, such as FloatDistribution(1e-3, 1), not (0, 1)",
+    ),
+    (
+        {"space": ["beta"]},
+        "space must be a dictionary that gives each name a distribution of Optuna, such as FloatDistribution(1e-3, 1), "
+        "not ['beta']",
+    ),
+    ({"arms": {"CASS": {"beta": 1}}}, "arms['CASS'] must be an Arm (sepray.arms), not {'beta': 1}"),
+    ({"controls": {"beta": 1}}, "controls['beta'] must be a dictionary of hyperparameters, not 1"),
+]
+
+
+@pytest.mark.parametrize(("fields", "line"), WRONG_TYPES)
+def test_fields_of_a_wrong_type_are_refused_when_the_study_is_built(fields, line):
+    with pytest.raises(UsageError) as refusal:
+        spec(**fields)
+    assert str(refusal.value) == line
 
 
 REFUSED = [
@@ -350,6 +382,21 @@ def test_file_with_settings_to_try_first_is_a_starting_point_under_its_studys_na
     assert list(spec().with_first(Settings("cass", {"beta": 0.1})).first_settings) == ["settings given"]
 
 
+@pytest.mark.parametrize(
+    ("files", "field", "line"),
+    [
+        (Changes(settings="a.toml"), "fixed_settings", "settings file a.toml: it names betaa"),
+        (Changes(settings="a.toml", first_settings="b"), "first_settings", "settings file b: it names betaa"),
+        (Changes(), "fixed_settings", "fixed_settings names betaa"),
+        (Changes(first_settings="b.toml"), "fixed_settings", "fixed_settings names betaa"),
+    ],
+)
+def test_settings_that_do_not_fit_the_separator_are_refused_by_their_file(files, field, line):
+    with pytest.raises(UsageError) as refusal, files.named():
+        raise SettingsError(field, "names betaa")
+    assert str(refusal.value) == line
+
+
 @pytest.mark.parametrize("flag", ["--settings", "--first-settings"])
 def test_file_with_settings_of_another_separator_or_with_none_is_refused(tmp_path, flag):
     path = settings_file(tmp_path, "nmf")
@@ -362,9 +409,10 @@ def test_file_with_settings_of_another_separator_or_with_none_is_refused(tmp_pat
 
 
 def test_what_a_command_does_with_a_study_is_no_part_of_it():
-    changed, options = parse_command(spec(), ["--dry-run", "--on-finish", "echo done", "--trials", "3"])
+    changed, options, files = parse_command(spec(), ["--dry-run", "--on-finish", "echo done", "--trials", "3"])
     assert (changed, options) == (spec(trials=3), RunOptions(dry_run=True, on_finish="echo done"))
-    assert parse_command(spec(), []) == (spec(), RunOptions(dry_run=False, on_finish=""))
+    assert files == Changes(settings="", first_settings="")
+    assert parse_command(spec(), []) == (spec(), RunOptions(dry_run=False, on_finish=""), files)
     assert parse_early(spec(), ["--dry-run", "--on-finish", "echo done"]) == spec()
 
 
@@ -392,7 +440,7 @@ def test_budget_chooses_the_long_form(arguments, name):
     small, large = spec(name="small"), spec(name="large", max_epochs=500)
     chosen = with_budget(small, large, arguments)
     assert chosen.name == name
-    changed, _ = parse_command(chosen, arguments)
+    changed, _, _ = parse_command(chosen, arguments)
     assert changed == chosen.changed(trials=3 if "--trials" in arguments else chosen.budget.trials)
 
 

@@ -107,6 +107,11 @@ def test_shortest_study_has_the_published_search_space(tmp_path):
     assert made == StudySpec(name="short", separator="cass", task="ecg")
 
 
+def test_one_objective_needs_no_list(tmp_path):
+    text = 'name = "short"\nseparator = "cass"\ntask = "ecg"\nobjective = "si_sdr"\n'
+    assert read_study(write(tmp_path, text)).objective == ("si_sdr",)
+
+
 def test_separator_and_task_that_are_only_named_are_not_imported(tmp_path):
     path = write(tmp_path, 'name = "short"\nseparator = "cass"\ntask = "ecg"\n')
     script = f"import sys; from sepray.spec.toml_study import read_study; read_study({str(path)!r}); "
@@ -121,7 +126,10 @@ WRONG = {
     "trials = 3\n[budget]\ntrials = 3\n": "trials is given twice, at the top and in [budget]",
     'trials = "3"\n': 'trials = "3": input should be a valid integer',
     "trials = true\n": "trials = true: input should be a valid integer",
-    "trials = 0\n": "--trials must be at least 1, not 0",
+    "trials = 0\n": "trials must be at least 1, not 0",
+    "[budget]\nmax_epochs = 0\n": "budget.max_epochs must be at least 1, not 0",
+    "[search]\nreduction_factor = 1\n": "search.reduction_factor must be more than 1, not 1",
+    "objective = []\n": "objective must name one metric or more, each once, not ''",
     "seed = 1979-05-27\n": 'seed = "1979-05-27": input should be a valid integer',
     'objective = ["si_sdr", 3]\n': "objective[1] = 3: input should be a valid string",
     "budget = 3\n": "budget must be a table, [budget], not 3",

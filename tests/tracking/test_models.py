@@ -299,7 +299,8 @@ def test_mixture_of_another_shape_is_refused_before_the_model_sees_it():
     separate = models.as_function(loaded)
     assert separate(torch.ones(3, 2, 5)).tolist() == torch.full((3, 1, 2, 5), 0.5).tolist()
     for shape in ((3, 1, 5), (3, 2), (3, 2, 5, 1)):
-        with pytest.raises(models.ModelError, match=re.escape(f"takes mixtures of 2 channels, not {list(shape)}")):
+        refusal = f"takes mixtures [batch, channel, time] of 2 channels, not {list(shape)}"
+        with pytest.raises(models.ModelError, match=re.escape(refusal)):
             separate(torch.ones(shape))
 
 

@@ -42,7 +42,7 @@ def test_device_is_passed_on(folder):
 def test_mixtures_of_another_shape_are_refused(folder, shape):
     with pytest.raises(ModelError) as refusal:
         load_folder(folder, "it").predict(np.zeros(shape, np.float32))
-    assert str(refusal.value) == f"the model takes mixtures of 1 channels, not {list(shape)}"
+    assert str(refusal.value) == f"the model takes mixtures [batch, channel, time] of 1 channel, not {list(shape)}"
 
 
 def edited(folder, **changes):

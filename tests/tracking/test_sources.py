@@ -115,6 +115,30 @@ def test_data_file_that_has_been_removed_is_left_out(tmp_path, monkeypatch):
     assert found == {Path("removed_lab/here.txt"): tmp_path / "removed_lab/here.txt"}
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"broken_lab/__init__.py,a,1,more\n",
+        b"\nbroken_lab/__init__.py,,\n",
+        b"broken_lab/__init__.py,sha256=x,many\n",
+        b"broken_lab/\xff.py,,\n",
+    ],
+)
+def test_distribution_with_a_malformed_list_of_files_is_left_out(tmp_path, monkeypatch, record):
+    metadata = "Metadata-Version: 2.1\nName: {}-lab\nVersion: 1.0\n"
+    for name in ("broken", "whole"):
+        folder = f"{name}_lab-1.0.dist-info"
+        scaled.write(tmp_path, {f"{folder}/METADATA": metadata.format(name), f"{name}_lab/table.txt": ""})
+    scaled.write(tmp_path, {"whole_lab-1.0.dist-info/RECORD": "whole_lab/__init__.py,,\nwhole_lab/table.txt,,\n,,\n"})
+    (tmp_path / "broken_lab-1.0.dist-info" / "RECORD").write_bytes(record)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert {"broken_lab", "whole_lab"} & set(sources._providers()) == {"whole_lab"}
+    table = Path("whole_lab/table.txt")
+    assert sources.package_data(["broken_lab.separator", "whole_lab.separator"]) == {table: tmp_path / table}
+    monkeypatch.setattr(sources, "_distributions", lambda tops: {"broken-lab"})  # first of two of that name
+    assert sources.package_data(["broken_lab.separator"]) == {}
+
+
 def test_name_of_the_copy_tells_data_apart(tmp_path, users_folder, monkeypatch):
     scaled.write(users_folder, {"mine/__init__.py": "", "mine/start.py": "", "table.txt": "1"})
     importlib.invalidate_caches()
