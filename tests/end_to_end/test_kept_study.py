@@ -133,8 +133,8 @@ def test_report_and_reconcile_read_it(kept, study):
 def test_another_fingerprint_is_refused_saying_what_differs(kept):
     before = [(t.state, t.params, t.values) for t in kept.trials("finished")]
     refused = run(kept, "finished", "--max-epochs", "9", "--task.seed", "3", "--separator.width", "4", status=2)
-    [line] = refused.strip().splitlines()
-    assert "max_epochs: 6 -> 9" in line
-    assert "separator.config.width: 2 -> 4" in line
-    assert "task.data" in line
+    first, *lines = refused.splitlines()
+    assert first.endswith("with other settings; choose another name, or go back to:")
+    assert {"  max_epochs: 6 -> 9", "  separator.config.width: 2 -> 4"} < set(lines)
+    assert lines[-1].startswith("  task.data")
     assert [(t.state, t.params, t.values) for t in kept.trials("finished")] == before
