@@ -1,7 +1,7 @@
 """Loaded models that are functions, and items on which their scores are known."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +27,7 @@ def _split(items: int) -> Split:
 DATA = TaskData(SIGNAL, _split(5), _split(6), _split(7), "ab" * 32)
 
 
+@dataclass(frozen=True)
 class Config:
     """Configuration of the task."""
 

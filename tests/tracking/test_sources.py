@@ -128,7 +128,12 @@ def test_distribution_with_a_malformed_list_of_files_is_left_out(tmp_path, monke
     metadata = "Metadata-Version: 2.1\nName: {}-lab\nVersion: 1.0\n"
     for name in ("broken", "whole"):
         folder = f"{name}_lab-1.0.dist-info"
-        scaled.write(tmp_path, {f"{folder}/METADATA": metadata.format(name), f"{name}_lab/table.txt": ""})
+        files = {
+            f"{folder}/METADATA": metadata.format(name),
+            f"{name}_lab/table.txt": "",
+            f"{name}_lab/__init__.py": "",
+        }
+        scaled.write(tmp_path, files)
     scaled.write(tmp_path, {"whole_lab-1.0.dist-info/RECORD": "whole_lab/__init__.py,,\nwhole_lab/table.txt,,\n,,\n"})
     (tmp_path / "broken_lab-1.0.dist-info" / "RECORD").write_bytes(record)
     monkeypatch.syspath_prepend(str(tmp_path))
