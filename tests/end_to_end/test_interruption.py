@@ -55,14 +55,26 @@ def is_halfway(laboratory):
     return complete and has_one_in_the_middle(laboratory)
 
 
-def test_killed_interrupted_and_extended_study_goes_on_with_the_same_trials_and_runs(laboratory):
+def test_killed_and_extended_study_goes_on_with_the_same_trials_and_runs(laboratory):
     process = laboratory.start(*SLOW)
     laboratory.wait(lambda: is_halfway(laboratory), process)
     kill(process)
     before = {t.number: dict(t.intermediate_values) for t in laboratory.trials()}
     seeds = {t.number: (t.params, t.user_attrs["seed"]) for t in laboratory.trials() if "seed" in t.user_attrs}
     known = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
+    laboratory.run(*SLOW, "--trials", "5")
+    assert_everything_once(laboratory, trials=5, epochs=5)
+    for trial in laboratory.trials():
+        for epoch, value in before.get(trial.number, {}).items():
+            assert trial.intermediate_values[epoch] == value, "an epoch was trained again, from another state"
+        if trial.number in seeds:
+            assert (trial.params, trial.user_attrs["seed"]) == seeds[trial.number]
+    after = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
+    assert known.items() <= after.items()
 
+
+@pytest.mark.slow
+def test_study_that_is_interrupted_among_its_retrainings_says_how_to_go_on_and_goes_on(laboratory):
     process = laboratory.start(*SLOW)
     laboratory.wait(lambda: has_one_in_the_middle(laboratory, "lab/finals"), process)
     process.send_signal(signal.SIGINT)
@@ -71,19 +83,11 @@ def test_killed_interrupted_and_extended_study_goes_on_with_the_same_trials_and_
     assert "The same command goes on where it stopped" in printed
     assert "Traceback" not in printed
     assert all(status != "RUNNING" for (status,) in laboratory.query("select status from runs"))
-    before_finals = {t.number: dict(t.intermediate_values) for t in laboratory.trials("lab/finals")}
-
-    laboratory.run(*SLOW, "--trials", "5")
-    assert_everything_once(laboratory, trials=5, epochs=5)
-    for trial in laboratory.trials():
-        for epoch, value in before.get(trial.number, {}).items():
-            assert trial.intermediate_values[epoch] == value, "an epoch was trained again, from another state"
-        if trial.number in seeds:
-            assert (trial.params, trial.user_attrs["seed"]) == seeds[trial.number]
+    before = {t.number: dict(t.intermediate_values) for t in laboratory.trials("lab/finals")}
+    laboratory.run(*SLOW)
+    assert_everything_once(laboratory, trials=4, epochs=5)
     finals = {t.number: t.intermediate_values for t in laboratory.trials("lab/finals")}
-    assert all(values.items() <= finals[number].items() for number, values in before_finals.items())
-    after = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
-    assert known.items() <= after.items()
+    assert all(values.items() <= finals[number].items() for number, values in before.items())
 
 
 def answers(uri):
