@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from ..arms import ARM
 from . import application
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _print_trials(result: StudyResult) -> None:
     for trial in trials[:_TRIALS_SHOWN]:
         found = " ".join(f"{value:.4f}" for value in trial.values or ())
         last = max(trial.intermediate_values, default=0)
-        label = trial.user_attrs.get("label", "")
+        label = trial.user_attrs.get("label") or trial.params.get(ARM, "")
         words = OUTCOMES.get(outcome(trial), outcome(trial).replace("_", " "))
         console.print(
             f"  {trial.number:4}  {found or '-':8}  epoch {last:3}  {words:20} {label}".rstrip(), soft_wrap=True
