@@ -71,7 +71,7 @@ def score_all(
     for system in systems.systems:
         own = [sound[t.number][spec.metric] for t in system.members.values() if t.number in sound]
         if own and not (len(own) == 1 and system.title == champion.role):
-            name = system.title + (f", mean of {len(own)} seeds" if len(own) > 1 else "")
+            name = system.title + (f"{tables.MEAN_OF}{len(own)} seeds" if len(own) > 1 else "")
             rows.append(tables.row(name, {spec.metric: np.mean(own, axis=0)}, spec.metric, sources))
     titles = {label: label for label in spec.first_settings}
     titles |= {label: f"paper: {label}" for label in spec.reference_points}

@@ -30,6 +30,7 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     label = result["metric"].replace("_", " ") + (f" in {measure.unit}" if measure.unit else "")
     title = f"{spec.name}: {label} on the test split"
     caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better} is better"
+    caption += "; the champion is one training, the best of its seeds on validation"
     return title, [*data.signal.sources, "mean"], [ResultRow(**row) for row in result["rows"]], caption
 
 

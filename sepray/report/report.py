@@ -144,9 +144,18 @@ def _result_table(results: StudyResults) -> str | None:
     first = rows[0]["values"]["mean"]
     sign = 1 if MEASURES[metric].direction == "minimize" else -1
     better = [r for r in rows[1:] if sign * r["values"]["mean"][0] < sign * first[0]]
-    trained = [r for r in rows[1:] if r["system"] != "unprocessed mixture" and not r["system"].startswith("oracle: ")]
+    # The champion is one training, chosen among its seeds: a mean over seeds is no match for it, nor it for that.
+    trained = [
+        r
+        for r in rows[1:]
+        if r["system"] != "unprocessed mixture"
+        and not r["system"].startswith("oracle: ")
+        and tables.MEAN_OF not in r["system"]
+    ]
     worse = [r for r in trained if sign * r["values"]["mean"][0] > sign * first[0]]
-    sentence = f"The champion is better than {len(worse)} of {len(trained)} other trained systems"
+    sentence = "The champion beside means over seeds and bounds"
+    if trained:
+        sentence = f"The champion is better than {len(worse)} of {len(trained)} other single trainings"
     if any(r in better for r in trained):
         winners = [f"{r['system']} ({number(r['values']['mean'][0])})" for r in trained if r in better]
         sentence += f", and worse than {' and '.join(winners)}, which validation did not choose"
@@ -162,7 +171,7 @@ def _result_table(results: StudyResults) -> str | None:
     preferred = "less" if sign > 0 else "more"
     note = (
         f"{measure_words(metric)} ({unit(metric)}): mean over {count} test items [95% bootstrap interval]; {preferred} "
-        f"is better."
+        f"is better. The champion is one training, the best of its seeds on validation."
     )
     title = "Result on the test split"
     return html.table_section("result", title, sentence + ".", [*results.sources, "mean"], rows, note)

@@ -23,6 +23,8 @@ from .columns import over_sources as over_sources
 Scores = dict[str, NDArray[np.float64]]
 """Name of a measure -> scores ``[item, source]``."""
 _NARROWEST_NAME = 12
+MEAN_OF = ", mean of "
+"""Part of the name of a row that is a mean over trainings; any other row is one training, or a bound."""
 
 
 @dataclass(frozen=True)

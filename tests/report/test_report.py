@@ -39,7 +39,7 @@ def test_page_holds_result_figures_and_commands_and_needs_nothing_else(finished)
     assert "The champion, trial 7, has a relative L2 error of 0.3 on test (low 0.3, high 0.3)" in text
     assert "published setting" not in text.partition("Course of the search")[0]
     assert (
-        "The champion is better than 1 of 2 other trained systems, and worse than plain at the settings of trial 7 "
+        "The champion is better than 1 of 2 other single trainings, and worse than plain at the settings of trial 7 "
         "(0.25), which validation did not choose; it reaches 1 of 2 oracle bounds (mixture phase)." in text
     )
     assert "0.300" in text
