@@ -13,9 +13,10 @@ STUDY = StudySpec(
     task="ecg:quick",
     trials=25,
     max_epochs=12,
+    reference_points={},  # the published learning rates are for 500 epochs: in 12 they learn nothing
 )
-# The paper's network, items and epochs, and ten seeds: days on two cores.
-FULL = STUDY.changed(
+# The paper's network, items, settings and epochs, and ten seeds: days on two cores.
+FULL = StudySpec(
     name="cass-ecg-full",
     separator="cass",
     task="ecg",

@@ -126,7 +126,7 @@ def test_sampler_scheduler_and_objectives_can_be_made(study, signal, sources):
     make_scheduler(
         study.search.scheduler,
         max_epochs=study.budget.max_epochs,
-        grace_period=study.search.grace_period,
+        grace_period=study.search.grace(study.budget.max_epochs),
         reduction_factor=study.search.reduction_factor,
         space=space,
         sampler=study.search.sampler,

@@ -32,7 +32,7 @@ def study_params(spec: StudySpec) -> dict[str, Any]:
         "seeds_per_trial": spec.budget.seeds_per_trial,
         "sampler": spec.search.sampler,
         "scheduler": spec.search.scheduler,
-        "grace_period": spec.search.grace_period,
+        "grace_period": spec.search.grace(spec.budget.max_epochs),
         "objective": " ".join(spec.objective),
     }
 

@@ -113,7 +113,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
         scheduler = make_scheduler(
             stage.scheduler,
             max_epochs=spec.budget.max_epochs,
-            grace_period=spec.search.grace_period,
+            grace_period=spec.search.grace(spec.budget.max_epochs),
             reduction_factor=spec.search.reduction_factor,
             space=prepared.space,
             sampler=spec.search.sampler,

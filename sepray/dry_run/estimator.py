@@ -105,7 +105,7 @@ def _refuse_scheduler(prepared: PreparedStudy) -> None:
     make_scheduler(
         spec.search.scheduler,
         max_epochs=spec.budget.max_epochs,
-        grace_period=spec.search.grace_period,
+        grace_period=spec.search.grace(spec.budget.max_epochs),
         reduction_factor=spec.search.reduction_factor,
         space=prepared.space,
         sampler=spec.search.sampler,

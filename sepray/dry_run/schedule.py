@@ -89,7 +89,7 @@ def _scheduler(spec: StudySpec, arms: int = 0) -> Any:
     return make_scheduler(
         spec.search.scheduler,
         max_epochs=spec.budget.max_epochs,
-        grace_period=spec.search.grace_period,
+        grace_period=spec.search.grace(spec.budget.max_epochs),
         reduction_factor=spec.search.reduction_factor,
         arms={} if arms else None,
     )

@@ -11,8 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -30,12 +29,9 @@ from ray.tune.schedulers.hyperband import _Bracket as RayBracket
 
 from ..choices import BLIND_SAMPLERS, SCHEDULERS
 from ..errors import UsageError
+from .arm_scheduler import ByArm, Curve, History
 
 TIME, METRIC = "epoch", "objective"
-Curve = Sequence[tuple[int, float]]
-"""Pairs (epoch, objective) of one trial, epochs ascending."""
-History = Iterable[tuple[int, Curve]]
-"""Pairs (number, curve), one for every trial of the study that has reported."""
 
 
 @dataclass(frozen=True)
@@ -220,63 +216,6 @@ class HyperBand(HyperBandScheduler):
         return super().choose_trial_to_run(tune_controller)
 
 
-class ByArm(TrialScheduler):
-    """Judges a trial among those of its own arm (``trial.config["arm"]``): a scheduler for each arm.
-
-    So no arm is starved: the best trial of each goes on, however good other arms are.
-
-    Args:
-        make: makes the scheduler of an arm, from the history of the arm's trials.
-        history: curves of all trials that have reported before.
-        arms: number of a trial -> its arm, of all trials in the history.
-    """
-
-    def __init__(self, make: Callable[[History], TrialScheduler], history: History, arms: Mapping[int, str]) -> None:
-        super().__init__()
-        self._make = make
-        self._schedulers: dict[str, TrialScheduler] = {}
-        curves: dict[str, list[tuple[int, Curve]]] = defaultdict(list)
-        for number, curve in history:
-            curves[arms.get(number, "")].append((number, curve))
-        for arm, own in curves.items():
-            self._schedulers[arm] = make(own)
-
-    def _of(self, trial: Trial) -> TrialScheduler:
-        arm = str(trial.config.get("arm") or "")
-        if arm not in self._schedulers:
-            self._schedulers[arm] = self._make(())
-        return self._schedulers[arm]
-
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Add a trial to its arm."""
-        self._of(trial).on_trial_add(tune_controller, trial)
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Tell the arm of a trial that was lost."""
-        self._of(trial).on_trial_error(tune_controller, trial)
-
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Let the scheduler of the trial's arm decide."""
-        return str(self._of(trial).on_trial_result(tune_controller, trial, dict(result)))
-
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
-        """Tell the arm of a trial that has ended."""
-        self._of(trial).on_trial_complete(tune_controller, trial, dict(result))
-
-    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """Remove a trial from its arm."""
-        self._of(trial).on_trial_remove(tune_controller, trial)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Return the trial that the first arm with a choice chooses."""
-        chosen = (scheduler.choose_trial_to_run(tune_controller) for scheduler in self._schedulers.values())
-        return next((trial for trial in chosen if trial is not None), None)
-
-    def debug_string(self) -> str:
-        """Return what each arm's scheduler says of itself."""
-        return "; ".join(f"{arm}: {scheduler.debug_string()}" for arm, scheduler in self._schedulers.items())
-
-
 OnPerturb = Callable[[int, int, int, Mapping[str, Any]], None]
 """Called with (number of the perturbed trial, number of the copied trial, epoch, new hyperparameters)."""
 
@@ -337,7 +276,7 @@ def make_scheduler(
     name: str,
     max_epochs: int,
     *,
-    grace_period: int | None = None,
+    grace_period: int = 1,
     reduction_factor: float = 3.0,
     history: History = (),
     space: Mapping[str, Any] | None = None,
@@ -351,8 +290,7 @@ def make_scheduler(
     Args:
         name: ``asha``, ``hyperband``, ``median``, ``none`` or ``pbt``.
         max_epochs: budget of a trial.
-        grace_period: epochs before a trial may be stopped (ASHA's first rung) or perturbed (PBT). By default
-            ``max_epochs / reduction_factor ** 2``, so that there are two rungs before the end, and at least 1.
+        grace_period: epochs before a trial may be stopped (ASHA's first rung) or perturbed (PBT), at least 1.
         reduction_factor: ASHA and HyperBand continue the best ``1 / reduction_factor`` of the trials; more than 1.
         history: curves of all trials of the study that have reported before, ended or not
             (``search.ledger.history``). HyperBand and PBT compare live trials only and ignore it.
@@ -366,11 +304,11 @@ def make_scheduler(
         UsageError: an unknown name, an option that the scheduler does not have, numbers out of range, or a sampler
             that PBT would mislead.
     """
-    grace = max(1, int(max_epochs / reduction_factor**2)) if grace_period is None else min(grace_period, max_epochs)
+    grace = min(grace_period, max_epochs)
     common = {"time_attr": TIME, "metric": METRIC, "mode": "min"}
     if name not in SCHEDULERS:
         raise UsageError(f"unknown scheduler {name!r}; there are: {', '.join(SCHEDULERS)}")
-    if max_epochs < 1 or grace < 1 or not reduction_factor > 1:
+    if max_epochs < 1 or grace_period < 1 or not reduction_factor > 1:
         raise UsageError(
             f"a scheduler needs max_epochs and grace_period of at least 1 and a reduction_factor above 1, "
             f"not {max_epochs}, {grace_period} and {reduction_factor:g}"

@@ -31,6 +31,7 @@ class WithinArms(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, arms: Mapping[str, Arm]) -> None:
         self.sampler, self._arms = sampler, arms
+        self._ranked: tuple[int, _RankedStudy] | None = None  # number of the trial that it was made for
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that are proposed together, without the arm itself and what is inactive in it."""
@@ -42,13 +43,19 @@ class WithinArms(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values of parameters that are proposed together."""
-        return self.sampler.sample_relative(_RankedStudy(study), trial, search_space)
+        return self.sampler.sample_relative(self._seen(study, trial), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return a value of any other parameter."""
-        return self.sampler.sample_independent(_RankedStudy(study), trial, param_name, param_distribution)
+        return self.sampler.sample_independent(self._seen(study, trial), trial, param_name, param_distribution)
+
+    def _seen(self, study: optuna.Study, trial: FrozenTrial) -> _RankedStudy:
+        """Return the study as the sampler sees it, which ranks its trials once for all parameters of a trial."""
+        if self._ranked is None or self._ranked[0] != trial.number:
+            self._ranked = trial.number, _RankedStudy(study)
+        return self._ranked[1]
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Tell the sampler of a trial that is about to start."""
@@ -66,12 +73,12 @@ class _RankedStudy(Study):
 
     def __init__(self, study: optuna.Study) -> None:
         self.__dict__.update(study.__dict__)
+        self._trials = ranked(study._get_trials(deepcopy=False, use_cache=True))
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        trials = ranked(super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache))
-        return [trial for trial in trials if states is None or trial.state in states]
+        return [trial for trial in self._trials if states is None or trial.state in states]
 
 
 def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -61,8 +61,8 @@ class Search:
     """Optuna sampler: tpe, random, gp, cmaes, nsgaii, qmc, ... or the name of any sampler class."""
     scheduler: str = "asha"
     """Ray Tune scheduler that stops trials early: asha, hyperband, median, none, or pbt."""
-    grace_period: int = 2
-    """Epochs before a trial may be stopped early."""
+    grace_period: int = 0
+    """Epochs before a trial may be stopped early; 0 for a twentieth of max_epochs (median, pbt: a tenth)."""
     reduction_factor: float = 3.0
     """For asha and hyperband: one trial in this many goes on at each rung."""
     only_arms: tuple[str, ...] = ()
@@ -71,10 +71,18 @@ class Search:
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
-        _at_least(self, grace_period=1)
+        _at_least(self, grace_period=0)
         _finite(self, "reduction_factor")
         if not self.reduction_factor > 1:
             raise FieldError("reduction_factor", f"must be more than 1, not {self.reduction_factor:g}")
+
+    def grace(self, max_epochs: int) -> int:
+        """Return the epochs before a trial may be stopped, or with PBT perturbed.
+
+        Where none are given, for ASHA they are a twentieth of a full training, at least 1: on recorded learning curves
+        a later first comparison costs more epochs than it saves (``benchmarks/search.py``). For others it is a tenth.
+        """
+        return self.grace_period or max(1, max_epochs // (20 if self.scheduler == "asha" else 10))
 
 
 @dataclass(frozen=True)

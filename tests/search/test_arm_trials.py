@@ -144,7 +144,8 @@ def test_shared_parameter_is_learned_over_all_arms_although_they_differ_more(url
 
 
 def test_sampler_proposes_together_only_what_the_arm_searches():
-    study = optuna.create_study(sampler=make_sampler("tpe", 0, SPACE, arms=True))
+    together = make_sampler("tpe", 0, SPACE, {"multivariate": True, "group": True}, arms=True)
+    study = optuna.create_study(sampler=together)
     for arm, params in {"off": {"rate": 0.5}, "plain": {"rate": 0.5, "beta": 0.5}}.items():
         names = {"arm": CategoricalDistribution(list(ARMS)), **{k: SPACE[k] for k in params}}
         study.add_trial(optuna.create_trial(params={"arm": arm, **params}, distributions=names, value=1.0))

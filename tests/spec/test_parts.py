@@ -33,7 +33,7 @@ def test_least_values_are_taken(make):
         (lambda: Budget(seeds_per_trial=0), "--seeds-per-trial must be at least 1, not 0"),
         (lambda: Budget(finalists=0), "--finalists must be at least 1, not 0"),
         (lambda: Budget(final_seeds=-1), "--final-seeds must be at least 0, not -1"),
-        (lambda: Search(grace_period=0), "--grace-period must be at least 1, not 0"),
+        (lambda: Search(grace_period=-1), "--grace-period must be at least 0, not -1"),
         (lambda: Search(reduction_factor=1), "--reduction-factor must be more than 1, not 1"),
         (lambda: Resources(concurrency=-1), "--concurrency must be at least 0, not -1"),
         (lambda: Resources(cpus_per_trial=0), "--cpus-per-trial must be more than 0, not 0"),
@@ -117,3 +117,19 @@ def test_all_fields_of_all_parts_are_in_one_dictionary():
     assert list(PARTS) == ["budget", "search", "resources", "stores"]
     assert list(found) == [f.name for part in (Budget, Search, Resources, Stores) for f in fields(part)]
     assert (found["trials"], found["sampler"], found["concurrency"], found["storage"]) == (3, "gp", 0, "a")
+
+
+@pytest.mark.parametrize(
+    ("search", "epochs", "grace"),
+    [
+        (Search(), 500, 25),
+        (Search(), 39, 1),
+        (Search(), 40, 2),
+        (Search(), 1, 1),
+        (Search(scheduler="median"), 20, 2),
+        (Search(scheduler="pbt"), 500, 50),
+        (Search(grace_period=7), 500, 7),
+    ],
+)
+def test_a_trial_may_be_stopped_after_a_twentieth_of_a_full_training_where_nothing_else_is_said(search, epochs, grace):
+    assert search.grace(epochs) == grace

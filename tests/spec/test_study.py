@@ -161,7 +161,7 @@ REFUSED = [
     ({"max_epochs": 0}, "--max-epochs must be at least 1, not 0"),
     ({"concurrency": -1}, "--concurrency must be at least 0, not -1"),
     ({"seeds_per_trial": 0}, "--seeds-per-trial must be at least 1, not 0"),
-    ({"grace_period": 0}, "--grace-period must be at least 1, not 0"),
+    ({"grace_period": -1}, "--grace-period must be at least 0, not -1"),
     ({"finalists": 0}, "--finalists must be at least 1, not 0"),
     ({"final_seeds": -1}, "--final-seeds must be at least 0, not -1"),
     ({"seed": -3}, "--seed must be at least 0, not -3"),
