@@ -1,24 +1,33 @@
 """The benchmarks compare like with like."""
 
 import importlib.util
+import json
+import math
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from sepray import registry
+from sepray.spec.parts import Search
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
-METHODS = Path(__file__).parent.parent / "benchmarks" / "methods.py"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def benchmark(name):
+    module_spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[module_spec.name] = module  # dataclasses look there for their annotations
+    module_spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def methods():
-    module_spec = importlib.util.spec_from_file_location("benchmarks_methods", METHODS)
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    return module
+    return benchmark("methods")
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +71,7 @@ def test_loop_by_hand_trains_to_the_trainers_weights(name, methods, data):
 
 @pytest.fixture(scope="module")
 def startup():
-    module_spec = importlib.util.spec_from_file_location("benchmarks_startup", METHODS.with_name("startup.py"))
+    module_spec = importlib.util.spec_from_file_location("benchmarks_startup", BENCHMARKS / "startup.py")
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
     return module
@@ -98,3 +107,56 @@ def test_every_command_of_the_startup_benchmark_runs(startup, tmp_path):
     found = startup.measure(startup.COMMANDS, tmp_path, rounds=1)
     assert set(found) == set(startup.COMMANDS)
     assert all(values[0] > 0 for values in found.values())
+
+
+# -- the replay of searches ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def search():
+    return benchmark("search")
+
+
+def test_surrogate_follows_the_recorded_curves(search):
+    """CASS's seeds move an error by 1%, so its curves are met within a few percent."""
+    table = json.loads(search.TABLE.read_text())["cass"]
+    surrogate = search.surrogate_of("cass")
+    for training in table["trainings"]:
+        expected, found = training["curve"], surrogate.curve(training["params"])
+        assert abs(math.log(found[-1] / expected[-1])) < 0.08, training["params"]
+    assert search.TABLE.stat().st_size < 1_000_000
+
+
+def test_default_search_is_what_a_study_does(search):
+    made = search.SEARCHES["default"](search.surrogate_of("cass"), 0, 2)
+    chosen = Search()
+    assert (chosen.sampler, chosen.scheduler) == ("tpe", "asha")
+    rungs = [milestone for milestone, _ in reversed(made._scheduler._brackets[0]._rungs)]
+    assert rungs[:2] == [chosen.grace(20), chosen.grace(20) * chosen.reduction_factor]
+    assert made._ledger._study.sampler._multivariate is False
+
+
+def test_replay_is_the_same_every_time_and_counts_every_epoch(search):
+    make, surrogate = search.SEARCHES["default"], search.surrogate_of("cass")
+    first, again = (search.replay(make, surrogate, 3, 2, 100) for _ in range(2))
+    assert first == again
+    assert first.excess.keys() == {5}
+    assert search.replay(make, surrogate, 4, 2, 100) != first
+
+
+def test_search_that_knows_good_settings_finds_them_with_its_first_trial(search):
+    surrogate = search.surrogate_of("cass")
+    grid = search.qmc.Sobol(len(surrogate.space), seed=0).random(2**10)
+    best = grid[surrogate._at(grid)[:, -1].argmin()]
+    names = {}
+    for (name, d), share in zip(surrogate.space.items(), best, strict=True):
+        low, high = (math.log(d.low), math.log(d.high)) if d.log else (d.low, d.high)
+        names[name] = math.exp(low + share * (high - low)) if d.log else low + share * (high - low)
+    surrogate.references, before = {"known": names}, surrogate.references
+    try:
+        found = search.replay(
+            lambda *given: search.Sepray(*given, references="never"), surrogate, seed=0, slots=1, most=20
+        )
+    finally:
+        surrogate.references = before
+    assert found.until == 20

@@ -30,7 +30,7 @@ _SAMPLERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # Constant liar: concurrent trials get different points. TPE models each hyperparameter by itself: with the few dozen
 # trials of a study that finds good settings in half the epochs that a joint model needs (benchmarks/search.py).
-_DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"constant_liar": True}}
+_DEFAULTS: dict[str, dict[str, Any]] = {"tpe": {"multivariate": False, "constant_liar": True}}
 _CONTINUES_ITS_SEQUENCE = ("qmc", "grid")
 
 
@@ -50,8 +50,8 @@ def make_sampler(
         seed: random seed of the study.
         space: search space. ``grid`` takes ``options["points"]`` (default 5) values of every number that has no step,
             equally spaced, on a logarithmic scale where the distribution is logarithmic.
-        options: keyword arguments of the sampler's class; they override the default chosen here (TPE with constant
-            liar).
+        options: keyword arguments of the sampler's class; they override the defaults chosen here (TPE
+            univariate, with constant liar).
         existing: number of trials that the study holds already. The sampler's seed is drawn from
             ``SeedSequence([seed, existing])``, so that a continued study does not draw its first points again. QMC and
             grid keep ``seed`` itself, because they continue a sequence whose position is in the storage.

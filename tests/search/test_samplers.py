@@ -160,9 +160,9 @@ def test_seed_options_and_defaults_arrive(monkeypatch):
     made = made_with(monkeypatch, "TPESampler")
     make_sampler("tpe", 7, SPACE, {"n_startup_trials": 3, "constant_liar": False}, existing=5)
     seed = int(np.random.SeedSequence([7, 5]).generate_state(1)[0])
-    assert made == {"constant_liar": False, "n_startup_trials": 3, "seed": seed}
+    assert made == {"multivariate": False, "constant_liar": False, "n_startup_trials": 3, "seed": seed}
     make_sampler("TPESampler", 7, SPACE, {"seed": 1})
-    assert made == {"constant_liar": True, "seed": 1}
+    assert made == {"multivariate": False, "constant_liar": True, "seed": 1}
 
 
 @pytest.mark.parametrize(("name", "class_name"), [("qmc", "QMCSampler"), ("grid", "GridSampler")])
