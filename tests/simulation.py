@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -126,6 +127,30 @@ class Controller:
             self.stop_trial(trial)
         elif decision == TrialScheduler.PAUSE:
             trial.status = Trial.PAUSED
+
+
+class UnevenController(Controller):
+    """Advances one running trial at a time, drawn at random: some trials are faster than others.
+
+    An epoch takes long, compared with a call of the storage: a suggestion that is due is there before the next one.
+    """
+
+    def __init__(self, *args: Any, seed: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._random = random.Random(seed)
+
+    def run(self) -> None:
+        speeds: dict[str, float] = {}
+        while not self.finished or self.get_live_trials():
+            self.searcher._background.wait(self._idle, 10)
+            self._fill()
+            running = [t for t in self.trials if t.status == Trial.RUNNING]
+            weights = [speeds.setdefault(t.trial_id, self._random.random() ** 3) for t in running]
+            if running:
+                self._advance(self._random.choices(running, weights)[0])
+
+    def _idle(self) -> bool:
+        return not (self.searcher._background._queue or self.searcher._needs_preparing())
 
 
 def kill(searcher: Any) -> None:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..console.terminal import Progress
 from ..execution import cluster
-from ..execution.schedulers import make_scheduler
+from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
+from ..search.in_order import InOrderSearcher
 from ..search.ledger import FixedTrial, arms_by_number, history
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
@@ -98,29 +99,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
         events = StageEvents(
             stage.name, stores.tracker, progress, lambda n: stores.remove(stores.trial_folder(stage.name, n))
         )
-        points = {"reference_points": stage.reference_points} if stage.fixed is None else {"fixed": stage.fixed}
-        searcher = StudySearcher(
-            stage.study,
-            prepared.space,
-            [objective.key for objective in prepared.objectives],
-            trials=stage.total,
-            seed=spec.seed,
-            listener=events,
-            folder=TRIAL_FOLDER,
-            arms=prepared.arms,
-            **points,
-        )
-        scheduler = make_scheduler(
-            stage.scheduler,
-            max_epochs=spec.budget.max_epochs,
-            grace_period=spec.search.grace(spec.budget.max_epochs),
-            reduction_factor=spec.search.reduction_factor,
-            space=prepared.space,
-            sampler=spec.search.sampler,
-            history=history(stage.study),
-            on_perturb=searcher.perturbed,
-            arms=arms_by_number(stage.study) if prepared.arms else None,
-        )
+        searcher, scheduler = _search(stage, prepared, events, slots)
         try:
             cluster.run_trials(
                 SeparatorTrainable,
@@ -139,6 +118,36 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
             # Once more: a trial may have been writing a checkpoint while its folder was deleted.
             for number in events.discarded:
                 stores.remove(stores.trial_folder(stage.name, number))
+
+
+def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int) -> tuple[StudySearcher, Any]:
+    """Return the searcher and the scheduler of a stage; those of a deterministic search tell results in order."""
+    spec, points = prepared.spec, {"reference_points": stage.reference_points}
+    keys = [objective.key for objective in prepared.objectives]
+    given: dict[str, Any] = points if stage.fixed is None else {"fixed": stage.fixed}
+    given |= {
+        "trials": stage.total,
+        "seed": spec.seed,
+        "listener": events,
+        "folder": TRIAL_FOLDER,
+        "arms": prepared.arms,
+    }
+    scheduler: Any = make_scheduler(
+        stage.scheduler,
+        max_epochs=spec.budget.max_epochs,
+        grace_period=spec.search.grace(spec.budget.max_epochs),
+        reduction_factor=spec.search.reduction_factor,
+        space=prepared.space,
+        sampler=spec.search.sampler,
+        history=history(stage.study),
+        on_perturb=lambda *change: searcher.perturbed(*change),
+        arms=arms_by_number(stage.study) if prepared.arms else None,
+    )
+    if stage.fixed is None and spec.search.deterministic:
+        in_order = InOrderSearcher(stage.study, prepared.space, keys, slots=slots, judge=scheduler, **given)
+        return in_order, StopsAsTold(in_order.hear)
+    searcher = StudySearcher(stage.study, prepared.space, keys, **given)
+    return searcher, scheduler
 
 
 def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:
@@ -167,6 +176,7 @@ def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoi
         device="cuda" if spec.resources.gpus_per_trial else "cpu",
         threads=cluster.threads(spec.resources.cpus_per_trial),
         augmentation=data.augmentation,
+        deterministic=spec.search.deterministic,
         origin={"code": code.digest_of(prepared.code), "data": data.fingerprint},
     )
     generator = torch.Generator().manual_seed(spec.seed)

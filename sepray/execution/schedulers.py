@@ -63,6 +63,22 @@ class _KeepsStartingWorkers:
         return min(waiting, key=lambda trial: trial.config["number"], default=None)
 
 
+class StopsAsTold(_KeepsStartingWorkers, FIFOScheduler):
+    """Brings every result to a function, which says whether the trial is to be stopped (``search.in_order``).
+
+    Args:
+        hear: called with the number of a trial and its result.
+    """
+
+    def __init__(self, hear: Callable[[int, Mapping[str, Any]], bool]) -> None:
+        super().__init__()
+        self._hear = hear
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> str:
+        """Stop the trial where the function says so."""
+        return str(TrialScheduler.STOP if self._hear(trial.config["number"], result) else TrialScheduler.CONTINUE)
+
+
 class _RestartSafe(_KeepsStartingWorkers):
     """Mixin for asynchronous schedulers: replays the history, decides on each epoch once, spares protected trials."""
 

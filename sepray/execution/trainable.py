@@ -24,7 +24,7 @@ from ..contracts import Augmentation, SeparatorConfig, Signal
 from ..training.trainer import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
-from .conditions import conditions
+from .conditions import conditions, set_deterministic
 from .members import Members
 from .verdict import judge
 
@@ -51,6 +51,7 @@ class TrialContext:
         threads: number of torch's threads, the CPUs of a trial.
         augmentation: changes made to the training items.
         evaluation_batch: items separated at once on the validation split.
+        deterministic: whether torch may use only algorithms that give the same bits every time.
         origin: digests of the code and of the data, by name; part of the conditions that each trial reports.
     """
 
@@ -65,6 +66,7 @@ class TrialContext:
     threads: int
     augmentation: Augmentation
     evaluation_batch: int = 200
+    deterministic: bool = False
     origin: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -93,6 +95,7 @@ class SeparatorTrainable(tune.Trainable):
     ) -> None:
         """Take the study's data; the separator is built at the first step, where errors can be reported."""
         torch.set_num_threads(context.threads)
+        set_deterministic(context.deterministic)
         self._context = context
         self._train = {name: without_copy(array, context.device) for name, array in train.items()}
         # A copy: separate() is handed these items, and one that writes to its input must not end the worker.

@@ -15,7 +15,7 @@ from ..driver.prepared import PreparedStudy, prepare
 from ..driver.restored import RestoredStudy
 from ..driver.stage import trial_parameters
 from ..errors import UsageError
-from ..execution.conditions import conditions, differences
+from ..execution.conditions import conditions, differences, set_deterministic
 from ..execution.members import Members
 from ..execution.trainable import TrialContext, without_copy
 from ..loading import load_task
@@ -156,6 +156,7 @@ def _trained_as(
     parameters: dict[str, Any] = trial_parameters(stage, count, prepared, checkpoints)
     context: TrialContext = parameters["context"]
     torch.set_num_threads(context.threads)
+    set_deterministic(context.deterministic)
     members = Members(
         context.separator,
         context.signal,
@@ -183,6 +184,8 @@ def _changes(
 ) -> list[str]:
     """Return what is not as it was, with the modules of the code by name where the study knows them."""
     lines = differences(then, now)
+    if then.get("algorithms") == "any":
+        lines.append("a GPU's sums come in another order every time, unless the study was run with --deterministic")
     if then.get("code") == now["code"] or "code" not in then:
         return lines
     recorded = found.search.user_attrs.get(f"code.{then['code']}")

@@ -139,6 +139,16 @@ class Ledger:
             if "outcome" in trial.user_attrs:
                 self._end_late(trial)
 
+    def past(self) -> list[tuple[int, int, bool]]:
+        """Return of every trial that was asked for, in order: number, epochs that it took, and whether it has ended.
+
+        A failure takes the time of an epoch.
+        """
+        trials = (trial for trial in self._all_trials() if trial.state != TrialState.WAITING)
+        return [
+            (t.number, len(t.intermediate_values) + (t.state == TrialState.FAIL), t.state.is_finished()) for t in trials
+        ]
+
     def next(self) -> AskedTrial:
         """Return the next trial to run: first unfinished ones, then enqueued ones, then the sampler's."""
         trial = self._resume(self._unfinished[0]) if self._unfinished else self._ask()

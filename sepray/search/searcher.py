@@ -57,7 +57,7 @@ class Listener(Protocol):
 
 
 @dataclass
-class _LiveTrial:
+class LiveTrial:
     """A trial that Tune has been given and has not ended."""
 
     trial: AskedTrial
@@ -126,7 +126,7 @@ class StudySearcher(Searcher):
         self._ledger = Ledger(study, space, trials, seed, reference_points or {}, fixed, folder, arms)
         self._objectives, self._listener, self._ahead = tuple(objectives), listener, ahead
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
-        self._live: dict[str, _LiveTrial] = {}  # by Tune's id; used in the driver's thread only
+        self._live: dict[str, LiveTrial] = {}  # by Tune's id; used in the driver's thread only
         self._trials: dict[int, AskedTrial] = {}  # all that were handed out, by number
         self._restarts: Counter[int] = Counter()  # by number
         # Shared with the background thread, under its lock:
@@ -158,7 +158,7 @@ class StudySearcher(Searcher):
                 self._listener.finished(ended.number, outcome, {})
         if trial is None:
             return str(Searcher.FINISHED) if finished else None
-        self._live[trial_id] = _LiveTrial(trial)
+        self._live[trial_id] = LiveTrial(trial)
         self._trials[trial.number] = trial
         self._announce(trial)
         return {
@@ -184,8 +184,7 @@ class StudySearcher(Searcher):
         live = self._live.pop(trial_id, None)
         if live is None:
             return
-        if error and not live.result and self._restarts[live.trial.number] < _RESTARTS:
-            self._hand_out_again(live.trial)
+        if error and self._hand_out_again(live):
             return
         if result:
             self._record(live, result)
@@ -241,11 +240,16 @@ class StudySearcher(Searcher):
         self._background.close()
         self._background.raise_error()
 
-    def _hand_out_again(self, trial: AskedTrial) -> None:
+    def _hand_out_again(self, live: LiveTrial) -> bool:
+        """Hand a trial out again whose worker was lost before its first report, unless it was too often already."""
+        trial = live.trial
+        if live.result or self._restarts[trial.number] >= _RESTARTS:
+            return False
         self._restarts[trial.number] += 1
         trial.resumed = True
         with self._background.changed:
             self._ready.appendleft(trial)
+        return True
 
     def _announce(self, trial: AskedTrial) -> None:
         if self._listener is not None:
@@ -253,7 +257,7 @@ class StudySearcher(Searcher):
                 trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed, arm=trial.arm
             )
 
-    def _record(self, live: _LiveTrial, result: Mapping[str, Any]) -> None:
+    def _record(self, live: LiveTrial, result: Mapping[str, Any]) -> None:
         """Queue the epochs of ``result`` and its history that are not in the storage; announce those not heard of."""
         number = live.trial.number
         for each in (*result.get("history", ()), result):

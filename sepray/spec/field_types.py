@@ -38,6 +38,7 @@ class UnknownFieldError(UsageError, TypeError):
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     int: ((Integral,), "a whole number (int)"),
     float: ((Real,), "a number (float)"),
+    bool: ((bool,), "True or False (bool)"),
     str: ((str,), "a text (str)"),
     Path: ((Path,), "a path (pathlib.Path)"),
     str | None: ((str, type(None)), "a text (str) or None"),
@@ -58,13 +59,13 @@ def require_types(part: object) -> None:
 
 
 def require_type(name: str, value: object, kind: Any) -> None:
-    """Refuse a value of a field that is not of the type ``kind``: int, float, str, Path, or str | None.
+    """Refuse a value of a field that is not of the type ``kind``: int, float, bool, str, Path or str | None.
 
     Raises:
         UsageError: it is not; a truth value is no number.
     """
     classes, words = _KINDS[kind]
-    if not isinstance(value, classes) or isinstance(value, bool):
+    if not isinstance(value, classes) or (isinstance(value, bool) and kind is not bool):
         raise UsageError(f"{name} must be {words}, not {value!r}")
 
 

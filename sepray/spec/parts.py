@@ -65,6 +65,8 @@ class Search:
     """Epochs before a trial may be stopped early; 0 for a twentieth of max_epochs (median, pbt: a tenth)."""
     reduction_factor: float = 3.0
     """For asha and hyperband: one trial in this many goes on at each rung."""
+    deterministic: bool = False
+    """Give the same trials for the same seed, number of slots and kind of machine, whichever trial is faster."""
     only_arms: tuple[str, ...] = ()
     """Names of the study's arms that are studied, such as "CASS"; by default all."""
 
@@ -75,6 +77,11 @@ class Search:
         _finite(self, "reduction_factor")
         if not self.reduction_factor > 1:
             raise FieldError("reduction_factor", f"must be more than 1, not {self.reduction_factor:g}")
+        if self.deterministic and self.scheduler in ("hyperband", "pbt"):
+            raise FieldError(
+                "deterministic",
+                f"takes asha, median or none, not {self.scheduler}, which compares trials that run together",
+            )
 
     def grace(self, max_epochs: int) -> int:
         """Return the epochs before a trial may be stopped, or with PBT perturbed.

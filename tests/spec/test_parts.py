@@ -85,6 +85,7 @@ def test_changes_go_to_the_parts_that_own_them():
         (lambda: Budget(trials=2.5), "trials must be a whole number (int), not 2.5"),
         (lambda: Budget(trials=True), "trials must be a whole number (int), not True"),
         (lambda: Search(reduction_factor="3"), "reduction_factor must be a number (float), not '3'"),
+        (lambda: Search(deterministic=1), "deterministic must be True or False (bool), not 1"),
         (lambda: Search(sampler=3), "sampler must be a text (str), not 3"),
         (lambda: Search(only_arms="CASS"), "only_arms must be a tuple of texts (str), not 'CASS'"),
         (lambda: Resources(address=6379), "address must be a text (str) or None, not 6379"),

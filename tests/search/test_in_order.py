@@ -1,0 +1,150 @@
+"""With several slots the same seed gives the same trials, whichever trial is faster."""
+
+import math
+
+import optuna
+import pytest
+
+from sepray.execution.schedulers import StopsAsTold, make_scheduler
+from sepray.search.in_order import InOrderSearcher
+from sepray.search.ledger import history
+from sepray.search.searcher import StudySearcher
+
+from ..simulation import Controller, Killed, UnevenController, kill
+from .studies import KEY, SPACE, Recorder, study_at
+
+EPOCHS = 6
+
+
+@pytest.fixture
+def url():
+    """A storage in memory, which is faster than a file."""
+    return optuna.storages.InMemoryStorage()
+
+
+def curve(trial):
+    """A value that depends on the settings, and an order that changes between the epochs."""
+    epoch, given = trial.epoch + 1, trial.config["hyperparameters"]
+    value = math.sin(50 * given["alpha"] + epoch) + given["width"] / epoch
+    return {"epoch": epoch, "objective": value, KEY: value, "outcome": "complete" if epoch == EPOCHS else ""}
+
+
+def run(study, trials=20, report=curve, in_order=True, scheduler="asha", slots=3, seed=None, **more):
+    """Run a study whose trials are all as fast, or of random speeds that ``seed`` decides."""
+    listener = more.pop("listener", None)
+    judge = make_scheduler(scheduler, EPOCHS, grace_period=1, history=history(study))
+    given = {"trials": trials, "seed": 11, "listener": listener}
+    if in_order:
+        searcher = InOrderSearcher(study, SPACE, [KEY], slots=slots, judge=judge, **given)
+        judge = StopsAsTold(searcher.hear)
+    else:
+        searcher = StudySearcher(study, SPACE, [KEY], **given)
+    kind, speeds = (Controller, {}) if seed is None else (UnevenController, {"seed": seed})
+    controller = kind(searcher, report, judge, slots=slots, **speeds, **more)
+    try:
+        controller.run()
+    except Killed:
+        kill(searcher)
+        raise
+    searcher.close()
+    return controller
+
+
+def told(study):
+    """All that a study knows of its trials."""
+    return [
+        (t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs["seed"])
+        for t in study.get_trials()
+    ]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median", "none"])
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_trials_do_not_depend_on_how_fast_each_is(url, sampler, scheduler):
+    studies = []
+    for seed in (None, 1, 2):
+        studies.append(study_at(url, sampler, name=f"{scheduler}-{seed}"))
+        run(studies[-1], scheduler=scheduler, seed=seed)
+    first, second, third = map(told, studies)
+    assert first == second == third
+    assert len(first) == 20
+    kinds = {state for _, state, *_ in first}
+    assert kinds == ({"COMPLETE"} if scheduler == "none" else {"COMPLETE", "PRUNED"})
+
+
+def test_without_it_they_do(url):
+    """What the test above would not notice otherwise."""
+    studies = [study_at(url, "tpe", name=f"s{seed}") for seed in (1, 2)]
+    for seed, study in enumerate(studies):
+        run(study, in_order=False, seed=seed)
+    assert told(studies[0]) != told(studies[1])
+
+
+def test_listener_hears_every_epoch_once_and_the_end_after_it(url):
+    listener = Recorder()
+    study = study_at(url)
+    run(study, trials=8, seed=5, listener=listener)
+    for trial in study.get_trials():
+        own = [event for event in listener.events if event[1] == trial.number]
+        epochs = [event[2] for event in own if event[0] == "epoch"]
+        assert epochs == sorted(trial.intermediate_values) == list(range(1, len(epochs) + 1))
+        assert [event[0] for event in own] == ["asked", *["epoch"] * len(epochs), "finished"]
+
+
+def test_bad_ends_are_told_in_order_too(url):
+    """Trial 1 diverges in its third epoch, trial 2 breaks at once, and all goes on."""
+
+    def report(trial):
+        number, result = trial.config["number"], curve(trial)
+        if number == 1 and trial.epoch == 2:
+            return {**trial.last, "outcome": "diverged", "reason": "too fast"}
+        return {"epoch": 0, "objective": math.nan, "outcome": "error", "reason": "x"} if number == 2 else result
+
+    found = []
+    for seed in (None, 3):
+        study = study_at(url, "tpe", name=f"s{seed}")
+        run(study, 9, report, seed=seed)
+        found.append(told(study))
+    assert found[0] == found[1]
+    assert [state for _, state, *_ in found[0]].count("FAIL") == 2
+
+
+def test_lost_workers_are_replaced_or_given_up(url):
+    """The worker of trial 0 is lost once before its first report, that of trial 1 for good after two."""
+    lost = []
+
+    def report(trial):
+        number = trial.config["number"]
+        if (number == 0 and 0 not in lost) or (number == 1 and trial.epoch == 2):
+            lost.append(number)
+            return None
+        return curve(trial)
+
+    study = study_at(url)
+    run(study, 6, report, scheduler="none", seed=1)
+    states = [trial.state.name for trial in study.get_trials()]
+    assert states == ["COMPLETE", "FAIL", *["COMPLETE"] * 4]
+    assert study.get_trials()[1].user_attrs["outcome"]["tag"] == "lost"
+    assert sorted(lost) == [0, 1]
+
+
+def test_killed_study_goes_on_and_ends_with_all_its_trials(url):
+    study = study_at(url)
+    with pytest.raises(Killed):
+        run(study, 12, seed=1, kill_after=20)
+    before = {t.number: t.intermediate_values for t in study.get_trials()}
+    run(study, 12, seed=2)
+    trials = study.get_trials()
+    assert [t.number for t in trials] == list(range(12))
+    assert all(t.state.is_finished() for t in trials)
+    for trial in trials:
+        assert trial.intermediate_values.items() >= before.get(trial.number, {}).items()
+
+
+def test_extended_study_asks_for_the_further_trials_alone(url):
+    study = study_at(url)
+    run(study, 5, seed=1)
+    first = told(study)
+    run(study, 9, seed=2)
+    assert told(study)[:5] == first
+    assert len(told(study)) == 9
