@@ -420,12 +420,20 @@ def contents(place: Path) -> dict[str, int]:
     return {str(p.relative_to(place)): p.stat().st_size for p in files}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.typed)
+def often(cases):
+    """Every third case is tried in the default suite, and the others with the slow tests: each takes a second."""
+    return [
+        pytest.param(case, id=case.typed, marks=() if index % 3 == 0 else pytest.mark.slow)
+        for index, case in enumerate(cases)
+    ]
+
+
+@pytest.mark.parametrize("case", often(CASES))
 def test_bad_input_gets_one_line_at_once(case, place, names):
     assert check(case, place, names) < LIGHT
 
 
-@pytest.mark.parametrize("case", AFTER_LOADING, ids=lambda case: case.typed)
+@pytest.mark.parametrize("case", often(AFTER_LOADING))
 def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
     check(case, place, names)
 

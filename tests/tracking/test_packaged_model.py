@@ -1,5 +1,7 @@
 """A packaged model is loaded from its folder as MLflow would load it; what is damaged is refused in one line."""
 
+import importlib
+import shutil
 import sys
 
 import mlflow
@@ -7,15 +9,31 @@ import numpy as np
 import pytest
 import yaml
 
+from sepray.tracking import load_check
 from sepray.tracking.packaged_model import ModelError, describe_folder, load_folder
 
-from .scaled import EXPECTED, MIXTURES, package
+from . import scaled
+from .scaled import EXPECTED, MIXTURES
+
+
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory):
+    """A packaged model; making it takes seconds."""
+    folder = tmp_path_factory.mktemp("packaged")
+    scaled.write(folder / "theirs" / "mine", scaled.FILES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder / "theirs"))
+        patch.setattr(load_check, "require_working", lambda *_: None)
+        separator = scaled.built(importlib.import_module("mine.separator").Config())
+        scaled.package(folder / "model", separator, sources=["maternal", "fetal"])
+        for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
+            del sys.modules[name]
+    return folder / "model"
 
 
 @pytest.fixture
-def folder(tmp_path, separator, unchecked):
-    package(tmp_path / "model", separator, sources=["maternal", "fetal"])
-    return tmp_path / "model"
+def folder(tmp_path, packaged):
+    return shutil.copytree(packaged, tmp_path / "model")
 
 
 def test_it_separates_as_by_mlflow(folder):

@@ -125,6 +125,7 @@ def test_loading_leaves_the_callers_random_numbers_alone(tmp_path, separator, un
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.slow
 def test_cass_is_packaged_with_its_leaves(tmp_path):
     from sepray.separators import cass
 
@@ -224,7 +225,11 @@ def test_what_cannot_load_by_itself_is_refused_and_the_old_model_stays(tmp_path,
     ("line", "why"),
     [
         ("__import__('mine.extra')", "No module named 'mine' (separator.py: __import__('mine.extra'))"),
-        ("return mixture", "ValueError: the estimates of mixtures [1, 1, 8] are [1, 1, 8], not [1, 2, 1, 8]"),
+        pytest.param(
+            "return mixture",
+            "ValueError: the estimates of mixtures [1, 1, 8] are [1, 1, 8], not [1, 2, 1, 8]",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_cannot_separate_by_itself_is_refused(tmp_path, users_folder, line, why):
@@ -261,9 +266,9 @@ def test_separator_of_an_installed_wheel_travels_with_its_data_files(tmp_path, l
     ("script", "reason"),
     [
         ("import sys; sys.exit(3)", "the process ended with status 3"),
-        ("import os; os.kill(os.getpid(), 9)", "the process ended with status -9"),
-        ("import time; time.sleep(60)", "no answer in 1 s"),
-        ("print('no answer')", "Expecting value"),
+        pytest.param("import os; os.kill(os.getpid(), 9)", "the process ended with status -9", marks=pytest.mark.slow),
+        pytest.param("import time; time.sleep(60)", "no answer in 1 s", marks=pytest.mark.slow),
+        pytest.param("print('no answer')", "Expecting value", marks=pytest.mark.slow),
         ('print(\'{"error": "ImportError: libtorch.so"}\')', "ImportError: libtorch.so"),
     ],
 )
@@ -277,7 +282,11 @@ def test_a_process_that_fails_itself_costs_no_model(tmp_path, separator, monkeyp
 
 
 @pytest.mark.parametrize(
-    "error", ["MemoryError('weights')", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: 9 bytes")']
+    "error",
+    [
+        pytest.param("MemoryError('weights')", marks=pytest.mark.slow),
+        'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: 9 bytes")',
+    ],
 )
 def test_too_little_memory_costs_no_model(tmp_path, users_folder, monkeypatch, error):
     line = f"if __name__ != 'mine.separator':\n    raise {error}\n"
@@ -289,6 +298,7 @@ def test_too_little_memory_costs_no_model(tmp_path, users_folder, monkeypatch, e
     assert (tmp_path / "model" / "MLmodel").is_file()
 
 
+@pytest.mark.slow
 def test_a_relative_folder_is_checked_too(tmp_path, separator, monkeypatch):
     monkeypatch.chdir(tmp_path)
     package(Path("model"), separator)

@@ -239,6 +239,7 @@ def check(read, trials):
     return found
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again(folder, uri, read, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hunter2-token")
     told = []
