@@ -9,7 +9,15 @@ and an epoch does not count that a trial trains after the one at which it was st
 
 Means over five seeds; "plain" is a study without the flag, in the same simulation:
 
-FIGURES
+    slots  spread   plain  deterministic
+        2     0.0    1.00           0.98
+        2     0.1    0.99           0.94
+        2     0.3    0.99           0.87
+        2     1.0    0.99           0.70
+        8     0.0    0.90           0.91
+        8     0.1    0.93           0.83
+        8     0.3    0.91           0.68
+        8     1.0    0.70           0.36
 """
 
 from __future__ import annotations
