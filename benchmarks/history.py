@@ -33,7 +33,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,10 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
+from optuna.samplers import BaseSampler
 from ray.tune.experiment import Trial
 
+from sepray.arms import ARM, Arm
 from sepray.execution.schedulers import make_scheduler
 from sepray.search.ledger import Ledger, history
 from sepray.search.outcomes import decide
@@ -64,6 +66,13 @@ SPACE: dict[str, BaseDistribution] = {
     "width": IntDistribution(4, 64),
     "representation": CategoricalDistribution(["complex", "magnitude"]),
 }
+ARMS = {
+    "all": Arm({}, tuple(SPACE)),
+    "without cross weights": Arm(
+        {"cross.maternal_to_fetal": 0.0, "cross.fetal_to_maternal": 0.0},
+        tuple(name for name in SPACE if not name.startswith("cross.")),
+    ),
+}
 TABLES = {
     "trials": "trial_id, number, study_id, state, datetime_start, datetime_complete",
     "trial_params": "trial_id, param_name, param_value, distribution_json",
@@ -74,8 +83,11 @@ TABLES = {
 }
 
 
-def fill(path: Path, count: int) -> None:
-    """Write ``count`` finished trials: three in ten complete, one failed, the others pruned after 2 or 6 epochs."""
+def fill(path: Path, count: int, arms: Mapping[str, Arm]) -> None:
+    """Write ``count`` finished trials: three in ten complete, one failed, the others pruned after 2 or 6 epochs.
+
+    With arms each has the parameters of one of them, in turn.
+    """
     draw = random.Random(0)
     rows: dict[str, list[tuple[object, ...]]] = {table: [] for table in TABLES}
     texts = {name: distribution_to_json(distribution) for name, distribution in SPACE.items()}
@@ -87,7 +99,13 @@ def fill(path: Path, count: int) -> None:
         )
         final = draw.random()
         rows["trials"].append((trial, number, 1, state, "2025-01-01 00:00:00", "2025-01-01 00:01:00"))
+        arm = list(arms)[i % len(arms)] if arms else ""
+        if arm:
+            text = distribution_to_json(CategoricalDistribution(list(arms)))
+            rows["trial_params"].append((trial, ARM, i % len(arms), text))
         for name, distribution in SPACE.items():
+            if arm and name not in arms[arm].searched:
+                continue
             low, high = getattr(distribution, "low", 0), getattr(distribution, "high", 1)
             value = draw.uniform(low, high)
             whole = not isinstance(distribution, FloatDistribution)
@@ -133,20 +151,22 @@ def decisions(scheduler: Any, numbers: Iterable[int]) -> list[float]:
     return seconds
 
 
-def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]]:
+def measure(count: int, sampler: str, repeat: int, arms: Mapping[str, Arm]) -> Iterator[tuple[str, float]]:
     """Yield (action, seconds) for a study that holds ``count`` finished trials."""
+
+    def made(existing: int) -> BaseSampler:
+        return make_sampler(sampler, 0, SPACE, existing=existing, arms=bool(arms))
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optuna.db"
         url = f"sqlite:///{path}"
 
         def reopen() -> None:
             nonlocal study
-            study = open_study(
-                url, "s", ["minimize"], {"space": SPACE}, lambda n: make_sampler(sampler, 0, SPACE, existing=n)
-            )
+            study = open_study(url, "s", ["minimize"], {"space": SPACE}, made)
 
-        study = open_study(url, "s", ["minimize"], {"space": SPACE}, make_sampler(sampler, 0, SPACE))
-        fill(path, count)
+        study = open_study(url, "s", ["minimize"], {"space": SPACE}, made)
+        fill(path, count, arms)
         yield "open the study", timed(reopen)
         past: list[tuple[int, list[tuple[int, float]]]] = []
         yield "read the history", timed(lambda: past.extend(history(study)))
@@ -158,7 +178,7 @@ def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]
             )
             yield f"a decision of {name}", statistics.median(decisions(made[0], range(count, count + repeat)))
 
-        ledger = Ledger(study, SPACE, count + repeat, 0, {}, None, "trial-{number:05d}")
+        ledger = Ledger(study, SPACE, count + repeat, 0, {}, None, "trial-{number:05d}", arms)
         yield "count what is left", timed(ledger.count)
         asks, reports, tells = [], [], []
         for _ in range(repeat):
@@ -171,7 +191,7 @@ def measure(count: int, sampler: str, repeat: int) -> Iterator[tuple[str, float]
         yield "report, in the background", statistics.median(reports)
         yield "tell, in the background", statistics.median(tells)
 
-        searcher = StudySearcher(study, SPACE, [KEY], count + 2 * repeat, 0)
+        searcher = StudySearcher(study, SPACE, [KEY], count + 2 * repeat, 0, arms=arms)
         first: list[object] = [None]
 
         def start() -> None:
@@ -199,8 +219,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[0, 1000, 10000])
     parser.add_argument("--sampler", default="tpe")
     parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--arms", action="store_true", help="a study with two arms")
     arguments = parser.parse_args()
-    columns = {count: dict(measure(count, arguments.sampler, arguments.repeat)) for count in arguments.trials}
+    columns = {
+        count: dict(measure(count, arguments.sampler, arguments.repeat, ARMS if arguments.arms else {}))
+        for count in arguments.trials
+    }
     print(f"{'seconds, with finished trials:':38}" + "".join(f"{count:>12,}" for count in columns) + "   last / first")
     first, last = columns[arguments.trials[0]], columns[arguments.trials[-1]]
     for action in first:
