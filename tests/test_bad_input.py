@@ -169,13 +169,13 @@ CASES = [
     # Commands
     Case(
         "sepray",
-        "sepray: expected one of {{clean, compare, delete, doctor, evaluate, list, reconcile, report, reproduce, run, "
-        "separate, show}}; see sepray --help",
+        "sepray: expected one of {{clean, compare, delete, doctor, evaluate, explain, list, reconcile, report, "
+        "reproduce, run, separate, show}}; see sepray --help",
     ),
     Case(
         "sepray seperate",
         "sepray: unknown: seperate; perhaps you meant separate; available subcommands: clean, compare, delete, doctor, "
-        "evaluate, list, reconcile, report, reproduce, run, separate, show; see sepray --help",
+        "evaluate, explain, list, reconcile, report, reproduce, run, separate, show; see sepray --help",
     ),
     Case(
         "sepray evaluate models:/filters@champion --spilt test",

@@ -106,7 +106,7 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
     opened = connect(storage)
     rows = []
     for summary in sorted(optuna.get_all_study_summaries(opened), key=lambda s: str(s.study_name)):
-        if "fingerprint" not in summary.user_attrs or summary.study_name.endswith("/finals"):
+        if "fingerprint" not in summary.user_attrs or "/" in summary.study_name:  # retrainings, ablation paths
             continue
         study = optuna.load_study(study_name=summary.study_name, storage=opened)
         trials = study.get_trials(deepcopy=False)

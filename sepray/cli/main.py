@@ -19,6 +19,7 @@ MODULES = {
         "delete",
         "doctor",
         "evaluate",
+        "explain",
         "reconcile",
         "report",
         "reproduce",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -13,19 +13,36 @@ from ..errors import UsageError
 from . import application
 
 if TYPE_CHECKING:
-    from ..results.reproduction import Epoch, Reproduction
+    from ..results.reproduction import Epoch, Origin, Reproduction
+
+_HELP = "Name of the study; or a registered model, models:/NAME/VERSION, whose own training is repeated."
+
+
+@dataclass(frozen=True)
+class StudyOrModel(application.StoredStudy):
+    """A study, or a model that was packaged from one of its trainings."""
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY|MODEL", help=_HELP, help_behavior_hint="")]
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is the address of a model, or a folder; names of studies have no slash."""
+        return "/" in self.name
+
 
 _TRIAL = re.compile(r"(?P<final>final[- ])?(?P<number>\d+)")
 
 
 @application.command("reproduce")
 def reproduce(
-    study: application.Study,
+    study: Annotated[StudyOrModel, tyro.conf.arg(name="")],
     trial: Annotated[str | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the champion)")] = None,
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None,
     json: application.Json = False,
 ) -> int:
     """Train a trial of a study again, outside the study, and compare it with what was recorded, epoch by epoch.
+
+    Of a registered model it is the training that its weights are from.
 
     It says that the two are identical to the last bit, or from which epoch on they are not and what has changed since:
     the processor, versions, code or data. The study is not changed. The exit status is 1 where they are not identical.
@@ -36,20 +53,49 @@ def reproduce(
         trial: Number of the trial in the search, or final-N for a retraining.
         epochs: Compare only the first N epochs.
     """
-    study.require()
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs must be at least 1, not {epochs}")
+    if study.is_model and trial is not None:
+        raise UsageError(f"--trial {trial}: a model has a training of its own; leave it out, or name the study")
+    origin = _origin(study) if study.is_model else None
+    if origin is None:
+        study.require()
     from ..driver.restored import restore
     from ..results import reproduction
 
-    found = restore(study.name, study.storage, study.storage_path, study.cache)
-    stage, number = _chosen(trial) if trial is not None else reproduction.champion(found)
+    name = study.name if origin is None else origin.study
+    found = restore(name, study.storage, study.storage_path, study.cache)
+    if origin is not None:
+        reproduction.require_same(found, origin)
+        stage, number = "finals", origin.number
+    else:
+        stage, number = _chosen(trial) if trial is not None else reproduction.champion(found)
     result = reproduction.reproduce(found, stage, number, epochs, (lambda epoch: None) if json else _print_epoch)
     if json:
         print(json_format.dumps(_document(result), indent=1))
     else:
         _print(result)
     return 0 if result.identical else 1
+
+
+def _origin(study: StudyOrModel) -> Origin:
+    """Return which training a model is of, after checking that the storage has its study.
+
+    Raises:
+        UsageError: there is no such model, it does not say which training it is of, or the storage lacks its study.
+    """
+    application.check_address(study.name)
+    address = application.require_models(study.tracking_uri, study.name)
+    from ..results import reproduction
+
+    origin = reproduction.origin(study.name, address)
+    try:
+        replace(study, name=origin.study).require()
+    except UsageError as error:
+        raise UsageError(
+            f"{study.name} is {origin.trial} of the study {origin.study}, which was in {origin.storage}: {error}"
+        ) from None
+    return origin
 
 
 def _chosen(trial: str) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import tyro
 
 from ..arms import ARM
 from . import application
+from .explain import document, print_path
 
 if TYPE_CHECKING:
     from ..results.study_result import StudyResult
@@ -46,6 +47,7 @@ def show(
 
 
 def _print(result: StudyResult) -> None:
+    from ..console.commands import from_this_shell
     from ..console.terminal import console
     from ..results import summary
 
@@ -56,7 +58,12 @@ def _print(result: StudyResult) -> None:
         settings = result.settings()
         console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
         _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
-        console.print()
+        if result.ablation_path is None:
+            explain = from_this_shell(f"sepray explain {result.name}")
+            console.print(f"Which of them earned what: {explain}\n", soft_wrap=True)
+        else:
+            console.print()
+            print_path(result.ablation_path)
     for line in (*result.facts, *summary.trials(result)):
         console.print(line)
     _print_trials(result)
@@ -143,6 +150,7 @@ def _document(result: StudyResult) -> dict[str, Any]:
         "status": result.status,
         "answer": None if result.answer is None else result.answer.plain(),
         "conclusion": result.conclusion,
+        "explanation": None if result.ablation_path is None else document(result.ablation_path),
         "settings": settings,
         "table": _rows(result.table.reset_index()),
         "measure": result.table.attrs.get("measure"),

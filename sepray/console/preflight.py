@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sqlite3
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..errors import UnreachableError, UsageError
 
@@ -53,9 +55,14 @@ def require_database(url: str, shown: str) -> None:
         raise UsageError(f"there is no {shown}")
     if journal != url:
         return
-    with Path(file).open("rb") as stream:
-        if stream.read(15) not in (b"SQLite format 3", b""):
-            raise UsageError(f"{file} is no SQLite database")
+    # SQLite looks itself. Opening and closing the file here would drop all locks that this process has on it (POSIX),
+    # and the next process to close the database would delete the write-ahead log that is in use.
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(file)}?mode=ro&immutable=1", uri=True)) as connection:
+            connection.execute("pragma schema_version")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise UsageError(f"{file} is no SQLite database") from None
 
 
 def require_driver(url: str, shown: str) -> None:

@@ -20,7 +20,7 @@ from ..tracking import models
 from ..tracking.environment import resolve_uri
 from ..tracking.packaging import package_model
 from ..tracking.tracker import Tracker
-from . import notes
+from . import notes, runs
 from .final_scores import Result, stft_of
 from .selection import Finished
 
@@ -62,6 +62,9 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
         example=data.validation.mixture[:1].numpy(),
         metadata={
             "study": spec.name,
+            "trial": runs.run_label("finals", member.number),
+            "seed": member.attributes.get("seed"),
+            "storage": mask(resolve_uri(spec.stores.storage)),
             "metric": spec.metric,
             "sources": list(data.signal.sources),
             "sample_rate": data.signal.sample_rate,
@@ -92,8 +95,8 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         return Registration(name, None, False, f"No model is registered: there is none in {folder}.")
     try:
         incumbent = models.incumbent(name, uri)
-        tags = {"study": spec.name, "data_fingerprint": data.fingerprint}
-        label = f"final-{result['member']}"
+        label = runs.run_label("finals", int(result["member"]))
+        tags = {"study": spec.name, "trial": label, "data_fingerprint": data.fingerprint}
         version = models.register(tracker, label, folder, name, tags=tags, description=description)
         if incumbent is None:
             models.set_champion(name, version, uri, description)

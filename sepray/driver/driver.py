@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..console.commands import from_this_shell
 from ..console.exit_status import INTERRUPTED, how_to_go_on
 from ..console.terminal import console
 from ..errors import mask
@@ -14,7 +13,7 @@ from . import runs, selection
 from .finish import Finish
 from .prepared import PreparedStudy, prepare
 from .stage import finals_stage, run_stage, search_stage
-from .stores import StudyStores
+from .stores import StudyStores, waits_for_mlflow
 
 
 def run(spec: StudySpec) -> int:
@@ -37,11 +36,7 @@ def run(spec: StudySpec) -> int:
     finally:
         cluster.disconnect()
         if waiting := stores.close():
-            console.print(
-                f"{waiting} records wait for the tracking server {mask(spec.stores.tracking_uri)}. When it answers "
-                f"again: {from_this_shell(f'sepray reconcile {spec.name}')}",
-                soft_wrap=True,
-            )
+            console.print(waits_for_mlflow(spec, waiting), soft_wrap=True)
 
 
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:

@@ -30,7 +30,8 @@ Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
 ``scores`` (measure -> ``[item][source]``, the champion's), ``rows`` (of the final table), ``pairs`` (what
 ``pairs.stored`` returns) and ``answer`` (what ``Answer.plain`` returns; null where there is none), as JSON values.
-Results of older versions have no ``pairs`` and no ``answer``."""
+Where an ablation path to these settings was trained, ``explanation`` is what ``Explanation.plain`` returns. Results of
+older versions have no ``pairs`` and no ``answer``."""
 
 
 def load_result(folder: Path) -> Result | None:

@@ -80,6 +80,8 @@ class Finish:
             result = score_all(self._spec, self._data, champion, searched, systems)
         else:
             result = kept
+        if kept is not None and "explanation" in kept and kept["hyperparameters"] == result["hyperparameters"]:
+            result = {**result, "explanation": kept["explanation"]}
         result = self._with_answer(result)
         if result != kept:
             save_result(self._folder, result)
@@ -176,16 +178,14 @@ class Finish:
         reading = [f"python -m webbrowser {_from_here(report)}"] if report else []
         here = [from_this_shell(command) for command in (*reading, *commands)]
         console.print("\nNext:\n" + "\n".join(f"  {command}" for command in here), soft_wrap=True)
-        note = [*notes.describe(self._spec, self._data, result), registration.sentence]
-        note.append("```\n" + "\n".join(commands) + "\n```")
-        if report:
-            note.append("The figures are among this run's artifacts, all of them on one page in `report.html`.")
+        told, has_report = registration.sentence, report is not None
+        note = notes.describe_study(self._spec, self._data, result, told, commands, has_report)
         values = rows[0].values
         metrics = {f"test/{s}/{metric}": values[s][0] for s in self._data.signal.sources if s in values}
         metrics[f"test/{metric}"] = values["mean"][0]
         version = registration.version or ("waiting" if self._model.exists() else "none")
         tags = {"outcome": "finished", "champion": result["role"], "model_version": version}
-        self._tracker.study_finished(metrics, tags, "\n\n".join(note))
+        self._tracker.study_finished(metrics, tags, note)
 
 
 def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker) -> Path | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..choices import MEASURES
 from ..contracts import TaskData
-from ..scoring import answer_words
+from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
+from ..scoring.explanation import of_result
 from ..scoring.tables import ResultRow, markdown_table
 from ..spec.study import StudySpec
 from .final_scores import Result
@@ -40,7 +41,10 @@ def shown(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
-    """Return the paragraphs on a result: the answer with its table, the champion's settings, the final table."""
+    """Return the paragraphs on a result: the answer with its table, the champion's settings, the final table.
+
+    Where an ablation path was trained, it comes after the settings.
+    """
     answer, settings = answer_of(result), shown(result["hyperparameters"])
     paragraphs = []
     if answer is not None:
@@ -51,7 +55,28 @@ def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
         rows = [[f"`{name}`", value] for name, value in settings.items()]
         title = f"**Settings of the champion, {result['role']}**"
         paragraphs.append(f"{title}\n\n{answer_words.markdown_rows(['setting', 'value'], rows)}")
+    if (path := of_result(result)) is not None:
+        paragraphs.append(explanation_words.markdown(path))
     return [*paragraphs, markdown_table(*table_words(spec, data, result))]
+
+
+def describe_study(
+    spec: StudySpec, data: TaskData, result: Result, registered: str, commands: Sequence[str], has_report: bool
+) -> str:
+    """Return the description of a study's own run.
+
+    Args:
+        spec: description of the study.
+        data: data of its task.
+        result: its result.
+        registered: result of registering its model, in words.
+        commands: commands that a user will want to run next.
+        has_report: whether the run has the report's files.
+    """
+    note = [*describe(spec, data, result), registered, "```\n" + "\n".join(commands) + "\n```"]
+    if has_report:
+        note.append("The figures are among this run's artifacts, all of them on one page in `report.html`.")
+    return "\n\n".join(note)
 
 
 def describe_model(spec: StudySpec, data: TaskData, result: Result) -> str:

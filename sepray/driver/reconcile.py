@@ -32,7 +32,7 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
     study = restore(name, storage, storage_path, cache, tracking_uri=tracking_uri)
     outbox, experiment = study.folder / "outbox.db", study.spec.model_name
     with lock(study.folder, name):
-        stages = {"search": study.search, "finals": study.finals}
+        stages = {"search": study.search, "finals": study.finals, "explain": study.explain}
         trials = {stage: found.get_trials(deepcopy=False) for stage, found in stages.items() if found is not None}
         objectives = list(study.search.user_attrs["fingerprint"]["objectives"])
         expected = runs.expected_runs(name, trials, objectives[0] if len(objectives) == 1 else "objective")

@@ -25,6 +25,7 @@ class RestoredStudy:
         finals: Optuna study of the retrainings; None if the study has not come so far.
         uid: random id of the study beside its name.
         folder: local folder of the study's files.
+        explain: Optuna study of the ablation path; None if none was trained.
     """
 
     spec: StudySpec
@@ -32,6 +33,7 @@ class RestoredStudy:
     finals: optuna.Study | None
     uid: str
     folder: Path
+    explain: optuna.Study | None = None
 
     @property
     def run_key(self) -> str:
@@ -53,12 +55,15 @@ def restore(name: str, storage: str, storage_path: str, cache: Path, **addresses
         UsageError: there is no such study, or sepray has not made it.
         StorageError: the storage cannot be read.
     """
-    search, finals = load_study(storage, name), None
+    search = load_study(storage, name)
     if "spec" not in search.user_attrs:
         raise UsageError(f"{name} in {mask(storage)} is not a study of sepray")
-    with contextlib.suppress(UsageError):
-        finals = load_study(storage, f"{name}/finals")
+    others: dict[str, optuna.Study | None] = dict.fromkeys(("finals", "explain"))
+    for stage in others:
+        with contextlib.suppress(UsageError):
+            others[stage] = load_study(storage, f"{name}/{stage}")
     stores = {"storage": storage, "storage_path": storage_path, "cache": cache, **addresses}
     spec = StudySpec.restored(search.user_attrs["spec"], **stores)
     uid = str(search.user_attrs["uid"])
-    return RestoredStudy(spec, search, finals, uid, study_folder(storage_path, name, uid))
+    folder = study_folder(storage_path, name, uid)
+    return RestoredStudy(spec, search, others["finals"], uid, folder, others["explain"])

@@ -16,7 +16,7 @@ from ..search.ledger import settings as settings
 from ..spec.study import StudySpec, key
 from ..tracking.reconciliation import ExpectedRun
 
-STAGES = {"search": "trial", "finals": "final"}
+STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}
 """Stage of a study -> what a trial of it is called."""
 
 
@@ -54,7 +54,10 @@ def dataset(spec: StudySpec, data: TaskData) -> dict[str, Any]:
 
 
 def run_label(stage: str, number: int) -> str:
-    """Return the label of a trial's run: the number in the search, ``final-<number>`` among the retrainings."""
+    """Return the label of a trial's run: the number in the search, ``final-<number>`` among the retrainings.
+
+    A training of the ablation path has ``ablation-<number>``.
+    """
     return str(number) if stage == "search" else f"{STAGES[stage]}-{number}"
 
 
@@ -89,7 +92,7 @@ def expected_run(trial: FrozenTrial, stage: str, metric: str) -> ExpectedRun | N
 
     Args:
         trial: Optuna record of the trial.
-        stage: ``"search"`` or ``"finals"``.
+        stage: a key of ``STAGES``.
         metric: name of the metric that the intermediate values are.
     """
     if trial.state is TrialState.WAITING or "seed" not in trial.user_attrs:
@@ -127,9 +130,10 @@ def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric
     """
     known = [(stage, trial) for stage, trials in stages.items() for trial in trials]
     trials = [run for stage, t in known if (run := expected_run(t, stage, metric)) is not None]
-    going = any(run.tags["outcome"] == "interrupted" for run in trials)
-    start = min((run.start_ms for run in trials), default=0)
-    end = max((run.end_ms or 0 for run in trials), default=0)
+    own_trials = [run for run in trials if run.tags["stage"] != "explain"]  # which a study that has ended may have
+    going = any(run.tags["outcome"] == "interrupted" for run in own_trials)
+    start = min((run.start_ms for run in own_trials), default=0)
+    end = max((run.end_ms or 0 for run in own_trials), default=0)
     own = ExpectedRun("", name, "KILLED" if going else "FINISHED", start, end, tags={"stage": "study"})
     return [own, *trials]
 

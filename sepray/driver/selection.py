@@ -140,7 +140,7 @@ def retrainings(
     """
     if not chosen:
         return []
-    drawn = _new_seeds(seeds, study_seed)
+    drawn = new_seeds(seeds, study_seed)
     roles = {f"trial {trial.number}": dict(trial.hyperparameters) for trial in chosen}
     best = chosen[0]
     for name, changes in controls.items():
@@ -191,7 +191,7 @@ def arm_retrainings(
     return [
         Retraining(f"{role} seed {k}", role, settings, seed, arm_name, pairing, base.number)
         for role, arm_name, pairing, base, settings in plan
-        for k, seed in enumerate(_new_seeds(seeds, study_seed), 1)
+        for k, seed in enumerate(new_seeds(seeds, study_seed), 1)
     ]
 
 
@@ -211,8 +211,8 @@ def plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraini
     return arm_retrainings(searched, prepared.arms, seeds, study_seed) + controls
 
 
-def _new_seeds(count: int, study_seed: int) -> list[int]:
-    """Return seeds that no trial of the search has."""
+def new_seeds(count: int, study_seed: int) -> list[int]:
+    """Return the seeds of all retrainings, which no trial of the search has; of a larger number the first are equal."""
     return [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(count)]
 
 

@@ -28,7 +28,11 @@ from .prepared import PreparedStudy
 from .stores import StudyStores
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-_TITLES = {"search": "search", "finals": "retraining of the best, on new seeds"}
+_TITLES = {
+    "search": "search",
+    "finals": "retraining of the best, on new seeds",
+    "explain": "ablation path, on the seeds of the retrainings",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Stage:
     """A stage of a study, and which trials it consists of.
 
     Attributes:
-        name: ``"search"`` or ``"finals"``.
+        name: ``"search"``, ``"finals"`` or ``"explain"``.
         study: Optuna study of the stage.
         total: number of trials that the stage has in the end.
         scheduler: Ray Tune scheduler that stops its trials early, or ``"none"``.
@@ -73,10 +77,14 @@ def search_stage(prepared: PreparedStudy, study: Study) -> Stage:
 
 def finals_stage(plan: Sequence[selection.Retraining], study: Study) -> Stage:
     """Return the stage that trains the chosen settings again, each on its given seeds."""
-    fixed = [retraining.fixed() for retraining in plan]
+    return fixed_stage("finals", [retraining.fixed() for retraining in plan], study)
+
+
+def fixed_stage(name: str, fixed: Sequence[FixedTrial], study: Study) -> Stage:
+    """Return a stage of trials whose settings and seeds are given; those that its study has already are not missing."""
     ended = study.get_trials(deepcopy=False, states=ENDED)
     missing = {trial.point for trial in fixed} - {trial.user_attrs.get("point") for trial in ended}
-    return Stage("finals", study, total=len(ended) + len(missing), fixed=fixed)
+    return Stage(name, study, total=len(ended) + len(missing), fixed=fixed)
 
 
 def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots: int) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import optuna
 
+from ..console.commands import from_this_shell
+from ..errors import mask
 from ..execution import checkpoint
 from ..search.samplers import make_sampler
 from ..search.storage import Study, open_study
 from ..spec import folder
-from ..spec.study import key
+from ..spec.study import StudySpec, key
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
 from . import code, runs, selection
@@ -21,8 +23,20 @@ from .prepared import PreparedStudy
 _LAST_DELIVERY_SECONDS = 20
 
 
+def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
+    """Return the sentence on records that MLflow has not taken yet, and the command for later."""
+    later = from_this_shell(f"sepray reconcile {spec.name}")
+    server = mask(spec.stores.tracking_uri)
+    return f"{waiting} records wait for the tracking server {server}. When it answers again: {later}"
+
+
 class StudyStores:
     """Opens the stores of a study, made where they do not exist, and keeps other drivers out until ``close``.
+
+    Args:
+        prepared: the study.
+        goes_on: whether the study itself goes on. Where something is only trained beside a study that has ended, its
+            description and its own run stay as they are.
 
     Attributes:
         search: Optuna study of the search.
@@ -38,14 +52,15 @@ class StudyStores:
         StorageError: the storage cannot be opened.
     """
 
-    def __init__(self, prepared: PreparedStudy) -> None:
+    def __init__(self, prepared: PreparedStudy, goes_on: bool = True) -> None:
         spec = prepared.spec
         self._prepared = prepared
         self.search = self._open(spec.name)
         self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
         self.search.set_user_attr("uid", self.uid)
-        self.search.set_user_attr("spec", spec.plain())
-        self.search.set_user_attr("given", spec.plain_given())
+        if goes_on:
+            self.search.set_user_attr("spec", spec.plain())
+            self.search.set_user_attr("given", spec.plain_given())
         self.search.set_user_attr(code.attribute(prepared.code), prepared.code)
         self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name)
@@ -57,12 +72,17 @@ class StudyStores:
             experiment=spec.model_name,
             on_run_id=self._keep_run_id,
         )
-        self._open_run()
+        if goes_on:
+            self._open_run()
         self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="cleaner")
 
     def open_finals(self) -> Study:
         """Return the Optuna study of the retrainings, ``<name>/finals``."""
         return self._open(f"{self._prepared.spec.name}/finals")
+
+    def open_explain(self) -> Study:
+        """Return the Optuna study of the ablation path, ``<name>/explain``."""
+        return self._open(f"{self._prepared.spec.name}/explain")
 
     def trial_folder(self, stage: str, number: int) -> str:
         """Return the folder or URI with the checkpoints of a trial."""

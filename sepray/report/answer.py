@@ -1,8 +1,9 @@
-"""The first sections of a report: the study's answer as a table of its arms, and the champion's settings."""
+"""The first sections of a report: the answer as a table of arms, the champion's settings, and what each earned."""
 
 from __future__ import annotations
 
-from ..scoring import answer_words
+from ..scoring import answer_words, explanation_words
+from ..scoring.explanation import of_result
 from . import html
 from .study_results import StudyResults
 
@@ -26,4 +27,16 @@ def settings(results: StudyResults) -> str | None:
     rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in shown]
     sentence = f"The champion is {results.result['role']}."
     note = f"As a file that studies take: sepray show {results.spec.name} --settings"
+    if of_result(results.result) is None:
+        note += f". Which of them earned what: sepray explain {results.spec.name}"
     return html.text_table("settings", "Settings of the champion", sentence, ["setting", "value"], rows, note)
+
+
+def path(results: StudyResults) -> str | None:
+    """Return the section with the ablation path to the champion's settings; None if none was trained."""
+    found = of_result(results.result)
+    if found is None:
+        return None
+    columns, rows = explanation_words.table(found)
+    sentence, note = explanation_words.sentence(found), explanation_words.caption(found)
+    return html.text_table("explanation", explanation_words.TITLE, sentence, columns, rows, note)

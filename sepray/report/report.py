@@ -86,8 +86,8 @@ def build(results: StudyResults) -> Report:
     """Return the report of a study in its present state."""
     with matplotlib.rc_context(STYLE):
         items, curves, sounds = _separation(results)
-        sections: list[Section | str | None] = [answer.arms(results), answer.settings(results), *items]
-        sections += [_result_table(results)]
+        sections: list[Section | str | None] = [answer.arms(results), answer.settings(results), answer.path(results)]
+        sections += [*items, _result_table(results)]
         sections += [search_progress.history(results), search_progress.pruning(results)]
         sections += [search_progress.learning(results), search_progress.pareto(results)]
         sections += [hyperparameters.importances(results), hyperparameters.parallel_coordinates(results)]

@@ -47,9 +47,10 @@ class Deletion:
     def deleted(self) -> list[str]:
         """One line for each kind of thing that is deleted: how many there are, how large they are, and where."""
         record = self.record
-        trials, finals = (record.trials(stage) for stage in STAGES)
-        counts = [plural(len(trials), "trial")] + [plural(len(finals), "retraining")] * bool(finals)
-        going = sum(outcome(trial) == UNFINISHED for trial in (*trials, *finals))
+        trials, *retrained = (record.trials(stage) for stage in STAGES)
+        again = [trial for stage in retrained for trial in stage]
+        counts = [plural(len(trials), "trial")] + [plural(len(again), "retraining")] * bool(again)
+        going = sum(outcome(trial) == UNFINISHED for trial in (*trials, *again))
         unfinished = f", {going} of them not finished," if going else ""
         lines = [f"{' and '.join(counts)}{unfinished} in {mask(record.storage)}"]
         places = {str(record.folder): files(str(record.folder))}

@@ -15,6 +15,7 @@ from ..choices import MEASURES
 from ..errors import UsageError
 from ..report.wording import measure_words, number
 from ..scoring.answers import Answer
+from ..scoring.explanation import Explanation, of_result
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
 from . import progress
@@ -31,7 +32,7 @@ class Findings:
 
     Attributes:
         record: the study as its stores hold it.
-        trials_of: Optuna records of the trials of each stage, ``"search"`` and ``"finals"``.
+        trials_of: Optuna records of the trials of each stage that was begun (``record.STAGES``).
         result: content of ``result.json``; None where the study has no champion.
         registration: content of ``registration.json``; empty where the study has not come so far.
         is_running: whether a driver on this machine runs the study.
@@ -149,6 +150,21 @@ class Findings:
         """
         kept = None if self.result is None else self.result.get("answer")
         return Answer.restored(kept) if kept else None
+
+    @property
+    def ablation_path(self) -> Explanation | None:
+        """The ablation path to the champion's settings that ``sepray explain`` has trained; None before that."""
+        return of_result(self.result)
+
+    @cached_property
+    def explanation(self) -> pandas.DataFrame:
+        """Which setting of the champion earned what, as a table; see ``frames.explanation_frame``.
+
+        Empty until ``sepray explain NAME`` has trained the path.
+        """
+        from .frames import explanation_frame
+
+        return explanation_frame(self.ablation_path)
 
     @property
     def conclusion(self) -> str:

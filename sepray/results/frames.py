@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from ..scoring import explanation_words
+from ..scoring.explanation import Explanation
 from ..search.ledger import settings
 from .record import STAGES, StudyRecord, has_failed, outcome, reason
 
@@ -22,8 +24,8 @@ def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]
 
     These are ``number``, ``value`` (of several objectives ``values_0``, ... in the order of the study's objectives, or
     by the metric names of the Optuna study), ``datetime_start``, ``datetime_complete``, ``duration``, ``params_NAME``
-    (what the trial was trained with, beyond the search space too) and ``state``. Further columns: ``stage`` (``search``
-    or ``finals``), ``label``, ``outcome`` (``record.outcome``), ``epochs``, ``seed`` and ``reason``.
+    (what the trial was trained with, beyond the search space too) and ``state``. Further columns: ``stage`` (one of
+    ``record.STAGES``), ``label``, ``outcome`` (``record.outcome``), ``epochs``, ``seed`` and ``reason``.
 
     Args:
         record: the study.
@@ -91,6 +93,36 @@ def result_frame(result: Mapping[str, Any] | None) -> pandas.DataFrame:
     ]
     table = pandas.DataFrame(cells, index=pandas.Index([row["system"] for row in rows], name="system", dtype=object))
     table.attrs = {"measure": result["metric"], "split": "test"} if result else {}
+    return table
+
+
+def explanation_frame(path: Explanation | None) -> pandas.DataFrame:
+    """Return a row for each step of an ablation path (the index, ``step``), the configuration it begins with as step 0.
+
+    Columns: ``setting`` (name of what changes), ``old``, ``new``, ``mean`` over seeds on validation, ``difference`` to
+    the step before with the ends of its 95% interval over seeds, ``low`` and ``high``, its ``share`` of the whole
+    difference (NaN where that is within what seeds differ by), and ``verdict``: the share in words, or ``within the
+    seeds' spread``. ``attrs`` has ``start``, ``measure``, ``order``, ``seeds``, ``epochs`` and the ``sentence``.
+    Without a path the table is empty.
+
+    Args:
+        path: the path, if one was trained.
+    """
+    import pandas
+
+    columns = ["setting", "old", "new", "mean", "difference", "low", "high", "share", "verdict"]
+    rows: list[list[Any]] = []
+    if path is not None:
+        rows.append(["", None, None, path.first, None, None, None, None, ""])
+        for step in path.steps:
+            gap = (None, None, None) if step.gap is None else (step.gap.difference, step.gap.low, step.gap.high)
+            verdict = explanation_words.verdict(step, path.direction)
+            rows.append([step.change.name, step.change.old, step.change.new, step.mean, *gap, step.share, verdict])
+    table = pandas.DataFrame(rows, columns=columns, index=pandas.RangeIndex(len(rows), name="step"))
+    table = table.astype(dict.fromkeys(("mean", "difference", "low", "high", "share"), float))
+    if path is not None:
+        table.attrs = {name: getattr(path, name) for name in ("start", "measure", "order", "seeds", "epochs")}
+        table.attrs["sentence"] = explanation_words.sentence(path)
     return table
 
 

@@ -16,7 +16,7 @@ STOPPED = "not finished"
 EMPTY = "nothing to register"
 
 Stages = Mapping[str, Sequence[FrozenTrial]]
-"""Optuna records of the trials of each stage that was begun, ``"search"`` and ``"finals"``."""
+"""Optuna records of the trials of each stage that was begun (``record.STAGES``)."""
 
 
 def is_sound(trial: FrozenTrial) -> bool:

@@ -18,7 +18,8 @@ from ..errors import UsageError, mask
 from ..search.storage import connect, load_study
 from ..spec.folder import checkpoint_root, is_locked, local_root, trial_folder
 
-STAGES = ("search", "finals")
+STAGES = ("search", "finals", "explain")
+"""Stages of a study: its search, its retrainings, and the ablation path that ``sepray explain`` trains."""
 UNFINISHED = "unfinished"
 """Outcome of a trial that waits, runs, or was interrupted."""
 
@@ -31,7 +32,7 @@ class StudyRecord:
         name: name of the study.
         storage: URL of its Optuna storage.
         storage_path: folder or URI of the studies' files.
-        studies: Optuna study of each stage that was begun, ``"search"`` and ``"finals"``.
+        studies: Optuna study of each stage that was begun (``STAGES``).
         uid: random id of the study beside its name.
         description: the study as ``StudySpec.plain`` describes it.
         given: its search space, published settings and controls as ``StudySpec.plain_given`` describes them; of a study
@@ -109,8 +110,9 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
     attributes = studies["search"].user_attrs
     if "spec" not in attributes:
         raise UsageError(f"{name} in {mask(storage)} is not a study of sepray")
-    with contextlib.suppress(UsageError):
-        studies["finals"] = load_study(storage, f"{name}/finals")
+    for stage in STAGES[1:]:
+        with contextlib.suppress(UsageError):
+            studies[stage] = load_study(storage, f"{name}/{stage}")
     given = attributes.get("given")
     if given is None:
         space = attributes.get("fingerprint", {}).get("search space", {})
@@ -126,7 +128,7 @@ def study_names(storage: str) -> list[str]:
         UsageError: the URL is of no known kind, or its driver is not installed.
     """
     summaries = optuna.get_all_study_summaries(connect(storage), include_best_trial=False)
-    return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and not s.study_name.endswith("/finals"))
+    return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and "/" not in s.study_name)
 
 
 def outcome(trial: FrozenTrial) -> str:

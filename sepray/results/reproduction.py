@@ -20,6 +20,7 @@ from ..execution.members import Members
 from ..execution.trainable import TrialContext, without_copy
 from ..loading import load_task
 from ..spec.folder import checkpoint_root
+from ..tracking import models
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,71 @@ def champion(found: RestoredStudy) -> tuple[str, int]:
     if result is None:
         raise UsageError(f"{found.spec.name} has no champion; name a trial: --trial 0")
     return "finals", int(result["member"])
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The training that a packaged model is of.
+
+    Attributes:
+        model: address of the model.
+        study: name of the study.
+        trial: label of the training, ``final-3``.
+        seed: its random seed.
+        hyperparameters: its settings.
+        storage: Optuna storage of the study as it was when the model was packaged, without a password.
+    """
+
+    model: str
+    study: str
+    trial: str
+    seed: int
+    hyperparameters: Mapping[str, Any]
+    storage: str
+
+    @property
+    def number(self) -> int:
+        """Number of the training among the study's retrainings."""
+        return int(self.trial.rpartition("-")[2])
+
+
+def origin(model: str, tracking_uri: str | None) -> Origin:
+    """Return which training a model is of.
+
+    Args:
+        model: address of the model, or a folder with it.
+        tracking_uri: MLflow tracking server or database.
+
+    Raises:
+        UsageError: there is no such model, or it does not say which training it is of.
+        UnreachableError: the server does not answer.
+    """
+    told = models.describe(model, tracking_uri)
+    if "study" not in told:
+        raise UsageError(f"{model} is no model of a study: there is no training to repeat")
+    study = str(told["study"])
+    if "trial" not in told:
+        raise UsageError(
+            f"{model} does not say which training it is of, because an older version packaged it; name the training "
+            f"yourself: sepray reproduce {study} (its champion), or sepray reproduce {study} --trial final-0"
+        )
+    return Origin(model, study, told["trial"], told["seed"], told["hyperparameters"], told["storage"])
+
+
+def require_same(found: RestoredStudy, model: Origin) -> None:
+    """Refuse a study whose training is another one than the model's.
+
+    Raises:
+        UsageError: it is.
+    """
+    trials = found.finals.get_trials(deepcopy=False) if found.finals is not None else []
+    trial = trials[model.number] if model.number < len(trials) else None
+    same = trial is not None and trial.user_attrs.get("seed") == model.seed
+    if trial is None or not same or runs.settings(trial) != dict(model.hyperparameters):
+        raise UsageError(
+            f"{model.trial} of the study {model.study} here is another training than that of {model.model}: it is "
+            f"another study of this name; the model's was in {model.storage}"
+        )
 
 
 def _trained_as(

@@ -9,7 +9,7 @@ from ..choices import Objective
 from ..console.terminal import FAILED, size
 from ..errors import mask
 from ..report.wording import number, objective_words, plural, trial_name
-from ..scoring import answer_words
+from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
@@ -44,6 +44,9 @@ def html(result: Findings) -> str:
             parts.append(_answer_table(result.answer))
     if result.result is not None:
         parts.append(_settings(result))
+    if (path := result.ablation_path) is not None:
+        parts.append(f"<p>{escape(explanation_words.sentence(path))}</p>")
+        parts.append(_table(explanation_words.caption(path), *explanation_words.table(path)))
     parts += [f"<p>{escape(sentence)}</p>" for sentence in result.facts]
     if result.result is not None:
         parts.append(result.table.to_html(float_format=lambda value: f"{value:.3f}", escape=True, border=0))
@@ -96,7 +99,8 @@ def trials(result: Findings) -> list[str]:
     failed = [(stage, t) for stage in STAGES for t in result.trials_of.get(stage, ()) if has_failed(t)]
     if failed:
         stage, last = failed[-1]
-        sentences.append(f"The last failure, trial {last.number} of the {stage}: {reason(last)}")
+        where = "ablation path" if stage == "explain" else stage
+        sentences.append(f"The last failure, trial {last.number} of the {where}: {reason(last)}")
     return sentences
 
 

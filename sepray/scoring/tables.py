@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ..choices import BSS_EVAL, MEASURES
 from ..contracts import Separator, Signal, Split
-from . import answer_words, evaluation, statistics
+from . import answer_words, evaluation, explanation_words, statistics
 from .answers import Answer
 from .columns import defined
 from .columns import over_sources as over_sources
+from .explanation import Explanation
 
 Scores = dict[str, NDArray[np.float64]]
 """Name of a measure -> scores ``[item, source]``."""
@@ -174,6 +175,26 @@ def answer_table(answer: Answer, width: int = 80) -> Group:
         table.add_row(*row, style="bold" if row[-1] == "yes" else "")
     title = Text(f"\n{answer_words.title(answer)}", style="italic")
     return Group(title, table, Text(f"{answer_words.caption(answer)}\n", style="dim"))
+
+
+def path_table(path: Explanation, width: int = 80) -> Group:
+    """Return a table for the terminal: a row for each step of an ablation path.
+
+    Args:
+        path: the path.
+        width: characters in a line of the terminal.
+    """
+    # In a narrow terminal the values are printed below the setting's name, and the interval below the difference.
+    columns, rows = explanation_words.table(path)
+    if _width(columns, rows) > width:
+        columns, rows = explanation_words.table(path, gap="\n")
+    table = Table(box=box.SIMPLE)
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="left" if k in (0, 3) else "right", no_wrap=k > 0, overflow="fold")
+    for k, row in enumerate(rows):
+        table.add_row(*row, style="bold" if k and row[-1].endswith(("%", "better", "worse")) else "")
+    title = Text(f"\n{explanation_words.TITLE}", style="italic")
+    return Group(title, table, Text(f"{explanation_words.caption(path)}\n", style="dim"))
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:

@@ -51,9 +51,12 @@ class FixedTrial:
 
     @property
     def point(self) -> str:
-        """Digest of what decides the training, hyperparameters and seed, and of the arm that it stands for."""
-        arm = {ARM: self.attributes[ARM]} if self.attributes.get(ARM) else {}
-        return digest({"hyperparameters": self.hyperparameters, "seed": self.seed, **arm})
+        """Digest of what decides the training and of the arm that it stands for.
+
+        That is hyperparameters and seed, and where its attributes have them its own ``epochs`` and ``code``.
+        """
+        own = {name: self.attributes[name] for name in (ARM, "epochs", "code") if self.attributes.get(name)}
+        return digest({"hyperparameters": self.hyperparameters, "seed": self.seed, **own})
 
 
 @dataclass
@@ -214,6 +217,7 @@ class Ledger:
         for old in trials:
             if not old.state.is_finished() and old.user_attrs.get("point") not in fixed:
                 self._study._storage.set_trial_state_values(old._trial_id, TrialState.RUNNING)
+                self._study._storage.set_trial_user_attr(old._trial_id, "point", "")  # which may be wanted again later
                 self.finish(old.number, dropped)
 
     def _end_late(self, trial: FrozenTrial) -> None:

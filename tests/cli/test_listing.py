@@ -70,7 +70,8 @@ def test_studies(run):
     for collapsed in (9.5, -9.5):  # the best in both directions, but not to be trusted
         trial = optuna.trial.create_trial(value=collapsed, system_attrs={"constraints:collapsed": 1.0})
         study.add_trial(trial)
-    sweep("sqlite:///there.db", "sweep/finals")  # a stage of the study above
+    sweep("sqlite:///there.db", "sweep/finals")  # stages of the study above
+    sweep("sqlite:///there.db", "sweep/explain")
     sweep("sqlite:///there.db", "smaller", "minimize")
     sweep("sqlite:///there.db", "front", metrics=("si_sdr", "psnr"))
     optuna.create_study(storage="sqlite:///there.db", study_name="of another program")

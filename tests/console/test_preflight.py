@@ -1,8 +1,11 @@
 """Checks before the start: what they refuse, what they let pass, and that they leave nothing behind."""
 
+import contextlib
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -100,6 +103,25 @@ def test_database_that_does_not_exist_is_refused(url, databases):
 def test_other_file_is_no_database(databases):
     with pytest.raises(UsageError, match=r"^text\.db is no SQLite database$"):
         preflight.require_database("sqlite:///text.db", "database")
+
+
+OPEN_AND_CLOSE = "import sqlite3; c = sqlite3.connect('wal.db'); c.execute('select * from t').fetchall(); c.close()"
+
+
+def test_check_leaves_the_locks_of_a_database_that_this_process_has_open(tmp_path, monkeypatch):
+    """Where they are lost, another process that closes the database deletes the write-ahead log that is in use."""
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(sqlite3.connect("wal.db")) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("create table t(x)")
+        preflight.require_database("sqlite:///wal.db", "database")
+        subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE], check=True, timeout=30)
+        connection.execute("insert into t values (1)")
+        connection.commit()
+        assert (tmp_path / "wal.db-wal").stat().st_size > 0
+        reader = OPEN_AND_CLOSE.replace("c.execute", "print(*c.execute").replace("fetchall()", "fetchall())")
+        read = subprocess.run([sys.executable, "-c", reader], check=True, timeout=30, capture_output=True, text=True)
+        assert read.stdout == "(1,)\n"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_challenger_that_finds_the_heart_rate_wins_against_one_that_does_not(reg
 def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trained_on(tmp_path, monkeypatch):
     packaged = {}
     monkeypatch.setattr(champion, "package_model", lambda folder, **given: packaged.update(given, folder=folder))
-    member = Finished(2, None, {"beta": 0.25}, 0.1, save_weights(tmp_path / "trial", 2), {})
+    member = Finished(2, None, {"beta": 0.25}, 0.1, save_weights(tmp_path / "trial", 2), {"seed": 77})
+    monkeypatch.chdir(tmp_path)
     package(SPEC, HEARTS, member, tmp_path / "model")
     np.testing.assert_array_equal(packaged["example"], HEARTS.validation.mixture[:1].numpy())
     assert packaged["folder"] == tmp_path / "model"
@@ -73,6 +74,8 @@ def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trai
     assert set(packaged) == {"folder", "separator", "config", "example", "metadata"}
     metadata = packaged["metadata"]
     assert (metadata["study"], metadata["sources"], metadata["sample_rate"]) == ("hearts", ["heart", "breath"], 32.0)
+    assert (metadata["trial"], metadata["seed"]) == ("final-2", 77)
+    assert metadata["storage"] == f"sqlite:///{tmp_path.resolve()}/optuna.db"
     assert (metadata["metric"], metadata["task_config"]["train"]) == (SPEC.metric, SPEC.task.train)
     assert (metadata["hyperparameters"], metadata["supervision"]) == ({"beta": 0.25}, "paired")
     assert (metadata["task"], metadata["data_fingerprint"]) == ("sepray.tasks.ppg", HEARTS.fingerprint)
@@ -156,3 +159,11 @@ def test_next_command_of_the_default_database_by_its_full_path(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path.resolve()}/mlflow.db"
     assert next_commands(Registration("m", None, False, ""), uri) == ["mlflow ui"]
+
+
+def test_package_says_where_the_study_is_kept_without_a_password(tmp_path, monkeypatch):
+    packaged = {}
+    monkeypatch.setattr(champion, "package_model", lambda folder, **given: packaged.update(given))
+    member = Finished(2, None, {}, 0.1, save_weights(tmp_path / "trial", 2), {})
+    package(SPEC.changed(storage="postgresql://me:secret@host/db"), HEARTS, member, tmp_path / "model")
+    assert packaged["metadata"]["storage"] == "postgresql://me:***@host/db"

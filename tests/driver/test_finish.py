@@ -250,7 +250,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     assert registry.described == [registry.description] * 2
     assert registry.description.startswith(note.partition("\n\nRegistered")[0])
     assert registry.description.endswith(f"\n\n{origin}")
-    assert registry.tags == {"study": "sweep", "data_fingerprint": DATA.fingerprint}
+    assert registry.tags == {"study": "sweep", "trial": "final-0", "data_fingerprint": DATA.fingerprint}
 
 
 def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, registry, screen):

@@ -143,6 +143,18 @@ def test_study_with_a_trial_that_can_go_on_is_not_finished(study):
     assert [t.status for t in trials] == ["FINISHED", "KILLED"]
 
 
+def test_ablation_path_that_can_go_on_leaves_the_study_finished(study):
+    finished(study)
+    explain = optuna.create_study()
+    asked(explain)
+    own, *trials = runs.expected_runs("sweep", {"search": study.trials, "explain": explain.trials}, KEY)
+    assert (own.status, own.end_ms) == ("FINISHED", trials[0].end_ms)
+    assert [(t.label, t.status, t.tags["stage"]) for t in trials] == [
+        ("0", "FINISHED", "search"),
+        ("ablation-0", "KILLED", "explain"),
+    ]
+
+
 def test_study_without_a_trial_has_a_record_of_its_own(study):
     [own] = runs.expected_runs("sweep", {"search": study.trials}, KEY)
     assert (own.status, own.start_ms, own.end_ms) == ("FINISHED", 0, 0)

@@ -63,5 +63,6 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     scores = laboratory.folder / "scores.json"
     laboratory.sepray("evaluate", model, "--json", str(scores))
     found = json.loads(scores.read_text())["scores"]
+    assert "identical over 4 epochs" in laboratory.sepray("reproduce", model).stdout
     [row] = [line for line in printed.splitlines() if line.strip().startswith("champion (")]
     assert f"{found[model]['relative_l2']['mean']['mean']:.3f}" in row

@@ -1,6 +1,7 @@
 """The beginning of a report: the answer, its table, and the champion's settings."""
 
 import dataclasses
+import html
 import re
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from sepray.report import answer, report
 from sepray.scoring import answer_words
 from sepray.scoring.answers import Answer, Contrast, Effect, Importance
+from sepray.scoring.explanation import Change, explained
 
 from .studies import study_results, text_of
 
@@ -61,3 +63,26 @@ def test_spectrograms_are_folded_and_waveforms_are_not(finished):
 def test_discriminators_that_never_trained_are_not_shown(finished, adversarial, shown):
     results = with_answer(finished, hyperparameters={"adversarial": adversarial})
     assert ('<h2 id="discriminators"' in report.build(results).html) == shown
+
+
+RATE = Change("rate", 1e-05, 0.0123456, {})
+VALUES = ({1: 0.9, 2: 0.91, 3: 0.92}, {1: 0.3, 2: 0.32, 3: 0.31})
+PATH = explained(
+    "p", "the published settings 'p'", "relative L2 error", "minimize", "greedy", 3, 12, VALUES[0], [(RATE, VALUES[1])]
+)
+
+
+def test_report_has_the_ablation_path_after_the_settings(finished):
+    results = with_answer(finished, hyperparameters=SETTINGS, explanation=PATH.plain())
+    page = report.build(results).html
+    assert re.findall(r'<h2 id="([^"]+)"', page)[:4] == ["answer", "settings", "explanation", "items"]
+    text = html.unescape(" ".join(text_of(page).split()))
+    assert "Which setting earned what From the published settings 'p' to the champion's settings, relative L2" in text
+    assert "rate 1e-05 -> 0.01235 0.310 -0.600 [-0.625, -0.575] 100% all steps together 0.310" in text
+    assert "sepray explain small" not in text
+
+
+def test_report_without_a_path_says_which_command_makes_it(finished):
+    results = with_answer(finished, hyperparameters=SETTINGS)
+    assert answer.path(results) is None
+    assert "Which of them earned what: sepray explain small" in " ".join(text_of(report.build(results).html).split())

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from sepray.cli import main as cli
 from sepray.console import terminal
-from sepray.driver import final_scores
+from sepray.driver import champion as champion_module
+from sepray.driver import final_scores, selection
 from sepray.driver.restored import RestoredStudy, restore
 from sepray.errors import UsageError
 from sepray.execution import cluster
@@ -178,3 +179,79 @@ def test_command_ends_with_1_where_the_curves_differ(trained, capsys, monkeypatc
 def test_command_refuses_what_is_no_trial(trained, arguments, line, capsys):
     assert run(trained, *arguments) == 2
     assert capsys.readouterr().err.strip() == line
+
+
+@pytest.fixture
+def model(trained, monkeypatch) -> dict:
+    """What the champion's model was packaged with; the model itself is a folder without weights."""
+    packaged = {}
+    monkeypatch.setattr(champion_module, "package_model", lambda folder, **given: packaged.update(given))
+    number = reproduction.champion(trained)[1]
+    folders = trained.folder / "finals"
+    finals = selection.finished(
+        trained.finals.trials, trained.spec.objectives(DATA.signal), lambda n: str(folders / f"trial-{n:05d}")
+    )
+    [member] = [trial for trial in finals if trial.number == number]
+    champion_module.package(trained.spec, DATA, member, trained.folder / "model")
+    monkeypatch.setattr(reproduction.models, "describe", lambda model, uri: packaged["metadata"])
+    return packaged["metadata"]
+
+
+def run_model(trained, *arguments: str, storage: str | None = None) -> int:
+    stores = trained.spec.stores
+    places = ["--storage", storage or stores.storage, "--storage-path", stores.storage_path]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", str(trained.folder / "model"), *arguments, *places, "--cache", str(stores.cache)])
+    return int(ended.value.code or 0)
+
+
+def test_model_is_the_training_that_its_weights_are_from(trained, model, capsys):
+    number = reproduction.champion(trained)[1]
+    assert (model["trial"], model["study"]) == (f"final-{number}", "small")
+    assert run_model(trained, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["trial"], said["identical"], len(said["epochs"])) == (f"final {number}", True, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"trial": None},
+            "does not say which training it is of, because an older version packaged it; name the training yourself: "
+            "sepray reproduce small (its champion), or sepray reproduce small --trial final-0",
+        ),
+        ({"trial": None, "study": None}, "is no model of a study: there is no training to repeat"),
+    ],
+)
+def test_model_that_does_not_say_which_training_it_is_of_is_refused(trained, model, changes, line, capsys):
+    for name in changes:
+        del model[name]
+    assert run_model(trained) == 2
+    assert capsys.readouterr().err == f"sepray: {trained.folder / 'model'} {line}\n"
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"trial": "final-77"}, {"hyperparameters": {"beta": 0.0}}])
+def test_other_study_of_the_same_name_is_not_the_models(trained, model, changes, capsys):
+    model.update(changes, storage="sqlite:////elsewhere/optuna.db")
+    assert run_model(trained) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"sepray: {model['trial']} of the study small here is another training than that of ")
+    assert line.endswith("another study of this name; the model's was in sqlite:////elsewhere/optuna.db\n")
+
+
+def test_storage_without_the_models_study_is_refused_and_the_right_one_named(trained, model, tmp_path, capsys):
+    other = f"sqlite:///{tmp_path}/other.db"
+    optuna.create_study(study_name="another", storage=other)
+    assert run_model(trained, storage=other) == 2
+    assert capsys.readouterr().err == (
+        f"sepray: {trained.folder / 'model'} is {model['trial']} of the study small, which was in "
+        f"{trained.spec.stores.storage}: no study 'small' in {other}; there are: another\n"
+    )
+
+
+def test_model_has_a_training_of_its_own(trained, model, capsys):
+    assert run_model(trained, "--trial", "1") == 2
+    assert capsys.readouterr().err == (
+        "sepray: --trial 1: a model has a training of its own; leave it out, or name the study\n"
+    )

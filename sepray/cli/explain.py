@@ -1,0 +1,152 @@
+"""``sepray explain``."""
+
+from __future__ import annotations
+
+import json as json_format
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from ..errors import UsageError
+from . import application
+from .confirmation import is_confirmed
+from .delete import Yes
+
+if TYPE_CHECKING:
+    from ..results.explaining import PathTraining, Wish
+    from ..scoring.explanation import Explanation
+    from ..spec.study import StudySpec
+
+_Number = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: at most 60 trainings)")]
+_Epochs = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the study's)")]
+_Origin = Annotated[
+    str | None,
+    tyro.conf.arg(name="from", metavar="NAME", help_behavior_hint="(default: the best published ones on validation)"),
+]
+_Order = Literal["auto", "greedy", "importance", "given"]
+
+
+@application.command("explain")
+def explain(
+    study: application.Study,
+    origin: _Origin = None,
+    order: _Order = "auto",
+    seeds: _Number = None,
+    epochs: _Epochs = None,
+    json: application.Json = False,
+    yes: Yes = False,
+) -> int:
+    """Show which setting of a study's champion earned which part of the gain over the published settings.
+
+    One setting is changed at a time, and every step is trained on the seeds of the retrainings and compared on
+    validation. The command says how much it will train, and asks. The same command goes on after an interruption; a
+    path that is there is shown again.
+
+    Example: sepray explain cass-ecg
+
+    Args:
+        origin: Published settings that the path begins with, or control: the best settings of the control arm.
+        order: Which setting changes next. greedy: all that are left are trained, and the best is taken. importance:
+            the one that mattered most in the search. given: the next one of the search space. auto: greedy, or with
+            more than five settings importance.
+        seeds: Number of seeds of each step.
+        epochs: Epochs of each training.
+    """
+    for flag, number, least in (("seeds", seeds, 2), ("epochs", epochs, 1)):
+        if number is not None and number < least:
+            raise UsageError(f"--{flag} must be at least {least}, not {number}")
+    study.require()
+    from ..console.terminal import console
+    from ..results.explaining import Wish
+
+    console.stderr = json  # what is printed beside the JSON
+    try:
+        wish = Wish(origin or "", "" if order == "auto" else order, seeds or 0, epochs or 0)
+        path = _path(study, wish, json, yes)
+    finally:
+        console.stderr = False
+    if isinstance(path, int):
+        return path
+    if json:
+        print(json_format.dumps({"study": study.name, **document(path)}, indent=1))
+    else:
+        print_path(path)
+    return 0
+
+
+def _path(study: application.StoredStudy, wish: Wish, json: bool, yes: bool) -> Explanation | int:
+    """Return the path of a study, trained unless there is one that meets the wish; the exit status if it is not."""
+    from ..results.explaining import PathTraining
+    from ..results.study_result import load_study
+    from ..scoring.explanation import of_result
+
+    result = load_study(study.name, study.storage, study.storage_path, study.tracking_uri, study.cache)
+    path = of_result(result.result)
+    if path is not None and wish.is_met_by(path):
+        return path
+    training = PathTraining(result, wish)
+    if training.left and json and not yes:
+        raise UsageError("with --json nothing can be asked: give --yes to train what is missing")
+    return _trained(result.spec, training, yes)
+
+
+def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation | int:
+    """Say what will be trained, ask, and train it; return the path, or the exit status where it is not trained."""
+    from ..console.exit_status import INTERRUPTED, how_to_go_on
+    from ..console.terminal import console
+
+    if training.left:
+        if spec.resources.cluster_address.startswith("ray://"):
+            raise UsageError(f"the study ran on {spec.resources.cluster_address}: explain it on the cluster's head")
+        for line in _announcement(spec, training):
+            console.print(line)
+        if not is_confirmed(yes, "Train them?", "nothing is trained"):
+            console.print("nothing is trained")
+            return 0
+    try:
+        return training.train()
+    except KeyboardInterrupt:
+        console.print(f"\nthe path is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
+        return INTERRUPTED
+
+
+def _announcement(spec: StudySpec, training: PathTraining) -> list[str]:
+    from ..console.terminal import duration
+    from ..dry_run import machine
+    from ..report.wording import plural
+
+    count, seeds = len(training.names), len(training.seeds)
+    names = ", ".join(training.names)
+    lines = [f"From {training.start.name} to the champion's settings, {plural(count, 'setting')} must change: {names}."]
+    how = {
+        "greedy": "Each step tries all changes that are left",
+        "importance": "The settings change by their importance in the search",
+        "given": "The settings change in the order of the search space",
+    }[training.order]
+    most = "at most " if training.order == "greedy" and count > 1 else ""
+    left, length = plural(training.left, "training"), plural(training.epochs, "epoch")
+    told = f"{how}, on {seeds} seeds: {most}{left} of {length} left"
+    if training.seconds is not None:
+        own = spec.resources
+        gpus = machine.gpus() if own.gpus_per_trial else 0
+        slots = own.concurrency or 1 if own.cluster_address else machine.slots(own, machine.cpus(), gpus)
+        took = f"{slots} at once, about {duration(training.seconds)} each"
+        told += f", about {duration(training.left * training.seconds / slots)} ({took})"
+    return [*lines, f"{told}."]
+
+
+def print_path(path: Explanation) -> None:
+    """Print a path: its sentence, and the table of its steps."""
+    from ..console.terminal import console
+    from ..scoring import explanation_words
+    from ..scoring.tables import path_table  # torch
+
+    console.print(explanation_words.sentence(path), style="bold")
+    console.print(path_table(path, console.width))
+
+
+def document(path: Explanation) -> dict[str, object]:
+    """Return what ``--json`` prints of a path."""
+    from ..scoring import explanation_words
+
+    return {**path.plain(), "sentence": explanation_words.sentence(path)}

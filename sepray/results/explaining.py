@@ -1,0 +1,265 @@
+"""Trains the ablation path of a finished study: which setting of its champion earned which part of the gain.
+
+The trainings are a stage of the study like its retrainings, with an Optuna study of its own (``<name>/explain``), on
+the same seeds. What the retrainings or an earlier path have trained already with the same code is not trained again, so
+a path that was interrupted goes on, and one that is complete is only read.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from ..arms import ARM
+from ..console.terminal import console
+from ..contracts import TaskData
+from ..driver import code, final_scores, finish, notes, selection
+from ..driver.ablation import GREEDY, Ablation, Point, beginning, beginnings, points, walk
+from ..driver.prepared import prepare
+from ..driver.stage import ENDED, fixed_stage, run_stage
+from ..driver.stores import StudyStores, waits_for_mlflow
+from ..errors import UsageError
+from ..execution import cluster
+from ..loading import load_task
+from ..report import importance
+from ..report.study_results import StudyResults
+from ..report.wording import objective_words
+from ..scoring.explanation import Explanation, Values, explained
+from ..search.ledger import FixedTrial, settings
+from .study_result import StudyResult
+
+FEWEST_SEEDS, MOST_TRAININGS = 3, 60
+"""By default a path has at least so many seeds, and with more of them at most so many trainings."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a path is to be like.
+
+    Attributes:
+        origin: what it begins with (``ablation.beginning``); empty for the best published settings on validation.
+        order: ``greedy``, ``importance`` or ``given``; empty for greedy, unless that takes too many trainings.
+        seeds: number of seeds; 0 for as many as the retrainings have, unless that takes too many trainings.
+        epochs: epochs of each training; 0 for those of the study.
+    """
+
+    origin: str = ""
+    order: str = ""
+    seeds: int = 0
+    epochs: int = 0
+
+    def is_met_by(self, path: Explanation) -> bool:
+        """Say whether a path is like this; what is left open fits any."""
+        wanted = (self.origin, self.order, self.seeds, self.epochs)
+        there = (path.origin, path.order, path.seeds, path.epochs)
+        return all(not want or want == found for want, found in zip(wanted, there, strict=True))
+
+
+class PathTraining:
+    """An ablation path that is to be trained.
+
+    Args:
+        result: the study.
+        wish: what the path is to be like.
+        data: data of the study's task; None: they are loaded.
+
+    Attributes:
+        start: configuration that it begins with.
+        names: names of the settings that differ, in the order in which they change or are tried.
+        order: ``greedy``, ``importance`` or ``given``.
+        seeds: seeds of each step.
+        epochs: epochs of each training.
+        left: number of trainings that are left, at most.
+        seconds: seconds that a training will take, from the retrainings of the study; None if that is not known.
+
+    Raises:
+        UsageError: the study has no champion, or nothing that it could be compared with, or the two are the same.
+    """
+
+    def __init__(self, result: StudyResult, wish: Wish, data: TaskData | None = None) -> None:
+        if result.result is None:
+            raise UsageError(f"{result.name} has no champion that could be explained: {result.state_in_words}")
+        self._study, self._result, spec = result, result.result, result.spec
+        self._prepared = prepare(spec, load_task(spec.task, spec.stores.cache) if data is None else data)
+        self._code = code.digest_of(self._prepared.code)
+        self._champion = self._champions_settings()
+        searched = selection.finished(result.trials_of["search"], self._prepared.objectives, lambda number: "")
+        self.origin, self.start = beginning(wish.origin, self._prepared, searched, self._champion)
+        self._defaults = self._prepared.separator.hyperparameters()
+        self._ablation = Ablation(self.start, self._champion, self._prepared.arms, self._defaults)
+        if not self._ablation.names:
+            others = [repr(name) for name in beginnings(self._prepared, searched) if name != self.origin]
+            other = f"; begin with another: --from {' or '.join(others)}" if others else ""
+            raise UsageError(f"{self.start.name} are the champion's own: there is nothing to explain{other}")
+        count = len(self._ablation.names)
+        cheap = points(count, greedy=True) * FEWEST_SEEDS <= MOST_TRAININGS
+        self.order = wish.order or (GREEDY if cheap else "importance")
+        fitting = max(FEWEST_SEEDS, min(self._prepared.final_seeds, MOST_TRAININGS // points(count, self._is_greedy)))
+        self.seeds = selection.new_seeds(wish.seeds or fitting, spec.seed)
+        self.epochs = wish.epochs or spec.budget.max_epochs
+        self.names = self._ordered()
+        self.left = self._count_left()
+        self.seconds = self._seconds()
+
+    def train(self) -> Explanation:
+        """Train what is missing, keep the path in the study's result, make the report again, and return the path.
+
+        Raises:
+            KeyboardInterrupt: the path was interrupted; training it again goes on.
+            SeprayError: a store cannot be used, or another process runs the study.
+        """
+        stores = StudyStores(self._prepared, goes_on=False)
+        try:
+            first, steps = self._walked(stores)
+            path = self._explained(first, steps)
+            self._keep(path, stores)
+            return path
+        except KeyboardInterrupt:
+            stores.tracker.interrupted()
+            raise
+        finally:
+            cluster.disconnect()
+            if waiting := stores.close():
+                console.print(waits_for_mlflow(self._prepared.spec, waiting), soft_wrap=True)
+
+    @property
+    def _is_greedy(self) -> bool:
+        return self.order == GREEDY
+
+    def _champions_settings(self) -> Point:
+        trial = self._study.trials_of["finals"][int(self._result["member"])]
+        return Point("the champion's settings", settings(trial), trial.params.get(ARM, ""))
+
+    def _ordered(self) -> list[str]:
+        names = list(self._ablation.names)
+        if self.order != "importance":
+            return names
+        stored = self._study.record
+        spec, folder = self._prepared.spec, stored.folder
+        results = StudyResults.read(spec, stored.studies["search"], None, folder, self._prepared.data)
+        counted = importance.points(results)
+        shares: dict[str, float] = {}
+        if importance.can_be_estimated(counted):
+            shares = importance.shares(counted, sorted(importance.varied([trial for trial, _ in counted])))
+        return sorted(names, key=lambda name: -shares.get(name, 0.0))
+
+    def _known(self, trials: Sequence[FrozenTrial]) -> dict[tuple[Any, int], float | None]:
+        """Return settings and seed of each training that can be a step and has ended, and its value; None: it failed.
+
+        Those of other code, or of another number of epochs, cannot.
+
+        Args:
+            trials: Optuna records of the path's own trainings.
+        """
+        is_whole = self.epochs == self._prepared.spec.budget.max_epochs
+        finals = [t for t in self._study.trials_of["finals"] if is_whole and self._code_of(t) == self._code]
+        own = [t for t in trials if (t.user_attrs.get("epochs"), t.user_attrs.get("code")) == (self.epochs, self._code)]
+        known: dict[tuple[Any, int], float | None] = {}
+        for stage in (finals, own):
+            sound = {t.number: t.value for t in selection.finished(stage, self._prepared.objectives, lambda number: "")}
+            for trial in stage:
+                if trial.state in ENDED and trial.user_attrs.get("point"):
+                    known[self._key(settings(trial)), int(trial.user_attrs["seed"])] = sound.get(trial.number)
+        return known
+
+    @staticmethod
+    def _code_of(trial: FrozenTrial) -> str:
+        """Return the digest of the source files that a retraining ran; empty for one of an older version."""
+        return str(trial.user_attrs.get("conditions", {}).get("code", ""))
+
+    def _key(self, hyperparameters: Any) -> frozenset[tuple[str, Any]]:
+        """Return what two trainings have in common that differ in their seed alone."""
+        return frozenset({**self._defaults, **hyperparameters}.items())
+
+    def _count_left(self) -> int:
+        """Return how many trainings are missing, at most: which they are is known only step by step."""
+        known = self._known(self._study.trials_of.get("explain", ()))
+        path, seen = walk(self._ablation, self.names, self._is_greedy), 0
+        asked = next(path)
+        while True:
+            seen += len(asked)
+            missing = sum((self._key(p.hyperparameters), seed) not in known for p in asked for seed in self.seeds)
+            if missing:
+                later = points(len(self.names), self._is_greedy) - seen
+                target = self._key(self._champion.hyperparameters)
+                there = sum((target, seed) in known for seed in self.seeds) if later else 0
+                return missing + later * len(self.seeds) - there
+            try:
+                asked = path.send([self._values(point, known) for point in asked])
+            except StopIteration:
+                return 0
+
+    def _seconds(self) -> float | None:
+        done = [trial.duration.total_seconds() for trial in self._study.trials_of["finals"] if trial.duration]
+        return statistics.median(done) * self.epochs / self._prepared.spec.budget.max_epochs if done else None
+
+    def _values(self, point: Point, known: dict[tuple[Any, int], float | None]) -> Values:
+        found = {seed: known.get((self._key(point.hyperparameters), seed)) for seed in self.seeds}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def _walked(self, stores: StudyStores) -> Any:
+        """Train the path step by step; return its values."""
+        study = stores.open_explain()
+        prepared = replace(self._prepared, spec=self._prepared.spec.changed(max_epochs=self.epochs))
+        path, slots = walk(self._ablation, self.names, self._is_greedy), 0
+        asked = next(path)
+        while True:
+            known = self._known(study.get_trials(deepcopy=False))
+            missing = [
+                self._training(point, seed, k)
+                for point in asked
+                for k, seed in enumerate(self.seeds, 1)
+                if (self._key(point.hyperparameters), seed) not in known
+            ]
+            if missing:
+                slots = slots or _connect(prepared.spec)
+                run_stage(fixed_stage("explain", missing, study), prepared, stores, slots)
+                known = self._known(study.get_trials(deepcopy=False))
+                for trial in study.get_trials(deepcopy=False, states=ENDED):  # only their values are needed
+                    stores.remove(stores.trial_folder("explain", trial.number))
+            try:
+                asked = path.send([self._values(point, known) for point in asked])
+            except StopIteration as end:
+                return end.value
+
+    def _training(self, point: Point, seed: int, number: int) -> FixedTrial:
+        own = {"role": point.name, "epochs": self.epochs, "code": self._code}
+        own |= {ARM: point.arm} if point.arm else {}
+        return FixedTrial(f"{point.name} seed {number}", point.hyperparameters, seed, own)
+
+    def _explained(self, first: Values, steps: Sequence[tuple[Any, Values]]) -> Explanation:
+        """Return the path with values as the objective has them; of several objectives their mean, to be minimised."""
+        objectives = self._prepared.objectives
+        single = objectives[0] if len(objectives) == 1 else None
+        sign = single.sign if single else 1
+        own = [(change, {seed: sign * value for seed, value in values.items()}) for change, values in steps]
+        return explained(
+            self.origin,
+            self.start.name,
+            objective_words(single) if single else "mean objective",
+            single.direction if single else "minimize",
+            self.order,
+            len(self.seeds),
+            self.epochs,
+            {seed: sign * value for seed, value in first.items()},
+            own,
+        )
+
+    def _keep(self, path: Explanation, stores: StudyStores) -> None:
+        """Keep the path in the study's result, and tell report and MLflow."""
+        spec, data, told = self._prepared.spec, self._prepared.data, self._study.registration
+        result = {**self._result, "explanation": path.plain()}
+        final_scores.save_result(stores.folder, result)
+        page = finish.make_report(spec, data, stores.folder, stores.tracker)
+        sentence, commands = str(told.get("sentence") or ""), told.get("commands", ())
+        note = notes.describe_study(spec, data, result, sentence, commands, page is not None)
+        stores.tracker.trial_tags("", {"mlflow.note.content": note})
+
+
+def _connect(spec: Any) -> int:
+    own = spec.resources
+    return cluster.connect(own.address, own.concurrency, own.cpus_per_trial, own.gpus_per_trial, spec.modules())

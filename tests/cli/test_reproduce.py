@@ -1,0 +1,24 @@
+"""``sepray reproduce`` of a registered model: what is refused before anything is trained."""
+
+import pytest
+
+
+@pytest.mark.parametrize("model", ["models:/cass-kept-task/1", "models:/cass-kept-task@champion"])
+def test_model_of_an_older_commit_says_what_is_missing_and_what_to_give_instead(run, kept, model):
+    study = {"1": "finished"}.get(model[-1], "published")
+    assert run("reproduce", model, status=2) == (
+        f"sepray: {model} does not say which training it is of, because an older version packaged it; name the "
+        f"training yourself: sepray reproduce {study} (its champion), or sepray reproduce {study} --trial final-0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("models:/nobody/1", "models:/nobody/1: there is no registered model 'nobody' in sqlite:///"),
+        ("models:/cass-kept-task", "'models:/cass-kept-task' is no model's address; give models:/NAME@champion or "),
+        ("./nothing", "./nothing is no folder with a model (no MLmodel in it), and no models:/NAME@champion"),
+    ],
+)
+def test_model_that_is_not_there_is_refused(run, kept, model, words):
+    assert run("reproduce", model, status=2).startswith(f"sepray: {words}")
