@@ -6,7 +6,7 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow test-floor mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep test test-slow test-browser test-floor mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -16,6 +16,9 @@ test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
 
 test-slow: $(VENV)/.test $(VENV)/.docs ffmpeg  ## minutes of training
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --timeout 900 $(ARGS)
+
+test-browser: $(VENV)/.browser  ## MLflow's pages and the report, in the system's Chromium
+	$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
@@ -43,8 +46,8 @@ check: lint types docs test  ## all that CI does
 lock: $(VENV)/.test  ## choose versions anew; needs uv
 	for f in run test; do uv pip compile requirements/$$f.in --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
-	uv pip compile requirements/docs.in --constraints requirements/test.txt --generate-hashes --python-version 3.11 \
-		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/docs.txt
+	for f in docs browser; do uv pip compile requirements/$$f.in --constraints requirements/test.txt --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
 	# The same versions without hashes, for pip's -c, which takes no hashes beside an editable project.
 	sed -nE 's/^([a-zA-Z0-9._-]+==[^ \\]+).*/\1/p' requirements/run.txt > requirements/constraints.txt
 
@@ -64,6 +67,10 @@ $(VENV)/.test: $(VENV)/.run requirements/test.txt
 
 $(VENV)/.docs: $(VENV)/.run requirements/docs.txt
 	$(INSTALL) --require-hashes -r requirements/docs.txt
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.test requirements/browser.txt
+	$(INSTALL) --require-hashes -r requirements/browser.txt
 	touch $@
 
 # Oldest versions of what pyproject.toml names, newest of what these need.

@@ -181,10 +181,12 @@ def test_the_locks_agree_and_name_no_index():
         assert "://" not in text
         return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
 
-    docs, test, run = locked("docs.txt"), locked("test.txt"), locked("run.txt")
+    docs, test, run, browser = (locked(f"{name}.txt") for name in ("docs", "test", "run", "browser"))
     assert {"zensical", "mkdocstrings-python"} <= docs.keys()
     assert {"nbclient", "nbformat", "ipykernel"} <= test.keys()
+    assert "playwright" in browser
     assert {name: test[name] for name in run} == run
-    assert {name: version for name, version in docs.items() if name in test} == {
-        name: version for name, version in test.items() if name in docs
-    }
+    for other in (docs, browser):
+        assert {name: version for name, version in other.items() if name in test} == {
+            name: version for name, version in test.items() if name in other
+        }

@@ -165,6 +165,7 @@ def _document(result: StudyResult) -> dict[str, Any]:
         "report": str(result.report) if result.report else None,
         "experiment": result.record.model_name,
         "run_id": result.run_id,
+        "runs_page": result.runs_page,
         "model": result.model_uri,
         "disk": dict(result.disk),
     }

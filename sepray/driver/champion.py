@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from ..errors import SeprayError, UnreachableError, mask
 from ..execution import weights
 from ..scoring import statistics, tables
 from ..spec.parts import DEFAULT_TRACKING_URI
-from ..spec.study import StudySpec
+from ..spec.study import StudySpec, key
 from ..tracking import models
 from ..tracking.environment import resolve_uri
 from ..tracking.packaging import package_model
+from ..tracking.pages import is_server, runs_page
 from ..tracking.tracker import Tracker
 from . import notes, runs
 from .final_scores import Result, stft_of
@@ -97,7 +99,8 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         incumbent = models.incumbent(name, uri)
         label = runs.run_label("finals", int(result["member"]))
         tags = {"study": spec.name, "trial": label, "data_fingerprint": data.fingerprint}
-        version = models.register(tracker, label, folder, name, tags=tags, description=description)
+        scored = models.Scored(notes.test_metrics(data, result), key(spec.task), data.fingerprint)
+        version = models.register(tracker, label, folder, name, tags=tags, description=description, scored=scored)
         if incumbent is None:
             models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"Registered as {name} version {version}, the first champion.")
@@ -113,14 +116,21 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         return Registration(name, None, False, sentence)
 
 
-def next_commands(registration: Registration, tracking_uri: str) -> list[str]:
-    """Return the commands that a user will want to run next, with the real names filled in."""
-    if tracking_uri.startswith("http"):
-        commands = [f"python -m webbrowser {mask(tracking_uri)}"]
-    elif tracking_uri in (DEFAULT_TRACKING_URI, resolve_uri(DEFAULT_TRACKING_URI)):
-        commands = ["mlflow ui"]
+def next_commands(registration: Registration, tracking_uri: str, experiment_id: str = "") -> list[str]:
+    """Return the commands that a user will want to run next, with the real names filled in.
+
+    Args:
+        registration: result of registering the champion.
+        tracking_uri: MLflow's address.
+        experiment_id: id of the study's experiment; empty where MLflow has not answered.
+    """
+    page = runs_page(tracking_uri, experiment_id) if experiment_id else ""
+    if is_server(tracking_uri):
+        commands = [f"python -m webbrowser {shlex.quote(page or mask(tracking_uri))}"]
     else:
-        commands = [f"mlflow ui --backend-store-uri {mask(tracking_uri)}"]
+        is_default = tracking_uri in (DEFAULT_TRACKING_URI, resolve_uri(DEFAULT_TRACKING_URI))
+        where = "" if is_default else f" --backend-store-uri {mask(tracking_uri)}"
+        commands = [f"mlflow ui{where}  # shows the study's runs at", f"# {page}"] if page else [f"mlflow ui{where}"]
     if registration.version:
         which = "@champion" if registration.champion else f"/{registration.version}"
         commands.append(f"sepray evaluate models:/{registration.name}{which}")

@@ -30,7 +30,7 @@ def run(spec: StudySpec) -> int:
     try:
         return _run(prepared, stores)
     except KeyboardInterrupt:
-        stores.tracker.interrupted()
+        stores.tracker.interrupted(f"Study `{spec.name}` is interrupted; the same command goes on with it.")
         console.print(f"\n{spec.name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
         return INTERRUPTED
     finally:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from ..choices import Objective
 from ..console.terminal import Progress
 from ..search.outcomes import Outcome
 from ..tracking.tracker import Tracker
 from . import runs
+from .best_so_far import BestSoFar, history
 
 
 class StageEvents:
@@ -21,14 +23,29 @@ class StageEvents:
         tracker: tracker of the study.
         progress: view of the stage in the terminal.
         discard: function that is called with the number of each trial whose checkpoints nobody will need.
+        objectives: values that the study optimises.
+        earlier: Optuna records of the trials of the stage, those that have ended among them.
 
     Attributes:
         discarded: numbers of the trials that ``discard`` was called with.
     """
 
-    def __init__(self, stage: str, tracker: Tracker, progress: Progress, discard: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        stage: str,
+        tracker: Tracker,
+        progress: Progress,
+        discard: Callable[[int], None],
+        objectives: Sequence[Objective],
+        earlier: Iterable[FrozenTrial] = (),
+    ) -> None:
         self.discarded: list[int] = []
         self._stage, self._tracker, self._progress, self._discard = stage, tracker, progress, discard
+        self._objectives, self._best = objectives, BestSoFar(objectives)
+        self._asked: dict[int, tuple[str | None, Mapping[str, Any], str]] = {}
+        before = history(self._best, earlier) if stage == "search" else []
+        for (step, metrics), time_ms in before:
+            tracker.study_metrics(metrics, step, time_ms, known=True)
 
     def asked(
         self,
@@ -41,6 +58,7 @@ class StageEvents:
         arm: str = "",
     ) -> None:
         """Begin the run of a trial that was handed out, or go on with it."""
+        self._asked[number] = label, hyperparameters, arm
         self._tracker.trial_started(
             runs.run_label(self._stage, number),
             runs.run_name(self._stage, number, label, hyperparameters, arm),
@@ -59,13 +77,19 @@ class StageEvents:
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
         """End the run of a trial as the table of outcomes says; only a complete trial keeps its checkpoints."""
-        trace = str(result.get("traceback") or "")
+        trace, epochs = str(result.get("traceback") or ""), int(result.get("epoch", 0))
+        label, hyperparameters, arm = self._asked.pop(number, (None, {}, ""))
+        tag, reason, values = outcome.tag, outcome.reason, outcome.values
         self._tracker.trial_finished(
             runs.run_label(self._stage, number),
             "FAILED" if outcome.state is TrialState.FAIL else "FINISHED",
-            runs.end_tags(outcome.tag, outcome.reason, int(result.get("epoch", 0))),
+            runs.end_tags(tag, reason, epochs, runs.note(tag, reason, values, self._objectives, epochs, arm)),
             artifacts={"traceback.txt": trace} if trace else {},
+            name=runs.finished_name(self._stage, number, tag, values, label, hyperparameters, arm),
         )
+        if self._stage == "search":
+            for step, metrics in self._best.ended(number, values if tag == "complete" else None):
+                self._tracker.study_metrics(metrics, step, result.get("timestamp_ms"))
         self._progress.finished(number, outcome, result)
         if outcome.tag != "complete":
             self.discarded.append(number)

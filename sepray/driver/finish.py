@@ -18,11 +18,12 @@ from ..console.commands import from_this_shell
 from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.terminal import console, one_line
 from ..contracts import Oracle, TaskData
-from ..errors import UsageError, mask
+from ..errors import SeprayError, UsageError, mask
 from ..files import replace_file
 from ..scoring.answers import Importance
 from ..scoring.tables import answer_table, result_table
-from ..search.storage import load_study
+from ..search import dashboard
+from ..search.storage import STORAGE_FAILURES, load_study
 from ..spec.study import StudySpec
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
@@ -112,7 +113,8 @@ class Finish:
         if bugs:
             self._show_bug(bugs)
         make_report(self._spec, self._data, self._folder, self._tracker)
-        self._tracker.study_finished({}, {"outcome": "nothing to register"})
+        note = f"Study `{self._spec.name}` has ended, and there is nothing to register: {reason}."
+        self._tracker.study_finished({}, {"outcome": "nothing to register"}, note)
         return BUG if bugs else 1
 
     def announce(self, result: Result, problem: str = "") -> None:
@@ -131,11 +133,16 @@ class Finish:
             registration = Registration(self._spec.model_name, None, False, f"No model is registered: {problem}.")
         else:
             registration = register(self._spec, self._data, result, self._model, self._tracker)
-        commands = next_commands(registration, self._spec.stores.tracking_uri)
+        commands = next_commands(registration, self._spec.stores.tracking_uri, self._tracker.experiment_id())
         # The report is made from files alone, so that it can be made again without MLflow.
         replace_file(self._folder / "registration.json", json.dumps({**asdict(registration), "commands": commands}))
         report = make_report(self._spec, self._data, self._folder, self._tracker)
         self._show(result, registration, commands, report)
+
+    def _note_for_dashboard(self, note: str) -> None:
+        """Keep a note that optuna-dashboard shows; an older study is at most without one."""
+        with contextlib.suppress(SeprayError, *STORAGE_FAILURES):
+            dashboard.save_note(load_study(self._spec.stores.storage, self._spec.name), note)
 
     def _show_bug(self, trials: Sequence[FrozenTrial]) -> None:
         """Show the error that ended the last of these trials, by the frames of the user's own files."""
@@ -161,7 +168,7 @@ class Finish:
 
     def _show(self, result: Result, registration: Registration, commands: Sequence[str], report: Path | None) -> None:
         """Show answer, settings, final table and what to do next, in the terminal and in the study's run."""
-        answer, metric = notes.answer_of(result), result["metric"]
+        answer = notes.answer_of(result)
         title, columns, rows, caption = notes.table_words(self._spec, self._data, result)
         console.print()
         if answer is not None:
@@ -178,14 +185,12 @@ class Finish:
         reading = [f"python -m webbrowser {_from_here(report)}"] if report else []
         here = [from_this_shell(command) for command in (*reading, *commands)]
         console.print("\nNext:\n" + "\n".join(f"  {command}" for command in here), soft_wrap=True)
-        told, has_report = registration.sentence, report is not None
-        note = notes.describe_study(self._spec, self._data, result, told, commands, has_report)
-        values = rows[0].values
-        metrics = {f"test/{s}/{metric}": values[s][0] for s in self._data.signal.sources if s in values}
-        metrics[f"test/{metric}"] = values["mean"][0]
+        told = registration.sentence
+        self._note_for_dashboard(notes.describe_study(self._spec, self._data, result, told, commands, has_report=False))
+        note = notes.describe_study(self._spec, self._data, result, told, commands, has_report=report is not None)
         version = registration.version or ("waiting" if self._model.exists() else "none")
         tags = {"outcome": "finished", "champion": result["role"], "model_version": version}
-        self._tracker.study_finished(metrics, tags, note)
+        self._tracker.study_finished(notes.test_metrics(self._data, result), tags, note)
 
 
 def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker) -> Path | None:

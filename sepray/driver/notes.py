@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .final_scores import Result
 
 LONGEST = 5000
 """Characters that MLflow's databases keep of a model's description."""
+_GAP, _UNBROKEN = "&emsp;", "\u00a0"
 
 
 def answer_of(result: Result) -> Answer | None:
@@ -33,6 +35,18 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better} is better"
     caption += "; the champion is one training, the best of its seeds on validation"
     return title, [*data.signal.sources, "mean"], [ResultRow(**row) for row in result["rows"]], caption
+
+
+def test_metrics(data: TaskData, result: Result) -> dict[str, float]:
+    """Return what the champion scored on the test split, by the names of MLflow's metrics."""
+    values, metric = result["rows"][0]["values"], result["metric"]
+    metrics = {f"test/{s}/{metric}": float(values[s][0]) for s in data.signal.sources if s in values}
+    return {**metrics, f"test/{metric}": float(values["mean"][0])}
+
+
+def origin(spec: StudySpec, data: TaskData) -> str:
+    """Return the paragraph that says where a champion comes from."""
+    return f"Champion of the study `{spec.name}`; data `{data.fingerprint}`."
 
 
 def shown(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -57,7 +71,20 @@ def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
         paragraphs.append(f"{title}\n\n{answer_words.markdown_rows(['setting', 'value'], rows)}")
     if (path := of_result(result)) is not None:
         paragraphs.append(explanation_words.markdown(path))
-    return [*paragraphs, markdown_table(*table_words(spec, data, result))]
+    paragraphs.append(markdown_table(*table_words(spec, data, result)))
+    return [_spaced(paragraph) for paragraph in paragraphs]
+
+
+def _spaced(markdown: str) -> str:
+    """Return Markdown with space between the columns of its tables, and intervals whole, for MLflow's narrow pages."""
+    return "\n".join(map(_spaced_row, markdown.splitlines()))
+
+
+def _spaced_row(line: str) -> str:
+    if not line.startswith("|") or line.startswith("| ---"):
+        return line
+    whole = re.sub(r"\[[^]|]*\]", lambda interval: interval[0].replace(" ", _UNBROKEN), line)
+    return whole.replace(" [", f"{_UNBROKEN}[").replace(" | ", f"{_GAP} | ")
 
 
 def describe_study(
@@ -84,8 +111,7 @@ def describe_model(spec: StudySpec, data: TaskData, result: Result) -> str:
 
     Paragraphs beyond what MLflow keeps are left out, the last ones first.
     """
-    origin = f"Champion of the study `{spec.name}`; data `{data.fingerprint}`."
     paragraphs = describe(spec, data, result)
-    while len(text := "\n\n".join([*paragraphs, origin])) > LONGEST and paragraphs:
+    while len(text := "\n\n".join([*paragraphs, origin(spec, data)])) > LONGEST and paragraphs:
         paragraphs.pop()
     return text[:LONGEST]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..choices import Objective
 from ..console.terminal import console
 from ..loading import load_task
 from ..spec.folder import lock
@@ -34,8 +35,9 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
     with lock(study.folder, name):
         stages = {"search": study.search, "finals": study.finals, "explain": study.explain}
         trials = {stage: found.get_trials(deepcopy=False) for stage, found in stages.items() if found is not None}
-        objectives = list(study.search.user_attrs["fingerprint"]["objectives"])
-        expected = runs.expected_runs(name, trials, objectives[0] if len(objectives) == 1 else "objective")
+        attributes = study.search.user_attrs
+        objectives = [Objective(key, direction) for key, direction in attributes["fingerprint"]["objectives"].items()]
+        expected = runs.expected_runs(name, trials, objectives, attributes.get(runs.TOLD))
         done = reconcile_runs(outbox, study.run_key, expected, uri=tracking_uri, experiment=experiment)
         console.print(
             f"{name}: {done.delivered} waiting records delivered, {len(done.created)} runs created, "

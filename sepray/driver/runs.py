@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +9,23 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .. import identity
 from ..arms import ARM
+from ..choices import Objective
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
+from ..report.wording import number as number_words
+from ..report.wording import objective_words, plural
 from ..search.ledger import settings as settings
 from ..spec.study import StudySpec, key
+from ..tracking.entries import NOTE, inherited
 from ..tracking.reconciliation import ExpectedRun
+from .best_so_far import BestSoFar, history, milliseconds
 
 STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}
 """Stage of a study -> what a trial of it is called."""
+TOLD = "mlflow"
+"""User attribute of the search with what its runs were told beside the trials: parameters, tags, data."""
+_ENDINGS = {"pruned": "stopped early", "collapsed": "collapsed"}
+"""Outcome -> its word; of all others but ``complete`` it is that the trial failed."""
 
 
 def study_params(spec: StudySpec) -> dict[str, Any]:
@@ -66,10 +74,70 @@ def run_name(stage: str, number: int, label: str | None, hyperparameters: Mappin
 
     The label of a retraining says its arm already.
     """
-    first = list(hyperparameters.items())[:3]
-    settings = " ".join(f"{k}={v:.2g}" if isinstance(v, float) else f"{k}={v}" for k, v in first)
     told = [arm] if arm and stage == "search" and arm != label else []
-    return " · ".join([f"{STAGES[stage]} {number:03d}", *told, label or settings])[:250]
+    return " · ".join([f"{STAGES[stage]} {number:03d}", *told, label or _first_settings(hyperparameters)])[:250]
+
+
+def _first_settings(hyperparameters: Mapping[str, Any]) -> str:
+    first = list(hyperparameters.items())[:3]
+    return " ".join(f"{k}={v:.2g}" if isinstance(v, float) else f"{k}={v}" for k, v in first)
+
+
+def finished_name(
+    stage: str,
+    number: int,
+    tag: str,
+    values: Sequence[float] | None,
+    label: str | None,
+    hyperparameters: Mapping[str, Any],
+    arm: str = "",
+) -> str:
+    """Return the name of the run of a trial that has ended: its number, its value or how it ended, and who it was.
+
+    That is its arm, its label, or else its first three settings. Retrainings are f000, f001 ...; MLflow's list of runs
+    shows about fifteen characters, which the value is among.
+
+    Args:
+        stage: ``"search"`` or ``"finals"``.
+        number: number of the trial.
+        tag: its outcome.
+        values: values of the objectives; None where it has none.
+        label: name of a reference point or a retraining.
+        hyperparameters: settings that it was trained with.
+        arm: its arm; empty where there are none.
+    """
+    digits = (f"{value:#.4g}".rstrip(".") for value in values or ())  # equally many in all names
+    how = " / ".join(digits) if tag == "complete" else _ENDINGS.get(tag) or _failed(tag)
+    who = [arm, label] if arm and stage == "search" and label not in (None, arm) else [arm if stage == "search" else ""]
+    who = list(filter(None, who)) or [label or _first_settings(hyperparameters)]
+    return " · ".join([f"{'' if stage == 'search' else 'f'}{number:03d}", how, *map(str, who)])[:250]
+
+
+def _failed(tag: str) -> str:
+    return f"failed: {tag.replace('_', ' ')}"
+
+
+def note(
+    tag: str, reason: str, values: Sequence[float] | None, objectives: Sequence[Objective], epochs: int, arm: str = ""
+) -> str:
+    """Return the description of the run of a trial that has ended.
+
+    Args:
+        tag: its outcome.
+        reason: why it ended; empty where it ran its whole budget.
+        values: values of the objectives; None where it has none.
+        objectives: values that the study optimises.
+        epochs: epochs that it was trained for.
+        arm: its arm; empty where there are none.
+    """
+    of_arm = f"Arm {arm}. " if arm else ""
+    if tag != "complete":
+        how = _ENDINGS.get(tag) or _failed(tag)
+        why = f": {reason}" if reason and tag != "pruned" else ""  # the scheduler's says the same once more
+        return f"{of_arm}{how[:1].upper()}{how[1:]} after {plural(epochs, 'epoch')}{why}."
+    told = [f"{objective_words(o)} {number_words(v)}" for o, v in zip(objectives, values or (), strict=False)]
+    text = f"{' and '.join(told)} on validation after {plural(epochs, 'epoch')}, the whole budget."
+    return of_arm + text[:1].upper() + text[1:]
 
 
 def run_params(hyperparameters: Mapping[str, Any], seed: int, arm: str) -> dict[str, Any]:
@@ -82,61 +150,111 @@ def run_tags(stage: str, number: int, label: str | None) -> dict[str, Any]:
     return {"stage": stage, "trial": number, "label": label or ""}
 
 
-def end_tags(tag: str, reason: str, epochs: int) -> dict[str, Any]:
+def end_tags(tag: str, reason: str, epochs: int, note: str) -> dict[str, Any]:
     """Return the tags that a trial's run gets when the trial ends."""
-    return {"outcome": tag, "epochs": epochs} | ({"reason": reason} if reason else {})
+    return {"outcome": tag, "epochs": epochs, NOTE: note} | ({"reason": reason} if reason else {})
 
 
-def expected_run(trial: FrozenTrial, stage: str, metric: str) -> ExpectedRun | None:
+def told(
+    before: Mapping[str, Any] | None, params: Any, tags: Mapping[str, str], data: Any, now_ms: int
+) -> dict[str, Any]:
+    """Return what the runs of a study are told from now on, for the user attribute ``TOLD``.
+
+    Args:
+        before: what they were told at the last start; None at the first.
+        params: parameters of the study's own run.
+        tags: its tags.
+        data: its data, as an operation.
+        now_ms: milliseconds since 1970.
+    """
+    starts = list((before or {}).get("starts", ()))
+    if not starts or starts[-1]["tags"] != tags:
+        starts.append({"at": now_ms, "tags": dict(tags)})
+    return {"params": params, "data": data, "starts": starts}
+
+
+def _tags_at(told: Mapping[str, Any], moment_ms: int) -> Mapping[str, str]:
+    """Return the tags of the study's own run at a time; none where nobody kept them."""
+    tags: Mapping[str, str] = {}
+    for start in told.get("starts", ()):
+        tags = start["tags"] if start["at"] <= moment_ms else tags
+    return tags
+
+
+def expected_run(
+    trial: FrozenTrial, stage: str, objectives: Sequence[Objective], told: Mapping[str, Any] | None = None
+) -> ExpectedRun | None:
     """Return what the run of a trial should say; None if the trial has not started.
 
     Args:
         trial: Optuna record of the trial.
         stage: a key of ``STAGES``.
-        metric: name of the metric that the intermediate values are.
+        objectives: values that the study optimises; the intermediate values are the first, or their mean.
+        told: user attribute ``TOLD`` of the study; None for a study of an older version.
     """
     if trial.state is TrialState.WAITING or "seed" not in trial.user_attrs:
         return None
-    attributes, number = trial.user_attrs, trial.number
+    attributes, number, start = trial.user_attrs, trial.number, milliseconds(trial.datetime_start)
     label, trained, arm = attributes.get("label"), settings(trial), trial.params.get(ARM, "")
-    tags = run_tags(stage, number, label)
+    tags, epochs = run_tags(stage, number, label), trial.last_step or 0
+    name = begun = run_name(stage, number, label, trained, arm)
     outcome = attributes.get("outcome")
     status = "KILLED"
     if outcome is None:
         tags["outcome"] = "interrupted"
     else:
-        tags |= end_tags(outcome["tag"], outcome["reason"], trial.last_step or 0)
+        tag, reason, values = outcome["tag"], outcome["reason"], outcome.get("values") or trial.values
+        tags |= end_tags(tag, reason, epochs, note(tag, reason, values, objectives, epochs, arm))
         status = "FAILED" if trial.state is TrialState.FAIL else "FINISHED"
-    start = _milliseconds(trial.datetime_start)
+        name = finished_name(stage, number, tag, values, label, trained, arm)
+    metric = objectives[0].key if len(objectives) == 1 else "objective"
     return ExpectedRun(
         label=run_label(stage, number),
-        name=run_name(stage, number, label, trained, arm),
+        name=name,
         status=status,
         start_ms=start,
-        end_ms=_milliseconds(trial.datetime_complete) or start,
+        end_ms=milliseconds(trial.datetime_complete) or start,
         params=run_params(trained, attributes["seed"], arm),
         tags=tags,
         epochs={epoch: {metric: value} for epoch, value in trial.intermediate_values.items()},
+        former_name=begun,
+        inherited=inherited(_tags_at(told or {}, start)),
+        dataset=(told or {}).get("data"),
     )
 
 
-def expected_runs(name: str, stages: Mapping[str, Sequence[FrozenTrial]], metric: str) -> list[ExpectedRun]:
+def expected_runs(
+    name: str,
+    stages: Mapping[str, Sequence[FrozenTrial]],
+    objectives: Sequence[Objective],
+    told: Mapping[str, Any] | None = None,
+) -> list[ExpectedRun]:
     """Return what the runs of a study and of all its trials should say.
 
     Args:
         name: name of the study.
         stages: Optuna records by stage.
-        metric: name of the metric that the intermediate values are.
+        objectives: values that the study optimises.
+        told: user attribute ``TOLD`` of the study; None for a study of an older version.
     """
     known = [(stage, trial) for stage, trials in stages.items() for trial in trials]
-    trials = [run for stage, t in known if (run := expected_run(t, stage, metric)) is not None]
+    trials = [run for stage, t in known if (run := expected_run(t, stage, objectives, told)) is not None]
     own_trials = [run for run in trials if run.tags["stage"] != "explain"]  # which a study that has ended may have
     going = any(run.tags["outcome"] == "interrupted" for run in own_trials)
     start = min((run.start_ms for run in own_trials), default=0)
     end = max((run.end_ms or 0 for run in own_trials), default=0)
-    own = ExpectedRun("", name, "KILLED" if going else "FINISHED", start, end, tags={"stage": "study"})
+    best = history(BestSoFar(objectives), stages.get("search", ()))
+    own = ExpectedRun(
+        label="",
+        name=name,
+        status="KILLED" if going else "FINISHED",
+        start_ms=start,
+        end_ms=end,
+        params=(told or {}).get("params", {}),
+        tags={"stage": "study"},
+        epochs={step: metrics for (step, metrics), _ in best},
+        times_ms={step: time for (step, _), time in best},
+        inherited=_tags_at(told or {}, end),
+        dataset=(told or {}).get("data"),
+    )
     return [own, *trials]
-
-
-def _milliseconds(moment: datetime.datetime | None) -> int:
-    return 0 if moment is None else round(moment.timestamp() * 1000)

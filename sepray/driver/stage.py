@@ -105,7 +105,12 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
     parameters = trial_parameters(stage.name, stage.members, prepared, stores.checkpoints)
     with _progress(stage, prepared, stores) as progress:
         events = StageEvents(
-            stage.name, stores.tracker, progress, lambda n: stores.remove(stores.trial_folder(stage.name, n))
+            stage.name,
+            stores.tracker,
+            progress,
+            lambda n: stores.remove(stores.trial_folder(stage.name, n)),
+            prepared.objectives,
+            stage.ended(),
         )
         searcher, scheduler = _search(stage, prepared, events, slots)
         try:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import optuna
 
 from ..console.commands import from_this_shell
 from ..errors import mask
 from ..execution import checkpoint
+from ..search import dashboard
 from ..search.samplers import make_sampler
 from ..search.storage import Study, open_study
 from ..spec import folder
 from ..spec.study import StudySpec, key
+from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
 from . import code, runs, selection
@@ -116,19 +117,31 @@ class StudyStores:
             return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing, arms=arms)
 
         directions = [objective.direction for objective in prepared.objectives]
-        return open_study(spec.stores.storage, name, directions, prepared.fingerprint, sampler)
+        study = open_study(spec.stores.storage, name, directions, prepared.fingerprint, sampler)
+        dashboard.name_objectives(study, [objective.key for objective in prepared.objectives])
+        return study
 
     def _open_run(self) -> None:
         """Begin the study's own run in MLflow, or go on with it."""
         spec, data = self._prepared.spec, self._prepared.data
-        tags: dict[str, Any] = environment_tags() | runs.study_tags(spec, data, self._prepared.fingerprint)
-        self.tracker.open_study(spec.name, runs.study_params(spec), tags, note=f"Study `{spec.name}` is running.")
-        self.tracker.log_dataset(key(spec.task), data.fingerprint, runs.dataset(spec, data), "training")
+        tags = as_texts(environment_tags() | runs.study_tags(spec, data, self._prepared.fingerprint))
+        params, described = runs.study_params(spec), runs.dataset(spec, data)
+        self.tracker.open_study(spec.name, params, tags, note=f"Study `{spec.name}` is running.")
+        self.tracker.log_dataset(key(spec.task), data.fingerprint, described, "training")
+        # So that the runs can be made again from the storage alone.
+        kept = dataset(key(spec.task), data.fingerprint, described, "training")
+        before = self.search.user_attrs.get(runs.TOLD)
+        self.search.set_user_attr(runs.TOLD, runs.told(before, as_texts(params), tags, kept, now()))
 
-    def _keep_run_id(self, label: str, run_id: str) -> None:
-        """Keep a run's id in the Optuna study; called from the tracker's thread, which the storage must not stop."""
+    def _keep_run_id(self, label: str, run_id: str, experiment_id: str) -> None:
+        """Keep a run's id in the Optuna study; called from the tracker's thread, which the storage must not stop.
+
+        Of the study's own run also that of its experiment, which the address of its page has.
+        """
         if label.isdigit():
             name = f"{folder.TRIAL_FOLDER.format(number=int(label))}.mlflow_run_id"
         else:
             name = f"{label}.mlflow_run_id" if label else "mlflow_run_id"
         self.search.set_user_attr(name, run_id)
+        if not label:
+            self.search.set_user_attr("mlflow_experiment_id", experiment_id)

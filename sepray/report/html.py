@@ -138,10 +138,10 @@ def commands_section(key: str, title: str, sentence: str, lines: Sequence[str]) 
 
 def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFile]) -> str:
     """Return a section with a player for each WAV file."""
+    start = '<audio controls preload="metadata" src="data:audio/wav;base64,'
     players = "".join(
         f"<figure><figcaption>{html.escape(s.name.rpartition('/')[0])} item: {html.escape(s.description)}</figcaption>"
-        f'<audio controls preload="none" src="data:audio/wav;base64,{base64.b64encode(s.content).decode()}"></audio>'
-        "</figure>"
+        f'{start}{base64.b64encode(s.content).decode()}"></audio></figure>'
         for s in sounds
     )
     return (

@@ -18,6 +18,8 @@ from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
+from ..tracking.environment import resolve_uri
+from ..tracking.pages import runs_page
 from . import progress
 from .disk import disk_used
 from .record import StudyRecord, outcome
@@ -216,6 +218,16 @@ class Findings:
     def run_id(self) -> str | None:
         """Id of the study's own MLflow run; None where MLflow has not answered yet."""
         return self.record.studies["search"].user_attrs.get("mlflow_run_id")
+
+    @property
+    def runs_page(self) -> str | None:
+        """Address of MLflow's page with the study's runs; None where MLflow has not answered yet.
+
+        Of a local database it is the address while ``mlflow ui`` runs. A study of an older version has it once it has
+        gone on.
+        """
+        experiment = self.record.studies["search"].user_attrs.get("mlflow_experiment_id")
+        return runs_page(resolve_uri(self.tracking_uri), experiment) if experiment else None
 
     @cached_property
     def disk(self) -> Mapping[str, int]:

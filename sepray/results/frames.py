@@ -22,10 +22,11 @@ _FAILURES = ("number", "stage", "label", "outcome", "reason", "traceback")
 def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
     """Return a row for each trial, of the search first, with the columns of Optuna's ``Study.trials_dataframe``.
 
-    These are ``number``, ``value`` (of several objectives ``values_0``, ... in the order of the study's objectives, or
-    by the metric names of the Optuna study), ``datetime_start``, ``datetime_complete``, ``duration``, ``params_NAME``
-    (what the trial was trained with, beyond the search space too) and ``state``. Further columns: ``stage`` (one of
-    ``record.STAGES``), ``label``, ``outcome`` (``record.outcome``), ``epochs``, ``seed`` and ``reason``.
+    These are ``number``, ``value`` (of several objectives ``values_SOURCE/MEASURE`` each; ``values_0``, ... in their
+    order in a study of an older version, which has no names of them), ``datetime_start``, ``datetime_complete``,
+    ``duration``, ``params_NAME`` (what the trial was trained with, beyond the search space too) and ``state``. Further
+    columns: ``stage`` (one of ``record.STAGES``), ``label``, ``outcome`` (``record.outcome``), ``epochs``, ``seed`` and
+    ``reason``.
 
     Args:
         record: the study.

@@ -13,6 +13,7 @@ from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
+from ..tracking.pages import is_server
 from .findings import Findings
 from .record import STAGES, has_failed, reason
 
@@ -116,6 +117,9 @@ def locations(result: Findings) -> dict[str, str]:
     found["report"] = str(result.report) if result.report else f"none; sepray report {result.name} makes it"
     found["MLflow"] = mask(resolve_uri(result.tracking_uri))
     found |= {"experiment": record.model_name, "run": run or "none yet"}
+    if result.runs_page is not None:
+        server = is_server(resolve_uri(result.tracking_uri))
+        found["runs' page"] = result.runs_page + ("" if server else "  (while mlflow ui runs)")
     if result.model_uri is not None:
         found["model"] = result.model_uri
     found["disk used"] = size(sum(result.disk.values()))

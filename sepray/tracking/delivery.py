@@ -59,7 +59,7 @@ def reason_of(error: BaseException) -> str:
 
 @dataclass
 class _Update:
-    """The waiting operations of one run, merged. Their order matters only to tags and status: the last one wins."""
+    """The waiting operations of one run, merged. Their order matters only to tags, status and name: the last wins."""
 
     key: RunKey
     operations: list[Operation] = field(default_factory=list)
@@ -69,6 +69,7 @@ class _Update:
     tags: dict[str, str] = field(default_factory=dict)
     others: list[Operation] = field(default_factory=list)
     status: Operation | None = None
+    name: str | None = None
 
     def add(self, operation: Operation) -> None:
         self.operations.append(operation)
@@ -84,6 +85,8 @@ class _Update:
             self.tags.update(body.get("tags", {}))
         elif operation.kind == "status":
             self.status = operation
+        elif operation.kind == "name":
+            self.name = body["name"]
         else:
             self.others.append(operation)
 
@@ -94,13 +97,13 @@ class Delivery:
     Args:
         outbox: queue of operations.
         uri: MLflow's address, with its secrets.
-        on_run_id: called with the key and the id of each run that was created or found.
+        on_run_id: called with the key, the id and the experiment's id of each run that was created or found.
     """
 
-    def __init__(self, outbox: Outbox, uri: str, on_run_id: Callable[[RunKey, str], None] | None = None) -> None:
+    def __init__(self, outbox: Outbox, uri: str, on_run_id: Callable[[RunKey, str, str], None] | None = None) -> None:
         self.outbox = outbox
         self._uri = uri
-        self._on_run_id = on_run_id or (lambda key, run_id: None)
+        self._on_run_id = on_run_id or (lambda key, run_id, experiment_id: None)
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._attempts: dict[RunKey, int] = {}
@@ -135,6 +138,8 @@ class Delivery:
         updates: dict[RunKey, _Update] = {}
         for operation in self.outbox.take(limit):
             updates.setdefault(operation.key, _Update(operation.key)).add(operation)
+        if updates:
+            _ = self.client  # connected first: the outbox forgets the runs of another address then
         settled, trouble, blocked = 0, None, set()  # blocked: studies whose own run cannot be created yet
         for update in updates.values():
             if update.key.study in blocked:
@@ -195,6 +200,8 @@ class Delivery:
                 self._add_input_or_artifact(run_id, operation)
             except RefusedError as error:
                 refused.append(Rejected(update.key, operation.kind, operation.body, str(error)))
+        if update.name is not None:
+            self.call(self.client.update_run, run_id, name=update.name)
         wanted = update.status.body if update.status else {"status": "RUNNING"} if update.creation else None
         if wanted is not None and (wanted["status"] != status or wanted.get("end")):
             if wanted["status"] == "RUNNING":
@@ -268,7 +275,7 @@ class Delivery:
             known = self.outbox.run(key)
         if known and known.run_id:
             if creation:
-                self._on_run_id(key, known.run_id)
+                self._on_run_id(key, known.run_id, known.experiment_id or "")
             return known.run_id, known.status
         if creation is None:
             raise RefusedError(f"no run is known for {key.label or key.study!r}")
@@ -293,7 +300,7 @@ class Delivery:
         run_id = str(run.info.run_id)
         self.outbox.save_run(key, run_id, experiment, "RUNNING")
         update.tags = {name: value for name, value in tags.items() if name not in first}
-        self._on_run_id(key, run_id)
+        self._on_run_id(key, run_id, experiment)
         return run_id
 
     def _experiment(self, name: str) -> str:

@@ -5,21 +5,21 @@ These calls wait for the server, for seconds and not for ever; everything else g
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import SeprayError, UnreachableError, mask
+from ..errors import UnreachableError, mask
+from . import logged_models
 from .connection import connect, import_mlflow
 from .delivery import PERMANENT, reason_of
 from .environment import default_variables, resolve_uri
 from .local_registry import model_folder
+from .logged_models import DIGEST_TAG, Scored
 from .outbox import RunKey
-from .packaged_model import DESCRIPTION, DIGEST, ModelError, PackagedModel, describe_folder, load_folder
+from .packaged_model import DESCRIPTION, ModelError, PackagedModel, describe_folder, load_folder
 from .packaging import package_model
 from .tracker import Tracker
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # brings torch
 __all__ = [
     "Incumbent",
     "ModelError",
+    "Scored",
     "UnreachableError",
     "describe",
     "incumbent",
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 CHAMPION = "champion"
-DIGEST_TAG = "sepray.digest"
 STUDY_TAG = "sepray.study"
 _FIRST_REQUEST = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 _LATER_REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
@@ -66,9 +66,12 @@ def register(
     *,
     tags: Mapping[str, str] | None = None,
     description: str = "",
+    scored: Scored | None = None,
     patience: float = 60.0,
 ) -> str:
     """Log a packaged model into a trial's run and register it; return its version.
+
+    The logged model gets its scores, linked to their data, its description, and the version, which its page then shows.
 
     A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag. Its
     description becomes the given one.
@@ -80,6 +83,7 @@ def register(
         name: name of the registered model.
         tags: tags of the version.
         description: description of the version.
+        scored: what the model scored; the run gets these metrics too.
         patience: seconds to wait until everything that was put into the outbox for that run is delivered.
 
     Raises:
@@ -88,20 +92,24 @@ def register(
     """
     with connected(tracker.uri) as client:
         run_id = _delivered_run(tracker, str(label), patience)
-        model_id = _log(client, run_id, folder, name)
-        digest = _digest(folder)
+        model_id = logged_models.log(client, run_id, folder, name)
+        if scored is not None:
+            logged_models.log_scores(client, run_id, model_id, scored)
+        digest = logged_models.digest_of(folder)
         if not client.search_registered_models(f"name = {quoted(name)}"):
             client.create_registered_model(name)
         for version in client.search_model_versions(f"name = {quoted(name)}"):
             if version.tags.get(DIGEST_TAG) == digest and version.run_id == run_id:
                 if description and version.description != description:
                     client.update_model_version(name, version.version, description)
-                return str(version.version)
-        all_tags = {**(tags or {}), STUDY_TAG: tracker.study, DIGEST_TAG: digest}
-        created = client.create_model_version(
-            name, f"models:/{model_id}", run_id, tags=all_tags, description=description or None, model_id=model_id
-        )
-        return str(created.version)
+                break
+        else:
+            all_tags = {**(tags or {}), STUDY_TAG: tracker.study, DIGEST_TAG: digest}
+            version = client.create_model_version(
+                name, f"models:/{model_id}", run_id, tags=all_tags, description=description or None, model_id=model_id
+            )
+        logged_models.describe(client, model_id, name, str(version.version), description)
+        return str(version.version)
 
 
 def set_champion(name: str, version: str, uri: str | None = None, description: str = "") -> None:
@@ -255,53 +263,3 @@ def _delivered_run(tracker: Tracker, label: str, patience: float) -> str:
             raise UnreachableError(f"MLflow at {mask(tracker.uri)} has not taken the run {label!r} in {patience:.0f} s")
         tracker.flush(timeout=1.0)
     return run_ids[label]
-
-
-def _digest(folder: Path) -> str:
-    from mlflow.models import Model
-
-    return str(Model.load(str(folder)).metadata[DIGEST])
-
-
-def _log(client: Any, run_id: str, folder: Path, name: str) -> str:
-    """Upload a model unless the run has it; return its id. An interrupted upload is repeated into the same model."""
-    from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
-
-    digest = _digest(folder)
-    run = client.get_run(run_id)
-    experiment = run.info.experiment_id
-    logged = client.search_logged_models([experiment], filter_string=f"tags.`{DIGEST_TAG}` = '{digest}'")
-    model = next((m for m in logged if m.source_run_id == run_id), None)
-    if model is None:
-        model = client.create_logged_model(
-            experiment, name, run_id, tags={DIGEST_TAG: digest}, params=dict(run.data.params), model_type="separator"
-        )
-    if str(model.status) != "READY":
-        with tempfile.TemporaryDirectory() as copy:
-            target = Path(copy) / "model"
-            shutil.copytree(folder, target, ignore=shutil.ignore_patterns("__pycache__"))
-            description = Model.load(str(target))
-            description.model_id, description.run_id = model.model_id, run_id
-            description.artifact_path = model.artifact_location
-            description.save(str(target / "MLmodel"))
-            _upload(client, model.model_id, target)
-        client.finalize_logged_model(model.model_id, "READY")
-    outputs = run.outputs.model_outputs if run.outputs else []
-    if all(output.model_id != model.model_id for output in outputs):
-        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return str(model.model_id)
-
-
-def _upload(client: Any, model_id: str, folder: Path) -> None:
-    """Upload the files of a model.
-
-    Raises:
-        UnreachableError: the store of the artifacts, which need not be MLflow's server, does not take them.
-    """
-    try:
-        client.log_model_artifacts(model_id, str(folder))
-    except (SeprayError, import_mlflow().MlflowException):
-        raise
-    except Exception as error:  # of a cloud's own library
-        raise UnreachableError(f"the artifact store does not take the model: {reason_of(error)}") from error

@@ -58,7 +58,7 @@ class Operation(NamedTuple):
     Attributes:
         number: place in the queue.
         key: run that is changed.
-        kind: run (create it, or open it again), log (metrics, parameters, tags), status, artifact or dataset.
+        kind: run (create it, or open it again), log (metrics, parameters, tags), status, name, artifact or dataset.
         body: JSON values, by kind.
     """
 
@@ -129,6 +129,11 @@ class Outbox:
             if self._database.execute(statement, (key.study, key.label, mark)).rowcount:
                 row = (key.study, key.label, kind, json.dumps(body))
                 self._database.execute("INSERT INTO operations (study, label, kind, body) VALUES (?, ?, ?, ?)", row)
+
+    def mark(self, key: RunKey, mark: str) -> None:
+        """Remember that an operation with this mark was appended for the run, though by another outbox."""
+        with self._locked():
+            self._database.execute("INSERT OR IGNORE INTO told (study, label, mark) VALUES (?, ?, ?)", (*key, mark))
 
     def put_text(self, key: RunKey, name: str, text: str) -> None:
         """Append a text that becomes the artifact ``name`` of a run."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..errors import UnreachableError, mask
 from .delivery import STUDY_TAG, TRIAL_TAG, Delivery, FailedError, RefusedError, UnavailableError
+from .entries import as_texts, finite_or_nan
 from .environment import REQUEST_LIMITS, default_variables, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
 from .sender import OPERATIONS_A_ROUND
-from .tracker import as_texts, finite_or_nan
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class ExpectedRun:
         tags: tags that the run must have; further ones may be there.
         epochs: step -> metrics that the run must have, e.g. the objective at each epoch.
         times_ms: step -> time of that epoch as it was first logged; default: the end, or else the start.
+        former_name: name that the run was begun with; a run that still has it is given its name, any other keeps its
+            own, which may be a user's.
+        inherited: tags that are added where the run has none of that name.
+        dataset: data that the run must have as an input (``entries.dataset``); None: none.
     """
 
     label: str
@@ -40,6 +44,9 @@ class ExpectedRun:
     tags: Mapping[str, object] = field(default_factory=dict)
     epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     times_ms: Mapping[int, int] = field(default_factory=dict)
+    former_name: str = ""
+    inherited: Mapping[str, object] = field(default_factory=dict)
+    dataset: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -50,7 +57,7 @@ class Reconciled:
         delivered: number of operations that were waiting in the outbox.
         created: labels of runs that were missing.
         corrected: labels of runs whose status was wrong.
-        completed: number of metric values, parameters and tags that were missing.
+        completed: number of metric values, parameters, tags, names and data that were missing.
         deleted: labels of runs that a user deleted in MLflow; they stay deleted.
         rejected: operations that MLflow refuses.
     """
@@ -131,15 +138,23 @@ class _Reconciliation:
 
     def _creation(self, expected: ExpectedRun) -> dict[str, Any]:
         where = {} if expected.label else {"experiment": self.experiment}
-        return {"name": expected.name, "start": expected.start_ms, "tags": as_texts(expected.tags), **where}
+        tags = as_texts({**expected.inherited, **expected.tags})
+        return {"name": expected.name, "start": expected.start_ms, "tags": tags, **where}
 
     def _compare(self, expected: ExpectedRun, run: Any) -> None:
         params = {k: v for k, v in as_texts(expected.params).items() if k not in run.data.params}
         tags = {k: v for k, v in as_texts(expected.tags).items() if run.data.tags.get(k) != v}
+        tags |= {k: v for k, v in as_texts(expected.inherited).items() if k not in run.data.tags}
         metrics = self._missing_metrics(expected, run)
         if params or tags or metrics:
             self._put(expected.label, "log", {"params": params, "tags": tags, "metrics": metrics})
             self.result.completed += len(params) + len(tags) + len(metrics)
+        if expected.former_name and run.info.run_name == expected.former_name != expected.name:
+            self._put(expected.label, "name", {"name": expected.name})
+            self.result.completed += 1
+        if expected.dataset is not None and expected.dataset["digest"] not in _digests(run):
+            self._put(expected.label, "dataset", dict(expected.dataset))
+            self.result.completed += 1
         if run.info.status != expected.status:
             self._put(expected.label, "status", {"status": expected.status, "end": expected.end_ms})
             if expected.label not in self.result.created:
@@ -203,6 +218,11 @@ class _Reconciliation:
                 raise UnavailableError(trouble)
             total += settled
         return total
+
+
+def _digests(run: Any) -> set[str]:
+    """Return the digests of a run's data."""
+    return {given.dataset.digest for given in (run.inputs.dataset_inputs if run.inputs else ())}
 
 
 def _stage(run: Any) -> str:

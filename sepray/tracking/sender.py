@@ -38,7 +38,7 @@ class Sender:
         uri: MLflow's address, with its secrets.
         interval: seconds between deliveries; a longer one merges more operations into a request.
         longest_wait: greatest number of seconds between attempts while the server is down.
-        on_run_id: called with (key, run id), from a thread.
+        on_run_id: called with (key, run id, id of its experiment), from a thread.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
     """
 
@@ -49,7 +49,7 @@ class Sender:
         *,
         interval: float,
         longest_wait: float,
-        on_run_id: Callable[[RunKey, str], None],
+        on_run_id: Callable[[RunKey, str, str], None],
         on_trouble: Callable[[str | None], None],
     ) -> None:
         self._settings = {
@@ -110,7 +110,8 @@ class Sender:
                     output.append(mask(line.strip()))
                     continue
                 if "run_id" in event:
-                    self._on_run_id(RunKey(event["study"], event["label"]), event["run_id"])
+                    key = RunKey(event["study"], event["label"])
+                    self._on_run_id(key, event["run_id"], event["experiment_id"])
                 else:
                     self._on_trouble(event["trouble"])
             process.wait()
@@ -186,8 +187,8 @@ def main() -> None:
 def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events: IO[str]) -> None:
     """Deliver until the parent ends or, after "finish", until nothing is left or nobody answers."""
 
-    def on_run_id(key: RunKey, run_id: str) -> None:
-        _emit(events, {"study": key.study, "label": key.label, "run_id": run_id})
+    def on_run_id(key: RunKey, run_id: str, experiment_id: str) -> None:
+        _emit(events, {"study": key.study, "label": key.label, "run_id": run_id, "experiment_id": experiment_id})
 
     delivery = Delivery(outbox, settings["uri"], on_run_id)
     interval, longest = float(settings["interval"]), float(settings["longest_wait"])

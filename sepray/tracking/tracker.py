@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import mask
+from .entries import NOTE, as_json, as_texts, dataset, finite_or_nan, inherited, now
 from .environment import resolve_uri
 from .outbox import Outbox, Rejected, RunKey
 from .sender import Sender
@@ -32,8 +31,8 @@ class Tracker:
         experiment: name of the MLflow experiment.
         interval: seconds between deliveries.
         longest_wait: greatest number of seconds between attempts while the server is down.
-        on_run_id: called with (label, run id) once MLflow has given a run its id, from a thread. ``run_ids()`` returns
-            all of them.
+        on_run_id: called with (label, run id, id of its experiment) once MLflow has given a run its id, from a thread.
+            ``run_ids()`` returns all ids of runs.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
 
     Raises:
@@ -49,7 +48,7 @@ class Tracker:
         experiment: str = "sepray",
         interval: float = 5.0,
         longest_wait: float = 30.0,
-        on_run_id: Callable[[str, str], None] | None = None,
+        on_run_id: Callable[[str, str, str], None] | None = None,
         on_trouble: Callable[[str | None], None] | None = None,
     ) -> None:
         self.uri = resolve_uri(uri)
@@ -57,12 +56,14 @@ class Tracker:
         self.experiment = experiment
         self.outbox = Outbox(outbox)
         self._open: set[str] = set()
+        self._inherited: Mapping[str, object] = {}
+        self._dataset: dict[str, Any] | None = None
         self._sender: Sender | None = Sender(
             outbox,
             self.uri,
             interval=interval,
             longest_wait=longest_wait,
-            on_run_id=lambda key, run_id: on_run_id(key.label, run_id) if on_run_id else None,
+            on_run_id=lambda key, *ids: on_run_id(key.label, *ids) if on_run_id else None,
             on_trouble=on_trouble or (lambda reason: None),
         )
 
@@ -76,7 +77,8 @@ class Tracker:
     ) -> None:
         """Create the study's own run, or open it again.
 
-        A parameter that changes keeps its first value; the new one becomes the tag ``param.<name>``.
+        A parameter that changes keeps its first value; the new one becomes the tag ``param.<name>``. The runs of trials
+        that are started after this get the tags that ``inherited`` returns.
 
         Args:
             name: name of the run.
@@ -85,8 +87,9 @@ class Tracker:
             note: description of the run, in Markdown.
             start_ms: milliseconds since 1970; default: now.
         """
-        note_tag = {"mlflow.note.content": note} if note else {}
+        note_tag = {NOTE: note} if note else {}
         creation = {"name": name, "experiment": self.experiment}
+        self._inherited = inherited(tags)
         self._begin("", creation, params, {"stage": "study", **tags, **note_tag}, start_ms)
 
     def trial_started(
@@ -98,7 +101,7 @@ class Tracker:
         start_ms: int | None = None,
         stage: str = "search",
     ) -> None:
-        """Create a trial's run, or open it again if it was interrupted.
+        """Create a trial's run, or open it again if it was interrupted; its data are those of the study.
 
         Args:
             number: number or label of the trial.
@@ -108,7 +111,11 @@ class Tracker:
             start_ms: milliseconds since 1970; default: now.
             stage: value of the tag ``stage``.
         """
-        self._begin(str(number), {"name": name}, params, {"stage": stage, **(tags or {})}, start_ms)
+        own = {"stage": stage, **self._inherited, **(tags or {})}
+        self._begin(str(number), {"name": name}, params, own, start_ms)
+        if self._dataset is not None:
+            key = RunKey(self.study, str(number))
+            self.outbox.put_once(key, "dataset", self._dataset, f"dataset {self._dataset['digest']}")
 
     def trial_epoch(
         self, number: int | str, metrics: Mapping[str, float], step: int, timestamp_ms: int | None = None
@@ -136,6 +143,7 @@ class Tracker:
         tags: Mapping[str, object] | None = None,
         end_ms: int | None = None,
         artifacts: Mapping[str, str] | None = None,
+        name: str = "",
     ) -> None:
         """End a trial's run.
 
@@ -145,17 +153,45 @@ class Tracker:
             tags: e.g. ``{"outcome": "pruned"}``; the default outcome is the status in small letters.
             end_ms: milliseconds since 1970; default: now.
             artifacts: texts by file name, e.g. ``{"traceback.txt": ...}``.
+            name: name that the run gets; empty: it keeps its own.
         """
+        if name:
+            self._put(str(number), "name", {"name": name})
         self._end(str(number), status, tags or {}, end_ms, artifacts or {})
 
     def trial_interrupted(self, number: int | str, end_ms: int | None = None) -> None:
         """End a trial's run with status KILLED and ``outcome=interrupted``; ``trial_started`` opens it again."""
         self._end(str(number), "KILLED", {OUTCOME: INTERRUPTED}, end_ms, {})
 
-    def interrupted(self) -> None:
-        """End all open runs with ``outcome=interrupted``: the trials' and the study's own."""
+    def interrupted(self, note: str = "") -> None:
+        """End all open runs with ``outcome=interrupted``: the trials' and the study's own.
+
+        Args:
+            note: description that the study's own run gets, in Markdown; empty: it keeps its own.
+        """
+        if note and "" in self._open:
+            self._put("", "log", {"tags": as_texts({NOTE: note})})
         for label in sorted(self._open, reverse=True):
             self.trial_interrupted(label)
+
+    def study_metrics(
+        self, metrics: Mapping[str, float], step: int, timestamp_ms: int | None = None, *, known: bool = False
+    ) -> None:
+        """Log a step of metrics of the study's own run; a second report of the same step is ignored.
+
+        Args:
+            metrics: values by name.
+            step: step.
+            timestamp_ms: milliseconds since 1970; default: now.
+            known: whether an earlier process may have logged this step. Where this outbox is not that process's (it was
+                lost), nobody can say at which time, so nothing is logged; ``reconcile`` adds what is missing.
+        """
+        mark = f"step {int(step)}"
+        run = self.outbox.run(RunKey(self.study)) if known else None
+        if known and not (run and run.run_id):
+            self.outbox.mark(RunKey(self.study), mark)
+        else:
+            self._metrics("", metrics, step, timestamp_ms, mark)
 
     def study_finished(
         self,
@@ -175,12 +211,12 @@ class Tracker:
             status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         """
         if metrics:
-            self._metrics("", metrics, 0, end_ms, f"summary {_json(metrics)}")
-        note_tag = {"mlflow.note.content": note} if note else {}
+            self._metrics("", metrics, 0, end_ms, f"summary {as_json(metrics)}")
+        note_tag = {NOTE: note} if note else {}
         self._end("", status, {**(tags or {}), **note_tag}, end_ms, {})
 
     def log_dataset(self, name: str, fingerprint: str, description: Mapping[str, object], context: str) -> None:
-        """Log the data as an input of the study's run.
+        """Log the data as an input of the study's run, and of every trial's that is started after this.
 
         Args:
             name: name of the task.
@@ -188,10 +224,8 @@ class Tracker:
             description: the task's configuration, and the sizes of its splits.
             context: what the data are used for, e.g. ``"training"``.
         """
-        profile = _json({**description, "fingerprint": fingerprint})
-        source = _json({"task": name, "fingerprint": fingerprint})
-        body = {"name": name, "digest": fingerprint[:36], "source": source, "profile": profile, "context": context}
-        self._put("", "dataset", body)
+        self._dataset = dataset(name, fingerprint, description, context)
+        self._put("", "dataset", self._dataset)
 
     def log_text(self, number: int | str, name: str, text: str) -> None:
         """Add a text, without secrets, as an artifact of a run; ``name`` may have folders."""
@@ -204,6 +238,11 @@ class Tracker:
     def run_ids(self) -> dict[str, str]:
         """Return MLflow's run ids by label."""
         return self.outbox.run_ids(self.study)
+
+    def experiment_id(self) -> str:
+        """Return the id of the study's experiment; empty while MLflow has not given its run an id."""
+        run = self.outbox.run(RunKey(self.study))
+        return (run and run.experiment_id) or ""
 
     def pending(self) -> int:
         """Return how many operations wait."""
@@ -241,7 +280,7 @@ class Tracker:
         tags: Mapping[str, object],
         start_ms: int | None,
     ) -> None:
-        start = _now() if start_ms is None else int(start_ms)
+        start = now() if start_ms is None else int(start_ms)
         body = {**creation, "start": start, "tags": as_texts({OUTCOME: RUNNING, **tags})}
         self._put(label, "run", body)
         if params:
@@ -259,34 +298,15 @@ class Tracker:
         for name, text in artifacts.items():
             self.log_text(label, name, text)
         self._put(label, "log", {"tags": as_texts({OUTCOME: status.lower(), **tags})})
-        self._put(label, "status", {"status": status, "end": _now() if end_ms is None else int(end_ms)})
+        self._put(label, "status", {"status": status, "end": now() if end_ms is None else int(end_ms)})
         self._open.discard(label)
 
     def _metrics(
         self, label: str, metrics: Mapping[str, float], step: int, timestamp_ms: int | None, mark: str
     ) -> None:
-        time_ms = _now() if timestamp_ms is None else int(timestamp_ms)
+        time_ms = now() if timestamp_ms is None else int(timestamp_ms)
         rows = [[k, finite_or_nan(v), int(step), time_ms] for k, v in metrics.items()]
         self.outbox.put_once(RunKey(self.study, label), "log", {"metrics": rows}, mark)
 
     def _put(self, label: str, kind: str, body: dict[str, Any]) -> None:
         self.outbox.put(RunKey(self.study, label), kind, body)
-
-
-def _now() -> int:
-    """Return milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def as_texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Return parameters or tags as texts, which is what MLflow stores, without secrets."""
-    return {str(name): mask(str(value)) for name, value in values.items()}
-
-
-def finite_or_nan(value: float) -> float:
-    """Return a metric's value as it is logged: infinity becomes NaN."""
-    return float(value) if math.isfinite(value) else math.nan
-
-
-def _json(values: Mapping[str, object]) -> str:
-    return mask(json.dumps(values, default=str))

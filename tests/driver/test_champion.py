@@ -28,7 +28,9 @@ def registry(monkeypatch):
         return Loaded()
 
     monkeypatch.setattr(models, "incumbent", lambda name, uri: models.Incumbent("3", "run"))
-    monkeypatch.setattr(models, "register", lambda tracker, label, folder, name, **_: stands.update(label=label) or "4")
+    monkeypatch.setattr(
+        models, "register", lambda tracker, label, *_, **given: stands.update(given, label=label) or "4"
+    )
     monkeypatch.setattr(models, "set_champion", lambda name, version, uri, description: stands.update(champion=version))
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x)))
@@ -41,7 +43,8 @@ def challenge(errors: list[float], tmp_path) -> Registration:
     tracker = FakeTracker()
     tracker.uri = "http://tracker"
     result = {"member": 5, "metric": "heart_rate_error", "scores": {"heart_rate_error": [[e, np.nan] for e in errors]}}
-    result |= {"role": "trial 1", "hyperparameters": {}, "rows": []}
+    row = {"system": "champion (trial 1)", "bold": True, "values": {"heart": [3.0, 2, 4], "mean": [3.0, 2, 4]}}
+    result |= {"role": "trial 1", "hyperparameters": {}, "rows": [row]}
     return register(SPEC.changed(objective=("heart_rate_error",)), HEARTS, result, tmp_path, tracker)
 
 
@@ -50,6 +53,8 @@ def test_challenge_measures_what_only_some_sources_have(registry, tmp_path):
     assert registry["champion"] == "3"
     assert (found.version, found.champion) == ("4", False)
     assert registry["label"] == "final-5"
+    metrics = {"test/heart/heart_rate_error": 3.0, "test/heart_rate_error": 3.0}
+    assert registry["scored"] == models.Scored(metrics, "ppg", HEARTS.fingerprint)
     assert registry["asked"] == [("models:/cass-ppg/3", "http://tracker")]
     assert "version 3 stays the champion (heart_rate_error 9.0000 against 0.0000" in found.sentence
 
@@ -82,17 +87,23 @@ def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trai
     assert (metadata["n_fft"], metadata["hop"]) == (SPEC.separator.n_fft, SPEC.separator.hop)
 
 
+PAGE = "/#/experiments/3/runs?workflowType=machine_learning"
+
+
 @pytest.mark.parametrize(
-    ("uri", "command"),
+    ("uri", "experiment", "command"),
     [
-        ("sqlite:///mlflow.db", "mlflow ui"),
-        ("sqlite:////data/runs.db", "mlflow ui --backend-store-uri sqlite:////data/runs.db"),
-        ("http://tracker:5000", "python -m webbrowser http://tracker:5000"),
-        ("https://me:secret@tracker:5000", "python -m webbrowser https://me:***@tracker:5000"),
+        ("sqlite:///mlflow.db", "", "mlflow ui"),
+        ("sqlite:///mlflow.db", "3", f"mlflow ui  # shows the study's runs at\n# http://127.0.0.1:5000{PAGE}"),
+        ("sqlite:////data/runs.db", "", "mlflow ui --backend-store-uri sqlite:////data/runs.db"),
+        ("http://tracker:5000", "", "python -m webbrowser http://tracker:5000"),
+        ("http://tracker:5000/lab/", "3", f"python -m webbrowser 'http://tracker:5000/lab{PAGE}'"),
+        ("https://me:secret@tracker:5000", "", "python -m webbrowser 'https://me:***@tracker:5000'"),
+        ("https://me:secret@tracker:5000", "3", f"python -m webbrowser 'https://tracker:5000{PAGE}'"),
     ],
 )
-def test_next_command_shows_the_runs_without_a_password(uri, command):
-    assert next_commands(Registration("m", None, False, ""), uri) == [command]
+def test_next_command_shows_the_studys_runs_without_a_password(uri, experiment, command):
+    assert next_commands(Registration("m", None, False, ""), uri, experiment) == command.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,15 @@ def test_same_command_again_repeats_nothing(spec, study, registered):
     assert plain(registered[0]) == plain(registered[1])
 
 
+NOTE = "Study `small` has ended, and there is nothing to register: no trial has run its whole budget."
+
+
 def test_study_without_a_complete_trial_ends_with_status_1(spec, study, screen, tracker, registered):
     study.endings = {number: {"outcome": "diverged", "reason": "mse is not finite"} for number in range(4)}
     assert driver.run(spec) == 1
     assert [run["name"].partition("-")[0] for run in study.runs] == ["search"]
     assert "no trial has run its whole budget: there is nothing to register" in screen.getvalue()
-    assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}), {})]
+    assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}, NOTE), {})]
     assert registered == []
 
 
@@ -147,7 +150,7 @@ def test_bug_in_the_code_of_every_trial_shows_where_it_is_and_ends_with_status_3
     assert 'File "/home/me/my_separator.py", line 7, in loss' in printed
     assert "trainer.py" not in printed
     assert "4 trials ended in an error of the code" in printed
-    assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}), {})]
+    assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}, NOTE), {})]
 
 
 def test_whole_traceback_is_shown_where_it_is_asked_for(spec, study, screen, monkeypatch):

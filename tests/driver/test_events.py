@@ -1,12 +1,16 @@
 """What happens to a trial reaches MLflow, the terminal and the checkpoints, as the table of outcomes says."""
 
+import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
+from sepray.choices import Objective
 from sepray.driver.events import StageEvents
 from sepray.search.outcomes import Outcome
 
 from .conftest import FakeTracker
+
+OBJECTIVES = (Objective("validation/relative_l2", "minimize"),)
 
 
 class Recorder(FakeTracker):
@@ -17,7 +21,7 @@ class Recorder(FakeTracker):
 def heard():
     discarded: list[int] = []
     tracker, progress = FakeTracker(), Recorder()
-    return StageEvents("finals", tracker, progress, discarded.append), tracker, progress, discarded
+    return StageEvents("finals", tracker, progress, discarded.append, OBJECTIVES), tracker, progress, discarded
 
 
 def test_trial_that_is_handed_out_begins_its_run(heard):
@@ -43,29 +47,64 @@ def test_epoch_logs_measures_and_nothing_else_at_the_time_of_the_epoch(heard):
 
 
 @pytest.mark.parametrize(
-    ("state", "tag", "status", "kept"),
+    ("state", "tag", "status", "told"),
     [
-        (TrialState.COMPLETE, "complete", "FINISHED", True),
-        (TrialState.PRUNED, "pruned", "FINISHED", False),
-        (TrialState.COMPLETE, "collapsed", "FINISHED", False),
-        (TrialState.FAIL, "diverged", "FAILED", False),
-        (TrialState.FAIL, "error", "FAILED", False),
-        (TrialState.FAIL, "out_of_memory", "FAILED", False),
-        (TrialState.FAIL, "lost", "FAILED", False),
+        (TrialState.COMPLETE, "complete", "FINISHED", "0.2500"),
+        (TrialState.PRUNED, "pruned", "FINISHED", "stopped early"),
+        (TrialState.COMPLETE, "collapsed", "FINISHED", "collapsed"),
+        (TrialState.FAIL, "diverged", "FAILED", "failed: diverged"),
+        (TrialState.FAIL, "error", "FAILED", "failed: error"),
+        (TrialState.FAIL, "out_of_memory", "FAILED", "failed: out of memory"),
+        (TrialState.FAIL, "lost", "FAILED", "failed: lost"),
     ],
 )
-def test_end_of_a_trial_ends_its_run_and_only_a_complete_one_keeps_its_checkpoints(heard, state, tag, status, kept):
+def test_end_of_a_trial_ends_its_run_and_only_a_complete_one_keeps_its_checkpoints(heard, state, tag, status, told):
     events, tracker, progress, discarded = heard
-    outcome = Outcome(state, None, "" if tag == "complete" else "why", tag)
+    events.asked(5, 77, {"beta": 0.123}, "trial 3 seed 1", resumed=False, arm="cross")
+    outcome = Outcome(state, (0.25,) if tag == "complete" else None, "" if tag == "complete" else "why", tag)
     events.finished(5, outcome, {"epoch": 4})
-    tags = {"outcome": tag, "epochs": 4} | ({} if tag == "complete" else {"reason": "why"})
-    assert tracker.named("trial_finished") == [(("final-5", status, tags), {"artifacts": {}})]
+    note = f"Arm cross. {told[0].upper()}{told[1:]} after 4 epochs{'' if tag == 'pruned' else ': why'}."
+    if tag == "complete":
+        note = "Arm cross. Relative L2 error 0.25 on validation after 4 epochs, the whole budget."
+    tags = {"outcome": tag, "epochs": 4, "mlflow.note.content": note} | ({} if tag == "complete" else {"reason": "why"})
+    name = f"f005 · {told} · trial 3 seed 1"
+    assert tracker.named("trial_finished") == [(("final-5", status, tags), {"artifacts": {}, "name": name})]
     assert progress.named("finished") == [((5, outcome, {"epoch": 4}), {})]
-    assert discarded == events.discarded == ([] if kept else [5])
+    assert discarded == events.discarded == ([] if tag == "complete" else [5])
 
 
 def test_traceback_is_an_artifact_of_the_run(heard):
     events, tracker, _, _ = heard
     events.finished(0, Outcome(TrialState.FAIL, None, "KeyError", "error"), {"traceback": "Traceback ..."})
     [(_, kwargs)] = tracker.named("trial_finished")
-    assert kwargs == {"artifacts": {"traceback.txt": "Traceback ..."}}
+    assert kwargs["artifacts"] == {"traceback.txt": "Traceback ..."}
+
+
+def ended(events, number, tag="complete", value=0.5, **result):
+    state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(tag, TrialState.FAIL)
+    events.finished(number, Outcome(state, (value,) if tag == "complete" else None, "", tag), result)
+
+
+def test_search_charts_the_best_so_far_at_each_trial_once_all_before_it_have_ended():
+    tracker = FakeTracker()
+    study = optuna.create_study()
+    study.add_trial(create_trial(value=0.75, state=TrialState.COMPLETE))  # of an earlier driver
+    [before] = study.trials
+    events = StageEvents("search", tracker, Recorder(), print, OBJECTIVES, [before])
+    ended(events, 3, value=0.125)
+    ended(events, 2, "diverged")
+    ended(events, 1, value=0.5, timestamp_ms=9)
+    name = "best so far/relative_l2"
+    time_ms = round(before.datetime_complete.timestamp() * 1000)
+    assert tracker.named("study_metrics") == [
+        (({name: 0.75}, 0, time_ms), {"known": True}),
+        (({name: 0.5}, 1, 9), {}),
+        (({name: 0.5}, 2, 9), {}),
+        (({name: 0.125}, 3, 9), {}),
+    ]
+
+
+def test_retrainings_are_not_charted(heard):
+    events, tracker, _, _ = heard
+    ended(events, 0)
+    assert tracker.named("study_metrics") == []

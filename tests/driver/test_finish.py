@@ -64,6 +64,9 @@ class Tracker:
     uri = "http://user:secret@tracker:5000"
     study = "sweep-1"
 
+    def experiment_id(self):
+        return "3"
+
     def __init__(self) -> None:
         self.told: list[tuple] = []
 
@@ -86,9 +89,9 @@ class Registry:
             raise UnreachableError("MLflow at http://tracker:5000 does not answer")
         return models.Incumbent(self.champion, "run") if self.champion else None
 
-    def register(self, tracker, label, folder, name, *, tags, description):
+    def register(self, tracker, label, folder, name, *, tags, description, scored):
         assert (folder / "MLmodel").is_file()
-        self.tags, self.description = tags, description
+        self.tags, self.description, self.scored = tags, description, scored
         self.described.append(description)
         self.registered.append((label, str(folder), name))
         return "7"
@@ -239,18 +242,21 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
         "test/relative_l2": pytest.approx(scores(study.finals[0]).mean(), rel=1e-5),
     }
     assert tags == {"outcome": "finished", "champion": ROLE, "model_version": "7"}
-    assert note.startswith(f"{answer}\n\n**relative l2 on the test split: difference to plain autoencoder**\n\n| arm |")
-    settings = (
-        f"**Settings of the champion, {ROLE}**\n\n| setting | value |\n| --- | ---: |\n| `beta` | 0.2 |\n\n**sweep: "
+    assert note.startswith(
+        f"{answer}\n\n**relative l2 on the test split: difference to plain autoencoder**\n\n| arm&emsp; |"
     )
+    settings = f"**Settings of the champion, {ROLE}**\n\n| setting&emsp; | value |\n| --- | ---: |\n"
+    settings += "| `beta`&emsp; | 0.2 |\n\n**sweep: "
     assert settings in note
     assert sentence in note
-    assert f"| **champion ({ROLE})** |" in note
+    assert f"| **champion ({ROLE})**&emsp; |" in note
+    assert f"Data: `{DATA.fingerprint}`." in note
     origin = f"Champion of the study `sweep`; data `{DATA.fingerprint}`."
     assert registry.described == [registry.description] * 2
     assert registry.description.startswith(note.partition("\n\nRegistered")[0])
     assert registry.description.endswith(f"\n\n{origin}")
     assert registry.tags == {"study": "sweep", "trial": "final-0", "data_fingerprint": DATA.fingerprint}
+    assert registry.scored == models.Scored(metrics, "ecg", DATA.fingerprint)
 
 
 def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, registry, screen):
@@ -382,7 +388,9 @@ def test_server_that_does_not_answer_costs_only_the_registration(study, registry
 def test_without_a_finished_retraining_there_is_nothing_to_register(study, registry, screen, tested):
     study.finals = []
     assert study.finish() == 1
-    assert study.tracker.told == [({}, {"outcome": "nothing to register"}, "")]
+    why = "none of the best configurations could be trained again"
+    note = f"Study `sweep` has ended, and there is nothing to register: {why}."
+    assert study.tracker.told == [({}, {"outcome": "nothing to register"}, note)]
     assert "there is nothing to register" in screen.getvalue()
     assert tested == registry.registered == []
     assert not (study.folder / "result.json").exists()

@@ -51,6 +51,9 @@ def test_every_run_of_the_study_is_asked_for_and_what_was_done_is_told(
     assert (asked["study"], asked["uri"], asked["experiment"]) == (f"small-{stores.uid}", "http://tracker", "cass-ecg")
     assert [run.label for run in asked["expected"]] == ["", "0", "1", "2", "3"]
     assert set(asked["expected"][1].epochs[1]) == {"validation/relative_l2"}
+    assert sorted(asked["expected"][0].epochs) == [0, 1, 2, 3]
+    assert asked["expected"][0].params["trials"] == "4"
+    assert asked["expected"][1].dataset["digest"] == DATA.fingerprint[:36]
     assert printed.getvalue() == (
         "small: 7 waiting records delivered, 2 runs created, 1 states corrected, "
         "11 missing values completed, 0 refused\n"

@@ -1,5 +1,6 @@
 """The stores of a study: opened once, found again, and closed to other drivers."""
 
+import json
 import re
 from pathlib import Path
 
@@ -86,18 +87,31 @@ def test_run_of_the_study_is_opened_with_settings_data_and_no_password(spec, tra
     assert (task, fingerprint, context) == ("ecg", DATA.fingerprint, "training")
     assert described["items"] == {"train": 4, "validation": 3, "test": 5}
     assert described["sources"] == ["low", "high"]
+    told = opened.search.user_attrs["mlflow"]
+    assert told["params"] == {name: str(value) for name, value in params.items()}
+    assert [start["tags"] for start in told["starts"]] == [tags]
+    assert (told["data"]["name"], told["data"]["digest"]) == ("ecg", DATA.fingerprint[:36])
+    assert json.loads(told["data"]["profile"])["items"] == described["items"]
+
+
+def test_objectives_have_their_names_in_the_storage(spec, stores, tracker):
+    assert stores.search.metric_names == stores.open_finals().metric_names == ["relative_l2"]
+    several = StudyStores(prepare(spec.changed(name="other", objective=("relative_l2:each",)), DATA))
+    several.close()
+    assert several.search.metric_names == ["low/relative_l2", "high/relative_l2"]
 
 
 def test_run_ids_are_kept_in_the_study_by_what_they_are_of(stores, tracker):
     [(_, settings)] = tracker.named("Tracker")
     for label, run_id in (("", "aa"), ("3", "bb"), ("final-2", "cc")):
-        settings["on_run_id"](label, run_id)
+        settings["on_run_id"](label, run_id, "7")
     kept = {name: value for name, value in stores.search.user_attrs.items() if name.endswith("mlflow_run_id")}
     assert kept == {
         "mlflow_run_id": "aa",
         "trial-00003.mlflow_run_id": "bb",
         "final-2.mlflow_run_id": "cc",
     }
+    assert stores.search.user_attrs["mlflow_experiment_id"] == "7"
 
 
 def test_only_complete_trials_that_violate_no_constraint_are_finished(stores):

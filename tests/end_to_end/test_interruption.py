@@ -1,5 +1,6 @@
 """Studies go on after kill -9 of the driver, after Ctrl-C, with more trials, and while the tracking server is dead."""
 
+import math
 import os
 import signal
 import socket
@@ -41,6 +42,12 @@ def assert_everything_once(laboratory, trials, epochs):
         "select run_uuid, key, step, count(*) from metrics group by 1, 2, 3 having count(*) > 1"
     )
     assert repeated == []
+    best, expected = math.inf, []
+    for trial in laboratory.trials():
+        best = min([best, *(trial.values or ())])
+        expected += [(trial.number, best)] if best < math.inf else []
+    charted = laboratory.query("select step, value from metrics where key = 'best so far/relative_l2' order by step")
+    assert charted == expected
 
 
 def has_one_in_the_middle(laboratory, name="lab"):

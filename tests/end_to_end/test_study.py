@@ -1,6 +1,7 @@
 """A whole study with real Ray, Optuna and MLflow: how its trials end, and where its results are found."""
 
 import json
+import math
 from collections import Counter
 
 import pytest
@@ -49,7 +50,10 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     keys = {k for (k,) in laboratory.query("select distinct key from metrics where run_uuid = ?", first)}
     names = ("relative_l1", "relative_l2", "relative_linf", "si_sdr")
     assert {f"validation/{s}/{m}" for s in ("slow", "fast") for m in names} | {"train/mse"} <= keys
-    assert laboratory.query("select count(*) from inputs where source_type = 'DATASET'") == [(1,)]
+    assert laboratory.query("select count(*) from inputs where source_type = 'DATASET'") == [(len(runs),)]
+    best = laboratory.query("select step, value from metrics where key = 'best so far/relative_l2' order by step")
+    values = [t.value if t.state is TrialState.COMPLETE else math.inf for t in trials]
+    assert best == [(step, min(values[: step + 1])) for step in range(len(trials))]
 
     assert "the first champion" in printed
     laboratory.champion(printed)

@@ -56,7 +56,7 @@ def test_sound_is_called_by_its_item_and_plays_from_the_page_itself():
     assert made == (
         '<h2 id="hear">Hear</h2><p class="sentence">Two.</p><div class="sounds">'
         "<figure><figcaption>worst item: the &lt;mixture&gt;</figcaption>"
-        '<audio controls preload="none" src="data:audio/wav;base64,UklGRg=="></audio></figure></div>'
+        '<audio controls preload="metadata" src="data:audio/wav;base64,UklGRg=="></audio></figure></div>'
     )
 
 

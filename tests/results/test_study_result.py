@@ -9,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sepray.errors import UsageError
+from sepray.results import summary
 from sepray.results.findings import Findings
 from sepray.results.study_result import load_study
 from sepray.spec.folder import lock
@@ -73,6 +74,24 @@ def test_description_is_that_of_the_run_with_the_addresses_that_were_given(finis
     assert finished.spec == spec  # search space, published settings and controls too: it runs the study again
 
 
+def test_page_of_the_runs_is_known_once_mlflow_has_answered(finished, spec):
+    assert finished.runs_page is None
+    assert "runs' page" not in summary.locations(finished)
+    finished.record.studies["search"].set_user_attr("mlflow_experiment_id", "7")
+    page = "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning"
+    assert found(spec).runs_page == page
+    assert summary.locations(found(spec))["runs' page"] == f"{page}  (while mlflow ui runs)"
+    there = load_study("small", spec.stores.storage, spec.stores.storage_path, "https://me:pw@host/lab")
+    assert summary.locations(there)["runs' page"] == page.replace("http://127.0.0.1:5000", "https://host/lab")
+
+
+def test_optuna_dashboard_has_the_answer_as_a_note(finished):
+    search = finished.record.studies["search"]
+    note = search._storage.get_study_system_attrs(search._study_id)["dashboard:note_str:0"]
+    assert note.startswith(f"{finished.answer}\n\n**relative l2 on the test split: difference to plain**")
+    assert search.metric_names == ["relative_l2"]
+
+
 def test_tracking_address_is_the_environments_where_none_is_given(finished, spec, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker")
     stores = spec.stores
@@ -117,7 +136,8 @@ def test_trials_have_the_columns_of_optuna_and_what_else_is_known(finished, spec
     optunas = stored.trials_dataframe(attrs=("number", "value", "datetime_start", "duration", "params", "state"))
     search = trials[trials["stage"] == "search"]
     for column in optunas.columns:
-        assert search[column].tolist() == optunas[column].tolist(), column
+        ours = "value" if column == "value_relative_l2" else column
+        assert search[ours].tolist() == optunas[column].tolist(), column
     assert search["outcome"].tolist() == ["complete"] * 4
     assert search["epochs"].tolist() == [3] * 4
     assert search["label"].tolist()[0] == "published"
@@ -176,15 +196,13 @@ def test_several_objectives_have_a_front(run_study, spec):
         "validation/high/relative_l2": "minimize",
     }
     search = result.trials[result.trials["stage"] == "search"]
-    assert (
-        search["values_0"].tolist() == search["values_1"].tolist() == [t.values[0] for t in result.trials_of["search"]]
-    )
+    low, high = "values_low/relative_l2", "values_high/relative_l2"
+    assert search[low].tolist() == search[high].tolist() == [t.values[0] for t in result.trials_of["search"]]
     # Both objectives of a simulated trial are equal, so one trial beats all others.
-    assert [t.number for t in result.best] == [int(search.set_index("number")["values_0"].idxmin())]
-    named = optuna.load_study(study_name="small", storage=spec.stores.storage)
-    with pytest.warns(optuna.exceptions.ExperimentalWarning):
-        named.set_metric_names(["low", "high"])
-    assert {"values_low", "values_high"} <= set(found(spec).trials.columns)
+    assert [t.number for t in result.best] == [int(search.set_index("number")[low].idxmin())]
+    storage = optuna.storages.get_storage(spec.stores.storage)
+    storage.set_study_system_attr(result.record.studies["search"]._study_id, "study:metric_names", None)
+    assert {"values_0", "values_1"} <= set(found(spec).trials.columns)  # of a study of an older version
 
 
 def test_killed_study_is_not_finished(run_study, simulation, spec):

@@ -7,7 +7,10 @@ from sepray.tracking.connection import connect, import_mlflow
 from sepray.tracking.delivery import ATTEMPTS, Delivery, UnavailableError, reason_of
 from sepray.tracking.outbox import Outbox, RunKey
 
+from .conftest import Reader
+
 STUDY, TRIAL = RunKey("s"), RunKey("s", "0")
+DATASET = {"name": "ecg", "digest": "abc", "source": "{}", "profile": "{}", "context": "training"}
 
 
 def begin(outbox, label="", name="cass-ecg", **tags):
@@ -33,22 +36,25 @@ def small_study(outbox):
         for step in range(3):
             epoch(outbox, step, step / 4, label)
         outbox.put_text(RunKey("s", label), "notes/traceback.txt", "deep down")
+        outbox.put(RunKey("s", label), "name", {"name": f"{label} stopped"})
+        outbox.put(RunKey("s", label), "dataset", DATASET)
         end(outbox, label, outcome="pruned")
-    dataset = {"name": "ecg", "digest": "abc", "source": "{}", "profile": "{}", "context": "training"}
-    outbox.put(STUDY, "dataset", dataset)
+    outbox.put(STUDY, "dataset", DATASET)
     end(outbox, "", outcome="finished")
 
 
-def check_small_study(read):
-    found = read()
+def check_small_study(read, study="s"):
+    found = read(study)
     assert found.labels == ["", "0", "final-1/seed-0"]
     parent = found.runs[""]
     assert (parent.info.status, parent.info.run_name) == ("FINISHED", "cass-ecg")
     assert parent.data.params == {"trials": "2"}
-    assert [(d.dataset.name, d.dataset.digest) for d in parent.inputs.dataset_inputs] == [("ecg", "abc")]
+    for run in found.runs.values():
+        assert [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs] == [("ecg", "abc")]
     for label in ("0", "final-1/seed-0"):
         run = found.runs[label]
         assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1000, 9000)
+        assert run.info.run_name == f"{label} stopped"
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.data.tags["outcome"] == "pruned"
         assert run.data.params == {"beta": "0.1"}
@@ -86,22 +92,47 @@ class Dying:
         return counted
 
 
-DEATHS = [(n, True) for n in range(1, 16)] + [(n, False) for n in (1, 4, 8, 15)]
+DEATHS = [(n, True) for n in range(1, 20)] + [(n, False) for n in (1, 4, 8, 19)]
+
+
+class Under:
+    """An outbox that puts every operation under another study and experiment, so that tests can share a database."""
+
+    def __init__(self, outbox, study):
+        self.outbox, self.study = outbox, study
+
+    def put(self, key, kind, body):
+        where = {"experiment": self.study} if "experiment" in body else {}
+        self.outbox.put(RunKey(self.study, key.label), kind, {**body, **where})
+
+    def put_text(self, key, name, text):
+        self.outbox.put_text(RunKey(self.study, key.label), name, text)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, empty_database):
+    """Address of a database that several tests share: connecting to a new one takes longer than they do."""
+    path = tmp_path_factory.mktemp("shared") / "mlflow.db"
+    shutil.copyfile(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.mark.parametrize(("n", "after"), DEATHS)
-def test_a_death_at_any_call_leaves_no_gap_and_no_duplicate(outbox, uri, client, read, n, after):
-    small_study(outbox)
-    first = Delivery(outbox, uri)
+def test_a_death_at_any_call_leaves_no_gap_and_no_duplicate(shared, tmp_path, n, after):
+    client, study = connect(shared), f"dies-{n}-{after}"
+    outbox = Outbox(tmp_path / "outbox.db")
+    small_study(Under(outbox, study))
+    first = Delivery(outbox, shared)
     first._client = dying = Dying(client, n, after)
     with pytest.raises(SystemExit):
         first.deliver(2000)
     assert dying.left == 0
+    outbox.close()
     again = Outbox(outbox.path)  # as a new process opens it
-    assert Delivery(again, uri).deliver(2000)[1] is None
+    assert Delivery(again, shared).deliver(2000)[1] is None
     assert again.pending() == 0
     again.close()
-    check_small_study(read)
+    check_small_study(lambda study: Reader(client, study, study), study)
 
 
 def test_the_calls_of_a_small_study_are_as_many_as_the_test_above_kills(outbox, uri, client, read):
@@ -109,7 +140,7 @@ def test_the_calls_of_a_small_study_are_as_many_as_the_test_above_kills(outbox, 
     delivery = Delivery(outbox, uri)
     delivery._client = counting = Dying(client, 0, False)
     delivery.deliver(2000)
-    assert -counting.left == 15
+    assert -counting.left == 19
 
 
 def test_a_study_that_is_delivered_twice_appears_once(outbox, delivery, read):
@@ -280,6 +311,19 @@ def test_a_parameter_that_changes_keeps_its_value_and_becomes_a_tag(outbox, deli
     assert run.data.params == {"trials": "40", "seed": "1"}
     assert run.data.tags["param.trials"] == "100"
     assert outbox.rejected() == []
+
+
+def test_runs_are_found_again_where_the_database_has_moved(outbox, delivery, folder, read):
+    """With another address the outbox forgets the ids; a model can be logged into its run all the same."""
+    small_study(outbox)
+    delivery.deliver(2000)
+    known = outbox.run_ids("s")
+    (folder / "elsewhere").mkdir()
+    shutil.copyfile(folder / "mlflow.db", folder / "elsewhere" / "mlflow.db")
+    begin(outbox)
+    assert Delivery(outbox, f"sqlite:///{folder}/elsewhere/mlflow.db").deliver(2000) == (1, None)
+    assert outbox.run_ids("s") == known
+    assert sorted(known) == ["", "0", "final-1/seed-0"]
 
 
 def test_numbers_that_are_none_do_not_multiply(outbox, delivery, read):

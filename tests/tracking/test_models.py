@@ -1,4 +1,6 @@
 import http.server
+import json
+import math
 import os
 import re
 import threading
@@ -15,42 +17,8 @@ from sepray.tracking import models
 from sepray.tracking.connection import import_mlflow
 from sepray.tracking.delivery import Delivery
 from sepray.tracking.outbox import Outbox, RunKey
-from sepray.tracking.tracker import Tracker
 
 from .scaled import EXPECTED, MIXTURES, package
-
-
-def test_a_model_is_registered_once_and_becomes_champion(folder, uri, client, separator, unchecked, monkeypatch):
-    package(folder / "model", separator, sources=["maternal", "fetal"], sample_rate=128.0)
-    tracker = Tracker(folder / "box.db", "study-1", uri=uri)
-    tracker.open_study("study", {}, {})
-    tracker.trial_started("final-2/seed-1", "final", {"beta": 0.5}, stage="finals")
-    try:
-        assert models.incumbent("cass-ecg", uri) is None
-        with monkeypatch.context() as killed:  # the upload is never finished, no version made
-            killed.setattr("mlflow.MlflowClient.finalize_logged_model", lambda *a: None)
-            killed.setattr("mlflow.MlflowClient.create_model_version", lambda *a, **k: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                models.register(tracker, "final-2/seed-1", folder / "model", "cass-ecg")
-        for _ in range(2):
-            version = models.register(tracker, "final-2/seed-1", folder / "model", "cass-ecg", description="best")
-            assert version == "1"
-        run_id = tracker.run_ids()["final-2/seed-1"]
-    finally:
-        assert tracker.close(20) == 0
-    models.set_champion("cass-ecg", "1", uri)
-    assert models.incumbent("cass-ecg", uri) == models.Incumbent("1", run_id)
-    assert len(client.search_model_versions("name = 'cass-ecg'")) == 1
-    assert client.get_model_version("cass-ecg", "1").tags["sepray.study"] == "study-1"
-    run = client.get_run(run_id)
-    (output,) = run.outputs.model_outputs
-    logged = client.get_logged_model(output.model_id)
-    assert (logged.source_run_id, str(logged.status), logged.params) == (run_id, "READY", {"beta": "0.5"})
-    described = models.describe("models:/cass-ecg@champion", uri)
-    assert (described["sources"], described["sample_rate"]) == (["maternal", "fetal"], 128.0)
-    assert described["run_id"] == run_id
-    estimates = models.load("models:/cass-ecg/1", uri).predict(MIXTURES)
-    np.testing.assert_allclose(estimates, EXPECTED, rtol=1e-6)
 
 
 class Tracked:
@@ -77,6 +45,36 @@ def tracked(folder, uri):
     tracked = Tracked(folder, uri)
     yield tracked
     tracked.outbox.close()
+
+
+def test_a_model_is_registered_once_and_becomes_champion(
+    folder, uri, tracked, client, separator, unchecked, monkeypatch
+):
+    uri = tracked.uri
+    package(folder / "model", separator, sources=["maternal", "fetal"], sample_rate=128.0)
+    tracked.outbox.put(RunKey("study-1", "final-2"), "log", {"params": {"beta": "0.5"}})
+    assert models.incumbent("cass-ecg", uri) is None
+    with monkeypatch.context() as killed:  # the upload is never finished, no version made
+        killed.setattr("mlflow.MlflowClient.finalize_logged_model", lambda *a: None)
+        killed.setattr("mlflow.MlflowClient.create_model_version", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            models.register(tracked, "final-2", folder / "model", "cass-ecg")
+    for _ in range(2):
+        assert models.register(tracked, "final-2", folder / "model", "cass-ecg", description="best") == "1"
+    run_id = tracked.run_ids()["final-2"]
+    models.set_champion("cass-ecg", "1", uri)
+    assert models.incumbent("cass-ecg", uri) == models.Incumbent("1", run_id)
+    assert len(client.search_model_versions("name = 'cass-ecg'")) == 1
+    assert client.get_model_version("cass-ecg", "1").tags["sepray.study"] == "study-1"
+    run = client.get_run(run_id)
+    (output,) = run.outputs.model_outputs
+    logged = client.get_logged_model(output.model_id)
+    assert (logged.source_run_id, str(logged.status), logged.params) == (run_id, "READY", {"beta": "0.5"})
+    described = models.describe("models:/cass-ecg@champion", uri)
+    assert (described["sources"], described["sample_rate"]) == (["maternal", "fetal"], 128.0)
+    assert described["run_id"] == run_id
+    estimates = models.load("models:/cass-ecg/1", uri).predict(MIXTURES)
+    np.testing.assert_allclose(estimates, EXPECTED, rtol=1e-6)
 
 
 def test_registering_waits_until_the_runs_own_operations_are_delivered(
@@ -137,6 +135,28 @@ def test_descriptions_are_those_of_the_last_time(folder, tracked, client, separa
         models.set_champion("cass", version, tracked.uri, description)
     assert client.get_model_version("cass", "1").description == "second"
     assert client.get_registered_model("cass").description == "second"
+    (logged,) = client.search_logged_models(["1"])
+    assert logged.tags["mlflow.note.content"] == "second"
+
+
+def test_logged_model_knows_its_versions_its_scores_and_their_data_once(folder, tracked, client, separator, unchecked):
+    package(folder / "model", separator)
+    tracked.outbox.put(RunKey("study-1", "final-2"), "log", {"tags": {"mlflow.user": "me", "platform": "Linux"}})
+    scored = models.Scored({"test/l2": 0.25, "test/mother/l2": math.nan}, "ecg", "ab" * 32)
+    for name in ("cass", "cass", "other"):
+        models.register(tracked, "final-2", folder / "model", name, scored=scored)
+    (logged,) = client.search_logged_models(["1"])
+    versions = [{"name": "cass", "version": "1"}, {"name": "other", "version": "1"}]
+    assert [{**v, "version": str(v["version"])} for v in json.loads(logged.tags["mlflow.modelVersions"])] == versions
+    assert (logged.tags["mlflow.user"], "platform" in logged.tags) == ("me", False)
+    found = {m.key: (m.value, m.dataset_name, m.dataset_digest, m.run_id) for m in logged.metrics}
+    run = client.get_run(tracked.run_ids()["final-2"])
+    assert found["test/l2"] == (0.25, "ecg", "ab" * 18, run.info.run_id)
+    assert len(logged.metrics) == 1
+    assert run.data.metrics["test/l2"] == 0.25
+    assert len(client.get_metric_history(run.info.run_id, "test/l2")) == 1
+    models.register(tracked, "final-2", folder / "model", "cass", scored=scored._replace(metrics={"test/l2": 0.125}))
+    assert client.get_run(run.info.run_id).data.metrics["test/l2"] == 0.125
 
 
 def test_files_that_the_artifact_store_does_not_take_are_an_outage(folder, tracked, separator, unchecked, monkeypatch):

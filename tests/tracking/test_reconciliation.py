@@ -111,6 +111,24 @@ def test_runs_follow_what_is_expected_of_them(folder, uri, read):
     assert read().runs["0"].data.tags["outcome"] == "pruned"
 
 
+def test_names_tags_and_data_are_added_and_what_a_user_changed_stays(folder, uri, client, read):
+    """As for a study of an older version, or one whose database was thrown away."""
+    agree(folder, uri)
+    data = {"name": "ecg", "digest": "abc", "source": "{}", "profile": "{}", "context": "training"}
+    added = {"former_name": "trial 0", "inherited": {"mlflow.user": "me", "beta": "old"}, "dataset": data}
+    wanted = [EXPECTED[0], replace(EXPECTED[1], name="000 · 0.25", **added), replace(EXPECTED[2], name="new", **added)]
+    client.set_tag(read().runs["0"].info.run_id, "beta", "mine")
+    client.update_run(read().runs["1"].info.run_id, name="my favourite")
+    done = agree(folder, uri, wanted)
+    assert done.completed == 1 + 1 + 1 + 2 + 1  # name, user and data of trial 0; user, beta and data of trial 1
+    runs = read().runs
+    assert [runs[label].info.run_name for label in ("", "0", "1")] == ["study", "000 · 0.25", "my favourite"]
+    assert [runs[label].data.tags["mlflow.user"] for label in ("0", "1")] == ["me", "me"]
+    assert [runs[label].data.tags["beta"] for label in ("0", "1")] == ["mine", "old"]
+    assert [[d.dataset.digest for d in runs[label].inputs.dataset_inputs] for label in ("0", "1")] == [["abc"]] * 2
+    assert nothing(agree(folder, uri, wanted))
+
+
 def test_it_says_so_when_the_server_is_down_or_the_study_runs(folder, uri, outbox):
     with pytest.raises(UnreachableError, match=r"^MLflow at http://me:\*\*\*@127.0.0.1:9 does not take it: Connection"):
         agree(folder, "http://me:pw@127.0.0.1:9")

@@ -40,7 +40,7 @@ def test_settings_reach_the_process_by_its_standard_input_alone(tmp_path, monkey
         uri,
         interval=3.0,
         longest_wait=7.0,
-        on_run_id=lambda key, run_id: None,
+        on_run_id=lambda *ids: None,
         on_trouble=lambda reason: None,
     )
     process = started._process
@@ -74,7 +74,7 @@ class Delivery:
         self.outbox, self.rounds = outbox, list(rounds)
 
     def __call__(self, outbox, uri, on_run_id):
-        on_run_id(RunKey("s", "1"), "r1")
+        on_run_id(RunKey("s", "1"), "r1", "e2")
         return self
 
     def deliver(self, limit):
@@ -96,7 +96,7 @@ def serve(outbox, monkeypatch, rounds, commands, operations=4, **settings):
     sender._serve(outbox, SETTINGS | settings, parent, events)
     assert parent.commands == []
     first, *others = [json.loads(line) for line in events.getvalue().splitlines()]
-    assert first == {"study": "s", "label": "1", "run_id": "r1"}
+    assert first == {"study": "s", "label": "1", "run_id": "r1", "experiment_id": "e2"}
     return parent.waited, [event["trouble"] for event in others]
 
 

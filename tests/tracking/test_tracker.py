@@ -5,18 +5,21 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from sepray.tracking import entries
 from sepray.tracking import tracker as module
 from sepray.tracking.connection import connect
+from sepray.tracking.outbox import RunKey
 from sepray.tracking.tracker import Tracker
+
+from ..mlflow_server import Server
 
 EPOCHS = 5
 NOW = 1_700_000_000_123  # milliseconds since 1970
@@ -42,7 +45,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    for each in (module, entries):
+        monkeypatch.setattr(each, "time", clock)
     return clock
 
 
@@ -85,15 +89,15 @@ def test_settings_reach_the_sender_and_the_first_operation(tmp_path, silent):
         experiment="lab",
         interval=3.0,
         longest_wait=7.0,
-        on_run_id=lambda label, run_id: ids.append((label, run_id)),
+        on_run_id=lambda *given: ids.append(given),
         on_trouble=troubles.append,
     )
     sender = tracker._sender
     assert (sender.outbox, sender.uri) == (tmp_path / "box.db", "http://host")
     assert (sender.settings["interval"], sender.settings["longest_wait"]) == (3.0, 7.0)
-    sender.settings["on_run_id"](SimpleNamespace(label="4"), "r1")
+    sender.settings["on_run_id"](SimpleNamespace(label="4"), "r1", "e2")
     sender.settings["on_trouble"]("down")
-    assert (ids, troubles) == ([("4", "r1")], ["down"])
+    assert (ids, troubles) == ([("4", "r1", "e2")], ["down"])
     tracker.open_study("study", {}, {})
     assert operations(tracker)[0][2]["experiment"] == "lab"
     assert tracker.close(11.0) == 1
@@ -145,9 +149,43 @@ def test_times_that_are_given_are_kept(tracker):
     assert [body["end"] for body in bodies if "end" in body] == [4, 5, 6]
 
 
+def test_trials_have_the_data_the_source_and_the_user_of_their_study(tracker):
+    mlflows = {"mlflow.source.name": "x.py", "mlflow.source.git.commit": "ab", "mlflow.user": "me"}
+    tracker.open_study("study", {}, {**mlflows, "platform": "Linux"})
+    tracker.log_dataset("ecg", "ab" * 32, {"items": 3}, "training")
+    for _ in range(2):  # the second time it goes on
+        tracker.trial_started(3, "trial 3", {}, {"label": "x"})
+    (_, (_, dataset, data), *started) = operations(tracker)
+    tags = {"outcome": "running", "stage": "search", **mlflows, "label": "x"}
+    begun = ("3", "run", {"name": "trial 3", "start": NOW, "tags": tags})
+    assert dataset == "dataset"
+    assert started == [begun, ("3", "dataset", data), begun]
+
+
+def test_a_trial_that_ends_may_get_another_name(tracker):
+    tracker.trial_finished(3, "FINISHED", name="003 · 0.25")
+    assert operations(tracker)[0] == ("3", "name", {"name": "003 · 0.25"})
+
+
+def test_a_step_of_the_study_is_told_once_and_by_another_outbox_not_at_all(tracker):
+    tracker.study_metrics({"best": 0.5}, 2, 7, known=True)  # of a process whose outbox was lost: its time is not known
+    tracker.study_metrics({"best": 0.5}, 2, 8)
+    assert operations(tracker) == []
+    tracker.study_metrics({"best": 0.25}, 3, 9)
+    told = [("", "log", {"metrics": [["best", 0.25, 3, 9]]})]
+    assert operations(tracker) == told
+    assert tracker.experiment_id() == ""
+    tracker.outbox.save_run(RunKey("s"), "r", "e7", "RUNNING")
+    tracker.study_metrics({"best": 0.25}, 3, 10, known=True)
+    assert operations(tracker) == told
+    tracker.study_metrics({"best": 0.125}, 4, 11, known=True)  # which the earlier process was killed before telling
+    assert operations(tracker)[1:] == [("", "log", {"metrics": [["best", 0.125, 4, 11]]})]
+    assert tracker.experiment_id() == "e7"
+
+
 def test_now_is_the_time_of_the_real_clock():
     before = time.time() * 1000
-    assert before - 1 <= module._now() <= time.time() * 1000 + 1
+    assert before - 1 <= entries.now() <= time.time() * 1000 + 1
 
 
 def test_an_interruption_ends_the_open_runs_and_no_others(tracker):
@@ -156,8 +194,10 @@ def test_an_interruption_ends_the_open_runs_and_no_others(tracker):
         tracker.trial_started(number, "trial", {})
     tracker.trial_finished(1, "FINISHED")
     before = tracker.pending()
-    tracker.interrupted()
-    assert operations(tracker)[before:] == [
+    tracker.interrupted("**stopped**")
+    note, *ends = operations(tracker)[before:]
+    assert note == ("", "log", {"tags": {"mlflow.note.content": "**stopped**"}})
+    assert ends == [
         (label, kind, body)
         for label in ("2", "")
         for kind, body in (
@@ -165,8 +205,8 @@ def test_an_interruption_ends_the_open_runs_and_no_others(tracker):
             ("status", {"status": "KILLED", "end": NOW}),
         )
     ]
-    tracker.interrupted()
-    assert tracker.pending() == before + 4
+    tracker.interrupted("again")
+    assert tracker.pending() == before + 5
 
 
 def test_no_secret_gets_into_the_outbox(tracker, tmp_path):
@@ -225,7 +265,8 @@ def tell(tracker, trials, finish=True):
         for step in range(EPOCHS):
             tracker.trial_epoch(number, {"loss": number + step / 8, "other": 1.0}, step, 1000 + step)
         if finish:
-            tracker.trial_finished(number, "FINISHED", {"outcome": "complete"}, end_ms=5000)
+            tracker.trial_finished(number, "FINISHED", {"outcome": "complete"}, end_ms=5000, name=f"{number} ended")
+            tracker.study_metrics({"best": -number}, number, 2000 + number)
 
 
 def check(read, trials):
@@ -235,7 +276,9 @@ def check(read, trials):
         rows = [(step, number + step / 8, 1000 + step) for step in range(EPOCHS)]
         assert found.history(str(number), "loss") == rows
         assert found.runs[str(number)].info.status == "FINISHED"
+        assert found.runs[str(number)].info.run_name == f"{number} ended"
         assert found.runs[str(number)].data.params == {"beta": str(number / 10)}
+    assert found.history("", "best") == [(number, -number, 2000 + number) for number in trials]
     return found
 
 
@@ -243,7 +286,7 @@ def check(read, trials):
 def test_ctrl_c_and_the_same_command_again(folder, uri, read, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hunter2-token")
     told = []
-    tracker = Tracker(folder / "box.db", "study-1", uri=uri, on_run_id=lambda label, _: told.append(label))
+    tracker = Tracker(folder / "box.db", "study-1", uri=uri, on_run_id=lambda label, *_: told.append(label))
     first = tracker._sender._process
     first.kill()  # the sender alone: another takes its place
     deadline = time.monotonic() + 10
@@ -267,12 +310,12 @@ def test_ctrl_c_and_the_same_command_again(folder, uri, read, monkeypatch):
     tracker = Tracker(folder / "box.db", "study-1", uri=uri)
     assert tracker.run_ids() == ids
     tell(tracker, [0, 1])
-    tracker.study_finished({"best": 0.5}, end_ms=9000)
+    tracker.study_finished({"summary": 0.5}, end_ms=9000)
     assert tracker.close(40) == 0
     found = check(read, [0, 1])
     assert {label: run.info.run_id for label, run in found.runs.items()} == ids
     assert found.runs[""].info.status == "FINISHED"
-    assert found.runs[""].data.metrics == {"best": 0.5}
+    assert found.runs[""].data.metrics == {"summary": 0.5, "best": -1}
     for path in folder.rglob("*"):
         assert path.is_dir() or b"hunter2" not in path.read_bytes(), path
 
@@ -280,7 +323,7 @@ def test_ctrl_c_and_the_same_command_again(folder, uri, read, monkeypatch):
 DRIVER = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[3])
-from test_tracker import Tracker, tell
+from tests.tracking.test_tracker import Tracker, tell
 tracker = Tracker(pathlib.Path(sys.argv[1]), "study-1", uri=sys.argv[2], interval=0.01)
 print(tracker._sender._process.pid, flush=True)
 if int(sys.argv[4]):
@@ -291,8 +334,8 @@ sys.stdin.read()
 
 def drive(folder, uri, trials):
     """Start a driver that tells of ``trials`` trials; return it and the process id of its sender."""
-    here = os.path.dirname(__file__)
-    arguments = [sys.executable, "-c", DRIVER, str(folder / "box.db"), uri, here, str(trials)]
+    root = str(Path(__file__).parents[2])
+    arguments = [sys.executable, "-c", DRIVER, str(folder / "box.db"), uri, root, str(trials)]
     driver = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     return driver, int(driver.stdout.readline())
 
@@ -330,50 +373,12 @@ def running(pid):
     return False
 
 
-# What `mlflow server` runs, without its supervising processes, whose start takes three times as long.
-SERVER = """
-import os, sys
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-from mlflow.server import constants
-os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = sys.argv[1]
-os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
-os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = sys.argv[2]
-os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
-import uvicorn
-from mlflow.server.fastapi_app import app
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[3]), log_level="error")
-"""
-
-
 @pytest.fixture
 def server(folder, uri):
-    """Starts a server on the folder's database (call it), at the address of the attribute ``uri``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    started = []
-
-    def start():
-        command = [sys.executable, "-c", SERVER, uri, str(folder / "artifacts"), str(port)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, cwd=folder, **quiet)
-        started.append(process)
-        deadline = time.monotonic() + 40
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{start.uri}/health", timeout=1):
-                return process
-            time.sleep(0.1)
-        raise TimeoutError("the server did not start")
-
-    start.uri = f"http://127.0.0.1:{port}"
-    yield start
-    for process in started:
-        stop(process)
-
-
-def stop(process):
-    process.kill()
-    process.wait()
+    """A server on the folder's database, which is not started yet."""
+    server = Server(folder, uri)
+    yield server
+    server.stop()
 
 
 def test_a_server_that_comes_late_and_goes_away_costs_nothing_and_gets_everything_once(folder, server, read):
@@ -381,16 +386,16 @@ def test_a_server_that_comes_late_and_goes_away_costs_nothing_and_gets_everythin
     where = {"uri": server.uri.replace("//", "//me:hunter2@"), "on_trouble": troubles.append}
     tracker = Tracker(folder / "box.db", "study-1", interval=0.05, longest_wait=0.5, **where)
     tell(tracker, range(20))
-    assert tracker.pending() == 2 + 20 * (2 + EPOCHS + 2)  # with nobody there to take them
-    process = server()
+    assert tracker.pending() == 2 + 20 * (2 + EPOCHS + 4)  # with nobody there to take them
+    server.start()
     while len(read("study-1").labels) < 5:
         time.sleep(0.01)
-    stop(process)
+    server.stop()
     tell(tracker, range(20, 30))
     tracker.log_text(3, "traceback.txt", "line 1")
     waiting = tracker.pending()
     assert waiting > 0
-    server()
+    server.start()
     assert tracker.close(40) == 0
     found = check(read, range(30))
     assert any(troubles)
@@ -404,13 +409,5 @@ def test_close_returns_in_time_when_nobody_ever_answers(folder):
     tracker = Tracker(folder / "box.db", "study-1", uri="http://127.0.0.1:9")
     tell(tracker, [0])
     process = tracker._sender._process
-    assert tracker.close(1.0) == 2 + EPOCHS + 2 + 2
+    assert tracker.close(1.0) == 2 + EPOCHS + 4 + 2
     assert process.returncode == -signal.SIGKILL
-
-
-def test_a_server_that_has_never_answered_is_not_waited_for_to_the_end(folder):
-    tracker = Tracker(folder / "box.db", "study-1", uri="http://127.0.0.1:9", interval=0.05)
-    tell(tracker, [0])
-    process = tracker._sender._process
-    assert tracker.close(250) == 2 + EPOCHS + 2 + 2
-    assert process.returncode == 0  # it ended by itself, and was not killed after 250 seconds

@@ -1,0 +1,127 @@
+"""What MLflow keeps of a packaged model beside the registry: files, scores and their data, its registered versions."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import SeprayError, UnreachableError
+from .connection import import_mlflow
+from .delivery import reason_of
+from .entries import NOTE, digest, inherited, now
+from .packaged_model import DIGEST
+
+DIGEST_TAG = "sepray.digest"
+_VERSIONS = "mlflow.modelVersions"
+"""Tag of a logged model from which its page shows the registered versions: a list of name and version, as JSON."""
+
+
+class Scored(NamedTuple):
+    """What a model scored.
+
+    Attributes:
+        metrics: values by name.
+        dataset: name of the data, as the tracker has logged them.
+        fingerprint: digest of the data's content.
+    """
+
+    metrics: Mapping[str, float]
+    dataset: str
+    fingerprint: str
+
+
+def digest_of(folder: Path) -> str:
+    """Return the digest of a packaged model's content."""
+    from mlflow.models import Model
+
+    return str(Model.load(str(folder)).metadata[DIGEST])
+
+
+def log(client: Any, run_id: str, folder: Path, name: str) -> str:
+    """Upload a model unless the run has it; return its id. An interrupted upload is repeated into the same model."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    digest = digest_of(folder)
+    run = client.get_run(run_id)
+    experiment = run.info.experiment_id
+    logged = client.search_logged_models([experiment], filter_string=f"tags.`{DIGEST_TAG}` = '{digest}'")
+    model = next((m for m in logged if m.source_run_id == run_id), None)
+    if model is None:
+        model = client.create_logged_model(
+            experiment,
+            name,
+            run_id,
+            tags={DIGEST_TAG: digest, **inherited(run.data.tags)},
+            params=dict(run.data.params),
+            model_type="separator",
+        )
+    if str(model.status) != "READY":
+        with tempfile.TemporaryDirectory() as copy:
+            target = Path(copy) / "model"
+            shutil.copytree(folder, target, ignore=shutil.ignore_patterns("__pycache__"))
+            description = Model.load(str(target))
+            description.model_id, description.run_id = model.model_id, run_id
+            description.artifact_path = model.artifact_location
+            description.save(str(target / "MLmodel"))
+            _upload(client, model.model_id, target)
+        client.finalize_logged_model(model.model_id, "READY")
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if all(output.model_id != model.model_id for output in outputs):
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def _upload(client: Any, model_id: str, folder: Path) -> None:
+    """Upload the files of a model.
+
+    Raises:
+        UnreachableError: the store of the artifacts, which need not be MLflow's server, does not take them.
+    """
+    try:
+        client.log_model_artifacts(model_id, str(folder))
+    except (SeprayError, import_mlflow().MlflowException):
+        raise
+    except Exception as error:  # of a cloud's own library
+        raise UnreachableError(f"the artifact store does not take the model: {reason_of(error)}") from error
+
+
+def log_scores(client: Any, run_id: str, model_id: str, scored: Scored) -> None:
+    """Log what a model scored, linked to the data, unless it is logged already; the run gets these metrics too.
+
+    The time is that of the model, so that a repetition after a lost answer adds nothing; of scores that have changed it
+    is now. Scores that are not finite are left out: MLflow's databases would show 0.
+    """
+    from mlflow.entities import Metric
+
+    model, data = client.get_logged_model(model_id), digest(scored.fingerprint)
+    latest = sorted(model.metrics or (), key=lambda metric: metric.timestamp)
+    known = {metric.key: metric.value for metric in latest if metric.dataset_digest == data}
+    missing = []
+    for name, value in scored.metrics.items():
+        if known.get(name) == value or not math.isfinite(value):
+            continue
+        moment = now() if name in known else int(model.creation_timestamp)
+        link = {"model_id": model_id, "dataset_name": scored.dataset, "dataset_digest": data, "run_id": run_id}
+        missing.append(Metric(name, value, moment, 0, **link))
+    if missing:
+        client.log_batch(run_id, metrics=missing)
+
+
+def describe(client: Any, model_id: str, name: str, version: str, description: str) -> None:
+    """Tell a logged model that it is a version of a registered model, and describe it.
+
+    Servers do the first by themselves when a version is made, local databases do not.
+    """
+    told = client.get_logged_model(model_id).tags
+    versions = json.loads(told.get(_VERSIONS) or "[]")
+    tags = {NOTE: description} if description and told.get(NOTE) != description else {}
+    if all((each["name"], str(each["version"])) != (name, version) for each in versions):
+        tags[_VERSIONS] = json.dumps([*versions, {"name": name, "version": version}])
+    if tags:
+        client.set_logged_model_tags(model_id, tags)

@@ -1,0 +1,27 @@
+"""Addresses of MLflow's pages. Imports no mlflow."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+LOCAL = "http://127.0.0.1:5000"
+"""Where a bare ``mlflow ui`` shows a local database."""
+
+
+def is_server(uri: str) -> bool:
+    """Say whether an address is that of a server with pages; if not, ``mlflow ui`` shows its database."""
+    return uri.startswith(("http://", "https://"))
+
+
+def runs_page(uri: str, experiment_id: str) -> str:
+    """Return the address of the page with an experiment's runs, without a login.
+
+    Args:
+        uri: MLflow's address.
+        experiment_id: id of the experiment.
+    """
+    place = LOCAL
+    if is_server(uri):
+        parts = urlsplit(uri)
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    return f"{place}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
