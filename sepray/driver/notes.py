@@ -100,7 +100,8 @@ def describe_study(
         commands: commands that a user will want to run next.
         has_report: whether the run has the report's files.
     """
-    note = [*describe(spec, data, result), registered, "```\n" + "\n".join(commands) + "\n```"]
+    found = [*describe(spec, data, result), registered, f"Data: `{data.fingerprint}`."]
+    note = [*found, "```\n" + "\n".join(commands) + "\n```"]
     if has_report:
         note.append("The figures are among this run's artifacts, all of them on one page in `report.html`.")
     return "\n\n".join(note)

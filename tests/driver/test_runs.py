@@ -192,7 +192,7 @@ def test_ablation_path_that_can_go_on_leaves_the_study_finished(study):
     finished(study)
     explain = optuna.create_study()
     asked(explain)
-    own, *trials = runs.expected_runs("sweep", {"search": study.trials, "explain": explain.trials}, KEY)
+    own, *trials = runs.expected_runs("sweep", {"search": study.trials, "explain": explain.trials}, OBJECTIVES)
     assert (own.status, own.end_ms) == ("FINISHED", trials[0].end_ms)
     assert [(t.label, t.status, t.tags["stage"]) for t in trials] == [
         ("0", "FINISHED", "search"),
