@@ -73,6 +73,17 @@ OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_e
 BSS_EVAL = tuple(name for name, measure in MEASURES.items() if not measure.every_epoch)
 
 
+CHOSEN_BY_MEAN = "The champion has the least mean of these on validation, the sign turned where more is better."
+"""How the champion is chosen where there are several objectives, for the user."""
+
+
+def measure_words(metric: str) -> str:
+    """Return the name of a measure for a reader, e.g. ``relative L2 error``, ``SI-SDR`` or ``heart rate error``."""
+    if metric.startswith("relative_"):
+        return f"relative {metric.removeprefix('relative_').replace('linf', 'L∞').replace('l', 'L')} error"
+    return metric.replace("_", "-").upper() if len(metric) < 8 else metric.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class Objective:
     """One value that a study optimises.
@@ -84,6 +95,14 @@ class Objective:
 
     key: str
     direction: str
+
+    @property
+    def column(self) -> str:
+        """Title of its column in a table: source, measure, unit, and which direction is better."""
+        source, _, metric = self.key.removeprefix("validation/").rpartition("/")
+        unit = f"{MEASURES[metric].unit}, " if MEASURES[metric].unit else ""
+        better = "less" if self.direction == "minimize" else "more"
+        return f"{source} {measure_words(metric)} ({unit}{better} is better)".strip()
 
     @property
     def sign(self) -> int:

@@ -224,6 +224,10 @@ class Separator(nn.Module):
         """Turn ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``: same length, no gradients."""
         raise TypeError(f"{type(self).__name__} must define separate()")
 
+    def uses_bfloat16(self, device: torch.device) -> bool:
+        """Say whether training runs networks in bfloat16 on this device, for the user, who compares times."""
+        return False
+
     def failure(self, metrics: Mapping[str, float]) -> str | None:
         """Say, from an epoch's metrics, why training has failed in a way that is particular to this method, or None."""
         return None

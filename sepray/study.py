@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .console import preflight
 from .console.exit_status import INTERRUPTED, exit_with_status, tell_scripts_errors_in_one_line
+from .console.waiting import wait_for
 from .errors import UsageError, mask
 from .spec.flags import parse_command, parse_early, with_budget
 from .spec.folder import is_remote
@@ -36,6 +37,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
     """
 
     def job(given: list[str]) -> int:
+        wait_for(f"{spec.name}: checking the command", log=False)
         chosen = with_budget(spec, full, given)
         early = parse_early(chosen, given)
         if early is not None:
@@ -134,7 +136,8 @@ def execute(spec: StudySpec) -> int:
         from .execution import cluster
 
         return cluster.run_on_head(address, execute, [spec.changed(address="auto")], spec.modules())
-    from .driver import driver  # torch, Ray, Optuna: seconds
+    wait_for(f"{spec.name}: importing torch, Ray and Optuna")
+    from .driver import driver  # seconds
 
     return driver.run(spec)
 

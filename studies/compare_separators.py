@@ -6,7 +6,7 @@ Without --separators it compares all that take the task's signal, at their publi
 for GPUs and many more epochs than the default of 20: give --max-epochs, or --trials for an equal search first. Smaller:
 
     python studies/compare_separators.py --separators nmf sepgan:small cyclegan:small ssgan:small --trials 8
-    python studies/compare_separators.py --separators cass nmf --settings cass.width=8 task.train=128
+    python studies/compare_separators.py --separators cass nmf --settings cass.width=8 --task.train 128
     python studies/compare_separators.py --separators cass "cass:CASS with cross adversarial training" --task ecg
 """
 

@@ -94,8 +94,8 @@ CASES = [
     ),
     Case(
         "study --objective slow/snr",
-        "lab: unknown objective 'slow/snr'; there are {measures}, such as si_sdr, fetal/si_sdr (one source) or "
-        "si_sdr:each (one per source)",
+        "lab: unknown objective 'slow/snr'; perhaps you meant psnr; there are {measures}, such as si_sdr, "
+        "fetal/si_sdr (one source) or si_sdr:each (one per source)",
     ),
     Case(
         "study --objective sdr",
@@ -199,14 +199,6 @@ CASES = [
         "sepray: unknown metric 'snr'; there are: {all_measures}",
     ),
     Case("sepray evaluate models:/filters@champion --batch-size 0", "sepray: --batch-size must be at least 1, not 0"),
-    Case(
-        "sepray evaluate models:/filters@champion --json sepray-results",
-        "sepray: --json sepray-results is a folder; give a file",
-    ),
-    Case(
-        "sepray evaluate models:/filters@champion --json tone.wav/scores.json",
-        "sepray: cannot write to {here}/tone.wav: {here}/tone.wav is a file",
-    ),
     Case(
         "sepray evaluate models:/filters@champion --museval tone.wav",
         "sepray: cannot write to tone.wav: {here}/tone.wav is a file",
@@ -441,12 +433,17 @@ def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
 def test_other_settings_of_a_study_are_told_a_line_each(place):
     status, output, errors, _ = measured([sys.executable, "study.py", "--name", "other"], place)
     first, *lines = errors.splitlines()
-    assert (status, output) == (2, "")
+    assert (status, told(output)) == (2, [])
     assert first == (
         "lab: study 'other' exists in sqlite:///optuna.db with other settings; choose another name, or go back to:"
     )
     assert "  max_epochs: 7 -> 20" in lines
     assert "  search space.learning_rate: fixed to 0.1 -> 0.001 to 0.1 (log)" in lines
+
+
+def told(output):
+    """Return what a command printed beside what it waited for: ``lab: importing torch, Ray and Optuna ...``."""
+    return [line for line in output.splitlines() if not line.endswith(" ...")]
 
 
 def check(case, place, names):
@@ -455,7 +452,7 @@ def check(case, place, names):
     command = ["-c", "from sepray.cli.main import main; main()"] if program == "sepray" else [f"{program}.py"]
     before = contents(place)
     status, output, errors, megabytes = measured([sys.executable, *command, *arguments], place)
-    assert (status, output) == (2, ""), errors
+    assert (status, told(output)) == (2, []), errors
     assert errors.endswith("\n")
     assert errors.count("\n") == 1, errors
     if case.line.startswith("re:"):

@@ -6,15 +6,18 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import json
+import math
 import os
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TextIO, get_type_hints
 
 import tyro
 
@@ -66,9 +69,17 @@ Cache = Annotated[
 ]
 Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 _Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]
-Json = Annotated[bool, tyro.conf.arg(help="Print the result as JSON.", help_behavior_hint="")]
+Json = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Print the result as one JSON document, alone on standard output; messages go to standard error.",
+        help_behavior_hint="",
+    ),
+]
 
 _application = tyro.extras.SubcommandApp()
+_texts: dict[Callable[..., Any], str] = {}  # help of each command
+_outputs: list[TextIO] = []  # standard output, while a command with --json runs
 
 
 @dataclass(frozen=True)
@@ -106,23 +117,61 @@ def command(name: str) -> Callable[[Command], Command]:
     def register(function: Command) -> Command:
         # tyro calls what it is given while it parses; this way it only binds the arguments.
         def bind(*positional: Any, traceback: bool = False, **flags: Any) -> Any:
-            return functools.partial(function, *positional, **flags)
+            return functools.partial(_call, function, *positional, **flags)
 
         signature = inspect.signature(function)
+        text = re.sub(r"\n {8,}", " ", inspect.cleandoc(function.__doc__ or ""))  # a line for each of Args
         # --traceback is taken off the command line before it is parsed; here it is for --help and completion.
         shown = inspect.Parameter("traceback", inspect.Parameter.KEYWORD_ONLY, default=False)
         attributes: dict[str, Any] = {
             "__signature__": signature.replace(parameters=[*signature.parameters.values(), shown]),
             "__annotations__": get_type_hints(function, include_extras=True) | {"traceback": _Traceback},
-            "__doc__": re.sub(r"\n {8,}", " ", inspect.cleandoc(function.__doc__ or "")),  # a line for each of Args
+            "__doc__": text,
             "__name__": function.__name__,
         }
         for attribute, value in attributes.items():
             setattr(bind, attribute, value)
+        _texts[bind] = text
         _application.command(name=name)(bind)
         return function
 
     return register
+
+
+def _call(function: Command, *positional: Any, **flags: Any) -> int | None:
+    """Run a command; with ``--json``, whatever it prints goes to standard error, and only ``print_json`` elsewhere."""
+    if flags.get("json") is not True:
+        return function(*positional, **flags)
+    _outputs.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return function(*positional, **flags)
+    finally:
+        _outputs.pop()
+
+
+def _in_short(text: str) -> str:
+    """Return what the list of all commands says of one: the first paragraph of its help, and the example."""
+    first, *others = text.split("\n\n")
+    return "\n\n".join([first, *(paragraph for paragraph in others if paragraph.startswith("Example: "))])
+
+
+def print_json(document: Any) -> None:
+    """Print the result of a command that was given ``--json``.
+
+    Args:
+        document: JSON values; numbers that are not finite become null, because JSON has none.
+    """
+    print(json.dumps(_finite(document), indent=1, allow_nan=False), file=_outputs[-1] if _outputs else sys.stdout)
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON values with null for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Callable[[], int | None]:
@@ -135,6 +184,9 @@ def parse(arguments: list[str] | None, description: str | None) -> Callable[[], 
     Raises:
         UsageError: there is no such command or flag, or a flag does not take its value.
     """
+    overview = not arguments or arguments[0].startswith("-")
+    for function, text in _texts.items():
+        function.__doc__ = _in_short(text) if overview else text
     with refused_in_one_line():
         bound: Callable[[], int | None] = _application.cli(
             prog="sepray",

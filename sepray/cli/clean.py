@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from ..errors import UsageError
+from ..errors import UsageError, mask
 from . import application
 from .confirmation import is_confirmed
 from .delete import Yes
@@ -30,6 +31,7 @@ def clean(
     cache_data: Annotated[float | None, tyro.conf.arg(metavar="DAYS", help_behavior_hint="")] = None,
     dry_run: application.Switch = False,
     yes: Yes = False,
+    json: application.Json = False,
     storage: application.Storage = application.STORAGE,
     storage_path: application.StoragePath = application.STORAGE_PATH,
     cache: application.Cache = application.CACHE,
@@ -74,16 +76,20 @@ def clean(
         for line in cleaning.in_sentences(deletable):
             console.print(line, soft_wrap=True)
         total = size(sum(item.size for item in deletable))
+        confirmed = bool(deletable) and not dry_run and is_confirmed(yes)
         if not deletable:
             console.print("there is nothing to delete")
         elif dry_run:
             console.print(f"{total} would be freed")
-        elif is_confirmed(yes):
+        elif confirmed:
             for item in deletable:
                 cleaning.delete(item)
             console.print(f"{total} are freed")
         else:
             console.print("nothing is deleted")
+    if json:
+        items = [{**asdict(item), "place": mask(item.place)} for item in deletable]
+        application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 
 def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> list[Deletable]:

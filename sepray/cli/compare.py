@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_format
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from ..choices import measure_words
 from . import application
 from .evaluate import BatchSize, SplitName, Task, check_flags
 
@@ -44,14 +44,17 @@ def compare(
     result = comparison.compare(
         model, other, task, split, metric, batch_size=batch_size, tracking_uri=tracking_uri, cache=cache
     )
-    print(json_format.dumps(result.document) if json else _text(result))
+    if json:
+        application.print_json(result.document)
+    else:
+        print(_text(result))
 
 
 def _text(result: ModelComparison) -> str:
     unit = f" {result.unit}" if result.unit else ""
     (first, second), (mean, other_mean), (low, high) = result.names, result.means, result.interval
     return (
-        f"{result.metric.replace('_', ' ')} on {result.items} {result.split} items: {first} {mean:.4f}{unit}, "
+        f"{measure_words(result.metric)} on {result.items} {result.split} items: {first} {mean:.4f}{unit}, "
         f"{second} {other_mean:.4f}{unit}\n"
         f"difference {result.difference:+.4f}{unit} [{low:+.4f}, {high:+.4f}] "
         f"(paired bootstrap, 95%), p {_p(result.p_bootstrap)}; Wilcoxon p {_p(result.p_wilcoxon)}\n"

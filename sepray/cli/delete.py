@@ -19,6 +19,7 @@ def delete(
     runs: application.Switch = False,
     models: application.Switch = False,
     yes: Yes = False,
+    json: application.Json = False,
 ) -> None:
     """Delete a study: its trials, its checkpoints, its report, its packaged model.
 
@@ -43,16 +44,20 @@ def delete(
         if not deletion.finish_interrupted(study.name, study.storage_path):
             raise
         console.print(f"{study.name} is deleted", soft_wrap=True)
+        if json:
+            application.print_json({"study": study.name, "deleted": True, "deletes": [], "keeps": []})
         return
     with deletion.held(record):
         planned = deletion.plan(record, address, runs, models)
+        told = {"deletes": list(planned.deleted), "keeps": list(planned.kept)}
         console.print(f"This deletes the study {study.name}:", soft_wrap=True)
-        for line in planned.deleted:
+        for line in told["deletes"]:
             console.print(f"  {line}", soft_wrap=True)
-        for line in planned.kept:
+        for line in told["keeps"]:
             console.print(f"It keeps {line}", soft_wrap=True)
-        if not is_confirmed(yes):
-            console.print("nothing is deleted")
-            return
-        deletion.carry_out(planned)
-    console.print(f"{study.name} is deleted", soft_wrap=True)
+        confirmed = is_confirmed(yes)
+        if confirmed:
+            deletion.carry_out(planned)
+    console.print(f"{study.name} is deleted" if confirmed else "nothing is deleted", soft_wrap=True)
+    if json:
+        application.print_json({"study": study.name, "deleted": confirmed, **told})

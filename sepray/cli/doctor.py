@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json as json_format
 import os
 import platform
 import shutil
@@ -67,7 +66,7 @@ def doctor(
     ]
     missing = [f for f in findings if f.state == "missing"]
     if json:
-        print(json_format.dumps({"ok": not missing, "findings": [asdict(f) for f in findings]}))
+        application.print_json({"ok": not missing, "findings": [asdict(f) for f in findings]})
     else:
         signs = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
         width = max(len(f.what) for f in findings)

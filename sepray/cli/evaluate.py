@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from ..choices import BSS_EVAL, MEASURES
-from ..console import preflight
+from ..choices import BSS_EVAL, MEASURES, measure_words
 from ..errors import UsageError
 from . import application
 
@@ -34,7 +33,7 @@ def evaluate(
     model: application.Model,
     task: Task = None,
     split: SplitName = "test",
-    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
+    json: application.Json = False,
     quiet: application.Switch = False,
     bss_eval: application.Switch = False,
     museval: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
@@ -44,11 +43,9 @@ def evaluate(
 ) -> None:
     """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
 
-    Example: sepray evaluate models:/cass-ecg@champion --split validation --json scores.json
+    Example: sepray evaluate models:/cass-ecg@champion --split validation --json > scores.json
 
     Args:
-        json: File for the scores as JSON: by metric and source, with the 95% bootstrap interval and the score of each
-            item.
         quiet: Print no table.
         bss_eval: Score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then over items). Takes seconds
             for each item; needs museval and ffmpeg.
@@ -56,10 +53,6 @@ def evaluate(
             --bss-eval.
     """
     check_flags(model, batch_size=batch_size)
-    if json is not None:
-        if json.is_dir():
-            raise UsageError(f"--json {json} is a folder; give a file")
-        preflight.require_writable(json.absolute().parent)
     from ..models import evaluation
 
     scores = evaluation.evaluate(
@@ -72,10 +65,10 @@ def evaluate(
         tracking_uri=tracking_uri,
         cache=cache,
     )
-    if not quiet:
+    if json:
+        application.print_json(scores.document)
+    elif not quiet:
         _print(scores)
-    if json is not None:
-        scores.save(json)
 
 
 def check_flags(*models: str, batch_size: int) -> None:
@@ -100,7 +93,7 @@ def _print(scores: Evaluation) -> None:
 
     for metric, rows in scores.rows.items():
         unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
-        title = f"{metric.replace('_', ' ')} on {scores.split}{unit}"
+        title = f"{measure_words(metric)} on {scores.split}{unit}"
         over = "median over frames and" if metric in BSS_EVAL else "mean over"
         caption = f"{over} {scores.item_count} items [95% interval]"
         console.print(tables.result_table(title, [*scores.sources, "mean"], rows, caption, console.width))

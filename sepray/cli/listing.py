@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import tyro
 from . import application
 from .available import SEPRAY, available
 
+_STATES = {"complete": "complete", "pruned": "stopped_early", "fail": "failed", "running": "running"}
 Row = dict[str, Any]
 Kind = Literal["models", "studies", "tasks", "separators"]
 
@@ -35,7 +35,7 @@ def list_(
     """
     rows = _LISTS[what](storage, tracking_uri)
     if json:
-        print(json_format.dumps(rows))
+        application.print_json(rows)
         return
     if not rows:
         print(f"there are no {what} yet")
@@ -124,7 +124,7 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
                 "separator": fingerprint.get("separator", {}).get("name"),
                 "task": fingerprint.get("task", {}).get("name"),
                 "trials": len(trials),
-                **{name: states[name] for name in ("complete", "pruned", "fail", "running")},
+                **{name: states[state] for state, name in _STATES.items()},
                 "objective": [o.removeprefix("validation/") for o in objectives],
                 "best": best,
             }

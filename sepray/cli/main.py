@@ -35,6 +35,10 @@ DESCRIPTION = """Run studies, use the models and studies that sepray has made, a
 Every command takes --traceback: print the whole traceback of an error, of bad input too.
 sepray --version prints the version.
 
+With --json a command prints its result as one JSON document, and nothing else,
+to standard output. Messages go to standard error. Where it fails, standard
+output is empty.
+
 Exit status:
   0  done
   1  done, but something is missing (doctor), or nothing to register (run)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from . import application
 
 
 @application.command("reconcile")
-def reconcile(study: application.Study) -> None:
+def reconcile(study: application.Study, json: application.Json = False) -> None:
     """Send MLflow what it missed of a study while it did not answer, from the study's own records.
 
     Creates missing runs, completes metrics and states, and registers the study's champion if it is not registered yet.
@@ -23,4 +25,6 @@ def reconcile(study: application.Study) -> None:
     preflight.require_listening(address, f"the tracking server {mask(address)}")
     from ..driver.reconcile import reconcile as reconcile_study
 
-    reconcile_study(study.name, study.storage, address, study.storage_path, study.cache)
+    done = reconcile_study(study.name, study.storage, address, study.storage_path, study.cache)
+    if json:
+        application.print_json({"study": study.name, **asdict(done), "rejected": len(done.rejected)})

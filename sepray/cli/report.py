@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @application.command("report")
-def report(study: application.Study) -> None:
+def report(study: application.Study, json: application.Json = False) -> None:
     """Make the report of a study again from its stores: figures, and one HTML page that holds them all.
 
     The report is written to the study's folder and, where MLflow answers, added to the study's run. A study that is
@@ -33,6 +33,8 @@ def report(study: application.Study) -> None:
     page = publish(results, None)
     console.print(str(page), soft_wrap=True)
     _deliver(results, found.run_key, study.tracking_uri)
+    if json:
+        application.print_json({"study": study.name, "report": str(page)})
 
 
 def _data(spec: StudySpec) -> TaskData | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -70,9 +69,9 @@ def reproduce(
         stage, number = "finals", origin.number
     else:
         stage, number = _chosen(trial) if trial is not None else reproduction.champion(found)
-    result = reproduction.reproduce(found, stage, number, epochs, (lambda epoch: None) if json else _print_epoch)
+    result = reproduction.reproduce(found, stage, number, epochs, _print_epoch)
     if json:
-        print(json_format.dumps(_document(result), indent=1))
+        application.print_json(_document(result))
     else:
         _print(result)
     return 0 if result.identical else 1

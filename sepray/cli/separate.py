@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_format
 import math
 import os
 import shutil
@@ -69,7 +68,7 @@ def separate(
         window: Length that the model separates at once, in seconds.
         device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.
         picture: Do not draw the picture of the mixture and the estimates over time.
-        quiet: Print nothing.
+        quiet: Print no messages.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or torch's threads spin while they wait for each other
     from ..models.address import check_address, require_models
@@ -82,6 +81,8 @@ def separate(
         raise UsageError(f"there is no device {device!r}: this machine has {gpus} GPUs")
     if window is not None and not (window > 0 and math.isfinite(window)):
         raise UsageError(f"--window must be more than 0 seconds, not {window:g}")
+    if output == _STANDARD and json:
+        raise UsageError("--json prints to standard output, which -o - gives the separated recording; leave out one")
     if output == _STANDARD and source is None:
         raise UsageError("standard output takes one source: name it with --source")
     several = len(inputs) != 1 or Path(inputs[0]).is_dir()
@@ -116,8 +117,8 @@ def separate(
         if output == _STANDARD:
             with found.files[0].open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
-        elif json and not quiet:
-            print(json_format.dumps(found.document))
+        elif json:
+            application.print_json(found.document)
         elif not quiet:
             print(_text(found, loaded))
     return 0
@@ -142,8 +143,8 @@ def _report_all(
                 print(_text(outcome, model), flush=True)
     finally:
         bar.end()
-    if json and not quiet:
-        print(json_format.dumps(documents))
+    if json:
+        application.print_json(documents)
     if reasons:
         print(f"sepray: {len(reasons)} of {len(documents)} recordings could not be separated:", file=sys.stderr)
         print("\n".join(f"  {mask(reason)}" for reason in reasons), file=sys.stderr)

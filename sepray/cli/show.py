@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,10 +37,12 @@ def show(
     from ..results.study_result import load_study
 
     result = load_study(study.name, study.storage, study.storage_path, study.tracking_uri, study.cache)
-    if settings:
+    if settings and json:
+        application.print_json(_settings(result))
+    elif settings:
         print(result.settings(), end="")
     elif json:
-        print(json_format.dumps(_document(result), indent=1))
+        application.print_json(_document(result))
     else:
         _print(result)
 
@@ -66,11 +67,26 @@ def _print(result: StudyResult) -> None:
             print_path(result.ablation_path)
     for line in (*result.facts, *summary.trials(result)):
         console.print(line)
+    _print_front(result)
     _print_trials(result)
     if result.result is not None:
         _print_table(result.result)
     console.print("Where things are:", style="bold")
     _print_pairs(summary.locations(result))
+
+
+def _print_front(result: StudyResult) -> None:
+    """Print the Pareto front of a study with several objectives."""
+    from ..choices import CHOSEN_BY_MEAN, Objective
+    from ..console.terminal import console
+    from ..report.wording import trial_name
+    from ..scoring.tables import front_table  # torch
+
+    objectives = [Objective(key, direction) for key, direction in result.record.objectives.items()]
+    if len(objectives) > 1 and result.best:
+        rows = [(trial_name(t).removeprefix("trial "), t.values) for t in result.best]
+        console.print(front_table("Pareto front on the validation split", [o.column for o in objectives], rows))
+        console.print(CHOSEN_BY_MEAN)
 
 
 def _print_trials(result: StudyResult) -> None:
@@ -111,14 +127,14 @@ def _print_answer(answer: Answer) -> None:
 
 def _print_table(found: Mapping[str, Any]) -> None:
     """Print the final table."""
-    from ..choices import MEASURES
+    from ..choices import MEASURES, measure_words
     from ..console.terminal import console
     from ..scoring.tables import ResultRow, result_table  # torch
 
     rows = [ResultRow(**row) for row in found["rows"]]
     columns = list(dict.fromkeys(name for row in rows for name in row.values))
     unit = f" in {MEASURES[found['metric']].unit}" if MEASURES[found["metric"]].unit else ""
-    title = f"{found['metric'].replace('_', ' ')}{unit} on the test split"
+    title = f"{measure_words(found['metric'])}{unit} on the test split"
     console.print()
     console.print(result_table(title, columns, rows, width=console.width))
 
@@ -132,16 +148,22 @@ def _print_pairs(pairs: dict[str, str]) -> None:
         console.print(f"  {name:{width}}{value}", soft_wrap=True)
 
 
+def _settings(result: StudyResult) -> dict[str, Any]:
+    """Return the champion's settings as JSON values.
+
+    Raises:
+        UsageError: the study has no champion.
+    """
+    found = result.settings()
+    origin = {"study": found.study, "trial": found.trial, "task": found.task}
+    return {"separator": found.separator, "hyperparameters": dict(found.hyperparameters), "origin": origin}
+
+
 def _document(result: StudyResult) -> dict[str, Any]:
     """Return everything that is known of a study, as JSON values."""
     from ..errors import mask
     from ..identity import plain
 
-    settings = None
-    if result.result is not None:
-        found = result.settings()
-        origin = {"study": found.study, "trial": found.trial, "task": found.task}
-        settings = {"separator": found.separator, "hyperparameters": dict(found.hyperparameters), "origin": origin}
     return {
         "study": result.name,
         "separator": result.record.separator,
@@ -151,7 +173,7 @@ def _document(result: StudyResult) -> dict[str, Any]:
         "answer": None if result.answer is None else result.answer.plain(),
         "conclusion": result.conclusion,
         "explanation": None if result.ablation_path is None else document(result.ablation_path),
-        "settings": settings,
+        "settings": None if result.result is None else _settings(result),
         "table": _rows(result.table.reset_index()),
         "measure": result.table.attrs.get("measure"),
         "trials": _rows(result.trials),

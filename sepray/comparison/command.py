@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from .. import study
 from ..console.exit_status import exit_with_status
+from ..console.waiting import wait_for
 from ..driver.on_finish import run_on_finish, told_when_it_raises
 from .spec import Comparison, Spaces, parse_command
 
@@ -24,6 +25,7 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
     """
 
     def job(arguments: list[str]) -> int:
+        wait_for(f"{comparison.name}: checking the command", log=False)
         given, options = parse_command(comparison, arguments)
         if options.dry_run:
             return _show_estimate(given, spaces)
@@ -57,7 +59,8 @@ def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
         modules = ["sepray", comparison.task, *comparison.separators]
         there = comparison.changed(address="auto")
         return cluster.run_on_head(address, run, [there, spaces], _own(modules))
-    from . import publishing  # torch, Ray, Optuna: seconds
+    wait_for(f"{comparison.name}: importing torch, Ray and Optuna")
+    from . import publishing  # seconds
 
     return publishing.run(comparison, spaces)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -210,9 +211,11 @@ def slug(text: str) -> str:
 
 def task_config(comparison: Comparison) -> Any:
     """Return the task's configuration with the given settings."""
-    module = registry.find("sepray.tasks", comparison.task)
-    given = comparison.given("task")
-    if unknown := sorted(set(given) - {f.name for f in fields(module.Config)}):
-        there = ", ".join(f.name for f in fields(module.Config))
-        raise UsageError(f"--settings: the task {comparison.task} has no {', '.join(unknown)}; it has {there}")
-    return configured(module.Config(), given, "task")
+    config = registry.config("sepray.tasks", comparison.task)
+    given, known = comparison.given("task"), [f.name for f in fields(config)]
+    if unknown := sorted(set(given) - set(known)):
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        meant = f"perhaps you meant {close[0]}; " if close else ""
+        names = ", ".join(unknown)
+        raise UsageError(f"--settings: the task {comparison.task} has no {names}; {meant}it has {', '.join(known)}")
+    return configured(config, given, "task")

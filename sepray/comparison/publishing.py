@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import identity
 from ..console.exit_status import INTERRUPTED, format_error
 from ..console.terminal import console
+from ..console.waiting import wait_for
 from ..contracts import TaskData
 from ..errors import mask
 from ..files import replace_file
@@ -30,6 +31,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
         The exit status: 0 done, 1 no separator has figures, 130 interrupted.
     """
     task, budget = task_config(comparison), comparison.budget
+    wait_for(f"{comparison.name}: loading the data of {comparison.task}; what is not in the cache is made")
     data = load_task(task, comparison.stores.cache)
     taking_part, refused = contenders(comparison, spaces, data.signal)
     console.print(

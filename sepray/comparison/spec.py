@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Annotated, Any
 
 import tyro
@@ -13,7 +14,7 @@ from ..choices import OBJECTIVES
 from ..console.arguments import refused_in_one_line
 from ..errors import UsageError
 from ..spec.field_types import require_texts, require_type
-from ..spec.flags import Options, RunOptions, description
+from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
 from ..spec.parts import (
     Budget,
     BudgetFlags,
@@ -49,7 +50,7 @@ class Comparison:
     is one of its named configurations (ssgan:lou), NAME:SETTING one of its published settings; NAME alone uses the
     first published setting."""
     task: str = "notes_and_bursts"
-    """Name from sepray.tasks, or a module of your own."""
+    """Name from sepray.tasks, or a module of your own. --task.FIELD changes a field of it, as in studies."""
     settings: tuple[str, ...] = ()
     """Fixed settings: SEPARATOR.FIELD=VALUE for a field of its Config, or for a hyperparameter, which is then not
     searched; task.FIELD=VALUE for the task. Values of a tuple are separated by commas."""
@@ -205,7 +206,11 @@ def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
     """
     arguments: list[str] = []
     for name, value in given.items():
-        arguments += [f"--{name.replace('_', '-')}", *value.split(",")]
+        flag = name.replace("_", "-")
+        if isinstance(getattr(config, name, None), bool) and value in ("True", "False"):
+            arguments.append(f"--{flag}" if value == "True" else f"--no-{flag}")
+        else:
+            arguments += [f"--{flag}", *value.split(",")]
     if not arguments:
         return config
     try:
@@ -213,14 +218,6 @@ def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
             return tyro.cli(type(config), default=config, args=arguments, prog=owner)
     except UsageError as error:
         raise UsageError(f"--settings of {owner}: {error}") from None
-
-
-@dataclass(frozen=True)
-class _Command:
-    """A comparison's command line."""
-
-    comparison: Annotated[Comparison, tyro.conf.arg(name="")]
-    options: Options = field(default_factory=RunOptions)
 
 
 def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Comparison:
@@ -231,9 +228,44 @@ def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Com
 def parse_command(comparison: Comparison, arguments: Sequence[str] | None = None) -> tuple[Comparison, RunOptions]:
     """Return the comparison with the command line's changes, and what is to be done with it.
 
+    A flag ``--task.FIELD VALUE`` becomes the setting ``task.FIELD=VALUE``. The flags of a task are those of its
+    ``Config``, so its module is imported where they are given, or listed.
+
     Raises:
         UsageError: an unknown flag, or a value that it does not take.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    changed = [f.removeprefix("--task.").partition("=")[0] for f in given if f.startswith("--task.")]
+    parts: list[tuple[str, Any, Any]] = [
+        ("comparison", Annotated[Comparison, tyro.conf.arg(name="")], field(default=comparison)),
+        ("options", Options, field(default_factory=RunOptions)),
+    ]
+    if changed or {"-h", "--help"} & set(given):
+        task = _chosen_task(comparison, given)
+        registry.check("sepray.tasks", task)
+        refuse_unknown_fields("task", task, given)
+        config = registry.config("sepray.tasks", task)
+        parts.append(("task", type(config), field(default=config)))
+    command = make_dataclass("_Command", parts, frozen=True)
     with refused_in_one_line():
-        given = tyro.cli(_Command, default=_Command(comparison), args=arguments, description=description(Comparison))
-    return given.comparison, given.options
+        parsed: Any = tyro.cli(command, args=given, description=description(Comparison))
+    names = [name.replace("-", "_") for name in changed]
+    names = [name if hasattr(parsed.task, name) else name.removeprefix("no_") for name in names]
+    settings = [f"task.{name}={_text(getattr(parsed.task, name))}" for name in dict.fromkeys(names)]
+    found: Comparison = parsed.comparison
+    return found.changed(settings=(*found.settings, *settings)) if settings else found, parsed.options
+
+
+def _chosen_task(comparison: Comparison, arguments: Sequence[str]) -> str:
+    """Return the name of the task that the arguments choose."""
+    task = comparison.task
+    for flag, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = flag.partition("=")
+        if name == "--task":
+            task = value if equals else following
+    return task
+
+
+def _text(value: Any) -> str:
+    """Return a value as ``--settings`` takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

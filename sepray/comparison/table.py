@@ -10,9 +10,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choices import MEASURES
+from .. import processor
+from ..choices import MEASURES, measure_words
 from ..contracts import TaskData
-from ..report.wording import measure_words, plural, unit
+from ..report.wording import plural, unit
 from ..scoring import tables
 from ..scoring.statistics import ScoreSummary, summarise_seeds, with_rank_tests
 from .contenders import LeftOut, slug
@@ -152,7 +153,9 @@ def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str,
             f"p: two-sided Mann-Whitney U test of the items' scores (mean over sources and seeds) against {named}, "
             f"Holm-corrected for {plural(tests, 'test')}. "
         )
-    text += "Parameters: trained numbers, those of critics included. Training: seconds of one seed."
+    on_cpu = not comparison.resources.cluster_address and not comparison.resources.gpus_per_trial
+    where = f" on {processor.short_name()}" if on_cpu else ""
+    text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."
     if frames:
         text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."
     return text

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from ..errors import SeprayError, UsageError
+from . import waiting
 from .exit_status import TRACEBACK, TRACEBACK_HELP
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _BOX = ("", "╭", "│", "╰", " ", "\x1b")
 
 
@@ -34,11 +36,13 @@ def refused_in_one_line() -> Iterator[None]:
             yield
     except SystemExit as end:
         if end.code == 2:
-            box = errors.getvalue()
+            box = _COLOURS.sub("", errors.getvalue())
             errors.truncate(0)
             raise (_bug(end) or UsageError(_one_line(box))) from None
         raise
     finally:
+        if output.getvalue():
+            waiting.done()
         sys.stdout.write(_wrapped(output.getvalue()))
         sys.stderr.write(errors.getvalue())
 
@@ -80,7 +84,8 @@ def _wrapped(printed: str) -> str:
     if "usage:" not in printed.partition("\n")[0]:  # a completion script
         return printed
     width = shutil.get_terminal_size().columns
-    lines = printed.split("\n")
+    usage, *others = printed.split("\n")
+    lines = [re.sub(r"\{\w+(,\w+)+\}", "COMMAND ...", usage), *others]  # the commands are listed below
     return "\n".join(line if line[:1] in _BOX else textwrap.fill(line, width) for line in lines)
 
 

@@ -26,6 +26,7 @@ from types import FrameType, TracebackType
 from typing import NoReturn
 
 from ..errors import SeprayError, mask
+from . import waiting
 from .terminal import one_line
 
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
@@ -61,11 +62,14 @@ def exit_with_status(
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = job([argument for argument in given if argument != TRACEBACK]) or 0
+        waiting.done()
         sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that has gone
     except KeyboardInterrupt:
+        waiting.done()
         print(f"{program}: interrupted", file=sys.stderr)
         status = INTERRUPTED
     except Exception as error:
+        waiting.done()
         if isinstance(error, BrokenPipeError) and _output_is_closed():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
             status = 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -15,11 +15,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-console = Console(highlight=False, markup=False)  # messages hold brackets of their own
+from . import waiting
+
+
+class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        waiting.done()
+        super().print(*objects, **options)
+
+
+console = _Console(highlight=False, markup=False)  # messages hold brackets of their own
 if not console.is_terminal:
     console.width = 140  # a log has no edge to wrap at
 FAILED = ("diverged", "error", "out_of_memory", "lost")
 """Outcomes of trials that failed."""
+_BAR = 40  # characters
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -55,6 +65,14 @@ def duration(seconds: float) -> str:
     return f"{total // 3600} h {total % 3600 // 60:02d} min"
 
 
+def about(seconds: float) -> str:
+    """Return a duration that is known only roughly: ``less than a minute``, ``about 8 min``, ``about 2 h 10 min``."""
+    if seconds < 60:
+        return "less than a minute"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60 // 10 * 10:02d} min"
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an error with its lines joined; the error's type where it has no message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -67,12 +85,14 @@ class Progress:
 
     Args:
         title: name of the stage.
-        total: number of trials of the stage.
+        total: number of trials of the stage; more are shown where more have ended or run.
         objective: name of the objective, for the reader.
         sign: 1 where less is better, -1 where more is.
         noun: what the stage calls a trial.
         done: number of trials that ended in earlier runs of the stage, by outcome.
         best: best value so far and the name of its trial; None before the first.
+        seconds_left: returns the seconds until the whole command ends; None while that is unknown.
+        epochs: most epochs of a trial; 0 where that is not shown.
     """
 
     title: str
@@ -82,18 +102,20 @@ class Progress:
     noun: str = "trial"
     done: Counter[str] = field(default_factory=Counter)
     best: tuple[float, str] | None = None
+    seconds_left: Callable[[], float | None] = lambda: None
+    epochs: int = 0
     _names: dict[int, str] = field(default_factory=dict)
     _running: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    _started: float = field(default_factory=time.monotonic)
-    _finished_here: int = 0
+    _ended: dict[int, str] = field(default_factory=dict)
     _live: Live | None = None
 
     def __enter__(self) -> Self:
+        waiting.done()
         if console.is_terminal:
             self._live = Live(get_renderable=self._view, console=console, refresh_per_second=2, transient=True)
             self._live.start()
         else:
-            console.print(f"{self.title}: {self._summary()}")
+            console.print(f"{self.title}: {' · '.join(filter(None, [self._summary(), self._time()]))}")
         return self
 
     def __exit__(
@@ -101,7 +123,7 @@ class Progress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-            console.print(f"{self.title}: {self._summary()}")
+        console.print(f"{self.title}: {self._summary()}")
 
     def asked(
         self,
@@ -115,7 +137,7 @@ class Progress:
     ) -> None:
         """Show a trial that starts."""
         told = label or arm
-        self._names[number] = f"{self.noun} {number}" + (f" ({told})" if told else "")
+        self._names[number] = f"{self.noun} {number}" + (f": {told}" if told else "")
         self._running[number] = {"epoch": 0}
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
@@ -124,48 +146,65 @@ class Progress:
             self._running[number] = result
 
     def finished(self, number: int, outcome: Ending, result: Mapping[str, Any]) -> None:
-        """Count and show a trial that ended."""
+        """Count and show a trial that ended; one that ends again, under its number, counts once."""
         self._running.pop(number, None)
-        self._finished_here += 1
+        if number in self._ended:
+            self.done[self._ended[number]] -= 1
+        self._ended[number] = outcome.tag
         self.done[outcome.tag] += 1
         name = self._names.get(number, f"{self.noun} {number}")
         value = self.sign * float(result.get("objective", float("nan")))
-        if outcome.tag == "complete" and (self.best is None or self.sign * value < self.sign * self.best[0]):
+        is_best = outcome.tag == "complete" and (self.best is None or self.sign * value < self.sign * self.best[0])
+        if is_best:
             self.best = (value, name)
         if self._live is None:
-            how = {"pruned": "stopped early"}.get(outcome.tag, outcome.tag.replace("_", " "))
-            why = f", {outcome.reason}" if outcome.tag in (*FAILED, "collapsed") and outcome.reason else ""
-            reached = f"epoch {result.get('epoch', 0)}, {self.objective} {value:.4g}"
-            console.print(f"  {name} {how} at {reached}{why} · {self._summary()}", soft_wrap=True)
+            told = [f"{name}, {self._end(outcome, result, value)}{', the best so far' if is_best else ''}"]
+            console.print("  " + " · ".join(filter(None, [*told, self._counts(), self._time()])), soft_wrap=True)
         elif outcome.tag in FAILED:
             console.print(f"  {name} failed: {outcome.reason}", soft_wrap=True)
 
-    def remaining(self) -> float | None:
-        """Return the seconds left at the pace since this start; None before a trial has ended."""
-        left = self.total - self.done.total()
-        if not self._finished_here:
-            return None if left else 0.0
-        return left * (time.monotonic() - self._started) / self._finished_here
+    def _end(self, outcome: Ending, result: Mapping[str, Any], value: float) -> str:
+        """Return how a trial ended, for a log: where, with which value, and why."""
+        how = {"pruned": "stopped early", "complete": "done"}.get(outcome.tag, outcome.tag.replace("_", " "))
+        epoch = int(result.get("epoch", 0))
+        reached = f" after {epoch} {'epoch' if epoch == 1 else 'epochs'}" if epoch else ""
+        measured = f", {self.objective} {value:.4f}" if math.isfinite(value) else ""
+        why = f", {outcome.reason}" if outcome.tag in (*FAILED, "collapsed") and outcome.reason else ""
+        return f"{how}{reached}{measured}{why}"
 
-    def _summary(self) -> str:
+    def _counts(self) -> str:
+        total = max(self.total, self.done.total() + len(self._running))
         failed = sum(self.done[tag] for tag in FAILED)
-        parts = [f"{self.done.total()} of {self.total} done"]
         counts = {"stopped early": self.done["pruned"], "collapsed": self.done["collapsed"], "failed": failed}
-        parts += [f"{count} {what}" for what, count in counts.items() if count]
-        if self.best is not None:
-            parts.append(f"best {self.objective} {self.best[0]:.4f} ({self.best[1]})")
-        left = self.remaining()
-        if left:
-            parts.append(f"about {duration(left)} left")
+        parts = [f"{self.done.total()} of {total} done", *(f"{n} {what}" for what, n in counts.items() if n)]
         return " · ".join(parts)
 
+    def _best(self) -> str:
+        return "" if self.best is None else f"best {self.objective} {self.best[0]:.4f} ({self.best[1]})"
+
+    def _time(self) -> str:
+        left = self.seconds_left()
+        return f"{about(left)} left" if left else ""
+
+    def _summary(self) -> str:
+        return " · ".join(filter(None, [self._counts(), self._best()]))
+
     def _view(self) -> RenderableType:
-        table = Table.grid(padding=(0, 2))
+        """Return the view: counts, the bar with the time that is left, the best, and a line for each running trial.
+
+        Nothing is cut: what is too long for the window goes on in the next line.
+        """
+        total = max(1, self.total, self.done.total() + len(self._running))
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(ProgressBar(total=total, completed=self.done.total(), width=_BAR), Text(self._time()))
+        trials = Table.grid(padding=(0, 2, 0, 0))
+        trials.add_column(width=0)  # the second column is indented, and stays so in its next line
+        for column in range(3):
+            trials.add_column(overflow="fold", no_wrap=column > 0)
         for number, result in sorted(self._running.items()):
-            value = result.get("objective")
-            reached = f"epoch {result['epoch']}"
-            shown = "starting" if value is None else f"{reached}  {self.objective} {self.sign * value:.4f}"
-            table.add_row(Text("  " + self._names.get(number, str(number)), style="cyan"), shown)
-        bar = ProgressBar(total=max(1, self.total), completed=self.done.total(), width=40)
-        head = Text.assemble((self.title, "bold"), "  ", self._summary())
-        return Group(head, bar, table)
+            value, of = result.get("objective"), f" of {self.epochs}" if self.epochs else ""
+            shown = ("starting",) if value is None else (f"epoch {result['epoch']}{of}", f"{self.sign * value:.4f}")
+            trials.add_row("", Text(self._names.get(number, str(number)), style="cyan"), *shown)
+        head = Text.assemble((self.title, "bold"), f"  {self._counts()}")
+        best = [Text(self._best())] if self.best else []
+        return Group(head, bar, *best, trials)

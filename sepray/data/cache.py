@@ -201,9 +201,12 @@ def _with_progress(results: Iterator[Result], total: int, label: str) -> Iterato
         for done, result in enumerate(results, 1):
             if bar is None and time.monotonic() - start > 1 and done < total:
                 from rich.console import Console
+                from rich.control import Control
                 from rich.progress import Progress
+                from rich.segment import ControlType
 
                 bar = Progress(console=Console(stderr=True))
+                bar.console.control(Control((ControlType.ERASE_IN_LINE, 2)))  # of what the command waits for
                 bar.start()
                 task = bar.add_task(label, total=total)
             if bar is not None:

@@ -177,8 +177,9 @@ class _Progress:
         seconds = time.monotonic() - self.start
         last = self.done == self.total
         if seconds > 1 and (sys.stderr.isatty() or last):
-            text = f"ECG recordings: {self.done} of {self.total}, {seconds:.0f} s"
-            print(f"\r{text}" if sys.stderr.isatty() else text, end="\n" if last else "", file=sys.stderr, flush=True)
+            again = "\r\x1b[2K" if sys.stderr.isatty() else ""  # in the place of the line before
+            text = f"{again}ECG recordings: {self.done} of {self.total}, {seconds:.0f} s"
+            print(text, end="\n" if last else "", file=sys.stderr, flush=True)
         return recording
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import torch
+
+from .. import processor
+from ..choices import CHOSEN_BY_MEAN
 from ..console.exit_status import INTERRUPTED, how_to_go_on
 from ..console.terminal import console
+from ..console.waiting import wait_for
 from ..errors import mask
 from ..execution import cluster
 from ..loading import load_task
+from ..report.wording import plural
 from ..scoring.tables import front_table
 from ..spec.study import StudySpec, key
 from . import runs, selection
 from .finish import Finish
+from .other_settings import refuse_other_settings
 from .prepared import PreparedStudy, prepare
 from .stage import finals_stage, run_stage, search_stage
 from .stores import StudyStores, waits_for_mlflow
+from .time_left import TimeLeft
 
 
 def run(spec: StudySpec) -> int:
@@ -25,6 +35,8 @@ def run(spec: StudySpec) -> int:
     Raises:
         SeprayError: something that the user can put right.
     """
+    refuse_other_settings(spec)
+    wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
     prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
     stores = StudyStores(prepared)
     try:
@@ -42,18 +54,26 @@ def run(spec: StudySpec) -> int:
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     """Search, train the best again, and finish; return the exit status."""
     spec, resources = prepared.spec, prepared.spec.resources
+    wait_for(f"{spec.name}: {'joining the cluster' if resources.cluster_address else 'starting Ray'}")
     slots = cluster.connect(
         resources.address, resources.concurrency, resources.cpus_per_trial, resources.gpus_per_trial, spec.modules()
     )
     console.print(
-        f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {spec.budget.trials} trials of up to "
-        f"{spec.budget.max_epochs} epochs, {slots} at once; "
-        f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}"
+        f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {plural(spec.budget.trials, 'trial')} of up to "
+        f"{plural(spec.budget.max_epochs, 'epoch')}, {slots} at once{_machine(prepared)}"
     )
+    console.print(f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}", soft_wrap=True)
+    if _is_slow(prepared, processor.flags()):
+        console.print(
+            "warning: this CPU has no instructions for bfloat16, which is much slower on it than float32; "
+            "--separator.precision auto takes the faster one",
+            soft_wrap=True,
+        )
     if prepared.left_out:
         why = "they differ from the fixed settings" if spec.fixed_settings else "no arm of the study has them"
         console.print(f"not tried, because {why}: {', '.join(prepared.left_out)}")
-    run_stage(search_stage(prepared, stores.search), prepared, stores, slots)
+    time_left = TimeLeft(prepared, slots)
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots, time_left)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
     finish = Finish(spec, prepared.data, stores.folder, stores.tracker)
@@ -62,8 +82,27 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     if not plan:
         return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))
     finals = stores.open_finals()
-    run_stage(finals_stage(plan, finals), prepared, stores, slots)
+    run_stage(finals_stage(plan, finals), prepared, stores, slots, time_left)
+    wait_for(f"{spec.name}: scoring on the test split, packaging the model, drawing the report")
     return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))
+
+
+def _machine(prepared: PreparedStudy) -> str:
+    """Return on what trials run and in which number format, in words; empty where a cluster's machines train them."""
+    resources = prepared.spec.resources
+    if resources.cluster_address:
+        return ""
+    device = torch.device("cuda" if resources.gpus_per_trial else "cpu")
+    name = torch.cuda.get_device_name() if resources.gpus_per_trial else processor.short_name()
+    capability = "" if resources.gpus_per_trial else f" ({torch.backends.cpu.get_cpu_capability()})"
+    return f", on {name}{capability} in {'bfloat16' if prepared.separator.uses_bfloat16(device) else 'float32'}"
+
+
+def _is_slow(prepared: PreparedStudy, flags: Collection[str]) -> bool:
+    """Say whether trials run in bfloat16 on this machine's CPU, which has these instruction sets, and not for it."""
+    resources = prepared.spec.resources
+    on_this_cpu = not resources.gpus_per_trial and not resources.cluster_address
+    return on_this_cpu and prepared.separator.uses_bfloat16(torch.device("cpu")) and not processor.has_bfloat16(flags)
 
 
 def _show_front(prepared: PreparedStudy, stores: StudyStores) -> None:
@@ -71,6 +110,7 @@ def _show_front(prepared: PreparedStudy, stores: StudyStores) -> None:
     front = sorted(stores.search.best_trials, key=lambda trial: trial.values)
     for trial in front:
         stores.tracker.trial_tags(runs.run_label("search", trial.number), {"pareto_front": "true"})
-    names = [o.key.removeprefix("validation/").replace("/", " ") for o in prepared.objectives]
     rows = [(f"{t.number} {t.user_attrs.get('label', '')}".strip(), t.values) for t in front]
-    console.print(front_table(f"{prepared.spec.name}: Pareto front on the validation split", names, rows))
+    title = f"{prepared.spec.name}: Pareto front on the validation split"
+    console.print(front_table(title, [o.column for o in prepared.objectives], rows))
+    console.print(CHOSEN_BY_MEAN)

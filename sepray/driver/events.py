@@ -13,6 +13,7 @@ from ..search.outcomes import Outcome
 from ..tracking.tracker import Tracker
 from . import runs
 from .best_so_far import BestSoFar, history
+from .time_left import TimeLeft
 
 
 class StageEvents:
@@ -25,6 +26,7 @@ class StageEvents:
         discard: function that is called with the number of each trial whose checkpoints nobody will need.
         objectives: values that the study optimises.
         earlier: Optuna records of the trials of the stage, those that have ended among them.
+        time_left: estimates how long the command still takes.
 
     Attributes:
         discarded: numbers of the trials that ``discard`` was called with.
@@ -38,8 +40,10 @@ class StageEvents:
         discard: Callable[[int], None],
         objectives: Sequence[Objective],
         earlier: Iterable[FrozenTrial] = (),
+        time_left: TimeLeft | None = None,
     ) -> None:
         self.discarded: list[int] = []
+        self._time_left = time_left
         self._stage, self._tracker, self._progress, self._discard = stage, tracker, progress, discard
         self._objectives, self._best = objectives, BestSoFar(objectives)
         self._asked: dict[int, tuple[str | None, Mapping[str, Any], str]] = {}
@@ -66,6 +70,8 @@ class StageEvents:
             runs.run_tags(self._stage, number, label),
             stage=self._stage,
         )
+        if self._time_left:
+            self._time_left.asked(number)
         self._progress.asked(number, seed, hyperparameters, label, resumed, arm=arm)
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
@@ -73,6 +79,8 @@ class StageEvents:
         metrics = {name: float(value) for name, value in result.items() if _is_metric(name, value)}
         label = runs.run_label(self._stage, number)
         self._tracker.trial_epoch(label, metrics, int(result["epoch"]), result.get("timestamp_ms"))
+        if self._time_left:
+            self._time_left.epoch(number, result)
         self._progress.epoch(number, result)
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
@@ -90,6 +98,8 @@ class StageEvents:
         if self._stage == "search":
             for step, metrics in self._best.ended(number, values if tag == "complete" else None):
                 self._tracker.study_metrics(metrics, step, result.get("timestamp_ms"))
+        if self._time_left:
+            self._time_left.finished(number)
         self._progress.finished(number, outcome, result)
         if outcome.tag != "complete":
             self.discarded.append(number)

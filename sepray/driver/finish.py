@@ -177,9 +177,10 @@ class Finish:
                 console.print(answer_table(answer, console.width))
         if settings := notes.shown(result["hyperparameters"]):
             exactly = from_this_shell(f"sepray show {self._spec.name} --settings")
-            console.print(f"Settings of the champion, {result['role']} (exactly: {exactly}):", soft_wrap=True)
+            console.print(f"Settings of the champion, {result['role']}:")
             width = max(map(len, settings)) + 2
-            console.print("\n".join(f"  {name:{width}}{value}" for name, value in settings.items()) + "\n")
+            console.print("\n".join(f"  {name:{width}}{value}" for name, value in settings.items()))
+            console.print(f"  with all digits, as a file: {exactly}\n", soft_wrap=True)
         console.print(result_table(title, columns, rows, caption, console.width))
         console.print(registration.sentence)
         reading = [f"python -m webbrowser {_from_here(report)}"] if report else []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..choices import MEASURES
+from ..choices import MEASURES, measure_words
 from ..contracts import TaskData
 from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
@@ -30,7 +30,7 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     """Return title, columns, rows and caption of the final table."""
     measure = MEASURES[result["metric"]]
     better = "less" if measure.direction == "minimize" else "more"
-    label = result["metric"].replace("_", " ") + (f" in {measure.unit}" if measure.unit else "")
+    label = measure_words(result["metric"]) + (f" in {measure.unit}" if measure.unit else "")
     title = f"{spec.name}: {label} on the test split"
     caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better} is better"
     caption += "; the champion is one training, the best of its seeds on validation"

@@ -16,6 +16,7 @@ import numpy as np
 from ..scoring import answer_words
 from ..scoring.answers import MEAN, Answer, Importance, Pairs, compare
 from ..scoring.statistics import Values
+from ..spec import objectives
 from ..spec.study import StudySpec
 from .selection import SAME_SETTINGS, Finished, Retraining
 
@@ -146,7 +147,7 @@ def answer(
 
 def _column(spec: StudySpec) -> str:
     """Return the source that the study optimises alone, or ``MEAN``."""
-    source = spec.objective[0].partition(":")[0].rpartition("/")[0]
+    source = objectives.read(spec.objective[0]).source
     return source if source and len(spec.objective) == 1 else MEAN
 
 

@@ -8,6 +8,7 @@ from ..choices import Objective
 from ..console.terminal import console
 from ..loading import load_task
 from ..spec.folder import lock
+from ..tracking.reconciliation import Reconciled
 from ..tracking.reconciliation import reconcile as reconcile_runs
 from ..tracking.tracker import Tracker
 from . import runs
@@ -16,7 +17,7 @@ from .finish import Finish
 from .restored import restore
 
 
-def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: Path) -> None:
+def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: Path) -> Reconciled:
     """Complete in MLflow what a study could not tell it: runs, metrics, states, and its registered champion.
 
     Args:
@@ -25,6 +26,9 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         tracking_uri: MLflow tracking server or database.
         storage_path: folder or URI of the study's checkpoints.
         cache: folder for generated and decoded data.
+
+    Returns:
+        What MLflow had missed.
 
     Raises:
         UsageError: there is no such study, or it is running.
@@ -49,3 +53,4 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
             tracker = Tracker(outbox, study.run_key, uri=tracking_uri, experiment=experiment)
             Finish(study.spec, load_task(study.spec.task, cache), study.folder, tracker).announce(result)
             tracker.close()
+    return done

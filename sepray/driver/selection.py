@@ -211,6 +211,14 @@ def plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraini
     return arm_retrainings(searched, prepared.arms, seeds, study_seed) + controls
 
 
+def most_retrainings(prepared: PreparedStudy) -> int:
+    """Return the largest number of retrainings that a study can have, for use before its search is done."""
+    budget, arms = prepared.spec.budget, len(prepared.arms)
+    # With arms: all of them at the best settings, and all but the best one at their own.
+    roles = 2 * arms - 1 if arms > 1 else min(budget.finalists, budget.trials)
+    return (roles + len(prepared.controls)) * prepared.final_seeds
+
+
 def new_seeds(count: int, study_seed: int) -> list[int]:
     """Return the seeds of all retrainings, which no trial of the search has; of a larger number the first are equal."""
     return [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(count)]

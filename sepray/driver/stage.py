@@ -26,11 +26,12 @@ from . import code, runs, selection
 from .events import StageEvents
 from .prepared import PreparedStudy
 from .stores import StudyStores
+from .time_left import TimeLeft
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _TITLES = {
     "search": "search",
-    "finals": "retraining of the best, on new seeds",
+    "finals": "retraining on new seeds",
     "explain": "ablation path, on the seeds of the retrainings",
 }
 
@@ -87,7 +88,9 @@ def fixed_stage(name: str, fixed: Sequence[FixedTrial], study: Study) -> Stage:
     return Stage(name, study, total=len(ended) + len(missing), fixed=fixed)
 
 
-def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots: int) -> None:
+def run_stage(
+    stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots: int, time_left: TimeLeft | None = None
+) -> None:
     """Run the trials of a stage that are missing, those that an earlier driver left unfinished first.
 
     Args:
@@ -95,6 +98,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
         prepared: the study.
         stores: stores of the study.
         slots: number of trials that run at once.
+        time_left: hears of the trials, and says in the terminal how long the command still takes.
 
     Raises:
         StorageError: the storage has failed for too long.
@@ -103,7 +107,9 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
         return
     spec = prepared.spec
     parameters = trial_parameters(stage.name, stage.members, prepared, stores.checkpoints)
-    with _progress(stage, prepared, stores) as progress:
+    time_left = time_left or TimeLeft(prepared, slots)
+    time_left.begin(stage.name, stage.total, stage.members, stage.ended())
+    with _progress(stage, prepared, stores, time_left) as progress:
         events = StageEvents(
             stage.name,
             stores.tracker,
@@ -111,6 +117,7 @@ def run_stage(stage: Stage, prepared: PreparedStudy, stores: StudyStores, slots:
             lambda n: stores.remove(stores.trial_folder(stage.name, n)),
             prepared.objectives,
             stage.ended(),
+            time_left,
         )
         searcher, scheduler = _search(stage, prepared, events, slots)
         try:
@@ -205,12 +212,19 @@ def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoi
     }
 
 
-def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores) -> Progress:
+def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_left: TimeLeft) -> Progress:
     """Return the view of a stage in the terminal; trials that ended under earlier drivers are counted already."""
-    spec, sign = prepared.spec, prepared.objectives[0].sign
+    spec, several = prepared.spec, len(prepared.objectives) > 1
+    sign = 1 if several else prepared.objectives[0].sign
     tags = Counter(t.user_attrs.get("outcome", {}).get("tag", t.state.name.lower()) for t in stage.ended())
     noun = runs.STAGES[stage.name]
     best = selection.finalists(stores.finished(stage.name, stage.study), 1)
-    shown = (sign * best[0].value, f"{noun} {best[0].number}") if best else None
+    shown = None
+    if best:
+        told = best[0].label or best[0].arm
+        shown = (sign * best[0].value, f"{noun} {best[0].number}" + (f": {told}" if told else ""))
     title = f"{spec.name}: {_TITLES[stage.name]}"
-    return Progress(title, stage.total, " + ".join(spec.objective), sign, noun, tags, shown)
+    words = "mean objective" if several else prepared.objectives[0].key.removeprefix("validation/")
+    return Progress(
+        title, stage.total, words, sign, noun, tags, shown, time_left.seconds, epochs=spec.budget.max_epochs
+    )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 
+from .. import identity
 from ..console.commands import from_this_shell
 from ..errors import mask
 from ..execution import checkpoint
@@ -19,6 +20,7 @@ from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
 from . import code, runs, selection
+from .other_settings import SIGNAL
 from .prepared import PreparedStudy
 
 _LAST_DELIVERY_SECONDS = 20
@@ -62,6 +64,7 @@ class StudyStores:
         if goes_on:
             self.search.set_user_attr("spec", spec.plain())
             self.search.set_user_attr("given", spec.plain_given())
+            self.search.set_user_attr(SIGNAL, identity.plain(prepared.signal))
         self.search.set_user_attr(code.attribute(prepared.code), prepared.code)
         self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name)

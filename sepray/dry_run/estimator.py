@@ -13,6 +13,7 @@ from typing import Any
 
 from ..console.terminal import console, size
 from ..contracts import TaskData
+from ..driver.other_settings import refuse_other_settings
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import trial_parameters
 from ..execution.schedulers import make_scheduler
@@ -41,6 +42,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     Raises:
         SeprayError: a run of the study would be refused for the same reason.
     """
+    refuse_other_settings(spec)
     if data is None:
         console.print(f"loading the data of {key(spec.task)}; what the cache does not hold is generated ...")
         data = load_task(spec.task, spec.stores.cache)

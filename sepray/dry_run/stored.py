@@ -139,12 +139,9 @@ def _retrainings(
 
     While the search is not done, these are the largest numbers that are possible.
     """
-    spec = prepared.spec
     if left:
-        # With arms: all of them at the best settings, and all but the best one at their own.
-        arms, finalists = len(prepared.arms), min(spec.budget.finalists, spec.budget.trials)
-        roles = (2 * arms - 1 if arms > 1 else finalists) + len(prepared.controls)
-        return roles * prepared.final_seeds, roles * prepared.final_seeds
+        most = selection.most_retrainings(prepared)
+        return most, most
     finished = selection.finished(searched, prepared.objectives, lambda number: "")
     points = {retraining.fixed().point for retraining in selection.plan(prepared, finished)}
     missing = points - {trial.user_attrs.get("point") for trial in retrained}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from .. import __version__
+from .. import __version__, processor
 
 
 def conditions(threads: int, device: str) -> dict[str, str]:
@@ -24,7 +23,7 @@ def conditions(threads: int, device: str) -> dict[str, str]:
         device: ``"cpu"`` or ``"cuda"``.
     """
     found = {
-        "processor": processor(),
+        "processor": processor.name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(threads),
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
@@ -50,16 +49,6 @@ def set_deterministic(on: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
     torch.use_deterministic_algorithms(on)
     torch.backends.cudnn.deterministic = on
-
-
-def processor() -> str:
-    """Return the name of the CPU, as precisely as the operating system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def differences(recorded: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

@@ -108,7 +108,7 @@ class Evaluation:
 
     @property
     def document(self) -> dict[str, Any]:
-        """All scores as ``sepray evaluate --json FILE`` writes them.
+        """All scores as ``sepray evaluate --json`` prints them.
 
         ``scores`` holds for each system and measure the mean and the interval of each source, and the score of each
         item.

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..choices import measure_words
 from ..contracts import Separator, Split
 from .figures import BLACK, GREY, SOURCES, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .study_results import StudyResults, is_feasible
-from .wording import measure_words, number, unit
+from .wording import number, unit
 
 
 def retrainings(results: StudyResults) -> Section | None:
@@ -45,9 +46,7 @@ def retrainings(results: StudyResults) -> Section | None:
             sentence += f", {compared} than the range over seeds"
     sentence = sentence[0].upper() + sentence[1:] + "."
     note = "Each dot is one training with its own seed; the bar is their mean, by which the champion is chosen."
-    return Section(
-        "seeds", "The best configurations on new seeds", sentence, [render(figure, "seeds.svg", sentence)], note
-    )
+    return Section("seeds", "The best settings on new seeds", sentence, [render(figure, "seeds.svg", sentence)], note)
 
 
 def _span(values: Sequence[float]) -> str:

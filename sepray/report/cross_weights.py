@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES
+from ..choices import MEASURES, measure_words
 from .figures import BLUE, GREY, SOURCES, VERMILLION, WIDTH, MediaFile, Section, legend_above, new_figure, render
 from .study_results import StudyResults, settings
-from .wording import measure_words, unit
+from .wording import unit
 
 FEWEST = 5
 """Smallest number of trials from which correlations are shown."""

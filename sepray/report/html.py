@@ -68,7 +68,12 @@ audio { width: 100%; height: 2.2rem; }
 
 
 def document(
-    title: str, subtitle: str, lead: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section | str]
+    title: str,
+    subtitle: str,
+    lead: str,
+    facts: Sequence[tuple[str, str]],
+    sections: Sequence[Section | str],
+    last: str = "",
 ) -> str:
     """Return the HTML document.
 
@@ -78,17 +83,19 @@ def document(
         lead: the result in a sentence or two.
         facts: pairs of a value, shown large, and its meaning.
         sections: sections in order; a string is HTML that begins with its ``h2``.
+        last: last line of the page's summary, in small print.
     """
     bodies = [s if isinstance(s, str) else _section(s) for s in sections]
     anchors = [_anchor(s) for s in sections]
     contents = "".join(f'<li><a href="#{key}">{html.escape(heading)}</a></li>' for key, heading in anchors)
     boxes = "".join(f"<div><b>{html.escape(fact)}</b><span>{html.escape(text)}</span></div>" for fact, text in facts)
+    note = f'<p class="note">{html.escape(last)}</p>' if last else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}: report</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<style>{_STYLE}</style></head>\n<body><div class="page"><header><h1>{html.escape(title)}</h1>'
         f'<p class="kind">{html.escape(subtitle)}</p><p class="lead">{html.escape(lead)}</p>'
-        f'<div class="facts">{boxes}</div></header>\n<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main>'
+        f'<div class="facts">{boxes}</div>{note}</header>\n<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main>'
         + "\n".join(bodies)
         + "</main></div></body></html>\n"
     )

@@ -35,10 +35,17 @@ def importances(results: StudyResults) -> Section:
         why = f"only {plural(len(points), 'proposed trial')} with a value" if few else "nothing varied"
         needed = f"at least {FEWEST} trials that differ are needed"
         return Section(key, title, f"The importance of the parameters cannot be estimated: {why} ({needed}).")
+    kept = importance.above_chance(points, names)
+    if not kept:
+        several = f"none of the {len(names)} parameters explains"
+        who = several if len(names) > 1 else f"{names[0]} does not explain"
+        sentence = f"Over {len(points)} trials {who} more of the differences than its shuffled values would."
+        return Section(key, title, sentence)
     shares = importance.shares(points, names)
     random = np.random.default_rng(0)
     resampled = [importance.shares([points[i] for i in _resample(random, values)], names) for _ in range(_RESAMPLES)]
-    names.sort(key=lambda n: shares[n])
+    by_chance = [n for n in names if n not in kept]
+    names = sorted(kept, key=lambda n: shares[n])
     middle = np.array([shares[n] for n in names])
     low = np.minimum(middle, [min(r[n] for r in resampled) for n in names])
     high = np.maximum(middle, [max(r[n] for r in resampled) for n in names])
@@ -58,6 +65,9 @@ def importances(results: StudyResults) -> Section:
     note = f"fANOVA over the trials that the sampler proposed; whiskers: range over {_RESAMPLES} bootstrap resamples."
     if any(outcome(t) == "pruned" for t, _ in points):
         note += " Trials that were stopped early count with their last value."
+    if by_chance:
+        them = "it explains" if len(by_chance) == 1 else "they explain"
+        note += f" Left out, because {them} no more than shuffled values would: {', '.join(by_chance)}."
     trials = [t for t, _ in points]
     if some := sorted({name for t in trials for name in t.params} - importance.common(trials)):
         them = "it" if len(some) == 1 else "them"

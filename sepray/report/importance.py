@@ -3,6 +3,10 @@
 Only trials that the sampler proposed count: the few published settings are far from all others in several parameters at
 once, and their whole difference could be attributed to any of these. Trials that were stopped early count with their
 last value. Optuna leaves them out by default, and with them the effect of bad settings.
+
+A forest gives some importance to anything, also to a weight of a network that is switched off. So a parameter has an
+importance only if that is more than copies of the parameters get whose values are shuffled among the trials (the
+shadows of Kursa and Rudnicki, "Feature selection with the Boruta package", 2010).
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ from .study_results import StudyResults, is_feasible, outcome
 
 FEWEST = 5
 """Smallest number of trials from which the importance of a parameter is estimated."""
+
+_SHUFFLES = 3
+_SHADOW = " shuffled"
 
 Points = Sequence[tuple[FrozenTrial, float]]
 """Trials and the values that they count with."""
@@ -42,9 +49,10 @@ def most_important(results: StudyResults) -> Importance | None:
     counted = points(results)
     if not can_be_estimated(counted):
         return None
-    found = shares(counted, sorted(varied([t for t, _ in counted])))
-    name = max(found, key=lambda n: found[n])
-    return Importance(name, found[name])
+    names = sorted(varied([t for t, _ in counted]))
+    found = {name: share for name, share in shares(counted, names).items() if name in above_chance(counted, names)}
+    name = max(found, key=lambda n: found[n], default=None)
+    return None if name is None else Importance(name, found[name])
 
 
 def varied(trials: Sequence[FrozenTrial]) -> set[str]:
@@ -66,6 +74,27 @@ def shares(points: Points, names: Sequence[str]) -> dict[str, float]:
     evaluator = FanovaImportanceEvaluator(n_trees=48, seed=0)
     found = get_param_importances(in_memory(["minimize"], trials), evaluator=evaluator, params=list(names))
     return {name: float(share) for name, share in found.items()}
+
+
+def above_chance(points: Points, names: Sequence[str]) -> list[str]:
+    """Return the parameters that explain more than any of them does once its values are shuffled among the trials."""
+    random = np.random.default_rng(0)
+    own, chance = dict.fromkeys(names, 0.0), 0.0
+    for _ in range(_SHUFFLES):
+        orders = {name: random.permutation(len(points)) for name in names}
+        both = [
+            optuna.trial.create_trial(
+                value=value,
+                params={n: t.params[n] for n in names}
+                | {f"{n}{_SHADOW}": points[orders[n][k]][0].params[n] for n in names},
+                distributions={f"{n}{end}": t.distributions[n] for n in names for end in ("", _SHADOW)},
+            )
+            for k, (t, value) in enumerate(points)
+        ]
+        found = shares([(t, float(t.values[0])) for t in both], [f"{n}{end}" for n in names for end in ("", _SHADOW)])
+        chance += max(found[f"{name}{_SHADOW}"] for name in names)
+        own = {name: own[name] + found[name] for name in names}
+    return [name for name in names if own[name] > chance]
 
 
 def in_memory(directions: Sequence[Any], trials: Sequence[FrozenTrial]) -> optuna.Study:

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..choices import MEASURES
+from .. import processor
+from ..choices import MEASURES, measure_words
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..execution import weights
@@ -30,7 +31,7 @@ from . import answer, best_trials, example_items, html, hyperparameters, search_
 from .cross_weights import cross_weights
 from .figures import STYLE, MediaFile, Section
 from .study_results import OUTCOMES, StudyResults
-from .wording import measure_words, number, objective_words, trial_name, unit
+from .wording import number, objective_words, trial_name, unit
 
 PAGE = "report.html"
 _FOLDERS = ("figures", "audio")
@@ -90,14 +91,16 @@ def build(results: StudyResults) -> Report:
         sections += [*items, _result_table(results)]
         sections += [search_progress.history(results), search_progress.pruning(results)]
         sections += [search_progress.learning(results), search_progress.pareto(results)]
+        sections += [search_progress.front(results)]
         sections += [hyperparameters.importances(results), hyperparameters.parallel_coordinates(results)]
         sections += [cross_weights(results), best_trials.retrainings(results), *curves]
     sections.append(_next_steps(results))
     present = [section for section in sections if section is not None]
     lead, facts = _lead(results)
+    model = str(results.registration.get("sentence", ""))
     figures = [figure for section in present if isinstance(section, Section) for figure in section.figures]
     files = {f"figures/{f.name}": f.content for f in figures} | {f"audio/{s.name}": s.content for s in sounds}
-    return Report(html.document(results.spec.name, _subtitle(results), lead, facts, present), files)
+    return Report(html.document(results.spec.name, _subtitle(results), lead, facts, present, model), files)
 
 
 def _subtitle(results: StudyResults) -> str:
@@ -114,13 +117,16 @@ def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
     trials = (*results.trials, *results.finals)
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time]
     if times:
-        facts.append((duration((max(times) - min(times)).total_seconds()), "from the first trial to the last"))
+        taken = duration((max(times) - min(times)).total_seconds())
+        facts.append((taken, f"from the first trial to the last{_processors(results)}"))
     result, metric = results.result, results.spec.metric
     if result is not None:
         rows = result["rows"]
         values = rows[0]["values"]
         mean = number(values["mean"][0])
         facts.insert(0, (mean, f"{measure_words(metric)} ({unit(metric)}) of the champion on test"))
+        if mixture := next((r["values"]["mean"] for r in rows if r["system"] == "unprocessed mixture"), None):
+            facts.insert(1, (number(mixture[0]), "of the unprocessed mixture"))
         each = ", ".join(f"{source} {number(values[source][0])}" for source in results.sources if source in values)
         if results.answer is not None:
             return str(results.answer), facts
@@ -133,6 +139,16 @@ def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
             f"{results.words} of {value} on validation. The test split has not been used."
         ), facts
     return "No trial has run its whole budget, so there is no champion and no model was registered.", facts
+
+
+def _processors(results: StudyResults) -> str:
+    """Return on which processors the trials were trained, for a reader who compares times; empty where none is known.
+
+    Trials of older versions do not say.
+    """
+    told = [trial.user_attrs.get("conditions") for trial in (*results.trials, *results.finals)]
+    names = {c["processor"] if c["device"] == "cpu" else c["device"] for c in told if c}
+    return f", on {' and '.join(sorted(map(processor.short_name, names)))}" if names else ""
 
 
 def _result_table(results: StudyResults) -> str | None:
@@ -223,7 +239,8 @@ def _separation(results: StudyResults) -> tuple[_Sections, _Sections, list[Media
 
 def _trained_whole(separator: Separator, settings: Mapping[str, Any]) -> bool:
     """Say whether all phases of a separator's training were on: discriminators that never trained show nothing."""
-    return all(settings.get(phase.active, 1) for phase in separator.phases() if phase.active)
+    given = {**separator.hyperparameters(), **settings}
+    return all(given[phase.active] for phase in separator.phases() if phase.active)
 
 
 def _example_items(

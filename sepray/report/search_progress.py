@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES
+from ..choices import CHOSEN_BY_MEAN, MEASURES
+from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .importance import in_memory
 from .study_results import OUTCOMES, StudyResults, outcome
@@ -85,7 +86,7 @@ def _history_sentence(results: StudyResults, references: Sequence[FrozenTrial]) 
     published = min(references, key=lambda t: results.sign * results.value(t), default=None)
     if published is not None and published is not best:
         sentence += f". The best published setting, {published.user_attrs['label']}, reached "
-        sentence += number(results.value(published))
+        sentence += f"{number(results.value(published))} there"
     return sentence + "."
 
 
@@ -178,7 +179,8 @@ def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]
     if late != end:
         verb = "improved" if change >= 0 else "worsened"
         size = f"{abs(change / own[late]):.1%}" if results.in_percent and own[late] else _amount(results, abs(change))
-        parts.append(f"its last {plural(end - late, 'epoch')} {verb} it by {size}{_beside_seeds(results, change)}")
+        last = "epoch" if end - late == 1 else f"{end - late} epochs"
+        parts.append(f"its last {last} {verb} it by {size}{_beside_seeds(results, change)}")
     stopped = [c for t in results.trials if outcome(t) == "pruned" and (c := curves.get(t.number))]
     if stopped:
         ends = [c[max(c)] for c in stopped]
@@ -244,3 +246,14 @@ def pareto(results: StudyResults) -> Section | None:
     legend_above(grid[0, 0])
     note = "Each point is a trial that ran its whole budget; the numbers are those of the trials."
     return Section(key, title, sentence, [render(figure, "pareto.svg", sentence)], note)
+
+
+def front(results: StudyResults) -> str | None:
+    """Return the section with a table of the Pareto front; None without a front, or with one objective."""
+    if len(results.objectives) == 1 or not results.feasible:
+        return None
+    trials = in_memory([o.direction for o in results.objectives], results.feasible).best_trials
+    rows = [[trial_name(t), *map(number, t.values)] for t in sorted(trials, key=lambda t: (t.values, t.number))]
+    columns = ["trial", *(o.column for o in results.objectives)]
+    sentence = "No other trial is as good in every column and better in one."
+    return html.text_table("front", "Trials on the front", sentence, columns, rows, CHOSEN_BY_MEAN)

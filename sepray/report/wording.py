@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES, Objective
-
-
-def measure_words(metric: str) -> str:
-    """Return the name of a measure for a reader, e.g. ``relative L2 error`` for ``relative_l2``."""
-    if metric.startswith("relative_"):
-        return f"relative {metric.removeprefix('relative_').replace('linf', 'L∞').replace('l', 'L')} error"
-    return metric.replace("_", "-").upper() if len(metric) < 8 else metric.replace("_", " ")
+from ..choices import MEASURES, Objective, measure_words
 
 
 def objective_words(objective: Objective) -> str:

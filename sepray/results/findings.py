@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES
+from ..choices import MEASURES, measure_words
 from ..errors import UsageError
-from ..report.wording import measure_words, number
+from ..report.wording import number
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
 from ..spec.settings import Settings

@@ -6,17 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..choices import MEASURES
+from ..choices import MEASURES, measure_words
 from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance, fewest_seeds
 
 HEAD = ("arm", "p", "claim")
 """Names of the table's columns beside those of the effects: the first, and the last two."""
-
-
-def measure_name(metric: str) -> str:
-    """Return the name of a measure in a sentence, e.g. ``relative l2``, ``SI-SDR``, ``heart rate error``."""
-    words = metric.replace("_", " ")
-    return words if MEASURES[metric].direction == "minimize" else words.replace(" ", "-").upper()
 
 
 def told(answer: Answer) -> Answer:
@@ -40,10 +34,10 @@ def _about_setting(importance: Importance) -> str:
 
 def _about_arm(answer: Answer, contrast: Contrast) -> str:
     effect, metric = contrast.effects[answer.column], answer.metric
-    source = "" if answer.column == MEAN else f"the {answer.column} "
+    source = "" if answer.column == MEAN else f"{answer.column} "
     arm = contrast.arm[:1].upper() + contrast.arm[1:]
     seeds, items = _count(contrast.seeds, "seed"), _count(contrast.items, "test item")
-    what = f"{source}{measure_name(metric)}"
+    what = f"{source}{measure_words(metric)}"
     if effect.difference == 0 and effect.low == effect.high:
         return f"{arm} and {contrast.control} gave the same {what} on {seeds}."
     if contrast.claim:
@@ -53,8 +47,8 @@ def _about_arm(answer: Answer, contrast: Contrast) -> str:
         p = f"p {effect.p_holm:.2g}" + (" after Holm" if len(answer.contrasts) > 1 else "")
         worse = lowered != (MEASURES[metric].direction == "minimize")
         verdict = f"; it separates worse than {contrast.control}" if worse else ""
-        return f"{arm} {verb} {what} by {size} against {contrast.control} ({seeds}, {items}, {p}){verdict}."
-    start = f"{arm} changed {what} by {change(effect, metric)} against {contrast.control}"
+        return f"{arm} {verb} the {what} by {size} against {contrast.control} ({seeds}, {items}, {p}){verdict}."
+    start = f"{arm} changed the {what} by {change(effect, metric)} against {contrast.control}"
     if contrast.items_decide:
         return f"{start}: the {seeds} agree, but the {items} do not; more items would decide."
     if contrast.seeds_needed is None:
@@ -118,7 +112,7 @@ def title(answer: Answer) -> str:
     """Return the title of the table: what is compared with what, by which measure."""
     against = list(dict.fromkeys(contrast.control for contrast in answer.contrasts))
     control = against[0] if len(against) == 1 else "their controls"
-    return f"{measure_name(answer.metric)} on the test split: difference to {control}"
+    return f"{measure_words(answer.metric)} on the test split: difference to {control}"
 
 
 def caption(answer: Answer) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choices import BSS_EVAL, MEASURES
+from ..choices import BSS_EVAL, MEASURES, measure_words
 from ..errors import UsageError
 
 Values = NDArray[np.float64]
@@ -158,7 +158,7 @@ class SystemComparison:
     def conclusion(self) -> str:
         """One sentence for a reader who does not know the tests."""
         first, second = self.names
-        measure = self.metric.replace("_", " ")
+        measure = measure_words(self.metric)
         if self.bootstrap.difference == 0 and self.bootstrap.low == self.bootstrap.high:
             return f"Conclusion: {first} and {second} do the same by {measure}."
         if self.better is None:

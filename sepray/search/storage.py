@@ -24,6 +24,7 @@ FINGERPRINT = "fingerprint"
 STORAGE_FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError)
 """Errors of a storage that is busy, full, restarting or unreachable; repeating the call may help."""
 _BUSY_SECONDS = 60.0
+_CONTENT = "task.data: other content, of its files or by another version of the task"
 
 
 class FingerprintMismatchError(UsageError):
@@ -99,11 +100,7 @@ def open_study(
         changes.append("the study there was not made by sepray")
     elif stored is not None:
         changes += differences(stored, fingerprint)
-    if changes:
-        raise FingerprintMismatchError(
-            f"study {name!r} exists in {mask(address)} with other settings; choose another name, or go back to:\n  "
-            + "\n  ".join(changes)
-        )
+    refuse_differences(name, address, changes)
     study.sampler = sampler(existing) if callable(sampler) else sampler
     if len(study.directions) > 1 and isinstance(study.sampler, optuna.samplers.CmaEsSampler):
         raise UsageError("sampler 'cmaes' takes one objective; for several use tpe, gp, nsgaii or nsgaiii")
@@ -111,6 +108,25 @@ def open_study(
         with _storage_errors(address):
             study.set_user_attr(FINGERPRINT, plain(fingerprint))
     return study
+
+
+def refuse_differences(name: str, storage: str, changes: Sequence[str]) -> None:
+    """Refuse a study whose settings differ from those of the study of its name.
+
+    Args:
+        name: name of the study.
+        storage: URL of the storage that has the other one.
+        changes: a line for each difference, ``setting: old -> new``; none: nothing is refused.
+
+    Raises:
+        FingerprintMismatchError: there are differences.
+    """
+    if changes:
+        told = [_CONTENT if line.startswith("task.data: ") else line for line in changes]
+        raise FingerprintMismatchError(
+            f"study {name!r} exists in {mask(storage)} with other settings; choose another name, or go back to:\n  "
+            + "\n  ".join(told)
+        )
 
 
 class _Placeholder(optuna.samplers.RandomSampler):

@@ -37,6 +37,7 @@ from ..networks.checks import check_choice, check_counts
 from ..networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
 from ..networks.levels import level
 from ..networks.residual import Decoder, Discriminator, Encoder
+from ..processor import has_bfloat16
 from ..signals.stft import Representation, Spectrogram
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -155,11 +156,14 @@ class Cass(CrossAdversarialSeparator):
         images = self.spectrogram.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return list(images.unbind(1))
 
+    def uses_bfloat16(self, device: torch.device) -> bool:
+        """Say whether losses run the networks in bfloat16."""
+        automatic = self.precision == "auto" and device.type == "cpu" and _native_bfloat16()
+        return automatic or self.precision == "bfloat16"
+
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return the context in which losses run the networks."""
-        automatic = self.precision == "auto" and device.type == "cpu" and _native_bfloat16()
-        enabled = automatic or self.precision == "bfloat16"
-        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.uses_bfloat16(device))
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
@@ -176,7 +180,7 @@ class Cass(CrossAdversarialSeparator):
 def _native_bfloat16() -> bool:
     """Return whether this CPU has instructions for bfloat16 (False where this version of torch cannot tell)."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return has_bfloat16([name for name, there in capabilities.items() if there])
 
 
 def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:

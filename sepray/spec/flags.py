@@ -40,8 +40,7 @@ class Changes:
     budget: Annotated[str, tyro.conf.arg(metavar="full", help_behavior_hint="")] = ""
     """The long form of the study, where its file has one, instead of the one that ends in minutes."""
     settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
-    """TOML file with hyperparameters that are fixed, as `sepray show STUDY --settings` prints it; only the others are
-    searched."""
+    """TOML file with hyperparameters that are fixed, as `sepray show STUDY --settings` prints it; only others vary."""
     first_settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
     """TOML file with hyperparameters that are tried first, and never stopped early; the search goes on from them."""
 
@@ -160,7 +159,7 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
         if file:
             Settings.read(file)
     for part in named:
-        _refuse_unknown_fields(part, spec.__dict__[part], given)
+        refuse_unknown_fields(part, spec.__dict__[part], given)
     unresolved = {name: spec.__dict__[name] for name in (*named, *GIVEN)}
     return StudySpec(**unresolved, **{name: getattr(parsed, name) for name in own})
 
@@ -176,8 +175,17 @@ def _with_settings(spec: StudySpec, changes: Changes) -> StudySpec:
     return spec
 
 
-def _refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> None:
-    """Refuse flags of a separator or task that no field of its Config has, where its source tells without torch."""
+def refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> None:
+    """Refuse flags of a separator or task that no field of its Config has, where its source tells without torch.
+
+    Args:
+        part: ``"separator"`` or ``"task"``.
+        config: its configuration, or its name.
+        arguments: of the command line; flags of the part are ``--separator.FIELD`` and ``--task.FIELD``.
+
+    Raises:
+        UsageError: there is no such field.
+    """
     package, start = f"sepray.{part}s", f"--{part}."
     known: Collection[str] | None
     if isinstance(config, str):

@@ -67,8 +67,8 @@ class Search:
     """For asha and hyperband: one trial in this many goes on at each rung."""
     deterministic: bool = False
     """Give the same trials for the same seed, number of slots and kind of machine, whichever trial is faster."""
-    only_arms: tuple[str, ...] = ()
-    """Names of the study's arms that are studied, such as "CASS"; by default all."""
+    only_arms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()
+    """Names of the study's arms that are studied, such as "CASS"."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
@@ -102,8 +102,11 @@ class Resources:
     """CPUs, and so threads, of a trial; trials with a fraction share a CPU."""
     gpus_per_trial: float = 0.0
     """GPUs of a trial; trials with a fraction share a GPU."""
-    address: str | None = None
-    """Ray cluster: auto, host:port or ray://host:port. By default a local Ray is started for this study."""
+    address: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: $RAY_ADDRESS, else a Ray of its own)"),
+    ] = None
+    """Ray cluster: auto, host:port or ray://host:port."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""

@@ -12,8 +12,9 @@ import tyro
 from .. import arms as arms_module
 from .. import identity, registry, shipped
 from ..arms import Arm
-from ..choices import BLIND_SAMPLERS, BSS_EVAL, MEASURES, OBJECTIVES, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
+from ..choices import BLIND_SAMPLERS, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
+from . import objectives
 from .field_types import FieldError, require_arms, require_settings, require_space, require_texts, require_type
 from .parts import (
     Budget,
@@ -76,9 +77,6 @@ class _Named:
         return value
 
 
-_OBJECTIVES = f"{', '.join(OBJECTIVES)}, such as si_sdr, fetal/si_sdr (one source) or si_sdr:each (one per source)"
-
-
 @dataclass(frozen=True, init=False)
 class StudySpec:
     """A hyperparameter study: a separator on a task, what to vary, and how to search.
@@ -111,8 +109,8 @@ class StudySpec:
     first_settings: _Given = field(default_factory=dict)
     """Settings by name that are tried before the published ones, such as another study's champion's."""
     objective: tuple[str, ...] = ("relative_l2",)
-    """Validation metrics to optimise: relative_l2 (mean over sources), fetal/relative_l2 (one source), or
-    relative_l2:each (an objective per source; the result is a Pareto front)."""
+    """Metrics to optimise on validation, several for a Pareto front: relative_l2 (mean over sources),
+    fetal/si_sdr:max (one source, and its direction) or relative_l2:each (one per source)."""
     seed: int = 0
     """Random seed of the sampler and of all trials."""
     budget: BudgetFlags = field(default_factory=Budget)
@@ -218,14 +216,7 @@ class StudySpec:
             )
         self._check_arms()
         for text in self.objective:
-            metric = text.partition(":")[0].rpartition("/")[2]
-            if metric in BSS_EVAL:
-                raise UsageError(
-                    f"{metric} (BSS Eval) takes seconds for each item, too long for every epoch: search by si_sdr, and "
-                    "see `sepray evaluate --bss-eval`"
-                )
-            if metric not in OBJECTIVES or text.partition(":")[2] not in ("", "each"):
-                raise UsageError(f"unknown objective {text!r}; there are {_OBJECTIVES}")
+            objectives.read(text)
 
     def _check_arms(self) -> None:
         """Refuse samplers and schedulers that cannot tell arms apart, and a choice of arms where there are none."""
@@ -248,24 +239,9 @@ class StudySpec:
         """Return what is optimised.
 
         Raises:
-            UsageError: an unknown metric or source, or a metric that is not defined for it.
+            UsageError: an unknown metric or source, a metric that is not defined for it, or one that is there twice.
         """
-        from ..scoring import metrics
-
-        found: list[Objective] = []
-        for text in self.objective:
-            name, _, each = text.partition(":")
-            source, _, metric = name.rpartition("/")
-            known = metric in OBJECTIVES and each in ("", "each")
-            if not known or (source and (each or source not in signal.sources)):
-                sources = ", ".join(signal.sources)
-                raise UsageError(f"unknown objective {text!r}; there are {_OBJECTIVES}; sources: {sources}")
-            if why := metrics.unfit(metric, signal, source):
-                raise UsageError(f"objective {text!r}: {why}")
-            measured = [s for s in signal.sources if not metrics.unfit(metric, signal, s)]
-            keys = [f"{s}/{metric}" for s in measured] if each else [name]
-            found += [Objective(f"validation/{k}", MEASURES[metric].direction) for k in keys]
-        return tuple(found)
+        return objectives.objectives(self.objective, signal)
 
     def modules(self) -> list[str]:
         """Return the names of the modules whose code workers need."""
@@ -274,7 +250,7 @@ class StudySpec:
     @property
     def metric(self) -> str:
         """The metric of the final table: the first objective's."""
-        return self.objective[0].partition(":")[0].rpartition("/")[2]
+        return objectives.read(self.objective[0]).measure
 
     def plain(self) -> dict[str, Any]:
         """Return the study as JSON values for its record, from which ``restored`` makes it again.

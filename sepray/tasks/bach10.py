@@ -42,10 +42,10 @@ _NEEDS = (
 
 @dataclass(frozen=True)
 class Config:
-    """Needs the folder Bach10_v1.1 (music.cs.northwestern.edu/data/Bach10.html), in ``folder``."""
+    """Needs the folder Bach10_v1.1 (music.cs.northwestern.edu/data/Bach10.html), in folder."""
 
     folder: str = ""
-    """Folder with a folder for each piece; ``:synthesised:`` makes a few small ones, to try the task."""
+    """Folder with a folder for each piece; :synthesised: makes a few small ones, to try the task."""
     instruments: tuple[str, ...] = ("bassoon", "saxphone")
     """Names of the sources, in their order: violin, clarinet, saxphone (or saxophone), bassoon."""
     mixture: Literal["chosen", "all"] = "chosen"

@@ -41,7 +41,7 @@ _NOISE_RESOLUTION = 2.0**-14  # as the recordings': the same bits on CPUs whose 
 
 @dataclass(frozen=True)
 class Config:
-    """Maternal and fetal ECG: synthetic (made once, in about 20 s of two cores), or WFDB records in ``folder``."""
+    """Maternal and fetal ECG: synthetic (made once, in about 20 s of two cores), or WFDB records in folder."""
 
     train: int = 1000
     """Number of mixtures in the training split."""
@@ -60,8 +60,7 @@ class Config:
     test_recordings: int = 15
     """Recordings of each source that the test mixtures are cropped from."""
     recording_seconds: float = 15.0
-    """Length of a recording in seconds. Generated lengths are powers of two seconds, without the first second, so that
-    7, 15 or 31 s waste none."""
+    """Length of a recording in seconds; of 7, 15 or 31 nothing that is generated is wasted."""
     maternal_bpm: tuple[float, float] = (80.0, 90.0)
     """Lowest and highest maternal heart rate, in beats a minute."""
     fetal_bpm: tuple[float, float] = (120.0, 160.0)
@@ -77,7 +76,7 @@ class Config:
     folder: str = ""
     """Folder of WFDB records in FECGSYN's layout (mecg, fecg1, noise1); empty: synthetic signals. Needs wfdb."""
     channel: int = 0
-    """Channel of the records in ``folder``, counted from 0."""
+    """Channel of the records in folder, counted from 0."""
     skip_bad: bool = False
     """Leave out damaged records, and list them, instead of refusing the folder."""
     seed: int = 0

@@ -41,13 +41,13 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Config:
-    """Needs two folders (or zip or tar files) of pictures: ``first`` and ``second``."""
+    """Needs two folders (or zip or tar files) of pictures: first and second."""
 
     first: str = ""
-    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; ``example`` makes a few."""
+    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; example makes a few."""
     second: str = ""
     """Pictures of the second source, e.g. handbags, which is the observed one: a folder, a zip or tar file, or
-    ``example``."""
+    example."""
     names: tuple[str, str] = ("shoes", "handbags")
     """Names of the two sources."""
     train: int = 5000

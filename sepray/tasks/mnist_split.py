@@ -36,10 +36,10 @@ _BARS = ("1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101
 
 @dataclass(frozen=True)
 class Config:
-    """Needs the MNIST files (IDX, gzipped or not) in ``folder``; 12,000, 1,000 and 5,000 mixtures."""
+    """Needs the MNIST files (IDX, gzipped or not) in folder; 12,000, 1,000 and 5,000 mixtures."""
 
     folder: str = ""
-    """Folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, with .gz or without; ``example``
+    """Folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, with .gz or without; example
     makes a few digits, to try the task."""
     observed: Literal["5-9", "0-4"] = "5-9"
     """Class that separators of one observed source are shown alone (the paper's B); it is the last source."""

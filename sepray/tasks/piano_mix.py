@@ -40,13 +40,13 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Config:
-    """Needs two folders of recordings: ``piano``, and ``others`` (e.g. IRMAS)."""
+    """Needs two folders of recordings: piano, and others (e.g. IRMAS)."""
 
     piano: str = ""
-    """Folder of piano recordings, searched with all folders in it; ``:synthesised:`` makes a small one, to try the
+    """Folder of piano recordings, searched with all folders in it; :synthesised: makes a small one, to try the
     task."""
     others: str = ""
-    """Folder of other instruments, searched with all folders in it; or ``:synthesised:``."""
+    """Folder of other instruments, searched with all folders in it; or :synthesised:."""
     ratio: tuple[float, float] = (-5.0, 5.0)
     """Lowest and highest level of the piano over the others in an item, in dB."""
     train: int = 1000

@@ -46,7 +46,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Config:
-    """Heart and respiration in a PPG: synthetic, or with the pulses of WFDB and CSV recordings in ``references``."""
+    """Heart and respiration in a PPG: synthetic, or with the pulses of WFDB and CSV recordings in references."""
 
     train: int = 1000
     """Number of mixtures in the training split."""
@@ -69,7 +69,7 @@ class Config:
     references: str = ""
     """Folder of at least three recordings (WFDB, CSV) whose pulses are used; empty: synthetic pulses."""
     reference_rate: float = 100.0
-    """Sample rate in Hz of the CSV files in ``references`` that have no time column; needed to find the pulses."""
+    """Sample rate in Hz of the CSV files in references that have no time column; needed to find the pulses."""
     skip_bad: bool = False
     """Leave out damaged recordings, and list them, instead of refusing the folder."""
     seed: int = 0

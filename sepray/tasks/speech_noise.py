@@ -43,13 +43,13 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Config:
-    """Needs two folders of recordings: ``speech``, and ``noise`` (e.g. ESC-50)."""
+    """Needs two folders of recordings: speech, and noise (e.g. ESC-50)."""
 
     speech: str = ""
-    """Folder of speech, searched with all folders in it; ``:synthesised:`` makes a few small files, to try the
+    """Folder of speech, searched with all folders in it; :synthesised: makes a few small files, to try the
     task."""
     noise: str = ""
-    """Folder of noise, searched with all folders in it; or ``:synthesised:``."""
+    """Folder of noise, searched with all folders in it; or :synthesised:."""
     snr: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest level of the speech over the noise in an item, in dB."""
     train: int = 2000
@@ -66,9 +66,9 @@ class Config:
     sample_rate: int = 16000
     """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     speaker: str = ""
-    """Regular expression for a file's path below ``speech``, whose first group is the speaker."""
+    """Regular expression for a file's path below speech, whose first group is the speaker."""
     clip: str = ""
-    """Regular expression for a file's path below ``noise``, whose first group is the clip that it is a take of."""
+    """Regular expression for a file's path below noise, whose first group is the clip that it is a take of."""
     validation_share: float = 0.1
     """Share of the speakers, and of the noise, that is the validation split."""
     test_share: float = 0.2

@@ -53,10 +53,10 @@ _NEEDS = (
 
 @dataclass(frozen=True)
 class Config:
-    """Needs a folder of tracks with a recording of each source: ``folder``; for stem files also musdb and ffmpeg."""
+    """Needs a folder of tracks with a recording of each source: folder; for stem files also musdb and ffmpeg."""
 
     folder: str = ""
-    """Folder of the tracks; ``:synthesised:`` makes a few small ones, to try the task."""
+    """Folder of the tracks; :synthesised: makes a few small ones, to try the task."""
     sources: tuple[str, ...] = ("vocals", "accompaniment")
     """Names of the sources, in their order: file names without suffix; accompaniment may be the sum of all others."""
     mixture: Literal["chosen", "all"] = "chosen"

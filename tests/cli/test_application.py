@@ -30,9 +30,9 @@ GIVEN = {
     ),
     "doctor": (f"{STORES} --json --quiet", ["sqlite:///s.db", "http://h", "s3://b", Path("c"), True, True]),
     "evaluate": (
-        "a --task t --split train --json f --quiet --bss-eval --museval m --batch-size 3 --tracking-uri http://h "
+        "a --task t --split train --json --quiet --bss-eval --museval m --batch-size 3 --tracking-uri http://h "
         "--cache c",
-        ["a", "t", "train", Path("f"), True, True, Path("m"), 3, "http://h", Path("c")],
+        ["a", "t", "train", True, True, True, Path("m"), 3, "http://h", Path("c")],
     ),
     "list": (
         "studies --json --storage sqlite:///s.db --tracking-uri http://h",
@@ -47,13 +47,13 @@ GIVEN = {
         [application.StoredStudy("n", "sqlite:///s.db", "http://h", "s3://b", Path("c"))],
     ),
 }
-GIVEN["reconcile"] = GIVEN["report"]
 _STUDY = GIVEN["report"][1]
-GIVEN["delete"] = (f"n {STORES} --runs --models --yes", [*_STUDY, True, True, True])
+GIVEN["report"] = GIVEN["reconcile"] = (f"n {STORES} --json", [*_STUDY, True])
+GIVEN["delete"] = (f"n {STORES} --runs --models --yes --json", [*_STUDY, True, True, True, True])
 GIVEN["show"] = (f"n {STORES} --settings --json", [*_STUDY, True, True])
 GIVEN["clean"] = (
-    "n --orphans --cache-data 3 --dry-run --yes --storage sqlite:///s.db --storage-path s3://b --cache c",
-    ["n", True, 3.0, True, True, "sqlite:///s.db", "s3://b", Path("c")],
+    "n --orphans --cache-data 3 --dry-run --yes --json --storage sqlite:///s.db --storage-path s3://b --cache c",
+    ["n", True, 3.0, True, True, True, "sqlite:///s.db", "s3://b", Path("c")],
 )
 
 
@@ -61,9 +61,10 @@ GIVEN["clean"] = (
 def test_every_flag_arrives_in_the_parameter_of_its_name(name):
     typed, values = GIVEN[name]
     bound = application.parse([name, *typed.split()], None)
-    assert bound.func is COMMANDS[name]
+    function, *positional = bound.args
+    assert function is COMMANDS[name]
     parameters = inspect.signature(COMMANDS[name]).parameters
-    received = inspect.signature(COMMANDS[name]).bind(*bound.args, **bound.keywords).arguments
+    received = inspect.signature(COMMANDS[name]).bind(*positional, **bound.keywords).arguments
     assert received == dict(zip(parameters, values, strict=True))  # every parameter has a value here
     for parameter in parameters.values():
         assert received[parameter.name] != parameter.default
@@ -111,7 +112,7 @@ def test_flags_that_commands_share_are_described_in_the_same_words(help_of):
     texts = {name: described(help_of(name)) for name in COMMANDS}
     for flag in ("--storage", "--tracking-uri", "--storage-path", "--cache", "--traceback"):
         assert len({re.sub(r"\W+$", "", text[flag]) for text in texts.values() if flag in text}) == 1, flag
-    assert len({texts[name]["--json"] for name in ("compare", "doctor", "list", "separate", "show")}) == 1
+    assert len({texts[name]["--json"] for name in COMMANDS}) == 1
 
 
 def test_help_of_all_lists_the_commands_and_the_exit_statuses(help_of):
@@ -137,3 +138,21 @@ def test_users_modules_are_found_in_the_current_folder(tmp_path, monkeypatch):
     application.add_current_folder_to_path()
     application.add_current_folder_to_path()
     assert application.sys.path == [str(tmp_path), "/elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("evalute", "evaluate"), ("sho", "show"), ("seperate x", "separate"), ("reconsile", "reconcile"), ("zzz", "")],
+)
+def test_misspelt_command_is_told_the_nearest_one(run, typed, meant):
+    proposal = f"perhaps you meant {meant}; " if meant else ""
+    start = f"sepray: unknown: {', '.join(typed.split())}; {proposal}available subcommands: clean, compare, "
+    assert run(*typed.split(), status=2).startswith(start)
+
+
+def test_list_of_commands_is_short_and_the_help_of_one_is_whole(help_of):
+    assert help_of().startswith("usage: sepray [-h] COMMAND ...\n")
+    for _ in range(2):  # in either order
+        assert "Example: sepray clean --dry-run" in help_of()
+        assert "lose their weights" not in help_of()
+        assert "lose their weights" in help_of("clean")

@@ -37,13 +37,13 @@ def test_json_has_both_means_and_the_conclusion(sizes, capsys):
     assert found["difference"] == pytest.approx(-0.4, rel=1e-4)
     assert found["rank_biserial"] == -1
     assert found["wins"] == 7
-    assert found["conclusion"].startswith(f"Conclusion: {FIRST} separates better than {SECOND} by relative l2")
+    assert found["conclusion"].startswith(f"Conclusion: {FIRST} separates better than {SECOND} by relative L2 error")
 
 
 def test_split_and_metric_arrive(sizes, capsys):
     command.compare(FIRST, SECOND, split="validation", metric="relative_l1")
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first == f"relative l1 on 6 validation items: {FIRST} 0.1000, {SECOND} 0.5000"
+    assert first == f"relative L1 error on 6 validation items: {FIRST} 0.1000, {SECOND} 0.5000"
     assert second.startswith("difference -0.4000 [-0.4000, -0.4000] (paired bootstrap, 95%), p ")
     assert sizes == [6, 6]
 

@@ -35,7 +35,7 @@ def test_better_one_is_found_whichever_comes_first(models, tmp_path, compare, ru
     assert back["difference"] == pytest.approx(-forth["difference"])
     assert back["rank_biserial"] == pytest.approx(-forth["rank_biserial"])
     same = run("compare", models.half, models.half, "--cache", tmp_path / "cache")
-    assert same.splitlines()[-1] == f"Conclusion: {models.half} and {models.half} do the same by relative l2."
+    assert same.splitlines()[-1] == f"Conclusion: {models.half} and {models.half} do the same by relative L2 error."
 
 
 @pytest.mark.parametrize(("split", "items"), [("train", 7), ("validation", 5), ("test", 6)])

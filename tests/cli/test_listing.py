@@ -83,7 +83,7 @@ def test_studies(run):
     ]
     row = rows[-1]
     assert (row["separator"], row["task"]) == ("cass", "ecg")
-    assert (row["trials"], row["complete"], row["pruned"], row["fail"], row["running"]) == (6, 4, 1, 0, 1)
+    assert (row["trials"], row["complete"], row["stopped_early"], row["failed"], row["running"]) == (6, 4, 1, 0, 1)
 
 
 def test_table_has_a_row_a_study_and_says_where_there_is_none(run):

@@ -2,9 +2,12 @@
 
 import json
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 
+from sepray.choices import CHOSEN_BY_MEAN
+from sepray.cli import show
 from sepray.scoring import answer_words
 from sepray.scoring.answers import Answer, Contrast, Effect, Importance
 from sepray.spec.settings import Settings
@@ -21,7 +24,7 @@ def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
         "2 trials: 2 ran the whole budget; 1 retraining of the best. The best is trial 1: relative L2 error 0.8934 on "
         "validation." in told
     )
-    assert "relative l2 on the test split" in told
+    assert "relative L2 error on the test split" in told
     [row] = [line for line in lines if line.startswith("  champion (trial 1)")]
     assert row.split()[-3:] == ["0.858", "0.933", "0.895"]  # slow, fast, mean; the intervals are below
     assert "Settings of the champion, trial 1:" in lines
@@ -60,10 +63,11 @@ def test_answer_comes_first_and_the_champions_settings_after_it(run, kept, monke
     (folder / "result.json").write_text(json.dumps({**result, "answer": answer.plain()}))
     lines = run("show", "finished").splitlines()
     assert " ".join(" ".join(lines[1:4]).split()) == (
-        "Cross maternal to fetal lowered relative l2 by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, 24 test "
+        "Cross maternal to fetal lowered the relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, "
+        "24 test "
         "items, p 0.016 after Holm). What matters most is learning_rate: it explains 73% of what trials differ by."
     )
-    assert lines[4:6] == ["", "relative l2 on the test split: difference to no adversaries"]
+    assert lines[4:6] == ["", "relative L2 error on the test split: difference to no adversaries"]
     shown = "\n".join(lines)
     assert shown.count("[-5.2, -1.0]   [-5.2, -1.0]   [-5.2, -1.0]") == 2
     assert all(len(line) <= 80 for line in lines[: lines.index("Where things are:")])
@@ -196,3 +200,17 @@ def test_trial_without_a_value_comes_last(run, study):
     lines = run("show", "small").splitlines()
     first = lines.index("Trials, the best first:") + 1
     assert lines[first + 2].split()[:4] == ["2", "-", "epoch", "0"]
+
+
+def test_front_of_several_objectives_names_them_and_how_the_champion_is_chosen(capsys):
+    keys = {"validation/fetal/relative_l2": "minimize", "validation/si_sdr": "maximize"}
+    labelled = SimpleNamespace(number=3, user_attrs={"label": "CASS"}, values=(0.25, 7.5))
+    result = SimpleNamespace(record=SimpleNamespace(objectives=keys), best=[labelled])
+    show._print_front(result)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "fetal relative L2 error (less is better) SI-SDR (dB, more is better)" in told
+    assert "3 (CASS) 0.2500 7.5000" in told
+    assert told.endswith(CHOSEN_BY_MEAN)
+    for one in ({"validation/si_sdr": "maximize"}, keys):
+        show._print_front(SimpleNamespace(record=SimpleNamespace(objectives=one), best=[labelled] * (one is not keys)))
+    assert capsys.readouterr().out == ""

@@ -1,11 +1,13 @@
 """The description of a comparison: flags, settings, refusals."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from sepray import registry
+from sepray.comparison.contenders import task_config
 from sepray.comparison.spec import Comparison, assignment, parse
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
@@ -106,3 +108,57 @@ def test_given_settings_are_sorted_by_their_owner_and_the_last_counts():
 def test_setting_without_all_three_parts_is_refused(setting):
     with pytest.raises(UsageError, match=r"does not have the form SEPARATOR\.FIELD=VALUE or task\.FIELD=VALUE"):
         assignment(setting)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "field", "value"),
+    [
+        ("--task ecg --task.folder here/records", ("task.folder=here/records",), "folder", "here/records"),
+        ("--task.seed=7 --task=ecg", ("task.seed=7",), "seed", 7),
+        ("--task ecg --task.seed 0 --settings task.seed=4", ("task.seed=4", "task.seed=0"), "seed", 0),
+        ("--task ecg --task.seed 1 --task.seed 2", ("task.seed=2",), "seed", 2),
+        ("--task ecg:quick --task.test 12", ("task.test=12",), "test", 12),
+    ],
+)
+def test_flags_of_the_task_are_those_of_studies(arguments, settings, field, value):
+    asked = parse(Comparison(), arguments.split())
+    assert asked.settings == settings
+    assert getattr(task_config(asked), field) == value
+
+
+def test_tuples_and_switches_of_a_task_are_given_as_in_studies(monkeypatch):
+    @dataclass(frozen=True)
+    class Config:
+        levels: tuple[float, ...] = (1.0,)
+        noisy: bool = True
+
+    monkeypatch.setattr(registry, "check", lambda *_: None)
+    monkeypatch.setattr(registry, "config", lambda *_: Config())
+    monkeypatch.setattr(registry, "fields", lambda *_: ["levels", "noisy"])
+    asked = parse(Comparison(task="mine"), ["--task.levels", "0.5", "2", "--task.no-noisy"])
+    assert asked.settings == ("task.levels=0.5,2.0", "task.noisy=False")
+    assert task_config(asked) == Config((0.5, 2.0), False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--task ecg --task.foldr x", "unknown: --task.foldr; perhaps you meant --task.folder; see "),
+        ("--task ecg --task.seed one", "--task.seed"),
+        ("--task eeg --task.seed 1", "unknown task 'eeg'"),
+    ],
+)
+def test_flags_that_the_task_does_not_have_are_refused_in_one_line(arguments, line):
+    with pytest.raises((UsageError, UnknownNameError), match=re.escape(line)) as refusal:
+        parse(Comparison(), arguments.split())
+    assert "\n" not in str(refusal.value)
+
+
+def test_help_lists_the_flags_of_the_chosen_task(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        parse(Comparison(), ["--task", "ecg", "--help"])
+    told = capsys.readouterr().out
+    assert "--task.folder" in told
+    assert "--task.seed" in told
+    assert "--separators" in told

@@ -83,7 +83,8 @@ def test_figures_at_the_edges_of_their_forms():
     assert (table.heading("si_sdr"), table.heading("relative_l2")) == ("SI-SDR (dB)", "relative L2 error")
 
 
-def test_caption_says_what_the_figures_are(data):
+def test_caption_says_what_the_figures_are(data, monkeypatch):
+    monkeypatch.setattr(table.processor, "short_name", lambda: "Some CPU")
     searched = Comparison(final_seeds=2, max_epochs=1, trials=5, task="my_task", name="lab")
     found = table.build(searched, data, OUTCOME)
     assert found.title == "lab: 2 separators on my_task"
@@ -91,9 +92,11 @@ def test_caption_says_what_the_figures_are(data):
         "Mean over 4 test items and 2 seeds [95% bootstrap interval over items]; every separator trained for 1 epoch "
         "on 4 mixtures after a search of 5 trials, where it has something to search. p: two-sided Mann-Whitney U test "
         "of the items' scores (mean over sources and seeds) against good, which has the best mean, Holm-corrected for "
-        "2 tests. Parameters: trained numbers, those of critics included. Training: seconds of one seed. Oracles: "
-        "masks made with the true sources, on an STFT of 32 samples, hop 8."
+        "2 tests. Parameters: trained numbers, those of critics included. Training: seconds of one seed on Some CPU. "
+        "Oracles: masks made with the true sources, on an STFT of 32 samples, hop 8."
     )
+    for elsewhere in ({"address": "auto"}, {"gpus_per_trial": 1.0}):
+        assert "seconds of one seed. Oracles" in table.build(searched.changed(**elsewhere), data, OUTCOME).caption
     alone = table.build(Comparison(), data, Outcome([entry("good", "good", [[5, 6, 7, 8]])]))
     assert alone.title == "comparison: 1 separator on notes_and_bursts"
     assert "on 4 mixtures. p: " in alone.caption

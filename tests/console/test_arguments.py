@@ -126,3 +126,17 @@ def test_tyro_is_told_what_the_output_can_show(terminal, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Output(io.BytesIO(), encoding="latin-1"))
     with refused_in_one_line():
         assert (sys.stdout.isatty(), sys.stdout.encoding) == (terminal, "latin-1")
+
+
+def test_refusal_in_a_terminal_is_one_line_too(monkeypatch):
+    """There tyro draws its box in colours."""
+
+    class Terminal(io.TextIOWrapper):
+        def isatty(self):
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys, "stdout", Terminal(io.BytesIO(), encoding="utf-8"))
+    with pytest.raises(UsageError, match=r"^unknown: --trails, 4; perhaps you meant --trials; see program --help$"):
+        parse("--trails", "4")

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.console.terminal import Progress, duration, one_line, size
+from sepray.console.terminal import Progress, about, duration, one_line, size
 
 
 @dataclass
@@ -39,13 +39,6 @@ def screen(monkeypatch):
     return open_window
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    now = [terminal.time.monotonic()]
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
-    return now
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -61,6 +54,17 @@ def clock(monkeypatch):
 )
 def test_duration_in_units_of_its_size(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "less than a minute"), (59, "less than a minute"), (60, "about 1 min"), (89, "about 1 min"),
+        (3569, "about 59 min"), (3600, "about 1 h 00 min"), (2 * 3600 + 29 * 60, "about 2 h 20 min"),
+    ],
+)  # fmt: skip
+def test_duration_that_is_known_roughly(seconds, text):
+    assert about(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -84,87 +88,111 @@ def printed(console: Console) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_log_has_a_line_for_every_trial_with_what_is_left(screen, clock):
-    console = screen(140)
-    with Progress("sweep", 4, "relative_l2", _started=clock[0]) as progress:
+def test_log_has_a_line_for_every_trial_with_what_is_left(screen):
+    console, left = screen(140), iter([None, 90.0, 61.0, 20.0, None])
+    with Progress("sweep", 4, "relative_l2", seconds_left=lambda: next(left)) as progress:
         assert printed(console) == ["sweep: 0 of 4 done"]
         progress.asked(0, 1, {}, "CASS", False)
         progress.epoch(0, {"epoch": 3, "objective": 0.5})
-        clock[0] += 30
         progress.finished(0, Ending("complete"), {"epoch": 3, "objective": 0.25})
         progress.asked(1, 1, {}, None, False)
-        clock[0] += 30
-        progress.finished(1, Ending("pruned", "stopped by the scheduler at epoch 2"), {"epoch": 2, "objective": 0.125})
+        progress.finished(1, Ending("pruned", "stopped by the scheduler at epoch 1"), {"epoch": 1, "objective": 0.125})
         progress.finished(2, Ending("out_of_memory", "CUDA out of memory"), {"epoch": 0})
-        clock[0] += 90
         progress.finished(
             3, Ending("collapsed", "the estimate of fetal has collapsed"), {"epoch": 5, "objective": 0.01}
         )
-    best = "best relative_l2 0.2500 (trial 0 (CASS))"
     assert printed(console)[1:] == [
-        f"  trial 0 (CASS) complete at epoch 3, relative_l2 0.25 · 1 of 4 done · {best} · about 1 min 30 s left",
-        "  trial 1 stopped early at epoch 2, relative_l2 0.125 · 2 of 4 done · 1 stopped early · "
-        f"{best} · about 1 min 00 s left",
-        "  trial 2 out of memory at epoch 0, relative_l2 nan, CUDA out of memory · 3 of 4 done · 1 stopped early · "
-        f"1 failed · {best} · about 20 s left",  # a minute for three trials
-        "  trial 3 collapsed at epoch 5, relative_l2 0.01, the estimate of fetal has collapsed · 4 of 4 done · "
-        f"1 stopped early · 1 collapsed · 1 failed · {best}",
+        "  trial 0: CASS, done after 3 epochs, relative_l2 0.2500, the best so far · 1 of 4 done · about 2 min left",
+        "  trial 1, stopped early after 1 epoch, relative_l2 0.1250 · 2 of 4 done · 1 stopped early · about 1 min left",
+        "  trial 2, out of memory, CUDA out of memory · 3 of 4 done · 1 stopped early · 1 failed · less than a minute "
+        "left",
+        "  trial 3, collapsed after 5 epochs, relative_l2 0.0100, the estimate of fetal has collapsed · 4 of 4 done · "
+        "1 stopped early · 1 collapsed · 1 failed",
+        "sweep: 4 of 4 done · 1 stopped early · 1 collapsed · 1 failed · best relative_l2 0.2500 (trial 0: CASS)",
     ]
 
 
-def test_best_of_a_maximised_objective_is_the_greatest_in_its_own_sign(screen, clock):
+def test_best_of_a_maximised_objective_is_the_greatest_in_its_own_sign(screen):
     console = screen(60)
     with Progress("sweep", 3, "si_sdr", sign=-1) as progress:
         for number, objective in enumerate((-5.0, -9.5, 2.0)):  # results are to be minimised
             progress.finished(number, Ending("complete"), {"epoch": 1, "objective": objective})
     assert progress.best == (9.5, "trial 1")
-    assert "si_sdr 9.5 " in printed(console)[2]
-    assert "si_sdr -2 " in printed(console)[3]
-    assert printed(console)[3].endswith("best si_sdr 9.5000 (trial 1)")
+    assert "si_sdr 9.5000, the best so far " in printed(console)[2]
+    assert "si_sdr -2.0000 " in printed(console)[3]
+    assert printed(console)[4].endswith("best si_sdr 9.5000 (trial 1)")
 
 
-def test_progress_goes_on_from_earlier_trials_and_paces_by_its_own(screen, clock):
+def test_progress_goes_on_from_earlier_trials(screen):
     console = screen(140)
     earlier = Counter({"complete": 5, "pruned": 2, "lost": 1})
-    with Progress("sweep", 10, "l2", noun="final", done=earlier, best=(0.5, "final 2"), _started=clock[0]) as progress:
-        assert printed(console) == [
-            "sweep: 8 of 10 done · 2 stopped early · 1 failed · best l2 0.5000 (final 2)",
-        ]
-        assert progress.remaining() is None
-        clock[0] += 7
+    with Progress("sweep", 10, "l2", noun="final", done=earlier, best=(0.5, "final 2")) as progress:
+        assert printed(console) == ["sweep: 8 of 10 done · 2 stopped early · 1 failed · best l2 0.5000 (final 2)"]
         progress.finished(8, Ending("complete"), {"epoch": 1, "objective": 0.75})
-        assert progress.remaining() == pytest.approx(7)
     assert progress.best == (0.5, "final 2")
-    assert printed(console)[1].startswith("  final 8 complete")
+    assert printed(console)[1].startswith("  final 8, done after 1 epoch")
 
 
-def test_nothing_is_left_where_all_trials_had_ended_before(screen, clock):
-    screen(60)
-    with Progress("sweep", 2, "l2", done=Counter({"complete": 2})) as progress:
-        assert progress.remaining() == 0
+def test_more_trials_than_were_asked_for_are_never_more_than_all(screen):
+    """A study that is run again with fewer trials finishes those that run, and a trial may end twice."""
+    console = screen(140)
+    with Progress("sweep", 4, "l2", done=Counter({"complete": 3})) as progress:
+        for number in (3, 4):
+            progress.asked(number, 1, {}, None, True)
+        assert progress._view().renderables[0].plain == "sweep  3 of 5 done"
+        for number in (3, 4, 4):
+            progress.finished(number, Ending("lost" if number == 4 else "complete"), {"epoch": 2, "objective": 0.5})
+    counts = [re.search(r"\d+ of \d+ done", line)[0] for line in printed(console)]
+    assert counts == ["3 of 4 done", "4 of 5 done", "5 of 5 done", "5 of 5 done", "5 of 5 done"]
+    assert progress.done == {"complete": 4, "lost": 1}
+
+
+def drawn(progress: Progress, width: int) -> list[str]:
+    view = io.StringIO()
+    Console(file=view, width=width).print(progress._view())
+    return [line.rstrip() for line in view.getvalue().splitlines()]
 
 
 def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
     console = screen(120, live=True)
-    with Progress("sweep", 3, "si_sdr", sign=-1) as progress:
+    with Progress("sweep", 3, "si_sdr", sign=-1, epochs=6, seconds_left=lambda: 300.0) as progress:
         progress.asked(0, 1, {}, "CASS", False)
         progress.asked(1, 1, {}, None, True)
         progress.epoch(0, {"epoch": 4, "objective": -7.25})
         progress.epoch(9, {"epoch": 4, "objective": -7.25})  # has ended already
-        view = io.StringIO()
-        Console(file=view, width=120).print(progress._view())
-        lines = [line.strip() for line in view.getvalue().splitlines()]
+        lines = drawn(progress, 120)
         assert lines[0] == "sweep  0 of 3 done"
-        assert [re.split(r"\s{2,}", line) for line in lines[1:] if set(line) - set("━╸╺")] == [
-            ["trial 0 (CASS)", "epoch 4", "si_sdr 7.2500"],
-            ["trial 1", "starting"],
-        ]
+        assert re.fullmatch("[━╸╺ ]{40}  about 5 min left", lines[1])
+        assert lines[2:] == ["  trial 0: CASS  epoch 4 of 6  7.2500", "  trial 1        starting"]
         progress.finished(1, Ending("error", "KeyError: 'x'"), {"epoch": 0})
         progress.finished(0, Ending("complete"), {"epoch": 5, "objective": -8.0})
     text = console.file.getvalue()
     assert text[: text.rindex("sweep: ")].endswith("\x1b[2K")  # the view is erased at the end
     assert "trial 1 failed: KeyError: 'x'" in text
-    assert "sweep: 2 of 3 done · 1 failed · best si_sdr 8.0000 (trial 0 (CASS))" in text
+    assert "sweep: 2 of 3 done · 1 failed · best si_sdr 8.0000 (trial 0: CASS)\n" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_live_view_cuts_nothing(width):
+    progress = Progress("a study with a name: retraining on new seeds", 18, "relative_l2", noun="final", epochs=500)
+    progress.seconds_left = lambda: 9000.0
+    label = "cross maternal to fetal at the settings of trial 5 seed 2"
+    for number in (10, 11):
+        progress.asked(number, 1, {}, label, False)
+    progress.epoch(11, {"epoch": 123, "objective": 0.5858})
+    progress.finished(9, Ending("complete"), {"epoch": 500, "objective": 0.5})
+    progress._names[9] = label
+    progress.best = (0.5, f"final 9: {label}")
+    lines = drawn(progress, width)
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    told = " ".join(words)
+    for text in ("1 of 18 done", "about 2 h 30 min left", "starting", "epoch 123 of 500", "0.5858", "0.5000"):
+        assert text in told
+    for word in set(label.split()):
+        assert sum(w.strip("()") == word for w in words) >= 3  # two trials and the best
+    [bar] = [line for line in lines if set(line) & set("━╸╺")]
+    assert "final" not in bar
 
 
 def test_log_is_wide():
@@ -181,12 +209,13 @@ def test_brackets_in_messages_are_printed_as_they_are(capsys):
     assert "cannot reshape [batch, time] in [/bold]" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("total", "done", "of"), [(4, 3, 4), (0, 0, 1)])
+@pytest.mark.parametrize(("total", "done", "of"), [(4, 3, 4), (0, 0, 1), (4, 5, 5)])
 def test_bar_is_as_long_as_the_share_of_trials_that_have_ended(total, done, of):
     progress = Progress("sweep", total, "l2", done=Counter({"complete": done - done // 2, "pruned": done // 2}))
-    head, bar, table = progress._view().renderables
+    head, row, table = progress._view().renderables
+    bar = row.columns[0]._cells[0]
     assert (bar.total, bar.completed, bar.width) == (of, done, 40)
-    assert str(head).startswith(f"sweep  {done} of {total} done")
+    assert str(head).startswith(f"sweep  {done} of {max(done, total)} done")
     assert table.row_count == 0
 
 

@@ -87,7 +87,7 @@ class Terminal(io.StringIO):
     ("stream", "seconds", "shown"),
     [
         (io.StringIO, 2.0, "ECG recordings: 3 of 3, 8 s\n"),
-        (Terminal, 2.0, "".join(f"\rECG recordings: {k} of 3, {4 + 2 * (k - 1)} s" for k in (1, 2, 3)) + "\n"),
+        (Terminal, 2.0, "".join(f"\r\x1b[2KECG recordings: {k} of 3, {4 + 2 * (k - 1)} s" for k in (1, 2, 3)) + "\n"),
         (Terminal, 0.25, ""),  # not for work of a second: 0.5, 0.75 and 1 s
     ],
 )

@@ -1,14 +1,18 @@
 """A whole study on simulated trials: from its description to its end, once and again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from sepray.driver import driver, finish
 from sepray.driver.champion import Registration
+from sepray.driver.prepared import prepare
 from sepray.errors import UsageError
 from sepray.identity import plain
+from sepray.separators import cass
 
 from .conftest import DATA
 
@@ -124,7 +128,11 @@ def test_waiting_records_are_told_with_the_command_that_delivers_them(spec, stud
 def test_several_objectives_end_in_a_front_whose_runs_are_tagged(spec, study, screen, tracker):
     both = spec.changed(objective=("relative_l2:each",), trials=3)
     assert driver.run(both) == 0
-    assert "small: Pareto front on the validation split" in screen.getvalue()
+    printed = screen.getvalue()
+    assert "small: Pareto front on the validation split" in printed
+    assert "low relative L2 error (less is better)" in printed
+    assert "The champion has the least mean of these on validation, the sign turned where more is better." in printed
+    assert "best mean objective " in printed
     tagged = [args for args, _ in tracker.named("trial_tags")]
     # Both objectives of a simulated trial are equal, so one trial beats all others.
     assert len(tagged) == 1
@@ -165,3 +173,48 @@ def test_whole_traceback_is_shown_where_it_is_asked_for(spec, study, screen, mon
 def test_bug_in_some_trials_costs_the_others_nothing(spec, study, screen):
     study.endings = {1: {"outcome": "error", "reason": "ValueError", "traceback": "Traceback"}}
     assert driver.run(spec) == 0
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags", "slow"),
+    [
+        ("bfloat16", {"avx2", "avx512f"}, True),
+        ("bfloat16", {"avx512_bf16"}, False),
+        ("bfloat16", {"amx_bf16"}, False),
+        ("float32", {"avx2"}, False),
+    ],
+)
+def test_bfloat16_without_instructions_for_it_is_slow(spec, precision, flags, slow):
+    made = prepare(spec.changed(separator=replace(cass.DEBUG, precision=precision)), DATA)
+    assert driver._is_slow(made, flags) is slow
+    for elsewhere in ({"gpus_per_trial": 0.5}, {"address": "auto"}):
+        other = prepare(spec.changed(separator=made.spec.separator, **elsewhere), DATA)
+        assert not driver._is_slow(other, flags)
+
+
+def test_start_says_on_what_trials_run_and_in_which_format(spec, monkeypatch):
+    monkeypatch.setattr(driver.processor, "short_name", lambda: "Some CPU")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+
+    def machine(precision, **fields):
+        return driver._machine(
+            prepare(spec.changed(separator=replace(cass.DEBUG, precision=precision), **fields), DATA)
+        )
+
+    assert machine("bfloat16") == ", on Some CPU (AVX2) in bfloat16"
+    assert machine("float32") == ", on Some CPU (AVX2) in float32"
+    assert machine("auto", gpus_per_trial=1.0) == ", on Some GPU in float32"
+    assert machine("float32", address="auto") == ""
+
+
+def test_log_says_what_is_waited_for_and_warns_of_a_slow_format(spec, study, screen, monkeypatch, capsys):
+    monkeypatch.setattr(driver.processor, "flags", lambda: {"avx2"})
+    driver.run(spec.changed(separator=replace(cass.DEBUG, precision="bfloat16")))
+    waits = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" ...")]
+    assert waits == [
+        "small: loading the data of ecg; what is not in the cache is made ...",
+        "small: starting Ray ...",
+        "small: scoring on the test split, packaging the model, drawing the report ...",
+    ]
+    assert "warning: this CPU has no instructions for bfloat16" in screen.getvalue()

@@ -108,3 +108,13 @@ def test_retrainings_are_not_charted(heard):
     events, tracker, _, _ = heard
     ended(events, 0)
     assert tracker.named("study_metrics") == []
+
+
+def test_time_left_hears_of_starts_epochs_and_ends():
+    left = FakeTracker()
+    events = StageEvents("search", FakeTracker(), Recorder(), lambda number: None, OBJECTIVES, time_left=left)
+    events.asked(3, 77, {}, None, resumed=False)
+    events.epoch(3, {"epoch": 1, "objective": 0.5})
+    events.finished(3, Outcome(TrialState.COMPLETE, None, "", "complete"), {"epoch": 1})
+    told = [("asked", (3,), {}), ("epoch", (3, {"epoch": 1, "objective": 0.5}), {}), ("finished", (3,), {})]
+    assert left.calls == told

@@ -216,16 +216,16 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
 
     printed = screen.getvalue()
     answer = result["answer"]["sentence"]
-    assert answer.startswith("Trial 1 changed relative l2 by ")
+    assert answer.startswith("Trial 1 changed the relative L2 error by ")
     assert re.search(
         r"% against plain autoencoder: no effect that 2 seeds can show; about \d+ seeds would decide\.$", answer
     )
     order = [
         answer,
         "difference to plain autoencoder",
-        "Settings of the champion, trial 1 (exactly: sepray show sweep ",
+        "Settings of the champion, trial 1: beta 0.2 with all digits, as a file: sepray show sweep --settings",
     ]
-    order += ["beta 0.2 sweep: relative l2 on the test split", f"mean over {TEST_ITEMS} test items [95% bootstrap"]
+    order += ["sweep: relative L2 error on the test split", f"mean over {TEST_ITEMS} test items [95% bootstrap"]
     told = " ".join(printed.split())
     places = [told.index(text) for text in order]
     assert places == sorted(places)
@@ -243,7 +243,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     }
     assert tags == {"outcome": "finished", "champion": ROLE, "model_version": "7"}
     assert note.startswith(
-        f"{answer}\n\n**relative l2 on the test split: difference to plain autoencoder**\n\n| arm&emsp; |"
+        f"{answer}\n\n**relative L2 error on the test split: difference to plain autoencoder**\n\n| arm&emsp; |"
     )
     settings = f"**Settings of the champion, {ROLE}**\n\n| setting&emsp; | value |\n| --- | ---: |\n"
     settings += "| `beta`&emsp; | 0.2 |\n\n**sweep: "
@@ -359,7 +359,7 @@ def test_more_is_better_where_the_objective_is_maximised(study, registry, screen
     spec = replace(SPEC, objective=("si_sdr",))
     study.finish(spec)
     assert "more is better" in screen.getvalue()
-    assert "si sdr in dB on the test split" in screen.getvalue()
+    assert "SI-SDR in dB on the test split" in screen.getvalue()
     study.tracker.told.clear()
     registry.champion, registry.predict = "3", lambda mixture: DATA.test.sources.numpy()
     assert "version 3 stays the champion (si_sdr " in announce(study, spec)

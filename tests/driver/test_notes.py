@@ -21,12 +21,12 @@ RESULT = {
 def test_description_has_answer_settings_table_and_data():
     text = notes.describe_model(SPEC, HEARTS, RESULT)
     assert text.startswith(
-        f"{ANSWER}\n\n**relative l2 on the test split: difference to plain**\n\n| arm&emsp; | mean&emsp; |"
+        f"{ANSWER}\n\n**relative L2 error on the test split: difference to plain**\n\n| arm&emsp; | mean&emsp; |"
     )
     assert (
         "\n\n**Settings of the champion, trial 7**\n\n| setting&emsp; | value |\n| --- | ---: |\n"
         "| `beta`&emsp; | 0.1235 |\n"
-        "| `adversarial`&emsp; | 0 |\n\n**hearts: relative l2 on the test split**\n\n| system&emsp; |" in text
+        "| `adversarial`&emsp; | 0 |\n\n**hearts: relative L2 error on the test split**\n\n| system&emsp; |" in text
     )
     assert "| **champion (trial 7)**&emsp; | -&emsp; | -&emsp; | 0.300\u00a0[0.200,\u00a00.400] |" in text
     assert text.endswith(f"\n\nChampion of the study `hearts`; data `{HEARTS.fingerprint}`.")

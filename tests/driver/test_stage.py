@@ -38,7 +38,7 @@ def test_search_runs_reference_points_first_and_then_the_samplers_trials(prepare
     assert trials[0].params == {"beta": 0.5, "cross.low_to_high": 0.25, "cross.high_to_low": 0.25}
     assert all(set(t.intermediate_values) == {1, 2, 3} for t in trials)
     assert sorted(simulation.trained) == [("search", n, e) for n in range(4) for e in (1, 2, 3)]
-    assert "(published) complete at epoch 3" in screen.getvalue()
+    assert "trial 0: published, done after 3 epochs" in screen.getvalue()
     assert "4 of 4 done" in screen.getvalue().splitlines()[-1]
 
 

@@ -4,14 +4,14 @@ import numpy
 import torch
 
 import sepray
-from sepray.execution import conditions as module
+from sepray import processor
 from sepray.execution.conditions import conditions, differences
 
 
 def test_conditions_name_the_machine_and_the_versions():
     found = conditions(3, "cpu")
     assert found == {
-        "processor": module.processor(),
+        "processor": processor.name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": "3",
         "device": "cpu",
@@ -21,16 +21,6 @@ def test_conditions_name_the_machine_and_the_versions():
         "sepray": sepray.__version__,
     }
     assert all(isinstance(value, str) and value for value in found.values())
-
-
-def test_processor_is_the_first_that_the_system_lists(monkeypatch):
-    text = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: Another\n"
-    monkeypatch.setattr(module.Path, "read_text", lambda *arguments, **settings: text)
-    assert module.processor() == "Some CPU @ 2 GHz"
-    monkeypatch.setattr(module.Path, "read_text", lambda *arguments, **settings: "flags : fpu\n")
-    monkeypatch.setattr(module.platform, "processor", lambda: "")
-    monkeypatch.setattr(module.platform, "machine", lambda: "riscv64")
-    assert module.processor() == "riscv64"
 
 
 def test_differences_are_those_of_what_was_recorded():

@@ -27,7 +27,7 @@ def test_result_says_which_is_better_and_by_how_much():
     assert found.p_wilcoxon == pytest.approx(2 / 2**7)
     assert 0 < found.p_bootstrap < 0.001
     np.testing.assert_allclose(found.scores, [[0.1] * 7, [0.5] * 7], rtol=1e-4)
-    assert found.conclusion.startswith(f"Conclusion: {FIRST} separates better than {SECOND} by relative l2")
+    assert found.conclusion.startswith(f"Conclusion: {FIRST} separates better than {SECOND} by relative L2 error")
     assert repr(found) == f"ModelComparison({found.conclusion!r})"
 
 

@@ -29,7 +29,10 @@ def test_report_begins_with_the_answer_and_the_settings_and_then_shows_items(fin
     assert f'<p class="lead">{ANSWER}</p>' in page
     assert re.findall(r'<h2 id="([^"]+)"', page)[:4] == ["answer", "settings", "items", "result"]
     text = " ".join(text_of(page).split())
-    assert "relative l2 on the test split: difference to plain. arm mean low p claim trial 7 -3.1% [-5.2, -1.0]" in text
+    assert (
+        "relative L2 error on the test split: difference to plain. arm mean low p claim trial 7 -3.1% [-5.2, -1.0]"
+        in text
+    )
     assert "setting value adversarial 0 learning_rate 0.01235" in text
     assert "sepray show small --settings" in text
 

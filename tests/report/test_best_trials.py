@@ -91,7 +91,7 @@ def test_best_configuration_is_drawn_on_top_with_its_mean(finished, drawn):
     assert [t.get_text() for t in axes.get_yticklabels()] == ["plain\nat the settings of trial 7", "trial 7"]
     assert axes.get_ylim() == (-0.6, 1.6)
     assert axes.get_xlabel() == "validation relative L2 error (ratio)"
-    assert (made.key, made.title) == ("seeds", "The best configurations on new seeds")
+    assert (made.key, made.title) == ("seeds", "The best settings on new seeds")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,40 @@ def test_parallel_coordinates_name_what_the_best_quarter_shares(tmp_path):
     )
 
 
+def with_dead_weights(values) -> list:
+    """Trials with a learning rate and two weights; ``values`` are a function of the logarithm of the first."""
+    random = np.random.default_rng(3)
+    space = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "dead": FloatDistribution(0, 1)}
+    space["switch"] = CategoricalDistribution([0, 1])
+    found = []
+    for k in range(20):
+        params = {"rate": 10 ** random.uniform(-4, -1), "dead": random.uniform(), "switch": int(random.integers(2))}
+        found.append(trial(k, [values(math.log10(params["rate"]))], params=params, distributions=space))
+    return found
+
+
+def test_inert_parameters_have_no_importance(tmp_path, drawn, monkeypatch):
+    monkeypatch.setattr(hyperparameters, "_RESAMPLES", 1)  # which take most of the time
+    results = study_results(tmp_path, with_dead_weights(lambda rate: 0.3 + abs(rate + 2)))
+    made = hyperparameters.importances(results)
+    assert [label.get_text() for label in drawn["importances.svg"].axes[0].get_yticklabels()] == ["rate"]
+    assert made.sentence.startswith("rate explains ")
+    assert "next comes" not in made.sentence
+    assert "Left out, because they explain no more than shuffled values would: dead, switch." in made.note
+    assert importance.most_important(results).name == "rate"
+
+
+def test_where_nothing_matters_nothing_has_an_importance(tmp_path):
+    random = np.random.default_rng(5)
+    results = study_results(tmp_path, with_dead_weights(lambda rate: random.normal()))
+    made = hyperparameters.importances(results)
+    assert made.sentence == (
+        "Over 20 trials none of the 3 parameters explains more of the differences than its shuffled values would."
+    )
+    assert not made.figures
+    assert importance.most_important(results) is None
+
+
 # --- what is drawn
 
 
@@ -71,6 +105,7 @@ def shares(monkeypatch):
         return dict(zip(names, given[min(len(asked), len(given)) - 1], strict=True))
 
     monkeypatch.setattr(importance, "shares", importances)
+    monkeypatch.setattr(importance, "above_chance", lambda points, names: list(names))
     return given, asked
 
 

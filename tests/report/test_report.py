@@ -75,6 +75,23 @@ def test_page_holds_result_figures_and_commands_and_needs_nothing_else(finished)
     assert all((finished.folder / name).read_bytes() == content for name, content in made.files.items())
 
 
+def test_summary_fits_a_screen_and_comes_before_the_first_section(finished):
+    """Answer, champion and mixture on test, trials, time and where, and the model: what one screen should tell."""
+    known = {"processor": "Some(R) CPU", "device": "cpu"}
+    on_gpu = {"processor": "Some(R) CPU", "device": "Some GPU"}
+    trials = [trial(0, [0.5], conditions=known), trial(1, [0.4], conditions=on_gpu), *finished.trials[2:]]
+    results = dataclasses.replace(finished, trials=trials, data=None)  # without items, which take long to draw
+    made = report.build(results).html
+    header = made.partition("<header>")[2].partition("</header>")[0]
+    told = " ".join(text_of(header).split())
+    assert "0.3 relative L2 error (ratio) of the champion on test 2 of the unprocessed mixture 9 trials" in told
+    assert "from the first trial to the last, on Some CPU and Some GPU" in told
+    assert told.endswith("Registered as cass-ecg version 3.")
+    assert len(told) < 900
+    older = report.build(dataclasses.replace(results, trials=finished.trials)).html
+    assert "from the first trial to the last</span>" in older  # its trials do not say
+
+
 @pytest.mark.parametrize(("low", "named"), [(0.309, True), (0.311, False)])
 def test_systems_whose_intervals_overlap_with_the_champions_are_named(finished, low, named):
     worse = {"system": "paper: published", "bold": False, "values": {"mean": (0.9, low, 1.5)}}

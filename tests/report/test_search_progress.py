@@ -5,19 +5,19 @@ import math
 import optuna
 import pytest
 
-from sepray.choices import Objective
+from sepray.choices import CHOSEN_BY_MEAN, Objective
 from sepray.report import importance, search_progress
 from sepray.report.figures import MARKS
 from sepray.report.study_results import OUTCOMES
 
-from .studies import EACH, lines, points, searched, spec, study_results, trial
+from .studies import EACH, lines, points, searched, spec, study_results, text_of, trial
 
 
 def test_history_names_the_best_trial_and_those_close_to_it(finished):
     said = search_progress.history(finished).sentence
     assert said == (
         "The best of 9 trials is trial 7: relative L2 error 0.4 on validation; 1 of the other 4 that ran their "
-        "whole budget are within 5% of it. The best published setting, published, reached 0.9."
+        "whole budget are within 5% of it. The best published setting, published, reached 0.9 there."
     )
 
 
@@ -32,14 +32,14 @@ def test_pruning_counts_the_epochs_that_were_saved(finished):
 def test_learning_says_what_the_last_epochs_brought(finished):
     said = search_progress.learning(finished).sentence
     assert said == (
-        "The relative L2 error of trial 7 went from 0.8 after epoch 1 to 0.4 after epoch 4; its last 1 epoch improved "
+        "The relative L2 error of trial 7 went from 0.8 after epoch 1 to 0.4 after epoch 4; its last epoch improved "
         "it by 2.4%; seeds differ by up to 0.04; trials that were stopped early had values between 0.99 and 1.05."
     )
 
 
 def test_learning_says_so_where_the_last_epochs_made_it_worse(tmp_path):
     said = search_progress.learning(study_results(tmp_path, [trial(0, [0.8, 0.5, 0.4, 0.44])])).sentence
-    assert said.endswith("its last 1 epoch worsened it by 10.0%.")
+    assert said.endswith("its last epoch worsened it by 10.0%.")
 
 
 def test_every_outcome_is_drawn_with_a_mark_of_its_own():
@@ -65,6 +65,20 @@ def test_pareto_front_is_that_of_the_trials(tmp_path):
         "with 0.1."
     )
     assert search_progress.pareto(study_results(tmp_path, searched())) is None
+
+
+def test_pareto_front_is_a_table_with_the_rule_by_which_the_champion_is_chosen(tmp_path):
+    values = [[0.1, 9.0], [0.5, 12.0], [0.6, 8.0], [0.9, 13.5]]
+    labels = [{}, {"label": "CASS"}, {}, {}]
+    trials = [trial(k, [0.5], values=v, **labels[k]) for k, v in enumerate(values)]
+    objectives = (Objective("validation/low/relative_l2", "minimize"), Objective("validation/si_sdr", "maximize"))
+    page = search_progress.front(study_results(tmp_path, trials, objectives))
+    text = " ".join(text_of(page).split())
+    assert "trial low relative L2 error (less is better) SI-SDR (dB, more is better)" in text
+    assert "trial 0 0.1 9 trial 1 (CASS) 0.5 12 trial 3 0.9 13.5" in text
+    assert text.endswith(CHOSEN_BY_MEAN)
+    assert search_progress.front(study_results(tmp_path, searched())) is None
+    assert search_progress.front(study_results(tmp_path, [], objectives)) is None
 
 
 # --- what is drawn
@@ -198,7 +212,7 @@ def of_seeds(*values: float) -> list:
             of_seeds(3, 3.5),
             "its last 2 epochs improved it by 0.0%; seeds differ by up to 0.5",
         ),
-        ([0.8, 0.0, 0.5], [], "its last 1 epoch worsened it by 0.5"),
+        ([0.8, 0.0, 0.5], [], "its last epoch worsened it by 0.5"),
     ],
 )
 def test_last_epochs_are_told_beside_what_seeds_differ_by(tmp_path, drawn, curve, finals, said):
@@ -210,7 +224,7 @@ def test_decibels_are_told_without_percent(tmp_path, drawn):
     objectives = (Objective("validation/si_sdr", "maximize"),)
     results = study_results(tmp_path, [trial(0, [1.0, 2.0, 3.0, 4.5])], objectives, finals=of_seeds(4.0, 4.2))
     assert search_progress.learning(results).sentence.endswith(
-        "; its last 1 epoch improved it by 1.5 dB, more than seeds differ by (0.2 dB): more epochs may well help."
+        "; its last epoch improved it by 1.5 dB, more than seeds differ by (0.2 dB): more epochs may well help."
     )
 
 

@@ -20,46 +20,51 @@ HIGHER = Effect(0.42, 0.1, 0.7, 8.0, 0.008, 0.016)
 CASES = {
     "no effect": (
         answer(contrast(needed=40), importance=Importance("learning_rate", 0.73)),
-        "CASS changed relative l2 by -0.1% [-0.4%, +0.2%] against no adversaries: no effect that 8 seeds can show; "
+        "CASS changed the relative L2 error by -0.1% [-0.4%, +0.2%] against no adversaries: no effect that 8 seeds "
+        "can show; "
         "about 40 seeds would decide. What matters most is learning_rate: it explains 73% of what trials differ by.",
     ),
     "no effect within reason": (
         answer(contrast()),
-        "CASS changed relative l2 by -0.1% [-0.4%, +0.2%] against no adversaries: no effect that 8 seeds can show; "
+        "CASS changed the relative L2 error by -0.1% [-0.4%, +0.2%] against no adversaries: no effect that 8 seeds "
+        "can show; "
         "more than 200 would be needed.",
     ),
     "a gain, of two arms": (
         answer(contrast(), contrast("cross maternal to fetal", claim=True, mean=LOWER)),
-        "Cross maternal to fetal lowered relative l2 by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, 50 test "
+        "Cross maternal to fetal lowered the relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, "
+        "50 test "
         "items, p 0.016 after Holm).",
     ),
     "a gain, of one source": (
         answer(contrast(claim=True, fetal=LOWER), column="fetal"),
-        "CASS lowered the fetal relative l2 by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, 50 test items, "
+        "CASS lowered the fetal relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, 50 test items, "
         "p 0.016).",
     ),
     "a gain in decibels, never in percent": (
         answer(contrast(claim=True, mean=HIGHER), metric="si_sdr"),
-        "CASS raised SI-SDR by 0.42 dB [0.10, 0.70] against no adversaries (8 seeds, 50 test items, p 0.016).",
+        "CASS raised the SI-SDR by 0.42 dB [0.10, 0.70] against no adversaries (8 seeds, 50 test items, p 0.016).",
     ),
     "a loss": (
         answer(contrast(claim=True, mean=HIGHER), metric="heart_rate_error"),
-        "CASS raised heart rate error by 0.42 bpm [0.10, 0.70] against no adversaries (8 seeds, 50 test items, "
+        "CASS raised the heart rate error by 0.42 bpm [0.10, 0.70] against no adversaries (8 seeds, 50 test items, "
         "p 0.016); it separates worse than no adversaries.",
     ),
     "too few items": (
         answer(contrast(items_decide=True)),
-        "CASS changed relative l2 by -0.1% [-0.4%, +0.2%] against no adversaries: the 8 seeds agree, but the 50 test "
+        "CASS changed the relative L2 error by -0.1% [-0.4%, +0.2%] against no adversaries: the 8 seeds agree, but "
+        "the 50 test "
         "items do not; more items would decide.",
     ),
     "no interval": (
         answer(contrast(needed=6, mean=Effect(-0.00775, None, None, 0.25, 0.25, 0.25))),
-        "CASS changed relative l2 by -3.1% against no adversaries: no effect that 8 seeds can show; about 6 seeds "
+        "CASS changed the relative L2 error by -3.1% against no adversaries: no effect that 8 seeds can show; about 6 "
+        "seeds "
         "would decide.",
     ),
     "the same": (
         answer(contrast(mean=Effect(0.0, 0.0, 0.0, 0.25, 1.0, 1.0))),
-        "CASS and no adversaries gave the same relative l2 on 8 seeds.",
+        "CASS and no adversaries gave the same relative L2 error on 8 seeds.",
     ),
     "settings alone": (
         answer(importance=Importance("beta", 0.5)),
@@ -102,7 +107,7 @@ def test_table_has_a_row_for_each_arm():
     assert columns == ["arm", "mean", "maternal", "fetal", "p", "claim"]
     lower, higher = "-3.1%\n[-5.2, -1.0]", "+5.2%\n[+1.2, +8.8]"
     assert rows == [["a", lower, lower, higher, "0.016", "yes"], ["b", lower, "-", higher, "0.016", "no"]]
-    assert answer_words.title(given) == "relative l2 on the test split: difference to no adversaries"
+    assert answer_words.title(given) == "relative L2 error on the test split: difference to no adversaries"
     assert answer_words.caption(given) == (
         "8 pairs of trainings at the same settings and seed, 50 test items [95% interval over both, for all arms "
         "together]; p: exact sign-flip test over seeds, for the mean over sources, corrected by Holm; less is better"
@@ -125,7 +130,7 @@ def test_arms_with_controls_of_their_own_name_them():
 def test_markdown_has_title_rows_and_caption():
     given = answer(contrast(), metric="relative_l2")
     assert answer_words.markdown(given) == (
-        "**relative l2 on the test split: difference to no adversaries**\n\n"
+        "**relative L2 error on the test split: difference to no adversaries**\n\n"
         "| arm | mean | p | claim |\n| --- | ---: | ---: | ---: |\n| CASS | -0.1% [-0.4, +0.2] | 0.5 | no |\n\n"
         "8 pairs of trainings at the same settings and seed, 50 test items [95% interval over both]; p: exact "
         "sign-flip test over seeds, for the mean over sources; less is better"

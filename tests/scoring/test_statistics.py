@@ -251,26 +251,26 @@ def test_a_model_whose_estimates_are_not_finite_is_named() -> None:
 @pytest.mark.parametrize(
     ("difference", "p", "changes", "sentence"),
     [
-        (1.0, 0.01, {}, "a separates better than b by si sdr, a medium effect."),
-        (-1.0, 0.01, {"rank_biserial": -0.9}, "b separates better than a by si sdr, a large effect."),
+        (1.0, 0.01, {}, "a separates better than b by SI-SDR, a medium effect."),
+        (-1.0, 0.01, {"rank_biserial": -0.9}, "b separates better than a by SI-SDR, a large effect."),
         (
             -1.0,
             0.01,
             {"rank_biserial": -0.1, "metric": "relative_l2"},
-            "a separates better than b by relative l2, a small",
+            "a separates better than b by relative L2 error, a small",
         ),
-        (1.0, 0.2, {}, "by si sdr, these 9 items do not show that either model is better."),
-        (1.0, 0.01, {"p_wilcoxon": 0.3}, "by si sdr, these 9 items do not show that either"),
+        (1.0, 0.2, {}, "by SI-SDR, these 9 items do not show that either model is better."),
+        (1.0, 0.01, {"p_wilcoxon": 0.3}, "by SI-SDR, these 9 items do not show that either"),
         # At the edges: 0.5 is a large effect, 0.3 a medium one, and p = 0.05 shows nothing.
-        (1.0, 0.01, {"rank_biserial": 0.5}, "a separates better than b by si sdr, a large effect."),
-        (1.0, 0.01, {"rank_biserial": 0.4999}, "a separates better than b by si sdr, a medium effect."),
-        (1.0, 0.01, {"rank_biserial": 0.3}, "a separates better than b by si sdr, a medium effect."),
-        (1.0, 0.01, {"rank_biserial": 0.2999}, "a separates better than b by si sdr, a small effect."),
-        (1.0, 0.0499, {}, "a separates better than b by si sdr, a medium effect."),
-        (1.0, 0.05, {}, "by si sdr, these 9 items do not show that either model is better."),
-        (1.0, 0.01, {"p_wilcoxon": 0.05}, "by si sdr, these 9 items do not show that either"),
+        (1.0, 0.01, {"rank_biserial": 0.5}, "a separates better than b by SI-SDR, a large effect."),
+        (1.0, 0.01, {"rank_biserial": 0.4999}, "a separates better than b by SI-SDR, a medium effect."),
+        (1.0, 0.01, {"rank_biserial": 0.3}, "a separates better than b by SI-SDR, a medium effect."),
+        (1.0, 0.01, {"rank_biserial": 0.2999}, "a separates better than b by SI-SDR, a small effect."),
+        (1.0, 0.0499, {}, "a separates better than b by SI-SDR, a medium effect."),
+        (1.0, 0.05, {}, "by SI-SDR, these 9 items do not show that either model is better."),
+        (1.0, 0.01, {"p_wilcoxon": 0.05}, "by SI-SDR, these 9 items do not show that either"),
         # The signs of the mean and of the ranks differ.
-        (1.0, 0.01, {"rank_biserial": -0.4}, "by si sdr, these 9 items do not show that either"),
+        (1.0, 0.01, {"rank_biserial": -0.4}, "by SI-SDR, these 9 items do not show that either"),
     ],
 )
 def test_conclusion_claims_no_more_than_both_tests_show(difference, p, changes, sentence):
@@ -284,7 +284,7 @@ def test_conclusion_claims_no_more_than_both_tests_show(difference, p, changes, 
 def test_conclusion_of_equal_scores() -> None:
     scores = np.array([1.0, 2.0, 4.0])
     found = compare_systems(("a", "b"), scores, scores, "relative_l2")
-    assert found.conclusion == "Conclusion: a and b do the same by relative l2."
+    assert found.conclusion == "Conclusion: a and b do the same by relative L2 error."
     assert (found.wins, found.better) == (0, None)
 
 
@@ -292,7 +292,7 @@ def test_difference_of_the_same_size_on_every_item_is_one() -> None:
     scores = np.array([1.0, 2.0, 4.0, 3.0, 2.5, 7.0])
     found = compare_systems(("a", "b"), scores - 0.5, scores, "relative_l2")
     assert found.bootstrap == PairedBootstrap(-0.5, -0.5, -0.5, 2 / 10_000, True)
-    assert found.conclusion == "Conclusion: a separates better than b by relative l2, a large effect."
+    assert found.conclusion == "Conclusion: a separates better than b by relative L2 error, a large effect."
 
 
 def test_two_values_have_an_interval_and_the_level_of_a_median_arrives() -> None:

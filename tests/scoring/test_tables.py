@@ -257,7 +257,7 @@ def of_arms(*sources: str) -> Answer:
 )
 def test_table_of_arms_fits_the_terminal(width, sources, row):
     lines = shown(width, tables.answer_table(of_arms(*sources), width))
-    assert lines[0] == "relative l2 on the test split: difference to none"
+    assert lines[0] == "relative L2 error on the test split: difference to none"
     assert re.sub(r" {2,}", " | ", lines[3].strip()) == row
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)

@@ -237,10 +237,8 @@ def test_objectives_are_keys_of_results_with_their_directions(objective, expecte
 def test_unknown_objective_is_refused_with_those_that_there_are(text):
     with pytest.raises(UsageError) as caught:
         spec(objective=("relative_l2", text)).objectives(SIGNAL)
-    assert str(caught.value).startswith(
-        f"unknown objective {text!r}; there are relative_l1, relative_l2, relative_linf,"
-    )
-    assert str(caught.value).endswith("sources: maternal, fetal")
+    assert str(caught.value).startswith(f"unknown objective {text!r}; ")
+    assert "there are relative_l1, relative_l2, relative_linf," in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

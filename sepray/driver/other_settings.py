@@ -1,0 +1,78 @@
+"""Refuses a study of other settings than its storage has under its name, before any of its data is built.
+
+What only the data can tell, the content of files, is compared by ``search.storage`` once they are loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from .. import identity
+from ..contracts import Signal, Split, TaskData
+from ..errors import SeprayError
+from ..search.storage import FINGERPRINT, load_study, refuse_differences
+from ..spec.study import StudySpec, key, rebuilt
+from .prepared import prepare
+
+SIGNAL = "signal"
+"""User attribute of a study that holds its task's signal."""
+_NOTHING = Split(*[None] * 2)  # type: ignore[arg-type] # of data that are not loaded
+
+
+def refuse_other_settings(spec: StudySpec) -> None:
+    """Compare a study with the one of its name in its storage, if there is one.
+
+    A study of a version that did not keep its signal is compared by task, budget and separator alone.
+
+    Raises:
+        FingerprintMismatchError: their settings differ; a line for each difference.
+        SeprayError: the settings are none of the separator's, as ``prepare`` says.
+    """
+    stored = _stored(spec)
+    if stored is None:
+        return
+    then: dict[str, Any] = dict(stored.user_attrs[FINGERPRINT])
+    changes = _task_changes(stored.user_attrs["spec"]["task"], spec)
+    signal: Mapping[str, Any] | None = stored.user_attrs.get(SIGNAL)
+    if not changes and signal:
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in signal.items()}
+        known = Signal(**values)
+        unloaded = TaskData(known, _NOTHING, _NOTHING, _NOTHING, then["task"]["data"])
+        changes = identity.differences(then, prepare(spec, unloaded).fingerprint)
+    else:
+        now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}
+        now["separator"] = {"name": key(spec.separator), "config": spec.separator}
+        changes += identity.differences({name: then[name] for name in now}, now)
+    refuse_differences(spec.name, spec.stores.storage, changes)
+
+
+def _stored(spec: StudySpec) -> optuna.Study | None:
+    """Return the study of this name; None where there is none that sepray has made, or where it cannot be read."""
+    with contextlib.suppress(SeprayError):  # what keeps it from being read is said when it is opened
+        study = load_study(spec.stores.storage, spec.name)
+        return study if {FINGERPRINT, "spec"} <= study.user_attrs.keys() else None
+    return None
+
+
+def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
+    """Return a line for each setting of the task that is another one now, without the places of files."""
+    try:
+        then = rebuilt("sepray.tasks", stored["module"], stored["config"])
+    except (SeprayError, TypeError, ValueError):  # of another version of the task
+        return []
+    if type(then) is not type(spec.task):
+        return identity.differences({"task": _name(then)}, {"task": _name(spec.task)})
+    places = {
+        f.name: getattr(spec.task, f.name) for f in fields(then) if f.name == "folder" or f.type in (Path, "Path")
+    }
+    return identity.differences({"task": replace(then, **places)}, {"task": spec.task})
+
+
+def _name(config: Any) -> str:
+    return type(config).__module__.removeprefix("sepray.tasks.")

@@ -1,0 +1,81 @@
+"""How long the whole command still takes: the search, the retrainings after it, and the end of the study.
+
+The estimate is the seconds that an epoch has taken so far, times the epochs that are still to be trained, over the
+trials that run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from . import selection
+from .prepared import PreparedStudy
+
+END_SECONDS = 40.0
+"""Seconds that the end of a study is taken to last: scores on the test split, packaging and its check, the report.
+
+It is not measured before; small networks take about that long.
+"""
+
+
+class TimeLeft:
+    """Hears how the trials of each stage go, and says how many seconds are left.
+
+    A trial of the search that has not ended counts with the mean epochs of those that have, and of one more that ran
+    its whole budget: the first to end are those that are stopped early.
+
+    Args:
+        prepared: the study.
+        slots: number of trials that run at once.
+    """
+
+    def __init__(self, prepared: PreparedStudy, slots: int) -> None:
+        self._prepared, self._slots = prepared, slots
+        self._budget = prepared.spec.budget.max_epochs
+        self._seconds, self._trainings = 0.0, 0  # of all epochs heard of: their time, and separators trained
+        self._running: dict[int, int] = {}  # number -> epochs trained
+        self._ended: dict[int, int] = {}
+        self._total, self._members, self._later = 0, 1, 0
+
+    def begin(self, stage: str, total: int, members: int, ended: Iterable[FrozenTrial]) -> None:
+        """Begin a stage.
+
+        Args:
+            stage: ``"search"`` or ``"finals"``.
+            total: number of its trials.
+            members: separators trained per trial.
+            ended: Optuna records of its trials that have ended.
+        """
+        self._running, self._ended = {}, {trial.number: trial.last_step or 0 for trial in ended}
+        self._total, self._members = total, members
+        self._later = selection.most_retrainings(self._prepared) if stage == "search" else 0
+
+    def asked(self, number: int) -> None:
+        """Hear of a trial that starts."""
+        self._running[number] = 0
+
+    def epoch(self, number: int, result: Mapping[str, Any]) -> None:
+        """Hear of an epoch's result."""
+        if number in self._running:
+            self._running[number] = int(result["epoch"])
+        if (seconds := result.get("epoch_seconds")) is not None:
+            self._seconds += float(seconds)
+            self._trainings += self._members
+
+    def finished(self, number: int) -> None:
+        """Hear of a trial that ended."""
+        self._ended[number] = self._running.pop(number, 0)
+
+    def seconds(self) -> float | None:
+        """Return the seconds that are left of the whole command; None before an epoch has been trained."""
+        if not self._trainings:
+            return None
+        longest = (self._budget + sum(self._ended.values())) / (1 + len(self._ended)) if self._later else self._budget
+        running = [max(1.0, longest - epochs) for epochs in self._running.values()]
+        waiting = max(0, self._total - len(self._ended) - len(running))
+        stage = max((sum(running) + waiting * longest) / self._slots, max(running, default=0.0)) * self._members
+        later = self._later * self._budget / self._slots
+        return self._seconds / self._trainings * (stage + later) + END_SECONDS
