@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -56,19 +55,14 @@ def explain(
         if number is not None and number < least:
             raise UsageError(f"--{flag} must be at least {least}, not {number}")
     study.require()
-    from ..console.terminal import console
     from ..results.explaining import Wish
 
-    console.stderr = json  # what is printed beside the JSON
-    try:
-        wish = Wish(origin or "", "" if order == "auto" else order, seeds or 0, epochs or 0)
-        path = _path(study, wish, json, yes)
-    finally:
-        console.stderr = False
+    wish = Wish(origin or "", "" if order == "auto" else order, seeds or 0, epochs or 0)
+    path = _path(study, wish, json, yes)
     if isinstance(path, int):
         return path
     if json:
-        print(json_format.dumps({"study": study.name, **document(path)}, indent=1))
+        application.print_json({"study": study.name, **document(path)})
     else:
         print_path(path)
     return 0

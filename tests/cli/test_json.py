@@ -27,7 +27,8 @@ ON_MODELS = {
     "compare": ("{half} {most} --cache cache", {"difference", "conclusion"}),
     "separate": ("{most} wave.npy --rate 128 --no-picture -o out", {"input", "files"}),
 }
-ELSEWHERE = {"reproduce"}  # tests/results/test_reproduction.py, which has a study that can be trained again
+# tests/results/test_reproduction.py and tests/cli/test_explain.py, which have studies that can be trained again.
+ELSEWHERE = {"reproduce", "explain"}
 NONE = {"run"}  # a study, whose flags are its own
 
 
