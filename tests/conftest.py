@@ -3,6 +3,7 @@
 Also, a package of somebody else's that is installed for some tests.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -13,6 +14,12 @@ from . import lab_echo
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules and the tests themselves out of garbage collection, which goes over all of them otherwise."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

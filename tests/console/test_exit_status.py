@@ -315,6 +315,7 @@ def test_study_shows_the_line_of_a_broadcast_error_in_build(tmp_path):
     assert done.stderr.endswith("lab: " + HINT.removeprefix("program: ") + "\n")
 
 
+@pytest.mark.slow
 def test_study_shows_the_line_of_an_error_in_a_users_task(tmp_path):
     task = TASK.replace(
         "    def load(self, cache):\n", "    def load(self, cache):\n        raise ValueError('no items')\n"
@@ -403,6 +404,7 @@ BROKEN_CONFIG = SEPARATOR.replace(
 )
 
 
+@pytest.mark.slow
 def test_bug_in_a_config_that_a_flag_meets_is_shown_as_a_bug(tmp_path):
     """tyro takes a ValueError of a Config for a refused value; a UsageError is one."""
     (tmp_path / "my_separator.py").write_text(BROKEN_CONFIG)

@@ -269,6 +269,7 @@ def script(job: bytes) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_script_answers_with_figures_or_with_a_traceback(tmp_path):
     for part, items in (("train", 6), ("validation", 3)):
         for name, tensor in view(items).items():

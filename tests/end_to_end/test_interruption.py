@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from .conftest import kill
 
-SLOW = ("--separator.pause", "0.4", "--trials", "4", "--max-epochs", "5", "--scheduler", "none", "--final-seeds", "1")
+SLOW = ("--separator.pause", "0.8", "--trials", "4", "--max-epochs", "5", "--scheduler", "none", "--final-seeds", "1")
 
 # Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
 pytestmark = pytest.mark.timeout(240)
@@ -62,6 +62,7 @@ def is_halfway(laboratory):
     return complete and has_one_in_the_middle(laboratory)
 
 
+@pytest.mark.slow
 def test_killed_and_extended_study_goes_on_with_the_same_trials_and_runs(laboratory):
     process = laboratory.start(*SLOW)
     laboratory.wait(lambda: is_halfway(laboratory), process)

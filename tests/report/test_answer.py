@@ -37,6 +37,7 @@ def test_report_begins_with_the_answer_and_the_settings_and_then_shows_items(fin
     assert "sepray show small --settings" in text
 
 
+@pytest.mark.slow
 def test_without_an_answer_the_champion_leads(finished):
     page = report.build(finished).html
     assert '<p class="lead">The champion, trial 7, has a relative L2 error of 0.3 on test (low 0.3, high 0.3).' in page
@@ -55,6 +56,7 @@ def test_study_that_is_not_finished_has_neither(tmp_path):
     assert answer.settings(results) is None
 
 
+@pytest.mark.slow
 def test_spectrograms_are_folded_and_waveforms_are_not(finished):
     page = report.build(finished).html
     folded = re.findall(r"<details>.*?</details>", page)

@@ -219,6 +219,7 @@ def test_items_with_a_heart_are_ranked_by_its_rate(tmp_path):
     assert re.search(r"The best item, number [12]: heart rate error heart 0\.\d+, breath nan", text)
 
 
+@pytest.mark.slow
 def test_sounds_that_are_too_large_are_files_alone(tmp_path, monkeypatch):
     signal = Signal(("a", "b", "c"), 2, (2000,), 8000.0)
     monkeypatch.setattr(report, "_EMBEDDED", 100_000)

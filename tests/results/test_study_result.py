@@ -188,6 +188,7 @@ def test_collapsed_trial_is_never_the_best(finished, spec):
     assert found(spec).best[0].number == first
 
 
+@pytest.mark.slow
 def test_several_objectives_have_a_front(run_study, spec):
     assert run_study(spec.changed(objective=("relative_l2:each",))) == 0
     result = found(spec)

@@ -142,6 +142,7 @@ def test_images_are_separated():
     assert gain(run.separator.separate, bars(16, seed=1)) > 5  # 10.4 to 11.8 dB, seeds 0 to 3
 
 
+@pytest.mark.slow
 def test_sounds_are_separated_in_seconds():
     data = notes_and_bursts(train=64, test=16)
     rates = {"mask_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}

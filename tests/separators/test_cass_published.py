@@ -281,6 +281,7 @@ def test_search_space_has_every_hyperparameter_and_holds_the_authors_settings():
     assert space.PAPER["authors' code"] == expanded
 
 
+@pytest.mark.slow
 def test_separates_notes_from_bursts_in_a_few_epochs():
     data = notes_and_bursts(64, 32)
     run = trained(cass_published.SMALL, FAST, 3, 0, data)

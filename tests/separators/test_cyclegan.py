@@ -104,6 +104,7 @@ SETTINGS = {
 SMALL = dataclasses.replace(cyclegan.SMALL, wanted=("bursts",))
 
 
+@pytest.mark.slow
 def test_separates_bursts_somewhat_without_pairs():
     data = notes_and_bursts(128, 32)
     config = dataclasses.replace(SMALL, blocks=2)

@@ -46,6 +46,7 @@ FLAGS = {
     "scheduler": ("hyperband", "hyperband"),
     "grace_period": ("4", 4),
     "reduction_factor": ("2.5", 2.5),
+    "deterministic": (None, True),
     "only_arms": ("CASS", ("CASS",)),
     "finalists": ("5", 5),
     "final_seeds": ("6", 6),
@@ -69,7 +70,7 @@ def test_every_field_has_a_flag_that_sets_it_and_nothing_else():
     assert set(FLAGS) | GIVEN | {"separator", "task", "objective"} == set(values(spec()))
     for name, (text, value) in FLAGS.items():
         for read in (parse, parse_early):
-            changed = read(spec(), [f"--{name.replace('_', '-')}", text])
+            changed = read(spec(), [f"--{name.replace('_', '-')}", *([text] if text else [])])
             assert values(changed)[name] == value
             assert changed.changed(**{name: values(spec())[name]}) == spec(), name
 

@@ -120,6 +120,7 @@ def test_damaged_cache_is_made_again(tmp_path: Path) -> None:
     assert path.read_bytes() == sound
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_the_same(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from sepray.tasks.ecg import DEBUG;"

@@ -76,9 +76,14 @@ def users_folder(tmp_path, monkeypatch):
     folder = tmp_path / "theirs"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
+    _forget_users_modules()
     yield folder
-    for name in set(sys.modules) - before:
+    _forget_users_modules()
+
+
+def _forget_users_modules():
+    """Remove the modules of a folder that is gone, those of other tests too."""
+    for name in list(sys.modules):
         if name.partition(".")[0] in ("mine", "beside", "nameless", "lab", "lab_gains"):
             del sys.modules[name]
 
