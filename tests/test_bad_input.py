@@ -413,9 +413,9 @@ def contents(place: Path) -> dict[str, int]:
 
 
 def often(cases):
-    """Every third case is tried in the default suite, and the others with the slow tests: each takes a second."""
+    """Every fifth case is tried in the default suite, and the others with the slow tests: each takes a second."""
     return [
-        pytest.param(case, id=case.typed, marks=() if index % 3 == 0 else pytest.mark.slow)
+        pytest.param(case, id=case.typed, marks=() if index % 5 == 0 else pytest.mark.slow)
         for index, case in enumerate(cases)
     ]
 

@@ -144,6 +144,7 @@ def test_needs_of_a_separator_are_found_through_its_base_classes(text, needs, tm
     assert available.supervisions("needy") == tuple(needs)
 
 
+@pytest.mark.slow
 def test_package_is_shown_only_where_there_are_others(run, lab):
     assert [line.split()[-1] for line in run("list", "tasks").splitlines() if "hall" in line] == ["1.5"]
     assert "from" in run("list", "separators").splitlines()[1]

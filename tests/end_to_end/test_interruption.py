@@ -79,6 +79,8 @@ def test_killed_and_extended_study_goes_on_with_the_same_trials_and_runs(laborat
             assert (trial.params, trial.user_attrs["seed"]) == seeds[trial.number]
     after = dict(laboratory.query("select value, run_uuid from tags where key = 'sepray.trial'"))
     assert known.items() <= after.items()
+    model = "models:/my-separator-my-task@champion"
+    assert "identical over 5 epochs" in laboratory.sepray("reproduce", model).stdout
 
 
 @pytest.mark.slow

@@ -87,6 +87,7 @@ def test_report_has_the_ablation_path_after_the_settings(finished):
     assert "sepray explain small" not in text
 
 
+@pytest.mark.slow
 def test_report_without_a_path_says_which_command_makes_it(finished):
     results = with_answer(finished, hyperparameters=SETTINGS)
     assert answer.path(results) is None

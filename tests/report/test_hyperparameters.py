@@ -32,6 +32,7 @@ def test_importances_find_the_parameter_that_matters_and_leave_out_published_set
     assert "differences between 14 trials" in said
 
 
+@pytest.mark.slow
 def test_most_important_setting_is_the_first_of_the_figure(tmp_path):
     trials = []
     for k in range(12):

@@ -204,6 +204,7 @@ def test_items_of_images_are_ranked_by_a_measure_of_images(tmp_path):
         assert f"The {rank} item, number {index}: PSNR a {ratio:.3f}, b {ratio:.3f}" in text
 
 
+@pytest.mark.slow
 def test_items_with_a_heart_are_ranked_by_its_rate(tmp_path):
     time = torch.arange(512) / 64
     rates = torch.tensor([60.0, 75.0, 90.0])
@@ -266,6 +267,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(small, monkeypatch):
     assert [path.name for path in small.folder.iterdir() if path.is_file()] == ["report.html"]
 
 
+@pytest.mark.slow
 def test_command_makes_it_from_the_stores_alone(tmp_path, monkeypatch, capsys):
     """The tracking server is dead, and the task's data is built anew."""
     monkeypatch.chdir(tmp_path)

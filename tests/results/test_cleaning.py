@@ -99,6 +99,7 @@ def test_study_can_be_extended_and_another_champion_is_scored_anew(finished, run
     assert (extended.folder / "model" / "MLmodel").read_text() == f"member {extended.result['member']}\n"
 
 
+@pytest.mark.slow
 def test_retrainings_of_a_role_that_comes_again_are_still_there(finished, run_study, spec):
     clean(spec)
     assert run_study(spec.changed(final_seeds=3)) == 0

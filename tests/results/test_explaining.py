@@ -217,6 +217,7 @@ def test_many_settings_are_ordered_by_importance_to_bound_the_trainings(finished
     assert training(finished).order == "greedy"
 
 
+@pytest.mark.slow
 def test_more_seeds_are_trained_where_the_retrainings_have_more(spec, run_study):
     assert run_study(spec.changed(final_seeds=9)) == 0
     made = training(found(spec))
@@ -278,6 +279,7 @@ def test_arm_is_a_step_that_brings_its_settings(spec, run_study):
     assert {t.params["arm"] for t in own_trials(spec)} == {"plain", "CASS"}
 
 
+@pytest.mark.slow
 def test_several_objectives_have_their_mean(spec, run_study):
     spec = spec.changed(objective=("relative_l2:each",))
     assert run_study(spec) == 0
@@ -286,6 +288,7 @@ def test_several_objectives_have_their_mean(spec, run_study):
     assert path.steps[0].change.name == "beta"
 
 
+@pytest.mark.slow
 def test_measure_that_is_to_be_more_rises(spec, run_study):
     spec = spec.changed(objective=("si_sdr",))
     assert run_study(spec) == 0

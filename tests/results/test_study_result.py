@@ -88,7 +88,7 @@ def test_page_of_the_runs_is_known_once_mlflow_has_answered(finished, spec):
 def test_optuna_dashboard_has_the_answer_as_a_note(finished):
     search = finished.record.studies["search"]
     note = search._storage.get_study_system_attrs(search._study_id)["dashboard:note_str:0"]
-    assert note.startswith(f"{finished.answer}\n\n**relative l2 on the test split: difference to plain**")
+    assert note.startswith(f"{finished.answer}\n\n**relative L2 error on the test split: difference to plain**")
     assert search.metric_names == ["relative_l2"]
 
 

@@ -341,7 +341,7 @@ def test_help_explains_every_flag(capsys, monkeypatch):
         flag = f"--{name.replace('_', '-')}"
         at = [n for n, line in enumerate(lines) if line.split(" ")[0].rstrip(",") == flag]
         assert len(at) == 1, flag
-        text = re.sub(r", --\S+", "", " ".join(lines[at[0] : at[0] + 4])).partition(flag)[2].partition(" --")[0]
+        text = re.sub(r", --\S+", "", " ".join(lines[at[0] : at[0] + 6])).partition(flag)[2].partition(" --")[0]
         explained, found, _ = text.partition("(default:")
         assert found, f"{flag} has no default in {text!r}"
         words = re.findall(r"[A-Za-z]*[a-z]", re.sub(r"\[.*\]|\{.*\}", "", explained))
