@@ -112,8 +112,9 @@ def _subtitle(results: StudyResults) -> str:
 def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
     """Return the answer, or else the result, in a sentence or two, and the figures that a reader looks for first."""
     counts = results.counts
-    facts = [(str(len(results.trials)), f"trials of up to {results.spec.budget.max_epochs} epochs")]
-    facts += [(str(counts[kind]), text) for kind, text in OUTCOMES.items() if counts[kind] and kind != "complete"]
+    ends = [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind] and kind != "complete"]
+    trained = f"trials of up to {results.spec.budget.max_epochs} epochs"
+    facts = [(str(len(results.trials)), "; ".join([trained, *ends]))]
     trials = (*results.trials, *results.finals)
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time]
     if times:
