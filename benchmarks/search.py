@@ -1,6 +1,6 @@
 """Replays searches on recorded learning curves: how many epochs samplers and schedulers need to find good settings.
 
-    python benchmarks/search.py [--tables cass ssgan] [--searches NAME ...] [--slots 2 8] [--seeds 60]
+    python benchmarks/search.py [--tables cass ssgan] [--searches NAME ...] [--slots 2 8] [--seeds 48]
 
 ``search_table.json`` (made by ``search_table.py``) holds curves of many settings of two separators. Between them a
 Gaussian process gives the curve of any settings of the space; a trial's curve is that curve times a random one, drawn
@@ -15,7 +15,8 @@ the share of seeds that found some, how many times fewer epochs that is than ran
 needs, and the mean excess of the best finished trial over the least error of the space, in percent, after the epochs
 of 5, 15 and 50 full trainings.
 
-Searches of Syne Tune are replayed where it is installed (``pip install syne-tune``; 0.16 has no MOBSTER or DyHPO).
+Searches of Syne Tune are replayed where it is installed (``pip install syne-tune``). Its version 0.16, which was
+measured, has no MOBSTER and no DyHPO. Older versions were not tried, nor ifBO (freeze-thaw), which downloads a model.
 Measured on 16 cores of an Intel Xeon with Syne Tune 0.16, Optuna 5.0 and Ray 2.60:
 
     cass, 2 slots, 48 seeds; least error 0.3486

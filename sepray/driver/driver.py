@@ -81,6 +81,12 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     plan = selection.plan(prepared, searched)
     if not plan:
         return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))
+    if unpaired := [arm for arm in prepared.arms if arm not in {each.arm for each in plan}]:
+        console.print(
+            f"not compared: {', '.join(unpaired)}. No trial of the search has finished with what they search; with "
+            "more --trials the same command goes on with them",
+            soft_wrap=True,
+        )
     finals = stores.open_finals()
     run_stage(finals_stage(plan, finals), prepared, stores, slots, time_left)
     wait_for(f"{spec.name}: scoring on the test split, packaging the model, drawing the report")

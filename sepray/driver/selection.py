@@ -159,10 +159,10 @@ def arm_retrainings(
 ) -> list[Retraining]:
     """Return the retrainings of a study with arms, all on the same new seeds: pairs, and the best of each arm.
 
-    The pairs have the settings of the best trial in every arm: what an arm searches is as in that trial, or where that
-    trial does not search it as in the arm's own best trial. So with the same seed, and with it the same initial
-    weights, order of the items and batches, two of them differ in nothing but the arm. An arm whose own best trial has
-    just these settings is not trained at them again. An arm that needs a trial of its own and has none is left out.
+    The pairs have one set of settings, of which every arm uses what it searches: those of the best trial, and what that
+    trial does not search as in the best trial that does. So with the same seed, and with it the same initial weights,
+    order of the items and batches, two of them differ in nothing but the arm. An arm whose own best trial has just
+    these settings is not trained at them again. An arm that searches what no finished trial has is left out.
 
     Args:
         searched: finished trials of the search.
@@ -173,13 +173,13 @@ def arm_retrainings(
     ranked = sorted(searched, key=lambda t: (t.value, t.number))
     if not ranked:
         return []
-    best = ranked[0]
+    best, shared = ranked[0], dict[str, Any]()
+    for trial in ranked:
+        shared = {**{name: trial.hyperparameters[name] for name in arms[trial.arm].searched}, **shared}
     plan: list[tuple[str, str, str, Finished, dict[str, Any]]] = []
     for name, arm in arms.items():
         own = next((t for t in ranked if t.arm == name), None)
-        at_best = {k: best.hyperparameters[k] for k in arm.searched if k in arms[best.arm].searched}
-        if own is not None:
-            at_best = {**{k: own.hyperparameters[k] for k in arm.searched}, **at_best}
+        at_best = {k: shared[k] for k in arm.searched if k in shared}
         if len(at_best) == len(arm.searched):
             same = f"{name} at the settings of trial {best.number}"
             role = f"trial {best.number} (best of {name})" if own is best else same

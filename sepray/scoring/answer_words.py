@@ -11,6 +11,7 @@ from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance, few
 
 HEAD = ("arm", "p", "claim")
 """Names of the table's columns beside those of the effects: the first, and the last two."""
+_FEW = 4
 
 
 def told(answer: Answer) -> Answer:
@@ -51,7 +52,9 @@ def _about_arm(answer: Answer, contrast: Contrast) -> str:
     start = f"{arm} changed the {what} by {change(effect, metric)} against {contrast.control}"
     if contrast.items_decide:
         return f"{start}: the {seeds} agree, but the {items} do not; more items would decide."
-    if contrast.seeds_needed is None:
+    if contrast.seeds < _FEW:  # whose spread says next to nothing of what more would show
+        advice = f"a claim needs {fewest_seeds(len(answer.contrasts))} at the least"
+    elif contrast.seeds_needed is None:
         advice = f"more than {MOST_SEEDS} would be needed"
     else:
         advice = f"about {contrast.seeds_needed} seeds would decide"

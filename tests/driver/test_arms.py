@@ -187,6 +187,21 @@ def test_pairs_have_the_best_settings_in_every_arm_and_the_best_of_each_arm_its_
     }
 
 
+def test_what_the_best_trial_does_not_search_is_the_same_in_all_other_arms_too():
+    """Each arm's own weights would be another comparison: arms would differ in them as well."""
+    searched = [
+        trial(0, 0.1, "no adversaries", autoencoder_learning_rate=0.3),
+        trial(1, 0.2, "CASS", beta=0.6, autoencoder_learning_rate=0.7),
+        trial(2, 0.15, "cross low to high", beta=0.8, autoencoder_learning_rate=0.9, **{"cross.low_to_high": 0.75}),
+    ]
+    pairs = [r for r in arm_retrainings(searched, prepared_arms(), 1, 0) if r.pairing == "same settings"]
+    assert {r.arm: (r.hyperparameters["autoencoder_learning_rate"], r.hyperparameters.get("beta")) for r in pairs} == {
+        "no adversaries": (0.3, None),
+        "CASS": (0.3, 0.8),
+        "cross low to high": (0.3, 0.8),
+    }
+
+
 def test_best_trial_of_another_arm_at_equal_settings_is_not_trained_twice():
     searched = [
         trial(0, 0.1, "no adversaries", autoencoder_learning_rate=0.5),

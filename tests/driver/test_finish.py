@@ -218,7 +218,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     answer = result["answer"]["sentence"]
     assert answer.startswith("Trial 1 changed the relative L2 error by ")
     assert re.search(
-        r"% against plain autoencoder: no effect that 2 seeds can show; about \d+ seeds would decide\.$", answer
+        r"% against plain autoencoder: no effect that 2 seeds can show; a claim needs \d+ at the least\.$", answer
     )
     order = [
         answer,

@@ -6,9 +6,9 @@ from sepray.scoring import answer_words
 from sepray.scoring.answers import Answer, Contrast, Effect, Importance
 
 
-def contrast(arm="CASS", control="no adversaries", claim=False, needed=None, items_decide=False, **effects):
+def contrast(arm="CASS", control="no adversaries", claim=False, needed=None, items_decide=False, seeds=8, **effects):
     given = effects or {"mean": Effect(-0.00025, -0.001, 0.0005, 0.25, 0.25, 0.5)}
-    return Contrast(arm, control, 8, 50, given, claim, items_decide, needed)
+    return Contrast(arm, control, seeds, 50, given, claim, items_decide, needed)
 
 
 def answer(*contrasts, metric="relative_l2", column="mean", importance=None) -> Answer:
@@ -55,6 +55,11 @@ CASES = {
         "CASS changed the relative L2 error by -0.1% [-0.4%, +0.2%] against no adversaries: the 8 seeds agree, but "
         "the 50 test "
         "items do not; more items would decide.",
+    ),
+    "two seeds": (
+        answer(contrast(needed=31, seeds=2)),
+        "CASS changed the relative L2 error by -0.1% [-0.4%, +0.2%] against no adversaries: no effect that 2 seeds can "
+        "show; a claim needs 6 at the least.",
     ),
     "no interval": (
         answer(contrast(needed=6, mean=Effect(-0.00775, None, None, 0.25, 0.25, 0.25))),
