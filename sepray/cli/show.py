@@ -58,7 +58,8 @@ def _print(result: StudyResult) -> None:
     if result.result is not None:
         settings = result.settings()
         console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
-        _print_pairs({name: str(value) for name, value in settings.hyperparameters.items()})
+        values = settings.hyperparameters.items()
+        _print_pairs({name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values})
         if result.ablation_path is None:
             explain = from_this_shell(f"sepray explain {result.name}")
             console.print(f"Which of them earned what: {explain}\n", soft_wrap=True)
@@ -137,6 +138,10 @@ def _print_table(found: Mapping[str, Any]) -> None:
     title = f"{measure_words(found['metric'])}{unit} on the test split"
     console.print()
     console.print(result_table(title, columns, rows, width=console.width))
+    better = "less" if MEASURES[found["metric"]].direction == "minimize" else "more"
+    console.print(
+        f"{better} is better; the champion is one training, the best of its seeds on validation", soft_wrap=True
+    )
 
 
 def _print_pairs(pairs: dict[str, str]) -> None:
