@@ -12,16 +12,16 @@ sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/.test $(VENV)/.docs ffmpeg  ## minutes of training
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --timeout 900 $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 $(ARGS)
 
 test-browser: $(VENV)/.browser  ## MLflow's pages and the report, in the system's Chromium
 	$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
-	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 mutants: $(VENV)/.test ffmpeg  ## small changes of the code that no test notices: SAMPLE= SEED= ONLY= JOBS= GOAL= ALL=1 NEAR=1
 	$(BIN)/python tests/mutants.py $(if $(ALL),--all) $(if $(NEAR),--near) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \

@@ -16,6 +16,11 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests run whole studies, so that no process is left alone with them at the end."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts and item.path.name != "test_docs.py")
+
+
 def pytest_collection_finish() -> None:
     """Leave the modules and the tests themselves out of garbage collection, which goes over all of them otherwise."""
     gc.collect()

@@ -138,10 +138,7 @@ def _print_table(found: Mapping[str, Any]) -> None:
     title = f"{measure_words(found['metric'])}{unit} on the test split"
     console.print()
     console.print(result_table(title, columns, rows, width=console.width))
-    better = "less" if MEASURES[found["metric"]].direction == "minimize" else "more"
-    console.print(
-        f"{better} is better; the champion is one training, the best of its seeds on validation", soft_wrap=True
-    )
+    console.print("The champion is one training, the best of its seeds on validation.")
 
 
 def _print_pairs(pairs: dict[str, str]) -> None:

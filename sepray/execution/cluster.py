@@ -7,6 +7,7 @@ import importlib
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -171,13 +172,33 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ[name] = str(threads(cpus))
     for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
-    ray.init(
-        num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
+    with _same_modules():
+        ray.init(
+            num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+
+
+@contextlib.contextmanager
+def _same_modules() -> Iterator[None]:
+    """Let workers of a Ray that is started meanwhile import from where this process does.
+
+    Ray itself passes on the script's folder and the current one, but no folder that a notebook has put on ``sys.path``.
+    """
+    installed = (sys.prefix, sys.base_prefix)
+    own = [os.path.abspath(path) for path in sys.path if not path.startswith(installed)]
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*own, *([before] if before else [])]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _authenticate() -> None:

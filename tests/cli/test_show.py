@@ -28,7 +28,8 @@ def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
     [row] = [line for line in lines if line.startswith("  champion (trial 1)")]
     assert row.split()[-3:] == ["0.858", "0.933", "0.895"]  # slow, fast, mean; the intervals are below
     assert "Settings of the champion, trial 1:" in lines
-    assert "  cross.slow_to_fast           0.38643847880268856" in lines
+    assert "  cross.slow_to_fast           0.3864" in lines
+    assert "The champion is one training, the best of its seeds on validation." in lines
     assert "  adversarial                  0" in lines
     places = lines[lines.index("Where things are:") + 1 :]
     [folder] = (kept / "finished").iterdir()

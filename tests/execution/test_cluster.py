@@ -52,6 +52,23 @@ def test_local_ray_fills_the_cpus_that_this_process_may_use(started, monkeypatch
         assert started[-1]["num_cpus"] == expected == math.ceil(max(1, 6 // cpus) * cpus)
 
 
+@pytest.mark.parametrize("before", [None, "/theirs"])
+def test_local_ray_imports_from_where_this_process_does(monkeypatch, tmp_path, before):
+    """Such as a folder that a notebook has put on its path; the process's own environment stays."""
+    seen = []
+    monkeypatch.setattr(cluster.ray, "init", lambda **options: seen.append(os.environ["PYTHONPATH"].split(os.pathsep)))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if before:
+        monkeypatch.setenv("PYTHONPATH", before)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cluster._start_local(1, 1.0)
+    [paths] = seen
+    assert paths[0] == str(tmp_path)
+    assert not any(path.startswith(sys.prefix) for path in paths)
+    assert paths[-1:] == [before] if before else paths
+    assert os.environ.get("PYTHONPATH") == before
+
+
 def test_error_is_shown_by_its_first_line():
     assert cluster._first_line(ConnectionError("\nno answer\nTraceback ...")) == "no answer"
     assert cluster._first_line(TimeoutError()) == "TimeoutError"
