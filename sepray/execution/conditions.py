@@ -41,9 +41,8 @@ def conditions(threads: int, device: str) -> dict[str, str]:
 def set_deterministic(on: bool) -> None:
     """Let torch use only algorithms that give the same bits every time, or also others (the default).
 
-    On a CPU all that sepray uses do so anyhow. On a GPU without this, the same training twice differs: on an H100 in
-    ten of twelve separators, by 1e-9 to 1e-2 of a loss after three epochs; with it in none, and an epoch takes 1.0 to
-    1.5 times as long.
+    On a CPU all that sepray uses do so anyhow. On a GPU without this, sums come in another order every time, and the
+    same training twice departs in the last bits, and later in more. Epochs are slower with it.
     """
     if on:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
