@@ -168,11 +168,11 @@ class Surrogate:
 class Search(Protocol):
     """What is replayed: proposes settings, hears of epochs and says which trials go on."""
 
-    def suggest(self) -> tuple[int, Mapping[str, float]] | None:
-        """Return number and settings of the next trial to start; a number that was paused goes on. None: none now."""
+    def suggest(self) -> tuple[int, Mapping[str, float]]:
+        """Return number and settings of the next trial to start."""
 
     def report(self, number: int, epoch: int, value: float) -> str:
-        """Hear of an epoch that is not a trial's last one; return ``continue``, ``stop`` or ``pause``."""
+        """Hear of an epoch that is not a trial's last one; return ``continue`` or ``stop``."""
 
     def finish(self, number: int, epoch: int, value: float, stopped: bool) -> None:
         """Hear that a trial has ended."""
@@ -338,11 +338,10 @@ def replay(make: Callable[..., Search], surrogate: Surrogate, seed: int, slots: 
     queue: list[tuple[float, int]] = []  # (end of the epoch that is being trained, trial)
     found, best, trained = Replay(), np.inf, 0
     while trained < most:
-        while len(queue) < slots and (suggestion := search.suggest()) is not None:
-            number, settings = suggestion
-            if number not in curves:
-                truth = surrogate.curve(settings)
-                curves[number], reached[number] = (truth, truth * surrogate.noise(random)), 0
+        while len(queue) < slots:
+            number, settings = search.suggest()
+            truth = surrogate.curve(settings)
+            curves[number], reached[number] = (truth, truth * surrogate.noise(random)), 0
             heapq.heappush(queue, (clock + random.normal(1, 0.1), number))
         clock, number = heapq.heappop(queue)
         reached[number] += 1
@@ -354,12 +353,10 @@ def replay(make: Callable[..., Search], surrogate: Surrogate, seed: int, slots: 
             best = min(best, float(truth[-1]))
             if found.until is None and best <= surrogate.good:
                 found.until = trained
+        elif search.report(number, epoch, value) == "stop":
+            search.finish(number, epoch, value, stopped=True)
         else:
-            decision = search.report(number, epoch, value)
-            if decision == "continue":
-                heapq.heappush(queue, (clock + random.normal(1, 0.1), number))
-            elif decision == "stop":
-                search.finish(number, epoch, value, stopped=True)
+            heapq.heappush(queue, (clock + random.normal(1, 0.1), number))
         for count in FULL_TRAININGS:
             if trained == count * surrogate.epochs:
                 found.excess[count] = best / surrogate.least - 1

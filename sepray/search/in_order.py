@@ -17,7 +17,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from .outcomes import Outcome, decide
-from .searcher import _TRACEBACK_CHARACTERS, LiveTrial, StudySearcher
+from .searcher import TRACEBACK_CHARACTERS, LiveTrial, StudySearcher
 from .virtual_order import VirtualOrder
 
 
@@ -116,7 +116,7 @@ class InOrderSearcher(StudySearcher):
         number = told.trial.number
         del self._told[number]
         self._ended.add(number)
-        traceback = str(told.result.get("traceback") or "")[-_TRACEBACK_CHARACTERS:]
+        traceback = str(told.result.get("traceback") or "")[-TRACEBACK_CHARACTERS:]
         self._background.put(lambda: self._ledger.finish(number, outcome, traceback))
         if self._listener is not None:
             self._listener.finished(number, outcome, told.result)

@@ -24,7 +24,7 @@ from .ledger import AskedTrial, FixedTrial, Ledger, contains
 from .outcomes import Outcome, decide
 from .storage import Study
 
-_TRACEBACK_CHARACTERS = 4000
+TRACEBACK_CHARACTERS = 4000
 _IDLE_SECONDS = 1.0
 _RESTARTS = 2
 """How often a trial whose worker was lost before its first report is handed out again.
@@ -189,7 +189,7 @@ class StudySearcher(Searcher):
         if result:
             self._record(live, result)
         number, outcome = live.trial.number, decide(live.result, error, self._objectives)
-        traceback = str(live.result.get("traceback") or "")[-_TRACEBACK_CHARACTERS:]
+        traceback = str(live.result.get("traceback") or "")[-TRACEBACK_CHARACTERS:]
         self._background.put(lambda: self._ledger.finish(number, outcome, traceback))
         if self._listener is not None:
             self._listener.finished(number, outcome, live.result)
