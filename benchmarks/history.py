@@ -1,27 +1,28 @@
 """Measures whether the searcher slows down with the length of a study: 0, 1,000 and 10,000 finished trials.
 
-    python benchmarks/history.py [--trials 0 1000 10000] [--sampler tpe] [--repeat 20]
+    python benchmarks/history.py [--trials 0 1000 10000] [--sampler tpe] [--repeat 20] [--arms]
 
 SQLite, seven hyperparameters, trials of 2 to 20 epochs. Figures are seconds of CPU time, or of wall time ("clock")
-where Tune waits; medians where an action repeats. On two shared cores, Python 3.11, Optuna 5.0, Ray 2.60:
+where Tune waits; medians where an action repeats. With ``--repeat 6`` on two cores of an Intel Xeon (AVX-512), some
+tests beside it in the first seconds, Python 3.11, Optuna 5.0, Ray 2.60; on a busy machine all are longer:
 
     seconds, with finished trials:                   0       1,000      10,000   last / first
-    open the study                             0.04518     0.21938     0.76559        16.9x
-    read the history                           0.00122     0.00515     0.03003        24.6x
-    replay it to asha                          0.00010     0.00485     0.04864       510.5x
-    a decision of asha                         0.00004     0.00004     0.00014         3.8x
-    replay it to median                        0.00006     0.00595     0.21166      3321.5x
-    a decision of median                       0.00005     0.00109     0.01494       323.8x
-    count what is left                         0.00307     0.00313     0.01194         3.9x
-    ask, in the background                     0.02013     0.03225     0.10899         5.4x
-    report, in the background                  0.00082     0.00088     0.00074         0.9x
-    tell, in the background                    0.00655     0.00699     0.00588         0.9x
-    first suggestion, clock                    0.05862     0.11467     0.16073         2.7x
-    a suggestion, longest, clock               0.00005     0.00005     0.00003         0.5x
-    a trial's end, longest, clock              0.00014     0.00084     0.00015         1.1x
+    open the study                             0.08604     0.19312     1.61104        18.7x
+    read the history                           0.00552     0.00933     0.28916        52.4x
+    replay it to asha                          0.00018     0.00929     0.11784       668.8x
+    a decision of asha                         0.00002     0.00008     0.00042        25.8x
+    replay it to median                        0.00011     0.01009     0.12436      1120.2x
+    a decision of median                       0.00008     0.00227     0.03928       464.0x
+    count what is left                         0.00899     0.00504     0.02007         2.2x
+    ask, in the background                     0.04316     0.14243     0.49364        11.4x
+    report, in the background                  0.00220     0.00173     0.00129         0.6x
+    tell, in the background                    0.01635     0.01275     0.00972         0.6x
+    first suggestion, clock                    0.04009     0.15983     0.75691        18.9x
+    a suggestion, longest, clock               0.00005     0.00006     0.00004         0.8x
+    a trial's end, longest, clock              0.00033     0.00023     0.00019         0.6x
 
-With Optuna's own first read, which makes an object of every value, opening 10,000 trials took 6.4 s; here
-``sepray.search.bulk_read`` reads them. TPE's own work makes an ask longer; asks are made ahead, while trials run.
+Optuna's own first read makes an object of every value; ``sepray.search.bulk_read`` reads the tables instead. TPE's own
+work makes an ask longer, once for each hyperparameter; asks are made ahead, while trials run.
 """
 
 from __future__ import annotations
