@@ -6,7 +6,7 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow test-browser test-floor mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep test test-slow test-browser test-gpu test-floor mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -19,6 +19,9 @@ test-slow: $(VENV)/.test $(VENV)/.docs ffmpeg  ## minutes of training
 
 test-browser: $(VENV)/.browser  ## MLflow's pages and the report, in the system's Chromium
 	$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
+
+test-gpu: $(VENV)/.test  ## every separator and a study on a GPU
+	$(BIN)/python -m pytest -m gpu --timeout 500 $(ARGS)
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

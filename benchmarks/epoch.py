@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/epoch.py --formats
 
 All variants take turns in one process, several times. Ratios are those of median CPU times, which other processes on
-the machine disturb less than wall time.
+the machine disturb less than wall time. With ``--device cuda`` they are those of wall times, and each variant has the
+share of an epoch in which the GPU is idle.
 
 Measured with the default configuration (1000 mixtures of 504 samples, both phases) on one thread of an AMD EPYC with
 AVX-512 BF16, the other core busy, torch 2.11, 3 rounds (12 rounds without ``--formats``: 1.48 s against 1.50 s):
@@ -57,23 +58,25 @@ def mixtures(items: int) -> Split:
     return Split(sources.sum(1), sources)
 
 
-def trainer(config: cass.Config, data: dict[str, Tensor]) -> Trainer:
+def trainer(config: cass.Config, data: dict[str, Tensor], device: str) -> Trainer:
     """Return a trainer before its first epoch."""
     torch.manual_seed(0)
     separator = config.build(SIGNAL)
-    return Trainer(separator, data, HYPERPARAMETERS, 0, config.batch_size, config.betas)
+    return Trainer(separator, data, HYPERPARAMETERS, 0, config.batch_size, config.betas, device)
 
 
 def by_hand(
     config: cass.Config,
     data: dict[str, Tensor],
+    device: str,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Iterator[float]:
     """Train as ``trainer`` does, one epoch per ``next``, in a loop written for this separator only; yield its loss."""
     torch.manual_seed(0)
-    separator = config.build(SIGNAL).to(memory_format=memory_format)  # type: ignore[call-overload] # torch's stubs lack it
+    separator = config.build(SIGNAL).to(device, memory_format=memory_format)  # type: ignore[call-overload] # torch's stubs lack it
+    data = {name: tensor.to(device) for name, tensor in data.items()}
     separator.prepare(data)
-    weights = {k: torch.tensor(v) for k, v in (separator.hyperparameters() | HYPERPARAMETERS).items()}
+    weights = {k: torch.tensor(v, device=device) for k, v in (separator.hyperparameters() | HYPERPARAMETERS).items()}
     autoencoders = [*separator.encoders.parameters(), *separator.decoders.parameters()]
     discriminators = list(separator.discriminators.parameters())
     rates = [weights[f"{name}_learning_rate"].item() for name in ("autoencoder", "discriminator")]
@@ -82,8 +85,9 @@ def by_hand(
     generator = torch.Generator().manual_seed(0)
     items, size = len(data["mixture"]), config.batch_size
     while True:
-        total = torch.zeros(())
+        total = torch.zeros((), device=device)
         for index in torch.randperm(items, generator=generator)[: items // size * size].split(size):
+            index = index.to(device)
             batch = {"mixture": data["mixture"][index], "sources": data["sources"][index]}
             loss = cass.autoencoder_loss(separator, batch, weights, {})
             first.zero_grad()
@@ -98,40 +102,61 @@ def by_hand(
         yield total.item()
 
 
+def timed(epoch: Callable[[], object], device: str) -> float:
+    """Return the CPU time of an epoch in seconds; on a GPU the time until it is done, which the CPU waits for."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    epoch()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def idle_share(epoch: Callable[[], object]) -> float:
+    """Return the share of an epoch's time in which the GPU runs no kernel and copies nothing."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]  # without the CPU's, which would slow the epoch down
+    with torch.profiler.profile(activities=activities) as profile:
+        seconds = timed(epoch, "cuda")
+    busy = sum(event.self_device_time_total for event in profile.key_averages()) * 1e-6
+    return 1 - busy / seconds
+
+
 def main() -> None:
     """Print a line of JSON for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=1000, help="training mixtures")
     parser.add_argument("--rounds", type=int, default=5, help="epochs of each variant")
     parser.add_argument("--formats", action="store_true", help="also measure channels_last and bfloat16")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = view(mixtures(options.items), Supervision.PAIRED, torch.Generator())
-    config = cass.Config()
-    run = trainer(config, data)
+    config, device = cass.Config(), options.device
     variants: dict[str, Callable[[], object]] = {
-        "trainer": run.epoch,
-        "by hand": by_hand(config, data).__next__,
+        "trainer": trainer(config, data, device).epoch,
+        "by hand": by_hand(config, data, device).__next__,
     }
     if options.formats:
         for precision in ("float32", "bfloat16"):
             for memory_format in (torch.contiguous_format, torch.channels_last):
                 changed = dataclasses.replace(config, precision=precision)
                 name = f"by hand, {precision}, {str(memory_format).removeprefix('torch.')}"
-                variants[name] = by_hand(changed, data, memory_format).__next__
+                variants[name] = by_hand(changed, data, device, memory_format).__next__
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for round_ in range(options.rounds + 1):
         names = list(variants) if round_ % 2 else list(variants)[::-1]
         for name in names:
-            start = time.process_time()
-            variants[name]()
+            value = timed(variants[name], device)
             if round_:  # the first warms up
-                seconds[name].append(time.process_time() - start)
+                seconds[name].append(value)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
-        ratio = median / medians["by hand"]
         spread = [round(value, 3) for value in sorted(seconds[name])]
-        print(json.dumps({"variant": name, "seconds": round(median, 3), "of by hand": round(ratio, 3), "all": spread}))
+        ratio = round(median / medians["by hand"], 3)
+        line: dict[str, object] = {"variant": name, "seconds": round(median, 3), "of by hand": ratio, "all": spread}
+        if device == "cuda":
+            line["GPU idle"] = round(idle_share(variants[name]), 3)
+        print(json.dumps(line))
 
 
 if __name__ == "__main__":

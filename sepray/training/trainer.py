@@ -13,25 +13,8 @@ from ..contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, S
 from ..errors import UsageError
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
+from .finite import FiniteLosses, NonFiniteLossError
 from .functional import phase_parameters
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss is NaN or infinite; the update that it belongs to has not changed any weight.
-
-    Attributes:
-        phase: name of the phase; ``"fit"`` for a method without phases.
-        part: name of the first part of the loss that is not finite, or ``"total"``.
-        epoch: number of the epoch, counted from 0.
-        step: number of the step in the epoch, counted from 0.
-    """
-
-    def __init__(self, phase: str, part: str, epoch: int, step: int) -> None:
-        super().__init__(phase, part, epoch, step)
-        self.phase, self.part, self.epoch, self.step = phase, part, epoch, step
-
-    def __str__(self) -> str:
-        return f"{self.part} of phase {self.phase} is not finite in epoch {self.epoch}, step {self.step}"
 
 
 def build(config: SeparatorConfig, signal: Signal, seed: int) -> Separator:
@@ -140,7 +123,7 @@ class Trainer:
         """Train for one pass over the data; return the mean of each part of the losses over its updates.
 
         Raises:
-            NonFiniteLossError: a loss is not finite; raised before its update changes any weight.
+            NonFiniteLossError: a loss is not finite; neither its update nor a later one has changed a weight.
             UsageError: a function of the separator returns something else than ``contracts`` says.
         """
         self.separator.train()
@@ -166,6 +149,7 @@ class Trainer:
     def _steps(self, data: Tensors) -> dict[str, float]:
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
+        finite = FiniteLosses(self.device)
         for step, index in enumerate(batches(self.items, self.batch_size, self.generator)):
             batch = self._batch(data, index)
             for phase in self.phases:
@@ -177,12 +161,14 @@ class Trainer:
                     random = phase.draw(batch, self.generator) if phase.draw else {}
                     if phase.active in self.separator.off:
                         continue
-                    loss = self._update(phase, batch, random, step)
+                    loss = self._update(phase, batch, random, step, finite)
                     for name, value in loss.parts.items():
                         sums[name] = sums.get(name, 0.0) + value.detach()
                         counts[name] = counts.get(name, 0) + 1
                 batch |= loss.carry
-        return {name: float(total) / counts[name] for name, total in sums.items()}
+        finite.check(self.epochs)
+        totals = torch.stack([total.reshape(()) for total in sums.values()]).tolist() if sums else []
+        return {name: total / counts[name] for name, total in zip(sums, totals, strict=True)}
 
     def _all_items(self, data: Tensors) -> Tensors:
         """Return all items in order, augmented; without augmentation the same tensors, not copies."""
@@ -191,12 +177,10 @@ class Trainer:
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
 
-    def _update(self, phase: Phase, batch: Tensors, random: Tensors, step: int) -> Loss:
+    def _update(self, phase: Phase, batch: Tensors, random: Tensors, step: int, finite: FiniteLosses) -> Loss:
         loss = phase.loss(self.separator, batch, self._weights, random)
         check_loss(self.separator, phase, loss)
-        if not math.isfinite(loss.total.item()):
-            wrong = [name for name, part in loss.parts.items() if not math.isfinite(part.item())]
-            raise NonFiniteLossError(phase.name, wrong[0] if wrong else "total", self.epochs, step)
+        finite.add(phase.name, step, loss)
         # Not backward(): it would also compute gradients of the weights that other phases update.
         own = self._own[phase.name]
         gradients = torch.autograd.grad(loss.total, own, allow_unused=True)
@@ -205,7 +189,9 @@ class Trainer:
             # On a CPU, fused Adam ignores the gradient's strides and reads memory in order (torch 2.11).
             same_layout = gradient.stride() == parameter.stride()
             parameter.grad = gradient if same_layout else torch.empty_like(parameter).copy_(gradient)
-        self._optimizers[phase.name].step()
+        optimizer = self._optimizers[phase.name]
+        optimizer.found_inf = finite.found  # type: ignore[attr-defined]
+        optimizer.step()
         return loss
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -196,13 +196,14 @@ def test_nan_is_raised_with_its_place_before_the_weight_changes(where):
     order = torch.cat(list(batches(6, 3, generator(0))))
     data[order[3 * where]] = math.nan
     run.data = {"mixture": data}
-    seen = []
-    run.separator.first.register_hook(lambda g: seen.append(g))
+    weights = []
+    run.separator.first.register_hook(lambda gradient: weights.append(run.separator.first.item()))
     with pytest.raises(NonFiniteLossError, match=r"one of phase one is not finite in epoch 0") as caught:
         run.epoch()
     assert caught.value.step == where
-    assert len(seen) == where
-    assert run.separator.first.isfinite()
+    # The updates before it have changed the weight; its own and the later one have not.
+    assert len(set(weights[: where + 1])) == where + 1
+    assert run.separator.first.item() == weights[where]
 
 
 def test_unknown_names_and_uneven_data_are_refused_in_one_line():

@@ -1,0 +1,64 @@
+"""Whether the losses of an epoch are finite, found out without waiting for the device at every update."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..contracts import Loss
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss is NaN or infinite; the update that it belongs to has not changed any weight.
+
+    Attributes:
+        phase: name of the phase; ``"fit"`` for a method without phases.
+        part: name of the first part of the loss that is not finite, or ``"total"``.
+        epoch: number of the epoch, counted from 0.
+        step: number of the step in the epoch, counted from 0.
+    """
+
+    def __init__(self, phase: str, part: str, epoch: int, step: int) -> None:
+        super().__init__(phase, part, epoch, step)
+        self.phase, self.part, self.epoch, self.step = phase, part, epoch, step
+
+    def __str__(self) -> str:
+        return f"{self.part} of phase {self.phase} is not finite in epoch {self.epoch}, step {self.step}"
+
+
+class FiniteLosses:
+    """Remembers on the device which losses of an epoch are finite, and is asked once, at the epoch's end.
+
+    To look at a value that a GPU has computed, the CPU waits until the GPU is done, and the GPU then waits for the
+    CPU. So the optimizers are told on the device: they skip the update of a loss that is not finite, and all updates
+    after it. That is the ``found_inf`` that ``torch.amp.GradScaler`` gives to fused optimizers.
+
+    Attributes:
+        found: 1.0 once a loss of the epoch was not finite, else 0.0; a tensor without dimensions, on the device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.found = torch.zeros((), device=device)
+        self._updates: list[tuple[str, int, list[str]]] = []
+        self._finite: list[Tensor] = []
+
+    def add(self, phase: str, step: int, loss: Loss) -> None:
+        """Take the loss of an update of a phase, before the optimizer uses its gradients."""
+        parts = {**loss.parts, "total": loss.total}
+        finite = torch.stack([part.detach().reshape(()).isfinite().to(self.found.device) for part in parts.values()])
+        self.found = torch.maximum(self.found, 1.0 - finite[-1].to(self.found))
+        self._updates.append((phase, step, list(parts)))
+        self._finite.append(finite)
+
+    def check(self, epoch: int) -> None:
+        """Wait for the device and look at all losses since the epoch began.
+
+        Raises:
+            NonFiniteLossError: a total was not finite; the error names the first.
+        """
+        if not self._finite or not self.found.item():
+            return
+        sizes = [len(names) for _, _, names in self._updates]
+        for (phase, step, names), finite in zip(self._updates, torch.cat(self._finite).cpu().split(sizes), strict=True):
+            if not finite[-1]:
+                raise NonFiniteLossError(phase, names[int(finite.int().argmin())], epoch, step)
