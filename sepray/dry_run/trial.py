@@ -95,9 +95,9 @@ class _Stopwatch:
         finally:
             self._trainer.items = items
 
-    def _timed_update(self, phase: Phase, batch: Tensors, random: Tensors, step: int) -> Loss:
+    def _timed_update(self, phase: Phase, *arguments: Any) -> Loss:
         started = self._clock()
-        loss = self._one_update(phase, batch, random, step)
+        loss = self._one_update(phase, *arguments)
         self.phases[phase.name][-1] += self._clock() - started
         return loss
 
