@@ -148,7 +148,8 @@ class Phase:
         loss: function of (separator, batch, hyperparameters, random tensors). Reads every weight from
             ``hyperparameters`` (scalar tensors) and draws no random numbers, so that it runs under
             ``torch.func.vmap`` as it stands.
-        draw: returns the random tensors of one step, from the batch and the member's generator.
+        draw: returns the random tensors of one step, from the batch and the member's generator, which is on the CPU;
+            the trainer moves them to the batch's device.
         repeats: updates per step, each on a batch of its own (critic steps).
         active: name of a hyperparameter; where it is 0 the phase is skipped. It still draws its random tensors, so that
             a seed gives the same batches with it and without.

@@ -158,7 +158,7 @@ class Trainer:
                     if repeat:
                         index = torch.randint(self.items, (len(index),), generator=self.generator)
                         batch = self._batch(data, index)
-                    random = phase.draw(batch, self.generator) if phase.draw else {}
+                    random = self._draw(phase, batch)
                     if phase.active in self.separator.off:
                         continue
                     loss = self._update(phase, batch, random, step, finite)
@@ -176,6 +176,11 @@ class Trainer:
 
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
+
+    def _draw(self, phase: Phase, batch: Tensors) -> Tensors:
+        """Return the phase's random tensors on the device; the generator that they are drawn from is on the CPU."""
+        drawn = phase.draw(batch, self.generator) if phase.draw else {}
+        return {name: tensor.to(self.device) for name, tensor in drawn.items()}
 
     def _update(self, phase: Phase, batch: Tensors, random: Tensors, step: int, finite: FiniteLosses) -> Loss:
         loss = phase.loss(self.separator, batch, self._weights, random)

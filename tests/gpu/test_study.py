@@ -43,7 +43,8 @@ def run(folder: Path, environment: dict[str, str], *flags: str) -> None:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **changes}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "120", **changes}
 
 
 def test_every_trial_ran_on_the_gpu_and_several_at_once(study):

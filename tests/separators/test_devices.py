@@ -13,6 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from sepray.training.trainer import Trainer, build
 
+from ..execution.bench import SIGNAL as BENCH
+from ..execution.bench import TRAIN, Config
 from .debug_runs import BATCH, NAMES, SIGNAL, data, debug
 
 aten = torch.ops.aten
@@ -77,6 +79,16 @@ def test_an_epoch_stays_on_its_device_and_waits_for_it_a_few_times_at_most(name,
     assert accelerator.waits <= (2 if run.phases else 3)
     # A batch's items, and what its phase draws at random.
     assert accelerator.uploads <= 3 * steps * sum(phase.repeats for phase in run.phases) or not run.phases
+
+
+def test_random_tensors_may_be_drawn_on_the_cpu(meta):
+    config = Config()  # its separator draws noise and does not ask where the batch is
+    with Accelerator() as accelerator:
+        tensors = {name: torch.tensor(array) for name, array in TRAIN.items()}
+        run = Trainer(build(config, BENCH, 0), tensors, {}, 0, 4, config.betas, "meta")
+        accelerator.uploads = 0
+        assert run.epoch() == {"mse": 0}
+    assert accelerator.uploads == 4  # two steps: the items and the noise
 
 
 def test_the_mode_refuses_tensors_of_two_devices_and_counts_copies():
