@@ -31,6 +31,10 @@ class UsageError(SeprayError, ValueError):
     """A flag, a file, a name or a configuration is wrong; the message says what, why and what to do, in one line."""
 
 
+class MissingLibraryError(UsageError):
+    """A library that is not always needed is not installed; the message says which, and how to install it."""
+
+
 class StorageError(SeprayError, RuntimeError):
     """The Optuna storage cannot be opened, read or written; the message says which storage and why, in one line."""
 

@@ -1,4 +1,4 @@
-"""Writes files whole or not at all. Imports nothing from sepray."""
+"""Writes files whole or not at all, and says which files of a folder nobody put there. Imports nothing from sepray."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def is_clutter(path: Path) -> bool:
+    """Say whether a path within a folder is hidden, or of macOS's making (``._x.csv``, ``__MACOSX``)."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def sync_folder(folder: Path) -> None:

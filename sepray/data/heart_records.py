@@ -1,7 +1,4 @@
-"""Recordings of hearts: WFDB records, the pulses in a PPG, and the division of subjects among the splits.
-
-WFDB is PhysioNet's format: a header ``NAME.hea`` and the signals, mostly ``NAME.dat``. Imports wfdb where it is used.
-"""
+"""Recordings of hearts: which of them are read, the pulses in a PPG, and the division of subjects among the splits."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import SPLITS, Signal, Split, TaskData
-from ..errors import UsageError
+from ..errors import MissingLibraryError, UsageError
 from .cache import content_hash
 
 Samples = NDArray[np.float64]
@@ -29,44 +25,6 @@ PHASES = 256
 _HELD_OUT = 0.15  # share of the subjects for validation, and again for test
 _LEAST_CORRELATION = 0.9  # of a pulse without artefacts with the median pulse
 _MOST_PULSES = 200  # of one recording
-
-
-class MissingLibraryError(UsageError):
-    """The library wfdb is not installed."""
-
-
-def read_record(header: Path, channel: Callable[[Sequence[str]], int | None]) -> tuple[Samples, float]:
-    """Return one channel of a WFDB record in its physical unit, and its rate in Hz.
-
-    Args:
-        header: the record's ``.hea`` file.
-        channel: chooses one by the names of all channels, and returns its number; None is refused.
-
-    Raises:
-        MissingLibraryError: the library wfdb is not installed.
-        UsageError: the record is damaged, cut short, silent, has a sample that is not a number, or not that channel.
-    """
-    wfdb = _wfdb()
-    try:
-        described = wfdb.rdheader(str(header.with_suffix("")))
-        names = [str(name) for name in described.sig_name or ()]
-    except Exception as error:  # wfdb lets errors of any kind through
-        raise UsageError(f"{header} is no sound WFDB header: {_one_line(error)}") from None
-    chosen = channel(names)
-    if chosen is None or not 0 <= chosen < len(names):
-        raise UsageError(f"{header} does not have the channel that is wanted; it has {', '.join(names) or 'none'}")
-    try:
-        record = wfdb.rdrecord(str(header.with_suffix("")), channels=[chosen])
-        samples = np.asarray(record.p_signal[:, 0], dtype=np.float64)
-    except Exception as error:
-        raise UsageError(f"{header} is damaged or cut short: {_one_line(error)}") from None
-    missing = ~np.isfinite(samples)
-    if missing.any():
-        seconds = int(np.argmax(missing)) / record.fs
-        raise UsageError(f"{header} has a sample that is not a number, in {names[chosen]} at {seconds:.6g} s")
-    if not len(samples) or np.ptp(samples) == 0:
-        raise UsageError(f"{header} is silent: {names[chosen]} has no sample that differs from another")
-    return samples, float(record.fs)
 
 
 def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
@@ -184,15 +142,3 @@ def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
     if len(sound) > _MOST_PULSES:
         sound = sound[np.linspace(0, len(sound) - 1, _MOST_PULSES).astype(int)]
     return sound
-
-
-def _wfdb() -> Any:
-    try:
-        import wfdb
-    except ImportError:
-        raise MissingLibraryError("reading WFDB records needs the library wfdb: pip install 'sepray[wfdb]'") from None
-    return wfdb
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..contracts import SPLITS, Signal, Split, TaskData
 from ..errors import UsageError
-from ..files import replace_file
+from ..files import is_clutter, replace_file
 from .cache import content_hash
 
 Images = NDArray[np.uint8]
@@ -92,6 +92,7 @@ def pictures(folder: Path) -> list[Picture]:
         raise UsageError(f"{folder} does not exist: a folder of pictures is needed, or a zip or tar file of them")
     if folder.is_dir():
         files = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        files = [p for p in files if not is_clutter(p.relative_to(folder))]
         found = [Picture(str(p), p.read_bytes) for p in sorted(files, key=lambda p: p.relative_to(folder).as_posix())]
     elif folder.name.lower().endswith(_ARCHIVES):
         found = sorted(_members(folder), key=lambda picture: picture.name)

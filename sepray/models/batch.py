@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..signals.recording_types import RateError, Recording
-from ..signals.recordings import SUFFIXES, open_recording
+from ..signals.recordings import SUFFIXES, open_recording, recordings_below, written_suffix
 from .model import Model
 from .separation import Progress, Separation, separate_into
 from .stream import check_window, wanted_sources
@@ -54,7 +54,7 @@ def plan(inputs: Sequence[Path], output: Path) -> list[Planned]:
     """Return which recordings are separated into which folders, in the order of their names.
 
     Of a folder, these are all recordings below it, with the same subfolders in ``output``; what lies in ``output``
-    itself, in hidden folders, or has none of the suffixes of recordings, is left out.
+    itself, is hidden, a part of a WFDB record, or has none of the suffixes of recordings, is left out.
 
     Args:
         inputs: files and folders.
@@ -68,7 +68,7 @@ def plan(inputs: Sequence[Path], output: Path) -> list[Planned]:
         planned += _below(given, output) if given.is_dir() else [Planned(given, output)]
     taken: dict[Path, Path] = {}
     for found in planned:
-        target = found.output / found.path.name
+        target = found.output / (found.path.stem + written_suffix(found.path))
         if target in taken:
             raise UsageError(
                 f"{taken[target]} and {found.path} would both be separated into {found.output}; "
@@ -83,12 +83,9 @@ def _below(folder: Path, output: Path) -> list[Planned]:
     if folder.resolve() == results:
         raise UsageError(f"{folder} would hold recordings and results alike: give another folder for the results")
     found = []
-    for path in sorted(folder.rglob("*")):
-        inner = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inner.parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file() or results in path.resolve().parents:
-            continue
-        found.append(Planned(path, output / inner.parent, found=True))
+    for path in recordings_below(folder):
+        if results not in path.resolve().parents:
+            found.append(Planned(path, output / path.relative_to(folder).parent, found=True))
     if not found:
         raise UsageError(f"there are no recordings in {folder}: no file named {', '.join(f'*{s}' for s in SUFFIXES)}")
     return found

@@ -218,7 +218,7 @@ def separate_into(
     check_window(window, model)
     wanted = wanted_sources(model, source)
     stem = recording.path.stem
-    suffix = recording.path.suffix.lower() or recording.suffix
+    suffix = recording.written_suffix
     with _beside(output) as folder:
         files = {key: folder / (stem + "." + re.sub(r"[^\w.-]+", "-", key) + suffix) for key in wanted}
         envelopes, clipped = _write(recording, model, files, window, progress)

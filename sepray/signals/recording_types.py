@@ -8,9 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,18 @@ class Writer(Protocol):
         ...
 
 
+class Level(NamedTuple):
+    """Where the samples of a channel lie.
+
+    Attributes:
+        middle: their median.
+        spread: their standard deviation.
+    """
+
+    middle: float
+    spread: float
+
+
 @dataclass(frozen=True)
 class Recording(ABC):
     """A file whose header has been read; ``recordings.open_recording`` has checked its samples too.
@@ -50,17 +62,29 @@ class Recording(ABC):
         rate: samples per second.
         channels: number of channels.
         frames: samples of a channel.
+        levels: level of each channel; empty until ``recordings.open_recording`` has read the samples.
     """
 
     path: Path
     rate: float
     channels: int
     frames: int
+    levels: tuple[Level, ...] = field(default=(), kw_only=True)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the recording, a line each."""
+        return ()
 
     @property
     @abstractmethod
     def suffix(self) -> str:
         """Suffix for new files of this format, for a file whose own name has none."""
+
+    @property
+    def written_suffix(self) -> str:
+        """Suffix of the files that ``writer`` writes."""
+        return self.path.suffix.lower() or self.suffix
 
     @property
     @abstractmethod

@@ -1,7 +1,8 @@
-"""Opens a recording of any kind (sound file, CSV, NPY) and checks every sample, a block at a time."""
+"""Opens a recording of any kind (sound file, CSV, NPY, WFDB, EDF) and checks every sample, a block at a time."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -10,13 +11,36 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from . import sound_files, table_files
+from ..files import is_clutter
+from . import record_files, sound_files, table_files
 from .array_files import of_array, open_array_file
-from .recording_types import Recording, RecordingError
+from .recording_types import Level, Recording, RecordingError
 from .sound_files import open_sound_file
+from .wfdb_files import files_of
 
-SUFFIXES = (*sound_files.SUFFIXES, *table_files.SUFFIXES, ".npy")
+SUFFIXES = (*sound_files.SUFFIXES, *table_files.SUFFIXES, ".npy", *record_files.SUFFIXES)
 """Suffixes of the files of a folder that are taken for recordings."""
+
+_LEVEL_SAMPLES = 1 << 18  # of a channel, evenly spaced, whose median is taken
+
+
+def recordings_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and the folders in it that are taken for recordings, sorted.
+
+    Hidden files and folders are left out, what macOS adds (``._x.csv``, ``__MACOSX``), and files that are a part of a
+    WFDB record, whose header is the recording.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path for path in found if not is_clutter(path.relative_to(folder))]
+    headers = [path for path in found if path.suffix.lower() == ".hea"]
+    parts = {str(part).lower() for header in headers for part in files_of(header)}
+    return [path for path in found if str(path).lower() not in parts]
+
+
+def written_suffix(path: Path) -> str:
+    """Return the suffix of what is written of a file that has a suffix."""
+    suffix = path.suffix.lower()
+    return ".csv" if suffix in record_files.SUFFIXES else suffix
 
 
 def open_recording(path: Path, rate: float | None = None, name: str | None = None) -> Recording:
@@ -25,7 +49,7 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
     Args:
         path: the file. Its kind is told by the suffix, or without one by its content.
         rate: samples per second, for files that do not say (NPY, and CSV without a time column; over a time column it
-            wins).
+            wins). A WFDB record is opened by its header (``.hea``).
         name: what messages call the file.
 
     Raises:
@@ -40,12 +64,14 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
     suffix = path.suffix.lower() or _suffix_by_content(path)
     if suffix == ".npy":
         recording: Recording = open_array_file(path, rate, name)
+    elif suffix in record_files.SUFFIXES:
+        recording = record_files.open_record_file(path, rate, name)
     elif suffix in table_files.SUFFIXES:
+        _refuse_signal_file(path, name)
         recording = table_files.open_table(path, rate, name)
     else:
         recording = open_sound_file(path, rate, name)
-    _check_samples(recording, name)
-    return recording
+    return dataclasses.replace(recording, levels=_checked_levels(recording, name))
 
 
 def open_array(values: NDArray[np.generic], rate: float | None, name: str = "recording") -> Recording:
@@ -61,8 +87,7 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
     """
     _check_rate(rate)
     recording = of_array(values, rate, name)
-    _check_samples(recording, name)
-    return recording
+    return dataclasses.replace(recording, levels=_checked_levels(recording, name))
 
 
 def _check_rate(rate: float | None) -> None:
@@ -75,12 +100,28 @@ def _suffix_by_content(path: Path) -> str:
         head = file.read(512)
     if head.startswith(b"\x93NUMPY"):
         return ".npy"
-    return ".csv" if re.fullmatch(rb"[\x20-\x7e\s]+", head) else ".wav"
+    if head.startswith((b"0       ", b"\xffBIOSEMI")):
+        return ".edf"
+    text = head.startswith((b"\xff\xfe", b"\xfe\xff")) or re.fullmatch(rb"[\x20-\x7e\x80-\xff\s]+", head)
+    return ".csv" if text else ".wav"
 
 
-def _check_samples(recording: Recording, name: str) -> None:
-    """Refuse samples that are not finite, fewer samples than promised, and a recording in which nothing happens."""
+def _refuse_signal_file(path: Path, name: str) -> None:
+    """Refuse the signals of a WFDB record, which are nothing without its header."""
+    for header in path.parent.glob("*.[hH][eE][aA]") if path.suffix.lower() == ".dat" else ():
+        if str(path).lower() in {str(part).lower() for part in files_of(header)}:
+            raise RecordingError(f"{name} is a part of the WFDB record {header.name}: give that file")
+
+
+def _checked_levels(recording: Recording, name: str) -> tuple[Level, ...]:
+    """Return the levels of the channels.
+
+    Raises:
+        RecordingError: samples are not finite, fewer than promised, or all alike.
+    """
     low, high, start = np.inf, -np.inf, 0
+    stride = max(1, recording.frames // _LEVEL_SAMPLES)
+    some: list[NDArray[np.float32]] = []
     try:
         for block in recording.blocks():
             finite = np.isfinite(block).all(axis=0)
@@ -88,6 +129,7 @@ def _check_samples(recording: Recording, name: str) -> None:
                 seconds = (start + int(np.argmin(finite))) / recording.rate
                 raise RecordingError(f"{name} has a sample that is not a finite number, at {seconds:.6g} s")
             low, high = min(low, float(block.min())), max(high, float(block.max()))
+            some.append(block[:, -start % stride :: stride])
             start += block.shape[1]
     except soundfile.LibsndfileError:
         seconds = start / recording.rate
@@ -97,3 +139,6 @@ def _check_samples(recording: Recording, name: str) -> None:
         raise RecordingError(f"{name} is damaged or truncated: {promised}")
     if low == high:
         raise RecordingError(f"{name} is silent: all of its samples are {low:g}")
+    kept = np.concatenate(some, axis=1)
+    middles, spreads = np.median(kept, axis=1), np.std(kept, axis=1, dtype=np.float64)
+    return tuple(Level(float(middle), float(spread)) for middle, spread in zip(middles, spreads, strict=True))

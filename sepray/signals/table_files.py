@@ -1,14 +1,12 @@
-"""Tables of numbers in text (CSV): a column for each channel, and before them a column of time where there is one.
+"""Tables of numbers in text (CSV): a column for each channel, and maybe columns of time or of the sample's number.
 
-Written files keep separator, header and time column.
+The columns of time and number are no channels: they are copied as they are. Written files keep header, marks, encoding
+and these columns.
 """
 
 from __future__ import annotations
 
 import csv
-import datetime
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,33 +16,12 @@ from typing import IO
 import numpy as np
 
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer
+from .table_layout import Layout, layout_of
+from .time_columns import Stamps, names_counter, names_time
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
-_ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a table is written.
-
-    Attributes:
-        separator: between cells; None: blanks.
-        header: the first line names the columns.
-        timed: the first column is time.
-    """
-
-    separator: str | None
-    header: bool
-    timed: bool
-
-    def rows(self, file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield line number and cells of every line with data."""
-        lines = (line for line in file)
-        split = csv.reader(lines, delimiter=self.separator) if self.separator else (line.split() for line in lines)
-        for number, cells in enumerate(split, 1):
-            if cells and not (self.header and number == 1):
-                yield number, cells
+_FEWEST_ROWS = 4  # by which a named column is seen to rise evenly
 
 
 @dataclass(frozen=True)
@@ -53,40 +30,49 @@ class TableRecording(Recording):
 
     Attributes:
         layout: how it is written.
+        copied: numbers of the columns that are no channels.
         name: what messages call the file.
+        notes: what the user should know of it, a line each.
     """
 
     layout: Layout
+    copied: tuple[int, ...]
     name: str
+    notes: tuple[str, ...] = ()
     suffix = ".csv"
     unit = "as in the input"
 
     def blocks(self) -> Iterator[Block]:
         """Read the file from its start, ``[channel, time]`` at a time."""
-        for _, values in self.timed_blocks():
+        for _, values in self.blocks_with_copied():
             yield values
 
-    def timed_blocks(self) -> Iterator[tuple[list[str], Block]]:
-        """Yield each block with the cells of its time column; without one, no cells."""
-        skip = int(self.layout.timed)
-        times: list[str] = []
+    def blocks_with_copied(self) -> Iterator[tuple[list[list[str]], Block]]:
+        """Yield each block with the copied cells of its rows."""
+        copied: list[list[str]] = []
         values: list[list[float]] = []
-        with self.path.open(newline="", encoding="utf-8-sig") as file:
-            for number, cells in self.layout.rows(file):
-                times += cells[:skip]
-                values.append(_numbers(cells[skip:], self.channels, self.name, number))
+        columns = len(self.layout.labels)
+        with self.path.open(newline="", encoding=self.layout.encoding) as file:
+            for line, cells in self.layout.rows(file):
+                if len(cells) != columns:
+                    raise RecordingError(f"{self.name} has {len(cells)} columns in line {line}, but {columns} before")
+                copied.append([cells[column] for column in self.copied])
+                for column in reversed(self.copied):
+                    del cells[column]
+                values.append(_numbers(cells, self.layout.decimal, self.name, line))
                 if len(values) == BLOCK_SAMPLES:
-                    yield times, np.array(values, dtype=np.float32).T
-                    times, values = [], []
+                    yield copied, np.array(values, dtype=np.float32).T
+                    copied, values = [], []
         if values:
-            yield times, np.array(values, dtype=np.float32).T
+            yield copied, np.array(values, dtype=np.float32).T
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Writer]:
-        """Write a table of this one's layout, with its header and its times."""
-        with path.open("w", newline="", encoding="utf-8") as file, self.path.open(encoding="utf-8-sig") as source:
-            if self.layout.header:
-                file.write(source.readline().rstrip("\r\n") + "\n")
+        """Write a table of this one's layout, with its header, its times and its numbers of samples."""
+        encoding = self.layout.encoding
+        with path.open("w", newline="", encoding=encoding) as file, self.path.open(encoding=encoding) as source:
+            for _ in range(self.layout.header):
+                file.write(source.readline().rstrip("\n") + "\n")
             yield _TableWriter(self, file)
 
 
@@ -94,127 +80,95 @@ class _TableWriter:
     clipped = 0
 
     def __init__(self, table: TableRecording, file: IO[str]) -> None:
-        self.file = file
-        self.join = (table.layout.separator or " ").join
-        timed = table.layout.timed
-        self.times = (cell for cells, _ in table.timed_blocks() for cell in cells) if timed else None
+        self.table = table
+        self.copied = (row for rows, _ in table.blocks_with_copied() for row in rows)
+        separator = table.layout.separator or " "
+        self.rows = csv.writer(file, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
 
     def write(self, block: Block) -> None:
+        layout, columns = self.table.layout, self.table.copied
         for row in block.T.tolist():
             cells = [f"{value:.7g}" for value in row]
-            if self.times is not None:
-                cells.insert(0, next(self.times))
-            self.file.write(self.join(cells) + "\n")
+            if layout.decimal == ",":
+                cells = [cell.replace(".", ",") for cell in cells]
+            if columns:
+                for column, cell in zip(columns, next(self.copied), strict=True):
+                    cells.insert(column, cell)
+            self.rows.writerow([*cells, ""] if layout.trailing else cells)
 
 
 def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
-    """Read a table through once, for its layout, its length, and the rate by its time column.
+    """Read a table through once, for its layout, its length, and the rate by its times or its header.
 
     Args:
         path: the file.
-        rate: samples per second, which wins over a time column; None: by the time column.
+        rate: samples per second, which wins over those; None: by a column of time, or else by the header.
         name: what messages call the file.
 
     Raises:
         RecordingError: no table, empty, of uneven columns, or of a rate that cannot be told.
     """
+    layout = layout_of(path, name)
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = [line for line in (file.readline(), file.readline()) if line.strip()]
-        layout = _layout(first[0])
-        columns = [cell.strip() for cell in _cells(first[0], layout.separator)]
-        return _measured(path, layout, rate, name, columns)
-    except (UnicodeDecodeError, csv.Error, IndexError):
+        stamps, frames = _measured(path, layout, name)
+    except (UnicodeDecodeError, csv.Error):
         raise RecordingError(f"{name} is not a table of numbers in text (CSV)") from None
-
-
-def _cells(line: str, separator: str | None) -> list[str]:
-    return next(csv.reader([line], delimiter=separator)) if separator else line.split()
-
-
-def _layout(first_line: str) -> Layout:
-    """Return the layout that the first line shows; whether a column without a name is time, its values tell."""
-    separator = next((mark for mark in ("\t", ";", ",") if mark in first_line), None)
-    cells = _cells(first_line, separator)
-    header = not any(_number(cell) is not None or _date(cell) is not None for cell in cells)
-    named = header and re.match(r"(time|date|t\b|sec|timestamp|m?s\b)", cells[0].strip().lower()) is not None
-    return Layout(separator, header, timed=named and len(cells) > 1)
-
-
-def _measured(path: Path, layout: Layout, rate: float | None, name: str, columns: list[str]) -> TableRecording:
-    """Count the rows of a table, check its columns, and find its rate.
-
-    Args:
-        path: the file.
-        layout: layout that the first line shows.
-        rate: samples per second that the caller gave; None where it gave none.
-        name: what messages call the file.
-        columns: the cells of the first line.
-    """
-    ends: list[float | None] = []  # time of the first row, and of the last
-    rising, frames, previous = len(columns) > 1, 0, -math.inf
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, cells in layout.rows(file):
-            if len(cells) != len(columns):
-                raise RecordingError(f"{name} has {len(cells)} columns in line {number}, but {len(columns)} before")
-            if len(columns) > 1 and (rising or layout.timed):
-                time = _time(cells[0])
-                ends = [*ends[:1], time]
-                if rising and (time is None or time <= previous):
-                    rising = False
-                previous = time if time is not None else previous
-            frames += 1
     if not frames:
         raise RecordingError(f"{name} holds no rows of numbers")
-    timed = layout.timed or (not layout.header and rising and frames > 1)
+    copied = _copied(layout, stamps, frames)
+    timed = [
+        stamps[k] for k in copied if k in stamps and not stamps[k].counts and (stamps[k].rises or len(copied) == 1)
+    ]
+    if rate is None and timed:
+        rate = timed[0].rate(name)
+    elif rate is None:
+        rate = layout.rate
     if rate is None:
-        if not timed or len(ends) < 2 or ends[0] is None or ends[1] is None:
-            raise RateError(f"{name} has no time column to tell its rate; give --rate, in Hz")
-        if ends[1] <= ends[0]:
-            raise RateError(f"the time column of {name} does not rise; give --rate, in Hz")
-        rate = _hertz((frames - 1) / (ends[1] - ends[0]), columns[0] if layout.header else "", name)
-    layout = Layout(layout.separator, layout.header, timed)
-    return TableRecording(path, rate, len(columns) - timed, frames, layout, name)
+        counted = ", only one that counts samples," if copied else ""
+        raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
+    gaps = [stamps[k].gaps(name) for k in copied if k in stamps]
+    notes = tuple(note for note in gaps[:1] if note)
+    return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 
 
-def _hertz(rate: float, header: str, name: str) -> float:
-    """Return a rate in Hz, from samples per unit of the time column, whose header may name the unit."""
-    if re.search(r"(?<![a-z])ms(?![a-z])|milli", header.lower()):
-        rate *= 1000
-    elif rate < 1 and not re.search(r"(?<![a-z])(s|sec|seconds?)(?![a-z])", header.lower()):
-        raise RateError(
-            f"the time column of {name} gives {rate:.3g} Hz if it is in seconds; give --rate "
-            f"({rate * 1000:.4g} if it is in milliseconds)"
-        )
-    return float(round(rate)) if abs(rate - round(rate)) < _ROUNDING * rate else rate
+def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps], int]:
+    """Return what could be times or numbers of samples, by column, and the number of rows; check their lengths."""
+    columns, frames = len(layout.labels), 0
+    stamps: dict[int, Stamps] = {}
+    if columns > 1:
+        for column, label in enumerate(layout.labels):
+            if column < max(2, layout.first_signal) or names_time(label, first=column == 0):
+                stamps[column] = Stamps(label, layout.decimal)
+    with path.open(newline="", encoding=layout.encoding) as file:
+        for line, cells in layout.rows(file):
+            if len(cells) != columns:
+                raise RecordingError(f"{name} has {len(cells)} columns in line {line}, but {columns} before")
+            for column, found in stamps.items():
+                found.add(cells[column])
+            frames += 1
+    return stamps, frames
 
 
-def _number(cell: str) -> float | None:
+def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:
+    """Return the columns that are no channels: at least one other is left."""
+    columns = len(layout.labels)
+    copied: list[int] = list(range(layout.first_signal))
+    for column, found in stamps.items():
+        label, leading = layout.labels[column], column == len(copied)
+        time = found.textual or names_time(label, first=column == 0)
+        counter = leading and found.counts and (column == 0 or found.is_even) and names_counter(label)
+        fewest = _FEWEST_ROWS if layout.has_names and label else 2
+        rising = column == 0 and frames >= fewest and found.rises and (found.is_even or not label)
+        after_counter = column == 1 and copied == [0] and stamps[0].counts and found.is_even and not found.repeats
+        if column not in copied and (time or counter or rising or (after_counter and frames >= fewest)):
+            copied.append(column)
+    return tuple(sorted(copied)[: columns - 1])
+
+
+def _numbers(cells: list[str], decimal: str, name: str, line: int) -> list[float]:
     try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _date(cell: str) -> float | None:
-    """Return the seconds of a date; one without a time zone is taken as UTC, where no hour is skipped or repeated."""
-    try:
-        moment = datetime.datetime.fromisoformat(cell.strip())
-    except ValueError:
-        return None
-    return (moment.replace(tzinfo=moment.tzinfo or datetime.UTC)).timestamp()
-
-
-def _time(cell: str) -> float | None:
-    number = _number(cell)
-    return number if number is not None else _date(cell)
-
-
-def _numbers(cells: list[str], count: int, name: str, line: int) -> list[float]:
-    try:
-        values = [float(cell) for cell in cells]
+        if decimal == ",":
+            return [float(cell.replace(".", "?").replace(",", ".")) for cell in cells]
+        return [float(cell) for cell in cells]
     except ValueError as error:
         raise RecordingError(f"{name} has a cell that is not a number in line {line}: {str(error)[:80]}") from None
-    if len(values) != count:
-        raise RecordingError(f"{name} has {len(values)} columns of samples in line {line}, but {count} before")
-    return values

@@ -33,9 +33,11 @@ from ..contracts import SPLITS, Signal, Split, TaskData
 from ..data import heart_records, left_out, limits, synthetic_ecg
 from ..data.cache import cached, item_digests
 from ..errors import UsageError
+from ..files import is_clutter
+from ..signals import wfdb_files
 
 _SOURCES = ("maternal", "fetal")
-_VERSION = 1  # of how records are read
+_VERSION = 2  # of how records are read
 _NOISE_RESOLUTION = 2.0**-14  # as the recordings': the same bits on CPUs whose sine differs in the last one
 
 
@@ -137,7 +139,8 @@ class Config:
         """Return the records of each split, ``[3, time]``: maternal, fetal, noise; from the cache if they are there."""
         folder = Path(self.folder).expanduser()
         ending = "_mecg.hea"
-        names = [p.relative_to(folder).as_posix().removesuffix(ending) for p in sorted(folder.rglob(f"*{ending}"))]
+        found = [p.relative_to(folder) for p in sorted(folder.rglob(f"*{ending}"))]
+        names = [p.as_posix().removesuffix(ending) for p in found if not is_clutter(p)]
         if not names:
             raise UsageError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
         files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat"))
@@ -165,7 +168,7 @@ class Config:
             if kind == "noise1" and not header.exists():
                 parts.append(np.zeros_like(parts[0]))
                 continue
-            samples, rate = heart_records.read_record(header, lambda _: self.channel)
+            samples, rate = wfdb_files.read_channel(header, lambda _: self.channel)
             parts.append(heart_records.resampled(samples, rate, self.sample_rate))
         if len({len(part) for part in parts}) > 1:
             lengths = ", ".join(str(len(part)) for part in parts)

@@ -34,14 +34,16 @@ from ..data import heart_records, left_out, limits
 from ..data.cache import cached, item_digests
 from ..data.heart_records import PHASES
 from ..errors import UsageError
+from ..files import is_clutter
+from ..signals import wfdb_files
 from ..signals.heart_rate import heart_rate
-from ..signals.recording_types import RecordingError
+from ..signals.recording_types import RateError
 from ..signals.recordings import open_recording
 
 _SOURCES = ("heart", "respiration")
 _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
 _EXCERPT_SECONDS = 30.0  # of a recording, within which one heart rate is assumed
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ class Config:
     def _references(self, cache: Path) -> dict[str, Tensor]:
         """Return the pulses of each split ``[pulse, phase]``, from the cache if they are there."""
         folder = Path(self.references).expanduser()
-        files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.suffix in (".hea", ".csv")}
+        found = [p for p in folder.rglob("*") if p.suffix.lower() in (".hea", ".csv")]
+        parts = {part for p in found if p.suffix.lower() == ".hea" for part in wfdb_files.files_of(p)}
+        named = {p.relative_to(folder): p for p in found if p not in parts}
+        files = {name.as_posix(): p for name, p in named.items() if not is_clutter(name)}
         if not files:
             raise UsageError(f"{folder} holds no recording: neither a WFDB header (.hea) nor a CSV file")
         stamps = {name: [path.stat().st_size, path.stat().st_mtime_ns] for name, path in sorted(files.items())}
@@ -150,8 +155,8 @@ class Config:
 
     def _pulses(self, path: Path) -> NDArray[np.float32]:
         """Return the pulses of a recording without artefacts, ``[pulse, phase]``."""
-        if path.suffix == ".hea":
-            samples, rate = heart_records.read_record(path, _pulse_channel)
+        if path.suffix.lower() == ".hea":
+            samples, rate = wfdb_files.read_channel(path, _pulse_channel)
         else:
             samples, rate = _table(path, self.reference_rate)
         length = min(len(samples), round(_EXCERPT_SECONDS * rate))
@@ -171,9 +176,7 @@ def _table(path: Path, rate: float) -> tuple[NDArray[np.float64], float]:
     """Return the first channel of a CSV file and its rate; ``rate`` where the file does not say it."""
     try:
         table = open_recording(path)
-    except RecordingError as error:
-        if "--rate" not in str(error):  # a rate would not help
-            raise
+    except RateError:
         table = open_recording(path, rate)
     return np.concatenate([block[0] for block in table.blocks()]).astype(np.float64), table.rate
 

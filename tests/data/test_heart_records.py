@@ -29,7 +29,7 @@ def _signal(seconds: float = 4.0) -> np.ndarray:
 
 def test_a_channel_is_read_in_its_unit(tmp_path: Path) -> None:
     header = _record(tmp_path, "r1", _signal())
-    samples, rate = heart_records.read_record(header, lambda names: names.index("lead1"))
+    samples, rate = wfdb_files.read_channel(header, lambda names: names.index("lead1"))
     assert rate == 250
     np.testing.assert_allclose(samples, _signal()[:, 1], atol=2e-4)
 
@@ -51,7 +51,7 @@ def test_damaged_records_are_named_in_one_line(tmp_path: Path, damage: object, m
     header = _record(tmp_path, "r1", _signal())
     damage(header)  # type: ignore[operator]
     with pytest.raises(UsageError, match=str(tmp_path / message)) as refusal:
-        heart_records.read_record(header, lambda _: 0)
+        wfdb_files.read_channel(header, lambda _: 0)
     assert "\n" not in str(refusal.value)
 
 
@@ -60,18 +60,18 @@ def test_samples_that_are_no_numbers_silence_and_channels_that_are_not_there(tmp
     signal[500, 0], signal[:, 1] = np.nan, 0
     header = _record(tmp_path, "r1", signal)
     with pytest.raises(UsageError, match=r"r1\.hea has a sample that is not a number, in lead0 at 2 s"):
-        heart_records.read_record(header, lambda _: 0)
+        wfdb_files.read_channel(header, lambda _: 0)
     with pytest.raises(UsageError, match=r"r1\.hea is silent: lead1"):
-        heart_records.read_record(header, lambda _: 1)
+        wfdb_files.read_channel(header, lambda _: 1)
     for channel in (None, 2):
         with pytest.raises(UsageError, match=r"r1\.hea does not have the channel that is wanted; it has lead0, lead1"):
-            heart_records.read_record(header, lambda _, wanted=channel: wanted)
+            wfdb_files.read_channel(header, lambda _, wanted=channel: wanted)
 
 
 def test_without_wfdb_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wfdb", None)
     with pytest.raises(UsageError, match=r"needs the library wfdb: pip install 'sepray\[wfdb\]'"):
-        heart_records.read_record(tmp_path / "r1.hea", lambda _: 0)
+        wfdb_files.read_channel(tmp_path / "r1.hea", lambda _: 0)
 
 
 def test_another_rate_keeps_the_signal() -> None:
@@ -127,7 +127,7 @@ def test_pulses_run_from_onset_to_onset_without_artefacts() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/ecg is not there")
 def test_mit_bih_record_is_read() -> None:
     pytest.importorskip("wfdb")
-    samples, rate = heart_records.read_record(SHARED / "100.hea", lambda names: names.index("MLII"))
+    samples, rate = wfdb_files.read_channel(SHARED / "100.hea", lambda names: names.index("MLII"))
     assert (len(samples), rate) == (650_000, 360)
     assert samples[:3].tolist() == [-0.145] * 3  # mV, as PhysioNet shows it
 

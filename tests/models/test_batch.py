@@ -56,7 +56,8 @@ def test_results_do_not_lie_among_the_recordings(record):
 def test_folder_without_recordings_is_refused(record):
     Path("empty").mkdir()
     with pytest.raises(
-        UsageError, match=r"^there are no recordings in empty: no file named \*\.wav, \*\.flac, .*\*\.npy$"
+        UsageError,
+        match=r"^there are no recordings in empty: no file named \*\.wav, \*\.flac, .*\*\.npy, \*\.hea, \*\.edf, \*\.bdf$",
     ):
         plan([Path("empty")], Path("out"))
 

@@ -70,7 +70,7 @@ def test_impossible_rates_are_refused(tmp_path, rate):
 
 def test_suffixes_of_a_folders_recordings_are_those_that_can_be_read(tmp_path):
     sounds = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
-    assert (*sounds, ".csv", ".tsv", ".txt", ".dat", ".npy") == SUFFIXES
+    assert (*sounds, ".csv", ".tsv", ".txt", ".dat", ".npy", ".hea", ".edf", ".bdf") == SUFFIXES
     for suffix in sounds:
         kind = {".aif": "AIFF"}.get(suffix, suffix[1:].upper())
         soundfile.write(tmp_path / f"a{suffix}", TONE, 8000, format=kind)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import UsageError
+from ...files import is_clutter
 from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
@@ -69,7 +70,8 @@ def decoded_files(
 
 def sound_files(folder: Path) -> list[Path]:
     """Return all recordings in a folder and the folders in it, sorted."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
+    return sorted(p for p in found if not is_clutter(p.relative_to(folder)))
 
 
 def tracks_in(folder: Path) -> list[Track]:
@@ -86,7 +88,11 @@ def tracks_in(folder: Path) -> list[Track]:
         for subset in subsets or [folder]:
             split = _SUBSETS[subset.name.lower()] if subsets else ""
             tracks += [Track(str(track), split, _stems(track)) for track in _folders(subset)]
-            packed = sorted(path for path in subset.iterdir() if path.name.endswith(STEM_FILE))
+            packed = sorted(
+                path
+                for path in subset.iterdir()
+                if path.name.lower().endswith(STEM_FILE) and not is_clutter(Path(path.name))
+            )
             tracks += [Track(str(path), split, dict.fromkeys(_PACKED_STEMS, path), packed=True) for path in packed]
     tracks = [_with_split(track, tracks) for track in tracks]
     return [track for track in tracks if track.stems]
@@ -116,14 +122,15 @@ def _title(track: Track) -> str:
 def _folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not is_clutter(Path(p.name)))
 
 
 def _stems(folder: Path) -> dict[str, Path]:
     """Return the recordings in a folder, by their names without suffix."""
     if not folder.is_dir():
         return {}
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")}
+    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
+    return {p.stem: p for p in found if not is_clutter(Path(p.name))}
 
 
 def refuse_unusable(problems: Sequence[str], skip_bad: bool, usable: int, least: int, what: str) -> None:

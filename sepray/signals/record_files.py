@@ -1,0 +1,104 @@
+"""Recordings of several named signals: WFDB records and EDF files. They are read whole, and written as CSV.
+
+Signals of lower rates are brought to the highest one. The written table has a column of time and the signals' names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .edf_files import read_edf
+from .overlap_add import resampled
+from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
+from .wfdb_files import Signals, read_signals
+
+SUFFIXES = (".hea", ".edf", ".bdf")
+
+
+@dataclass(frozen=True)
+class SignalsRecording(Recording):
+    """Signals that have been read from a file.
+
+    Attributes:
+        values: ``[channel, time]``.
+        names: names of the channels.
+        units: units of the channels.
+    """
+
+    values: NDArray[np.float32]
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    suffix = ".csv"
+    written_suffix = ".csv"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the samples, for the label of an axis."""
+        return self.units[0] if len(set(self.units)) == 1 and self.units[0] else "as in the input"
+
+    def blocks(self) -> Iterator[Block]:
+        """Give the signals from their start, ``[channel, time]`` at a time."""
+        for start in range(0, self.frames, BLOCK_SAMPLES):
+            yield self.values[:, start : start + BLOCK_SAMPLES]
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[Writer]:
+        """Write a table with the names of the channels, their units, and the time in seconds."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            named = [f"{n} ({u})" if u else n for n, u in zip(self.names, self.units, strict=True)]
+            file.write(",".join(["time (s)", *(name.replace(",", " ") for name in named)]) + "\n")
+            yield _Writer(file, self.rate)
+
+
+class _Writer:
+    clipped = 0
+
+    def __init__(self, file: IO[str], rate: float) -> None:
+        self.file, self.rate, self.written = file, rate, 0
+
+    def write(self, block: Block) -> None:
+        for row in block.T.tolist():
+            cells = [f"{self.written / self.rate:.10g}", *(f"{value:.7g}" for value in row)]
+            self.file.write(",".join(cells) + "\n")
+            self.written += 1
+
+
+def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecording:
+    """Read a WFDB record by its header, or an EDF file.
+
+    Args:
+        path: the file.
+        rate: the rate that the user gave, which must be the file's own; None: not given.
+        name: what messages call the file.
+
+    Raises:
+        MissingLibraryError: the library wfdb is not installed.
+        RecordingError: no such file, damaged, empty, or of another rate.
+        UsageError: the same of WFDB records.
+    """
+    signals = read_signals(path) if path.suffix.lower() == ".hea" else read_edf(path, name)
+    if not signals.samples or not all(len(samples) for samples in signals.samples):
+        raise RecordingError(f"{name} is empty: it has no samples")
+    fastest = max(signals.rates)
+    if rate is not None and not math.isclose(rate, fastest):
+        raise RecordingError(f"{name} says that its rate is {fastest:g} Hz; leave out the rate of {rate:g} Hz")
+    values = _at_one_rate(signals, fastest)
+    return SignalsRecording(path, fastest, len(values), values.shape[1], values, signals.names, signals.units)
+
+
+def _at_one_rate(signals: Signals, rate: float) -> NDArray[np.float32]:
+    """Return ``[channel, time]`` at one rate, cut to the shortest."""
+    parts = []
+    for samples, own in zip(signals.samples, signals.rates, strict=True):
+        part = samples.astype(np.float32)[None]
+        parts.append(part if own == rate else np.concatenate(list(resampled(iter([part]), own, rate)), axis=1))
+    frames = min(part.shape[1] for part in parts)
+    return np.concatenate([part[:, :frames] for part in parts])

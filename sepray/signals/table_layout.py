@@ -1,0 +1,262 @@
+"""How a table of numbers in text is written: its encoding, marks and header, found from its first lines.
+
+It is found by trial: of the usual pairs of separator and decimal mark, the one by which most of the first lines are
+rows of numbers, all of one length. What comes before the first such row is the header, of any number of lines.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .recording_types import RecordingError
+from .time_columns import number, time_of
+
+_HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
+_SAMPLE = 50  # rows of these
+_MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","))
+_SAID_RATE = re.compile(r"sampl\w*[ _-]*(?:rate|freq\w*)\W*(?:\(?hz\)?\W*)?(\d+(?:\.\d+)?)", re.IGNORECASE)
+_EMPATICA = ((1e9, 1e11), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is written.
+
+    Attributes:
+        encoding: of its text.
+        separator: between cells; None: blanks.
+        decimal: decimal mark.
+        header: lines before the first row of numbers.
+        labels: names of the columns, with units where a line of the header has them; all empty where none has names.
+        has_names: whether a line of the header names the columns.
+        trailing: whether rows end with a separator.
+        rate: rate that the header states, in Hz; None where it does not.
+        first_signal: number of the first column of samples where the header says which it is, else 0.
+    """
+
+    encoding: str
+    separator: str | None
+    decimal: str
+    header: int
+    labels: tuple[str, ...]
+    has_names: bool
+    trailing: bool
+    rate: float | None = None
+    first_signal: int = 0
+
+    def rows(self, file: IO[str]) -> Iterator[tuple[int, list[str]]]:
+        """Yield line number and cells of every row; blank lines are passed over, at the end also empty cells alone."""
+        for _ in range(self.header):
+            file.readline()
+        held: list[tuple[int, list[str]]] = []
+        for number, cells in _split(file, self.separator, self.header + 1):
+            if not any(cell.strip() for cell in cells):
+                held += [(number, cells)] if len(cells) > 1 else []
+                continue
+            yield from held
+            held = []
+            yield number, _without_trailing(cells, len(self.labels))
+
+
+def layout_of(path: Path, name: str) -> Layout:
+    """Find the layout of a file.
+
+    Args:
+        path: the file.
+        name: what messages call it.
+
+    Raises:
+        RecordingError: it is not a table, or its first row has a cell that is no number.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    encoding = _encoding(head)
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        text = "\0"
+    lines = re.split(r"\r\n|\r|\n", text)
+    if len(head) == _HEAD_BYTES and len(lines) > 1:
+        lines.pop()  # which may be cut
+    if re.search(r"[\x00-\x08\x0e-\x1f]", text) or not lines:
+        raise RecordingError(f"{name} is not a table of numbers in text (CSV)")
+    trials = [_trial(lines, separator, decimal) for separator, decimal in _MARKS]
+    best = max(trials, key=lambda trial: trial.score)
+    if not best.score:
+        words = "holds no rows of numbers" if _is_header(lines) else "is not a table of numbers in text (CSV)"
+        raise RecordingError(f"{name} {words}")
+    return _described(lines, best, encoding, name)
+
+
+def is_number(cell: str, decimal: str) -> bool:
+    """Say whether a cell holds a number."""
+    return number(cell, decimal) is not None
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Lines, split by one pair of marks."""
+
+    separator: str | None
+    decimal: str
+    score: int  # rows of numbers of one length among the first lines
+    columns: int = 0
+    start: int = 0  # line of the first such row
+    trailing: bool = False
+
+
+def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
+    lengths: Counter[int] = Counter()
+    first: dict[int, int] = {}
+    ends_blank: Counter[int] = Counter()
+    for place, line in enumerate(lines):
+        cells = _cells(line, separator)
+        if _is_comment(line) or not any(cell.strip() for cell in cells):
+            continue
+        blank = len(cells) > 1 and not cells[-1].strip()
+        cells = cells[: len(cells) - blank]
+        values = [is_number(cell, decimal) for cell in cells]
+        if any(values) and all(v or time_of(c, decimal) for v, c in zip(values, cells, strict=True)):
+            lengths[len(cells)] += 1
+            ends_blank[len(cells)] += blank
+            first.setdefault(len(cells), place)
+        if lengths.total() >= _SAMPLE:
+            break
+    if not lengths:
+        return _Trial(separator, decimal, 0)
+    columns, score = max(lengths.items(), key=lambda item: item[1])
+    uses = separator is None or columns > 1 or ends_blank[columns]
+    one_named = _names_one_column(lines[: first[columns]])
+    mark = separator == "," and columns == 2 and one_named
+    guess = decimal == "," and separator is None and columns == 1 and not one_named
+    if not uses or mark or guess:
+        return _Trial(separator, decimal, 0)
+    return _Trial(separator, decimal, score, columns, first[columns], ends_blank[columns] == lengths[columns])
+
+
+def _names_one_column(header: list[str]) -> bool:
+    """Say whether a header names a single column, so that a comma in its rows is a decimal mark."""
+    named = [line for line in header if line.strip() and not _is_comment(line)]
+    return bool(named) and all(re.fullmatch(r"\s*[^\s,;]+\s*", line) is not None for line in named)
+
+
+def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layout:
+    header = lines[: best.start]
+    named: list[list[str]] = []
+    for place, line in enumerate(header):
+        if not line.strip() or _is_comment(line):
+            continue
+        cells = _without_trailing(_cells(line, best.separator), best.columns)
+        if (broken := _not_a_number(cells, best.decimal)) is not None:
+            raise RecordingError(f"{name} has a cell that is not a number in line {place + 1}: {broken[:80]!r}")
+        named += [_names(line, cells, best)]
+    comments = [line.lstrip("#%; ") for line in header if _is_comment(line)]
+    if not named and comments:
+        named = [_names(comments[-1], _cells(comments[-1], best.separator), best)]
+    fitting = [cells for cells in named if len(cells) == best.columns]
+    labels = tuple(" ".join(cell.strip(" '\"") for cell in cells) for cells in zip(*fitting, strict=True))
+    said = {float(found) for line in header for found in _SAID_RATE.findall(line)}
+    rate = said.pop() if len(said) == 1 else None
+    columns, first_signal = _open_signals(comments)
+    if len(columns) == best.columns:
+        labels = columns
+    else:
+        first_signal = 0
+    rows, empatica = 0, None if header else _empatica(lines, best)
+    if empatica is not None:
+        rows, rate = 2, empatica
+    names = bool(labels)
+    labels = labels or ("",) * best.columns
+    marks = (best.separator, best.decimal)
+    return Layout(encoding, *marks, best.start + rows, labels, names, best.trailing, rate, first_signal)
+
+
+def _not_a_number(cells: list[str], decimal: str) -> str | None:
+    """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers."""
+    numbers = [cell.strip() for cell in cells if is_number(cell, decimal)]
+    others = [cell.strip() for cell in cells if not is_number(cell, decimal)]
+    if not numbers or not others:
+        return None
+    names = not is_number(cells[0], decimal) and all(cell.isdigit() for cell in numbers)
+    return None if names and not any(cell[:1].isdigit() for cell in others) else others[0]
+
+
+def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
+    """Return the cells of a header line; in a table with blanks, names may have a blank of their own."""
+    if best.separator is None and len(cells) != best.columns:
+        return re.split(r"\s{2,}|\t", line.strip())
+    return cells
+
+
+def _open_signals(comments: list[str]) -> tuple[tuple[str, ...], int]:
+    """Return the columns of an OpenSignals file (biosignalsplux, BITalino) and the first one with samples."""
+    for line in comments:
+        try:
+            devices = json.loads(line)
+        except ValueError:
+            continue
+        for device in devices.values() if isinstance(devices, dict) else ():
+            if isinstance(device, dict) and {"column", "label"} <= device.keys() and device["label"]:
+                columns = tuple(map(str, device["column"]))
+                first = str(device["label"][0])
+                return columns, columns.index(first) if first in columns else 0
+    return (), 0
+
+
+def _empatica(lines: list[str], best: _Trial) -> float | None:
+    """Return the rate in the second header row of Empatica's files; None where the first rows are no such header."""
+    rows = [[number(cell) for cell in _cells(line, best.separator)] for line in itertools.islice(lines, 3)]
+    if len(rows) < 3 or any(len(set(row)) != 1 for row in rows[:2]):
+        return None
+    (start, rate), (limits, rates) = (rows[0][0], rows[1][0]), _EMPATICA
+    if start is None or rate is None or not (limits[0] <= start <= limits[1] and rates[0] <= rate <= rates[1]):
+        return None
+    return None if any(value is None or value >= limits[0] for value in rows[2]) else float(rate)
+
+
+def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of every line that is no comment."""
+    split = csv.reader(lines, delimiter=separator) if separator else (line.split() for line in lines)
+    for place, cells in enumerate(split, start):
+        if cells and not _is_comment(cells[0]):
+            yield place, cells
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), []) if separator else line.split()
+
+
+def _without_trailing(cells: list[str], columns: int) -> list[str]:
+    """Return cells without the empty one that a separator at the end of the line makes."""
+    return cells[:-1] if len(cells) == columns + 1 and not cells[-1].strip() else cells
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith(("#", "%"))
+
+
+def _is_header(lines: list[str]) -> bool:
+    """Say whether the lines look like a header alone."""
+    return len([line for line in lines if line.strip()]) <= 1
+
+
+def _encoding(head: bytes) -> str:
+    """Return the encoding of a text by its first bytes: UTF-8, UTF-16, or else Latin-1."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if len(head) > 3 and head[1] == 0 and head[3] == 0 and head[0]:
+        return "utf-16-le"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"

@@ -1,0 +1,234 @@
+"""Columns of a table that are no signal: time in any usual notation, or the number of the sample.
+
+Times are plain numbers in the unit that the column's name states, Unix stamps in s, ms, us or ns (told by their size),
+clock times (``mm:ss.mmm``, ``hh:mm:ss``, PhysioNet's ``[hh:mm:ss.mmm dd/mm/yyyy]``) or ISO 8601 dates.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from dataclasses import dataclass, field
+from statistics import median
+
+from .recording_types import RateError
+
+_ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
+_STEPS_FOR_MEDIAN = 4096
+_MOST_UNEVEN = 0.01  # share of the steps that may be gaps, beyond which the times give no rate
+
+_UNITS = (
+    (r"(milli|m)s(ec)?|milli(second)?s?", 1e-3),
+    (r"[uµμ]s(ec)?|micro(second)?s?", 1e-6),
+    (r"ns(ec)?|nano(second)?s?", 1e-9),
+    (r"s|secs?|seconds?", 1.0),
+    (r"min|mins|minutes?", 60.0),
+    (r"h|hours?", 3600.0),
+)
+_TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed")
+_TIME_AS_FIRST = re.compile(r"t|sec|secs|seconds?|m?s|msec|clock")
+_COUNTER = re.compile(r"|samples?|index|idx|nseq|seq|sequence|counter|count|frames?|packets?|rows?|unnamed|n|no|nr|id")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{2})([.,]\d+)?")
+_UNIX = ((1e18, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
+
+
+def names_time(label: str, first: bool) -> bool:
+    """Say whether a column's name says that it is time; the first column's may be as short as ``t`` or ``ms``."""
+    words = _words(label)
+    return any(_TIME.fullmatch(word) or (first and _TIME_AS_FIRST.fullmatch(word)) for word in words[:3])
+
+
+def names_counter(label: str) -> bool:
+    """Say whether a column's name, or its lack of one, says that it counts samples."""
+    return _COUNTER.fullmatch((_words(label) or [""])[0]) is not None
+
+
+def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
+    """Return the time that a cell shows, and after how much it begins again at 0 (0: never); None if it shows none.
+
+    A plain number is in an unknown unit; all else is in seconds. A date without a time zone is taken as UTC, where no
+    hour is skipped or repeated.
+    """
+    text = cell.strip().strip("'\"[]").strip()
+    if (value := number(text, decimal)) is not None:
+        return value, 0.0
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        found = _CLOCK.search(text)
+        if found is None or re.search(r"[a-z]{3}", text.lower()):
+            return None
+        hours, minutes, seconds, fraction = found.groups()
+        clock = float(minutes) * 60 + float(seconds) + float((fraction or ".0").replace(",", "."))
+        return (clock, 3600.0) if hours is None else (clock + float(hours) * 3600, 86400.0)
+    return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp(), 0.0
+
+
+def number(cell: str, decimal: str = ".") -> float | None:
+    """Return the number in a cell, as an ``int`` where it has many digits; None if it is none."""
+    text = cell.strip()
+    if decimal == ",":
+        if "." in text:
+            return None
+        text = text.replace(",", ".")
+    try:
+        return int(text) if len(text) > 15 and text.isdigit() else float(text)
+    except ValueError:
+        return None
+
+
+@dataclass
+class Stamps:
+    """The cells of one column, taken one after the other, as if they were times.
+
+    Attributes:
+        label: name of the column, with its unit where another line states it.
+        decimal: decimal mark.
+        textual: a cell was a date or a clock time.
+        broken: a cell was no time.
+        falls: a time was earlier than the one before.
+        whole: all times were whole numbers.
+        repeats: number of times that were the one before.
+    """
+
+    label: str
+    decimal: str = "."
+    textual: bool = False
+    broken: bool = False
+    falls: bool = False
+    whole: bool = True
+    repeats: int = 0
+    _first: float | None = None
+    _last: float = 0.0
+    _begun_again: float = 0.0
+    _early: list[tuple[float, float]] = field(default_factory=list)  # the first times, and the steps to them
+    _usual: float | None = None
+    _even: int = 0
+    _even_sum: float = 0.0
+    _steps: int = 0
+    _gaps: int = 0
+    _longest: tuple[float, float] = (0.0, 0.0)  # length of the longest gap, and when it begins
+
+    def add(self, cell: str) -> None:
+        """Take the next cell."""
+        found = None if self.broken else time_of(cell, self.decimal)
+        if found is None:
+            self.broken = True
+            return
+        time, period = found
+        # a date, or a colon: plain numbers have neither
+        self.textual = self.textual or period > 0 or number(cell.strip(" '\"[]"), self.decimal) is None
+        if self._first is None:
+            self._first = self._last = time
+            self.whole = float(time).is_integer()
+            return
+        time += self._begun_again
+        if period and time < self._last - period / 2:
+            self._begun_again += period
+            time += period
+        step = time - self._last
+        self._last = time
+        self.whole = self.whole and float(time).is_integer()
+        self.falls = self.falls or step < 0
+        self.repeats += step == 0
+        self._steps += 1
+        if self._usual is not None:
+            self._count(time, step)
+        else:
+            self._early.append((time, step))
+            if len(self._early) == _STEPS_FOR_MEDIAN:
+                self._settle()
+
+    @property
+    def rises(self) -> bool:
+        """Whether the times never fall, and end later than they begin."""
+        return not self.broken and not self.falls and self._first is not None and self._last > self._first
+
+    @property
+    def is_even(self) -> bool:
+        """Whether nearly all steps are alike."""
+        self._settle()
+        return self.rises and self._even >= 0.9 * self._steps
+
+    @property
+    def counts(self) -> bool:
+        """Whether the times are whole numbers that mostly rise by 1, in no stated unit and no Unix stamps."""
+        self._settle()
+        return not (self.broken or self.textual) and self.whole and self._usual == 1 and self._unit() is None
+
+    def rate(self, name: str) -> float:
+        """Return the rate in Hz by the usual step, whatever the gaps.
+
+        Args:
+            name: what messages call the file.
+
+        Raises:
+            RateError: the times do not rise, repeat themselves, are uneven, or count samples.
+        """
+        self._settle()
+        if self.broken or self._first is None or self._last <= self._first or self.falls:
+            raise RateError(f"the time column of {name} does not rise; give --rate, in Hz")
+        if self.repeats:
+            coarse = f"{self.repeats} of the times in {name} repeat the one before, because the clock is coarse"
+            raise RateError(f"{coarse}; give --rate, in Hz")
+        uneven = self._steps - self._even
+        if uneven > max(2, _MOST_UNEVEN * self._steps):
+            raise RateError(
+                f"{uneven} of {self._steps} steps in the time column of {name} are uneven; give --rate, in Hz"
+            )
+        if self.counts:
+            raise RateError(f"the time column of {name} counts samples, which gives no rate; give --rate, in Hz")
+        return self._hertz(self._even / self._even_sum, name)
+
+    def gaps(self, name: str) -> str:
+        """Return a note on the gaps between the times; empty if there are none."""
+        self._settle()
+        if not self._gaps or self.falls or self.broken or self._gaps > max(2, _MOST_UNEVEN * self._steps):
+            return ""
+        length, begin = self._longest
+        unit, word = (1.0, "samples") if self.counts else (self._unit() or 1.0, "s")
+        begin -= self._first or 0.0
+        count = "a gap" if self._gaps == 1 else f"{self._gaps} gaps, the longest"
+        where = f"of {length * unit:.4g} {word}, {begin * unit:.6g} {word} after the start"
+        return f"{name} has {count} {where}; its samples are taken as if there were none"
+
+    def _settle(self) -> None:
+        """Find the usual step, and count the early ones."""
+        if self._usual is None and self._early:
+            self._usual = median(step for _, step in self._early)
+            for time, step in self._early:
+                self._count(time, step)
+            self._early = []
+
+    def _count(self, time: float, step: float) -> None:
+        usual = self._usual or 0.0
+        if usual / 2 <= step <= 1.5 * usual:
+            self._even += 1
+            self._even_sum += step
+        elif step > usual:
+            self._gaps += 1
+            self._longest = max(self._longest, (step, time - step))
+
+    def _unit(self) -> float | None:
+        """Return the unit in seconds that name or size of the times tell; None if they do not."""
+        if self.textual:
+            return 1.0
+        for word in _words(self.label):
+            for pattern, unit in _UNITS:
+                if re.fullmatch(pattern, word):
+                    return unit
+        return next((unit for least, unit in _UNIX if (self._first or 0.0) >= least), None)
+
+    def _hertz(self, rate: float, name: str) -> float:
+        unit = self._unit()
+        if unit is None and rate < 1:
+            raise RateError(
+                f"the time column of {name} gives {rate:.3g} Hz if it is in seconds; give --rate "
+                f"({rate * 1000:.4g} if it is in milliseconds)"
+            )
+        rate /= unit or 1.0
+        return float(round(rate)) if abs(rate - round(rate)) < _ROUNDING * rate else rate
+
+
+def _words(label: str) -> list[str]:
+    return [word for word in re.split(r"[^a-zµμ]+", label.lower()) if word]

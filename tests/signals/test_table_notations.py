@@ -1,0 +1,216 @@
+"""Tables as devices, spreadsheets and programs write them: channels and rate are read right, and come back as they were."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sepray.signals.recording_types import RateError, RecordingError
+from sepray.signals.recordings import open_recording
+
+from .copies import copy, read
+
+ECG = np.round(np.sin(np.arange(40) / 3), 3)  # rises and falls
+RATE = 250
+
+
+def rows(first, *, join=",", values=ECG, end="\n"):
+    """Lines of a first column, given by the number of the sample, and the channel ``values``."""
+    return "".join(f"{first(k)}{join}{value:.3f}{end}" for k, value in enumerate(values))
+
+
+def clock(seconds):
+    return f"{int(seconds) // 60}:{seconds % 60:06.3f}"
+
+
+OPEN_SIGNALS = {"00:07": {"column": ["nSeq", "I1", "I2", "A1"], "label": ["A1"], "sampling rate": 250}}
+
+NOTATIONS = {
+    "no header, seconds": rows(lambda k: f"{k / RATE:.3f}"),
+    "rdsamp -p, blanks": rows(lambda k: f"  {k / RATE:8.3f}", join="    "),
+    "elapsed time": "Elapsed time (s),II\n" + rows(lambda k: f"{k / RATE:.3f}"),
+    "unknown name": "x,II\n" + rows(lambda k: f"{k / RATE:.3f}"),
+    "time is the last column": "II,time (s)\n" + "".join(f"{v:.3f},{k / RATE:.3f}\n" for k, v in enumerate(ECG)),
+    "pandas index and time": ",time (s),II\n" + rows(lambda k: f"{k},{k / RATE:.3f}"),
+    "units row": "'Elapsed time','MLII'\n'seconds','mV'\n" + rows(lambda k: f"{k / RATE:.3f}"),
+    "unit of the time in the units row": "t;II\nms;mV\n" + rows(lambda k: f"{4 * k}", join=";"),
+    "milliseconds of step 1": "time (ms),II\n" + rows(lambda k: f"{4 * k}"),
+    "microseconds": "time_us,II\n" + rows(lambda k: f"{4000 * k}"),
+    "mm:ss.mmm in quotes": "'Elapsed time','MLII'\n'mm:ss.mmm','mV'\n" + rows(lambda k: f"'{clock(58.9 + k / RATE)}'"),
+    "mm:ss.mmm over the hour": "Time,II\n" + rows(lambda k: clock((3599.9 + k / RATE) % 3600)),
+    "hh:mm:ss over midnight": "Time,II\n"
+    + rows(lambda k: f"{'23:59:59' if k < 25 else '00:00:00'}.{(900 + 4 * k) % 1000:03d}"),
+    "PhysioNet's absolute time": "Time,II\n" + rows(lambda k: f"'[10:00:00.{4 * k:03d} 01/02/2020]'"),
+    "date and time in columns": "date,time,II\n" + rows(lambda k: f"2020-02-01,10:00:00.{4 * k:03d}"),
+    "Unix seconds": "timestamp,II\n" + rows(lambda k: f"{1.6e9 + k / RATE:.3f}"),
+    "Unix milliseconds": "timestamp,II\n" + rows(lambda k: f"{1_600_000_000_000 + 4 * k}"),
+    "Unix microseconds": "timestamp,II\n" + rows(lambda k: f"{1_600_000_000_000_000 + 4000 * k}"),
+    "Unix nanoseconds": rows(lambda k: f"{1_600_000_000_000_000_001 + 4_000_000 * k}"),
+    "decimal comma": "Zeit;II\n" + rows(lambda k: f"{k / RATE:.3f}", join=";").replace(".", ","),
+    "decimal comma, tabs": "Zeit\tII\n" + rows(lambda k: f"{k / RATE:.3f}", join="\t").replace(".", ","),
+    "trailing separators": "time (s),II,\n" + rows(lambda k: f"{k / RATE:.3f}", end=",\n"),
+    "trailing separators but in the header": "time (s);II\n" + rows(lambda k: f"{k / RATE:.3f}", join=";", end=";\n"),
+    "comments": "# made by a program\n# time (s),II\n" + rows(lambda k: f"{k / RATE:.3f}"),
+    "rate in a comment": "# Sampling rate: 250 Hz\nsample,II\n" + rows(lambda k: f"{k}"),
+    "OpenSignals": f"# OpenSignals Text File Format\n# {json.dumps(OPEN_SIGNALS)}\n# EndOfHeader\n"
+    + rows(lambda k: f"{k % 16}\t0\t1", join="\t", end="\t\n"),
+}
+
+
+@pytest.mark.parametrize("text", NOTATIONS.values(), ids=NOTATIONS.keys())
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_channel_and_rate_are_read_and_everything_else_comes_back(tmp_path, text, encoding):
+    path = tmp_path / "ecg.csv"
+    path.write_text(text, encoding=encoding)
+    recording = open_recording(path)
+    assert (recording.rate, recording.channels, recording.notes) == (RATE, 1, ())
+    np.testing.assert_allclose(read(recording)[0], ECG, atol=1e-6)
+    copy(recording, tmp_path / "copy.csv")
+    again = open_recording(tmp_path / "copy.csv")
+    assert (again.rate, again.layout, again.copied) == (recording.rate, recording.layout, recording.copied)
+    np.testing.assert_array_equal(read(again), read(recording))
+    old, new = (p.read_text(encoding=encoding).splitlines() for p in (path, tmp_path / "copy.csv"))
+    assert new[: recording.layout.header] == old[: recording.layout.header]
+    assert len(new) == len(old)
+
+
+COUNTED = {
+    "rdsamp": rows(lambda k: f"{k:8d}", join="  "),
+    "rdsamp -v": "    sample #       MLII\n" + rows(lambda k: f"{k:8d}", join="  "),
+    "pandas": ",II\n" + rows(lambda k: f"{k}"),
+    "pandas, columns without names": ",0\n" + rows(lambda k: f"{k}"),
+    "from 1": "sample_no,II\n" + rows(lambda k: f"{k + 1}"),
+    "named otherwise": "x,II\n" + rows(lambda k: f"{k}"),
+    "counter that begins again": "nSeq\tII\n" + rows(lambda k: f"{k % 16}", join="\t"),
+    "time without a unit": "time,II\n" + rows(lambda k: f"{k}"),
+}
+
+
+@pytest.mark.parametrize("text", COUNTED.values(), ids=COUNTED.keys())
+def test_numbers_of_samples_give_no_rate_and_are_copied(tmp_path, text):
+    path = tmp_path / "ecg.csv"
+    path.write_text(text)
+    with pytest.raises(RateError, match=r"^ecg .*count.* samples.*; give --rate, in Hz$"):
+        open_recording(path, name="ecg")
+    recording = open_recording(path, rate=RATE)
+    assert (recording.rate, recording.channels) == (RATE, 1)
+    np.testing.assert_allclose(read(recording)[0], ECG, atol=1e-6)
+    copy(recording, tmp_path / "half.csv", factor=0.5)
+    half = open_recording(tmp_path / "half.csv", rate=RATE)
+    np.testing.assert_allclose(read(half)[0], ECG / 2, atol=1e-6)
+    header = recording.layout.header
+    firsts = [
+        [line.replace(",", " ").split()[0] for line in p.read_text().splitlines()[header:]]
+        for p in (path, tmp_path / "half.csv")
+    ]
+    assert firsts[0] == firsts[1]
+
+
+def test_a_channel_is_no_time_because_it_stands_first(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("I,II\n" + "".join(f"{-v:.3f},{v:.3f}\n" for v in ECG))
+    assert open_recording(path, rate=RATE).channels == 2
+    path.write_text("".join(f"{v:.3f}\n" for v in np.arange(5) / 10))  # all that there is
+    assert open_recording(path, rate=RATE).channels == 1
+
+
+@pytest.mark.parametrize("name", ["BVP", "ACC"])
+def test_empaticas_two_header_rows_are_start_and_rate(tmp_path, name):
+    count = 3 if name == "ACC" else 1
+    lines = [", ".join([value] * count) for value in ("1479994738.000000", "64.000000", "-0.5", "12", "3.25")]
+    (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+    recording = open_recording(tmp_path / "in.csv")
+    assert (recording.rate, recording.channels, recording.frames) == (64, count, 3)
+    assert read(recording)[0].tolist() == [-0.5, 12, 3.25]
+    copy(recording, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().splitlines()[:2] == lines[:2]
+    assert open_recording(tmp_path / "out.csv").frames == 3
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n \n", "\r\n\r\n", "\n,\n,\n"])
+def test_blank_last_lines_are_no_rows(tmp_path, end):
+    path = tmp_path / "ecg.csv"
+    path.write_bytes(("time (s),II\n0,0.5\n0.25,1\n0.5,0" + end).encode())
+    assert open_recording(path).frames == 3
+
+
+def test_a_row_without_values_among_others_is_refused(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("I,II\n0.5,1\n,\n0.25,0\n")
+    with pytest.raises(RecordingError, match=r"not a number in line 3"):
+        open_recording(path, rate=RATE)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig", "utf-16-le"])
+def test_header_in_another_encoding_is_read_and_kept(tmp_path, encoding):
+    path = tmp_path / "ecg.csv"
+    text = "Zeit (ms);Spannung (µV)\n0;1\n4;3\n8;2\n12;3\n"
+    path.write_bytes(text.encode(encoding))
+    recording = open_recording(path)
+    assert (recording.rate, read(recording).tolist()) == (250, [[1, 3, 2, 3]])
+    copy(recording, tmp_path / "copy.csv")
+    assert (tmp_path / "copy.csv").read_bytes() == text.encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("0.0,oops\n0.1,1\n", "not a number in line 1: 'oops'"),
+        ("0.0,1\n0.1,oops\n0.2,3\n", "not a number in line 2"),
+        ("1.234,5;2\n1,5;3\n2,5;3\n", "not a number in line 1"),
+    ],
+)
+def test_a_broken_row_is_not_taken_for_a_header(tmp_path, text, line):
+    (tmp_path / "ecg.csv").write_text(text)
+    with pytest.raises(RecordingError, match=line):
+        open_recording(tmp_path / "ecg.csv", rate=RATE)
+
+
+def test_gaps_do_not_change_the_rate_and_are_named(tmp_path):
+    path = tmp_path / "ecg.csv"
+    times = np.arange(40) / RATE
+    times[10:] += 0.5
+    times[30:] += 2
+    path.write_text("time (s),II\n" + rows(lambda k: f"{times[k]:.3f}"))
+    recording = open_recording(path, name="ecg.csv")
+    assert recording.rate == RATE  # over the whole file there are 15 samples a second
+    (note,) = recording.notes
+    assert note == (
+        "ecg.csv has 2 gaps, the longest of 2.004 s, 0.616 s after the start; "
+        "its samples are taken as if there were none"
+    )
+
+
+def test_lost_samples_are_named_where_the_samples_are_numbered(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("sample,II\n" + rows(lambda k: f"{k + 100 * (k > 20)}"))
+    (note,) = open_recording(path, rate=RATE, name="ecg.csv").notes
+    assert note == (
+        "ecg.csv has a gap of 101 samples, 20 samples after the start; its samples are taken as if there were none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "line"),
+    [
+        (
+            np.floor(np.arange(40) / 2) / 100,
+            "20 of the times in ecg repeat the one before, because the clock is coarse",
+        ),
+        (np.floor(np.arange(40) / 0.9) / 100, "4 of 39 steps in the time column of ecg are uneven"),
+        (np.arange(40) % 7, "the time column of ecg does not rise"),
+    ],
+)
+def test_times_that_give_no_sure_rate_are_asked_about(tmp_path, times, line):
+    path = tmp_path / "ecg.csv"
+    path.write_text("time (s),II\n" + rows(lambda k: f"{times[k]:.2f}"))
+    with pytest.raises(RateError) as refusal:
+        open_recording(path, name="ecg")
+    assert str(refusal.value) == f"{line}; give --rate, in Hz"
+    assert (open_recording(path, rate=RATE).rate, open_recording(path, rate=RATE).channels) == (RATE, 1)
+
+
+def test_rate_of_stamps_with_few_digits_is_their_mean_step(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("time (s),II\n" + rows(lambda k: f"{k / 128:.3f}", values=np.tile(ECG, 30)))
+    assert open_recording(path).rate == 128  # though most steps are of 8 ms
