@@ -82,10 +82,11 @@ def _below(folder: Path, output: Path) -> list[Planned]:
     results = output.resolve()
     if folder.resolve() == results:
         raise UsageError(f"{folder} would hold recordings and results alike: give another folder for the results")
-    found = []
-    for path in recordings_below(folder):
-        if results not in path.resolve().parents:
-            found.append(Planned(path, output / path.relative_to(folder).parent, found=True))
+    found = [
+        Planned(path, output / path.relative_to(folder).parent, found=True)
+        for path in recordings_below(folder)
+        if results not in path.resolve().parents
+    ]
     if not found:
         raise UsageError(f"there are no recordings in {folder}: no file named {', '.join(f'*{s}' for s in SUFFIXES)}")
     return found

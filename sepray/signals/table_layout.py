@@ -58,13 +58,13 @@ class Layout:
         for _ in range(self.header):
             file.readline()
         held: list[tuple[int, list[str]]] = []
-        for number, cells in _split(file, self.separator, self.header + 1):
+        for line, cells in _split(file, self.separator, self.header + 1):
             if not any(cell.strip() for cell in cells):
-                held += [(number, cells)] if len(cells) > 1 else []
+                held += [(line, cells)] if len(cells) > 1 else []
                 continue
             yield from held
             held = []
-            yield number, _without_trailing(cells, len(self.labels))
+            yield line, _without_trailing(cells, len(self.labels))
 
 
 def layout_of(path: Path, name: str) -> Layout:

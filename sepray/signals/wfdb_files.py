@@ -69,7 +69,9 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
     wfdb = _wfdb()
     with _in_small_letters(header) as record:
         try:
-            names = [str(name) for name in wfdb.rdheader(record, rd_segments=True).get_sig_name() or ()]
+            described = wfdb.rdheader(record, rd_segments=True)
+            several = hasattr(described, "get_sig_name")  # segments
+            names = [str(name) for name in (described.get_sig_name() if several else described.sig_name) or ()]
         except Exception as error:  # wfdb lets errors of any kind through
             raise UsageError(f"{header} is no sound WFDB header: {_one_line(error)}") from None
         numbers = list(range(len(names)))

@@ -1,7 +1,4 @@
-"""Reading WFDB records, good and bad; the pulses in a PPG; who goes to which split."""
-
-import sys
-from pathlib import Path
+"""The pulses in a PPG; who goes to which split."""
 
 import numpy as np
 import pytest
@@ -10,68 +7,6 @@ import torch
 from sepray.contracts import Signal, Split
 from sepray.data import heart_records
 from sepray.errors import UsageError
-
-SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ecg" / "mitbih"
-
-
-def _record(folder: Path, name: str, samples: np.ndarray, rate: int = 250) -> Path:
-    wfdb = pytest.importorskip("wfdb")
-    names = [f"lead{k}" for k in range(samples.shape[1])]
-    units = ["mV"] * samples.shape[1]
-    wfdb.wrsamp(name, rate, units, names, p_signal=samples, fmt=["16"] * len(names), write_dir=str(folder))
-    return folder / f"{name}.hea"
-
-
-def _signal(seconds: float = 4.0) -> np.ndarray:
-    time = np.arange(round(250 * seconds)) / 250
-    return np.stack([np.sin(2 * np.pi * 1.5 * time), 3 * np.cos(2 * np.pi * 2 * time)], axis=1)
-
-
-def test_a_channel_is_read_in_its_unit(tmp_path: Path) -> None:
-    header = _record(tmp_path, "r1", _signal())
-    samples, rate = wfdb_files.read_channel(header, lambda names: names.index("lead1"))
-    assert rate == 250
-    np.testing.assert_allclose(samples, _signal()[:, 1], atol=2e-4)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda h: h.write_text("not a header\n"), "r1.hea is no sound WFDB header: "),
-        (lambda h: h.write_bytes(b""), "r1.hea is no sound WFDB header: "),
-        (
-            lambda h: h.with_suffix(".dat").write_bytes(h.with_suffix(".dat").read_bytes()[:700]),
-            "r1.hea is damaged or cut",
-        ),
-        (lambda h: h.with_suffix(".dat").unlink(), "r1.hea is damaged or cut short: "),
-        (lambda h: h.unlink(), "r1.hea is no sound WFDB header: "),
-    ],
-)
-def test_damaged_records_are_named_in_one_line(tmp_path: Path, damage: object, message: str) -> None:
-    header = _record(tmp_path, "r1", _signal())
-    damage(header)  # type: ignore[operator]
-    with pytest.raises(UsageError, match=str(tmp_path / message)) as refusal:
-        wfdb_files.read_channel(header, lambda _: 0)
-    assert "\n" not in str(refusal.value)
-
-
-def test_samples_that_are_no_numbers_silence_and_channels_that_are_not_there(tmp_path: Path) -> None:
-    signal = _signal()
-    signal[500, 0], signal[:, 1] = np.nan, 0
-    header = _record(tmp_path, "r1", signal)
-    with pytest.raises(UsageError, match=r"r1\.hea has a sample that is not a number, in lead0 at 2 s"):
-        wfdb_files.read_channel(header, lambda _: 0)
-    with pytest.raises(UsageError, match=r"r1\.hea is silent: lead1"):
-        wfdb_files.read_channel(header, lambda _: 1)
-    for channel in (None, 2):
-        with pytest.raises(UsageError, match=r"r1\.hea does not have the channel that is wanted; it has lead0, lead1"):
-            wfdb_files.read_channel(header, lambda _, wanted=channel: wanted)
-
-
-def test_without_wfdb_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wfdb", None)
-    with pytest.raises(UsageError, match=r"needs the library wfdb: pip install 'sepray\[wfdb\]'"):
-        wfdb_files.read_channel(tmp_path / "r1.hea", lambda _: 0)
 
 
 def test_another_rate_keeps_the_signal() -> None:
@@ -122,14 +57,6 @@ def test_pulses_run_from_onset_to_onset_without_artefacts() -> None:
     for pulse in found:  # the second wave, 0.3 of a beat after the first, is 0.4 as high
         assert 0.1 < pulse.argmax() / 256 < 0.4
         assert pulse[pulse.argmax() + round(0.3 * 256)] == pytest.approx(0.4, abs=0.12)
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/ecg is not there")
-def test_mit_bih_record_is_read() -> None:
-    pytest.importorskip("wfdb")
-    samples, rate = wfdb_files.read_channel(SHARED / "100.hea", lambda names: names.index("MLII"))
-    assert (len(samples), rate) == (650_000, 360)
-    assert samples[:3].tolist() == [-0.145] * 3  # mV, as PhysioNet shows it
 
 
 def test_signal_without_a_pulse_has_none() -> None:
@@ -230,8 +157,3 @@ def test_fingerprint_is_of_all_splits_and_of_what_the_sources_are() -> None:
     prints = [made(), made(train=9), made(train_noise=9), made(test_noise=9), made(rate=50.0)]
     assert len(set(prints)) == 5
     assert made() == prints[0]
-
-
-def test_reason_of_an_error_is_one_short_line() -> None:
-    assert heart_records._one_line(ValueError("a\n  b" + "c" * 300)) == "a b" + "c" * 197
-    assert heart_records._one_line(KeyError()) == "KeyError"

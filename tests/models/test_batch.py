@@ -57,7 +57,7 @@ def test_folder_without_recordings_is_refused(record):
     Path("empty").mkdir()
     with pytest.raises(
         UsageError,
-        match=r"^there are no recordings in empty: no file named \*\.wav, \*\.flac, .*\*\.npy, \*\.hea, \*\.edf, \*\.bdf$",
+        match=r"^there are no recordings in empty: no file named \*\.wav, .*\*\.npy, \*\.hea, \*\.edf, \*\.bdf$",
     ):
         plan([Path("empty")], Path("out"))
 

@@ -1,4 +1,4 @@
-"""Tables as devices, spreadsheets and programs write them: channels and rate are read right, and come back as they were."""
+"""Tables as devices, spreadsheets and programs write them: channels and rate are read, and the rest comes back."""
 
 import json
 
