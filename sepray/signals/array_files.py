@@ -1,6 +1,7 @@
 """NPY files, and arrays in memory: ``[time]`` or ``[channel, time]`` of real numbers.
 
-Written files keep shape and number type.
+Written files keep shape and number type, but for unsigned types, which cannot hold an estimate without its offset: of
+these, written files are float32.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +38,8 @@ class ArrayRecording(Recording):
     def writer(self, path: Path) -> Iterator[Writer]:
         """Write a file of this one's format, channels and length."""
         own = np.load(self.path, mmap_mode="r")
-        np.lib.format.open_memmap(path, "w+", own.dtype, own.shape).flush()
-        yield _ArrayWriter(path, own.dtype)
+        with path.open("wb") as file:
+            yield _ArrayWriter(file, _written_type(own.dtype), own.shape)
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,36 @@ class MemoryRecording(Recording):
     @contextmanager
     def writer(self, path: Path) -> Iterator[Writer]:
         """Write an NPY file of this array's shape and number type."""
-        np.lib.format.open_memmap(path, "w+", self.values.dtype, self.values.shape).flush()
-        yield _ArrayWriter(path, self.values.dtype)
+        with path.open("wb") as file:
+            yield _ArrayWriter(file, _written_type(self.values.dtype), self.values.shape)
 
 
 class _ArrayWriter:
-    def __init__(self, path: Path, dtype: np.dtype[np.generic]) -> None:
-        self.path, self.dtype, self.clipped, self.start = path, dtype, 0, 0
+    """Writes the blocks to their places by plain writing: in a mapped file, a full disk would end the process."""
+
+    def __init__(self, file: IO[bytes], dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        )
+        self.file, self.dtype, self.frames, self.data = file, dtype, shape[-1], file.tell()
+        self.clipped = self.start = 0
 
     def write(self, block: Block) -> None:
         values: NDArray[np.generic] = block
-        if self.dtype.kind in "iu":
+        if self.dtype.kind == "i":
             limits = np.iinfo(self.dtype.name)
             rounded = np.rint(block.astype(np.float64))
             self.clipped += int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
             values = np.clip(rounded, limits.min, limits.max)
-        stop = self.start + block.shape[1]
-        target = np.load(self.path, mmap_mode="r+")
-        np.atleast_2d(target)[:, self.start : stop] = values
-        self.start = stop
+        for channel, samples in enumerate(values.astype(self.dtype)):
+            self.file.seek(self.data + (channel * self.frames + self.start) * self.dtype.itemsize)
+            self.file.write(samples.tobytes())
+        self.start += block.shape[1]
+
+
+def _written_type(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """Return the number type of an estimate: of unsigned recordings float32, because estimates have no offset."""
+    return np.dtype(np.float32) if dtype.kind == "u" else dtype
 
 
 def open_array_file(path: Path, rate: float | None, name: str) -> ArrayRecording:

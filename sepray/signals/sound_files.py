@@ -5,19 +5,26 @@ Written files keep container, sample type and byte order.
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 
-_UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # of the data chunk of a WAV that was written to a pipe
+_UNKNOWN = (range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x100000000))  # lengths of data in a WAV from a pipe
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,25 @@ class SoundRecording(Recording):
 
     def blocks(self) -> Iterator[Block]:
         """Read the file from its start, ``[channel, time]`` at a time."""
-        with soundfile.SoundFile(self.path) as file:
+        with _opened(self.path) as file:
             for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
                 yield block.T
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Writer]:
-        """Write a file of this one's format, rate, channels and length."""
-        with soundfile.SoundFile(
-            path, "w", int(self.rate), self.channels, self.subtype, self.endian, self.format
-        ) as file:
+        """Write a file of this one's format, rate, channels and length.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        kind = (int(self.rate), self.channels, self.subtype, self.endian, self.format)
+        with _disk_full():
+            file = soundfile.SoundFile(path, "w", *kind)
+        try:
             yield _SoundWriter(file, limited=self.subtype not in ("FLOAT", "DOUBLE"))
+        finally:
+            with _disk_full():
+                file.close()
 
 
 class _SoundWriter:
@@ -62,7 +77,17 @@ class _SoundWriter:
     def write(self, block: Block) -> None:
         if self.limited:
             self.clipped += int(np.count_nonzero(np.abs(block) > 1))
-        self.file.write(block.T)  # libsndfile clips
+        with _disk_full():
+            self.file.write(block.T)  # libsndfile clips
+
+
+@contextmanager
+def _disk_full() -> Iterator[None]:
+    """Turn an error in writing, of which libsndfile does not say why, into that of a full disk."""
+    try:
+        yield
+    except soundfile.LibsndfileError:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
 
 
 def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording:
@@ -77,7 +102,7 @@ def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording
         RecordingError: no sound file, empty, shorter than its header says, or of another rate.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with _opened(path) as file:
             recording = SoundRecording(
                 path, float(file.samplerate), file.channels, file.frames, file.format, file.subtype, file.endian
             )
@@ -85,9 +110,10 @@ def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording
         raise RecordingError(
             f"{name} is neither a sound file that can be read (WAV, FLAC ...), nor CSV or NPY"
         ) from None
-    promised = _promised_bytes(path)
-    if promised is not None and promised > path.stat().st_size:
-        raise RecordingError(f"{name} is truncated: {promised} bytes were promised, {path.stat().st_size} are there")
+    at, promised = _data_length(path)
+    end = at + 4 + promised
+    if at and not _is_unknown(promised) and end > path.stat().st_size:
+        raise RecordingError(f"{name} is truncated: {end} bytes were promised, {path.stat().st_size} are there")
     if not recording.frames:
         raise RecordingError(f"{name} is empty: it has no samples")
     if rate is not None and rate != recording.rate:
@@ -95,15 +121,51 @@ def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording
     return recording
 
 
-def _promised_bytes(path: Path) -> int | None:
-    """Return how long a WAV should be by its data chunk; None where that is not said."""
+class _WithLength(io.FileIO):
+    """A WAV whose data have length 0, as written to a pipe, read as if it said that they go on to the end."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        super().__init__(path)
+        self.at, self.length = at, (path.stat().st_size - at - 4).to_bytes(4, "little")
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        start, count = self.tell(), super().readinto(buffer)
+        view = memoryview(buffer).cast("B")
+        for place, value in enumerate(self.length, self.at - start):
+            if 0 <= place < (count or 0):
+                view[place] = value
+        return count
+
+
+def _opened(path: Path) -> soundfile.SoundFile:
+    at, promised = _data_length(path)
+    if at and not promised and at + 4 < path.stat().st_size < 1 << 32 and not _is_chunk(path, at + 4):
+        return soundfile.SoundFile(_WithLength(path, at))
+    return soundfile.SoundFile(path)
+
+
+def _is_unknown(length: int) -> bool:
+    return length == 0 or any(length in lengths for lengths in _UNKNOWN)
+
+
+def _is_chunk(path: Path, at: int) -> bool:
+    """Say whether a chunk that fits into the file begins at a place of it."""
+    with path.open("rb") as file:
+        file.seek(at)
+        head = file.read(8)
+    length = int.from_bytes(head[4:], "little")
+    return len(head) == 8 and head[:4].isalnum() and at + 8 + length <= path.stat().st_size
+
+
+def _data_length(path: Path) -> tuple[int, int]:
+    """Return where a WAV says how many bytes of data it has, and how many; (0, 0) for any other file."""
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return None
+            return 0, 0
         while len(chunk := file.read(8)) == 8:
             length = int.from_bytes(chunk[4:], "little")
             if chunk[:4] == b"data":
-                return None if length in _UNKNOWN_SIZE else file.tell() + length
+                return file.tell() - 4, length
             file.seek(length + length % 2, 1)  # chunks begin at even bytes
-    return None
+    return 0, 0

@@ -82,3 +82,12 @@ def test_arrays_that_are_no_recordings_are_refused(values, rate, line):
     with pytest.raises(RecordingError) as refusal:
         open_array(values, rate, "mine")
     assert str(refusal.value).replace("complex128", "complex64") == line
+
+
+@pytest.mark.parametrize("kind", ["u1", "<u2", ">u4"])
+def test_estimates_of_unsigned_recordings_are_floats(tmp_path, kind):
+    np.save(tmp_path / "a.npy", np.array([[100, 104, 90]], kind))
+    recording = open_recording(tmp_path / "a.npy", rate=1)
+    assert copy(recording, tmp_path / "b.npy", factor=-0.5) == 0
+    written = np.load(tmp_path / "b.npy")
+    assert (written.dtype, written.tolist()) == (np.float32, [[-50, -52, -45]])

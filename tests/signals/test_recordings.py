@@ -1,13 +1,17 @@
 """Opening a recording: its kind is found, and what is damaged is refused."""
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
+from sepray.signals import recordings
 from sepray.signals.recording_types import RecordingError
 from sepray.signals.recordings import SUFFIXES, open_recording
 
-from .copies import TONE, read
+from .copies import TONE, copy, read
 
 
 @pytest.mark.parametrize("name", ["tone.wav", "tone.npy", "tone.csv"])
@@ -75,3 +79,31 @@ def test_suffixes_of_a_folders_recordings_are_those_that_can_be_read(tmp_path):
         kind = {".aif": "AIFF"}.get(suffix, suffix[1:].upper())
         soundfile.write(tmp_path / f"a{suffix}", TONE, 8000, format=kind)
         assert open_recording(tmp_path / f"a{suffix}").rate == 8000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("name", ["tone.wav", "tone.aiff", "tone.npy", "tone.csv"])
+def test_full_disk_is_an_error_of_the_operating_system(tmp_path, name):
+    path = tmp_path / name
+    samples = np.tile(TONE, 20)
+    if name == "tone.npy":
+        np.save(path, samples)
+    elif name == "tone.csv":
+        np.savetxt(path, samples)
+    else:
+        soundfile.write(path, samples, 8000)
+    recording = open_recording(path, rate=8000)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        copy(recording, Path("/dev/full"))
+    assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("kind", ["levels of each channel", "levels of a long recording"])
+def test_levels_are_the_median_and_the_standard_deviation(tmp_path, kind, monkeypatch):
+    samples = np.stack([2048 + 100 * np.tile(TONE, 5), np.repeat([0.0, 0, 1, -3, 0], 1000)])
+    if kind == "levels of a long recording":
+        monkeypatch.setattr(recordings, "_LEVEL_SAMPLES", 1000)
+    np.save(tmp_path / "tone.npy", samples)
+    first, second = open_recording(tmp_path / "tone.npy", rate=1).levels
+    assert first == pytest.approx((2048, 100 * TONE.std()), rel=0.01)
+    assert second == pytest.approx((0, np.sqrt(10 / 5 - 0.16)), rel=0.01)

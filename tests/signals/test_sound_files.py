@@ -48,13 +48,40 @@ def test_what_a_sample_type_cannot_hold_is_clipped_and_counted(tmp_path):
     assert (loud.max(), loud.min()) == (1 - 2**-15, -1)
 
 
-def test_wav_that_was_written_to_a_pipe_is_not_truncated(tmp_path):
-    soundfile.write(tmp_path / "tone.wav", TONE, 8000, subtype="PCM_16")
+# ffmpeg writes 0xffffffff, sox 0x7ffff000, arecord 0x80000000; a recorder that was switched off leaves 0
+@pytest.mark.parametrize("length", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_wav_that_was_written_to_a_pipe_is_not_truncated(tmp_path, length, subtype):
+    soundfile.write(tmp_path / "tone.wav", TONE, 8000, subtype=subtype)
     head = bytearray((tmp_path / "tone.wav").read_bytes())
     at = head.index(b"data") + 4
-    head[at : at + 4] = b"\xff\xff\xff\xff"
+    head[at : at + 4] = length.to_bytes(4, "little")
+    head[4:8] = ((length + 36) % 2**32).to_bytes(4, "little")
     (tmp_path / "piped.wav").write_bytes(head)
-    assert open_recording(tmp_path / "piped.wav").frames == 1000
+    recording = open_recording(tmp_path / "piped.wav")
+    assert (recording.rate, recording.frames) == (8000, 1000)
+    np.testing.assert_allclose(read(recording), [TONE], atol=2**-15)
+    copy(recording, tmp_path / "copy.wav")
+    assert soundfile.info(tmp_path / "copy.wav").frames == 1000
+
+
+@pytest.mark.parametrize("chunk", [b"", b"LIST\x04\0\0\0INFO"])
+def test_wav_without_samples_is_empty_whatever_comes_after(tmp_path, chunk):
+    soundfile.write(tmp_path / "tone.wav", TONE[:0], 8000, subtype="PCM_16")
+    with (tmp_path / "tone.wav").open("ab") as file:
+        file.write(chunk)
+    with pytest.raises(RecordingError, match=r"tone\.wav is empty: it has no samples"):
+        open_recording(tmp_path / "tone.wav")
+
+
+@pytest.mark.parametrize("length", [3000, 0x70000000, 0x90000000])
+def test_truncated_wav_is_refused(tmp_path, length):
+    soundfile.write(tmp_path / "tone.wav", TONE, 8000, subtype="PCM_16")
+    head = bytearray((tmp_path / "tone.wav").read_bytes())
+    head[40:44] = length.to_bytes(4, "little")
+    (tmp_path / "tone.wav").write_bytes(head)
+    with pytest.raises(RecordingError, match=rf"is truncated: {44 + length} bytes were promised, 2044 are there"):
+        open_recording(tmp_path / "tone.wav")
 
 
 def lying_flac(path: Path) -> None:
