@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .recording_types import RecordingError
+from .recording_types import RecordingError, SilentError
 from .recordings import open_recording
 from .resampling import resampled, resampled_length
 
@@ -68,6 +68,7 @@ class Loaded:
         rate: samples per second.
         samples: ``[channel, time]``.
         part: name of the part of the file that they are; empty where they are all of it.
+        may_be_silent: whether all may be the same.
 
     Raises:
         RecordingError: there are none, they are not finite, or all are the same.
@@ -77,6 +78,7 @@ class Loaded:
     rate: float
     samples: Array
     part: str = ""
+    may_be_silent: bool = False
 
     def __post_init__(self) -> None:
         name = f"{self.path} ({self.part})" if self.part else str(self.path)
@@ -84,8 +86,8 @@ class Loaded:
             raise RecordingError(f"{name} is empty: it has no samples")
         if not np.isfinite(self.samples).all():
             raise RecordingError(f"{name} has a sample that is not a finite number")
-        if self.samples.min() == self.samples.max():
-            raise RecordingError(f"{name} is silent: all of its samples are {self.samples.flat[0]:g}")
+        if not self.may_be_silent and self.samples.min() == self.samples.max():
+            raise SilentError(f"{name} is silent: all of its samples are {self.samples.flat[0]:g}")
 
     @property
     def channels(self) -> int:
@@ -159,9 +161,11 @@ def of_recording(recording: Readable, rate: int, channels: int) -> Decoding:
 def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
     """Return how to write the stems of a MUSDB18 file, ``[channel, time]`` under the names ``STEMS``.
 
+    A stem may be silent; the mixture may not.
+
     Raises:
         UsageError: musdb, or the ffmpeg that it needs, is not installed.
-        RecordingError: the file cannot be read, or a stem is silent.
+        RecordingError: the file cannot be read, or is silent.
     """
     try:
         import musdb
@@ -178,8 +182,9 @@ def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
         raise RecordingError(f"{path} is no stem file that can be read: {why}") from None
     if stems.ndim != 3 or len(stems) != len(STEMS):
         raise RecordingError(f"{path} has {len(stems)} stems, not {len(STEMS)}: {', '.join(STEMS)}")
+    Loaded(path, track.rate, stems[0].T, STEMS[0])
     decodings = {
-        name: of_recording(Loaded(path, track.rate, stem.T, name), rate, channels)
+        name: of_recording(Loaded(path, track.rate, stem.T, name, may_be_silent=True), rate, channels)
         for name, stem in zip(STEMS, stems, strict=True)
     }
 

@@ -26,6 +26,10 @@ class RecordingError(UsageError):
     """A recording cannot be used; the message says which, why and what to do, in one line."""
 
 
+class SilentError(RecordingError):
+    """All samples of a recording are alike."""
+
+
 class RateError(RecordingError):
     """A file does not say its rate, and none was given."""
 

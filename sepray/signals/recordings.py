@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..files import is_clutter
 from . import record_files, sound_files, table_files
 from .array_files import of_array, open_array_file
-from .recording_types import Level, Recording, RecordingError
+from .recording_types import Level, Recording, RecordingError, SilentError
 from .sound_files import open_sound_file
 from .wfdb_files import files_of
 
@@ -138,7 +138,7 @@ def _checked_levels(recording: Recording, name: str) -> tuple[Level, ...]:
         promised = f"{recording.frames} samples were promised, {start} are there"
         raise RecordingError(f"{name} is damaged or truncated: {promised}")
     if low == high:
-        raise RecordingError(f"{name} is silent: all of its samples are {low:g}")
+        raise SilentError(f"{name} is silent: all of its samples are {low:g}")
     kept = np.concatenate(some, axis=1)
     middles, spreads = np.median(kept, axis=1), np.std(kept, axis=1, dtype=np.float64)
     return tuple(Level(float(middle), float(spread)) for middle, spread in zip(middles, spreads, strict=True))

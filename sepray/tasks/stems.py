@@ -37,11 +37,12 @@ import soundfile
 
 from ..contracts import SPLITS, TaskData
 from ..data import instruments, limits
-from ..data.cache import Entry, Plan, file_digests, mapped
+from ..data.cache import Entry, Kept, Plan, file_digests, mapped
 from ..data.mixing import mixtures, recording_folders, splitting
 from ..errors import UsageError
 from ..loading import check_source_names
 from ..signals import decoding
+from ..signals.recording_types import SilentError
 
 _REST = "(not a source)"  # part of a track that is in the mixture alone
 _NEEDS = (
@@ -140,11 +141,22 @@ class Config:
         used = {
             track.stems[stem] for track in tracks for part in recipes.get(track.name, {}).values() for _, stem in part
         }
-        decoder = recording_folders.Decoder(decoding.VERSION, _decoding)
+        silent: set[Path] = set()
+        decoder = recording_folders.Decoder(decoding.VERSION, lambda *arguments: _decoding(*arguments, silent))
         decoded, refused = recording_folders.decoded_files(
             cache, sorted(used), decoder, self.sample_rate, self.channels
         )
-        problems += refused.values()
+        for track in tracks:
+            if recipe := recipes.pop(track.name, None):
+                heard = _heard(track, silent, decoded)
+                if track.packed and (unheard := _unheard_source(recipe, heard)):
+                    problems.append(f"{track.name} has no sound in {unheard}")
+                else:
+                    recipes[track.name] = _without_silence(recipe, heard)
+        used = {
+            track.stems[stem] for track in tracks for part in recipes.get(track.name, {}).values() for _, stem in part
+        }
+        problems += [reason for file, reason in refused.items() if file in used]
         item = (self.item_samples, self.sample_rate)
         pieces = splitting.pieces_of_tracks(tracks, recipes, decoded, digests, item, problems)
         recording_folders.refuse_unusable(problems, self.skip_bad, len(pieces), 3, f"tracks in {folder}")
@@ -195,10 +207,35 @@ class Config:
         return divided
 
 
-def _decoding(file: Path, rate: int, channels: int) -> decoding.Decoding:
-    if file.name.endswith(recording_folders.STEM_FILE):
+def _heard(track: splitting.Track, silent: set[Path], decoded: Mapping[Path, Kept]) -> set[str]:
+    """Return the stems of a track that are not silent; those that could not be decoded count as heard."""
+    if not track.packed:
+        return {stem for stem, file in track.stems.items() if file not in silent}
+    files = {stem: decoded.get(file) for stem, file in track.stems.items()}
+    return {stem for stem, file in files.items() if file is None or bool(file.tensor(stem).count_nonzero())}
+
+
+def _unheard_source(recipe: splitting.Recipe, heard: set[str]) -> str | None:
+    """Return a source all of whose stems are silent; None if there is none."""
+    unheard = [name for name, part in recipe.items() if name != _REST and not any(stem in heard for _, stem in part)]
+    return unheard[0] if unheard else None
+
+
+def _without_silence(recipe: splitting.Recipe, heard: set[str]) -> splitting.Recipe:
+    """Return a recipe without the silent stems of sums; a source that is silent as a whole keeps its own."""
+    sounding = {name: tuple(part for part in parts if part[1] in heard) for name, parts in recipe.items()}
+    return {name: parts if parts or name == _REST else recipe[name] for name, parts in sounding.items()}
+
+
+def _decoding(file: Path, rate: int, channels: int, silent: set[Path]) -> decoding.Decoding:
+    """Return how to decode a file; one that is refused because it is silent is added to ``silent``."""
+    if file.name.lower().endswith(recording_folders.STEM_FILE):
         return decoding.of_stem_file(file, rate, channels)
-    return decoding.of_file(file, rate, channels)
+    try:
+        return decoding.of_file(file, rate, channels)
+    except SilentError:
+        silent.add(file)
+        raise
 
 
 def _synthesise(folder: Path, names: tuple[str, ...], seed: int) -> None:

@@ -71,6 +71,23 @@ def test_accompaniment_is_the_mixture_without_vocals_where_there_is_no_other_ste
     assert float(data.train.sources[:, 1].square().mean()) == pytest.approx(0.2**2 / 2, rel=0.02)
 
 
+def test_a_silent_stem_is_left_out_of_the_sum_and_refused_as_a_source(tmp_path: Path) -> None:
+    fill(tmp_path / "in", range(4))
+    write(tmp_path / "in" / "Track 1" / "drums.wav", np.zeros_like(tone(300)))
+    config = replace(SMALL, folder=str(tmp_path / "in"))
+    for mixture in ("chosen", "all"):
+        loaded = replace(config, mixture=mixture).load(tmp_path / "cache")
+        assert {f for s in SPLITS for f in heard(getattr(loaded, s).sources[:, 0])} == {1000, 1020, 1040, 1060}
+    vocals = replace(config, sources=("vocals", "bass"), mixture="all").load(tmp_path / "cache")  # drums in the rest
+    assert vocals.train.mixture.isfinite().all()
+    with pytest.raises(UsageError, match=r"Track 1/drums\.wav is silent: all of its samples are 0; --task\.skip-bad"):
+        replace(config, sources=("vocals", "drums")).load(tmp_path / "cache")
+    for stem in ("bass", "other"):
+        write(tmp_path / "in" / "Track 1" / f"{stem}.wav", np.zeros_like(tone(300)))
+    with pytest.raises(UsageError, match=r"Track 1/bass\.wav is silent: all of its samples are 0 \(and 2 more\)"):
+        config.load(tmp_path / "cache")
+
+
 def test_mixture_of_all(folder: Path, tmp_path: Path) -> None:
     data = replace(SMALL, folder=str(folder), sources=("vocals", "drums"), mixture="all").load(tmp_path)
     rest = data.test.mixture - data.test.sources.sum(1)
@@ -165,8 +182,13 @@ def test_musdb18_stem_files(tmp_path: Path) -> None:
             order = ("drums", "bass", "other", "vocals")
             tones = [tone(STEMS[stem] + 20 * number, 0.5, 44100) for stem in order]
             stems = np.stack([sum(tones), *tones])[..., None].repeat(2, axis=2)
+            if number == 1:
+                stems[1] = 0  # drums
             path = tmp_path / "in" / subset / f"Track {number}.stem.mp4"
             stempeg.write_stems(str(path), stems, sample_rate=44100, writer=stempeg.StreamsWriter())
+    assert tracks(replace(SMALL, folder=str(tmp_path / "in")), tmp_path / "cache")["test"] == {3}
+    with pytest.raises(UsageError, match=r"Track 1\.stem\.mp4 has no sound in drums; --task\.skip-bad"):
+        replace(SMALL, folder=str(tmp_path / "in"), sources=("vocals", "drums")).load(tmp_path / "cache")
     config = replace(SMALL, folder=str(tmp_path / "in"), sources=("vocals", "bass"))
     found = tracks(config, tmp_path / "cache")
     assert found["test"] == {3}
