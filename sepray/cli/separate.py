@@ -49,9 +49,10 @@ def separate(
 ) -> int:
     """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
-    Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, and NPY of [time] or [channel, time]. A recording is
-    resampled to the model's rate, separated in overlapping windows, and resampled back. A model of one channel
-    separates each channel by itself.
+    Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, NPY of [time] or [channel, time], WFDB (by the .hea
+    file) and EDF; of the last two it writes CSV. Columns of time or sample numbers are copied. A recording is resampled
+    to the model's rate, separated in overlapping windows, and resampled back. A model of one channel separates each
+    channel by itself. An offset that no training mixture had is taken away first, and is in no estimate.
 
     If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. A recording
     that cannot be separated is named at the end; all others are separated, and the exit status is 2.
@@ -113,7 +114,7 @@ def separate(
         stack.callback(bar.end)
         found = separate_into(folder, recording, loaded, given, source, window, drawn, bar.begin(given))
         bar.end()
-        _note_clipped(found)
+        _note(found)
         if output == _STANDARD:
             with found.files[0].open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
@@ -138,7 +139,7 @@ def _report_all(
             if isinstance(outcome, Refused):
                 reasons.append(outcome.reason)
                 continue
-            _note_clipped(outcome, f"{outcome.name}: ")
+            _note(outcome, f"{outcome.name}: ")
             if not (quiet or json):
                 print(_text(outcome, model), flush=True)
     finally:
@@ -157,7 +158,9 @@ def _text(found: Separation[Path], model: Model) -> str:
     return "\n".join([head, *(f"  {path}" for path in found.files)])
 
 
-def _note_clipped(found: Separation[Path], name: str = "") -> None:
+def _note(found: Separation[Path], name: str = "") -> None:
+    for note in found.notes:
+        print(f"note: {name}{note}", file=sys.stderr)
     for source, count in found.clipped.items():
         if count:
             clipped = f"{count} samples of {source} are clipped: the input's number type ends below them"

@@ -15,6 +15,7 @@ from ..contracts import TaskData
 from ..errors import SeprayError, UnreachableError, mask
 from ..execution import weights
 from ..scoring import statistics, tables
+from ..scoring.levels import MIXTURE_LEVEL, level_range
 from ..spec.parts import DEFAULT_TRACKING_URI
 from ..spec.study import StudySpec, key
 from ..tracking import models
@@ -75,6 +76,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
             "task_config": identity.plain(spec.task),
             "data_fingerprint": data.fingerprint,
             "hyperparameters": dict(member.hyperparameters),
+            MIXTURE_LEVEL: None if data.signal.sample_rate is None else level_range(data.train.mixture.numpy()),
             **stft_of(spec, data),
         },
     )

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -21,7 +21,7 @@ from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording
 from .model import Address, Model, check_model, loaded
 from .picture import Envelope, draw
-from .stream import check_window, estimates_of, wanted_sources
+from .stream import check_window, estimates_of, notes_on, wanted_sources
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -45,6 +45,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
         values_by_source: the estimates or the files, by source.
         clipped: number of samples that the file's number type could not hold, by source.
         picture: file of the picture; None where none was drawn.
+        notes: what the user should know: gaps in the recording, an offset that was taken away.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
     values_by_source: dict[str, Value]
     clipped: dict[str, int]
     picture: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, source: str) -> Value:
         """Return the estimate of a source, or its file."""
@@ -82,7 +84,8 @@ class Separation(Mapping[str, Value], Generic[Value]):
     def document(self) -> dict[str, Any]:
         """What ``sepray separate --json`` prints."""
         described = {"input": self.name, "rate": self.rate, "frames": self.frames, "channels": self.channels}
-        return described | {"model": self.model, "files": [str(path) for path in self.files]}
+        files = [str(path) for path in self.files]
+        return described | {"model": self.model, "files": files, "notes": list(self.notes)}
 
 
 @overload
@@ -179,7 +182,8 @@ def separate(
     if isinstance(opened, MemoryRecording) and opened.values.ndim == 1:
         estimates = {key: estimate[0] for key, estimate in estimates.items()}
     clipped = dict.fromkeys(estimates, 0)
-    return Separation(name, ready.name, opened.rate, opened.frames, opened.channels, estimates, clipped)
+    notes = notes_on(opened, ready)
+    return Separation(name, ready.name, opened.rate, opened.frames, opened.channels, estimates, clipped, notes=notes)
 
 
 def _opened(recording: str | os.PathLike[str] | ArrayLike, rate: float | None) -> Recording:
@@ -219,17 +223,37 @@ def separate_into(
     wanted = wanted_sources(model, source)
     stem = recording.path.stem
     suffix = recording.written_suffix
+    drawing = picture_name or f"{stem}.png"
     with _beside(output) as folder:
         files = {key: folder / (stem + "." + re.sub(r"[^\w.-]+", "-", key) + suffix) for key in wanted}
+        _check_names([*files.values(), *([folder / drawing] if picture else [])], name)
         envelopes, clipped = _write(recording, model, files, window, progress)
-        drawn = folder / (picture_name or f"{stem}.png")
+        drawn = folder / drawing
         if picture:
             draw(drawn, f"{stem}: {model.name}", envelopes, recording.rate, recording.unit)
         for path in folder.iterdir():
             os.replace(path, output / path.name)
     written = {key: output / path.name for key, path in files.items()}
     at = output / drawn.name if picture else None
-    return Separation(name, model.name, recording.rate, recording.frames, recording.channels, written, clipped, at)
+    facts = (name, model.name, recording.rate, recording.frames, recording.channels)
+    return Separation(*facts, written, clipped, at, notes_on(recording, model))
+
+
+def _check_names(files: Sequence[Path], name: str) -> None:
+    """Refuse names of results that the file system cannot take.
+
+    Raises:
+        UsageError: one of them is too long.
+    """
+    longest = max(files, key=lambda file: len(os.fsencode(file.name)))
+    length = len(os.fsencode(longest.name))
+    try:
+        most = os.pathconf(longest.parent, "PC_NAME_MAX")
+    except (OSError, ValueError):  # it does not tell
+        return
+    if length > most:
+        need = f"a result would be called {longest.name!r}, {length} bytes where {most} are possible"
+        raise UsageError(f"{name} has too long a name: {need}; rename the recording")
 
 
 def _estimates(

@@ -1,4 +1,9 @@
-"""A recording through a model, block by block: resampled, separated in overlapping windows, and resampled back."""
+"""A recording through a model, block by block: resampled, separated in overlapping windows, and resampled back.
+
+A channel that lies where no training mixture lay (counts of a converter, the constant part of a PPG, unsigned numbers)
+is shifted to their usual level before it is separated. What was taken away is in no estimate, so it stays in what the
+mixture has beyond their sum.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..scoring.levels import MIXTURE_LEVEL, offset
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Recording
 from .model import Model
@@ -16,6 +22,7 @@ from .model import Model
 Array = NDArray[np.float32]
 
 _FEWEST_SAMPLES = 16  # of a window
+_MOST_TOLD = 4  # channels in a note
 
 
 def estimates_of(
@@ -23,7 +30,7 @@ def estimates_of(
 ) -> Iterator[Array]:
     """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
 
-    A model of one channel separates each channel by itself.
+    A model of one channel separates each channel by itself. ``offsets_of`` are taken away before.
 
     Args:
         recording: the mixture.
@@ -37,17 +44,41 @@ def estimates_of(
     rate = require_sounds(model)
     separate = _for_channels(model, recording.channels)
     samples = model.shape[0] if window is None else round(window * rate)
+    offsets = offsets_of(recording, model)
+    shift = np.array(offsets, dtype=np.float32)[:, None]
 
     def mixture() -> Iterator[Array]:
         for block in recording.blocks():
             if each is not None:
                 each(block)
-            yield block
+            yield block - shift if any(offsets) else block
 
     at_model_rate = resampled(mixture(), recording.rate, rate)
     frames = resampled_length(recording.frames, recording.rate, rate)
     estimates = separated(at_model_rate, frames, separate, samples)
     return cut(resampled(estimates, rate, recording.rate), recording.frames)
+
+
+def offsets_of(recording: Recording, model: Model) -> tuple[float, ...]:
+    """Return what is taken away from each channel before it is separated; 0 where it lies as training mixtures did.
+
+    It is 0 for models that do not record how those lay, and for recordings whose samples have not been read.
+    """
+    trained = model.metadata.get(MIXTURE_LEVEL)
+    if not trained or not recording.levels:
+        return (0.0,) * recording.channels
+    return tuple(offset(*level, trained) for level in recording.levels)
+
+
+def notes_on(recording: Recording, model: Model) -> tuple[str, ...]:
+    """Return what the user should know of a recording and of its separation, a line each."""
+    offsets = [(channel, value) for channel, value in enumerate(offsets_of(recording, model), 1) if value]
+    if not offsets:
+        return recording.notes
+    told = ", ".join(f"{value:.6g} (channel {channel})" for channel, value in offsets[:_MOST_TOLD])
+    more = f" and {len(offsets) - _MOST_TOLD} more" if len(offsets) > _MOST_TOLD else ""
+    words = f"the recording has an offset that no training mixture had, and that is in no estimate: {told}{more}"
+    return (*recording.notes, words)
 
 
 def require_sounds(model: Model) -> float:

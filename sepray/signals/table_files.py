@@ -126,7 +126,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
     if rate is None:
         counted = ", only one that counts samples," if copied else ""
         raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
-    gaps = [stamps[k].gaps(name) for k in copied if k in stamps]
+    gaps = [stamps[k].gaps() for k in copied if k in stamps]
     notes = tuple(note for note in gaps[:1] if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 

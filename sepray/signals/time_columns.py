@@ -180,7 +180,7 @@ class Stamps:
             raise RateError(f"the time column of {name} counts samples, which gives no rate; give --rate, in Hz")
         return self._hertz(self._even / self._even_sum, name)
 
-    def gaps(self, name: str) -> str:
+    def gaps(self) -> str:
         """Return a note on the gaps between the times; empty if there are none."""
         self._settle()
         if not self._gaps or self.falls or self.broken or self._gaps > max(2, _MOST_UNEVEN * self._steps):
@@ -190,7 +190,7 @@ class Stamps:
         begin -= self._first or 0.0
         count = "a gap" if self._gaps == 1 else f"{self._gaps} gaps, the longest"
         where = f"of {length * unit:.4g} {word}, {begin * unit:.6g} {word} after the start"
-        return f"{name} has {count} {where}; its samples are taken as if there were none"
+        return f"the recording has {count} {where}; its samples are taken as if there were none"
 
     def _settle(self) -> None:
         """Find the usual step, and count the early ones."""

@@ -201,7 +201,7 @@ def test_unreadable_recordings_are_told_at_the_end_and_the_others_are_done(model
             continue
         assert json.loads(printed.out) == [
             {"input": "in/a.csv", "error": "in/a.csv has 1 columns in line 2, but 2 before"},
-            described | {"files": ["out/b.fetal.npy", "out/b.maternal.npy", "out/b.png"]},
+            described | {"files": ["out/b.fetal.npy", "out/b.maternal.npy", "out/b.png"], "notes": []},
             {"input": "in/c.wav", "error": "in/c.wav is empty"},
         ]
 

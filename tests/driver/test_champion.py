@@ -7,6 +7,7 @@ import torch
 from sepray.driver import champion
 from sepray.driver.champion import Registration, next_commands, package, register
 from sepray.driver.selection import Finished
+from sepray.scoring.levels import level_range
 from sepray.tracking import models
 
 from .conftest import FakeTracker
@@ -84,6 +85,7 @@ def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trai
     assert (metadata["metric"], metadata["task_config"]["train"]) == (SPEC.metric, SPEC.task.train)
     assert (metadata["hyperparameters"], metadata["supervision"]) == ({"beta": 0.25}, "paired")
     assert (metadata["task"], metadata["data_fingerprint"]) == ("sepray.tasks.ppg", HEARTS.fingerprint)
+    assert metadata["mixture_level"] == level_range(HEARTS.train.mixture.numpy())
     assert (metadata["n_fft"], metadata["hop"]) == (SPEC.separator.n_fft, SPEC.separator.hop)
 
 

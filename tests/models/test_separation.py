@@ -59,6 +59,7 @@ def test_files_are_written_in_place_of_arrays(tmp_path):
         "channels": 1,
         "model": "models:/quarter/1",
         "files": ["a/b/wave.breath.wav", "a/b/wave.heart.wav", "a/b/wave.png"],
+        "notes": [],
     }
 
 
@@ -157,3 +158,23 @@ def test_model_is_loaded_from_where_it_is_said_to_be_and_after_the_recording(pac
     with pytest.raises(UsageError, match="there is no file none"):
         separate(packaged.half, "none.wav")
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("letter", ["a", "ä"])
+def test_a_name_too_long_for_the_results_is_refused_before_separating(tmp_path, letter):
+    stem = letter * (246 // len(letter.encode()))
+    path = tmp_path / f"{stem}.npy"
+    np.save(path, np.sin(np.arange(200)))
+    with pytest.raises(UsageError, match=r"has too long a name: a result would be called .*; rename the recording$"):
+        separate(shares_of_the_mixture("m", 0.5), path, 64, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    shorter = path.rename(tmp_path / f"{stem[:-8]}.npy")
+    assert separate(shares_of_the_mixture("m", 0.5), shorter, 64, output=tmp_path / "out").files
+
+
+def test_what_the_user_should_know_is_told(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("time (s),II\n" + "".join(f"{k / 64 + (k > 100)},{np.sin(k):.4f}\n" for k in range(200)))
+    found = separate(shares_of_the_mixture("m", 0.5), path, output=tmp_path / "out")
+    assert list(found.notes) == found.document["notes"]
+    assert found.notes[0].startswith("the recording has a gap of 1.016 s, 1.5625 s after the start")

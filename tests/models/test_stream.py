@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
-from sepray.models.stream import check_window, estimates_of, require_sounds, shortest_window, wanted_sources
-from sepray.signals.recordings import open_array
+from sepray.models.stream import (
+    check_window,
+    estimates_of,
+    notes_on,
+    offsets_of,
+    require_sounds,
+    shortest_window,
+    wanted_sources,
+)
+from sepray.signals.recordings import open_array, open_recording
 
 from .functions import model, shares_of_the_mixture
 
@@ -81,3 +89,51 @@ def test_sources_that_are_wanted():
     assert wanted_sources(ready, "breath") == ("breath",)
     with pytest.raises(UsageError, match=r"^m has no source 'lung'; it separates heart, breath$"):
         wanted_sources(ready, "lung")
+
+
+LEVELS = {"low": -0.5, "usual": 0.25, "high": 0.5}
+
+
+def trained(separate, levels=LEVELS):
+    """A model that was trained on mixtures of such levels."""
+    made = model("m", separate)
+    made.metadata = {**made.metadata, "mixture_level": levels}
+    return made
+
+
+@pytest.mark.parametrize("offset", [0.75, -3.0, 2048.0])
+def test_an_offset_beyond_the_training_mixtures_is_taken_away_and_in_no_estimate(offset):
+    recording = open_array(NOISE[:2] + np.array([[0.1], [offset]], np.float32), 64)
+    middle, spread = recording.levels[1]
+    usual, taken = NOISE[1] + offset - middle + 0.25 * spread, middle - 0.25 * spread
+    mixture, offsets = [], offsets_of(recording, trained(noted([])))
+    assert offsets == pytest.approx((0, taken))
+    found = list(estimates_of(recording, trained(noted([])), None, mixture.append))
+    estimates = np.concatenate(found, axis=-1)
+    np.testing.assert_allclose(estimates[0], np.stack([NOISE[0] + 0.1, usual]), atol=1e-3)
+    np.testing.assert_allclose(np.concatenate(mixture, axis=1)[1], NOISE[1] + offset, atol=1e-3)
+    (note,) = notes_on(recording, trained(noted([])))
+    assert note == (
+        f"the recording has an offset that no training mixture had, and that is in no estimate: {taken:.6g} (channel 2)"
+    )
+
+
+@pytest.mark.parametrize("levels", [None, {"low": -1, "usual": 0, "high": 5}])
+def test_recordings_in_the_range_and_older_models_are_separated_as_they_are(levels):
+    recording = open_array(NOISE + 3, 64)
+    assert offsets_of(recording, model("m", noted([]))) == (0, 0, 0)
+    estimates = np.concatenate(list(estimates_of(recording, trained(noted([]), levels))), axis=-1)
+    np.testing.assert_allclose(estimates[0], NOISE + 3, atol=1e-5)
+    assert notes_on(recording, trained(noted([]), levels)) == ()
+
+
+def test_unsigned_numbers_are_separated_as_the_signed_ones(tmp_path):
+    signed = np.rint(100 * NOISE[:1])
+    for name, samples in (("signed", signed), ("unsigned", (signed + 2**15).astype(np.uint16))):
+        np.save(tmp_path / f"{name}.npy", samples)
+    found = [
+        np.concatenate(list(estimates_of(open_recording(tmp_path / f"{name}.npy", 64), trained(noted([])))), axis=-1)
+        for name in ("signed", "unsigned")
+    ]
+    usual = 0.25 * signed.std()
+    np.testing.assert_allclose(found[1][0] - usual, found[0][0] - np.median(signed), atol=0.05)

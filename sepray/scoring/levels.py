@@ -1,0 +1,45 @@
+"""Where the mixtures lie that a model was trained on, which tells whether a recording has an offset that they had not.
+
+The level of a signal is its median over its standard deviation, so that it does not depend on the unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIXTURE_LEVEL = "mixture_level"
+"""Key of this range in the metadata of a packaged model; models of before version 0.2 lack it."""
+
+_TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
+
+
+def level_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
+    """Return the range of the levels of mixtures: ``low``, ``usual`` and ``high``; None if all are silent.
+
+    Args:
+        mixtures: ``[item, channel, time]``.
+    """
+    values = np.asarray(mixtures, dtype=np.float64).reshape(-1, mixtures.shape[-1])
+    spreads = values.std(axis=1)
+    heard = spreads > 0
+    if not heard.any():
+        return None
+    levels = np.median(values[heard], axis=1) / spreads[heard]
+    low, usual, high = np.percentile(levels, (_TAILS[0], 50, _TAILS[1]))
+    return {"low": float(low), "usual": float(usual), "high": float(high)}
+
+
+def offset(middle: float, spread: float, trained: dict[str, float]) -> float:
+    """Return what is to be taken away from a signal so that its level is the usual one; 0 for a level in the range.
+
+    Args:
+        middle: median of the signal.
+        spread: its standard deviation.
+        trained: range of the levels of the training mixtures, as ``level_range`` returns it.
+    """
+    if trained["low"] * spread <= middle <= trained["high"] * spread:
+        return 0.0
+    return middle - trained["usual"] * spread
