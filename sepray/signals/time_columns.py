@@ -183,7 +183,13 @@ class Stamps:
     def gaps(self) -> str:
         """Return a note on the gaps between the times; empty if there are none."""
         self._settle()
-        if not self._gaps or self.falls or self.broken or self._gaps > max(2, _MOST_UNEVEN * self._steps):
+        if (
+            not self._gaps
+            or self.repeats
+            or self.falls
+            or self.broken
+            or self._gaps > max(2, _MOST_UNEVEN * self._steps)
+        ):
             return ""
         length, begin = self._longest
         unit, word = (1.0, "samples") if self.counts else (self._unit() or 1.0, "s")

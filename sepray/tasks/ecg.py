@@ -267,3 +267,5 @@ DEBUG = Config(
     recording_seconds=3.0,
 )
 """Eight short recordings, made in half a second."""
+PAPER = Config()
+"""The signals of the CASS paper: what ``ecg`` alone means."""

@@ -1,0 +1,194 @@
+"""Beats of hearts in closed form: every shape and polarity that a lead may show, unlike one model heart's.
+
+A beat is a sum of five Gaussians, P, Q, R, S and T, whose places, widths and amplitudes are drawn for each item: so a
+separator learns what beats have in common and not one shape. All lengths are in seconds, amplitudes in units of the R
+peak; every function draws uniformly unless it says otherwise, and takes all items at once.
+
+The ranges are those of adults at rest and fetuses near term, wide enough for abdominal leads of any position. Sums of
+Gaussians as waves of an ECG: McSharry et al., "A dynamical model for generating synthetic electrocardiogram signals"
+(IEEE Trans. Biomed. Eng. 50, 2003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Range = tuple[float, float]
+
+VERSION = 1
+"""Version of the signals; part of the key of cached ones."""
+
+MARGIN = 1.0
+"""Seconds that are made before and after an item, and cut off after filtering."""
+
+BREATH: Range = (0.15, 0.4)  # breaths a second
+ARRHYTHMIA: Range = (0.0, 0.04)  # of the period, with the breath
+JITTER: Range = (0.002, 0.015)  # standard deviation of a period
+MODULATION: Range = (0.0, 0.15)  # of the amplitude, with the breath
+QRS_WIDTH: Range = (0.010, 0.026)  # standard deviation of R
+SIDE_WIDTH: Range = (0.6, 1.3)  # of Q and S, in those of R
+SIDE_PLACE: Range = (1.5, 3.0)  # of Q and S from R, in standard deviations of R
+P_WIDTH: Range = (0.018, 0.050)
+P_PLACE: Range = (-0.200, -0.110)
+T_WIDTH: Range = (0.035, 0.090)
+T_PLACE: Range = (0.200, 0.320)  # at a period of 1 s; with its square root at others
+AMPLITUDES: tuple[Range, Range, Range, Range] = ((-0.05, 0.25), (-0.6, 0.0), (-1.0, 0.0), (-0.25, 0.6))  # P, Q, S, T
+SMALL_R: Range = (0.1, 0.8)  # amplitude of R in a quarter of the items (rS and QR forms), else 1
+SMALL_R_SHARE = 0.25
+FETAL_QRS_WIDTH: Range = (0.4, 0.8)  # of an adult's
+FETAL_P, FETAL_T = 0.6, 0.4  # amplitude, of an adult's
+EARLY: Range = (0.6, 0.8)  # period before an ectopic beat; the one after it is as much longer
+ECTOPIC_WIDTH: Range = (1.6, 2.2)  # of the QRS of an ectopic beat, which has no P, and T of the other sign
+
+_OF_ECTOPIC = (0.0, 1.0, 1.0, 1.0, -1.0)  # factor of the amplitudes of P, Q, R, S, T in an ectopic beat
+_REACH = 0.75  # seconds from the R peak, beyond which a beat is nothing
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Beats of some items.
+
+    Attributes:
+        times: times of the R peaks from the start of the item, ``[item, beat]``, from before it to after its end.
+        period: mean period of each item, ``[item]``.
+        amplitudes: of each beat as a whole, ``[item, beat]``; 0 for a missed one.
+        ectopic: whether a beat is ectopic, ``[item, beat]``.
+    """
+
+    times: Array
+    period: Array
+    amplitudes: Array
+    ectopic: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes of the beats of some items: P, Q, R, S, T.
+
+    Attributes:
+        places: from the R peak, ``[item, wave]``.
+        widths: standard deviations, ``[item, wave]``.
+        amplitudes: with the item's sign, ``[item, wave]``.
+    """
+
+    places: Array
+    widths: Array
+    amplitudes: Array
+
+
+def beats(
+    random: np.random.Generator, items: int, bpm: Range, seconds: float, ectopic: float = 0.0, missed: float = 0.0
+) -> Beats:
+    """Return when hearts beat, and how strongly.
+
+    Args:
+        random: source of all random numbers.
+        items: number of items.
+        bpm: lowest and highest mean rate, in beats a minute.
+        seconds: length of an item.
+        ectopic: share of the beats that come early.
+        missed: share of the beats that are not there.
+    """
+    period = 60 / random.uniform(*bpm, items)
+    count = int(np.ceil((seconds + 2 * MARGIN) / (60 / bpm[1]) * 1.1)) + 3
+    breath, phase = random.uniform(*BREATH, items), random.uniform(0, 2 * np.pi, (2, items))
+    arrhythmia, jitter = random.uniform(*ARRHYTHMIA, items), random.uniform(*JITTER, items)
+    noise = random.standard_normal((items, count))
+    early = random.uniform(0, 1, (items, count)) < ectopic
+    early[:, 1:] &= ~early[:, :-1]
+    lead = random.uniform(*EARLY, (items, count))
+    factor = np.where(early, lead, 1.0)
+    factor[:, 1:] += np.where(early[:, :-1], 1 - lead[:, :-1], 0.0)
+    times = np.zeros((items, count))
+    now = -MARGIN - random.uniform(0, 1, items) * period
+    for beat in range(count):
+        sway = 1 + arrhythmia * np.sin(2 * np.pi * breath * now + phase[0])
+        now = now + period * sway * (1 + jitter * noise[:, beat]) * factor[:, beat]
+        times[:, beat] = now
+    depth = random.uniform(*MODULATION, items)[:, None]
+    strength = 1 + depth * np.sin(2 * np.pi * breath[:, None] * times + phase[1][:, None])
+    there = random.uniform(0, 1, (items, count)) >= missed
+    return Beats(times, period, strength * there, early)
+
+
+def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
+    """Return the shapes of beats for each item of a mean period ``[item]``."""
+    items = len(period)
+    qrs = random.uniform(*QRS_WIDTH, items) * (random.uniform(*FETAL_QRS_WIDTH, items) if fetal else 1.0)
+    side_places = random.uniform(*SIDE_PLACE, (2, items)) * qrs
+    side_widths = random.uniform(*SIDE_WIDTH, (2, items)) * qrs
+    p_place, p_width = random.uniform(*P_PLACE, items), random.uniform(*P_WIDTH, items)
+    t_place, t_width = random.uniform(*T_PLACE, items) * np.sqrt(period), random.uniform(*T_WIDTH, items)
+    p, q, s, t = (random.uniform(*limits, items) for limits in AMPLITUDES)
+    small = random.uniform(0, 1, items) < SMALL_R_SHARE
+    r = np.where(small, random.uniform(*SMALL_R, items), 1.0)
+    if fetal:
+        p, t = FETAL_P * p, FETAL_T * t
+    sign = random.choice((-1.0, 1.0), items)
+    return Shapes(
+        np.stack([p_place, -side_places[0], np.zeros(items), side_places[1], t_place], axis=1),
+        np.stack([p_width, side_widths[0], qrs, side_widths[1], t_width], axis=1),
+        sign[:, None] * np.stack([p, q, r, s, t], axis=1),
+    )
+
+
+def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, samples: int) -> Array:
+    """Return ``[item, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
+
+    Args:
+        random: source of the widths of ectopic beats.
+        of: the beats.
+        shape: their shapes.
+        rate: samples a second.
+        samples: number of samples, margins among them.
+    """
+    widening = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
+    reach = round(_REACH * rate)
+    around = np.arange(-reach, reach + 1)
+    signal = np.zeros((len(of.times), samples + 2 * reach))
+    rows = np.arange(len(signal))[:, None]
+    for beat in range(of.times.shape[1]):
+        time = (of.times[:, beat, None] + MARGIN) * rate
+        centre = np.clip(np.rint(time).astype(np.int64), 0, samples - 1)
+        since = (centre + around - time) / rate
+        odd, wide = of.ectopic[:, beat], widening[:, beat]
+        for wave, of_ectopic in enumerate(_OF_ECTOPIC):
+            stretch = wide if wave in (1, 2, 3) else np.ones_like(wide)
+            amplitude = shape.amplitudes[:, wave] * of.amplitudes[:, beat] * np.where(odd, of_ectopic, 1.0)
+            deviation = since - (shape.places[:, wave] * stretch)[:, None]
+            deviation /= (shape.widths[:, wave] * stretch)[:, None]
+            signal[rows, centre + reach + around] += amplitude[:, None] * np.exp(-0.5 * np.square(deviation))
+    return signal[:, reach : reach + samples]
+
+
+def coloured(random: np.random.Generator, items: int, samples: int, rate: float, power: float, lowest: float) -> Array:
+    """Return noise ``[item, time]`` of unit standard deviation whose power falls with the frequency to some power.
+
+    Args:
+        random: source of all random numbers.
+        items: number of items.
+        samples: number of samples.
+        rate: samples a second.
+        power: 0 for white noise, 1 for pink, 2 for brown.
+        lowest: frequency in Hz below which there is nothing.
+    """
+    frequencies = np.fft.rfftfreq(samples, 1 / rate)
+    gain = np.where(frequencies >= lowest, np.maximum(frequencies, lowest or 1.0) ** (-power / 2), 0.0)
+    noise: Array = np.fft.irfft(np.fft.rfft(random.standard_normal((items, samples))) * gain, samples)
+    return noise / noise.std(axis=1, keepdims=True)
+
+
+def band_passed(signal: NDArray[Any], rate: float, low: Array, high: Array) -> Array:
+    """Return ``[item, ..., time]`` through a zero-phase band-pass of second order, whose limits in Hz each item has."""
+    shape = (-1, *[1] * (signal.ndim - 1))
+    frequencies = np.fft.rfftfreq(signal.shape[-1], 1 / rate)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = np.where(low.reshape(shape) > 0, 1 / (1 + (low.reshape(shape) / frequencies) ** 4), 1.0)
+    above = 1 / (1 + (frequencies / high.reshape(shape)) ** 4)
+    passed: Array = np.fft.irfft(np.fft.rfft(signal) * np.sqrt(below * above), signal.shape[-1])
+    return passed

@@ -1,0 +1,249 @@
+"""Maternal and fetal ECG in an abdominal lead, synthetic, of any shape and polarity. Known as ``ecg:varied``.
+
+Another generator than the CASS paper's (``ecg``), whose hearts all have one shape and polarity, so that a separator
+learns to tell them by these. Here both hearts have shapes of their own in every item (``data.varied_ecg``), rates
+overlap (maternal 55 to 115, fetal 105 to 185 beats a minute), the maternal R peak is 1.5 to 20 times the fetal
+(log-uniform), and a tenth of the items has no fetus. In the mixture alone there are:
+
+- a wandering baseline: a sine at a breath's frequency, and half as much noise that falls with the squared frequency, of
+  0.02 to 1 of the maternal R peak;
+- broadband noise, white and pink in a random proportion, or real recordings (``noise_folder``): its standard deviation
+  is 0.35 times 0.02 to 1 of the fetal R peak;
+- mains hum of 50 or 60 Hz in 30% of the items, as strong as such noise;
+- steps of the electrode, where ``steps`` asks for them.
+
+Three quarters of the items go through a random band-pass (0.5-3 to 30-60 Hz), mixture and sources alike, as monitors
+have one; the median is taken away from each. In training batches a share of the mixtures is made anew from sources of
+different items (``remix``), so no epoch repeats another. An item without a fetus has no defined relative error of the
+fetal source: any fetal beat in it counts as an error of 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData
+from ..data import limits, varied_ecg
+from ..data.cache import cached, content_hash, item_digests
+from ..data.varied_ecg import MARGIN
+from ..errors import UsageError
+from ..signals.overlap_add import resampled
+from ..signals.recordings import open_recording, recordings_below
+
+VARIANT_OF = "ecg"
+"""Its configurations are named ``ecg:varied...`` (``registry``)."""
+
+_SOURCES = ("maternal", "fetal")
+_RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
+_LOW, _HIGH = (0.5, 3.0), (30.0, 60.0)  # Hz, ends of the band-pass
+_LEVELS = (0.02, 1.0)
+_NOISE = 0.35  # of the fetal R peak
+_PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1.0)}  # of a recording of noise
+
+
+@dataclass(frozen=True)
+class Config:
+    """Maternal and fetal ECG of every shape and polarity, synthetic; made once, in seconds."""
+
+    train: int = 1200
+    """Number of mixtures in the training split."""
+    validation: int = 200
+    """Number of mixtures in the validation split."""
+    test: int = 200
+    """Number of mixtures in the test split."""
+    item_samples: int = 1000
+    """Length of a mixture in samples."""
+    sample_rate: int = 250
+    """Sample rate in Hz."""
+    maternal_bpm: tuple[float, float] = (55.0, 115.0)
+    """Lowest and highest maternal heart rate, in beats a minute."""
+    fetal_bpm: tuple[float, float] = (105.0, 185.0)
+    """Lowest and highest fetal heart rate, in beats a minute."""
+    amplitude_ratio: tuple[float, float] = (1.5, 20.0)
+    """Lowest and highest maternal R peak, as a multiple of the fetal; drawn log-uniformly."""
+    without_fetus: float = 0.1
+    """Share of the items that have no fetus."""
+    mains: float = 0.3
+    """Share of the items with mains hum of 50 or 60 Hz."""
+    filtered: float = 0.75
+    """Share of the items that went through a band-pass."""
+    ectopic: float = 0.0
+    """Share of the maternal beats that come early and wide."""
+    missed: float = 0.0
+    """Share of the beats of either heart that are not there."""
+    steps: float = 0.0
+    """Share of the mixtures with a step of the electrode, of up to twice the maternal R peak."""
+    noise_folder: str = ""
+    """Folder of recordings of noise (WFDB, EDF, CSV with times ...), which half of the items take; empty: none."""
+    remix: float = 0.75
+    """Share of a training batch's mixtures that are made anew, each source from another item."""
+    seed: int = 0
+    """Random seed of everything."""
+
+    FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
+    """By which a stored configuration is told from one of ``ecg``."""
+
+    def __post_init__(self) -> None:
+        shares = ("without_fetus", "mains", "filtered", "ectopic", "missed", "steps", "remix")
+        limits.check(
+            self,
+            {
+                **limits.items(10**6),
+                **dict.fromkeys(shares, (0, 1)),
+                "without_fetus": (0, 0.9),
+                "item_samples": (2, 10**6),
+                "sample_rate": (128, 4096),
+                "seed": limits.SEED,
+            },
+        )
+        limits.check_ranges(self, {"maternal_bpm": (30, 240), "fetal_bpm": (30, 240), "amplitude_ratio": (0.001, 1000)})
+
+    def load(self, cache: Path) -> TaskData:
+        """Return the data, which is made once and kept in the folder ``cache``.
+
+        Raises:
+            UsageError: ``noise_folder`` has no recordings, or one that cannot be used.
+        """
+        tensors = self._tensors(cache)
+        splits = {split: Split(tensors[f"{split}/mixture"], tensors[f"{split}/sources"]) for split in SPLITS}
+        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
+        augmentation = Augmentation(remix=self.remix)
+        facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
+        fingerprint = content_hash(tensors, facts)
+        return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint, augmentation)
+
+    def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
+        """Return for each split the digests of its hearts, each of which beats in one item."""
+        tensors = self._tensors(cache)
+        hearts = {split: tensors[f"{split}/sources"].flatten(0, 1) for split in SPLITS}
+        return {split: item_digests(own[own.flatten(1).any(1)]) for split, own in hearts.items()}
+
+    def _tensors(self, cache: Path) -> dict[str, Tensor]:
+        noises, digest = _noises(self.noise_folder, self.sample_rate)
+        own = {name: value for name, value in asdict(self).items() if name not in ("noise_folder", "remix")}
+        key = {**own, "noise": digest, "versions": [varied_ecg.VERSION, version("numpy")]}
+        return cached(cache, "ecg-varied", json.loads(json.dumps(key)), lambda: self._made(noises))
+
+    def _made(self, noises: list[NDArray[np.float32]]) -> dict[str, Tensor]:
+        made: dict[str, Tensor] = {}
+        for number, split in enumerate(SPLITS):
+            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
+            stretches = [_stretch(noise, *_PARTS[split]) for noise in noises]
+            mixture, sources = self._split(random, getattr(self, split), stretches)
+            made |= {f"{split}/mixture": mixture, f"{split}/sources": sources}
+        return made
+
+    def _split(
+        self, random: np.random.Generator, items: int, noises: list[NDArray[np.float32]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return mixtures ``[item, 1, time]`` and sources ``[item, source, 1, time]``."""
+        rate = self.sample_rate
+        while rate < 250:  # or fetal QRS complexes would be aliased
+            rate += self.sample_rate
+        step = rate // self.sample_rate
+        margin = round(MARGIN * rate)
+        samples = self.item_samples * step + 2 * margin
+        ratio = np.exp(random.uniform(*np.log(self.amplitude_ratio), items))
+        hearts = [
+            self._heart(random, items, rate, samples, fetal) / (ratio[:, None] if fetal else 1.0)
+            for fetal in (False, True)
+        ]
+        hearts[1] *= (random.uniform(0, 1, items) >= self.without_fetus)[:, None]
+        noise = self._noise(random, ratio, rate, samples, noises)
+        parts = np.stack([*hearts, hearts[0] + hearts[1] + noise], axis=1)
+        chosen = random.uniform(0, 1, items) < self.filtered
+        low = np.where(chosen, random.uniform(*_LOW, items), 0.0)
+        high = np.where(chosen, random.uniform(*_HIGH, items), np.inf)
+        parts = varied_ecg.band_passed(parts, rate, low, high)
+        if step > 1:
+            parts = varied_ecg.band_passed(parts, rate, np.zeros(items), np.full(items, 0.4 * self.sample_rate))
+        parts = parts[..., margin : margin + self.item_samples * step : step]
+        parts -= np.median(parts, axis=-1, keepdims=True)
+        rounded = torch.from_numpy((np.round(parts / _RESOLUTION) * _RESOLUTION).astype(np.float32))
+        return rounded[:, 2:], rounded[:, :2, None].clone()
+
+    def _heart(
+        self, random: np.random.Generator, items: int, rate: int, samples: int, fetal: bool
+    ) -> NDArray[np.float64]:
+        bpm = self.fetal_bpm if fetal else self.maternal_bpm
+        seconds = samples / rate - 2 * MARGIN
+        beats = varied_ecg.beats(random, items, bpm, seconds, 0.0 if fetal else self.ectopic, self.missed)
+        shapes = varied_ecg.shapes(random, beats.period, fetal)
+        return varied_ecg.drawn(random, beats, shapes, rate, samples)
+
+    def _noise(
+        self,
+        random: np.random.Generator,
+        ratio: NDArray[np.float64],
+        rate: int,
+        samples: int,
+        noises: list[NDArray[np.float32]],
+    ) -> NDArray[np.float64]:
+        """Return what is in the mixture alone, ``[item, time]``; the maternal R peak is 1, the fetal 1 / ``ratio``."""
+        items = len(ratio)
+        seconds = np.arange(samples) / rate
+        wave = 2 * np.pi * random.uniform(*varied_ecg.BREATH, (items, 1)) * seconds
+        sine = np.sin(wave + random.uniform(0, 2 * np.pi, (items, 1)))
+        wander = sine + 0.5 * varied_ecg.coloured(random, items, samples, rate, 2, 0.1)
+        white = varied_ecg.coloured(random, items, samples, rate, 0, 0)
+        pink = varied_ecg.coloured(random, items, samples, rate, 1, 0.5)
+        share = random.uniform(0, 1, (items, 1))
+        broadband = np.sqrt(share) * white + np.sqrt(1 - share) * pink
+        for item in range(items) if noises else ():
+            if random.uniform() < 0.5:
+                broadband[item] = _crop(random, noises, samples, rate / self.sample_rate)
+        hum = random.choice((50.0, 60.0), (items, 1)) * 2 * np.pi * seconds
+        hum = np.sqrt(2) * np.sin(hum + random.uniform(0, 2 * np.pi, (items, 1)))
+        level, strength, hum_strength = (random.uniform(*_LEVELS, (items, 1)) for _ in range(3))
+        has_hum = random.uniform(0, 1, (items, 1)) < self.mains
+        at = random.uniform(MARGIN, samples / rate - MARGIN, (items, 1))
+        height = random.uniform(-2, 2, (items, 1)) * (random.uniform(0, 1, (items, 1)) < self.steps)
+        fetal = _NOISE / ratio[:, None]
+        noise: NDArray[np.float64] = level * wander + height * (seconds > at)
+        return noise + fetal * (strength * broadband + hum_strength * hum * has_hum)
+
+
+def _noises(folder: str, rate: int) -> tuple[list[NDArray[np.float32]], str]:
+    """Return the channels of the recordings in a folder, at a rate and of unit standard deviation, and their digest."""
+    if not folder:
+        return [], ""
+    path = Path(folder).expanduser()
+    if not path.is_dir() or not (files := recordings_below(path)):
+        raise UsageError(f"{path} has no recordings (--task.noise-folder)")
+    channels = []
+    for recording in map(open_recording, files):
+        blocks = list(resampled(recording.blocks(), recording.rate, float(rate)))
+        channels += [channel for channel in np.concatenate(blocks, axis=1) if channel.std() > 0]
+    channels = [(channel - np.median(channel)) / channel.std() for channel in channels]
+    digest = hashlib.sha256(b"".join(channel.tobytes() for channel in channels)).hexdigest()
+    return channels, digest
+
+
+def _stretch(noise: NDArray[np.float32], start: float, stop: float) -> NDArray[np.float32]:
+    return noise[round(start * len(noise)) : round(stop * len(noise))]
+
+
+def _crop(
+    random: np.random.Generator, noises: list[NDArray[np.float32]], samples: int, step: float
+) -> NDArray[np.float64]:
+    """Return a random crop of a random recording, mirrored where that is shorter, at ``step`` times its rate."""
+    noise = noises[random.integers(len(noises))]
+    wanted = int(np.ceil(samples / step)) + 1
+    noise = np.pad(noise, (0, max(0, wanted - len(noise))), mode="symmetric")
+    start = random.integers(len(noise) - wanted + 1)
+    return np.interp(np.arange(samples) / step, np.arange(wanted), noise[start : start + wanted])
+
+
+DEBUG = Config(train=24, validation=8, test=8, item_samples=496)
+"""Forty items of two seconds."""

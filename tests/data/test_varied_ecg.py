@@ -1,0 +1,114 @@
+"""Beats in closed form: each drawn quantity has the range, and the spread over it, that its constant says."""
+
+import numpy as np
+import pytest
+
+from sepray.data import varied_ecg
+from sepray.data.varied_ecg import Beats, Shapes, band_passed, beats, coloured, drawn, shapes
+
+ITEMS = 2000
+
+
+def random(seed=0):
+    return np.random.default_rng(seed)
+
+
+def is_uniform(values, low, high):
+    """Values lie between the limits, reach both, and their mean lies in the middle."""
+    values = np.ravel(values)
+    width = high - low
+    assert low <= values.min() < low + 0.02 * width
+    assert high - 0.02 * width < values.max() <= high
+    assert values.mean() == pytest.approx((low + high) / 2, abs=0.03 * width)
+    return True
+
+
+def test_hearts_beat_at_rates_that_vary_with_the_breath_and_at_random():
+    found = beats(random(), ITEMS, (55, 115), 60)
+    assert is_uniform(60 / found.period, 55, 115)
+    periods = np.diff(found.times, axis=1) / found.period[:, None]
+    assert (found.times[:, 0] < 1).all()
+    assert (found.times[:, -1] > 61).all()
+    np.testing.assert_allclose(periods.mean(axis=1), 1, atol=0.02)
+    deviations = periods.std(axis=1)
+    assert 0.002 < deviations.min() < 0.008  # little of both
+    assert 0.025 < deviations.max() < 0.035  # 4% / sqrt(2) with 1.5%
+    assert not found.ectopic.any()
+    depths = (found.amplitudes.max(axis=1) - found.amplitudes.min(axis=1)) / 2
+    assert is_uniform(depths, 0, 0.15)
+
+
+def test_early_beats_are_followed_by_a_pause_and_missed_ones_are_not_there():
+    found = beats(random(), 200, (60, 60), 60, ectopic=0.1, missed=0.2)
+    periods = np.diff(found.times, axis=1)
+    early, after = found.ectopic[:, 1:-1], periods[:, 1:]
+    assert 0.07 < found.ectopic.mean() < 0.1  # never two in a row
+    assert not (found.ectopic[:, 1:] & found.ectopic[:, :-1]).any()
+    short = periods[:, :-1][early]  # 0.6 to 0.8, with the breath and jitter
+    assert 0.55 < short.min() < 0.62 < 0.78 < short.max() < 0.87
+    np.testing.assert_allclose((periods[:, :-1] + after)[early], 2, atol=0.2)
+    assert (found.amplitudes == 0).mean() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("fetal", [False, True])
+def test_shapes_have_the_ranges_of_an_adults_or_a_fetus(fetal):
+    period = np.full(ITEMS, 0.64)
+    found = shapes(random(), period, fetal)
+    sign = np.sign(found.amplitudes[:, 2])
+    assert abs(sign.mean()) < 0.1
+    p, q, r, s, t = (found.amplitudes * sign[:, None]).T
+    assert is_uniform(p / (0.6 if fetal else 1), -0.05, 0.25)
+    assert is_uniform(q, -0.6, 0)
+    assert is_uniform(s, -1, 0)
+    assert is_uniform(t / (0.4 if fetal else 1), -0.25, 0.6)
+    assert (r < 1).mean() == pytest.approx(0.25, abs=0.03)
+    assert is_uniform(r[r < 1], 0.1, 0.8)
+    width = found.widths[:, 2]
+    if fetal:
+        assert 0.004 <= width.min() < 0.005 < 0.018 < width.max() <= 0.0208
+    else:
+        assert is_uniform(width, 0.010, 0.026)
+    for wave, side in ((1, -1), (3, 1)):
+        assert is_uniform(side * found.places[:, wave] / width, 1.5, 3)
+        assert is_uniform(found.widths[:, wave] / width, 0.6, 1.3)
+    assert is_uniform(found.places[:, 0], -0.2, -0.11)
+    assert is_uniform(found.widths[:, 0], 0.018, 0.05)
+    assert is_uniform(found.places[:, 4], 0.8 * 0.2, 0.8 * 0.32)  # sqrt(0.64) = 0.8
+    assert is_uniform(found.widths[:, 4], 0.035, 0.09)
+
+
+def test_a_beat_is_the_sum_of_its_waves_and_an_ectopic_one_is_wide():
+    places, widths = np.array([[-0.16, -0.03, 0, 0.04, 0.3]]), np.array([[0.03, 0.01, 0.012, 0.011, 0.06]])
+    amplitudes = np.array([[0.2, -0.3, 1, -0.5, 0.4]])
+    both = Beats(np.array([[0.5, 2.5]]), np.ones(1), np.array([[1.0, 2.0]]), np.array([[False, True]]))
+    (signal,) = drawn(random(), both, Shapes(places, widths, amplitudes), 1000, 5000)
+    time = np.arange(5000) / 1000 - varied_ecg.MARGIN
+    expected = sum(
+        a * np.exp(-0.5 * ((time - 0.5 - m) / w) ** 2) for m, w, a in zip(*places, *widths, *amplitudes, strict=True)
+    )
+    np.testing.assert_allclose(signal[:2500], expected[:2500], atol=1e-5)
+    wide = signal[2500:]
+    assert time[2500:][wide.argmax()] == pytest.approx(2.5, abs=0.005)
+    assert 1.8 < wide.max() < 2.1
+    assert wide[np.searchsorted(time[2500:], 2.8)] == pytest.approx(-0.8, abs=0.01)  # T, of the other sign
+    assert abs(wide[: np.searchsorted(time[2500:], 2.36)]).max() < 0.02  # no P
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_noise_has_its_slope(power):
+    noise = coloured(random(), 200, 2000, 250, power, 0.5)
+    np.testing.assert_allclose(noise.std(axis=1), 1)
+    spectrum = np.square(np.abs(np.fft.rfft(noise))).mean(axis=0)
+    frequencies = np.fft.rfftfreq(2000, 1 / 250)
+    assert spectrum[(frequencies > 0) & (frequencies < 0.5)].max() < 1e-9 * spectrum.max()
+    band = (frequencies > 1) & (frequencies < 100)
+    slope = np.polyfit(np.log(frequencies[band]), np.log(spectrum[band]), 1)[0]
+    assert slope == pytest.approx(-power, abs=0.05)
+
+
+def test_band_pass_keeps_the_middle_and_halves_the_power_at_its_ends():
+    time = np.arange(5000) / 250
+    waves = np.sin(2 * np.pi * np.array([0.1, 1.0, 10, 40, 100])[:, None] * time)
+    passed = band_passed(waves, 250, np.full(5, 1.0), np.full(5, 40.0)).std(axis=1) / waves.std(axis=1)
+    np.testing.assert_allclose(passed, [0.01, 0.707, 0.998, 0.707, 0.158], atol=0.01)
+    np.testing.assert_allclose(band_passed(waves, 250, np.zeros(5), np.full(5, np.inf)), waves, atol=1e-12)

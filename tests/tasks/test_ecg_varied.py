@@ -1,0 +1,171 @@
+"""``ecg:varied``: what is mixed from what, in which range, and that a build is the same for the same seed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepray import registry
+from sepray.contracts import SPLITS, Augmentation
+from sepray.data import varied_ecg
+from sepray.errors import UsageError
+from sepray.identity import plain
+from sepray.loading import load_task
+from sepray.tasks import ecg, ecg_varied
+from sepray.tasks.ecg_varied import DEBUG, Config
+
+PLAIN = Config(train=400, validation=2, test=2, item_samples=250, filtered=0, without_fetus=0, mains=0, remix=0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return load_task(DEBUG, tmp_path_factory.mktemp("varied"))
+
+
+def test_names():
+    assert registry.config("sepray.tasks", "ecg:varied") == Config()
+    assert registry.config("sepray.tasks", "ecg:paper") == registry.config("sepray.tasks", "ecg") == ecg.Config()
+    for config in (Config(seed=3), ecg.Config(seed=3)):
+        assert registry.restored("sepray.tasks", registry.home(type(config).__module__), plain(config)) == config
+    assert "variant" not in plain(ecg.PAPER)  # or stored studies of ecg would be others
+
+
+def test_debug_has_its_sizes_and_no_heart_twice(data, tmp_path):
+    assert [len(getattr(data, split)) for split in SPLITS] == [24, 8, 8]
+    assert data.train.mixture.shape == (24, 1, 496)
+    assert (data.signal.sources, data.signal.sample_rate) == (("maternal", "fetal"), 250)
+    recordings = DEBUG.recordings(tmp_path)
+    everything = [one for split in SPLITS for one in recordings[split]]
+    assert len(set(everything)) == len(everything) > 60
+    assert data.augmentation == Augmentation(remix=0.75)
+
+
+def test_same_seed_same_bits_and_other_settings_other_data(data, tmp_path):
+    for _ in range(2):  # made, and read back
+        again = DEBUG.load(tmp_path)
+        assert again.fingerprint == data.fingerprint
+        assert torch.equal(again.test.mixture, data.test.mixture)
+    for changes in ({"seed": 1}, {"remix": 0.5}, {"mains": 1.0}, {"steps": 1.0}):
+        assert replace(DEBUG, **changes).load(tmp_path).fingerprint != data.fingerprint
+
+
+def test_values_of_a_seed(data):
+    found = torch.cat([data.validation.mixture[:2, 0, 100:104], data.validation.sources[1, :, 0, 100:104]])
+    expected = [
+        [-5375, -6823, -6287, -5557],
+        [-9832, -11658, -10247, -5731],
+        [-1149, 362, 2653, 5499],
+        [13, -20, -127, -390],
+    ]
+    np.testing.assert_allclose((found * 2**14).numpy(), expected, atol=1.1)  # sines differ in the last bit
+
+
+def peaks(monkeypatch, config, tmp_path):
+    """Load a task whose hearts are a pulse each, so that a source shows its amplitude."""
+
+    def pulse(random, of, shape, rate, samples):
+        signal = np.zeros((len(of.times), samples))
+        signal[:, samples // 2] = 1
+        return signal
+
+    monkeypatch.setattr(varied_ecg, "drawn", pulse)
+    return config.load(tmp_path).train
+
+
+def test_ratio_is_log_uniform_and_some_have_no_fetus(monkeypatch, tmp_path):
+    found = peaks(monkeypatch, replace(PLAIN, without_fetus=0.25), tmp_path).sources[:, :, 0].amax(-1)
+    assert (found[:, 0] == 1).all()
+    there = found[:, 1] > 0
+    assert (~there).float().mean().item() == pytest.approx(0.25, abs=0.06)
+    logs = -found[there, 1].log()
+    assert np.log(1.5) - 1e-3 < logs.min() < np.log(1.7)
+    assert np.log(18) < logs.max() < np.log(20.1)
+    assert logs.mean().item() == pytest.approx(np.log(1.5 * 20) / 2, abs=0.15)
+
+
+def noise_of(config, kind, monkeypatch, ratio=4.0, items=400):
+    """The noise of items alone, without what a name says."""
+    coloured = varied_ecg.coloured
+    power = {"no wander": 2, "no broadband": (0, 1)}[kind]
+    powers = power if isinstance(power, tuple) else (power,)
+    monkeypatch.setattr(
+        varied_ecg,
+        "coloured",
+        lambda random, items, samples, rate, p, lowest: (
+            (p not in powers) * coloured(random, items, samples, rate, p, lowest)
+        ),
+    )
+    return config._noise(np.random.default_rng(0), np.full(items, ratio), 250, 1000, [])
+
+
+def test_baseline_wanders_by_up_to_the_maternal_peak(monkeypatch):
+    spread = noise_of(PLAIN, "no broadband", monkeypatch).std(axis=1)
+    assert 0.01 < spread.min() < 0.05 < 0.6 < spread.max() < 1.2
+
+
+def test_broadband_noise_is_a_share_of_the_fetal_peak_and_mains_hums_in_some(monkeypatch):
+    monkeypatch.setattr(varied_ecg, "BREATH", (0.0, 0.0))  # the sine is a constant
+    spread = noise_of(PLAIN, "no wander", monkeypatch).std(axis=1) * 4 / 0.35
+    assert 0.015 < spread.min() < 0.06 < 0.9 < spread.max() < 1.05
+    monkeypatch.undo()
+    monkeypatch.setattr(varied_ecg, "coloured", lambda random, items, samples, *_: np.zeros((items, samples)))
+    monkeypatch.setattr(varied_ecg, "BREATH", (0.0, 0.0))
+    noise = replace(PLAIN, mains=0.3)._noise(np.random.default_rng(0), np.full(400, 4.0), 250, 1000, [])
+    hum = noise - noise.mean(axis=1, keepdims=True)
+    loud = hum.std(axis=1) > 1e-9
+    assert loud.mean() == pytest.approx(0.3, abs=0.07)
+    frequencies = np.fft.rfftfreq(1000, 1 / 250)[np.abs(np.fft.rfft(hum[loud])).argmax(axis=1)]
+    assert set(frequencies) == {50, 60}
+
+
+def test_steps_are_there_where_they_are_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(Config, "_heart", lambda self, random, items, rate, samples, fetal: np.zeros((items, samples)))
+    jumps = []
+    for steps in (0, 1):
+        mixture = replace(PLAIN, steps=steps).load(tmp_path).train.mixture[:, 0]
+        jumps.append(mixture.diff(dim=1).abs().amax(1).median().item())
+    assert jumps[0] < 0.2 < 0.7 < jumps[1]
+
+
+def test_three_quarters_are_filtered_with_their_sources(tmp_path):
+    loaded = replace(PLAIN, filtered=0.75, item_samples=1000, train=150).load(tmp_path).train
+    rest = loaded.mixture[:, 0] - loaded.sources[:, :, 0].sum(1)
+    power = torch.fft.rfft(rest.double()).abs().square()
+    frequencies = torch.fft.rfftfreq(1000, 1 / 250)
+    muffled = power[:, frequencies > 110].sum(1) < 0.02 * power[:, (frequencies > 15) & (frequencies < 30)].sum(1)
+    assert muffled.float().mean().item() > 0.6
+    for signal in (loaded.mixture, loaded.sources):
+        assert np.abs(np.median(signal.numpy(), axis=-1)).max() <= 2**-14
+
+
+@pytest.mark.parametrize("rate", [128, 200, 360])
+def test_other_rates_are_not_aliased(rate, tmp_path):
+    loaded = replace(PLAIN, train=40, sample_rate=rate, item_samples=2 * rate).load(tmp_path).train
+    assert loaded.mixture.shape == (40, 1, 2 * rate)
+    power = torch.fft.rfft(loaded.sources[:, 1, 0].double()).abs().square().mean(0)
+    assert power[-len(power) // 20 :].mean() < 0.01 * power.max()
+
+
+def test_real_noise_is_taken_from_a_stretch_of_its_own_for_each_split(tmp_path):
+    tone = np.sin(2 * np.pi * 40 * np.arange(60 * 250) / 250)
+    tone[42 * 250 :] = np.sin(2 * np.pi * 70 * np.arange(18 * 250) / 250)  # the last 30% of the minute
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "tone.wav", tone / 2, 250)
+    config = replace(PLAIN, noise_folder=str(tmp_path / "noise"), validation=40, item_samples=1000, train=40)
+    loaded = config.load(tmp_path / "cache")
+    frequencies = torch.fft.rfftfreq(1000, 1 / 250)
+    for split, there in (("train", 40), ("validation", 70)):
+        items = getattr(loaded, split)
+        power = torch.fft.rfft(items.mixture[:, 0] - items.sources[:, :, 0].sum(1)).abs()
+        at = {hertz: float(power[:, frequencies == hertz].square().mean()) for hertz in (40, 70)}
+        assert at[there] > 20 * at[110 - there]
+    with pytest.raises(UsageError, match=r"nothing has no recordings \(--task\.noise-folder\)"):
+        replace(DEBUG, noise_folder=str(tmp_path / "nothing")).load(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"without_fetus": 1}, {"mains": -0.1}, {"fetal_bpm": (150, 100)}, {"train": 1}])
+def test_values_out_of_range_are_refused(changes):
+    with pytest.raises(UsageError, match=f"^{next(iter(changes))} must be"):
+        replace(ecg_varied.DEBUG, **changes)
