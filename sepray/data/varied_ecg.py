@@ -150,7 +150,7 @@ def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, sa
     widening = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
     reach = round(_REACH * rate)
     around = np.arange(-reach, reach + 1)
-    signal = np.zeros((len(of.times), samples + 2 * reach))
+    signal: Array = np.zeros((len(of.times), samples + 2 * reach))
     rows = np.arange(len(signal))[:, None]
     for beat in range(of.times.shape[1]):
         time = (of.times[:, beat, None] + MARGIN) * rate
@@ -180,7 +180,8 @@ def coloured(random: np.random.Generator, items: int, samples: int, rate: float,
     frequencies = np.fft.rfftfreq(samples, 1 / rate)
     gain = np.where(frequencies >= lowest, np.maximum(frequencies, lowest or 1.0) ** (-power / 2), 0.0)
     noise: Array = np.fft.irfft(np.fft.rfft(random.standard_normal((items, samples))) * gain, samples)
-    return noise / noise.std(axis=1, keepdims=True)
+    noise /= noise.std(axis=1, keepdims=True)
+    return noise
 
 
 def band_passed(signal: NDArray[Any], rate: float, low: Array, high: Array) -> Array:

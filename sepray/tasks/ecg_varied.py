@@ -154,7 +154,8 @@ class Config:
         step = rate // self.sample_rate
         margin = round(MARGIN * rate)
         samples = self.item_samples * step + 2 * margin
-        ratio = np.exp(random.uniform(*np.log(self.amplitude_ratio), items))
+        least, most = self.amplitude_ratio
+        ratio = np.exp(random.uniform(np.log(least), np.log(most), items))
         hearts = [
             self._heart(random, items, rate, samples, fetal) / (ratio[:, None] if fetal else 1.0)
             for fetal in (False, True)
@@ -211,7 +212,8 @@ class Config:
         height = random.uniform(-2, 2, (items, 1)) * (random.uniform(0, 1, (items, 1)) < self.steps)
         fetal = _NOISE / ratio[:, None]
         noise: NDArray[np.float64] = level * wander + height * (seconds > at)
-        return noise + fetal * (strength * broadband + hum_strength * hum * has_hum)
+        noise += fetal * (strength * broadband + hum_strength * hum * has_hum)
+        return noise
 
 
 def _noises(folder: str, rate: int) -> tuple[list[NDArray[np.float32]], str]:

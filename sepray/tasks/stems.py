@@ -142,7 +142,9 @@ class Config:
             track.stems[stem] for track in tracks for part in recipes.get(track.name, {}).values() for _, stem in part
         }
         silent: set[Path] = set()
-        decoder = recording_folders.Decoder(decoding.VERSION, lambda *arguments: _decoding(*arguments, silent))
+        decoder = recording_folders.Decoder(
+            decoding.VERSION, lambda file, rate, channels: _decoding(file, rate, channels, silent)
+        )
         decoded, refused = recording_folders.decoded_files(
             cache, sorted(used), decoder, self.sample_rate, self.channels
         )

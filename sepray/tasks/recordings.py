@@ -1,0 +1,220 @@
+"""Your own recordings with their sources: ECG, PPG or anything else, of any rate, in any format that sepray reads.
+
+``folder`` has a folder for each recording, and in it a file for each source and one for the mixture, named so:
+
+    monday/mixture.csv   monday/maternal.csv   monday/fetal.csv
+    tuesday/mixture.csv  tuesday/maternal.csv  tuesday/fetal.csv
+
+Files may be CSV, NPY, WAV (and other sound files), WFDB (``.hea``) or EDF, and lie at any depth. Without a file for the
+mixture, it is the sum of the sources. One channel is taken of each file, resampled, and otherwise left as it is:
+amplitudes should be alike in all recordings. Mixtures of the task are random crops.
+
+A subject is what comes before the first underscore of a recording's name (``s03_walk``); none is in two splits, where
+there are three or more. 70, 15 and 15 percent are to train, to choose and to test.
+
+Example: ``python studies/cass_alpha_sweep.py --name own --task recordings --task.folder ~/recordings``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData
+from ..data import heart_records, left_out, limits, varied_ecg
+from ..data.cache import cached, content_hash, file_digests, item_digests
+from ..data.mixing import recording_folders
+from ..errors import UsageError
+from ..loading import check_source_names
+from ..signals.overlap_add import resampled
+from ..signals.recording_types import RateError
+from ..signals.recordings import open_recording, recordings_below
+
+_MIXTURE = "mixture"
+_VERSION = 1  # of how recordings are read
+_NEEDS = "a folder for each recording with a file for each source, e.g. monday/maternal.csv"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Your own recordings with their sources, in any format that sepray reads."""
+
+    folder: str = ""
+    """Folder with a folder for each recording, and in it a file for each source and maybe one for the mixture."""
+    sources: tuple[str, ...] = ("maternal", "fetal")
+    """Names of the sources, in their order: file names without suffix."""
+    hearts: bool = False
+    """The sources are hearts (ECG, PPG): their rates are measured."""
+    train: int = 1000
+    """Number of mixtures in the training split."""
+    validation: int = 200
+    """Number of mixtures in the validation split."""
+    test: int = 200
+    """Number of mixtures in the test split."""
+    item_samples: int = 1000
+    """Length of a mixture in samples."""
+    sample_rate: int = 250
+    """Sample rate in Hz; recordings of other rates are resampled to it."""
+    file_rate: float = 0.0
+    """Sample rate of files that do not say it (NPY, CSV without a time column), in Hz; 0: there are none."""
+    channel: int = 0
+    """Channel of each file, counted from 0."""
+    remix: float = 0.0
+    """Share of a training batch's mixtures that are made anew, each source from another item."""
+    skip_bad: bool = False
+    """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
+    seed: int = 0
+    """Random seed of the split and of the crops."""
+
+    def __post_init__(self) -> None:
+        limits.check(
+            self,
+            {
+                **limits.items(10**7),
+                "item_samples": (2, 10**7),
+                "sample_rate": (1, 10**6),
+                "file_rate": (0, 10**6),
+                "channel": (0, 10**4),
+                "remix": (0, 1),
+                "seed": limits.SEED,
+            },
+        )
+        limits.check_chosen(self.sources, "chosen", None, "source")
+        check_source_names(self.sources)
+
+    def load(self, cache: Path) -> TaskData:
+        """Return the data; recordings are read once and kept in the folder ``cache``.
+
+        Raises:
+            UsageError: there is no such folder, it has too few recordings, or one cannot be used; the message names it.
+        """
+        recordings = self._recordings(cache)
+        splits = {split: self._cropped(recordings[split], split) for split in SPLITS}
+        hearts = self.sources if self.hearts else ()
+        signal = Signal(self.sources, 1, (self.item_samples,), float(self.sample_rate), heart_sources=hearts)
+        augmentation = Augmentation(remix=self.remix)
+        content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
+        content |= {f"{name}/sources": split.sources for name, split in splits.items()}
+        facts = {"sources": signal.sources, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
+        return TaskData(
+            signal, splits["train"], splits["validation"], splits["test"], content_hash(content, facts), augmentation
+        )
+
+    def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
+        """Return for each split the digests of the samples of its recordings."""
+        return {split: item_digests(own) for split, own in self._recordings(cache).items()}
+
+    def _recordings(self, cache: Path) -> dict[str, list[Tensor]]:
+        """Return the recordings of each split, ``[1 + source, time]``: the mixture and its sources."""
+        if self.folder == recording_folders.SYNTHESISED:
+            make = partial(_synthesise, sources=self.sources, seed=self.seed)
+            label = f"recordings-{'-'.join(self.sources)}-{self.seed}"
+            folder = recording_folders.synthesised_folder(cache, label, make)
+        else:
+            folder = recording_folders.given_folder(self.folder, "--task.folder", _NEEDS)
+        found = _files(folder, self.sources)
+        digests = file_digests(cache, sorted({file for files in found.values() for file in files.values()}))
+        key = {
+            "files": {name: {stem: digests[file] for stem, file in files.items()} for name, files in found.items()},
+            "form": [*self.sources, self.sample_rate, self.file_rate, self.channel, self.item_samples, self.skip_bad],
+            "version": _VERSION,
+        }
+        read = dict(cached(cache, "recordings", key, lambda: self._read_all(found)))
+        left_out.report(left_out.from_tensor(read.pop("left_out")), folder, len(found), "recordings")
+        divided = heart_records.split_by_subject(list(read), self.seed)
+        return {split: [read[name] for name in own] for split, own in divided.items()}
+
+    def _read_all(self, found: Mapping[str, Mapping[str, Path]]) -> dict[str, Tensor]:
+        read, reasons = heart_records.read_all(list(found), lambda name: self._read(found[name]), self.skip_bad)
+        tensors = {name: torch.from_numpy(samples) for name, samples in read.items()}
+        return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
+
+    def _read(self, files: Mapping[str, Path]) -> NDArray[np.float32]:
+        """Return the mixture and its sources ``[1 + source, time]``."""
+        folder = next(iter(files.values())).parent
+        if lacking := [source for source in self.sources if source not in files]:
+            raise UsageError(f"{folder} has no file for {lacking[0]}, only for {', '.join(sorted(files))}")
+        parts = {stem: self._channel(file) for stem, file in files.items()}
+        lengths = {stem: len(part) for stem, part in parts.items()}
+        if max(lengths.values()) - min(lengths.values()) > 1:  # one: where recordings of two rates are rounded
+            listed = ", ".join(f"{stem} {length / self.sample_rate:.6g} s" for stem, length in lengths.items())
+            raise UsageError(f"{folder} has files of unequal length: {listed}")
+        samples = min(lengths.values())
+        if samples < self.item_samples:
+            wanted = f"{samples / self.sample_rate:.4g} s, not {self.item_samples / self.sample_rate:.4g} s"
+            raise UsageError(f"{folder} is shorter than an item: {wanted}")
+        sources = np.stack([parts[source][:samples] for source in self.sources])
+        mixture = parts[_MIXTURE][:samples] if _MIXTURE in parts else sources.sum(axis=0)
+        return np.concatenate([mixture[None], sources])
+
+    def _channel(self, file: Path) -> NDArray[np.float32]:
+        try:
+            recording = open_recording(file)
+        except RateError as error:
+            if not self.file_rate:
+                raise UsageError(str(error).replace("--rate", "--task.file-rate")) from None
+            recording = open_recording(file, self.file_rate)
+        if self.channel >= recording.channels:
+            raise UsageError(f"{file} has {recording.channels} channels, and none of number {self.channel}")
+        blocks = (block[self.channel] for block in recording.blocks())
+        return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))))
+
+    def _cropped(self, recordings: list[Tensor], split: str) -> Split:
+        """Return random crops of recordings ``[1 + source, time]``."""
+        random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
+        crops = []
+        for number in random.integers(len(recordings), size=getattr(self, split)):
+            start = random.integers(recordings[number].shape[1] - self.item_samples + 1)
+            crops.append(recordings[number][:, start : start + self.item_samples])
+        items = torch.stack(crops)
+        return Split(items[:, :1].clone(), items[:, 1:, None].clone())
+
+
+def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]:
+    """Return the files of each recording by source, by the recording's name.
+
+    Raises:
+        UsageError: there are none, or two for one source.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in recordings_below(folder):
+        if path.stem in (_MIXTURE, *sources):
+            files = found.setdefault(path.parent.relative_to(folder).as_posix(), {})
+            if path.stem in files:
+                raise UsageError(
+                    f"{path.parent} has two files for {path.stem}: {files[path.stem].name} and {path.name}"
+                )
+            files[path.stem] = path
+    if not found:
+        raise UsageError(f"there are no recordings in {folder}: the task needs {_NEEDS}")
+    return found
+
+
+def _synthesise(folder: Path, sources: tuple[str, ...], seed: int) -> None:
+    """Write six recordings of four seconds at 250 Hz: hearts of a rate and a shape each."""
+    random = np.random.default_rng(seed)
+    for number in range(6):
+        (folder / f"s{number}").mkdir()
+        total = np.zeros(1000)
+        for place, source in enumerate(sources):
+            beats = varied_ecg.beats(random, 1, (60.0 + 40 * place, 90.0 + 40 * place), 4)
+            shapes = varied_ecg.shapes(random, beats.period, fetal=place > 0)
+            signal = varied_ecg.drawn(random, beats, shapes, 250, 1500)[0, 250:1250] / (1 + place)
+            total += signal
+            _write(folder / f"s{number}" / f"{source}.csv", signal)
+        _write(folder / f"s{number}" / f"{_MIXTURE}.csv", total + 0.01 * random.standard_normal(1000))
+
+
+def _write(path: Path, signal: NDArray[np.float64]) -> None:
+    np.savetxt(path, np.stack([np.arange(len(signal)) / 250, signal], axis=1), "%.4f", ",", header="time (s),lead")
+
+
+DEBUG = Config(recording_folders.SYNTHESISED, hearts=True, train=16, validation=6, test=6, item_samples=480)
+"""Crops of two seconds of six small recordings."""

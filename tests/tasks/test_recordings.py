@@ -1,0 +1,139 @@
+"""A user's own recordings with sources: every format, rates, channels, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepray.contracts import Augmentation
+from sepray.errors import UsageError
+from sepray.tasks.recordings import DEBUG, Config
+
+SMALL = Config(train=20, validation=4, test=4, item_samples=100, sample_rate=100)
+TIME = np.arange(400) / 100
+
+
+def tone(number: int, place: int) -> np.ndarray:
+    """A tone that tells recording and source: whole numbers of hertz."""
+    return np.sin(2 * np.pi * (3 + 2 * number + place) * TIME).astype(np.float32)
+
+
+def table(path: Path, *channels: np.ndarray, rate: float = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.stack([np.arange(len(channels[0])) / rate, *channels], axis=1)
+    np.savetxt(path, rows, "%.5f", ",", header="time (s)" + ",lead" * len(channels), comments="")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four recordings of four seconds; the mixture has a tone of 40 Hz of its own."""
+    for number in range(4):
+        parts = [tone(number, place) for place in range(2)]
+        place = tmp_path / "in" / "ward" / f"s{number}_rest"
+        for name, part in zip(("maternal", "fetal"), parts, strict=True):
+            table(place / f"{name}.csv", part)
+        table(place / "mixture.csv", sum(parts) + 0.1 * np.sin(2 * np.pi * 40 * TIME))
+    return tmp_path / "in"
+
+
+def heard(signal: torch.Tensor) -> list[set[int]]:
+    """Hertz in each item of a second ``[item, time]``."""
+    power = torch.fft.rfft(signal.double()).abs()
+    return [set(torch.nonzero(one > 0.05 * one.max()).flatten().tolist()) for one in power]
+
+
+def test_items_are_crops_of_the_mixture_and_its_own_sources(folder: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, folder=str(folder))
+    data = config.load(tmp_path / "cache")
+    numbers = {}
+    for split in ("train", "validation", "test"):
+        items = getattr(data, split)
+        mothers, fetuses = (heard(items.sources[:, place, 0]) for place in range(2))
+        for mother, fetus, both in zip(mothers, fetuses, heard(items.mixture[:, 0]), strict=True):
+            (low,), (high,) = mother, fetus
+            assert high == low + 1
+            assert both == {low, high, 40}
+        numbers[split] = {(hertz - 3) // 2 for (hertz,) in mothers}
+    assert sorted(number for own in numbers.values() for number in own) == [0, 1, 2, 3]
+    assert config.load(tmp_path / "cache").fingerprint == data.fingerprint
+    assert replace(config, seed=1).load(tmp_path / "cache").fingerprint != data.fingerprint
+    assert (data.signal.heart_sources, data.augmentation) == ((), Augmentation())
+    hearts = replace(config, hearts=True, remix=0.5).load(tmp_path / "cache")
+    assert (hearts.signal.heart_sources, hearts.augmentation.remix) == (("maternal", "fetal"), 0.5)
+    assert hearts.fingerprint != data.fingerprint
+
+
+def test_without_a_mixture_it_is_the_sum(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("mixture.csv"):
+        path.unlink()
+    data = replace(SMALL, folder=str(folder)).load(tmp_path / "cache")
+    torch.testing.assert_close(data.train.mixture, data.train.sources.sum(1))
+
+
+def test_formats_rates_and_channels_may_differ(folder: Path, tmp_path: Path) -> None:
+    place = folder / "ward" / "s0_rest"
+    for path in place.iterdir():
+        path.unlink()
+    long = np.arange(1600) / 400
+    np.save(place / "maternal.npy", np.stack([0 * TIME, tone(0, 0)]))
+    soundfile.write(place / "fetal.WAV", np.stack([0 * long, 0.5 * np.sin(2 * np.pi * 4 * long)], axis=1), 400)
+    for path in folder.rglob("*.csv"):
+        table(path, 0 * TIME, np.loadtxt(path, delimiter=",", skiprows=1)[:, 1])
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "maternal.csv").write_text("nothing")
+    config = replace(SMALL, folder=str(folder), channel=1, file_rate=100.0)
+    data = config.load(tmp_path / "cache")
+    found = [
+        (split, item) for split in ("train", "validation", "test") for item in getattr(data, split).sources[:, :, 0]
+    ]
+    first = [item for _, item in found if heard(item[:1]) == [{3}]]
+    assert first
+    assert all(heard(item[1:]) == [{4}] for item in first)
+    with pytest.raises(UsageError, match=r"maternal\.npy does not say its rate; give --task\.file-rate, in Hz"):
+        replace(config, file_rate=0.0).load(tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("harm", "line"),
+    [
+        (lambda p: (p / "fetal.csv").unlink(), "s0_rest has no file for fetal, only for maternal, mixture"),
+        (
+            lambda p: table(p / "fetal.csv", tone(0, 1)[:300]),
+            "s0_rest has files of unequal length: fetal 3 s, maternal 4",
+        ),
+        (
+            lambda p: (p / "fetal.csv").write_text("time (s),b\n1,2\n2,x\n"),
+            "fetal.csv has a cell that is not a number in line 3",
+        ),
+        (lambda p: [table(q, tone(0, 0)[:90]) for q in p.iterdir()], "s0_rest is shorter than an item: 0.9 s, not 1 s"),
+    ],
+)
+def test_a_bad_recording_is_named_or_left_out(folder, tmp_path, capsys, harm, line) -> None:
+    harm(folder / "ward" / "s0_rest")
+    config = replace(SMALL, folder=str(folder))
+    with pytest.raises(UsageError, match=rf"{line}.*; --task\.skip-bad leaves such recordings out"):
+        config.load(tmp_path / "cache")
+    data = replace(config, skip_bad=True).load(tmp_path / "cache")
+    assert "left out 1 of 4 recordings" in capsys.readouterr().err
+    assert not any({3} in heard(getattr(data, split).sources[:, 0, 0]) for split in ("train", "validation", "test"))
+
+
+def test_what_cannot_be_used_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--task\.folder is missing: the task needs a folder for each recording"):
+        SMALL.load(tmp_path)
+    (folder / "empty" / "ward").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"^there are no recordings in .*ward: the task needs a folder"):
+        replace(SMALL, folder=str(folder / "empty" / "ward")).load(tmp_path)
+    np.save(folder / "ward" / "s0_rest" / "fetal.npy", TIME)
+    with pytest.raises(UsageError, match=r"s0_rest has two files for fetal: fetal\.csv and fetal\.npy$"):
+        replace(SMALL, folder=str(folder)).load(tmp_path)
+
+
+def test_debug_has_hearts_and_noise_in_the_mixture_alone(tmp_path: Path) -> None:
+    data = DEBUG.load(tmp_path)
+    rest = data.train.mixture - data.train.sources.sum(1)
+    assert rest.std().item() == pytest.approx(0.01, rel=0.1)
+    assert data.train.sources.amax().item() > 0.5
