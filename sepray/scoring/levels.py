@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 MIXTURE_LEVEL = "mixture_level"
 """Key of this range in the metadata of a packaged model; models of before version 0.2 lack it."""
 
+_TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
 _TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
 
 
@@ -33,13 +34,15 @@ def level_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
 
 
 def offset(middle: float, spread: float, trained: dict[str, float]) -> float:
-    """Return what is to be taken away from a signal so that its level is the usual one; 0 for a level in the range.
+    """Return what is to be taken away from a signal so that its level is the usual one.
+
+    It is 0 for a level in the range, or less than a tenth of a standard deviation beyond it.
 
     Args:
         middle: median of the signal.
         spread: its standard deviation.
         trained: range of the levels of the training mixtures, as ``level_range`` returns it.
     """
-    if trained["low"] * spread <= middle <= trained["high"] * spread:
+    if (trained["low"] - _TOLERANCE) * spread <= middle <= (trained["high"] + _TOLERANCE) * spread:
         return 0.0
     return middle - trained["usual"] * spread

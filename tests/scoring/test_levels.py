@@ -20,7 +20,18 @@ def test_range_is_that_of_medians_in_units_of_the_spread():
 
 
 @pytest.mark.parametrize(
-    ("middle", "expected"), [(-2, 0), (0, 0), (4, 0), (-2.5, -3.5), (4.5, 3.5), (2048, 2047), (-1e6, -1_000_001)]
+    ("middle", "expected"),
+    [
+        (-2.19, 0),
+        (0, 0),
+        (4.19, 0),
+        (-2.21, -3.21),
+        (4.21, 3.21),
+        (-2.5, -3.5),
+        (4.5, 3.5),
+        (2048, 2047),
+        (-1e6, -1_000_001),
+    ],
 )
 def test_offset_is_what_lies_beyond_and_leads_to_the_usual_level(middle, expected):
-    assert offset(middle, 2, {"low": -1, "usual": 0.5, "high": 2}) == expected
+    assert offset(middle, 2, {"low": -1, "usual": 0.5, "high": 2}) == pytest.approx(expected)

@@ -107,7 +107,7 @@ DEFAULTS = {
         "sample_rate": 8000,
         "seed": 0,
     },
-    "recordings": {
+    "own_recordings": {
         "folder": "",
         "sources": ("maternal", "fetal"),
         "hearts": False,

@@ -10,7 +10,7 @@ import torch
 
 from sepray.contracts import Augmentation
 from sepray.errors import UsageError
-from sepray.tasks.recordings import DEBUG, Config
+from sepray.tasks.own_recordings import DEBUG, Config
 
 SMALL = Config(train=20, validation=4, test=4, item_samples=100, sample_rate=100)
 TIME = np.arange(400) / 100

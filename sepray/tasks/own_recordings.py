@@ -12,7 +12,8 @@ amplitudes should be alike in all recordings. Mixtures of the task are random cr
 A subject is what comes before the first underscore of a recording's name (``s03_walk``); none is in two splits, where
 there are three or more. 70, 15 and 15 percent are to train, to choose and to test.
 
-Example: ``python studies/cass_alpha_sweep.py --name own --task recordings --task.folder ~/recordings``
+A study takes it by ``task = {name = "own_recordings", folder = "recordings", sources = ["maternal", "fetal"]}`` in its
+TOML file.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Config:
         """Return the recordings of each split, ``[1 + source, time]``: the mixture and its sources."""
         if self.folder == recording_folders.SYNTHESISED:
             make = partial(_synthesise, sources=self.sources, seed=self.seed)
-            label = f"recordings-{'-'.join(self.sources)}-{self.seed}"
+            label = f"own-recordings-{'-'.join(self.sources)}-{self.seed}"
             folder = recording_folders.synthesised_folder(cache, label, make)
         else:
             folder = recording_folders.given_folder(self.folder, "--task.folder", _NEEDS)
@@ -126,7 +127,7 @@ class Config:
             "form": [*self.sources, self.sample_rate, self.file_rate, self.channel, self.item_samples, self.skip_bad],
             "version": _VERSION,
         }
-        read = dict(cached(cache, "recordings", key, lambda: self._read_all(found)))
+        read = dict(cached(cache, "own-recordings", key, lambda: self._read_all(found)))
         left_out.report(left_out.from_tensor(read.pop("left_out")), folder, len(found), "recordings")
         divided = heart_records.split_by_subject(list(read), self.seed)
         return {split: [read[name] for name in own] for split, own in divided.items()}
