@@ -14,6 +14,7 @@ MIXTURE_LEVEL = "mixture_level"
 """Key of this range in the metadata of a packaged model; models of before version 0.2 lack it."""
 
 _TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
+_ITEMS = 1000  # about so many are looked at
 _TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
 
 
@@ -23,7 +24,8 @@ def level_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
     Args:
         mixtures: ``[item, channel, time]``.
     """
-    values = np.asarray(mixtures, dtype=np.float64).reshape(-1, mixtures.shape[-1])
+    some = mixtures[:: max(1, len(mixtures) // _ITEMS)]
+    values = np.asarray(some, dtype=np.float64).reshape(-1, mixtures.shape[-1])
     spreads = values.std(axis=1)
     heard = spreads > 0
     if not heard.any():

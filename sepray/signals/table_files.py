@@ -21,6 +21,7 @@ from .time_columns import Stamps, names_counter, names_time
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
+_LOOK_EVERY = 64  # rows, after which columns that are surely channels are no longer looked at
 _FEWEST_ROWS = 4  # by which a named column is seen to rise evenly
 
 
@@ -52,14 +53,18 @@ class TableRecording(Recording):
         copied: list[list[str]] = []
         values: list[list[float]] = []
         columns = len(self.layout.labels)
+        leading = len(self.copied) if self.copied == tuple(range(len(self.copied))) else None
         with self.path.open(newline="", encoding=self.layout.encoding) as file:
             for line, cells in self.layout.rows(file):
                 if len(cells) != columns:
                     raise RecordingError(f"{self.name} has {len(cells)} columns in line {line}, but {columns} before")
-                copied.append([cells[column] for column in self.copied])
-                for column in reversed(self.copied):
-                    del cells[column]
-                values.append(_numbers(cells, self.layout.decimal, self.name, line))
+                if leading is not None:
+                    copied.append(cells[:leading])
+                    samples = cells[leading:]
+                else:
+                    copied.append([cells[column] for column in self.copied])
+                    samples = [cell for column, cell in enumerate(cells) if column not in self.copied]
+                values.append(_numbers(samples, self.layout.decimal, self.name, line))
                 if len(values) == BLOCK_SAMPLES:
                     yield copied, np.array(values, dtype=np.float32).T
                     copied, values = [], []
@@ -139,6 +144,7 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
         for column, label in enumerate(layout.labels):
             if column < max(2, layout.first_signal) or names_time(label, first=column == 0):
                 stamps[column] = Stamps(label, layout.decimal)
+    kept = {k for k, label in enumerate(layout.labels) if label and (names_counter(label) or names_time(label, k == 0))}
     with path.open(newline="", encoding=layout.encoding) as file:
         for line, cells in layout.rows(file):
             if len(cells) != columns:
@@ -146,6 +152,8 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
             for column, found in stamps.items():
                 found.add(cells[column])
             frames += 1
+            if frames % _LOOK_EVERY == 0:
+                stamps = {column: found for column, found in stamps.items() if column in kept or not found.is_signal}
     return stamps, frames
 
 
@@ -159,7 +167,9 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         counter = leading and found.counts and (column == 0 or found.is_even) and names_counter(label)
         fewest = _FEWEST_ROWS if layout.has_names and label else 2
         rising = column == 0 and frames >= fewest and found.rises and (found.is_even or not label)
-        after_counter = column == 1 and copied == [0] and stamps[0].counts and found.is_even and not found.repeats
+        after_counter = (
+            column == 1 and copied == [0] and 0 in stamps and stamps[0].counts and found.is_even and not found.repeats
+        )
         if column not in copied and (time or counter or rising or (after_counter and frames >= fewest)):
             copied.append(column)
     return tuple(sorted(copied)[: columns - 1])

@@ -21,6 +21,7 @@ from .recording_types import RecordingError
 from .time_columns import number, time_of
 
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
+_COMMENT = ("#", "%")
 _SAMPLE = 50  # rows of these
 _MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","))
 _SAID_RATE = re.compile(r"sampl\w*[ _-]*(?:rate|freq\w*)\W*(?:\(?hz\)?\W*)?(\d+(?:\.\d+)?)", re.IGNORECASE)
@@ -58,13 +59,15 @@ class Layout:
         for _ in range(self.header):
             file.readline()
         held: list[tuple[int, list[str]]] = []
+        columns = len(self.labels)
         for line, cells in _split(file, self.separator, self.header + 1):
-            if not any(cell.strip() for cell in cells):
+            if not any(map(str.strip, cells)):
                 held += [(line, cells)] if len(cells) > 1 else []
                 continue
-            yield from held
-            held = []
-            yield line, _without_trailing(cells, len(self.labels))
+            if held:
+                yield from held
+                held = []
+            yield line, cells if len(cells) == columns else _without_trailing(cells, columns)
 
 
 def layout_of(path: Path, name: str) -> Layout:
@@ -227,7 +230,7 @@ def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) ->
     """Yield the number and the cells of every line that is no comment."""
     split = csv.reader(lines, delimiter=separator) if separator else (line.split() for line in lines)
     for place, cells in enumerate(split, start):
-        if cells and not _is_comment(cells[0]):
+        if cells and cells[0][:1] not in _COMMENT:
             yield place, cells
 
 
@@ -241,7 +244,7 @@ def _without_trailing(cells: list[str], columns: int) -> list[str]:
 
 
 def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith(("#", "%"))
+    return line.lstrip().startswith(_COMMENT)
 
 
 def _is_header(lines: list[str]) -> bool:

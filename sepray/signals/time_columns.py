@@ -7,6 +7,7 @@ clock times (``mm:ss.mmm``, ``hh:mm:ss``, PhysioNet's ``[hh:mm:ss.mmm dd/mm/yyyy
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from dataclasses import dataclass, field
 from statistics import median
@@ -15,6 +16,7 @@ from .recording_types import RateError
 
 _ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
 _STEPS_FOR_MEDIAN = 4096
+_EXACT_DIGITS = 15  # that a float holds
 _MOST_UNEVEN = 0.01  # share of the steps that may be gaps, beyond which the times give no rate
 
 _UNITS = (
@@ -72,7 +74,7 @@ def number(cell: str, decimal: str = ".") -> float | None:
             return None
         text = text.replace(",", ".")
     try:
-        return int(text) if len(text) > 15 and text.isdigit() else float(text)
+        return int(text) if len(text) > _EXACT_DIGITS and text.isdigit() else float(text)
     except ValueError:
         return None
 
@@ -111,13 +113,12 @@ class Stamps:
 
     def add(self, cell: str) -> None:
         """Take the next cell."""
-        found = None if self.broken else time_of(cell, self.decimal)
-        if found is None:
+        if self.broken:
+            return
+        time, period = self._time(cell)
+        if math.isnan(time):
             self.broken = True
             return
-        time, period = found
-        # a date, or a colon: plain numbers have neither
-        self.textual = self.textual or period > 0 or number(cell.strip(" '\"[]"), self.decimal) is None
         if self._first is None:
             self._first = self._last = time
             self.whole = float(time).is_integer()
@@ -139,10 +140,28 @@ class Stamps:
             if len(self._early) == _STEPS_FOR_MEDIAN:
                 self._settle()
 
+    def _time(self, cell: str) -> tuple[float, float]:
+        """Return a cell's time as ``time_of`` does, NaN for none; note whether it is more than a plain number."""
+        if len(cell) <= _EXACT_DIGITS and self.decimal == ".":
+            try:
+                return float(cell), 0.0
+            except ValueError:
+                pass
+        found = time_of(cell, self.decimal)
+        if found is None:
+            return math.nan, 0.0
+        self.textual = self.textual or found[1] > 0 or number(cell.strip(" '\"[]"), self.decimal) is None
+        return found
+
     @property
     def rises(self) -> bool:
         """Whether the times never fall, and end later than they begin."""
         return not self.broken and not self.falls and self._first is not None and self._last > self._first
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether a column that no name tells is surely a channel: it falls, and holds plain numbers."""
+        return self.falls and not self.textual
 
     @property
     def is_even(self) -> bool:
