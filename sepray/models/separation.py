@@ -21,7 +21,7 @@ from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording
 from .model import Address, Model, check_model, loaded
 from .picture import Envelope, draw
-from .stream import check_window, estimates_of, notes_on, wanted_sources
+from .stream import check_window, estimates_of, notes_on, offsets_of, wanted_sources
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -282,8 +282,11 @@ def _write(
     Returns:
         Envelopes of the first channel of the mixture and the estimates, and the number of clipped samples by source.
     """
-    envelopes = {name: Envelope(recording.frames) for name in ("mixture", *files)}
-    estimates = estimates_of(recording, model, window, lambda block: envelopes["mixture"].add(block[0]))
+    offset = offsets_of(recording, model)[0]  # without which the mixture is drawn on one scale with the estimates
+    mixture = f"mixture less {offset:.6g}" if offset else "mixture"
+    envelopes = {name: Envelope(recording.frames) for name in (mixture, *files)}
+    shift = np.float32(offset)
+    estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0] - shift))
     done = 0
     with contextlib.ExitStack() as stack:
         writers = {name: stack.enter_context(recording.writer(path)) for name, path in files.items()}

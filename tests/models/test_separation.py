@@ -178,3 +178,17 @@ def test_what_the_user_should_know_is_told(tmp_path):
     found = separate(shares_of_the_mixture("m", 0.5), path, output=tmp_path / "out")
     assert list(found.notes) == found.document["notes"]
     assert found.notes[0].startswith("the recording has a gap of 1.016 s, 1.5625 s after the start")
+
+
+def test_picture_shows_the_mixture_beside_the_estimates_without_its_offset(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(separation, "draw", lambda path, title, signals, rate, unit: drawn.update(signals))
+    trained = shares_of_the_mixture("m", 0.5)
+    trained.metadata = {**trained.metadata, "mixture_level": {"low": -1, "usual": 0, "high": 1}}
+    monkeypatch.chdir(tmp_path)
+    for offset, label in ((0, "mixture"), (2048, "mixture less 2048")):
+        found = separate(trained, np.tile([0.0, 1, 0, -1, 0], 80) + offset, 64, output="out", picture=True)
+        assert list(drawn) == [label, "heart", "breath"]
+        assert (drawn[label].low.min(), drawn[label].high.max()) == (-1, 1)
+        np.testing.assert_allclose(np.load(found["heart"]), np.tile([0, 0.5, 0, -0.5, 0], 80), atol=1e-3)
+        drawn.clear()
