@@ -193,3 +193,13 @@ def band_passed(signal: NDArray[Any], rate: float, low: Array, high: Array) -> A
     above = 1 / (1 + (frequencies / high.reshape(shape)) ** 4)
     passed: Array = np.fft.irfft(np.fft.rfft(signal) * np.sqrt(below * above), signal.shape[-1])
     return passed
+
+
+def decimated(signal: NDArray[Any], step: int) -> Array:
+    """Return every ``step``-th sample of ``[..., time]``, without what the lower rate cannot hold; both ends wrap."""
+    samples = signal.shape[-1] // step
+    if step == 1:
+        return signal
+    spectrum = np.fft.rfft(signal[..., : samples * step])[..., : samples // 2 + 1]
+    reduced: Array = np.fft.irfft(spectrum, samples) / step
+    return reduced

@@ -152,8 +152,7 @@ class Config:
         while rate < 250:  # or fetal QRS complexes would be aliased
             rate += self.sample_rate
         step = rate // self.sample_rate
-        margin = round(MARGIN * rate)
-        samples = self.item_samples * step + 2 * margin
+        samples = (self.item_samples + 2 * round(MARGIN * self.sample_rate)) * step
         least, most = self.amplitude_ratio
         ratio = np.exp(random.uniform(np.log(least), np.log(most), items))
         hearts = [
@@ -167,9 +166,8 @@ class Config:
         low = np.where(chosen, random.uniform(*_LOW, items), 0.0)
         high = np.where(chosen, random.uniform(*_HIGH, items), np.inf)
         parts = varied_ecg.band_passed(parts, rate, low, high)
-        if step > 1:
-            parts = varied_ecg.band_passed(parts, rate, np.zeros(items), np.full(items, 0.4 * self.sample_rate))
-        parts = parts[..., margin : margin + self.item_samples * step : step]
+        margin = round(MARGIN * self.sample_rate)
+        parts = varied_ecg.decimated(parts, step)[..., margin : margin + self.item_samples]
         parts -= np.median(parts, axis=-1, keepdims=True)
         rounded = torch.from_numpy((np.round(parts / _RESOLUTION) * _RESOLUTION).astype(np.float32))
         return rounded[:, 2:], rounded[:, :2, None].clone()

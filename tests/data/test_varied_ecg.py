@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sepray.data import varied_ecg
-from sepray.data.varied_ecg import Beats, Shapes, band_passed, beats, coloured, drawn, shapes
+from sepray.data.varied_ecg import Beats, Shapes, band_passed, beats, coloured, decimated, drawn, shapes
 
 ITEMS = 2000
 
@@ -112,3 +112,11 @@ def test_band_pass_keeps_the_middle_and_halves_the_power_at_its_ends():
     passed = band_passed(waves, 250, np.full(5, 1.0), np.full(5, 40.0)).std(axis=1) / waves.std(axis=1)
     np.testing.assert_allclose(passed, [0.01, 0.707, 0.998, 0.707, 0.158], atol=0.01)
     np.testing.assert_allclose(band_passed(waves, 250, np.zeros(5), np.full(5, np.inf)), waves, atol=1e-12)
+
+
+def test_decimation_keeps_what_the_lower_rate_can_hold_and_nothing_else():
+    time = np.arange(1200) / 300
+    low, high = np.sin(2 * np.pi * 20 * time), np.sin(2 * np.pi * 80 * time)
+    found = decimated(np.stack([low, high, low + high]), 3)
+    np.testing.assert_allclose(found, np.stack([low[::3], 0 * low[::3], low[::3]]), atol=1e-12)
+    assert decimated(low, 1) is low

@@ -110,8 +110,21 @@ def test_a_channel_is_no_time_because_it_stands_first(tmp_path):
     path = tmp_path / "ecg.csv"
     path.write_text("I,II\n" + "".join(f"{-v:.3f},{v:.3f}\n" for v in ECG))
     assert open_recording(path, rate=RATE).channels == 2
+    path.write_text("I,II\n1,5\n2,3\n3,4\n")  # too short to tell
+    assert open_recording(path, rate=RATE).channels == 2
     path.write_text("".join(f"{v:.3f}\n" for v in np.arange(5) / 10))  # all that there is
     assert open_recording(path, rate=RATE).channels == 1
+
+
+def test_a_single_name_tells_a_decimal_comma_from_a_separator(tmp_path):
+    path = tmp_path / "ecg.csv"
+    for header, values in (
+        ("II", [[0.5, 1.25, 0]]),
+        ("I,II", [[0, 1, 0], [5, 25, 0]]),
+        (None, [[0, 1, 0], [5, 25, 0]]),
+    ):
+        path.write_text("".join(f"{line}\n" for line in (header, "0,5", "1,25", "0,0") if line))
+        assert read(open_recording(path, rate=RATE)).tolist() == values
 
 
 @pytest.mark.parametrize("name", ["BVP", "ACC"])
