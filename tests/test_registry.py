@@ -12,7 +12,7 @@ FOLDER = Path(registry.__file__).parent
 
 def test_names_are_those_of_the_files_and_every_file_that_is_no_name_is_a_variant():
     assert "ecg" in registry.names("sepray.tasks")
-    for kind, variants in (("separators", {"cass_published"}), ("tasks", {"ecg_varied"})):
+    for kind, variants in (("separators", {"cass_published"}), ("tasks", {"ecg_varied", "ppg_varied"})):
         files = {path.stem for path in (FOLDER / kind).glob("*.py") if path.stem[0] != "_"}
         assert set(registry.names(f"sepray.{kind}")) == files - variants
 

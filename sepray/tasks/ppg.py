@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import SPLITS, Signal, Split, TaskData
-from ..data import heart_records, left_out, limits
+from ..data import heart_records, left_out, limits, pulse_waves
 from ..data.cache import cached, item_digests
 from ..data.heart_records import PHASES
 from ..errors import UsageError
@@ -109,14 +109,14 @@ class Config:
         items = getattr(self, split)
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         seconds = np.arange(self.item_samples) / self.sample_rate
-        breathing, breath = _breath(random, items, self.breaths, seconds)
+        breathing, breath = pulse_waves.breath(random, items, self.breaths, seconds)
         breath *= random.uniform(*self.breath_amplitude, (items, 1))
-        beats = _beats(random, self.heart_bpm, seconds, breathing)
+        beats = pulse_waves.beats(random, self.heart_bpm, seconds, breathing)
         if pulses is None:
-            pulse = _synthetic_pulses(random, items)
+            pulse = pulse_waves.synthetic_pulses(random, items)
         else:
             pulse = pulses[split].double().numpy()[random.integers(len(pulses[split]), size=items)]
-        heart = _at_phase(pulse - pulse.mean(axis=1, keepdims=True), beats)
+        heart = pulse_waves.at_phase(pulse - pulse.mean(axis=1, keepdims=True), beats)
         noise = random.uniform(*self.noise, (items, 1)) * random.standard_normal(heart.shape)
         heart, breath, noise = (np.round(part / _RESOLUTION) * _RESOLUTION for part in (heart, breath, noise))
         sources = torch.from_numpy(np.stack((heart, breath), axis=1)[:, :, None].astype(np.float32))
@@ -185,65 +185,6 @@ def _pulse_channel(names: Sequence[str]) -> int | None:
     """Return which channel of a record is a PPG."""
     named = [k for k, name in enumerate(names) if "ppg" in name.lower() or "pleth" in name.lower()]
     return named[0] if named else 0 if len(names) == 1 else None
-
-
-def _breath(
-    random: np.random.Generator, items: int, rates: tuple[float, float], seconds: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the phase of the breath in cycles, and the breath between -1 and 1, both ``[item, time]``."""
-    hertz = random.uniform(*rates, (items, 1)) / 60
-    drift, at = random.uniform(0, 0.05, (items, 1)), random.uniform(0, 1, (items, 1))
-    period = seconds[-1] + seconds[1]
-    phase = hertz * (seconds + drift * period / 6 * np.sin(2 * np.pi * (seconds / period + at)))
-    phase += random.uniform(0, 1, (items, 1))
-    inspiration = random.uniform(1 / 3, 0.45, (items, 1))
-    cycle = phase % 1
-    half = np.where(cycle < inspiration, cycle / inspiration, 1 + (cycle - inspiration) / (1 - inspiration))
-    wave: NDArray[np.float64] = -np.cos(np.pi * half)
-    return phase, wave
-
-
-def _beats(
-    random: np.random.Generator,
-    rates: tuple[float, float],
-    seconds: NDArray[np.float64],
-    breathing: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return the phase of the heart ``[item, time]`` in beats: a rate that varies about its mean with the breath."""
-    items = len(breathing)
-    hertz = random.uniform(*rates, (items, 1)) / 60
-    arrhythmia, slow = random.uniform(0, 0.05, (items, 1)), random.uniform(0, 0.03, (items, 1))
-    rate = 1 + arrhythmia * np.sin(2 * np.pi * breathing)
-    rate += slow * np.sin(2 * np.pi * (0.1 * seconds + random.uniform(0, 1, (items, 1))))
-    phase: NDArray[np.float64] = np.cumsum(hertz * rate * (seconds[1] - seconds[0]), axis=1)
-    return random.uniform(0, 1, (items, 1)) + phase
-
-
-def _synthetic_pulses(random: np.random.Generator, items: int) -> NDArray[np.float64]:
-    """Return synthetic pulses ``[item, phase]``: 0 at the lowest, 1 at the highest."""
-    phase = np.arange(PHASES) / PHASES
-    pulse = np.zeros((items, PHASES))
-    for height, centre, width in (
-        ((1.0, 1.0), (0.22, 0.30), (0.07, 0.10)),
-        ((0.25, 0.55), (0.54, 0.64), (0.10, 0.15)),
-    ):
-        mean, deviation = random.uniform(*centre, (items, 1)), random.uniform(*width, (items, 1))
-        distance = (phase - mean + 0.5) % 1 - 0.5  # around the circle: one beat's end is the next one's beginning
-        pulse += random.uniform(*height, (items, 1)) * np.exp(-0.5 * np.square(distance / deviation))
-    pulse -= pulse.min(axis=1, keepdims=True)
-    scaled: NDArray[np.float64] = pulse / pulse.max(axis=1, keepdims=True)
-    return scaled
-
-
-def _at_phase(pulse: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``[item, time]``: each item's pulse ``[item, phase]`` at its heart's phase, linearly between phases."""
-    place = beats % 1 * PHASES
-    before = np.floor(place).astype(np.int64)
-    weight = place - before
-    rows = np.arange(len(pulse))[:, None]
-    signal: NDArray[np.float64] = (1 - weight) * pulse[rows, before % PHASES]
-    signal += weight * pulse[rows, (before + 1) % PHASES]
-    return signal
 
 
 DEBUG = Config(train=24, validation=8, test=8, item_samples=248)
