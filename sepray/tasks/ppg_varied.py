@@ -146,8 +146,8 @@ def pulses(random: np.random.Generator, items: int) -> NDArray[np.float64]:
     phase = np.arange(PHASES) / PHASES
     pulse = _wave(phase, systole, width) + height * _wave(phase, systole + distance, later_width)
     pulse -= pulse.min(axis=1, keepdims=True)
-    pulse /= pulse.max(axis=1, keepdims=True)
-    return pulse
+    scaled: NDArray[np.float64] = pulse / pulse.max(axis=1, keepdims=True)
+    return scaled
 
 
 def _wave(phase: NDArray[np.float64], centre: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
