@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -21,6 +20,7 @@ from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording
 from .model import Address, Model, check_model, loaded
 from .picture import Envelope, draw
+from .results_folder import beside, check_names
 from .stream import check_window, estimates_of, notes_on, offsets_of, wanted_sources
 
 Array = NDArray[np.float32]
@@ -224,9 +224,9 @@ def separate_into(
     stem = recording.path.stem
     suffix = recording.written_suffix
     drawing = picture_name or f"{stem}.png"
-    with _beside(output) as folder:
+    with beside(output) as folder:
         files = {key: folder / (stem + "." + re.sub(r"[^\w.-]+", "-", key) + suffix) for key in wanted}
-        _check_names([*files.values(), *([folder / drawing] if picture else [])], name)
+        check_names([*files.values(), *([folder / drawing] if picture else [])], name)
         envelopes, clipped = _write(recording, model, files, window, progress)
         drawn = folder / drawing
         if picture:
@@ -237,23 +237,6 @@ def separate_into(
     at = output / drawn.name if picture else None
     facts = (name, model.name, recording.rate, recording.frames, recording.channels)
     return Separation(*facts, written, clipped, at, notes_on(recording, model))
-
-
-def _check_names(files: Sequence[Path], name: str) -> None:
-    """Refuse names of results that the file system cannot take.
-
-    Raises:
-        UsageError: one of them is too long.
-    """
-    longest = max(files, key=lambda file: len(os.fsencode(file.name)))
-    length = len(os.fsencode(longest.name))
-    try:
-        most = os.pathconf(longest.parent, "PC_NAME_MAX")
-    except (OSError, ValueError):  # it does not tell
-        return
-    if length > most:
-        need = f"a result would be called {longest.name!r}, {length} bytes where {most} are possible"
-        raise UsageError(f"{name} has too long a name: {need}; rename the recording")
 
 
 def _estimates(
@@ -300,17 +283,3 @@ def _write(
                 progress(done, recording.frames)
         clipped = {name: writer.clipped for name, writer in writers.items()}
     return envelopes, clipped
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Make a temporary folder on the disk of ``target``; remove it at the end, and ``target`` too if it is empty."""
-    made = [part for part in (target, *target.parents) if not part.exists()]
-    target.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=target) as folder:
-            yield Path(folder)
-    finally:
-        for part in made:
-            with contextlib.suppress(OSError):  # it is not empty
-                part.rmdir()

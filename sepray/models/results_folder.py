@@ -1,0 +1,42 @@
+"""The folder of separated recordings: files appear in it whole or not at all, by names that it can take."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..errors import UsageError
+
+
+def check_names(files: Sequence[Path], name: str) -> None:
+    """Refuse names of results that the file system cannot take.
+
+    Raises:
+        UsageError: one of them is too long.
+    """
+    longest = max(files, key=lambda file: len(os.fsencode(file.name)))
+    length = len(os.fsencode(longest.name))
+    try:
+        most = os.pathconf(longest.parent, "PC_NAME_MAX")
+    except (OSError, ValueError):  # it does not tell
+        return
+    if length > most:
+        need = f"a result would be called {longest.name!r}, {length} bytes where {most} are possible"
+        raise UsageError(f"{name} has too long a name: {need}; rename the recording")
+
+
+@contextlib.contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """Make a temporary folder on the disk of ``target``; remove it at the end, and ``target`` too if it is empty."""
+    made = [part for part in (target, *target.parents) if not part.exists()]
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=target) as folder:
+            yield Path(folder)
+    finally:
+        for part in made:
+            with contextlib.suppress(OSError):  # it is not empty
+                part.rmdir()
