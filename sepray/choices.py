@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 SCHEDULERS = ("asha", "hyperband", "median", "none", "pbt")
@@ -73,10 +74,6 @@ OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_e
 BSS_EVAL = tuple(name for name, measure in MEASURES.items() if not measure.every_epoch)
 
 
-CHOSEN_BY_MEAN = "The champion has the least mean of these on validation, the sign turned where more is better."
-"""How the champion is chosen where there are several objectives, for the user."""
-
-
 def measure_words(metric: str) -> str:
     """Return the name of a measure for a reader, e.g. ``relative L2 error``, ``SI-SDR`` or ``heart rate error``."""
     if metric.startswith("relative_"):
@@ -97,14 +94,70 @@ class Objective:
     direction: str
 
     @property
+    def name(self) -> str:
+        """Its name as ``--objective`` takes it, e.g. ``fetal/si_sdr``."""
+        return self.key.removeprefix("validation/")
+
+    @property
+    def source(self) -> str:
+        """The source that it is of; empty for the mean over sources."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def measure(self) -> str:
+        """Name of its measure, a key of ``MEASURES`` in a study."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def words(self) -> str:
+        """Its name for a reader, e.g. ``fetal relative L2 error``."""
+        return f"{self.source} {measure_words(self.measure)}".strip()
+
+    @property
     def column(self) -> str:
         """Title of its column in a table: source, measure, unit, and which direction is better."""
-        source, _, metric = self.key.removeprefix("validation/").rpartition("/")
-        unit = f"{MEASURES[metric].unit}, " if MEASURES[metric].unit else ""
+        unit = f"{MEASURES[self.measure].unit}, " if MEASURES[self.measure].unit else ""
         better = "less" if self.direction == "minimize" else "more"
-        return f"{source} {measure_words(metric)} ({unit}{better} is better)".strip()
+        return f"{self.words} ({unit}{better} is better)"
 
     @property
     def sign(self) -> int:
         """1 if less is better, -1 if more is better."""
         return 1 if self.direction == "minimize" else -1
+
+
+def guide(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """Return the objectives whose mean stands for a trial wherever one number has to: those of the first one's measure.
+
+    Such a number decides which trials are stopped early, and is what curves show. Values of different measures have
+    different units, so their mean would say nothing.
+    """
+    return tuple(o for o in objectives if o.measure == objectives[0].measure)
+
+
+def guide_loss(objectives: Sequence[Objective], values: Mapping[str, float]) -> float:
+    """Return the mean of the guiding objectives with the sign turned where more is better, so that less is better.
+
+    Args:
+        objectives: objectives of the study.
+        values: value of each objective by its key.
+    """
+    losses = [o.sign * values[o.key] for o in guide(objectives)]
+    return sum(losses) / len(losses)
+
+
+def guide_words(objectives: Sequence[Objective]) -> str:
+    """Return the name of the mean of the guiding objectives for a reader, e.g. ``mean SI-SDR of low and high``."""
+    first, *others = guide(objectives)
+    if not others:
+        return first.words
+    *names, last = [o.source or "all sources" for o in (first, *others)]
+    return f"mean {measure_words(first.measure)} of {', '.join(names)} and {last}"
+
+
+def better_words(measures: Iterable[str]) -> str:
+    """Return which values of these measures are better, for each measure where they differ in that."""
+    told = {name: "less" if MEASURES[name].direction == "minimize" else "more" for name in measures}
+    if len(set(told.values())) == 1:
+        return f"{next(iter(told.values()))} is better"
+    return ", ".join(f"{way} {measure_words(name)} is better" for name, way in told.items())

@@ -78,16 +78,18 @@ def _print(result: StudyResult) -> None:
 
 def _print_front(result: StudyResult) -> None:
     """Print the Pareto front of a study with several objectives."""
-    from ..choices import CHOSEN_BY_MEAN, Objective
+    from ..choices import Objective
     from ..console.terminal import console
     from ..report.wording import trial_name
     from ..scoring.tables import front_table  # torch
+    from ..spec import choosing
 
     objectives = [Objective(key, direction) for key, direction in result.record.objectives.items()]
     if len(objectives) > 1 and result.best:
         rows = [(trial_name(t).removeprefix("trial "), t.values) for t in result.best]
         console.print(front_table("Pareto front on the validation split", [o.column for o in objectives], rows))
-        console.print(CHOSEN_BY_MEAN)
+        if choose := result.record.description.get("choose"):
+            console.print(choosing.words(choose, objectives))
 
 
 def _print_trials(result: StudyResult) -> None:
@@ -130,12 +132,14 @@ def _print_table(found: Mapping[str, Any]) -> None:
     """Print the final table."""
     from ..choices import MEASURES, measure_words
     from ..console.terminal import console
-    from ..scoring.tables import ResultRow, result_table  # torch
+    from ..scoring.tables import ResultRow, result_table, shows_objectives  # torch
 
     rows = [ResultRow(**row) for row in found["rows"]]
     columns = list(dict.fromkeys(name for row in rows for name in row.values))
     unit = f" in {MEASURES[found['metric']].unit}" if MEASURES[found["metric"]].unit else ""
     title = f"{measure_words(found['metric'])}{unit} on the test split"
+    if shows_objectives(found.get("columns", ())):
+        columns, title = found["columns"], "All objectives on the test split"
     console.print()
     console.print(result_table(title, columns, rows, width=console.width))
     console.print("The champion is one training, the best of its seeds on validation.")

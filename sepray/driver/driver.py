@@ -7,7 +7,6 @@ from collections.abc import Collection
 import torch
 
 from .. import processor
-from ..choices import CHOSEN_BY_MEAN
 from ..console.exit_status import INTERRUPTED, how_to_go_on
 from ..console.terminal import console
 from ..console.waiting import wait_for
@@ -16,6 +15,7 @@ from ..execution import cluster
 from ..loading import load_task
 from ..report.wording import plural
 from ..scoring.tables import front_table
+from ..spec import choosing
 from ..spec.study import StudySpec, key
 from . import runs, selection
 from .finish import Finish
@@ -119,4 +119,4 @@ def _show_front(prepared: PreparedStudy, stores: StudyStores) -> None:
     rows = [(f"{t.number} {t.user_attrs.get('label', '')}".strip(), t.values) for t in front]
     title = f"{prepared.spec.name}: Pareto front on the validation split"
     console.print(front_table(title, [o.column for o in prepared.objectives], rows))
-    console.print(CHOSEN_BY_MEAN)
+    console.print(choosing.words(prepared.spec.choose, prepared.objectives), soft_wrap=True)

@@ -18,7 +18,7 @@ from ..contracts import TaskData
 from ..execution import weights
 from ..files import replace_file
 from ..scoring import evaluation, tables
-from ..scoring.tables import Scores
+from ..scoring.tables import ResultRow, Scores
 from ..spec.study import StudySpec
 from . import pairs
 from .pairs import Compared
@@ -28,8 +28,9 @@ FILE = "result.json"
 
 Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
-``scores`` (measure -> ``[item][source]``, the champion's), ``rows`` (of the final table), ``pairs`` (what
-``pairs.stored`` returns) and ``answer`` (what ``Answer.plain`` returns; null where there is none), as JSON values.
+``scores`` (measure -> ``[item][source]``, the champion's), ``rows`` (of the final table), ``columns`` (those that the
+table shows), ``pairs`` (what ``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own
+best settings) and ``answer`` (what ``Answer.plain`` returns; null where there is none), as JSON values.
 Where an ablation path to these settings was trained, ``explanation`` is what ``Explanation.plain`` returns. Results of
 older versions have no ``pairs`` and no ``answer``."""
 
@@ -62,18 +63,26 @@ def score_all(
         searched: finished trials of the search.
         systems: retrainings that are compared in pairs.
     """
-    title, sources = f"champion ({champion.role})", data.signal.sources
+    title, sources = f"champion, {champion.role}", data.signal.sources
+    objectives = spec.objectives(data.signal)
+    measures = list(dict.fromkeys(objective.measure for objective in objectives))
+    # Of one measure the sources and their mean are the columns, whichever of them are objectives.
+    shown = objectives if len(measures) > 1 else ()
+
+    def row(name: str, scores: Scores, bold: bool = False) -> ResultRow:
+        return tables.row(name, scores, spec.metric, sources, bold, shown)
+
     best = _score(spec, data, champion.member)
-    members = {t.number: t for system in systems.systems for t in system.members.values()}
+    members = {t.number: t for system in (*systems.systems, *systems.best) for t in system.members.values()}
     found = {n: best if n == champion.member.number else _score(spec, data, t) for n, t in members.items()}
     # An arm whose estimates are not finite for a seed has no score there, as if that training had failed.
-    sound = {n: s for n, s in found.items() if np.isfinite(tables.over_sources(spec.metric, s[spec.metric])).all()}
-    rows = [tables.row(title, best, spec.metric, sources, bold=True)]
-    for system in systems.systems:
-        own = [sound[t.number][spec.metric] for t in system.members.values() if t.number in sound]
+    sound = {n: s for n, s in found.items() if all(np.isfinite(tables.over_sources(m, s[m])).all() for m in measures)}
+    rows = [row(title, best, bold=True)]
+    for system in (*systems.systems, *systems.best):
+        own = [sound[t.number] for t in system.members.values() if t.number in sound]
         if own and not (len(own) == 1 and system.title == champion.role):
             name = system.title + (f"{tables.MEAN_OF}{len(own)} seeds" if len(own) > 1 else "")
-            rows.append(tables.row(name, {spec.metric: np.mean(own, axis=0)}, spec.metric, sources))
+            rows.append(row(name, {m: np.mean([scores[m] for scores in own], axis=0) for m in measures}))
     titles = {label: label for label in spec.first_settings}
     titles |= {label: f"paper: {label}" for label in spec.reference_points}
     others: dict[str, Scores] = {}
@@ -82,7 +91,9 @@ def score_all(
         if trials:
             others[name] = _score(spec, data, trials[0])
     others |= tables.references(data.test, **stft_of(spec, data), signal=data.signal)
-    rows += [tables.row(name, scores, spec.metric, sources) for name, scores in others.items()]
+    rows += [row(name, scores) for name, scores in others.items()]
+    of_pairs = {t.number for system in systems.systems for t in system.members.values()}
+    by_measure = {m: {n: s[m] for n, s in sound.items() if n in of_pairs} for m in measures}
     return {
         "member": champion.member.number,
         "role": champion.role,
@@ -91,7 +102,9 @@ def score_all(
         "metric": spec.metric,
         "scores": {measure: values.tolist() for measure, values in best.items()},
         "rows": [asdict(row) for row in rows],
-        "pairs": pairs.stored(systems, {n: s[spec.metric] for n, s in sound.items()}),
+        "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
+        "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
+        "best_of_arms": sorted(members.keys() - of_pairs),
     }
 
 

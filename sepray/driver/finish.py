@@ -77,7 +77,7 @@ class Finish:
         is_other = kept is None or kept["member"] != champion.member.number
         if is_other:
             shutil.rmtree(self._model, ignore_errors=True)  # the model of an earlier champion
-        if kept is None or is_other or _lacks(kept, systems):
+        if kept is None or is_other or self._lacks(kept, systems):
             result = score_all(self._spec, self._data, champion, searched, systems)
         else:
             result = kept
@@ -90,12 +90,28 @@ class Finish:
         self.announce(result, problem)
         return 1 if problem else 0
 
+    def _lacks(self, result: Result, systems: pairs.Compared) -> bool:
+        """Say whether a result lacks retrainings that have finished, or measures that are objectives, or has others.
+
+        One of an older version without pairs may, and one without the best of each arm.
+        """
+        finished = {trial.number for system in systems.systems for trial in system.members.values()}
+        if "pairs" not in result:
+            return False
+        if "best_of_arms" in result:
+            best = {trial.number for system in systems.best for trial in system.members.values()}
+            if set(result["best_of_arms"]) != best:
+                return True
+        wanted = {objective.measure for objective in self._spec.objectives(self._data.signal)}
+        there = pairs.measures(result["pairs"], result["metric"])
+        return pairs.numbers(result["pairs"]) != finished or (bool(finished) and not wanted <= there)
+
     def _with_answer(self, result: Result) -> Result:
         """Return a result with the answer that its pairs and the trials give; one of an older version as it is."""
         if "pairs" not in result:
             return result
         importance = most_important_setting(self._spec, self._data, self._folder)
-        answer = pairs.answer(result["pairs"], self._spec, self._data.signal.sources, importance)
+        answer = pairs.answer(result["pairs"], self._spec, self._data.signal, importance)
         return {**result, "answer": None if answer is None else answer.plain()}
 
     def without_champion(self, reason: str, trials: Sequence[FrozenTrial]) -> int:
@@ -230,12 +246,6 @@ def _study_results(spec: StudySpec, data: TaskData, folder: Path) -> StudyResult
     with contextlib.suppress(UsageError):
         finals = load_study(spec.stores.storage, f"{spec.name}/finals")
     return StudyResults.read(spec, load_study(spec.stores.storage, spec.name), finals, folder, data)
-
-
-def _lacks(result: Result, systems: pairs.Compared) -> bool:
-    """Say whether a result has other pairs than those that have finished; one of an older version has none, and may."""
-    finished = {trial.number for system in systems.systems for trial in system.members.values()}
-    return "pairs" in result and pairs.numbers(result["pairs"]) != finished
 
 
 def _from_here(path: Path) -> str:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..choices import MEASURES, measure_words
+from ..choices import MEASURES, better_words, measure_words
 from ..contracts import TaskData
 from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..scoring.explanation import of_result
-from ..scoring.tables import ResultRow, markdown_table
+from ..scoring.tables import ResultRow, markdown_table, shows_objectives
 from ..spec.study import StudySpec
 from .final_scores import Result
 
@@ -27,14 +27,21 @@ def answer_of(result: Result) -> Answer | None:
 
 
 def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, list[str], list[ResultRow], str]:
-    """Return title, columns, rows and caption of the final table."""
+    """Return title, columns, rows and caption of the final table.
+
+    Where the objectives have several measures, each objective is a column.
+    """
+    columns = list(result.get("columns", [*data.signal.sources, "mean"]))
     measure = MEASURES[result["metric"]]
-    better = "less" if measure.direction == "minimize" else "more"
     label = measure_words(result["metric"]) + (f" in {measure.unit}" if measure.unit else "")
+    better = "less is better" if measure.direction == "minimize" else "more is better"
+    if shows_objectives(columns):
+        objectives = spec.objectives(data.signal)
+        label, better = "all objectives", better_words(dict.fromkeys(o.measure for o in objectives))
     title = f"{spec.name}: {label} on the test split"
-    caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better} is better"
+    caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better}"
     caption += "; the champion is one training, the best of its seeds on validation"
-    return title, [*data.signal.sources, "mean"], [ResultRow(**row) for row in result["rows"]], caption
+    return title, columns, [ResultRow(**row) for row in result["rows"]], caption
 
 
 def test_metrics(data: TaskData, result: Result) -> dict[str, float]:

@@ -8,17 +8,17 @@ is what the finalist is compared with. A study with neither compares nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..contracts import Signal
 from ..scoring import answer_words
-from ..scoring.answers import MEAN, Answer, Importance, Pairs, compare
+from ..scoring.answers import MEAN, Answer, Importance, Pairs, Question, compare_all
 from ..scoring.statistics import Values
-from ..spec import objectives
 from ..spec.study import StudySpec
-from .selection import SAME_SETTINGS, Finished, Retraining
+from .selection import BEST_OF_ARM, SAME_SETTINGS, Finished, Retraining
 
 _AT = " at the settings of "
 
@@ -45,10 +45,12 @@ class Compared:
     Attributes:
         systems: those with finished retrainings.
         contrasts: names of a system and of what it is compared with.
+        best: arms at their own best settings, where these differ from those of the pairs; they are in no contrast.
     """
 
     systems: Sequence[System]
     contrasts: Sequence[tuple[str, str]]
+    best: Sequence[System] = ()
 
 
 def compared(finals: Iterable[Finished], plan: Sequence[Retraining], controls: Collection[str]) -> Compared:
@@ -66,7 +68,7 @@ def compared(finals: Iterable[Finished], plan: Sequence[Retraining], controls: C
             by_role[trial.attributes["role"]].append(trial)
     systems = _arms(by_role)
     contrasts = [(system.name, systems[0].name) for system in systems[1:]]
-    return _with_controls(Compared(systems, contrasts), by_role, controls)
+    return replace(_with_controls(Compared(systems, contrasts), by_role, controls), best=_best_of_arms(by_role))
 
 
 def _arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
@@ -78,6 +80,16 @@ def _arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
                 key = (int(trial.attributes["base"]), int(trial.attributes["seed"]))
                 members.setdefault(str(trial.attributes["arm"]), {})[key] = trial
     return [System(name, name, found) for name, found in members.items()]
+
+
+def _best_of_arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
+    """Return the arms that have finished at their own best settings, in the order of the plan."""
+    found = []
+    for trials in by_role.values():
+        if trials and trials[0].attributes.get("pairing") == BEST_OF_ARM:
+            arm, base = str(trials[0].attributes["arm"]), int(trials[0].attributes["base"])
+            found.append(System(arm, f"best of {arm} (trial {base})", _by_seed(trials, base)))
+    return found
 
 
 def _with_controls(arms: Compared, by_role: Mapping[str, Sequence[Finished]], controls: Collection[str]) -> Compared:
@@ -102,16 +114,20 @@ def _by_seed(trials: Iterable[Finished], base: int) -> dict[tuple[int, int], Fin
     return {(base, int(trial.attributes["seed"])): trial for trial in trials}
 
 
-def stored(systems: Compared, scores: Mapping[int, Values]) -> dict[str, Any]:
+def stored(
+    systems: Compared, scores: Mapping[int, Values], others: Mapping[str, Mapping[int, Values]] | None = None
+) -> dict[str, Any]:
     """Return the scores of the compared systems as JSON values, with six digits.
 
     Args:
         systems: what is compared.
         scores: number of a retraining -> scores ``[item, source]``; retrainings without any have ``None``.
+        others: the same by further measures, by their names.
     """
     members = {
         system.name: [
             {"trial": t.number, "base": base, "seed": seed, "scores": _short(scores.get(t.number))}
+            | ({"others": {m: _short(by.get(t.number)) for m, by in others.items()}} if others else {})
             for (base, seed), t in system.members.items()
         ]
         for system in systems.systems
@@ -124,31 +140,48 @@ def numbers(pairs: Mapping[str, Any]) -> set[int]:
     return {int(member["trial"]) for members in pairs["systems"].values() for member in members}
 
 
-def answer(
-    pairs: Mapping[str, Any], spec: StudySpec, sources: Sequence[str], importance: Importance | None
-) -> Answer | None:
+def measures(pairs: Mapping[str, Any], first: str) -> set[str]:
+    """Return the measures that ``stored`` was given, of which the first is not named there."""
+    members = [member for members in pairs["systems"].values() for member in members]
+    return {first}.union(*(member.get("others", ()) for member in members))
+
+
+def answer(pairs: Mapping[str, Any], spec: StudySpec, signal: Signal, importance: Importance | None) -> Answer | None:
     """Return what a study says about its question; None if it compares nothing and no setting is known to matter.
 
     Args:
         pairs: scores that ``stored`` has kept.
         spec: description of the study.
-        sources: names of the sources.
+        signal: signal of the task.
         importance: the setting that matters most, if that is known.
     """
-    systems = {
-        name: {(m["base"], m["seed"]): np.array(m["scores"], dtype=np.float64) for m in members if m["scores"]}
-        for name, members in pairs["systems"].items()
-    }
-    paired = [_paired(arm, control, systems[arm], systems[control]) for arm, control in pairs["contrasts"]]
-    column = _column(spec)
-    found = compare(paired, spec.metric, sources, column)
-    return answer_words.told(Answer(spec.metric, column, found, importance)) if found or importance else None
+    objectives = spec.objectives(signal)
+    questions = [
+        Question(objective.measure, objective.source or MEAN, _pairs(pairs, objective.measure, spec.metric))
+        for objective in objectives
+    ]
+    found = compare_all(questions, signal.sources)
+    if not any(found) and importance is None:
+        return None
+    first, *others = [Answer(q.metric, q.column, contrasts) for q, contrasts in zip(questions, found, strict=True)]
+    return answer_words.told(replace(first, importance=importance, others=tuple(others)))
 
 
-def _column(spec: StudySpec) -> str:
-    """Return the source that the study optimises alone, or ``MEAN``."""
-    source = objectives.read(spec.objective[0]).source
-    return source if source and len(spec.objective) == 1 else MEAN
+def _pairs(pairs: Mapping[str, Any], measure: str, first: str) -> list[Pairs]:
+    """Return the pairs by one measure.
+
+    Args:
+        pairs: scores that ``stored`` has kept.
+        measure: name of the measure.
+        first: name of the measure that ``stored`` has put first.
+    """
+    systems = {name: _scores(members, measure, first) for name, members in pairs["systems"].items()}
+    return [_paired(arm, control, systems[arm], systems[control]) for arm, control in pairs["contrasts"]]
+
+
+def _scores(members: Sequence[Mapping[str, Any]], measure: str, first: str) -> dict[tuple[int, int], Values]:
+    kept = [(m["base"], m["seed"], m["scores"] if measure == first else m["others"][measure]) for m in members]
+    return {(base, seed): np.array(scores, dtype=np.float64) for base, seed, scores in kept if scores}
 
 
 def _paired(

@@ -16,6 +16,7 @@ from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
 from ..loading import build_separator
+from ..spec import choosing
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from . import code, warm_start
@@ -71,7 +72,7 @@ class PreparedStudy:
     @property
     def final_seeds(self) -> int:
         """Number of new seeds of each retraining."""
-        return self.spec.budget.seeds(len(self.arms))
+        return self.spec.budget.seeds(len(self.arms), len(self.objectives))
 
 
 def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
@@ -82,7 +83,8 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         data: data of its task.
 
     Raises:
-        UsageError: an objective that the task does not have, or a setting that the separator does not have.
+        UsageError: an objective that the task does not have, a rule that does not fit the objectives, or a setting that
+            the separator does not have.
         UnreachableError: the registry with the model to start from does not answer.
     """
     signal = data.signal
@@ -117,6 +119,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         points = dict(list(points.items())[:1]) or {FIXED: fixed}
         spec = spec.changed(trials=1)
     objectives = spec.objectives(signal)
+    choosing.weights_of(spec.choose, objectives)
     start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
     fingerprint = {
         "objectives": {objective.key: objective.direction for objective in objectives},

@@ -189,7 +189,7 @@ def expected_run(
     Args:
         trial: Optuna record of the trial.
         stage: a key of ``STAGES``.
-        objectives: values that the study optimises; the intermediate values are the first, or their mean.
+        objectives: values that the study optimises; the intermediate values are the first, or ``choices.guide_loss``.
         told: user attribute ``TOLD`` of the study; None for a study of an older version.
     """
     if trial.state is TrialState.WAITING or "seed" not in trial.user_attrs:

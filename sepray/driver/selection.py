@@ -15,8 +15,9 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from ..arms import ARM, Arm, hyperparameters
-from ..choices import Objective
 from ..search.ledger import FixedTrial
+from ..spec import choosing
+from ..spec.choosing import Rule
 from . import runs
 from .prepared import PreparedStudy
 
@@ -32,10 +33,12 @@ class Finished:
         number: number of the trial.
         label: name of a reference point or a retraining; None for a trial that the sampler proposed.
         hyperparameters: settings that it was trained with.
-        value: mean of the objectives on validation, negated where more is better, so that less is better.
+        value: what it is chosen by, the objective on validation with the sign turned where more is better, so that less
+            is better; of several objectives what the study's rule makes of them (``choosing.Rule.loss``).
         folder: folder or URI of its checkpoints.
         attributes: all user attributes of the record.
         arm: arm of the study that it belongs to; empty where there are none.
+        losses: each objective on validation, the sign turned where more is better.
     """
 
     number: int
@@ -45,6 +48,7 @@ class Finished:
     folder: str
     attributes: Mapping[str, Any]
     arm: str = ""
+    losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,38 +94,60 @@ class Champion:
     member: Finished
 
 
-def finished(
-    trials: Iterable[FrozenTrial], objectives: Sequence[Objective], folder_of: Callable[[int], str]
-) -> list[Finished]:
+def is_sound(trial: FrozenTrial) -> bool:
+    """Return whether a trial ran its whole budget and violated no constraint."""
+    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+
+
+def rule_of(prepared: PreparedStudy, searched: Iterable[FrozenTrial]) -> Rule:
+    """Return the rule that turns the objectives of a study's trials into one number.
+
+    Args:
+        prepared: the study.
+        searched: Optuna records of its search, in any state.
+    """
+    objectives = prepared.objectives
+    losses = [[o.sign * v for o, v in zip(objectives, t.values, strict=True)] for t in searched if is_sound(t)]
+    return choosing.rule(prepared.spec.choose, objectives, np.array(losses, dtype=np.float64))
+
+
+def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int], str]) -> list[Finished]:
     """Return the trials that ran their whole budget and violated no constraint.
 
     Args:
         trials: Optuna records, in any state.
-        objectives: values that the study optimises, in the order of a trial's values.
+        rule: what the study makes of the objectives.
         folder_of: function from the number of a trial to the folder or URI of its checkpoints.
     """
-    signs = np.array([objective.sign for objective in objectives], dtype=np.float64)
     return [
         Finished(
             number=trial.number,
             label=trial.user_attrs.get("label"),
             hyperparameters=runs.settings(trial),
-            value=float(np.mean(signs * np.array(trial.values))),
+            value=rule.loss(trial.values),
             folder=folder_of(trial.number),
             attributes=trial.user_attrs,
             arm=trial.params.get(ARM, ""),
+            losses=rule.losses(trial.values),
         )
         for trial in trials
-        if trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
+        if is_sound(trial)
     ]
 
 
 def finalists(trials: Iterable[Finished], count: int) -> list[Finished]:
-    """Return the best ``count`` trials, best first; of trials with the same settings only the best one."""
+    """Return the best ``count`` trials, best first; of trials with the same settings only the best one.
+
+    With several objectives those of the Pareto front come first, in the order of the study's rule.
+    """
     best: dict[str, Finished] = {}
     for trial in sorted(trials, key=lambda t: (t.value, t.number)):
         best.setdefault(json.dumps(dict(trial.hyperparameters), sort_keys=True), trial)
-    return list(best.values())[:count]
+    ordered = list(best.values())
+    if ordered and len(ordered[0].losses) > 1:
+        ranks = choosing.ranks(np.array([trial.losses for trial in ordered]), count)
+        ordered = [ordered[k] for k in np.argsort(ranks, kind="stable")]
+    return ordered[:count]
 
 
 def retrainings(
@@ -225,7 +251,7 @@ def new_seeds(count: int, study_seed: int) -> list[int]:
 
 
 def champion(trials: Iterable[Finished], roles: Iterable[str]) -> Champion | None:
-    """Return the role with the best mean validation value among those with the most finished seeds.
+    """Return the role with the least mean ``Finished.value`` among those with the most finished seeds.
 
     A mean over fewer seeds, because training on the others failed, is no match for one over all of them.
 

@@ -12,6 +12,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
+from ..choices import Objective, guide, guide_loss, guide_words
 from ..console.terminal import Progress
 from ..execution import cluster
 from ..execution.schedulers import StopsAsTold, make_scheduler
@@ -214,17 +215,24 @@ def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoi
 
 def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_left: TimeLeft) -> Progress:
     """Return the view of a stage in the terminal; trials that ended under earlier drivers are counted already."""
-    spec, several = prepared.spec, len(prepared.objectives) > 1
-    sign = 1 if several else prepared.objectives[0].sign
+    spec, objectives = prepared.spec, prepared.objectives
+    sign = objectives[0].sign
     tags = Counter(t.user_attrs.get("outcome", {}).get("tag", t.state.name.lower()) for t in stage.ended())
     noun = runs.STAGES[stage.name]
-    best = selection.finalists(stores.finished(stage.name, stage.study), 1)
+    ended = [(_guiding(objectives, trial), trial) for trial in stores.finished(stage.name, stage.study)]
     shown = None
-    if best:
-        told = best[0].label or best[0].arm
-        shown = (sign * best[0].value, f"{noun} {best[0].number}" + (f": {told}" if told else ""))
+    if ended:
+        loss, best = min(ended, key=lambda pair: (pair[0], pair[1].number))
+        told = best.label or best.arm
+        shown = (sign * loss, f"{noun} {best.number}" + (f": {told}" if told else ""))
     title = f"{spec.name}: {_TITLES[stage.name]}"
-    words = "mean objective" if several else prepared.objectives[0].key.removeprefix("validation/")
+    words = objectives[0].name if len(guide(objectives)) == 1 else guide_words(objectives)
     return Progress(
         title, stage.total, words, sign, noun, tags, shown, time_left.seconds, epochs=spec.budget.max_epochs
     )
+
+
+def _guiding(objectives: Sequence[Objective], trial: selection.Finished) -> float:
+    """Return the loss of a finished trial that the view of its stage compares it by."""
+    values = {o.key: o.sign * loss for o, loss in zip(objectives, trial.losses, strict=True)}
+    return guide_loss(objectives, values)

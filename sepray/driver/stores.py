@@ -95,7 +95,9 @@ class StudyStores:
     def finished(self, stage: str, study: Study) -> list[selection.Finished]:
         """Return the trials of a stage that ran their whole budget and violated no constraint."""
         trials = study.get_trials(deepcopy=False)
-        return selection.finished(trials, self._prepared.objectives, lambda n: self.trial_folder(stage, n))
+        searched = trials if study is self.search else self.search.get_trials(deepcopy=False)
+        rule = selection.rule_of(self._prepared, searched)
+        return selection.finished(trials, rule, lambda n: self.trial_folder(stage, n))
 
     def remove(self, place: str) -> None:
         """Delete a folder or URI of checkpoints, in a thread of its own."""

@@ -99,6 +99,7 @@ class Estimate:
         left_out: names of published settings that are not tried, because they differ from those that the study fixes.
         arms: arms of the study by name, with the same names of hyperparameters.
         tried: settings of the trial that is measured, beside the defaults.
+        objectives: number of values that the study optimises.
         measurement: what a trial takes; None where nothing is left to train, or where ``failure`` says why.
         epoch_seconds: seconds of an epoch of a trial; None where nothing was measured.
         seconds: seconds of all that is left of the study, until the table is shown; None where nothing was measured.
@@ -122,6 +123,7 @@ class Estimate:
     left_out: tuple[str, ...] = ()
     arms: Mapping[str, Arm] = field(default_factory=dict)
     tried: Mapping[str, Any] = field(default_factory=dict)
+    objectives: int = 1
     measurement: Measurement | None = None
     epoch_seconds: Range | None = None
     seconds: Range | None = None
@@ -135,7 +137,7 @@ class Estimate:
     @property
     def final_seeds(self) -> int:
         """Number of new seeds of each retraining."""
-        return self.spec.budget.seeds(len(self.arms))
+        return self.spec.budget.seeds(len(self.arms), self.objectives)
 
     @property
     def status(self) -> int:

@@ -62,6 +62,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         progress=done,
         slots=slots,
         left_out=prepared.left_out,
+        objectives=len(prepared.objectives),
     )
     if not done.left and not done.retrainings_left:
         return found

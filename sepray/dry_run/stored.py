@@ -142,7 +142,8 @@ def _retrainings(
     if left:
         most = selection.most_retrainings(prepared)
         return most, most
-    finished = selection.finished(searched, prepared.objectives, lambda number: "")
+    searched = list(searched)
+    finished = selection.finished(searched, selection.rule_of(prepared, searched), lambda number: "")
     points = {retraining.fixed().point for retraining in selection.plan(prepared, finished)}
     missing = points - {trial.user_attrs.get("point") for trial in retrained}
     return len(points), len(missing)

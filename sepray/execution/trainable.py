@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from ray import tune
 
-from ..choices import Objective
+from ..choices import Objective, guide_loss
 from ..contracts import Augmentation, SeparatorConfig, Signal
 from ..training.trainer import NonFiniteLossError
 from . import checkpoint
@@ -74,7 +74,7 @@ class SeparatorTrainable(tune.Trainable):
     """Trains the separator of one trial.
 
     The config has ``number``, ``seed``, ``hyperparameters`` and ``folder`` (of checkpoints). A result has ``epoch``
-    (from 1), ``objective`` (the mean of the objectives, to be minimised), the metrics, ``epoch_seconds``,
+    (from 1), ``objective`` (``choices.guide_loss``), the metrics, ``epoch_seconds``,
     ``timestamp_ms`` (end of the epoch, Unix time) and ``outcome``: empty while the trial goes on, else ``complete``,
     ``diverged``, ``collapsed``, ``error`` or ``out_of_memory`` with a ``reason``. The first result after a restore
     carries the earlier ones as ``history``. The first result of every start has the ``conditions`` of
@@ -202,7 +202,7 @@ class SeparatorTrainable(tune.Trainable):
         means = members.epoch(self._validation, self._context.evaluation_batch)
         return means | {
             "epoch": members.epochs,
-            "objective": float(np.mean([o.sign * means[o.key] for o in self._context.objectives])),
+            "objective": guide_loss(self._context.objectives, means),
             "epoch_seconds": time.monotonic() - started,
             "timestamp_ms": time.time_ns() // 1_000_000,
         }

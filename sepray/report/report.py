@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from .. import processor
-from ..choices import MEASURES, measure_words
+from ..choices import MEASURES, better_words, measure_words
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..execution import weights
@@ -125,8 +125,12 @@ def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
         rows = result["rows"]
         values = rows[0]["values"]
         mean = number(values["mean"][0])
-        facts.insert(0, (mean, f"{measure_words(metric)} ({unit(metric)}) of the champion on test"))
-        if mixture := next((r["values"]["mean"] for r in rows if r["system"] == "unprocessed mixture"), None):
+        shown = [(f"{measure_words(metric)} ({unit(metric)})", "mean")]
+        if tables.shows_objectives(result.get("columns", ())):
+            shown = [(column, column) for column in result["columns"] if column in values]
+        facts = [(number(values[key][0]), f"{title} of the champion on test") for title, key in shown] + facts
+        mixture = next((r["values"]["mean"] for r in rows if r["system"] == "unprocessed mixture"), None)
+        if mixture and len(shown) == 1:
             facts.insert(1, (number(mixture[0]), "of the unprocessed mixture"))
         each = ", ".join(f"{source} {number(values[source][0])}" for source in results.sources if source in values)
         if results.answer is not None:
@@ -185,13 +189,17 @@ def _result_table(results: StudyResults) -> str | None:
         names = f" ({', '.join(beaten)})" if beaten else ""
         sentence += f"; it reaches {len(beaten)} of {len(oracles)} oracle bounds{names}"
     count = len(result["scores"][metric])
-    preferred = "less" if sign > 0 else "more"
+    columns, title = [*results.sources, "mean"], "Result on the test split"
+    of, better_is = f"{measure_words(metric)} ({unit(metric)})", better_words([metric])
+    if tables.shows_objectives(result.get("columns", ())):
+        columns, of = list(result["columns"]), "All objectives"
+        better_is = better_words(dict.fromkeys(o.measure for o in results.objectives))
+        sentence = f"By {measure_words(metric)}, {sentence[0].lower()}{sentence[1:]}"
     note = (
-        f"{measure_words(metric)} ({unit(metric)}): mean over {count} test items [95% bootstrap interval]; {preferred} "
-        f"is better. The champion is one training, the best of its seeds on validation."
+        f"{of}: mean over {count} test items [95% bootstrap interval]; {better_is}. The champion is one training, the "
+        "best of its seeds on validation."
     )
-    title = "Result on the test split"
-    return html.table_section("result", title, sentence + ".", [*results.sources, "mean"], rows, note)
+    return html.table_section("result", title, sentence + ".", columns, rows, note)
 
 
 def _separation(results: StudyResults) -> tuple[_Sections, _Sections, list[MediaFile]]:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
-from ..choices import CHOSEN_BY_MEAN, MEASURES
+from ..choices import MEASURES
+from ..spec import choosing
 from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .importance import in_memory
@@ -200,8 +201,7 @@ def _beside_seeds(results: StudyResults, change: float) -> str:
 
 def _amount(results: StudyResults, value: float) -> str:
     """Return a value with its unit, if it has one."""
-    units = {MEASURES[o.key.rpartition("/")[2]].unit for o in results.objectives}
-    return f"{number(value)} {units.pop()}".strip() if len(units) == 1 else number(value)
+    return f"{number(value)} {MEASURES[results.objectives[0].measure].unit}".strip()
 
 
 def pareto(results: StudyResults) -> Section | None:
@@ -256,4 +256,5 @@ def front(results: StudyResults) -> str | None:
     rows = [[trial_name(t), *map(number, t.values)] for t in sorted(trials, key=lambda t: (t.values, t.number))]
     columns = ["trial", *(o.column for o in results.objectives)]
     sentence = "No other trial is as good in every column and better in one."
-    return html.text_table("front", "Trials on the front", sentence, columns, rows, CHOSEN_BY_MEAN)
+    chosen = choosing.words(results.spec.choose, results.objectives)
+    return html.text_table("front", "Trials on the front", sentence, columns, rows, chosen)

@@ -15,14 +15,15 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ..choices import MEASURES, Objective
+from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
 from ..console.terminal import FAILED
 from ..contracts import TaskData
 from ..execution import checkpoint
 from ..scoring.answers import Answer
+from ..spec import choosing
 from ..spec.folder import checkpoint_root, trial_folder
 from ..spec.study import StudySpec
-from .wording import objective_axis, objective_words
+from .wording import objective_axis, objective_words, unit
 
 OUTCOMES = {
     "complete": "ran its whole budget",
@@ -110,12 +111,17 @@ class StudyResults:
     @cached_property
     def axis(self) -> str:
         """Label of an axis that shows ``value``."""
-        return objective_axis(self.objectives[0]) if len(self.objectives) == 1 else "mean objective (less is better)"
+        if len(self.objectives) == 1:
+            return objective_axis(self.objectives[0])
+        of = unit(self.objectives[0].key)
+        return f"{self.words} ({of}{', less is better' if self.objectives[0].sign < 0 else ''})"
 
     @cached_property
     def words(self) -> str:
         """Name of ``value`` in a sentence."""
-        return objective_words(self.objectives[0]) if len(self.objectives) == 1 else "mean objective"
+        if len(self.objectives) == 1:
+            return objective_words(self.objectives[0])
+        return "negative " * (self.objectives[0].sign < 0) + guide_words(self.objectives)
 
     @cached_property
     def sign(self) -> int:
@@ -125,7 +131,7 @@ class StudyResults:
     @cached_property
     def in_percent(self) -> bool:
         """Whether differences of ``value`` can be told in percent."""
-        return all(MEASURES[o.key.rpartition("/")[2]].in_percent for o in self.objectives)
+        return all(MEASURES[o.measure].in_percent for o in guide(self.objectives))
 
     @cached_property
     def answer(self) -> Answer | None:
@@ -149,8 +155,12 @@ class StudyResults:
 
     @cached_property
     def best(self) -> FrozenTrial | None:
-        """The best feasible trial; of equal ones the first."""
-        return min(self.feasible, key=lambda t: (self.sign * self.value(t), t.number), default=None)
+        """The best feasible trial, of several objectives the one that the study's rule chooses; of equals the first."""
+        if len(self.objectives) == 1:
+            return min(self.feasible, key=lambda t: (self.sign * self.value(t), t.number), default=None)
+        losses = [[o.sign * v for o, v in zip(self.objectives, t.values, strict=True)] for t in self.feasible]
+        rule = choosing.rule(self.spec.choose, self.objectives, np.array(losses, dtype=np.float64))
+        return min(self.feasible, key=lambda t: (rule.loss(t.values), t.number), default=None)
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -162,14 +172,17 @@ class StudyResults:
         """Names of the sources; without the data, those of the final result."""
         if self.data is not None:
             return self.data.signal.sources
-        rows = self.result["rows"] if self.result else []
-        return tuple(name for name in rows[0]["values"] if name != "mean") if rows else ()
+        if self.result is None or not self.result["rows"]:
+            return ()
+        # Columns of objectives come after those of the sources and their mean.
+        names = list(self.result["rows"][0]["values"])
+        return tuple(names[: names.index("mean")])
 
     def value(self, trial: FrozenTrial) -> float:
-        """Return the value of a complete trial: its objective, or of several objectives their mean, to be minimised."""
+        """Return the value of a complete trial: its objective, or of several ``choices.guide_loss``."""
         if len(self.objectives) == 1:
             return float(trial.values[0])
-        return float(np.mean([o.sign * v for o, v in zip(self.objectives, trial.values, strict=True)]))
+        return guide_loss(self.objectives, {o.key: v for o, v in zip(self.objectives, trial.values, strict=True)})
 
     def last_value(self, trial: FrozenTrial) -> float | None:
         """Return the newest finite value that a trial reported; None if there is none."""

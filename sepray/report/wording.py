@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES, Objective, measure_words
+from ..choices import MEASURES, Objective
 
 
 def objective_words(objective: Objective) -> str:
     """Return an objective for a reader, e.g. ``fetal relative L2 error``."""
-    source, _, metric = objective.key.removeprefix("validation/").rpartition("/")
-    return f"{source} {measure_words(metric)}".strip()
+    return objective.words
 
 
 def objective_axis(objective: Objective) -> str:

@@ -87,7 +87,8 @@ class PathTraining:
         self._prepared = prepare(spec, load_task(spec.task, spec.stores.cache) if data is None else data)
         self._code = code.digest_of(self._prepared.code)
         self._champion = self._champions_settings()
-        searched = selection.finished(result.trials_of["search"], self._prepared.objectives, lambda number: "")
+        self._rule = selection.rule_of(self._prepared, result.trials_of["search"])
+        searched = selection.finished(result.trials_of["search"], self._rule, lambda number: "")
         self.origin, self.start = beginning(wish.origin, self._prepared, searched, self._champion)
         self._defaults = self._prepared.separator.hyperparameters()
         self._ablation = Ablation(self.start, self._champion, self._prepared.arms, self._defaults)
@@ -160,7 +161,7 @@ class PathTraining:
         own = [t for t in trials if (t.user_attrs.get("epochs"), t.user_attrs.get("code")) == (self.epochs, self._code)]
         known: dict[tuple[Any, int], float | None] = {}
         for stage in (finals, own):
-            sound = {t.number: t.value for t in selection.finished(stage, self._prepared.objectives, lambda number: "")}
+            sound = {t.number: t.value for t in selection.finished(stage, self._rule, lambda number: "")}
             for trial in stage:
                 if trial.state in ENDED and trial.user_attrs.get("point"):
                     known[self._key(settings(trial)), int(trial.user_attrs["seed"])] = sound.get(trial.number)
@@ -232,15 +233,15 @@ class PathTraining:
         return FixedTrial(f"{point.name} seed {number}", point.hyperparameters, seed, own)
 
     def _explained(self, first: Values, steps: Sequence[tuple[Any, Values]]) -> Explanation:
-        """Return the path with values as the objective has them; of several objectives their mean, to be minimised."""
-        objectives = self._prepared.objectives
-        single = objectives[0] if len(objectives) == 1 else None
+        """Return the path in values of the objective that decides; where several do, in the loss of the rule."""
+        single = self._rule.measured
+        of_rule = f"loss that --choose {' '.join(self._rule.choose)} makes of the objectives"
         sign = single.sign if single else 1
         own = [(change, {seed: sign * value for seed, value in values.items()}) for change, values in steps]
         return explained(
             self.origin,
             self.start.name,
-            objective_words(single) if single else "mean objective",
+            objective_words(single) if single else of_rule,
             single.direction if single else "minimize",
             self.order,
             len(self.seeds),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from ..choices import MEASURES, measure_words
+from ..choices import MEASURES, better_words, measure_words
 from ..errors import UsageError
 from ..report.wording import number
 from ..scoring.answers import Answer
@@ -191,14 +191,17 @@ class Findings:
         if self.result is None:
             return ""
         metric = self.result["metric"]
-        values = self.result["rows"][0]["values"]["mean"]
-        measure, items = MEASURES[metric], len(self.result["scores"][metric])
-        unit = f" {measure.unit}" if measure.unit else ""
-        better = "less" if measure.direction == "minimize" else "more"
+        columns, values = self.result.get("columns", ()), self.result["rows"][0]["values"]
+        items = len(self.result["scores"][metric])
+        if columns and "mean" not in columns:  # objectives of several measures
+            found = ", ".join(f"{name} {_with_interval(values[name])}" for name in columns if name in values)
+            better = better_words(dict.fromkeys(key.rpartition("/")[2] for key in self.record.objectives))
+        else:
+            unit = f" {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
+            found, better = f"{measure_words(metric)} {_with_interval(values['mean'], unit)}", better_words([metric])
         return (
-            f"The champion, {self.result['role']}, on the test split: {measure_words(metric)} {number(values[0])}{unit}"
-            f" [{number(values[1])}, {number(values[2])}], mean over {items} test items with its 95% bootstrap "
-            f"interval; {better} is better."
+            f"The champion, {self.result['role']}, on the test split: {found}, mean over {items} test items with its "
+            f"95% bootstrap interval; {better}."
         )
 
     @property
@@ -245,3 +248,7 @@ class Findings:
             return self.given_status
         is_packaged = not str(self.registration.get("sentence")).startswith("No model is registered")
         return progress.exit_status(self.state, self.trials_of, is_packaged)
+
+
+def _with_interval(cell: Sequence[float], unit: str = "") -> str:
+    return f"{number(cell[0])}{unit} [{number(cell[1])}, {number(cell[2])}]"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from optuna.trial import FrozenTrial
 
+from ..choices import guide_loss
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.restored import RestoredStudy
@@ -242,7 +242,7 @@ def _value(context: TrialContext, means: Mapping[str, float]) -> float:
     objectives = context.objectives
     if len(objectives) == 1:
         return means[objectives[0].key]
-    return float(np.mean([objective.sign * means[objective.key] for objective in objectives]))
+    return guide_loss(objectives, means)
 
 
 def _changes(

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..choices import MEASURES, measure_words
+from ..choices import MEASURES, Objective, better_words, guide_words, measure_words
 from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance, fewest_seeds
 
 HEAD = ("arm", "p", "claim")
 """Names of the table's columns beside those of the effects: the first, and the last two."""
+_OBJECTIVE, _DIFFERENCE = "objective", "difference"
 _FEW = 4
 
 
@@ -20,20 +21,31 @@ def told(answer: Answer) -> Answer:
 
 
 def sentence(answer: Answer) -> str:
-    """Return the answer as one paragraph: about the arm that matters most, and about the setting that does."""
-    leading = answer.leading
-    parts = [] if leading is None else [_about_arm(answer, leading)]
+    """Return the answer as one paragraph: about the arm that matters most, and about the setting that does.
+
+    With several objectives each has a sentence about the arm that matters most by it.
+    """
+    parts = [_about_arm(part, leading, answer.tests) for part in answer.parts if (leading := part.leading) is not None]
     if answer.importance is not None:
-        parts.append(_about_setting(answer.importance))
+        parts.append(_about_setting(answer.importance, guide_words(objectives(answer)) if answer.others else ""))
     return " ".join(parts)
 
 
-def _about_setting(importance: Importance) -> str:
+def objectives(answer: Answer) -> list[Objective]:
+    """Return the objectives that an answer is about, in their order."""
+    return [
+        Objective(("" if p.column == MEAN else f"{p.column}/") + p.metric, MEASURES[p.metric].direction)
+        for p in answer.parts
+    ]
+
+
+def _about_setting(importance: Importance, of: str) -> str:
     name = "the arm" if importance.name == "arm" else importance.name
-    return f"What matters most is {name}: it explains {importance.share:.0%} of what trials differ by."
+    by = f" in {of}" if of else ""
+    return f"What matters most is {name}: it explains {importance.share:.0%} of what trials differ by{by}."
 
 
-def _about_arm(answer: Answer, contrast: Contrast) -> str:
+def _about_arm(answer: Answer, contrast: Contrast, tests: int) -> str:
     effect, metric = contrast.effects[answer.column], answer.metric
     source = "" if answer.column == MEAN else f"{answer.column} "
     arm = contrast.arm[:1].upper() + contrast.arm[1:]
@@ -45,7 +57,7 @@ def _about_arm(answer: Answer, contrast: Contrast) -> str:
         lowered = effect.difference < 0
         verb = "lowered" if lowered else "raised"
         size = change(effect, metric, -1 if lowered else 1, plus=False)
-        p = f"p {effect.p_holm:.2g}" + (" after Holm" if len(answer.contrasts) > 1 else "")
+        p = f"p {effect.p_holm:.2g}" + (" after Holm" if tests > 1 else "")
         worse = lowered != (MEASURES[metric].direction == "minimize")
         verdict = f"; it separates worse than {contrast.control}" if worse else ""
         return f"{arm} {verb} the {what} by {size} against {contrast.control} ({seeds}, {items}, {p}){verdict}."
@@ -53,7 +65,7 @@ def _about_arm(answer: Answer, contrast: Contrast) -> str:
     if contrast.items_decide:
         return f"{start}: the {seeds} agree, but the {items} do not; more items would decide."
     if contrast.seeds < _FEW:  # whose spread says next to nothing of what more would show
-        advice = f"a claim needs {fewest_seeds(len(answer.contrasts))} at the least"
+        advice = f"a claim needs {fewest_seeds(tests)} at the least"
     elif contrast.seeds_needed is None:
         advice = f"more than {MOST_SEEDS} would be needed"
     else:
@@ -93,15 +105,19 @@ def change(effect: Effect, metric: str, sign: int = 1, plus: bool = True, gap: s
 def table(answer: Answer, gap: str = " ") -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns, and a row for each arm: its name, its effects, p after Holm, and the claim.
 
+    With several objectives there is a row for each arm and objective.
+
     Args:
         answer: the answer.
         gap: what stands between a difference and its interval.
     """
-    columns = list(dict.fromkeys(name for contrast in answer.contrasts for name in contrast.effects))
     against = {contrast.control for contrast in answer.contrasts}
+    if answer.others:
+        return [HEAD[0], _OBJECTIVE, _DIFFERENCE, *HEAD[1:]], _rows_by_objective(answer, len(against) > 1, gap)
+    columns = list(dict.fromkeys(name for contrast in answer.contrasts for name in contrast.effects))
     rows = []
     for contrast in answer.contrasts:
-        name = contrast.arm if len(against) == 1 else f"{contrast.arm} against {contrast.control}"
+        name = _row_name(contrast, len(against) > 1)
         cells = [
             change(contrast.effects[column], answer.metric, gap=gap, short=True) if column in contrast.effects else "-"
             for column in columns
@@ -111,10 +127,27 @@ def table(answer: Answer, gap: str = " ") -> tuple[list[str], list[list[str]]]:
     return [HEAD[0], *columns, *HEAD[1:]], rows
 
 
+def _rows_by_objective(answer: Answer, several_controls: bool, gap: str) -> list[list[str]]:
+    rows = []
+    for k in range(len(answer.contrasts)):
+        for part, objective in zip(answer.parts, objectives(answer), strict=True):
+            contrast, effect = part.contrasts[k], part.contrasts[k].effects[part.column]
+            moved = change(effect, part.metric, gap=gap)
+            name = _row_name(contrast, several_controls)
+            rows.append([name, objective.words, moved, f"{effect.p_holm:.2g}", "yes" if contrast.claim else "no"])
+    return rows
+
+
+def _row_name(contrast: Contrast, several_controls: bool) -> str:
+    return f"{contrast.arm} against {contrast.control}" if several_controls else contrast.arm
+
+
 def title(answer: Answer) -> str:
     """Return the title of the table: what is compared with what, by which measure."""
     against = list(dict.fromkeys(contrast.control for contrast in answer.contrasts))
     control = against[0] if len(against) == 1 else "their controls"
+    if answer.others:
+        return f"All objectives on the test split: difference to {control}"
     return f"{measure_words(answer.metric)} on the test split: difference to {control}"
 
 
@@ -122,16 +155,16 @@ def caption(answer: Answer) -> str:
     """Return what the table shows, in a sentence."""
     seeds, items = {c.seeds for c in answer.contrasts}, {c.items for c in answer.contrasts}
     pairs = f"{_range(seeds)} pairs" if max(seeds) > 1 else "1 pair"
-    better = "less" if MEASURES[answer.metric].direction == "minimize" else "more"
-    column = "the mean over sources" if answer.column == MEAN else answer.column
-    several = len(answer.contrasts) > 1
-    together, corrected = (", for all arms together", ", corrected by Holm") if several else ("", "")
+    column = ", for the mean over sources" if answer.column == MEAN else f", for {answer.column}"
+    together, corrected = (", for all arms together", ", corrected by Holm") if answer.tests > 1 else ("", "")
+    if answer.others:
+        column, together = "", ", for all rows together"
     interval = f" [95% interval over both{together}]"
-    if all(effect.low is None for contrast in answer.contrasts for effect in contrast.effects.values()):
-        interval = f" (an interval needs {fewest_seeds(len(answer.contrasts))} pairs)"
-    tested = f"exact sign-flip test over seeds, for {column}{corrected}"
+    if all(e.low is None for part in answer.parts for contrast in part.contrasts for e in contrast.effects.values()):
+        interval = f" (an interval needs {fewest_seeds(answer.tests)} pairs)"
+    tested = f"exact sign-flip test over seeds{column}{corrected}"
     pairs += f" of trainings at the same settings and seed, {_range(items)} test items{interval}"
-    return f"{pairs}; p: {tested}; {better} is better"
+    return f"{pairs}; p: {tested}; {better_words(part.metric for part in answer.parts)}"
 
 
 def markdown(answer: Answer) -> str:

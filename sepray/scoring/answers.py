@@ -6,8 +6,9 @@ seeds and items, each on its own (the "pigeonhole" bootstrap of crossed designs;
 1), by ``scipy.stats.bootstrap`` with BCa. With few seeds such an interval is too short; its level is raised so that it
 is as long as Student's would be (Hesterberg 2015, The American Statistician 69, section 5.3), and with fewer than
 ``fewest_seeds``, whose resamples cannot reach 95%, there is none. The test flips the signs of the seeds' differences
-(``scipy.stats.permutation_test``, exact up to 16 seeds), with Holm's correction over the arms. The intervals hold for
-all arms together (Bonferroni): the test knows nothing of items, so without that the best of many arms would be claimed.
+(``scipy.stats.permutation_test``, exact up to 16 seeds), with Holm's correction over the arms, and over the objectives
+where a study has several. The intervals hold for all of them together (Bonferroni): the test knows nothing of items, so
+without that the best of many arms would be claimed.
 
 A claim needs both: an interval without zero and a corrected p-value below 0.05. ``tests/scoring/test_answers.py`` shows
 by simulation that an arm without an effect is claimed in at most 5% of studies, and that the intervals hold.
@@ -51,6 +52,21 @@ class Pairs:
     control: str
     arm_scores: Values
     control_scores: Values
+
+
+@dataclass(frozen=True)
+class Question:
+    """An objective by which arms are compared.
+
+    Attributes:
+        metric: name of its measure, a key of ``MEASURES``.
+        column: source that claims are about, or ``MEAN``.
+        pairs: scores on the test split.
+    """
+
+    metric: str
+    column: str
+    pairs: Sequence[Pairs]
 
 
 @dataclass(frozen=True)
@@ -129,6 +145,7 @@ class Answer:
         contrasts: one for each arm and its control; empty for a study without arms.
         importance: the setting that matters most; None where that cannot be estimated.
         sentence: the answer as one paragraph, from ``answer_words.told``.
+        others: answers by the other objectives of the study, with its contrasts alone.
     """
 
     metric: str
@@ -136,6 +153,17 @@ class Answer:
     contrasts: tuple[Contrast, ...]
     importance: Importance | None = None
     sentence: str = ""
+    others: tuple[Answer, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Answer, ...]:
+        """The answers by each objective, the first of which is this one."""
+        return (self, *self.others)
+
+    @property
+    def tests(self) -> int:
+        """Number of arms times objectives, whose intervals and tests hold together."""
+        return sum(len(part.contrasts) for part in self.parts)
 
     @property
     def leading(self) -> Contrast | None:
@@ -157,7 +185,8 @@ class Answer:
 
     def plain(self) -> dict[str, Any]:
         """Return the answer as JSON values, which ``restored`` reads."""
-        return {**asdict(self), "contrasts": [asdict(contrast) for contrast in self.contrasts]}
+        contrasts = [asdict(contrast) for contrast in self.contrasts]
+        return {**asdict(self), "contrasts": contrasts, "others": [other.plain() for other in self.others]}
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Answer:
@@ -168,7 +197,8 @@ class Answer:
         )
         importance = values["importance"]
         found = Importance(importance["name"], importance["share"]) if importance else None
-        return cls(values["metric"], values["column"], contrasts, found, values["sentence"])
+        others = tuple(cls.restored(other) for other in values.get("others", ()))
+        return cls(values["metric"], values["column"], contrasts, found, values["sentence"], others)
 
 
 def compare(
@@ -183,24 +213,53 @@ def compare(
         column: source that claims are about, or ``MEAN``.
         resamples: number of bootstrap resamples.
     """
-    pairs = [pair for pair in pairs if len(pair.arm_scores)]
-    tables = [_columns(pair, metric, sources) for pair in pairs]
-    p_values = [{name: float(sign_flips((a - c).mean(1))) for name, (a, c) in table.items()} for table in tables]
-    corrected = {
-        name: holm({str(k): p[name] for k, p in enumerate(p_values) if name in p})
-        for name in dict.fromkeys(name for table in tables for name in table)
+    return compare_all([Question(metric, column, pairs)], sources, resamples)[0]
+
+
+def compare_all(
+    questions: Sequence[Question], sources: Sequence[str], resamples: int = _RESAMPLES
+) -> list[tuple[Contrast, ...]]:
+    """Compare arms with their controls by several objectives, corrected for all of them together.
+
+    Args:
+        questions: the objectives and their scores; arms without pairs are left out.
+        sources: names of the sources, in the order of the last axis of the scores.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        the contrasts of each objective; of several objectives they have the effect in the objective's own column alone.
+    """
+    asked = [(q, [pair for pair in q.pairs if len(pair.arm_scores)]) for q in questions]
+    together = sum(len(pairs) for _, pairs in asked)
+    tables = []
+    for q, pairs in asked:
+        columns = [_columns(pair, q.metric, sources) for pair in pairs]
+        tables.append([{q.column: table[q.column]} for table in columns] if len(questions) > 1 else columns)
+    p_values = {
+        (i, k, name): float(sign_flips((arm - control).mean(1)))
+        for i, by_pair in enumerate(tables)
+        for k, table in enumerate(by_pair)
+        for name, (arm, control) in table.items()
     }
+    # Claims are about the objectives' columns. Any other column, of a single objective, has a correction of its own.
+    families: dict[str, dict[str, float]] = {}
+    for (i, k, name), p in p_values.items():
+        families.setdefault("" if name == questions[i].column else name, {})[f"{i} {k}"] = p
+    corrected = {name: holm(values) for name, values in families.items()}
     found = []
-    for k, (pair, table) in enumerate(zip(pairs, tables, strict=True)):
-        effects = {}
-        for name, (arm, control) in table.items():
-            difference = arm - control
-            low, high = crossed_interval(difference, len(pairs), resamples) or (None, None)
-            p, p_holm = p_values[k][name], corrected[name][str(k)]
-            effects[name] = Effect(float(difference.mean()), low, high, float(control.mean()), p, p_holm)
-        arm, control = table[column]
-        found.append(_contrast(pair, arm - control, effects, column, len(pairs)))
-    return tuple(found)
+    for i, (q, pairs) in enumerate(asked):
+        contrasts = []
+        for k, (pair, table) in enumerate(zip(pairs, tables[i], strict=True)):
+            effects = {}
+            for name, (arm, control) in table.items():
+                low, high = crossed_interval(arm - control, together, resamples) or (None, None)
+                p_holm = corrected["" if name == q.column else name][f"{i} {k}"]
+                middle, level = float((arm - control).mean()), float(control.mean())
+                effects[name] = Effect(middle, low, high, level, p_values[i, k, name], p_holm)
+            arm, control = table[q.column]
+            contrasts.append(_contrast(pair, arm - control, effects, q.column, together))
+        found.append(tuple(contrasts))
+    return found
 
 
 def _columns(pair: Pairs, metric: str, sources: Sequence[str]) -> dict[str, tuple[Values, Values]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from ..choices import BSS_EVAL, MEASURES
+from ..choices import BSS_EVAL, MEASURES, Objective
 from ..contracts import Separator, Signal, Split
 from . import answer_words, evaluation, explanation_words, statistics
 from .answers import Answer
@@ -106,24 +106,57 @@ def _measures(scores: Scores) -> Scores:
     return {name: values for name, values in scores.items() if name in MEASURES}
 
 
-def row(system: str, scores: Scores, metric: str, sources: Sequence[str], bold: bool = False) -> ResultRow:
+def row(
+    system: str,
+    scores: Scores,
+    metric: str,
+    sources: Sequence[str],
+    bold: bool = False,
+    objectives: Sequence[Objective] = (),
+) -> ResultRow:
     """Return a system's row by one measure: a column for each source, and ``mean`` for the mean over sources.
 
     A cell is the mean over items (of BSS Eval: the median) with its 95% bootstrap interval. A source that the measure
     is not defined for has no cell. Items that it is not defined for (in BSS Eval: silent ones) are left out.
 
+    Args:
+        system: name of the system.
+        scores: its scores by the measure, and by those of the objectives.
+        metric: name of the measure.
+        sources: names of the sources.
+        bold: whether the row stands out.
+        objectives: objectives that have a column as well, by the name that ``objective_columns`` gives it.
+
     Raises:
         UsageError: a score is NaN or infinite where the measure is defined.
     """
+    by_measure = {name: _cells(scores, name, sources) for name in {metric, *(o.measure for o in objectives)}}
+    cells = dict(by_measure[metric])
+    for name, objective in zip(objective_columns(objectives), objectives, strict=True):
+        if (cell := by_measure[objective.measure].get(objective.source or "mean")) is not None:
+            cells[name] = cell
+    return ResultRow(system, cells, bold)
+
+
+def objective_columns(objectives: Sequence[Objective]) -> list[str]:
+    """Return the name of each objective's column in a final table: source, measure and unit."""
+    return [f"{o.words} ({unit})" if (unit := MEASURES[o.measure].unit) else o.words for o in objectives]
+
+
+def shows_objectives(columns: Sequence[str]) -> bool:
+    """Say whether the columns of a final table are objectives of several measures, not the sources and their mean."""
+    return bool(columns) and "mean" not in columns
+
+
+def _cells(scores: Scores, metric: str, sources: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     values = scores[metric]
     measured = defined(metric, values)
     columns = {source: values[measured[:, k], k] for k, source in enumerate(sources)}
     columns["mean"] = over_sources(metric, values)[measured.any(axis=1)]
     centre = MEASURES[metric].centre
-    cells = {
+    return {
         name: statistics.confidence_interval(column, centre=centre) for name, column in columns.items() if len(column)
     }
-    return ResultRow(system, cells, bold)
 
 
 def result_table(
@@ -143,11 +176,12 @@ def result_table(
         title=title, caption=caption, title_justify="left", caption_justify="left", caption_style="dim", box=box.SIMPLE
     )
     table.add_column("system")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
     # In a narrow terminal the interval is printed below the mean.
     needed = max(len(row.system) for row in rows) + 2 + sum(max(len(c), 20) + 2 for c in columns)
     gap = " " if needed <= width else "\n"
+    for column in columns:  # a title of several words may wrap, a cell never does
+        widest = max(len(line) for row in rows for line in _cell(row, column, gap).split("\n"))
+        table.add_column(column, justify="right", no_wrap=" " not in column, min_width=widest)
     for row in rows:
         cells = [_cell(row, column, gap) for column in columns]
         table.add_row(row.system, *cells, style="bold" if row.bold else "")
@@ -157,6 +191,8 @@ def result_table(
 def answer_table(answer: Answer, width: int = 80) -> Group:
     """Return a table for the terminal: a row for each arm, each cell the difference to the control with its interval.
 
+    With several objectives there is a row for each arm and objective.
+
     Args:
         answer: what a study says about its arms.
         width: characters in a line of the terminal.
@@ -165,12 +201,13 @@ def answer_table(answer: Answer, width: int = 80) -> Group:
     columns, rows = answer_words.table(answer)
     if _width(columns, rows) > width:
         rows = answer_words.table(answer, gap="\n")[1]
-        if _width(columns[1:], [row[1:] for row in rows]) + _NARROWEST_NAME > width:
+        if not answer.others and _width(columns[1:], [row[1:] for row in rows]) + _NARROWEST_NAME > width:
             kept = [0, columns.index(answer.column), len(columns) - 2, len(columns) - 1]
             columns, rows = [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
     table = Table(box=box.SIMPLE)
+    names = 2 if answer.others else 1  # the arm, and with several objectives the objective
     for k, column in enumerate(columns):
-        table.add_column(column, justify="left" if k == 0 else "right", no_wrap=k > 0)
+        table.add_column(column, justify="left" if k < names else "right", no_wrap=k >= names)
     for row in rows:
         table.add_row(*row, style="bold" if row[-1] == "yes" else "")
     title = Text(f"\n{answer_words.title(answer)}", style="italic")

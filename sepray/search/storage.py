@@ -38,7 +38,7 @@ class Study(optuna.study.Study):
 
     Optuna 5.0 refuses ``Trial.report`` in a study of several objectives, but its storages take intermediate values all
     the same. TPE then ranks pruned trials by them and reads ``study.direction``, which raises for several objectives.
-    Here it is the direction of the intermediate values, which are the mean objective, to be minimised. Every other
+    Here it is the direction of the intermediate values, ``choices.guide_loss``, to be minimised. Every other
     sampler of Optuna reads ``directions`` or refuses several objectives.
     """
 

@@ -39,18 +39,19 @@ class Budget:
         require_types(self)
         _at_least(self, trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=0)
 
-    def seeds(self, arms: int = 0) -> int:
+    def seeds(self, arms: int = 0, objectives: int = 1) -> int:
         """Return the number of new seeds of each retraining.
 
         Where none is given it is 3, and with arms the least with which an exact sign-flip test of every arm against the
-        control can fall below 0.05 after Holm: its p-value cannot be less than ``2 / 2 ** seeds``.
+        control, by each objective, can fall below 0.05 after Holm: its p-value cannot be less than ``2 / 2 ** seeds``.
 
         Args:
             arms: number of arms of the study.
+            objectives: number of its objectives.
         """
         if self.final_seeds or arms < 2:
             return self.final_seeds or _SEEDS
-        return next(n for n in itertools.count(1) if 2 / 2**n * (arms - 1) < _LEVEL)
+        return next(n for n in itertools.count(1) if 2 / 2**n * (arms - 1) * objectives < _LEVEL)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from .. import identity, registry, shipped
 from ..arms import Arm
 from ..choices import BLIND_SAMPLERS, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
-from . import objectives
+from . import choosing, objectives
 from .field_types import FieldError, require_arms, require_settings, require_space, require_texts, require_type
 from .parts import (
     Budget,
@@ -111,6 +111,9 @@ class StudySpec:
     objective: tuple[str, ...] = ("relative_l2",)
     """Metrics to optimise on validation, several for a Pareto front: relative_l2 (mean over sources),
     fetal/si_sdr:max (one source, and its direction) or relative_l2:each (one per source)."""
+    choose: tuple[str, ...] = (choosing.KNEE,)
+    """With several objectives, which trial of the Pareto front wins: knee (of the front), the name of an objective (the
+    best in it), or weights with a number for each objective."""
     seed: int = 0
     """Random seed of the sampler and of all trials."""
     budget: BudgetFlags = field(default_factory=Budget)
@@ -139,6 +142,7 @@ class StudySpec:
         resources: Resources | None = None,
         stores: Stores | None = None,
         arms: Mapping[str, Arm] | None = None,
+        choose: tuple[str, ...] = (choosing.KNEE,),
         **fields: Any,
     ) -> None:
         """Refuse values of a wrong type or out of range; see the class for the fields.
@@ -153,6 +157,7 @@ class StudySpec:
             controls = published.controls if controls is None else controls
             arms = published.arms if arms is None else arms
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
+        values |= {"choose": choose}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
         parts = (budget or Budget(), search or Search(), resources or Resources(), stores or Stores())
@@ -217,6 +222,7 @@ class StudySpec:
         self._check_arms()
         for text in self.objective:
             objectives.read(text)
+        choosing.check(self.choose)
 
     def _check_arms(self) -> None:
         """Refuse samplers and schedulers that cannot tell arms apart, and a choice of arms where there are none."""
@@ -259,6 +265,7 @@ class StudySpec:
         points, which the record has elsewhere, and what depends on the machine: addresses and the cache.
         """
         values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
+        values["choose"] = list(self.choose)
         del values["cache"]
         values["only_arms"] = list(self.search.only_arms)
         for part in ("separator", "task"):
@@ -291,6 +298,7 @@ class StudySpec:
             changes = {**given, "space": space, "arms": arms_module.restored(given.get("arms", {})), **changes}
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
+        lists["choose"] = tuple(values.get("choose", (choosing.KNEE,)))
         return cls(**{**values, **parts, **lists, "space": {}, **changes})
 
 
@@ -299,6 +307,7 @@ def _require_types(values: Mapping[str, Any]) -> None:
     require_type("name", values["name"], str)
     require_type("seed", values["seed"], int)
     require_texts("objective", values["objective"])
+    require_texts("choose", values["choose"])
     require_space(values["space"])
     require_arms(values["arms"])
     for name in ("reference_points", "controls", "first_settings"):

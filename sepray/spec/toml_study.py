@@ -104,9 +104,9 @@ def _study(content: Mapping[str, Any]) -> StudySpec:
         elif name in owners:
             part, field = owners[name]
             values[name] = _typed(name, value, _type(_PARTS[part], field))
-        elif name == "objective" and isinstance(value, str):
+        elif name in ("objective", "choose") and isinstance(value, str):
             values[name] = (value,)
-        else:  # name, objective, seed
+        else:  # name, objective, choose, seed
             values[name] = _typed(name, value, _type(StudySpec, own[name]))
     return StudySpec(**values)
 

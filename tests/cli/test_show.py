@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from sepray.choices import CHOSEN_BY_MEAN
 from sepray.cli import show
 from sepray.scoring import answer_words
 from sepray.scoring.answers import Answer, Contrast, Effect, Importance
@@ -25,7 +24,7 @@ def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
         "validation." in told
     )
     assert "relative L2 error on the test split" in told
-    [row] = [line for line in lines if line.startswith("  champion (trial 1)")]
+    [row] = [line for line in lines if line.startswith("  champion (trial 1)")]  # as an older version titled it
     assert row.split()[-3:] == ["0.858", "0.933", "0.895"]  # slow, fast, mean; the intervals are below
     assert "Settings of the champion, trial 1:" in lines
     assert "  cross.slow_to_fast           0.3864" in lines
@@ -206,12 +205,12 @@ def test_trial_without_a_value_comes_last(run, study):
 def test_front_of_several_objectives_names_them_and_how_the_champion_is_chosen(capsys):
     keys = {"validation/fetal/relative_l2": "minimize", "validation/si_sdr": "maximize"}
     labelled = SimpleNamespace(number=3, user_attrs={"label": "CASS"}, values=(0.25, 7.5))
-    result = SimpleNamespace(record=SimpleNamespace(objectives=keys), best=[labelled])
+    result = SimpleNamespace(record=SimpleNamespace(objectives=keys, description={"choose": ["knee"]}), best=[labelled])
     show._print_front(result)
     told = " ".join(capsys.readouterr().out.split())
     assert "fetal relative L2 error (less is better) SI-SDR (dB, more is better)" in told
     assert "3 (CASS) 0.2500 7.5000" in told
-    assert told.endswith(CHOSEN_BY_MEAN)
+    assert told.endswith("on a scale from the best to the worst value on the front (--choose knee).")
     for one in ({"validation/si_sdr": "maximize"}, keys):
         show._print_front(SimpleNamespace(record=SimpleNamespace(objectives=one), best=[labelled] * (one is not keys)))
     assert capsys.readouterr().out == ""

@@ -138,6 +138,8 @@ def test_number_of_seeds_lets_a_claim_fall_below_the_level(spec, made):
     for arms in (2, 3, 5, 12):
         assert 2 / 2 ** budget.seeds(arms) * (arms - 1) < 0.05 <= 2 / 2 ** (budget.seeds(arms) - 1) * (arms - 1)
     assert prepare(spec.changed(final_seeds=0), DATA).final_seeds == 7
+    both = spec.changed(final_seeds=0, objective=("relative_l2", "si_sdr"))
+    assert prepare(both, DATA).final_seeds == 8  # six tests, of three arms by two objectives
     assert made.final_seeds == 2
 
 

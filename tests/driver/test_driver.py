@@ -64,7 +64,7 @@ def test_study_searches_retrains_scores_and_registers(spec, study, screen, loade
     assert json.loads((folder / "result.json").read_text()) == plain(result)
     assert json.loads((folder / "registration.json").read_text())["version"] == "1"
     systems = [row["system"] for row in result["rows"]]
-    assert systems[0] == f"champion ({result['role']})"
+    assert systems[0] == f"champion, {result['role']}"
     assert {"paper: published", "unprocessed mixture"} <= set(systems)
     assert "study small: cass on ecg, 4 trials of up to 3 epochs, 2 at once" in screen.getvalue()
     assert study.connections[-1] == "disconnect"
@@ -131,8 +131,8 @@ def test_several_objectives_end_in_a_front_whose_runs_are_tagged(spec, study, sc
     printed = screen.getvalue()
     assert "small: Pareto front on the validation split" in printed
     assert "low relative L2 error (less is better)" in printed
-    assert "The champion has the least mean of these on validation, the sign turned where more is better." in printed
-    assert "best mean objective " in printed
+    assert "Validation chooses the knee of this front: the least sum of the objectives, each on a scale from" in printed
+    assert "best mean relative L2 error of low and high " in printed
     tagged = [args for args, _ in tracker.named("trial_tags")]
     # Both objectives of a simulated trial are equal, so one trial beats all others.
     assert len(tagged) == 1

@@ -1,5 +1,6 @@
 """The scores on the test split: of whom, by which measures, and kept so that the split is opened once."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,12 +9,12 @@ import torch
 
 from sepray.driver.final_scores import load_result, save_result, score_all, stft_of
 from sepray.driver.pairs import compared
-from sepray.driver.selection import Champion, Finished, Retraining
+from sepray.driver.selection import BEST_OF_ARM, SAME_SETTINGS, Champion, Finished, Retraining
 from sepray.execution import weights
 from sepray.scoring import metrics, tables
 from sepray.separators import constant_mask
 
-from .hearts import HEARTS, SPEC, save_weights
+from .hearts import HEARTS, SIGNAL, SPEC, save_weights
 
 CONTROL = "plain at the settings of trial 1"
 PLAN = [Retraining(f"{role} seed 1", role, {}, 1) for role in ("trial 1", CONTROL)]
@@ -45,12 +46,12 @@ def error(trial: Finished) -> float:
 def test_everything_is_scored_by_measures_of_the_tasks_signal(scored):
     result, finals, searched = scored
     rows = {row["system"]: row["values"] for row in result["rows"]}
-    assert rows["champion (trial 1)"]["heart"][0] == pytest.approx(error(finals[0]))
+    assert rows["champion, trial 1"]["heart"][0] == pytest.approx(error(finals[0]))
     mean_of_seeds = (error(finals[1]) + error(finals[2])) / 2
     assert rows[f"{CONTROL}, mean of 2 seeds"]["heart"][0] == pytest.approx(mean_of_seeds)
     assert "trial 1" not in rows  # its only training is the champion
     assert rows["paper: CASS"]["heart"][0] == pytest.approx(error(searched[1]))
-    bounds = [name for name in rows if name.split()[0] not in ("champion", "plain", "paper:")]
+    bounds = [name for name in rows if name.split()[0] not in ("champion,", "plain", "paper:")]
     assert bounds[0] == "unprocessed mixture"
     assert all(set(values) == {"heart", "mean"} for values in rows.values())  # breath has no heart rate
     mixture = HEARTS.test.mixture[:, None].expand_as(HEARTS.test.sources)
@@ -73,7 +74,7 @@ def test_champion_that_is_a_control_trained_once_has_one_row(tmp_path):
     member = trial(tmp_path, 0, CONTROL)
     result = score_all(SPEC, HEARTS, Champion(CONTROL, 0.1, member), [], compared([member], PLAN, SPEC.controls))
     systems = [row["system"] for row in result["rows"]]
-    assert systems[:2] == [f"champion ({CONTROL})", "unprocessed mixture"]
+    assert systems[:2] == [f"champion, {CONTROL}", "unprocessed mixture"]
 
 
 def test_scores_of_the_pairs_are_kept(scored):
@@ -102,6 +103,47 @@ def test_training_whose_estimates_are_not_finite_has_no_score(tmp_path, monkeypa
     assert [m["scores"] is None for m in result["pairs"]["systems"]["plain"]] == [False, True]
     assert result["rows"][1]["system"] == CONTROL  # of one seed alone
     json.dumps(result["pairs"], allow_nan=False)
+
+
+def test_objectives_of_several_measures_are_columns_with_their_own_units(tmp_path):
+    finals = [trial(tmp_path, 0, "trial 1"), trial(tmp_path, 1, CONTROL), trial(tmp_path, 2, CONTROL)]
+    spec = SPEC.changed(objective=("heart_rate_error", "breath/si_sdr:max"))
+    result = score_all(spec, HEARTS, Champion("trial 1", 0.05, finals[0]), [], compared(finals, PLAN, spec.controls))
+    assert result["columns"] == ["heart rate error (bpm)", "breath SI-SDR (dB)"]
+    rows = {row["system"]: row["values"] for row in result["rows"]}
+    found = [tables.score(weights.load_separator(SPEC.separator, HEARTS.signal, t.folder), HEARTS.test, signal=SIGNAL)
+             for t in finals]  # fmt: skip
+    own = rows["champion, trial 1"]
+    assert own["breath SI-SDR (dB)"][0] == pytest.approx(found[0]["si_sdr"][:, 1].mean())
+    assert own["heart rate error (bpm)"] == own["mean"] == own["heart"]  # the only source that has it
+    control = rows[f"{CONTROL}, mean of 2 seeds"]["breath SI-SDR (dB)"][0]
+    assert control == pytest.approx((found[1]["si_sdr"][:, 1].mean() + found[2]["si_sdr"][:, 1].mean()) / 2)
+    kept = result["pairs"]["systems"]["trial 1"][0]["others"]["si_sdr"]
+    np.testing.assert_allclose(kept, found[0]["si_sdr"], rtol=1e-5)
+    sources = score_all(
+        SPEC.changed(objective=("relative_l2:each",)), HEARTS, Champion("trial 1", 0.05, finals[0]), [],
+        compared(finals, PLAN, spec.controls),
+    )  # fmt: skip
+    assert sources["columns"] == ["heart", "breath", "mean"]  # of one measure, as with one objective
+
+
+def test_best_settings_of_each_arm_have_a_row(tmp_path):
+    def retrained(number, arm, base, pairing):
+        one = trial(tmp_path, number, f"{arm} of {base}")
+        return dataclasses.replace(one, attributes={**one.attributes, "arm": arm, "base": base, "pairing": pairing})
+
+    finals = [retrained(0, "no adversaries", 4, SAME_SETTINGS), retrained(1, "CASS", 4, SAME_SETTINGS)]
+    finals += [retrained(2, "CASS", 9, BEST_OF_ARM), retrained(3, "CASS", 9, BEST_OF_ARM)]
+    plan = [Retraining(f"{t.number}", t.attributes["role"], {}, t.attributes["seed"]) for t in finals]
+    systems = compared(finals, plan, ())
+    result = score_all(SPEC, HEARTS, Champion("CASS of 4", 0.05, finals[1]), [], systems)
+    rows = {row["system"]: row["values"] for row in result["rows"]}
+    mean = (error(finals[2]) + error(finals[3])) / 2
+    assert rows["best of CASS (trial 9), mean of 2 seeds"]["heart"][0] == pytest.approx(mean)
+    best = "best of CASS (trial 9), mean of 2 seeds"
+    assert list(rows)[:4] == ["champion, CASS of 4", "no adversaries", "CASS", best]
+    assert result["best_of_arms"] == [2, 3]
+    assert sorted(result["pairs"]["systems"]) == ["CASS", "no adversaries"]  # no pairs
 
 
 def test_result_is_kept_in_the_studys_folder(tmp_path, scored):

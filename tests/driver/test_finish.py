@@ -198,7 +198,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     np.testing.assert_allclose(result["scores"]["relative_l2"], scores(study.finals[0]), rtol=1e-5)
     rows = {row["system"]: row["values"] for row in result["rows"]}
     assert list(rows) == [
-        f"champion ({ROLE})",
+        f"champion, {ROLE}",
         f"{ROLE}, mean of 2 seeds",
         f"{CONTROL}, mean of 2 seeds",
         "paper: CASS",
@@ -208,7 +208,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
         "oracle: mixture phase",
     ]
     assert [row["bold"] for row in result["rows"]] == [True] + [False] * 7
-    means = {f"champion ({ROLE})": [0], f"{ROLE}, mean of 2 seeds": [0, 1], f"{CONTROL}, mean of 2 seeds": [4, 5]}
+    means = {f"champion, {ROLE}": [0], f"{ROLE}, mean of 2 seeds": [0, 1], f"{CONTROL}, mean of 2 seeds": [4, 5]}
     for name, members in means.items():
         expected = np.mean([scores(study.finals[k])[:, 1].mean() for k in members])
         assert rows[name]["high"][0] == pytest.approx(expected, rel=1e-5)
@@ -249,7 +249,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     settings += "| `beta`&emsp; | 0.2 |\n\n**sweep: "
     assert settings in note
     assert sentence in note
-    assert f"| **champion ({ROLE})**&emsp; |" in note
+    assert f"| **champion, {ROLE}**&emsp; |" in note
     assert f"Data: `{DATA.fingerprint}`." in note
     origin = f"Champion of the study `sweep`; data `{DATA.fingerprint}`."
     assert registry.described == [registry.description] * 2
@@ -291,7 +291,7 @@ def test_second_run_shows_the_same_and_opens_the_test_split_no_more(ended, regis
     assert (ended.folder / "result.json").read_bytes() == before
     assert registry.registered == [("final-0", str(ended.folder / "model"), "cass-ecg")]
     assert "cass-ecg version 7 is the champion." in screen.getvalue()
-    assert f"champion ({ROLE})" in screen.getvalue()
+    assert f"champion, {ROLE}" in screen.getvalue()
     assert len(ended.tracker.told) == 1
 
 
@@ -352,7 +352,7 @@ def test_incumbent_that_cannot_separate_this_test_split_does_not_end_the_study(e
     assert registry.champion == "3"
     assert "cass-ecg version 7" in told
     assert "version 3" in told
-    assert f"champion ({ROLE})" in screen.getvalue()
+    assert f"champion, {ROLE}" in screen.getvalue()
 
 
 def test_more_is_better_where_the_objective_is_maximised(study, registry, screen):
@@ -374,7 +374,7 @@ def test_server_that_does_not_answer_costs_only_the_registration(study, registry
     printed = screen.getvalue()
     waits = f"does not answer; the model waits in {study.folder / 'model'}. Later: sepray reconcile sweep"
     assert waits in "".join(printed.splitlines()) or waits in study.tracker.told[0][2]
-    assert f"champion ({ROLE})" in printed
+    assert f"champion, {ROLE}" in printed
     assert study.tracker.told[0][1]["model_version"] == "waiting"
     assert "sepray evaluate" not in printed
     assert len(tested) == 5  # the pairs of two seeds, the champion among them, and the paper's
@@ -461,7 +461,7 @@ def test_model_that_cannot_be_packaged_costs_the_registration_and_not_the_result
     printed = screen.getvalue()
     sentence = "No model is registered: the separator imports secret_library, which does not travel with it."
     assert printed.count(sentence) == 2
-    assert f"champion ({ROLE})" in printed
+    assert f"champion, {ROLE}" in printed
     assert registry.registered == []
     assert study.tracker.told[0][1]["model_version"] == "none"
     assert study.result()["role"] == ROLE

@@ -1,11 +1,15 @@
 """Which trials are trained again, which of those wins, and the lines of the final table."""
 
+import dataclasses
+
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
 from sepray.choices import Objective
 from sepray.driver.selection import Finished, best_member, champion, finalists, finished, retrainings
+from sepray.spec import choosing
 
 
 def trial(number, value, settings=None, label=None, role=None) -> Finished:
@@ -104,11 +108,28 @@ def frozen(number, values):
     return create_trial(state=TrialState.COMPLETE, values=values, user_attrs=attributes)
 
 
-def test_value_of_several_objectives_is_their_mean_less_is_better():
-    objectives = (Objective("validation/a", "minimize"), Objective("validation/b", "maximize"))
-    [found] = finished([frozen(0, [3.0, 1.0])], objectives, lambda number: f"folder-{number}")
-    assert found.value == pytest.approx((3.0 - 1.0) / 2)
-    assert found.hyperparameters == {"beta": 0.0}
+ERROR, SDR = Objective("validation/relative_l2", "minimize"), Objective("validation/si_sdr", "maximize")
+
+
+def test_finished_trial_has_the_losses_and_what_the_rule_makes_of_them():
+    values = [[0.1, 0.0], [0.5, 10.0]]  # the ends of the front
+    rule = choosing.rule(("weights", "3", "1"), (ERROR, SDR), np.array([(e, -s) for e, s in values]))
+    [found] = finished([frozen(0, [0.2, 8.0])], rule, lambda number: f"folder-{number}")
+    assert found.losses == (0.2, -8.0)
+    assert found.value == pytest.approx(0.75 * 0.25 + 0.25 * 0.2)
+    assert (found.hyperparameters, found.folder) == ({"beta": 0.0}, f"folder-{found.number}")
+
+
+def test_finalists_of_several_objectives_are_of_the_front_first():
+    """The second best by the knee is beaten by the best, and so comes after what is on the front."""
+    values = [[0.1, 0.0], [0.5, 10.0], [0.2, 8.0], [0.22, 7.9]]
+    rule = choosing.rule(("knee",), (ERROR, SDR), np.array([(e, -s) for e, s in values]))
+    searched = finished([frozen(k, v) for k, v in enumerate(values)], rule, str)
+    searched = [dataclasses.replace(t, number=k) for k, t in enumerate(searched)]
+    by_value = sorted(searched, key=lambda t: t.value)
+    assert [t.number for t in by_value][:2] == [2, 3]
+    assert [t.number for t in finalists(searched, 3)] == [2, 0, 1]
+    assert [t.number for t in finalists(searched, 4)] == [2, 0, 1, 3]
 
 
 def test_trial_at_the_boundary_of_its_constraint_is_finished_and_one_beyond_is_not():
@@ -118,5 +139,5 @@ def test_trial_at_the_boundary_of_its_constraint_is_finished_and_one_beyond_is_n
         trial.set_constraint("collapsed", constraint)
         trial.set_user_attr("hyperparameters", {"c": constraint})
         study.tell(trial, 0.5)
-    found = finished(study.trials, (Objective("validation/a", "minimize"),), str)
+    found = finished(study.trials, choosing.rule(("knee",), (ERROR,), np.zeros((0, 1))), str)
     assert [t.hyperparameters["c"] for t in found] == [-1.0, 0.0]

@@ -193,9 +193,9 @@ class Laboratory:
 
     def champion(self, printed: str, name: str = "lab") -> str:
         """Return the role of the champion in the printed table, which is that of a retraining: finalist or control."""
-        [row] = [line for line in printed.splitlines() if line.strip().startswith("champion (")]
+        [row] = [line for line in printed.splitlines() if line.strip().startswith("champion, ")]
         roles = {t.user_attrs["role"] for t in self.trials(f"{name}/finals")}
-        [role] = [role for role in roles if f"champion ({role})" in row]
+        [role] = [role for role in roles if f"champion, {role}" in row]
         return role
 
     def query(self, statement: str, *values: object) -> list[tuple]:

@@ -65,5 +65,5 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     assert "shape (3, 2, 1, 50)" in laboratory.load_elsewhere(model)
 
     found = json.loads(laboratory.sepray("evaluate", model, "--json").stdout)["scores"]
-    [row] = [line for line in printed.splitlines() if line.strip().startswith("champion (")]
+    [row] = [line for line in printed.splitlines() if line.strip().startswith("champion, ")]
     assert f"{found[model]['relative_l2']['mean']['mean']:.3f}" in row

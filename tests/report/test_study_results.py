@@ -3,7 +3,6 @@
 import json
 
 import optuna
-import pytest
 from optuna.trial import TrialState
 
 from sepray.choices import Objective
@@ -52,13 +51,24 @@ def test_outcomes_and_feasible_trials():
     assert [outcome(trial(0, [0.5], tag)) for tag in ("out_of_memory", "error", "lost")] == ["failed"] * 3
 
 
-def test_value_of_one_objective_keeps_its_sign_and_of_several_is_a_mean_to_be_minimised(tmp_path):
+def test_value_of_one_objective_keeps_its_sign_and_of_several_is_a_loss_without_mixed_units(tmp_path):
     one = study_results(tmp_path, [], (Objective("validation/si_sdr", "maximize"),))
     assert (one.value(trial(0, [3.0])), one.sign, one.axis, one.words) == (3.0, -1, "SI-SDR (dB)", "SI-SDR")
     mixed = (Objective("validation/si_sdr", "maximize"), Objective("validation/relative_l2", "minimize"))
     several = study_results(tmp_path, [], mixed)
-    assert several.value(trial(0, [0.0], values=[3.0, 0.5])) == pytest.approx((-3.0 + 0.5) / 2)
-    assert (several.sign, several.axis, several.words) == (1, "mean objective (less is better)", "mean objective")
+    assert several.value(trial(0, [0.0], values=[3.0, 0.5])) == -3.0
+    found = (several.sign, several.axis, several.words)
+    assert found == (1, "negative SI-SDR (dB, less is better)", "negative SI-SDR")
+
+
+def test_best_of_several_objectives_is_the_one_that_the_rule_chooses(tmp_path):
+    mixed = (Objective("validation/si_sdr", "maximize"), Objective("validation/relative_l2", "minimize"))
+    values = [[10.0, 0.5], [8.0, 0.2], [0.0, 0.1]]
+    trials = [trial(k, [0.0], values=both) for k, both in enumerate(values)]
+    assert study_results(tmp_path, trials, mixed).best.number == 1
+    for choose, number in ((("si_sdr",), 0), (("weights", "1", "9"), 2)):
+        given = spec(objective=("si_sdr", "relative_l2"), choose=choose)
+        assert study_results(tmp_path, trials, mixed, spec=given).best.number == number
 
 
 def test_value_so_far_is_the_last_finite_one_of_a_trial_that_is_not_complete(tmp_path):

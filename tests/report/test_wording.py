@@ -2,9 +2,8 @@
 
 import pytest
 
-from sepray.choices import Objective
+from sepray.choices import Objective, measure_words
 from sepray.report.wording import (
-    measure_words,
     number,
     objective_axis,
     objective_words,

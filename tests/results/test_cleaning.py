@@ -91,7 +91,7 @@ def test_study_can_be_extended_and_another_champion_is_scored_anew(finished, run
     extended = found(spec)
     assert extended.result["role"] != finished.result["role"]
     systems = [row["system"] for row in extended.result["rows"]]
-    assert systems[0] == f"champion ({extended.result['role']})"
+    assert systems[0] == f"champion, {extended.result['role']}"
     assert "paper: published" in systems
     old = {row["system"]: row["values"] for row in finished.result["rows"]}
     new = {row["system"]: row["values"] for row in extended.result["rows"]}

@@ -280,11 +280,11 @@ def test_arm_is_a_step_that_brings_its_settings(spec, run_study):
 
 
 @pytest.mark.slow
-def test_several_objectives_have_their_mean(spec, run_study):
+def test_several_objectives_have_the_loss_that_they_are_chosen_by(spec, run_study):
     spec = spec.changed(objective=("relative_l2:each",))
     assert run_study(spec) == 0
     path = training(found(spec)).train()
-    assert (path.measure, path.direction) == ("mean objective", "minimize")
+    assert (path.measure, path.direction) == ("loss that --choose knee makes of the objectives", "minimize")
     assert path.steps[0].change.name == "beta"
 
 

@@ -1,5 +1,7 @@
 """The sentences of answers, word by word, and the tables."""
 
+import dataclasses
+
 import pytest
 
 from sepray.scoring import answer_words
@@ -139,4 +141,26 @@ def test_markdown_has_title_rows_and_caption():
         "| arm | mean | p | claim |\n| --- | ---: | ---: | ---: |\n| CASS | -0.1% [-0.4, +0.2] | 0.5 | no |\n\n"
         "8 pairs of trainings at the same settings and seed, 50 test items [95% interval over both]; p: exact "
         "sign-flip test over seeds, for the mean over sources; less is better"
+    )
+
+
+def test_several_objectives_are_rows_with_their_own_units():
+    second = answer(contrast(claim=True, fetal=HIGHER), metric="si_sdr", column="fetal")
+    both = dataclasses.replace(answer(contrast()), others=(second,))
+    assert answer_words.sentence(both).endswith(
+        "CASS raised the fetal SI-SDR by 0.42 dB [0.10, 0.70] against no adversaries (8 seeds, 50 test items, p 0.016 "
+        "after Holm)."
+    )
+    assert answer_words.table(both) == (
+        ["arm", "objective", "difference", "p", "claim"],
+        [
+            ["CASS", "relative L2 error", "-0.1% [-0.4%, +0.2%]", "0.5", "no"],
+            ["CASS", "fetal SI-SDR", "+0.42 dB [+0.10, +0.70]", "0.016", "yes"],
+        ],
+    )
+    assert answer_words.title(both) == "All objectives on the test split: difference to no adversaries"
+    assert answer_words.caption(both) == (
+        "8 pairs of trainings at the same settings and seed, 50 test items [95% interval over both, for all rows "
+        "together]; p: exact sign-flip test over seeds, corrected by Holm; less relative L2 error is better, more "
+        "SI-SDR is better"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.choices import Objective
+from sepray.choices import Objective, guide_loss, guide_words
 from sepray.contracts import Signal
 from sepray.errors import UsageError
 from sepray.spec.objectives import Named, objectives, read
@@ -71,3 +71,21 @@ def test_the_same_objective_twice_is_refused(texts):
 def test_unknown_source_is_told_the_nearest():
     with pytest.raises(UsageError, match=r"^unknown objective 'foetal/si_sdr'; perhaps you meant fetal; .*: maternal"):
         objectives(("foetal/si_sdr",), SIGNAL)
+
+
+ERRORS = tuple(Objective(f"validation/{name}/relative_l2", "minimize") for name in ("low", "high"))
+RATIO = Objective("validation/low/si_sdr", "maximize")
+
+
+@pytest.mark.parametrize(
+    ("several", "loss", "words"),
+    [
+        (ERRORS, 0.3, "mean relative L2 error of low and high"),
+        ((*ERRORS, RATIO), 0.3, "mean relative L2 error of low and high"),
+        ((RATIO, *ERRORS), -7.0, "low SI-SDR"),
+    ],
+)
+def test_only_objectives_of_the_first_measure_are_averaged(several, loss, words):
+    values = {ERRORS[0].key: 0.2, ERRORS[1].key: 0.4, RATIO.key: 7.0}
+    assert guide_loss(several, values) == pytest.approx(loss)
+    assert guide_words(several) == words

@@ -67,7 +67,7 @@ def values(made: StudySpec) -> dict[str, object]:
 
 
 def test_every_field_has_a_flag_that_sets_it_and_nothing_else():
-    assert set(FLAGS) | GIVEN | {"separator", "task", "objective"} == set(values(spec()))
+    assert set(FLAGS) | GIVEN | {"separator", "task", "objective", "choose"} == set(values(spec()))
     for name, (text, value) in FLAGS.items():
         for read in (parse, parse_early):
             changed = read(spec(), [f"--{name.replace('_', '-')}", *([text] if text else [])])
@@ -95,6 +95,8 @@ def test_parts_and_several_objectives_have_flags():
     task = ["--task.train", "60", "--task.fetal-bpm", "110", "150"]
     separator = ["--separator.representation", "magnitude", "--separator.width", "8"]
     changed = parse(spec(), [*task, *separator, "--objective", "fetal/relative_l2", "si_sdr"])
+    assert parse(spec(), ["--choose", "weights", "2", "1"]).choose == ("weights", "2", "1")
+    assert spec().choose == ("knee",)
     assert changed.task == ecg.Config(train=60, fetal_bpm=(110.0, 150.0))
     assert changed.separator == cass.Config(representation="magnitude", width=8)
     assert changed.objective == ("fetal/relative_l2", "si_sdr")
