@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,12 @@ def pytest_collection_finish() -> None:
     """Leave the modules and the tests themselves out of garbage collection, which goes over all of them otherwise."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _activated(monkeypatch):
+    """The programs of this environment are on the PATH, so that commands are printed by their names."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ def _data(spec: StudySpec) -> TaskData | None:
 
 def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> None:
     """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
+    from ..console.commands import from_this_shell
     from ..console.terminal import console, one_line
     from ..report.report import files_of
     from ..spec.folder import RunningError, lock
@@ -77,7 +78,7 @@ def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> Non
     if "" not in tracker.run_ids():
         console.print(
             f"the report is not added to MLflow, which does not have the study's run; first run: "
-            f"sepray reconcile {results.spec.name}",
+            f"{from_this_shell(f'sepray reconcile {results.spec.name}')}",
             soft_wrap=True,
         )
         tracker.close()
@@ -85,5 +86,6 @@ def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> Non
     for file, path in files_of(results.folder):
         tracker.log_file("", file, path)
     if left := tracker.close(timeout=60):
-        console.print(f"{left} files wait for MLflow; run later: sepray reconcile {results.spec.name}", soft_wrap=True)
+        later = from_this_shell(f"sepray reconcile {results.spec.name}")
+        console.print(f"{left} files wait for MLflow; run later: {later}", soft_wrap=True)
     held.close()

@@ -60,6 +60,8 @@ def _print(result: StudyResult) -> None:
         console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
         values = settings.hyperparameters.items()
         _print_pairs({name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values})
+        for sentence in result.edges:
+            console.print(f"{sentence}.", soft_wrap=True)
         if result.ablation_path is None:
             explain = from_this_shell(f"sepray explain {result.name}")
             console.print(f"Which of them earned what: {explain}\n", soft_wrap=True)
@@ -94,6 +96,7 @@ def _print_front(result: StudyResult) -> None:
 
 def _print_trials(result: StudyResult) -> None:
     """Print the trials of the search, the best first; of many only those, because ``--json`` has all."""
+    from ..console.commands import from_this_shell
     from ..console.terminal import console
     from ..results.record import outcome
     from ..results.summary import OUTCOMES
@@ -115,7 +118,8 @@ def _print_trials(result: StudyResult) -> None:
             f"  {trial.number:4}  {found or '-':8}  epoch {last:3}  {words:20} {label}".rstrip(), soft_wrap=True
         )
     if len(trials) > _TRIALS_SHOWN:
-        console.print(f"  and {len(trials) - _TRIALS_SHOWN} more: sepray show {result.name} --json", soft_wrap=True)
+        every = from_this_shell(f"sepray show {result.name} --json")
+        console.print(f"  and {len(trials) - _TRIALS_SHOWN} more: {every}", soft_wrap=True)
 
 
 def _print_answer(answer: Answer) -> None:
@@ -180,6 +184,7 @@ def _document(result: StudyResult) -> dict[str, Any]:
         "conclusion": result.conclusion,
         "explanation": None if result.ablation_path is None else document(result.ablation_path),
         "settings": None if result.result is None else _settings(result),
+        "edges": result.edges,
         "table": _rows(result.table.reset_index()),
         "measure": result.table.attrs.get("measure"),
         "trials": _rows(result.trials),

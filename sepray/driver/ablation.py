@@ -86,10 +86,11 @@ class Ablation:
         old, new = self.point(before), self.point([*before, name])
         if name != ARM:
             return Change(name, self._value(old, name), self._value(new, name), {})
+        # What an arm neither sets nor searches is not active in it: it has no value there that a reader should see.
         brought = {
-            each: (self._value(old, each), self._value(new, each))
-            for each in {**old.hyperparameters, **new.hyperparameters}
-            if self._value(old, each) != self._value(new, each)
+            each: (old.hyperparameters.get(each), value)
+            for each, value in new.hyperparameters.items()
+            if old.hyperparameters.get(each) != value
         }
         return Change(ARM, old.arm, new.arm, brought)
 

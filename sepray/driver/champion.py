@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import identity
 from ..choices import MEASURES
+from ..console.commands import from_this_shell
 from ..console.terminal import one_line
 from ..contracts import TaskData
 from ..errors import SeprayError, UnreachableError, mask
@@ -114,7 +115,8 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
             models.set_champion(name, version, uri, description)
         return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")
     except SeprayError as error:
-        sentence = f"{error}; the model waits in {folder}. Later: sepray reconcile {spec.name}"
+        later = from_this_shell(f"sepray reconcile {spec.name}")
+        sentence = f"{error}; the model waits in {folder}. Later: {later}"
         return Registration(name, None, False, sentence)
 
 

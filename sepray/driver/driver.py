@@ -76,7 +76,7 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots, time_left)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
-    finish = Finish(spec, prepared.data, stores.folder, stores.tracker)
+    finish = Finish(spec, prepared.data, stores.folder, stores.tracker, prepared.ranges)
     searched = stores.finished("search", stores.search)
     plan = selection.plan(prepared, searched)
     if not plan:

@@ -30,9 +30,10 @@ Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
 ``scores`` (measure -> ``[item][source]``, the champion's), ``rows`` (of the final table), ``columns`` (those that the
 table shows), ``pairs`` (what ``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own
-best settings) and ``answer`` (what ``Answer.plain`` returns; null where there is none), as JSON values.
-Where an ablation path to these settings was trained, ``explanation`` is what ``Explanation.plain`` returns. Results of
-older versions have no ``pairs`` and no ``answer``."""
+best settings), ``answer`` (what ``Answer.plain`` returns; null where there is none) and ``edges`` (a sentence for each
+setting at an edge of its range), as JSON values. Where an ablation path to these settings was trained, ``explanation``
+is what ``Explanation.plain`` returns. Results of older versions have no ``pairs`` and no ``answer``, or none of
+``columns``, ``best_of_arms`` and ``edges``."""
 
 
 def load_result(folder: Path) -> Result | None:

@@ -7,11 +7,12 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from ..console.commands import from_this_shell
@@ -24,6 +25,7 @@ from ..scoring.answers import Importance
 from ..scoring.tables import answer_table, result_table
 from ..search import dashboard
 from ..search.storage import STORAGE_FAILURES, load_study
+from ..spec import edges
 from ..spec.study import StudySpec
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
@@ -44,10 +46,19 @@ class Finish:
         data: data of its task.
         folder: local folder of the study's files.
         tracker: tells MLflow about the study.
+        ranges: function from an arm (empty where there are none) to the distributions that its trials are searched in.
     """
 
-    def __init__(self, spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker) -> None:
+    def __init__(
+        self,
+        spec: StudySpec,
+        data: TaskData,
+        folder: Path,
+        tracker: Tracker,
+        ranges: Callable[[str], Mapping[str, BaseDistribution]] = lambda arm: {},
+    ) -> None:
         self._spec, self._data, self._folder, self._tracker = spec, data, folder, tracker
+        self._ranges = ranges
         self._oracle = isinstance(spec.separator.build(data.signal), Oracle)
         self._model = folder / "model"
 
@@ -83,7 +94,8 @@ class Finish:
             result = kept
         if kept is not None and "explanation" in kept and kept["hyperparameters"] == result["hyperparameters"]:
             result = {**result, "explanation": kept["explanation"]}
-        result = self._with_answer(result)
+        at_edges = edges.sentences(champion.member.hyperparameters, self._ranges(champion.member.arm))
+        result = {**self._with_answer(result), "edges": at_edges}
         if result != kept:
             save_result(self._folder, result)
         problem = self._package(champion.member)
@@ -196,7 +208,8 @@ class Finish:
             console.print(f"Settings of the champion, {result['role']}:")
             width = max(map(len, settings)) + 2
             console.print("\n".join(f"  {name:{width}}{value}" for name, value in settings.items()))
-            console.print(f"  with all digits, as a file: {exactly}\n", soft_wrap=True)
+            console.print(f"  with all digits, as a file: {exactly}", soft_wrap=True)
+            console.print("".join(f"{sentence}.\n" for sentence in result.get("edges", ())))
         console.print(result_table(title, columns, rows, caption, console.width))
         console.print(registration.sentence)
         reading = [f"python -m webbrowser {_from_here(report)}"] if report else []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..choices import MEASURES, better_words, measure_words
+from ..console.commands import from_this_shell
 from ..contracts import TaskData
 from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
@@ -76,6 +77,7 @@ def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
         rows = [[f"`{name}`", value] for name, value in settings.items()]
         title = f"**Settings of the champion, {result['role']}**"
         paragraphs.append(f"{title}\n\n{answer_words.markdown_rows(['setting', 'value'], rows)}")
+    paragraphs += [f"{sentence}." for sentence in result.get("edges", ())]
     if (path := of_result(result)) is not None:
         paragraphs.append(explanation_words.markdown(path))
     paragraphs.append(markdown_table(*table_words(spec, data, result)))
@@ -108,7 +110,7 @@ def describe_study(
         has_report: whether the run has the report's files.
     """
     found = [*describe(spec, data, result), registered, f"Data: `{data.fingerprint}`."]
-    note = [*found, "```\n" + "\n".join(commands) + "\n```"]
+    note = [*found, "```\n" + "\n".join(map(from_this_shell, commands)) + "\n```"]
     if has_report:
         note.append("The figures are among this run's artifacts, all of them on one page in `report.html`.")
     return "\n\n".join(note)

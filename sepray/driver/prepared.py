@@ -69,6 +69,12 @@ class PreparedStudy:
         """Module -> digest of its file, of all that a training of this study runs."""
         return code.files(self.spec.separator)
 
+    def ranges(self, arm: str = "") -> Mapping[str, BaseDistribution]:
+        """Return the distributions that a trial of an arm, or of a study without arms, is searched in."""
+        if not self.arms:
+            return {name: d for name, d in self.space.items() if not d.single()}
+        return {name: self.space[name] for name in self.arms[arm].searched} if arm in self.arms else {}
+
     @property
     def final_seeds(self) -> int:
         """Number of new seeds of each retraining."""

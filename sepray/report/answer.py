@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..console.commands import from_this_shell
 from ..scoring import answer_words, explanation_words
 from ..scoring.explanation import of_result
 from . import html
@@ -26,9 +27,10 @@ def settings(results: StudyResults) -> str | None:
     shown = results.result["hyperparameters"].items()
     rows = [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in shown]
     sentence = f"The champion is {results.result['role']}."
-    note = f"As a file that studies take: sepray show {results.spec.name} --settings"
+    note = f"As a file that studies take: {from_this_shell(f'sepray show {results.spec.name} --settings')}"
     if of_result(results.result) is None:
-        note += f". Which of them earned what: sepray explain {results.spec.name}"
+        note += f". Which of them earned what: {from_this_shell(f'sepray explain {results.spec.name}')}"
+    note = ". ".join([*results.result.get("edges", ()), note])
     return html.text_table("settings", "Settings of the champion", sentence, ["setting", "value"], rows, note)
 
 

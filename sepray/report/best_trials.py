@@ -17,6 +17,9 @@ from .figures import BLACK, GREY, SOURCES, Section, legend_above, log_where_wide
 from .study_results import StudyResults, is_feasible
 from .wording import number, unit
 
+_TOLD_APART = 0.05
+"""Outputs of a discriminator, which are probabilities, whose medians are nearer to each other than this are equal."""
+
 
 def retrainings(results: StudyResults) -> Section | None:
     """Draw the values of the best configurations, trained again on new seeds; return None if there are none."""
@@ -92,12 +95,23 @@ def error_curves(results: StudyResults, stage: str, trial: int, name: str) -> Se
 def discriminators(separator: Separator, split: Split, sources: Sequence[str], name: str) -> Section | None:
     """Draw the outputs of each discriminator for true sources, for estimates of its source and of others (CASS Fig. 6).
 
+    Discriminators that tell none of these apart are not drawn; a sentence says so.
+
     Returns:
         the section; None for a separator that does not have a discriminator for each source.
     """
     outputs = discriminator_outputs(separator, split, sources)
     if outputs is None:
         return None
+    key, title = "discriminators", "Outputs of the discriminators"
+    medians = [[float(np.median(values)) for values in shown.values()] for shown in outputs.values()]
+    if all(np.ptp(of_one) < _TOLD_APART for of_one in medians):
+        low, high = min(map(min, medians)), max(map(max, medians))
+        sentence = (
+            f"The discriminators of {name} do not tell true sources from estimates: their median outputs lie between "
+            f"{low:.2f} and {high:.2f} for both, so they are not drawn."
+        )
+        return Section(key, title, sentence)
     figure, grid = new_figure(3.4, 1, len(sources), squeeze=False, sharey=True)
     for k, (source, shown) in enumerate(outputs.items()):
         axes = grid[0, k]
@@ -123,7 +137,7 @@ def discriminators(separator: Separator, split: Split, sources: Sequence[str], n
     sentence = f"Median outputs of the discriminators of {name}: " + "; ".join(parts) + "."
     note = "As in CASS Fig. 6: boxes span the middle half of the items; the line is the median."
     figures = [render(figure, "discriminators.svg", sentence)]
-    return Section("discriminators", "Outputs of the discriminators", sentence, figures, note)
+    return Section(key, title, sentence, figures, note)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from ..choices import MEASURES, measure_words
 from .figures import BLUE, GREY, SOURCES, VERMILLION, WIDTH, MediaFile, Section, legend_above, new_figure, render
 from .study_results import StudyResults, settings
-from .wording import unit
+from .wording import plural, unit
 
 FEWEST = 5
 """Smallest number of trials from which correlations are shown."""
@@ -58,7 +58,7 @@ def rank_correlation(weights: Sequence[float], errors: Sequence[float], together
 
 
 def cross_weights(results: StudyResults) -> Section | None:
-    """Draw a K x K map of correlations for the error of each source.
+    """Draw a K x K map of correlations for the error of each source; where none differs from chance a sentence says so.
 
     Returns:
         None if no cross weight was searched, or in fewer than ``FEWEST`` trials that were trained with adversaries.
@@ -82,6 +82,8 @@ def cross_weights(results: StudyResults) -> Section | None:
         for target, values in errors.items()
     }
     sentence = _sentence(results, maps, len(trials))
+    if not any(cell.significant for by_pair in maps.values() for cell in by_pair.values()):
+        return Section(key, title, sentence)
     figures = [_map(results, maps, sentence)]
     if len(pairs) <= 6:
         figures.append(_scatter(results, trials, errors, pairs))
@@ -213,11 +215,12 @@ def _sentence(results: StudyResults, maps: dict[str, dict[tuple[int, int], Corre
     significant = [entry for entry in cells if entry[2].significant]
     if not significant:
         return (
-            f"Over {count} trials with adversaries, no direction differs from chance; the strongest link: "
-            f"more weight on {_link(results, *cells[0])}."
+            f"Over {count} trials with adversaries, no direction differs from chance, so no map is drawn. The "
+            f"strongest link: more weight on {_link(results, *cells[0])}."
         )
     strongest = "; ".join(f"more weight on {_link(results, *entry)}" for entry in significant[:3])
-    more = f"; {len(significant) - 3} more links are in bold" if len(significant) > 3 else ""
+    left = len(significant) - 3
+    more = f"; {plural(left, 'more link')} {'is' if left == 1 else 'are'} in bold" if left > 0 else ""
     return f"Over {count} trials with adversaries, {strongest}{more}."
 
 

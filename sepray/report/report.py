@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .. import processor
 from ..choices import MEASURES, better_words, measure_words
+from ..console.commands import from_this_shell
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..execution import weights
@@ -280,5 +281,5 @@ def _sounds(sounds: Sequence[MediaFile]) -> str:
 def _next_steps(results: StudyResults) -> str:
     name = results.spec.name
     sentence = str(results.registration.get("sentence") or "No model was registered.")
-    lines: list[Any] = [*results.registration.get("commands", ()), f"sepray report {name}    # makes this page again"]
-    return html.commands_section("next", "Next steps", sentence, lines)
+    lines: list[str] = [*results.registration.get("commands", ()), f"sepray report {name}    # makes this page again"]
+    return html.commands_section("next", "Next steps", sentence, [from_this_shell(line) for line in lines])

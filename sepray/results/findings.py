@@ -154,6 +154,11 @@ class Findings:
         return Answer.restored(kept) if kept else None
 
     @property
+    def edges(self) -> list[str]:
+        """A sentence for each of the champion's settings that is at an edge of the range that it was searched in."""
+        return list((self.result or {}).get("edges", ()))
+
+    @property
     def ablation_path(self) -> Explanation | None:
         """The ablation path to the champion's settings that ``sepray explain`` has trained; None before that."""
         return of_result(self.result)

@@ -10,6 +10,7 @@ import torch
 from optuna.trial import FrozenTrial
 
 from ..choices import guide_loss
+from ..console.commands import from_this_shell
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.restored import RestoredStudy
@@ -188,10 +189,11 @@ def origin(model: str, tracking_uri: str | None) -> Origin:
     if "study" not in told:
         raise UsageError(f"{model} is no model of a study: there is no training to repeat")
     study = str(told["study"])
+    command = from_this_shell(f"sepray reproduce {study}")
     if "trial" not in told:
         raise UsageError(
             f"{model} does not say which training it is of, because an older version packaged it; name the training "
-            f"yourself: sepray reproduce {study} (its champion), or sepray reproduce {study} --trial final-0"
+            f"yourself: {command} (its champion), or {command} --trial final-0"
         )
     return Origin(model, study, told["trial"], told["seed"], told["hyperparameters"], told["storage"])
 

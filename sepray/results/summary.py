@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ..choices import Objective
+from ..console.commands import from_this_shell
 from ..console.terminal import FAILED, size
 from ..errors import mask
 from ..report.wording import number, objective_words, plural, trial_name
@@ -44,7 +45,7 @@ def html(result: Findings) -> str:
         if result.answer.contrasts:
             parts.append(_answer_table(result.answer))
     if result.result is not None:
-        parts.append(_settings(result))
+        parts += [_settings(result), *(f"<p>{escape(sentence)}.</p>" for sentence in result.edges)]
     if (path := result.ablation_path) is not None:
         parts.append(f"<p>{escape(explanation_words.sentence(path))}</p>")
         parts.append(_table(explanation_words.caption(path), *explanation_words.table(path)))
@@ -114,7 +115,7 @@ def locations(result: Findings) -> dict[str, str]:
     found = {"storage": mask(record.storage), "folder": str(record.folder)}
     if is_remote(record.storage_path):
         found["checkpoints"] = mask(record.checkpoints)
-    found["report"] = str(result.report) if result.report else f"none; sepray report {result.name} makes it"
+    found["report"] = str(result.report or f"none; {from_this_shell(f'sepray report {result.name}')} makes it")
     found["MLflow"] = mask(resolve_uri(result.tracking_uri))
     found |= {"experiment": record.model_name, "run": run or "none yet"}
     if result.runs_page is not None:

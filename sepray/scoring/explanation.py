@@ -27,7 +27,8 @@ class Change:
         name: name of the hyperparameter, or ``arm``.
         old: value before.
         new: value after.
-        brought: hyperparameter -> values before and after, of what an arm brings with it.
+        brought: hyperparameter -> values before and after, of what an arm brings with it. Those that it does not use
+            are left out, and before is None for one that the arm before does not use.
     """
 
     name: str
@@ -70,12 +71,16 @@ class Step:
         mean: mean over seeds after the change; None if no training has finished.
         gap: difference to the step before; None if no seed has finished in both.
         share: its share of the difference between the ends of the path; None where that is within what seeds differ by.
+        least: smallest share in a single seed; None where the share is, and where the seeds' ends differ in their sign.
+        most: largest share in a single seed.
     """
 
     change: Change
     mean: float | None
     gap: Gap | None
     share: float | None
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Explanation:
     def restored(cls, values: Mapping[str, Any]) -> Explanation:
         """Return the path that ``plain`` described."""
         steps = tuple(
-            Step(_change(step["change"]), step["mean"], _gap(step["gap"]), step["share"]) for step in values["steps"]
+            Step(**{**step, "change": _change(step["change"]), "gap": _gap(step["gap"])}) for step in values["steps"]
         )
         return cls(**{**values, "steps": steps, "total": _gap(values["total"])})
 
@@ -155,12 +160,16 @@ def explained(
         first: values of the configuration that it begins with.
         steps: what changes, and the values after it; at least one.
     """
-    total, before, found = gap(first, steps[-1][1]), first, []
+    last = steps[-1][1]
+    total, before, found = gap(first, last), first, []
     whole = total.difference if total is not None and total.beyond_seeds else None
     for change, values in steps:
         step = gap(before, values)
-        share = None if whole is None or step is None else step.difference / whole
-        found.append(Step(change, _mean(values), step, share))
+        if whole is None or step is None:
+            found.append(Step(change, _mean(values), step, None))
+        else:
+            ends = _range_of_shares(first, last, before, values)
+            found.append(Step(change, _mean(values), step, step.difference / whole, *ends))
         before = values
     told = tuple(found)
     return Explanation(origin, start, measure, direction, order, seeds, epochs, _mean(first), told, total)
@@ -181,6 +190,18 @@ def gap(first: Values, second: Values) -> Gap | None:
         return Gap(mean, mean, mean)
     low, high = t.interval(0.95, len(common) - 1, mean, sem(differences))
     return Gap(mean, float(low), float(high))
+
+
+def _range_of_shares(
+    first: Values, last: Values, before: Values, after: Values
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the smallest and the largest share of a step in a single seed's difference between the ends."""
+    common = sorted(first.keys() & last.keys() & before.keys() & after.keys())
+    wholes = np.array([last[seed] - first[seed] for seed in common])
+    if not (np.all(wholes > 0) or np.all(wholes < 0)) or not common:
+        return None, None
+    shares = np.array([after[seed] - before[seed] for seed in common]) / wholes
+    return float(shares.min()), float(shares.max())
 
 
 def _mean(values: Values) -> float | None:

@@ -30,8 +30,8 @@ def sentence(path: Explanation) -> str:
     shown = sorted((step for step in path.steps if _is_shown(step)), key=lambda step: -abs(step.share or 0.0))
     if not shown:
         return f"{ends}. Every single step stayed {WITHIN}."
-    first, *others = (f"{step.share:.0%}{{}} with {_in_words(step.change)}" for step in shown)
-    told = ", ".join([first.format(f" of the {what} came"), *(each.format("") for each in others)])
+    first, *others = ((share(step, "by seed "), _in_words(step.change)) for step in shown)
+    told = ", ".join([f"{first[0]} of the {what} came with {first[1]}", *(f"{part} with {it}" for part, it in others)])
     rest = [step for step in path.steps if not _is_shown(step)]
     inert = [step.change.name for step in rest if step.gap is not None and step.gap.is_nothing]
     within = [step.change.name for step in rest if step.change.name not in inert]
@@ -68,7 +68,8 @@ def caption(path: Explanation) -> str:
     }[path.order]
     text = (
         f"{path.measure} on validation, mean over {_seeds(path)}, the same seeds in every step [95% interval of the "
-        f"difference over seeds]; {better} is better. Each step changes one setting, {how}. This describes one path: "
+        f"difference over seeds]; share of the whole difference (its range over single seeds); {better} is better. "
+        f"Each step changes one setting, {how}. This describes one path: "
         "another order may give other shares."
     )
     brought = [_brought(step.change) for step in path.steps if step.change.brought]
@@ -84,8 +85,21 @@ def verdict(step: Step, direction: str) -> str:
     if not step.gap.beyond_seeds:
         return WITHIN
     if step.share is not None:
-        return f"{step.share:.0%}"
+        return share(step)
     return "better" if (step.gap.difference < 0) == (direction == "minimize") else "worse"
+
+
+def share(step: Step, of: str = "") -> str:
+    """Return a step's share in percent with its range over seeds, e.g. ``86% (82% to 91%)``.
+
+    Args:
+        step: a step that has a share.
+        of: what stands before the range.
+    """
+    middle = f"{step.share:.0%}"
+    if step.least is None or step.most is None or f"{step.least:.0%}" == f"{step.most:.0%}":
+        return middle
+    return f"{middle} ({of}{step.least:.0%} to {step.most:.0%})"
 
 
 def difference(gap: Gap, decimals: int, space: str = " ") -> str:
@@ -117,7 +131,10 @@ def _seeds(path: Explanation) -> str:
 
 
 def _brought(change: Change) -> str:
-    each = ", ".join(f"{name} {value(old)} -> {value(new)}" for name, (old, new) in change.brought.items())
+    each = ", ".join(
+        f"{name} {value(new)}" if old is None else f"{name} {value(old)} -> {value(new)}"
+        for name, (old, new) in change.brought.items()
+    )
     return f"The arm brings its settings: {each}."
 
 

@@ -229,7 +229,7 @@ def path_table(path: Explanation, width: int = 80) -> Group:
     for k, column in enumerate(columns):
         table.add_column(column, justify="left" if k in (0, 3) else "right", no_wrap=k > 0, overflow="fold")
     for k, row in enumerate(rows):
-        table.add_row(*row, style="bold" if k and row[-1].endswith(("%", "better", "worse")) else "")
+        table.add_row(*row, style="bold" if k and row[-1].endswith(("%", "%)", "better", "worse")) else "")
     title = Text(f"\n{explanation_words.TITLE}", style="italic")
     return Group(title, table, Text(f"{explanation_words.caption(path)}\n", style="dim"))
 

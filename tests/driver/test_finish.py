@@ -6,15 +6,14 @@ Of the registry alone there is a stand-in, because it is a server; what it is as
 import io
 import json
 import math
-import os
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from optuna.distributions import FloatDistribution
 from rich.console import Console
 
 from sepray.console import terminal
@@ -131,12 +130,6 @@ def tested(monkeypatch):
     return calls
 
 
-@pytest.fixture(autouse=True)
-def _activated(monkeypatch):
-    """The programs of this environment are on the PATH."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-
-
 @pytest.fixture
 def screen(monkeypatch):
     console = Console(file=io.StringIO(), width=140, highlight=False)
@@ -169,8 +162,8 @@ class Study:
             trained(folder, 5, 0.60, CONTROL),
         ]
 
-    def finish(self, spec=SPEC) -> int:
-        return Finish(spec, DATA, self.folder, self.tracker).run(self.searched, self.finals, PLAN)
+    def finish(self, spec=SPEC, **ranges) -> int:
+        return Finish(spec, DATA, self.folder, self.tracker, **ranges).run(self.searched, self.finals, PLAN)
 
     def result(self) -> dict:
         return json.loads((self.folder / "result.json").read_text())
@@ -257,6 +250,22 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     assert registry.description.endswith(f"\n\n{origin}")
     assert registry.tags == {"study": "sweep", "trial": "final-0", "data_fingerprint": DATA.fingerprint}
     assert registry.scored == models.Scored(metrics, "ecg", DATA.fingerprint)
+
+
+def test_setting_at_the_edge_of_its_range_is_told_beside_the_settings(study, registry, screen):
+    asked = []
+
+    def ranges(arm):
+        asked.append(arm)
+        return {"beta": FloatDistribution(0.0, 0.2)}
+
+    study.finish(ranges=ranges)
+    sentence = "beta 0.2 is at the upper end of its range (0 to 0.2): widen it"
+    assert asked == [""]
+    assert study.result()["edges"] == [sentence]
+    assert f"\n{sentence}.\n" in screen.getvalue()
+    assert f"\n\n{sentence}.\n\n" in study.tracker.told[0][2]
+    assert f"\n\n{sentence}.\n\n" in registry.description
 
 
 def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, registry, screen):

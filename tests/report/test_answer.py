@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from sepray.console.commands import from_this_shell
 from sepray.report import answer, report
 from sepray.scoring import answer_words
 from sepray.scoring.answers import Answer, Contrast, Effect, Importance
@@ -48,6 +49,18 @@ def test_answer_without_arms_has_no_table(finished):
     told = answer_words.told(Answer("relative_l2", "mean", (), Importance("beta", 0.5)))
     assert answer.arms(with_answer(finished, told)) is None
     assert answer.arms(with_answer(finished, None)) is None
+
+
+def test_commands_are_such_as_the_readers_shell_finds_and_edges_come_first(finished, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    results = with_answer(finished, hyperparameters=SETTINGS)
+    edge = "learning_rate 0.01235 is at the upper end of its range (1e-5 to 0.0125): widen it"
+    results = dataclasses.replace(results, result={**results.result, "edges": [edge]})
+    text = text_of(answer.settings(results))
+    command = from_this_shell("sepray show small --settings")
+    assert command != "sepray show small --settings"
+    assert f"{edge}. As a file that studies take: {command}. Which" in text
+    assert from_this_shell("sepray report small") in text_of(report._next_steps(results))
 
 
 def test_study_that_is_not_finished_has_neither(tmp_path):

@@ -136,6 +136,30 @@ class Critics:
         return [mixture + 2, mixture + 3]
 
 
+@pytest.mark.parametrize(("gain", "is_drawn"), [(0.0, False), (0.1, False), (2.0, True)])
+def test_discriminators_that_tell_nothing_apart_are_not_drawn(drawn, gain, is_drawn):
+    """Logits are the gain times 0 for true sources and 1 for estimates: medians of 0.5, and of 0.525 or 0.881."""
+    split = Split(torch.zeros(3, 1, 4), torch.zeros(3, 2, 1, 4))
+
+    class Blind:
+        discriminators = [lambda x: gain * x] * 2
+
+        def estimate(self, mixture):
+            return [torch.ones(3, 1)] * 2
+
+        def targets(self, mixture, sources):
+            return [torch.zeros(3, 1)] * 2
+
+    made = best_trials.discriminators(Blind(), split, ("a", "b"), "the champion")
+    assert bool(made.figures) == is_drawn == ("discriminators.svg" in drawn)
+    if not is_drawn:
+        high = "0.50" if gain == 0 else "0.52"
+        assert made.sentence == (
+            "The discriminators of the champion do not tell true sources from estimates: their median outputs lie "
+            f"between 0.50 and {high} for both, so they are not drawn."
+        )
+
+
 def test_outputs_of_each_discriminator_are_boxes(drawn):
     split = Split(torch.tensor([[-1.0], [0.0], [1.0]]), torch.zeros(3, 2, 1))
     made = best_trials.discriminators(Critics(), split, ("a", "b"), "the champion")

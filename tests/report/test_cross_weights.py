@@ -164,6 +164,19 @@ def test_without_scores_of_sources_the_objective_is_mapped(tmp_path, drawn):
     assert drawn["cross-trials.svg"].axes[0].get_ylabel() == "relative L2 error (ratio)"
 
 
+def test_map_without_a_direction_is_not_drawn(tmp_path, drawn):
+    """Twelve trials in which neither weight has anything to do with the error."""
+    order = np.random.default_rng(3).permutation(12)
+    trials = [
+        trial(k, [0.5 + int(order[k]) / 100], params={"adversarial": 1, "cross.low_to_high": k / 12,
+              "cross.high_to_low": int(order[-k]) / 12})
+        for k in range(12)
+    ]  # fmt: skip
+    made = cross_weights.cross_weights(study_results(tmp_path, trials, data=data()))
+    assert (made.figures, drawn) == ((), {})
+    assert made.sentence.startswith("Over 12 trials with adversaries, no direction differs from chance, so no map is")
+
+
 def test_study_without_cross_weights_has_no_map(tmp_path):
     plain = [trial(k, [0.5], params={"learning_rate": 0.01}) for k in range(6)]
     assert cross_weights.cross_weights(study_results(tmp_path, plain, data=data())) is None
@@ -180,15 +193,15 @@ def test_sentence_tells_the_three_strongest_links(tmp_path):
     assert cross_weights._sentence(results, strong, 20) == (
         "Over 20 trials with adversaries, more weight on low → high went with a better low relative L2 error (-0.90 "
         "[-0.95, -0.50]); more weight on low → high went with a better high relative L2 error (-0.80 [-0.90, -0.20]); "
-        "more weight on high → low went with a worse low relative L2 error (+0.70 [+0.10, +0.90]); 1 more links are in "
+        "more weight on high → low went with a worse low relative L2 error (+0.70 [+0.10, +0.90]); 1 more link is in "
         "bold."
     )
     strong["high"][1, 0] = correlation(0.99, -0.05, 1.0)
     assert "more links" not in cross_weights._sentence(results, strong, 20)
     weak = {"low": {(0, 1): correlation(0.1, -0.5, 0.6), (1, 0): correlation(-0.2, -0.7, 0.0)}}
     assert cross_weights._sentence(results, weak, 20) == (
-        "Over 20 trials with adversaries, no direction differs from chance; the strongest link: more weight on high → "
-        "low went with a better low relative L2 error (-0.20 [-0.70, +0.00])."
+        "Over 20 trials with adversaries, no direction differs from chance, so no map is drawn. The strongest link: "
+        "more weight on high → low went with a better low relative L2 error (-0.20 [-0.70, +0.00])."
     )
 
 
@@ -200,7 +213,9 @@ def test_interval_that_ends_at_zero_does_not_exclude_it():
     assert cross_weights.rank_correlation([1, 2, 3, 4, 5], [1, 2, 3, 4, 5]).value == pytest.approx(1)
 
 
-def test_weights_that_an_arm_fixes_count_with_the_value_that_it_gives_them(tmp_path, drawn):
+def test_weights_that_an_arm_fixes_count_with_the_value_that_it_gives_them(tmp_path, drawn, monkeypatch):
+    is_drawn = correlation(-0.9, -1.0, -0.1)
+    monkeypatch.setattr(cross_weights, "rank_correlation", lambda *given: is_drawn)
     trials = []
     for k in range(9):
         searched = {"low": {"cross.low_to_high": k / 9}, "high": {"cross.high_to_low": k / 9}, "off": {}}

@@ -11,7 +11,7 @@ from sepray.scoring.explanation import Change, Explanation, Gap, explained, gap,
 
 BETA = Change("beta", 0.1, 0.0123456, {})
 RATE = Change("rate", 1e-05, 0.002, {})
-ARM = Change("arm", "plain", "CASS", {"adversarial": (0, 1), "cross.a_to_b": (0.5, 0.0)})
+ARM = Change("arm", "plain", "CASS", {"adversarial": (0, 1), "beta": (None, 0.3), "cross.a_to_b": (0.5, 0.0)})
 FIRST = {1: 0.90, 2: 0.92, 3: 0.91}
 AFTER_RATE = {1: 0.30, 2: 0.33, 3: 0.31}
 AFTER_BETA = {1: 0.31, 2: 0.31, 3: 0.32}
@@ -57,6 +57,8 @@ def test_shares_add_up_and_have_the_sign_of_the_whole():
     shares = [step.share for step in PATH.steps]
     assert shares == pytest.approx([0.5966666 / 0.69, 0.0, 0.0933333 / 0.69], abs=1e-4)
     assert sum(shares) == pytest.approx(1.0)
+    first = PATH.steps[0]  # each seed's own part: 0.60 of 0.69, 0.59 of 0.70 and 0.60 of 0.68
+    assert (first.least, first.most) == pytest.approx((0.59 / 0.70, 0.60 / 0.68))
     back = path((RATE, {1: 0.1, 2: 0.12, 3: 0.11}), (BETA, LAST))
     assert [step.share for step in back.steps] == pytest.approx([0.8 / 0.69, -0.11 / 0.69])
 
@@ -76,8 +78,9 @@ def test_whole_within_the_spread_has_no_shares():
 def test_sentence_names_what_is_beyond_the_seeds_the_largest_first():
     assert explanation_words.sentence(PATH) == (
         "From the published settings 'CASS' to the champion's settings, relative L2 error on validation fell from "
-        "0.910 to 0.220 (3 seeds of 12 epochs). 86% of the gain came with rate 1e-05 -> 0.002, 14% with arm plain -> "
-        "CASS. What changed with beta stayed within the seeds' spread."
+        "0.910 to 0.220 (3 seeds of 12 epochs). 86% (by seed 84% to 88%) of the gain came with rate 1e-05 -> "
+        "0.002, 14% (by seed 13% to 14%) with arm plain -> CASS. What changed with beta stayed within the seeds' "
+        "spread."
     )
 
 
@@ -105,7 +108,7 @@ def test_sentence_where_no_step_is_beyond_the_seeds_or_trainings_are_missing():
 
 def test_table_has_a_row_for_each_step_with_verdicts():
     nothing = path((RATE, AFTER_RATE), (BETA, AFTER_RATE), (ARM, LAST))
-    assert explanation_words.sentence(nothing).endswith("14% with arm plain -> CASS. Nothing changed with beta.")
+    assert explanation_words.sentence(nothing).endswith("with arm plain -> CASS. Nothing changed with beta.")
     columns, rows = explanation_words.table(nothing)
     assert columns == ["step", "mean", "difference", "share"]
     assert [row[0] for row in rows] == [
@@ -115,7 +118,7 @@ def test_table_has_a_row_for_each_step_with_verdicts():
         "arm plain -> CASS",
         "all steps together",
     ]
-    assert rows[1][1:] == ["0.313", "-0.597 [-0.611, -0.582]", "86%"]
+    assert rows[1][1:] == ["0.313", "-0.597 [-0.611, -0.582]", "86% (84% to 88%)"]
     assert rows[2][1:] == ["0.313", "0.000 [0.000, 0.000]", "changed nothing"]
     assert rows[4][1:] == ["0.220", "-0.690 [-0.715, -0.665]", ""]
     assert explanation_words.table(nothing, gap="\n")[1][1][2] == "-0.597\n[-0.611, -0.582]"
@@ -127,7 +130,7 @@ def test_caption_says_how_it_was_made_and_that_it_claims_nothing():
     assert "less is better" in text
     assert "changes one setting, the best of those that were left, by these very values." in text
     assert "another order may give other shares" in text
-    assert text.endswith("The arm brings its settings: adversarial 0 -> 1, cross.a_to_b 0.5 -> 0.")
+    assert text.endswith("The arm brings its settings: adversarial 0 -> 1, beta 0.3, cross.a_to_b 0.5 -> 0.")
     orders = {
         order: explanation_words.caption(dataclasses.replace(PATH, order=order)) for order in ("importance", "given")
     }
@@ -141,6 +144,21 @@ def test_path_is_kept_as_json_and_read_again():
     assert of_result({"explanation": kept}) == PATH
     assert of_result({"rows": []}) is None
     assert of_result(None) is None
+
+
+def test_seeds_whose_ends_differ_in_sign_have_no_range():
+    many = dict.fromkeys(range(20), 0.9)
+    last = dict.fromkeys(range(19), 0.5) | {19: 0.95}
+    [step] = path((RATE, last), first=many).steps
+    assert (step.share, step.least, step.most) == (1.0, None, None)
+
+
+def test_path_of_an_older_version_has_no_ranges():
+    kept = json.loads(json.dumps(PATH.plain()))
+    for step in kept["steps"]:
+        del step["least"], step["most"]
+    restored = Explanation.restored(kept)
+    assert "86% of the gain came with rate" in explanation_words.sentence(restored)
 
 
 def test_markdown_has_sentence_and_table():
