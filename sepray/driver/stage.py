@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.in_order import InOrderSearcher
 from ..search.ledger import FixedTrial, arms_by_number, history
+from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
 from ..spec.folder import TRIAL_FOLDER
@@ -165,10 +167,22 @@ def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: i
         arms=arms_by_number(stage.study) if prepared.arms else None,
     )
     if stage.fixed is None and spec.search.deterministic:
+        given["sampler_for"] = sampler_of_trial(prepared)
         in_order = InOrderSearcher(stage.study, prepared.space, keys, slots=slots, judge=scheduler, **given)
         return in_order, StopsAsTold(in_order.hear)
     searcher = StudySearcher(stage.study, prepared.space, keys, **given)
     return searcher, scheduler
+
+
+def sampler_of_trial(prepared: PreparedStudy) -> Callable[[int], BaseSampler] | None:
+    """Return what makes the sampler of a trial from its number, for a deterministic study.
+
+    None for a sampler of the user's own, which may keep what it has learned in memory alone.
+    """
+    search, seed, space, arms = prepared.spec.search, prepared.spec.seed, prepared.space, bool(prepared.arms)
+    if ":" in search.sampler:
+        return None
+    return lambda number: make_sampler(search.sampler, seed, space, existing=number, arms=arms)
 
 
 def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:

@@ -30,10 +30,13 @@ class TimeLeft:
     Args:
         prepared: the study.
         slots: number of trials that run at once.
+        after: trainings of full length that follow a stage other than the search.
+        end: seconds of what follows the last training.
     """
 
-    def __init__(self, prepared: PreparedStudy, slots: int) -> None:
+    def __init__(self, prepared: PreparedStudy, slots: int, after: int = 0, end: float = END_SECONDS) -> None:
         self._prepared, self._slots = prepared, slots
+        self._after, self._end = after, end
         self._budget = prepared.spec.budget.max_epochs
         self._seconds, self._trainings = 0.0, 0  # of all epochs heard of: their time, and separators trained
         self._running: dict[int, int] = {}  # number -> epochs trained
@@ -51,7 +54,7 @@ class TimeLeft:
         """
         self._running, self._ended = {}, {trial.number: trial.last_step or 0 for trial in ended}
         self._total, self._members = total, members
-        self._later = selection.most_retrainings(self._prepared) if stage == "search" else 0
+        self._later = selection.most_retrainings(self._prepared) if stage == "search" else self._after
 
     def asked(self, number: int) -> None:
         """Hear of a trial that starts."""
@@ -78,4 +81,4 @@ class TimeLeft:
         waiting = max(0, self._total - len(self._ended) - len(running))
         stage = max((sum(running) + waiting * longest) / self._slots, max(running, default=0.0)) * self._members
         later = self._later * self._budget / self._slots
-        return self._seconds / self._trainings * (stage + later) + END_SECONDS
+        return self._seconds / self._trainings * (stage + later) + self._end

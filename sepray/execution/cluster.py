@@ -164,7 +164,11 @@ def _capacity(needs: Mapping[str, float]) -> int:
 
 
 def _start_local(concurrency: int, cpus: float) -> None:
-    """Start Ray on this machine, with CPUs for ``concurrency`` trials, or for as many as its CPUs allow."""
+    """Start Ray on this machine, with CPUs for ``concurrency`` trials, or for as many as its CPUs allow.
+
+    Raises:
+        ClusterError: Ray has not started.
+    """
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     slots = concurrency or max(1, math.floor(available / cpus)) if cpus else concurrency
     # Otherwise BLAS and OpenMP of every worker would start a thread for each CPU of the machine.
@@ -172,7 +176,7 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ[name] = str(threads(cpus))
     for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
-    with _same_modules():
+    with _same_modules(), _start_errors():
         ray.init(
             num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
             include_dashboard=False,
@@ -180,6 +184,20 @@ def _start_local(concurrency: int, cpus: float) -> None:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
+
+
+@contextlib.contextmanager
+def _start_errors() -> Iterator[None]:
+    """Raise what keeps Ray from starting on this machine as a ClusterError, in one line that says what to do."""
+    try:
+        yield
+    except Exception as error:  # a timeout is a plain Exception, a process that ends a RuntimeError
+        ray.shutdown()  # what has started
+        raise ClusterError(
+            f"Ray did not start on this machine: {_first_line(error).partition('. ')[0].rstrip('.')}. It waits "
+            "for 30 s or so, which is too short for a machine that is busy or has little free memory or disk; nothing is "
+            "lost: run the same command again when there is less to do"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from ..driver.ablation import GREEDY, Ablation, Point, beginning, beginnings, po
 from ..driver.prepared import prepare
 from ..driver.stage import ENDED, fixed_stage, run_stage
 from ..driver.stores import StudyStores, waits_for_mlflow
+from ..driver.time_left import TimeLeft
 from ..errors import UsageError
 from ..execution import cluster
 from ..loading import load_task
@@ -206,7 +207,7 @@ class PathTraining:
         """Train the path step by step; return its values."""
         study = stores.open_explain()
         prepared = replace(self._prepared, spec=self._prepared.spec.changed(max_epochs=self.epochs))
-        path, slots = walk(self._ablation, self.names, self._is_greedy), 0
+        path, slots, left = walk(self._ablation, self.names, self._is_greedy), 0, self.left
         asked = next(path)
         while True:
             known = self._known(study.get_trials(deepcopy=False))
@@ -218,7 +219,10 @@ class PathTraining:
             ]
             if missing:
                 slots = slots or _connect(prepared.spec)
-                run_stage(fixed_stage("explain", missing, study), prepared, stores, slots)
+                left = max(0, left - len(missing))
+                # Nothing is scored on the test split or packaged at its end, only the report is made.
+                time_left = TimeLeft(prepared, slots, after=left, end=0.0)
+                run_stage(fixed_stage("explain", missing, study), prepared, stores, slots, time_left)
                 known = self._known(study.get_trials(deepcopy=False))
                 for trial in study.get_trials(deepcopy=False, states=ENDED):  # only their values are needed
                     stores.remove(stores.trial_folder("explain", trial.number))

@@ -9,10 +9,11 @@ or trains an epoch more than needed of a trial that is stopped later: that is th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -30,10 +31,20 @@ class InOrderSearcher(StudySearcher):
         args: arguments of ``StudySearcher``.
         slots: number of trials that run at once. Another number gives other trials.
         judge: scheduler that decides whom to stop; one that needs nothing of Tune (ASHA, median rule, none).
+        sampler_for: makes the sampler that proposes the trial of a number, with random numbers of that trial alone. So
+            a study that is interrupted and goes on gives the same trials as one that is not. None: the study's own.
         kwargs: keyword arguments of ``StudySearcher``.
     """
 
-    def __init__(self, *args: Any, slots: int, judge: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        slots: int,
+        judge: Any,
+        sampler_for: Callable[[int], BaseSampler] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._sampler_for = sampler_for
         self._slots, self._judge = slots, judge
         self._order: VirtualOrder | None = None
         self._told: dict[int, LiveTrial] = {}  # trials that have not ended in the virtual order, by number
@@ -134,6 +145,7 @@ class InOrderSearcher(StudySearcher):
 
     def _prepare(self) -> None:
         """Count the trials, place those of earlier drivers on the virtual clock, and queue the first asks."""
+        self._ledger.sampler_for = self._sampler_for
         self._ledger.count()
         past = self._ledger.past()
         order = VirtualOrder(self._slots, past)

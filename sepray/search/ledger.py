@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -97,6 +98,7 @@ class Ledger:
 
     Attributes:
         ended_late: trials that ``count`` has ended, with the outcome that an earlier driver had written.
+        sampler_for: makes the sampler that proposes the trial of a number; None: the study's own proposes all of them.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Ledger:
         if self._arms and not isinstance(study.sampler, WithinArms):
             study.sampler = WithinArms(study.sampler, self._arms)
         self.ended_late: list[tuple[AskedTrial, Outcome]] = []
+        self.sampler_for: Callable[[int], BaseSampler] | None = None
 
     @property
     def remaining(self) -> int:
@@ -232,17 +235,27 @@ class Ledger:
             trials = self._all_trials()
             if not any(t.state is TrialState.WAITING for t in trials):
                 self._study.enqueue_trial({ARM: next_arm(self._arms, trials)})
+        if self.sampler_for is not None:
+            trials = self._all_trials()
+            self._renew_sampler(min((t.number for t in trials if t.state is TrialState.WAITING), default=len(trials)))
         asked = self._study.ask()
         frozen = self._study._storage.get_trial(asked._trial_id)
         for name, distribution in self._dimensions(frozen).items():
             asked._suggest(name, distribution)  # as Study.ask does with fixed_distributions
         return self._asked_trial(asked.number, asked.user_attrs, asked.params, None)
 
+    def _renew_sampler(self, number: int) -> None:
+        """Give the study the sampler that proposes the trial of this number, if there is one."""
+        if self.sampler_for is not None:
+            sampler = self.sampler_for(number)
+            self._study.sampler = WithinArms(sampler, self._arms) if self._arms else sampler
+
     def _resume(self, trial: FrozenTrial) -> AskedTrial:
         """Return an unfinished trial, with the parameters that its driver was killed before asking for."""
         params = trial.params
         dimensions = self._dimensions(trial)
         if dimensions.keys() - params.keys():
+            self._renew_sampler(trial.number)
             asked = optuna.Trial(self._study, trial._trial_id)
             for name, distribution in dimensions.items():
                 asked._suggest(name, distribution)  # returns the stored value where there is one

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
@@ -12,7 +13,7 @@ from sepray.contracts import Augmentation, Supervision, TaskData
 from sepray.driver import warm_start
 from sepray.driver.prepared import prepare
 from sepray.driver.selection import Retraining
-from sepray.driver.stage import Stage, finals_stage, run_stage, search_stage, trial_parameters
+from sepray.driver.stage import Stage, finals_stage, run_stage, sampler_of_trial, search_stage, trial_parameters
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.trainable import SeparatorTrainable
@@ -275,3 +276,14 @@ def test_continued_study_does_not_draw_its_first_points_again(spec, stores_of, s
     run_stage(search_stage(more, again.search), more, again, slots=1)
     points = [tuple(t.params.values()) for t in again.search.get_trials()]
     assert len(set(points)) == 4
+
+
+def test_each_trial_of_a_deterministic_study_has_a_sampler_of_its_own(spec):
+    """Random numbers of a trial depend on its number alone, not on how many a driver has drawn before."""
+    made = sampler_of_trial(prepare(spec.changed(sampler="tpe"), DATA))
+
+    def drawn(number: int) -> float:
+        return optuna.create_study(sampler=made(number)).ask({"beta": spec.space["beta"]}).params["beta"]
+
+    assert drawn(3) == drawn(3) != drawn(4)
+    assert sampler_of_trial(prepare(spec.changed(sampler="optuna.samplers:RandomSampler"), DATA)) is None

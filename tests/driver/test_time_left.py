@@ -73,3 +73,13 @@ def test_more_trials_than_were_asked_for_take_no_negative_time(left):
 def test_largest_number_of_retrainings(spec):
     assert selection.most_retrainings(prepare(spec, DATA)) == (1 + 1) * 2
     assert selection.most_retrainings(prepare(spec.changed(finalists=9), DATA)) == (4 + 1) * 2
+
+
+def test_ablation_path_has_further_steps_and_no_end(spec):
+    left = TimeLeft(prepare(spec, DATA), slots=2, after=6, end=0.0)
+    left.begin("explain", 2, 1, [])
+    left.asked(0)
+    left.epoch(0, epoch(1, 10.0))
+    # 10 s an epoch; one training has 2 epochs left, another one 3, and 6 more follow; two at once
+    assert left.seconds() == pytest.approx(10 * ((2 + 3) / 2 + 6 * 3 / 2))
+    assert TimeLeft(prepare(spec, DATA), slots=2, end=0.0).seconds() is None

@@ -69,6 +69,32 @@ def test_local_ray_imports_from_where_this_process_does(monkeypatch, tmp_path, b
     assert os.environ.get("PYTHONPATH") == before
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            Exception("The current node timed out during startup. This could be"),
+            "timed out during startup. It",
+        ),
+        (RuntimeError("Failed to start GCS.\nSee the logs"), "machine: Failed to start GCS. It waits"),
+    ],
+)
+def test_ray_that_does_not_start_is_refused_in_a_line_that_says_what_to_do(monkeypatch, error, told):
+    ended = []
+
+    def init(**options):
+        raise error
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: ended.append(True))
+    with pytest.raises(ClusterError) as caught:
+        cluster._start_local(1, 1.0)
+    assert told in str(caught.value)
+    assert str(caught.value).endswith("nothing is lost: run the same command again when there is less to do")
+    assert "\n" not in str(caught.value)
+    assert ended == [True]
+
+
 def test_error_is_shown_by_its_first_line():
     assert cluster._first_line(ConnectionError("\nno answer\nTraceback ...")) == "no answer"
     assert cluster._first_line(TimeoutError()) == "TimeoutError"

@@ -8,6 +8,7 @@ import pytest
 from sepray.execution.schedulers import StopsAsTold, make_scheduler
 from sepray.search.in_order import InOrderSearcher
 from sepray.search.ledger import history
+from sepray.search.samplers import make_sampler
 from sepray.search.searcher import StudySearcher
 
 from ..simulation import Controller, Killed, UnevenController, kill
@@ -29,13 +30,14 @@ def curve(trial):
     return {"epoch": epoch, "objective": value, KEY: value, "outcome": "complete" if epoch == EPOCHS else ""}
 
 
-def run(study, trials=20, report=curve, in_order=True, scheduler="asha", slots=3, seed=None, **more):
+def run(study, trials=20, report=curve, in_order=True, scheduler="asha", slots=3, seed=None, sampler_for=None, **more):
     """Run a study whose trials are all as fast, or of random speeds that ``seed`` decides."""
     listener = more.pop("listener", None)
     judge = make_scheduler(scheduler, EPOCHS, grace_period=1, history=history(study))
     given = {"trials": trials, "seed": 11, "listener": listener}
     if in_order:
-        searcher = InOrderSearcher(study, SPACE, [KEY], slots=slots, judge=judge, **given)
+        own = {"sampler_for": sampler_for} if sampler_for else {}
+        searcher = InOrderSearcher(study, SPACE, [KEY], slots=slots, judge=judge, **own, **given)
         judge = StopsAsTold(searcher.hear)
     else:
         searcher = StudySearcher(study, SPACE, [KEY], **given)
@@ -139,6 +141,24 @@ def test_killed_study_goes_on_and_ends_with_all_its_trials(url):
     assert all(t.state.is_finished() for t in trials)
     for trial in trials:
         assert trial.intermediate_values.items() >= before.get(trial.number, {}).items()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsgaii"])
+def test_killed_study_ends_with_the_trials_of_one_that_was_not(url, sampler):
+    """Whenever the driver is killed, and however fast each trial is before and after."""
+
+    def sampler_for(number):
+        return make_sampler(sampler, 3, SPACE, existing=number)
+
+    whole = study_at(url, sampler, name="whole")
+    run(whole, 15, seed=1, sampler_for=sampler_for)
+    for kill_after in range(1, 40, 3):
+        study = study_at(url, sampler, name=f"killed after {kill_after}")
+        with pytest.raises(Killed):
+            run(study, 15, seed=kill_after, kill_after=kill_after, sampler_for=sampler_for)
+        study = study_at(url, sampler, name=f"killed after {kill_after}")
+        run(study, 15, seed=100 + kill_after, sampler_for=sampler_for)
+        assert told(study) == told(whole), kill_after
 
 
 def test_extended_study_asks_for_the_further_trials_alone(url):
