@@ -28,9 +28,11 @@ from typing import Any
 
 import numpy as np
 import optuna
+from _searches import KEY
+from _surrogate import Surrogate
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
-from search import KEY, Surrogate, surrogate_of
+from search import surrogate_of
 
 from sepray.execution.schedulers import StopsAsTold, make_scheduler
 from sepray.search.in_order import InOrderSearcher

@@ -2,6 +2,12 @@
 
 ``start_fraction`` is the paper's C, the share of a mixture that the constant start gives to the unobserved source; with
 another start it is not used. The learning rates of the authors' code and of the paper's text come first.
+
+The starts are no arms. An arm is hyperparameters, which a trial can choose; another separator's estimates are data: the
+driver has that separator trained once, before the first trial, and all trials get its estimates with the training view.
+So each start is a study of its own, and a comparison runs them with equal budgets on the same seeds::
+
+    sepray run compare_separators --separators neural_egg neural_egg:glo_start neural_egg:am_start
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

@@ -160,4 +160,7 @@ def better_words(measures: Iterable[str]) -> str:
     told = {name: "less" if MEASURES[name].direction == "minimize" else "more" for name in measures}
     if len(set(told.values())) == 1:
         return f"{next(iter(told.values()))} is better"
-    return ", ".join(f"{way} {measure_words(name)} is better" for name, way in told.items())
+    (first, way), *others = told.items()
+    return f"of the {measure_words(first)} {way} is better" + "".join(
+        f", of the {measure_words(name)} {way}" for name, way in others
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,12 @@ def one_line(error: BaseException) -> str:
     """Return the message of an error with its lines joined; the error's type where it has no message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines).replace(":;", ":") or type(error).__name__
+
+
+def _short(name: str) -> str:
+    """Return the name of a trial for a line of 80 columns: shorter where it says at whose settings a retraining is."""
+    name = re.sub(r" at the settings of trial (\d+)", r" (as trial \1)", name)
+    return re.sub(r" seed (\d+)$", "\u00a0seed\u00a0\\1", name)  # never parted where the line has to wrap
 
 
 @dataclass
@@ -180,7 +187,7 @@ class Progress:
         return " · ".join(parts)
 
     def _best(self) -> str:
-        return "" if self.best is None else f"best {self.objective} {self.best[0]:.4f} ({self.best[1]})"
+        return "" if self.best is None else f"best {self.objective} {self.best[0]:.4f}, {_short(self.best[1])}"
 
     def _time(self) -> str:
         left = self.seconds_left()
@@ -204,7 +211,7 @@ class Progress:
         for number, result in sorted(self._running.items()):
             value, of = result.get("objective"), f" of {self.epochs}" if self.epochs else ""
             shown = ("starting",) if value is None else (f"epoch {result['epoch']}{of}", f"{self.sign * value:.4f}")
-            trials.add_row("", Text(self._names.get(number, str(number)), style="cyan"), *shown)
+            trials.add_row("", Text(_short(self._names.get(number, str(number))), style="cyan"), *shown)
         head = Text.assemble((self.title, "bold"), f"  {self._counts()}")
         best = [Text(self._best())] if self.best else []
         return Group(head, bar, *best, trials)

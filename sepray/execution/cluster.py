@@ -195,8 +195,8 @@ def _start_errors() -> Iterator[None]:
         ray.shutdown()  # what has started
         raise ClusterError(
             f"Ray did not start on this machine: {_first_line(error).partition('. ')[0].rstrip('.')}. It waits "
-            "for 30 s or so, which is too short for a machine that is busy or has little free memory or disk; nothing is "
-            "lost: run the same command again when there is less to do"
+            "for 30 s or so, which is too short for a machine that is busy or has little free memory or disk; nothing "
+            "is lost: run the same command again when there is less to do"
         ) from error
 
 

@@ -21,6 +21,9 @@ from .importance import in_memory
 from .study_results import OUTCOMES, StudyResults, outcome
 from .wording import number, objective_axis, objective_words, plural, trial_name
 
+_LONG = 5
+"""Fewest epochs of a learning curve whose end says something about more epochs; before that every curve still falls."""
+
 
 def history(results: StudyResults) -> Section:
     """Draw the objective of every trial, and the best value so far."""
@@ -179,9 +182,10 @@ def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]
         parts[0] += f"went from {number(own[min(own)])} after epoch {min(own)} to {number(own[end])} after epoch {end}"
     if late != end:
         verb = "improved" if change >= 0 else "worsened"
-        size = f"{abs(change / own[late]):.1%}" if results.in_percent and own[late] else _amount(results, abs(change))
         last = "epoch" if end - late == 1 else f"{end - late} epochs"
-        parts.append(f"its last {last} {verb} it by {size}{_beside_seeds(results, change)}")
+        parts.append(
+            f"its last {last} {verb} it by {_amount(results, abs(change))}{_beside_seeds(results, change, end)}"
+        )
     stopped = [c for t in results.trials if outcome(t) == "pruned" and (c := curves.get(t.number))]
     if stopped:
         ends = [c[max(c)] for c in stopped]
@@ -189,13 +193,17 @@ def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]
     return "; ".join(parts) + "."
 
 
-def _beside_seeds(results: StudyResults, change: float) -> str:
-    """Return a clause on a change over the last epochs: seeds differ too, and a smaller change says nothing."""
+def _beside_seeds(results: StudyResults, change: float, epochs: int) -> str:
+    """Return a clause on a change over the last epochs: seeds differ too, and a smaller change says nothing.
+
+    Whether more epochs help is said of curves that are long enough to have come to something like an end.
+    """
     spread = results.seed_spread
     if spread is None:
         return ""
     if change > spread:
-        return f", more than seeds differ by ({_amount(results, spread)}): more epochs may well help"
+        more = ": more epochs may well help" if epochs >= _LONG else ""
+        return f", more than the {_amount(results, spread)} that seeds differ by{more}"
     return f"; seeds differ by up to {_amount(results, spread)}"
 
 

@@ -73,6 +73,11 @@ class Config:
 PAPER = Config(epochs_per_iteration=25, width=64, batch_size=64)
 """The paper's sizes, for its thousands of items; the defaults train ten times as fast, on a few hundred."""
 
+GLO_START = Config(start="glo_masking")
+"""The paper's FT: starts from the estimates of GLO masking, which is trained first."""
+AM_START = Config(start="adversarial_masking")
+"""Starts from the estimates of adversarial masking, which is trained first."""
+
 DEBUG = Config(iterations=3, epochs_per_iteration=1, width=4, layers=2)
 
 

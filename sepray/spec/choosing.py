@@ -82,18 +82,26 @@ def rule(choose: Sequence[str], objectives: Sequence[Objective], losses: Losses)
     Args:
         choose: what ``--choose`` was given.
         objectives: objectives of the study.
-        losses: of the finished trials of the search, ``[trial, objective]``; the ends of their front make the scale.
+        losses: of the finished trials of the search, ``[trial, objective]``; the ends of their front make the scale. An
+            objective that is equal in all of them does not count.
 
     Raises:
         UsageError: no objective has this name, or there is not one weight for each objective.
     """
     weights, count = weights_of(choose, objectives), len(objectives)
-    if _single(weights) or not len(losses):
+    if not len(losses):
+        weights = (1.0, *(0.0,) * (count - 1))
+    if _single(weights):
         return Rule(tuple(objectives), tuple(choose), weights, (0.0,) * count, (1.0,) * count)
     front = losses[ranks(losses, 1) == 0]
-    best, worst = front.min(0), front.max(0)
-    widths = np.where(worst > best, worst - best, 1.0)
-    return Rule(tuple(objectives), tuple(choose), weights, tuple(best.tolist()), tuple(widths.tolist()))
+    # Where the front has a single value of an objective, all trials make its scale.
+    widths = np.where(np.ptp(front, axis=0) > 0, np.ptp(front, axis=0), np.ptp(losses, axis=0))
+    counted = np.array(weights) * (widths > 0)
+    if not counted.any():  # without any scale values of different units cannot be added: the first decides
+        counted[0] = 1.0
+    widths = np.where(widths > 0, widths, 1.0)
+    scales = (tuple(each.tolist()) for each in (counted, front.min(0), widths))
+    return Rule(tuple(objectives), tuple(choose), *scales)
 
 
 def weights_of(choose: Sequence[str], objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -108,7 +108,7 @@ def test_log_has_a_line_for_every_trial_with_what_is_left(screen):
         "left",
         "  trial 3, collapsed after 5 epochs, relative_l2 0.0100, the estimate of fetal has collapsed · 4 of 4 done · "
         "1 stopped early · 1 collapsed · 1 failed",
-        "sweep: 4 of 4 done · 1 stopped early · 1 collapsed · 1 failed · best relative_l2 0.2500 (trial 0: CASS)",
+        "sweep: 4 of 4 done · 1 stopped early · 1 collapsed · 1 failed · best relative_l2 0.2500, trial 0: CASS",
     ]
 
 
@@ -120,14 +120,14 @@ def test_best_of_a_maximised_objective_is_the_greatest_in_its_own_sign(screen):
     assert progress.best == (9.5, "trial 1")
     assert "si_sdr 9.5000, the best so far " in printed(console)[2]
     assert "si_sdr -2.0000 " in printed(console)[3]
-    assert printed(console)[4].endswith("best si_sdr 9.5000 (trial 1)")
+    assert printed(console)[4].endswith("best si_sdr 9.5000, trial 1")
 
 
 def test_progress_goes_on_from_earlier_trials(screen):
     console = screen(140)
     earlier = Counter({"complete": 5, "pruned": 2, "lost": 1})
     with Progress("sweep", 10, "l2", noun="final", done=earlier, best=(0.5, "final 2")) as progress:
-        assert printed(console) == ["sweep: 8 of 10 done · 2 stopped early · 1 failed · best l2 0.5000 (final 2)"]
+        assert printed(console) == ["sweep: 8 of 10 done · 2 stopped early · 1 failed · best l2 0.5000, final 2"]
         progress.finished(8, Ending("complete"), {"epoch": 1, "objective": 0.75})
     assert progress.best == (0.5, "final 2")
     assert printed(console)[1].startswith("  final 8, done after 1 epoch")
@@ -169,7 +169,7 @@ def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
     text = console.file.getvalue()
     assert text[: text.rindex("sweep: ")].endswith("\x1b[2K")  # the view is erased at the end
     assert "trial 1 failed: KeyError: 'x'" in text
-    assert "sweep: 2 of 3 done · 1 failed · best si_sdr 8.0000 (trial 0: CASS)\n" in text
+    assert "sweep: 2 of 3 done · 1 failed · best si_sdr 8.0000, trial 0: CASS\n" in text
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
@@ -189,7 +189,7 @@ def test_live_view_cuts_nothing(width):
     told = " ".join(words)
     for text in ("1 of 18 done", "about 2 h 30 min left", "starting", "epoch 123 of 500", "0.5858", "0.5000"):
         assert text in told
-    for word in set(label.split()):
+    for word in ("cross", "maternal", "to", "fetal", "trial", "5", "seed", "2"):
         assert sum(w.strip("()") == word for w in words) >= 3  # two trials and the best
     [bar] = [line for line in lines if set(line) & set("━╸╺")]
     assert "final" not in bar

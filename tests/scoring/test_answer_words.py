@@ -161,6 +161,6 @@ def test_several_objectives_are_rows_with_their_own_units():
     assert answer_words.title(both) == "All objectives on the test split: difference to no adversaries"
     assert answer_words.caption(both) == (
         "8 pairs of trainings at the same settings and seed, 50 test items [95% interval over both, for all rows "
-        "together]; p: exact sign-flip test over seeds, corrected by Holm; less relative L2 error is better, more "
-        "SI-SDR is better"
+        "together]; p: exact sign-flip test over seeds, corrected by Holm; of the relative L2 error less is "
+        "better, of the SI-SDR more"
     )

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from search_spaces import neural_egg as space
+from sepray import registry
 from sepray.contracts import Supervision
 from sepray.errors import UsageError
 from sepray.separators import neural_egg
@@ -175,3 +176,9 @@ def test_sounds_are_separated_in_seconds_and_better_with_each_iteration():
 def test_separates_notes_from_bursts(seed):
     run = trained(neural_egg.Config(), {}, 30, seed, notes_and_bursts())
     assert improvement(run.separator.separate, notes_and_bursts()) >= 3
+
+
+@pytest.mark.parametrize(("name", "start"), [("glo_start", "glo_masking"), ("am_start", "adversarial_masking")])
+def test_starts_are_named_configurations_that_a_comparison_takes(name, start):
+    config = registry.config("sepray.separators", f"neural_egg:{name}")
+    assert config == dataclasses.replace(neural_egg.Config(), start=start)

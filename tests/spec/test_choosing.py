@@ -53,12 +53,24 @@ def test_named_objective_decides_alone_and_in_its_own_unit(choose):
 def test_one_objective_is_its_own_rule_and_no_trial_needs_none():
     rule = choosing.rule(("knee",), (SDR,), LOSSES[:, :1])
     assert (rule.loss([4.0]), rule.measured) == (-4.0, SDR)
-    assert choosing.rule(("knee",), BOTH, np.zeros((0, 2))).loss([3.0, 1.0]) == -1.0
+    assert choosing.rule(("knee",), BOTH, np.zeros((0, 2))).loss([3.0, 1.0]) == -3.0
 
 
-def test_objective_that_is_equal_on_the_front_does_not_count():
+def test_front_of_a_single_trial_has_the_scale_of_all_trials():
+    """6 dB and an error of 0.2 are best in everything; the others go down to 2 dB and up to 0.7."""
+    rule = choosing.rule(("knee",), BOTH, np.array([(-6.0, 0.2), (-2.0, 0.3), (-4.0, 0.7)]))
+    found = [rule.loss(values) for values in ((6.0, 0.2), (2.0, 0.3), (4.0, 0.7), (7.0, 0.2))]
+    assert found == pytest.approx([0.0, 0.5 * (1 + 0.2), 0.5 * (0.5 + 1), -0.5 * 0.25])
+
+
+def test_objective_that_is_equal_in_all_trials_does_not_count():
     rule = choosing.rule(("knee",), BOTH, np.array([(-3.0, 0.5), (-2.0, 0.5)]))
-    assert [rule.loss(values) for values in ((3.0, 0.5), (2.0, 0.5))] == [0.0, 0.5]
+    assert [rule.loss(values) for values in ((3.0, 0.5), (2.0, 0.5), (2.0, 0.1))] == [0.0, 0.5, 0.5]
+
+
+def test_without_any_scale_the_first_objective_decides():
+    rule = choosing.rule(("knee",), BOTH, np.array([(-3.0, 0.5)]))
+    assert rule.loss((5.0, 9.0)) < rule.loss((4.0, 0.0))
 
 
 @pytest.mark.parametrize(
