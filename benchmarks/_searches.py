@@ -28,10 +28,10 @@ class Search(Protocol):
     """What is replayed: proposes settings, hears of epochs and says which trials go on."""
 
     def suggest(self) -> tuple[int, Mapping[str, float]]:
-        """Return number and settings of the next trial to start."""
+        """Return number and settings of the next trial to start, or of a paused one that goes on."""
 
     def report(self, number: int, epoch: int, value: float) -> str:
-        """Hear of an epoch that is not a trial's last one; return ``continue`` or ``stop``."""
+        """Hear of an epoch that is not a trial's last one; return ``continue``, ``stop`` or ``pause``."""
 
     def finish(self, number: int, epoch: int, value: float, stopped: bool) -> None:
         """Hear that a trial has ended."""
@@ -174,6 +174,52 @@ class SyneTune:
             self._scheduler.on_trial_complete(self._trials[number], {"epoch": epoch, KEY: value})
 
 
+class OlderSyneTune:
+    """A scheduler of Syne Tune 0.13, the last version with MOBSTER and DyHPO; same grace period and reduction factor.
+
+    DyHPO pauses trials and lets them go on later.
+
+    Args:
+        surrogate: what is searched.
+        seed: random seed.
+        slots: trials at once.
+        scheduler: name of a class of ``syne_tune.optimizer.baselines``.
+    """
+
+    def __init__(self, surrogate: Surrogate, seed: int, slots: int, *, scheduler: str) -> None:
+        spaces = importlib.import_module("syne_tune.config_space")
+        baselines = importlib.import_module("syne_tune.optimizer.baselines")
+        self._trial = importlib.import_module("syne_tune.backend.trial_status").Trial
+        space = {n: (spaces.loguniform if d.log else spaces.uniform)(d.low, d.high) for n, d in surrogate.space.items()}
+        self._scheduler = getattr(baselines, scheduler)(
+            space, metric=KEY, mode="min", resource_attr="epoch", max_t=surrogate.epochs, random_seed=seed,
+            search_options={"debug_log": False},
+        )  # fmt: skip
+        self._trials: dict[int, Any] = {}
+
+    def suggest(self) -> tuple[int, Mapping[str, float]]:
+        """Return the scheduler's next trial, which may be one that it has paused."""
+        suggestion = self._scheduler.suggest(len(self._trials))
+        if not suggestion.spawn_new_trial_id:
+            trial = self._trials[int(suggestion.checkpoint_trial_id)]
+            return trial.trial_id, trial.config
+        trial = self._trial(len(self._trials), suggestion.config, datetime.now())
+        self._trials[trial.trial_id] = trial
+        self._scheduler.on_trial_add(trial)
+        return trial.trial_id, trial.config
+
+    def report(self, number: int, epoch: int, value: float) -> str:
+        """Let the scheduler decide."""
+        return str(self._scheduler.on_trial_result(self._trials[number], {"epoch": epoch, KEY: value})).lower()
+
+    def finish(self, number: int, epoch: int, value: float, stopped: bool) -> None:
+        """Tell the scheduler of a trial's end; of one that it has stopped it knows."""
+        if not stopped:
+            result = {"epoch": epoch, KEY: value}
+            self._scheduler.on_trial_result(self._trials[number], result)
+            self._scheduler.on_trial_complete(self._trials[number], result)
+
+
 _JOINT = {"multivariate": True}
 SEARCHES: dict[str, Callable[..., Search]] = {
     "default": partial(Sepray),
@@ -191,5 +237,7 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "Ray: OptunaSearch and ASHA": Stock,
     "Syne Tune: ASHA": partial(SyneTune, scheduler="ASHA"),
     "Syne Tune: BOHB": partial(SyneTune, scheduler="BOHB"),
+    "Syne Tune 0.13: MOBSTER": partial(OlderSyneTune, scheduler="MOBSTER"),
+    "Syne Tune 0.13: DyHPO": partial(OlderSyneTune, scheduler="DyHPO"),
 }
 """Name -> search; "default" is what a study does, and the others of sepray differ from it in what they name."""

@@ -67,6 +67,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import importlib.metadata
 import importlib.util
 import itertools
 import json
@@ -109,8 +110,9 @@ def replay(make: Callable[..., Search], surrogate: Surrogate, seed: int, slots: 
     while trained < most:
         while len(queue) < slots:
             number, settings = search.suggest()
-            truth = surrogate.curve(settings)
-            curves[number], reached[number] = (truth, truth * surrogate.noise(random)), 0
+            if number not in curves:  # else it was paused
+                truth = surrogate.curve(settings)
+                curves[number], reached[number] = (truth, truth * surrogate.noise(random)), 0
             heapq.heappush(queue, (clock + random.normal(1, 0.1), number))
         clock, number = heapq.heappop(queue)
         reached[number] += 1
@@ -122,9 +124,9 @@ def replay(make: Callable[..., Search], surrogate: Surrogate, seed: int, slots: 
             best = min(best, float(truth[-1]))
             if found.until is None and best <= surrogate.good:
                 found.until = trained
-        elif search.report(number, epoch, value) == "stop":
+        elif (decision := search.report(number, epoch, value)) == "stop":
             search.finish(number, epoch, value, stopped=True)
-        else:
+        elif decision != "pause":
             heapq.heappush(queue, (clock + random.normal(1, 0.1), number))
         for count in FULL_TRAININGS:
             if trained == count * surrogate.epochs:
@@ -161,6 +163,16 @@ def shown(name: str, runs: Sequence[Replay], epochs: int, most: int, counts: Seq
     return f"{name:32}{mean:8.0f}{error:6.0f}{found:7.0%}{epochs / GOOD / mean:7.1f}{told}"
 
 
+def is_installed(search: str) -> bool:
+    """Say whether the version of Syne Tune that a search is of is installed; those of others need none."""
+    if not search.startswith("Syne Tune"):
+        return True
+    if importlib.util.find_spec("syne_tune") is None:
+        return False
+    is_older = importlib.metadata.version("syne-tune").startswith("0.13.")
+    return is_older == search.startswith("Syne Tune 0.13")
+
+
 def main() -> None:
     """Print a table for each recorded separator and number of slots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -171,8 +183,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=800, help="epochs after which a search is given up")
     parser.add_argument("--jobs", type=int, default=2, help="replays at once")
     options = parser.parse_args()
-    installed = importlib.util.find_spec("syne_tune") is not None
-    names = options.searches or [name for name in SEARCHES if installed or not name.startswith("Syne Tune")]
+    names = options.searches or [name for name in SEARCHES if is_installed(name)]
     counts = [count for count in FULL_TRAININGS if count * surrogate_of(options.tables[0]).epochs <= options.epochs]
     with ProcessPoolExecutor(options.jobs) as pool:
         for table, slots in itertools.product(options.tables, options.slots):

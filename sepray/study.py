@@ -37,7 +37,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
     """
 
     def job(given: list[str]) -> int:
-        wait_for(f"{spec.name}: checking the command", log=False)
+        wait_for("checking the command", log=False)  # which may give the study another name
         chosen = with_budget(spec, full, given)
         early = parse_early(chosen, given)
         if early is not None:

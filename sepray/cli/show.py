@@ -96,6 +96,7 @@ def _print_front(result: StudyResult) -> None:
 
 def _print_trials(result: StudyResult) -> None:
     """Print the trials of the search, the best first; of many only those, because ``--json`` has all."""
+    from ..choices import Objective
     from ..console.commands import from_this_shell
     from ..console.terminal import console
     from ..results.record import outcome
@@ -108,14 +109,18 @@ def _print_trials(result: StudyResult) -> None:
     )
     if not trials:
         return
-    console.print("\nTrials, the best first:", style="bold")
+    first, *others = result.record.objectives
+    by = f" in {Objective(first, '').words}" if others else ""
+    console.print(f"\nTrials, the best{by} first:", style="bold")
+    values = {t.number: " ".join(f"{value:.4f}" for value in t.values or ()) for t in trials[:_TRIALS_SHOWN]}
+    width = max(8, *map(len, values.values()))
     for trial in trials[:_TRIALS_SHOWN]:
-        found = " ".join(f"{value:.4f}" for value in trial.values or ())
+        found = values[trial.number]
         last = max(trial.intermediate_values, default=0)
         label = trial.user_attrs.get("label") or trial.params.get(ARM, "")
         words = OUTCOMES.get(outcome(trial), outcome(trial).replace("_", " "))
         console.print(
-            f"  {trial.number:4}  {found or '-':8}  epoch {last:3}  {words:20} {label}".rstrip(), soft_wrap=True
+            f"  {trial.number:4}  {found or '-':{width}}  epoch {last:3}  {words:20} {label}".rstrip(), soft_wrap=True
         )
     if len(trials) > _TRIALS_SHOWN:
         every = from_this_shell(f"sepray show {result.name} --json")

@@ -102,7 +102,7 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         incumbent = models.incumbent(name, uri)
         label = runs.run_label("finals", int(result["member"]))
         tags = {"study": spec.name, "trial": label, "data_fingerprint": data.fingerprint}
-        scored = models.Scored(notes.test_metrics(data, result), key(spec.task), data.fingerprint)
+        scored = models.Scored(notes.test_metrics(spec, data, result), key(spec.task), data.fingerprint)
         version = models.register(tracker, label, folder, name, tags=tags, description=description, scored=scored)
         if incumbent is None:
             models.set_champion(name, version, uri, description)

@@ -220,7 +220,7 @@ class Finish:
         note = notes.describe_study(self._spec, self._data, result, told, commands, has_report=report is not None)
         version = registration.version or ("waiting" if self._model.exists() else "none")
         tags = {"outcome": "finished", "champion": result["role"], "model_version": version}
-        self._tracker.study_finished(notes.test_metrics(self._data, result), tags, note)
+        self._tracker.study_finished(notes.test_metrics(self._spec, self._data, result), tags, note)
 
 
 def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker) -> Path | None:

@@ -45,10 +45,13 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     return title, columns, [ResultRow(**row) for row in result["rows"]], caption
 
 
-def test_metrics(data: TaskData, result: Result) -> dict[str, float]:
+def test_metrics(spec: StudySpec, data: TaskData, result: Result) -> dict[str, float]:
     """Return what the champion scored on the test split, by the names of MLflow's metrics."""
     values, metric = result["rows"][0]["values"], result["metric"]
     metrics = {f"test/{s}/{metric}": float(values[s][0]) for s in data.signal.sources if s in values}
+    if shows_objectives(columns := result.get("columns", ())):
+        named = zip(columns, spec.objectives(data.signal), strict=True)
+        metrics |= {f"test/{o.name}": float(values[column][0]) for column, o in named if column in values}
     return {**metrics, f"test/{metric}": float(values["mean"][0])}
 
 

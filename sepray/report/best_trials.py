@@ -48,7 +48,8 @@ def retrainings(results: StudyResults) -> Section | None:
             compared = "more" if gap > max(np.ptp(first), np.ptp(second)) else "less"
             sentence += f", {compared} than the range over seeds"
     sentence = sentence[0].upper() + sentence[1:] + "."
-    note = "Each dot is one training with its own seed; the bar is their mean, by which the champion is chosen."
+    note = "Each dot is one training with its own seed; the bar is their mean"
+    note += ", by which the champion is chosen." if len(results.objectives) == 1 else "."
     return Section("seeds", "The best settings on new seeds", sentence, [render(figure, "seeds.svg", sentence)], note)
 
 

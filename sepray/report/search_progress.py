@@ -1,13 +1,12 @@
 """Figures of the search: value of every trial, epochs per trial, learning curves, Pareto front.
 
-Optuna computes the front, but its matplotlib figures are not used: they leave out trials that were stopped or failed,
-are too wide for a phone, distinguish outcomes by red and blue alone, and use pyplot, whose state belongs to the user.
+Optuna's matplotlib figures are not used: they leave out trials that were stopped or failed, are too wide for a phone,
+distinguish outcomes by red and blue alone, and use pyplot, whose state belongs to the user.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,7 +16,6 @@ from ..choices import MEASURES
 from ..spec import choosing
 from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
-from .importance import in_memory
 from .study_results import OUTCOMES, StudyResults, outcome
 from .wording import number, objective_axis, objective_words, plural, trial_name
 
@@ -78,10 +76,9 @@ def _history_sentence(results: StudyResults, references: Sequence[FrozenTrial]) 
         outcomes = ", ".join(f"{n} {OUTCOMES[kind]}" for kind, n in results.counts.items())
         return f"None of the {plural(len(results.trials), 'trial')} has a final value: {outcomes}."
     value = results.value(best)
-    sentence = (
-        f"The best of {plural(len(results.trials), 'trial')} is {trial_name(best)}: "
-        f"{results.words} {number(value)} on validation"
-    )
+    values = zip(results.objectives, best.values, strict=True)
+    told = " and ".join(f"{objective_words(o)} {number(v)}" for o, v in values)
+    sentence = f"The best of {plural(len(results.trials), 'trial')} is {trial_name(best)}: {told} on validation"
     near = [t for t in results.feasible if t is not best and abs(results.value(t) - value) <= 0.05 * abs(value)]
     if len(results.feasible) > 2 and results.in_percent:
         sentence += (
@@ -139,7 +136,7 @@ def _pruning_sentence(results: StudyResults) -> str:
 def learning(results: StudyResults) -> Section:
     """Draw the validation objective of every trial at every epoch, coloured by outcome."""
     key, title = "learning", "Learning curves"
-    curves = [(t, c) for t in results.trials if (c := _curve(t))]
+    curves = [(t, c) for t in results.trials if (c := results.curve(t))]
     if not curves:
         return Section(key, title, "No trial has reported an epoch.")
     figure, axes = new_figure(3.8)
@@ -152,7 +149,7 @@ def learning(results: StudyResults) -> Section:
         epochs, values = zip(*curve, strict=True)
         axes.plot(epochs, values, color=colour, linewidth=1.0, alpha=0.55, label=label)
         axes.scatter(epochs[-1:], values[-1:], color=colour, marker=mark, s=22, zorder=3)
-    if results.best is not None and (curve := _curve(results.best)):
+    if results.best is not None and (curve := results.curve(results.best)):
         axes.plot(*zip(*curve, strict=True), color=BLACK, linewidth=2.2, label=f"the best: {trial_name(results.best)}")
     log_where_wide(axes, [v for _, c in curves for _, v in c])
     axes.set(xlabel="epoch (number)", ylabel=f"validation {results.axis}")
@@ -160,10 +157,6 @@ def learning(results: StudyResults) -> Section:
     legend_above(axes, 2)
     sentence = _learning_sentence(results, {trial.number: dict(curve) for trial, curve in curves})
     return Section(key, title, sentence, [render(figure, "learning.svg", sentence)])
-
-
-def _curve(trial: FrozenTrial) -> list[tuple[int, float]]:
-    return [(e, v) for e, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)]
 
 
 def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]]) -> str:
@@ -219,7 +212,7 @@ def pareto(results: StudyResults) -> Section | None:
     key, title = "pareto", "Pareto front"
     if not results.feasible:
         return Section(key, title, "No trial has run its whole budget, so there is no Pareto front.")
-    front = in_memory([o.direction for o in results.objectives], results.feasible).best_trials
+    front = results.front()
     on_front = {t.number for t in front}
     ends = "; ".join(
         f"the best in {objective_words(o)} is {trial_name(t)} with {number(t.values[k])}"
@@ -227,8 +220,8 @@ def pareto(results: StudyResults) -> Section | None:
         for t in [min(front, key=lambda t: (o.sign * t.values[k], t.number))]
     )
     sentence = (
-        f"{len(front)} of {len(results.feasible)} finished trials are Pareto-optimal: no other trial is better in one "
-        f"objective and as good in the others; {ends}."
+        f"{len(front)} of {plural(len(results.feasible), 'finished trial')} {'is' if len(front) == 1 else 'are'} "
+        f"Pareto-optimal: no other trial is better in one objective and as good in the others; {ends}."
     )
     pairs = list(itertools.combinations(range(len(results.objectives)), 2))[:6]
     rows = -(-len(pairs) // 2)
@@ -260,8 +253,7 @@ def front(results: StudyResults) -> str | None:
     """Return the section with a table of the Pareto front; None without a front, or with one objective."""
     if len(results.objectives) == 1 or not results.feasible:
         return None
-    trials = in_memory([o.direction for o in results.objectives], results.feasible).best_trials
-    rows = [[trial_name(t), *map(number, t.values)] for t in sorted(trials, key=lambda t: (t.values, t.number))]
+    rows = [[trial_name(t), *map(number, t.values)] for t in results.front()]
     columns = ["trial", *(o.column for o in results.objectives)]
     sentence = "No other trial is as good in every column and better in one."
     chosen = choosing.words(results.spec.choose, results.objectives)

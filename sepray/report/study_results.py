@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
@@ -113,20 +114,19 @@ class StudyResults:
         """Label of an axis that shows ``value``."""
         if len(self.objectives) == 1:
             return objective_axis(self.objectives[0])
-        of = unit(self.objectives[0].key)
-        return f"{self.words} ({of}{', less is better' if self.objectives[0].sign < 0 else ''})"
+        return f"{self.words} ({unit(self.objectives[0].key)})"
 
     @cached_property
     def words(self) -> str:
         """Name of ``value`` in a sentence."""
         if len(self.objectives) == 1:
             return objective_words(self.objectives[0])
-        return "negative " * (self.objectives[0].sign < 0) + guide_words(self.objectives)
+        return guide_words(self.objectives)
 
     @cached_property
     def sign(self) -> int:
         """1 if a lesser ``value`` is better, -1 if a greater one is."""
-        return self.objectives[0].sign if len(self.objectives) == 1 else 1
+        return self.objectives[0].sign
 
     @cached_property
     def in_percent(self) -> bool:
@@ -158,8 +158,7 @@ class StudyResults:
         """The best feasible trial, of several objectives the one that the study's rule chooses; of equals the first."""
         if len(self.objectives) == 1:
             return min(self.feasible, key=lambda t: (self.sign * self.value(t), t.number), default=None)
-        losses = [[o.sign * v for o, v in zip(self.objectives, t.values, strict=True)] for t in self.feasible]
-        rule = choosing.rule(self.spec.choose, self.objectives, np.array(losses, dtype=np.float64))
+        rule = choosing.rule(self.spec.choose, self.objectives, self._losses())
         return min(self.feasible, key=lambda t: (rule.loss(t.values), t.number), default=None)
 
     @cached_property
@@ -179,15 +178,33 @@ class StudyResults:
         return tuple(names[: names.index("mean")])
 
     def value(self, trial: FrozenTrial) -> float:
-        """Return the value of a complete trial: its objective, or of several ``choices.guide_loss``."""
+        """Return the value of a complete trial: its objective, or of several the mean of the guiding ones."""
         if len(self.objectives) == 1:
             return float(trial.values[0])
-        return guide_loss(self.objectives, {o.key: v for o, v in zip(self.objectives, trial.values, strict=True)})
+        values = {o.key: v for o, v in zip(self.objectives, trial.values, strict=True)}
+        return self.sign * guide_loss(self.objectives, values)
+
+    def curve(self, trial: FrozenTrial) -> list[tuple[int, float]]:
+        """Return the epochs that a trial has reported with their values, those that are finite."""
+        # Of several objectives the storage has the loss (choices.guide_loss).
+        sign = 1 if len(self.objectives) == 1 else self.sign
+        return [(e, sign * v) for e, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)]
+
+    def front(self) -> list[FrozenTrial]:
+        """Return the finished trials that no other one beats in all objectives, in the order of their values."""
+        if not self.feasible:
+            return []
+        ranks = choosing.ranks(self._losses(), 1)
+        kept = [trial for trial, rank in zip(self.feasible, ranks, strict=True) if rank == 0]
+        return sorted(kept, key=lambda t: (t.values, t.number))
+
+    def _losses(self) -> NDArray[np.float64]:
+        return np.array([[o.sign * v for o, v in zip(self.objectives, t.values, strict=True)] for t in self.feasible])
 
     def last_value(self, trial: FrozenTrial) -> float | None:
         """Return the newest finite value that a trial reported; None if there is none."""
-        finite = [v for _, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)]
-        return finite[-1] if finite else None
+        curve = self.curve(trial)
+        return curve[-1][1] if curve else None
 
     def value_so_far(self, trial: FrozenTrial) -> float | None:
         """Return the value of a complete trial, and the newest finite value of any other trial."""

@@ -93,7 +93,8 @@ def trials(result: Findings) -> list[str]:
     if len(objectives) > 1 and result.best:
         numbers = ", ".join(str(trial.number) for trial in result.best[:20]) + ", ..." * (len(result.best) > 20)
         words = " and ".join(map(objective_words, objectives))
-        sentences.append(f"No trial beats {plural(len(result.best), 'trial')} ({numbers}) in {words} on validation.")
+        noun = "trial" if len(result.best) == 1 else "trials"
+        sentences.append(f"On the Pareto front in {words} on validation: {noun} {numbers}.")
     elif result.best:
         [best] = result.best
         value = f"{objective_words(objectives[0])} {number(best.values[0])}"

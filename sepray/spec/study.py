@@ -112,8 +112,8 @@ class StudySpec:
     """Metrics to optimise on validation, several for a Pareto front: relative_l2 (mean over sources),
     fetal/si_sdr:max (one source, and its direction) or relative_l2:each (one per source)."""
     choose: tuple[str, ...] = (choosing.KNEE,)
-    """With several objectives, which trial of the Pareto front wins: knee (of the front), the name of an objective (the
-    best in it), or weights with a number for each objective."""
+    """How the champion is chosen from the Pareto front of several objectives: knee, the name of an objective (the best
+    in it), or weights and a number for each objective."""
     seed: int = 0
     """Random seed of the sampler and of all trials."""
     budget: BudgetFlags = field(default_factory=Budget)

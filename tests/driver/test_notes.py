@@ -50,3 +50,19 @@ def test_description_is_no_longer_than_mlflow_keeps():
     assert text.startswith(str(ANSWER))
     assert text.endswith(f"data `{HEARTS.fingerprint}`.")
     assert "x" * 100 not in text
+
+
+def test_metrics_and_table_of_several_objectives():
+    spec = SPEC.changed(objective=("heart_rate_error", "breath/si_sdr"))
+    cells = {"heart": [3.0, 2, 4], "mean": [3.0, 2, 4], "heart rate error (bpm)": [3.0, 2, 4]}
+    row = {**RESULT["rows"][0], "values": {**cells, "breath SI-SDR (dB)": [9.0, 8, 10]}}
+    columns = ["heart rate error (bpm)", "breath SI-SDR (dB)"]
+    result = {**RESULT, "metric": "heart_rate_error", "rows": [row], "columns": columns}
+    assert notes.test_metrics(spec, HEARTS, result) == {
+        "test/heart/heart_rate_error": 3.0,
+        "test/heart_rate_error": 3.0,
+        "test/breath/si_sdr": 9.0,
+    }
+    title, shown, _, caption = notes.table_words(spec, HEARTS, result)
+    assert (title, shown) == ("hearts: all objectives on the test split", columns)
+    assert "of the heart rate error less is better, of the SI-SDR more; the champion" in caption

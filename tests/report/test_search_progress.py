@@ -282,6 +282,17 @@ def test_pareto_front_of_three_objectives_has_a_panel_for_each_pair(tmp_path, dr
     assert len(drawn["pareto.svg"].axes) == 6  # of ten pairs
 
 
+def test_trials_on_the_front_have_their_own_numbers(tmp_path, drawn):
+    """Those that were stopped early are no candidates, and shift no number."""
+    trials = [trial(0, [0.9], "pruned"), trial(3, [0.5], values=[0.1, 0.9]), trial(5, [0.5], values=[0.2, 0.95])]
+    results = study_results(tmp_path, trials, EACH)
+    said = search_progress.pareto(results).sentence
+    assert said.startswith("1 of 2 finished trials is Pareto-optimal: ")
+    assert "is trial 3 with 0.1" in said
+    assert [t.number for t in results.front()] == [3]
+    assert "trial 3" in search_progress.front(results)
+
+
 def test_without_a_finished_trial_there_is_no_front(tmp_path):
     made = search_progress.pareto(study_results(tmp_path, [trial(0, [0.5], "pruned")], EACH))
     assert made.sentence == "No trial has run its whole budget, so there is no Pareto front."

@@ -51,14 +51,16 @@ def test_outcomes_and_feasible_trials():
     assert [outcome(trial(0, [0.5], tag)) for tag in ("out_of_memory", "error", "lost")] == ["failed"] * 3
 
 
-def test_value_of_one_objective_keeps_its_sign_and_of_several_is_a_loss_without_mixed_units(tmp_path):
+def test_value_of_one_objective_keeps_its_sign_and_of_several_is_of_one_measure(tmp_path):
     one = study_results(tmp_path, [], (Objective("validation/si_sdr", "maximize"),))
     assert (one.value(trial(0, [3.0])), one.sign, one.axis, one.words) == (3.0, -1, "SI-SDR (dB)", "SI-SDR")
     mixed = (Objective("validation/si_sdr", "maximize"), Objective("validation/relative_l2", "minimize"))
     several = study_results(tmp_path, [], mixed)
-    assert several.value(trial(0, [0.0], values=[3.0, 0.5])) == -3.0
-    found = (several.sign, several.axis, several.words)
-    assert found == (1, "negative SI-SDR (dB, less is better)", "negative SI-SDR")
+    both = trial(0, [-1.0, -3.0], values=[3.0, 0.5])  # the storage has the loss of each epoch
+    assert several.value(both) == 3.0
+    assert several.curve(both) == [(1, 1.0), (2, 3.0)]
+    assert several.last_value(both) == 3.0
+    assert (several.sign, several.axis, several.words) == (-1, "SI-SDR (dB)", "SI-SDR")
 
 
 def test_best_of_several_objectives_is_the_one_that_the_rule_chooses(tmp_path):
