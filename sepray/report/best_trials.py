@@ -105,9 +105,9 @@ def discriminators(separator: Separator, split: Split, sources: Sequence[str], n
     if outputs is None:
         return None
     key, title = "discriminators", "Outputs of the discriminators"
-    medians = [[float(np.median(values)) for values in shown.values()] for shown in outputs.values()]
-    if all(np.ptp(of_one) < _TOLD_APART for of_one in medians):
-        low, high = min(map(min, medians)), max(map(max, medians))
+    middles = [[float(np.median(values)) for values in shown.values()] for shown in outputs.values()]
+    if all(np.ptp(of_one) < _TOLD_APART for of_one in middles):
+        low, high = min(map(min, middles)), max(map(max, middles))
         sentence = (
             f"The discriminators of {name} do not tell true sources from estimates: their median outputs lie between "
             f"{low:.2f} and {high:.2f} for both, so they are not drawn."
