@@ -16,8 +16,9 @@ needs, and the mean excess of the best finished trial over the least error of th
 of 5, 15 and 50 full trainings.
 
 Searches of Syne Tune are replayed where it is installed (``pip install syne-tune``). Its version 0.16, which was
-measured, has no MOBSTER and no DyHPO. Older versions were not tried, nor ifBO (freeze-thaw), which downloads a model.
-Measured on 16 cores of an Intel Xeon with Syne Tune 0.16, Optuna 5.0 and Ray 2.60:
+measured, has no MOBSTER and no DyHPO; version 0.13 was the last that has them (``pip install
+"syne-tune[gpsearchers]<0.14"``), and then these two are replayed in the place of its others. ifBO (freeze-thaw) was not
+tried, because it downloads a model. Measured on 16 cores of an Intel Xeon with Syne Tune 0.16, Optuna 5.0 and Ray 2.60:
 
     cass, 2 slots, 48 seeds; least error 0.3486
                                       epochs    +-  found  fewer   after 5  after 15

@@ -239,7 +239,7 @@ class PathTraining:
     def _explained(self, first: Values, steps: Sequence[tuple[Any, Values]]) -> Explanation:
         """Return the path in values of the objective that decides; where several do, in the loss of the rule."""
         single = self._rule.measured
-        of_rule = f"loss that --choose {' '.join(self._rule.choose)} makes of the objectives"
+        of_rule = f"scaled sum of the objectives (--choose {' '.join(self._rule.choose)})"
         sign = single.sign if single else 1
         own = [(change, {seed: sign * value for seed, value in values.items()}) for change, values in steps]
         return explained(

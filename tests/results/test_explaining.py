@@ -284,7 +284,7 @@ def test_several_objectives_have_the_loss_that_they_are_chosen_by(spec, run_stud
     spec = spec.changed(objective=("relative_l2:each",))
     assert run_study(spec) == 0
     path = training(found(spec)).train()
-    assert (path.measure, path.direction) == ("loss that --choose knee makes of the objectives", "minimize")
+    assert (path.measure, path.direction) == ("scaled sum of the objectives (--choose knee)", "minimize")
     assert path.steps[0].change.name == "beta"
 
 
