@@ -66,11 +66,11 @@ The last table is of few seeds because these two fit Gaussian processes to setti
 need fewer epochs on CASS than the default does; they were not tried on SSGAN.
 
 Where a search has not found any it counts as 800 (or 200) epochs, so "fewer" is at most what it says where few seeds
-found some. On CASS one learning rate decides, and the order after an epoch is that after twenty (rank correlation 0.99). On SSGAN
-seeds move the error by 15%, more than most settings do, and no search is much better than random search with early
-stopping. (This BOHB models learning rates on a linear scale. That may be its luck: SSGAN's good rates are high.)
-With 8 slots, 32 seeds, the default finds good settings of CASS after 245 epochs, joint TPE with grace 2 after 474 and
-random search with grace 2 after 553; of SSGAN after 712, 699 and 653, in 22, 25 and 38% of the seeds.
+found some. On CASS one learning rate decides, and the order after an epoch is that after twenty (rank correlation
+0.99). On SSGAN seeds move the error by 15%, more than most settings do, and no search is much better than random search
+with early stopping. (This BOHB models learning rates on a linear scale. That may be its luck: SSGAN's good rates are
+high.) With 8 slots, 32 seeds, the default finds good settings of CASS after 245 epochs, joint TPE with grace 2 after
+474 and random search with grace 2 after 553; of SSGAN after 712, 699 and 653, in 22, 25 and 38% of the seeds.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..choices import MEASURES, Objective, better_words, guide_words, measure_words
-from .answers import MEAN, MOST_SEEDS, Answer, Contrast, Effect, Importance, fewest_seeds
+from .answers import MEAN, Answer, Contrast, Effect, Importance
+from .paired_statistics import MOST_SEEDS, fewest_seeds
 
 HEAD = ("arm", "p", "claim")
 """Names of the table's columns beside those of the effects: the first, and the last two."""

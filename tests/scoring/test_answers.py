@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sepray.scoring import answers
 from sepray.scoring.answers import (
     Answer,
     Contrast,
@@ -15,11 +14,9 @@ from sepray.scoring.answers import (
     Importance,
     Pairs,
     compare,
-    crossed_interval,
-    fewest_seeds,
-    seeds_needed,
 )
-from sepray.scoring.statistics import SIGNIFICANT
+from sepray.scoring.paired_statistics import crossed_interval, fewest_seeds, seeds_needed, sign_flips
+from sepray.scoring.statistics import SIGNIFICANT, holm
 
 SOURCES = ("maternal", "fetal")
 SEED_EFFECT = 0.01  # what the seed alone changes; most of it is common to a pair
@@ -64,8 +61,8 @@ def test_planted_null_is_claimed_in_at_most_a_twentieth_of_studies():
     random, count, arms, claims = np.random.default_rng(1), 1500, 3, 0
     of_pair = random.normal(0, EFFECT_OF_PAIR, (8, count, arms, 1)) + random.normal(0, 0.001, (8, count, arms, 20))
     differences = of_pair + random.normal(0, EFFECT_OF_PAIR, (1, count, arms, 20))
-    p_values = answers.sign_flips(differences.mean(-1))
-    corrected = [answers.holm({str(k): p for k, p in enumerate(row)}) for row in p_values]
+    p_values = sign_flips(differences.mean(-1))
+    corrected = [holm({str(k): p for k, p in enumerate(row)}) for row in p_values]
     found = [(study, int(k)) for study, row in enumerate(corrected) for k, p in row.items() if p < SIGNIFICANT]
     for study in {study for study, _ in found}:  # only what the test finds needs an interval
         intervals = [crossed_interval(differences[:, study, k], arms, 999) for s, k in found if s == study]
