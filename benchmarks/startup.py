@@ -5,17 +5,17 @@
 A model of CASS is registered twice in a new SQLite registry, and a recording of ten seconds is separated, at another
 rate than the model's; the task has eight items a split. Every command runs in a process of its own, all of them in turn
 in each round, after a round that is not counted; figures are medians of user and system time together, in seconds.
-On two shared cores that other programs kept busy, Python 3.11, torch 2.11:
+With ``--rounds 3`` on two cores of an Intel Xeon that other programs kept busy, Python 3.11, torch 2.11:
 
     CPU seconds                       median   least  of the import
-    import torch                        2.90    2.42          1.00x
-    import sepray                       0.05    0.04          0.02x
-    sepray --help                       0.44    0.42          0.15x
-    sepray list separators              0.59    0.54          0.20x
-    sepray separate                     4.93    3.91          1.70x
-    sepray separate --no-picture        3.60    3.44          1.24x
-    sepray evaluate                     5.28    4.55          1.82x
-    sepray compare                      5.08    4.31          1.75x
+    import torch                        1.96    1.87          1.00x
+    import sepray                       0.03    0.03          0.01x
+    sepray --help                       0.30    0.28          0.15x
+    sepray list separators              0.24    0.24          0.12x
+    sepray separate                     2.87    2.75          1.46x
+    sepray separate --no-picture        2.36    2.23          1.20x
+    sepray evaluate                     3.69    3.66          1.88x
+    sepray compare                      3.90    3.60          1.99x
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import itertools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,12 +136,26 @@ def chosen(arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:
     Raises:
         UsageError: there is no arm of a name.
     """
+    refuse_unknown_arms(names, arms)
+    return {name: arm for name, arm in arms.items() if not names or name in names}
+
+
+def refuse_unknown_arms(names: Sequence[str], arms: Collection[str]) -> None:
+    """Refuse names that no arm has; the names of arms may have templates, for which any text may stand.
+
+    Raises:
+        UsageError: there is no arm of a name.
+    """
     for name in names:
-        if name not in arms:
+        if not any(fits(arm, name) for arm in arms):
             close = difflib.get_close_matches(name, arms, 1)
             meant = f"perhaps you meant {close[0]!r}; " if close else ""
             raise UsageError(f"there is no arm {name!r}; {meant}there are: {', '.join(arms) or 'none'}")
-    return {name: arm for name, arm in arms.items() if not names or name in names}
+
+
+def fits(template: str, name: str) -> bool:
+    """Say whether a name is a template with any text in the place of ``{i}`` and ``{j}``, or the template itself."""
+    return re.fullmatch(re.sub(r"\\\{[ij]\\\}", ".+", re.escape(template)), name) is not None
 
 
 def with_fixed(arms: Mapping[str, Arm], fixed: Mapping[str, Any]) -> tuple[dict[str, Arm], tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Values that the flags of a study accept, and their properties. Imports neither torch nor Ray."""
+"""Values that the flags of a study accept, and the names of outcomes. Imports neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 SCHEDULERS = ("asha", "hyperband", "median", "none", "pbt")
+
+FAILED = ("diverged", "error", "out_of_memory", "lost")
+"""Outcomes of trials that failed; the others are ``complete``, ``pruned`` (stopped early) and ``collapsed``."""
 
 BLIND_SAMPLERS = ("random", "qmc", "grid", "bruteforce")
 """Samplers whose proposals do not depend on results. PBT needs one: it changes a trial's settings as the trial runs."""

@@ -1,4 +1,4 @@
-"""Errors that a user can put right, and the removal of secrets from messages. Imports nothing from sepray.
+"""Errors that a user can put right, and what messages need: secrets removed, lines joined. Imports nothing from sepray.
 
 A command shows a ``SeprayError`` in one line and exits with status 2. Any other exception is a bug, in a user's
 separator or task or in sepray, and is shown with its traceback (``sepray.console.exit_status``).
@@ -54,3 +54,9 @@ def mask(text: str) -> str:
         text = _USER_AND_PASSWORD.sub(r"\1\2:***@", text)
         text = _USER_ALONE.sub(r"\1***@", text)
     return _SECRET_VALUE.sub(r"\1***", text) if "=" in text else text
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error with its lines joined; the error's type where it has no message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines).replace(":;", ":") or type(error).__name__

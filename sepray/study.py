@@ -6,10 +6,11 @@ What can be refused is refused before torch, Ray or MLflow is imported.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .console import preflight
 from .console.exit_status import INTERRUPTED, exit_with_status, tell_scripts_errors_in_one_line
+from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
 from .spec.flags import parse_command, parse_early, with_budget
@@ -46,7 +47,11 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
         with changes.named():
             if options.dry_run:
                 return _show_estimate(study)
-            return _run_and_tell(study, options.on_finish)
+            with only_json(options.json):
+                status = _run_and_tell(study, options.on_finish)
+                if options.json:
+                    print_json(_document(study, status))
+            return status
 
     exit_with_status(spec.name, job)
 
@@ -108,6 +113,12 @@ def run(spec: StudySpec) -> StudyResult:
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     return _result(spec, status)
+
+
+def _document(spec: StudySpec, status: int) -> dict[str, Any]:
+    from .results import document
+
+    return document.study(_result(spec, status))
 
 
 def _result(spec: StudySpec, status: int) -> StudyResult:

@@ -7,7 +7,6 @@ import gc
 import importlib
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -28,10 +27,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _activated(monkeypatch):
-    """The programs of this environment are on the PATH, so that commands are printed by their names."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+@pytest.fixture(autouse=True, scope="session")
+def _activated():
+    """The environment of the tests is activated: commands that are printed are as short as then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,9 @@ ALLOWED: dict[str, frozenset[str]] = {
     ),
     "dry_run": frozenset({"driver", "spec", "execution", "search", "training", "console"}),
     "driver": frozenset({"report", "spec", "execution", "search", "tracking", "scoring", "training", "console"}),
-    "report": frozenset({"spec", "scoring", "execution.checkpoint", "execution.weights", "signals", "console"}),
+    "report": frozenset(
+        {"spec", "scoring", "execution.checkpoint", "execution.weights", "search.outcomes", "signals", "console"}
+    ),
     "models": frozenset({"tracking", "scoring", "signals", "console"}),
     "spec": frozenset({"search.samplers", "scoring.metrics", "console"}),
     "execution": frozenset({"training", "scoring"}),

@@ -69,7 +69,7 @@ class Case:
 SEPARATE = "sepray separate models:/filters@champion"
 CASES = [
     # A study's own flags
-    Case("study --trails 4", "lab: unknown: --trails, 4; perhaps you meant --trials; see study.py --help"),
+    Case("study --trails 4", "lab: unknown: --trails; perhaps you meant --trials; see study.py --help"),
     Case("study --trials 0", "lab: --trials must be at least 1, not 0"),
     Case(
         "study --trials many",
@@ -163,9 +163,14 @@ CASES = [
     ),
     Case(
         "study --separator.tips 3",
-        "lab: unknown: --separator.tips; perhaps you meant --separator.taps; see study.py --help",
+        "lab: unknown: --separator.tips, which the separator my_separator does not have; "
+        "perhaps you meant --separator.taps; see study.py --help",
     ),
-    Case("study --task.colour=red", "lab: unknown: --task.colour; see study.py --help"),
+    Case(
+        "study --task.colour=red",
+        "lab: unknown: --task.colour, which the task my_task does not have; --task.colour is a flag of the tasks "
+        "image_pairs; see study.py --help",
+    ),
     # Commands
     Case(
         "sepray",
@@ -179,7 +184,7 @@ CASES = [
     ),
     Case(
         "sepray evaluate models:/filters@champion --spilt test",
-        "sepray: unknown: --spilt, test; perhaps you meant --split; see sepray --help",
+        "sepray: unknown: --spilt; perhaps you meant --split; see sepray --help",
     ),
     Case(
         "sepray list model",

@@ -1,7 +1,7 @@
 import pytest
 
 from sepray import errors
-from sepray.errors import SeprayError, mask
+from sepray.errors import SeprayError, mask, one_line
 from sepray.tracking.models import ModelError
 from sepray.tracking.outbox import BusyError, OutboxError
 from sepray.tracking.sources import PackagingError
@@ -61,3 +61,19 @@ def test_what_a_user_can_put_right_has_one_base(kind, builtin):
     assert issubclass(kind, SeprayError)
     assert issubclass(kind, builtin)
     assert str(kind("what is wrong")) == "what is wrong"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("no such file"), "no such file"),
+        (
+            ValueError("other settings:\n  beta: 1 -> 2\n\n  trials: 3 -> 4\n"),
+            "other settings: beta: 1 -> 2; trials: 3 -> 4",
+        ),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (OSError("  \n "), "OSError"),
+    ],
+)
+def test_error_is_said_in_one_line(error, line):
+    assert one_line(error) == line

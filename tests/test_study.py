@@ -1,13 +1,15 @@
 """The front door of studies: what a command does with one, and that errors leave as they should."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from sepray import study
+from sepray.console.terminal import console
 from sepray.dry_run import estimator
 from sepray.errors import UsageError
-from sepray.results import study_result
+from sepray.results import document, study_result
 from sepray.study import StudySpec
 
 TELL = 'echo "$SEPRAY_STATUS|$SEPRAY_FOLDER|$SEPRAY_REPORT|$SEPRAY_MODEL|$SEPRAY_CONCLUSION" > told'
@@ -77,3 +79,32 @@ def test_dry_run_shows_what_would_run_and_runs_nothing(monkeypatch, status):
     assert command(monkeypatch, "--dry-run", "--trials", "7", "--on-finish", "touch told") == status
     assert shown == [SPEC.changed(trials=7)]
     assert ran == []
+
+
+@pytest.mark.parametrize("status", [0, 1, 130])
+def test_json_is_alone_on_standard_output(monkeypatch, capsys, status):
+    def execute(spec):
+        console.print("a message")
+        return status
+
+    monkeypatch.setattr(study, "execute", execute)
+    monkeypatch.setattr(study_result, "load_study", lambda name, *more: (name, more[-1]))
+    monkeypatch.setattr(document, "study", lambda result: {"study": result[0], "status": result[1]})
+    assert command(monkeypatch, "--json") == status
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"study": "small", "status": status}
+    assert "a message" in printed.err
+    assert command(monkeypatch) == status
+    assert capsys.readouterr().out == "a message\n"
+
+
+def test_json_of_a_study_that_fails_is_empty(monkeypatch, capsys):
+    ends(monkeypatch, UsageError("wrong"))
+    assert command(monkeypatch, "--json") == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "small: wrong\n")
+
+
+def test_dry_run_has_no_json(monkeypatch, capsys):
+    assert command(monkeypatch, "--json", "--dry-run") == 2
+    assert "--json prints the result of a study, which --dry-run does not run" in capsys.readouterr().err

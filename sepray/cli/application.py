@@ -6,24 +6,24 @@ once.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import json
-import math
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TextIO, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from ..console import preflight
-from ..console.arguments import refused_in_one_line
+from ..console.arguments import parsed
 from ..console.exit_status import TRACEBACK_HELP
+from ..console.json_output import HELP as JSON_HELP
+from ..console.json_output import only_json
+from ..console.json_output import print_json as print_json
 from ..errors import mask
 from ..models.address import check_address as check_address
 from ..models.address import require_models as require_models
@@ -69,17 +69,10 @@ Cache = Annotated[
 ]
 Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 _Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]
-Json = Annotated[
-    bool,
-    tyro.conf.arg(
-        help="Print the result as one JSON document, alone on standard output; messages go to standard error.",
-        help_behavior_hint="",
-    ),
-]
+Json = Annotated[bool, tyro.conf.arg(help=JSON_HELP, help_behavior_hint="")]
 
 _application = tyro.extras.SubcommandApp()
 _texts: dict[Callable[..., Any], str] = {}  # help of each command
-_outputs: list[TextIO] = []  # standard output, while a command with --json runs
 
 
 @dataclass(frozen=True)
@@ -140,38 +133,14 @@ def command(name: str) -> Callable[[Command], Command]:
 
 def _call(function: Command, *positional: Any, **flags: Any) -> int | None:
     """Run a command; with ``--json``, whatever it prints goes to standard error, and only ``print_json`` elsewhere."""
-    if flags.get("json") is not True:
+    with only_json(flags.get("json") is True):
         return function(*positional, **flags)
-    _outputs.append(sys.stdout)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return function(*positional, **flags)
-    finally:
-        _outputs.pop()
 
 
 def _in_short(text: str) -> str:
     """Return what the list of all commands says of one: the first paragraph of its help, and the example."""
     first, *others = text.split("\n\n")
     return "\n\n".join([first, *(paragraph for paragraph in others if paragraph.startswith("Example: "))])
-
-
-def print_json(document: Any) -> None:
-    """Print the result of a command that was given ``--json``.
-
-    Args:
-        document: JSON values; numbers that are not finite become null, because JSON has none.
-    """
-    print(json.dumps(_finite(document), indent=1, allow_nan=False), file=_outputs[-1] if _outputs else sys.stdout)
-
-
-def _finite(value: Any) -> Any:
-    """Return JSON values with null for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Callable[[], int | None]:
@@ -187,15 +156,18 @@ def parse(arguments: list[str] | None, description: str | None) -> Callable[[], 
     overview = not arguments or arguments[0].startswith("-")
     for function, text in _texts.items():
         function.__doc__ = _in_short(text) if overview else text
-    with refused_in_one_line():
-        bound: Callable[[], int | None] = _application.cli(
+
+    def bound(given: Sequence[str]) -> Callable[[], int | None]:
+        found: Callable[[], int | None] = _application.cli(
             prog="sepray",
-            args=arguments,
+            args=given,
             description=description,
             config=(tyro.conf.FlagCreatePairsOff,),
             sort_subcommands=True,
         )
-    return bound
+        return found
+
+    return parsed(bound, arguments)
 
 
 def require_storage(url: str) -> None:

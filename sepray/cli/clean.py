@@ -14,13 +14,13 @@ from .confirmation import is_confirmed
 from .delete import Yes
 
 if TYPE_CHECKING:
+    from ..driver.record import StudyRecord
     from ..results.cleaning import Deletable
-    from ..results.record import StudyRecord
 
 _Name = Annotated[
     str | None,
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="STUDY", help="Name of the study.", help_behavior_hint="(default: all of the storage)"),
+    tyro.conf.arg(metavar="[STUDY]", help="Name of the study.", help_behavior_hint="(default: all of the storage)"),
 ]
 
 
@@ -57,8 +57,8 @@ def clean(
         raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
     application.require_storage(storage)
     from ..console.terminal import console, size
+    from ..driver.record import read_record, study_names
     from ..results import cleaning
-    from ..results.record import read_record, study_names
 
     names = study_names(storage) if name is None else [name]
     records = [read_record(each, storage, storage_path) for each in names]

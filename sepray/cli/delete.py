@@ -21,10 +21,11 @@ def delete(
     yes: Yes = False,
     json: application.Json = False,
 ) -> None:
-    """Delete a study: its trials, its checkpoints, its report, its packaged model.
+    """Delete a study's trials, and its folder with checkpoints, report and packaged model.
 
-    Its MLflow runs and its versions of registered models are kept unless --runs and --models are given. A study that is
-    running is refused. Where the command is interrupted, the same command deletes the rest.
+    MLflow keeps the study's runs, unless --runs is given, and its versions of registered models, unless --models is
+    given: they have files of their own, and still load. A study that is running is refused. Where the command is
+    interrupted, the same command deletes the rest.
 
     Example: sepray delete cass-ecg --runs
 
@@ -35,8 +36,8 @@ def delete(
     application.require_storage(study.storage)
     address = application.require_tracking(study.tracking_uri) if runs or models else None
     from ..console.terminal import console
+    from ..driver.record import read_record
     from ..results import deletion
-    from ..results.record import read_record
 
     try:
         record = read_record(study.name, study.storage, study.storage_path)

@@ -12,7 +12,7 @@ from .confirmation import is_confirmed
 from .delete import Yes
 
 if TYPE_CHECKING:
-    from ..results.explaining import PathTraining, Wish
+    from ..results.explaining import PathOptions, PathTraining
     from ..scoring.explanation import Explanation
     from ..spec.study import StudySpec
 
@@ -55,30 +55,31 @@ def explain(
         if number is not None and number < least:
             raise UsageError(f"--{flag} must be at least {least}, not {number}")
     study.require()
-    from ..results.explaining import Wish
+    from ..results import document
+    from ..results.explaining import PathOptions
 
-    wish = Wish(origin or "", "" if order == "auto" else order, seeds or 0, epochs or 0)
-    path = _path(study, wish, json, yes)
+    options = PathOptions(origin or "", "" if order == "auto" else order, seeds or 0, epochs or 0)
+    path = _path(study, options, json, yes)
     if isinstance(path, int):
         return path
     if json:
-        application.print_json({"study": study.name, **document(path)})
+        application.print_json({"study": study.name, **document.path(path)})
     else:
         print_path(path)
     return 0
 
 
-def _path(study: application.StoredStudy, wish: Wish, json: bool, yes: bool) -> Explanation | int:
-    """Return the path of a study, trained unless there is one that meets the wish; the exit status if it is not."""
+def _path(study: application.StoredStudy, options: PathOptions, json: bool, yes: bool) -> Explanation | int:
+    """Return the path of a study, trained unless there is one that meets the options; the exit status if it is not."""
     from ..results.explaining import PathTraining
     from ..results.study_result import load_study
     from ..scoring.explanation import of_result
 
     result = load_study(study.name, study.storage, study.storage_path, study.tracking_uri, study.cache)
     path = of_result(result.result)
-    if path is not None and wish.is_met_by(path):
+    if path is not None and options.is_met_by(path):
         return path
-    training = PathTraining(result, wish)
+    training = PathTraining(result, options)
     if training.left and json and not yes:
         raise UsageError("with --json nothing can be asked: give --yes to train what is missing")
     return _trained(result.spec, training, yes)
@@ -137,10 +138,3 @@ def print_path(path: Explanation) -> None:
 
     console.print(explanation_words.sentence(path), style="bold")
     console.print(path_table(path, console.width))
-
-
-def document(path: Explanation) -> dict[str, object]:
-    """Return what ``--json`` prints of a path."""
-    from ..scoring import explanation_words
-
-    return {**path.plain(), "sentence": explanation_words.sentence(path)}

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections import Counter
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import tyro
 
-from . import application
-from .available import SEPRAY, available
-
-_STATES = {"complete": "complete", "pruned": "stopped_early", "fail": "failed", "running": "running"}
-Row = dict[str, Any]
-Kind = Literal["models", "studies", "tasks", "separators"]
+from . import application, lists
 
 
 @application.command("list")
 def list_(
-    what: Annotated[Kind, tyro.conf.Positional, tyro.conf.arg(help_behavior_hint="")],
+    what: Annotated[lists.Kind, tyro.conf.Positional, tyro.conf.arg(help_behavior_hint="")],
     json: application.Json = False,
     storage: application.Storage = application.STORAGE,
     tracking_uri: application.TrackingUri = None,
@@ -33,136 +25,4 @@ def list_(
             tasks (with the data they need) or separators (with the training signals they need). Those of other
             installed packages are among them, with the name of the package.
     """
-    rows = _LISTS[what](storage, tracking_uri)
-    if json:
-        application.print_json(rows)
-        return
-    if not rows:
-        print(f"there are no {what} yet")
-        return
-    from rich import box
-    from rich.table import Table
-
-    from ..console.terminal import console
-
-    columns = [name for name in rows[0] if name != "from" or any(row["from"] != SEPRAY for row in rows)]
-    table = Table(box=box.SIMPLE)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold", min_width=_longest_word(rows, column))
-    for row in rows:
-        table.add_row(*(_shown(row[column]) for column in columns))
-    needed = console.measure(table, options=console.options.update(max_width=10_000)).minimum
-    if console.is_terminal and needed > console.width:
-        _print_blocks(rows, columns)
-    else:
-        console.print(table)
-
-
-def _longest_word(rows: list[Row], column: str) -> int:
-    """Return the width that a column needs to break no word."""
-    return max(len(word) for row in rows for word in [*_shown(row[column]).split(), column.partition("_")[0]])
-
-
-def _print_blocks(rows: list[Row], columns: list[str]) -> None:
-    """Print a block for each row, where a table would have to break names: nobody can copy half a name."""
-    from ..console.terminal import console
-
-    first, *others = columns
-    label = max(12, *map(len, others))
-    room = max(20, console.width - label - 3)
-    for row in rows:
-        console.print(_shown(row[first]), style="bold", soft_wrap=True)
-        for column in others:
-            lines = textwrap.wrap(_shown(row[column]), room, break_long_words=False, break_on_hyphens=False)
-            told = f"\n{' ' * (label + 3)}".join(lines)
-            console.print(f"  {column.replace('_', ' '):{label}} {told}", soft_wrap=True)
-
-
-def _models(storage: str, tracking_uri: str | None) -> list[Row]:
-    uri = application.require_tracking(tracking_uri)
-    from ..tracking import catalogue
-
-    return [
-        {
-            "model": f"models:/{model.name}/{model.version}",
-            "alias": list(model.aliases),
-            "sources": model.described.get("sources", []),
-            "rate_hz": model.described.get("sample_rate"),
-            "metric": model.described.get("metric"),
-            "on_test": model.score,
-            "study": model.described.get("study"),
-            "registered": model.registered.strftime("%Y-%m-%d %H:%M"),
-        }
-        for model in catalogue.registered(uri)
-    ]
-
-
-def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
-    application.require_storage(storage)
-    import optuna
-
-    from ..search.storage import connect
-
-    opened = connect(storage)
-    rows = []
-    for summary in sorted(optuna.get_all_study_summaries(opened), key=lambda s: str(s.study_name)):
-        if "fingerprint" not in summary.user_attrs or "/" in summary.study_name:  # retrainings, ablation paths
-            continue
-        study = optuna.load_study(study_name=summary.study_name, storage=opened)
-        trials = study.get_trials(deepcopy=False)
-        states = Counter(t.state.name.lower() for t in trials)
-        sound = [t for t in trials if t.state.name == "COMPLETE" and all(v <= 0 for v in t.constraints.values())]
-        fingerprint = summary.user_attrs["fingerprint"]
-        objectives = list(fingerprint["objectives"])
-        best: Any = f"{len(study.best_trials)} on the Pareto front" if len(objectives) > 1 and sound else None
-        if len(objectives) == 1 and sound:
-            pick: Callable[..., Any] = min if study.direction.name == "MINIMIZE" else max
-            best = pick(t.values[0] for t in sound)
-        rows.append(
-            {
-                "study": summary.study_name,
-                "separator": fingerprint.get("separator", {}).get("name"),
-                "task": fingerprint.get("task", {}).get("name"),
-                "trials": len(trials),
-                **{name: states[state] for state, name in _STATES.items()},
-                "objective": [o.removeprefix("validation/") for o in objectives],
-                "best": best,
-            }
-        )
-    return rows
-
-
-def _tasks(storage: str, tracking_uri: str | None) -> list[Row]:
-    return [
-        {"task": task.name, "what": task.what, "needs": task.config, "from": task.origin}
-        for task in available("sepray.tasks")
-    ]
-
-
-def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
-    return [
-        {
-            "separator": separator.name,
-            "what": separator.what,
-            "needs": ", ".join(separator.supervisions),
-            "configurations": [f"{separator.name}:{c}" for c in separator.configurations if not c.endswith("debug")],
-            "from": separator.origin,
-        }
-        for separator in available("sepray.separators")
-    ]
-
-
-_LISTS: dict[Kind, Callable[[str, str | None], list[Row]]] = {
-    "models": _models,
-    "studies": _studies,
-    "tasks": _tasks,
-    "separators": _separators,
-}
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    lists.show(what, json, storage, tracking_uri)

@@ -8,7 +8,6 @@ from typing import NoReturn
 
 from .. import __version__
 from ..console.exit_status import exit_with_status
-from .application import parse
 
 # Command -> its module here.
 MODULES = {
@@ -72,11 +71,21 @@ def dispatch(arguments: list[str]) -> int | None:
     """Run the command that the arguments name, or print the version; return the exit status.
 
     Only the module of that command is imported, which saves the time that the others take. For help and completion all
-    are.
+    are. Lists that are read from the sources need no parser, which takes as long to import as they take.
     """
-    if arguments == ["--version"]:
-        print(f"sepray {__version__}")
-        return 0
+    match arguments:
+        case ["--version"]:
+            print(f"sepray {__version__}")
+            return 0
+        case ["list", ("tasks" | "separators") as what, *flags] if flags in ([], ["--json"]):
+            from ..console.json_output import only_json
+            from . import lists
+
+            with only_json(bool(flags)):
+                lists.show(what, bool(flags), "", None)
+            return 0
+    from .application import parse
+
     named = MODULES.get(arguments[0]) if arguments else None
     for module in MODULES.values() if named is None else [named]:
         importlib.import_module(f"{__package__}.{module}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import SeprayError, mask
+from ..errors import SeprayError, mask, one_line
 from . import application
 
 if TYPE_CHECKING:
@@ -24,12 +24,15 @@ def report(study: application.Study, json: application.Json = False) -> None:
     """
     study.require()
     from ..console.terminal import console
-    from ..driver.restored import restore
+    from ..driver.record import read_record
     from ..report.report import publish
     from ..report.study_results import StudyResults
+    from ..spec.folder import study_folder
 
-    found = restore(study.name, study.storage, study.storage_path, study.cache)
-    results = StudyResults.read(found.spec, found.search, found.finals, found.folder, _data(found.spec))
+    found = read_record(study.name, study.storage, study.storage_path)
+    spec, stages = found.spec(study.cache, with_space=False), found.studies
+    folder = study_folder(study.storage_path, study.name, found.uid)
+    results = StudyResults.read(spec, stages["search"], stages.get("finals"), folder, _data(spec))
     page = publish(results, None)
     console.print(str(page), soft_wrap=True)
     _deliver(results, found.run_key, study.tracking_uri)
@@ -39,7 +42,7 @@ def report(study: application.Study, json: application.Json = False) -> None:
 
 def _data(spec: StudySpec) -> TaskData | None:
     """Return the data of the study's task; None where it cannot be loaded, and the report shows no items."""
-    from ..console.terminal import console, one_line
+    from ..console.terminal import console
     from ..loading import load_task
 
     try:
@@ -54,7 +57,7 @@ def _data(spec: StudySpec) -> TaskData | None:
 def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> None:
     """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
     from ..console.commands import from_this_shell
-    from ..console.terminal import console, one_line
+    from ..console.terminal import console
     from ..report.report import files_of
     from ..spec.folder import RunningError, lock
     from ..tracking.outbox import Outbox, RunKey
@@ -74,11 +77,11 @@ def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> Non
             waiting.put_file(RunKey(study), file, path)
         waiting.close()
         return
+    complete = from_this_shell(f"sepray reconcile {results.spec.name}")
     tracker = Tracker(outbox, study, uri=address, experiment=results.spec.model_name)
     if "" not in tracker.run_ids():
         console.print(
-            f"the report is not added to MLflow, which does not have the study's run; first run: "
-            f"{from_this_shell(f'sepray reconcile {results.spec.name}')}",
+            f"the report is not added to MLflow, which does not have the study's run; first run: {complete}",
             soft_wrap=True,
         )
         tracker.close()
@@ -86,6 +89,5 @@ def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> Non
     for file, path in files_of(results.folder):
         tracker.log_file("", file, path)
     if left := tracker.close(timeout=60):
-        later = from_this_shell(f"sepray reconcile {results.spec.name}")
-        console.print(f"{left} files wait for MLflow; run later: {later}", soft_wrap=True)
+        console.print(f"{left} files wait for MLflow; run later: {complete}", soft_wrap=True)
     held.close()

@@ -59,17 +59,17 @@ def reproduce(
     origin = _origin(study) if study.is_model else None
     if origin is None:
         study.require()
-    from ..driver.restored import restore
+    from ..driver.record import read_record
     from ..results import reproduction
 
     name = study.name if origin is None else origin.study
-    found = restore(name, study.storage, study.storage_path, study.cache)
+    found = read_record(name, study.storage, study.storage_path)
     if origin is not None:
         reproduction.require_same(found, origin)
         stage, number = "finals", origin.number
     else:
         stage, number = _chosen(trial) if trial is not None else reproduction.champion(found)
-    result = reproduction.reproduce(found, stage, number, epochs, _print_epoch)
+    result = reproduction.reproduce(found, study.cache, stage, number, epochs, _print_epoch)
     if json:
         application.print_json(_document(result))
     else:

@@ -27,7 +27,7 @@ def run(
     """Run a study from a TOML or Python file, or by name.
 
     A study that comes with sepray has a name. The flags that follow are the study's own: sepray run STUDY --help lists
-    them.
+    them. With --json among them, the study's result is printed as sepray show --json prints it.
 
     Example: sepray run cass_alpha_sweep --trials 4
     """

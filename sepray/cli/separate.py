@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,43 +71,30 @@ def separate(
         quiet: Print no messages.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or torch's threads spin while they wait for each other
-    from ..models.address import check_address, require_models
-    from ..models.model import check_device
-
-    check_address(model)
-    check_device(device)
-    gpus = preflight.count_gpus() if device.startswith("cuda") else None  # without torch, but with Ray
-    if gpus is not None and int(device.partition(":")[2] or 0) >= gpus:
-        raise UsageError(f"there is no device {device!r}: this machine has {gpus} GPUs")
-    if window is not None and not (window > 0 and math.isfinite(window)):
-        raise UsageError(f"--window must be more than 0 seconds, not {window:g}")
-    if output == _STANDARD and json:
-        raise UsageError("--json prints to standard output, which -o - gives the separated recording; leave out one")
-    if output == _STANDARD and source is None:
-        raise UsageError("standard output takes one source: name it with --source")
     several = len(inputs) != 1 or Path(inputs[0]).is_dir()
-    if several and _STANDARD in (*inputs, output):
-        raise UsageError("standard input and output (-) take one recording, not several or a folder")
-    if not inputs:
-        raise UsageError("no recording to separate; give a file, a folder, or - for standard input")
+    _refuse_flags(inputs, output, source, several, json)
     if output != _STANDARD:
         preflight.require_writable(Path(output))
-    # A recording that cannot be used is refused before the model is loaded, which imports torch.
     from ..models.batch import plan, separate_all
+    from ..models.model import check_model, load_model
     from ..models.separation import separate_into
+    from ..models.stream import check_window
     from ..signals.recordings import open_recording
 
-    bar = _Bar(not quiet)
+    check_model(model, device)
+    check_window(window)
+    bar = _ProgressBar(not quiet)
+    # A recording that cannot be used is refused before the model is loaded, which imports torch.
     if several:
         planned = plan([Path(given) for given in inputs], Path(output))
-        loaded = _load(model, require_models(tracking_uri, model), device, window)
+        loaded = load_model(model, application.require_models(tracking_uri, model), device)
         outcomes = separate_all(planned, loaded, rate, source, window, picture, bar.begin)
         return _report_all(outcomes, bar, loaded, json, quiet)
     with contextlib.ExitStack() as stack:
         (given,) = inputs
         path, name = (_standard_input(stack), "standard input") if given == _STANDARD else (Path(given), given)
         recording = open_recording(path, rate, name)
-        loaded = _load(model, require_models(tracking_uri, model), device, window)
+        loaded = load_model(model, application.require_models(tracking_uri, model), device)
         folder = _temporary_folder(stack) if output == _STANDARD else Path(output)
         drawn = picture and output != _STANDARD
         stack.callback(bar.end)
@@ -125,8 +111,24 @@ def separate(
     return 0
 
 
+def _refuse_flags(inputs: Sequence[str], output: str, source: str | None, several: bool, json: bool) -> None:
+    """Refuse flags that do not go together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if output == _STANDARD and json:
+        raise UsageError("--json prints to standard output, which -o - gives the separated recording; leave out one")
+    if output == _STANDARD and source is None:
+        raise UsageError("standard output takes one source: name it with --source")
+    if several and _STANDARD in (*inputs, output):
+        raise UsageError("standard input and output (-) take one recording, not several or a folder")
+    if not inputs:
+        raise UsageError("no recording to separate; give a file, a folder, or - for standard input")
+
+
 def _report_all(
-    outcomes: Iterator[Separation[Path] | Refused], bar: _Bar, model: Model, json: bool, quiet: bool
+    outcomes: Iterator[Separation[Path] | Refused], bar: _ProgressBar, model: Model, json: bool, quiet: bool
 ) -> int:
     """Print what became of each recording; return the exit status."""
     from ..models.batch import Refused
@@ -167,17 +169,6 @@ def _note(found: Separation[Path], name: str = "") -> None:
             print(f"note: {name}{clipped}", file=sys.stderr)
 
 
-def _load(model: str, uri: str | None, device: str, window: float | None) -> Model:
-    from ..models.model import load_model
-    from ..models.stream import require_sounds, shortest_window
-
-    loaded = load_model(model, uri, device)
-    rate, shortest = require_sounds(loaded), shortest_window(loaded)
-    if window is not None and window < shortest:
-        raise UsageError(f"--window must be at least {shortest:.3g} s at the model's {rate:g} Hz, not {window:g}")
-    return loaded
-
-
 def _standard_input(stack: contextlib.ExitStack) -> Path:
     """Write standard input to a temporary file, because it is read twice; return its path."""
     path = _temporary_folder(stack) / "separated"  # which names what is written of it
@@ -190,8 +181,8 @@ def _temporary_folder(stack: contextlib.ExitStack) -> Path:
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sepray-")))
 
 
-class _Bar:
-    """How far a recording is, on standard error, where that is a terminal."""
+class _ProgressBar:
+    """Progress bar of the recording that is being separated; shown on standard error where that is a terminal."""
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown and sys.stderr.isatty()

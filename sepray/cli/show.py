@@ -9,7 +9,7 @@ import tyro
 
 from ..arms import ARM
 from . import application
-from .explain import document, print_path
+from .explain import print_path
 
 if TYPE_CHECKING:
     from ..results.study_result import StudyResult
@@ -34,15 +34,16 @@ def show(
         settings: Print only the champion's settings, as a file that studies take with their own --settings.
     """
     study.require()
+    from ..results import document
     from ..results.study_result import load_study
 
     result = load_study(study.name, study.storage, study.storage_path, study.tracking_uri, study.cache)
     if settings and json:
-        application.print_json(_settings(result))
+        application.print_json(document.settings(result))
     elif settings:
         print(result.settings(), end="")
     elif json:
-        application.print_json(_document(result))
+        application.print_json(document.study(result))
     else:
         _print(result)
 
@@ -60,6 +61,7 @@ def _print(result: StudyResult) -> None:
         console.print(f"Settings of the champion, {settings.trial}:", style="bold", soft_wrap=True)
         values = settings.hyperparameters.items()
         _print_pairs({name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values})
+        console.print(summary.CHAMPION)
         for sentence in result.edges:
             console.print(f"{sentence}.", soft_wrap=True)
         if result.ablation_path is None:
@@ -99,8 +101,8 @@ def _print_trials(result: StudyResult) -> None:
     from ..choices import Objective
     from ..console.commands import from_this_shell
     from ..console.terminal import console
-    from ..results.record import outcome
-    from ..results.summary import OUTCOMES
+    from ..report.wording import OUTCOMES
+    from ..search.outcomes import outcome
 
     sign = 1 if next(iter(result.record.objectives.values())) == "minimize" else -1
     trials = sorted(
@@ -123,8 +125,8 @@ def _print_trials(result: StudyResult) -> None:
             f"  {trial.number:4}  {found or '-':{width}}  epoch {last:3}  {words:20} {label}".rstrip(), soft_wrap=True
         )
     if len(trials) > _TRIALS_SHOWN:
-        every = from_this_shell(f"sepray show {result.name} --json")
-        console.print(f"  and {len(trials) - _TRIALS_SHOWN} more: {every}", soft_wrap=True)
+        rest = from_this_shell(f"sepray show {result.name} --json")
+        console.print(f"  and {len(trials) - _TRIALS_SHOWN} more: {rest}", soft_wrap=True)
 
 
 def _print_answer(answer: Answer) -> None:
@@ -151,7 +153,6 @@ def _print_table(found: Mapping[str, Any]) -> None:
         columns, title = found["columns"], "All objectives on the test split"
     console.print()
     console.print(result_table(title, columns, rows, width=console.width))
-    console.print("The champion is one training, the best of its seeds on validation.")
 
 
 def _print_pairs(pairs: dict[str, str]) -> None:
@@ -161,64 +162,3 @@ def _print_pairs(pairs: dict[str, str]) -> None:
     width = max(map(len, pairs), default=0) + 2
     for name, value in pairs.items():
         console.print(f"  {name:{width}}{value}", soft_wrap=True)
-
-
-def _settings(result: StudyResult) -> dict[str, Any]:
-    """Return the champion's settings as JSON values.
-
-    Raises:
-        UsageError: the study has no champion.
-    """
-    found = result.settings()
-    origin = {"study": found.study, "trial": found.trial, "task": found.task}
-    return {"separator": found.separator, "hyperparameters": dict(found.hyperparameters), "origin": origin}
-
-
-def _document(result: StudyResult) -> dict[str, Any]:
-    """Return everything that is known of a study, as JSON values."""
-    from ..errors import mask
-    from ..identity import plain
-
-    return {
-        "study": result.name,
-        "separator": result.record.separator,
-        "task": result.record.task,
-        "state": result.state,
-        "status": result.status,
-        "answer": None if result.answer is None else result.answer.plain(),
-        "conclusion": result.conclusion,
-        "explanation": None if result.ablation_path is None else document(result.ablation_path),
-        "settings": None if result.result is None else _settings(result),
-        "edges": result.edges,
-        "table": _rows(result.table.reset_index()),
-        "measure": result.table.attrs.get("measure"),
-        "trials": _rows(result.trials),
-        "failures": _rows(result.failures),
-        "best": [trial.number for trial in result.best],
-        "objectives": result.record.objectives,
-        "description": plain(result.record.description),
-        "storage": mask(result.record.storage),
-        "folder": str(result.folder),
-        "checkpoints": mask(result.record.checkpoints),
-        "report": str(result.report) if result.report else None,
-        "experiment": result.record.model_name,
-        "run_id": result.run_id,
-        "runs_page": result.runs_page,
-        "model": result.model_uri,
-        "disk": dict(result.disk),
-    }
-
-
-def _rows(frame: Any) -> list[dict[str, Any]]:
-    """Return the rows of a DataFrame as JSON values: times in ISO 8601, durations in seconds, null for what is not."""
-    return [{name: _value(value) for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _value(value: Any) -> Any:
-    import pandas
-
-    if pandas.isna(value):
-        return None
-    if isinstance(value, pandas.Timedelta):
-        return value.total_seconds()
-    return value.isoformat() if isinstance(value, pandas.Timestamp) else value

@@ -13,9 +13,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from .. import registry
-from ..console.terminal import one_line
 from ..contracts import Oracle, Separator, Signal
-from ..errors import SeprayError, UsageError
+from ..errors import SeprayError, UsageError, one_line
 from ..identity import expand
 from ..scoring import metrics
 from ..training.trainer import build

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..console.exit_status import BUG, format_error
-from ..console.terminal import console, one_line, size
+from ..console.terminal import console, size
 from ..dry_run import estimator
 from ..dry_run.estimate import Estimate
 from ..dry_run.schedule import Range
-from ..dry_run.text import command, count, failure, number, row, short, span
-from ..errors import SeprayError
+from ..dry_run.text import basis, command, count, failure, number, row, short, span
+from ..errors import SeprayError, one_line
 from ..loading import load_task
 from ..spec.study import key
 from .contenders import Contender, LeftOut, contenders, task_config
@@ -19,7 +19,7 @@ from .spec import Comparison, Spaces
 
 _NAME = 18
 _HEADINGS = ("separator", "weights", "trainings", "an epoch", "time", "memory", "disk")
-_NOT_COUNTED = "one study after another. Not counted: the start of Ray, packaging, the reports, the table."
+_NOT_COUNTED = "Not counted: the start of Ray, packaging, the reports, the table."
 _COLUMNS = (_NAME, 11, 10, 11, 12, 9, 9)
 
 
@@ -131,7 +131,9 @@ def lines(estimate: ComparisonEstimate) -> Iterator[str]:
     total = ("all together", "", number(estimate.trainings), "", short(seconds.expected))
     yield _line((*total, size(estimate.memory), size(estimate.disk)))
     yield ""
-    yield from row("time", f"{span(seconds)}, {_NOT_COUNTED}")
+    measured = [study.measurement for _, study in estimate.studies if study.measurement is not None]
+    computed = f" {basis(measured, seconds.expected)}" if measured else ""
+    yield from row("time", f"{span(seconds)}, one study after another.{computed} {_NOT_COUNTED}")
     for left in estimate.left_out:
         yield from row("left out", f"{left.system}: {left.reason}")
     for warning in estimate.warnings:

@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial
 
 from .. import study
 from ..console.exit_status import INTERRUPTED
-from ..console.terminal import console, one_line
+from ..console.terminal import console
 from ..contracts import TaskData
-from ..errors import SeprayError
+from ..errors import SeprayError, one_line
 from ..execution import weights
 from ..files import replace_file
 from ..report.study_results import StudyResults, is_feasible

@@ -11,7 +11,7 @@ import tyro
 
 from .. import registry, shipped
 from ..choices import OBJECTIVES
-from ..console.arguments import refused_in_one_line
+from ..console.arguments import parsed, refused_in_one_line
 from ..errors import UsageError
 from ..spec.field_types import require_texts, require_type
 from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
@@ -247,13 +247,13 @@ def parse_command(comparison: Comparison, arguments: Sequence[str] | None = None
         config = registry.config("sepray.tasks", task)
         parts.append(("task", type(config), field(default=config)))
     command = make_dataclass("_Command", parts, frozen=True)
-    with refused_in_one_line():
-        parsed: Any = tyro.cli(command, args=given, description=description(Comparison))
+    text = description(Comparison)
+    chosen: Any = parsed(lambda args: tyro.cli(command, args=args, description=text), given)
     names = [name.replace("-", "_") for name in changed]
-    names = [name if hasattr(parsed.task, name) else name.removeprefix("no_") for name in names]
-    settings = [f"task.{name}={_text(getattr(parsed.task, name))}" for name in dict.fromkeys(names)]
-    found: Comparison = parsed.comparison
-    return found.changed(settings=(*found.settings, *settings)) if settings else found, parsed.options
+    names = [name if hasattr(chosen.task, name) else name.removeprefix("no_") for name in names]
+    settings = [f"task.{name}={_text(getattr(chosen.task, name))}" for name in dict.fromkeys(names)]
+    found: Comparison = chosen.comparison
+    return found.changed(settings=(*found.settings, *settings)) if settings else found, chosen.options
 
 
 def _chosen_task(comparison: Comparison, arguments: Sequence[str]) -> str:

@@ -11,14 +11,16 @@ import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO, TypeVar
 
 from ..errors import SeprayError, UsageError
 from . import waiting
 from .exit_status import TRACEBACK, TRACEBACK_HELP
 
+Parsed = TypeVar("Parsed")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_FLAG = re.compile(r"--?[A-Za-z]")
 _BOX = ("", "╭", "│", "╰", " ", "\x1b")
 
 
@@ -45,6 +47,31 @@ def refused_in_one_line() -> Iterator[None]:
             waiting.done()
         sys.stdout.write(_wrapped(output.getvalue()))
         sys.stderr.write(errors.getvalue())
+
+
+def parsed(parse: Callable[[Sequence[str]], Parsed], arguments: Sequence[str] | None) -> Parsed:
+    """Return what tyro makes of arguments, or refuse them in one line, with the nearest flag to one that is misspelt.
+
+    tyro has no nearest flag for ``--trails=4``; so what it refuses is tried again as ``--trails 4``.
+
+    Args:
+        parse: calls tyro.
+        arguments: arguments of the command line; None for those of this process.
+
+    Raises:
+        UsageError: the arguments are refused.
+        ValueError: a bug in the code of a Config, which tyro takes for a refused value.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with refused_in_one_line():
+            return parse(given)
+    except UsageError as error:
+        apart = [part for text in given for part in (text.split("=", 1) if text.startswith("--") else [text])]
+        if "perhaps you meant" not in str(error) and apart != given:
+            with refused_in_one_line():
+                parse(apart)
+        raise
 
 
 def described(documentation: str | None) -> str:
@@ -104,7 +131,7 @@ def _one_line(box: str) -> str:
             parts[-1].append(row)
     texts = [" ".join(part) for part in parts if part]
     refusal = texts[0].removeprefix("Error parsing ").rstrip(".")
-    refusal = re.sub(r"^Unrecognized options: ", "unknown: ", refusal)
+    refusal = re.sub(r"^Unrecognized options: (.*)", lambda found: f"unknown: {_without_values(found[1])}", refusal)
     refusal = re.sub(r"^Missing from (.*?): *(\S+).*", r"\1 needs \2", refusal)
     proposal = next((t for t in texts[1:] if t.startswith(("Perhaps you meant", "Available subcommands"))), "")
     proposal = re.sub(r"^Perhaps you meant: *(\S+).*", r"perhaps you meant \1", proposal)
@@ -112,6 +139,13 @@ def _one_line(box: str) -> str:
     see = f"see {command[1]}" if command else ""
     meant = _nearest_command(refusal, proposal)
     return "; ".join(text[:1].lower() + text[1:] for text in (refusal, meant, proposal, see) if text)
+
+
+def _without_values(unknown: str) -> str:
+    """Return unknown arguments without those that follow an unknown flag, which are its values."""
+    names = unknown.split(", ")
+    first = next((k for k, name in enumerate(names) if _FLAG.match(name)), len(names))
+    return ", ".join([*names[:first], *(name for name in names[first:] if _FLAG.match(name))])
 
 
 def _nearest_command(refusal: str, proposal: str) -> str:

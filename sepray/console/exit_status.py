@@ -25,9 +25,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from ..errors import SeprayError, mask
+from ..errors import SeprayError, mask, one_line
 from . import waiting
-from .terminal import one_line
+from .commands import from_this_shell
 
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 
@@ -200,8 +200,8 @@ def command_line() -> str:
     """Return the command that started this process, as a shell takes it: ``python study.py --trials 3``."""
     _, *given = sys.orig_argv
     if given and Path(given[0]).name == "sepray":  # the script that installers put beside Python
-        return shlex.join(["sepray", *given[1:]])
-    return shlex.join(["python", *given])
+        return from_this_shell(shlex.join(["sepray", *given[1:]]))
+    return from_this_shell(shlex.join(["python", *given]))
 
 
 def how_to_go_on() -> str:

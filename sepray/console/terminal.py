@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..choices import FAILED
 from . import waiting
 
 
@@ -28,8 +29,6 @@ class _Console(Console):
 console = _Console(highlight=False, markup=False)  # messages hold brackets of their own
 if not console.is_terminal:
     console.width = 140  # a log has no edge to wrap at
-FAILED = ("diverged", "error", "out_of_memory", "lost")
-"""Outcomes of trials that failed."""
 _BAR = 40  # characters
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -72,12 +71,6 @@ def about(seconds: float) -> str:
         return "less than a minute"
     minutes = round(seconds / 60)
     return f"about {minutes} min" if minutes < 60 else f"about {minutes // 60} h {minutes % 60 // 10 * 10:02d} min"
-
-
-def one_line(error: BaseException) -> str:
-    """Return the message of an error with its lines joined; the error's type where it has no message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines).replace(":;", ":") or type(error).__name__
 
 
 def _short(name: str) -> str:

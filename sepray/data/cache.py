@@ -31,6 +31,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..files import replace_file, sync_folder
+from ..separator_checks import type_name
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,12 +43,12 @@ _SETTLED = 2_000_000_000  # ns: a file that changed later than this could change
 
 
 class Plan(NamedTuple):
-    """How to make an entry on the disk.
+    """A cache entry that does not exist yet: space for its tensors is made on the disk, then they are filled in there.
 
     Attributes:
         shapes: shape of each tensor (float32), by name.
-        fill: writes all of them.
-        facts: anything else to keep with them, JSON types.
+        fill: function that writes the values of all tensors; its argument is the arrays on the disk, by name.
+        facts: anything else that is kept beside the tensors, JSON types.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -94,6 +95,7 @@ def cached(
 
     Raises:
         OSError: the folder cannot be written to (before anything is built).
+        UsageError: ``build`` made something else than tensors, such as arrays of numpy.
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
@@ -102,7 +104,10 @@ def cached(
         return entry.tensors
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()  # an error here comes before the work
-    tensors = {tensor_name: tensor.contiguous() for tensor_name, tensor in build().items()}
+    built = build()
+    for tensor_name, tensor in built.items():
+        _require_tensor(tensor_name, tensor)
+    tensors = {tensor_name: tensor.contiguous() for tensor_name, tensor in built.items()}
     header = json.dumps({"key": description, "content": content_hash(tensors)})
     replace_file(path, safetensors.torch.save(tensors, {"sepray": header}))
     return tensors
@@ -242,17 +247,36 @@ def file_digest(folder: Path, file: Path) -> str:
 
 
 def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | None = None) -> str:
-    """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types)."""
+    """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types).
+
+    Raises:
+        UsageError: one of them is no tensor, such as an array of numpy.
+    """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
+        _require_tensor(name, tensor)
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
 def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
-    """Return the SHA-256 of the bytes of each item, which identifies a recording that was made and not read."""
-    return tuple(hashlib.sha256(item.numpy().tobytes()).hexdigest() for item in items)
+    """Return the SHA-256 of the bytes of each item, which identifies a recording that was made and not read.
+
+    Raises:
+        UsageError: one of them is no tensor, such as an array of numpy.
+    """
+    digests = []
+    for item in items:
+        _require_tensor("each item", item)
+        digests.append(hashlib.sha256(item.numpy().tobytes()).hexdigest())
+    return tuple(digests)
+
+
+def _require_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        shown = name.replace("/", ".")
+        raise UsageError(f"{shown} must be a torch tensor (torch.from_numpy makes one), is {type_name(value)}")
 
 
 def _path(folder: Path, name: str, description: str) -> Path:

@@ -11,9 +11,8 @@ import numpy as np
 from .. import identity
 from ..choices import MEASURES
 from ..console.commands import from_this_shell
-from ..console.terminal import one_line
 from ..contracts import TaskData
-from ..errors import SeprayError, UnreachableError, mask
+from ..errors import SeprayError, UnreachableError, mask, one_line
 from ..execution import weights
 from ..scoring import statistics, tables
 from ..scoring.levels import MIXTURE_LEVEL, level_range

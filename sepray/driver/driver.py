@@ -19,6 +19,7 @@ from ..spec import choosing
 from ..spec.study import StudySpec, key
 from . import runs, selection
 from .finish import Finish
+from .known_names import refuse_misspelt
 from .other_settings import refuse_other_settings
 from .prepared import PreparedStudy, prepare
 from .stage import finals_stage, run_stage, search_stage
@@ -36,6 +37,7 @@ def run(spec: StudySpec) -> int:
         SeprayError: something that the user can put right.
     """
     refuse_other_settings(spec)
+    refuse_misspelt(spec)
     wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
     prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
     stores = StudyStores(prepared)
@@ -72,6 +74,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     if prepared.left_out:
         why = "they differ from the fixed settings" if spec.fixed_settings else "no arm of the study has them"
         console.print(f"not tried, because {why}: {', '.join(prepared.left_out)}")
+    if prepared.warning:
+        console.print(f"warning: {prepared.warning}", soft_wrap=True)
     time_left = TimeLeft(prepared, slots)
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots, time_left)
     if len(prepared.objectives) > 1:

@@ -17,9 +17,9 @@ from optuna.trial import FrozenTrial
 
 from ..console.commands import from_this_shell
 from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
-from ..console.terminal import console, one_line
+from ..console.terminal import console
 from ..contracts import Oracle, TaskData
-from ..errors import SeprayError, UsageError, mask
+from ..errors import SeprayError, UsageError, mask, one_line
 from ..files import replace_file
 from ..scoring.answers import Importance
 from ..scoring.tables import answer_table, result_table

@@ -32,8 +32,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..console.exit_status import BAD_INPUT, BUG, INTERRUPTED, is_bad_input
-from ..console.terminal import console, one_line
-from ..errors import mask
+from ..console.terminal import console
+from ..errors import mask, one_line
 
 OUTCOMES = {0: "done", 1: "nothing to register", BAD_INPUT: "bad input", BUG: "a bug", INTERRUPTED: "interrupted"}
 """Exit status of a study -> what it means, in words."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from ..spec import choosing
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from . import code, warm_start
+from .known_names import refuse_unknown
 
 Settings = Mapping[str, Any]
 """Hyperparameter -> value."""
@@ -76,6 +76,16 @@ class PreparedStudy:
         return {name: self.space[name] for name in self.arms[arm].searched} if arm in self.arms else {}
 
     @property
+    def warning(self) -> str:
+        """What is odd about the study, in a sentence; empty where nothing is."""
+        if self.spec.fixed_settings and all(distribution.single() for distribution in self.space.values()):
+            return (
+                "The fixed settings leave nothing to search: they are trained as they are. To try them first and then "
+                "search, give --first-settings (first_settings) instead."
+            )
+        return ""
+
+    @property
     def final_seeds(self) -> int:
         """Number of new seeds of each retraining."""
         return self.spec.budget.seeds(len(self.arms), len(self.objectives))
@@ -103,13 +113,15 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         for name, point in {**spec.first_settings, **spec.reference_points}.items()
     }
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
-    named = {"fixed_settings": fixed, "the search space": space, **points, **controls}
-    _refuse_unknown_hyperparameters(separator, spec, named)
+    refuse_unknown(spec, separator.hyperparameters(), signal.sources)
     _refuse_values(fixed, searched)
     arms = expand(spec.arms, signal.sources, searched, separator.hyperparameters())
     arms, other_arms = with_fixed(chosen(arms, spec.search.only_arms), fixed)
     if spec.arms and not arms:
-        raise UsageError(f"the fixed settings leave none of the study's arms: {', '.join(other_arms)}")
+        raise UsageError(
+            f"the fixed settings leave none of the study's arms: {', '.join(other_arms)}; settings that shall only be "
+            "tried first, before a search, are given by --first-settings (first_settings)"
+        )
     left_out = tuple(
         name for name, given in {**points, **controls}.items() if any(given.get(k, v) != v for k, v in fixed.items())
     )
@@ -149,20 +161,6 @@ def _points_of_arms(
         if arm is not None:
             found[name] = hyperparameters(arms[arm], point)
     return found
-
-
-def _refuse_unknown_hyperparameters(separator: Separator, spec: StudySpec, settings: Mapping[str, Settings]) -> None:
-    known = set(separator.hyperparameters())
-    for place, names in settings.items():
-        if unknown := sorted(set(names) - known):
-            close = difflib.get_close_matches(unknown[0], known, 1)
-            meant = f"perhaps you meant {close[0]}; " if close else ""
-            there = ", ".join(sorted(known))
-            name = key(spec.separator)
-            why = f"names {', '.join(unknown)}, which {name} does not have; {meant}it has {there}"
-            if place in ("fixed_settings", *spec.first_settings):
-                raise SettingsError(place if place == "fixed_settings" else "first_settings", why)
-            raise UsageError(f"{place} {why}")
 
 
 def _refuse_values(fixed: Settings, space: Mapping[str, BaseDistribution]) -> None:

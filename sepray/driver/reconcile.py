@@ -7,14 +7,14 @@ from pathlib import Path
 from ..choices import Objective
 from ..console.terminal import console
 from ..loading import load_task
-from ..spec.folder import lock
+from ..spec.folder import lock, study_folder
 from ..tracking.reconciliation import Reconciled
 from ..tracking.reconciliation import reconcile as reconcile_runs
 from ..tracking.tracker import Tracker
 from . import runs
 from .final_scores import load_result
 from .finish import Finish
-from .restored import restore
+from .record import read_record
 
 
 def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: Path) -> Reconciled:
@@ -34,23 +34,24 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         UsageError: there is no such study, or it is running.
         UnreachableError: the tracking server does not answer.
     """
-    study = restore(name, storage, storage_path, cache, tracking_uri=tracking_uri)
-    outbox, experiment = study.folder / "outbox.db", study.spec.model_name
-    with lock(study.folder, name):
-        stages = {"search": study.search, "finals": study.finals, "explain": study.explain}
-        trials = {stage: found.get_trials(deepcopy=False) for stage, found in stages.items() if found is not None}
-        attributes = study.search.user_attrs
-        objectives = [Objective(key, direction) for key, direction in attributes["fingerprint"]["objectives"].items()]
-        expected = runs.expected_runs(name, trials, objectives, attributes.get(runs.TOLD))
+    study = read_record(name, storage, storage_path)
+    spec = study.spec(cache, tracking_uri, with_space=False)
+    folder = study_folder(storage_path, name, study.uid)
+    outbox, experiment = folder / "outbox.db", study.model_name
+    with lock(folder, name):
+        trials = {stage: study.trials(stage) for stage in study.studies}
+        objectives = [Objective(key, direction) for key, direction in study.objectives.items()]
+        told = study.studies["search"].user_attrs.get(runs.TOLD)
+        expected = runs.expected_runs(name, trials, objectives, told)
         done = reconcile_runs(outbox, study.run_key, expected, uri=tracking_uri, experiment=experiment)
         console.print(
             f"{name}: {done.delivered} waiting records delivered, {len(done.created)} runs created, "
             f"{len(done.corrected)} states corrected, {done.completed} missing values completed, "
             f"{len(done.rejected)} refused"
         )
-        result = load_result(study.folder)
+        result = load_result(folder)
         if result is not None:
             tracker = Tracker(outbox, study.run_key, uri=tracking_uri, experiment=experiment)
-            Finish(study.spec, load_task(study.spec.task, cache), study.folder, tracker).announce(result)
+            Finish(spec, load_task(spec.task, cache), folder, tracker).announce(result)
             tracker.close()
     return done

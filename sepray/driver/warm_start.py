@@ -32,7 +32,8 @@ from ..execution import checkpoint
 from ..tracking import models
 from ..tracking.environment import resolve_uri
 from ..tracking.packaged_model import DIGEST
-from ..training.trainer import NonFiniteLossError, Trainer, build
+from ..training.finite import NonFiniteLossError
+from ..training.trainer import Trainer, build
 
 CONSTANT = "constant"
 _ITEMS_AT_ONCE = 64

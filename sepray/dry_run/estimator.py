@@ -13,6 +13,7 @@ from typing import Any
 
 from ..console.terminal import console, size
 from ..contracts import TaskData
+from ..driver.known_names import refuse_misspelt
 from ..driver.other_settings import refuse_other_settings
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import trial_parameters
@@ -44,6 +45,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     """
     refuse_other_settings(spec)
     if data is None:
+        refuse_misspelt(spec)
         console.print(f"loading the data of {key(spec.task)}; what the cache does not hold is generated ...")
         data = load_task(spec.task, spec.stores.cache)
     prepared = prepare(spec, data)
@@ -63,6 +65,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         slots=slots,
         left_out=prepared.left_out,
         objectives=len(prepared.objectives),
+        warnings=(*filter(None, [prepared.warning]), *_arms_without_trials(done)),
     )
     if not done.left and not done.retrainings_left:
         return found
@@ -99,7 +102,7 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
         memory=memory,
         disk=disk,
     )
-    return replace(complete, warnings=tuple(_warnings(complete, memory, disk, measured)))
+    return replace(complete, warnings=(*found.warnings, *_warnings(complete, memory, disk, measured)))
 
 
 def _refuse_scheduler(prepared: PreparedStudy) -> None:
@@ -175,6 +178,16 @@ def _disk(spec: StudySpec, done: Progress, measured: Measurement, trial: Range) 
         total=files * measured.checkpoint_bytes + model,
         free=None if remote else machine.free_disk(spec.stores.storage_path),
     )
+
+
+def _arms_without_trials(done: Progress) -> tuple[str, ...]:
+    """Return the sentence about arms that no trial is left for; none where every arm has one."""
+    names = done.arms_without_trials
+    if not names:
+        return ()
+    enough = done.trials + len(names)
+    arms = "The arm" if len(names) == 1 else "The arms"
+    return (f"{arms} {', '.join(names)} would get no trial of {done.trials}: give --trials {enough} or more.",)
 
 
 def _warnings(found: Estimate, memory: Memory, disk: Disk, measured: Measurement) -> Iterator[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 
 from ..execution import cluster
 from ..execution.trainable import TrialContext
-from . import trial
+from . import machine, trial
 
 _SECONDS = 6.0
 """Seconds for which epochs are measured; then validation is measured for as long."""
@@ -58,6 +58,9 @@ class PhaseTime:
 class Measurement:
     """Time and memory that a trial takes. Times are in seconds, for all separators of the trial together.
 
+    They are CPU seconds where ``by_cpu`` says so (``trial.is_timed_by_cpu``): those of a machine with nothing else to
+    do. Where more trials run at once than there are CPUs, they are longer by as much.
+
     Attributes:
         at_once: number of trials that were measured at the same time.
         start: seconds of the start of a worker: its imports, and the work that only its first trial does.
@@ -77,6 +80,9 @@ class Measurement:
         gpu_bytes: largest memory of a trial on the GPU, without CUDA's own.
         gpu_machine_bytes: memory of the GPU; 0 where there is no GPU.
         problem: why training ended too early; empty where it did not.
+        by_cpu: whether times are CPU time.
+        slowdown: how many times as long as its CPU time the measurement took, because of other programs or a slow disk;
+            1 where times are not CPU time.
     """
 
     at_once: int
@@ -96,6 +102,8 @@ class Measurement:
     gpu_bytes: int
     gpu_machine_bytes: int
     problem: str
+    by_cpu: bool = True
+    slowdown: float = 1.0
 
     def step_seconds(self, active: Mapping[str, float]) -> float:
         """Return the seconds of a step, the mean over trials that skip some phases and trials that do not.
@@ -128,6 +136,15 @@ class Measurement:
         outside = sum(measured) + (epochs - len(measured)) * self.outside(len(self.epochs))
         inside = epochs * (self.steps * self.step_seconds(active) + self.validation)
         return self.setup + outside + inside + self.saving
+
+    def shared(self, trials_per_cpu: float) -> Measurement:
+        """Return the measurement of trials that share CPUs: times of as many trials, a slowdown by other programs."""
+        factor = max(1.0, trials_per_cpu)
+        times: dict[str, Any] = {name: factor * getattr(self, name) for name in _TIMES}
+        times["epochs"] = tuple(factor * seconds for seconds in self.epochs)
+        times["phases"] = tuple(replace(phase, seconds=factor * phase.seconds) for phase in self.phases)
+        own = factor if self.at_once > 1 else 1.0  # measured alone, a trial shares its CPU with no other
+        return replace(self, **times, slowdown=max(1.0, self.slowdown / own))
 
     def outside(self, epoch: int) -> float:
         """Return the seconds of an epoch without its steps and without validation; the first epoch is number 0."""
@@ -168,11 +185,17 @@ def measure_trial(
         def measured(count: int, epochs: int) -> list[dict[str, Any]]:
             return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS), count)
 
-        if at_once == 1 or context.device == "cuda":
-            return _joined(measured(1, context.max_epochs))
-        [alone] = measured(1, 1)  # for its memory
-        fits = at_once * alone["private_bytes"] + alone["shared_bytes"] <= memory_bytes
-        return _joined(measured(at_once if fits else 1, context.max_epochs))
+        count = at_once
+        if at_once > 1 and context.device != "cuda":
+            [alone] = measured(1, 1)  # for its memory
+            fits = at_once * alone["private_bytes"] + alone["shared_bytes"] <= memory_bytes
+            count = at_once if fits else 1
+        elif context.device == "cuda":
+            count = 1
+        found = _joined(measured(count, context.max_epochs))
+        if not trial.is_timed_by_cpu(context):
+            return replace(found, by_cpu=False)
+        return found.shared(at_once / machine.cpus())
 
 
 def _ask(job: trial.Job, count: int) -> list[dict[str, Any]]:
@@ -231,7 +254,7 @@ def _joined(answers: Sequence[Mapping[str, Any]]) -> Measurement:
         PhaseTime(name, active, statistics.median(answer["phases"][k][2] for answer in answers))
         for k, (name, active, _) in enumerate(first["phases"])
     ]
-    values: dict[str, Any] = {f.name: middle(f.name) for f in fields(Measurement) if f.name in _TIMES}
+    values: dict[str, Any] = {f.name: middle(f.name) for f in fields(Measurement) if f.name in _MIDDLE}
     values |= {f.name: max(answer[f.name] for answer in answers) for f in fields(Measurement) if f.name in _SIZES}
     epochs = tuple(statistics.median(answer["epochs"][k] for answer in answers) for k in range(shortest))
     problem = next((answer["problem"] for answer in answers if answer["problem"]), "")
@@ -239,6 +262,7 @@ def _joined(answers: Sequence[Mapping[str, Any]]) -> Measurement:
 
 
 _TIMES = ("start", "setup", "step", "validation", "saving")
+_MIDDLE = (*_TIMES, "slowdown")
 _SIZES = (
     "steps", "checkpoint_bytes", "weights_bytes", "parameters", "private_bytes", "shared_bytes", "gpu_bytes",
     "gpu_machine_bytes",

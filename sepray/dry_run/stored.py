@@ -16,6 +16,7 @@ from ..driver import selection
 from ..driver.prepared import PreparedStudy
 from ..driver.stage import ENDED
 from ..errors import UsageError
+from ..search.arm_trials import arms_without_trials
 from ..search.ledger import Ledger
 from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
@@ -37,6 +38,7 @@ class Progress:
         retrainings_left: number of retrainings that are still to be run; the largest possible number while the search
             is not done.
         retrainings: number of all retrainings; the largest possible number while the search is not done.
+        arms_without_trials: names of the arms that no trial is left for, because the study has more arms than trials.
     """
 
     found: bool
@@ -47,6 +49,7 @@ class Progress:
     retrained: int
     retrainings_left: int
     retrainings: int
+    arms_without_trials: tuple[str, ...] = ()
 
     @property
     def trials(self) -> int:
@@ -94,6 +97,7 @@ def progress(prepared: PreparedStudy) -> Progress:
         retrained=len(retrained),
         retrainings_left=missing,
         retrainings=total,
+        arms_without_trials=arms_without_trials(prepared.arms, trials, left - (len(trials) - len(ended))),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -22,6 +22,8 @@ FLAGS = ("--dry-run", "--dry_run")
 WIDTH = 80
 _LABEL = 14
 _SHOWN_DIMENSIONS = 12
+_NOTICED = 1.2
+"""Slowdown of a measurement from which on it is told."""
 
 
 def show(estimate: Estimate) -> None:
@@ -221,7 +223,25 @@ def _time(estimate: Estimate, seconds: Range, search: Range) -> str:
         text += " At least: every trial ends as soon as it may."
     else:
         text += "."
+    if estimate.measurement is not None:
+        text += f" {basis([estimate.measurement], seconds.expected)}"
     return f"{text} Not counted: the start of Ray, packaging, the report."
+
+
+def basis(measured: Sequence[Measurement], seconds: float) -> str:
+    """Return the sentence that says what times were computed from, and how long it takes beside other programs.
+
+    Args:
+        measured: measurements that the times were computed from.
+        seconds: likely seconds of all that is left.
+    """
+    if not all(each.by_cpu for each in measured):
+        return "Timed by the clock, on this machine as it is now."
+    text = "Computed from CPU time, for a machine with nothing else to do"
+    slowdown = max((each.slowdown for each in measured), default=1.0)
+    if slowdown < _NOTICED:
+        return f"{text}."
+    return f"{text}; beside what runs on it now, {slowdown:.1f} times as long: about {short(slowdown * seconds)}."
 
 
 def _memory(memory: Memory, slots: int) -> str:

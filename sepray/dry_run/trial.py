@@ -4,6 +4,9 @@ Each figure comes from the study's own code: ``Members`` builds the separators, 
 validates them, ``checkpoint.save`` writes them. Of an epoch only the first steps are trained; what surrounds them
 (outer iterations, methods without gradients) runs whole.
 
+Trials of one thread on a CPU are timed by their CPU time, which other programs on the machine hardly change; how much
+longer the measurement took is measured too. Trials of several threads, and those on a GPU, are timed by the clock.
+
 As a script it reads a pickled ``Job`` from standard input and writes its figures as JSON to standard output, or
 ``{"error": traceback}``. A process of its own has the memory, the threads and the allocator of a worker.
 """
@@ -27,11 +30,12 @@ import psutil
 import torch
 from torch import Tensor
 
-from ..contracts import Loss, Phase, Tensors
+from ..contracts import Phase
 from ..execution import checkpoint
 from ..execution.members import Members, score
 from ..execution.trainable import TrialContext, is_out_of_memory, without_copy
-from ..training.trainer import NonFiniteLossError, Trainer
+from ..training.finite import NonFiniteLossError
+from ..training.trainer import Trainer
 
 _STEPS_PER_EPOCH = 3
 _FIRST_EPOCH_SECONDS = 120.0
@@ -61,16 +65,15 @@ class Job:
 
 
 class _Stopwatch:
-    """Lets a trainer train only the first steps of each epoch, and times them."""
+    """Lets a trainer train only the first steps of each epoch, and times them (a ``StepWatch``)."""
 
     def __init__(self, trainer: Trainer, clock: Clock, end: float) -> None:
         self.steps: list[float] = []
         self.phases: dict[str, list[float]] = {phase.name: [] for phase in trainer.phases}
         self.outside: list[float] = []  # of each epoch, the seconds that are not its steps'
         self._trainer, self._clock, self._end = trainer, clock, end
-        self._one_step, self._one_update = trainer._steps, trainer._update
-        setattr(trainer, "_steps", self._few_steps)  # noqa: B010 - on the instance, before the class's method
-        setattr(trainer, "_update", self._timed_update)  # noqa: B010
+        self._step_started = self._update_started = 0.0
+        trainer.watch = self
 
     def epoch(self) -> dict[str, float]:
         """Train an epoch with few steps; return the parts of its losses."""
@@ -79,27 +82,26 @@ class _Stopwatch:
         self.outside.append(self._clock() - started - sum(self.steps[before:]))
         return parts
 
-    def _few_steps(self, data: Tensors) -> dict[str, float]:
-        items = self._trainer.items
-        self._trainer.items = min(items, self._trainer.batch_size)  # so that one batch is all of them
-        try:
-            for step in range(min(_STEPS_PER_EPOCH, steps_of(items, self._trainer.batch_size))):
-                if step and self._clock() >= self._end:
-                    break
-                for seconds in self.phases.values():
-                    seconds.append(0.0)
-                started = self._clock()
-                parts = self._one_step(data)
-                self.steps.append(self._clock() - started)
-            return parts
-        finally:
-            self._trainer.items = items
+    def begins(self, step: int) -> bool:
+        """Begin a step, unless the epoch has had its few or the time is over; the first one is always trained."""
+        if step >= _STEPS_PER_EPOCH or (step and self._clock() >= self._end):
+            return False
+        for seconds in self.phases.values():
+            seconds.append(0.0)
+        self._step_started = self._clock()
+        return True
 
-    def _timed_update(self, phase: Phase, *arguments: Any) -> Loss:
-        started = self._clock()
-        loss = self._one_update(phase, *arguments)
-        self.phases[phase.name][-1] += self._clock() - started
-        return loss
+    def updates(self, phase: Phase) -> None:
+        """Begin an update of a phase."""
+        self._update_started = self._clock()
+
+    def updated(self, phase: Phase) -> None:
+        """Add the seconds of an update to those of its phase in this step."""
+        self.phases[phase.name][-1] += self._clock() - self._update_started
+
+    def ends(self) -> None:
+        """Keep the seconds of a step."""
+        self.steps.append(self._clock() - self._step_started)
 
 
 def steps_of(items: int, batch_size: int) -> int:
@@ -266,11 +268,7 @@ def run(job: Job) -> dict[str, Any]:
             without_copy(array, context.device) if shared else torch.tensor(array, device=context.device)
         )
 
-    def clock() -> float:
-        if context.device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
+    started = time.perf_counter(), time.process_time()
     found = measure(
         context,
         views["train"],
@@ -280,19 +278,38 @@ def run(job: Job) -> dict[str, Any]:
         epochs=job.epochs,
         seconds=job.seconds,
         folder=str(Path(job.folder) / str(os.getpid())),
-        clock=clock,
+        clock=_clock(context),
     )
-    return found | memory(context.device)
+    passed, used = time.perf_counter() - started[0], time.process_time() - started[1]
+    return found | memory(context.device) | {"slowdown": passed / used if is_timed_by_cpu(context) else 1.0}
+
+
+def is_timed_by_cpu(context: TrialContext) -> bool:
+    """Say whether trials are timed by the CPU time of their process, which says how long they take undisturbed."""
+    return context.device == "cpu" and context.threads == 1
+
+
+def _clock(context: TrialContext) -> Clock:
+    if is_timed_by_cpu(context):
+        return time.process_time
+
+    def clock() -> float:
+        if context.device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return clock
 
 
 def main() -> None:
     """Run the script."""
-    started = time.time() - psutil.Process().create_time()  # the imports are done
+    passed, used = time.time() - psutil.Process().create_time(), time.process_time()  # the imports are done
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a separator prints is no answer
     try:
-        answer = run(pickle.load(sys.stdin.buffer))
-        answer["start"] += started
+        job: Job = pickle.load(sys.stdin.buffer)
+        answer = run(job)
+        answer["start"] += used if is_timed_by_cpu(job.context) else passed
     except SystemExit as end:
         status = 0 if end.code is None else end.code
         ended = f"{traceback.format_exc()}the code ended the process with status {status}"

@@ -21,7 +21,7 @@ from ray import tune
 
 from ..choices import Objective, guide_loss
 from ..contracts import Augmentation, SeparatorConfig, Signal
-from ..training.trainer import NonFiniteLossError
+from ..training.finite import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
 from .conditions import conditions, set_deterministic

@@ -14,7 +14,7 @@ from ..signals.recording_types import RateError, Recording
 from ..signals.recordings import SUFFIXES, open_recording, recordings_below, written_suffix
 from .model import Model
 from .separation import Progress, Separation, separate_into
-from .stream import check_window, wanted_sources
+from .stream import check_window, require_sounds, wanted_sources
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ def separate_all(
         What became of each recording, in order.
 
     Raises:
-        UsageError: the model has no such source, or takes a longer window.
+        UsageError: the model is not of sounds, has no such source, or takes a longer window.
     """
+    require_sounds(model)
     check_window(window, model)
     wanted_sources(model, source)
     stems = Counter((found.output, found.path.stem) for found in planned)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..console import preflight
 from ..errors import UsageError
 from .address import check_address, require_models
 
@@ -118,13 +119,16 @@ def check_model(model: Address | Model, device: str) -> None:
 
 
 def check_device(name: str) -> None:
-    """Refuse what cannot be the name of a device, without importing torch.
+    """Refuse what cannot be the name of a device, and a GPU that is not there, without importing torch.
 
     Raises:
-        UsageError: it is no such name.
+        UsageError: there is no such device.
     """
     if not _DEVICE.fullmatch(name):
         raise UsageError(f"unknown device {name!r}; there are cpu, cuda, cuda:1 ..., mps and auto")
+    gpus = preflight.count_gpus() if name.startswith("cuda") else None  # as Ray counts them
+    if gpus is not None and int(name.partition(":")[2] or 0) >= gpus:
+        raise UsageError(f"there is no device {name!r}: this machine has {gpus} GPUs")
 
 
 def _require_device(name: str) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from . import importance
 from .figures import BLACK, GREY, SKY, VERMILLION, Section, legend_above, new_figure, render
 from .importance import FEWEST
-from .study_results import StudyResults, outcome
+from .study_results import StudyResults, ending
 from .wording import plural
 
 _RESAMPLES = 12
@@ -63,7 +63,7 @@ def importances(results: StudyResults) -> Section:
     if len(names) > 1:
         sentence += f"; next comes {names[-2]} with {middle[-2]:.0%}"
     note = f"fANOVA over the trials that the sampler proposed; whiskers: range over {_RESAMPLES} bootstrap resamples."
-    if any(outcome(t) == "pruned" for t, _ in points):
+    if any(ending(t) == "pruned" for t, _ in points):
         note += " Trials that were stopped early count with their last value."
     if by_chance:
         them = "it explains" if len(by_chance) == 1 else "they explain"

@@ -20,7 +20,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from ..scoring.answers import Importance
-from .study_results import StudyResults, is_feasible, outcome
+from .study_results import StudyResults, ending, is_feasible
 
 FEWEST = 5
 """Smallest number of trials from which the importance of a parameter is estimated."""
@@ -35,7 +35,7 @@ Points = Sequence[tuple[FrozenTrial, float]]
 def points(results: StudyResults) -> Points:
     """Return the trials that count, with their values."""
     proposed = [t for t in results.trials if "label" not in t.user_attrs]
-    kept = [t for t in proposed if is_feasible(t) or outcome(t) == "pruned"]
+    kept = [t for t in proposed if is_feasible(t) or ending(t) == "pruned"]
     return [(t, value) for t in kept if (value := results.value_so_far(t)) is not None]
 
 

@@ -31,8 +31,8 @@ from ..spec.study import key
 from . import answer, best_trials, example_items, html, hyperparameters, search_progress, study_results
 from .cross_weights import cross_weights
 from .figures import STYLE, MediaFile, Section
-from .study_results import OUTCOMES, StudyResults
-from .wording import number, objective_words, trial_name, unit
+from .study_results import StudyResults
+from .wording import OUTCOMES, number, objective_words, trial_name, unit
 
 PAGE = "report.html"
 _FOLDERS = ("figures", "audio")

@@ -16,8 +16,8 @@ from ..choices import MEASURES
 from ..spec import choosing
 from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
-from .study_results import OUTCOMES, StudyResults, outcome
-from .wording import number, objective_axis, objective_words, plural, trial_name
+from .study_results import StudyResults, ending
+from .wording import OUTCOMES, number, objective_axis, objective_words, plural, trial_name
 
 _LONG = 5
 """Fewest epochs of a learning curve whose end says something about more epochs; before that every curve still falls."""
@@ -31,7 +31,7 @@ def history(results: StudyResults) -> Section:
     figure, axes = new_figure(3.6)
     shown: list[float] = []
     for kind, (colour, mark) in MARKS.items():
-        trials = [t for t in results.trials if outcome(t) == kind]
+        trials = [t for t in results.trials if ending(t) == kind]
         points = [(t.number, v) for t in trials if (v := results.value_so_far(t)) is not None]
         shown += [v for _, v in points]
         if points:
@@ -98,7 +98,7 @@ def pruning(results: StudyResults) -> Section:
         return Section(key, title, "No trial has started yet.")
     figure, axes = new_figure(2.9)
     for kind, (colour, mark) in MARKS.items():
-        trials = [t for t in results.trials if outcome(t) == kind]
+        trials = [t for t in results.trials if ending(t) == kind]
         if trials:
             numbers, epochs = [t.number for t in trials], [t.last_step or 0 for t in trials]
             axes.vlines(numbers, 0, epochs, color=colour, linewidth=min(3.0, 150 / len(results.trials)), alpha=0.6)
@@ -112,7 +112,7 @@ def pruning(results: StudyResults) -> Section:
 
 def _pruning_sentence(results: StudyResults) -> str:
     total, budget = len(results.trials), results.spec.budget.max_epochs
-    stopped = [t for t in results.trials if outcome(t) == "pruned"]
+    stopped = [t for t in results.trials if ending(t) == "pruned"]
     trained = sum(t.last_step or 0 for t in results.trials)
     if not stopped:
         sentence = f"No trial was stopped early: {plural(total, 'trial')} trained {trained} epochs in all"
@@ -124,7 +124,7 @@ def _pruning_sentence(results: StudyResults) -> str:
         sentence += f"stopped early ({first}"
         sentence += f"{', ...' if len(by_epoch) > 4 else ''}), which saved {saved} of {total * budget} epochs"
         sentence += f" ({saved / (total * budget):.0%})"
-    failed = [t for t in results.trials if outcome(t) == "failed"]
+    failed = [t for t in results.trials if ending(t) == "failed"]
     if failed:
         reasons = Counter(str(t.user_attrs.get("reason") or "no reason given") for t in failed)
         reason, times = reasons.most_common(1)[0]
@@ -142,7 +142,7 @@ def learning(results: StudyResults) -> Section:
     figure, axes = new_figure(3.8)
     in_legend: set[str] = set()
     for trial, curve in curves:
-        kind = outcome(trial)
+        kind = ending(trial)
         colour, mark = MARKS[kind]
         label = None if kind in in_legend else OUTCOMES[kind]
         in_legend.add(kind)
@@ -179,7 +179,7 @@ def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]
         parts.append(
             f"its last {last} {verb} it by {_amount(results, abs(change))}{_beside_seeds(results, change, end)}"
         )
-    stopped = [c for t in results.trials if outcome(t) == "pruned" and (c := curves.get(t.number))]
+    stopped = [c for t in results.trials if ending(t) == "pruned" and (c := curves.get(t.number))]
     if stopped:
         ends = [c[max(c)] for c in stopped]
         parts.append(f"trials that were stopped early had values between {number(min(ends))} and {number(max(ends))}")

@@ -17,33 +17,19 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
-from ..console.terminal import FAILED
 from ..contracts import TaskData
 from ..execution import checkpoint
 from ..scoring.answers import Answer
+from ..search.outcomes import has_failed, outcome
 from ..spec import choosing
 from ..spec.folder import checkpoint_root, trial_folder
 from ..spec.study import StudySpec
 from .wording import objective_axis, objective_words, unit
 
-OUTCOMES = {
-    "complete": "ran its whole budget",
-    "pruned": "stopped early",
-    "collapsed": "collapsed",
-    "failed": "failed",
-    "unfinished": "not finished",
-}
-"""Outcome of a trial -> its words in the report."""
 
-
-def outcome(trial: FrozenTrial) -> str:
-    """Return the outcome of a trial, a key of ``OUTCOMES``."""
-    tag = trial.user_attrs.get("outcome", {}).get("tag")
-    if tag in FAILED or trial.state is TrialState.FAIL:
-        return "failed"
-    if not trial.state.is_finished():
-        return "unfinished"
-    return tag if tag in OUTCOMES else trial.state.name.lower()
+def ending(trial: FrozenTrial) -> str:
+    """Return how a trial ended, a key of ``wording.OUTCOMES``, where all failures are one."""
+    return "failed" if has_failed(trial) else outcome(trial)
 
 
 def settings(trial: FrozenTrial) -> Mapping[str, Any]:
@@ -164,7 +150,7 @@ class StudyResults:
     @cached_property
     def counts(self) -> Counter[str]:
         """Number of trials of the search by outcome."""
-        return Counter(outcome(t) for t in self.trials)
+        return Counter(ending(t) for t in self.trials)
 
     @cached_property
     def sources(self) -> tuple[str, ...]:

@@ -6,6 +6,15 @@ from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, Objective
 
+OUTCOMES = {
+    "complete": "ran the whole budget",
+    "pruned": "stopped early",
+    "collapsed": "collapsed",
+    "failed": "failed",
+    "unfinished": "not finished",
+}
+"""How a trial ended -> its words; all failures are one."""
+
 
 def objective_words(objective: Objective) -> str:
     """Return an objective for a reader, e.g. ``fetal relative L2 error``."""

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console import terminal
+from ..driver.record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import StoredFile, files, folders, reachable, remove
+from ..search.outcomes import UNFINISHED, outcome
 from ..spec.folder import TRIAL_FOLDER, is_locked, is_remote, local_root
 from . import progress
-from .record import STAGES, UNFINISHED, StudyRecord, outcome
 
 WEIGHTS = "weights"
 ENDED = "ended"

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import optuna
 
 from ..console import terminal
+from ..driver.record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
 from ..report.wording import plural
+from ..search.outcomes import UNFINISHED, outcome
 from ..search.storage import connect
 from ..spec.folder import is_locked, is_remote, local_root, lock
 from ..tracking.deletion import ModelVersion, TrackedStudy, delete_runs, delete_versions, tracked
 from ..tracking.outbox import Outbox
-from .record import STAGES, UNFINISHED, StudyRecord, outcome
 
 _LOCK = "lock"
 

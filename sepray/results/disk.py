@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..driver.record import STAGES, StudyRecord
 from ..execution.file_systems import files
 from ..spec.folder import is_remote
-from .record import STAGES, StudyRecord
 
 KINDS = ("checkpoints", "model", "report", "outbox", "other")
 """Kinds of files. ``outbox`` holds what MLflow has been told, and what waits until it can be told."""

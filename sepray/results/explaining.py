@@ -38,11 +38,12 @@ FEWEST_SEEDS, MOST_TRAININGS = 3, 60
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a path is to be like.
+class PathOptions:
+    """What the user asks of an ablation path.
 
     Attributes:
-        origin: what it begins with (``ablation.beginning``); empty for the best published settings on validation.
+        origin: settings that the path begins with (``ablation.beginning``); empty for the published ones that are the
+            best on validation.
         order: ``greedy``, ``importance`` or ``given``; empty for greedy, unless that takes too many trainings.
         seeds: number of seeds; 0 for as many as the retrainings have, unless that takes too many trainings.
         epochs: epochs of each training; 0 for those of the study.
@@ -54,7 +55,7 @@ class Wish:
     epochs: int = 0
 
     def is_met_by(self, path: Explanation) -> bool:
-        """Say whether a path is like this; what is left open fits any."""
+        """Say whether a path is as asked for; what is left open fits any path."""
         wanted = (self.origin, self.order, self.seeds, self.epochs)
         there = (path.origin, path.order, path.seeds, path.epochs)
         return all(not want or want == found for want, found in zip(wanted, there, strict=True))
@@ -65,7 +66,7 @@ class PathTraining:
 
     Args:
         result: the study.
-        wish: what the path is to be like.
+        options: what the path is to be like.
         data: data of the study's task; None: they are loaded.
 
     Attributes:
@@ -81,7 +82,7 @@ class PathTraining:
         UsageError: the study has no champion, or nothing that it could be compared with, or the two are the same.
     """
 
-    def __init__(self, result: StudyResult, wish: Wish, data: TaskData | None = None) -> None:
+    def __init__(self, result: StudyResult, options: PathOptions, data: TaskData | None = None) -> None:
         if result.result is None:
             raise UsageError(f"{result.name} has no champion that could be explained: {result.state_in_words}")
         self._study, self._result, spec = result, result.result, result.spec
@@ -90,7 +91,7 @@ class PathTraining:
         self._champion = self._champions_settings()
         self._rule = selection.rule_of(self._prepared, result.trials_of["search"])
         searched = selection.finished(result.trials_of["search"], self._rule, lambda number: "")
-        self.origin, self.start = beginning(wish.origin, self._prepared, searched, self._champion)
+        self.origin, self.start = beginning(options.origin, self._prepared, searched, self._champion)
         self._defaults = self._prepared.separator.hyperparameters()
         self._ablation = Ablation(self.start, self._champion, self._prepared.arms, self._defaults)
         if not self._ablation.names:
@@ -99,10 +100,10 @@ class PathTraining:
             raise UsageError(f"{self.start.name} are the champion's own: there is nothing to explain{other}")
         count = len(self._ablation.names)
         cheap = points(count, greedy=True) * FEWEST_SEEDS <= MOST_TRAININGS
-        self.order = wish.order or (GREEDY if cheap else "importance")
+        self.order = options.order or (GREEDY if cheap else "importance")
         fitting = max(FEWEST_SEEDS, min(self._prepared.final_seeds, MOST_TRAININGS // points(count, self._is_greedy)))
-        self.seeds = selection.new_seeds(wish.seeds or fitting, spec.seed)
-        self.epochs = wish.epochs or spec.budget.max_epochs
+        self.seeds = selection.new_seeds(options.seeds or fitting, spec.seed)
+        self.epochs = options.epochs or spec.budget.max_epochs
         self.names = self._ordered()
         self.left = self._count_left()
         self.seconds = self._seconds()

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, better_words, measure_words
+from ..driver.record import StudyRecord
 from ..errors import UsageError
 from ..report.wording import number
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
+from ..search.outcomes import outcome
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
 from ..tracking.pages import runs_page
 from . import progress
 from .disk import disk_used
-from .record import StudyRecord, outcome
 
 if TYPE_CHECKING:
     import pandas
@@ -65,10 +66,7 @@ class Findings:
         Raises:
             UnknownNameError: the module of its separator or task is not found on this machine.
         """
-        stores = {"storage": self.record.storage, "storage_path": self.record.storage_path, "cache": self.cache}
-        tracking = {} if self.tracking_uri is None else {"tracking_uri": self.tracking_uri}
-        description = {k: v for k, v in self.record.description.items() if k != "tracking_uri"}
-        return StudySpec.restored(description, self.record.given, **stores, **tracking)
+        return self.record.spec(self.cache, self.tracking_uri)
 
     @property
     def folder(self) -> Path:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from ..driver.record import STAGES, StudyRecord
 from ..scoring import explanation_words
 from ..scoring.explanation import Explanation
 from ..search.ledger import settings
-from .record import STAGES, StudyRecord, has_failed, outcome, reason
+from ..search.outcomes import has_failed, outcome, reason
 
 if TYPE_CHECKING:
     import pandas

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from ..console.exit_status import BUG, INTERRUPTED
+from ..driver.record import StudyRecord
 from ..report.wording import plural
-from .record import UNFINISHED, StudyRecord, outcome
+from ..search.outcomes import UNFINISHED, outcome
 
 FINISHED = "finished"
 RUNNING = "running"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +14,13 @@ from ..choices import guide_loss
 from ..console.commands import from_this_shell
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
-from ..driver.restored import RestoredStudy
+from ..driver.record import StudyRecord
 from ..driver.stage import trial_parameters
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
 from ..execution.members import Members
 from ..execution.trainable import TrialContext, without_copy
 from ..loading import load_task
-from ..spec.folder import checkpoint_root
 from ..tracking import models
 
 
@@ -93,7 +93,8 @@ class Reproduction:
 
 
 def reproduce(
-    found: RestoredStudy,
+    found: StudyRecord,
+    cache: Path,
     stage: str,
     number: int,
     epochs: int | None = None,
@@ -103,6 +104,7 @@ def reproduce(
 
     Args:
         found: the study, from its stores.
+        cache: folder for generated and decoded data.
         stage: ``"search"`` or ``"finals"``.
         number: number of the trial in its stage.
         epochs: number of epochs to compare; None for all that the trial has reported.
@@ -111,19 +113,19 @@ def reproduce(
     Raises:
         UsageError: there is no such trial, it has reported no epoch, its settings changed while it was trained (PBT),
             or its data cannot be loaded.
-        training.trainer.NonFiniteLossError: the loss is not finite in an epoch in which it was finite before.
+        training.finite.NonFiniteLossError: the loss is not finite in an epoch in which it was finite before.
     """
-    study = found.search if stage == "search" else found.finals
-    trials = study.get_trials(deepcopy=False) if study is not None else []
+    trials = found.trials(stage)
     name = f"{runs.STAGES[stage]} {number}"
     if not 0 <= number < len(trials):
-        raise UsageError(f"{found.spec.name} has no {name}; it has {len(trials)}, counted from 0")
+        raise UsageError(f"{found.name} has no {name}; it has {len(trials)}, counted from 0")
     trial = trials[number]
     if not trial.intermediate_values:
         raise UsageError(f"{name} has reported no epoch that could be compared")
     if "perturbations" in trial.user_attrs:
         raise UsageError(f"{name} was given the weights of other trials by pbt, so it cannot be trained by itself")
-    prepared = prepare(found.spec, load_task(found.spec.task, found.spec.stores.cache))
+    spec = found.spec(cache, with_space=False)
+    prepared = prepare(spec, load_task(spec.task, cache))
     context, members, validation = _trained_as(stage, prepared, found, trial)
     compared = []
     recorded = sorted(trial.intermediate_values.items())[:epochs]
@@ -136,7 +138,7 @@ def reproduce(
     return Reproduction(name, tuple(compared), tuple(_changes(then, now, prepared, found)), bool(then))
 
 
-def champion(found: RestoredStudy) -> tuple[str, int]:
+def champion(found: StudyRecord) -> tuple[str, int]:
     """Return stage and number of the training that a study's model is of.
 
     Raises:
@@ -144,7 +146,7 @@ def champion(found: RestoredStudy) -> tuple[str, int]:
     """
     result = final_scores.load_result(found.folder)
     if result is None:
-        raise UsageError(f"{found.spec.name} has no champion; name a trial: --trial 0")
+        raise UsageError(f"{found.name} has no champion; name a trial: --trial 0")
     return "finals", int(result["member"])
 
 
@@ -198,13 +200,13 @@ def origin(model: str, tracking_uri: str | None) -> Origin:
     return Origin(model, study, told["trial"], told["seed"], told["hyperparameters"], told["storage"])
 
 
-def require_same(found: RestoredStudy, model: Origin) -> None:
+def require_same(found: StudyRecord, model: Origin) -> None:
     """Refuse a study whose training is another one than the model's.
 
     Raises:
         UsageError: it is.
     """
-    trials = found.finals.get_trials(deepcopy=False) if found.finals is not None else []
+    trials = found.trials("finals")
     trial = trials[model.number] if model.number < len(trials) else None
     same = trial is not None and trial.user_attrs.get("seed") == model.seed
     if trial is None or not same or runs.settings(trial) != dict(model.hyperparameters):
@@ -215,13 +217,11 @@ def require_same(found: RestoredStudy, model: Origin) -> None:
 
 
 def _trained_as(
-    stage: str, prepared: PreparedStudy, found: RestoredStudy, trial: FrozenTrial
+    stage: str, prepared: PreparedStudy, found: StudyRecord, trial: FrozenTrial
 ) -> tuple[TrialContext, Members, dict[str, torch.Tensor]]:
     """Return the context, the untrained members and the validation split of a trial, as its worker had them."""
-    spec = found.spec
-    checkpoints = checkpoint_root(spec.stores.storage_path, spec.name, found.uid, found.folder)
-    count = spec.budget.seeds_per_trial if stage == "search" else 1
-    parameters: dict[str, Any] = trial_parameters(stage, count, prepared, checkpoints)
+    count = prepared.spec.budget.seeds_per_trial if stage == "search" else 1
+    parameters: dict[str, Any] = trial_parameters(stage, count, prepared, found.checkpoints)
     context: TrialContext = parameters["context"]
     torch.set_num_threads(context.threads)
     set_deterministic(context.deterministic)
@@ -247,16 +247,14 @@ def _value(context: TrialContext, means: Mapping[str, float]) -> float:
     return guide_loss(objectives, means)
 
 
-def _changes(
-    then: Mapping[str, str], now: Mapping[str, str], prepared: PreparedStudy, found: RestoredStudy
-) -> list[str]:
+def _changes(then: Mapping[str, str], now: Mapping[str, str], prepared: PreparedStudy, found: StudyRecord) -> list[str]:
     """Return what is not as it was, with the modules of the code by name where the study knows them."""
     lines = differences(then, now)
     if then.get("algorithms") == "any":
         lines.append("a GPU's sums come in another order every time, unless the study was run with --deterministic")
     if then.get("code") == now["code"] or "code" not in then:
         return lines
-    recorded = found.search.user_attrs.get(f"code.{then['code']}")
+    recorded = found.studies["search"].user_attrs.get(f"code.{then['code']}")
     if recorded is not None:
         modules = ", ".join(code.changed(recorded, prepared.code))
         lines = [f"code: {modules}" if line.startswith("code:") else line for line in lines]

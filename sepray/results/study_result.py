@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..driver.record import read_record
 from ..errors import UsageError
 from . import summary
 from .findings import Findings
-from .record import read_record
 
 if TYPE_CHECKING:
     from ..models.model import Model

@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ..choices import Objective
+from ..choices import FAILED, Objective
 from ..console.commands import from_this_shell
-from ..console.terminal import FAILED, size
+from ..console.terminal import size
+from ..driver.record import STAGES
 from ..errors import mask
-from ..report.wording import number, objective_words, plural, trial_name
+from ..report.wording import OUTCOMES, number, objective_words, plural, trial_name
 from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
+from ..search.outcomes import has_failed, reason
 from ..spec.folder import is_remote
 from ..tracking.environment import resolve_uri
 from ..tracking.pages import is_server
 from .findings import Findings
-from .record import STAGES, has_failed, reason
 
-OUTCOMES = {
-    "complete": "ran the whole budget",
-    "pruned": "stopped early",
-    "collapsed": "collapsed",
-    "failed": "failed",
-    "unfinished": "not finished",
-}
-"""Outcome of a trial -> its words."""
+CHAMPION = (
+    "They were chosen on validation, among the settings that were trained again on new seeds; the model is the best of "
+    "these trainings."
+)
+"""What the champion is, said below its settings."""
 
 _WIDTH = 15
 
@@ -66,7 +64,8 @@ def _answer_table(answer: Answer) -> str:
 def _settings(result: Findings) -> str:
     settings = result.settings()
     rows = [[name, str(value)] for name, value in settings.hyperparameters.items()]
-    return _table(f"Settings of the champion, {settings.trial}", ["setting", "value"], rows) if rows else ""
+    table = _table(f"Settings of the champion, {settings.trial}", ["setting", "value"], rows) if rows else ""
+    return f"{table}<p>{CHAMPION}</p>" if table else ""
 
 
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -98,7 +97,7 @@ def trials(result: Findings) -> list[str]:
     elif result.best:
         [best] = result.best
         value = f"{objective_words(objectives[0])} {number(best.values[0])}"
-        sentences.append(f"The best is {trial_name(best)}: {value} on validation.")
+        sentences.append(f"Best single training of the search: {trial_name(best)}, {value} on validation.")
     failed = [(stage, t) for stage in STAGES for t in result.trials_of.get(stage, ()) if has_failed(t)]
     if failed:
         stage, last = failed[-1]

@@ -129,6 +129,12 @@ def next_arm(arms: Mapping[str, Arm], trials: Iterable[FrozenTrial]) -> str:
     return min(going_on or arms, key=lambda name: counts[name])
 
 
+def arms_without_trials(arms: Mapping[str, Arm], trials: Iterable[FrozenTrial], new: int) -> tuple[str, ...]:
+    """Return the arms that have no trial, not even after ``new`` further ones, of which each goes to ``next_arm``."""
+    tried = set(map(arm_of, trials))
+    return tuple(name for name in arms if name not in tried)[new:]
+
+
 def parameters(arms: Mapping[str, Arm], hyperparameters: Mapping[str, Any], arm: str | None = None) -> dict[str, Any]:
     """Return the Optuna parameters of a trial with these hyperparameters.
 

@@ -1,4 +1,4 @@
-"""Decides from a trial's last result how it ended: its Optuna state, values, reason and constraint."""
+"""How trials end: decided from a trial's last result, and read from the record of one that has ended."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from ..choices import FAILED
+
+UNFINISHED = "unfinished"
+"""Outcome of a trial that waits, runs, or was interrupted."""
 _FAILURES = ("diverged", "error", "out_of_memory")
 
 
@@ -62,3 +66,26 @@ def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[s
     values = tuple(float(result[key]) for key in objectives)
     # Samplers that model constraints need a value for every complete trial, not for the collapsed ones alone.
     return Outcome(TrialState.COMPLETE, values, reason, tag, 1.0 if tag == "collapsed" else -1.0)
+
+
+def outcome(trial: FrozenTrial) -> str:
+    """Return how a stored trial ended.
+
+    Returns:
+        ``complete``, ``pruned`` (stopped early), ``collapsed``, one of ``choices.FAILED``, or ``unfinished``.
+    """
+    if not trial.state.is_finished():
+        return UNFINISHED
+    tag = trial.user_attrs.get("outcome", {}).get("tag")
+    return str(tag) if tag else {TrialState.FAIL: "error"}.get(trial.state, trial.state.name.lower())
+
+
+def has_failed(trial: FrozenTrial) -> bool:
+    """Say whether a trial ended in an error, a lost worker, or a value that is not finite."""
+    return outcome(trial) in FAILED
+
+
+def reason(trial: FrozenTrial) -> str:
+    """Return why a trial ended as it did, in one line; empty for one that ran its whole budget."""
+    told = trial.user_attrs
+    return str(told.get("reason") or told.get("outcome", {}).get("reason", ""))

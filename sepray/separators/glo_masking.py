@@ -340,7 +340,7 @@ def mixture_error(glo: GloMasking, batch: Tensors) -> Tensor:
 
 
 def joint_loss(glo: GloMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Return eq. 6."""
+    """Return the loss of eq. 6: the error of the observed items, and the weighted error of the mixtures."""
     observed, mixture = observed_error(glo, batch), mixture_error(glo, batch)
     total = observed + hyperparameters["mixture_weight"] * mixture
     return Loss(total, {"observed": observed, "mixture": mixture})

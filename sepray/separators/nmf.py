@@ -138,7 +138,11 @@ class Nmf(Separator):
         return self.magnitudes.multiply(masks, mixture)
 
     def columns(self, signal: Tensor) -> Tensor:
-        """Return the data ``[feature, column]`` of ``[item, channel, *signal]``, each item of unit power."""
+        """Return the matrix that is factorised, ``[feature, column]``: a column for each STFT frame, or each image.
+
+        Args:
+            signal: ``[item, channel, *signal]``; each item is scaled to unit power.
+        """
         image = self.magnitudes.encode(signal).clamp(min=0)
         image = image / level(image, axes=3)
         if self.magnitudes.is_image:

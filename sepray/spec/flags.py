@@ -14,10 +14,11 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 from .. import registry
-from ..console.arguments import described, refused_in_one_line
+from ..console.arguments import described, parsed
+from ..console.json_output import HELP as JSON_HELP
 from ..errors import UsageError
 from .settings import Settings, SettingsError
-from .study import GIVEN, StudySpec
+from .study import GIVEN, StudySpec, key
 
 EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."
 """Part of the help of every study and comparison."""
@@ -31,6 +32,18 @@ class RunOptions:
     """Only show what would run, with sizes of data and an estimate of time, memory and disk."""
     on_finish: Annotated[str, tyro.conf.arg(metavar="COMMAND", help_behavior_hint="")] = ""
     """Shell command that is run at the end, however the study ends; it finds the results in variables SEPRAY_..."""
+
+
+@dataclass(frozen=True)
+class StudyOptions(RunOptions):
+    """What a command does with a study; not a part of it."""
+
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=JSON_HELP, help_behavior_hint="")] = False
+
+    def __post_init__(self) -> None:
+        """Refuse to print an estimate as JSON, which has none."""
+        if self.json and self.dry_run:
+            raise UsageError("--json prints the result of a study, which --dry-run does not run; leave out one")
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Changes:
 
 
 Options = Annotated[RunOptions, tyro.conf.arg(name="")]
+_StudyOptions = Annotated[StudyOptions, tyro.conf.arg(name="")]
 _Changes = Annotated[Changes, tyro.conf.arg(name="")]
 _Study = Annotated[StudySpec, tyro.conf.arg(name="")]
 
@@ -67,7 +81,7 @@ class _Command:
 
     study: _Study
     changes: _Changes = field(default_factory=Changes)
-    options: Options = field(default_factory=RunOptions)
+    options: _StudyOptions = field(default_factory=StudyOptions)
 
 
 def with_budget(spec: StudySpec, full: StudySpec | None, arguments: Sequence[str]) -> StudySpec:
@@ -98,7 +112,7 @@ def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
     return parse_command(spec, arguments)[0]
 
 
-def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tuple[StudySpec, RunOptions, Changes]:
+def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tuple[StudySpec, StudyOptions, Changes]:
     """Return the study with the command line's changes, what is to be done with it, and what has changed it.
 
     Args:
@@ -108,8 +122,8 @@ def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tu
     Raises:
         UsageError: an unknown flag, a value that it does not take, or settings that are not for the separator.
     """
-    with refused_in_one_line():
-        given = tyro.cli(_Command, default=_Command(spec), args=arguments, description=description(StudySpec))
+    text = description(StudySpec)
+    given = parsed(lambda args: tyro.cli(_Command, default=_Command(spec), args=args, description=text), arguments)
     return _with_settings(given.study, given.changes), given.options, given.changes
 
 
@@ -143,7 +157,7 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
         [
             *((name, hints[name], field(default=getattr(spec, name))) for name in own),
             ("changes", _Changes, field(default_factory=Changes)),
-            ("options", Options, field(default_factory=RunOptions)),
+            ("options", _StudyOptions, field(default_factory=StudyOptions)),
         ],
     )
     kept: list[str] = []
@@ -153,15 +167,14 @@ def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> Stud
             elsewhere = argument.startswith(("--separator.", "--task."))
         if not elsewhere:
             kept.append(argument)
-    with refused_in_one_line():
-        parsed: Any = tyro.cli(flags, args=kept)
-    for file in (parsed.changes.settings, parsed.changes.first_settings):
+    early: Any = parsed(lambda args: tyro.cli(flags, args=args), kept)
+    for file in (early.changes.settings, early.changes.first_settings):
         if file:
             Settings.read(file)
     for part in named:
         refuse_unknown_fields(part, spec.__dict__[part], given)
     unresolved = {name: spec.__dict__[name] for name in (*named, *GIVEN)}
-    return StudySpec(**unresolved, **{name: getattr(parsed, name) for name in own})
+    return StudySpec(**unresolved, **{name: getattr(early, name) for name in own})
 
 
 def _with_settings(spec: StudySpec, changes: Changes) -> StudySpec:
@@ -201,4 +214,13 @@ def refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> N
         if not {name, name.removeprefix("no_")} & set(known):
             close = difflib.get_close_matches(name, known, 1)
             meant = f"perhaps you meant {start}{close[0].replace('_', '-')}; " if close else ""
-            raise UsageError(f"unknown: {flag}; {meant}see {Path(sys.argv[0]).name} --help")
+            others = _with_field(package, name)
+            have = f"{flag} is a flag of the {part}s {', '.join(others)}; " if others else ""
+            shown = config if isinstance(config, str) else key(config)
+            see = f"see {Path(sys.argv[0]).name} --help"
+            raise UsageError(f"unknown: {flag}, which the {part} {shown} does not have; {meant}{have}{see}")
+
+
+def _with_field(package: str, field: str) -> list[str]:
+    """Return the separators or tasks whose Config has a field, from their sources."""
+    return [name for name in registry.names(package) if field in (registry.fields(package, name) or ())]

@@ -176,12 +176,17 @@ def merged(
     """
     parts: dict[str, Any] = dict(zip(PARTS, (budget, search, resources, stores), strict=True))
     require_parts(parts, {"budget": Budget, "search": Search, "resources": Resources, "stores": Stores})
+    require_known(changes, field_names(owner))
     owners = {f.name: name for name, part in parts.items() for f in fields(part)}
-    require_known(changes, [*(f.name for f in fields(owner)), *owners])
     return {
         name: replace(part, **{key: value for key, value in changes.items() if owners[key] == name})
         for name, part in parts.items()
     }
+
+
+def field_names(owner: type) -> list[str]:
+    """Return the names that a study or comparison takes: its own fields, then those of its parts."""
+    return [f.name for kind in (owner, Budget, Search, Resources, Stores) for f in fields(kind)]
 
 
 def flat(owner: Any) -> dict[str, Any]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
-
-import tyro
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import arms as arms_module
-from .. import identity, registry, shipped
+from .. import identity, registry
 from ..arms import Arm
 from ..choices import BLIND_SAMPLERS, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
 from . import choosing, objectives
-from .field_types import FieldError, require_arms, require_settings, require_space, require_texts, require_type
+from .field_types import FieldError, require_known
+from .named_fields import Given, NamedConfig, published_space, require_own_types
 from .parts import (
     Budget,
     BudgetFlags,
@@ -25,6 +24,7 @@ from .parts import (
     SearchFlags,
     Stores,
     StoresFlags,
+    field_names,
     flat,
     merged,
 )
@@ -35,46 +35,6 @@ if TYPE_CHECKING:
 
 GIVEN = ("space", "reference_points", "controls", "arms", "fixed_settings", "first_settings")
 """Fields that the study's file gives, without a flag."""
-
-# tyro must not look inside.
-_Given = Annotated[
-    Mapping[str, Any],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="",
-        instance_from_str=lambda texts: {},
-        is_instance=lambda value: isinstance(value, Mapping),
-        str_from_instance=lambda value: [""],
-    ),
-    tyro.conf.Suppress,
-]
-
-
-class _Named:
-    """A field that takes a ``Config``, or the name of a module that has one (``module:name`` for a named one).
-
-    The module is imported when the field is first read, so that everything else that is wrong with a command can be
-    refused before torch is imported, which takes seconds.
-    """
-
-    def __init__(self, package: str) -> None:
-        self.package = package
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        if type(value).__module__ == "__main__":
-            raise UsageError(f"put the Config of the {self.name} into a file of its own: models and workers import it")
-        instance.__dict__[self.name] = value
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            raise AttributeError(self.name)  # so it has no default
-        value = instance.__dict__[self.name]
-        if isinstance(value, str):
-            value = instance.__dict__[self.name] = registry.config(self.package, value)
-        return value
 
 
 @dataclass(frozen=True, init=False)
@@ -89,24 +49,24 @@ class StudySpec:
 
     name: str
     """Name of the study: in the Optuna storage, of the parent run in MLflow, and of its folder."""
-    separator: Any = _Named("sepray.separators")
+    separator: Any = NamedConfig("sepray.separators")  # noqa: RUF009 - a descriptor
     """Configuration of the separator: a name from sepray.separators (cass, or cass:published for one of its named
     configurations), a module of your own, or a Config."""
-    task: Any = _Named("sepray.tasks")
+    task: Any = NamedConfig("sepray.tasks")  # noqa: RUF009 - a descriptor
     """Configuration of the task: a name from sepray.tasks, a module of your own, or a Config."""
-    space: _Given  # type: ignore[misc] # the two fields above have no default, whatever their descriptors look like
+    space: Given  # type: ignore[misc] # the two fields above have no default, whatever their descriptors look like
     """Search space: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources.
     Left out: the published one of the separator, with its published settings, controls and arms."""
-    reference_points: _Given = field(default_factory=dict)
+    reference_points: Given = field(default_factory=dict)
     """Published settings by name, tried first and never stopped early."""
-    controls: _Given = field(default_factory=dict)
+    controls: Given = field(default_factory=dict)
     """Changes to the best settings, by name, that are trained beside them for the final table."""
-    arms: _Given = field(default_factory=dict)
+    arms: Given = field(default_factory=dict)
     """Alternatives that the study is about, by name, the control first: what each fixes and what it searches
     (``sepray.arms.Arm``)."""
-    fixed_settings: _Given = field(default_factory=dict)
+    fixed_settings: Given = field(default_factory=dict)
     """Hyperparameter -> value that it has in every trial, instead of being searched."""
-    first_settings: _Given = field(default_factory=dict)
+    first_settings: Given = field(default_factory=dict)
     """Settings by name that are tried before the published ones, such as another study's champion's."""
     objective: tuple[str, ...] = ("relative_l2",)
     """Metrics to optimise on validation, several for a Pareto front: relative_l2 (mean over sources),
@@ -124,6 +84,11 @@ class StudySpec:
     """Where trials run, and with how many CPUs and GPUs."""
     stores: StoresFlags = field(default_factory=Stores)
     """Where trials, runs, models, checkpoints and data are kept."""
+
+    def __new__(cls, *positional: Any, **fields: Any) -> Self:
+        """Refuse unknown fields with the nearest known one, before Python finds that others are missing."""
+        require_known(fields, field_names(StudySpec))
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -151,7 +116,7 @@ class StudySpec:
         controls and arms where none are given.
         """
         if space is None:
-            published = _published(separator)
+            published = published_space(separator)
             space = published.space
             reference_points = published.reference_points if reference_points is None else reference_points
             controls = published.controls if controls is None else controls
@@ -162,7 +127,7 @@ class StudySpec:
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
         parts = (budget or Budget(), search or Search(), resources or Resources(), stores or Stores())
         values |= merged(StudySpec, *parts, fields)
-        _require_types(values)
+        require_own_types(values)
         self.__dict__.update(values)
         # Through their descriptors: they may be names, which are resolved later.
         object.__setattr__(self, "separator", separator)
@@ -228,6 +193,7 @@ class StudySpec:
         """Refuse samplers and schedulers that cannot tell arms apart, and a choice of arms where there are none."""
         if self.search.only_arms and not self.arms:
             raise UsageError(f"--only-arms {' '.join(self.search.only_arms)}: the study has no arms")
+        arms_module.refuse_unknown_arms(self.search.only_arms, self.arms)
         if self.arms and self.search.sampler in ONE_SPACE_SAMPLERS:
             raise UsageError(
                 f"sampler {self.search.sampler!r} lays out points in one search space, but each arm has its own; "
@@ -300,32 +266,6 @@ class StudySpec:
         lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
         lists["choose"] = tuple(values.get("choose", (choosing.KNEE,)))
         return cls(**{**values, **parts, **lists, "space": {}, **changes})
-
-
-def _require_types(values: Mapping[str, Any]) -> None:
-    """Refuse values of a study's own fields that are of a wrong type."""
-    require_type("name", values["name"], str)
-    require_type("seed", values["seed"], int)
-    require_texts("objective", values["objective"])
-    require_texts("choose", values["choose"])
-    require_space(values["space"])
-    require_arms(values["arms"])
-    for name in ("reference_points", "controls", "first_settings"):
-        require_settings(name, values[name])
-
-
-def _published(separator: Any) -> shipped.SearchSpace:
-    """Return the published search space of a separator, given by its name or its configuration."""
-    found = shipped.search_space(separator)
-    if found is None:
-        if isinstance(separator, str):
-            registry.check("sepray.separators", separator)
-        name = separator if isinstance(separator, str) else separator_name(separator)
-        raise UsageError(
-            f"{name} has no published search space: give the study a `space`, or put SPACE into "
-            f"search_spaces/{name.rpartition('.')[2]}.py or into the separator's own file"
-        )
-    return found
 
 
 def rebuilt(package: str, module: str, settings: Mapping[str, Any]) -> Any:

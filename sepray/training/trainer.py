@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -44,6 +44,26 @@ def batches(items: int, batch_size: int, generator: torch.Generator) -> Iterator
     yield from order[: items // size * size].split(size)
 
 
+class StepWatch(Protocol):
+    """Sees each step of a trainer and may end an epoch early; it must not change anything else."""
+
+    def begins(self, step: int) -> bool:
+        """Say whether a step is trained, of which 0 is the first of the epoch; False ends the epoch before it."""
+        ...
+
+    def updates(self, phase: Phase) -> None:
+        """Take note of an update of a phase that begins."""
+        ...
+
+    def updated(self, phase: Phase) -> None:
+        """Take note of an update of a phase that has ended."""
+        ...
+
+    def ends(self) -> None:
+        """Take note of a step that has ended."""
+        ...
+
+
 class Trainer:
     """Trains one separator, with an Adam optimizer per phase and one generator for all random numbers.
 
@@ -61,6 +81,9 @@ class Trainer:
         device: device that the separator and the data are moved to.
         augment: random changes to the items, drawn anew for each batch. If the separator ``keeps_items`` they are drawn
             once, by the constructor.
+
+    Attributes:
+        watch: sees the steps of each epoch, for measurements; None: nobody does.
 
     Raises:
         UsageError: the separator has no hyperparameter of a given name.
@@ -88,6 +111,7 @@ class Trainer:
         self.batch_size, self.betas = batch_size, betas
         self.generator = torch.Generator().manual_seed(seed)
         self.epochs = 0
+        self.watch: StepWatch | None = None
         self._augment = augment
         augmented = self._all_items(self.data)
         if separator.keeps_items:
@@ -150,7 +174,10 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         finite = FiniteLosses(self.device)
+        watch = self.watch
         for step, index in enumerate(batches(self.items, self.batch_size, self.generator)):
+            if watch is not None and not watch.begins(step):
+                break
             batch = self._batch(data, index)
             for phase in self.phases:
                 loss = Loss(torch.zeros(()), {})
@@ -161,11 +188,17 @@ class Trainer:
                     random = self._draw(phase, batch)
                     if phase.active in self.separator.off:
                         continue
+                    if watch is not None:
+                        watch.updates(phase)
                     loss = self._update(phase, batch, random, step, finite)
+                    if watch is not None:
+                        watch.updated(phase)
                     for name, value in loss.parts.items():
                         sums[name] = sums.get(name, 0.0) + value.detach()
                         counts[name] = counts.get(name, 0) + 1
                 batch |= loss.carry
+            if watch is not None:
+                watch.ends()
         finite.check(self.epochs)
         totals = torch.stack([total.reshape(()) for total in sums.values()]).tolist() if sums else []
         return {name: total / counts[name] for name, total in zip(sums, totals, strict=True)}

@@ -25,12 +25,12 @@ PUBLISHED = "slow alone, published"
 class FakeTraining:
     """Stands in for the training of a path; keeps what it was asked for."""
 
-    wishes: ClassVar[list[explaining.Wish]] = []
+    asked: ClassVar[list[explaining.PathOptions]] = []
     left = 42
     interrupted = False
 
-    def __init__(self, result, wish):
-        self.wishes.append(wish)
+    def __init__(self, result, options):
+        self.asked.append(options)
         self.start = type("Start", (), {"name": "the published settings 'CASS'"})
         self.names, self.order, self.seeds, self.epochs, self.seconds = ("a", "b"), "greedy", (1, 2, 3), 12, 10.0
         self.left = FakeTraining.left
@@ -44,7 +44,7 @@ class FakeTraining:
 @pytest.fixture
 def training(monkeypatch):
     monkeypatch.setattr(explaining, "PathTraining", FakeTraining)
-    monkeypatch.setattr(FakeTraining, "wishes", [])
+    monkeypatch.setattr(FakeTraining, "asked", [])
     monkeypatch.setattr(terminal_module.console, "width", 80)
     yield FakeTraining
     terminal_module.console.stderr = False
@@ -67,7 +67,7 @@ def test_says_what_it_will_train_asks_and_prints_the_path(run, kept, training, t
     )
     assert " at once, about 10 s each). From the published settings" in told
     assert asked == ["Train them? [y/N] "]
-    assert training.wishes == [explaining.Wish()]
+    assert training.asked == [explaining.PathOptions()]
     assert (
         "From the published settings 'CASS' to the champion's settings, relative L2 error on validation fell from "
         "1.050 to 0.600 (3 seeds of 12 epochs). 96% of the gain came with autoencoder_learning_rate 1e-05 -> 0.01718. "
@@ -104,9 +104,9 @@ def test_flags_are_the_wish_and_a_path_that_meets_it_is_only_shown(run, kept, tr
     shown = run("explain", "finished")
     assert "96% of the gain came" in " ".join(shown.split())
     run("explain", "finished", "--from", "CASS", "--order", "greedy", "--seeds", "3", "--epochs", "12")
-    assert training.wishes == []
+    assert training.asked == []
     run("explain", "finished", "--from", PUBLISHED, "--order", "given", "--seeds", "5", "--epochs", "2", "--yes")
-    assert training.wishes == [explaining.Wish(PUBLISHED, "given", 5, 2)]
+    assert training.asked == [explaining.PathOptions(PUBLISHED, "given", 5, 2)]
 
 
 def test_interruption_says_how_it_goes_on(run, kept, training, monkeypatch):

@@ -161,7 +161,7 @@ from sepray.cli.main import main
 try:
     main(sys.argv[1:])
 finally:
-    large = {"torch", "numpy", "optuna", "mlflow", "ray", "pandas", "matplotlib"}
+    large = {"torch", "numpy", "optuna", "mlflow", "ray", "pandas", "matplotlib", "tyro", "typeguard", "rich"}
     listed = ("sepray.separators.", "sepray.tasks.", "lab_echo", "sepray.cli.report", "sepray.cli.separate")
     own = [name for name in sys.modules if name.startswith(listed)]
     print(sorted(large & set(sys.modules)) + own, file=sys.stderr)
@@ -183,18 +183,26 @@ def test_list_imports_nothing_large_and_nothing_that_it_lists(what, lab_site, tm
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("what", ["tasks", "separators"])
+def test_list_is_the_same_with_and_without_the_parser(run, what):
+    short, whole = run("list", what), run("list", what, "--storage", "sqlite:///optuna.db")
+    assert short == whole
+    assert what[:-1] in short
+    assert run("list", what, "--json") == run("list", "--json", what)
+
+
 def test_lines_of_a_block_fit_the_terminal_and_stand_below_each_other(monkeypatch, capsys):
     from rich.console import Console
 
-    from sepray.cli import listing
+    from sepray.cli import lists
     from sepray.console import terminal
 
     what = "separates by a mask that a small network draws, as well as it can"
     row = {"separator": "mask", "what": what, "configurations": ["a-name-that-is-long:and-has-a-colon", "mask:small"]}
-    monkeypatch.setitem(listing._LISTS, "separators", lambda storage, uri: [row | {"from": listing.SEPRAY}])
+    monkeypatch.setitem(lists._LISTS, "separators", lambda storage, uri: [row | {"from": lists.SEPRAY}])
     console = Console(width=40, force_terminal=True, color_system=None, highlight=False, markup=False)
     monkeypatch.setattr(terminal, "console", console)
-    listing.list_("separators")
+    lists.show("separators", False, "", None)
     assert capsys.readouterr().out == (
         "mask\n"
         "  what           separates by a mask\n"
@@ -209,15 +217,15 @@ def test_lines_of_a_block_fit_the_terminal_and_stand_below_each_other(monkeypatc
 def test_row_that_a_narrow_terminal_would_break_is_a_block(monkeypatch, capsys):
     from rich.console import Console
 
-    from sepray.cli import listing
+    from sepray.cli import lists
     from sepray.console import terminal
 
     row = {"model": "models:/a-model-with-a-long-name/12", "alias": ["champion"], "on_test": 0.25}
-    monkeypatch.setitem(listing._LISTS, "models", lambda storage, uri: [row])
+    monkeypatch.setitem(lists._LISTS, "models", lambda storage, uri: [row])
     for width, blocks in ((40, True), (120, False)):
         console = Console(width=width, force_terminal=True, color_system=None, highlight=False, markup=False)
         monkeypatch.setattr(terminal, "console", console)
-        listing.list_("models")
+        lists.show("models", False, "", None)
         printed = capsys.readouterr().out
         assert (
             "models:/a-model-with-a-long-name/12\n  alias        champion\n  on test      0.25\n" in printed

@@ -113,8 +113,8 @@ def test_python_file_that_runs_its_study_itself_is_taken(tmp_path, monkeypatch):
         (["."], "sepray: . is neither a .toml nor a .py file"),
         (["cass_alpha"], "sepray: unknown study 'cass_alpha'; perhaps you meant cass_alpha_sweep; there are: "),
         ([], "sepray: sepray run needs STUDY; see sepray run --help"),
-        (["mine.toml", "--trails", "3"], "mine: unknown: --trails, 3; perhaps you meant --trials; see sepray run "),
-        (["cass_alpha_sweep", "--trails", "3"], "cass-ecg: unknown: --trails, 3; perhaps you meant --trials; see sep"),
+        (["mine.toml", "--trails", "3"], "mine: unknown: --trails; perhaps you meant --trials; see sepray run "),
+        (["cass_alpha_sweep", "--trails", "3"], "cass-ecg: unknown: --trails; perhaps you meant --trials; see sep"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(tmp_path, capsys, ran, arguments, message):

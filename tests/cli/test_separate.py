@@ -135,9 +135,9 @@ def test_tracking_uri_is_where_the_model_is_loaded_from(models, run, monkeypatch
     ("arguments", "line"),
     [
         (["--source", "foetal"], "{model} has no source 'foetal'; it separates maternal, fetal"),
-        (["--window", "0.1"], "--window must be at least 0.125 s at the model's 128 Hz, not 0.1"),
-        (["--window", "0"], "--window must be more than 0 seconds, not 0"),
-        (["--window", "inf"], "--window must be more than 0 seconds, not inf"),
+        (["--window", "0.1"], "window must be at least 0.125 s at the model's 128 Hz, not 0.1"),
+        (["--window", "0"], "window must be more than 0 seconds, not 0"),
+        (["--window", "inf"], "window must be more than 0 seconds, not inf"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused(models, run, arguments, line):
@@ -230,7 +230,7 @@ def test_several_recordings_are_separated_and_clipping_names_its_own(models, mon
         (["folder"], "there are no recordings in folder: no file named *.wav"),
         (["wave.npy", "folder/../wave.npy"], "wave.npy and folder/../wave.npy would both be separated into ."),
         (["wave.npy", "other.npy", "--source", "lung"], "{model} has no source 'lung'; it separates maternal, fetal"),
-        (["wave.npy", "other.npy", "--window", "0.1"], "--window must be at least 0.125 s at the model's 128 Hz, not"),
+        (["wave.npy", "other.npy", "--window", "0.1"], "window must be at least 0.125 s at the model's 128 Hz, not"),
     ],
 )
 def test_what_does_not_go_together_is_refused(models, tmp_path, run, arguments, line):

@@ -20,15 +20,17 @@ def test_finished_study_fits_a_terminal_of_80_columns(run, kept, monkeypatch):
     assert (
         "The champion, trial 1, on the test split: relative L2 error 0.8955 [0.8835, 0.9061], mean over 24 test items "
         "with its 95% bootstrap interval; less is better. Registered as cass-kept-task version 1, the first champion. "
-        "2 trials: 2 ran the whole budget; 1 retraining of the best. The best is trial 1: relative L2 error 0.8934 on "
-        "validation." in told
+        "2 trials: 2 ran the whole budget; 1 retraining of the best. Best single training of the search: trial 1, "
+        "relative L2 error 0.8934 on validation." in told
     )
     assert "relative L2 error on the test split" in told
     [row] = [line for line in lines if line.startswith("  champion (trial 1)")]  # as an older version titled it
     assert row.split()[-3:] == ["0.858", "0.933", "0.895"]  # slow, fast, mean; the intervals are below
     assert "Settings of the champion, trial 1:" in lines
     assert "  cross.slow_to_fast           0.3864" in lines
-    assert "The champion is one training, the best of its seeds on validation." in lines
+    heading = told.index("Settings of the champion, trial 1:")
+    said = told.index("They were chosen on validation, among the settings that were trained again")
+    assert heading < said < told.index("Best single training of the search")
     assert "  adversarial                  0" in lines
     places = lines[lines.index("Where things are:") + 1 :]
     [folder] = (kept / "finished").iterdir()
@@ -98,7 +100,7 @@ def test_unfinished_study_is_shown_as_far_as_it_is(run, kept):
     printed = run("show", "halfway")
     assert printed.startswith("halfway: cass on kept_task, not finished\nhalfway is not finished: 5 of 7 trials")
     assert "7 trials: 2 ran the whole budget, 3 stopped early, 2 not finished." in printed
-    assert "The best is trial 1: relative L2 error 0.8934 on validation." in printed
+    assert "Best single training of the search: trial 1, relative L2 error 0.8934 on validation." in printed
     assert "Settings" not in printed
     assert "model " not in printed
 

@@ -18,6 +18,7 @@ from sepray.dry_run.stored import Progress
 from sepray.errors import UsageError
 from sepray.spec.study import StudySpec
 
+from ..dry_run.test_measurement import MEASURED
 from .conftest import SPACES
 
 MIB = 1 << 20
@@ -222,3 +223,13 @@ def test_study_that_is_refused_costs_the_others_nothing(monkeypatch, asked, scre
 
 def replace_name(name: str) -> StudySpec:
     return SPEC.changed(name=name)
+
+
+def test_basis_of_the_time_is_the_slowest_measurement():
+    slow = replace(MEASURED, slowdown=2.0)
+    studies = tuple(
+        (each, replace(study, measurement=m)) for (each, study), m in zip(BOTH.studies, (slow, MEASURED), strict=True)
+    )
+    told = " ".join(line.strip() for line in lines(replace(BOTH, studies=studies)))
+    assert "one study after another. Computed from CPU time, for a machine with nothing else to do; beside " in told
+    assert "2.0 times as long: about 3 min 30 s. Not counted:" in told

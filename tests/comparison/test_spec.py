@@ -143,7 +143,10 @@ def test_tuples_and_switches_of_a_task_are_given_as_in_studies(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("--task ecg --task.foldr x", "unknown: --task.foldr; perhaps you meant --task.folder; see "),
+        (
+            "--task ecg --task.foldr x",
+            "unknown: --task.foldr, which the task ecg does not have; perhaps you meant --task.folder",
+        ),
         ("--task ecg --task.seed one", "--task.seed"),
         ("--task eeg --task.seed 1", "unknown task 'eeg'"),
     ],

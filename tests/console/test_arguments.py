@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import tyro
 
-from sepray.console.arguments import described, refused_in_one_line
+from sepray.console.arguments import described, parsed, refused_in_one_line
 from sepray.errors import UsageError
 
 
@@ -21,8 +21,8 @@ class Flags:
 
 
 def parse(*arguments, flags=Flags):
-    with refused_in_one_line():
-        return tyro.cli(flags, args=arguments, prog="program", description=described(flags.__doc__))
+    text = described(flags.__doc__)
+    return parsed(lambda args: tyro.cli(flags, args=args, prog="program", description=text), arguments)
 
 
 def test_accepted_arguments_pass():
@@ -32,7 +32,15 @@ def test_accepted_arguments_pass():
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--trails", "4"], "unknown: --trails, 4; perhaps you meant --trials; see program --help"),
+        (["--trails", "4"], "unknown: --trails; perhaps you meant --trials; see program --help"),
+        (["--trails=4"], "unknown: --trails; perhaps you meant --trials; see program --help"),
+        (
+            ["--trails", "-4", "--knid", "a"],
+            "unknown: --trails, --knid; see program --help",
+        ),
+        (["--colour=red"], "unknown: --colour"),
+        (["3", "--trails", "4"], "unknown: 3, --trails; perhaps you meant --trials; see program --help"),
+        (["--trials=x"], "--trials: invalid literal for int() with base 10: 'x'; see program --help"),
         (["--colour"], "unknown: --colour; see program --help"),
         (["--trials", "x"], "--trials: invalid literal for int() with base 10: 'x'; see program --help"),
         (["--kind", "huge"], "invalid choice 'huge' for argument '--kind'. Expected one of ('small', 'large')"),
@@ -138,5 +146,5 @@ def test_refusal_in_a_terminal_is_one_line_too(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(sys, "stdout", Terminal(io.BytesIO(), encoding="utf-8"))
-    with pytest.raises(UsageError, match=r"^unknown: --trails, 4; perhaps you meant --trials; see program --help$"):
+    with pytest.raises(UsageError, match=r"^unknown: --trails; perhaps you meant --trials; see program --help$"):
         parse("--trails", "4")

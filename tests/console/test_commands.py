@@ -45,5 +45,22 @@ def test_from_another_folder_the_path_is_whole_and_one_word(environment, monkeyp
     assert from_this_shell("mlflow ui") == "./mlflow ui"
 
 
+@pytest.mark.parametrize(
+    ("started", "line"),
+    [
+        (["/usr/bin/python", "-m", "sepray", "show", "x"], ".venv/bin/python -m sepray explain x"),
+        (["/usr/bin/python", "-X", "dev", "-m", "sepray"], ".venv/bin/python -m sepray explain x"),
+        ([".venv/bin/python", ".venv/bin/sepray", "show", "x"], ".venv/bin/sepray explain x"),
+        (["python", "study.py", "-m", "other"], ".venv/bin/sepray explain x"),
+    ],
+)
+def test_command_of_sepray_is_as_the_user_started_it(environment, monkeypatch, started, line):
+    (environment / "sepray").touch(0o755)
+    monkeypatch.setattr(sys, "orig_argv", started)
+    assert from_this_shell("sepray explain x") == line
+    monkeypatch.setenv("PATH", str(environment))
+    assert from_this_shell("sepray explain x") == line.removeprefix(".venv/bin/")
+
+
 def test_program_that_is_not_installed_here_is_left_alone(environment):
     assert from_this_shell("optuna-dashboard x") == "optuna-dashboard x"

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.console.terminal import Progress, about, duration, one_line, size
+from sepray.console.terminal import Progress, about, duration, size
 
 
 @dataclass
@@ -65,23 +65,6 @@ def test_duration_in_units_of_its_size(seconds, text):
 )  # fmt: skip
 def test_duration_that_is_known_roughly(seconds, text):
     assert about(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (ValueError("no such file"), "no such file"),
-        (
-            ValueError("other settings:\n  beta: 1 -> 2\n\n  trials: 3 -> 4\n"),
-            "other settings: beta: 1 -> 2; trials: 3 -> 4",
-        ),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
-        (OSError("  \n "), "OSError"),
-    ],
-)
-def test_error_is_said_in_one_line(error, line):
-
-    assert one_line(error) == line
 
 
 def printed(console: Console) -> list[str]:

@@ -312,3 +312,15 @@ def test_item_digests_are_of_the_bytes() -> None:
     items = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     expected = [hashlib.sha256(np.array(row, np.float32).tobytes()).hexdigest() for row in ([1, 2], [3, 4])]
     assert list(item_digests(items)) == expected
+
+
+def test_array_of_numpy_is_refused_by_the_name_of_the_tensor(tmp_path: Path) -> None:
+    array: object = np.zeros((2, 3), np.float32)
+    told = r"must be a torch tensor \(torch.from_numpy makes one\), is numpy.ndarray float32 \[2, 3\]$"
+    with pytest.raises(UsageError, match=rf"^train.sources {told}"):
+        content_hash({"train/sources": array})  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match=rf"^each item {told}"):
+        item_digests([array])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match=rf"^ramp {told}"):
+        cached(tmp_path, "ramps", {}, lambda: {"ramp": array})  # type: ignore[dict-item]
+    assert list(tmp_path.iterdir()) == []

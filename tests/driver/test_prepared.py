@@ -4,6 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sepray import identity
+from sepray.arms import Arm
 from sepray.choices import Objective
 from sepray.contracts import Supervision
 from sepray.driver import warm_start
@@ -67,13 +68,13 @@ def test_what_only_extends_or_moves_a_study_does_not(spec, changes):
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
-        ({"space": {"gamma": HALF}, "reference_points": {}}, "the search space"),
-        ({"reference_points": {"wild": {"gamma": 1.0}}}, "wild"),
-        ({"controls": {"odd": {"gamma": 1.0}}}, "odd"),
+        ({"space": {"gamma": HALF}, "reference_points": {}}, "the search space has"),
+        ({"reference_points": {"wild": {"gamma": 1.0}}}, "reference point 'wild' sets"),
+        ({"controls": {"odd": {"gamma": 1.0}}}, "control 'odd' sets"),
     ],
 )
 def test_setting_that_the_separator_does_not_have_is_refused(spec, changes, place):
-    with pytest.raises(UsageError, match=rf"^{place} names gamma, which cass does not have; it has adversarial, "):
+    with pytest.raises(UsageError, match=rf"^{place} gamma, which cass does not have; cass has the hyper"):
         prepare(spec.changed(**changes), DATA)
 
 
@@ -127,12 +128,12 @@ def test_first_settings_come_before_the_published_ones(spec):
 
 
 def test_fixed_setting_that_the_separator_does_not_have_is_refused(spec):
-    with pytest.raises(UsageError, match=r"^fixed_settings names betta, which cass does not have; "):
+    with pytest.raises(UsageError, match=r"^fixed_settings sets betta, which cass does not have; "):
         prepare(spec.changed(fixed_settings={"betta": 0.1}), DATA)
 
 
 def test_first_setting_that_the_separator_does_not_have_is_refused_as_one_of_them(spec):
-    with pytest.raises(SettingsError, match=r"^first_settings names betta, which cass does not have; "):
+    with pytest.raises(SettingsError, match=r"^first_settings sets betta, which cass does not have; "):
         prepare(spec.changed(first_settings={"mine": {"betta": 0.1}}), DATA)
 
 
@@ -155,3 +156,15 @@ def test_fixed_setting_may_be_a_choice_of_the_space(spec):
     assert prepare(changed.changed(fixed_settings={"adversarial": "no"}), DATA).space["adversarial"].choices == ("no",)
     with pytest.raises(UsageError, match="adversarial = 'on'; it must be one of yes, no, or a number"):
         prepare(changed.changed(fixed_settings={"adversarial": "on"}), DATA)
+
+
+def test_fixed_settings_that_leave_nothing_to_search_point_to_those_that_are_tried_first(spec):
+    some, everything = {"beta": 0.5}, {"beta": 0.5, **CROSS}
+    assert prepare(spec.changed(fixed_settings=some), DATA).warning == ""
+    assert prepare(spec.changed(space={"beta": CategoricalDistribution([0.5])}, fixed_settings={}), DATA).warning == ""
+    told = prepare(spec.changed(fixed_settings=everything), DATA).warning
+    assert told.startswith("The fixed settings leave nothing to search")
+    assert "give --first-settings" in told
+    arms = {"off": Arm({"adversarial": 0}, ("beta",)), "on": Arm({"adversarial": 1}, ("beta",))}
+    with pytest.raises(UsageError, match=r"leave none of the study's arms: off, on; .* by --first-settings"):
+        prepare(spec.changed(arms=arms, controls={}, fixed_settings={"adversarial": 2}), DATA)

@@ -4,12 +4,16 @@ import pytest
 
 from sepray.arms import Arm
 from sepray.driver.prepared import prepare
+from sepray.driver.stores import StudyStores
+from sepray.dry_run import estimator
 from sepray.dry_run.estimate import share_active, tried_settings
+from sepray.dry_run.estimator import estimate
 from sepray.dry_run.schedule import Range, early_stopping
 from sepray.dry_run.stored import progress
 
 from .conftest import DATA
 from .test_estimate import THREE, THREE_WITHOUT, left, time_model
+from .test_measurement import MEASURED
 
 ARMS = {
     "off": Arm({"adversarial": 0}),
@@ -41,3 +45,29 @@ def test_trials_are_stopped_within_their_arm(spec):
     asha = spec.changed(scheduler="asha", max_epochs=9, grace_period=1, reduction_factor=3.0)
     assert early_stopping(asha, 0, 6).least == (9, 1, 1, 1, 1, 1)
     assert early_stopping(asha, 0, 6, arms=3).least == (9, 9, 9, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("trials", "without"), [(1, ("plain", "cross")), (2, ("cross",)), (3, ()), (9, ())]
+)  # the published point is of the arm "off"
+def test_arms_that_get_no_trial_are_named(spec, trials, without):
+    assert progress(prepare(spec.changed(trials=trials), DATA)).arms_without_trials == without
+
+
+def test_arms_that_have_a_trial_already_need_none(spec, tracker):
+    made = prepare(spec.changed(trials=2), DATA)
+    stores = StudyStores(made)
+    for arm in ("cross", "plain"):
+        stores.search.enqueue_trial({"arm": arm})
+        stores.search.ask()
+    stores.close()
+    assert progress(made).arms_without_trials == ("off",)
+    assert progress(prepare(spec.changed(trials=3), DATA)).arms_without_trials == ()
+
+
+def test_warning_names_arms_without_trials_and_the_number_that_is_enough(spec, monkeypatch):
+    monkeypatch.setattr(estimator, "measure_trial", lambda *_: MEASURED)
+    found = estimate(spec.changed(trials=1), DATA)
+    assert found.warnings[0] == "The arms plain, cross would get no trial of 1: give --trials 3 or more."
+    assert estimate(spec.changed(trials=2), DATA).warnings[0].startswith("The arm cross would get no trial of 2: give")
+    assert not any("no trial" in warning for warning in estimate(spec.changed(trials=3), DATA).warnings)

@@ -223,7 +223,7 @@ def test_done_study_is_not_measured(spec, measuring, screen, monkeypatch):
         (
             {"space": {"gamma": FloatDistribution(0, 1)}, "reference_points": {}},
             UsageError,
-            "the search space names gamma, which cass",
+            "the search space has gamma, which cass",
         ),
         ({"reference_points": {"wild": {"beta": 7.0}}}, UsageError, "'wild' sets beta to 7.0, which is outside"),
         ({"objective": ("heart_rate_error",)}, UsageError, "objective 'heart_rate_error'"),

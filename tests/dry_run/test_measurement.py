@@ -37,7 +37,7 @@ ANSWER = {
     "start": 3.0, "setup": 2.0, "epochs": [10.0, 1.0, 4.0], "step": 0.5,
     "phases": [["separator", None, 0.2], ["critics", "adversarial", 0.125]],
     "steps": 8, "validation": 0.75, "saving": 0.25, "checkpoint_bytes": 4000, "weights_bytes": 1000, "parameters": 240,
-    "private_bytes": 300, "shared_bytes": 200, "gpu_bytes": 0, "gpu_machine_bytes": 0, "problem": "",
+    "private_bytes": 300, "shared_bytes": 200, "gpu_bytes": 0, "gpu_machine_bytes": 0, "problem": "", "slowdown": 1.0,
 }  # fmt: skip
 
 
@@ -85,6 +85,7 @@ class Processes:
 def processes(monkeypatch) -> Processes:
     fake = Processes()
     monkeypatch.setattr(measurement, "_ask", fake)
+    monkeypatch.setattr(measurement.machine, "cpus", lambda: 4)
     return fake
 
 
@@ -117,6 +118,28 @@ def test_several_at_once_are_measured_together_where_their_memory_fits(processes
     assert processes.asked == [(1, 1, seconds), (1, 6, seconds)]
 
 
+def test_trials_that_share_a_cpu_take_as_many_times_as_long(processes):
+    found = measure_trial(parameters(), {}, 0, 6, 10**9)
+    assert (found.start, found.setup, found.step, found.validation, found.saving) == (4.5, 3.0, 0.75, 1.125, 0.375)
+    assert found.epochs == (15.0, 1.5, 6.0)
+    assert [phase.seconds for phase in found.phases] == pytest.approx([0.3, 0.1875])
+    assert (found.checkpoint_bytes, found.steps, found.at_once) == (4000, 8, 6)
+
+
+def test_slowdown_is_by_other_programs_alone(processes):
+    assert replace(MEASURED, slowdown=3.0).shared(0.5).slowdown == 3.0
+    assert replace(MEASURED, slowdown=3.0).shared(1.5).slowdown == 2.0  # of 3 trials on 2 CPUs
+    assert replace(MEASURED, slowdown=1.25).shared(1.5).slowdown == 1.0
+    assert replace(MEASURED, slowdown=3.0, at_once=1).shared(1.5).slowdown == 3.0  # it had a CPU of its own
+
+
+@pytest.mark.parametrize(("changes", "by_cpu"), [({}, True), ({"threads": 2}, False), ({"device": "cuda"}, False)])
+def test_trials_of_one_thread_are_timed_by_the_cpu(processes, changes, by_cpu):
+    found = measure_trial(parameters(context(max_epochs=6, **changes)), {}, 0, 6, 10**9)
+    assert found.by_cpu is by_cpu
+    assert found.step == (0.75 if by_cpu else 0.5)
+
+
 def test_on_a_gpu_one_is_measured_alone(processes):
     assert measure_trial(parameters(context(device="cuda", max_epochs=6)), {}, 0, 4, 10**9).at_once == 1
     assert processes.asked == [(1, 6, measurement._SECONDS)]
@@ -127,6 +150,7 @@ def test_times_of_several_are_their_median_and_sizes_their_largest():
         "start": 5.0, "setup": 4.0, "epochs": [20.0, 3.0], "step": 1.5, "validation": 1.25, "saving": 1.25,
         "phases": [["separator", None, 0.4], ["critics", "adversarial", 0.375]], "checkpoint_bytes": 4100,
         "private_bytes": 280, "shared_bytes": 240, "gpu_bytes": 7, "gpu_machine_bytes": 9, "problem": "not finite",
+        "slowdown": 2.0,
     }  # fmt: skip
     assert measurement._joined([ANSWER, other]) == Measurement(
         at_once=2,
@@ -146,6 +170,7 @@ def test_times_of_several_are_their_median_and_sizes_their_largest():
         gpu_bytes=7,
         gpu_machine_bytes=9,
         problem="not finite",
+        slowdown=1.5,
     )
 
 

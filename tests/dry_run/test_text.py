@@ -13,7 +13,7 @@ from sepray.dry_run import text as printed
 from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
 from sepray.dry_run.schedule import Range
 from sepray.dry_run.stored import Progress
-from sepray.dry_run.text import command, lines, short, show, span
+from sepray.dry_run.text import basis, command, lines, short, show, span
 
 from .conftest import SIGNAL
 from .test_measurement import MEASURED
@@ -72,7 +72,8 @@ an epoch      7.2 s, measured with 2 trials at once: 8 steps of 0.5 s, 2.5 s
 time          about 2 min 30 s; at most 1 h 06 min, at least 1 min 40 s (the
               search 1 min 30 s, the rest 1 min 00 s). At most: no trial is
               stopped early. About: as none's rule stops trials that come in a
-              random order. At least: every trial ends as soon as it may. Not
+              random order. At least: every trial ends as soon as it may.
+              Computed from CPU time, for a machine with nothing else to do. Not
               counted: the start of Ray, packaging, the report.
 memory        1.3 GiB = 2 x 300 MiB a trial + 200 MiB shared + 500 MiB the
               driver; 4.0 GiB of 8.0 GiB are free
@@ -198,9 +199,15 @@ def test_later_epochs_that_were_not_measured_are_told(found):
 def test_time_that_is_certain(found):
     certain = Range(50.0, 50.0, 50.0)
     told = row(found, "time", seconds=certain, search_seconds=Range(20.0, 20.0, 20.0))
-    assert told == "about 50 s (the search 20 s, the rest 30 s). Not counted: the start of Ray, packaging, the report."
+    assert told == (
+        "about 50 s (the search 20 s, the rest 30 s). Computed from CPU time, for a machine with nothing else to do. "
+        "Not counted: the start of Ray, packaging, the report."
+    )
     told = row(found, "time", seconds=certain, search_seconds=Range(0.0, 0.0, 0.0))
-    assert told == "about 50 s. Not counted: the start of Ray, packaging, the report."
+    assert told == (
+        "about 50 s. Computed from CPU time, for a machine with nothing else to do. Not counted: the start of Ray, "
+        "packaging, the report."
+    )
 
 
 def test_time_where_the_scheduler_does_not_tell(found):
@@ -316,3 +323,20 @@ def test_long_words_such_as_paths_are_never_broken():
         f"{'':14}{path}",
         f"{'':14}now",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([{}], "Computed from CPU time, for a machine with nothing else to do."),
+        ([{"slowdown": 1.19}], "Computed from CPU time, for a machine with nothing else to do."),
+        (
+            [{}, {"slowdown": 1.5}],
+            "Computed from CPU time, for a machine with nothing else to do; beside what runs on it now, 1.5 times as "
+            "long: about 2 min 00 s.",
+        ),
+        ([{}, {"by_cpu": False, "slowdown": 1.5}], "Timed by the clock, on this machine as it is now."),
+    ],
+)
+def test_basis_of_the_time_is_told(changes, told):
+    assert basis([replace(MEASURED, **each) for each in changes], 80.0) == told

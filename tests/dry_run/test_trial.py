@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -230,7 +231,8 @@ def test_memory_is_the_peak_and_tells_apart_what_is_shared():
         assert found["private_bytes"] > 150 << 20
 
 
-def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch, threads):
     data = {"train": view(6), "validation": view(5)}
     for part, tensors in data.items():
         for name, tensor in tensors.items():
@@ -245,7 +247,7 @@ def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "measure", fake)
     before = torch.get_num_threads()
     try:
-        found = trial.run(Job(context(threads=3), str(tmp_path), {"rate": 0.5}, 7, 2, 4.0))
+        found = trial.run(Job(context(threads=threads), str(tmp_path), {"rate": 0.5}, 7, 2, 4.0))
     finally:
         torch.set_num_threads(before)
     assert found["setup"] == 1.0
@@ -256,10 +258,15 @@ def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch):
             "sources": True,
         }
     seen["validation"]["mixture"] += 1  # a copy, as in a worker
-    told = {name: seen[name] for name in ("settings", "seed", "epochs", "seconds", "folder", "threads")}
+    told = {name: seen[name] for name in ("settings", "seed", "epochs", "seconds", "folder")}
     own = str(tmp_path / str(os.getpid()))
-    assert told == {"settings": {"rate": 0.5}, "seed": 7, "epochs": 2, "seconds": 4.0, "folder": own, "threads": 3}
-    assert seen["clock"]() <= seen["clock"]()
+    assert told == {"settings": {"rate": 0.5}, "seed": 7, "epochs": 2, "seconds": 4.0, "folder": own}
+    assert seen["threads"] == threads
+    before, seconds = seen["clock"](), time.perf_counter()
+    while time.perf_counter() < seconds + 0.2:
+        time.sleep(0.01)
+    assert (seen["clock"]() - before >= 0.2) is (threads > 1)  # one that sleeps takes no CPU time
+    assert found["slowdown"] >= 1.0
 
 
 def script(job: bytes) -> dict:

@@ -1,5 +1,6 @@
 """A model is loaded from a folder or a registry, and separates arrays."""
 
+import re
 import sys
 
 import numpy as np
@@ -67,7 +68,10 @@ def test_what_is_no_name_of_a_device_is_refused_before_torch(device, monkeypatch
 def test_device_that_is_not_there_is_refused(packaged):
     with pytest.raises(UsageError) as refusal:
         load_model(packaged.half, device="cuda:63")
-    assert str(refusal.value) == "there is no device 'cuda:63'; `sepray doctor` lists those that there are"
+    assert re.match(r"there is no device 'cuda:63': this machine has \d+ GPUs", str(refusal.value))
+    with pytest.raises(UsageError) as refusal:
+        load_model(packaged.half, device="xpu:63")
+    assert str(refusal.value) == "there is no device 'xpu:63'; `sepray doctor` lists those that there are"
 
 
 def test_addresses_and_models_are_taken_alike(packaged, monkeypatch):

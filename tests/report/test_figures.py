@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from sepray.report import figures
 from sepray.report.figures import MARKS, SOURCES, STYLE, legend_above, log_where_wide, new_figure, render, whole_numbers
-from sepray.report.study_results import OUTCOMES
+from sepray.report.wording import OUTCOMES
 
 
 def drawn(points: int = 2):

@@ -8,7 +8,7 @@ import pytest
 from sepray.choices import Objective
 from sepray.report import importance, search_progress
 from sepray.report.figures import MARKS
-from sepray.report.study_results import OUTCOMES
+from sepray.report.wording import OUTCOMES
 
 from .studies import EACH, lines, points, searched, spec, study_results, text_of, trial
 
@@ -89,7 +89,7 @@ def test_history_draws_every_trial_by_its_outcome_and_the_best_so_far(finished, 
     (axes,) = drawn["history.svg"].axes
     dots = points(axes)
     assert dots == {
-        "ran its whole budget": [(0, 0.9), (1, 0.6), (3, 0.405), (5, 0.45), (7, 0.4)],
+        "ran the whole budget": [(0, 0.9), (1, 0.6), (3, 0.405), (5, 0.45), (7, 0.4)],
         "stopped early": [(2, 1.05), (6, 0.99)],
         "collapsed": [(8, 0.1)],
         "failed": [(4, 0.9)],
@@ -146,7 +146,7 @@ def test_pruning_draws_the_epochs_of_every_trial(finished, drawn):
     (axes,) = drawn["pruning.svg"].axes
     dots = {name: at for name, at in points(axes).items() if not name.startswith("_")}
     assert dots == {
-        "ran its whole budget": [(0, 4), (1, 4), (3, 4), (5, 4), (7, 4)],
+        "ran the whole budget": [(0, 4), (1, 4), (3, 4), (5, 4), (7, 4)],
         "stopped early": [(2, 2), (6, 1)],
         "collapsed": [(8, 4)],
         "failed": [(4, 1)],
@@ -180,7 +180,7 @@ def test_learning_draws_every_curve_and_the_best_above(finished, drawn):
     assert curves[2] == ("stopped early", [[1, 1.1], [2, 1.05]])
     assert curves[9] == ("the best: trial 7", [[1, 0.8], [2, 0.5], [3, 0.41], [4, 0.4]])
     named = [label for label, _ in curves if not label.startswith("_")]
-    assert named == ["ran its whole budget", "stopped early", "failed", "collapsed", "the best: trial 7"]
+    assert named == ["ran the whole budget", "stopped early", "failed", "collapsed", "the best: trial 7"]
     ends = [tuple(map(float, c.get_offsets()[0])) for c in axes.collections]
     assert ends == [(4, 0.9), (4, 0.6), (2, 1.05), (4, 0.405), (1, 0.9), (4, 0.45), (1, 0.99), (4, 0.4), (4, 0.1)]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch (number)", "validation relative L2 error (ratio)")

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from sepray.choices import Objective
 from sepray.execution import checkpoint
-from sepray.report.study_results import StudyResults, is_feasible, outcome
+from sepray.report.study_results import StudyResults, ending, is_feasible
 
 from .studies import data, searched, spec, study_results, trial
 
@@ -42,13 +42,13 @@ def test_results_are_read_from_the_stores(tmp_path):
 
 def test_outcomes_and_feasible_trials():
     trials = searched()
-    assert [outcome(t) for t in trials] == [
+    assert [ending(t) for t in trials] == [
         *("complete", "complete", "pruned", "complete", "failed"),
         *("complete", "pruned", "complete", "collapsed"),
     ]
     assert [t.number for t in trials if is_feasible(t)] == [0, 1, 3, 5, 7]
-    assert outcome(trial(0, [0.5], "running")) == "unfinished"
-    assert [outcome(trial(0, [0.5], tag)) for tag in ("out_of_memory", "error", "lost")] == ["failed"] * 3
+    assert ending(trial(0, [0.5], "running")) == "unfinished"
+    assert [ending(trial(0, [0.5], tag)) for tag in ("out_of_memory", "error", "lost")] == ["failed"] * 3
 
 
 def test_value_of_one_objective_keeps_its_sign_and_of_several_is_of_one_measure(tmp_path):

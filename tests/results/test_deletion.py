@@ -7,10 +7,10 @@ import optuna
 import pytest
 
 from sepray.driver import driver
+from sepray.driver.record import read_record
 from sepray.errors import UsageError
 from sepray.results import deletion
 from sepray.results.deletion import Deletion, carry_out, finish_interrupted, held, plan
-from sepray.results.record import read_record
 from sepray.spec.folder import RunningError, lock
 from sepray.tracking.deletion import ModelVersion, TrackedStudy
 from sepray.tracking.outbox import BusyError, Outbox, RunKey

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sepray.driver.record import StudyRecord
 from sepray.results.disk import disk_used
-from sepray.results.record import StudyRecord
 
 
 @pytest.fixture

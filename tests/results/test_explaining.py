@@ -15,7 +15,7 @@ from sepray.driver.selection import new_seeds
 from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import deletion, explaining
-from sepray.results.explaining import PathTraining, Wish
+from sepray.results.explaining import PathOptions, PathTraining
 from sepray.scoring import explanation_words
 from sepray.scoring.explanation import of_result
 from sepray.search.storage import load_study
@@ -26,8 +26,8 @@ from .conftest import found
 from .test_reproduction import train_for_real
 
 
-def training(result, **wish) -> PathTraining:
-    return PathTraining(result, Wish(**wish), DATA)
+def training(result, **options) -> PathTraining:
+    return PathTraining(result, PathOptions(**options), DATA)
 
 
 def own_trials(spec) -> list[optuna.trial.FrozenTrial]:
@@ -240,9 +240,9 @@ def test_extended_study_keeps_the_path_of_an_equal_champion(finished, spec, run_
 
 def test_wish_is_met_where_all_that_it_names_is_so(finished):
     path = training(finished, order="given", seeds=2).train()
-    assert Wish().is_met_by(path)
-    assert Wish("published", "given", 2, 3).is_met_by(path)
-    for other in (Wish("control"), Wish(order="greedy"), Wish(seeds=3), Wish(epochs=2)):
+    assert PathOptions().is_met_by(path)
+    assert PathOptions("published", "given", 2, 3).is_met_by(path)
+    for other in (PathOptions("control"), PathOptions(order="greedy"), PathOptions(seeds=3), PathOptions(epochs=2)):
         assert not other.is_met_by(path)
 
 

@@ -14,14 +14,20 @@ from sepray.cli import main as cli
 from sepray.console import terminal
 from sepray.driver import champion as champion_module
 from sepray.driver import final_scores, selection
-from sepray.driver.restored import RestoredStudy, restore
+from sepray.driver.record import StudyRecord, read_record
 from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import reproduction
-from sepray.results.reproduction import Epoch, Reproduction, reproduce
+from sepray.results.reproduction import Epoch, Reproduction
 
 from ..driver.conftest import DATA
 from ..simulation import Controller
+
+CACHE = Path("cache")
+
+
+def reproduce(record, stage, number, **more):
+    return reproduction.reproduce(record, CACHE, stage, number, **more)
 
 
 def train_for_real(trainable, parameters, *, searcher, scheduler, slots, name, **_):
@@ -50,7 +56,7 @@ def kept(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> RestoredStudy:
+def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> StudyRecord:
     """A finished study of two trials of three epochs, trained for real."""
     monkeypatch.setattr(cluster, "run_trials", train_for_real)
     monkeypatch.setattr(reproduction, "load_task", lambda config, cache: DATA)
@@ -61,27 +67,27 @@ def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> Restore
         shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(terminal, "console", Console(highlight=False, markup=False, width=80))
     stores = spec.stores
-    return restore(spec.name, stores.storage, stores.storage_path, stores.cache)
+    return read_record(spec.name, stores.storage, stores.storage_path)
 
 
-def with_trial(trained: RestoredStudy, number: int, values=None, **attributes) -> RestoredStudy:
+def with_trial(trained: StudyRecord, number: int, values=None, **attributes) -> StudyRecord:
     """Return the study with other intermediate values, or other user attributes (None: without), of a trial."""
     copy = optuna.create_study()
-    for key, value in trained.search.user_attrs.items():
+    for key, value in trained.studies["search"].user_attrs.items():
         copy.set_user_attr(key, value)
-    for trial in trained.search.trials:
+    for trial in trained.studies["search"].trials:
         if trial.number == number:
             trial.user_attrs = {k: v for k, v in (trial.user_attrs | attributes).items() if v is not None}
             trial.intermediate_values |= values or {}
         copy.add_trial(trial)
-    return dataclasses.replace(trained, search=copy)
+    return dataclasses.replace(trained, studies={**trained.studies, "search": copy})
 
 
 def test_every_trial_is_identical(trained):
     for stage, number in (("search", 0), ("search", 1), reproduction.champion(trained)):
         told: list[Epoch] = []
         again = reproduce(trained, stage, number, on_epoch=told.append)
-        curve = getattr(trained, stage).trials[number].intermediate_values
+        curve = trained.studies[stage].trials[number].intermediate_values
         assert {epoch.number: epoch.repeated for epoch in again.epochs} == curve
         assert (len(curve), again.identical, again.changes, again.conditions_known) == (3, True, (), True)
         assert told == list(again.epochs)
@@ -89,11 +95,11 @@ def test_every_trial_is_identical(trained):
 
 
 def test_departure_is_measured_and_what_has_changed_is_named(trained):
-    trial = trained.search.trials[1]
+    trial = trained.studies["search"].trials[1]
     conditions, value = trial.user_attrs["conditions"], trial.intermediate_values[2]
     assert conditions["data"] == DATA.fingerprint
-    files = trained.search.user_attrs[f"code.{conditions['code']}"]
-    trained.search.set_user_attr("code.old", {**files, "sepray.training.trainer": "another", "gone": "x"})
+    files = trained.studies["search"].user_attrs[f"code.{conditions['code']}"]
+    trained.studies["search"].set_user_attr("code.old", {**files, "sepray.training.trainer": "another", "gone": "x"})
     other = with_trial(trained, 1, {2: value + 0.25}, conditions=conditions | {"numpy": "1.0", "code": "old"})
 
     again = reproduce(other, "search", 1)
@@ -127,7 +133,7 @@ def test_what_cannot_be_repeated_is_refused_in_one_line(trained):
     with pytest.raises(UsageError, match=r"^trial 0 was given the weights of other trials by pbt"):
         reproduce(changed, "search", 0)
     empty = with_trial(trained, 0)
-    empty.search.enqueue_trial({})
+    empty.studies["search"].enqueue_trial({})
     with pytest.raises(UsageError, match=r"^trial 2 has reported no epoch"):
         reproduce(empty, "search", 2)
     (trained.folder / final_scores.FILE).unlink()
@@ -136,8 +142,7 @@ def test_what_cannot_be_repeated_is_refused_in_one_line(trained):
 
 
 def run(trained, *arguments: str) -> int:
-    stores = trained.spec.stores
-    places = ["--storage", stores.storage, "--storage-path", stores.storage_path, "--cache", str(stores.cache)]
+    places = ["--storage", trained.storage, "--storage-path", trained.storage_path, "--cache", str(CACHE)]
     with pytest.raises(SystemExit) as ended:
         cli.main(["reproduce", "small", *arguments, *places])
     return int(ended.value.code or 0)
@@ -146,7 +151,7 @@ def run(trained, *arguments: str) -> int:
 def test_command_prints_each_epoch_and_the_result(trained, capsys):
     assert run(trained, "--trial", "1", "--epochs", "2") == 0
     first, second, last = capsys.readouterr().out.splitlines()
-    value = trained.search.trials[1].intermediate_values[1]
+    value = trained.studies["search"].trials[1].intermediate_values[1]
     assert first == f"  epoch    1   recorded {value:.6g}   again {value:.6g}   identical"
     assert second.startswith("  epoch    2 ")
     assert last == "trial 1: identical over 2 epochs"
@@ -187,21 +192,20 @@ def model(trained, monkeypatch) -> dict:
     packaged = {}
     monkeypatch.setattr(champion_module, "package_model", lambda folder, **given: packaged.update(given))
     number = reproduction.champion(trained)[1]
-    folders = trained.folder / "finals"
+    folders, spec = trained.folder / "finals", trained.spec(CACHE)
     finals = selection.finished(
-        trained.finals.trials, trained.spec.objectives(DATA.signal), lambda n: str(folders / f"trial-{n:05d}")
+        trained.trials("finals"), spec.objectives(DATA.signal), lambda n: str(folders / f"trial-{n:05d}")
     )
     [member] = [trial for trial in finals if trial.number == number]
-    champion_module.package(trained.spec, DATA, member, trained.folder / "model")
+    champion_module.package(spec, DATA, member, trained.folder / "model")
     monkeypatch.setattr(reproduction.models, "describe", lambda model, uri: packaged["metadata"])
     return packaged["metadata"]
 
 
 def run_model(trained, *arguments: str, storage: str | None = None) -> int:
-    stores = trained.spec.stores
-    places = ["--storage", storage or stores.storage, "--storage-path", stores.storage_path]
+    places = ["--storage", storage or trained.storage, "--storage-path", trained.storage_path]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["reproduce", str(trained.folder / "model"), *arguments, *places, "--cache", str(stores.cache)])
+        cli.main(["reproduce", str(trained.folder / "model"), *arguments, *places, "--cache", str(CACHE)])
     return int(ended.value.code or 0)
 
 
@@ -246,7 +250,7 @@ def test_storage_without_the_models_study_is_refused_and_the_right_one_named(tra
     assert run_model(trained, storage=other) == 2
     assert capsys.readouterr().err == (
         f"sepray: {trained.folder / 'model'} is {model['trial']} of the study small, which was in "
-        f"{trained.spec.stores.storage}: no study 'small' in {other}; there are: another\n"
+        f"{trained.storage}: no study 'small' in {other}; there are: another\n"
     )
 
 

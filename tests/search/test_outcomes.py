@@ -1,9 +1,9 @@
-"""The table of outcomes: how a trial ended, from its last result."""
+"""The table of outcomes: how a trial ended, from its last result, and from its stored record."""
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
-from sepray.search.outcomes import Outcome, decide
+from sepray.search.outcomes import Outcome, decide, has_failed, outcome
 
 from .studies import KEY, PAIR
 
@@ -60,3 +60,30 @@ def test_decide_is_the_table_of_outcomes(result, error, expected):
 def test_several_objectives_give_several_values():
     result = {"epoch": 4, PAIR[0]: 0.2, PAIR[1]: 0.6, "outcome": "complete"}
     assert decide(result, False, PAIR).values == (0.2, 0.6)
+
+
+OUTCOMES = {
+    "complete": ("COMPLETE", "complete"),
+    "pruned": ("PRUNED", "pruned"),
+    "collapsed": ("COMPLETE", "collapsed"),
+    "diverged": ("FAIL", "diverged"),
+    "lost": ("FAIL", "lost"),
+    "error": ("FAIL", None),
+    "unfinished": ("RUNNING", "complete"),
+}
+
+
+@pytest.mark.parametrize("expected", OUTCOMES)
+def test_outcomes(expected):
+    state, tag = OUTCOMES[expected]
+    attributes = {"outcome": {"tag": tag, "reason": ""}} if tag else {}
+    values = {"value": 1.0} if state == "COMPLETE" else {}
+    trial = create_trial(state=TrialState[state], user_attrs=attributes, **values)
+    assert outcome(trial) == expected
+    assert has_failed(trial) == (state == "FAIL")
+
+
+def test_outcome_without_a_tag_is_that_of_the_state():
+    assert outcome(create_trial(value=1.0)) == "complete"
+    assert outcome(create_trial(state=TrialState.PRUNED)) == "pruned"
+    assert outcome(create_trial(state=TrialState.WAITING)) == "unfinished"

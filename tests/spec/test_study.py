@@ -13,7 +13,7 @@ from sepray.choices import Objective
 from sepray.contracts import Signal
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.flags import Changes, RunOptions, parse, parse_command, parse_early, with_budget
+from sepray.spec.flags import Changes, StudyOptions, parse, parse_command, parse_early, with_budget
 from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat
 from sepray.spec.settings import Settings, SettingsError
 from sepray.spec.study import StudySpec, UsageError, key, rebuilt
@@ -89,6 +89,10 @@ def test_fields_of_the_parts_may_be_given_by_their_own_names():
         TypeError, match=r"^unknown field trails; perhaps you meant trials; there are name, separator, "
     ):
         spec(trails=6)
+    with pytest.raises(TypeError, match=r"^unknown field nam; perhaps you meant name; there are name, separator, "):
+        StudySpec(nam="x")
+    with pytest.raises(TypeError, match=r"missing 2 required positional arguments: 'separator' and 'task'$"):
+        StudySpec(name="x")
 
 
 def test_parts_and_several_objectives_have_flags():
@@ -411,9 +415,9 @@ def test_file_with_settings_of_another_separator_or_with_none_is_refused(tmp_pat
 
 def test_what_a_command_does_with_a_study_is_no_part_of_it():
     changed, options, files = parse_command(spec(), ["--dry-run", "--on-finish", "echo done", "--trials", "3"])
-    assert (changed, options) == (spec(trials=3), RunOptions(dry_run=True, on_finish="echo done"))
+    assert (changed, options) == (spec(trials=3), StudyOptions(dry_run=True, on_finish="echo done"))
     assert files == Changes(settings="", first_settings="")
-    assert parse_command(spec(), []) == (spec(), RunOptions(dry_run=False, on_finish=""), files)
+    assert parse_command(spec(), []) == (spec(), StudyOptions(dry_run=False, on_finish=""), files)
     assert parse_early(spec(), ["--dry-run", "--on-finish", "echo done"]) == spec()
 
 
@@ -456,3 +460,15 @@ def test_budget_chooses_the_long_form(arguments, name):
 def test_other_budgets_are_refused(arguments, full, message):
     with pytest.raises(UsageError, match=f"^{message}"):
         with_budget(spec(), spec() if full else None, arguments)
+
+
+def test_flag_that_another_task_has_names_those_tasks():
+    with pytest.raises(UsageError) as refused:
+        parse_early(spec(task="chords"), ["--task.folder", "recordings"])
+    first, tasks, _ = str(refused.value).split("; ")
+    assert first == "unknown: --task.folder, which the task chords does not have"
+    named = tasks.removeprefix("--task.folder is a flag of the tasks ").split(", ")
+    assert {"bach10", "ecg", "stems"} <= set(named)
+    assert "chords" not in named
+    with pytest.raises(UsageError, match=r"--separator\.sprsity, which the separator nmf does not have; see "):
+        parse_early(spec(separator="nmf"), ["--separator.sprsity", "1"])

@@ -327,3 +327,49 @@ def test_a_skipped_phase_leaves_the_batches_as_they_were():
         seen.append([batch for phase, batch in toy.batches if phase == "one"])
     assert seen[0] == seen[1]
     assert len(seen[0]) == 24
+
+
+class Watch:
+    """Keeps what the trainer tells, and ends each epoch after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.told = steps, []
+
+    def begins(self, step):
+        self.told.append(step)
+        return step < self.steps
+
+    def updates(self, phase):
+        self.told.append(f"{phase.name} begins")
+
+    def updated(self, phase):
+        self.told.append(f"{phase.name} ends")
+
+    def ends(self):
+        self.told.append("step ends")
+
+
+def test_watch_sees_every_step_and_update_and_ends_the_epoch():
+    watched, free = trainer(batch_size=2), trainer(batch_size=2)
+    watched.watch = Watch(2)
+    watched.epoch()
+    step = ["one begins", "one ends", "two begins", "two ends", "step ends"]
+    assert watched.watch.told == [0, *step, 1, *step, 2]
+    assert watched.epochs == 1
+    free.epoch()
+    assert watched.separator.batches == free.separator.batches[:4]
+
+
+def test_watch_changes_no_bit_of_a_training():
+    watched, free = trainer(batch_size=2), trainer(batch_size=2)
+    watched.watch = Watch(9)
+    assert watched.epoch() == free.epoch()
+    assert torch.equal(watched.separator.second, free.separator.second)
+    assert torch.equal(watched.generator.get_state(), free.generator.get_state())
+
+
+def test_skipped_phase_is_no_update():
+    watched = trainer({"on": 0})
+    watched.watch = Watch(1)
+    watched.epoch()
+    assert watched.watch.told == [0, "one begins", "one ends", "step ends"]

@@ -5,9 +5,12 @@ import sys
 
 import optuna
 import pytest
-from optuna.trial import TrialState, create_trial
+from optuna.trial import create_trial
 
-from sepray.results.record import StudyRecord, has_failed, outcome, read_record, study_names
+from sepray.driver.record import StudyRecord, read_record, study_names
+from sepray.driver.stores import StudyStores
+from sepray.errors import UsageError
+from sepray.search.storage import connect
 
 
 def record(separator="sepray.separators.cass", config=None, task="sepray.tasks.ecg", **fields):
@@ -62,37 +65,35 @@ def test_stages_are_those_that_were_begun(tmp_path):
     assert study_names(url) == ["m", "n"]
 
 
-OUTCOMES = {
-    "complete": ("COMPLETE", "complete"),
-    "pruned": ("PRUNED", "pruned"),
-    "collapsed": ("COMPLETE", "collapsed"),
-    "diverged": ("FAIL", "diverged"),
-    "lost": ("FAIL", "lost"),
-    "error": ("FAIL", None),
-    "unfinished": ("RUNNING", "complete"),
-}
-
-
-@pytest.mark.parametrize("expected", OUTCOMES)
-def test_outcomes(expected):
-    state, tag = OUTCOMES[expected]
-    attributes = {"outcome": {"tag": tag, "reason": ""}} if tag else {}
-    values = {"value": 1.0} if state == "COMPLETE" else {}
-    trial = create_trial(state=TrialState[state], user_attrs=attributes, **values)
-    assert outcome(trial) == expected
-    assert has_failed(trial) == (state == "FAIL")
-
-
-def test_outcome_without_a_tag_is_that_of_the_state():
-    assert outcome(create_trial(value=1.0)) == "complete"
-    assert outcome(create_trial(state=TrialState.PRUNED)) == "pruned"
-    assert outcome(create_trial(state=TrialState.WAITING)) == "unfinished"
-
-
 def test_reading_brings_neither_torch_nor_mlflow(tmp_path):
     program = (
-        "import sys; from sepray.results import deletion, record, study_result; "
+        "import sys; from sepray.driver import record; from sepray.results import deletion, study_result; "
         "print([m for m in ('torch', 'ray', 'mlflow', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_study_is_described_as_it_was_with_and_without_its_search_space(prepared, spec, tracker):
+    stores = StudyStores(prepared)
+    before = read_record("small", spec.stores.storage, spec.stores.storage_path)
+    assert list(before.studies) == ["search"]
+    stores.open_finals()
+    stores.close()
+    found = read_record("small", spec.stores.storage, spec.stores.storage_path)
+    assert [study.study_name for study in found.studies.values()] == ["small", "small/finals"]
+    assert (found.uid, found.folder, found.run_key) == (stores.uid, stores.folder, f"small-{stores.uid}")
+    cache = spec.stores.cache
+    assert found.spec(cache, "http://tracker") == spec.changed(tracking_uri="http://tracker")
+    without = spec.changed(space={}, reference_points={}, controls={}, tracking_uri="http://tracker")
+    assert found.spec(cache, "http://tracker", with_space=False) == without
+    assert found.spec(cache / "other").stores.cache == cache / "other"
+
+
+def test_study_that_is_not_there_or_not_sepray_s_is_refused(prepared, spec, tracker):
+    StudyStores(prepared).close()
+    with pytest.raises(UsageError, match=r"no study 'smaller' in .*; there are: small"):
+        read_record("smaller", spec.stores.storage, spec.stores.storage_path)
+    optuna.create_study(study_name="other", storage=connect(spec.stores.storage))
+    with pytest.raises(UsageError, match=r"^other in .*optuna\.db is not a study of sepray$"):
+        read_record("other", spec.stores.storage, spec.stores.storage_path)

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from .. import registry
-from ..console.terminal import FAILED
 from ..errors import UsageError, mask
 from ..search.storage import connect, load_study
 from ..spec.folder import checkpoint_root, is_locked, local_root, trial_folder
+from ..spec.study import StudySpec
 
 STAGES = ("search", "finals", "explain")
 """Stages of a study: its search, its retrainings, and the ablation path that ``sepray explain`` trains."""
-UNFINISHED = "unfinished"
-"""Outcome of a trial that waits, runs, or was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,22 @@ class StudyRecord:
         """Whether a driver on this machine runs the study."""
         return is_locked(self.folder)
 
+    def spec(self, cache: Path, tracking_uri: str | None = None, with_space: bool = True) -> StudySpec:
+        """Return the description of the study, which runs it again.
+
+        Args:
+            cache: folder for generated and decoded data.
+            tracking_uri: MLflow tracking server or database; None: the default of a study.
+            with_space: whether it has the search space, the published settings, controls and arms.
+
+        Raises:
+            UnknownNameError: the module of its separator or task is not found on this machine.
+        """
+        stores = {"storage": self.storage, "storage_path": self.storage_path, "cache": cache}
+        tracking = {} if tracking_uri is None else {"tracking_uri": tracking_uri}
+        description = {k: v for k, v in self.description.items() if k != "tracking_uri"}
+        return StudySpec.restored(description, self.given if with_space else None, **stores, **tracking)
+
     def trials(self, stage: str) -> list[FrozenTrial]:
         """Return the Optuna records of a stage's trials, read anew; none if it was not begun."""
         return self.studies[stage].get_trials(deepcopy=False) if stage in self.studies else []
@@ -129,26 +143,3 @@ def study_names(storage: str) -> list[str]:
     """
     summaries = optuna.get_all_study_summaries(connect(storage), include_best_trial=False)
     return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and "/" not in s.study_name)
-
-
-def outcome(trial: FrozenTrial) -> str:
-    """Return how a trial ended.
-
-    Returns:
-        ``complete``, ``pruned`` (stopped early), ``collapsed``, one of ``console.terminal.FAILED``, or ``unfinished``.
-    """
-    if not trial.state.is_finished():
-        return UNFINISHED
-    tag = trial.user_attrs.get("outcome", {}).get("tag")
-    return str(tag) if tag else {TrialState.FAIL: "error"}.get(trial.state, trial.state.name.lower())
-
-
-def has_failed(trial: FrozenTrial) -> bool:
-    """Say whether a trial ended in an error, a lost worker, or a value that is not finite."""
-    return outcome(trial) in FAILED
-
-
-def reason(trial: FrozenTrial) -> str:
-    """Return why a trial ended as it did, in one line; empty for one that ran its whole budget."""
-    told = trial.user_attrs
-    return str(told.get("reason") or told.get("outcome", {}).get("reason", ""))
