@@ -6,7 +6,7 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow test-browser test-gpu test-floor mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep test test-slow test-browser test-gpu test-cluster test-floor mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -22,6 +22,9 @@ test-browser: $(VENV)/.browser  ## MLflow's pages and the report, in the system'
 
 test-gpu: $(VENV)/.test  ## every separator and a study on a GPU
 	$(BIN)/python -m pytest -m gpu --timeout 500 $(ARGS)
+
+test-cluster: $(VENV)/.cluster  ## a study on two isolated Ray nodes, PostgreSQL, S3 and MLflow, with failures; needs PostgreSQL's programs
+	PYTHON=$(BIN)/python infra/smoke.sh
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -49,7 +52,7 @@ check: lint types docs test  ## all that CI does
 lock: $(VENV)/.test  ## choose versions anew; needs uv
 	for f in run test; do uv pip compile requirements/$$f.in --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
-	for f in docs browser; do uv pip compile requirements/$$f.in --constraints requirements/test.txt --generate-hashes \
+	for f in docs browser cluster test-cluster; do uv pip compile requirements/$$f.in --constraints requirements/test.txt --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
 	# The same versions without hashes, for pip's -c, which takes no hashes beside an editable project.
 	sed -nE 's/^([a-zA-Z0-9._-]+==[^ \\]+).*/\1/p' requirements/run.txt > requirements/constraints.txt
@@ -74,6 +77,10 @@ $(VENV)/.docs: $(VENV)/.run requirements/docs.txt
 
 $(VENV)/.browser: $(VENV)/.test requirements/browser.txt
 	$(INSTALL) --require-hashes -r requirements/browser.txt
+	touch $@
+
+$(VENV)/.cluster: $(VENV)/.run requirements/test-cluster.txt
+	$(INSTALL) --require-hashes -r requirements/test-cluster.txt
 	touch $@
 
 # Oldest versions of what pyproject.toml names, newest of what these need.

@@ -16,6 +16,9 @@ _SECRET_VALUE = re.compile(
     re.IGNORECASE,
 )
 
+_CLUSTER_MODULES = ("psycopg", "boto3", "botocore")
+"""Modules of the extra ``cluster`` that studies import: PostgreSQL, and object stores of MLflow."""
+
 
 class SeprayError(Exception):
     """Base class of all errors that a user can put right; the message says what is wrong and what to do.
@@ -41,6 +44,14 @@ class StorageError(SeprayError, RuntimeError):
 
 class UnreachableError(SeprayError, ConnectionError):
     """A server (tracking server, database, Ray cluster) does not answer; the message says which, in one line."""
+
+
+def how_to_install(error: BaseException | None) -> str | None:
+    """Return how to install the module that an import did not find, where one of sepray's extras brings it."""
+    module = (getattr(error, "name", None) or "").partition(".")[0]
+    if module == "psycopg2":
+        return "pip install 'sepray[cluster]', and write postgresql+psycopg://"
+    return "pip install 'sepray[cluster]'" if module in _CLUSTER_MODULES else None
 
 
 def mask(text: str) -> str:

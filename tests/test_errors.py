@@ -77,3 +77,23 @@ def test_what_a_user_can_put_right_has_one_base(kind, builtin):
 )
 def test_error_is_said_in_one_line(error, line):
     assert one_line(error) == line
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("psycopg", "pip install 'sepray[cluster]'"),
+        ("boto3", "pip install 'sepray[cluster]'"),
+        ("botocore.config", "pip install 'sepray[cluster]'"),
+        ("psycopg2", "pip install 'sepray[cluster]', and write postgresql+psycopg://"),
+        ("psycopg3", None),
+        ("my_own", None),
+    ],
+)
+def test_what_an_extra_brings_is_named(module, command):
+    assert errors.how_to_install(ModuleNotFoundError("no module", name=module)) == command
+
+
+@pytest.mark.parametrize("error", [None, ImportError("cannot import name"), ValueError("psycopg")])
+def test_other_errors_name_no_extra(error):
+    assert errors.how_to_install(error) is None

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from ..errors import UnreachableError, UsageError
+from ..errors import UnreachableError, UsageError, how_to_install
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 _CONNECT_SECONDS = 3.0
@@ -87,8 +87,8 @@ def require_driver(url: str, shown: str) -> None:
     try:
         sqlalchemy.engine.make_url(url).get_dialect().import_dbapi()
     except (ImportError, ValueError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
-        cause = str(error).splitlines()[0]
-        raise UsageError(f"{shown} cannot be used: {cause}; check the URL and its driver") from None
+        cause, remedy = str(error).splitlines()[0], how_to_install(error) or "check the URL and its driver"
+        raise UsageError(f"{shown} cannot be used: {cause}; {remedy}") from None
 
 
 def require_storage(url: str, shown: str) -> None:

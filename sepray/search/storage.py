@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StorageError, UsageError, mask
+from ..errors import StorageError, UsageError, how_to_install, mask
 from ..identity import differences, plain
 from .bulk_read import BulkReadStorage
 
@@ -223,7 +223,8 @@ def _storage_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
-        cause = first_line(error.__cause__ or error)
-        raise UsageError(mask(f"storage {url} cannot be used: {cause}; check the URL and its driver")) from error
+        reason = error.__cause__ or error
+        remedy = how_to_install(reason) or "check the URL and its driver"
+        raise UsageError(mask(f"storage {url} cannot be used: {first_line(reason)}; {remedy}")) from error
     except (*STORAGE_FAILURES, RuntimeError) as error:  # RuntimeError: the tables are of another version of Optuna
         raise StorageError(mask(f"storage {url} cannot be opened: {first_line(error)}")) from error

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import mask
+from ..errors import how_to_install, mask
 from .connection import connect
 from .environment import artifact_location
 from .outbox import Operation, Outbox, Rejected, RunKey
@@ -47,14 +47,14 @@ class FailedError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets, of at most 500 characters."""
+    """Return the first line of an error's message, without secrets, of at most 500 characters; what to install."""
     text = mask(str(error))
     if text.startswith("API request to"):  # the reason is inside the names of five nested exceptions
         match = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(too many \d+ error responses)", text)
         if match:
             return next(part for part in match.groups() if part)
     lines = text.strip().splitlines() or [type(error).__name__]
-    return lines[0][:500]
+    return "; ".join(part for part in (lines[0][:500], how_to_install(error)) if part)
 
 
 @dataclass

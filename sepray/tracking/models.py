@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import UnreachableError, mask
+from ..errors import UnreachableError, how_to_install, mask
 from . import logged_models
 from .connection import connect, import_mlflow
 from .delivery import PERMANENT, reason_of
@@ -197,7 +197,8 @@ def _downloaded(model: str, uri: str | None) -> Path:
         except mlflow.MlflowException:
             raise
         except ModuleNotFoundError as error:
-            needed = f"it needs the module {error.name}, which is not installed"
+            command = how_to_install(error)
+            needed = f"it needs the module {error.name}, which is not installed{f'; {command}' if command else ''}"
             raise ModelError(f"{model} cannot be downloaded: {needed}") from error
         except Exception as error:
             if isinstance(error, OSError) and error.filename is not None:  # of the network, none names a file

@@ -139,6 +139,23 @@ def test_storage_without_a_driver_is_refused(url, line):
             require(url, "it")
 
 
+@pytest.mark.parametrize(
+    ("url", "module", "remedy"),
+    [
+        ("postgresql+psycopg://h/db", "psycopg", "pip install 'sepray[cluster]'"),
+        ("postgresql+psycopg2://h/db", "psycopg2", "pip install 'sepray[cluster]', and write postgresql+psycopg://"),
+        ("mysql+pymysql://h/db", "pymysql", "check the URL and its driver"),
+    ],
+)
+def test_a_driver_that_an_extra_brings_is_refused_with_the_extra(monkeypatch, url, module, remedy):
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(UsageError) as refused:
+        preflight.require_driver(url, "it")
+    assert str(refused.value).startswith("it cannot be used: ")
+    assert module in str(refused.value)
+    assert str(refused.value).endswith(f"; {remedy}")
+
+
 @pytest.mark.parametrize("url", ["sqlite:///deep/new.db", "sqlite://", "sqlite:///:memory:", "journal://deep/new.log"])
 def test_storage_that_can_be_made_passes_and_is_not_made(url, databases):
     before = contents(databases)

@@ -1,6 +1,7 @@
 """Opening and loading studies: what is set up, and what is refused in one line."""
 
 import sqlite3
+import sys
 
 import optuna
 import pytest
@@ -25,6 +26,14 @@ def test_readers_are_not_held_up_by_a_write(url, tmp_path):
     impatient = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 0}})
     assert optuna.load_study(study_name="s", storage=impatient).user_attrs == {"fingerprint": {}}
     writer.execute("ROLLBACK")
+
+
+def test_a_driver_that_an_extra_brings_is_refused_with_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as if it were not installed
+    with pytest.raises(UsageError) as refused:
+        connect("postgresql+psycopg://anna:secret@host/db")
+    assert str(refused.value).startswith("storage postgresql+psycopg://anna:***@host/db cannot be used: ")
+    assert str(refused.value).endswith("; pip install 'sepray[cluster]'")
 
 
 def test_another_fingerprint_is_refused_saying_what_differs(url):

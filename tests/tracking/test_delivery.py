@@ -448,6 +448,8 @@ def test_a_reason_is_one_short_line_without_secrets():
     assert reason_of(ValueError("http://me:pw@h\nsecond line")) == "http://me:***@h"
     assert reason_of(ValueError("")) == "ValueError"
     assert reason_of(ValueError("x" * 1000)) == "x" * 500
+    missing = ModuleNotFoundError("No module named 'boto3'", name="boto3")  # the server gave an address in S3
+    assert reason_of(missing) == "No module named 'boto3'; pip install 'sepray[cluster]'"
     asked = "API request to http://h failed with exception HTTPConnectionPool(host='h'): "
     for text, reason in (
         ("NewConnectionError('[Errno 111] Connection refused')", "Connection refused"),

@@ -266,7 +266,8 @@ def test_a_model_of_another_maker_is_refused(tmp_path, separator, unchecked):
         (
             ModuleNotFoundError("No module named 'boto3'", name="boto3"),
             models.ModelError,
-            "models:/m/1 cannot be downloaded: it needs the module boto3, which is not installed",
+            "models:/m/1 cannot be downloaded: it needs the module boto3, which is not installed; "
+            "pip install 'sepray[cluster]'",
         ),
         (ConnectionResetError("reset"), UnreachableError, "models:/m/1 cannot be downloaded: reset"),
         (PermissionError(13, "denied", "/x"), models.ModelError, "models:/m/1 cannot be downloaded: [Errno 13] denied"),
