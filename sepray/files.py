@@ -1,10 +1,16 @@
-"""Writes files whole or not at all, and says which files of a folder nobody put there. Imports nothing from sepray."""
+"""Writes files and folders whole or not at all, reads what can be read of them, and says which files nobody put there.
+
+Imports nothing from sepray.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import shutil
 from pathlib import Path
+from typing import Any
 
 
 def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None:
@@ -41,6 +47,43 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None
 def is_clutter(path: Path) -> bool:
     """Say whether a path within a folder is hidden, or of macOS's making (``._x.csv``, ``__MACOSX``)."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def replace_folder(folder: Path, made: Path) -> None:
+    """Put the folder ``made`` in the place of ``folder``, synced to the disk with all that is in it.
+
+    A crash leaves the old folder, none, or the new one, whole.
+
+    Args:
+        folder: the place.
+        made: a folder on the same disk, which is moved.
+
+    Raises:
+        OSError: a file cannot be synced, or the folder not be moved.
+    """
+    sync_tree(made)
+    shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
+    sync_folder(folder.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Sync a folder to the disk, with all that is in it, before it gets its name."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            sync_folder(path)
+        elif path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    sync_folder(folder)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; None where there is none, or where it is empty, cut off or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def sync_folder(folder: Path) -> None:

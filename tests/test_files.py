@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sepray import files
 from sepray.files import replace_file
 
 
@@ -53,3 +54,32 @@ def test_what_need_not_be_durable_is_not_synced_but_whole(tmp_path: Path, monkey
     monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("synced"))
     replace_file(tmp_path / "new" / "file", "text", durable=False)
     assert [(p.name, p.read_text()) for p in (tmp_path / "new").iterdir()] == [("file", "text")]
+
+
+def test_folder_takes_the_place_of_another_synced_with_all_that_is_in_it(tmp_path, monkeypatch):
+    made, place, synced = tmp_path / "made", tmp_path / "model", []
+    (made / "code").mkdir(parents=True)
+    (made / "code" / "a.py").write_text("a")
+    (made / "MLmodel").write_text("new")
+    place.mkdir()
+    (place / "old").write_text("old")
+    sync = os.fsync
+
+    def fsync(descriptor):
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.replace_folder(place, made)
+    assert sorted(p.name for p in place.rglob("*")) == ["MLmodel", "a.py", "code"]
+    own = [path.relative_to(made) for path in synced if path.is_relative_to(made)]
+    assert set(map(str, own)) == {"MLmodel", "code", "code/a.py", "."}
+    assert synced[-1] == tmp_path  # the folder that has the name, after the rename
+
+
+@pytest.mark.parametrize(("text", "value"), [('{"a": [1]}', {"a": [1]}), ("", None), ('{"a": ', None), (None, None)])
+def test_json_that_cannot_be_read_is_absent(tmp_path, text, value):
+    path = tmp_path / "result.json"
+    if text is not None:
+        path.write_text(text)
+    assert files.read_json(path) == value

@@ -18,8 +18,8 @@ from ..console.exit_status import INTERRUPTED
 from ..console.terminal import console
 from ..contracts import TaskData
 from ..errors import SeprayError, one_line
-from ..execution import weights
-from ..files import replace_file
+from ..execution import checkpoint, weights
+from ..files import read_json, replace_file
 from ..report.study_results import StudyResults, is_feasible
 from ..scoring import tables
 from ..search.storage import load_study
@@ -27,6 +27,8 @@ from ..spec.folder import study_folder
 from ..spec.study import StudySpec
 from .contenders import Contender, LeftOut
 from .spec import Comparison
+
+_GONE = "its checkpoints are damaged or gone"
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Measure -> ``[seed, item, source]``."""
@@ -114,27 +116,41 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftO
     assert results.result is not None  # a study that ends with 0 has written it
     role = results.result["role"]
     mine = [t for t in results.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.seeds())]
-    sound = [t for t in mine if is_feasible(t)]
-    if not sound:
+    feasible = [t for t in mine if is_feasible(t)]
+    if not feasible:
         return LeftOut(contender.system, _why(spec, searched))
-    measured = [_member(spec, results, trial, data) for trial in sound]
+    scored = {t.number: found for t in feasible if (found := _member(spec, results, t, data)) is not None}
+    if not scored:
+        return LeftOut(contender.system, _GONE)
+    sound, measured = [t for t in feasible if t.number in scored], list(scored.values())
     lost = [t for t in mine if t not in sound]
+    why = _GONE if lost and lost[-1] in feasible else _reason(lost[-1]) if lost else ""
     return Entry(
         contender=contender,
         scores={m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0]},
         hyperparameters=dict(results.result["hyperparameters"]),
         training_seconds=float(np.mean([_trained(results, t) for t in sound])),
         separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.test),
-        missing=f"{len(lost)} of {len(mine)} seeds failed: {_reason(lost[-1])}" if lost else "",
+        missing=f"{len(lost)} of {len(mine)} seeds failed: {why}" if lost else "",
         uid=uid,
     )
 
 
-def _member(spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData) -> tuple[tables.Scores, float]:
-    """Return the scores ``[item, source]`` of one training and the seconds of separating; they are kept in a file."""
+def _member(
+    spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData
+) -> tuple[tables.Scores, float] | None:
+    """Return the scores ``[item, source]`` of one training and the seconds of separating; they are kept in a file.
+
+    None where they are not kept yet and the training's checkpoints are gone.
+    """
     kept = results.folder / f"test-{trial.number:05d}.json"
-    if not kept.exists():
-        separator = weights.load_separator(spec.separator, data.signal, results.trial_folder("finals", trial.number))
+    found = read_json(kept)
+    if not isinstance(found, dict) or not found.keys() >= {"seconds", "scores"}:
+        place, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
+        try:
+            separator = weights.load_separator(spec.separator, data.signal, place, checkpoint.of_trial(*own))
+        except FileNotFoundError:
+            return None
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, int(spec.resources.cpus_per_trial)))  # as in training: seconds mean the same
         started = time.monotonic()
@@ -144,7 +160,6 @@ def _member(spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: Ta
             torch.set_num_threads(threads)
         found = {"seconds": time.monotonic() - started, "scores": {m: v.tolist() for m, v in measured.items()}}
         replace_file(kept, json.dumps(found))
-    found = json.loads(kept.read_text())
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
     if bad := [m for m, values in scores.items() if not np.isfinite(tables.over_sources(m, values)).all()]:
         raise ValueError(f"{', '.join(bad)} of some test items is not a number")

@@ -24,7 +24,7 @@ from ..tracking.packaging import package_model
 from ..tracking.pages import is_server, runs_page
 from ..tracking.tracker import Tracker
 from . import notes, runs
-from .final_scores import Result, stft_of
+from .final_scores import Result, belongs_to, stft_of
 from .selection import Finished
 
 
@@ -37,12 +37,14 @@ class Registration:
         version: version that it was registered as; None if the tracking server did not answer.
         champion: whether this version has the alias ``champion``.
         sentence: the result of registering, in words.
+        waits: whether the tracking server did not answer, so that it can be asked again.
     """
 
     name: str
     version: str | None
     champion: bool
     sentence: str
+    waits: bool = False
 
 
 def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> None:
@@ -57,7 +59,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
     Raises:
         PackagingError: the separator's source files cannot be packaged.
     """
-    separator = weights.load_separator(spec.separator, data.signal, member.folder)
+    separator = weights.load_separator(spec.separator, data.signal, member.folder, belongs_to(member))
     package_model(
         folder,
         separator=separator,
@@ -98,11 +100,11 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
     if not (folder / "MLmodel").is_file():
         return Registration(name, None, False, f"No model is registered: there is none in {folder}.")
     try:
-        incumbent = models.incumbent(name, uri)
         label = runs.run_label("finals", int(result["member"]))
         tags = {"study": spec.name, "trial": label, "data_fingerprint": data.fingerprint}
         scored = models.Scored(notes.test_metrics(spec, data, result), key(spec.task), data.fingerprint)
         version = models.register(tracker, label, folder, name, tags=tags, description=description, scored=scored)
+        incumbent = models.incumbent(name, uri)  # after registering: another study may have been first meanwhile
         if incumbent is None:
             models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"Registered as {name} version {version}, the first champion.")
@@ -116,7 +118,7 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
     except SeprayError as error:
         later = from_this_shell(f"sepray reconcile {spec.name}")
         sentence = f"{error}; the model waits in {folder}. Later: {later}"
-        return Registration(name, None, False, sentence)
+        return Registration(name, None, False, sentence, waits=isinstance(error, UnreachableError))
 
 
 def next_commands(registration: Registration, tracking_uri: str, experiment_id: str = "") -> list[str]:

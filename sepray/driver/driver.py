@@ -23,7 +23,7 @@ from .known_names import refuse_misspelt
 from .other_settings import refuse_other_settings
 from .prepared import PreparedStudy, prepare
 from .stage import finals_stage, run_stage, search_stage
-from .stores import StudyStores, waits_for_mlflow
+from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
 from .time_left import TimeLeft
 
 
@@ -51,6 +51,8 @@ def run(spec: StudySpec) -> int:
         cluster.disconnect()
         if waiting := stores.close():
             console.print(waits_for_mlflow(spec, waiting), soft_wrap=True)
+        if refused := stores.tracker.refused:
+            console.print(refused_by_mlflow(spec, refused), soft_wrap=True)
 
 
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
@@ -92,7 +94,15 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
             soft_wrap=True,
         )
     finals = stores.open_finals()
-    run_stage(finals_stage(plan, finals), prepared, stores, slots, time_left)
+    run_stage(finals_stage(plan, finals, spec.search.retry_failed), prepared, stores, slots, time_left)
+    for _ in range(2):  # another champion, once it is trained again, has all others scored beside it again
+        if lost := finish.without_weights(stores.finished("finals", finals), plan):
+            numbers = [trial.number for trial in lost]
+            told = ", ".join(map(str, numbers))
+            console.print(
+                f"trained again, because their checkpoints are damaged or gone: finals {told}", soft_wrap=True
+            )
+            run_stage(finals_stage(plan, finals, again=numbers), prepared, stores, slots, time_left)
     wait_for(f"{spec.name}: scoring on the test split, packaging the model, drawing the report")
     return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))
 

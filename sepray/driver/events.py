@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from ..choices import Objective
-from ..console.terminal import Progress
+from ..console.terminal import Progress, console
 from ..search.outcomes import Outcome
 from ..tracking.tracker import Tracker
 from . import runs
@@ -18,6 +19,8 @@ from .time_left import TimeLeft
 
 class StageEvents:
     """Listener of a stage's searcher (``search.searcher.Listener``); every method returns at once.
+
+    Two threads call it: the driver's, and the searcher's own once Optuna has the outcome of a trial.
 
     Args:
         stage: ``"search"`` or ``"finals"``.
@@ -43,6 +46,8 @@ class StageEvents:
         time_left: TimeLeft | None = None,
     ) -> None:
         self.discarded: list[int] = []
+        self._lock = threading.Lock()
+        self._told_trouble = False
         self._time_left = time_left
         self._stage, self._tracker, self._progress, self._discard = stage, tracker, progress, discard
         self._objectives, self._best = objectives, BestSoFar(objectives)
@@ -62,29 +67,38 @@ class StageEvents:
         arm: str = "",
     ) -> None:
         """Begin the run of a trial that was handed out, or go on with it."""
-        self._asked[number] = label, hyperparameters, arm
-        self._tracker.trial_started(
-            runs.run_label(self._stage, number),
-            runs.run_name(self._stage, number, label, hyperparameters, arm),
-            runs.run_params(hyperparameters, seed, arm),
-            runs.run_tags(self._stage, number, label),
-            stage=self._stage,
-        )
-        if self._time_left:
-            self._time_left.asked(number)
-        self._progress.asked(number, seed, hyperparameters, label, resumed, arm=arm)
+        with self._lock:
+            self._asked[number] = label, hyperparameters, arm
+            self._tracker.trial_started(
+                runs.run_label(self._stage, number),
+                runs.run_name(self._stage, number, label, hyperparameters, arm),
+                runs.run_params(hyperparameters, seed, arm),
+                runs.run_tags(self._stage, number, label),
+                stage=self._stage,
+            )
+            if self._time_left:
+                self._time_left.asked(number)
+            self._progress.asked(number, seed, hyperparameters, label, resumed, arm=arm)
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
-        """Log the measures of an epoch."""
+        """Log the measures of an epoch; say once in a stage that checkpoints cannot be written."""
         metrics = {name: float(value) for name, value in result.items() if _is_metric(name, value)}
         label = runs.run_label(self._stage, number)
-        self._tracker.trial_epoch(label, metrics, int(result["epoch"]), result.get("timestamp_ms"))
-        if self._time_left:
-            self._time_left.epoch(number, result)
-        self._progress.epoch(number, result)
+        with self._lock:
+            self._tracker.trial_epoch(label, metrics, int(result["epoch"]), result.get("timestamp_ms"))
+            if self._time_left:
+                self._time_left.epoch(number, result)
+            self._progress.epoch(number, result)
+        if (trouble := result.get("checkpoint_trouble")) and not self._told_trouble:
+            self._told_trouble = True
+            console.print(f"warning: {trouble}; training goes on, and the next one is tried again", soft_wrap=True)
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
         """End the run of a trial as the table of outcomes says; only a complete trial keeps its checkpoints."""
+        with self._lock:
+            self._finished(number, outcome, result)
+
+    def _finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
         trace, epochs = str(result.get("traceback") or ""), int(result.get("epoch", 0))
         label, hyperparameters, arm = self._asked.pop(number, (None, {}, ""))
         tag, reason, values = outcome.tag, outcome.reason, outcome.values

@@ -7,16 +7,17 @@ so that the split is opened once.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..console.terminal import console
 from ..contracts import TaskData
-from ..execution import weights
-from ..files import replace_file
+from ..execution import checkpoint, weights
+from ..files import read_json, replace_file
 from ..scoring import evaluation, tables
 from ..scoring.tables import ResultRow, Scores
 from ..spec.study import StudySpec
@@ -36,11 +37,13 @@ is what ``Explanation.plain`` returns. Results of older versions have no ``pairs
 ``columns``, ``best_of_arms`` and ``edges``."""
 
 
+_KEYS = ("member", "role", "hyperparameters", "validation", "metric", "scores", "rows")
+
+
 def load_result(folder: Path) -> Result | None:
-    """Return the result that an earlier start has kept in a study's folder, if any."""
-    path = folder / FILE
-    result: Result | None = json.loads(path.read_text()) if path.exists() else None
-    return result
+    """Return the result that an earlier start has kept in a study's folder; None for none that can be read."""
+    result = read_json(folder / FILE)
+    return result if isinstance(result, dict) and all(key in result for key in _KEYS) else None
 
 
 def save_result(folder: Path, result: Result) -> None:
@@ -56,6 +59,8 @@ def score_all(
     systems: Compared,
 ) -> Result:
     """Score the champion, the pairs, the published settings and the bounds on the test split.
+
+    Published settings whose trained weights are lost have no row.
 
     Args:
         spec: description of the study.
@@ -89,8 +94,10 @@ def score_all(
     others: dict[str, Scores] = {}
     for label, name in titles.items():
         trials = [t for t in searched if t.label == label]
-        if trials:
+        if trials and has_weights(trials[0]):
             others[name] = _score(spec, data, trials[0])
+        elif trials:
+            console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
     others |= tables.references(data.test, **stft_of(spec, data), signal=data.signal)
     rows += [row(name, scores) for name, scores in others.items()]
     of_pairs = {t.number for system in systems.systems for t in system.members.values()}
@@ -115,6 +122,16 @@ def stft_of(spec: StudySpec, data: TaskData) -> dict[str, int]:
     return {"n_fft": getattr(spec.separator, "n_fft", n_fft), "hop": getattr(spec.separator, "hop", hop)}
 
 
+def has_weights(trial: Finished) -> bool:
+    """Say whether a finished trial still has a checkpoint that can be read."""
+    return checkpoint.newest(trial.folder, belongs_to(trial)) is not None
+
+
+def belongs_to(trial: Finished) -> Callable[[Mapping[str, Any]], bool]:
+    """Return the function that says whether the metadata of a checkpoint are of a finished trial."""
+    return checkpoint.of_trial(trial.number, trial.attributes.get("seed"))
+
+
 def _score(spec: StudySpec, data: TaskData, trial: Finished) -> Scores:
-    separator = weights.load_separator(spec.separator, data.signal, trial.folder)
+    separator = weights.load_separator(spec.separator, data.signal, trial.folder, belongs_to(trial))
     return tables.score(separator, data.test, signal=data.signal)

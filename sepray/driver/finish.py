@@ -31,8 +31,10 @@ from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
 from . import notes, pairs, selection
 from .champion import Registration, next_commands, package, register
-from .final_scores import Result, load_result, save_result, score_all
+from .final_scores import Result, has_weights, load_result, save_result, score_all
 from .selection import Finished, Retraining
+
+_FLUSH_SECONDS = 20.0
 
 if TYPE_CHECKING:
     from ..report.study_results import StudyResults
@@ -61,6 +63,20 @@ class Finish:
         self._ranges = ranges
         self._oracle = isinstance(spec.separator.build(data.signal), Oracle)
         self._model = folder / "model"
+
+    def without_weights(self, finals: Sequence[Finished], plan: Sequence[Retraining]) -> list[Finished]:
+        """Return the finished retrainings that are still to be scored or packaged, and whose checkpoints are lost."""
+        champion = selection.champion(finals, [p.role for p in plan])
+        if champion is None:
+            return []
+        systems, kept, needed = pairs.compared(finals, plan, self._spec.controls), load_result(self._folder), {}
+        is_other = kept is None or kept["member"] != champion.member.number
+        if kept is None or is_other or self._lacks(kept, systems):
+            compared = (*systems.systems, *systems.best)
+            needed = {t.number: t for system in compared for t in system.members.values()}
+        if needed or not (self._oracle or self._is_packaged()):
+            needed[champion.member.number] = champion.member
+        return [trial for trial in needed.values() if not has_weights(trial)]
 
     def run(
         self,
@@ -160,12 +176,19 @@ class Finish:
         elif problem:
             registration = Registration(self._spec.model_name, None, False, f"No model is registered: {problem}.")
         else:
-            registration = register(self._spec, self._data, result, self._model, self._tracker)
+            registration = self._register(result)
         commands = next_commands(registration, self._spec.stores.tracking_uri, self._tracker.experiment_id())
         # The report is made from files alone, so that it can be made again without MLflow.
         replace_file(self._folder / "registration.json", json.dumps({**asdict(registration), "commands": commands}))
         report = make_report(self._spec, self._data, self._folder, self._tracker)
         self._show(result, registration, commands, report)
+
+    def _register(self, result: Result) -> Registration:
+        """Register the packaged champion; a server that did not answer is asked again once it has taken all else."""
+        registration = register(self._spec, self._data, result, self._model, self._tracker)
+        if registration.waits and not self._tracker.flush(_FLUSH_SECONDS):
+            registration = register(self._spec, self._data, result, self._model, self._tracker)
+        return registration
 
     def _note_for_dashboard(self, note: str) -> None:
         """Keep a note that optuna-dashboard shows; an older study is at most without one."""
@@ -186,13 +209,18 @@ class Finish:
 
     def _package(self, member: Finished) -> str:
         """Package the champion, unless that is done; return why it cannot be packaged, or an empty text."""
-        if self._oracle or self._model.exists():
+        if self._oracle or self._is_packaged():
             return ""
         try:
             package(self._spec, self._data, member, self._model)
         except PackagingError as error:
             return str(error)
         return ""
+
+    def _is_packaged(self) -> bool:
+        """Say whether the folder of the model holds one, and not an empty description of it."""
+        description = self._model / "MLmodel"
+        return description.is_file() and description.stat().st_size > 0
 
     def _show(self, result: Result, registration: Registration, commands: Sequence[str], report: Path | None) -> None:
         """Show answer, settings, final table and what to do next, in the terminal and in the study's run."""
@@ -218,7 +246,7 @@ class Finish:
         told = registration.sentence
         self._note_for_dashboard(notes.describe_study(self._spec, self._data, result, told, commands, has_report=False))
         note = notes.describe_study(self._spec, self._data, result, told, commands, has_report=report is not None)
-        version = registration.version or ("waiting" if self._model.exists() else "none")
+        version = registration.version or ("waiting" if self._is_packaged() else "none")
         tags = {"outcome": "finished", "champion": result["role"], "model_version": version}
         self._tracker.study_finished(notes.test_metrics(self._spec, self._data, result), tags, note)
 

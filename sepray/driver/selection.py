@@ -15,7 +15,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from ..arms import ARM, Arm, hyperparameters
-from ..search.ledger import FixedTrial
+from ..search.ledger import FixedTrial, replaced
 from ..spec import choosing
 from ..spec.choosing import Rule
 from . import runs
@@ -112,13 +112,15 @@ def rule_of(prepared: PreparedStudy, searched: Iterable[FrozenTrial]) -> Rule:
 
 
 def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int], str]) -> list[Finished]:
-    """Return the trials that ran their whole budget and violated no constraint.
+    """Return the trials that ran their whole budget and violated no constraint, without those that were run again.
 
     Args:
-        trials: Optuna records, in any state.
+        trials: Optuna records of a stage, in any state.
         rule: what the study makes of the objectives.
         folder_of: function from the number of a trial to the folder or URI of its checkpoints.
     """
+    trials = list(trials)
+    others = replaced(trials)
     return [
         Finished(
             number=trial.number,
@@ -131,7 +133,7 @@ def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int
             losses=rule.losses(trial.values),
         )
         for trial in trials
-        if is_sound(trial)
+        if is_sound(trial) and trial.number not in others
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from ..choices import Objective, guide, guide_loss, guide_words
-from ..console.terminal import Progress
+from ..console.terminal import Progress, console
 from ..execution import cluster
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.in_order import InOrderSearcher
-from ..search.ledger import FixedTrial, arms_by_number, history
+from ..search.ledger import FixedTrial, arms_by_number, failed_by_environment, history, replaced
 from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
@@ -51,6 +51,8 @@ class Stage:
         members: separators trained per trial.
         reference_points: settings by name that are tried first.
         fixed: all trials of the stage; None where a sampler proposes them.
+        retry_failed: whether trials that failed by their environment are run again.
+        again: numbers of further trials that are run again.
     """
 
     name: str
@@ -60,10 +62,19 @@ class Stage:
     members: int = 1
     reference_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fixed: Sequence[FixedTrial] | None = None
+    retry_failed: bool = False
+    again: frozenset[int] = frozenset()
 
     def ended(self) -> list[FrozenTrial]:
-        """Return the Optuna records of the trials that have ended, with or without success."""
-        return self.study.get_trials(deepcopy=False, states=ENDED)
+        """Return the Optuna records of the trials that have ended, with or without success, and are not run again."""
+        return _standing(self.study, self.retry_failed, self.again)
+
+
+def _standing(study: Study, retry_failed: bool, again: frozenset[int]) -> list[FrozenTrial]:
+    """Return the trials that have ended, without those that another one stands for or is to stand for."""
+    trials = study.get_trials(deepcopy=False)
+    others = replaced(trials) | again | {t.number for t in trials if retry_failed and failed_by_environment(t)}
+    return [trial for trial in trials if trial.state in ENDED and trial.number not in others]
 
 
 def search_stage(prepared: PreparedStudy, study: Study) -> Stage:
@@ -76,19 +87,33 @@ def search_stage(prepared: PreparedStudy, study: Study) -> Stage:
         scheduler=spec.search.scheduler,
         members=spec.budget.seeds_per_trial,
         reference_points=prepared.reference_points,
+        retry_failed=spec.search.retry_failed,
     )
 
 
-def finals_stage(plan: Sequence[selection.Retraining], study: Study) -> Stage:
+def finals_stage(
+    plan: Sequence[selection.Retraining], study: Study, retry_failed: bool = False, again: Iterable[int] = ()
+) -> Stage:
     """Return the stage that trains the chosen settings again, each on its given seeds."""
-    return fixed_stage("finals", [retraining.fixed() for retraining in plan], study)
+    return fixed_stage("finals", [retraining.fixed() for retraining in plan], study, retry_failed, again)
 
 
-def fixed_stage(name: str, fixed: Sequence[FixedTrial], study: Study) -> Stage:
-    """Return a stage of trials whose settings and seeds are given; those that its study has already are not missing."""
-    ended = study.get_trials(deepcopy=False, states=ENDED)
+def fixed_stage(
+    name: str, fixed: Sequence[FixedTrial], study: Study, retry_failed: bool = False, again: Iterable[int] = ()
+) -> Stage:
+    """Return a stage of trials whose settings and seeds are given; those that its study has already are not missing.
+
+    Args:
+        name: name of the stage.
+        fixed: all its trials.
+        study: Optuna study of the stage.
+        retry_failed: whether trials that failed by their environment are missing.
+        again: numbers of trials that are missing although they have ended.
+    """
+    again = frozenset(again)
+    ended = _standing(study, retry_failed, again)
     missing = {trial.point for trial in fixed} - {trial.user_attrs.get("point") for trial in ended}
-    return Stage(name, study, total=len(ended) + len(missing), fixed=fixed)
+    return Stage(name, study, total=len(ended) + len(missing), fixed=fixed, retry_failed=retry_failed, again=again)
 
 
 def run_stage(
@@ -105,6 +130,7 @@ def run_stage(
 
     Raises:
         StorageError: the storage has failed for too long.
+        CheckpointError: the checkpoints of a trial can be neither written nor read.
     """
     if len(stage.ended()) >= stage.total:
         return
@@ -119,7 +145,7 @@ def run_stage(
             progress,
             lambda n: stores.remove(stores.trial_folder(stage.name, n)),
             prepared.objectives,
-            stage.ended(),
+            stage.study.get_trials(deepcopy=False, states=ENDED),
             time_left,
         )
         searcher, scheduler = _search(stage, prepared, events, slots)
@@ -141,6 +167,19 @@ def run_stage(
             # Once more: a trial may have been writing a checkpoint while its folder was deleted.
             for number in events.discarded:
                 stores.remove(stores.trial_folder(stage.name, number))
+    _tell_of_environment(stage)
+
+
+def _tell_of_environment(stage: Stage) -> None:
+    """Say how many trials failed by their environment, and how they are run again."""
+    if failed := [trial for trial in stage.ended() if failed_by_environment(trial)]:
+        noun = runs.STAGES[stage.name] + ("" if len(failed) == 1 else "s")
+        numbers = ", ".join(str(trial.number) for trial in failed)
+        console.print(
+            f"failed by a store, a worker or a node: {noun} {numbers}; the same command with --retry-failed runs "
+            f"{'it' if len(failed) == 1 else 'them'} again",
+            soft_wrap=True,
+        )
 
 
 def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int) -> tuple[StudySearcher, Any]:
@@ -154,6 +193,8 @@ def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: i
         "listener": events,
         "folder": TRIAL_FOLDER,
         "arms": prepared.arms,
+        "retry_failed": stage.retry_failed,
+        "again": stage.again,
     }
     scheduler: Any = make_scheduler(
         stage.scheduler,

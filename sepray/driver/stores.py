@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 
 from .. import identity
 from ..console.commands import from_this_shell
+from ..console.terminal import console
 from ..errors import mask
 from ..execution import checkpoint
+from ..report.wording import plural
 from ..search import dashboard
 from ..search.samplers import make_sampler
 from ..search.storage import Study, open_study
@@ -18,6 +22,7 @@ from ..spec import folder
 from ..spec.study import StudySpec, key
 from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
+from ..tracking.outbox import Rejected
 from ..tracking.tracker import Tracker
 from . import code, runs, selection
 from .other_settings import SIGNAL
@@ -31,6 +36,22 @@ def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
     later = from_this_shell(f"sepray reconcile {spec.name}")
     server = mask(spec.stores.tracking_uri)
     return f"{waiting} records wait for the tracking server {server}. When it answers again: {later}"
+
+
+def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
+    """Return the sentence on records that MLflow has refused for good, with the first reason and what to do."""
+    reasons = Counter(each.reason for each in refused)
+    most, count = reasons.most_common(1)[0]
+    others = f", and {len(refused) - count} for other reasons" if len(reasons) > 1 else ""
+    later = from_this_shell(f"sepray reconcile {spec.name}")
+    return (
+        f"MLflow refused {plural(len(refused), 'record')} ({count}: {mask(most)}{others}). To try them again: {later}"
+    )
+
+
+def _tell_outbox_trouble(reason: str) -> None:
+    told = "what MLflow is to be told waits in memory and is tried again"
+    console.print(f"warning: {reason}; the study goes on, and {told}", soft_wrap=True)
 
 
 class StudyStores:
@@ -75,6 +96,7 @@ class StudyStores:
             uri=spec.stores.tracking_uri,
             experiment=spec.model_name,
             on_run_id=self._keep_run_id,
+            on_outbox_trouble=_tell_outbox_trouble,
         )
         if goes_on:
             self._open_run()

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,16 +65,35 @@ def save(folder: str, epoch: int, tensors: Mapping[str, Tensor], metadata: Mappi
     return name
 
 
-def newest(folder: str) -> Checkpoint | None:
-    """Return the newest undamaged checkpoint in ``folder``; None if there is none."""
+def newest(folder: str, belongs: Callable[[Mapping[str, Any]], bool] = lambda metadata: True) -> Checkpoint | None:
+    """Return the newest undamaged checkpoint in ``folder``; None if there is none.
+
+    Args:
+        folder: a path or a URI.
+        belongs: says by the metadata whether a checkpoint is one of those that are looked for; others are passed over.
+
+    Raises:
+        OSError: the folder cannot be read, or a file of an object store. A local file that cannot be read is damaged.
+    """
     filesystem, path = _open(folder)
     for epoch, name in _newest_first(filesystem, path):
-        with filesystem.open_input_stream(f"{path}/{name}") as stream:
-            content = stream.read()
+        try:
+            with filesystem.open_input_stream(f"{path}/{name}") as stream:
+                content = stream.read()
+        except OSError:
+            if not isinstance(filesystem, fs.LocalFileSystem):
+                raise
+            continue
         match = _NAME.search(name)
-        if match and _digest(content) == match.group(2):
-            return Checkpoint(epoch, safetensors.torch.load(content), _metadata(content))
+        if match and _digest(content) == match.group(2) and belongs(metadata := _metadata(content)):
+            return Checkpoint(epoch, safetensors.torch.load(content), metadata)
     return None
+
+
+def of_trial(number: int, seed: int | None) -> Callable[[Mapping[str, Any]], bool]:
+    """Return the function that says whether metadata are of a trial: its number, and where it has one its seed."""
+    own = {"number": number, "seed": seed}
+    return lambda metadata: all(metadata.get(name, value) == value for name, value in own.items() if value is not None)
 
 
 def tensor_bytes(folder: str) -> int:

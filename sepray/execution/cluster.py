@@ -63,6 +63,7 @@ def connect(address: str | None, concurrency: int, cpus: float, gpus: float, mod
     for name, value in _RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # names in the end the trials whose workers were lost
     address = address or os.environ.get("RAY_ADDRESS")
     if not ray.is_initialized():
         if address is None:
@@ -149,7 +150,8 @@ def run_trials(
             name=name,
             storage_path=folder,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=4),
+            # The searcher hands a trial out again whose worker was lost, and counts losses without progress.
+            failure_config=tune.FailureConfig(max_failures=0),
             # A trial writes its own checkpoints; Tune's are for schedulers that pause or copy trials.
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
         ),

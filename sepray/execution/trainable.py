@@ -1,7 +1,9 @@
 """One trial, as Ray Tune sees it: set up, train an epoch, save, restore, reset. Knows no MLflow and no Optuna.
 
 Whatever goes wrong in a trial's own code is reported as a result with an ``outcome``, so that Ray retries nothing but
-its own failures (a worker or node lost).
+its own failures (a worker or node lost). A place of checkpoints that fails is not the trial's fault (``sepray.fault``):
+a checkpoint that cannot be written is left out, and only where the last one cannot be written either, or none can be
+read, the result says so (``fault.UNSAVED``), and the trial has not ended.
 """
 
 from __future__ import annotations
@@ -11,16 +13,18 @@ import logging
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from ray import tune
 
+from .. import fault
 from ..choices import Objective, guide_loss
 from ..contracts import Augmentation, SeparatorConfig, Signal
+from ..errors import mask
 from ..training.finite import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
@@ -29,10 +33,13 @@ from .members import Members
 from .verdict import judge
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MEMORY_RETRIES = 3
 MEMORY_PAUSE_SECONDS = 10.0
 """Pause before the first retry of a trial that ran out of memory; the second retry waits twice as long, and so on."""
+CHECKPOINT_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Pauses between attempts to write the last checkpoint of a trial, or to read its newest."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,14 @@ class SeparatorTrainable(tune.Trainable):
     ``timestamp_ms`` (end of the epoch, Unix time) and ``outcome``: empty while the trial goes on, else ``complete``,
     ``diverged``, ``collapsed``, ``error`` or ``out_of_memory`` with a ``reason``. The first result after a restore
     carries the earlier ones as ``history``. The first result of every start has the ``conditions`` of
-    the training, in a list.
+    the training, in a list. ``checkpoint_trouble`` says why the last checkpoint that was due could not be written.
     """
 
     _members: Members | None
     _history: list[dict[str, Any]]
     _reported: bool
     _memory_failures: int
+    _trouble: str
 
     def setup(
         self,
@@ -118,6 +126,8 @@ class SeparatorTrainable(tune.Trainable):
             return self._final_result("diverged", str(error))
         except Exception as error:
             reason = _first_line(error)
+            if fault.of_training(error) is fault.Whose.STORE:
+                return self._final_result(fault.UNSAVED, str(error))
             if not is_out_of_memory(error):
                 return self._final_result("error", reason, traceback.format_exc())
         # Outside the handler the error and its frames, which hold tensors, are gone.
@@ -156,6 +166,7 @@ class SeparatorTrainable(tune.Trainable):
         self._history = []
         self._reported = False
         self._memory_failures = 0
+        self._trouble = ""
         self._writer.restart_interval()
 
     def _folder(self) -> str:
@@ -176,7 +187,8 @@ class SeparatorTrainable(tune.Trainable):
             device=context.device,
             augmentation=context.augmentation,
         )
-        saved = checkpoint.newest(self._folder())
+        belongs = checkpoint.of_trial(self.config["number"], self.config["seed"])
+        saved = self._patiently("read", lambda: checkpoint.newest(self._folder(), belongs))
         if saved is not None:
             self._restore(members, saved)
         self._members = members
@@ -194,7 +206,8 @@ class SeparatorTrainable(tune.Trainable):
         self._history.append(result)
         self._reported = True
         outcome, reason = self._judge(members)
-        self._save(members, last=bool(outcome))
+        self._save(members, outcome)
+        first |= {"checkpoint_trouble": self._trouble} if self._trouble else {}
         return result | first | {"outcome": outcome, "reason": reason, "done": bool(outcome)}
 
     def _epoch(self, members: Members) -> dict[str, Any]:
@@ -232,20 +245,59 @@ class SeparatorTrainable(tune.Trainable):
 
     def _state(self, members: Members) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors, values = members.state()
-        return tensors, {"number": self.config["number"], "members": values, "history": list(self._history)}
+        own = {"number": self.config["number"], "seed": self.config["seed"]}
+        return tensors, {**own, "members": values, "history": list(self._history)}
 
     def _restore(self, members: Members, saved: checkpoint.Checkpoint) -> None:
         members.load(saved, self.config["hyperparameters"])
         self._history = list(saved.metadata["history"])
 
-    def _save(self, members: Members, last: bool) -> None:
-        """Write a checkpoint in the background where one is due; the last one before its outcome is reported."""
-        if not last and not self._writer.is_due():
+    def _save(self, members: Members, outcome: str) -> None:
+        """Write a checkpoint in the background where one is due; the last one before its outcome is reported.
+
+        One that the place does not take is left out. Of a trial that has run its whole budget the last one is needed.
+        """
+        if not outcome and not self._writer.is_due():
             return
-        self._writer.wait()  # before the state is copied, so that memory holds one copy at a time
-        self._writer.write(self._folder(), members.epochs, *self._state(members))
-        if last:
-            self._writer.wait()
+        self._wait_for_writing()  # before the state is copied, so that memory holds one copy at a time
+        state = self._state(members)
+        self._writer.write(self._folder(), members.epochs, *state)
+        if outcome:
+            self._wait_for_writing()
+        if outcome == "complete" and self._trouble:
+            self._patiently("written", lambda: checkpoint.save(self._folder(), members.epochs, *state))
+            self._trouble = ""
+
+    def _wait_for_writing(self) -> None:
+        """Wait for the checkpoint that is being written; remember what the place has refused it for.
+
+        Raises:
+            Exception: the state of the trial cannot be put into a checkpoint.
+        """
+        error = self._writer.wait_for_error()
+        if error is not None and fault.of_checkpoint(error) is fault.Whose.TRIAL:
+            raise error
+        self._trouble = "" if error is None else self._refusal("written", error)
+
+    def _refusal(self, verb: str, error: BaseException) -> str:
+        return mask(f"checkpoints in {self._context.checkpoints} cannot be {verb}: {_first_line(error)}")
+
+    def _patiently(self, verb: str, work: Callable[[], T]) -> T:
+        """Read or write a checkpoint, again and again where its place fails.
+
+        Raises:
+            CheckpointError: it has failed for about two minutes.
+        """
+        for pause in CHECKPOINT_PAUSES_SECONDS:
+            try:
+                return work()
+            except OSError as error:
+                _log.info("%s; it is tried again in %g s", self._refusal(verb, error), pause)
+            time.sleep(pause)
+        try:
+            return work()
+        except OSError as error:
+            raise fault.CheckpointError(self._refusal(verb, error)) from error
 
     def _finish_writing(self) -> None:
         """Wait for the checkpoint of a trial that has ended; its failure must not become the next trial's.

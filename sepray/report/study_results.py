@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
 from ..contracts import TaskData
 from ..execution import checkpoint
+from ..files import read_json
 from ..scoring.answers import Answer
 from ..search.outcomes import has_failed, outcome
 from ..spec import choosing
@@ -51,7 +51,7 @@ class StudyResults:
         spec: the study's description.
         objectives: objectives of the study, in the order of a trial's values.
         trials: Optuna records of the search's trials in order of their numbers, without those that wait to start.
-        finals: Optuna records of the retrainings of the best configurations.
+        finals: Optuna records of the retrainings of the best configurations, without those that were run again.
         folder: the study's local folder.
         checkpoints: path or URI of the folder with the checkpoints of all trials.
         data: the task's data; None if it cannot be loaded on this machine.
@@ -87,7 +87,7 @@ class StudyResults:
             spec=spec,
             objectives=tuple(Objective(key, direction) for key, direction in keys.items()),
             trials=_started(study),
-            finals=_started(finals) if finals is not None else [],
+            finals=_standing(_started(finals)) if finals is not None else [],
             folder=folder,
             checkpoints=checkpoint_root(spec.stores.storage_path, spec.name, study.user_attrs["uid"], folder),
             data=data,
@@ -210,6 +210,12 @@ def _started(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in study.get_trials(deepcopy=False) if t.state is not TrialState.WAITING]
 
 
+def _standing(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that no other one stands for, which was run again in their place."""
+    others = {trial.user_attrs.get("retry_of") for trial in trials}
+    return [trial for trial in trials if trial.number not in others]
+
+
 def _json(path: Path) -> dict[str, Any] | None:
-    content: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
-    return content
+    content = read_json(path)
+    return content if isinstance(content, dict) else None

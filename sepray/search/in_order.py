@@ -18,7 +18,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from .outcomes import Outcome, decide
-from .searcher import TRACEBACK_CHARACTERS, LiveTrial, StudySearcher
+from .searcher import LiveTrial, StudySearcher
 from .virtual_order import VirtualOrder
 
 
@@ -49,7 +49,7 @@ class InOrderSearcher(StudySearcher):
         self._order: VirtualOrder | None = None
         self._told: dict[int, LiveTrial] = {}  # trials that have not ended in the virtual order, by number
         self._ended: set[int] = set()  # numbers of those that have ended here
-        self._reported: set[int] = set()  # numbers of those whose workers have reported anything
+        self._reported: dict[int, int] = {}  # number -> the last epoch that its worker has reported
         # Shared with the background thread, under its lock:
         self._asks = 0  # asks that are queued
         self._asked: deque[int] = deque()  # numbers of trials that were asked for, in order
@@ -64,6 +64,8 @@ class InOrderSearcher(StudySearcher):
 
     def hear(self, number: int, result: Mapping[str, Any]) -> bool:
         """Take a result of a trial; return whether the trial is to be stopped."""
+        if self._is_unsaved(result):
+            return False
         self._add(number, result)
         self._advance()
         return number in self._ended
@@ -72,12 +74,13 @@ class InOrderSearcher(StudySearcher):
         """Do nothing: ``StopsAsTold`` has brought the result."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take the last result of a trial, or hand the trial out again where its worker was lost early."""
+        """Take the last result of a trial, or hand the trial out again where its worker was lost."""
         live = self._live.pop(trial_id, None)
         if live is None or live.trial.number in self._ended:
             return
         number = live.trial.number
-        if error and number not in self._reported and self._hand_out_again(live):
+        live.last_epoch = self._reported.get(number, 0)
+        if (error and self._hand_out_again(live)) or self._is_unsaved(result or {}):
             return
         if result:
             self._add(number, result)
@@ -87,7 +90,7 @@ class InOrderSearcher(StudySearcher):
 
     def _add(self, number: int, result: Mapping[str, Any]) -> None:
         assert self._order is not None  # a trial has been handed out
-        self._reported.add(number)
+        self._reported[number] = max(self._reported.get(number, 0), int(result.get("epoch") or 0))
         for entry in (*result.get("history", ()), result):
             self._order.add(number, {key: value for key, value in entry.items() if key != "history"})
 
@@ -127,10 +130,7 @@ class InOrderSearcher(StudySearcher):
         number = told.trial.number
         del self._told[number]
         self._ended.add(number)
-        traceback = str(told.result.get("traceback") or "")[-TRACEBACK_CHARACTERS:]
-        self._background.put(lambda: self._ledger.finish(number, outcome, traceback))
-        if self._listener is not None:
-            self._listener.finished(number, outcome, told.result)
+        self._finish(number, outcome, told.result)
         order.end(number)
         self._queue_ask()
 
@@ -146,7 +146,7 @@ class InOrderSearcher(StudySearcher):
     def _prepare(self) -> None:
         """Count the trials, place those of earlier drivers on the virtual clock, and queue the first asks."""
         self._ledger.sampler_for = self._sampler_for
-        self._ledger.count()
+        self._count()
         past = self._ledger.past()
         order = VirtualOrder(self._slots, past)
         with self._background.changed:
@@ -160,7 +160,7 @@ class InOrderSearcher(StudySearcher):
         After a failure the trials are counted anew, as in ``StudySearcher``.
         """
         if self._remaining is None:
-            self._ledger.count()
+            self._count()
         self._remaining = None
         trial = self._ledger.next() if self._ledger.remaining else None
         with self._background.changed:

@@ -6,10 +6,11 @@ answer that was lost, or a driver killed between two writes, the next ``count`` 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from .. import fault
 from ..arms import ARM, Arm, hyperparameters
 from ..identity import digest, plain
 from .arm_trials import WithinArms, arm_of, dimensions, next_arm, parameters
@@ -94,10 +96,11 @@ class Ledger:
     written before the state, so that where a driver is killed between the two the next one ends the trial), ``reason``,
     ``traceback``, ``perturbations``, of a fixed trial ``point``, and of a fixed trial and one of an arm
     ``hyperparameters``: all that it was given, of which only those that were searched are Optuna parameters. An arm is
-    the parameter ``arm``.
+    the parameter ``arm``. A trial that is run in the place of another has its number as ``retry_of``.
 
     Attributes:
-        ended_late: trials that ``count`` has ended, with the outcome that an earlier driver had written.
+        ended_late: trials with an outcome that an earlier driver has recorded and not concluded, as of the last
+            ``count``; ``finish`` is still to be called for each.
         sampler_for: makes the sampler that proposes the trial of a number; None: the study's own proposes all of them.
     """
 
@@ -111,6 +114,8 @@ class Ledger:
         fixed: Sequence[FixedTrial] | None,
         folder: str,
         arms: Mapping[str, Arm] | None = None,
+        retry_failed: bool = False,
+        again: Collection[int] = (),
     ) -> None:
         """Reads and writes nothing yet. The arguments are those of ``StudySearcher``."""
         self._study, self._space, self._trials, self._seed, self._folder = study, dict(space), trials, seed, folder
@@ -120,6 +125,8 @@ class Ledger:
         self._unfinished: deque[FrozenTrial] = deque()  # of earlier drivers
         self._new_trials = 0  # that are still to be asked of Optuna
         self._arms = dict(arms or {})
+        self._again, self._retry_failed = set(again), retry_failed
+        self._retried: set[int] | None = None  # numbers of trials that are run again; None: not looked for yet
         if self._arms and not isinstance(study.sampler, WithinArms):
             study.sampler = WithinArms(study.sampler, self._arms)
         self.ended_late: list[tuple[AskedTrial, Outcome]] = []
@@ -134,16 +141,15 @@ class Ledger:
         """Count what is left to do; enqueue missing reference points or fixed trials, end trials with an outcome."""
         self._enqueue(self._all_trials())
         trials = self._all_trials()
+        standing = len(trials) - len(replaced(trials))
         running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._handed_out]
         self._unfinished = deque(t for t in running if "outcome" not in t.user_attrs)
         self._new_trials = sum(t.state == TrialState.WAITING for t in trials)
         if self._fixed is None:
             labelled = sum("label" in t.user_attrs for t in trials)
             most = min(self._trials, capacity(self._study.sampler, self._space) + labelled)
-            self._new_trials += max(0, int(most) - len(trials))
-        for trial in running:
-            if "outcome" in trial.user_attrs:
-                self._end_late(trial)
+            self._new_trials += max(0, int(most) - standing)
+        self.ended_late = [self._ended_late(t) for t in running if "outcome" in t.user_attrs]
 
     def past(self) -> list[tuple[int, int, bool]]:
         """Return of every trial that was asked for, in order: number, epochs that it took, and whether it has ended.
@@ -169,8 +175,11 @@ class Ledger:
         """Write an intermediate value, past ``Trial.report``, which refuses studies of several objectives."""
         self._study._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
 
-    def finish(self, number: int, outcome: Outcome, traceback: str = "") -> None:
-        """Write an outcome: first as a user attribute, last the state, so that it can be repeated from any point."""
+    def record(self, number: int, outcome: Outcome, traceback: str = "") -> None:
+        """Write an outcome as a user attribute: from now on the trial is trained no more, however the driver ends.
+
+        ``conclude`` follows once MLflow, the terminal and whoever clears checkpoints have been told.
+        """
         storage, trial_id = self._study._storage, self._trial_id(number)
         attribute = {**dataclasses.asdict(outcome), "state": outcome.state.name}
         try:
@@ -180,9 +189,18 @@ class Ledger:
                     storage.set_trial_user_attr(trial_id, key, value)
             if outcome.constraint is not None:
                 storage.set_trial_system_attr(trial_id, _CONSTRAINT, outcome.constraint)
-            self._study.tell(number, outcome.values, state=outcome.state)
         except UpdateFinishedTrialError:
             return  # by an attempt whose answer was lost
+
+    def conclude(self, number: int, outcome: Outcome) -> None:
+        """Write the state of a trial whose outcome is recorded; may be repeated."""
+        with contextlib.suppress(UpdateFinishedTrialError):  # by an attempt whose answer was lost
+            self._study.tell(number, outcome.values, state=outcome.state, skip_if_finished=True)
+
+    def finish(self, number: int, outcome: Outcome, traceback: str = "") -> None:
+        """Write an outcome and the state; may be repeated from any point, also where the outcome is there in part."""
+        self.record(number, outcome, traceback)
+        self.conclude(number, outcome)
 
     def annotate(self, number: int, key: str, value: Any) -> None:
         """Write a user attribute of a trial; of the study, as ``trial-<number>.<key>``, once the trial has ended."""
@@ -201,19 +219,32 @@ class Ledger:
         if self._fixed is not None:
             self._enqueue_fixed(trials, self._fixed)
             return
+        for old in self._to_retry(trials):
+            kept = ("label", "seed", "hyperparameters")
+            own = {name: old.user_attrs[name] for name in kept if name in old.user_attrs}
+            self._study.enqueue_trial(old.params, user_attrs={**own, "retry_of": old.number})
         labels = {t.user_attrs.get("label") for t in trials}
         missing = [label for label in self._references if label not in labels]
-        for label in missing[: max(0, self._trials - len(trials))]:
+        for label in missing[: max(0, self._trials - len(trials) + len(replaced(trials)))]:
             self._study.enqueue_trial(parameters(self._arms, self._references[label]), user_attrs={"label": label})
 
+    def _to_retry(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials of earlier drivers that are to be run again and that no other one stands for yet."""
+        if self._retried is None:
+            failed = (t.number for t in trials if self._retry_failed and failed_by_environment(t))
+            self._retried = self._again.union(failed)
+        return [t for t in trials if t.number in self._retried - replaced(trials)]
+
     def _enqueue_fixed(self, trials: Sequence[FrozenTrial], fixed: Mapping[str, FixedTrial]) -> None:
-        points = {t.user_attrs.get("point") for t in trials}
+        retried = {t.user_attrs.get("point"): t.number for t in self._to_retry(trials)}
+        points = {t.user_attrs.get("point") for t in trials if t.user_attrs.get("point") not in retried}
         for point, trial in fixed.items():
             if point in points:
                 continue
             params = parameters(self._arms, trial.hyperparameters, str(trial.attributes.get(ARM, "")))
             params = {k: v for k, v in params.items() if k == ARM or contains(self._space, k, v)}
-            own = {"label": trial.label, "seed": trial.seed, "point": point}
+            own: dict[str, Any] = {"label": trial.label, "seed": trial.seed, "point": point}
+            own |= {"retry_of": retried[point]} if point in retried else {}
             attributes = {**trial.attributes, **own, "hyperparameters": plain(trial.hyperparameters)}
             self._study.enqueue_trial(params, user_attrs=attributes)
         dropped = Outcome(TrialState.FAIL, None, "no longer one of the points of this study", "error")
@@ -221,14 +252,16 @@ class Ledger:
             if not old.state.is_finished() and old.user_attrs.get("point") not in fixed:
                 self._study._storage.set_trial_state_values(old._trial_id, TrialState.RUNNING)
                 self._study._storage.set_trial_user_attr(old._trial_id, "point", "")  # which may be wanted again later
-                self.finish(old.number, dropped)
+                if "seed" not in old.user_attrs or old.state is TrialState.WAITING:
+                    self.finish(old.number, dropped)  # nobody has heard of it
+                elif "outcome" not in old.user_attrs:
+                    self.record(old.number, dropped)  # ``count`` takes it for one that ended late
 
-    def _end_late(self, trial: FrozenTrial) -> None:
+    def _ended_late(self, trial: FrozenTrial) -> tuple[AskedTrial, Outcome]:
         attribute = dict(trial.user_attrs["outcome"])
         values = None if attribute["values"] is None else tuple(attribute["values"])
         outcome = Outcome(**{**attribute, "state": TrialState[attribute["state"]], "values": values})
-        self.finish(trial.number, outcome)
-        self.ended_late.append((self._asked_trial(trial.number, trial.user_attrs, trial.params, trial), outcome))
+        return self._asked_trial(trial.number, trial.user_attrs, trial.params, trial), outcome
 
     def _ask(self) -> AskedTrial:
         if self._arms and self._fixed is None:
@@ -306,6 +339,18 @@ def contains(space: Mapping[str, BaseDistribution], name: str, value: Any) -> bo
         return name in space and space[name]._contains(space[name].to_internal_repr(value))
     except (TypeError, ValueError):
         return False
+
+
+def replaced(trials: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials in whose place others of these were run."""
+    return {int(t.user_attrs["retry_of"]) for t in trials if "retry_of" in t.user_attrs}
+
+
+def failed_by_environment(trial: FrozenTrial) -> bool:
+    """Say whether a trial failed by a store or the executor, and not by its own code."""
+    attributes = trial.user_attrs
+    failed = trial.state is TrialState.FAIL and "outcome" in attributes
+    return failed and fault.of_environment(attributes["outcome"], str(attributes.get("traceback", "")))
 
 
 def settings(trial: FrozenTrial) -> dict[str, Any]:

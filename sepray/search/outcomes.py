@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from ..choices import FAILED
+from ..fault import LOSSES_WITHOUT_PROGRESS, LOST
 
 UNFINISHED = "unfinished"
 """Outcome of a trial that waits, runs, or was interrupted."""
@@ -42,11 +43,12 @@ def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[s
     Args:
         result: last result of the trial; None where there was none. Its ``outcome`` comes from the trainable: empty
             means that the trial did not end by itself, so the scheduler has stopped it.
-        error: whether Ray gave the trial up (worker or node lost more often than it retries).
+        error: whether the trial is given up, because its worker was lost again and again without progress.
         objectives: keys of the objectives in a result.
     """
     if error:
-        return Outcome(TrialState.FAIL, None, "the worker was lost more often than it is started again", "lost")
+        why = f"the worker was lost {LOSSES_WITHOUT_PROGRESS} times in a row without an epoch of progress"
+        return Outcome(TrialState.FAIL, None, why, LOST)
     result = result or {}
     tag, reason = result.get("outcome") or "pruned", str(result.get("reason") or "")
     if tag in _FAILURES:

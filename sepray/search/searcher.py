@@ -4,12 +4,16 @@ All that a study knows is in its Optuna storage; Tune keeps nothing. Every start
 gets the trials that an earlier driver left unfinished, under their old numbers, and then new ones until the study
 holds as many as were asked for. One background thread calls the storage, so that neither a suggestion nor a report
 waits for it. Imports neither torch nor MLflow.
+
+How a trial ended is told in this order: its outcome is recorded in Optuna, the listener is told (who tells MLflow and
+then clears checkpoints), its state in Optuna is concluded. A driver that is killed in between does no harm: where the
+outcome is recorded the next one tells the listener and concludes, where it is not the trial goes on.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,7 +21,8 @@ from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
 from ..arms import Arm, of_settings
-from ..errors import UsageError
+from ..errors import SeprayError, UsageError
+from ..fault import LOSSES_WITHOUT_PROGRESS, UNSAVED, CheckpointError
 from ..identity import plain
 from .background import BackgroundThread
 from .ledger import AskedTrial, FixedTrial, Ledger, contains
@@ -26,16 +31,13 @@ from .storage import Study
 
 TRACEBACK_CHARACTERS = 4000
 _IDLE_SECONDS = 1.0
-_RESTARTS = 2
-"""How often a trial whose worker was lost before its first report is handed out again.
-
-Tune itself restarts a trial that it has seen running, but gives up at once one that was still on its way to a worker
-(to an actor about to be reused, on a node that has just died).
-"""
 
 
 class Listener(Protocol):
-    """Hears of every event, in the driver's thread; must return at once."""
+    """Hears of every event; must return at once. What it raises ends no trial: it is raised by ``close``.
+
+    ``finished`` is called from the searcher's own thread, every other method from the driver's.
+    """
 
     def asked(
         self,
@@ -53,15 +55,20 @@ class Listener(Protocol):
         """Hear of an epoch's result; after a restart the earlier epochs come again."""
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
-        """Hear how a trial ended; ``result`` is its last one, empty where there was none."""
+        """Hear how a trial ended, which Optuna has by now; ``result`` is its last one, empty where there was none."""
 
 
 @dataclass
 class LiveTrial:
-    """A trial that Tune has been given and has not ended."""
+    """A trial that Tune has been given and has not ended.
+
+    A trial whose worker was lost is given to Tune again, under another id of Tune's and with the same ``LiveTrial``.
+    """
 
     trial: AskedTrial
     last_epoch: int = 0  # the last one that the listener has heard of
+    losses: int = 0  # of its worker, in a row, without an epoch in between that was not trained before
+    last_loss: int = 0  # ``last_epoch`` at the last of them
     result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
 
 
@@ -71,7 +78,8 @@ class StudySearcher(Searcher):
     A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected", "arm"}``. A result has
     ``epoch`` (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty
     while the trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``,
-    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``. The first result
+    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``; ``unsaved`` means
+    that the trial has not ended, but its checkpoints fail, so that the study has to stop. The first result
     after a restart may carry earlier ones as ``history``. ``conditions`` of a result, a list of one dictionary, become
     the trial's user attribute ``conditions``, or ``conditions.<epoch>`` where they come with a later epoch than the
     first. Give Tune ``num_samples=-1``: the searcher says when it has finished.
@@ -94,6 +102,8 @@ class StudySearcher(Searcher):
         folder: str = "trial-{number:05d}",
         patience: float = 120.0,
         arms: Mapping[str, Arm] | None = None,
+        retry_failed: bool = False,
+        again: Collection[int] = (),
     ) -> None:
         """Start the background thread; the first suggestions are being made when this returns.
 
@@ -111,6 +121,9 @@ class StudySearcher(Searcher):
             patience: seconds for which a failing storage is tried again.
             arms: arms of the study by name; each gets its share of the trials, and reference points have the settings
                 of one of them.
+            retry_failed: whether trials that failed by their environment under earlier drivers are run again, each
+                under a new number.
+            again: numbers of further trials that are run again, because what they have trained is lost.
 
         Raises:
             UsageError: a reference point lies outside the space.
@@ -123,14 +136,19 @@ class StudySearcher(Searcher):
             own = (arms or {}).get(of_settings(arms or {}, point) or "")
             searched = {k: v for k, v in point.items() if own is None or k not in own.settings}
             _refuse_outside(label, searched, space)
-        self._ledger = Ledger(study, space, trials, seed, reference_points or {}, fixed, folder, arms)
+        self._ledger = Ledger(
+            study, space, trials, seed, reference_points or {}, fixed, folder, arms, retry_failed, again
+        )
         self._objectives, self._listener, self._ahead = tuple(objectives), listener, ahead
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
         self._live: dict[str, LiveTrial] = {}  # by Tune's id; used in the driver's thread only
         self._trials: dict[int, AskedTrial] = {}  # all that were handed out, by number
-        self._restarts: Counter[int] = Counter()  # by number
+        self._lost: dict[int, LiveTrial] = {}  # trials that wait to be handed out again, by number
+        self._stop: SeprayError | None = None  # why the study has to stop
+        self._listener_error: Exception | None = None  # the first one
         # Shared with the background thread, under its lock:
         self._ready: deque[AskedTrial] = deque()
+        self._told_late: set[int] = set()  # numbers of those that an earlier driver had not told of; of that thread's
         self._remaining: int | None = None  # trials that the ledger can still give; None: not counted yet
         self._background = BackgroundThread(self._prepare, self._needs_preparing, patience)
         self._background.start()
@@ -143,22 +161,19 @@ class StudySearcher(Searcher):
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
+            CheckpointError: the checkpoints of a trial can be neither written nor read.
         """
         if not self._live:
             self._background.wait(lambda: bool(self._ready) or self._remaining == 0, _IDLE_SECONDS)
-        self._background.raise_error()
+        self._raise_error()
         with self._background.changed:
-            ended_late, self._ledger.ended_late = self._ledger.ended_late, []
             trial = self._ready.popleft() if self._ready else None
             finished = trial is None and self._remaining == 0 and not self._live
             self._background.changed.notify_all()
-        for ended, outcome in ended_late:
-            self._announce(ended)
-            if self._listener is not None:
-                self._listener.finished(ended.number, outcome, {})
         if trial is None:
             return str(Searcher.FINISHED) if finished else None
-        self._live[trial_id] = LiveTrial(trial)
+        lost = trial.number in self._lost
+        self._live[trial_id] = self._lost.pop(trial.number) if lost else LiveTrial(trial)
         self._trials[trial.number] = trial
         self._announce(trial)
         return {
@@ -177,7 +192,7 @@ class StudySearcher(Searcher):
             self._record(live, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Queue the writing of a trial's outcome, or hand the trial out again where its worker was lost early.
+        """Queue the writing of a trial's outcome, or hand the trial out again where its worker was lost.
 
         Tune does not call this for a trial that it removes without having started it.
         """
@@ -188,11 +203,8 @@ class StudySearcher(Searcher):
             return
         if result:
             self._record(live, result)
-        number, outcome = live.trial.number, decide(live.result, error, self._objectives)
-        traceback = str(live.result.get("traceback") or "")[-TRACEBACK_CHARACTERS:]
-        self._background.put(lambda: self._ledger.finish(number, outcome, traceback))
-        if self._listener is not None:
-            self._listener.finished(number, outcome, live.result)
+        if not self._is_unsaved(live.result):
+            self._finish(live.trial.number, decide(live.result, error, self._objectives), live.result)
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: all is in the storage."""
@@ -226,7 +238,7 @@ class StudySearcher(Searcher):
             StorageError: the storage has failed for longer than ``patience``.
         """
         done = self._background.flush(timeout)
-        self._background.raise_error()
+        self._raise_error()
         return done
 
     def close(self) -> None:
@@ -236,26 +248,70 @@ class StudySearcher(Searcher):
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
+            CheckpointError: the checkpoints of a trial can be neither written nor read.
+            Exception: the first one that the listener has raised.
         """
         self._background.close()
-        self._background.raise_error()
+        self._raise_error()
+        if self._listener_error is not None:
+            raise self._listener_error
 
     def _hand_out_again(self, live: LiveTrial) -> bool:
-        """Hand a trial out again whose worker was lost before its first report, unless it was too often already."""
-        trial = live.trial
-        if live.result or self._restarts[trial.number] >= _RESTARTS:
+        """Hand a trial out again whose worker was lost, unless it is lost too often without an epoch of progress."""
+        live.losses = 1 if live.last_epoch > live.last_loss else live.losses + 1
+        live.last_loss = live.last_epoch
+        if live.losses >= LOSSES_WITHOUT_PROGRESS:
             return False
-        self._restarts[trial.number] += 1
-        trial.resumed = True
+        live.trial.resumed = True
+        self._lost[live.trial.number] = live
         with self._background.changed:
-            self._ready.appendleft(trial)
+            self._ready.appendleft(live.trial)
         return True
 
+    def _is_unsaved(self, result: Mapping[str, Any]) -> bool:
+        """Say whether a result means that the study has to stop, because the trial's checkpoints fail."""
+        if result.get("outcome") != UNSAVED:
+            return False
+        self._stop = self._stop or CheckpointError(
+            f"{result.get('reason')}. So the study stops, and no trial is lost; the same command goes on once it works "
+            "again"
+        )
+        return True
+
+    def _raise_error(self) -> None:
+        """Raise what has ended the background thread, or why the study has to stop otherwise."""
+        self._background.raise_error()
+        if self._stop is not None:
+            raise self._stop
+
+    def _finish(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
+        """Queue the end of a trial: record it in Optuna, then tell the listener, then conclude it in Optuna."""
+        traceback = str(result.get("traceback") or "")[-TRACEBACK_CHARACTERS:]
+        self._background.put(lambda: self._ledger.record(number, outcome, traceback))
+        self._background.put(lambda: self._tell_listener("finished", number, outcome, result))
+        self._background.put(lambda: self._ledger.conclude(number, outcome))
+
+    def _count(self) -> None:
+        """Count the trials, and end those whose outcome an earlier driver has recorded; in the background thread."""
+        self._ledger.count()
+        for ended, outcome in self._ledger.ended_late:
+            if ended.number not in self._told_late:
+                self._told_late.add(ended.number)
+                self._announce(ended)
+                self._tell_listener("finished", ended.number, outcome, {})
+            self._ledger.finish(ended.number, outcome)
+
     def _announce(self, trial: AskedTrial) -> None:
-        if self._listener is not None:
-            self._listener.asked(
-                trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed, arm=trial.arm
-            )
+        given = trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed
+        self._tell_listener("asked", *given, arm=trial.arm)
+
+    def _tell_listener(self, event: str, *arguments: Any, **named: Any) -> None:
+        """Call a method of the listener, if there is one; keep its first error for ``close``."""
+        try:
+            if self._listener is not None:
+                getattr(self._listener, event)(*arguments, **named)
+        except Exception as error:
+            self._listener_error = self._listener_error or error
 
     def _record(self, live: LiveTrial, result: Mapping[str, Any]) -> None:
         """Queue the epochs of ``result`` and its history that are not in the storage; announce those not heard of."""
@@ -273,8 +329,7 @@ class StudySearcher(Searcher):
                     self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)
             if epoch > live.last_epoch:
                 live.last_epoch = epoch
-                if self._listener is not None:
-                    self._listener.epoch(number, entry)
+                self._tell_listener("epoch", number, entry)
 
     def _report(self, number: int, epoch: int, value: float) -> None:
         self._background.put(lambda: self._ledger.report(number, epoch, value))
@@ -291,7 +346,7 @@ class StudySearcher(Searcher):
         """
         trial = None
         if self._remaining is None:
-            self._ledger.count()
+            self._count()
         elif self._ledger.remaining:  # none, where a finite sampler has come to its end since
             self._remaining = None
             trial = self._ledger.next()

@@ -11,13 +11,14 @@ import optuna
 import sqlalchemy
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
-from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.storages.journal import JournalStorage
 from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import StorageError, UsageError, how_to_install, mask
 from ..identity import differences, plain
 from .bulk_read import BulkReadStorage
+from .journal import RepairingBackend
 
 FINGERPRINT = "fingerprint"
 """User attribute of a study that holds its settings."""
@@ -168,7 +169,7 @@ def connect(url: str) -> BaseStorage:
     with _storage_errors(url):
         if scheme == "journal":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            return JournalStorage(JournalFileBackend(path))
+            return JournalStorage(RepairingBackend(path))
         return optuna.storages.get_storage(_relational(url))
 
 
@@ -210,11 +211,29 @@ def _use_write_ahead_log(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+_REASONS = {
+    "database is locked": "it is locked by another program, such as a backup or an open shell; end that first",
+    "readonly database": "it is read-only: the file, or the folder that it is in, cannot be written by this user",
+    "disk image is malformed": "it is damaged; go back to a copy, or save what is left with: sqlite3 FILE .recover",
+    "file is not a database": "the file is damaged, or not a database",
+    "database or disk is full": "its disk is full",
+    "unable to open database file": "the file cannot be opened: its folder is missing, or not this user's",
+}
+"""Part of a message of SQLite -> what it means, and what helps."""
+
+
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, of the database driver's own where there is one."""
+    """Return the first line of an error's message, of the database driver's own where there is one.
+
+    Optuna's own message on an error of the database says the same of all. What SQLite says is explained.
+    """
+    if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
+    line = lines[0] if lines else type(cause).__name__
+    means = next((reason for part, reason in _REASONS.items() if part in line), "")
+    return f"{line} ({means})" if means else line
 
 
 @contextlib.contextmanager
@@ -226,5 +245,10 @@ def _storage_errors(url: str) -> Iterator[None]:
         reason = error.__cause__ or error
         remedy = how_to_install(reason) or "check the URL and its driver"
         raise UsageError(mask(f"storage {url} cannot be used: {first_line(reason)}; {remedy}")) from error
+    except ValueError as error:  # a line of a journal
+        if not url.startswith("journal:"):
+            raise
+        damage = f"a line in its middle is damaged ({first_line(error)}); delete that line, or go back to a copy"
+        raise StorageError(mask(f"storage {url} cannot be read: {damage}")) from error
     except (*STORAGE_FAILURES, RuntimeError) as error:  # RuntimeError: the tables are of another version of Optuna
         raise StorageError(mask(f"storage {url} cannot be opened: {first_line(error)}")) from error

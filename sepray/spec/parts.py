@@ -68,6 +68,8 @@ class Search:
     """For asha and hyperband: one trial in this many goes on at each rung."""
     deterministic: bool = False
     """Give the same trials for the same seed, number of slots and kind of machine, whichever trial is faster."""
+    retry_failed: bool = False
+    """Run again, under new numbers, the trials that failed because of a disk, a store, a worker or a node."""
     only_arms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()
     """Names of the study's arms that are studied, such as "CASS"."""
 

@@ -228,11 +228,12 @@ class StudySpec:
         """Return the study as JSON values for its record, from which ``restored`` makes it again.
 
         All fields of the parts lie side by side, as in studies of every version. Left out are the search space with its
-        points, which the record has elsewhere, and what depends on the machine: addresses and the cache.
+        points, which the record has elsewhere, what depends on the machine (addresses and the cache), and what is asked
+        of one start alone (``retry_failed``).
         """
         values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
         values["choose"] = list(self.choose)
-        del values["cache"]
+        del values["cache"], values["retry_failed"]
         values["only_arms"] = list(self.search.only_arms)
         for part in ("separator", "task"):
             config = getattr(self, part)

@@ -10,12 +10,13 @@ is restored, because running the study again asks for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import how_to_install, mask
 from .connection import connect
+from .entries import as_key, name_of
 from .environment import artifact_location
 from .outbox import Operation, Outbox, Rejected, RunKey
 
@@ -77,12 +78,13 @@ class _Update:
         if operation.kind == "run":
             self.creation = self.creation or body
             self.status = None
-            self.tags.update(body["tags"])
+            self.tags.update(_keyed(body["tags"]))
         elif operation.kind == "log":
             for key, value, step, time_ms in body.get("metrics", ()):
-                self.metrics[key, step, time_ms, repr(value)] = [key, value, step, time_ms]
-            self.params.update(body.get("params", {}))
-            self.tags.update(body.get("tags", {}))
+                name = as_key(key)
+                self.metrics[name, step, time_ms, repr(value)] = [name, value, step, time_ms]
+            self.params.update(_keyed(body.get("params", {})))
+            self.tags.update(_keyed(body.get("tags", {})))
         elif operation.kind == "status":
             self.status = operation
         elif operation.kind == "name":
@@ -234,7 +236,8 @@ class Delivery:
             if kind == "params" and "Changing param" in str(error):
                 # A parameter keeps its first value in MLflow; the newest (e.g. more trials) becomes a tag.
                 return self._log(key, run_id, [("tags", (f"param.{entry[0]}", entry[1]))])
-            body = {kind: [entry] if kind == "metrics" else {entry[0]: entry[1]}}
+            own = [name_of(entry[0]), *entry[1:]]  # as it was put into the outbox, where it may be queued again
+            body = {kind: [own] if kind == "metrics" else {own[0]: own[1]}}
             return [Rejected(key, "log", body, str(error))]
         return []
 
@@ -373,6 +376,10 @@ class Delivery:
             token = page.token
             if not token:
                 return
+
+
+def _keyed(values: Mapping[str, str]) -> dict[str, str]:
+    return {as_key(name): value for name, value in values.items()}
 
 
 def _requests(update: _Update) -> list[list[tuple[str, Any]]]:

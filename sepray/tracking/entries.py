@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,6 +17,9 @@ Text = TypeVar("Text")
 NOTE = "mlflow.note.content"
 """Tag that is shown as the description of a run or a logged model."""
 
+_REFUSED = re.compile(r"[^/\w.\- :]")
+_ESCAPE = re.compile(r"_x([0-9a-f]+)_")
+
 
 def now() -> int:
     """Return milliseconds since 1970."""
@@ -24,6 +29,28 @@ def now() -> int:
 def as_texts(values: Mapping[str, object]) -> dict[str, str]:
     """Return parameters or tags as texts, which is what MLflow stores, without secrets."""
     return {str(name): mask(str(value)) for name, value in values.items()}
+
+
+def as_key(name: str) -> str:
+    """Return the name of a metric, parameter or tag as MLflow takes it; ``name_of`` returns the name again.
+
+    MLflow takes letters, digits and ``/ _ . - :`` and spaces, in a path that needs no shortening. Any other character,
+    such as those of a source's name, becomes ``_x<its code in hexadecimal>_``.
+    """
+    path = posixpath.normpath(name)
+    if not _REFUSED.search(name) and path == name and not path.startswith(("/", "..")) and path != ".":
+        return name if not _ESCAPE.search(name) else _escaped(name, r"_(?=x)")
+    segments = r"^\.\.|(?<![^/])\.{1,2}(?![^/])|^/|/$|/(?=/)"  # "." and "..", and slashes that MLflow would drop
+    return _escaped(name, rf"_(?=x)|[^/\w.\- :]|{segments}")
+
+
+def _escaped(name: str, characters: str) -> str:
+    return re.sub(characters, lambda found: "".join(f"_x{ord(c):x}_" for c in found[0]), name)
+
+
+def name_of(key: str) -> str:
+    """Return the name that ``as_key`` has made this key of."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), key)
 
 
 def inherited(tags: Mapping[str, Text]) -> dict[str, Text]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import SeprayError, UnreachableError
 from .connection import import_mlflow
 from .delivery import reason_of
-from .entries import NOTE, digest, inherited, now
+from .entries import NOTE, as_key, digest, inherited, now
 from .packaged_model import DIGEST
 
 DIGEST_TAG = "sepray.digest"
@@ -103,7 +103,7 @@ def log_scores(client: Any, run_id: str, model_id: str, scored: Scored) -> None:
     latest = sorted(model.metrics or (), key=lambda metric: metric.timestamp)
     known = {metric.key: metric.value for metric in latest if metric.dataset_digest == data}
     missing = []
-    for name, value in scored.metrics.items():
+    for name, value in ((as_key(measure), score) for measure, score in scored.metrics.items()):
         if known.get(name) == value or not math.isfinite(value):
             continue
         moment = now() if name in known else int(model.creation_timestamp)

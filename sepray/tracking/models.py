@@ -96,8 +96,7 @@ def register(
         if scored is not None:
             logged_models.log_scores(client, run_id, model_id, scored)
         digest = logged_models.digest_of(folder)
-        if not client.search_registered_models(f"name = {quoted(name)}"):
-            client.create_registered_model(name)
+        _create(client, name)
         for version in client.search_model_versions(f"name = {quoted(name)}"):
             if version.tags.get(DIGEST_TAG) == digest and version.run_id == run_id:
                 if description and version.description != description:
@@ -110,6 +109,18 @@ def register(
             )
         logged_models.describe(client, model_id, name, str(version.version), description)
         return str(version.version)
+
+
+def _create(client: Any, name: str) -> None:
+    """Create a registered model unless there is one, also where another process creates it at the same moment."""
+    wanted = f"name = {quoted(name)}"
+    if client.search_registered_models(wanted):
+        return
+    try:
+        client.create_registered_model(name)
+    except import_mlflow().MlflowException:
+        if not client.search_registered_models(wanted):
+            raise
 
 
 def set_champion(name: str, version: str, uri: str | None = None, description: str = "") -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -281,10 +281,11 @@ class Outbox:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._database.execute("COMMIT")  # which fails where the disk is full
             except BaseException:
-                self._database.execute("ROLLBACK")
+                with suppress(sqlite3.DatabaseError):  # SQLite itself has undone it
+                    self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

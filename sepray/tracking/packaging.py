@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import replace_folder
 from . import load_check, sources
 from .connection import import_mlflow
 from .environment import default_variables
@@ -66,8 +66,7 @@ def package_model(
         _save(work, package, pins, separator, example, {**metadata, DIGEST: digest})
         if unknown := load_check.require_working(work / "model", package, files, _example(example)):
             warnings.warn(f"{folder}: not checked that the model works ({unknown}); it is kept", stacklevel=2)
-        shutil.rmtree(folder, ignore_errors=True)
-        (work / "model").rename(folder)
+        replace_folder(folder, work / "model")
     return digest
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UnreachableError, mask
 from .delivery import STUDY_TAG, TRIAL_TAG, Delivery, FailedError, RefusedError, UnavailableError
-from .entries import as_texts, finite_or_nan
+from .entries import as_key, as_texts, finite_or_nan
 from .environment import REQUEST_LIMITS, default_variables, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
 from .sender import OPERATIONS_A_ROUND
@@ -142,9 +142,9 @@ class _Reconciliation:
         return {"name": expected.name, "start": expected.start_ms, "tags": tags, **where}
 
     def _compare(self, expected: ExpectedRun, run: Any) -> None:
-        params = {k: v for k, v in as_texts(expected.params).items() if k not in run.data.params}
-        tags = {k: v for k, v in as_texts(expected.tags).items() if run.data.tags.get(k) != v}
-        tags |= {k: v for k, v in as_texts(expected.inherited).items() if k not in run.data.tags}
+        params = {k: v for k, v in as_texts(expected.params).items() if as_key(k) not in run.data.params}
+        tags = {k: v for k, v in as_texts(expected.tags).items() if run.data.tags.get(as_key(k)) != v}
+        tags |= {k: v for k, v in as_texts(expected.inherited).items() if as_key(k) not in run.data.tags}
         metrics = self._missing_metrics(expected, run)
         if params or tags or metrics:
             self._put(expected.label, "log", {"params": params, "tags": tags, "metrics": metrics})
@@ -165,8 +165,8 @@ class _Reconciliation:
         steps: dict[str, set[int]] = {}
         for name in names:
             history = []
-            if name in run.data.metrics:
-                history = self.delivery.call(self.delivery.client.get_metric_history, run.info.run_id, name)
+            if (key := as_key(name)) in run.data.metrics:
+                history = self.delivery.call(self.delivery.client.get_metric_history, run.info.run_id, key)
             steps[name] = {int(metric.step) for metric in history}
         default = expected.end_ms or expected.start_ms
         return [

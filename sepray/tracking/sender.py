@@ -7,13 +7,16 @@ environment. The process runs at low priority, ignores the terminal's Ctrl-C, an
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import random
 import select
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +27,12 @@ from .delivery import Delivery, UnavailableError, reason_of
 from .environment import QUIET, REQUEST_LIMITS
 from .outbox import BusyError, Outbox, RunKey
 
+_log = logging.getLogger(__name__)
 NICENESS = 19  # lower priority than Ray's workers, which have 15
 OPERATIONS_A_ROUND = 2000
-_RESTARTS = 3
+RESTART_PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Pauses before the process is started again after it has died; the last one is that of all further times."""
+_HEALTHY_SECONDS = 60.0  # after which a process that dies is started again without delay
 _LAST_ATTEMPTS = 3  # at the end of a study whose server never answered; one that did gets the whole timeout
 
 
@@ -60,32 +66,38 @@ class Sender:
         }
         self._on_run_id = on_run_id
         self._on_trouble = on_trouble
-        self._closing = False
-        self._starts = 0
+        self._untold: list[tuple[RunKey, str, str]] = []  # ids of runs that nobody has taken yet
+        self._closing = threading.Event()
+        self._expired = threading.Event()
         self._process = self._start()
         self._reader = threading.Thread(target=self._read, name="tracking-events", daemon=True)
         self._reader.start()
 
     def send(self, command: str) -> None:
         """Send ``flush`` (deliver now) or ``finish`` (deliver all, then end)."""
-        self._closing |= command == "finish"
+        if command == "finish":
+            self._closing.set()
         _write(self._process, command)
 
     def wait(self, timeout: float) -> None:
-        """Wait until the process has ended; kill it after ``timeout`` seconds."""
-        self._closing = True
+        """Wait until the process has ended; kill it after ``timeout`` seconds. Never raises because it has died."""
+        self._closing.set()
+        deadline = time.monotonic() + timeout
+        self._reader.join(timeout)
+        self._expired.set()
         try:
-            self._process.wait(timeout)
+            self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._reader.join(5)
+        self._tell_run_ids()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                pipe.close()
+                with contextlib.suppress(OSError):  # what was not read goes nowhere
+                    pipe.close()
 
     def _start(self) -> subprocess.Popen[str]:
-        self._starts += 1
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         process = subprocess.Popen(
@@ -101,26 +113,70 @@ class Sender:
         return process
 
     def _read(self) -> None:
+        """Pass on what the process says; start it again whenever it dies, while there is anything to deliver."""
+        deaths = 0
         while True:
-            process, output = self._process, deque[str](maxlen=5)
-            for line in process.stdout or ():
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    output.append(mask(line.strip()))
-                    continue
-                if "run_id" in event:
-                    key = RunKey(event["study"], event["label"])
-                    self._on_run_id(key, event["run_id"], event["experiment_id"])
-                else:
-                    self._on_trouble(event["trouble"])
-            process.wait()
-            if self._closing:
+            started, reason = time.monotonic(), self._pass_on(self._process)
+            if self._expired.is_set() or (self._closing.is_set() and self._process.returncode == 0):
                 return
-            self._on_trouble(f"the sender ended ({process.returncode}): {' '.join(output)[:500]}")
-            if self._starts > _RESTARTS:
+            self._tell_trouble(reason)
+            deaths = 0 if time.monotonic() - started >= _HEALTHY_SECONDS else deaths
+            pause = RESTART_PAUSES_SECONDS[min(deaths, len(RESTART_PAUSES_SECONDS) - 1)]
+            deaths += 1
+            if self._closing.is_set() and deaths > _LAST_ATTEMPTS:
                 return
-            self._process = self._start()
+            self._wait(pause)
+            if self._expired.is_set():
+                return
+            try:
+                self._process = self._start()
+            except OSError as error:  # no memory, or no process more
+                self._tell_trouble(str(error))
+            if self._expired.is_set():
+                self._process.kill()
+            elif self._closing.is_set():
+                _write(self._process, "finish")
+
+    def _wait(self, seconds: float) -> None:
+        """Wait before the process is started again; no longer than a moment where all is to end."""
+        if self._closing.is_set():
+            time.sleep(min(seconds, 0.5))
+        else:
+            self._closing.wait(seconds)
+
+    def _pass_on(self, process: subprocess.Popen[str]) -> str:
+        """Pass on the events of a process until it ends; return how it did."""
+        output = deque[str](maxlen=5)
+        for line in process.stdout or ():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                output.append(mask(line.strip()))
+                continue
+            if "run_id" in event:
+                key = RunKey(event["study"], event["label"])
+                self._untold.append((key, event["run_id"], event["experiment_id"]))
+                self._tell_run_ids()
+            else:
+                self._tell_trouble(event["trouble"])
+        process.wait()
+        return f"the sender ended ({process.returncode}): {' '.join(output)[:500]}"
+
+    def _tell_run_ids(self) -> None:
+        """Tell the ids of runs; those that nobody takes, because a storage fails, are told again with the next one."""
+        while self._untold:
+            try:
+                self._on_run_id(*self._untold[0])
+            except Exception as error:
+                _log.info("the id of an MLflow run is not kept yet: %s", mask(str(error)))
+                return
+            self._untold.pop(0)
+
+    def _tell_trouble(self, reason: str | None) -> None:
+        try:
+            self._on_trouble(reason)
+        except Exception as error:
+            _log.info("%s (%s)", reason, mask(str(error)))
 
 
 def _write(process: subprocess.Popen[str], line: str) -> None:
@@ -128,7 +184,7 @@ def _write(process: subprocess.Popen[str], line: str) -> None:
         assert process.stdin is not None
         process.stdin.write(line + "\n")
         process.stdin.flush()
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError):
         return  # the process has ended, which the reader notices; the outbox keeps everything
 
 

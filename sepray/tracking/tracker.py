@@ -1,21 +1,28 @@
-"""Tracks a study in MLflow: every method appends to the outbox and returns at once."""
+"""Tracks a study in MLflow: every method appends to the outbox and returns at once.
+
+What the outbox cannot take (its disk is full) waits in memory and is tried again; no method raises because of that.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import mask
+from .buffer import Buffer
 from .entries import NOTE, as_json, as_texts, dataset, finite_or_nan, inherited, now
 from .environment import resolve_uri
-from .outbox import Outbox, Rejected, RunKey
+from .outbox import Outbox, OutboxError, Rejected, RunKey
 from .sender import Sender
 
 OUTCOME = "outcome"
 RUNNING = "running"
 INTERRUPTED = "interrupted"
+_log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -34,6 +41,10 @@ class Tracker:
         on_run_id: called with (label, run id, id of its experiment) once MLflow has given a run its id, from a thread.
             ``run_ids()`` returns all ids of runs.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
+        on_outbox_trouble: called once with the reason when the outbox cannot take something.
+
+    Attributes:
+        refused: what MLflow has refused for good, once the tracker is closed.
 
     Raises:
         OutboxError: the outbox cannot be opened.
@@ -50,11 +61,14 @@ class Tracker:
         longest_wait: float = 30.0,
         on_run_id: Callable[[str, str, str], None] | None = None,
         on_trouble: Callable[[str | None], None] | None = None,
+        on_outbox_trouble: Callable[[str], None] | None = None,
     ) -> None:
         self.uri = resolve_uri(uri)
         self.study = study
         self.experiment = experiment
         self.outbox = Outbox(outbox)
+        self._buffer = Buffer(on_outbox_trouble or (lambda reason: None))
+        self.refused: list[Rejected] = []
         self._open: set[str] = set()
         self._inherited: Mapping[str, object] = {}
         self._dataset: dict[str, Any] | None = None
@@ -114,8 +128,8 @@ class Tracker:
         own = {"stage": stage, **self._inherited, **(tags or {})}
         self._begin(str(number), {"name": name}, params, own, start_ms)
         if self._dataset is not None:
-            key = RunKey(self.study, str(number))
-            self.outbox.put_once(key, "dataset", self._dataset, f"dataset {self._dataset['digest']}")
+            key, given = RunKey(self.study, str(number)), self._dataset
+            self._buffer.perform(lambda: self.outbox.put_once(key, "dataset", given, f"dataset {given['digest']}"))
 
     def trial_epoch(
         self, number: int | str, metrics: Mapping[str, float], step: int, timestamp_ms: int | None = None
@@ -187,9 +201,8 @@ class Tracker:
                 lost), nobody can say at which time, so nothing is logged; ``reconcile`` adds what is missing.
         """
         mark = f"step {int(step)}"
-        run = self.outbox.run(RunKey(self.study)) if known else None
-        if known and not (run and run.run_id):
-            self.outbox.mark(RunKey(self.study), mark)
+        if known and not self._has_run():
+            self._buffer.perform(lambda: self.outbox.mark(RunKey(self.study), mark))
         else:
             self._metrics("", metrics, step, timestamp_ms, mark)
 
@@ -229,11 +242,13 @@ class Tracker:
 
     def log_text(self, number: int | str, name: str, text: str) -> None:
         """Add a text, without secrets, as an artifact of a run; ``name`` may have folders."""
-        self.outbox.put_text(RunKey(self.study, str(number)), name, mask(text))
+        key = RunKey(self.study, str(number))
+        self._buffer.perform(lambda: self.outbox.put_text(key, name, mask(text)))
 
     def log_file(self, number: int | str, name: str, path: Path) -> None:
         """Add a copy of a file, as it is, as an artifact of a run; ``name`` may have folders."""
-        self.outbox.put_file(RunKey(self.study, str(number)), name, path)
+        key = RunKey(self.study, str(number))
+        self._buffer.perform(lambda: self.outbox.put_file(key, name, path))
 
     def run_ids(self) -> dict[str, str]:
         """Return MLflow's run ids by label."""
@@ -241,36 +256,51 @@ class Tracker:
 
     def experiment_id(self) -> str:
         """Return the id of the study's experiment; empty while MLflow has not given its run an id."""
-        run = self.outbox.run(RunKey(self.study))
-        return (run and run.experiment_id) or ""
+        with contextlib.suppress(OutboxError):
+            run = self.outbox.run(RunKey(self.study))
+            return (run and run.experiment_id) or ""
+        return ""
 
     def pending(self) -> int:
-        """Return how many operations wait."""
-        return self.outbox.pending()
+        """Return how many operations wait, in the outbox and in memory."""
+        try:
+            return self.outbox.pending() + len(self._buffer)
+        except OutboxError:
+            return max(1, len(self._buffer))  # how many it holds is not known
 
     def rejected(self) -> list[Rejected]:
-        """Return the operations that MLflow refused for good, with the reasons."""
-        return self.outbox.rejected()
+        """Return the operations that MLflow refused for good, with the reasons; none where they cannot be read."""
+        try:
+            return self.outbox.rejected()
+        except OutboxError:
+            return []
 
     def flush(self, timeout: float) -> int:
         """Deliver now and wait; return how many operations still wait after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        self._buffer.empty()
         if self._sender:
             self._sender.send("flush")
-        deadline = time.monotonic() + timeout
-        while self.outbox.pending() and time.monotonic() < deadline:
+        while self.pending() and time.monotonic() < deadline:
             time.sleep(0.05)
-        return self.outbox.pending()
+        return self.pending()
 
     def close(self, timeout: float = 30.0) -> int:
-        """Deliver for at most ``timeout`` seconds, then end; return how many operations still wait."""
-        if self._sender:
-            self._sender.send("finish")
-            self._sender.wait(timeout)
-            self._sender = None
-            waiting = self.outbox.pending()
+        """Deliver for at most ``timeout`` seconds, then end; return how many operations still wait. Never raises."""
+        if self._sender is None:
+            return 0
+        sender, self._sender = self._sender, None
+        self._buffer.empty()
+        try:
+            sender.send("finish")
+            sender.wait(timeout)
+        except OSError as error:
+            _log.info("the process that delivers to MLflow has not ended: %s", error)
+        self._buffer.empty()
+        waiting, self.refused = self.pending(), self.rejected()
+        with contextlib.suppress(OutboxError):
             self.outbox.close()
-            return waiting
-        return 0
+        return waiting
 
     def _begin(
         self,
@@ -306,7 +336,16 @@ class Tracker:
     ) -> None:
         time_ms = now() if timestamp_ms is None else int(timestamp_ms)
         rows = [[k, finite_or_nan(v), int(step), time_ms] for k, v in metrics.items()]
-        self.outbox.put_once(RunKey(self.study, label), "log", {"metrics": rows}, mark)
+        key = RunKey(self.study, label)
+        self._buffer.perform(lambda: self.outbox.put_once(key, "log", {"metrics": rows}, mark))
 
     def _put(self, label: str, kind: str, body: dict[str, Any]) -> None:
-        self.outbox.put(RunKey(self.study, label), kind, body)
+        self._buffer.perform(lambda: self.outbox.put(RunKey(self.study, label), kind, body))
+
+    def _has_run(self) -> bool:
+        """Say whether this outbox knows the study's own run; so it does where it cannot be read."""
+        try:
+            run = self.outbox.run(RunKey(self.study))
+        except OutboxError:
+            return True
+        return bool(run and run.run_id)

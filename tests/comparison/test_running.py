@@ -109,11 +109,12 @@ def finished(tmp_path, monkeypatch, data):
             return results
 
         monkeypatch.setattr(running.StudyResults, "read", classmethod(read))
-        monkeypatch.setattr(
-            running,
-            "_member",
-            lambda given, found, t, _: ({"si_sdr": np.full((4, 2), t.number)}, t.number) if found is results else None,
-        )
+
+        def member(given, found, trial, _):
+            scores = {"si_sdr": np.full((4, 2), trial.number)}, trial.number
+            return scores if found is results and "gone" not in trial.user_attrs else None
+
+        monkeypatch.setattr(running, "_member", member)
         return running._run(spec, taking_part()[0], data)
 
     return run
@@ -143,6 +144,24 @@ def test_study_whose_seeds_all_failed_is_left_out(finished):
     assert found == LeftOut("a", "no training ran to its end")
 
 
+def test_training_whose_checkpoints_are_gone_has_no_figures_and_is_told(finished):
+    found = finished(retraining(1), retraining(2, gone=True), retraining(3))
+    assert found.scores["si_sdr"][:, 0, 0].tolist() == [11, 13]
+    assert found.missing == "1 of 3 seeds failed: its checkpoints are damaged or gone"
+    assert finished(retraining(1, gone=True)) == LeftOut("a", "its checkpoints are damaged or gone")
+
+
+def test_scores_that_cannot_be_read_are_made_again_and_without_weights_there_are_none(monkeypatch, tmp_path, data):
+    def gone(*given):
+        raise FileNotFoundError("no undamaged checkpoint")
+
+    monkeypatch.setattr(running.weights, "load_separator", gone)
+    (tmp_path / "test-00012.json").write_text('{"seconds": 1.0, "sco')
+    spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
+    results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
+    assert running._member(spec, results, retraining(2), data) is None
+
+
 def test_study_that_ends_badly_is_left_out(finished, monkeypatch):
     monkeypatch.setattr(running.study, "execute", lambda _: 1)
     assert finished(retraining(1)) == LeftOut("a", "no training ran to its end")
@@ -168,7 +187,8 @@ def test_training_is_scored_once_with_the_threads_of_a_trial(cpus, threads, monk
         assert scores["si_sdr"].tolist() == [[1.0, 2.0]]
         assert seconds == 2.5
     assert scored == [("model", True, True, threads)]
-    assert loaded == [(spec.separator, data.signal, "finals/12")]
+    assert [given[:3] for given in loaded] == [(spec.separator, data.signal, "finals/12")]
+    assert [loaded[0][3]({"number": number}) for number in (12, 11)] == [True, False]
     assert torch.get_num_threads() == before
     assert [path.name for path in tmp_path.iterdir()] == ["test-00012.json"]
 

@@ -42,6 +42,7 @@ class FakeTracker:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     waiting: int = 0
+    refused: list[Any] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **kwargs: self.calls.append((name, args, kwargs))
@@ -100,9 +101,9 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def _modules_with_a_console() -> list[Any]:
-    from sepray.driver import driver, finish
+    from sepray.driver import driver, events, finish, stage, stores
 
-    return [terminal, driver, finish]
+    return [terminal, driver, events, finish, stage, stores]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A whole study on simulated trials: from its description to its end, once and again."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from sepray.driver import driver, finish
 from sepray.driver.champion import Registration
 from sepray.driver.prepared import prepare
 from sepray.errors import UsageError
+from sepray.files import replace_file
 from sepray.identity import plain
 from sepray.separators import cass
+from sepray.tracking.outbox import Rejected, RunKey
 
 from .conftest import DATA
 
@@ -40,7 +43,7 @@ def registered(monkeypatch):
         return Registration(spec.model_name, "1", True, "Registered as version 1.")
 
     monkeypatch.setattr(finish, "register", register)
-    monkeypatch.setattr(finish, "package", lambda *_: None)
+    monkeypatch.setattr(finish, "package", lambda *given: replace_file(given[-1] / "MLmodel", "a model"))
     monkeypatch.setattr(finish, "make_report", lambda *_: None)
     return results
 
@@ -79,6 +82,27 @@ def test_same_command_again_repeats_nothing(spec, study, registered):
     assert plain(registered[0]) == plain(registered[1])
 
 
+@pytest.mark.parametrize("gone", ["result", "model"])
+def test_retraining_whose_checkpoints_are_gone_is_trained_again_where_it_is_needed(spec, study, registered, gone):
+    driver.run(spec)
+    [folder] = (Path(spec.stores.storage_path) / "small").iterdir()
+    finals = sorted((folder / "finals").iterdir())
+    shutil.rmtree(finals[0])
+    for trial in finals[1:]:
+        [*_, newest] = trial.iterdir()
+        newest.write_bytes(b"")
+    study.trained.clear()
+    assert driver.run(spec) == 0
+    assert study.trained == []  # all is scored and packaged
+    shutil.rmtree(folder / "model") if gone == "model" else (folder / "result.json").write_text("")
+    assert driver.run(spec) == 0
+    assert sorted(study.trained) == [("finals", n, e) for n in (4, 5, 6, 7) for e in (1, 2, 3)]
+    assert registered[2]["role"] == registered[0]["role"]
+    assert [row["system"] for row in registered[2]["rows"]] == [row["system"] for row in registered[0]["rows"]]
+    assert driver.run(spec) == 0
+    assert len(study.trained) == 4 * 3
+
+
 NOTE = "Study `small` has ended, and there is nothing to register: no trial has run its whole budget."
 
 
@@ -102,6 +126,12 @@ def test_ctrl_c_says_how_to_go_on_and_closes_everything(spec, study, screen, tra
     assert "python 'studies/my study.py' --trials 4" in screen.getvalue()
     assert [name for name, _, _ in tracker.calls[-2:]] == ["interrupted", "close"]
     assert study.connections[-1] == "disconnect"
+
+
+def test_what_mlflow_refused_is_told_in_the_end(spec, study, screen, tracker):
+    tracker.refused = [Rejected(RunKey("s", "1"), "log", {}, "run r was deleted in MLflow")]
+    driver.run(spec)
+    assert "MLflow refused 1 record (1: run r was deleted in MLflow)" in screen.getvalue()
 
 
 def test_error_closes_everything_too(spec, study, tracker, monkeypatch):

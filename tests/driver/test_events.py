@@ -73,6 +73,27 @@ def test_end_of_a_trial_ends_its_run_and_only_a_complete_one_keeps_its_checkpoin
     assert discarded == events.discarded == ([] if tag == "complete" else [5])
 
 
+def test_mlflow_is_told_before_checkpoints_are_cleared():
+    order: list[str] = []
+
+    class Tells(FakeTracker):
+        def trial_finished(self, *_args, **_named):
+            order.append("MLflow")
+
+    events = StageEvents("finals", Tells(), Recorder(), lambda number: order.append("cleared"), OBJECTIVES)
+    events.finished(5, Outcome(TrialState.PRUNED, None, "", "pruned"), {"epoch": 4})
+    assert order == ["MLflow", "cleared"]
+
+
+def test_checkpoints_that_cannot_be_written_are_told_of_once(heard, screen):
+    events, *_ = heard
+    for epoch in (1, 2):
+        trouble = f"checkpoints in p cannot be written: full {epoch}"
+        events.epoch(1, {"epoch": epoch, "checkpoint_trouble": trouble})
+    told = "warning: checkpoints in p cannot be written: full 1; training goes on, and the next one is tried again\n"
+    assert screen.getvalue() == told
+
+
 def test_traceback_is_an_artifact_of_the_run(heard):
     events, tracker, _, _ = heard
     events.finished(0, Outcome(TrialState.FAIL, None, "KeyError", "error"), {"traceback": "Traceback ..."})

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from sepray.console import terminal
 from sepray.contracts import Signal, Split, TaskData
-from sepray.driver import finish
+from sepray.driver import final_scores, finish
 from sepray.driver.finish import Finish
 from sepray.driver.selection import Finished, Retraining
 from sepray.errors import UnreachableError
@@ -68,6 +69,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self.told: list[tuple] = []
+        self.flush = lambda timeout: 3  # records that still wait
 
     def study_finished(self, metrics, tags, note=""):
         self.told.append((dict(metrics), dict(tags), note))
@@ -90,6 +92,7 @@ class Registry:
 
     def register(self, tracker, label, folder, name, *, tags, description, scored):
         assert (folder / "MLmodel").is_file()
+        self.incumbent(name)
         self.tags, self.description, self.scored = tags, description, scored
         self.described.append(description)
         self.registered.append((label, str(folder), name))
@@ -133,8 +136,8 @@ def tested(monkeypatch):
 @pytest.fixture
 def screen(monkeypatch):
     console = Console(file=io.StringIO(), width=140, highlight=False)
-    monkeypatch.setattr(finish, "console", console)
-    monkeypatch.setattr(terminal, "console", console)
+    for module in (finish, final_scores, terminal):
+        monkeypatch.setattr(module, "console", console)
     return console.file
 
 
@@ -392,6 +395,92 @@ def test_server_that_does_not_answer_costs_only_the_registration(study, registry
     study.tracker.told.clear()
     assert "the first champion" in announce(study)
     assert len(tested) == 5
+
+
+def test_server_that_answers_again_after_the_last_records_is_asked_once_more(study, registry, screen):
+    registry.reachable = False
+
+    def flush(timeout):
+        registry.reachable = True
+        return 0
+
+    study.tracker.flush = flush
+    assert study.finish() == 0
+    assert registry.champion == "7"
+    assert "Registered as cass-ecg version 7, the first champion." in screen.getvalue()
+
+
+def test_study_that_registers_the_same_model_at_the_same_moment_is_compared_with(study, registry, screen, monkeypatch):
+    """Nobody is the champion before this study registers its version; somebody is after."""
+    register = registry.register
+
+    def late(*given, **named):
+        version = register(*given, **named)
+        registry.champion = "6"
+        return version
+
+    monkeypatch.setattr(models, "register", late)
+    assert study.finish() == 0
+    assert "; version 6 stays the champion" in "".join(screen.getvalue().splitlines())
+
+
+def damage(trial: Finished) -> None:
+    for path in Path(trial.folder).iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("text", ["", '{"member": 0, "role"', "[]", '{"member": 0}'])
+def test_result_that_cannot_be_read_is_scored_again(ended, registry, screen, tested, text):
+    before = ended.result()
+    (ended.folder / "result.json").write_text(text)
+    tested.clear()
+    assert ended.finish() == 0
+    assert tested
+    assert ended.result() == before
+
+
+@pytest.mark.parametrize("loss", ["folder", "description"])
+def test_model_that_is_gone_is_packaged_again(ended, registry, screen, tested, loss):
+    tested.clear()
+    shutil.rmtree(ended.folder / "model") if loss == "folder" else (ended.folder / "model" / "MLmodel").write_text("")
+    assert ended.finish() == 0
+    assert (ended.folder / "model" / "MLmodel").stat().st_size > 0
+    assert tested == []
+
+
+def test_lost_weights_matter_where_something_is_still_to_be_scored_or_packaged(study, registry, screen):
+    def lost():
+        found = Finish(SPEC, DATA, study.folder, study.tracker).without_weights(study.finals, PLAN)
+        return sorted(trial.number for trial in found)
+
+    assert lost() == []
+    for number in (1, 3):
+        damage(study.finals[number])
+    assert lost() == [1]  # 3 has lost, and is compared with nothing
+    study.finals[1] = trained(study.folder, 6, 0.40, ROLE)
+    assert lost() == []
+    study.finish()
+    damage(study.finals[4])
+    assert lost() == []  # scored and packaged
+    (study.folder / "result.json").unlink()
+    assert lost() == [4]
+
+
+def test_checkpoint_of_another_trial_counts_as_lost(study, registry, screen):
+    [path] = Path(study.finals[0].folder).iterdir()
+    path.unlink()
+    weights = build(cass.DEBUG, SIGNAL, seed=3).state_dict()
+    tensors = {f"0/separator.{name}": tensor for name, tensor in weights.items()}
+    checkpoint.save(study.finals[0].folder, 3, tensors, {"number": 5, "seed": 1})
+    found = Finish(SPEC, DATA, study.folder, study.tracker).without_weights(study.finals, PLAN)
+    assert [trial.number for trial in found] == [0]
+
+
+def test_published_settings_without_their_weights_have_no_row_and_a_note(study, registry, screen):
+    damage(study.searched[1])
+    assert study.finish() == 0
+    assert "paper: CASS has no row: the checkpoints of trial 0 are damaged or gone" in screen.getvalue()
+    assert all("CASS" not in row["system"] for row in study.result()["rows"])
 
 
 def test_without_a_finished_retraining_there_is_nothing_to_register(study, registry, screen, tested):

@@ -1,5 +1,6 @@
 """Stages of a study on simulated trials: which trials run, what they are given, and what is left of them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,6 +160,51 @@ def test_checkpoints_of_trials_that_nobody_needs_are_deleted(prepared, simulatio
     assert [Path(stores.trial_folder("search", n)).exists() for n in range(4)] == [True, False, False, True]
     assert stores.search.get_trials()[1].state is TrialState.FAIL
     assert [t.number for t in stores.finished("search", stores.search)] == [0, 3]
+
+
+def book_as_lost(study, number):
+    """Make a trial that has ended one that failed by its executor."""
+    trial = study.get_trials()[number]
+    engine = study._storage._backend.engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE trials SET state = 'FAIL' WHERE trial_id = ?", (trial._trial_id,))
+        text = json.dumps({"tag": "lost", "reason": "the worker was lost", "state": "FAIL", "values": None})
+        sql = "UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = ? AND key = 'outcome'"
+        connection.exec_driver_sql(sql, (text, trial._trial_id))
+
+
+def test_trials_that_failed_by_their_environment_are_named_and_run_again(spec, prepared, stores_of, simulation, screen):
+    stores = stores_of(prepared)
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    book_as_lost(stores.search, 0)
+    stores.close()
+    stores = stores_of(prepared)
+    more = prepare(spec.changed(trials=5), DATA)
+    run_stage(search_stage(more, stores.search), more, stores, slots=2)
+    assert "failed by a store, a worker or a node: trial 0; the same command with --retry-failed" in screen.getvalue()
+    again = prepare(spec.changed(trials=5, retry_failed=True), DATA)
+    for _ in range(2):
+        run_stage(search_stage(again, stores.search), again, stores, slots=2)
+    trials = stores.search.get_trials()
+    assert [t.state.name for t in trials] == ["FAIL", *["COMPLETE"] * 5]
+    assert trials[5].user_attrs["retry_of"] == 0
+    assert trials[5].params == trials[0].params
+    assert screen.getvalue().splitlines()[-1].startswith("small: search: 5 of 5 done")
+    assert len(simulation.runs) == 3
+
+
+def test_retraining_that_is_run_again_stands_for_the_one_before(stores, prepared, simulation, screen):
+    finals = stores.open_finals()
+    run_stage(finals_stage(PLAN[:2], finals), prepared, stores, slots=2)
+    stage = finals_stage(PLAN[:2], finals, again=[1])
+    assert (stage.total, len(stage.ended())) == (2, 1)
+    run_stage(stage, prepared, stores, slots=2)
+    trials = finals.get_trials()
+    assert [t.user_attrs.get("retry_of") for t in trials] == [None, None, 1]
+    assert (trials[2].user_attrs["label"], trials[2].user_attrs["seed"]) == (PLAN[1].label, PLAN[1].seed)
+    assert [t.number for t in stores.finished("finals", finals)] == [0, 2]
+    run_stage(finals_stage(PLAN[:2], finals), prepared, stores, slots=2)
+    assert len(simulation.trained) == 3 * 3
 
 
 def test_checkpoint_that_was_being_written_while_its_folder_was_deleted_is_deleted_in_the_end(

@@ -8,11 +8,12 @@ import pytest
 from optuna.trial import TrialState
 
 from sepray.driver.prepared import prepare
-from sepray.driver.stores import StudyStores
+from sepray.driver.stores import StudyStores, refused_by_mlflow
 from sepray.execution import checkpoint
 from sepray.identity import digest
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError
+from sepray.tracking.outbox import Rejected, RunKey
 
 from .conftest import DATA
 
@@ -138,3 +139,21 @@ def test_checkpoints_are_deleted_before_the_stores_are_closed(prepared, tracker)
 def test_close_says_how_much_waits_for_the_server(prepared, tracker):
     tracker.waiting = 17
     assert StudyStores(prepared).close() == 17
+
+
+def test_refused_records_are_counted_with_a_reason_and_what_to_do(spec):
+    def refused(reason):
+        return Rejected(RunKey("s", "1"), "log", {}, reason)
+
+    told = refused_by_mlflow(spec, [refused("run r was deleted"), refused("run r was deleted"), refused("too long")])
+    assert told.startswith(
+        "MLflow refused 3 records (2: run r was deleted, and 1 for other reasons). To try them again: "
+    )
+    assert told.endswith("sepray reconcile small")
+    assert "(1: too long)" in refused_by_mlflow(spec, [refused("too long")])
+
+
+def test_outbox_that_takes_nothing_is_told_in_the_terminal(stores, tracker, screen):
+    [(_, settings)] = tracker.named("Tracker")
+    settings["on_outbox_trouble"]("the outbox box.db: database or disk is full")
+    assert screen.getvalue().startswith("warning: the outbox box.db: database or disk is full; the study goes on")

@@ -363,7 +363,7 @@ def test_experiment_of_tune_is_made_of_what_was_given(fake, experiments, tmp_pat
     assert (chosen.search_alg, chosen.scheduler, chosen.num_samples) == (searcher, scheduler, -1)
     assert (chosen.max_concurrent_trials, chosen.reuse_actors) == (most, True)
     assert (run.name, run.storage_path, run.verbose) == ("search", str(tmp_path), 0)
-    assert run.failure_config.max_failures == 4
+    assert run.failure_config.max_failures == 0
     assert (run.checkpoint_config.num_to_keep, run.checkpoint_config.checkpoint_at_end) == (1, False)
 
 

@@ -1,5 +1,6 @@
 """One trial from its first epoch to its outcome, driven as Tune drives it, with no Ray running."""
 
+import errno
 import math
 import shutil
 import weakref
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from sepray import fault
 from sepray.choices import Objective
 from sepray.contracts import Augmentation
 from sepray.execution import checkpoint, trainable
-from sepray.execution.trainable import MEMORY_RETRIES
+from sepray.execution.trainable import CHECKPOINT_PAUSES_SECONDS, MEMORY_RETRIES
 from sepray.execution.verdict import COLLAPSE_PATIENCE
 from sepray.scoring import metrics
 from sepray.separators import cass
@@ -407,15 +409,88 @@ def test_interval_of_checkpoints_begins_with_the_trial_and_not_with_the_actor(be
     assert kept == [0, 0, 1]
 
 
-def test_checkpoint_that_cannot_be_written_is_the_fault_of_its_own_trial_alone(bench):
-    trial = bench(checkpoint_seconds=1e9, max_epochs=2)
-    trial.step()
-    (Path(bench.folder) / "trial-0").write_text("a file where the folder should be")
-    last = trial.step()
-    assert last["outcome"] == "error"
-    assert "trial-0" in last["reason"]
+def full(folder, *arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_place_that_is_full_for_a_while_costs_a_checkpoint_and_is_told(bench, monkeypatch):
+    trial, save = bench(max_epochs=4), checkpoint.save
+    results = []
+    for write in (full, full, save, save):
+        monkeypatch.setattr(checkpoint, "save", write)
+        results.append(trial.step())
+        if trial._writer._pending is not None:
+            trial._writer._pending.exception()  # waits: the next checkpoint is due
+    assert [r["outcome"] for r in results] == ["", "", "", "complete"]
+    told = f"checkpoints in {bench.folder} cannot be written: OSError: [Errno 28] No space left on device"
+    assert [r.get("checkpoint_trouble") for r in results] == [None, told, told, None]
+    assert [path.name[:12] for path in bench.checkpoints()] == ["epoch-000003", "epoch-000004"]
+
+
+def test_last_checkpoint_is_tried_again_until_the_place_takes_it(bench, clock, monkeypatch):
+    trial, save, refusals = bench(checkpoint_seconds=1e9, max_epochs=2), checkpoint.save, [full] * 4
+    monkeypatch.setattr(checkpoint, "save", lambda *given: (refusals.pop() if refusals else save)(*given))
+    first, last = run(trial)
+    assert (first["outcome"], last["outcome"], "checkpoint_trouble" in last) == ("", "complete", False)
+    assert clock.slept == list(CHECKPOINT_PAUSES_SECONDS[:3])
+    assert [path.name[:12] for path in bench.checkpoints()] == ["epoch-000002"]
+
+
+def test_trial_whose_last_checkpoint_cannot_be_written_has_not_ended(bench, clock, monkeypatch):
+    """Its result says so, the next trial of the actor has nothing to do with it, and a later start ends it."""
+    trial, save = bench(checkpoint_seconds=1e9, max_epochs=2), checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", full)
+    _, last = run(trial)
+    assert (last["outcome"], last["done"], last["epoch"]) == (fault.UNSAVED, True, 2)
+    assert "No space left on device" in last["reason"]
+    assert clock.slept == list(CHECKPOINT_PAUSES_SECONDS)
+    monkeypatch.setattr(checkpoint, "save", save)
     trial.reset(asked(number=1))
     assert run(trial)[-1]["outcome"] == "complete"
+    again = run(bench(checkpoint_seconds=1e9, max_epochs=2))
+    assert [r["outcome"] for r in again] == ["", "complete"]
+    assert values(again[-1]) == values(last) | {"outcome": "complete"}
+
+
+def test_state_that_no_checkpoint_takes_is_the_trials_own_fault(bench, monkeypatch):
+    def unknown(folder, *arguments):
+        raise TypeError("Object of type set is not JSON serializable")
+
+    monkeypatch.setattr(checkpoint, "save", unknown)
+    assert run(bench(max_epochs=1))[-1]["outcome"] == "error"
+
+
+def test_trial_that_diverges_needs_no_last_checkpoint(bench, clock, monkeypatch):
+    def event(separator, epoch):
+        separator.output = math.inf
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    assert [r["outcome"] for r in run(bench(Config(event=event)))] == ["diverged"]
+    assert clock.slept == []
+
+
+def test_place_that_cannot_be_read_ends_no_trial(bench, clock, monkeypatch):
+    def unreachable(*arguments):
+        raise OSError("When listing objects: timed out")
+
+    newest = checkpoint.newest
+    monkeypatch.setattr(checkpoint, "newest", unreachable)
+    [last] = run(bench())
+    assert (last["outcome"], last["epoch"]) == (fault.UNSAVED, 0)
+    assert f"checkpoints in {bench.folder} cannot be read: OSError: When listing objects" in last["reason"]
+    monkeypatch.setattr(checkpoint, "newest", newest)
+    assert run(bench())[-1]["outcome"] == "complete"
+
+
+@pytest.mark.parametrize("foreign", [{"number": 1}, {"seed": 5}])
+def test_checkpoint_of_another_trial_in_its_folder_is_not_taken(bench, foreign):
+    other = bench(**{"number": 0, "seed": 0, **foreign})
+    run(other)
+    [*_, newest] = bench.checkpoints(foreign.get("number", 0))
+    target = Path(bench.folder) / "trial-0"
+    target.mkdir(exist_ok=True)
+    newest.rename(target / newest.name)
+    assert [r["epoch"] for r in run(bench())] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("end", ["reset", "stop"])

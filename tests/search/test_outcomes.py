@@ -8,7 +8,7 @@ from sepray.search.outcomes import Outcome, decide, has_failed, outcome
 from .studies import KEY, PAIR
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
-LOST = "the worker was lost more often than it is started again"
+LOST = "the worker was lost 3 times in a row without an epoch of progress"
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,28 @@ from optuna.trial import TrialState
 
 from sepray.errors import UsageError
 from sepray.execution.schedulers import make_scheduler
+from sepray.fault import UNSAVED, CheckpointError
 from sepray.search.searcher import StudySearcher
 from sepray.search.storage import open_study
 
 from ..simulation import Controller, Killed, kill
-from .studies import EPOCHS, KEY, PAIR, SPACE, Recorder, report, result_of, searcher_of, states, study_at, take, value
+from .studies import (
+    EPOCHS,
+    KEY,
+    PAIR,
+    SPACE,
+    Recorder,
+    fail_at,
+    report,
+    result_of,
+    searcher_of,
+    states,
+    study_at,
+    take,
+    value,
+)
 
-LOST = "the worker was lost more often than it is started again"
+LOST = "the worker was lost 3 times in a row without an epoch of progress"
 
 
 def test_every_row_reaches_the_storage(url):
@@ -132,7 +147,8 @@ def test_after_a_kill_the_same_trials_go_on(url, kill_after):
     second = Controller(searcher, report, name="again")
     second.run()
     searcher.close()
-    running = sorted(n for n, t in before.items() if t.state == TrialState.RUNNING)
+    going = [n for n, t in before.items() if t.state == TrialState.RUNNING and "outcome" not in t.user_attrs]
+    running = sorted(going)
     resumed = [t.config for t in second.trials if t.config["resume"]]
     assert [c["number"] for c in resumed] == running
     assert [c["hyperparameters"] for c in resumed] == [before[n].params for n in running]
@@ -263,6 +279,179 @@ def test_history_after_a_resume_is_merged_once(url):
         ("epoch", 0, 4),
         ("finished", 0, "complete"),
     ]
+
+
+# -- whose fault it is, and what is told when --------------------------------------------------------------------------
+
+
+def test_losses_with_progress_in_between_are_forgotten(url):
+    """The worker of trial 0 is lost after every epoch, that of trial 1 after its second, always."""
+    reached = Counter()
+
+    def report(trial):
+        number = trial.config["number"]
+        if number == 1:
+            return None if trial.epoch == 2 else result_of(number, trial.epoch + 1)
+        if trial.epoch == 1:
+            return None
+        reached[0] += 1
+        return result_of(0, reached[0], history=[result_of(0, e) for e in range(1, reached[0])])
+
+    study, heard = study_at(url), Recorder()
+    searcher = searcher_of(study, trials=2, listener=heard)
+    controller = OneEpochWorkers(searcher, report, slots=1)
+    controller.run()
+    searcher.close()
+    trials = study.get_trials()
+    assert [t.state.name for t in trials] == ["COMPLETE", "FAIL"]
+    assert Counter(t.config["number"] for t in controller.trials) == {0: EPOCHS, 1: 3}
+    assert [e for e in heard.events if e[0] == "epoch" and e[1] == 0] == [("epoch", 0, e) for e in range(1, EPOCHS + 1)]
+    assert trials[1].intermediate_values == {1: value(1, 1), 2: value(1, 2)}
+
+
+class OneEpochWorkers(Controller):
+    """The epoch of a simulated trial is the number of results of its worker."""
+
+    def _advance(self, trial):
+        before = trial.epoch
+        super()._advance(trial)
+        trial.epoch = before + 1
+
+
+def test_outcome_is_in_optuna_before_anybody_hears_of_it_and_the_state_comes_last(url):
+    study, seen = study_at(url), []
+
+    class Looks(Recorder):
+        def finished(self, number, outcome, result):
+            trial = study_at(url).get_trials()[number]
+            seen.append((trial.user_attrs["outcome"]["tag"], trial.state))
+
+    searcher = searcher_of(study, trials=1, listener=Looks())
+    Controller(searcher, report).run()
+    searcher.close()
+    assert seen == [("complete", TrialState.RUNNING)]
+    assert states(study) == {"COMPLETE": 1}
+
+
+def test_driver_killed_before_optuna_has_the_outcome_tells_nobody(url, monkeypatch):
+    """The storage is locked when the trial is stopped, and the driver is killed meanwhile: the trial goes on."""
+    study, heard = study_at(url), Recorder()
+    searcher = searcher_of(study, trials=1, listener=heard, patience=0.1)
+    take(searcher)
+    fail_at(study, monkeypatch, "set_trial_user_attr", range(1, 10**6))
+    searcher.on_trial_result("t", result_of(0, 1))
+    searcher.on_trial_complete("t", result_of(0, 2))
+    searcher._background._thread.join()
+    assert heard.events == [("asked", 0, None, False), ("epoch", 0, 1), ("epoch", 0, 2)]
+
+
+def test_driver_killed_while_it_tells_tells_again(url):
+    """What it was killed in the middle of is told by the next one, and the trial is not trained again."""
+
+    class Killing(Recorder):
+        def finished(self, number, outcome, result):
+            raise SystemExit
+
+    searcher = searcher_of(study_at(url), trials=1, listener=Killing())
+    take(searcher)
+    searcher.on_trial_complete("t", result_of(0, EPOCHS))
+    searcher._background._thread.join()
+    study, heard = study_at(url), Recorder()
+    searcher = searcher_of(study, trials=1, listener=heard)
+    controller = Controller(searcher, report)
+    controller.run()
+    searcher.close()
+    assert heard.events == [("asked", 0, None, True), ("finished", 0, "complete")]
+    assert (controller.trials, states(study)) == ([], {"COMPLETE": 1})
+
+
+def test_listener_that_raises_ends_no_trial_and_is_heard_of_in_the_end(url):
+    class Broken(Recorder):
+        def epoch(self, number, result):
+            raise OSError("disk full")
+
+        def finished(self, number, outcome, result):
+            raise OSError("disk still full")
+
+    study = study_at(url)
+    searcher = searcher_of(study, trials=3, listener=Broken())
+    Controller(searcher, report).run()
+    with pytest.raises(OSError, match="disk full"):
+        searcher.close()
+    assert states(study) == {"COMPLETE": 3}
+
+
+@pytest.mark.parametrize("epoch", [0, EPOCHS])
+def test_trial_whose_checkpoints_fail_stops_the_study_and_stays_unfinished(url, epoch):
+    unsaved = {"outcome": UNSAVED, "reason": "checkpoints in p cannot be written: OSError: full", "objective": 0.5}
+
+    def report(trial):
+        number = trial.config["number"]
+        return result_of(number, trial.epoch + 1) if trial.epoch + 1 < epoch else {**unsaved, "epoch": epoch, KEY: 0.5}
+
+    study, heard = study_at(url), Recorder()
+    searcher = searcher_of(study, trials=3, listener=heard)
+    with pytest.raises(CheckpointError, match=r"p cannot be written: OSError: full\. So the study stops"):
+        Controller(searcher, report, slots=1).run()
+    with pytest.raises(CheckpointError):
+        searcher.close()
+    assert "finished" not in {kind for kind, *_ in heard.events}
+    assert states(study).keys() == {"RUNNING"}
+    searcher = searcher_of(study_at(url), trials=3)
+    Controller(searcher, lambda trial: result_of(trial.config["number"], trial.epoch + 1)).run()
+    searcher.close()
+    assert states(study) == {"COMPLETE": 3}
+
+
+DISK = {
+    "outcome": "error",
+    "reason": "OSError: [Errno 28] No space left on device",
+    "traceback": 'File "/x/sepray/execution/trainable.py", line 3\n File "/x/sepray/execution/checkpoint.py", line 7\n',
+}
+
+
+def test_trials_that_failed_by_their_environment_are_run_again_where_that_is_asked_for(url):
+    """Trial 0 loses its worker, an older version took the full disk for the fault of 1; 2 has a bug of its own."""
+    ends = {1: DISK, 2: {"outcome": "error", "reason": "KeyError: 1", "traceback": 'File "/x/mine.py", line 3'}}
+
+    def first(trial):
+        number = trial.config["number"]
+        return None if number == 0 else ends.get(number) or result_of(number, trial.epoch + 1)
+
+    def run(report, **more):
+        study, heard = study_at(url), Recorder()
+        searcher = searcher_of(study, trials=4, reference_points={"paper": {"alpha": 0.1}}, listener=heard, **more)
+        controller = Controller(searcher, report)
+        controller.run()
+        searcher.close()
+        return study.get_trials(), [t.config for t in controller.trials]
+
+    before, _ = run(first)
+    assert [t.state.name for t in before] == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
+    assert run(report)[1] == []
+    after, again = run(report, retry_failed=True)
+    assert [c["number"] for c in again] == [4, 5]
+    assert [t.user_attrs.get("retry_of") for t in after[4:]] == [0, 1]
+    assert [(t.params, t.user_attrs["seed"]) for t in after[4:]] == [
+        (t.params, t.user_attrs["seed"]) for t in before[:2]
+    ]
+    assert (after[4].user_attrs["label"], after[4].state, again[0]["protected"]) == ("paper", TrialState.COMPLETE, True)
+    assert run(report, retry_failed=True)[1] == []
+    extended = searcher_of(study_at(url), trials=5)
+    assert take(extended)["number"] == 6
+    kill(extended)
+
+
+def test_retry_that_fails_again_is_not_repeated_in_the_same_run(url):
+    def lost(trial):
+        return None
+
+    for numbers in ({0: 3}, {1: 3}, {2: 3}):
+        searcher = searcher_of(study_at(url), trials=1, retry_failed=True)
+        controller = Controller(searcher, lost)
+        controller.run()
+        searcher.close()
+        assert Counter(t.config["number"] for t in controller.trials) == numbers
 
 
 # -- what is asked for -----------------------------------------------------------------------------------------------

@@ -12,7 +12,14 @@ from sepray.errors import StorageError, UsageError
 from sepray.search import storage
 from sepray.search.bulk_read import BulkReadStorage
 from sepray.search.samplers import make_sampler
-from sepray.search.storage import FingerprintMismatchError, connect, load_study, open_study
+from sepray.search.storage import (
+    STORAGE_FAILURES,
+    FingerprintMismatchError,
+    connect,
+    first_line,
+    load_study,
+    open_study,
+)
 
 from ..simulation import Controller, Killed, kill
 from .studies import SPACE, report, searcher_of, states, study_at, value
@@ -94,6 +101,79 @@ def test_a_journal_file_is_a_storage_too(tmp_path):
     searcher.close()
     assert states(study) == {"COMPLETE": 3}
     assert study.get_trials()[2].intermediate_values == {e: value(2, e) for e in (1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code":5,"wor', b"", b"x" * 200_000])
+def test_torn_last_line_of_a_journal_costs_that_line_alone(tmp_path, torn):
+    path = tmp_path / "study.log"
+    study = study_at(f"journal://{path}")
+    study.tell(study.ask(), 1.0)
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    again = study_at(f"journal://{path}")
+    assert states(again) == {"COMPLETE": 1}
+    again.tell(again.ask(), 2.0)
+    study.tell(study.ask(), 3.0)  # an older reader goes on too
+    assert states(study_at(f"journal://{path}")) == {"COMPLETE": 3}
+    assert path.read_bytes().startswith(whole + b"{")
+
+
+def test_damaged_line_of_a_journal_is_named(tmp_path):
+    path = tmp_path / "study.log"
+    study_at(f"journal://{path}")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b'{"op_co\n', *lines[2:]]))
+    with pytest.raises(StorageError, match="cannot be read: a line in its middle is damaged"):
+        study_at(f"journal://{path}")
+
+
+def raised_by(path, damage, call):
+    """The storage's error in a call on a database that was damaged after it was opened."""
+    study = study_at(f"sqlite:///{path}")
+    held = damage(path)
+    study._storage._backend.engine.dispose()
+    try:
+        with pytest.raises(STORAGE_FAILURES) as failure:
+            call(study)
+    finally:
+        if held is not None:
+            held.close()
+    return first_line(failure.value)
+
+
+def lock(path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+def corrupt(path):
+    size = path.stat().st_size
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("rb+") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lock, "database is locked (it is locked by another"),
+        (corrupt, "database disk image is malformed (it is d"),
+    ],
+)
+def test_locked_storage_is_told_from_a_damaged_one(tmp_path, url, monkeypatch, damage, told):
+    monkeypatch.setattr(storage, "_BUSY_SECONDS", 0.1)
+    assert raised_by(tmp_path / "optuna.db", damage, lambda study: study.set_user_attr("a", 1)).startswith(told)
+
+
+def test_message_of_sqlite_is_found_below_optunas(monkeypatch):
+    """Optuna says of every failed commit that its data may be invalid."""
+    error = optuna.exceptions.StorageInternalError("An exception is raised during the commit. invalid data")
+    driver = sqlite3.OperationalError("attempt to write a readonly database")
+    error.__cause__ = sqlalchemy.exc.OperationalError("INSERT", {}, driver)
+    assert first_line(error).startswith("attempt to write a readonly database (it is read-only: ")
 
 
 def test_cmaes_with_several_objectives_is_refused(url):
@@ -212,7 +292,9 @@ def test_file_that_is_no_database_is_refused_in_one_line(tmp_path):
     for call in (load_study, lambda url, name: study_at(url, name=name)):
         with pytest.raises(StorageError) as failure:
             call(f"sqlite:///{tmp_path}/notes.db", "s")
-        assert str(failure.value).endswith("notes.db cannot be opened: file is not a database")
+        assert str(failure.value).endswith(
+            "notes.db cannot be opened: file is not a database (the file is damaged, or not a database)"
+        )
 
 
 @pytest.mark.parametrize("url", ["optuna.db", "sqlite:optuna.db", "nosql://anna:secret@host/db"])

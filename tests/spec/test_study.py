@@ -47,6 +47,7 @@ FLAGS = {
     "grace_period": ("4", 4),
     "reduction_factor": ("2.5", 2.5),
     "deterministic": (None, True),
+    "retry_failed": (None, True),
     "only_arms": ("CASS", ("CASS",)),
     "finalists": ("5", 5),
     "final_seeds": ("6", 6),

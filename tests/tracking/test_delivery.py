@@ -282,10 +282,13 @@ def test_an_interrupted_trial_goes_on_in_the_same_run(outbox, delivery, client, 
     assert read().labels == ["", "0"]
 
 
+BAD = "b" * 300  # longer than a name may be
+
+
 def test_only_what_is_refused_is_set_aside(outbox, delivery, read):
     begin(outbox)
     begin(outbox, "0")
-    outbox.put(TRIAL, "log", {"metrics": [["good", 1.0, 0, 1], ["b@d", 2.0, 0, 1], ["also good", 3.0, 0, 1]]})
+    outbox.put(TRIAL, "log", {"metrics": [["good", 1.0, 0, 1], [BAD, 2.0, 0, 1], ["also good", 3.0, 0, 1]]})
     outbox.put(TRIAL, "log", {"params": {"p": "1", "": "2"}, "tags": {"t": "3"}})
     begin(outbox, "1")
     end(outbox, "1")
@@ -297,8 +300,23 @@ def test_only_what_is_refused_is_set_aside(outbox, delivery, read):
     assert run.data.tags["t"] == "3"
     assert read().runs["1"].info.status == "FINISHED"
     refused = outbox.rejected()
-    assert [r.body for r in refused] == [{"metrics": [["b@d", 2.0, 0, 1]]}, {"params": {"": "2"}}]
+    assert [r.body for r in refused] == [{"metrics": [[BAD, 2.0, 0, 1]]}, {"params": {"": "2"}}]
     assert all(r.reason for r in refused)
+
+
+def test_names_that_mlflow_does_not_take_are_mapped(outbox, delivery, read):
+    """Names of sources are the user's; what is refused for another reason keeps its own name in the outbox."""
+    begin(outbox)
+    begin(outbox, "0")
+    long = f"{BAD}(2)"
+    outbox.put(TRIAL, "log", {"metrics": [["validation/guitar (solo)/si_sdr", 1.0, 0, 1], [long, 1.0, 0, 1]]})
+    outbox.put(TRIAL, "log", {"params": {"cross.a+b_to_..": "1"}, "tags": {"who?": "3"}})
+    assert delivery.deliver(2000)[1] is None
+    run = read().runs["0"]
+    assert run.data.metrics == {"validation/guitar _x28_solo_x29_/si_sdr": 1.0}
+    assert run.data.params == {"cross.a_x2b_b_to_..": "1"}
+    assert run.data.tags["who_x3f_"] == "3"
+    assert [r.body for r in outbox.rejected()] == [{"metrics": [[long, 1.0, 0, 1]]}]
 
 
 def test_a_parameter_that_changes_keeps_its_value_and_becomes_a_tag(outbox, delivery, read):

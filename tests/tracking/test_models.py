@@ -325,5 +325,26 @@ def test_mixture_of_another_shape_is_refused_before_the_model_sees_it():
             separate(torch.ones(shape))
 
 
+@pytest.mark.parametrize("is_there_after", [True, False])
+def test_model_that_another_study_registers_at_the_same_moment_is_used(is_there_after):
+    from mlflow.exceptions import MlflowException
+
+    answers = [[], ["the model"] if is_there_after else []]
+
+    class Client:
+        def search_registered_models(self, wanted):
+            return answers.pop(0)
+
+        def create_registered_model(self, name):
+            raise MlflowException("Registered Model (name=cass-ecg) already exists.")
+
+    if is_there_after:
+        models._create(Client(), "cass-ecg")
+    else:
+        with pytest.raises(MlflowException):
+            models._create(Client(), "cass-ecg")
+    assert answers == []
+
+
 def test_names_are_quoted_for_mlflow():
     assert models.quoted("anna's model") == "'anna''s model'"

@@ -4,7 +4,10 @@ import io
 import json
 import os
 import subprocess
+import time
+from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -54,6 +57,107 @@ def test_settings_reach_the_process_by_its_standard_input_alone(tmp_path, monkey
     assert process.settings["start_new_session"]  # the terminal's Ctrl-C does not reach it
     started.wait(1.0)
     assert process.killed
+
+
+class Lines(list):
+    def close(self):
+        pass
+
+
+class Mortal:
+    """Stands in for a process that says some lines and dies, or ends well once it is told to finish."""
+
+    started: ClassVar[list["Mortal"]] = []
+    lives: ClassVar[list[tuple[list[str], int]]] = []
+
+    def __init__(self, command, **settings):
+        lines, self._code = self.lives.pop(0) if self.lives else ([], 0)
+        self.stdin, self.stdout, self.returncode = self, Lines(lines), None
+        self.written = []
+        self.started.append(self)
+
+    def write(self, text):
+        self.written.append(text.strip())
+
+    def flush(self):
+        if self.returncode is not None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    close = flush
+
+    def wait(self, timeout=None):
+        self.returncode = self._code
+
+    def kill(self):
+        self.returncode = -9
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    Mortal.started, Mortal.lives = [], []
+    monkeypatch.setattr(sender.subprocess, "Popen", Mortal)
+    monkeypatch.setattr(sender, "RESTART_PAUSES_SECONDS", (0.0, 0.001))
+
+    def start(lives, **callbacks):
+        Mortal.lives = list(lives)
+        given = {"on_run_id": lambda *ids: None, "on_trouble": lambda reason: None, **callbacks}
+        return sender.Sender(Path("box.db"), "http://host", interval=1.0, longest_wait=1.0, **given)
+
+    return start
+
+
+def run_line(number):
+    return json.dumps({"study": "s", "label": str(number), "run_id": f"r{number}", "experiment_id": "e"}) + "\n"
+
+
+def test_process_that_dies_is_started_again_however_often_it_does(mortal):
+    troubles = []
+    started = mortal([(["Killed\n"], -9)] * 12, on_trouble=troubles.append)
+    while len(Mortal.started) < 13:
+        time.sleep(0.001)
+    started.send("finish")
+    started.wait(5.0)
+    assert troubles[:12] == ["the sender ended (-9): Killed"] * 12
+    assert not started._reader.is_alive()
+
+
+def test_process_that_died_before_the_end_is_started_once_more_to_finish(mortal, monkeypatch):
+    monkeypatch.setattr(sender, "RESTART_PAUSES_SECONDS", (60.0,))
+    started = mortal([([], 1)])
+    while Mortal.started[0].returncode is None:
+        time.sleep(0.001)
+    started.send("finish")
+    started.wait(5.0)
+    assert len(Mortal.started) == 2
+    assert Mortal.started[1].written[-1] == "finish"
+
+
+def test_process_that_dies_again_and_again_at_the_end_is_given_up_in_time(mortal):
+    started = mortal([([], 1)] * 1000)
+    started.send("finish")
+    started.wait(5.0)
+    assert 2 <= len(Mortal.started) <= 6
+
+
+def test_reader_outlives_a_storage_that_fails_and_tells_the_ids_of_runs_again(mortal):
+    heard, failing = [], [True, True]
+
+    def on_run_id(key, run_id, experiment_id):
+        if failing and failing.pop():
+            raise OSError("database is locked")
+        heard.append(run_id)
+
+    def on_trouble(reason):
+        raise OSError("nobody listens")
+
+    started = mortal(
+        [([run_line(0), "Killed\n"], 1), ([run_line(1), run_line(2)], 0)], on_run_id=on_run_id, on_trouble=on_trouble
+    )
+    while len(Mortal.started) < 2:
+        time.sleep(0.001)
+    started.send("finish")
+    started.wait(5.0)
+    assert heard == ["r0", "r1", "r2"]
 
 
 class Commands:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import UsageError
-from ...files import is_clutter
+from ...files import is_clutter, sync_tree
 from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
@@ -169,6 +169,7 @@ def synthesised_folder(cache: Path, name: str, make: Callable[[Path], None]) -> 
             made = Path(temporary) / "made"
             made.mkdir()
             make(made)
+            sync_tree(made)
             with contextlib.suppress(OSError):  # another process was first: its folder is the same
                 made.rename(folder)
     return folder

@@ -1,0 +1,84 @@
+"""Whose fault it is that something failed, decided in one place. Imports nothing but sepray's errors.
+
+| whose | what | what follows |
+| --- | --- | --- |
+| the trial's own code | an exception, a value that is not finite, memory, an end of the process | the trial FAILs |
+| a store | checkpoints, outbox, Optuna, MLflow or a disk fails | it is tried again, then the study stops |
+| the executor | a worker or a node is lost | the trial goes on; without progress it FAILs (``--retry-failed``) |
+| the driver | anything else in the driver's process | the study stops |
+
+Where a study stops, its unfinished trials stay as they are, and the same command goes on with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from .errors import SeprayError
+
+UNSAVED = "unsaved"
+"""Outcome in a result of a trial whose checkpoints cannot be written or read: the trial has not ended."""
+LOST = "lost"
+"""Outcome of a trial whose worker was lost again and again without progress."""
+LOSSES_WITHOUT_PROGRESS = 3
+"""How often in a row the worker of a trial may be lost that trains no epoch further; the last loss FAILs the trial."""
+
+# Frames of the module that writes checkpoints, in tracebacks of versions that took its errors for the trial's.
+_CHECKPOINTS = re.compile(r'File "[^"]*sepray/execution/(checkpoint|checkpoint_writer|file_systems)\.py"')
+_SYSTEM_ERROR = re.compile(r"^(OSError|\w+Error): \[Errno -?\d+\]")
+
+
+class CheckpointError(SeprayError, RuntimeError):
+    """The place of the checkpoints cannot be read or written; the message says which and why, in one line."""
+
+
+class Whose(StrEnum):
+    """Whose fault an error is."""
+
+    TRIAL = "the trial's own code"
+    STORE = "a store"
+    EXECUTOR = "the executor"
+    DRIVER = "the driver"
+
+
+def of_training(error: BaseException) -> Whose:
+    """Return whose fault an error is that ended a step of a trial in its worker."""
+    return Whose.STORE if isinstance(error, CheckpointError) else Whose.TRIAL
+
+
+def of_checkpoint(error: BaseException) -> Whose:
+    """Return whose fault an error is that was raised while a checkpoint was written or read.
+
+    What the operating system or an object store refuses is the store's; what cannot be put into a checkpoint is the
+    trial's own.
+    """
+    return Whose.STORE if isinstance(error, OSError) else Whose.TRIAL
+
+
+def of_outcome(outcome: Mapping[str, Any], traceback: str = "") -> Whose | None:
+    """Return whose fault it is that a trial failed.
+
+    Args:
+        outcome: the trial's attribute ``outcome``, with ``tag`` and ``reason``.
+        traceback: its attribute ``traceback``: older versions took an error of the checkpoints' place for the trial's.
+
+    Returns:
+        Whose; None where the trial did not fail.
+    """
+    tag, reason = outcome.get("tag"), str(outcome.get("reason") or "")
+    if tag == LOST:
+        return Whose.EXECUTOR
+    if tag == "error" and _CHECKPOINTS.search(traceback) and _SYSTEM_ERROR.match(reason):
+        return Whose.STORE
+    return Whose.TRIAL if tag in ("diverged", "error", "out_of_memory") else None
+
+
+def of_environment(outcome: Mapping[str, Any], traceback: str = "") -> bool:
+    """Say whether a trial failed by its environment, so that it is worth another try; arguments as of ``of_outcome``.
+
+    A process that the trial's own code ends cannot be told from one that the machine ends, and counts too.
+    """
+    return of_outcome(outcome, traceback) in (Whose.STORE, Whose.EXECUTOR)
