@@ -13,7 +13,7 @@ from .console.exit_status import INTERRUPTED, exit_with_status, tell_scripts_err
 from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
-from .spec.flags import parse_command, parse_early, with_budget
+from .spec.flags import name_given, parse_command, parse_early, with_budget
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
 from .spec.study import StudySpec
@@ -53,7 +53,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
                     print_json(_document(study, status))
             return status
 
-    exit_with_status(spec.name, job)
+    exit_with_status(name_given(spec.name), job)
 
 
 def _show_estimate(spec: StudySpec) -> int:

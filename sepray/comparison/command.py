@@ -10,6 +10,7 @@ from .. import study
 from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
 from ..driver.on_finish import run_on_finish, told_when_it_raises
+from ..spec.flags import name_given
 from .spec import Comparison, Spaces, parse_command
 
 __all__ = ["Comparison", "Spaces", "main", "run"]
@@ -34,7 +35,7 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
         run_on_finish(options.on_finish, given.name, status)
         return status
 
-    exit_with_status(comparison.name, job)
+    exit_with_status(name_given(comparison.name), job)
 
 
 def run(comparison: Comparison, spaces: Spaces | None = None) -> int:

@@ -87,7 +87,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     plan = selection.plan(prepared, searched)
     if not plan:
         return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))
-    if unpaired := [arm for arm in prepared.arms if arm not in {each.arm for each in plan}]:
+    unpaired = [arm for arm in prepared.arms if arm not in {each.arm for each in plan}]
+    if unpaired and len(prepared.arms) > 1:  # the retrainings of a single arm have no other to be compared with
         console.print(
             f"not compared: {', '.join(unpaired)}. No trial of the search has finished with what they search; with "
             "more --trials the same command goes on with them",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -131,6 +132,16 @@ def description(documented: type) -> str:
     """Return what the help of a study or a comparison begins with: its docstring, without the part for Python."""
     text = cleandoc(documented.__doc__ or "").partition("\n\nFields of the four parts")[0]
     return f"{described(text)}\n{EXIT_STATUS}"
+
+
+def name_given(default: str, arguments: Sequence[str] | None = None) -> str:
+    """Return the name that the command line gives the study, or its default; nothing is refused."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for argument, following in itertools.pairwise([*given, ""]):
+        name, is_joined, value = argument.partition("=")
+        if name == "--name" and (value if is_joined else following):
+            return value if is_joined else following
+    return default
 
 
 def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec | None:

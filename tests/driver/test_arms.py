@@ -259,6 +259,17 @@ def test_study_with_arms_runs_to_its_end(spec, tracker, simulation, screen, monk
     assert "not tried, because no arm of the study has them: both" in screen.getvalue()
 
 
+def test_a_study_of_one_arm_has_nothing_to_compare(spec, tracker, simulation, screen, monkeypatch):
+    monkeypatch.setattr(driver, "load_task", lambda task, cache: DATA)
+    monkeypatch.setattr(finish, "register", lambda *_: Registration("x", "1", True, "Registered."))
+    monkeypatch.setattr(finish, "package", lambda *_: None)
+    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    assert driver.run(spec.changed(only_arms=("CASS",), trials=2)) == 0
+    trials = load_study(spec.stores.storage, "small").get_trials()
+    assert [t.params.get("arm") for t in trials] == ["CASS"] * 2
+    assert "compared" not in screen.getvalue()
+
+
 @pytest.mark.parametrize("weight", [1.0, 2.0])
 def test_seed_decides_initial_weights_and_batches_whatever_the_arm(weight):
     """Adversaries that weigh nothing in the autoencoders' loss train the same autoencoders as no adversaries."""

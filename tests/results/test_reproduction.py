@@ -19,6 +19,7 @@ from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import reproduction
 from sepray.results.reproduction import Epoch, Reproduction
+from sepray.spec import choosing
 
 from ..driver.conftest import DATA
 from ..simulation import Controller
@@ -193,9 +194,8 @@ def model(trained, monkeypatch) -> dict:
     monkeypatch.setattr(champion_module, "package_model", lambda folder, **given: packaged.update(given))
     number = reproduction.champion(trained)[1]
     folders, spec = trained.folder / "finals", trained.spec(CACHE)
-    finals = selection.finished(
-        trained.trials("finals"), spec.objectives(DATA.signal), lambda n: str(folders / f"trial-{n:05d}")
-    )
+    rule = choosing.rule(spec.choose, spec.objectives(DATA.signal), numpy.zeros((0, 1)))
+    finals = selection.finished(trained.trials("finals"), rule, lambda n: str(folders / f"trial-{n:05d}"))
     [member] = [trial for trial in finals if trial.number == number]
     champion_module.package(spec, DATA, member, trained.folder / "model")
     monkeypatch.setattr(reproduction.models, "describe", lambda model, uri: packaged["metadata"])

@@ -13,7 +13,7 @@ from sepray.choices import Objective
 from sepray.contracts import Signal
 from sepray.registry import UnknownNameError
 from sepray.separators import cass
-from sepray.spec.flags import Changes, StudyOptions, parse, parse_command, parse_early, with_budget
+from sepray.spec.flags import Changes, StudyOptions, name_given, parse, parse_command, parse_early, with_budget
 from sepray.spec.parts import PARTS, Budget, Resources, Search, Stores, flat
 from sepray.spec.settings import Settings, SettingsError
 from sepray.spec.study import StudySpec, UsageError, key, rebuilt
@@ -473,3 +473,17 @@ def test_flag_that_another_task_has_names_those_tasks():
     assert "chords" not in named
     with pytest.raises(UsageError, match=r"--separator\.sprsity, which the separator nmf does not have; see "):
         parse_early(spec(separator="nmf"), ["--separator.sprsity", "1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], "default"),
+        (["--trials", "3", "--name", "mine"], "mine"),
+        (["--name=mine", "--trials", "x"], "mine"),
+        (["--name"], "default"),
+        (["--names", "mine"], "default"),
+    ],
+)
+def test_messages_begin_with_the_name_that_the_command_line_gives(arguments, name):
+    assert name_given("default", arguments) == name
