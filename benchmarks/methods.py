@@ -88,15 +88,18 @@ def by_hand(
         for index in batches(items, batch_size, generator) if phases else ():
             batch = {name: tensor[index] for name, tensor in data.items()}
             for phase in phases:
-                for repeat in range(phase.repeats):
-                    if repeat:
-                        index = torch.randint(items, (len(index),), generator=generator)
-                        batch = {name: tensor[index] for name, tensor in data.items()}
-                    random = phase.draw(batch, generator) if phase.draw else {}
-                    loss = phase.loss(separator, batch, weights, random)
+                for _ in range(phase.repeats):
+                    shown = batch
+                    if phase.draws_batches:
+                        drawn = torch.randint(items, (len(index),), generator=generator)
+                        shown = {name: tensor[drawn] for name, tensor in data.items()}
+                    random = phase.draw(shown, generator) if phase.draw else {}
+                    loss = phase.loss(separator, shown, weights, random)
                     adams[phase.name].zero_grad()
                     loss.total.backward(inputs=own[phase.name])
                     adams[phase.name].step()
+                    for name, value in loss.kept.items():
+                        separator.get_buffer(name).copy_(value)
                 batch |= loss.carry
         epoch += 1
         yield epoch

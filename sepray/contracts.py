@@ -127,11 +127,13 @@ class Loss(NamedTuple):
         total: scalar to differentiate.
         parts: scalars to report, by name (detached by the trainer).
         carry: detached tensors handed to the later phases of the same step, merged into their batch.
+        kept: new values of the separator's buffers, by name and detached; the trainer writes them after the update.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
     carry: dict[str, Tensor] = {}  # noqa: RUF012 - a NamedTuple default; never mutated
+    kept: dict[str, Tensor] = {}  # noqa: RUF012
 
 
 LossFunction = Callable[[Any, Tensors, Tensors, Tensors], Loss]
@@ -150,7 +152,9 @@ class Phase:
             ``torch.func.vmap`` as it stands.
         draw: returns the random tensors of one step, from the batch and the member's generator, which is on the CPU;
             the trainer moves them to the batch's device.
-        repeats: updates per step, each on a batch of its own (critic steps).
+        repeats: updates per step (critic steps); if there are several, each is on a batch of its own.
+        own_batches: an update takes a batch of its own even if it is the only one of the step: drawn at random, beside
+            the step's batch, on which the other phases are. So those see every item once an epoch, and no batch twice.
         active: name of a hyperparameter; where it is 0 the phase is skipped. It still draws its random tensors, so that
             a seed gives the same batches with it and without.
     """
@@ -162,6 +166,12 @@ class Phase:
     draw: Callable[[Tensors, torch.Generator], dict[str, Tensor]] | None = None
     repeats: int = 1
     active: str | None = None
+    own_batches: bool = False
+
+    @property
+    def draws_batches(self) -> bool:
+        """Whether each update is on a batch of its own; what such a phase carries over is of the last one's items."""
+        return self.own_batches or self.repeats > 1
 
 
 class Separator(nn.Module):

@@ -74,7 +74,7 @@ def check_loss(separator: Separator, phase: Phase, loss: object) -> None:
     """Check what the loss of a phase has returned.
 
     Raises:
-        UsageError: it is no ``Loss``, or one whose total, parts or carry are not as ``Loss`` says.
+        UsageError: it is no ``Loss``, or one whose total, parts, carry or kept are not as ``Loss`` says.
     """
     if not isinstance(loss, Loss):
         raise _loss_error(separator, phase, f"must return a sepray.contracts.Loss, returns {type_name(loss)}")
@@ -89,6 +89,8 @@ def check_loss(separator: Separator, phase: Phase, loss: object) -> None:
             raise _loss_error(separator, phase, f"must have a tensor of one number as {name!r}, has {type_name(part)}")
     if not isinstance(loss.carry, Mapping):
         raise _loss_error(separator, phase, f"must have a dict of tensors as carry, has {type_name(loss.carry)}")
+    if unknown := set(loss.kept) - {name for name, _ in separator.named_buffers()}:
+        raise _loss_error(separator, phase, f"keeps {', '.join(sorted(unknown))}, which names no buffer")
 
 
 def check_gradients(

@@ -1,4 +1,4 @@
-"""The constant mask on notes and bursts, half of the mixture for each source: a baseline that every method should beat.
+"""The constant mask on notes and bursts: the mixture as the estimate of each source, which every method should beat.
 
 There is nothing to search, so one trial is enough.
 """

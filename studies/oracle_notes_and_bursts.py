@@ -1,4 +1,4 @@
-"""The ideal ratio mask on notes and bursts: the best that a mask could reach. --separator.kind chooses another oracle.
+"""The ideal ratio mask on notes and bursts, a yardstick for every separator. --separator.kind chooses another oracle.
 
 An oracle knows the true sources, so the study ends with its table and registers no model.
 """

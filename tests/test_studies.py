@@ -82,7 +82,8 @@ def test_reference_points_lie_in_the_space_and_leave_nothing_open(study, sources
     space = identity.expand(study.space, sources)
     arms = expand(study.arms, sources, space, defaults)
     for label, point in study.reference_points.items():
-        values = identity.expand(point, sources)
+        named = identity.expand(point, sources)
+        values = {name: value for name, value in defaults.items() if name in space} | named
         arm = arms.get(of_settings(arms, {**defaults, **values}), Arm({}, tuple(space)))
         assert set(space) <= set(values) <= set(space) | set(arm.settings), label
         assert set(hyperparameters(arm, values)) == {*arm.searched, *arm.settings}

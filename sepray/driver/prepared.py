@@ -108,10 +108,10 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     fixed = identity.expand(spec.fixed_settings, signal.sources)
     searched = identity.expand(spec.space, signal.sources)
     space = searched | {k: CategoricalDistribution([v]) for k, v in fixed.items()}
-    points = {
-        name: identity.expand(point, signal.sources)
-        for name, point in {**spec.first_settings, **spec.reference_points}.items()
-    }
+    # What a published setting does not name, such as a weight that depends on the sources, has its default.
+    defaults = {name: value for name, value in separator.hyperparameters().items() if name in searched}
+    points = {name: identity.expand(point, signal.sources) for name, point in spec.first_settings.items()}
+    points |= {n: {**defaults, **identity.expand(p, signal.sources)} for n, p in spec.reference_points.items()}
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}
     refuse_unknown(spec, separator.hyperparameters(), signal.sources)
     _refuse_values(fixed, searched)

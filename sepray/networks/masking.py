@@ -71,7 +71,7 @@ class Magnitudes(nn.Module):
         self.hop = max(1, int(length * hop_seconds / window_seconds + 1e-6))
         self.n_fft = 2 ** math.ceil(math.log2(length))
         self.register_buffer("window", torch.hann_window(length), persistent=False)
-        hats = None if bands is None or self.is_image else _mel_hats(self.n_fft // 2 + 1, bands, rate)
+        hats = None if bands is None or self.is_image else mel_hats(self.n_fft // 2 + 1, bands, rate)
         self.register_buffer("hats", hats, persistent=False)
 
     def encode(self, signal: Tensor) -> Tensor:
@@ -101,11 +101,7 @@ class Magnitudes(nn.Module):
         """
         if self.is_image:
             return masks * mixture[:, None]
-        spectra = masks * self.transform(mixture)[:, None]
-        time, flat = mixture.shape[-1], spectra.flatten(0, 2)
-        signals: Tensor = torch.istft(flat, self.n_fft, self.hop, len(self.window), self.window, length=time)
-        estimates: Tensor = signals.unflatten(0, spectra.shape[:3])
-        return estimates
+        return self.inverse(masks * self.transform(mixture)[:, None], mixture.shape[-1])
 
     def transform(self, signal: Tensor) -> Tensor:
         """Return the complex spectrum ``[..., bins, frames]`` of ``[..., time]``, mirrored at its ends.
@@ -122,8 +118,14 @@ class Magnitudes(nn.Module):
         )
         return spectrum.reshape(*signal.shape[:-1], *spectrum.shape[-2:])
 
+    def inverse(self, spectrum: Tensor, time: int) -> Tensor:
+        """Return the signal ``[..., time]`` of a complex spectrum ``[..., bins, frames]``."""
+        flat = spectrum.reshape(-1, *spectrum.shape[-2:])
+        signal: Tensor = torch.istft(flat, self.n_fft, self.hop, len(self.window), self.window, length=time)
+        return signal.reshape(*spectrum.shape[:-2], time)
 
-def _mel_hats(bins: int, bands: int, rate: float) -> Tensor:
+
+def mel_hats(bins: int, bands: int, rate: float) -> Tensor:
     """Return ``[bands, bins]``: hat functions around centres that are equally far apart in mel, from 0 to rate / 2.
 
     No hat is narrower than a bin, so no band is empty; where all are wider, hats sum to one at every bin.
@@ -162,6 +164,12 @@ class MaskNetwork(nn.Module):
             up.append(nn.ConvTranspose2d(sizes[k + 1], sizes[k], 4, stride=2, padding=1, bias=k == 0))
             up += [_norm(sizes[k]), nn.ReLU()] if k else [nn.Sigmoid()]
         self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
+
+    def rectify(self) -> None:
+        """Use ReLU on the way down, too."""
+        for layer in self.encoder:
+            if isinstance(layer, nn.LeakyReLU):
+                layer.negative_slope = 0.0
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the mask of each image."""

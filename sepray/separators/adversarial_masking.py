@@ -12,10 +12,11 @@ the power of 0.3 (section 4.2); their mask is expanded to all bins and to uncomp
 ``(m y^0.3)^(1/0.3)`` makes it ``m^(1/0.3)``. They see images as they are. D is DCGAN's (4x4 convolutions with stride 2,
 the filters doubled at each); each layer is divided by its spectral norm, and there is no other normalisation.
 
-Spectral normalisation (Miyato et al. 2018) estimates the norm by one power iteration at each update, and keeps its
-vectors from one update to the next. Here a loss can keep nothing (it runs under ``torch.func.vmap``): before each epoch
-the vectors are computed by many iterations from a fixed random start, and each loss makes one more iteration. As in
-that paper no gradient flows through the vectors.
+Spectral normalisation (Miyato et al. 2018, algorithm 1) estimates the norm by one power iteration at each update of D,
+from a vector that it keeps from one update to the next and that starts at random. As in that paper no gradient flows
+through the vectors. The mask's update makes an iteration, too, but does not keep it.
+
+The mask network's convolutions end in ReLUs for sounds (A.2), and in DiscoGAN's leaky ones for images (A.1).
 
 Chosen here, where the paper is silent: D is updated first, then m, on the same batch; D's last layer is one linear
 score of the whole item; all levels are divided by that of the training mixtures, so that the unit of a recording does
@@ -36,8 +37,6 @@ from ..errors import UsageError
 from ..networks.checks import check_counts
 from ..networks.levels import level
 from ..networks.masking import Magnitudes, MaskSeparator
-
-_ITERATIONS = 20  # power iterations before an epoch
 
 
 @dataclass(frozen=True)
@@ -84,37 +83,30 @@ class NormalisedLayer(nn.Module):
     """A convolution (4x4, stride 2) or a linear layer whose weight is divided by its largest singular value.
 
     Attributes:
-        drawn: random start of the power iteration, ``[outputs]``.
-        left: result of the power iteration before this epoch, ``[outputs]``. It is computed from the weight and
-            therefore not in the state.
+        drawn: left vector of the power iteration after the discriminator's last update, ``[outputs]``; first a random
+            one.
     """
 
     drawn: Tensor
-    left: Tensor
 
     def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
         super().__init__()
         self.layer = layer
         self.register_buffer("drawn", F.normalize(torch.randn(len(layer.weight)), dim=0))
-        self.register_buffer("left", self.drawn.clone(), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply the layer, after one more power iteration."""
         weight, bias = self.layer.weight, self.layer.bias
         matrix = weight.flatten(1)
-        left, right = power_iteration(matrix.detach(), self.left)
+        left, right = self.iterated()
         weight = weight / (left @ matrix @ right)
         if isinstance(self.layer, nn.Linear):
             return F.linear(values, weight, bias)
         return F.conv2d(values, weight, bias, stride=2, padding=1)
 
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Compute ``left`` for the present weight."""
-        matrix, left = self.layer.weight.flatten(1), self.drawn
-        for _ in range(_ITERATIONS):
-            left, _ = power_iteration(matrix, left)
-        self.left.copy_(left)
+    def iterated(self) -> tuple[Tensor, Tensor]:
+        """Return both vectors after one more power iteration."""
+        return power_iteration(self.layer.weight.detach().flatten(1), self.drawn)
 
 
 def power_iteration(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,6 +151,8 @@ class AdversarialMasking(MaskSeparator):
     def __init__(self, signal: Signal, config: Config) -> None:
         front = Magnitudes(signal, config.window_seconds, config.hop_seconds, config.bands, config.compression)
         super().__init__(signal, front, config.width, config.layers)
+        if not front.is_image:
+            self.network.rectify()
         height, width = front.encode(torch.zeros(1, signal.channels, *signal.shape)).shape[-2:]
         self.discriminator = Discriminator(
             signal.channels, (height, width), config.discriminator_width, config.discriminator_layers
@@ -173,12 +167,10 @@ class AdversarialMasking(MaskSeparator):
         """Measure the level of the training mixtures."""
         self.scale.copy_(level(self.magnitudes.encode(data["mixture"]), axes=3).square().mean().sqrt())
 
-    def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
-        """Compute the vectors of the spectral norms; the data stay the same."""
-        for module in self.discriminator.modules():
-            if isinstance(module, NormalisedLayer):
-                module.refresh()
-        return data
+    def vectors(self) -> dict[str, Tensor]:
+        """Return the vectors of the spectral norms after one more power iteration, by the names of their buffers."""
+        layers = [(name, module) for name, module in self.named_modules() if isinstance(module, NormalisedLayer)]
+        return {f"{name}.drawn": layer.iterated()[0] for name, layer in layers}
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the discriminator's update and the mask's (eq. 11)."""
@@ -201,7 +193,8 @@ def discriminator_loss(
     observed = separator.magnitudes.encode(batch["observed"]) / separator.scale
     fake = separator.discriminator(separator.masked(batch["mixture"])[0].detach()).square().mean()
     real = (separator.discriminator(observed) - 1).square().mean()
-    return Loss(fake + real, {"discriminator/masked": fake, "discriminator/observed": real})
+    parts = {"discriminator/masked": fake, "discriminator/observed": real}
+    return Loss(fake + real, parts, kept=separator.vectors())
 
 
 def mask_loss(separator: AdversarialMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:

@@ -1,8 +1,10 @@
 """The constant mask: every estimate is the same share of the mixture. A baseline that any method should beat.
 
-The baseline of "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), section 4:
-"multiplying the mixture by 0.5"; here 1/K for K sources, unless another share is given. Nothing is trained and there
-are no hyperparameters. Any signal: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``, in the
+The baseline Const of "Neural separation of observed and unobserved distributions" (under review for ICLR 2019) "uses
+the original mixture as the estimate" (section 4), so the share is 1 unless another is given. Half of the mixture has a
+smaller error where sources are equally loud (its error's power is a quarter of that of ``b - a``, against all of that
+of b for the estimate of a); no share has another scale-invariant measure. Nothing is trained and there are no
+hyperparameters. Any signal: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``, in the
 mixture's unit. Scale-invariant measures are those of the unprocessed mixture, relative errors are not.
 """
 
@@ -20,10 +22,10 @@ from ..errors import UsageError
 
 @dataclass(frozen=True)
 class Config:
-    """The share of the mixture; with 1/K the estimates of K sources sum to the mixture."""
+    """The share of the mixture that each estimate is, by default the paper's."""
 
-    mask: float | None = None
-    """Share of the mixture that each estimate gets; None for 1/K (for two sources the paper's 0.5)."""
+    mask: float | None = 1.0
+    """Share of the mixture that each estimate gets; None: 1/K for K sources, so that estimates sum to the mixture."""
 
     batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)

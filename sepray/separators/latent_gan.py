@@ -197,7 +197,7 @@ class LatentGan(Separator):
         steps = self.config.critic_steps
         draw = functools.partial(_draw, self.spectrogram, self.config.code)
         return (
-            Phase("critics", ("critics",), "critic_learning_rate", critic_loss, draw, repeats=steps),
+            Phase("critics", ("critics",), "critic_learning_rate", critic_loss, draw, steps, own_batches=True),
             Phase("generators", ("generators",), "generator_learning_rate", generator_loss, draw),
         )
 

@@ -5,7 +5,7 @@ after Smaragdis, Raj and Shashanka (2007). Non-negative data ``V [feature, colum
 
 1. Samples of the observed source b: ``min |V_b - W_b Z_b|^2`` over both, sparse (eq. 12).
 2. Mixtures: ``min |V - W_b Z_b - W_x Z_x|^2`` over ``W_x, Z_b, Z_x``, sparse, with ``W_b`` fixed (eq. 15 to 17).
-3. A new mixture: the same over ``Z_b, Z_x`` alone.
+3. A new mixture: the same over ``Z_b, Z_x`` alone; the estimates are ``W_b Z_b`` and ``W_x Z_x`` (eq. 18).
 
 For sounds a column is the magnitude of one frame of the STFT (so any length is taken), for images a whole image. Each
 item's data are divided by their root mean square, so that the sparsity means the same in any unit.
@@ -18,8 +18,8 @@ Chosen here:
   never increases under the updates below, and moving a factor from a basis to its activations does not change it.
   (Eq. 12 has the square of an L1 norm of W. Kim and Park 2007, where it is from, pair it with a bound on the other
   factor; without that it sends W to zero and Z to infinity.)
-- Estimates are not ``W_b Z_b`` and ``W_x Z_x`` (eq. 18) but their shares of the mixture, a Wiener-like mask, so that
-  they sum to it.
+- Estimates of sounds have the mixture's phase; the paper names none. With ``mask_power`` (``nmf:ratio``) they are not
+  the models but the models' shares of the mixture, a Wiener-like mask, so that they sum to it.
 - An epoch is ``updates`` of ``W_x, Z_b, Z_x``, after as many of the activations alone: only bases are kept from one
   epoch to the next, and activations start anew.
 """
@@ -55,15 +55,15 @@ class Config:
     """Updates of the observed source's bases, all at the start of the first epoch."""
     updates: int = 30
     """Updates of the unknown source's bases in an epoch, and of the activations before them and in separation."""
-    mask_power: float = 1.0
-    """Exponent of both models in the mask: 1 for the ratio of magnitudes, 2 for the Wiener filter."""
+    mask_power: float | None = None
+    """None: estimates are the models W Z (eq. 18); else the power of both in a mask: 1 ratio mask, 2 Wiener filter."""
 
     batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         check_counts(self, ("components", "observed_updates", "updates"))
-        if not 0 < self.mask_power <= 4:
+        if self.mask_power is not None and not 0 < self.mask_power <= 4:
             raise UsageError(f"mask_power must be in (0, 4], not {self.mask_power:g}")
 
     def build(self, signal: Signal) -> Nmf:
@@ -71,7 +71,9 @@ class Config:
         return Nmf(signal, self)
 
 
-DEBUG = Config(components=8, observed_updates=20, updates=10)
+RATIO = Config(mask_power=1.0)
+"""With the ratio mask instead of eq. 18, so that estimates sum to the mixture."""
+DEBUG = Config(components=8, observed_updates=20, updates=10, mask_power=1.0)
 
 
 class Nmf(Separator):
@@ -127,12 +129,18 @@ class Nmf(Separator):
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it."""
+        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``; with a mask they sum to it."""
         if self.magnitudes.is_image and mixture.shape[1:] != (self.signal.channels, *self.signal.shape):
             expected = [self.signal.channels, *self.signal.shape]
             raise UsageError(f"nmf knows images of {expected} alone, not of {list(mixture.shape[1:])}")
         observed, unknown = self.activations(self.columns(mixture)).chunk(2)
         models = torch.stack((self.unknown_bases @ unknown, self.observed_bases @ observed)) + _TINY
+        if self.config.mask_power is None:
+            image = self.magnitudes.encode(mixture)
+            estimates = self._images(models, mixture) * level(image.clamp(min=0), axes=3)[:, None]
+            if self.magnitudes.is_image:
+                return estimates
+            return self.magnitudes.multiply(estimates / image[:, None], mixture)
         powers = models**self.config.mask_power
         masks = self._images(powers / powers.sum(0), mixture)
         return self.magnitudes.multiply(masks, mixture)

@@ -1,10 +1,13 @@
-"""Oracles: the best that a mask or a magnitude could reach, computed from the true sources.
+"""Oracles: estimates by ideal masks and true magnitudes, computed from the true sources.
 
-They are bounds by which the other methods' figures can be judged: the ideal ratio mask, the phase-sensitive mask
+They are yardsticks by which the other methods' figures can be judged: the ideal ratio mask, the phase-sensitive mask
 (Erdogan et al. 2015), and the true magnitudes with the mixture's phase, on an STFT with a Hann window
-(``signals.ideal_masks`` has the equations). An oracle gets the true sources through ``contracts.Oracle``, only where it
-is scored against them: it runs through a study and has its row in tables, but is never packaged, registered or used on
-a recording. Sounds of any number of sources and channels, ``[batch, channel, time]`` with ``time >= n_fft``, any unit.
+(``signals.ideal_masks`` has the equations). Only the phase-sensitive mask is a bound, and for masks alone: in each bin
+no other one in 0..1 has a smaller squared error. The other two can be beaten by methods of masks and of magnitudes: the
+phase-sensitive mask does so itself in ``notes_and_bursts``. An oracle gets the true sources through
+``contracts.Oracle``, only where it is scored against them: it runs through a study and has its row in tables, but is
+never packaged, registered or used on a recording. Sounds of any number of sources and channels, ``[batch, channel,
+time]`` with ``time >= n_fft``, any unit.
 """
 
 from __future__ import annotations

@@ -160,6 +160,7 @@ class SemiAdversarial(Separator):
             critic_loss,
             draw=draw,
             repeats=self.critic_steps,
+            own_batches=True,
             active="unpaired",
         )
         return critics, Phase("separator", ("network",), "separator_learning_rate", separator_loss)

@@ -1,4 +1,4 @@
-"""Oracles: the best estimates that masks of a spectrogram can give, from the true sources. Imports nothing from sepray.
+"""Oracles: estimates from the true sources, by masks of a spectrogram or magnitudes. Imports nothing from sepray.
 
 Each is a function of mixture ``[batch, channel, time]``, true sources ``[batch, source, channel, time]`` and a
 transform, and returns estimates of the sources' shape.
@@ -45,7 +45,11 @@ def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transfor
 
 
 def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
-    """Return estimates with the true magnitudes and the mixture's phase: the bound of networks of magnitudes."""
+    """Return estimates with the true magnitudes and the mixture's phase.
+
+    What a network of magnitudes gives if it has learned its targets perfectly, but not the least error that it can
+    have: where the phase is wrong a smaller magnitude, as that of ``phase_sensitive_mask``, has a smaller one.
+    """
     phase = spectrogram.transform(mixture).angle().unsqueeze(1)
     return spectrogram.inverse(torch.polar(spectrogram.transform(sources).abs(), phase), mixture.shape[-1])
 

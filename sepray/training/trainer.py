@@ -67,8 +67,8 @@ class StepWatch(Protocol):
 class Trainer:
     """Trains one separator, with an Adam optimizer per phase and one generator for all random numbers.
 
-    A step runs the separator's phases in order on one batch. A phase with ``repeats`` draws another batch at random for
-    each further update. A phase that is skipped draws as many random numbers as one that is not. The tensors that a
+    A step runs the separator's phases in order on one batch. A phase that ``draws_batches`` draws another one at random
+    for each of its updates. A phase that is skipped draws as many random numbers as one that is not. The tensors that a
     phase carries over are added to the batch of the later phases of the step.
 
     Args:
@@ -181,16 +181,14 @@ class Trainer:
             batch = self._batch(data, index)
             for phase in self.phases:
                 loss = Loss(torch.zeros(()), {})
-                for repeat in range(phase.repeats):
-                    if repeat:
-                        index = torch.randint(self.items, (len(index),), generator=self.generator)
-                        batch = self._batch(data, index)
-                    random = self._draw(phase, batch)
+                for _ in range(phase.repeats):
+                    shown = self._random_batch(data, len(index)) if phase.draws_batches else batch
+                    random = self._draw(phase, shown)
                     if phase.active in self.separator.off:
                         continue
                     if watch is not None:
                         watch.updates(phase)
-                    loss = self._update(phase, batch, random, step, finite)
+                    loss = self._update(phase, shown, random, step, finite)
                     if watch is not None:
                         watch.updated(phase)
                     for name, value in loss.parts.items():
@@ -209,6 +207,9 @@ class Trainer:
 
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
+
+    def _random_batch(self, data: Tensors, size: int) -> dict[str, Tensor]:
+        return self._batch(data, torch.randint(self.items, (size,), generator=self.generator))
 
     def _draw(self, phase: Phase, batch: Tensors) -> Tensors:
         """Return the phase's random tensors on the device; the generator that they are drawn from is on the CPU."""
@@ -230,6 +231,9 @@ class Trainer:
         optimizer = self._optimizers[phase.name]
         optimizer.found_inf = finite.found  # type: ignore[attr-defined]
         optimizer.step()
+        for name, value in loss.kept.items():
+            buffer = self.separator.get_buffer(name)
+            buffer.copy_(torch.where(finite.found > 0, buffer, value))
         return loss
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -30,6 +30,12 @@ def test_names_of_the_sources_are_filled_in_everywhere(spec):
     assert made.start is None
 
 
+def test_what_a_published_setting_leaves_open_has_the_separators_default(spec):
+    made = prepare(spec.changed(reference_points={"published": {"beta": 0.5}}), DATA)
+    default = made.separator.hyperparameters()["cross.low_to_high"]
+    assert made.reference_points == {"published": {"beta": 0.5, **dict.fromkeys(CROSS, default)}}
+
+
 def test_fingerprint_is_what_makes_a_study_the_same(spec):
     assert prepare(spec, DATA).fingerprint == {
         "objectives": {"validation/relative_l2": "minimize"},

@@ -62,11 +62,12 @@ def test_discriminator_loss_has_no_gradient_for_the_mask():
 
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 4, 2, 1), nn.Linear(40, 6)])
-def test_refreshed_layer_has_the_spectral_norm_one(layer):
+def test_layer_has_the_spectral_norm_one_once_its_vector_has_converged(layer):
     torch.manual_seed(0)
     nn.init.normal_(layer.weight)
     normalised = adversarial_masking.NormalisedLayer(layer)
-    normalised.refresh()
+    for _ in range(30):
+        normalised.drawn.copy_(normalised.iterated()[0])
     norm = torch.linalg.svdvals(layer.weight.detach().flatten(1))[0]
     values = torch.randn(2, 3, 8, 8) if isinstance(layer, nn.Conv2d) else torch.randn(2, 40)
     if isinstance(layer, nn.Conv2d):
@@ -74,6 +75,36 @@ def test_refreshed_layer_has_the_spectral_norm_one(layer):
     else:
         expected = F.linear(values, layer.weight / norm, layer.bias)
     torch.testing.assert_close(normalised(values), expected, rtol=1e-2, atol=1e-2)
+
+
+def run_of(steps: int) -> Trainer:
+    """A trainer whose epoch is so many steps, and whose discriminator does not change."""
+    data = view(bars(8 * steps), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
+    return Trainer(build(DEBUG, IMAGES, 0), data, {"discriminator_learning_rate": 0.0}, 0, 8, DEBUG.betas)
+
+
+def test_vectors_of_the_power_iteration_are_kept_from_step_to_step_and_from_epoch_to_epoch():
+    """Miyato et al., algorithm 1: an iteration an update of the discriminator, from where the last one ended."""
+    by_steps, by_epochs = run_of(3), run_of(1)
+    layer = by_steps.separator.discriminator.score
+    matrix, expected = layer.layer.weight.detach().flatten(1), layer.drawn.clone()
+    convolution = by_steps.separator.discriminator.convolutions[1]
+    kernel, second = convolution.layer.weight.detach().flatten(1), convolution.drawn.clone()
+    by_steps.epoch()
+    for _ in range(3):
+        by_epochs.epoch()
+        expected, _ = adversarial_masking.power_iteration(matrix, expected)
+        second, _ = adversarial_masking.power_iteration(kernel, second)
+    for run in (by_steps, by_epochs):
+        torch.testing.assert_close(run.separator.discriminator.score.drawn, expected)
+        torch.testing.assert_close(run.separator.discriminator.convolutions[1].drawn, second)
+
+
+def test_sounds_are_rectified_on_the_way_down_and_images_leak():
+    """Appendix A.2: "rectified with ReLU activation"; images have DiscoGAN's network (A.1)."""
+    sound, image = (build(DEBUG, s, 0).network.encoder for s in (Signal(("a", "b"), 1, (4096,), 16000.0), IMAGES))
+    layers = [layer for network in (sound, image) for layer in network if isinstance(layer, nn.LeakyReLU)]
+    assert [layer(torch.tensor(-1.0)).item() for layer in layers] == pytest.approx([0.0, 0.0, -0.2, -0.2])
 
 
 def test_power_iteration_of_a_diagonal_matrix():
@@ -87,10 +118,9 @@ def test_no_gradient_flows_through_the_vectors_of_the_power_iteration():
     """Miyato et al., eq. 9: of W / s(W) with s = u' W v and u, v fixed."""
     torch.manual_seed(0)
     layer = adversarial_masking.NormalisedLayer(nn.Linear(5, 4, bias=False))
-    layer.refresh()
     weight, values = layer.layer.weight, torch.randn(3, 5)
     [gradient] = torch.autograd.grad(layer(values).square().sum(), [weight])
-    left, right = adversarial_masking.power_iteration(weight.detach(), layer.left)
+    left, right = adversarial_masking.power_iteration(weight.detach(), layer.drawn)
     norm = left @ weight.detach() @ right
     scaled = (weight.detach() / norm).requires_grad_()
     [outer] = torch.autograd.grad(F.linear(values, scaled).square().sum(), [scaled])

@@ -37,7 +37,7 @@ STRUCTURES = {
         "batch_size": 50,
         "betas": (0.9, 0.999),
     },
-    "constant_mask": {"mask": None},
+    "constant_mask": {"mask": 1.0},
     "cyclegan": {
         "wanted": (),
         "width": 64,
@@ -51,6 +51,16 @@ STRUCTURES = {
         "batch_size": 10,
         "betas": (0.5, 0.9),
         "both_cycles": False,
+    },
+    "flexible_nmf": {
+        "window_seconds": 0.064,
+        "hop_seconds": 0.032,
+        "most_components": 100,
+        "frames": 10000,
+        "updates": 30,
+        "bands": 0,
+        "mixing": "instantaneous",
+        "spatial_rank": 2,
     },
     "glo_masking": {
         "size": 64,
@@ -67,6 +77,13 @@ STRUCTURES = {
         "separation_seed": 0,
         "batch_size": 32,
         "betas": (0.9, 0.999),
+    },
+    "kam": {
+        "kernels": (),
+        "window_seconds": 0.09,
+        "hop_seconds": 0.018,
+        "period_seconds": (0.3, 5.0),
+        "rank": 0,
     },
     "latent_gan": {
         "n_fft": 512,
@@ -101,7 +118,7 @@ STRUCTURES = {
         "hop_seconds": 0.01,
         "observed_updates": 200,
         "updates": 30,
-        "mask_power": 1.0,
+        "mask_power": None,
     },
     "oracle": {"kind": "ideal_ratio_mask", "n_fft": 62, "hop": 16},
     "semi_adversarial": {
@@ -175,7 +192,16 @@ SETTINGS = {
         "generator_learning_rate": 0.0002,
         "discriminator_learning_rate": 0.0002,
     },
+    "flexible_nmf": {"components": 30.0, "iterations": 50.0},
     "glo_masking": {"mixture_weight": 1.0, "learning_rate": 0.002},
+    "kam": {
+        "iterations": 4.0,
+        "horizontal_seconds": 0.4,
+        "vertical_hertz": 200.0,
+        "cross_seconds": 0.06,
+        "cross_hertz": 40.0,
+        "repetitions": 4.0,
+    },
     "latent_gan": {
         "gradient_penalty": 10.0,
         "critic_weight": 0.015625,

@@ -1,6 +1,10 @@
 """Seeded training of every separator's DEBUG gives the losses and estimates of ``golden_losses.json``.
 
-They change only where a method is meant to change. To add a separator, or to keep new values of some:
+They change only where a method is meant to change. Those of ``constant_mask`` last did when its estimate became the
+mixture itself, of ``adversarial_masking`` when it kept the vectors of its spectral norms and rectified on the way down,
+and of ``ssgan``, ``latent_gan`` and ``semi_adversarial`` when critics took batches of their own.
+
+To add a separator, or to keep new values of some:
 ``python -m tests.separators.test_golden_losses --write NAME ...`` (without names: of those that are missing).
 """
 

@@ -109,6 +109,7 @@ def test_defaults_are_the_published_ones():
     config = semi_adversarial.Config()
     assert (config.n_fft, config.hop, config.levels, config.filters, config.batch_size) == (512, 256, 4, 16, 64)
     assert [(phase.name, phase.repeats) for phase in separator.phases()] == [("critics", 5), ("separator", 1)]
+    assert [phase.draws_batches for phase in separator.phases()] == [True, False]
     assert separator.spectrogram.shape(64 * 256) == (272, 64)
 
 

@@ -78,6 +78,16 @@ def test_noise_has_table_2s_shape():
     assert 0 <= drawn["position"].min() < drawn["position"].max() <= 1
 
 
+def test_a_segment_and_a_batch_are_as_long_as_the_docstring_says():
+    config = ssgan.Config()
+    assert round(1000 * (config.context * config.n_fft) / 44100) == 743  # the paper's, without overlap
+    assert round(1000 * ((config.context - 1) * config.hop + config.n_fft) / 44100) == 383
+    with torch.device("meta"):
+        separator = config.build(Signal(MUSIC.sources, 1, (32768,), 44100.0))
+    assert round(1000 * 32768 / 44100) == 743  # an item of the task stems
+    assert config.batch_size * separator.segments(32768) == 48
+
+
 def test_skips_join_the_encoders_layers_of_the_same_size():
     with torch.device("meta"):
         inputs = {
@@ -191,14 +201,33 @@ def test_defaults_are_the_papers():
         "noise": 0.1,
         "separator_learning_rate": 1e-4,
         "critic_learning_rate": 1e-4,
-        **{f"critic_weight.{source}": 0.25 for source in MUSIC.sources},
+        "critic_weight.bass": 0.25,
+        "critic_weight.drums": 0.25,
+        "critic_weight.vocals": 0.4,
+        "critic_weight.other": 0.1,
     }
-    assert set(space.PAPER_CRITIC_WEIGHTS) < set(separator.hyperparameters())
-    assert list(space.PAPER_CRITIC_WEIGHTS.values()) == [0.25, 0.25, 0.4, 0.1]
     assert set(expand(space.SPACE, MUSIC.sources)) == set(separator.hyperparameters())
     config = ssgan.Config()
     assert (config.n_fft, config.context, config.batch_size, config.betas) == (1024, 32, 16, (0.5, 0.9))
     assert separator.supervision is Supervision.UNPAIRED_SOURCES
+
+
+@pytest.mark.parametrize(
+    ("sources", "weights"),
+    [
+        (("other", "vocals", "drums", "bass"), (0.1, 0.4, 0.25, 0.25)),
+        (("vocals", "accompaniment"), (0.5, 0.5)),
+        (("bass", "drums", "vocals"), (1 / 3, 1 / 3, 1 / 3)),
+        (("bass", "drums", "vocals", "piano"), (0.25, 0.25, 0.25, 0.25)),
+    ],
+)
+def test_the_published_setting_has_the_papers_critic_weights(sources, weights):
+    """In a study, too: the published setting names everything else, and what it leaves open has its default."""
+    separator = build(ssgan.DEBUG, Signal(sources, 1, (256,), 128.0), 0)
+    found = separator.hyperparameters()
+    assert [found[f"critic_weight.{source}"] for source in sources] == pytest.approx(weights)
+    open_ = set(found) - set(expand(space.PAPER["SSGAN"], sources))
+    assert open_ == {f"critic_weight.{source}" for source in sources}
 
 
 def test_a_step_is_algorithm_1s():
@@ -207,6 +236,9 @@ def test_a_step_is_algorithm_1s():
         ("separator", ("network",), 1),
         ("critics", ("critics",), 7),
     ]
+    # Line 6: critics draw their batches, which the separator has not seen, even where they have one update alone.
+    once = build(dataclasses.replace(ssgan.DEBUG, critic_steps=1), SIGNAL, 0).phases()
+    assert [phase.draws_batches for phase in phases] == [phase.draws_batches for phase in once] == [False, True]
 
 
 def bands(items: int, seed: int, sources: int = 2, channels: int = 1) -> Split:

@@ -34,7 +34,8 @@ class Toy(Separator):
         self.second = nn.Parameter(torch.rand(()))
         self.register_buffer("mean", torch.zeros(()))
         self.batches: list[tuple[str, list[float]]] = []
-        self.repeats = 1
+        self.repeats, self.own_batches = 1, False
+        self.kept = dict
 
     def hyperparameters(self):
         return {"weight": 2.0, "first_rate": 0.1, "second_rate": 0.01, "on": 1.0}
@@ -47,7 +48,7 @@ class Toy(Separator):
 
     def phases(self):
         return (
-            Phase("one", ("first",), "first_rate", first_loss, repeats=self.repeats),
+            Phase("one", ("first",), "first_rate", first_loss, None, self.repeats, None, self.own_batches),
             Phase("two", ("second",), "second_rate", second_loss, draw=draw, active="on"),
         )
 
@@ -59,7 +60,7 @@ def draw(batch, generator):
 def first_loss(toy, batch, hyperparameters, random):
     toy.batches.append(("one", [x.item() for x in batch["mixture"][:, 0, 0]]))
     total = hyperparameters["weight"] * (toy.first - batch["mixture"].mean()) ** 2
-    return Loss(total, {"one": total, "epoch": batch["epoch"].mean()}, {"seen": toy.first.detach() + 100})
+    return Loss(total, {"one": total, "epoch": batch["epoch"].mean()}, {"seen": toy.first.detach() + 100}, toy.kept())
 
 
 def second_loss(toy, batch, hyperparameters, random):
@@ -121,17 +122,53 @@ def test_adam_begins_anew_where_the_separator_says_so():
     assert plain.first.item() < 0.19  # the large first gradient still counts in the second moment
 
 
-def test_inactive_phase_is_skipped_and_repeats_take_batches_of_their_own():
+def test_inactive_phase_is_skipped():
     toy = Toy()
-    toy.repeats = 3
     run = trainer({"on": 0}, toy=toy, batch_size=2, items=40)
     start = toy.second.item()
     run.epoch()
     assert toy.second.item() == start
-    assert [phase for phase, _ in toy.batches] == ["one"] * 60
-    assert len({tuple(batch) for _, batch in toy.batches[:9]}) == 9
-    firsts = [value for _, batch in toy.batches[::3] for value in batch]
-    assert len(set(firsts)) == 40  # of every step the first batch is of the pass over the data
+    assert [phase for phase, _ in toy.batches] == ["one"] * 20
+
+
+@pytest.mark.parametrize(("repeats", "own"), [(3, False), (1, True), (3, True)])
+def test_a_phase_with_batches_of_its_own_leaves_the_pass_over_the_data_to_the_others(repeats, own):
+    """SSGAN, algorithm 1: critics see batches drawn at random, and the separator every item once an epoch."""
+    toy = Toy()
+    toy.repeats, toy.own_batches = repeats, own
+    trainer(toy=toy, batch_size=2, items=40).epoch()
+    assert [phase for phase, _ in toy.batches] == (["one"] * repeats + ["two"]) * 20
+    passed = [value for phase, batch in toy.batches for value in batch if phase == "two"]
+    assert len(passed) == len(set(passed)) == 40
+    drawn = [batch for phase, batch in toy.batches if phase == "one"]
+    assert len({tuple(batch) for batch in drawn}) > 0.9 * len(drawn)
+    assert len({value for batch in drawn for value in batch}) < 2 * len(drawn)  # with replacement
+    steps = [toy.batches[k : k + repeats + 1] for k in range(0, len(toy.batches), repeats + 1)]
+    reused = [batch == step[-1][1] for step in steps for _, batch in step[:-1]]
+    assert sum(reused) <= 1  # by chance, of 1600 pairs
+
+
+def test_a_phase_of_the_steps_batch_shares_it():
+    toy = Toy()
+    trainer(toy=toy, batch_size=2, items=40).epoch()
+    firsts, seconds = ([b for phase, b in toy.batches if phase == wanted] for wanted in ("one", "two"))
+    assert firsts == seconds
+
+
+def test_buffers_that_a_loss_keeps_are_written_after_its_update_and_not_where_it_is_not_finite():
+    toy = Toy()
+    toy.kept = lambda: {"mean": toy.mean + 1}
+    run = trainer(toy=toy)
+    before = toy.mean.item()
+    run.epoch()
+    assert toy.mean.item() == before + 1
+    run.data = {name: torch.full_like(value, math.nan) for name, value in run.data.items()}
+    with pytest.raises(NonFiniteLossError):
+        run.epoch()
+    assert toy.mean.item() == before + 1
+    toy.kept = lambda: {"median": toy.mean}
+    with pytest.raises(UsageError, match="keeps median, which names no buffer"):
+        trainer(toy=toy).epoch()
 
 
 def test_random_tensors_come_from_the_seed_alone():

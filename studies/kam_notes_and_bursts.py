@@ -1,0 +1,26 @@
+"""Kernel additive modelling on notes and bursts: how long should the kernels be, horizontal and vertical?
+
+Nothing is learned, so an epoch is enough. The other kernels' sizes are not searched, as no source has them.
+"""
+
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="kam-notes-and-bursts",
+    separator="kam",
+    task="notes_and_bursts",
+    trials=12,
+    max_epochs=1,
+    final_seeds=1,
+    space={
+        "iterations": IntDistribution(1, 8),
+        "horizontal_seconds": FloatDistribution(0.05, 2.0, log=True),
+        "vertical_hertz": FloatDistribution(50.0, 2000.0, log=True),
+    },
+    reference_points={"our sizes": {"iterations": 4, "horizontal_seconds": 0.4, "vertical_hertz": 200.0}},
+)
+
+if __name__ == "__main__":
+    main(STUDY)
