@@ -1,14 +1,17 @@
-"""Writes files and folders whole or not at all, reads what can be read of them, and says which files nobody put there.
+"""Writes files and folders whole or not at all, reads what can be read of them, and lets one process make something.
 
-Imports nothing from sepray.
+It also says which files nobody put there. Imports nothing from sepray.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,5 +94,20 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the system's lock of a folder, which needs no lock file; wait for other processes that hold it.
+
+    On a file system without locks nothing is held.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)

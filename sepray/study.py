@@ -13,9 +13,10 @@ from .console.exit_status import INTERRUPTED, exit_with_status, tell_scripts_err
 from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
-from .spec.flags import name_given, parse_command, parse_early, with_budget
+from .spec.flags import RunOptions, name_given, parse_command, parse_early, with_budget
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
+from .spec.permissions import Permissions
 from .spec.study import StudySpec
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
             if options.dry_run:
                 return _show_estimate(study)
             with only_json(options.json):
-                status = _run_and_tell(study, options.on_finish)
+                status = _run_and_tell(study, options)
                 if options.json:
                     print_json(_document(study, status))
             return status
@@ -66,14 +67,15 @@ def _show_estimate(spec: StudySpec) -> int:
     return found.status
 
 
-def _run_and_tell(spec: StudySpec, command: str) -> int:
+def _run_and_tell(spec: StudySpec, options: RunOptions) -> int:
     """Run a study, and then the user's command with its result, however the study has ended."""
+    command = options.on_finish
     if not command:
-        return execute(spec)
+        return execute(spec, options.permitted)
     from .driver.on_finish import run_on_finish, told_when_it_raises
 
     with told_when_it_raises(command, spec.name):
-        status = execute(spec)
+        status = execute(spec, options.permitted)
     found = _result(spec, status)
     run_on_finish(
         command,
@@ -87,7 +89,7 @@ def _run_and_tell(spec: StudySpec, command: str) -> int:
     return status
 
 
-def run(spec: StudySpec) -> StudyResult:
+def run(spec: StudySpec, *, take_over: bool = False, allow_changed_code: bool = False) -> StudyResult:
     """Run, continue or extend a study and finish it; return what it has found.
 
     What it prints is what the command prints. In a notebook, interrupting the cell interrupts the study; running the
@@ -100,6 +102,9 @@ def run(spec: StudySpec) -> StudyResult:
 
     Args:
         spec: description of the study.
+        take_over: take the study from another driver that runs it, which then stops, or go on without checkpoints that
+            are elsewhere.
+        allow_changed_code: go on although source files that trainings run have changed since the last start.
 
     Returns:
         The result. Its ``status`` is 0 where all went well, 1 where there is nothing to register, and 3 where that is
@@ -109,7 +114,7 @@ def run(spec: StudySpec) -> StudyResult:
         SeprayError: something that the user can put right.
         KeyboardInterrupt: the study was interrupted; the same call goes on with it.
     """
-    status = execute(spec)
+    status = execute(spec, Permissions(take_over, allow_changed_code))
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     return _result(spec, status)
@@ -128,11 +133,12 @@ def _result(spec: StudySpec, status: int) -> StudyResult:
     return load_study(spec.name, stores.storage, stores.storage_path, stores.tracking_uri, stores.cache, status)
 
 
-def execute(spec: StudySpec) -> int:
+def execute(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """Run a study as ``run`` does; return the exit status alone.
 
     Args:
         spec: description of the study.
+        permitted: what the user allows; default: nothing.
 
     Returns:
         The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, 130 interrupted.
@@ -146,11 +152,11 @@ def execute(spec: StudySpec) -> int:
     if address.startswith("ray://"):
         from .execution import cluster
 
-        return cluster.run_on_head(address, execute, [spec.changed(address="auto")], spec.modules())
+        return cluster.run_on_head(address, execute, [spec.changed(address="auto"), permitted], spec.modules())
     wait_for(f"{spec.name}: importing torch, Ray and Optuna")
     from .driver import driver  # seconds
 
-    return driver.run(spec)
+    return driver.run(spec, permitted)
 
 
 def refuse_bad_input(spec: StudySpec) -> None:

@@ -42,7 +42,7 @@ def spec(tmp_path):
 @pytest.mark.parametrize("status", [0, 1, 3])
 def test_run_returns_what_the_stores_hold_and_how_it_ended(monkeypatch, spec, tmp_path, status):
     asked = []
-    monkeypatch.setattr(study, "execute", lambda given: asked.append(given) or status)
+    monkeypatch.setattr(study, "execute", lambda given, _: asked.append(given) or status)
     monkeypatch.setattr(study_result, "load_study", lambda *given: given)
     read = sepray.run(spec)
     assert asked == [spec]
@@ -51,6 +51,6 @@ def test_run_returns_what_the_stores_hold_and_how_it_ended(monkeypatch, spec, tm
 
 
 def test_interrupted_run_raises_so_that_a_notebook_or_script_stops(monkeypatch, spec):
-    monkeypatch.setattr(study, "execute", lambda given: 130)
+    monkeypatch.setattr(study, "execute", lambda given, _: 130)
     with pytest.raises(KeyboardInterrupt):
         sepray.run(spec)

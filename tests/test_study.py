@@ -10,6 +10,7 @@ from sepray.console.terminal import console
 from sepray.dry_run import estimator
 from sepray.errors import UsageError
 from sepray.results import document, study_result
+from sepray.spec.permissions import Permissions
 from sepray.study import StudySpec
 
 TELL = 'echo "$SEPRAY_STATUS|$SEPRAY_FOLDER|$SEPRAY_REPORT|$SEPRAY_MODEL|$SEPRAY_CONCLUSION" > told'
@@ -34,7 +35,7 @@ def ends(monkeypatch, with_: int | BaseException) -> list[StudySpec]:
     """Let the study end with a status or an error; the list fills with the specs that were run."""
     ran: list[StudySpec] = []
 
-    def execute(spec):
+    def execute(spec, permitted):
         ran.append(spec)
         if isinstance(with_, BaseException):
             raise with_
@@ -49,6 +50,19 @@ def test_command_ends_with_the_status_of_the_study(monkeypatch, status):
     ran = ends(monkeypatch, status)
     assert command(monkeypatch, "--trials", "5") == status
     assert ran == [SPEC.changed(trials=5)]
+
+
+@pytest.mark.parametrize("flag", ["--take-over", "--allow-changed-code"])
+@pytest.mark.parametrize("after", [(), ("--on-finish", "true")])
+def test_flags_that_permit_something_reach_the_driver(monkeypatch, tmp_path, flag, after):
+    given = []
+    monkeypatch.setattr(study, "execute", lambda spec, permitted: given.append(permitted) or 1)
+    found = SimpleNamespace(folder=tmp_path, report=None, model_uri=None, conclusion="")
+    monkeypatch.setattr(study, "_result", lambda spec, status: found)
+    for flags in ((), (flag,)):
+        assert command(monkeypatch, *flags, *after) == 1
+    name = flag.removeprefix("--").replace("-", "_")
+    assert given == [Permissions(), Permissions(**{name: True})]
 
 
 @pytest.mark.parametrize("status", [0, 1, 130])
@@ -83,7 +97,7 @@ def test_dry_run_shows_what_would_run_and_runs_nothing(monkeypatch, status):
 
 @pytest.mark.parametrize("status", [0, 1, 130])
 def test_json_is_alone_on_standard_output(monkeypatch, capsys, status):
-    def execute(spec):
+    def execute(spec, permitted):
         console.print("a message")
         return status
 

@@ -101,12 +101,13 @@ def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) ->
     from ..console.terminal import console
     from ..results import cleaning
     from ..results.deletion import held
+    from ..search.lease import HeldError
     from ..spec.folder import RunningError
     from ..tracking.outbox import BusyError
 
     try:
         stack.enter_context(held(record))
-    except (RunningError, BusyError) as error:
+    except (HeldError, RunningError, BusyError) as error:
         if alone:
             raise
         console.print(f"left alone: {error}", soft_wrap=True)

@@ -11,6 +11,7 @@ from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
 from ..driver.on_finish import run_on_finish, told_when_it_raises
 from ..spec.flags import name_given
+from ..spec.permissions import Permissions
 from .spec import Comparison, Spaces, parse_command
 
 __all__ = ["Comparison", "Spaces", "main", "run"]
@@ -31,19 +32,20 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
         if options.dry_run:
             return _show_estimate(given, spaces)
         with told_when_it_raises(options.on_finish, given.name):
-            status = run(given, spaces)
+            status = run(given, spaces, options.permitted)
         run_on_finish(options.on_finish, given.name, status)
         return status
 
     exit_with_status(name_given(comparison.name), job)
 
 
-def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
+def run(comparison: Comparison, spaces: Spaces | None = None, permitted: Permissions | None = None) -> int:
     """Run or continue a comparison and show it.
 
     Args:
         comparison: the comparison.
         spaces: as for ``main``.
+        permitted: what the user allows the studies; default: nothing.
 
     Returns:
         The exit status: 0 done, 1 no separator has figures, 130 interrupted.
@@ -59,11 +61,11 @@ def run(comparison: Comparison, spaces: Spaces | None = None) -> int:
 
         modules = ["sepray", comparison.task, *comparison.separators]
         there = comparison.changed(address="auto")
-        return cluster.run_on_head(address, run, [there, spaces], _own(modules))
+        return cluster.run_on_head(address, run, [there, spaces, permitted], _own(modules))
     wait_for(f"{comparison.name}: importing torch, Ray and Optuna")
     from . import publishing  # seconds
 
-    return publishing.run(comparison, spaces)
+    return publishing.run(comparison, spaces, permitted)
 
 
 def _show_estimate(comparison: Comparison, spaces: Spaces | None) -> int:

@@ -15,6 +15,7 @@ from ..files import replace_file
 from ..loading import load_task
 from ..spec.folder import study_folder
 from ..spec.parts import flat
+from ..spec.permissions import Permissions
 from ..spec.study import key
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
@@ -24,8 +25,13 @@ from .running import Outcome, run_all
 from .spec import Comparison, Spaces
 
 
-def run(comparison: Comparison, spaces: Spaces) -> int:
+def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = None) -> int:
     """Run all studies and publish the table.
+
+    Args:
+        comparison: the comparison.
+        spaces: search spaces of its separators.
+        permitted: what the user allows the studies; default: nothing.
 
     Returns:
         The exit status: 0 done, 1 no separator has figures, 130 interrupted.
@@ -43,7 +49,7 @@ def run(comparison: Comparison, spaces: Spaces) -> int:
     for left in refused:
         console.print(f"  left out {left.system}: {left.reason}", soft_wrap=True, markup=False)
     try:
-        outcome = run_all(comparison, task, data, taking_part)
+        outcome = run_all(comparison, task, data, taking_part, permitted)
     except KeyboardInterrupt:
         return INTERRUPTED
     outcome.left_out += refused

@@ -24,6 +24,7 @@ from ..report.study_results import StudyResults, is_feasible
 from ..scoring import tables
 from ..search.storage import load_study
 from ..spec.folder import study_folder
+from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
 from .contenders import Contender, LeftOut
 from .spec import Comparison
@@ -70,7 +71,13 @@ class Outcome:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: Sequence[Contender]) -> Outcome:
+def run_all(
+    comparison: Comparison,
+    task: object,
+    data: TaskData,
+    taking_part: Sequence[Contender],
+    permitted: Permissions | None = None,
+) -> Outcome:
     """Run the study of every separator to its end and score it; an error in one does not stop the others.
 
     Args:
@@ -78,6 +85,7 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
         task: configuration of the task.
         data: data of the task.
         taking_part: the separators.
+        permitted: what the user allows the studies; default: nothing.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the study that was running has said how to go on.
@@ -88,7 +96,7 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
         name = f"{comparison.name}-{contender.key}"
         spec = comparison.study(name, contender.config, task, contender.space, contender.points)
         try:
-            found = _run(spec, contender, data)
+            found = _run(spec, contender, data, permitted)
         except SeprayError as error:
             found = LeftOut(contender.system, one_line(error))
         except Exception as error:
@@ -101,9 +109,9 @@ def run_all(comparison: Comparison, task: object, data: TaskData, taking_part: S
     return outcome
 
 
-def _run(spec: StudySpec, contender: Contender, data: TaskData) -> Entry | LeftOut:
+def _run(spec: StudySpec, contender: Contender, data: TaskData, permitted: Permissions | None) -> Entry | LeftOut:
     """Run one study, and score all seeds of the settings that it has chosen."""
-    status = study.execute(spec)
+    status = study.execute(spec, permitted)
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     searched = load_study(spec.stores.storage, spec.name)

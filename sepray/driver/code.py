@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..identity import digest
@@ -36,3 +38,25 @@ def attribute(found: Mapping[str, str]) -> str:
 def changed(recorded: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
     """Return the names of the modules whose files differ, or that only one side has, sorted."""
     return sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return the beginning of a sentence about the files of some modules: ``masks.py and trainer.py have``.
+
+    A file below the current folder is named by its path from there; a module that is gone by its own name.
+    """
+    files = [_file(name) for name in names]
+    return (
+        f"{' and '.join([', '.join(files[:-1]), files[-1]] if files[1:] else files)} {'have' if files[1:] else 'has'}"
+    )
+
+
+def _file(module: str) -> str:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not found.origin:
+        return module
+    path, here = Path(found.origin), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

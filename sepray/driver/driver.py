@@ -16,6 +16,7 @@ from ..loading import load_task
 from ..report.wording import plural
 from ..scoring.tables import front_table
 from ..spec import choosing
+from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
 from . import runs, selection
 from .finish import Finish
@@ -27,8 +28,12 @@ from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
 from .time_left import TimeLeft
 
 
-def run(spec: StudySpec) -> int:
+def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """Run, continue or extend a study and finish it.
+
+    Args:
+        spec: description of the study.
+        permitted: what the user allows; default: nothing.
 
     Returns:
         The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, 130 interrupted.
@@ -40,9 +45,10 @@ def run(spec: StudySpec) -> int:
     refuse_misspelt(spec)
     wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
     prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
-    stores = StudyStores(prepared)
+    stores = StudyStores(prepared, permitted=permitted)
     try:
-        return _run(prepared, stores)
+        with stores.lease.kept():
+            return _run(prepared, stores)
     except KeyboardInterrupt:
         stores.tracker.interrupted(f"Study `{spec.name}` is interrupted; the same command goes on with it.")
         console.print(f"\n{spec.name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
@@ -104,6 +110,7 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
                 f"trained again, because their checkpoints are damaged or gone: finals {told}", soft_wrap=True
             )
             run_stage(finals_stage(plan, finals, again=numbers), prepared, stores, slots, time_left)
+    stores.lease.check()
     wait_for(f"{spec.name}: scoring on the test split, packaging the model, drawing the report")
     return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..choices import Objective
 from ..console.terminal import console
 from ..loading import load_task
+from ..search.lease import held
 from ..spec.folder import lock, study_folder
 from ..tracking.reconciliation import Reconciled
 from ..tracking.reconciliation import reconcile as reconcile_runs
@@ -38,7 +39,7 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
     spec = study.spec(cache, tracking_uri, with_space=False)
     folder = study_folder(storage_path, name, study.uid)
     outbox, experiment = folder / "outbox.db", study.model_name
-    with lock(folder, name):
+    with held(storage, name), lock(folder, name):
         trials = {stage: study.trials(stage) for stage in study.studies}
         objectives = [Objective(key, direction) for key, direction in study.objectives.items()]
         told = study.studies["search"].user_attrs.get(runs.TOLD)

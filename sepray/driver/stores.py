@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Sequence
@@ -12,23 +13,26 @@ import optuna
 from .. import identity
 from ..console.commands import from_this_shell
 from ..console.terminal import console
+from ..console.waiting import wait_for
 from ..errors import mask
 from ..execution import checkpoint
 from ..report.wording import plural
-from ..search import dashboard
+from ..search import dashboard, lease
 from ..search.samplers import make_sampler
 from ..search.storage import Study, open_study
 from ..spec import folder
+from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
 from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
 from ..tracking.outbox import Rejected
-from ..tracking.tracker import Tracker
-from . import code, runs, selection
+from ..tracking.tracker import Tracker, forget
+from . import code, runs, selection, start
 from .other_settings import SIGNAL
 from .prepared import PreparedStudy
 
 _LAST_DELIVERY_SECONDS = 20
+_LOCK_SECONDS = 60.0  # for a driver on this machine from which the study was taken over
 
 
 def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
@@ -61,8 +65,10 @@ class StudyStores:
         prepared: the study.
         goes_on: whether the study itself goes on. Where something is only trained beside a study that has ended, its
             description and its own run stay as they are.
+        permitted: what the user allows; default: nothing.
 
     Attributes:
+        lease: the ownership of the study, which all its writes depend on.
         search: Optuna study of the search.
         uid: random id of the study beside its name, kept in its Optuna study; a study that is begun anew under a
             name that was used before has another one, and finds no old checkpoints.
@@ -72,27 +78,54 @@ class StudyStores:
 
     Raises:
         FingerprintMismatchError: the storage holds another study of this name.
-        RunningError: another process runs the study.
+        HeldError: another driver runs the study.
+        RunningError: another process on this machine holds its folder.
+        UsageError: its checkpoints are elsewhere, or source files have changed, and that is not permitted.
         StorageError: the storage cannot be opened.
     """
 
-    def __init__(self, prepared: PreparedStudy, goes_on: bool = True) -> None:
+    def __init__(self, prepared: PreparedStudy, goes_on: bool = True, permitted: Permissions | None = None) -> None:
         spec = prepared.spec
-        self._prepared = prepared
+        self._prepared, self._permitted = prepared, permitted or Permissions()
+        remedy = f"; {lease.TAKE_OVER} takes it from there" if goes_on else ""
+        self.lease = lease.take_at(spec.stores.storage, spec.name, self._permitted.take_over, wait_for, remedy)
+        try:
+            self._begin(goes_on)
+        except BaseException:
+            self.lease.release()
+            raise
+        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="cleaner")
+
+    def _begin(self, goes_on: bool) -> None:
+        """Open everything, as the owner of the study; nothing is written before all refusals."""
+        prepared, spec = self._prepared, self._prepared.spec
+        path = spec.stores.storage_path
         self.search = self._open(spec.name)
         self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
+        here = folder.local_root(path) / spec.name / self.uid
+        self.checkpoints = folder.checkpoint_root(path, spec.name, self.uid, here)
+        start.refuse_other_place(self.search, here, self.checkpoints, self._permitted)
+        if goes_on:
+            start.refuse_changed_code(self.search, prepared.code, self._permitted)
+        self.folder = folder.study_folder(path, spec.name, self.uid)
+        self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
         self.search.set_user_attr("uid", self.uid)
+        folder_id = folder.folder_id(self.folder)
+        elsewhere = start.was_elsewhere(self.search, folder_id)
+        self.search.set_user_attr(lease.LAST_OWNER, start.last_owner(self.lease.owner, folder_id, self.checkpoints))
         if goes_on:
             self.search.set_user_attr("spec", spec.plain())
             self.search.set_user_attr("given", spec.plain_given())
             self.search.set_user_attr(SIGNAL, identity.plain(prepared.signal))
-        self.search.set_user_attr(code.attribute(prepared.code), prepared.code)
-        self.folder = folder.study_folder(spec.stores.storage_path, spec.name, self.uid)
-        self._lock = folder.lock(self.folder, spec.name)
-        self.checkpoints = folder.checkpoint_root(spec.stores.storage_path, spec.name, self.uid, self.folder)
+            start.keep_code(self.search, prepared.code)
+        else:
+            self.search.set_user_attr(code.attribute(prepared.code), prepared.code)
+        outbox, run_key = self.folder / "outbox.db", f"{spec.name}-{self.uid}"
+        if elsewhere:
+            forget(outbox, run_key)
         self.tracker = Tracker(
-            self.folder / "outbox.db",
-            f"{spec.name}-{self.uid}",
+            outbox,
+            run_key,
             uri=spec.stores.tracking_uri,
             experiment=spec.model_name,
             on_run_id=self._keep_run_id,
@@ -100,7 +133,6 @@ class StudyStores:
         )
         if goes_on:
             self._open_run()
-        self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="cleaner")
 
     def open_finals(self) -> Study:
         """Return the Optuna study of the retrainings, ``<name>/finals``."""
@@ -122,18 +154,25 @@ class StudyStores:
         return selection.finished(trials, rule, lambda n: self.trial_folder(stage, n))
 
     def remove(self, place: str) -> None:
-        """Delete a folder or URI of checkpoints, in a thread of its own."""
-        self._cleaner.submit(checkpoint.remove, place)
+        """Delete a folder or URI of checkpoints, in a thread of its own; nothing where the study was lost."""
+        self._cleaner.submit(lambda: None if self.lease.is_lost else checkpoint.remove(place))
 
     def close(self) -> int:
-        """Finish deletions, deliver what MLflow has not been told, give the lock back.
+        """Finish deletions, deliver what MLflow has not been told, give the study free.
+
+        Where another driver has taken the study over, nothing more is delivered.
 
         Returns:
             How many records still wait for the tracking server.
         """
         self._cleaner.shutdown()
-        waiting = self.tracker.close(timeout=_LAST_DELIVERY_SECONDS)
+        waiting = 0
+        if self.lease.is_lost:
+            self.tracker.abandon()
+        else:
+            waiting = self.tracker.close(timeout=_LAST_DELIVERY_SECONDS)
         self._lock.close()
+        self.lease.release()
         return waiting
 
     def _open(self, name: str) -> Study:
@@ -144,7 +183,8 @@ class StudyStores:
             return make_sampler(spec.search.sampler, spec.seed, prepared.space, existing=existing, arms=arms)
 
         directions = [objective.direction for objective in prepared.objectives]
-        study = open_study(spec.stores.storage, name, directions, prepared.fingerprint, sampler)
+        check = self.lease.check
+        study = open_study(spec.stores.storage, name, directions, prepared.fingerprint, sampler, check)
         dashboard.name_objectives(study, [objective.key for objective in prepared.objectives])
         return study
 
@@ -152,6 +192,7 @@ class StudyStores:
         """Begin the study's own run in MLflow, or go on with it."""
         spec, data = self._prepared.spec, self._prepared.data
         tags = as_texts(environment_tags() | runs.study_tags(spec, data, self._prepared.fingerprint))
+        tags |= start.code_tags(self.search, self._prepared.code)
         params, described = runs.study_params(spec), runs.dataset(spec, data)
         self.tracker.open_study(spec.name, params, tags, note=f"Study `{spec.name}` is running.")
         self.tracker.log_dataset(key(spec.task), data.fingerprint, described, "training")
@@ -169,6 +210,7 @@ class StudyStores:
             name = f"{folder.TRIAL_FOLDER.format(number=int(label))}.mlflow_run_id"
         else:
             name = f"{label}.mlflow_run_id" if label else "mlflow_run_id"
-        self.search.set_user_attr(name, run_id)
-        if not label:
-            self.search.set_user_attr("mlflow_experiment_id", experiment_id)
+        with contextlib.suppress(lease.LostError):
+            self.search.set_user_attr(name, run_id)
+            if not label:
+                self.search.set_user_attr("mlflow_experiment_id", experiment_id)

@@ -17,6 +17,7 @@ from ..driver.record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
 from ..report.wording import plural
+from ..search import lease
 from ..search.outcomes import UNFINISHED, outcome
 from ..search.storage import connect
 from ..spec.folder import is_locked, is_remote, local_root, lock
@@ -106,13 +107,15 @@ def plan(record: StudyRecord, tracking_uri: str | None, runs: bool, models: bool
 
 @contextlib.contextmanager
 def held(record: StudyRecord) -> Iterator[None]:
-    """Keep drivers on this machine out of a study, and wait for the process that delivers to MLflow.
+    """Keep drivers out of a study, and wait for the process that delivers to MLflow.
 
     Raises:
+        HeldError: a driver runs the study, here or elsewhere.
         RunningError: another process on this machine runs the study.
         BusyError: another process still delivers what the study told MLflow.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(lease.held(record.storage, record.name))
         if record.folder.is_dir():
             stack.enter_context(lock(record.folder, record.name))
         outbox = record.folder / "outbox.db"

@@ -117,10 +117,12 @@ class PathTraining:
         """
         stores = StudyStores(self._prepared, goes_on=False)
         try:
-            first, steps = self._walked(stores)
-            path = self._explained(first, steps)
-            self._keep(path, stores)
-            return path
+            with stores.lease.kept():
+                first, steps = self._walked(stores)
+                path = self._explained(first, steps)
+                stores.lease.check()
+                self._keep(path, stores)
+                return path
         except KeyboardInterrupt:
             stores.tracker.interrupted()
             raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import StorageError, UsageError, how_to_install, mask
+from ..files import locked
 from ..identity import differences, plain
 from .bulk_read import BulkReadStorage
+from .guard import guard
 from .journal import RepairingBackend
 
 FINGERPRINT = "fingerprint"
@@ -62,6 +66,7 @@ def open_study(
     directions: Sequence[str],
     fingerprint: Mapping[str, Any],
     sampler: BaseSampler | Callable[[int], BaseSampler],
+    check: Callable[[], None] | None = None,
 ) -> Study:
     """Return the study ``name``; it is created if there is none.
 
@@ -73,6 +78,7 @@ def open_study(
         fingerprint: settings of the study, nested plain values or dataclasses; kept as a user attribute.
         sampler: a sampler, or a function that makes one from the number of trials that the study holds already, so that
             a continued study does not draw its first points again.
+        check: called before everything that is written, now and later; raises where this process may not write.
 
     Raises:
         FingerprintMismatchError: there is a study of this name with another fingerprint or other directions.
@@ -84,6 +90,8 @@ def open_study(
         sampler(0)  # so that a wrong name is refused before anything is written
     address = storage if isinstance(storage, str) else type(storage).__name__
     connected = connect(storage) if isinstance(storage, str) else storage
+    if check is not None:
+        guard(connected, check)
     with _storage_errors(address):
         created = optuna.create_study(
             storage=connected,
@@ -170,7 +178,28 @@ def connect(url: str) -> BaseStorage:
         if scheme == "journal":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(RepairingBackend(path))
-        return optuna.storages.get_storage(_relational(url))
+        return optuna.storages.get_storage(_with_tables(url))
+
+
+def _with_tables(url: str) -> BulkReadStorage:
+    """Return a relational storage, whose tables are made where there are none.
+
+    Of several processes that make them at once, Optuna lets all but one fail. In a file one process at a time does it,
+    and on a server a failure is followed by another attempt, which finds more of them.
+    """
+    file, attempts = _file(url), 10
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        attempts -= 1
+        try:
+            with locked(file.parent) if file is not None else contextlib.nullcontext():
+                return _relational(url)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            told = f"{first_line(error)} {first_line(error.__cause__ or error)}".lower()
+            if not attempts or not any(word in told for word in ("already exists", "unique", "duplicate")):
+                raise
+        time.sleep(random.uniform(0.05, 0.5))
 
 
 def _relational(url: str) -> BulkReadStorage:
@@ -178,12 +207,9 @@ def _relational(url: str) -> BulkReadStorage:
     if parsed.get_backend_name() != "sqlite":
         # With a ping before each use, connections that a restarted server has closed are replaced.
         return BulkReadStorage(url, engine_kwargs={"pool_pre_ping": True})
-    file = _file(url)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     storage = BulkReadStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
     sqlalchemy.event.listen(storage.engine, "connect", _use_write_ahead_log)
-    if file is not None:
+    if _file(url) is not None:
         storage.engine.dispose()  # the connections that have made the tables, and that were not set up
     return storage
 

@@ -18,6 +18,7 @@ from .. import registry
 from ..console.arguments import described, parsed
 from ..console.json_output import HELP as JSON_HELP
 from ..errors import UsageError
+from .permissions import Permissions
 from .settings import Settings, SettingsError
 from .study import GIVEN, StudySpec, key
 
@@ -33,6 +34,8 @@ class RunOptions:
     """Only show what would run, with sizes of data and an estimate of time, memory and disk."""
     on_finish: Annotated[str, tyro.conf.arg(metavar="COMMAND", help_behavior_hint="")] = ""
     """Shell command that is run at the end, however the study ends; it finds the results in variables SEPRAY_..."""
+    permitted: Annotated[Permissions, tyro.conf.arg(name="")] = field(default_factory=Permissions)
+    """What a study's driver may do that it otherwise refuses."""
 
 
 @dataclass(frozen=True)

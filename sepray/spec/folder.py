@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import secrets
+import time
 from pathlib import Path
 from typing import IO
 
@@ -74,20 +76,38 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def lock(folder: Path, name: str) -> IO[str]:
+def folder_id(folder: Path) -> str:
+    """Return the identity of a study's local folder, which it keeps where it is moved or copied; empty without one."""
+    try:
+        return (folder / "lock").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def lock(folder: Path, name: str, patience: float = 0.0) -> IO[str]:
     """Keep other drivers on this machine out of a study; the lock ends with the process, however that ends.
+
+    The file holds the identity of the folder, which it gets at the first lock.
 
     Args:
         folder: local folder of the study.
         name: name of the study, for the message.
+        patience: seconds to wait for another process.
 
     Raises:
         RunningError: another process on this machine runs the study.
     """
-    file = (folder / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise RunningError(f"{name} is running already, in another process on this machine") from None
+    file, deadline = (folder / "lock").open("a", encoding="utf-8"), time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                file.close()
+                raise RunningError(f"{name} is running already, in another process on this machine") from None
+            time.sleep(0.1)
+    if not file.tell():
+        file.write(f"{secrets.token_hex(4)}\n")
+        file.flush()
     return file

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..files import locked
 from .environment import QUIET
+from .relocation import follow
 
 
 def connect(uri: str) -> Any:
@@ -21,7 +22,9 @@ def connect(uri: str) -> Any:
     """
     mlflow = import_mlflow()
     if uri.startswith("sqlite:///"):
-        _create(Path(uri.removeprefix("sqlite:///")))
+        path = Path(uri.removeprefix("sqlite:///"))
+        _create(path)
+        follow(path)
     client = mlflow.MlflowClient(uri, registry_uri=uri)
     client.search_experiments(max_results=1)
     return client
@@ -38,6 +41,23 @@ def import_mlflow() -> Any:
     return mlflow
 
 
+@contextlib.contextmanager
+def registry_at(uri: str) -> Iterator[None]:
+    """Let MLflow's own global address of the registry be ``uri`` until the block ends, then what it was before."""
+    mlflow, variable = import_mlflow(), "MLFLOW_REGISTRY_URI"
+    from mlflow.tracking._model_registry import utils
+
+    before, given = utils._registry_uri, os.environ.get(variable)
+    mlflow.set_registry_uri(uri)  # sets the variable too
+    try:
+        yield
+    finally:
+        utils._registry_uri = before
+        os.environ.pop(variable, None)
+        if given is not None:
+            os.environ[variable] = given
+
+
 def _create(path: Path) -> None:
     """Create MLflow's database if there is none.
 
@@ -47,7 +67,7 @@ def _create(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.parent):
+    with locked(path.parent):
         if path.exists():
             return
         temporary = path.with_name(f".{path.name}.creating")
@@ -57,14 +77,3 @@ def _create(path: Path) -> None:
         with contextlib.suppress(FileExistsError):  # a user's `mlflow ui` was faster
             os.link(temporary, path)
         temporary.unlink()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the system's lock of a folder, which needs no lock file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

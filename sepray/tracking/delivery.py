@@ -109,6 +109,7 @@ class Delivery:
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._attempts: dict[RunKey, int] = {}
+        self._searched: set[str] = set()  # studies whose runs were looked for
 
     @property
     def client(self) -> Any:
@@ -273,7 +274,8 @@ class Delivery:
         known = self.outbox.run(key)
         if known and known.run_id and creation and not key.label and not self._restore(key, known.run_id):
             known = None
-        if (known is None and not key.label) or (known and not known.run_id):
+        unknown = known is None and creation is not None and key.study not in self._searched  # to this outbox
+        if unknown or (known is None and not key.label) or (known and not known.run_id):
             self._find_runs(key.study, creation)
             known = self.outbox.run(key)
         if known and known.run_id:
@@ -375,6 +377,7 @@ class Delivery:
                         self._restore(RunKey(study), run.info.run_id)
             token = page.token
             if not token:
+                self._searched.add(study)
                 return
 
 

@@ -17,6 +17,8 @@ Text = TypeVar("Text")
 NOTE = "mlflow.note.content"
 """Tag that is shown as the description of a run or a logged model."""
 
+CHANGED_CODE = "changed_code"
+"""Tag with the modules whose files a study's first trainings ran in another version."""
 _REFUSED = re.compile(r"[^/\w.\- :]")
 _ESCAPE = re.compile(r"_x([0-9a-f]+)_")
 
@@ -54,8 +56,11 @@ def name_of(key: str) -> str:
 
 
 def inherited(tags: Mapping[str, Text]) -> dict[str, Text]:
-    """Return those tags of a run that runs and models made from it have too: MLflow's own, of source, commit, user."""
-    return {name: value for name, value in tags.items() if name.startswith(("mlflow.source.", "mlflow.user"))}
+    """Return those tags of a run that runs and models made from it have too.
+
+    They are MLflow's own, of source, commit and user, and the names of source files that have changed.
+    """
+    return {k: v for k, v in tags.items() if k.startswith(("mlflow.source.", "mlflow.user")) or k == CHANGED_CODE}
 
 
 def dataset(name: str, fingerprint: str, description: Mapping[str, object], context: str) -> dict[str, Any]:

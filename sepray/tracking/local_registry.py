@@ -11,7 +11,8 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+
+from .relocation import beside, local
 
 _MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
@@ -60,9 +61,11 @@ def model_folder(model: str, uri: str) -> Path | None:
         location = model if _LOGGED.fullmatch(model) else _registered(connection, model)
         if location and (logged := _LOGGED.fullmatch(location)):
             location = _only(connection, "select artifact_location from logged_models where model_id = ?", logged["id"])
-        folder = _local(location)
-        if folder is not None and (folder / "MLmodel").is_file():
-            return folder
+        folder = local(location)
+        if folder is not None:
+            folder = beside(Path(uri.removeprefix("sqlite:///")), folder)
+            if (folder / "MLmodel").is_file():
+                return folder
     return None
 
 
@@ -87,16 +90,6 @@ def _registered(connection: sqlite3.Connection, model: str) -> str | None:
         version,
         _DELETED,
     )
-
-
-def _local(location: str | None) -> Path | None:
-    """Return a location as a path; None where it is none of this machine's file systems."""
-    if location is None:
-        return None
-    parts = urlsplit(location)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
-    return Path(location) if not parts.scheme and Path(location).is_absolute() else None
 
 
 def _only(connection: sqlite3.Connection, query: str, *values: str | None) -> str | None:

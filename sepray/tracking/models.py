@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UnreachableError, how_to_install, mask
 from . import logged_models
-from .connection import connect, import_mlflow
+from .connection import connect, import_mlflow, registry_at
 from .delivery import PERMANENT, reason_of
 from .environment import default_variables, resolve_uri
 from .local_registry import model_folder
@@ -219,9 +219,10 @@ def _downloaded(model: str, uri: str | None) -> Path:
 
 @contextmanager
 def connected(uri: str | None) -> Iterator[Any]:
-    """Give an MlflowClient of a server that answers; MLflow's own global address is ``uri`` until the block ends.
+    """Give an MlflowClient of a server that answers; MLflow's own global addresses are ``uri`` until the block ends.
 
-    MLflow resolves ``models:/`` addresses through that global, whichever client is used.
+    MLflow resolves ``models:/`` addresses through those globals, whichever client is used. That of the registry is the
+    same as that of the runs: sepray does not read MLFLOW_REGISTRY_URI, because a model and its run belong together.
 
     Raises:
         UnreachableError: the server does not answer, refuses the login, or the address cannot be used.
@@ -237,7 +238,7 @@ def connected(uri: str | None) -> Iterator[Any]:
                 client = connect(address)
             except Exception as error:
                 raise _unusable(address, error) from None
-        with default_variables(_LATER_REQUESTS):
+        with registry_at(address), default_variables(_LATER_REQUESTS):
             yield client
     except mlflow.MlflowException as error:
         if error.error_code in PERMANENT:

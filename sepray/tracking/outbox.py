@@ -236,12 +236,19 @@ class Outbox:
                 self._database.execute(f"DELETE FROM {table} WHERE ? IS NULL OR study = ?", (study, study))
 
     def set_target(self, target: str) -> None:
-        """Save the address that operations go to, without secrets; run ids of another address are forgotten."""
-        before = self._query("SELECT value FROM settings WHERE name = 'target'")
-        if before and before[0][0] != target:
+        """Save the address that operations go to, without secrets; run ids of another address are forgotten.
+
+        A local database that was moved or copied together with the outbox is the same.
+        """
+        kept = dict(self._query("SELECT name, value FROM settings WHERE name IN ('target', 'beside')"))
+        beside = ""
+        if target.startswith("sqlite:///"):
+            beside = os.path.relpath(target.removeprefix("sqlite:///"), self.path.resolve().parent)
+        if kept.get("target", target) != target and not (beside and kept.get("beside") == beside):
             self.forget_runs()
         with self._locked():
-            self._database.execute("INSERT OR REPLACE INTO settings VALUES ('target', ?)", (target,))
+            rows = [("target", target), ("beside", beside)]
+            self._database.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, without making writers wait."""

@@ -97,6 +97,13 @@ class Sender:
                 with contextlib.suppress(OSError):  # what was not read goes nowhere
                     pipe.close()
 
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing."""
+        self._closing.set()
+        self._expired.set()
+        self._process.kill()
+        self.wait(5.0)
+
     def _start(self) -> subprocess.Popen[str]:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,6 +73,7 @@ class Tracker:
         self._open: set[str] = set()
         self._inherited: Mapping[str, object] = {}
         self._dataset: dict[str, Any] | None = None
+        self._has_told = self._has_run()  # before the sender asks MLflow for a run that others have created
         self._sender: Sender | None = Sender(
             outbox,
             self.uri,
@@ -201,7 +203,7 @@ class Tracker:
                 lost), nobody can say at which time, so nothing is logged; ``reconcile`` adds what is missing.
         """
         mark = f"step {int(step)}"
-        if known and not self._has_run():
+        if known and not self._has_told:
             self._buffer.perform(lambda: self.outbox.mark(RunKey(self.study), mark))
         else:
             self._metrics("", metrics, step, timestamp_ms, mark)
@@ -302,6 +304,14 @@ class Tracker:
             self.outbox.close()
         return waiting
 
+    def abandon(self) -> None:
+        """End without delivering anything more; what waits stays in the outbox."""
+        if self._sender:
+            self._sender.kill()
+            self._sender = None
+            with contextlib.suppress(OutboxError):
+                self.outbox.close()
+
     def _begin(
         self,
         label: str,
@@ -349,3 +359,13 @@ class Tracker:
         except OutboxError:
             return True
         return bool(run and run.run_id)
+
+
+def forget(outbox: Path, study: str) -> None:
+    """Drop what waits in an outbox and what it knows of a study's runs: another one has told MLflow about it since."""
+    opened = Outbox(outbox)
+    try:
+        opened.acknowledge([operation for operation in opened.take(sys.maxsize) if operation.key.study == study])
+        opened.forget_runs(study)
+    finally:
+        opened.close()

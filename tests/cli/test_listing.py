@@ -11,6 +11,8 @@ import optuna
 import pytest
 
 from sepray.cli import available
+from sepray.search import lease
+from sepray.search import storage as optuna_storage
 from sepray.tracking import catalogue
 from sepray.tracking import models as registry
 from sepray.tracking.connection import connect
@@ -75,6 +77,7 @@ def test_studies(run):
     sweep("sqlite:///there.db", "smaller", "minimize")
     sweep("sqlite:///there.db", "front", metrics=("si_sdr", "psnr"))
     optuna.create_study(storage="sqlite:///there.db", study_name="of another program")
+    owned = lease.take(optuna_storage.connect("sqlite:///there.db"), "sweep")
     rows = json.loads(run("list", "studies", "--json", "--storage", "sqlite:///there.db"))
     assert [(row["study"], row["objective"], row["best"]) for row in rows] == [
         ("front", ["si_sdr", "psnr"], "1 on the Pareto front"),
@@ -84,6 +87,9 @@ def test_studies(run):
     row = rows[-1]
     assert (row["separator"], row["task"]) == ("cass", "ecg")
     assert (row["trials"], row["complete"], row["stopped_early"], row["failed"], row["running"]) == (6, 4, 1, 0, 1)
+    assert "lease" not in run("show", "none", "--storage", "sqlite:///there.db", status=2)
+    owned.check()
+    owned.release()
 
 
 def test_table_has_a_row_a_study_and_says_where_there_is_none(run):

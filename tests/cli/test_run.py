@@ -32,7 +32,7 @@ def ran(monkeypatch):
     """Studies that were run, instead of running them."""
     specs = []
 
-    def execute(spec):
+    def execute(spec, permitted):
         specs.append(spec)
         return 0
 
@@ -99,7 +99,7 @@ def test_python_file_that_runs_no_study_is_refused(tmp_path, capsys, ran, monkey
 
 def test_python_file_that_runs_its_study_itself_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "started", [])
-    monkeypatch.setattr(driver, "run", lambda spec: 0)
+    monkeypatch.setattr(driver, "run", lambda spec, permitted: 0)
     (tmp_path / "mine.py").write_text(f"{BUILT}assert sepray.study.execute(MINE) == 0")
     assert run("mine.py") == 0
     assert study.started == ["mine"]
@@ -140,7 +140,7 @@ def test_help_of_a_study_is_the_studys_own(tmp_path, capsys):
 def test_traceback_flag_is_passed_on_to_the_study(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine.toml").write_text(TOML)
 
-    def broken(spec):
+    def broken(spec, permitted):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(study, "execute", broken)

@@ -10,6 +10,7 @@ from sepray import shipped
 from sepray.comparison import command, dry_run, publishing
 from sepray.comparison.spec import Comparison
 from sepray.execution import cluster
+from sepray.spec.permissions import Permissions
 
 from .conftest import STUDY
 
@@ -59,7 +60,7 @@ def test_comparison_is_checked_before_it_runs_here(front_door, tmp_path, address
     comparison = Comparison(name="lab", address=address)
     assert command.run(comparison, SPACES) == 1
     assert command.run(comparison, SPACES) == 1
-    assert front_door == [("checked", "lab"), ("first study", "lab"), ("run", comparison, SPACES)] * 2
+    assert front_door == [("checked", "lab"), ("first study", "lab"), ("run", comparison, SPACES, None)] * 2
     assert sys.path.count(str(tmp_path)) == 1  # the user's own modules are found
     assert sys.path[-1] == str(tmp_path)
 
@@ -71,7 +72,7 @@ def test_comparison_for_a_remote_cluster_is_sent_there_with_the_users_modules(fr
     assert command.run(comparison, SPACES) == 7
     [_, _, (_, address, function, given, modules)] = front_door
     assert (address, function) == ("ray://head:10001", command.run)
-    assert given == [comparison.changed(address="auto"), SPACES]
+    assert given == [comparison.changed(address="auto"), SPACES, None]
     assert modules == ["sepray", "my_task", "mine"]
 
 
@@ -84,13 +85,13 @@ def test_command_line_changes_the_comparison_and_its_status_is_the_exit_status(f
     with pytest.raises(SystemExit) as ended:
         command.main(Comparison(name="lab"), SPACES)
     assert ended.value.code == 1
-    assert front_door[-1] == ("run", Comparison(name="lab", max_epochs=3), SPACES)
+    assert front_door[-1] == ("run", Comparison(name="lab", max_epochs=3), SPACES, Permissions())
 
 
 def test_published_search_spaces_are_used_where_none_are_given(front_door):
     comparison = Comparison(name="lab")
     assert command.run(comparison) == 1
-    assert front_door[-1] == ("run", comparison, comparison.spaces())
+    assert front_door[-1] == ("run", comparison, comparison.spaces(), None)
 
 
 def test_dry_run_checks_and_shows_and_runs_nothing(front_door, monkeypatch):

@@ -180,7 +180,7 @@ def ran(comparison, data, monkeypatch, screen):
     monkeypatch.setattr(publishing, "publish", lambda *given: published.append(given[3]))
 
     def run(outcome, trials=4):
-        def run_all(given, task, loaded, contenders):
+        def run_all(given, task, loaded, contenders, permitted):
             assert (task, loaded, [c.key for c in contenders]) == (Task(), data, ["a", "b", "c"])
             if outcome is None:
                 raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from .conftest import entry, taking_part
 
 
 def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
-    def run(spec, contender, _):
+    def run(spec, contender, *_):
         if contender.key == "b":
             raise RuntimeError("no such\nlayer")
         if contender.key == "c":
@@ -57,7 +57,7 @@ def test_no_more_seeds_count_than_are_asked_for():
 
 def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):
     ran = []
-    monkeypatch.setattr(running.study, "execute", lambda spec: ran.append(spec) or 130)
+    monkeypatch.setattr(running.study, "execute", lambda spec, _: ran.append(spec) or 130)
     with pytest.raises(KeyboardInterrupt):
         running.run_all(Comparison(), None, data, taking_part())
     assert len(ran) == 1
@@ -93,7 +93,7 @@ def finished(tmp_path, monkeypatch, data):
         storage_path=str(tmp_path),
         final_seeds=3,
     )
-    monkeypatch.setattr(running.study, "execute", lambda given: 0 if given is spec else 2)
+    monkeypatch.setattr(running.study, "execute", lambda given, _: 0 if given is spec else 2)
 
     def run(*finals: FrozenTrial) -> running.Entry | LeftOut:
         epochs = {t.number: [{"epoch_seconds": t.number}, {"epoch_seconds": 0.5}] for t in finals}
@@ -115,7 +115,7 @@ def finished(tmp_path, monkeypatch, data):
             return scores if found is results and "gone" not in trial.user_attrs else None
 
         monkeypatch.setattr(running, "_member", member)
-        return running._run(spec, taking_part()[0], data)
+        return running._run(spec, taking_part()[0], data, None)
 
     return run
 
@@ -163,7 +163,7 @@ def test_scores_that_cannot_be_read_are_made_again_and_without_weights_there_are
 
 
 def test_study_that_ends_badly_is_left_out(finished, monkeypatch):
-    monkeypatch.setattr(running.study, "execute", lambda _: 1)
+    monkeypatch.setattr(running.study, "execute", lambda *_: 1)
     assert finished(retraining(1)) == LeftOut("a", "no training ran to its end")
 
 

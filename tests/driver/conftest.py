@@ -101,9 +101,9 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def _modules_with_a_console() -> list[Any]:
-    from sepray.driver import driver, events, finish, stage, stores
+    from sepray.driver import driver, events, finish, stage, start, stores
 
-    return [terminal, driver, events, finish, stage, stores]
+    return [terminal, driver, events, finish, stage, start, stores]
 
 
 @pytest.fixture
@@ -139,6 +139,7 @@ class Simulation:
         runs: what ``run_trials`` was called with, a dictionary a call.
         endings: outcome of a trial by its number, reported at its second epoch; all others are complete in the end.
         kill_after: number of epochs after which the driver dies, if any.
+        after_epoch: called with stage, number and epoch after each epoch of a trial.
     """
 
     def __init__(self) -> None:
@@ -147,6 +148,7 @@ class Simulation:
         self.trained: list[tuple[str, int, int]] = []
         self.kill_after: int | None = None
         self.connections: list[Any] = []
+        self.after_epoch: Callable[[str, int, int], None] = lambda stage, number, epoch: None
 
     def connect(self, *arguments: Any) -> int:
         """Stand in for the connection to Ray."""
@@ -163,6 +165,7 @@ class Simulation:
         def report(trial: SimulatedTrial) -> dict[str, Any]:
             number, epoch = trial.config["number"], trial.epoch + 1
             self.trained.append((context.checkpoints.rpartition("/")[2], number, epoch))
+            self.after_epoch(*self.trained[-1])
             value = trial.config["hyperparameters"].get("beta", 0.0) + 1 / epoch + trial.config["seed"] % 7 / 1000
             result = {"epoch": epoch, "objective": value, "timestamp_ms": 1000 * epoch, "train/mse": 2 * value}
             result |= dict.fromkeys(keys, value) | {"outcome": "complete" if epoch == context.max_epochs else ""}

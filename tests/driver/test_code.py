@@ -51,3 +51,12 @@ def test_digest_changes_with_any_file_and_says_which(own, tmp_path):
 
 def test_separator_without_source_files_has_none():
     assert code.files(type("Config", (), {"__module__": "__main__"})()) == {}
+
+
+def test_modules_are_named_by_their_files_from_here(own, tmp_path, monkeypatch):
+    assert code.in_words(["no.such.module"]) == "no.such.module has"
+    names = ["digest_helper", "digest_separator", "no_such_module"]
+    files = f"{tmp_path}/digest_helper.py, {tmp_path}/digest_separator.py"
+    assert code.in_words(names) == f"{files} and no_such_module have"
+    monkeypatch.chdir(tmp_path)
+    assert code.in_words(names[:2]) == "digest_helper.py and digest_separator.py have"

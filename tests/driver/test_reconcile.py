@@ -10,6 +10,7 @@ from sepray.driver import reconcile as module
 from sepray.driver.reconcile import reconcile
 from sepray.driver.stage import run_stage, search_stage
 from sepray.driver.stores import StudyStores
+from sepray.search.lease import HeldError
 from sepray.spec.folder import RunningError, lock
 from sepray.tracking.reconciliation import Reconciled
 
@@ -78,9 +79,12 @@ def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked,
 
 def test_running_study_is_left_alone(prepared, spec, tracker, asked, printed):
     stores = StudyStores(prepared)
-    with pytest.raises(RunningError, match="small is running already"):
+    with pytest.raises(HeldError, match="small is held by"):
         ask(spec)
     assert asked == {}
     stores.close()
+    with lock(stores.folder, "small"), pytest.raises(RunningError, match="small is running already"):
+        ask(spec)
+    assert asked == {}
     ask(spec)
     lock(stores.folder, "small").close()  # it is free again

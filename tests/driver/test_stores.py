@@ -11,8 +11,9 @@ from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores, refused_by_mlflow
 from sepray.execution import checkpoint
 from sepray.identity import digest
+from sepray.search.lease import HeldError
 from sepray.search.storage import FingerprintMismatchError
-from sepray.spec.folder import RunningError
+from sepray.spec.folder import RunningError, lock
 from sepray.tracking.outbox import Rejected, RunKey
 
 from .conftest import DATA
@@ -30,14 +31,22 @@ def test_same_study_is_found_again_under_the_same_id(prepared, spec, tracker):
 
 
 def test_other_study_of_the_same_name_is_refused(spec, stores):
+    stores.close()
     with pytest.raises(FingerprintMismatchError, match=r"max_epochs: 3 -> 9"):
         StudyStores(prepare(spec.changed(max_epochs=9), DATA))
 
 
 def test_second_driver_is_kept_out_until_the_first_closes(prepared, stores, tracker):
-    with pytest.raises(RunningError, match="small is running already"):
+    with pytest.raises(HeldError, match=r"^small is held by \S+ on \S+, process \d+, since .*; --take-over takes it"):
         StudyStores(prepared)
     stores.close()
+    StudyStores(prepared).close()
+
+
+def test_folder_that_another_process_holds_is_refused_too(prepared, stores, tracker):
+    stores.close()
+    with lock(stores.folder, "small"), pytest.raises(RunningError, match="small is running already"):
+        StudyStores(prepared)
     StudyStores(prepared).close()
 
 

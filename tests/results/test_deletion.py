@@ -1,6 +1,7 @@
 """A study is deleted from all its stores; a kill at any point leaves what the same deletion finishes."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,9 @@ from sepray.driver.record import read_record
 from sepray.errors import UsageError
 from sepray.results import deletion
 from sepray.results.deletion import Deletion, carry_out, finish_interrupted, held, plan
+from sepray.search.lease import HeldError, take
+from sepray.search.owner import Surroundings
+from sepray.search.storage import connect
 from sepray.spec.folder import RunningError, lock
 from sepray.tracking.deletion import ModelVersion, TrackedStudy
 from sepray.tracking.outbox import BusyError, Outbox, RunKey
@@ -227,8 +231,18 @@ def test_running_study_is_refused_and_a_held_one_cannot_be_run(finished, spec, r
     with pytest.raises(RunningError, match="small is running already"), held(finished.record):
         pass
     driver_of_it.close()
-    with held(finished.record), pytest.raises(RunningError):
+    with held(finished.record), pytest.raises(HeldError, match="small is held by"):
         run_study(spec)
+
+
+def test_what_a_killed_driver_left_of_its_ownership_goes_with_the_study(finished, spec, monkeypatch):
+    storage = connect(spec.stores.storage)
+    gone = replace(Surroundings.here(), process=2**22 + 1, started="gone")
+    take(storage, "small", here=gone)._ending.set()
+    assert [name for name in names(spec) if "/lease/" in name]
+    with held(finished.record):
+        carry_out(Deletion(finished.record))
+    assert names(spec) == []
 
 
 def test_study_whose_records_are_being_delivered_is_refused(finished, monkeypatch):

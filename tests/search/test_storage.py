@@ -1,5 +1,9 @@
 """Opening and loading studies: what is set up, and what is refused in one line."""
 
+import contextlib
+import multiprocessing
+import os
+import signal
 import sqlite3
 import sys
 
@@ -303,3 +307,35 @@ def test_address_that_is_none_is_refused_where_a_study_is_loaded_too(url):
         load_study(url, "s")
     assert "\n" not in str(refusal.value)
     assert "secret" not in str(refusal.value)
+
+
+def _open_at_once(url, name, barrier, queue):
+    signal.alarm(60)
+    barrier.wait()
+    try:
+        queue.put(study_at(url, name=name).study_name)
+    except BaseException as error:
+        queue.put(f"{type(error).__name__}: {error}")
+    os._exit(0)
+
+
+@contextlib.contextmanager
+def unlocked(folder):
+    """Hold nothing, as on a file system without locks."""
+    yield
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_studies_that_start_at_once_in_an_empty_folder_make_the_tables_together(tmp_path, monkeypatch, locks):
+    if not locks:
+        monkeypatch.setattr(storage, "locked", unlocked)
+    context, names = multiprocessing.get_context("fork"), [f"s{k}" for k in range(8)]
+    barrier, queue = context.Barrier(len(names)), context.SimpleQueue()
+    url = f"sqlite:///{tmp_path}/new/optuna.db"
+    processes = [context.Process(target=_open_at_once, args=(url, name, barrier, queue)) for name in names]
+    for process in processes:
+        process.start()
+    assert sorted(queue.get() for _ in processes) == names
+    for process in processes:
+        process.join()
+    assert sorted(optuna.get_all_study_names(url)) == names

@@ -160,6 +160,28 @@ def test_a_lost_outbox_finds_the_runs_by_their_tags(outbox, delivery, folder, ur
     check_small_study(read)
 
 
+def test_runs_that_another_outbox_has_created_meanwhile_are_found(outbox, delivery, folder, uri, read):
+    """A study that went on from another folder and comes back has no run twice, and later ones cost no search each."""
+    begin(outbox)
+    delivery.deliver(100)
+    elsewhere = Outbox(folder / "elsewhere.db")
+    begin(elsewhere)
+    for box, labels in ((elsewhere, "01"), (outbox, "0123")):
+        for label in labels:
+            begin(box, label, f"trial {label}")
+            epoch(box, 1, 0.5, label)
+    Delivery(elsewhere, uri).deliver(100)
+    elsewhere.close()
+    later = Delivery(outbox, uri)
+    searches = []
+    find = later._find_runs
+    later._find_runs = lambda *given: searches.append(given) or find(*given)
+    later.deliver(100)
+    found = read("s")
+    assert found.labels == ["", "0", "1", "2", "3"]
+    assert len(searches) == 1
+
+
 def test_epochs_of_a_run_share_requests(outbox, uri, client, read):
     begin(outbox)
     begin(outbox, "0")

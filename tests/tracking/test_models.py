@@ -296,6 +296,24 @@ def test_the_address_that_the_user_gave_mlflow_is_restored(uri, client):
         mlflow.set_tracking_uri(before)
 
 
+@pytest.mark.parametrize("given", [None, "sqlite:///elsewhere.db"])
+def test_registry_is_where_the_runs_are_whatever_the_environment_says(
+    folder, tracked, uri, separator, unchecked, monkeypatch, given
+):
+    """MLFLOW_REGISTRY_URI is read nowhere: a model and its run belong together."""
+    monkeypatch.chdir(folder)
+    if given:
+        monkeypatch.setenv("MLFLOW_REGISTRY_URI", given)
+    package(folder / "model", separator)
+    version = models.register(tracked, "final-2", folder / "model", "cass-ecg")
+    models.set_champion("cass-ecg", version, uri)
+    monkeypatch.setattr(models, "model_folder", lambda *_: None)  # as for a server: MLflow itself finds the files
+    assert models.describe("models:/cass-ecg@champion", uri)["run_id"] == tracked.run_ids()["final-2"]
+    assert models.incumbent("cass-ecg", uri).version == version
+    assert not (folder / "elsewhere.db").exists()
+    assert os.environ.get("MLFLOW_REGISTRY_URI") == given
+
+
 def test_first_request_is_given_up_soon_and_later_ones_have_a_minute(uri, monkeypatch):
     names = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     for name in names:

@@ -146,6 +146,25 @@ def test_run_ids_are_forgotten_when_the_address_changes(box):
     assert box.run(KEY) is None
 
 
+@pytest.mark.parametrize(
+    ("database", "is_known"),
+    [("moved/mlflow.db", True), ("moved/deep/mlflow.db", False), ("mlflow.db", False)],
+)
+def test_database_that_was_moved_together_with_the_outbox_is_the_same(tmp_path, database, is_known):
+    box = Outbox(tmp_path / "project/results/outbox.db")
+    box.set_target(f"sqlite:///{tmp_path}/project/mlflow.db")
+    box.put_once(RunKey("s", "0"), "log", {}, "epoch 1")
+    box.save_run(RunKey("s"), "run", "0", "RUNNING")
+    box.close()
+    (tmp_path / "project").rename(tmp_path / "moved")
+    moved = Outbox(tmp_path / "moved/results/outbox.db")
+    moved.set_target(f"sqlite:///{tmp_path}/{database}")
+    assert moved.run_ids("s") == ({"": "run"} if is_known else {})
+    moved.put_once(RunKey("s", "0"), "log", {}, "epoch 1")
+    assert moved.pending() == (1 if is_known else 2)
+    moved.close()
+
+
 def test_the_note_that_a_run_may_exist_is_on_disk(box):
     box.begin_creation(KEY)
     assert os.path.getsize(f"{box.path}-wal") > 0

@@ -16,7 +16,7 @@ import pytest
 from sepray.tracking import entries
 from sepray.tracking import tracker as module
 from sepray.tracking.connection import connect
-from sepray.tracking.outbox import RunKey
+from sepray.tracking.outbox import Outbox, RunKey
 from sepray.tracking.tracker import Tracker
 
 from ..mlflow_server import Server
@@ -167,7 +167,7 @@ def test_a_trial_that_ends_may_get_another_name(tracker):
     assert operations(tracker)[0] == ("3", "name", {"name": "003 · 0.25"})
 
 
-def test_a_step_of_the_study_is_told_once_and_by_another_outbox_not_at_all(tracker):
+def test_a_step_of_the_study_is_told_once_and_by_another_outbox_not_at_all(tracker, tmp_path, silent):
     tracker.study_metrics({"best": 0.5}, 2, 7, known=True)  # of a process whose outbox was lost: its time is not known
     tracker.study_metrics({"best": 0.5}, 2, 8)
     assert operations(tracker) == []
@@ -176,11 +176,15 @@ def test_a_step_of_the_study_is_told_once_and_by_another_outbox_not_at_all(track
     assert operations(tracker) == told
     assert tracker.experiment_id() == ""
     tracker.outbox.save_run(RunKey("s"), "r", "e7", "RUNNING")
-    tracker.study_metrics({"best": 0.25}, 3, 10, known=True)
+    tracker.study_metrics({"best": 0.5}, 1, 9, known=True)  # the sender has found the run, which is another outbox's
     assert operations(tracker) == told
-    tracker.study_metrics({"best": 0.125}, 4, 11, known=True)  # which the earlier process was killed before telling
-    assert operations(tracker)[1:] == [("", "log", {"metrics": [["best", 0.125, 4, 11]]})]
-    assert tracker.experiment_id() == "e7"
+    later = Tracker(tmp_path / "box.db", "s", uri="http://host")
+    later.study_metrics({"best": 0.25}, 3, 10, known=True)
+    assert operations(later) == told
+    later.study_metrics({"best": 0.125}, 4, 11, known=True)  # which the earlier process was killed before telling
+    assert operations(later)[1:] == [("", "log", {"metrics": [["best", 0.125, 4, 11]]})]
+    assert later.experiment_id() == "e7"
+    later.close()
 
 
 def test_now_is_the_time_of_the_real_clock():
@@ -411,3 +415,16 @@ def test_close_returns_in_time_when_nobody_ever_answers(folder):
     process = tracker._sender._process
     assert tracker.close(1.0) == 2 + EPOCHS + 4 + 2
     assert process.returncode == -signal.SIGKILL
+
+
+def test_abandoned_tracker_ends_its_process_at_once_and_delivers_nothing_more(tmp_path):
+    tracker = Tracker(tmp_path / "box.db", "s", uri=f"sqlite:///{tmp_path}/mlflow.db", interval=0.01)
+    process = tracker._sender._process
+    tracker.open_study("study", {}, {})
+    tracker.abandon()
+    assert process.poll() == -signal.SIGKILL
+    tracker.abandon()
+    assert tracker.close() == 0
+    left = Outbox(tmp_path / "box.db")
+    assert left.pending() == 1
+    left.close()

@@ -1,0 +1,126 @@
+"""What must hold before a driver writes into a study that exists: checkpoints are here, source files are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from .. import __version__
+from ..console.terminal import console
+from ..errors import UsageError, mask
+from ..search.lease import LAST_OWNER, TAKE_OVER
+from ..search.owner import Owner, Surroundings
+from ..spec import folder
+from ..spec.permissions import Permissions
+from ..tracking.entries import CHANGED_CODE
+from . import code
+
+CODE = "code"
+"""User attribute with the digests of the source files (``code.digest_of``) of the first and the last start."""
+
+
+def last_owner(owner: Owner, folder_id: str, checkpoints: str) -> dict[str, Any]:
+    """Return what a driver keeps of itself in its study, for the user attribute ``LAST_OWNER``.
+
+    Args:
+        owner: the driver as the owner of the study's lease.
+        folder_id: identity of the study's local folder.
+        checkpoints: folder or URI that holds the study's checkpoints.
+    """
+    return {**owner.plain(), "folder": folder_id, "checkpoints": checkpoints, "version": __version__}
+
+
+def was_elsewhere(study: optuna.Study, folder_id: str) -> bool:
+    """Say whether the last driver of a study kept its files in another folder; a moved or copied one is the same."""
+    last: Mapping[str, Any] = study.user_attrs.get(LAST_OWNER, {})
+    return bool(last.get("folder", folder_id) != folder_id)
+
+
+def refuse_other_place(study: optuna.Study, here: Path, checkpoints: str, permitted: Permissions) -> None:
+    """Refuse to go on with a study whose checkpoints are elsewhere.
+
+    Args:
+        study: the study.
+        here: local folder of its files, which need not exist.
+        checkpoints: folder or URI that holds its checkpoints.
+        permitted: with ``take_over`` the study goes on without them.
+
+    Raises:
+        UsageError: they are elsewhere; the message says where.
+    """
+    last: Mapping[str, Any] = study.user_attrs.get(LAST_OWNER, {})
+    there, host = str(last.get("checkpoints", checkpoints)), str(last.get("host", ""))
+    if folder.is_remote(checkpoints):
+        is_here = there == checkpoints
+    else:
+        is_here = not was_elsewhere(study, folder.folder_id(here))
+    if is_here or permitted.take_over or not study.get_trials(deepcopy=False):
+        return
+    is_local = not folder.is_remote(there) and host == Surroundings.here().host
+    if is_local and not Path(there).exists():
+        return  # nobody can go back to them
+    where = mask(there) if folder.is_remote(there) else f"{there} on {host}"
+    raise UsageError(
+        f"the checkpoints of {study.study_name} are not here but in {where}: run the same command there"
+        + (f", or give --storage-path {Path(there).parents[1]}" if is_local else "")
+        + f"; {TAKE_OVER} goes on without them"
+    )
+
+
+def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitted: Permissions) -> None:
+    """Refuse to go on with a study whose trainings would run other source files than at its last start.
+
+    Files of sepray itself that another version of sepray has changed are only named.
+
+    Args:
+        study: the study.
+        present: what ``code.files`` returned.
+        permitted: with ``allow_changed_code`` all of them are only named.
+
+    Raises:
+        UsageError: files have changed; the message names them.
+    """
+    names = code.changed(_recorded(study, "last", present), present)
+    if not names or not present or not study.get_trials(deepcopy=False):
+        return
+    is_edited = study.user_attrs.get(LAST_OWNER, {}).get("version") == __version__
+    own = [name for name in names if is_edited or not name.startswith("sepray.")]
+    if own and not permitted.allow_changed_code:
+        raise UsageError(
+            f"{code.in_words(own)} changed since the last start of {study.study_name}: undo that, or give the study "
+            "another --name; --allow-changed-code goes on, and tags the trials that follow"
+        )
+    console.print(
+        f"{code.in_words(names)} changed since the last start of {study.study_name}; the trials that follow are tagged",
+        soft_wrap=True,
+    )
+
+
+def keep_code(study: optuna.Study, present: Mapping[str, str]) -> None:
+    """Keep the digests of the source files of this start in the study; a separator without files has none."""
+    if not present:
+        return
+    study.set_user_attr(code.attribute(present), dict(present))
+    digest = code.digest_of(present)
+    first = code.digest_of(_recorded(study, "first", present))
+    study.set_user_attr(CODE, {"first": first, "last": digest})
+
+
+def code_tags(study: optuna.Study, present: Mapping[str, str]) -> dict[str, str]:
+    """Return the tag of trials that run other source files than the study's first ones; none where they are equal."""
+    names = code.changed(_recorded(study, "first", present), present)
+    return {CHANGED_CODE: ", ".join(names)} if names else {}
+
+
+def _recorded(study: optuna.Study, when: str, present: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the digests of the first or last start; of an older version's study the kept ones that are closest."""
+    kept: dict[str, dict[str, str]] = {k: v for k, v in study.user_attrs.items() if k.startswith("code.")}
+    known = study.user_attrs.get(CODE, {}).get(when)
+    if f"code.{known}" in kept:
+        return kept[f"code.{known}"]
+    if not kept or code.attribute(present) in kept:
+        return present
+    return min(kept.values(), key=lambda files: len(code.changed(files, present)))

@@ -1,0 +1,19 @@
+"""What a command may do that it otherwise refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What the user allows a study's driver at this start; not a part of the study."""
+
+    take_over: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Take the study from another driver that runs it, which then stops, or go on without checkpoints that are
+    elsewhere."""
+    allow_changed_code: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Go on although source files that trainings run have changed since the last start; later trials are tagged."""

@@ -1,0 +1,79 @@
+"""Finds the artifacts of a local MLflow database whose folder was moved, renamed or copied.
+
+MLflow stores the places of artifacts as absolute paths. sepray keeps the artifacts of a local database in ``mlruns``
+beside it (``environment.artifact_location``), so where the two were moved or copied together, the paths follow: a copy
+reads and writes its own files, and never those of the original.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from .environment import artifact_location
+
+_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+_MLRUNS = "mlruns"
+
+
+def local(location: str | None) -> Path | None:
+    """Return a location as a path; None where it is none of this machine's file systems."""
+    if location is None:
+        return None
+    parts = urlsplit(location)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    return Path(location) if not parts.scheme and Path(location).is_absolute() else None
+
+
+def beside(database: Path, place: Path) -> Path:
+    """Return the place of artifacts in ``mlruns`` beside a database, where it is there; else the place as it is."""
+    names = place.parts
+    for k in range(len(names) - 1, 0, -1):
+        if names[k] == _MLRUNS and (found := database.parent.joinpath(*names[k:])).exists():
+            return found
+    return place
+
+
+def follow(database: Path) -> None:
+    """Let the paths in an MLflow database follow it to where it is now, with its ``mlruns`` beside it.
+
+    Nothing is changed where ``mlruns`` has stayed behind. A database that cannot be read or written is left to MLflow,
+    which says so.
+    """
+    here = str(database.parent / _MLRUNS)
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+        former = [old for old in _former(connection, database) if os.path.isdir(here) or not os.path.isdir(old)]
+        if not former:
+            return
+        with connection:
+            for table, column in _COLUMNS:
+                if column not in {row[1] for row in connection.execute(f"pragma table_info({table})")}:
+                    continue
+                for old in former:
+                    connection.execute(
+                        f"update {table} set {column} = ? || substr({column}, ?) "
+                        f"where {column} = ? or substr({column}, 1, ?) = ?",
+                        (here, len(old) + 1, old, len(old) + 1, f"{old}/"),
+                    )
+
+
+def _former(connection: sqlite3.Connection, database: Path) -> Iterator[str]:
+    """Yield the folders ``mlruns`` elsewhere that experiments of sepray's say they have their artifacts in."""
+    found = set()
+    for name, location in connection.execute("select name, artifact_location from experiments"):
+        own = Path(artifact_location(f"sqlite:///{database}", name) or "")
+        place = local(location)
+        if place is not None and place.parts[-2:] == own.parts[-2:] and place != own:
+            found.add(str(location).rpartition("/")[0])
+    yield from sorted(found)
