@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .console import preflight
-from .console.exit_status import INTERRUPTED, exit_with_status, tell_scripts_errors_in_one_line
+from .console import interruption, output, preflight
+from .console.exit_status import exit_with_status, tell_scripts_errors_in_one_line
 from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
@@ -115,8 +115,8 @@ def run(spec: StudySpec, *, take_over: bool = False, allow_changed_code: bool = 
         KeyboardInterrupt: the study was interrupted; the same call goes on with it.
     """
     status = execute(spec, Permissions(take_over, allow_changed_code))
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
+    if status in interruption.STATUSES:
+        raise interruption.of_status(status)
     return _result(spec, status)
 
 
@@ -141,12 +141,19 @@ def execute(spec: StudySpec, permitted: Permissions | None = None) -> int:
         permitted: what the user allows; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, 130 interrupted.
+        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, that of a signal
+        (``console.interruption``) where one has ended the study.
 
     Raises:
         SeprayError: something that the user can put right.
     """
     started.append(spec.name)
+    output.keep_going()
+    with interruption.handled():
+        return _execute(spec, permitted)
+
+
+def _execute(spec: StudySpec, permitted: Permissions | None) -> int:
     refuse_bad_input(spec)
     address = spec.resources.cluster_address
     if address.startswith("ray://"):
@@ -166,18 +173,23 @@ def refuse_bad_input(spec: StudySpec) -> None:
         SeprayError: with the reason, in one line.
     """
     spec.check()
+    preflight.require_ray_address(spec.resources.cluster_address)
+    preflight.require_tracking_address(spec.stores.tracking_uri)
     stores, address, gpus = spec.stores, spec.resources.cluster_address, spec.resources.gpus_per_trial
     if address.startswith("ray://"):
         _refuse_local_files(stores, address)
         preflight.require_listening(address, f"the Ray cluster {address}")
         return  # the head of the cluster checks folders and storage
     if not is_remote(stores.storage_path):
-        preflight.require_writable(Path(stores.storage_path))
-    preflight.require_writable(stores.cache.expanduser())
+        preflight.require_writable(Path(stores.storage_path), "--storage-path")
+    preflight.require_writable(stores.cache, "--cache")
     preflight.require_storage(stores.storage, f"storage {mask(stores.storage)}")
     if ":" in address:
         preflight.require_listening(f"ray://{address}", f"the Ray cluster {address}")
-    elif not address and gpus:
+    elif not address:
+        preflight.require_short_temporary_folder()
+        preflight.require_place_for_token()
+    if not address and gpus:
         available = preflight.count_gpus()
         if available is not None and gpus > available:
             raise UsageError(f"a trial asks for {gpus:g} GPUs, but there are {available} on this machine")

@@ -141,9 +141,28 @@ CASES = [
         "check the URL and its driver",
     ),
     Case("study --storage sqlite:///tone.wav", "lab: tone.wav is no SQLite database"),
-    Case("study --storage-path {read_only}/x", "lab: cannot write to {read_only}/x: {reason}"),
-    Case("study --storage-path tone.wav", "lab: cannot write to tone.wav: {here}/tone.wav is a file"),
-    Case("study --cache tone.wav/x", "lab: cannot write to tone.wav/x: {here}/tone.wav is a file"),
+    Case(
+        "study --storage-path {read_only}/x",
+        "lab: cannot write to {read_only}/x: {reason}; choose another folder with --storage-path",
+    ),
+    Case(
+        "study --storage-path tone.wav",
+        "lab: cannot write to tone.wav: {here}/tone.wav is a file; choose another folder with --storage-path",
+    ),
+    Case(
+        "study --cache tone.wav/x",
+        "lab: cannot write to tone.wav/x: {here}/tone.wav is a file; choose another folder with --cache",
+    ),
+    Case(
+        "study --tracking-uri ./mlruns",
+        "lab: ./mlruns is a folder, and this MLflow keeps no runs in folders: give sqlite:///mlflow.db or a server's "
+        "address (`mlflow migrate-filestore` moves the runs of a folder into a database)",
+    ),
+    Case(
+        "study --address http://head:8265",
+        "lab: http://head:8265 is the address of Ray's dashboard, which `ray job submit` takes: give --address "
+        "ray://HOST:10001, HOST:6379 or auto, or unset RAY_ADDRESS",
+    ),
     Case(
         "study --storage postgresql://user:secret@127.0.0.1:99999/optuna",
         "lab: storage postgresql://user:***@127.0.0.1:99999/optuna has an impossible host or port; "

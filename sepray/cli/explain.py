@@ -71,11 +71,13 @@ def explain(
 
 def _path(study: application.StoredStudy, options: PathOptions, json: bool, yes: bool) -> Explanation | int:
     """Return the path of a study, trained unless there is one that meets the options; the exit status if it is not."""
+    from ..driver import tracking_address
     from ..results.explaining import PathTraining
     from ..results.study_result import load_study
     from ..scoring.explanation import of_result
 
-    result = load_study(study.name, study.storage, study.storage_path, study.tracking_uri, study.cache)
+    address, _ = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
+    result = load_study(study.name, study.storage, study.storage_path, address, study.cache)
     path = of_result(result.result)
     if path is not None and options.is_met_by(path):
         return path
@@ -87,7 +89,8 @@ def _path(study: application.StoredStudy, options: PathOptions, json: bool, yes:
 
 def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation | int:
     """Say what will be trained, ask, and train it; return the path, or the exit status where it is not trained."""
-    from ..console.exit_status import INTERRUPTED, how_to_go_on
+    from ..console import interruption
+    from ..console.exit_status import how_to_go_on
     from ..console.terminal import console
 
     if training.left:
@@ -100,9 +103,9 @@ def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation 
             return 0
     try:
         return training.train()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         console.print(f"\nthe path is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
-        return INTERRUPTED
+        return interruption.status_of(error)
 
 
 def _announcement(spec: StudySpec, training: PathTraining) -> list[str]:

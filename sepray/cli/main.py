@@ -43,7 +43,7 @@ Exit status:
   1  done, but something is missing (doctor), or nothing to register (run)
   2  bad input: one line says what is wrong
   3  a bug, in your separator or task or in sepray: a traceback says where
-130  interrupted
+129, 130, 143  interrupted: SIGHUP, Ctrl-C, SIGTERM
 
 Shell completion: sepray --tyro-print-completion bash (or zsh, tcsh).
 """

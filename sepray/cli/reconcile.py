@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
+
+import tyro
 
 from . import application
+from .confirmation import is_confirmed
+
+Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
 
 
 @application.command("reconcile")
-def reconcile(study: application.Study, json: application.Json = False) -> None:
+def reconcile(study: application.Study, yes: Yes = False, json: application.Json = False) -> None:
     """Send MLflow what it missed of a study while it did not answer, from the study's own records.
 
     Creates missing runs, completes metrics and states, and registers the study's champion if it is not registered yet.
-    Running it again changes nothing more.
+    Running it again changes nothing more. The address is the study's own; another one is asked about.
 
     Example: sepray reconcile cass-ecg
     """
     study.require()
     from ..console import preflight
+    from ..driver import tracking_address
     from ..errors import mask
-    from ..tracking.environment import resolve_uri
 
-    address = resolve_uri(study.tracking_uri)  # a database that does not exist is made
+    preflight.require_tracking_address(study.tracking_uri or "mlflow.db")
+    # A database that does not exist is made.
+    address, own = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
     preflight.require_listening(address, f"the tracking server {mask(address)}")
+    if own:
+        print(f"{study.name} is tracked at {own}; what waits for that would go to {mask(address)}.")
+        if not is_confirmed(yes, "Send it there?", "nothing is sent"):
+            return
     from ..driver.reconcile import reconcile as reconcile_study
 
     done = reconcile_study(study.name, study.storage, address, study.storage_path, study.cache)

@@ -35,7 +35,7 @@ def report(study: application.Study, json: application.Json = False) -> None:
     results = StudyResults.read(spec, stages["search"], stages.get("finals"), folder, _data(spec))
     page = publish(results, None)
     console.print(str(page), soft_wrap=True)
-    _deliver(results, found.run_key, study.tracking_uri)
+    _deliver(results, found.run_key, study)
     if json:
         application.print_json({"study": study.name, "report": str(page)})
 
@@ -54,19 +54,24 @@ def _data(spec: StudySpec) -> TaskData | None:
         return None
 
 
-def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> None:
+def _deliver(results: StudyResults, run_key: str, study: application.StoredStudy) -> None:
     """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
-    from ..console.commands import from_this_shell
     from ..console.terminal import console
+    from ..driver import tracking_address
+    from ..driver.commands import on_study
     from ..report.report import files_of
     from ..spec.folder import RunningError, lock
     from ..tracking.outbox import Outbox, RunKey
     from ..tracking.tracker import Tracker
 
     try:
-        address = application.require_tracking(tracking_uri)
+        address, own = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
+        application.require_tracking(address)
     except (SeprayError, OSError) as error:
         console.print(f"the report is not added to MLflow: {mask(one_line(error))}", soft_wrap=True)
+        return
+    if own:
+        console.print(f"the report is not added to MLflow: the study is tracked at {own}, not there", soft_wrap=True)
         return
     outbox = results.folder / "outbox.db"
     try:
@@ -74,11 +79,11 @@ def _deliver(results: StudyResults, study: str, tracking_uri: str | None) -> Non
     except RunningError:
         waiting = Outbox(outbox)
         for file, path in files_of(results.folder):
-            waiting.put_file(RunKey(study), file, path)
+            waiting.put_file(RunKey(run_key), file, path)
         waiting.close()
         return
-    complete = from_this_shell(f"sepray reconcile {results.spec.name}")
-    tracker = Tracker(outbox, study, uri=address, experiment=results.spec.model_name)
+    complete = on_study("reconcile", results.spec)
+    tracker = Tracker(outbox, run_key, uri=address, experiment=results.spec.model_name)
     if "" not in tracker.run_ids():
         console.print(
             f"the report is not added to MLflow, which does not have the study's run; first run: {complete}",

@@ -6,7 +6,8 @@ import traceback
 from pathlib import Path
 
 from .. import identity
-from ..console.exit_status import INTERRUPTED, format_error
+from ..console import interruption
+from ..console.exit_status import format_error
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..contracts import TaskData
@@ -34,7 +35,7 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
         permitted: what the user allows the studies; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 no separator has figures, 130 interrupted.
+        The exit status: 0 done, 1 no separator has figures, that of a signal where one has ended a study.
     """
     task, budget = task_config(comparison), comparison.budget
     wait_for(f"{comparison.name}: loading the data of {comparison.task}; what is not in the cache is made")
@@ -50,8 +51,8 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
         console.print(f"  left out {left.system}: {left.reason}", soft_wrap=True, markup=False)
     try:
         outcome = run_all(comparison, task, data, taking_part, permitted)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return interruption.status_of(error)
     outcome.left_out += refused
     for left in outcome.left_out:
         if left.bug:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from .. import study
-from ..console.exit_status import INTERRUPTED
+from ..console import interruption
 from ..console.terminal import console
 from ..contracts import TaskData
 from ..errors import SeprayError, one_line
@@ -88,7 +88,7 @@ def run_all(
         permitted: what the user allows the studies; default: nothing.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the study that was running has said how to go on.
+        KeyboardInterrupt: a signal; the study that was running has said how to go on.
     """
     outcome = Outcome()
     for place, contender in enumerate(taking_part, 1):
@@ -112,8 +112,8 @@ def run_all(
 def _run(spec: StudySpec, contender: Contender, data: TaskData, permitted: Permissions | None) -> Entry | LeftOut:
     """Run one study, and score all seeds of the settings that it has chosen."""
     status = study.execute(spec, permitted)
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
+    if status in interruption.STATUSES:
+        raise interruption.of_status(status)
     searched = load_study(spec.stores.storage, spec.name)
     uid = str(searched.user_attrs["uid"])
     folder = study_folder(spec.stores.storage_path, spec.name, uid)

@@ -6,27 +6,24 @@
 | 1 | done, but the answer is bad: nothing to register, or ``sepray doctor`` found something missing |
 | 2 | bad input, which the user can put right: one line says what is wrong |
 | 3 | a bug, in a separator or task of the user's own or in sepray: a traceback says where |
-| 130 | interrupted by Ctrl-C or SIGTERM |
+| 129, 130, 143 | interrupted by SIGHUP, Ctrl-C, SIGTERM: 128 and the signal's number, as shells count |
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import re
-import select
 import shlex
-import signal
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn
 
 from ..errors import SeprayError, mask, one_line
-from . import waiting
+from . import interruption, output, waiting
 from .commands import from_this_shell
 
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
@@ -50,32 +47,28 @@ def exit_with_status(
 ) -> NoReturn:
     """Run ``job`` and exit with the status that it returns (None counts as 0), or with that of its error.
 
-    SIGTERM interrupts like Ctrl-C. Where the reader of standard output has gone (``sepray list tasks | head -1``), the
-    status is 0.
+    SIGTERM and SIGHUP interrupt like Ctrl-C. Where the reader of standard output has gone (``| head -1``), the job goes
+    on without it.
 
     Args:
         program: name of the command or study; its messages begin with it.
         job: takes the arguments without ``--traceback``.
         arguments: arguments of the command line; default: those of this process.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    output.keep_going()
+    interruption.install()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = job([argument for argument in given if argument != TRACEBACK]) or 0
         waiting.done()
-        sys.stdout.flush()  # here and not at exit, where Python would complain of a reader that has gone
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         waiting.done()
         print(f"{program}: interrupted", file=sys.stderr)
-        status = INTERRUPTED
+        status = interruption.status_of(error)
     except Exception as error:
         waiting.done()
-        if isinstance(error, BrokenPipeError) and _output_is_closed():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write goes nowhere
-            status = 0
-        else:
-            status = BAD_INPUT if is_bad_input(error) else BUG
-            print(format_error(program, error, whole=TRACEBACK in given), file=sys.stderr)
+        status = BAD_INPUT if is_bad_input(error) else BUG
+        print(format_error(program, error, whole=TRACEBACK in given), file=sys.stderr)
     sys.exit(status)
 
 
@@ -209,14 +202,3 @@ def how_to_go_on() -> str:
     if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
         return "Running the same study again goes on where it stopped."
     return f"The same command goes on where it stopped:\n  {command_line()}"
-
-
-def _output_is_closed() -> bool:
-    """Say whether the reader of standard output has gone; a broken pipe may be any other connection's."""
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), select.POLLOUT)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sqlite3
+import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -113,22 +115,95 @@ def require_storage(url: str, shown: str) -> None:
             require_writable(Path(file).absolute().parent)
 
 
-def require_writable(folder: Path) -> None:
+def require_tracking_address(uri: str) -> None:
+    """Refuse a folder as MLflow's address, which MLflow took once: ``file:``, ``./mlruns``.
+
+    Args:
+        uri: address, or path of an SQLite file.
+
+    Raises:
+        UsageError: it is a folder.
+    """
+    path = uri.removeprefix("sqlite:///")
+    plain = "://" not in uri
+    if uri.startswith("file:") or ((plain or path != uri) and Path(path).is_dir()) or (plain and not Path(uri).suffix):
+        raise UsageError(
+            f"{uri} is a folder, and this MLflow keeps no runs in folders: give sqlite:///mlflow.db or a server's "
+            "address (`mlflow migrate-filestore` moves the runs of a folder into a database)"
+        )
+
+
+def require_ray_address(address: str) -> None:
+    """Refuse the address of Ray's dashboard as that of a cluster.
+
+    Raises:
+        UsageError: it is a web page's.
+    """
+    if address.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{address} is the address of Ray's dashboard, which `ray job submit` takes: give --address "
+            "ray://HOST:10001, HOST:6379 or auto, or unset RAY_ADDRESS"
+        )
+
+
+def require_short_temporary_folder() -> None:
+    """Refuse a folder for temporary files whose path is too long for the sockets of a Ray that is started here.
+
+    Raises:
+        UsageError: Ray could not start.
+    """
+    folder = os.environ.get("RAY_TMPDIR") or (sys.platform.startswith("linux") and os.environ.get("TMPDIR")) or "/tmp"
+    socket_path = f"{folder}/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+    most = 103 if sys.platform == "darwin" else 107  # bytes, of the system's addresses of sockets
+    if (excess := len(os.fsencode(socket_path)) - most) > 0:
+        raise UsageError(
+            f"the path of {folder} is {excess} characters too long for Ray's sockets: set RAY_TMPDIR to a folder "
+            "with a short path, such as /tmp"
+        )
+
+
+def require_place_for_token() -> None:
+    """Refuse a home folder in which a Ray that is started here can neither read nor write its token.
+
+    Raises:
+        UsageError: Ray could not start.
+    """
+    if any(os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return
+    try:
+        if not Path("~/.ray/auth_token").expanduser().is_file():
+            require_writable(Path("~/.ray"))
+    except (UsageError, RuntimeError) as error:
+        raise UsageError(
+            f"Ray keeps a token in the home folder ({error}): set HOME to a folder that can be written to, or "
+            "RAY_AUTH_MODE=disabled"
+        ) from None
+
+
+def require_writable(folder: Path, instead: str = "") -> None:
     """Refuse a folder that can neither be written to nor be made; nothing is left behind.
+
+    Args:
+        folder: the folder; ``~`` is the user's home.
+        instead: flag with which another folder is chosen.
 
     Raises:
         UsageError: it cannot be written to; the message says why.
     """
-    existing = folder.absolute()
+    otherwise = f"; choose another folder with {instead}" if instead else ""
+    try:
+        existing = folder.expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"cannot write to {folder}: there is no home folder{otherwise}") from None
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir():
-        raise UsageError(f"cannot write to {folder}: {existing} is a file")
+        raise UsageError(f"cannot write to {folder}: {existing} is a file{otherwise}")
     try:
         with tempfile.TemporaryDirectory(prefix=".sepray-", dir=existing):
             return
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
+        raise UsageError(f"cannot write to {folder}: {error.strerror}{otherwise}") from None
 
 
 def count_gpus() -> int | None:

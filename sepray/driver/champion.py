@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import identity
 from ..choices import MEASURES
-from ..console.commands import from_this_shell
 from ..contracts import TaskData
 from ..errors import SeprayError, UnreachableError, mask, one_line
 from ..execution import weights
@@ -24,6 +23,7 @@ from ..tracking.packaging import package_model
 from ..tracking.pages import is_server, runs_page
 from ..tracking.tracker import Tracker
 from . import notes, runs
+from .commands import on_study
 from .final_scores import Result, belongs_to, stft_of
 from .selection import Finished
 
@@ -116,8 +116,7 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
             models.set_champion(name, version, uri, description)
         return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")
     except SeprayError as error:
-        later = from_this_shell(f"sepray reconcile {spec.name}")
-        sentence = f"{error}; the model waits in {folder}. Later: {later}"
+        sentence = f"{error}; the model waits in {folder}. Later: {on_study('reconcile', spec)}"
         return Registration(name, None, False, sentence, waits=isinstance(error, UnreachableError))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 
 from .. import processor
-from ..console.exit_status import INTERRUPTED, how_to_go_on
+from ..console import interruption
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
@@ -21,10 +21,11 @@ from ..spec.study import StudySpec, key
 from . import runs, selection
 from .finish import Finish
 from .known_names import refuse_misspelt
+from .leaving import run_and_leave
 from .other_settings import refuse_other_settings
 from .prepared import PreparedStudy, prepare
 from .stage import finals_stage, run_stage, search_stage
-from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
+from .stores import StudyStores
 from .time_left import TimeLeft
 
 
@@ -36,7 +37,8 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
         permitted: what the user allows; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, 130 interrupted.
+        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, that of a signal
+        (``console.interruption``) where one has ended the study.
 
     Raises:
         SeprayError: something that the user can put right.
@@ -46,28 +48,17 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
     prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
     stores = StudyStores(prepared, permitted=permitted)
-    try:
-        with stores.lease.kept():
-            return _run(prepared, stores)
-    except KeyboardInterrupt:
-        stores.tracker.interrupted(f"Study `{spec.name}` is interrupted; the same command goes on with it.")
-        console.print(f"\n{spec.name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
-        return INTERRUPTED
-    finally:
-        cluster.disconnect()
-        if waiting := stores.close():
-            console.print(waits_for_mlflow(spec, waiting), soft_wrap=True)
-        if refused := stores.tracker.refused:
-            console.print(refused_by_mlflow(spec, refused), soft_wrap=True)
+    return run_and_leave(spec.name, stores, lambda: _run(prepared, stores))
 
 
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     """Search, train the best again, and finish; return the exit status."""
     spec, resources = prepared.spec, prepared.spec.resources
     wait_for(f"{spec.name}: {'joining the cluster' if resources.cluster_address else 'starting Ray'}")
-    slots = cluster.connect(
-        resources.address, resources.concurrency, resources.cpus_per_trial, resources.gpus_per_trial, spec.modules()
-    )
+    with interruption.kept():
+        slots = cluster.connect(
+            resources.address, resources.concurrency, resources.cpus_per_trial, resources.gpus_per_trial, spec.modules()
+        )
     console.print(
         f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {plural(spec.budget.trials, 'trial')} of up to "
         f"{plural(spec.budget.max_epochs, 'epoch')}, {slots} at once{_machine(prepared)}"

@@ -31,6 +31,7 @@ from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
 from . import notes, pairs, selection
 from .champion import Registration, next_commands, package, register
+from .commands import on_study
 from .final_scores import Result, has_weights, load_result, save_result, score_all
 from .selection import Finished, Retraining
 
@@ -232,7 +233,7 @@ class Finish:
             if answer.contrasts:
                 console.print(answer_table(answer, console.width))
         if settings := notes.shown(result["hyperparameters"]):
-            exactly = from_this_shell(f"sepray show {self._spec.name} --settings")
+            exactly = on_study("show", self._spec, "--settings")
             console.print(f"Settings of the champion, {result['role']}:")
             width = max(map(len, settings)) + 2
             console.print("\n".join(f"  {name:{width}}{value}" for name, value in settings.items()))
@@ -263,7 +264,7 @@ def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker)
         return report.publish(_study_results(spec, data, folder), tracker)
     except Exception as error:
         why = f"{type(error).__name__}: {one_line(error)}"
-        later = from_this_shell(f"sepray report {spec.name}")
+        later = on_study("report", spec)
         console.print(f"the report could not be made ({why}); later: {later}", soft_wrap=True)
         return None
 

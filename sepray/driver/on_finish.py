@@ -5,7 +5,7 @@ The command is run by the shell, with the result of the study in environment var
 | variable | value |
 | --- | --- |
 | ``SEPRAY_STUDY`` | name of the study |
-| ``SEPRAY_STATUS`` | exit status of the study: 0, 1, 2, 3 or 130 |
+| ``SEPRAY_STATUS`` | exit status of the study: 0, 1, 2, 3, or 129, 130, 143 after a signal |
 | ``SEPRAY_OUTCOME`` | exit status in words: done, nothing to register, bad input, a bug, interrupted |
 | ``SEPRAY_FOLDER`` | folder of the study |
 | ``SEPRAY_REPORT`` | path of the study's report.html |
@@ -31,11 +31,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..console.exit_status import BAD_INPUT, BUG, INTERRUPTED, is_bad_input
+from ..console import interruption
+from ..console.exit_status import BAD_INPUT, BUG, is_bad_input
 from ..console.terminal import console
 from ..errors import mask, one_line
 
-OUTCOMES = {0: "done", 1: "nothing to register", BAD_INPUT: "bad input", BUG: "a bug", INTERRUPTED: "interrupted"}
+OUTCOMES = {0: "done", 1: "nothing to register", BAD_INPUT: "bad input", BUG: "a bug"}
+OUTCOMES |= dict.fromkeys(interruption.STATUSES, "interrupted")
 """Exit status of a study -> what it means, in words."""
 
 
@@ -101,7 +103,7 @@ def told_when_it_raises(command: str, study: str) -> Iterator[None]:
 def _status_of(error: BaseException) -> int:
     """Return the exit status of a study that ended with this error."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return interruption.status_of(error)
     return BAD_INPUT if is_bad_input(error) else BUG
 
 

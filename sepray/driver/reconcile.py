@@ -12,7 +12,7 @@ from ..spec.folder import lock, study_folder
 from ..tracking.reconciliation import Reconciled
 from ..tracking.reconciliation import reconcile as reconcile_runs
 from ..tracking.tracker import Tracker
-from . import runs
+from . import runs, tracking_address
 from .final_scores import load_result
 from .finish import Finish
 from .record import read_record
@@ -55,4 +55,5 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
             tracker = Tracker(outbox, study.run_key, uri=tracking_uri, experiment=experiment)
             Finish(spec, load_task(spec.task, cache), folder, tracker).announce(result)
             tracker.close()
+        tracking_address.move(study.studies["search"], folder, tracking_uri)
     return done

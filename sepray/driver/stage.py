@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from ..choices import Objective, guide, guide_loss, guide_words
-from ..console.terminal import Progress, console
+from ..console.terminal import Progress, console, duration
 from ..execution import cluster
+from ..execution.hanging import Hang, HangWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.in_order import InOrderSearcher
@@ -24,6 +25,7 @@ from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
 from ..spec.folder import TRIAL_FOLDER
+from ..spec.study import StudySpec
 from ..training.views import view
 from . import code, runs, selection
 from .events import StageEvents
@@ -160,6 +162,7 @@ def run_stage(
                 slots=slots,
                 cpus=spec.resources.cpus_per_trial,
                 gpus=spec.resources.gpus_per_trial,
+                callbacks=[HangWatch(lambda hang: console.print(told(hang, stage.name, spec), soft_wrap=True))],
             )
         finally:
             searcher.close()
@@ -180,6 +183,18 @@ def _tell_of_environment(stage: Stage) -> None:
             f"{'it' if len(failed) == 1 else 'them'} again",
             soft_wrap=True,
         )
+
+
+def told(hang: Hang, stage: str, spec: StudySpec) -> str:
+    """Return what is said of a trial that may hang."""
+    usual = "no epoch has ended yet" if hang.usual is None else f"an epoch usually takes {duration(hang.usual)}"
+    worker = f"process {hang.pid} on {hang.node}" if hang.pid else "not known"
+    limit = spec.resources.epoch_timeout
+    then = f"it is restarted after {duration(limit)}" if limit else "--epoch-timeout SECONDS restarts such a trial"
+    return (
+        f"  {runs.STAGES[stage]} {hang.number} has reported nothing for {duration(hang.seconds)}, and {usual}: it may "
+        f"hang. Its worker is {worker}; {then}, from its checkpoint"
+    )
 
 
 def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int) -> tuple[StudySearcher, Any]:
@@ -253,6 +268,7 @@ def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoi
         threads=cluster.threads(spec.resources.cpus_per_trial),
         augmentation=data.augmentation,
         deterministic=spec.search.deterministic,
+        epoch_timeout=spec.resources.epoch_timeout,
         origin={"code": code.digest_of(prepared.code), "data": data.fingerprint},
     )
     generator = torch.Generator().manual_seed(spec.seed)

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 
 from .. import identity
-from ..console.commands import from_this_shell
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
@@ -27,7 +26,7 @@ from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
 from ..tracking.outbox import Rejected
 from ..tracking.tracker import Tracker, forget
-from . import code, runs, selection, start
+from . import code, commands, runs, selection, start, tracking_address
 from .other_settings import SIGNAL
 from .prepared import PreparedStudy
 
@@ -37,7 +36,7 @@ _LOCK_SECONDS = 60.0  # for a driver on this machine from which the study was ta
 
 def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
     """Return the sentence on records that MLflow has not taken yet, and the command for later."""
-    later = from_this_shell(f"sepray reconcile {spec.name}")
+    later = commands.on_study("reconcile", spec)
     server = mask(spec.stores.tracking_uri)
     return f"{waiting} records wait for the tracking server {server}. When it answers again: {later}"
 
@@ -47,7 +46,7 @@ def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
     reasons = Counter(each.reason for each in refused)
     most, count = reasons.most_common(1)[0]
     others = f", and {len(refused) - count} for other reasons" if len(reasons) > 1 else ""
-    later = from_this_shell(f"sepray reconcile {spec.name}")
+    later = commands.on_study("reconcile", spec)
     return (
         f"MLflow refused {plural(len(refused), 'record')} ({count}: {mask(most)}{others}). To try them again: {later}"
     )
@@ -69,6 +68,7 @@ class StudyStores:
 
     Attributes:
         lease: the ownership of the study, which all its writes depend on.
+        spec: description of the study.
         search: Optuna study of the search.
         uid: random id of the study beside its name, kept in its Optuna study; a study that is begun anew under a
             name that was used before has another one, and finds no old checkpoints.
@@ -86,7 +86,7 @@ class StudyStores:
 
     def __init__(self, prepared: PreparedStudy, goes_on: bool = True, permitted: Permissions | None = None) -> None:
         spec = prepared.spec
-        self._prepared, self._permitted = prepared, permitted or Permissions()
+        self._prepared, self.spec, self._permitted = prepared, spec, permitted or Permissions()
         remedy = f"; {lease.TAKE_OVER} takes it from there" if goes_on else ""
         self.lease = lease.take_at(spec.stores.storage, spec.name, self._permitted.take_over, wait_for, remedy)
         try:
@@ -98,7 +98,7 @@ class StudyStores:
 
     def _begin(self, goes_on: bool) -> None:
         """Open everything, as the owner of the study; nothing is written before all refusals."""
-        prepared, spec = self._prepared, self._prepared.spec
+        prepared, spec = self._prepared, self.spec
         path = spec.stores.storage_path
         self.search = self._open(spec.name)
         self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
@@ -109,6 +109,7 @@ class StudyStores:
             start.refuse_changed_code(self.search, prepared.code, self._permitted)
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
+        tracking_address.require(self.search, self.folder, spec)
         self.search.set_user_attr("uid", self.uid)
         folder_id = folder.folder_id(self.folder)
         elsewhere = start.was_elsewhere(self.search, folder_id)
@@ -117,6 +118,7 @@ class StudyStores:
             self.search.set_user_attr("spec", spec.plain())
             self.search.set_user_attr("given", spec.plain_given())
             self.search.set_user_attr(SIGNAL, identity.plain(prepared.signal))
+            self.search.set_user_attr(tracking_address.ATTRIBUTE, mask(spec.stores.tracking_uri))
             start.keep_code(self.search, prepared.code)
         else:
             self.search.set_user_attr(code.attribute(prepared.code), prepared.code)

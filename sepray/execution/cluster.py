@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,44 @@ _ALLOCATOR_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
+
+
+_VITAL = ("gcs_server", "raylet")
+
+
+class _RayDiedError(BaseException):
+    """Raised in Tune's loop when Ray has died; no Exception, for which Tune would clean up, and wait for Ray."""
+
+
+class _RayWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+    """Notices within seconds that a process of the Ray that this process has started is dead.
+
+    Ray itself tries for a minute and then ends the driver from C++, where nothing can be flushed any more.
+    """
+
+    def __init__(self) -> None:
+        self._looked = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look whether Ray lives."""
+        if time.monotonic() - self._looked >= 1.0:
+            self._looked = time.monotonic()
+            if dead := dead_processes():
+                raise _RayDiedError(f"Ray has died ({', '.join(dead)}); the same command goes on")
+
+
+def dead_processes() -> list[str]:
+    """Return the names of those vital processes of the Ray started by this process that have ended by themselves."""
+    try:
+        node = ray._private.worker._global_node
+        ended = [str(name) for name, _ in node.dead_processes()]
+    except AttributeError:  # a Ray of others, or one that keeps its processes elsewhere
+        return []
+    return [name for name in ended if name in _VITAL]
 
 
 class ClusterError(UnreachableError):
@@ -119,6 +158,7 @@ def run_trials(
     slots: int,
     cpus: float,
     gpus: float,
+    callbacks: Sequence[tune.Callback] = (),
 ) -> None:
     """Run trials in one Tune experiment until the searcher has no more; nothing is read from the experiment later.
 
@@ -132,10 +172,15 @@ def run_trials(
         slots: trials that run at once.
         cpus: CPUs that a trial needs.
         gpus: GPUs that a trial needs.
+        callbacks: hear of the trials.
+
+    Raises:
+        ClusterError: Ray has died.
+        SeprayError: raised by the searcher, the scheduler or a callback.
     """
     needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
     spare = 0 if slots < _capacity(needs) else max(1, slots // 4)
-    tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable, **parameters), tune.PlacementGroupFactory([needs])),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
@@ -150,12 +195,21 @@ def run_trials(
             name=name,
             storage_path=folder,
             verbose=0,
+            callbacks=[_RayWatch(), *callbacks],
             # The searcher hands a trial out again whose worker was lost, and counts losses without progress.
             failure_config=tune.FailureConfig(max_failures=0),
             # A trial writes its own checkpoints; Tune's are for schedulers that pause or copy trials.
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
         ),
-    ).fit()
+    )
+    try:
+        tuner.fit()
+    except _RayDiedError as error:
+        raise ClusterError(str(error)) from None
+    except tune.TuneError as error:  # of Tune's, around what the searcher or a callback raised: its message is a trace
+        if isinstance(error.__context__, SeprayError):
+            raise error.__context__ from None
+        raise
 
 
 def _capacity(needs: Mapping[str, float]) -> int:

@@ -29,6 +29,7 @@ from ..training.finite import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
 from .conditions import conditions, set_deterministic
+from .hanging import time_limit
 from .members import Members
 from .verdict import judge
 
@@ -59,6 +60,7 @@ class TrialContext:
         augmentation: changes made to the training items.
         evaluation_batch: items separated at once on the validation split.
         deterministic: whether torch may use only algorithms that give the same bits every time.
+        epoch_timeout: seconds after which an epoch that has not ended ends its worker; 0: never.
         origin: digests of the code and of the data, by name; part of the conditions that each trial reports.
     """
 
@@ -74,6 +76,7 @@ class TrialContext:
     augmentation: Augmentation
     evaluation_batch: int = 200
     deterministic: bool = False
+    epoch_timeout: float = 0.0
     origin: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,7 +124,8 @@ class SeparatorTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch and score it on the validation split."""
         try:
-            return self._advance()
+            with time_limit(self._context.epoch_timeout):
+                return self._advance()
         except NonFiniteLossError as error:
             return self._final_result("diverged", str(error))
         except Exception as error:

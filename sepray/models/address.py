@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def require_tracking(uri: str | None) -> str:
         UsageError: there is no such database.
         UnreachableError: the server does not answer.
     """
+    preflight.require_tracking_address(uri or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db")
     address = resolve_uri(uri)
     shown = mask(address)
     preflight.require_database(

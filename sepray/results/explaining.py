@@ -15,13 +15,13 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from ..arms import ARM
-from ..console.terminal import console
+from ..console import interruption
 from ..contracts import TaskData
-from ..driver import code, final_scores, finish, notes, selection
+from ..driver import code, final_scores, finish, leaving, notes, selection
 from ..driver.ablation import GREEDY, Ablation, Point, beginning, beginnings, points, walk
 from ..driver.prepared import prepare
 from ..driver.stage import ENDED, fixed_stage, run_stage
-from ..driver.stores import StudyStores, waits_for_mlflow
+from ..driver.stores import StudyStores
 from ..driver.time_left import TimeLeft
 from ..errors import UsageError
 from ..execution import cluster
@@ -123,13 +123,11 @@ class PathTraining:
                 stores.lease.check()
                 self._keep(path, stores)
                 return path
-        except KeyboardInterrupt:
-            stores.tracker.interrupted()
+        except BaseException:
+            leaving.mark(stores)
             raise
         finally:
-            cluster.disconnect()
-            if waiting := stores.close():
-                console.print(waits_for_mlflow(self._prepared.spec, waiting), soft_wrap=True)
+            leaving.close(stores)
 
     @property
     def _is_greedy(self) -> bool:
@@ -270,4 +268,5 @@ class PathTraining:
 
 def _connect(spec: Any) -> int:
     own = spec.resources
-    return cluster.connect(own.address, own.concurrency, own.cpus_per_trial, own.gpus_per_trial, spec.modules())
+    with interruption.kept():
+        return cluster.connect(own.address, own.concurrency, own.cpus_per_trial, own.gpus_per_trial, spec.modules())

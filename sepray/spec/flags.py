@@ -22,7 +22,7 @@ from .permissions import Permissions
 from .settings import Settings, SettingsError
 from .study import GIVEN, StudySpec, key
 
-EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 130 interrupted."
+EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 129, 130 or 143 after a signal."
 """Part of the help of every study and comparison."""
 
 

@@ -105,6 +105,9 @@ class Resources:
     """CPUs, and so threads, of a trial; trials with a fraction share a CPU."""
     gpus_per_trial: float = 0.0
     """GPUs of a trial; trials with a fraction share a GPU."""
+    epoch_timeout: float = 0.0
+    """Seconds after which an epoch that has not ended is given up: its worker ends, and the trial goes on from its
+    checkpoint in another one; 0 for never."""
     address: Annotated[
         str | None,
         tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: $RAY_ADDRESS, else a Ray of its own)"),
@@ -115,9 +118,11 @@ class Resources:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
         _at_least(self, concurrency=0)
-        _finite(self, "cpus_per_trial", "gpus_per_trial")
+        _finite(self, "cpus_per_trial", "gpus_per_trial", "epoch_timeout")
         if not self.cpus_per_trial > 0:
             raise FieldError("cpus_per_trial", f"must be more than 0, not {self.cpus_per_trial:g}")
+        if not self.epoch_timeout >= 0:
+            raise FieldError("epoch_timeout", f"must not be negative, not {self.epoch_timeout:g}")
         if not self.gpus_per_trial >= 0:
             raise FieldError("gpus_per_trial", f"must not be negative, not {self.gpus_per_trial:g}")
 

@@ -235,6 +235,11 @@ class Outbox:
             for table in ("runs", "told"):
                 self._database.execute(f"DELETE FROM {table} WHERE ? IS NULL OR study = ?", (study, study))
 
+    def target(self) -> str | None:
+        """Return the address that operations went to last, without secrets; None before the first answer."""
+        found = self._query("SELECT value FROM settings WHERE name = 'target'")
+        return found[0][0] if found else None
+
     def set_target(self, target: str) -> None:
         """Save the address that operations go to, without secrets; run ids of another address are forgotten.
 

@@ -48,7 +48,8 @@ GIVEN = {
     ),
 }
 _STUDY = GIVEN["report"][1]
-GIVEN["report"] = GIVEN["reconcile"] = (f"n {STORES} --json", [*_STUDY, True])
+GIVEN["report"] = (f"n {STORES} --json", [*_STUDY, True])
+GIVEN["reconcile"] = (f"n {STORES} --yes --json", [*_STUDY, True, True])
 GIVEN["delete"] = (f"n {STORES} --runs --models --yes --json", [*_STUDY, True, True, True, True])
 GIVEN["show"] = (f"n {STORES} --settings --json", [*_STUDY, True, True])
 GIVEN["clean"] = (
@@ -119,7 +120,7 @@ def test_help_of_all_lists_the_commands_and_the_exit_statuses(help_of):
     shown = help_of()
     for name in COMMANDS:
         assert f"• {name} " in shown
-    for status in ("  0  done", "  2  bad input", "  3  a bug", "130  interrupted"):
+    for status in ("  0  done", "  2  bad input", "  3  a bug", "129, 130, 143  interrupted"):
         assert f"\n{status}" in shown
     assert "--traceback" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())

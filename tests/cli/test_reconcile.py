@@ -33,3 +33,44 @@ def test_server_that_does_not_answer_is_said_before_anything_is_done(run, study,
     printed = run("reconcile", "small", "--tracking-uri", "http://127.0.0.1:9", status=2)
     assert printed == "sepray: the tracking server http://127.0.0.1:9 does not answer: Connection refused\n"
     assert called == []
+
+
+@pytest.fixture
+def tracked(study):
+    """A study that is tracked to a server."""
+    import optuna
+
+    study()
+    optuna.load_study(study_name="small", storage="sqlite:///optuna.db").set_user_attr(
+        "tracking_uri", "http://127.0.0.1:9"
+    )
+
+
+def test_server_is_the_studys_own(run, tracked, called):
+    printed = run("reconcile", "small", status=2)
+    assert printed == "sepray: the tracking server http://127.0.0.1:9 does not answer: Connection refused\n"
+
+
+def test_other_server_is_asked_about(run, tracked, called, terminal, tmp_path):
+    answers, asked = terminal
+    answers += ["n", "y"]
+    elsewhere = ("reconcile", "small", "--tracking-uri", "sqlite:///mlflow.db")
+    printed = run(*elsewhere)
+    assert "small is tracked at http://127.0.0.1:9; what waits for that would go to sqlite:///" in printed
+    assert called == []
+    run(*elsewhere)
+    assert asked == ["Send it there? [y/N] "] * 2
+    assert called[0][2] == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    run(*elsewhere, "--yes")
+    assert len(called) == 2
+
+
+def test_other_server_without_an_answer_is_refused(run, tracked, called):
+    printed = run("reconcile", "small", "--tracking-uri", "sqlite:///mlflow.db", status=2)
+    assert "nothing is sent without an answer" in printed
+    assert called == []
+
+
+def test_folder_is_no_server(run, study, called):
+    study()
+    assert "keeps no runs in folders" in run("reconcile", "small", "--tracking-uri", "./mlruns", status=2)

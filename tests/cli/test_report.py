@@ -33,7 +33,8 @@ def test_mlflow_without_the_study_is_said(tmp_path, run, study):
     connect(f"sqlite:///{tmp_path}/mlflow.db")
     printed = run("report", "small", "--cache", tmp_path / "cache")
     assert printed.endswith(
-        "the report is not added to MLflow, which does not have the study's run; first run: sepray reconcile small\n"
+        "the report is not added to MLflow, which does not have the study's run; first run: sepray reconcile small "
+        f"--cache {tmp_path}/cache\n"
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from sepray.console import exit_status
 from sepray.console.exit_status import exit_with_status, format_error
+from sepray.console.interruption import Interrupted
 from sepray.console.terminal import duration
 from sepray.errors import StorageError, UnreachableError, UsageError
 
@@ -217,8 +218,9 @@ def test_traceback_anywhere_is_taken_off_the_arguments(ended, arguments):
 
 
 def test_interruption(ended):
+    """By real signals: tests/console/test_interruption.py."""
     assert ended(raising(KeyboardInterrupt())) == (130, "program: interrupted\n")
-    assert ended(lambda arguments: signal.raise_signal(signal.SIGTERM)) == (130, "program: interrupted\n")
+    assert ended(raising(Interrupted(signal.SIGTERM))) == (143, "program: interrupted\n")
 
 
 def script(tmp_path, text, *arguments, **options):

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +215,82 @@ def test_gpus_are_those_that_this_process_may_use(monkeypatch, installed, visibl
 
     monkeypatch.setattr(accelerators, "get_accelerator_manager_for_resource", {"GPU": Manager}.__getitem__)
     assert preflight.count_gpus() == count
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:./mlruns", "file:///srv/mlruns", "./mlruns", "mlruns", "{folder}", "sqlite:///{folder}"]
+)
+def test_folder_is_no_tracking_address(tmp_path, uri):
+    with pytest.raises(UsageError, match=r"is a folder, .*give sqlite:///mlflow\.db or a server's address"):
+        preflight.require_tracking_address(uri.format(folder=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///mlflow.db", "mlflow.db", "runs/m.sqlite", "http://h:1", "databricks://p", "postgresql://h/d"]
+)
+def test_databases_and_servers_are_tracking_addresses(uri):
+    preflight.require_tracking_address(uri)
+
+
+def test_dashboard_is_no_cluster():
+    with pytest.raises(UsageError, match="Ray's dashboard"):
+        preflight.require_ray_address("https://head:8265")
+    for address in ("", "auto", "head:6379", "ray://head:10001"):
+        preflight.require_ray_address(address)
+
+
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+def test_temporary_folder_with_a_path_too_long_for_sockets(monkeypatch, variable):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "getpid", lambda: 12345)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, "/" + 40 * "a")  # with what Ray adds, 107 bytes
+    preflight.require_short_temporary_folder()
+    monkeypatch.setenv(variable, "/" + 43 * "a")
+    with pytest.raises(UsageError, match=r"a is 3 characters too long for Ray's sockets: set RAY_TMPDIR"):
+        preflight.require_short_temporary_folder()
+
+
+def test_home_that_nobody_has(monkeypatch):
+    monkeypatch.setattr(Path, "expanduser", _no_home)
+    with pytest.raises(UsageError, match=r"^cannot write to ~/x: there is no home folder; choose another .* --c$"):
+        preflight.require_writable(Path("~/x"), "--c")
+
+
+def _no_home(path):
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_other_folder_can_be_chosen(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"file is a file; choose another folder with --cache$"):
+        preflight.require_writable(tmp_path / "file", "--cache")
+
+
+@pytest.fixture
+def no_token(monkeypatch, tmp_path):
+    """A home folder, and no variable that tells Ray of a token."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_home_takes_rays_token(no_token):
+    preflight.require_place_for_token()
+    assert list(no_token.iterdir()) == []
+
+
+def test_home_that_takes_no_token_is_refused_unless_ray_needs_none(no_token, monkeypatch):
+    (no_token / ".ray").touch()
+    with pytest.raises(UsageError, match=r"^Ray keeps a token in the home folder \(cannot .* is a file\): set HOME"):
+        preflight.require_place_for_token()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    preflight.require_place_for_token()
+
+
+def test_token_that_is_there_needs_no_place(no_token, monkeypatch):
+    (no_token / ".ray").mkdir()
+    (no_token / ".ray" / "auth_token").write_text("token")
+    monkeypatch.setattr(preflight, "require_writable", lambda folder: pytest.fail("it is not asked for"))
+    preflight.require_place_for_token()

@@ -10,13 +10,16 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from sepray.console import terminal
 from sepray.contracts import Augmentation, Supervision, TaskData
+from sepray.driver import stage as stage_module
 from sepray.driver import warm_start
 from sepray.driver.prepared import prepare
 from sepray.driver.selection import Retraining
 from sepray.driver.stage import Stage, finals_stage, run_stage, sampler_of_trial, search_stage, trial_parameters
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
+from sepray.execution.hanging import Hang
 from sepray.execution.trainable import SeparatorTrainable
 from sepray.separators import neural_egg, semi_adversarial
 
@@ -333,3 +336,35 @@ def test_each_trial_of_a_deterministic_study_has_a_sampler_of_its_own(spec):
 
     assert drawn(3) == drawn(3) != drawn(4)
     assert sampler_of_trial(prepare(spec.changed(sampler="optuna.samplers:RandomSampler"), DATA)) is None
+
+
+@pytest.mark.parametrize(
+    ("hang", "timeout", "words"),
+    [
+        (
+            Hang(3, 75.0, 2.0, 99, "10.0.0.1"),
+            0.0,
+            "  trial 3 has reported nothing for 1 min 15 s, and an epoch usually takes 2 s: it may hang. Its worker is "
+            "process 99 on 10.0.0.1; --epoch-timeout SECONDS restarts such a trial, from its checkpoint",
+        ),
+        (
+            Hang(3, 601.0, None, None, ""),
+            900.0,
+            "  trial 3 has reported nothing for 10 min 01 s, and no epoch has ended yet: it may hang. Its worker is "
+            "not known; it is restarted after 15 min 00 s, from its checkpoint",
+        ),
+    ],
+)
+def test_hanging_trial_is_told_with_its_worker(spec, hang, timeout, words):
+    assert stage_module.told(hang, "search", spec.changed(epoch_timeout=timeout)) == words
+
+
+def test_trials_are_watched_and_know_their_limit(prepared, stores, simulation, screen, monkeypatch):
+    monkeypatch.setattr(stage_module, "console", terminal.console)
+    object.__setattr__(prepared, "spec", prepared.spec.changed(epoch_timeout=30.0))
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    [run] = simulation.runs
+    assert run["parameters"]["context"].epoch_timeout == 30.0
+    [watch] = run["callbacks"]
+    watch._tell(Hang(3, 75.0, 2.0, 99, "10.0.0.1"))
+    assert "trial 3 has reported nothing for 1 min 15 s" in screen.getvalue()

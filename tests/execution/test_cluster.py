@@ -1,14 +1,17 @@
 """Joining a cluster, with Ray's own calls replaced: what Ray is asked for, and what is said where it refuses."""
 
+import contextlib
 import math
 import os
+import pickle
+import re
 import sys
 from types import SimpleNamespace
 
 import pytest
 import ray
 
-from sepray.errors import UnreachableError, UsageError
+from sepray.errors import StorageError, UnreachableError, UsageError
 from sepray.execution import cluster
 from sepray.execution.cluster import ClusterError, threads
 
@@ -374,3 +377,60 @@ def test_trial_asks_for_a_gpu_where_it_needs_one(fake, experiments, tmp_path):
     [made] = experiments
     assert made.trainable[2] == [{"CPU": 2.0, "GPU": 0.5}]
     assert made.tune_config.max_concurrent_trials == 3, "two fit on the GPU, so the third waits"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_error_of_the_user_that_tune_has_wrapped_is_raised_as_it_was(fake, experiments, tmp_path, monkeypatch, own):
+    """Tune turns what the searcher raises for a result into a TuneError whose message is the traceback."""
+
+    def fit(self):
+        try:
+            raise StorageError("the storage has failed") if own else ValueError("a bug")
+        except Exception:
+            raise cluster.tune.TuneError("Traceback ...")  # noqa: B904 - as Tune does
+
+    monkeypatch.setattr(cluster.tune.Tuner, "fit", fit)
+    fake(cpus=2.0)
+    options = {"searcher": None, "scheduler": None, "folder": str(tmp_path), "name": "search"}
+    with pytest.raises(StorageError if own else cluster.tune.TuneError) as raised:
+        cluster.run_trials(int, {}, **options, slots=1, cpus=1.0, gpus=0.0)
+    assert ("storage has failed" in str(raised.value)) is own
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [(["raylet"], "Ray has died (raylet); the same command goes on"), (["log_monitor"], ""), ([], "")],
+)
+def test_death_of_ray_is_noticed_in_tunes_loop(fake, experiments, tmp_path, monkeypatch, ended, said):
+    """Not as an Exception, for which Tune would wait for Ray to clean up."""
+    node = SimpleNamespace(dead_processes=lambda: [(name, None) for name in ended])
+    fake(cpus=2.0)
+    monkeypatch.setattr(
+        cluster.ray, "_private", SimpleNamespace(worker=SimpleNamespace(_global_node=node)), raising=False
+    )
+    now = 0.0
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def fit(self):
+        nonlocal now
+        [watch] = self.run_config.callbacks
+        pickle.dumps(watch)
+        now = 0.5
+        watch.on_step_end(0, [])  # too early to look
+        now = 1.0
+        try:
+            watch.on_step_end(1, [])
+        except Exception:
+            raise AssertionError("Tune would catch it") from None
+
+    monkeypatch.setattr(cluster.tune.Tuner, "fit", fit)
+    options = {"searcher": None, "scheduler": None, "folder": str(tmp_path), "name": "search"}
+    expected = pytest.raises(ClusterError, match=re.escape(said)) if said else contextlib.nullcontext()
+    with expected:
+        cluster.run_trials(int, {}, **options, slots=1, cpus=1.0, gpus=0.0)
+
+
+def test_ray_of_others_is_not_watched(monkeypatch):
+    for node in (None, SimpleNamespace()):
+        monkeypatch.setattr(cluster.ray._private.worker, "_global_node", node)
+        assert cluster.dead_processes() == []

@@ -1,5 +1,6 @@
 """One trial from its first epoch to its outcome, driven as Tune drives it, with no Ray running."""
 
+import contextlib
 import errno
 import math
 import shutil
@@ -618,3 +619,17 @@ def test_training_items_are_augmented_as_the_study_says(bench):
     separator = trial._members.trainers[0].separator
     assert {shape[-1] for shape in separator.trained} == {8}
     assert {shape[-1] for shape in separator.separated} == {64}
+
+
+def test_each_epoch_has_its_limit(bench, monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def limit(seconds):
+        told.append(seconds)
+        yield
+        told.append("ended")
+
+    monkeypatch.setattr(trainable, "time_limit", limit)
+    run(bench(epoch_timeout=30.0))
+    assert told == [30.0, "ended"] * 3

@@ -11,10 +11,11 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from sepray.arms import Arm
+from sepray.driver import leaving
 from sepray.driver.selection import new_seeds
 from sepray.errors import UsageError
 from sepray.execution import cluster
-from sepray.results import deletion, explaining
+from sepray.results import deletion
 from sepray.results.explaining import PathOptions, PathTraining
 from sepray.scoring import explanation_words
 from sepray.scoring.explanation import of_result
@@ -97,7 +98,7 @@ def test_description_of_the_run_has_the_path_and_the_run_itself_is_left_alone(fi
 
 def test_what_mlflow_has_not_taken_is_said(finished, tracker, monkeypatch):
     said = Console(file=io.StringIO(), width=200)
-    monkeypatch.setattr(explaining, "console", said)
+    monkeypatch.setattr(leaving, "console", said)
     tracker.waiting = 17
     training(finished, order="given", seeds=2, epochs=1).train()
     assert said.file.getvalue().startswith("17 records wait for the tracking server sqlite:///")

@@ -37,6 +37,7 @@ def test_least_values_are_taken(make):
         (lambda: Search(reduction_factor=1), "--reduction-factor must be more than 1, not 1"),
         (lambda: Resources(concurrency=-1), "--concurrency must be at least 0, not -1"),
         (lambda: Resources(cpus_per_trial=0), "--cpus-per-trial must be more than 0, not 0"),
+        (lambda: Resources(epoch_timeout=-1.0), "--epoch-timeout must not be negative, not -1"),
         (lambda: Resources(gpus_per_trial=-0.1), "--gpus-per-trial must not be negative, not -0.1"),
         (lambda: Resources(gpus_per_trial=float("inf")), "--gpus-per-trial must be finite, not inf"),
         (lambda: Resources(cpus_per_trial=float("inf")), "--cpus-per-trial must be finite, not inf"),

@@ -1,0 +1,46 @@
+"""Commands on a study that messages show, whole: with the flags that say where its stores are."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from ..console.commands import from_this_shell
+from ..errors import mask
+from ..spec.parts import DEFAULT_TRACKING_URI, Stores
+from ..spec.study import StudySpec
+
+
+def on_study(command: str, spec: StudySpec, *flags: str) -> str:
+    """Return a command of sepray on a study, as the user's shell takes it.
+
+    Args:
+        command: name of the command, e.g. ``reconcile``.
+        spec: description of the study.
+        flags: further flags.
+
+    Returns:
+        The command; a password in the address of the storage is masked. MLflow's address is left out where it has a
+        secret: commands take it from ``MLFLOW_TRACKING_URI``.
+    """
+    stores = spec.stores
+    places = {
+        "--storage": mask(stores.storage),
+        "--storage-path": stores.storage_path,
+        "--tracking-uri": stores.tracking_uri,
+        "--cache": str(stores.cache),
+    }
+    default = {**_DEFAULTS, "--tracking-uri": os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI}
+    if mask(stores.tracking_uri) != stores.tracking_uri:
+        del places["--tracking-uri"]
+    given = [word for flag, place in places.items() if place not in ("", default[flag]) for word in (flag, place)]
+    return from_this_shell(shlex.join(["sepray", command, spec.name, *flags, *given]))
+
+
+_STORES = {f.name: f.default for f in Stores.__dataclass_fields__.values()}
+_DEFAULTS = {
+    "--storage": str(_STORES["storage"]),
+    "--storage-path": str(_STORES["storage_path"]),
+    "--cache": str(Path(str(_STORES["cache"]))),
+}

@@ -1,0 +1,70 @@
+"""The one way out of a study, however it ends: runs are marked, Ray and the stores are closed, each whatever fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from ..console import interruption
+from ..console.exit_status import how_to_go_on
+from ..console.terminal import console
+from ..errors import SeprayError, mask, one_line
+from ..execution import cluster
+from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
+
+
+def run_and_leave(name: str, stores: StudyStores, job: Callable[[], int]) -> int:
+    """Run a study to its end, its interruption or its error; close its stores in every case.
+
+    Args:
+        name: name of the study.
+        stores: its stores.
+        job: runs it and returns its exit status.
+
+    Returns:
+        The exit status: what ``job`` returned, or that of the signal that ended it (``console.interruption``).
+
+    Raises:
+        BaseException: what ``job`` raised, but for ``KeyboardInterrupt``.
+    """
+    try:
+        with stores.lease.kept():
+            return job()
+    except KeyboardInterrupt as error:
+        mark(stores, f"Study `{name}` is interrupted; the same command goes on with it.")
+        console.print(f"\n{name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
+        return interruption.status_of(error)
+    except BaseException as error:
+        mark(stores, f"Study `{name}` has stopped: {mask(one_line(error))}")
+        raise
+    finally:
+        close(stores)
+
+
+def mark(stores: StudyStores, note: str = "") -> None:
+    """End the open runs as interrupted; an outbox that takes nothing leaves them as they are.
+
+    Where another driver has taken the study over, the runs are that driver's.
+
+    Args:
+        stores: stores of the study.
+        note: description that the study's own run gets, in Markdown; empty: it keeps its own.
+    """
+    if stores.lease.is_lost:
+        return
+    with contextlib.suppress(SeprayError, OSError):
+        stores.tracker.interrupted(note)
+
+
+def close(stores: StudyStores) -> None:
+    """Leave Ray and close the stores; say what waits for MLflow. What fails keeps nothing else from being closed."""
+    try:
+        with interruption.kept():  # Ray's end sets the handlers to the system's own
+            cluster.disconnect()
+    except Exception as error:
+        console.print(f"Ray has not ended as it should: {mask(one_line(error))}", soft_wrap=True)
+    finally:
+        if waiting := stores.close():
+            console.print(waits_for_mlflow(stores.spec, waiting), soft_wrap=True)
+        if refused := stores.tracker.refused:
+            console.print(refused_by_mlflow(stores.spec, refused), soft_wrap=True)

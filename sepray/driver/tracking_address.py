@@ -1,0 +1,131 @@
+"""Where in MLflow a study is told: an address that the study keeps, so that its records never go elsewhere unasked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+
+from ..errors import UsageError, mask
+from ..search.storage import Study, load_study
+from ..spec.folder import local_root
+from ..spec.study import StudySpec
+from ..tracking.environment import resolve_uri
+from ..tracking.outbox import Outbox, OutboxError
+from . import commands
+
+_Answer = TypeVar("_Answer")
+
+ATTRIBUTE = "tracking_uri"
+"""User attribute of the search's Optuna study: the address as it was given, without secrets."""
+
+
+def require(study: Study, folder: Path, spec: StudySpec) -> None:
+    """Refuse another address than the one that records of the study wait for.
+
+    Args:
+        study: Optuna study of the search.
+        folder: local folder of the study's files.
+        spec: description of the study.
+
+    Raises:
+        UsageError: records wait for another address.
+    """
+    before, now = kept(study.user_attrs, folder), spec.stores.tracking_uri
+    if before is not None and not is_same(before, now) and (waiting := _waiting(folder)):
+        there = commands.on_study("reconcile", spec.changed(tracking_uri=before))
+        here = commands.on_study("reconcile", spec, "--yes")
+        raise UsageError(
+            f"{waiting} records of {spec.name} wait for MLflow at {before}, not at {mask(now)}. Give --tracking-uri "
+            f"{before}, or deliver them first: {there}. To have them at {mask(now)} instead: {here}"
+        )
+
+
+def move(study: optuna.Study, folder: Path, address: str) -> None:
+    """Keep another address, to which all that waited has gone; one of the same place stays as it was given."""
+    before = kept(study.user_attrs, folder)
+    if before is None or not is_same(before, address):
+        study.set_user_attr(ATTRIBUTE, mask(address))
+
+
+def kept(attributes: Mapping[str, Any], folder: Path) -> str | None:
+    """Return the address that a study has kept, without secrets; None where an older version has kept none.
+
+    Args:
+        attributes: user attributes of the search's Optuna study.
+        folder: local folder of the study's files; its outbox knows the address that has answered last.
+    """
+    if ATTRIBUTE in attributes:
+        return str(attributes[ATTRIBUTE])
+    return _target(folder)
+
+
+def of_study(given: str | None, name: str, storage: str, storage_path: str) -> tuple[str, str]:
+    """Return the address for a study that was run before, absolute where it is a file, and the one that it has kept.
+
+    Args:
+        given: address on the command line, if any.
+        name: name of the study.
+        storage: its Optuna storage.
+        storage_path: folder or URI of its checkpoints.
+
+    Returns:
+        The address, and, without its secrets, the one that the study has kept where that is another place, else an
+        empty text.
+
+    Raises:
+        UsageError: there is no such study, or its address has a secret that is not known here.
+        StorageError: the storage cannot be read.
+    """
+    attributes = load_study(storage, name).user_attrs
+    folder = local_root(storage_path) / name / str(attributes.get("uid", ""))
+    before = kept(attributes, folder)
+    if given or before is None:
+        address = resolve_uri(given)
+        return address, "" if before is None or is_same(before, address) else before
+    return _resolved(before, folder), ""
+
+
+def _resolved(before: str, folder: Path) -> str:
+    """Return the address that a study has kept with its secret, absolute where it is a file."""
+    if "***" in before:
+        here = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if mask(here) != before:
+            raise UsageError(
+                f"the study is tracked at {before}: give --tracking-uri with the password, or set MLFLOW_TRACKING_URI"
+            )
+        return here
+    found, answered = resolve_uri(before), _target(folder)
+    if _is_missing(found) and answered and not _is_missing(answered):
+        return answered  # a relative path, and the command was started in another folder
+    return found
+
+
+def is_same(one: str, other: str) -> bool:
+    """Say whether two addresses are the same place; passwords do not count."""
+    return mask(one) == mask(other) or mask(resolve_uri(one)) == mask(resolve_uri(other))
+
+
+def _is_missing(address: str) -> bool:
+    return address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists()
+
+
+def _target(folder: Path) -> str | None:
+    return _asked(folder, Outbox.target)
+
+
+def _waiting(folder: Path) -> int:
+    return _asked(folder, Outbox.pending) or 0
+
+
+def _asked(folder: Path, question: Callable[[Outbox], _Answer]) -> _Answer | None:
+    """Return what the outbox of a study answers; None where there is none, or none that can be read."""
+    if not (folder / "outbox.db").exists():
+        return None
+    with contextlib.suppress(OutboxError), contextlib.closing(Outbox(folder / "outbox.db")) as outbox:
+        return question(outbox)
+    return None

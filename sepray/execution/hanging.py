@@ -1,0 +1,121 @@
+"""Epochs that do not end: a trial that hangs is noticed by the driver, and its worker can end itself."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+
+_LEAST_SECONDS = 60.0
+_FACTOR = 10.0
+_UNKNOWN_SECONDS = 600.0  # before any epoch of the stage has ended
+_COUNTED = 50  # last epochs that say what is usual
+_LOOK_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End this process, a worker, where the context takes longer than ``seconds``; 0: never.
+
+    The stacks of all threads go to the worker's standard error, which Ray keeps in its logs. A thread in C watches, so
+    that code which never gives the interpreter back is ended too.
+    """
+    if not seconds:
+        yield
+        return
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@dataclass(frozen=True)
+class Hang:
+    """A trial that has reported nothing for much longer than an epoch usually takes.
+
+    Attributes:
+        number: number of the trial.
+        seconds: seconds since it has reported, or started.
+        usual: seconds that an epoch usually takes; None before one has ended.
+        pid: process of its worker; None where that is not known.
+        node: address of the node on which its worker runs; empty where that is not known.
+    """
+
+    number: int
+    seconds: float
+    usual: float | None
+    pid: int | None
+    node: str
+
+
+class HangWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+    """Tells once of each epoch that takes longer than 60 s and ten times the usual.
+
+    Args:
+        tell: is called in the driver's thread.
+        clock: returns seconds.
+    """
+
+    def __init__(self, tell: Callable[[Hang], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell, self._clock = tell, clock
+        self._since: dict[str, float] = {}  # by Tune's id: since when nothing was heard
+        self._told: set[str] = set()
+        self._seconds: deque[float] = deque(maxlen=_COUNTED)
+        self._looked = clock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Begin to wait for a trial's first epoch."""
+        self._heard(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Begin to wait for a trial's next epoch."""
+        self._heard(trial)
+        if "epoch_seconds" in result:
+            self._seconds.append(float(result["epoch_seconds"]))
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Look for trials that have not reported for long."""
+        now = self._clock()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        usual = statistics.median(self._seconds) if self._seconds else None
+        longest = _UNKNOWN_SECONDS if usual is None else max(_LEAST_SECONDS, _FACTOR * usual)
+        for trial in trials:
+            if trial.status != Trial.RUNNING:
+                self._since.pop(trial.trial_id, None)
+                continue
+            waited = now - self._since.setdefault(trial.trial_id, now)
+            if waited > longest and trial.trial_id not in self._told:
+                self._told.add(trial.trial_id)
+                self._tell(Hang(int(trial.config["number"]), waited, usual, *_worker(trial)))
+
+    def _heard(self, trial: Trial) -> None:
+        self._since[trial.trial_id] = self._clock()
+        self._told.discard(trial.trial_id)
+
+
+def _worker(trial: Trial) -> tuple[int | None, str]:
+    """Return process and node of a trial's worker, which is not asked: it may hang."""
+    with contextlib.suppress(Exception):  # before the first result only Ray's own records know it
+        actor = trial.temporary_state.ray_actor
+        found = ray._private.state.actors(actor._actor_id.hex())
+        return int(found["Pid"]), str(found["Address"]["IPAddress"])
+    location = trial.temporary_state.location
+    return location.pid, location.hostname or ""

@@ -1,0 +1,116 @@
+"""What waits for one MLflow never goes to another one unasked."""
+
+from pathlib import Path
+
+import pytest
+
+from sepray.driver import tracking_address
+from sepray.driver.commands import on_study
+from sepray.driver.stores import StudyStores
+from sepray.errors import UsageError
+from sepray.tracking.outbox import Outbox, RunKey
+
+
+def opened(prepared, tracking_uri=None):
+    """Open and close the stores of the study as a command with this address does."""
+    if tracking_uri:
+        object.__setattr__(prepared, "spec", prepared.spec.changed(tracking_uri=tracking_uri))
+    stores = StudyStores(prepared)
+    stores.close()
+    return stores
+
+
+def asked(spec, given=None):
+    return tracking_address.of_study(given, "small", spec.stores.storage, spec.stores.storage_path)
+
+
+def wait(stores):
+    """Let a record wait."""
+    outbox = Outbox(stores.folder / "outbox.db")
+    outbox.put(RunKey("small"), "log", {})
+    outbox.close()
+
+
+def test_address_is_the_studys_own(prepared, tracker, spec, monkeypatch):
+    opened(prepared, "http://lab:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    assert asked(spec) == ("http://lab:5000", "")
+    assert asked(spec, "http://lab:5000") == ("http://lab:5000", "")
+    assert asked(spec, "http://other:1") == ("http://other:1", "http://lab:5000")
+
+
+def test_password_is_kept_nowhere_and_taken_from_the_environment(prepared, tracker, spec, monkeypatch):
+    stores = opened(prepared, "http://me:secret@lab")
+    assert "secret" not in str(stores.search.user_attrs)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(UsageError, match=r"tracked at http://me:\*\*\*@lab: give --tracking-uri with the password"):
+        asked(spec)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:other@lab")
+    assert asked(spec) == ("http://me:other@lab", "")
+    assert asked(spec, "http://me:secret@lab") == ("http://me:secret@lab", "")
+
+
+def test_study_of_an_older_version_has_the_address_that_answered_last(tmp_path):
+    assert tracking_address.kept({}, tmp_path) is None
+    outbox = Outbox(tmp_path / "outbox.db")
+    assert tracking_address.kept({}, tmp_path) is None
+    outbox.set_target("http://lab")
+    outbox.close()
+    assert tracking_address.kept({}, tmp_path) == "http://lab"
+
+
+def test_relative_path_means_the_database_that_answered(prepared, tracker, spec, tmp_path, monkeypatch):
+    stores = opened(prepared, "sqlite:///mlflow.db")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "mlflow.db").touch()
+    outbox = Outbox(stores.folder / "outbox.db")
+    outbox.set_target(f"sqlite:///{tmp_path}/project/mlflow.db")
+    outbox.close()
+    monkeypatch.chdir(tmp_path)
+    assert asked(spec) == (f"sqlite:///{tmp_path}/project/mlflow.db", "")
+    monkeypatch.chdir(tmp_path / "project")
+    assert asked(spec)[0] == f"sqlite:///{(tmp_path / 'project' / 'mlflow.db').resolve()}"
+
+
+def test_start_with_another_address_is_refused_while_records_wait(prepared, tracker, spec):
+    stores = opened(prepared, "http://lab")
+    opened(prepared, "http://other")  # nothing waits
+    wait(stores)
+    opened(prepared, "http://other")  # nothing has changed
+    with pytest.raises(UsageError) as refused:
+        opened(prepared, "sqlite:///new.db")
+    assert "1 records of small wait for MLflow at http://other, not at sqlite:///new.db" in str(refused.value)
+    assert on_study("reconcile", prepared.spec, "--yes") in str(refused.value)
+    assert asked(spec)[0] == "http://other"
+
+
+def test_moved_database_stays_the_same(prepared, tracker, tmp_path, monkeypatch):
+    """A relative path is the study's, wherever the project's folder lies."""
+    monkeypatch.chdir(tmp_path)
+    wait(opened(prepared, "sqlite:///mlflow.db"))
+    (tmp_path / "moved").mkdir()
+    monkeypatch.chdir(tmp_path / "moved")
+    opened(prepared, "sqlite:///mlflow.db")
+
+
+def test_commands_are_whole(spec, monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    default = spec.changed(
+        storage="sqlite:///optuna.db",
+        storage_path="sepray-results",
+        cache=Path("~/.cache/sepray"),
+        tracking_uri="sqlite:///mlflow.db",
+    )
+    assert on_study("reconcile", default).endswith("sepray reconcile small")
+    there = default.changed(storage="postgresql://me:pw@h/db", storage_path="a b", tracking_uri="http://lab")
+    assert on_study("show", there, "--settings").endswith(
+        "sepray show small --settings --storage 'postgresql://me:***@h/db' --storage-path 'a b' --tracking-uri http://lab"
+    )
+    assert on_study("show", default.changed(tracking_uri="http://me:pw@lab")).endswith("show small")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://lab")
+    assert "--tracking-uri sqlite:///mlflow.db" in on_study("report", default)
+
+
+def test_outbox_that_cannot_be_read_keeps_no_study_from_starting(tmp_path):
+    (tmp_path / "outbox.db").write_bytes(b"no database" * 1000)
+    assert tracking_address.kept({}, tmp_path) is None
