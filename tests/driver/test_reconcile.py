@@ -1,11 +1,11 @@
 """A study is completed in MLflow from its stores, while no other driver works on it."""
 
 import io
-import json
 
 import pytest
 from rich.console import Console
 
+from sepray.driver import final_scores
 from sepray.driver import reconcile as module
 from sepray.driver.reconcile import reconcile
 from sepray.driver.stage import run_stage, search_stage
@@ -64,13 +64,14 @@ def test_every_run_of_the_study_is_asked_for_and_what_was_done_is_told(
 def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked, printed, monkeypatch):
     stores = StudyStores(prepared)
     stores.close()
-    (stores.folder / "result.json").write_text(json.dumps({"member": 5}))
+    result = dict.fromkeys(final_scores._KEYS, "") | {"member": 5}
+    final_scores.save_result(stores.folder, result)
     announced, fake = [], FakeTracker()
     monkeypatch.setattr(module, "Tracker", lambda *given, **settings: fake.calls.append((given, settings, {})) or fake)
     monkeypatch.setattr(module, "load_task", lambda task, cache: DATA)
     monkeypatch.setattr(module.Finish, "announce", lambda self, result: announced.append(result))
     ask(spec)
-    assert announced == [{"member": 5}]
+    assert announced == [result]
     given, settings, _ = fake.calls[0]
     assert given == (stores.folder / "outbox.db", f"small-{stores.uid}")
     assert settings == {"uri": "http://tracker", "experiment": "cass-ecg"}
