@@ -197,3 +197,11 @@ def plain(arms: Mapping[str, Arm]) -> dict[str, Any]:
 def restored(values: Mapping[str, Mapping[str, Any]]) -> dict[str, Arm]:
     """Return the arms that ``plain`` described."""
     return {name: Arm(dict(value["settings"]), tuple(value["searched"])) for name, value in values.items()}
+
+
+def without_trials(names: Sequence[str], trials: int) -> str:
+    """Return a sentence about the arms that a search of so many trials does not reach; empty where it reaches all."""
+    if not names:
+        return ""
+    arms = "The arm" if len(names) == 1 else "The arms"
+    return f"{arms} {', '.join(names)} would get no trial of {trials}: give --trials {trials + len(names)} or more."

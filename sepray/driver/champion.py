@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import identity
-from ..choices import MEASURES
+from ..choices import MEASURES, measure_words
 from ..contracts import TaskData
 from ..errors import SeprayError, UnreachableError, mask, one_line
 from ..execution import weights
@@ -154,8 +154,10 @@ def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: s
     except Exception as error:  # the present champion is other code, which may fail in any way
         return False, f"; version {old} stays the champion, but cannot separate this test split ({one_line(error)})"
     compared = statistics.paired_bootstrap(challenger, defender, direction, seed=spec.seed)
-    gap = f"{metric} {challenger.mean():.4f} against {defender.mean():.4f}, difference "
-    gap += f"{compared.difference:+.4f} [{compared.low:+.4f}, {compared.high:+.4f}] by paired bootstrap"
+    unit = f" {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
+    gap = f"{measure_words(metric)}, mean over the sources, {challenger.mean():.4f}{unit} against "
+    gap += f"{defender.mean():.4f}{unit}, difference {compared.difference:+.4f} "
+    gap += f"[{compared.low:+.4f}, {compared.high:+.4f}] by paired bootstrap"
     if compared.better:
         return True, f", the new champion: it beats version {old} ({gap})"
     return False, f"; version {old} stays the champion ({gap})"

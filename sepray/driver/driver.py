@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import torch
 
-from .. import processor
+from .. import arms, processor
 from ..console import interruption
 from ..console.terminal import console
 from ..console.waiting import wait_for
@@ -15,6 +15,7 @@ from ..execution import cluster
 from ..loading import load_task
 from ..report.wording import plural
 from ..scoring.tables import front_table
+from ..search import arm_trials
 from ..spec import choosing
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
@@ -63,7 +64,10 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {plural(spec.budget.trials, 'trial')} of up to "
         f"{plural(spec.budget.max_epochs, 'epoch')}, {slots} at once{_machine(prepared)}"
     )
-    console.print(f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}", soft_wrap=True)
+    console.print(
+        f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}, model {spec.model_name}",
+        soft_wrap=True,
+    )
     if _is_slow(prepared, processor.flags()):
         console.print(
             "warning: this CPU has no instructions for bfloat16, which is much slower on it than float32; "
@@ -75,6 +79,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         console.print(f"not tried, because {why}: {', '.join(prepared.left_out)}")
     if prepared.warning:
         console.print(f"warning: {prepared.warning}", soft_wrap=True)
+    if missing := _arms_without_trials(prepared, stores):
+        console.print(f"warning: {missing} Settings of other arms are all that is compared there.", soft_wrap=True)
     time_left = TimeLeft(prepared, slots)
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots, time_left)
     if len(prepared.objectives) > 1:
@@ -104,6 +110,13 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     stores.lease.check()
     wait_for(f"{spec.name}: scoring on the test split, packaging the model, drawing the report")
     return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))
+
+
+def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:
+    """Return a sentence about the arms that the search will not have reached; empty where it reaches all."""
+    trials, wanted = stores.search.get_trials(deepcopy=False), prepared.spec.budget.trials
+    names = arm_trials.arms_without_trials(prepared.arms, trials, max(0, wanted - len(trials)))
+    return arms.without_trials(names, max(wanted, len(trials)))
 
 
 def _machine(prepared: PreparedStudy) -> str:

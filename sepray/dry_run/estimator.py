@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from .. import arms
 from ..console.terminal import console, size
 from ..contracts import TaskData
 from ..driver.known_names import refuse_misspelt
@@ -65,7 +66,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         slots=slots,
         left_out=prepared.left_out,
         objectives=len(prepared.objectives),
-        warnings=(*filter(None, [prepared.warning]), *_arms_without_trials(done)),
+        warnings=tuple(filter(None, [prepared.warning, arms.without_trials(done.arms_without_trials, done.trials)])),
     )
     if not done.left and not done.retrainings_left:
         return found
@@ -178,16 +179,6 @@ def _disk(spec: StudySpec, done: Progress, measured: Measurement, trial: Range) 
         total=files * measured.checkpoint_bytes + model,
         free=None if remote else machine.free_disk(spec.stores.storage_path),
     )
-
-
-def _arms_without_trials(done: Progress) -> tuple[str, ...]:
-    """Return the sentence about arms that no trial is left for; none where every arm has one."""
-    names = done.arms_without_trials
-    if not names:
-        return ()
-    enough = done.trials + len(names)
-    arms = "The arm" if len(names) == 1 else "The arms"
-    return (f"{arms} {', '.join(names)} would get no trial of {done.trials}: give --trials {enough} or more.",)
 
 
 def _warnings(found: Estimate, memory: Memory, disk: Disk, measured: Measurement) -> Iterator[str]:

@@ -37,12 +37,12 @@ def state(record: StudyRecord, stages: Stages, is_registered: bool, is_running: 
     Returns:
         FINISHED, RUNNING, STOPPED (the same command continues it), or EMPTY: it has ended, without a model.
     """
-    if is_running:
-        return RUNNING
     searched, finals = stages["search"], stages.get("finals")
-    if any(outcome(trial) == UNFINISHED for trial in (*searched, *(finals or ()))):
-        return STOPPED
-    if finals is None and len(searched) < int(record.description["trials"]):
+    unfinished = any(outcome(trial) == UNFINISHED for trial in (*searched, *(finals or ())))
+    is_short = len(searched) < int(record.description["trials"])
+    if is_running:  # or an ablation path is trained beside it, or its report written again
+        return FINISHED if is_registered and not unfinished and not is_short else RUNNING
+    if unfinished or (finals is None and is_short):
         return STOPPED
     if is_registered:
         return FINISHED

@@ -26,7 +26,10 @@ def sentence(answer: Answer) -> str:
 
     With several objectives each has a sentence about the arm that matters most by it.
     """
-    parts = [_about_arm(part, leading, answer.tests) for part in answer.parts if (leading := part.leading) is not None]
+    parts = []
+    for part in answer.parts:
+        if part.leading is not None:
+            parts += [_about_arm(part, part.leading, answer.tests), *_about_others(part, part.leading)]
     if answer.importance is not None:
         parts.append(_about_setting(answer.importance, guide_words(objectives(answer)) if answer.others else ""))
     return " ".join(parts)
@@ -72,6 +75,19 @@ def _about_arm(answer: Answer, contrast: Contrast, tests: int) -> str:
     else:
         advice = f"about {contrast.seeds_needed} seeds would decide"
     return f"{start}: no effect that {seeds} can show; {advice}."
+
+
+def _about_others(answer: Answer, leading: Contrast) -> list[str]:
+    """Return a sentence about the arms that the one before is not about; none where there are no others."""
+    others = [contrast for contrast in answer.contrasts if contrast is not leading]
+    if not others:
+        return []
+    if claimed := [contrast.arm for contrast in others if contrast.claim]:
+        return [f"There is an effect of {' and '.join(claimed)} too."]
+    if leading.claim:
+        return [f"{'The other arm shows' if len(others) == 1 else f'The other {len(others)} arms show'} no effect."]
+    which = "The other arm comes" if len(others) == 1 else f"The other {len(others)} arms come"
+    return [f"{which} no closer to an effect."]
 
 
 def change(effect: Effect, metric: str, sign: int = 1, plus: bool = True, gap: str = " ", short: bool = False) -> str:

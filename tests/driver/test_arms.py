@@ -270,6 +270,18 @@ def test_a_study_of_one_arm_has_nothing_to_compare(spec, tracker, simulation, sc
     assert "compared" not in screen.getvalue()
 
 
+def test_arms_that_the_search_does_not_reach_are_told_before_it(spec, tracker, simulation, screen, monkeypatch):
+    monkeypatch.setattr(driver, "load_task", lambda task, cache: DATA)
+    monkeypatch.setattr(finish, "register", lambda *_: Registration("x", "1", True, "Registered."))
+    monkeypatch.setattr(finish, "package", lambda *_: None)
+    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    assert driver.run(spec.changed(trials=2, reference_points={})) == 0
+    left = ", ".join(NAMES[2:])
+    told = " ".join(screen.getvalue().split())
+    assert f"warning: The arms {left} would get no trial of 2: give --trials {len(NAMES)} or more." in told
+    assert told.index("would get no trial") < told.index("0 of 2 done")
+
+
 @pytest.mark.parametrize("weight", [1.0, 2.0])
 def test_seed_decides_initial_weights_and_batches_whatever_the_arm(weight):
     """Adversaries that weigh nothing in the autoencoders' loss train the same autoencoders as no adversaries."""

@@ -57,7 +57,10 @@ def test_challenge_measures_what_only_some_sources_have(registry, tmp_path):
     metrics = {"test/heart/heart_rate_error": 3.0, "test/heart_rate_error": 3.0}
     assert registry["scored"] == models.Scored(metrics, "ppg", HEARTS.fingerprint)
     assert registry["asked"] == [("models:/cass-ppg/3", "http://tracker")]
-    assert "version 3 stays the champion (heart_rate_error 9.0000 against 0.0000" in found.sentence
+    assert (
+        "version 3 stays the champion (heart rate error, mean over the sources, 9.0000 bpm against 0.0000"
+        in found.sentence
+    )
 
 
 def test_challenger_that_finds_the_heart_rate_wins_against_one_that_does_not(registry, tmp_path):
@@ -65,7 +68,10 @@ def test_challenger_that_finds_the_heart_rate_wins_against_one_that_does_not(reg
     found = challenge([0.0] * 5, tmp_path)
     assert registry["champion"] == "4"
     assert found.champion
-    assert "the new champion: it beats version 3 (heart_rate_error 0.0000 against " in found.sentence
+    assert (
+        "the new champion: it beats version 3 (heart rate error, mean over the sources, 0.0000 bpm against "
+        in found.sentence
+    )
 
 
 def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trained_on(tmp_path, monkeypatch):

@@ -327,12 +327,13 @@ def test_better_challenger_takes_the_alias(ended, registry, screen):
     registry.predict = lambda mixture: 50 * np.repeat(mixture[:, None], 2, axis=1)
     told = announce(ended)
     assert registry.champion == "7"
-    assert "Registered as cass-ecg version 7, the new champion: it beats version 3 (relative_l2 " in told
+    won = "Registered as cass-ecg version 7, the new champion: it beats version 3"
+    assert f"{won} (relative L2 error, mean over the sources, " in told
     challenger, defender = scores(ended.finals[0]).mean(1), told.rpartition(" against ")[2].split(",")[0]
     error = 50 * DATA.test.mixture[:, None] - DATA.test.sources
     expected = (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).mean()
     assert float(defender) == pytest.approx(float(expected), abs=1e-3)
-    assert f"relative_l2 {challenger.mean():.4f} against" in told
+    assert f"over the sources, {challenger.mean():.4f} against" in told
     assert "sepray evaluate models:/cass-ecg@champion" in told
 
 
@@ -343,7 +344,8 @@ def test_challenger_that_is_not_better_is_registered_without_the_alias(ended, re
     assert registry.champion == "3"
     assert registry.registered
     assert told.startswith("7: ")
-    assert "Registered as cass-ecg version 7; version 3 stays the champion (relative_l2 " in told
+    kept = "Registered as cass-ecg version 7; version 3 stays the champion"
+    assert f"{kept} (relative L2 error, mean over the sources, " in told
     assert "against 0.0000" in told
     assert "sepray evaluate models:/cass-ecg/7" in told
 
@@ -374,7 +376,7 @@ def test_more_is_better_where_the_objective_is_maximised(study, registry, screen
     assert "SI-SDR in dB on the test split" in screen.getvalue()
     study.tracker.told.clear()
     registry.champion, registry.predict = "3", lambda mixture: DATA.test.sources.numpy()
-    assert "version 3 stays the champion (si_sdr " in announce(study, spec)
+    assert "version 3 stays the champion (SI-SDR, mean over the sources, " in announce(study, spec)
     study.tracker.told.clear()
     registry.predict = lambda mixture: np.zeros((len(mixture), 2, 1, 128), np.float32)  # -60 dB
     assert "the new champion: it beats version 3" in announce(study, spec)

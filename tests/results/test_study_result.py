@@ -230,15 +230,24 @@ def test_study_whose_retrainings_are_not_done_is_not_finished(finished, spec):
     assert "4 of 4 trials have ended, and the best were being trained again" in result.conclusion
 
 
-def test_running_study_has_no_status_yet(finished, spec):
+def test_running_study_has_no_status_yet(run_study, simulation, spec, finished):
+    simulation.kill_after = 2
+    with pytest.raises(Killed):
+        run_study(spec.changed(trials=6))
     held = lock(finished.folder, "small")
     result = found(spec)
     assert (result.state, result.status) == ("running", None)
-    assert result.conclusion.startswith("small is running: 4 of 4 trials have ended, ")
+    assert result.conclusion.startswith("small is running: 4 of 6 trials have ended, ")
     assert result.conclusion.splitlines()[1] == str(result.answer)
     assert REGISTERED in result.conclusion
     held.close()
-    assert found(spec).state == "finished"
+
+
+def test_finished_study_stays_finished_while_something_else_is_made_in_its_folder(spec, finished):
+    """An ablation path is trained, or the report written again."""
+    held = lock(finished.folder, "small")
+    assert (found(spec).state, found(spec).status) == ("finished", 0)
+    held.close()
 
 
 def test_study_that_is_being_extended_has_its_old_result(run_study, simulation, spec, finished):

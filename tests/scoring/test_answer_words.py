@@ -36,7 +36,17 @@ CASES = {
         answer(contrast(), contrast("cross maternal to fetal", claim=True, mean=LOWER)),
         "Cross maternal to fetal lowered the relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, "
         "50 test "
-        "items, p 0.016 after Holm).",
+        "items, p 0.016 after Holm). The other arm shows no effect.",
+    ),
+    "a gain, of two arms that both have one": (
+        answer(contrast(claim=True), contrast("cross maternal to fetal", claim=True, mean=LOWER)),
+        "Cross maternal to fetal lowered the relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, "
+        "50 test items, p 0.016 after Holm). There is an effect of CASS too.",
+    ),
+    "no effect of three arms": (
+        answer(contrast(), contrast("cross all"), contrast("cross fetal to maternal")),
+        "CASS changed the relative L2 error by -0.1% [-0.4%, +0.2%] against no adversaries: no effect that 8 seeds "
+        "can show; more than 200 would be needed. The other 2 arms come no closer to an effect.",
     ),
     "a gain, of one source": (
         answer(contrast(claim=True, fetal=LOWER), column="fetal"),
