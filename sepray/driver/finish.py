@@ -71,11 +71,11 @@ class Finish:
         if champion is None:
             return []
         systems, kept, needed = pairs.compared(finals, plan, self._spec.controls), load_result(self._folder), {}
-        is_other = kept is None or kept["member"] != champion.member.number
-        if kept is None or is_other or self._lacks(kept, systems):
+        is_scored = kept is not None and kept["member"] == champion.member.number and not self._lacks(kept, systems)
+        if not is_scored:
             compared = (*systems.systems, *systems.best)
             needed = {t.number: t for system in compared for t in system.members.values()}
-        if needed or not (self._oracle or self._is_packaged()):
+        if not is_scored or not (self._oracle or self._is_packaged()):
             needed[champion.member.number] = champion.member
         return [trial for trial in needed.values() if not has_weights(trial)]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private import services
 
 from ..errors import SeprayError, UnreachableError
 
@@ -232,7 +233,7 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ[name] = str(threads(cpus))
     for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
-    with _same_modules(), _start_errors():
+    with _same_modules(), _start_errors(), _own_process_groups():
         ray.init(
             num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
             include_dashboard=False,
@@ -240,6 +241,26 @@ def _start_local(concurrency: int, cpus: float) -> None:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
+
+
+@contextlib.contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Give the processes that Ray starts process groups of their own.
+
+    ``timeout``, systemd, SLURM and a terminal that closes signal the whole process group of a study. Ray's processes
+    would end with it before the study has marked its runs, and Ray ends a driver that has lost them.
+    """
+    starter = services.ConsolePopen
+
+    class InOwnGroup(starter):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "process_group": 0})
+
+    services.ConsolePopen = InOwnGroup
+    try:
+        yield
+    finally:
+        services.ConsolePopen = starter
 
 
 @contextlib.contextmanager

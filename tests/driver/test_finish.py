@@ -19,7 +19,7 @@ from rich.console import Console
 
 from sepray.console import terminal
 from sepray.contracts import Signal, Split, TaskData
-from sepray.driver import final_scores, finish
+from sepray.driver import final_scores, finish, selection
 from sepray.driver.finish import Finish
 from sepray.driver.selection import Finished, Retraining
 from sepray.errors import UnreachableError
@@ -466,6 +466,18 @@ def test_lost_weights_matter_where_something_is_still_to_be_scored_or_packaged(s
     assert lost() == []  # scored and packaged
     (study.folder / "result.json").unlink()
     assert lost() == [4]
+
+
+def test_champion_that_is_compared_with_nothing_is_trained_again_where_it_is_to_be_scored(study, registry, screen):
+    """Its model is packaged, but its result is gone, and its checkpoint too."""
+    study.finish()
+    plan = [each for each in PLAN if each.role == ROLE]
+    champion = selection.champion(study.finals, [ROLE])
+    assert champion is not None
+    damage(champion.member)
+    finish = Finish(SPEC, DATA, study.folder, study.tracker)
+    (study.folder / "result.json").unlink()
+    assert [trial.number for trial in finish.without_weights(study.finals, plan)] == [champion.member.number]
 
 
 def test_checkpoint_of_another_trial_counts_as_lost(study, registry, screen):

@@ -434,3 +434,21 @@ def test_ray_of_others_is_not_watched(monkeypatch):
     for node in (None, SimpleNamespace()):
         monkeypatch.setattr(cluster.ray._private.worker, "_global_node", node)
         assert cluster.dead_processes() == []
+
+
+def test_rays_processes_are_in_process_groups_of_their_own(monkeypatch):
+    """What signals the group of a study, such as ``timeout``, leaves Ray to the study."""
+    groups = []
+
+    def init(**_):
+        process = ray._private.services.ConsolePopen(["sleep", "60"])
+        groups.append((os.getpgid(process.pid), process.pid))
+        process.kill()
+        process.wait()
+
+    before = ray._private.services.ConsolePopen
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster, "_capacity", lambda needs: 1)
+    cluster.connect("", 1, 1.0, 0.0, [])
+    assert groups[0][0] == groups[0][1] != os.getpgid(0)
+    assert ray._private.services.ConsolePopen is before

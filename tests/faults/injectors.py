@@ -39,12 +39,15 @@ def driver_killed(run: Run) -> None:
     run.kill()
 
 
-def signalled(number: signal.Signals, twice: bool = False) -> Fault:
-    """Send the driver a signal, once, or twice with a pause in which it unwinds."""
+def signalled(number: signal.Signals, twice: bool = False, group: bool = False) -> Fault:
+    """Send the driver a signal, once, or twice with a pause in which it unwinds; or its whole process group."""
 
     def fault(run: Run) -> None:
         assert run.process is not None
-        run.process.send_signal(number)
+        if group:
+            os.killpg(run.process.pid, number)
+        else:
+            run.process.send_signal(number)
         if twice:
             time.sleep(1.5)
             run.process.send_signal(number)

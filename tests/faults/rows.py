@@ -61,6 +61,11 @@ ROWS = [
         Row(f"{number.name} twice", inject.signalled(number, twice=True))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ),
+    *(
+        Row(f"{number.name} of the process group, {stage}", inject.signalled(number, group=True), stage)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for stage in ("search", "finals")
+    ),
     Row("MLflow down at the start, 20 s", inject.mlflow("refuse", 20), "begin", server=True),
     Row("MLflow down for 20 s", inject.mlflow("refuse", 20), server=True),
     Row("MLflow down for 60 s", inject.mlflow("refuse", 60), server=True),
