@@ -170,16 +170,23 @@ def run_stage(
             # Once more: a trial may have been writing a checkpoint while its folder was deleted.
             for number in events.discarded:
                 stores.remove(stores.trial_folder(stage.name, number))
-    _tell_of_environment(stage)
+    _tell_of_environment(stage, spec.resources.epoch_timeout)
 
 
-def _tell_of_environment(stage: Stage) -> None:
-    """Say how many trials failed by their environment, and how they are run again."""
+def _tell_of_environment(stage: Stage, epoch_timeout: float) -> None:
+    """Say how many trials failed by their environment, and how they are run again.
+
+    Args:
+        stage: the stage, which has ended.
+        epoch_timeout: seconds after which an epoch ends its worker; 0: never.
+    """
     if failed := [trial for trial in stage.ended() if failed_by_environment(trial)]:
         noun = runs.STAGES[stage.name] + ("" if len(failed) == 1 else "s")
         numbers = ", ".join(str(trial.number) for trial in failed)
+        # A worker whose epoch has lasted too long ends itself, and cannot say so.
+        timeout = f" (perhaps by --epoch-timeout {epoch_timeout:g})" if epoch_timeout else ""
         console.print(
-            f"failed by a store, a worker or a node: {noun} {numbers}; the same command with --retry-failed runs "
+            f"failed by a store, a worker{timeout} or a node: {noun} {numbers}; the same command with --retry-failed runs "
             f"{'it' if len(failed) == 1 else 'them'} again",
             soft_wrap=True,
         )
