@@ -176,6 +176,17 @@ def book_as_lost(study, number):
         connection.exec_driver_sql(sql, (text, trial._trial_id))
 
 
+def test_a_limit_of_an_epoch_is_named_where_workers_were_lost(spec, prepared, stores_of, simulation, screen):
+    stores = stores_of(prepared)
+    run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
+    book_as_lost(stores.search, 0)
+    stores.close()
+    stores = stores_of(prepared)
+    more = prepare(spec.changed(trials=5, epoch_timeout=20), DATA)
+    run_stage(search_stage(more, stores.search), more, stores, slots=2)
+    assert "failed by a store, a worker (perhaps by --epoch-timeout 20) or a node: trial 0;" in screen.getvalue()
+
+
 def test_trials_that_failed_by_their_environment_are_named_and_run_again(spec, prepared, stores_of, simulation, screen):
     stores = stores_of(prepared)
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
@@ -185,9 +196,6 @@ def test_trials_that_failed_by_their_environment_are_named_and_run_again(spec, p
     more = prepare(spec.changed(trials=5), DATA)
     run_stage(search_stage(more, stores.search), more, stores, slots=2)
     assert "failed by a store, a worker or a node: trial 0; the same command with --retry-failed" in screen.getvalue()
-    limited = prepare(spec.changed(trials=5, epoch_timeout=20), DATA)
-    run_stage(search_stage(limited, stores.search), limited, stores, slots=2)
-    assert "failed by a store, a worker (perhaps by --epoch-timeout 20) or a node: trial 0;" in screen.getvalue()
     again = prepare(spec.changed(trials=5, retry_failed=True), DATA)
     for _ in range(2):
         run_stage(search_stage(again, stores.search), again, stores, slots=2)
