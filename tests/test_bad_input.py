@@ -77,7 +77,7 @@ CASES = [
     ),
     Case("study --reduction-factor 1", "lab: --reduction-factor must be more than 1, not 1"),
     Case("study --cpus-per-trial 0", "lab: --cpus-per-trial must be more than 0, not 0"),
-    Case("study --name a/b", "lab: --name must be of letters, digits, dots, dashes and underscores, not 'a/b'"),
+    Case("study --name a/b", "a/b: --name must be of letters, digits, dots, dashes and underscores, not 'a/b'"),
     Case(
         "study --sampler tpee",
         "lab: unknown sampler 'tpee'; there are: tpe, random, gp, cmaes, nsgaii, nsgaiii, qmc, grid, bruteforce, "
@@ -256,7 +256,7 @@ CASES = [
     Case(f"{SEPARATE} tone.wav -o -", "sepray: standard output takes one source: name it with --source"),
     Case(
         f"{SEPARATE} sepray-results -o out",
-        r"re:sepray: there are no recordings in sepray-results: no file named \*\.wav, \*\.flac, .*, \*\.npy",
+        r"re:sepray: there are no recordings in sepray-results: no file named \*\.wav, \*\.flac, .*, \*\.npy, .*",
     ),
     Case(
         f"{SEPARATE} sepray-results -o sepray-results",
@@ -459,7 +459,7 @@ def test_other_settings_of_a_study_are_told_a_line_each(place):
     first, *lines = errors.splitlines()
     assert (status, told(output)) == (2, [])
     assert first == (
-        "lab: study 'other' exists in sqlite:///optuna.db with other settings; choose another name, or go back to:"
+        "other: study 'other' exists in sqlite:///optuna.db with other settings; choose another name, or go back to:"
     )
     assert "  max_epochs: 7 -> 20" in lines
     assert "  search space.learning_rate: fixed to 0.1 -> 0.001 to 0.1 (log)" in lines

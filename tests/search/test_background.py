@@ -39,8 +39,8 @@ def test_a_storage_that_stays_away_ends_the_study_in_one_line(url, monkeypatch):
     searcher.on_trial_result("0", result_of(0, 1))
     searcher._background._thread.join(10)
     expected = (
-        "the storage has failed for 0.2 s, so the study stops: database is locked; "
-        "the same command goes on once it works again"
+        "the storage has failed for 0.2 s, so the study stops: database is locked (it is locked by another program, "
+        "such as a backup or an open shell; end that first); the same command goes on once it works again"
     )
     for call in (lambda: searcher.suggest("1"), searcher.close, searcher.flush):
         with pytest.raises(StorageError) as failure:
@@ -100,7 +100,7 @@ def test_pauses_double_up_to_five_seconds_until_patience_is_at_its_end(clock):
     assert clock.pauses == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2] + [5.0] * 22)
     assert operation.calls == 30
     with pytest.raises(
-        StorageError, match=r"the storage has failed for 120 s, .*: database is locked; the same command"
+        StorageError, match=r"the storage has failed for 120 s, .*: database is locked \(it is locked by .*\); the same command"
     ):
         thread.raise_error()
 
