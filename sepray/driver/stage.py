@@ -186,8 +186,8 @@ def _tell_of_environment(stage: Stage, epoch_timeout: float) -> None:
         # A worker whose epoch has lasted too long ends itself, and cannot say so.
         timeout = f" (perhaps by --epoch-timeout {epoch_timeout:g})" if epoch_timeout else ""
         console.print(
-            f"failed by a store, a worker{timeout} or a node: {noun} {numbers}; the same command with --retry-failed runs "
-            f"{'it' if len(failed) == 1 else 'them'} again",
+            f"failed by a store, a worker{timeout} or a node: {noun} {numbers}; the same command with --retry-failed "
+            f"runs {'it' if len(failed) == 1 else 'them'} again",
             soft_wrap=True,
         )
 

@@ -100,7 +100,7 @@ def test_pauses_double_up_to_five_seconds_until_patience_is_at_its_end(clock):
     assert clock.pauses == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2] + [5.0] * 22)
     assert operation.calls == 30
     with pytest.raises(
-        StorageError, match=r"the storage has failed for 120 s, .*: database is locked \(it is locked by .*\); the same command"
+        StorageError, match=r"the storage has failed for 120 s, .*: database is locked \(.*\); the same command"
     ):
         thread.raise_error()
 
