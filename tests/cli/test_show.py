@@ -64,12 +64,13 @@ def test_answer_comes_first_and_the_champions_settings_after_it(run, kept, monke
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, "answer": answer.plain()}))
     lines = run("show", "finished").splitlines()
-    assert " ".join(" ".join(lines[1:4]).split()) == (
+    assert " ".join(" ".join(lines[1:5]).split()) == (
         "Cross maternal to fetal lowered the relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, "
         "24 test "
-        "items, p 0.016 after Holm). What matters most is learning_rate: it explains 73% of what trials differ by."
+        "items, p 0.016 after Holm). There is an effect of cross fetal to maternal too. What matters most is "
+        "learning_rate: it explains 73% of what trials differ by."
     )
-    assert lines[4:6] == ["", "relative L2 error on the test split: difference to no adversaries"]
+    assert lines[5:7] == ["", "relative L2 error on the test split: difference to no adversaries"]
     shown = "\n".join(lines)
     assert shown.count("[-5.2, -1.0]   [-5.2, -1.0]   [-5.2, -1.0]") == 2
     assert all(len(line) <= 80 for line in lines[: lines.index("Where things are:")])
