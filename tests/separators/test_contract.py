@@ -67,7 +67,7 @@ def test_debug_is_small_enough_to_train_an_epoch_in_a_second(name):
         run.epoch()
     assert work.operations < 3e8
     assert work.calls < 1e4
-    copies = 2 * len(run.separator.state_dict())  # for where an epoch goes wrong
+    copies = 4 * len(run.separator.state_dict())  # for where an epoch goes wrong; torch decides how many calls one is
     assert (work.calls > copies) == learns(name)
 
 
