@@ -1,6 +1,7 @@
 """Search space of the flexible framework: its spectral patterns, and its iterations on a mixture.
 
-The paper's own settings differ from one data set to another: those that are tried first are sepray's.
+The paper's own settings differ from one data set to another, so none are called published: the separator's defaults are
+sepray's choice.
 """
 
 from optuna.distributions import BaseDistribution, IntDistribution
@@ -9,5 +10,3 @@ SPACE: dict[str, BaseDistribution] = {
     "components": IntDistribution(4, 100, log=True),
     "iterations": IntDistribution(5, 200, log=True),
 }
-
-PAPER: dict[str, dict[str, float]] = {"flexible NMF": {"components": 30, "iterations": 50}}

@@ -1,7 +1,7 @@
 """Search space of kernel additive modelling: its iterations and the sizes of its kernels. Nothing is learned.
 
 A size is read only where a source has that kernel, so a study is best given the part of it that its sources need. The
-paper leaves the sizes to the user: the settings that are tried first are sepray's.
+paper leaves the sizes to the user, so no settings are called published: the separator's defaults are sepray's choice.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -13,15 +13,4 @@ SPACE: dict[str, BaseDistribution] = {
     "cross_seconds": FloatDistribution(0.02, 0.5, log=True),
     "cross_hertz": FloatDistribution(10.0, 400.0, log=True),
     "repetitions": IntDistribution(1, 8),
-}
-
-PAPER: dict[str, dict[str, float]] = {
-    "kernel additive modelling": {
-        "iterations": 4,
-        "horizontal_seconds": 0.4,
-        "vertical_hertz": 200.0,
-        "cross_seconds": 0.06,
-        "cross_hertz": 40.0,
-        "repetitions": 4,
-    }
 }

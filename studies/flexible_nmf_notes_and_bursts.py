@@ -12,6 +12,7 @@ STUDY = StudySpec(
     trials=12,
     max_epochs=4,
     grace_period=1,
+    first_settings={"defaults": {"components": 30, "iterations": 50}},
 )
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ STUDY = StudySpec(
         "horizontal_seconds": FloatDistribution(0.05, 2.0, log=True),
         "vertical_hertz": FloatDistribution(50.0, 2000.0, log=True),
     },
-    reference_points={"our sizes": {"iterations": 4, "horizontal_seconds": 0.4, "vertical_hertz": 200.0}},
+    first_settings={"defaults": {"iterations": 4, "horizontal_seconds": 0.4, "vertical_hertz": 200.0}},
 )
 
 if __name__ == "__main__":

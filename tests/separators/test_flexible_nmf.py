@@ -210,9 +210,10 @@ def test_separates_notes_from_bursts_in_an_epoch():
     assert improvement(run.separator.separate, data) > 5
 
 
-def test_first_settings_are_the_defaults():
+def test_defaults_are_searched_and_none_are_called_published():
     separator = build(flexible_nmf.Config(), Signal(("a", "b"), 1, (8000,), 16000.0), 0)
-    assert separator.hyperparameters() == space.PAPER["flexible NMF"]
+    assert separator.hyperparameters() == {"components": 30, "iterations": 50}
+    assert not hasattr(space, "PAPER")
     assert set(space.SPACE) == set(separator.hyperparameters())
     assert separator.patterns.shape == (2, 513, 100)
 
