@@ -88,7 +88,7 @@ def _forms(separator: Any) -> list[str] | None:
     for signal in _STAND_INS:
         try:
             names = list(build(separator, signal, 0).hyperparameters())
-        except Exception:
+        except Exception:  # of the user's own code, which may refuse a stand-in; the real sources are checked later
             continue
         # Names that differ in which source comes first have the same form.
         return [name for name in names if "{j}" not in name or -1 < name.find("{i}") < name.find("{j}")]

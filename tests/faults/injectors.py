@@ -231,18 +231,8 @@ def misbehaves(kind: str, once: bool = False) -> Fault:
 
 
 def second_driver(run: Run) -> None:
-    """Start the same command beside the one that runs: refused in one line, and the first goes on."""
-    beside = subprocess.run(
-        [sys.executable, "study.py", *run.flags],
-        cwd=run.folder,
-        env=run.laboratory.environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    if beside.returncode != 2 or "Traceback" in beside.stderr:
-        run.notes.append(f"a second driver ended with {beside.returncode}: {beside.stderr[-300:]}")
+    """Start the same command beside the first: refused in one line, and the first goes on."""
+    _refused(run, run.folder)
 
 
 def second_folder(run: Run) -> None:
@@ -251,9 +241,14 @@ def second_folder(run: Run) -> None:
     other.mkdir()
     for name in ("study.py", "my_separator.py", "my_task.py"):
         shutil.copy(run.folder / name, other)
+    _refused(run, other, "--storage", f"sqlite:///{run.folder}/optuna.db")
+
+
+def _refused(run: Run, folder: Path, *flags: str) -> None:
+    """Start the study in a folder while another driver runs it; note it where it is not refused in one line."""
     beside = subprocess.run(
-        [sys.executable, "study.py", *run.flags, "--storage", f"sqlite:///{run.folder}/optuna.db"],
-        cwd=other,
+        [sys.executable, "study.py", *run.flags, *flags],
+        cwd=folder,
         env=run.laboratory.environment,
         capture_output=True,
         text=True,
@@ -261,7 +256,7 @@ def second_folder(run: Run) -> None:
         check=False,
     )
     if beside.returncode != 2 or "Traceback" in beside.stderr:
-        run.notes.append(f"a second folder ended with {beside.returncode}: {beside.stderr[-300:]}")
+        run.notes.append(f"a second driver in {folder} ended with {beside.returncode}: {beside.stderr[-300:]}")
 
 
 def moved(run: Run) -> None:
