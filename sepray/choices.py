@@ -61,6 +61,9 @@ MEASURES = {
     "relative_l2": _relative("L2"),
     "relative_linf": _relative("largest absolute"),
     "si_sdr": Measure("maximize", "dB", description="scale-invariant signal-to-distortion ratio"),
+    "snr": Measure(
+        "maximize", "dB", "sounds", description="energy of the source over that of the error; the PSNR of NES, Table 2"
+    ),
     "psnr": Measure("maximize", "dB", "images", description="peak signal-to-noise ratio, the peak being 1"),
     "ssim": Measure("maximize", signals="images", description="structural similarity, windows of 11 x 11"),
     "heart_rate_error": Measure(

@@ -93,8 +93,8 @@ CASES = [
         "use one of random, qmc, grid, bruteforce, or another scheduler",
     ),
     Case(
-        "study --objective slow/snr",
-        "lab: unknown objective 'slow/snr'; perhaps you meant psnr; there are {measures}, such as si_sdr, "
+        "study --objective slow/ssmi",
+        "lab: unknown objective 'slow/ssmi'; perhaps you meant ssim; there are {measures}, such as si_sdr, "
         "fetal/si_sdr (one source) or si_sdr:each (one per source)",
     ),
     Case(

@@ -29,7 +29,7 @@ SI_SDR_LIMIT = 60.0
 """SI-SDR is clipped to plus and minus this, in dB; beyond it, the rounding of float32 decides."""
 
 PSNR_LIMIT = 100.0
-"""PSNR is clipped to at most this, in dB; that of a perfect estimate would be infinite."""
+"""PSNR and SNR are clipped to at most this, in dB; that of a perfect estimate would be infinite."""
 
 _ENERGIES = ("estimate_energy", "reference_energy")
 
@@ -82,6 +82,21 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     ratio = ratio.masked_fill(silent_estimate & silent_reference, SI_SDR_LIMIT)
     finite = estimate.flatten(2).isfinite().all(-1)
     return ratio.masked_fill(~finite, math.nan)
+
+
+def snr(estimate: Tensor, reference: Tensor) -> Tensor:
+    """Return ``10 log10(|reference|^2 / |reference - estimate|^2)`` in dB, over channel and time.
+
+    This is what NES calls the PSNR of sounds (Table 2): of two sources that are equally loud the mixture scores 0.0. It
+    is clipped to plus and minus ``PSNR_LIMIT``. If the reference is silent, a silent estimate gets the upper limit and
+    any other estimate the lower one.
+
+    Raises:
+        ValueError: the shapes differ, or have fewer than four dimensions.
+    """
+    error = relative_error(estimate, reference, 2)
+    ratio = (-20 * torch.log10(error)).clamp(-PSNR_LIMIT, PSNR_LIMIT)
+    return torch.where(_silent(reference) & (error > 0), -PSNR_LIMIT, ratio)
 
 
 def psnr(estimate: Tensor, reference: Tensor) -> Tensor:
@@ -156,14 +171,13 @@ METRICS = _metrics(
 )
 """Measures that are defined for any signal, by name."""
 
+_OF_SOUNDS = _metrics({"snr": snr})
 _OF_IMAGES = _metrics({"psnr": psnr, "ssim": ssim})
 
 
 def of(signal: Signal) -> dict[str, Metric]:
     """Return the measures of this module that are defined for a kind of signal, by name."""
-    measures = dict(METRICS)
-    if len(signal.shape) == 2:
-        measures |= _OF_IMAGES
+    measures = METRICS | (_OF_IMAGES if len(signal.shape) == 2 else _OF_SOUNDS)
     if signal.heart_sources and signal.sample_rate is not None:
         rate, hearts = signal.sample_rate, [source in signal.heart_sources for source in signal.sources]
         measures |= _metrics({"heart_rate_error": lambda e, r: heart_rate_error(e, r, rate, hearts)})
@@ -175,7 +189,8 @@ def unfit(name: str, signal: Signal, source: str = "") -> str:
     kind = MEASURES[name].signals
     images = len(signal.shape) == 2
     if kind == "images" and not images:
-        return f"{name} measures images, and the task's signals are over time"
+        sounds = "; of sounds NES calls snr the PSNR" if name == "psnr" else ""
+        return f"{name} measures images, and the task's signals are over time{sounds}"
     if kind == "sounds" and images:
         return f"{name} measures sounds, and the task has images"
     if kind == "hearts" and not signal.heart_sources:

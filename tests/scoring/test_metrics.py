@@ -147,6 +147,26 @@ HEARTS = Signal(("heart", "breath"), 1, (512,), 64.0, heart_sources=("heart",))
 SOUNDS = Signal(("a", "b"), 1, (512,), 64.0)
 
 
+def test_snr_is_the_psnr_of_sounds_in_the_nes_paper() -> None:
+    """Table 2: 10 log10(|x|^2 / |x - x^|^2), so that a mixture at 0 dB scores 0.0."""
+    speech, noise = _signals([3, -4]), _signals([0, 5])
+    assert metrics.snr(speech + noise, speech).item() == pytest.approx(0.0, abs=1e-5)
+    assert metrics.snr(noise + speech, noise).item() == pytest.approx(0.0, abs=1e-5)
+    # 5 dB more noise; half of the mixture; an error of a tenth; not scale-invariant; nothing at all; nothing wrong.
+    louder = noise * 10 ** (5 / 20)
+    assert metrics.snr(speech + louder, speech).item() == pytest.approx(-5, abs=1e-5)
+    assert metrics.snr(1.1 * speech, speech).item() == pytest.approx(20, abs=1e-4)
+    assert metrics.snr(0 * speech, speech).item() == 0
+    assert metrics.snr(speech, speech).item() == PSNR_LIMIT
+    silent = 0 * speech
+    assert [metrics.snr(estimate, silent).item() for estimate in (silent, speech)] == [PSNR_LIMIT, -PSNR_LIMIT]
+    assert math.isnan(metrics.snr(math.nan * speech, speech).item())
+    estimate = torch.randn(4, 2, 2, 50, generator=torch.Generator().manual_seed(3))
+    reference = torch.randn(4, 2, 2, 50, generator=torch.Generator().manual_seed(4))
+    energies = reference.square().sum((2, 3)) / (reference - estimate).square().sum((2, 3))
+    torch.testing.assert_close(score(estimate, reference, SOUNDS)["snr"], 10 * energies.log10())
+
+
 def test_psnr_by_hand() -> None:
     reference = torch.zeros(2, 2, 3, 8, 8)
     estimate = reference.clone()
@@ -225,9 +245,9 @@ def test_heart_rate_error_is_the_difference_of_the_rates_found() -> None:
 
 def test_the_kind_of_signal_says_what_is_measured() -> None:
     always = set(METRICS)
-    assert set(metrics.of(SOUNDS)) == always
+    assert set(metrics.of(SOUNDS)) == always | {"snr"}
     assert set(metrics.of(IMAGES)) == always | {"psnr", "ssim"}
-    assert set(metrics.of(HEARTS)) == always | {"heart_rate_error"}
+    assert set(metrics.of(HEARTS)) == always | {"snr", "heart_rate_error"}
     estimate = torch.rand(3, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     scores = score(estimate, estimate, IMAGES)
     assert set(scores) == set(metrics.of(IMAGES)) | {"estimate_energy", "reference_energy"}
@@ -244,7 +264,13 @@ def test_summary_leaves_out_sources_without_a_heart() -> None:
 @pytest.mark.parametrize(
     ("name", "signal", "source", "why"),
     [
-        ("psnr", SOUNDS, "", "psnr measures images, and the task's signals are over time"),
+        (
+            "psnr",
+            SOUNDS,
+            "",
+            "psnr measures images, and the task's signals are over time; of sounds NES calls snr the PSNR",
+        ),
+        ("snr", IMAGES, "", "snr measures sounds, and the task has images"),
         ("sdr", IMAGES, "", "sdr measures sounds, and the task has images"),
         ("heart_rate_error", SOUNDS, "", "heart_rate_error needs sources with a heart rate, and a, b have none"),
         (
