@@ -61,14 +61,23 @@ class Split:
         sources: ``[item, source, channel, *signal]``, float32, finite. Their sum may differ from the mixture (noise).
         observed: ``[item, channel, *signal]``, float32, finite: as many samples of the last source that are in no
             mixture, for training with OBSERVED_SOURCE; None if the sources of the mixtures are shown instead.
+        units: for each item what it was cut from: one identity, or of a mixture of independent recordings one for each,
+            in the same order in all items. Items of one recording (piece, subject, image) name the same; no two splits
+            share one. Intervals and tests resample these. None where the task does not say: then each item is a unit.
     """
 
     mixture: Tensor
     sources: Tensor
     observed: Tensor | None = None
+    units: tuple[tuple[str, ...], ...] | None = None
 
     def __len__(self) -> int:
         return self.mixture.shape[0]
+
+
+def units_of_items(split: str, items: int) -> tuple[tuple[str, ...], ...]:
+    """Return the ``units`` of a split whose items are all of recordings of their own."""
+    return tuple((f"{split} {item}",) for item in range(items))
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ class TaskData:
         test: split that the chosen models are scored on.
         fingerprint: hexadecimal digest of the content of all splits, and of the augmentation.
         augmentation: random changes to training batches.
+        unit_names: what the parts of ``Split.units`` are, in the plural: ``("pieces",)``, ``("speakers", "clips")``.
     """
 
     signal: Signal
@@ -106,6 +116,7 @@ class TaskData:
     test: Split
     fingerprint: str
     augmentation: Augmentation = Augmentation()
+    unit_names: tuple[str, ...] = ("recordings",)
 
 
 class TaskConfig(Protocol):

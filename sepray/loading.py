@@ -89,6 +89,7 @@ def check_task_data(data: object) -> None:
     crop = _crop(data)
     for name in SPLITS:
         _check_split(name, getattr(data, name), data.signal, crop if name == "train" else 0)
+    _check_units(data)
     if not isinstance(data.fingerprint, str) or not data.fingerprint:
         raise UsageError(f"fingerprint must be a string that is not empty, is {data.fingerprint!r}")
 
@@ -166,6 +167,33 @@ def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
         wanted = {axis: sizes[axis] for axis in own}
         _check_shape(f"{name}.{field}", getattr(split, field), wanted)
         _check_finite(f"{name}.{field}", getattr(split, field))
+
+
+def _check_units(data: TaskData) -> None:
+    """Refuse units that do not say of every item what it was cut from, or that are in two splits."""
+    names: object = data.unit_names
+    if not isinstance(names, tuple) or not names or not all(isinstance(name, str) and name for name in names):
+        raise UsageError(f"unit_names must be a tuple of words such as ('recordings',), is {names!r}")
+    split_of: dict[tuple[int, str], str] = {}
+    for name in SPLITS:
+        split: Split = getattr(data, name)
+        units: object = split.units
+        if units is None:
+            continue
+        if not isinstance(units, tuple) or len(units) != len(split):
+            found = f"has {len(units)}" if isinstance(units, tuple) else f"is {type_name(units)}"
+            raise UsageError(f"{name}.units must be a tuple of an entry for each of {len(split)} items, {found}")
+        for item, unit in enumerate(units):
+            if (
+                not isinstance(unit, tuple)
+                or len(unit) != len(names)
+                or not all(isinstance(p, str) and p for p in unit)
+            ):
+                wanted = f"a tuple of {len(names)} names ({', '.join(names)})"
+                raise UsageError(f"{name}.units must hold {wanted} for each item, has {unit!r} for item {item}")
+            for part in enumerate(unit):
+                if (other := split_of.setdefault(part, name)) != name:
+                    raise UsageError(f"{part[1]!r} is in {other}.units and in {name}.units: splits must share none")
 
 
 def _check_type(name: str, tensor: object, axes: Sequence[str]) -> None:

@@ -186,6 +186,30 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         replace(IMAGES, augmentation=Augmentation(crop=8)),
         "augmentation.crop must be 0 for images, is 8",
     ),
+    "units of some items": (
+        changed("test", units=(("a",), ("b",))),
+        "test.units must be a tuple of an entry for each of 5 items, has 2",
+    ),
+    "list of units": (
+        changed("test", units=["a"] * 5),
+        "test.units must be a tuple of an entry for each of 5 items, is list",
+    ),
+    "units without names": (
+        changed("test", units=(("a",), ("b",), ("c", "d"), ("e",), ("f",))),
+        "test.units must hold a tuple of 1 names (recordings) for each item, has ('c', 'd') for item 2",
+    ),
+    "unit of no name": (
+        changed("validation", units=(("a",), ("",), ("b",), ("b",))),
+        "validation.units must hold a tuple of 1 names (recordings) for each item, has ('',) for item 1",
+    ),
+    "unit in two splits": (
+        replace(changed("test", units=(("a",),) * 5), validation=replace(DATA.validation, units=(("a",),) * 4)),
+        "'a' is in validation.units and in test.units: splits must share none",
+    ),
+    "names of units": (
+        replace(DATA, unit_names=()),
+        "unit_names must be a tuple of words such as ('recordings',), is ()",
+    ),
     "NaN": (
         changed("train", mixture=with_value(TRAIN.mixture, (7, 0, 511), math.nan)),
         "train.mixture must be finite, is nan in item 7",

@@ -61,12 +61,15 @@ class Config:
     def _crops(self, files: list[Path], names: tuple[str, ...], split: int) -> Split:
         random = np.random.default_rng((self.seed, split))
         recordings = [self._read(file, names) for file in files]
+        units = []
         sources = np.empty((self.items, len(names), 1, self.item_samples), np.float32)
         for item in sources:
-            recording = recordings[random.integers(len(recordings))]
+            number = random.integers(len(recordings))
+            recording = recordings[number]
+            units.append((files[number].name,))
             start = random.integers(len(recording) - self.item_samples + 1)
             item[:, 0] = recording[start : start + self.item_samples].T
-        return Split(torch.from_numpy(sources.sum(1)), torch.from_numpy(sources))
+        return Split(torch.from_numpy(sources.sum(1)), torch.from_numpy(sources), units=tuple(units))
 
     def _read(self, file: Path, names: tuple[str, ...]) -> np.ndarray:
         """Return a recording, ``[time, source]``."""

@@ -49,11 +49,13 @@ class Plan(NamedTuple):
         shapes: shape of each tensor (float32), by name.
         fill: function that writes the values of all tensors; its argument is the arrays on the disk, by name.
         facts: anything else that is kept beside the tensors, JSON types.
+        labels: names of tensors that say of items where they come from; the digest of the content is without them.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     fill: Callable[[Mapping[str, NDArray[np.float32]]], None]
     facts: Mapping[str, Any] = {}
+    labels: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):
@@ -61,7 +63,7 @@ class Entry(NamedTuple):
 
     Attributes:
         tensors: tensors by name.
-        content: digest of the tensors (``content_hash``).
+        content: digest of the tensors (``content_hash``) without labels.
         facts: the facts of the plan that it was made by.
     """
 
@@ -293,12 +295,23 @@ def _read_entry(path: Path, description: str, verified: float = math.inf) -> Ent
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError):
         header, tensors = {}, {}
-    if header.get("key") == description and (
-        path.stat().st_size > verified or header.get("content") == content_hash(tensors)
-    ):
+    if header.get("key") == description and (path.stat().st_size > verified or _is_sound(header, tensors)):
         return Entry(tensors, header["content"], header.get("facts", {}))
     print(f"{path} is damaged: building it again", file=sys.stderr)
     return None
+
+
+def _digests(tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, str]:
+    """Return what a header has of an entry's tensors."""
+    found = {"content": content_hash({name: tensor for name, tensor in tensors.items() if name not in labels})}
+    return found | ({"labels": content_hash({name: tensors[name] for name in labels})} if labels else {})
+
+
+def _is_sound(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+    labels = header.get("label names", ())
+    if not set(labels) <= tensors.keys():
+        return False
+    return all(header.get(name) == digest for name, digest in _digests(tensors, labels).items())
 
 
 @contextmanager
@@ -332,8 +345,10 @@ def _is_open(path: Path, file: IO[bytes]) -> bool:
 def _write_entry(file: IO[bytes], path: Path, description: str, plan: Plan) -> None:
     """Write a safetensors file in place: a header without digest, then the tensors, then the header with the digest."""
 
-    def header(content: str) -> bytes:
-        metadata = {"key": description, "content": content, "facts": dict(plan.facts)}
+    def header(digests: Mapping[str, str]) -> bytes:
+        metadata: dict[str, Any] = {"key": description, "facts": dict(plan.facts), **digests}
+        if plan.labels:
+            metadata["label names"] = list(plan.labels)
         described: dict[str, Any] = {"__metadata__": {"sepray": json.dumps(metadata)}}
         end = 0
         for name, shape in plan.shapes.items():
@@ -343,7 +358,7 @@ def _write_entry(file: IO[bytes], path: Path, description: str, plan: Plan) -> N
         text += b" " * (-len(text) % 64)
         return len(text).to_bytes(8, "little") + text
 
-    undigested = header("0" * 64)
+    undigested = header(dict.fromkeys(("content", "labels") if plan.labels else ("content",), "0" * 64))
     size = len(undigested) + 4 * sum(map(math.prod, plan.shapes.values()))
     file.truncate(0)
     if hasattr(os, "posix_fallocate"):  # a full disk is an error here; in a mapped page it would be a signal
@@ -356,10 +371,10 @@ def _write_entry(file: IO[bytes], path: Path, description: str, plan: Plan) -> N
         arrays[name] = np.memmap(path, np.float32, "r+", offset, shape)
         offset += 4 * math.prod(shape)
     plan.fill(arrays)
-    content = content_hash({name: torch.from_numpy(array) for name, array in arrays.items()})
+    digests = _digests({name: torch.from_numpy(array) for name, array in arrays.items()}, plan.labels)
     for array in arrays.values():
         array.flush()  # type: ignore[attr-defined] # numpy.memmap
     with path.open("r+b") as out:
-        out.write(header(content))
+        out.write(header(digests))
         out.flush()
         os.fsync(out.fileno())

@@ -36,6 +36,17 @@ def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
     return changed
 
 
+def subjects_of(names: Sequence[str]) -> dict[str, str]:
+    """Return the subject of each recording, by name; see ``split_by_subject``."""
+    found = {name: name.rpartition("/")[2].partition("_")[0] for name in sorted(names)}
+    return found if len(set(found.values())) >= len(SPLITS) else {name: name for name in found}
+
+
+def subject_word(subjects: Mapping[str, str]) -> str:
+    """Return what the subjects of ``subjects_of`` are, in the plural: recordings, where each has only one."""
+    return "subjects" if len(set(subjects.values())) < len(subjects) else "recordings"
+
+
 def split_by_subject(names: Sequence[str], seed: int) -> dict[str, list[str]]:
     """Return the names of the recordings of each split: no subject is in two, where subjects can be told.
 
@@ -46,20 +57,14 @@ def split_by_subject(names: Sequence[str], seed: int) -> dict[str, list[str]]:
         UsageError: there are fewer than three recordings.
     """
     groups: dict[str, list[str]] = {}
-    for name in sorted(names):
-        groups.setdefault(name.rpartition("/")[2].partition("_")[0], []).append(name)
-    if len(groups) < len(SPLITS):
-        groups = {name: [name] for name in sorted(names)}
+    for name, subject in subjects_of(names).items():
+        groups.setdefault(subject, []).append(name)
     if len(groups) < len(SPLITS):
         raise UsageError(f"{len(groups)} recordings cannot be divided among three splits; at least 3 are needed")
     order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,))).permutation(len(groups))
     held_out = max(1, round(_HELD_OUT * len(groups)))
-    subjects = [list(groups)[k] for k in order]
-    parts = {
-        "test": subjects[:held_out],
-        "validation": subjects[held_out : 2 * held_out],
-        "train": subjects[2 * held_out :],
-    }
+    dealt = [list(groups)[k] for k in order]
+    parts = {"test": dealt[:held_out], "validation": dealt[held_out : 2 * held_out], "train": dealt[2 * held_out :]}
     return {split: [name for subject in parts[split] for name in groups[subject]] for split in SPLITS}
 
 
@@ -98,13 +103,15 @@ def read_all(
     return recordings, left_out
 
 
-def task_data(splits: Mapping[str, Split], signal: Signal) -> TaskData:
-    """Return a task's data, with the fingerprint of its mixtures and sources."""
+def task_data(splits: Mapping[str, Split], signal: Signal, unit_names: tuple[str, ...] = ("recordings",)) -> TaskData:
+    """Return a task's data, with the fingerprint of its mixtures and sources; ``unit_names`` as in ``TaskData``."""
     content: dict[str, Tensor] = {}
     for name, split in splits.items():
         content |= {f"{name}/mixture": split.mixture, f"{name}/sources": split.sources}
     facts = {"sources": signal.sources, "sample_rate": signal.sample_rate}
-    return TaskData(signal, splits["train"], splits["validation"], splits["test"], content_hash(content, facts))
+    fingerprint = content_hash(content, facts)
+    train, validation, test = (splits[name] for name in SPLITS)
+    return TaskData(signal, train, validation, test, fingerprint, unit_names=unit_names)
 
 
 def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:

@@ -216,7 +216,8 @@ def task_data(pools: Mapping[str, Pair], counts: Mapping[str, int], seed: int, s
     if splits["train"].observed is not None:
         content["train/observed"] = splits["train"].observed
     fingerprint = content_hash(content, {"sources": signal.sources})  # the mixtures follow from the sources
-    return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint)
+    train, validation, test = (splits[name] for name in SPLITS)
+    return TaskData(signal, train, validation, test, fingerprint, unit_names=("images", "images"))
 
 
 def recordings(pools: Mapping[str, Pair]) -> dict[str, tuple[str, ...]]:
@@ -245,10 +246,13 @@ def mix(pair: Pair, items: int, random: np.random.Generator, observed: bool) -> 
         if len(second) < 2:
             raise UsageError("at least two images of the observed source are needed for training")
         shown, second = np.array_split(second, [len(second) // 2])
-    chosen = (pair.first[random.integers(len(pair.first), size=items)], second[_cycle(len(second), items, random)])
+    which = (random.integers(len(pair.first), size=items), _cycle(len(second), items, random))
+    chosen = (pair.first[which[0]], second[which[1]])
+    names = [digests(own) for own in (pair.first, second)]
+    units = tuple((names[0][a], names[1][b]) for a, b in zip(*which, strict=True))
     sources = torch.from_numpy(np.stack(chosen, axis=1)).float() / 255
     samples = None if shown is None else torch.from_numpy(shown[_cycle(len(shown), items, random)]).float() / 255
-    return Split(sources.sum(1), sources, samples)
+    return Split(sources.sum(1), sources, samples, units)
 
 
 def mixed(pools: Mapping[str, Pair], counts: Mapping[str, int], seed: int) -> dict[str, Split]:

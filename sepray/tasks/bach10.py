@@ -81,7 +81,7 @@ class Config:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
         recording_folders.report_left_out(entry.facts)
-        return mixtures.task_data(entry, self.instruments, self.sample_rate)
+        return mixtures.task_data(entry, self.instruments, self.sample_rate, mixtures.units_in_turn(entry, "pieces"))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its pieces' recordings."""

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import SPLITS, TaskData
+from ..contracts import SPLITS, TaskData, units_of_items
 from ..data import instruments, limits
 from ..data.cache import Entry, Plan, item_digests, mapped
 from ..data.mixing import mixtures
@@ -55,7 +55,9 @@ class Config:
 
     def load(self, cache: Path) -> TaskData:
         """Return the data, made once and kept in the folder ``cache``."""
-        return mixtures.task_data(self._entry(cache), self.instruments, self.sample_rate)
+        own = {split: units_of_items(split, getattr(self, split)) for split in SPLITS}
+        units = mixtures.Units(own, ("pieces",))
+        return mixtures.task_data(self._entry(cache), self.instruments, self.sample_rate, units)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its items' sources: every one is a recording of its own."""

@@ -20,6 +20,7 @@ Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fec
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -116,27 +117,30 @@ class Config:
         Raises:
             UsageError: ``folder`` holds no records, or too few, or a damaged one; the message names it.
         """
+        unit_names: tuple[str, ...] = ("recordings", "recordings")
         if self.folder:
             records = self._records(cache)
-            splits = {split: self._cropped(records[split], split) for split in SPLITS}
+            subjects = heart_records.subjects_of([name for own in records.values() for name in own])
+            splits = {split: self._cropped(records[split], split, subjects) for split in SPLITS}
+            unit_names = (heart_records.subject_word(subjects),)
         else:
             recordings = self._recordings(cache)
             splits = {split: self._mixed(recordings, split) for split in SPLITS}
         signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
-        return heart_records.task_data(splits, signal)
+        return heart_records.task_data(splits, signal, unit_names)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of the samples of its recordings."""
         if self.folder:
-            return {split: item_digests(records) for split, records in self._records(cache).items()}
+            return {split: item_digests(records.values()) for split, records in self._records(cache).items()}
         made = self._recordings(cache)
         return {
             split: tuple(digest for source in _SOURCES for digest in item_digests(made[f"{split}/{source}"]))
             for split in SPLITS
         }
 
-    def _records(self, cache: Path) -> dict[str, list[Tensor]]:
-        """Return the records of each split, ``[3, time]``: maternal, fetal, noise; from the cache if they are there."""
+    def _records(self, cache: Path) -> dict[str, dict[str, Tensor]]:
+        """Return the records of each split, ``[maternal, fetal or noise; time]``, by name; from the cache if there."""
         folder = Path(self.folder).expanduser()
         ending = "_mecg.hea"
         found = [p.relative_to(folder) for p in sorted(folder.rglob(f"*{ending}"))]
@@ -153,7 +157,7 @@ class Config:
         records = dict(cached(cache, "fecgsyn", key, lambda: self._decoded(folder, names)))
         left_out.report(left_out.from_tensor(records.pop("left_out")), folder, len(names), "records")
         divided = heart_records.split_by_subject(list(records), self.seed)
-        return {split: [records[name] for name in own] for split, own in divided.items()}
+        return {split: {name: records[name] for name in own} for split, own in divided.items()}
 
     def _decoded(self, folder: Path, names: list[str]) -> dict[str, Tensor]:
         decoded, reasons = heart_records.read_all(names, lambda name: self._simulation(folder, name), self.skip_bad)
@@ -178,15 +182,17 @@ class Config:
         scaled: NDArray[np.float64] = np.stack(parts) / np.abs(parts[0]).max()
         return scaled.astype(np.float32)
 
-    def _cropped(self, records: list[Tensor], split: str) -> Split:
+    def _cropped(self, named: dict[str, Tensor], split: str, subjects: Mapping[str, str]) -> Split:
         """Return mixtures that are random crops of records ``[maternal, fetal or noise; time]``."""
         items = getattr(self, split)
+        names, records = list(named), list(named.values())
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         which = random.integers(len(records), size=items)
         starts = [random.integers(records[k].shape[1] - self.item_samples + 1) for k in which]
         crops = [records[k][:, start : start + self.item_samples] for k, start in zip(which, starts, strict=True)]
         parts = torch.stack(crops)[:, :, None]
-        return Split(parts.sum(1), parts[:, :2].clone())
+        units = tuple((subjects[names[k]],) for k in which)
+        return Split(parts.sum(1), parts[:, :2].clone(), units=units)
 
     def _recordings(self, cache: Path) -> dict[str, Tensor]:
         """Return the recordings ``[recording, time]`` by ``"split/source"``, from the cache if they are there."""
@@ -223,8 +229,8 @@ class Config:
         """Return the mixtures of one split: random pairs, crops, ratios and noise."""
         items = getattr(self, split)
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
-        maternal = _crops(recordings[f"{split}/maternal"].numpy(), items, self.item_samples, random)
-        fetal = _crops(recordings[f"{split}/fetal"].numpy(), items, self.item_samples, random)
+        own = (recordings[f"{split}/{source}"].numpy() for source in _SOURCES)
+        (maternal, mothers), (fetal, fetuses) = (_crops(of, items, self.item_samples, random) for of in own)
         fetal = (fetal / random.uniform(*self.amplitude_ratio, (items, 1))).astype(np.float32)
         frequency = random.uniform(*self.noise_frequency, (items, 1))
         amplitude = random.uniform(*self.noise_amplitude, (items, 1))
@@ -233,17 +239,18 @@ class Config:
         noise = amplitude * np.sin(2 * math.pi * frequency * seconds + phase)
         noise = (np.round(noise / _NOISE_RESOLUTION) * _NOISE_RESOLUTION).astype(np.float32)
         sources = torch.from_numpy(np.stack((maternal, fetal), axis=1)[:, :, None])
-        return Split(torch.from_numpy((maternal + fetal + noise)[:, None]), sources)
+        units = tuple((f"{split} {m}", f"{split} {f}") for m, f in zip(mothers, fetuses, strict=True))
+        return Split(torch.from_numpy((maternal + fetal + noise)[:, None]), sources, units=units)
 
 
 def _crops(
     recordings: NDArray[np.float32], items: int, samples: int, random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return random crops ``[item, time]`` of random recordings ``[recording, time]``."""
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return random crops ``[item, time]`` of random recordings ``[recording, time]``, and which these are."""
     which = random.integers(len(recordings), size=(items, 1))
     start = random.integers(recordings.shape[1] - samples + 1, size=(items, 1))
     crops: NDArray[np.float32] = recordings[which, start + np.arange(samples)]
-    return crops
+    return crops, which[:, 0]
 
 
 QUICK = Config(

@@ -33,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData
+from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData, units_of_items
 from ..data import limits, varied_ecg
 from ..data.cache import cached, content_hash, item_digests
 from ..data.varied_ecg import MARGIN
@@ -116,12 +116,15 @@ class Config:
             UsageError: ``noise_folder`` has no recordings, or one that cannot be used.
         """
         tensors = self._tensors(cache)
-        splits = {split: Split(tensors[f"{split}/mixture"], tensors[f"{split}/sources"]) for split in SPLITS}
+        train, validation, test = (
+            Split(tensors[f"{s}/mixture"], tensors[f"{s}/sources"], units=units_of_items(s, getattr(self, s)))
+            for s in SPLITS
+        )
         signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
         augmentation = Augmentation(remix=self.remix)
         facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
         fingerprint = content_hash(tensors, facts)
-        return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint, augmentation)
+        return TaskData(signal, train, validation, test, fingerprint, augmentation)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its hearts, each of which beats in one item."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..contracts import SPLITS, Signal, Split, TaskData
+from ..contracts import SPLITS, Signal, Split, TaskData, units_of_items
 from ..data import limits
 from ..data.cache import content_hash, item_digests
 
@@ -69,7 +69,7 @@ class Config:
             made *= 10 ** (random.uniform(-3, 3, (2, 1)) / 20) / np.sqrt(np.square(made).mean(1, keepdims=True))
             items.append(np.round(made / _RESOLUTION) * _RESOLUTION)
         sources = torch.from_numpy(np.stack(items).astype(np.float32)[:, :, None])
-        return Split(sources.sum(1), sources)
+        return Split(sources.sum(1), sources, units=units_of_items(split, len(items)))
 
     def _notes(self, random: np.random.Generator) -> NDArray[np.float64]:
         """Return two notes ``[time]``, the second of which begins where the first ends."""

@@ -97,23 +97,24 @@ class Config:
             UsageError: there is no such folder, it has too few recordings, or one cannot be used; the message names it.
         """
         recordings = self._recordings(cache)
-        splits = {split: self._cropped(recordings[split], split) for split in SPLITS}
+        subjects = heart_records.subjects_of([name for own in recordings.values() for name in own])
+        splits = {split: self._cropped(recordings[split], split, subjects) for split in SPLITS}
         hearts = self.sources if self.hearts else ()
         signal = Signal(self.sources, 1, (self.item_samples,), float(self.sample_rate), heart_sources=hearts)
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
         content |= {f"{name}/sources": split.sources for name, split in splits.items()}
         facts = {"sources": signal.sources, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
-        return TaskData(
-            signal, splits["train"], splits["validation"], splits["test"], content_hash(content, facts), augmentation
-        )
+        train, validation, test = (splits[name] for name in SPLITS)
+        unit_names = (heart_records.subject_word(subjects),)
+        return TaskData(signal, train, validation, test, content_hash(content, facts), augmentation, unit_names)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of the samples of its recordings."""
-        return {split: item_digests(own) for split, own in self._recordings(cache).items()}
+        return {split: item_digests(own.values()) for split, own in self._recordings(cache).items()}
 
-    def _recordings(self, cache: Path) -> dict[str, list[Tensor]]:
-        """Return the recordings of each split, ``[1 + source, time]``: the mixture and its sources."""
+    def _recordings(self, cache: Path) -> dict[str, dict[str, Tensor]]:
+        """Return the recordings of each split by name, ``[1 + source, time]``: the mixture and its sources."""
         if self.folder == recording_folders.SYNTHESISED:
             make = partial(_synthesise, sources=self.sources, seed=self.seed)
             label = f"own-recordings-{'-'.join(self.sources)}-{self.seed}"
@@ -130,7 +131,7 @@ class Config:
         read = dict(cached(cache, "own-recordings", key, lambda: self._read_all(found)))
         left_out.report(left_out.from_tensor(read.pop("left_out")), folder, len(found), "recordings")
         divided = heart_records.split_by_subject(list(read), self.seed)
-        return {split: [read[name] for name in own] for split, own in divided.items()}
+        return {split: {name: read[name] for name in own} for split, own in divided.items()}
 
     def _read_all(self, found: Mapping[str, Mapping[str, Path]]) -> dict[str, Tensor]:
         read, reasons = heart_records.read_all(list(found), lambda name: self._read(found[name]), self.skip_bad)
@@ -167,15 +168,17 @@ class Config:
         blocks = (block[self.channel] for block in recording.blocks())
         return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))))
 
-    def _cropped(self, recordings: list[Tensor], split: str) -> Split:
+    def _cropped(self, named: dict[str, Tensor], split: str, subjects: Mapping[str, str]) -> Split:
         """Return random crops of recordings ``[1 + source, time]``."""
+        names, recordings = list(named), list(named.values())
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
-        crops = []
+        crops, units = [], []
         for number in random.integers(len(recordings), size=getattr(self, split)):
             start = random.integers(recordings[number].shape[1] - self.item_samples + 1)
             crops.append(recordings[number][:, start : start + self.item_samples])
+            units.append((subjects[names[number]],))
         items = torch.stack(crops)
-        return Split(items[:, :1].clone(), items[:, 1:, None].clone())
+        return Split(items[:, :1].clone(), items[:, 1:, None].clone(), units=tuple(units))
 
 
 def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]:

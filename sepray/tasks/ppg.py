@@ -20,7 +20,7 @@ Example: a study of ``StudySpec(separator="cass", task="ppg", ...)``, started wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import SPLITS, Signal, Split, TaskData
+from ..contracts import SPLITS, Signal, Split, TaskData, units_of_items
 from ..data import heart_records, left_out, limits, pulse_waves
 from ..data.cache import cached, item_digests
 from ..data.heart_records import PHASES
@@ -43,7 +43,7 @@ from ..signals.recordings import open_recording
 _SOURCES = ("heart", "respiration")
 _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
 _EXCERPT_SECONDS = 30.0  # of a recording, within which one heart rate is assumed
-_VERSION = 2
+_VERSION = 3  # of what is kept of recordings
 
 
 @dataclass(frozen=True)
@@ -89,41 +89,48 @@ class Config:
         Raises:
             UsageError: ``references`` holds no recordings, or too few, or a damaged one; the message names it.
         """
-        pulses = self._references(cache) if self.references else None
-        splits = {name: self._make(name, pulses) for name in SPLITS}
+        pulses = self._references(cache) if self.references else {}
+        subjects = heart_records.subjects_of([name for own in pulses.values() for name in own])
+        splits = {name: self._make(name, pulses.get(name, {}), subjects) for name in SPLITS}
         signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=("heart",))
-        return heart_records.task_data(splits, signal)
+        return heart_records.task_data(splits, signal, (heart_records.subject_word(subjects),))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its sources and, where pulses are real, of the pulses."""
         pulses = self._references(cache) if self.references else {}
         identities = {}
         for name in SPLITS:
-            sources = self._make(name, pulses or None).sources.flatten(0, 1)
-            digests = item_digests([*sources, *pulses.get(name, ())])
+            own = pulses.get(name, {})
+            sources = self._make(name, own, dict(zip(own, own, strict=True))).sources.flatten(0, 1)
+            digests = item_digests([*sources, *(pulse for several in own.values() for pulse in several)])
             identities[name] = tuple(dict.fromkeys(digests))  # a recording may repeat a pulse
         return identities
 
-    def _make(self, split: str, pulses: dict[str, Tensor] | None) -> Split:
-        """Return the mixtures of one split, with these pulses ``[pulse, phase]`` or synthetic ones."""
+    def _make(self, split: str, recorded: Mapping[str, Tensor], subjects: Mapping[str, str]) -> Split:
+        """Return the mixtures of one split, with the pulses ``[pulse, phase]`` of recordings or synthetic ones."""
         items = getattr(self, split)
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         seconds = np.arange(self.item_samples) / self.sample_rate
         breathing, breath = pulse_waves.breath(random, items, self.breaths, seconds)
         breath *= random.uniform(*self.breath_amplitude, (items, 1))
         beats = pulse_waves.beats(random, self.heart_bpm, seconds, breathing)
-        if pulses is None:
+        if not recorded:
             pulse = pulse_waves.synthetic_pulses(random, items)
+            units = units_of_items(split, items)
         else:
-            pulse = pulses[split].double().numpy()[random.integers(len(pulses[split]), size=items)]
+            pulses = np.concatenate([own.double().numpy() for own in recorded.values()])
+            of = [subjects[name] for name, own in recorded.items() for _ in own]
+            drawn = random.integers(len(pulses), size=items)
+            pulse, units = pulses[drawn], tuple((of[k],) for k in drawn)
         heart = pulse_waves.at_phase(pulse - pulse.mean(axis=1, keepdims=True), beats)
         noise = random.uniform(*self.noise, (items, 1)) * random.standard_normal(heart.shape)
         heart, breath, noise = (np.round(part / _RESOLUTION) * _RESOLUTION for part in (heart, breath, noise))
         sources = torch.from_numpy(np.stack((heart, breath), axis=1)[:, :, None].astype(np.float32))
-        return Split(torch.from_numpy((heart + breath + noise)[:, None].astype(np.float32)), sources)
+        mixture = torch.from_numpy((heart + breath + noise)[:, None].astype(np.float32))
+        return Split(mixture, sources, units=units)
 
-    def _references(self, cache: Path) -> dict[str, Tensor]:
-        """Return the pulses of each split ``[pulse, phase]``, from the cache if they are there."""
+    def _references(self, cache: Path) -> dict[str, dict[str, Tensor]]:
+        """Return the pulses ``[pulse, phase]`` of each recording, by split and name; from the cache if there."""
         folder = Path(self.references).expanduser()
         found = [p for p in folder.rglob("*") if p.suffix.lower() in (".hea", ".csv")]
         parts = {part for p in found if p.suffix.lower() == ".hea" for part in wfdb_files.files_of(p)}
@@ -142,15 +149,12 @@ class Config:
         }
         pulses = dict(cached(cache, "ppg-pulses", key, lambda: self._extracted(files)))
         left_out.report(left_out.from_tensor(pulses.pop("left_out")), folder, len(files), "recordings")
-        return pulses
+        divided = heart_records.split_by_subject(list(pulses), self.seed)
+        return {split: {name: pulses[name] for name in names} for split, names in divided.items()}
 
     def _extracted(self, files: dict[str, Path]) -> dict[str, Tensor]:
         pulses, reasons = heart_records.read_all(sorted(files), lambda name: self._pulses(files[name]), self.skip_bad)
-        divided = heart_records.split_by_subject(list(pulses), self.seed)
-        tensors = {
-            split: torch.from_numpy(np.concatenate([pulses[name] for name in names]))
-            for split, names in divided.items()
-        }
+        tensors = {name: torch.from_numpy(own) for name, own in pulses.items()}
         return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
 
     def _pulses(self, path: Path) -> NDArray[np.float32]:

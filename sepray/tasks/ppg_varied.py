@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData
+from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData, units_of_items
 from ..data import limits, pulse_waves, varied_ecg
 from ..data.cache import content_hash, item_digests
 from ..data.heart_records import PHASES
@@ -125,7 +125,7 @@ class Config:
         rest += (random.uniform(0, 1, (items, 1)) < self.motion) * self._motion(random, items, seconds)
         parts = np.round(np.stack([heart, breath, rest], axis=1) / _RESOLUTION) * _RESOLUTION
         tensor = torch.from_numpy(parts.astype(np.float32))[:, :, None]
-        return Split(tensor.sum(1), tensor[:, :2].clone())
+        return Split(tensor.sum(1), tensor[:, :2].clone(), units=units_of_items(split, items))
 
     def _motion(self, random: np.random.Generator, items: int, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a burst of slow noise in each item, ``[item, time]``."""

@@ -99,7 +99,15 @@ class Config:
     def _data(self) -> TwoFolders:
         decoder = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
         return TwoFolders(
-            "speech_noise", ("speech", "noise"), _NEEDS, self, self.snr, decoder, _synthesise, self._group
+            "speech_noise",
+            ("speech", "noise"),
+            _NEEDS,
+            self,
+            self.snr,
+            decoder,
+            _synthesise,
+            self._group,
+            ("speakers", "clips"),
         )
 
     def _group(self, piece: Piece, source: str, below: Path) -> str:

@@ -101,7 +101,8 @@ class Config:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
         recording_folders.report_left_out(entry.facts)
-        return mixtures.task_data(entry, self.sources, self.sample_rate, self.remix, self.remix_level)
+        units = mixtures.units_in_turn(entry, "tracks")
+        return mixtures.task_data(entry, self.sources, self.sample_rate, units, self.remix, self.remix_level)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its tracks' recordings."""

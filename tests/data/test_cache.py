@@ -133,6 +133,16 @@ def _planned() -> Plan:
     return Plan({"ramp": (2, 3), "one": (5,)}, _count, {"names": ["a", "b"]})
 
 
+def test_labels_are_kept_and_no_part_of_the_content(tmp_path: Path) -> None:
+    labelled = mapped(tmp_path, "ramps", {}, lambda: _planned()._replace(labels=("one",)))
+    again = mapped(tmp_path, "ramps", {}, _not_planned)
+    assert again.tensors["one"].tolist() == [1] * 5
+    assert again.content == labelled.content == content_hash({"ramp": again.tensors["ramp"]})
+    path = _entry(tmp_path)
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")  # the last label
+    assert mapped(tmp_path, "ramps", {}, _planned).tensors["one"].tolist() == [1] * 5
+
+
 def _not_planned() -> Plan:
     raise AssertionError("made although it is in the cache")
 

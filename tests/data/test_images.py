@@ -166,6 +166,8 @@ def test_mixtures_are_sums_and_observed_images_are_in_none() -> None:
     assert sorted(mixed) == sorted([104, 105, 106, 107] * 2)  # each image once, then each again
     assert sorted(shown) == sorted([100, 101, 102, 103] * 2)
     assert images.mix(pair, 8, np.random.default_rng(0), observed=False).observed is None
+    names = {name: int(own[0, 0, 0]) for part in pair for name, own in zip(images.digests(part), part, strict=True)}
+    assert [[names[name] for name in unit] for unit in split.units] == levels.flatten(1).tolist()
 
 
 def test_header_without_sizes_is_a_damaged_file(tmp_path: Path) -> None:

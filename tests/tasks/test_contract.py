@@ -94,6 +94,14 @@ def test_no_recording_is_in_two_splits(task: Loaded) -> None:
     assert len(set(everything)) == len(everything)
 
 
+def test_items_say_what_they_were_cut_from(task: Loaded) -> None:
+    """As many names in all items, those of no two splits alike; ``load_task`` refuses others."""
+    for split in _splits(task.data).values():
+        assert split.units is not None
+        assert len(split.units) == len(split)
+        assert {len(unit) for unit in split.units} == {len(task.data.unit_names)}
+
+
 def test_no_item_is_in_two_splits(task: Loaded) -> None:
     for items in ("mixture", "sources"):
         digests = [_digests(getattr(split, items)) for split in _splits(task.data).values()]
@@ -108,6 +116,7 @@ def test_same_seed_same_bits(task: Loaded, tmp_path: Path) -> None:
         for name, split in _splits(again).items():
             assert torch.equal(split.mixture, getattr(task.data, name).mixture)
             assert torch.equal(split.sources, getattr(task.data, name).sources)
+            assert split.units == getattr(task.data, name).units
 
 
 def test_rate_and_length_are_those_of_the_configuration(task: Loaded, tmp_path: Path) -> None:

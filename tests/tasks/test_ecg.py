@@ -63,7 +63,8 @@ def test_items_are_crops_of_their_own_split_at_the_ratios_asked_for(
     windows = {name: sliding_window_view(several, 504, axis=1).reshape(-1, 504) for name, several in recordings.items()}
     ratios = []
     for split in ("train", "validation", "test"):
-        for maternal, fetal in getattr(data, split).sources[:, :, 0].numpy():
+        units = getattr(data, split).units
+        for (maternal, fetal), unit in zip(getattr(data, split).sources[:, :, 0].numpy(), units, strict=True):
             for other in ("train", "validation", "test"):
                 found = (windows[f"{other}/maternal"] == maternal).all(axis=1).any()
                 assert found == (other == split)
@@ -72,6 +73,9 @@ def test_items_are_crops_of_their_own_split_at_the_ratios_asked_for(
             error = np.square(fetal).sum() - scale**2 * np.square(candidates).sum(axis=1)
             best = error.argmin()
             np.testing.assert_allclose(fetal, scale[best] * candidates[best], atol=1e-6)
+            starts = len(candidates) // len(recordings[f"{split}/fetal"])
+            mother = (windows[f"{split}/maternal"] == maternal).all(axis=1).argmax() // starts
+            assert unit == (f"{split} {mother}", f"{split} {best // starts}")
             ratios.append(1 / scale[best])
     assert 2 <= min(ratios) < 2.8
     assert 9.2 < max(ratios) <= 10

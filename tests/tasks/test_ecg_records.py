@@ -73,6 +73,9 @@ def test_no_subject_is_in_two_splits(config: Config, tmp_path: Path) -> None:
         for split in (data.train, data.validation, data.test)
     ]
     assert all(one.isdisjoint(other) for k, one in enumerate(subjects) for other in subjects[:k])
+    assert data.unit_names == ("subjects",)
+    for split, own in zip((data.train, data.validation, data.test), subjects, strict=True):
+        assert set(split.units) == {(f"sub0{k + 1}",) for k in own}
     ids = config.recordings(tmp_path / "cache")
     assert {split: len(own) for split, own in ids.items()} == {"train": 4, "validation": 2, "test": 2}
     assert len({one for own in ids.values() for one in own}) == 8

@@ -56,6 +56,7 @@ def test_items_are_crops_of_the_mixture_and_its_own_sources(folder: Path, tmp_pa
             (low,), (high,) = mother, fetus
             assert high == low + 1
             assert both == {low, high, 40}
+        assert items.units == tuple((f"s{(hertz - 3) // 2}",) for (hertz,) in mothers)
         numbers[split] = {(hertz - 3) // 2 for (hertz,) in mothers}
     assert sorted(number for own in numbers.values() for number in own) == [0, 1, 2, 3]
     assert config.load(tmp_path / "cache").fingerprint == data.fingerprint

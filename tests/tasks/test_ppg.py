@@ -123,6 +123,8 @@ def test_pulses_of_recordings_are_used_each_in_one_split(folder: Path, tmp_path:
     ids = config.recordings(tmp_path / "cache")
     everything = [one for own in ids.values() for one in own]
     assert len(everything) == len(set(everything))
+    units = [set(getattr(data, name).units) for name in ("train", "validation", "test")]
+    assert sorted(units, key=str) == [{("early.csv",)}, {("late.csv",)}, {("s1",)}]
     # The share of a cycle that lies above half of the height tells the three forms apart.
     above = {}
     for name in ("train", "validation", "test"):

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +96,8 @@ class Crops:
         self.audible = len(self.sources) if audible is None else audible
         self._levels: dict[tuple[int, str], float] = {}
 
-    def draw(self, random: np.random.Generator, turn: int | None = None) -> Array:
-        """Return ``[source, channel, time]`` of a random piece, or of piece number ``turn`` (modulo their number)."""
+    def draw(self, random: np.random.Generator, turn: int | None = None) -> tuple[Array, int]:
+        """Return ``[source, channel, time]`` of a piece, and its number: random, or ``turn`` modulo their number."""
         best, loudest = None, -1.0
         for _ in range(_ATTEMPTS):
             index = int(random.integers(len(self.pieces))) if turn is None else turn % len(self.pieces)
@@ -107,7 +107,7 @@ class Crops:
             levels = np.array([self._level(index, source) for source in self.sources[: self.audible]])
             quietest = float((rms(crop[: self.audible]) / np.maximum(levels, 1e-12)).min())
             if quietest > loudest:
-                best, loudest = crop, quietest
+                best, loudest = (crop, index), quietest
             if quietest >= _AUDIBLE:
                 break
         assert best is not None
@@ -222,7 +222,7 @@ def fill_from_tracks(
         crops = Crops(pieces[split], tuple(pieces[split][0].parts), samples, audible)
 
         def make(random: np.random.Generator, item: int, crops: Crops = crops) -> tuple[Array, Array]:
-            parts = crops.draw(random, turn=item)
+            parts, _ = crops.draw(random, turn=item)
             return parts.sum(0), parts[:sources]
 
         fill_split(out, split, seed, make)
@@ -238,7 +238,7 @@ def fill_from_pairs(
     """Fill all splits with random crops of one source, mixed with random crops of another.
 
     Args:
-        out: the tensors of ``tensor_shapes``.
+        out: the tensors of ``tensor_shapes``, and ``<split>/pieces`` ``[item, source]``: which piece a crop is of.
         pieces: pieces of both sources, for each split.
         sources: names of the two sources.
         ratio: lowest and highest level of the first over the second in an item, in dB; drawn uniformly. The first
@@ -250,9 +250,11 @@ def fill_from_pairs(
         first, second = (Crops(own, (source,), samples) for own, source in zip(pieces[split], sources, strict=True))
 
         def make(
-            random: np.random.Generator, item: int, first: Crops = first, second: Crops = second
+            random: np.random.Generator, item: int, first: Crops = first, second: Crops = second, split: str = split
         ) -> tuple[Array, Array]:
-            both = np.concatenate((first.draw(random), second.draw(random)))
+            drawn = first.draw(random), second.draw(random)
+            out[f"{split}/pieces"][item] = [index for _, index in drawn]
+            both = np.concatenate([crop for crop, _ in drawn])
             levels = rms(both)
             wanted = levels[0] / 10 ** (random.uniform(*ratio) / 20)
             if levels.min() > 0:
@@ -262,10 +264,36 @@ def fill_from_pairs(
         fill_split(out, split, seed, make)
 
 
+class Units(NamedTuple):
+    """What items were cut from.
+
+    Attributes:
+        of: ``Split.units`` of each split.
+        names: ``TaskData.unit_names``.
+    """
+
+    of: Mapping[str, tuple[tuple[str, ...], ...]]
+    names: tuple[str, ...]
+
+
+def units_in_turn(entry: Entry, name: str) -> Units:
+    """Return the units of items that are cut from the pieces in turn (``fill_from_tracks``).
+
+    Args:
+        entry: an entry made by ``cropped_plan``.
+        name: what a piece is called, in the plural.
+    """
+    of = {}
+    for split, pieces in entry.facts["recordings"].items():
+        of[split] = tuple((pieces[item % len(pieces)],) for item in range(len(entry.tensors[f"{split}/mixture"])))
+    return Units(of, (name,))
+
+
 def task_data(
     entry: Entry,
     sources: Iterable[str],
     rate: int,
+    units: Units,
     remix: float = 0.0,
     remix_level: tuple[float, float] = (0.0, 0.0),
 ) -> TaskData:
@@ -274,7 +302,10 @@ def task_data(
     Where training items are longer than the others, batches have random crops of them, as long as the others; for
     ``remix`` see ``contracts.Augmentation``.
     """
-    splits = {split: Split(entry.tensors[f"{split}/mixture"], entry.tensors[f"{split}/sources"]) for split in SPLITS}
+    splits = {
+        split: Split(entry.tensors[f"{split}/mixture"], entry.tensors[f"{split}/sources"], units=units.of[split])
+        for split in SPLITS
+    }
     _, channels, samples = splits["validation"].mixture.shape
     crop = samples if splits["train"].mixture.shape[-1] > samples else 0
     augmentation = Augmentation(crop, remix, remix_level if remix else (0.0, 0.0))
@@ -286,4 +317,5 @@ def task_data(
         "augmentation": asdict(augmentation),
     }
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint, augmentation)
+    train, validation, test = (splits[split] for split in SPLITS)
+    return TaskData(signal, train, validation, test, fingerprint, augmentation, units.names)

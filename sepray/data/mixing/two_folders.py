@@ -20,6 +20,8 @@ from .recording_folders import Decoder
 RATIO_LIMITS = (-60, 60)
 """Lowest and highest level of the first source over the second, in dB."""
 
+_VERSION = 1  # of what is kept of items beside their samples
+
 _LIMITS: Limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4), **items(10**7)}
 
 
@@ -71,6 +73,7 @@ class TwoFolders:
         decoder: decodes the recordings.
         synthesise: writes small recordings for ``:synthesised:`` into a folder, from a random seed.
         group: group that a piece belongs to, from the piece, its source and its file's path below the folder.
+        group_names: what the groups of each source are called, in the plural, where they have several recordings.
     """
 
     task: str
@@ -81,12 +84,13 @@ class TwoFolders:
     decoder: Decoder
     synthesise: Callable[[Path, int], None]
     group: Callable[[splitting.Piece, str, Path], str] = one_group_each
+    group_names: tuple[str, str] = ("groups", "groups")
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
         recording_folders.report_left_out(entry.facts)
-        return mixtures.task_data(entry, self.sources, self.config.sample_rate)
+        return mixtures.task_data(entry, self.sources, self.config.sample_rate, _units(entry))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
@@ -102,7 +106,7 @@ class TwoFolders:
                 source: [[file.relative_to(folders[source]).as_posix(), digests[file]] for file in files[source]]
                 for source in self.sources
             },
-            "versions": [self.decoder.version, mixtures.VERSION],
+            "versions": [self.decoder.version, mixtures.VERSION, _VERSION],
         }
         return mapped(cache, self.task, key, lambda: self._plan(cache, folders, files, digests))
 
@@ -127,10 +131,11 @@ class TwoFolders:
         for source in self.sources:
             what = f"recordings in {folders[source]}"
             recording_folders.refuse_unusable(problems, config.skip_bad, len(pieces[source]), 1, what)
-        first, second = (self._divided(pieces[source], source, folders[source]) for source in self.sources)
-        pairs = {split: (first[split], second[split]) for split in SPLITS}
+        groups = [self._groups(pieces[source], source, folders[source]) for source in self.sources]
+        dealt = [self._divided(pieces[source], of) for source, of in zip(self.sources, groups, strict=True)]
+        pairs = {split: (dealt[0][split], dealt[1][split]) for split in SPLITS}
         both = {split: [*pair[0], *pair[1]] for split, pair in pairs.items()}
-        return mixtures.cropped_plan(
+        plan = mixtures.cropped_plan(
             config,
             both,
             sources=2,
@@ -138,9 +143,36 @@ class TwoFolders:
             left_out=problems,
             fill=lambda out: mixtures.fill_from_pairs(out, pairs, self.sources, self.ratio, config.seed),
         )
+        drawn = {f"{split}/pieces": (plan.shapes[f"{split}/mixture"][0], len(self.sources)) for split in SPLITS}
+        facts = {
+            "units": {
+                split: [
+                    [f"{split} {of[piece.identity.partition('[')[0]]}" for piece in of_source]
+                    for of, of_source in zip(groups, pair, strict=True)
+                ]
+                for split, pair in pairs.items()
+            },
+            "unit names": [
+                name if len(set(of.values())) < len(of) else "recordings"
+                for name, of in zip(self.group_names, groups, strict=True)
+            ],
+        }
+        return Plan({**plan.shapes, **drawn}, plan.fill, {**plan.facts, **facts}, tuple(drawn))
 
-    def _divided(self, pieces: list[splitting.Piece], source: str, folder: Path) -> dict[str, list[splitting.Piece]]:
-        groups = {piece.identity: self.group(piece, source, Path(piece.name).relative_to(folder)) for piece in pieces}
+    def _groups(self, pieces: list[splitting.Piece], source: str, folder: Path) -> dict[str, str]:
+        """Return the group of each piece, by its identity."""
+        return {piece.identity: self.group(piece, source, Path(piece.name).relative_to(folder)) for piece in pieces}
+
+    def _divided(self, pieces: list[splitting.Piece], groups: Mapping[str, str]) -> dict[str, list[splitting.Piece]]:
         config = self.config
         shares = (config.validation_share, config.test_share)
         return splitting.divide(pieces, groups, *shares, seed=config.seed, samples=config.item_samples)
+
+
+def _units(entry: Entry) -> mixtures.Units:
+    """Return the units of items that are mixed from pieces of two folders; stretches of one recording are one unit."""
+    of = {}
+    for split, (first, second) in entry.facts["units"].items():
+        drawn = entry.tensors[f"{split}/pieces"].int().tolist()
+        of[split] = tuple((first[a], second[b]) for a, b in drawn)
+    return mixtures.Units(of, tuple(entry.facts["unit names"]))

@@ -16,17 +16,19 @@ def test_crops_are_redrawn_until_every_source_is_heard() -> None:
     loud, late = [1.0] * 100, [0.0] * 60 + [1.0] * 40
     crops = Crops([piece("a", loud=loud, late=late)], ("loud", "late"), 10)
     random = np.random.default_rng(0)
-    heard = [mixtures.rms(crops.draw(random)) for _ in range(200)]
+    heard = [mixtures.rms(crops.draw(random)[0]) for _ in range(200)]
     assert np.min([one[1] for one in heard]) > 0
     alone = Crops([piece("a", loud=loud, late=late)], ("loud", "late"), 10, audible=1)
-    silent = np.mean([mixtures.rms(alone.draw(random))[1] == 0 for _ in range(500)])
+    silent = np.mean([mixtures.rms(alone.draw(random)[0])[1] == 0 for _ in range(500)])
     assert silent == pytest.approx(51 / 91, abs=0.08)  # starts 0 to 50 of 0 to 90
 
 
 def test_turns_go_round() -> None:
     crops = Crops([piece(str(k), one=[float(k)] * 4) for k in (1, 2, 3)], ("one",), 2)
     random = np.random.default_rng(0)
-    assert [float(crops.draw(random, turn)[0, 0, 0]) for turn in range(5)] == [1, 2, 3, 1, 2]
+    drawn = [crops.draw(random, turn) for turn in range(5)]
+    assert [float(crop[0, 0, 0]) for crop, _ in drawn] == [1, 2, 3, 1, 2]
+    assert [number for _, number in drawn] == [0, 1, 2, 0, 1]
 
 
 def test_gain() -> None:
@@ -60,10 +62,10 @@ def test_best_of_sixteen_crops_is_taken_where_none_is_loud_enough() -> None:
             drawn.append(below)
             return {1: 0}.get(below, (7 * len(drawn)) % 90)
 
-    crop = crops.draw(Starts())  # type: ignore[arg-type]
+    crop, number = crops.draw(Starts())  # type: ignore[arg-type]
     assert drawn == [1, 92] * 16
     starts = [(7 * k) % 90 for k in range(2, 33, 2)]
-    assert crop.shape == (1, 1, 1)
+    assert (crop.shape, number) == ((1, 1, 1), 0)
     assert float(crop[0, 0, 0]) == pytest.approx(1e-6 * max(starts))
 
 
@@ -85,7 +87,7 @@ def test_crop_is_heard_from_30_decibels_below_its_piece_on(level: float, draws: 
 
 def test_silent_piece_is_no_division_by_zero() -> None:
     crops = Crops([piece("a", one=[0.0] * 4)], ("one",), 2)
-    assert crops.draw(np.random.default_rng(0)).tolist() == [[[0, 0]]]
+    assert crops.draw(np.random.default_rng(0))[0].tolist() == [[[0, 0]]]
 
 
 def test_shapes_of_the_items() -> None:
@@ -100,9 +102,34 @@ def test_shapes_of_the_items() -> None:
 def empty(**samples: int) -> dict[str, np.ndarray]:
     lengths = {"train": 4, "validation": 2, "test": 2} | samples
     shapes = mixtures.tensor_shapes(dict.fromkeys(SPLITS, 3), 2, 1, 2)
-    return {
+    made = {
         name: np.zeros((*shape[:-1], lengths[name.partition("/")[0]]), np.float32) for name, shape in shapes.items()
     }
+    return made | {f"{split}/pieces": np.full((3, 2), -1, np.float32) for split in SPLITS}
+
+
+UNITS = mixtures.Units({split: ((split,),) * 3 for split in SPLITS}, ("pieces",))
+
+
+def test_pair_says_which_pieces_it_was_cut_from() -> None:
+    out = empty()
+    voices = [piece(str(k), one=[k] * 5) for k in (1.0, 2.0, 3.0)]
+    noises = [piece(str(k), two=[k] * 5) for k in (4.0, 5.0)]
+    for seed in range(5):
+        mixtures.fill_from_pairs(out, dict.fromkeys(SPLITS, (voices, noises)), ("one", "two"), (-60.0, 60.0), seed)
+        for split in SPLITS:
+            heard = out[f"{split}/sources"][:, 0, 0, 0]
+            assert (heard == out[f"{split}/pieces"][:, 0] + 1).all()
+            assert set(out[f"{split}/pieces"][:, 1]) <= {0, 1}
+
+
+def test_items_in_turn_are_of_pieces_in_turn() -> None:
+    entry = Entry(
+        {f"{s}/mixture": torch.zeros(3) for s in SPLITS}, "", {"recordings": {s: [s, s + "2"] for s in SPLITS}}
+    )
+    units = mixtures.units_in_turn(entry, "tracks")
+    assert units.names == ("tracks",)
+    assert units.of["test"] == (("test",), ("test2",), ("test",))
 
 
 def test_item_has_a_generator_of_its_own() -> None:
@@ -152,19 +179,20 @@ def test_silent_half_of_a_pair_leaves_the_other_as_it_is() -> None:
 def test_longer_training_items_are_cropped_in_batches_and_remixed_where_asked() -> None:
     tensors = {name: torch.from_numpy(array) for name, array in empty().items()}
     entry = Entry(tensors, "digest", {})
-    plain = mixtures.task_data(entry, ["one", "two"], 8000)
+    plain = mixtures.task_data(entry, ["one", "two"], 8000, UNITS)
     assert plain.signal == Signal(("one", "two"), 1, (2,), 8000.0)
     assert plain.augmentation == Augmentation(2, 0.0, (0.0, 0.0))
     assert plain.train.mixture is tensors["train/mixture"]
     assert plain.test.sources is tensors["test/sources"]
-    remixed = mixtures.task_data(entry, ["one", "two"], 8000, 0.5, (-3.0, 3.0))
+    assert (plain.test.units, plain.unit_names) == ((("test",),) * 3, ("pieces",))
+    remixed = mixtures.task_data(entry, ["one", "two"], 8000, UNITS, 0.5, (-3.0, 3.0))
     assert remixed.augmentation == Augmentation(2, 0.5, (-3.0, 3.0))
-    assert mixtures.task_data(entry, ["one", "two"], 8000, 0.0, (-3.0, 3.0)).augmentation == plain.augmentation
+    assert mixtures.task_data(entry, ["one", "two"], 8000, UNITS, 0.0, (-3.0, 3.0)).augmentation == plain.augmentation
     equal = Entry({name: torch.from_numpy(array) for name, array in empty(train=2).items()}, "digest", {})
-    assert mixtures.task_data(equal, ["one", "two"], 8000).augmentation == Augmentation()
+    assert mixtures.task_data(equal, ["one", "two"], 8000, UNITS).augmentation == Augmentation()
     others = [Entry(tensors, "other", {}), entry, entry]
     changes = zip(others, ("ab", "ab", "ba"), (8000, 4000, 8000), strict=True)
-    prints = {mixtures.task_data(*given).fingerprint for given in changes}
+    prints = {mixtures.task_data(*given, UNITS).fingerprint for given in changes}
     assert len(prints | {plain.fingerprint, remixed.fingerprint}) == 5
 
 

@@ -115,4 +115,4 @@ def test_stems_of_a_packed_file_are_told_apart_by_name() -> None:
 def test_a_stretch_may_be_just_as_long_as_an_item() -> None:
     found = splitting.divide([piece("a", one=[1.0] * 100)], {"a": "a"}, 0.1, 0.2, seed=0, samples=10)
     assert [len(found[split][0]) for split in SPLITS] == [70, 10, 20]
-    assert Crops(found["validation"], ("one",), 10).draw(np.random.default_rng(0)).shape == (1, 1, 10)
+    assert Crops(found["validation"], ("one",), 10).draw(np.random.default_rng(0))[0].shape == (1, 1, 10)

@@ -100,6 +100,13 @@ def test_groups_are_divided_by_their_shares_and_stay_together(config: Config, tm
     assert ("voice", "1.wav") in groups
     assert ("noise", "18.wav") in groups
     assert len(groups) == 12
+    data = folders.load(tmp_path / "cache")
+    assert data.unit_names == ("recordings", "groups")  # each voice is of a group of its own
+    for split in SPLITS:
+        own = getattr(data, split)
+        loud = own.sources[:, 0].abs().amax((1, 2)).int().tolist()
+        assert [voice for voice, _ in own.units] == [f"{split} voice{value % 4}" for value in loud]
+    assert len({noise for _, noise in data.train.units}) <= 2
     alone = made(config).recordings(tmp_path / "cache2")
     assert [len(alone[split]) for split in SPLITS] == [2 + 4, 1 + 2, 1 + 2]
     other = made(replace(config, validation_share=0.01, test_share=0.4)).recordings(tmp_path / "cache3")
