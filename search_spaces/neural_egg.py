@@ -7,7 +7,7 @@ The starts are no arms. An arm is hyperparameters, which a trial can choose; ano
 driver has that separator trained once, before the first trial, and all trials get its estimates with the training view.
 So each start is a study of its own, and a comparison runs them with equal budgets on the same seeds::
 
-    sepray run compare_separators --separators neural_egg neural_egg:glo_start neural_egg:am_start
+    sepray run compare_separators --separators NES=neural_egg "FT=neural_egg:paper start=glo_masking:paper"
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

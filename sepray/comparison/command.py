@@ -59,7 +59,7 @@ def run(comparison: Comparison, spaces: Spaces | None = None, permitted: Permiss
     if address.startswith("ray://"):
         from ..execution import cluster
 
-        modules = ["sepray", comparison.task, *comparison.separators]
+        modules = ["sepray", comparison.task, *(entry.separator for entry in comparison.entries())]
         there = comparison.changed(address="auto")
         return cluster.run_on_head(address, run, [there, spaces, permitted], _own(modules))
     wait_for(f"{comparison.name}: importing torch, Ray and Optuna")

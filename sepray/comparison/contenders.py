@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from types import ModuleType
 from typing import Any
@@ -18,7 +17,13 @@ from ..errors import SeprayError, UsageError, one_line
 from ..identity import expand
 from ..scoring import metrics
 from ..training.trainer import build
-from .spec import Comparison, Spaces, configured, split
+from . import named
+from .named import START, Named
+from .named import slug as slug
+from .spec import Comparison, Spaces, configured
+
+DEFAULTS = "defaults"
+"""Name of the settings, and of the configuration, that a separator has of itself."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Contender:
         points: settings that are tried first, by name.
         parameters: number of trained weights, those of critics included.
         supervision: what it may see of the training split.
+        what: what stands behind a name that the user gave it, in words; empty where it has none.
     """
 
     key: str
@@ -42,6 +48,7 @@ class Contender:
     points: Mapping[str, Mapping[str, Any]]
     parameters: int
     supervision: str
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,14 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
             raise UsageError(f"--measures {measure}: {why}")
     found: list[Contender] = []
     refused: list[LeftOut] = []
-    for name in comparison.separators or registry.names("sepray.separators"):
+    asked = {named.read(each).separator for each in comparison.separators}
+    for entry in comparison.entries():
+        name = entry.name or entry.words
         try:
-            found.append(contender(name, comparison, spaces, signal))
+            found.append(contender(entry, comparison, spaces, signal))
         except _RefusalError as error:
+            if asked and entry.separator not in asked:  # a baseline, which nobody has named
+                continue
             refused.append(LeftOut(name, one_line(error)))
         except UsageError:
             raise
@@ -95,11 +106,11 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
     return found, refused
 
 
-def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal) -> Contender:
+def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Signal) -> Contender:
     """Return a separator with its settings: the published ones or else its defaults, changed by what was given.
 
     Args:
-        named: NAME, NAME:CONFIGURATION or NAME:SETTING.
+        entry: one of ``--separators``.
         comparison: the comparison.
         spaces: search space and published settings by separator.
         signal: signal of the task.
@@ -107,17 +118,13 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     Raises:
         UsageError: there is no such published setting, field or hyperparameter.
     """
-    name, wanted = split(named)
-    module = registry.find("sepray.separators", name)
-    short = name.rpartition(".")[2]
-    # NAME:CONFIGURATION has the search space of that name, or else of what the name begins with.
-    configuration, setting = registry.configs(module).get(wanted), wanted
-    title, spaced = short, short
-    if configuration is not None:
-        title, spaced, setting = f"{short}:{wanted}", f"{short}_{wanted}", ""
-    given = comparison.given(short)
-    structure = {f.name for f in fields(configuration or module.Config)} & set(given)
-    config = configured(configuration or module.Config(), {k: v for k, v in given.items() if k in structure}, short)
+    module, short = registry.find("sepray.separators", entry.separator), entry.short
+    configuration, setting, spaced = _configuration(module, entry)
+    own = {**comparison.given(short), **(comparison.given(entry.name) if entry.name else {}), **entry.settings}
+    names = [f.name for f in fields(configuration)]
+    given = _with_start(_canonical(own, names), configuration)
+    structure = {name: value for name, value in given.items() if name in names}
+    config = configured(configuration, structure, short)
     try:
         separator = build(config, signal, comparison.seed)
     except SeprayError as error:
@@ -127,7 +134,8 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     defaults = separator.hyperparameters()
     space, published = _published(module, spaced, spaces, signal)
     label, point = _setting(short, setting, published)
-    fixed = {k: _number(short, k, v, defaults) for k, v in given.items() if k not in structure}
+    others = _canonical({k: v for k, v in given.items() if k not in structure}, defaults)
+    fixed = {k: _number(short, k, v, defaults) for k, v in others.items()}
     first = {**(defaults if not published else point), **fixed}
     points = {label: first}
     searched = bool(comparison.budget.trials and space)
@@ -142,15 +150,49 @@ def contender(named: str, comparison: Comparison, spaces: Spaces, signal: Signal
     # Without a search the title names the published setting, unless that is called like the method.
     same = _letters(label) in (_letters(short), "defaults")
     told = "; ".join(part for part in ("" if same or searched else label, changed) if part)
+    title = f"{short}:{entry.wanted}" if entry.wanted and not setting else short
+    described = f"{title} ({told})" if told else title
     return Contender(
-        key=slug(f"{short}-{wanted}" if wanted else short),
-        system=f"{title} ({told})" if told else title,
+        key=entry.key,
+        system=entry.name or described,
         config=config,
         space=space,
         points=points,
         parameters=_size(separator),
         supervision=separator.supervision.value,
+        what=described if entry.name else "",
     )
+
+
+def _configuration(module: ModuleType, entry: Named) -> tuple[Any, str, str]:
+    """Return the configuration of an entry, the published setting that it names, and the name of its search space.
+
+    NAME:CONFIGURATION has the search space of that name, or else of what the name begins with. NAME alone, or with a
+    published setting, has the published sizes: the configuration ``paper`` where there is one.
+    """
+    known, short = registry.configs(module), entry.short
+    if entry.wanted in known:
+        return known[entry.wanted], "", f"{short}_{entry.wanted}"
+    if entry.wanted == DEFAULTS:
+        return module.Config(), "", short
+    return known.get("paper") or module.Config(), entry.wanted, short
+
+
+def _canonical(given: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """Return given settings by the names of the fields, which may be written as their flags are."""
+    fitting = {k: k.replace("-", "_") for k in given}
+    return {fitting[k] if k not in names and fitting[k] in names else k: value for k, value in given.items()}
+
+
+def _with_start(given: Mapping[str, str], configuration: Any) -> dict[str, str]:
+    """Return given settings with those of the start, ``start.FIELD``, put behind its name."""
+    own = {k: v for k, v in given.items() if not k.startswith(f"{START}.")}
+    start = [f"{k.partition('.')[2]}={v}" for k, v in given.items() if k not in own]
+    if start and hasattr(configuration, START):
+        own[START] = " ".join([own.get(START, getattr(configuration, START)), *start])
+    elif start:
+        own |= {k: v for k, v in given.items() if k.startswith(f"{START}.")}
+    return own
 
 
 def _published(
@@ -163,7 +205,8 @@ def _published(
     short = module.__name__.rpartition(".")[2]
     while name and name not in spaces and name != short:  # an announced name may differ from its module's
         name = name.rpartition("_")[0]
-    space, points = spaces.get(name, (getattr(module, "SPACE", {}), getattr(module, "PAPER", {})))
+    own = getattr(module, "PAPER", {})  # a configuration of that name, or published settings
+    space, points = spaces.get(name, (getattr(module, "SPACE", {}), own if isinstance(own, Mapping) else {}))
     expanded = {label: expand(point, signal.sources) for label, point in points.items()}
     values: dict[str, list[Any]] = defaultdict(list)
     for key, value in (pair for point in expanded.values() for pair in point.items()):
@@ -173,9 +216,13 @@ def _published(
 
 
 def _setting(name: str, wanted: str, published: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return the published setting ``wanted``, by default the first one; if there is none, the defaults."""
+    """Return the published setting ``wanted``; by default that which is called like the separator, or else the first.
+
+    If there is none, the defaults.
+    """
     if not wanted:
-        return next(iter(published.items()), ("defaults", {}))
+        like = [(label, point) for label, point in published.items() if _letters(label) == _letters(name)]
+        return next(iter([*like, *published.items()]), (DEFAULTS, {}))
     for label, point in published.items():
         if label.lower() == wanted.lower():
             return label, point
@@ -203,15 +250,11 @@ def _letters(text: str) -> str:
     return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
-def slug(text: str) -> str:
-    """Return a text in the characters that names of studies and metrics may have."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")
-
-
 def task_config(comparison: Comparison) -> Any:
     """Return the task's configuration with the given settings."""
     config = registry.config("sepray.tasks", comparison.task)
-    given, known = comparison.given("task"), [f.name for f in fields(config)]
+    known = [f.name for f in fields(config)]
+    given = _canonical(comparison.given("task"), known)
     if unknown := sorted(set(given) - set(known)):
         close = difflib.get_close_matches(unknown[0], known, 1)
         meant = f"perhaps you meant {close[0]}; " if close else ""

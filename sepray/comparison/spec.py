@@ -27,6 +27,7 @@ from ..spec.parts import (
     merged,
 )
 from ..spec.study import StudySpec
+from . import named
 
 Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]]
 """Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them."""
@@ -46,14 +47,19 @@ class Comparison:
     name: str = "comparison"
     """Name of the comparison, and what the names of its studies begin with."""
     separators: tuple[str, ...] = ()
-    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME:CONFIGURATION
-    is one of its named configurations (ssgan:lou), NAME:SETTING one of its published settings; NAME alone uses the
-    first published setting."""
+    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME alone is of
+    the published sizes and settings, where they are more than one of those that are called like the method, or else
+    the first; NAME:CONFIGURATION is one of its named configurations (ssgan:lou; neural_egg:defaults for its Config as
+    it is), NAME:SETTING one of its published settings. In quotes, a name of yours and settings of this row alone may
+    stand around it: 'FT=neural_egg:paper start=glo_masking:paper start.learning_rate=0.002'."""
+    baselines: tuple[str, ...] = ()
+    """Separators that stand in the table beside those that --separators names, where they take the task's signal."""
     task: str = "notes_and_bursts"
     """Name from sepray.tasks, or a module of your own. --task.FIELD changes a field of it, as in studies."""
     settings: tuple[str, ...] = ()
-    """Fixed settings: SEPARATOR.FIELD=VALUE for a field of its Config, or for a hyperparameter, which is then not
-    searched; task.FIELD=VALUE for the task. Values of a tuple are separated by commas."""
+    """Fixed settings: SEPARATOR.FIELD=VALUE (or NAME.FIELD=VALUE, where --separators gives a name) for a field of its
+    Config, or for a hyperparameter, which is then not searched; task.FIELD=VALUE for the task. A FIELD may be written
+    as its flag is (batch-size). Values of a tuple are separated by commas."""
     reference: str = ""
     """Separator that the others are tested against; default: the best on the test split, by the first measure."""
     measures: tuple[str, ...] = ("si_sdr", "relative_l2")
@@ -85,13 +91,15 @@ class Comparison:
         search: Search | None = None,
         resources: Resources | None = None,
         stores: Stores | None = None,
+        baselines: tuple[str, ...] = (),
         **fields: Any,
     ) -> None:
         """Refuse values of a wrong type or out of range; see the class for the fields."""
         parts = (budget or Budget(trials=0, finalists=1, final_seeds=3), search or Search())
         values: dict[str, Any] = {"name": name, "separators": separators, "task": task, "settings": settings}
         values |= {"reference": reference, "measures": measures, "objective": objective, "seed": seed}
-        for key in ("separators", "settings", "measures", "objective"):
+        values["baselines"] = baselines
+        for key in ("separators", "settings", "measures", "objective", "baselines"):
             require_texts(key, values[key])
         for key, kind in (("name", str), ("task", str), ("reference", str), ("seed", int)):
             require_type(key, values[key], kind)
@@ -101,12 +109,14 @@ class Comparison:
             raise UsageError(f"--measures must be of {', '.join(OBJECTIVES)}, each once, not {' '.join(measures)!r}")
         if len(set(separators)) < len(separators):
             raise UsageError(f"--separators must name each once, not {' '.join(separators)!r}")
-        known = {split(s)[0].rpartition(".")[2] for s in separators}
+        entries = [named.read(each) for each in separators]
+        known = {name for e in entries for name in (e.short, e.name)}
+        known |= {named.read(each).short for each in baselines} if entries else set()
         for setting in settings:
             target = assignment(setting)[0]
-            if target not in (*(known or registry.names("sepray.separators")), "task"):
+            if not target or target not in (*(known or registry.names("sepray.separators")), "task"):
                 raise UsageError(f"--settings {setting!r}: {target!r} is neither one of the separators nor task")
-        if separators and reference and reference not in separators:
+        if separators and reference and reference not in (*separators, *(e.name for e in entries)):
             raise UsageError(f"--reference {reference!r} is not among the separators {', '.join(separators)}")
 
     def changed(self, **fields: Any) -> Comparison:
@@ -119,14 +129,21 @@ class Comparison:
         Raises:
             UsageError: one of them is unknown, or a value is out of range.
         """
-        for name in self.separators:
-            registry.check("sepray.separators", split(name)[0])
+        for entry in self.entries():
+            registry.check("sepray.separators", entry.separator)
+        named.refuse_stray_settings(self.separators)
         self.first_study().check()
+
+    def entries(self) -> list[named.Named]:
+        """Return what takes part: the separators, and the baselines that are not among them."""
+        found = [named.read(each) for each in self.separators or registry.names("sepray.separators")]
+        beside = (named.read(each) for each in self.baselines)
+        return found + [each for each in beside if each.separator not in {e.separator for e in found}]
 
     def spaces(self) -> Spaces:
         """Return the published search spaces and settings of sepray's separators, and of the user's own named here."""
         found = shipped.search_spaces()
-        for name in (split(separator)[0] for separator in self.separators):
+        for name in (entry.separator for entry in self.entries()):
             short = name.rpartition(".")[2]
             if short not in found and (own := shipped.search_space(name)):
                 found[short] = own
@@ -134,8 +151,7 @@ class Comparison:
 
     def first_study(self) -> StudySpec:
         """Return a study as all of them will be, its separator still an unresolved name, for checks before torch."""
-        name = split(self.separators[0])[0] if self.separators else registry.names("sepray.separators")[0]
-        return self.study(self.name, name, self.task, {}, {})
+        return self.study(self.name, self.entries()[0].separator, self.task, {}, {})
 
     def study(
         self,
@@ -176,12 +192,6 @@ class Comparison:
         return {name: value for owner, name, value in found if owner == target}
 
 
-def split(separator: str) -> tuple[str, str]:
-    """Return both parts of ``NAME:SETTING``, the name of a separator and that of a published setting (or empty)."""
-    name, _, setting = separator.partition(":")
-    return name, setting
-
-
 def assignment(setting: str) -> tuple[str, str, str]:
     """Return owner, field and value of ``OWNER.FIELD=VALUE``.
 
@@ -210,7 +220,8 @@ def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
         if isinstance(getattr(config, name, None), bool) and value in ("True", "False"):
             arguments.append(f"--{flag}" if value == "True" else f"--no-{flag}")
         else:
-            arguments += [f"--{flag}", *value.split(",")]
+            is_several = isinstance(getattr(config, name, None), tuple)
+            arguments += [f"--{flag}", *value.split(",")] if is_several else [f"--{flag}={value}"]
     if not arguments:
         return config
     try:

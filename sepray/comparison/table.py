@@ -115,7 +115,9 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     rows = [Row(e.contender.key, e.contender.system, e.scores, cells[e.contender.system], e) for e in entries]
     rows += [Row(slug(name), name, scores[name], cells[name]) for name in bounds]
     title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
-    caption = _caption(comparison, data, len(ranked) - 1, reference, (n_fft, hop) if len(bounds) > 1 else None)
+    behind = {e.contender.system: e.contender.what for e in entries if e.contender.what}
+    frames = (n_fft, hop) if len(bounds) > 1 else None
+    caption = _caption(comparison, data, len(ranked) - 1, reference, frames, behind)
     return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best)
 
 
@@ -137,8 +139,15 @@ def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -
     return values[:, :, columns.index(column)]
 
 
-def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str, frames: tuple[int, int] | None) -> str:
-    """Return what a reader has to know about the figures."""
+def _caption(
+    comparison: Comparison,
+    data: TaskData,
+    tests: int,
+    reference: str,
+    frames: tuple[int, int] | None,
+    behind: Mapping[str, str],
+) -> str:
+    """Return what a reader has to know about the figures; ``behind`` says what stands behind names of the user's."""
     budget = comparison.budget
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
@@ -156,6 +165,7 @@ def _caption(comparison: Comparison, data: TaskData, tests: int, reference: str,
     on_cpu = not comparison.resources.cluster_address and not comparison.resources.gpus_per_trial
     where = f" on {processor.short_name()}" if on_cpu else ""
     text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."
+    text += "".join(f" {name}: {what}." for name, what in behind.items())
     if frames:
         text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."
     return text

@@ -15,8 +15,8 @@ from sepray.spec.permissions import Permissions
 from .conftest import STUDY
 
 
-def test_study_file_is_short_and_is_the_default_comparison():
-    assert runpy.run_path(str(STUDY))["STUDY"] == Comparison()
+def test_study_file_is_short_and_has_the_supervised_mask_in_every_table():
+    assert runpy.run_path(str(STUDY))["STUDY"] == Comparison(baselines=("supervised_mask",))
     assert Comparison().task == "notes_and_bursts"
     assert len(STUDY.read_text().splitlines()) <= 40
 

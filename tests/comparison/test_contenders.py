@@ -8,13 +8,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from search_spaces import cass as cass_space
 from search_spaces import cass_published as published_space
+from search_spaces import neural_egg as egg_space
 from search_spaces import sepgan as sepgan_space
+from search_spaces import supervised_mask as mask_space
 from sepray.comparison.contenders import LeftOut, contenders, task_config
 from sepray.comparison.spec import Comparison
 from sepray.console.exit_status import format_error
 from sepray.contracts import Signal
 from sepray.errors import UsageError
-from sepray.separators import cass_published, sepgan
+from sepray.separators import cass_published, neural_egg, sepgan
 from sepray.tasks import notes_and_bursts
 
 from .conftest import PAPER, SIGNAL, SPACE, SPACES
@@ -147,3 +149,75 @@ def test_what_arms_decide_is_one_of_the_published_values():
     assert set(found.points["CASS"]) == set(found.space)
     [fixed], _ = contenders(Comparison(separators=("cass:CASS",)), spaces, SIGNAL)
     assert fixed.space["adversarial"] == CategoricalDistribution([1])
+
+
+MASKS = {n: (m.SPACE, m.PAPER) for n, m in (("neural_egg", egg_space), ("supervised_mask", mask_space))}
+IMAGES = Signal(("low", "high"), 1, (32, 32), None)
+
+
+def test_nes_ft_and_nes_from_am_stand_in_one_table_at_published_sizes():
+    asked = Comparison(
+        separators=(
+            "NES=neural_egg",
+            "FT=neural_egg:paper start=glo_masking:paper start.learning-rate=0.002 start.width=32",
+            "NES-AM=neural_egg:paper start=adversarial_masking:paper",
+            "adversarial_masking",
+            "glo_masking",
+            "supervised_mask",
+        )
+    )
+    found, refused = contenders(asked, MASKS, IMAGES)
+    assert refused == []
+    assert [c.key for c in found[:3]] == [c.system for c in found[:3]] == ["NES", "FT", "NES-AM"]
+    assert [c.config.start for c in found[:3]] == [
+        "constant",
+        "glo_masking:paper learning-rate=0.002 width=32",
+        "adversarial_masking:paper",
+    ]
+    assert {(c.config.width, c.config.batch_size) for c in found} == {(64, 64)}
+    assert {c.config.epochs_per_iteration for c in found[:3]} == {25}
+    assert found[1].what.startswith("neural_egg:paper (authors' code, speech; start glo_masking:paper ")
+
+
+def test_defaults_are_a_separators_own_config():
+    [found], _ = contenders(Comparison(separators=("neural_egg:defaults",)), MASKS, IMAGES)
+    assert found.config == neural_egg.Config()
+    assert found.system.startswith("neural_egg:defaults (")
+
+
+def test_cass_is_cass_and_not_the_autoencoder():
+    spaces = {"cass": (cass_space.SPACE, cass_space.PAPER)}
+    for name in ("cass", "cass:small"):
+        [found], _ = contenders(Comparison(separators=(name,)), spaces, SIGNAL)
+        assert (found.system, list(found.points), found.points["CASS"]["adversarial"]) == (name, ["CASS"], 1)
+    [found], _ = contenders(Comparison(separators=("cass:baseline autoencoder",)), spaces, SIGNAL)
+    assert found.points["baseline autoencoder"]["adversarial"] == 0
+
+
+def test_fields_may_be_written_as_their_flags_are(own_modules):
+    given = ("my_separator.learning-rate=0.5", "task.items=3")
+    [found], _ = contenders(Comparison(separators=("my_separator",), settings=given), SPACES, SIGNAL)
+    assert found.points["careful"]["learning_rate"] == 0.5
+    asked = Comparison(separators=("nmf",), settings=("nmf.observed-updates=7",))
+    assert contenders(asked, {}, SIGNAL)[0][0].config.observed_updates == 7
+
+
+def test_settings_of_a_row_are_its_own(own_modules):
+    asked = Comparison(
+        separators=("A=my_separator taps=5", "B=my_separator", "my_separator"),
+        settings=("B.taps=7", "my_separator.weight=0.5"),
+    )
+    found, _ = contenders(asked, SPACES, SIGNAL)
+    assert [(c.key, c.config.taps) for c in found] == [("A", 5), ("B", 7), ("my_separator", found[2].config.taps)]
+    assert found[2].config.taps not in (5, 7)
+    assert {c.points["careful"]["weight"] for c in found} == {0.5}
+
+
+def test_baselines_stand_beside_the_named_where_they_take_the_signal(own_modules):
+    asked = Comparison(separators=("my_separator",), baselines=("supervised_mask", "my_separator"), trials=5)
+    found, refused = contenders(asked, {**SPACES, **MASKS}, Signal(("low", "high"), 1, (4096,), 8000.0))
+    assert ([c.key for c in found], refused) == (["my_separator", "supervised_mask"], [])
+    assert found[1].space["learning_rate"] == mask_space.SPACE["learning_rate"]  # the same search as all others have
+    three = Signal(("a", "b", "c"), 1, (4096,), 8000.0)
+    found, refused = contenders(asked, {**SPACES, **MASKS}, three)
+    assert ([c.key for c in found], refused) == (["my_separator"], [])
