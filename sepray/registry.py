@@ -3,7 +3,7 @@
 A module ``a_b`` of sepray that says ``VARIANT_OF = "a"`` is a *variant* of the module ``a``, in a file of its own
 because it shares little code with it: its ``Config()`` is the configuration ``a:b``, its constant ``NAME`` is
 ``a:b_name``. Everything that is stored knows a variant by the name ``a`` and the value ``b`` of the field ``variant``
-(``home``, ``restored``).
+(``home``, ``restored``), or that of its constant ``STORED_AS``: so a variant can be renamed.
 So ``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
 
 A name is looked for in sepray itself, then among those that installed packages announce (``plugins``), then as a module
@@ -31,6 +31,7 @@ from .plugins import Plugin
 
 _OWN = "sepray."
 _VARIANT = re.compile(r'^VARIANT_OF = "(\w+)"$', re.MULTILINE)
+_STORED_AS = re.compile(r'^STORED_AS = "(\w+)"$', re.MULTILINE)
 
 
 class UnknownNameError(UsageError):
@@ -64,6 +65,15 @@ def variants(module: str) -> dict[str, str]:
     modules = _modules(package)
     others = (other for other in modules if other != name and _base(package, other) == name)
     return {other.removeprefix(f"{name}_"): f"{package}.{other}" for other in others}
+
+
+def stored_variants(module: str) -> dict[str, str]:
+    """Return the variants of a module of sepray: value of ``variant`` in what is stored -> name (``published``)."""
+    found = {}
+    for name, path in variants(module).items():
+        declared = _STORED_AS.search(_text(path))
+        found[declared[1] if declared else name] = name
+    return found
 
 
 def home(module: str) -> str:
@@ -259,7 +269,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
             "start where its file lies"
         )
     base = find(package, module)
-    kind = find(package, variants(base.__name__).get(str(values.get("variant")), module)).Config
+    variant = stored_variants(base.__name__).get(str(values.get("variant")))
+    kind = (base if variant is None else importlib.import_module(variants(base.__name__)[variant])).Config
     own = {name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
 
@@ -275,9 +286,16 @@ def _base(package: str, name: str) -> str:
     """Return the module that ``name`` declares to be a variant of, from its source; itself if it declares none."""
     if "_" not in name or not package.startswith(_OWN):
         return name
-    path = Path(importlib.import_module(package).__path__[0]) / f"{name}.py"
-    declared = _VARIANT.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    declared = _VARIANT.search(_text(f"{package}.{name}"))
     return declared[1] if declared and name.startswith(f"{declared[1]}_") else name
+
+
+@functools.cache
+def _text(module: str) -> str:
+    """Return the source of a module of a package of sepray, empty if it is no single file."""
+    package, _, name = module.rpartition(".")
+    path = Path(importlib.import_module(package).__path__[0]) / f"{name}.py"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _belongs(config: str, variant: str) -> bool:

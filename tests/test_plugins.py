@@ -120,7 +120,7 @@ def test_name_that_two_packages_claim_is_refused_and_both_are_named(lab, site):
     assert "hall" in registry.names(TASKS)  # another name of the same package
 
 
-@pytest.mark.parametrize("name", ["cass", "cass_published"])
+@pytest.mark.parametrize("name", ["cass", "cass_logarithmic", "cass_published"])
 def test_name_of_sepray_s_own_is_refused_to_others(site, name):
     announce(site, "other-lab", "2.0", f"[sepray.separators]\n{name} = other_lab.delay\n")
     line, origin = refusal(SEPARATORS, name)

@@ -12,7 +12,8 @@ FOLDER = Path(registry.__file__).parent
 
 def test_names_are_those_of_the_files_and_every_file_that_is_no_name_is_a_variant():
     assert "ecg" in registry.names("sepray.tasks")
-    for kind, variants in (("separators", {"cass_published"}), ("tasks", {"ecg_varied", "ppg_varied"})):
+    known = {"separators": {"cass_logarithmic", "cass_published"}, "tasks": {"ecg_varied", "ppg_varied"}}
+    for kind, variants in known.items():
         files = {path.stem for path in (FOLDER / kind).glob("*.py") if path.stem[0] != "_"}
         assert set(registry.names(f"sepray.{kind}")) == files - variants
 
@@ -22,7 +23,8 @@ def test_a_variant_is_known_by_the_name_of_its_base():
     variant = registry.find(package, "cass:published_small")
     base = registry.find(package, "cass:small")
     assert (base.__name__, variant.__name__) == (f"{package}.cass", f"{package}.cass_published")
-    assert registry.variants(base.__name__) == {"published": variant.__name__}
+    assert registry.variants(base.__name__)["published"] == variant.__name__
+    assert registry.stored_variants(base.__name__) == {"published": "logarithmic", "published_code": "published"}
     assert registry.variants(variant.__name__) == registry.variants(f"{package}.nmf") == {}
     assert registry.home(variant.__name__) == registry.home(base.__name__) == base.__name__
     assert registry.config(package, "cass:published") == variant.Config()
@@ -31,7 +33,11 @@ def test_a_variant_is_known_by_the_name_of_its_base():
         "small",
         "quick",
         "debug",
+        "logarithmic",
+        "logarithmic_small",
+        "logarithmic_debug",
         "published",
+        "published_mixture",
         "published_small",
         "published_debug",
     ]
@@ -41,7 +47,7 @@ def test_a_variant_is_known_by_the_name_of_its_base():
     registry.check(package, "cass:published_small")
     with pytest.raises(
         registry.UnknownNameError,
-        match=r"^cass has no configuration 'published_large'; perhaps you meant published; there are: ",
+        match=r"^cass has no configuration 'published_large'; perhaps you meant published_mixture; there are: ",
     ):
         registry.check(package, "cass:published_large")
     with pytest.raises(registry.UnknownNameError, match="unknown separator 'cass_published'"):
@@ -50,11 +56,12 @@ def test_a_variant_is_known_by_the_name_of_its_base():
 
 def test_a_variant_is_restored_by_the_field_variant():
     package, base = "sepray.separators", "sepray.separators.cass"
-    for name in ("cass:small", "cass:published_small"):
+    stored_as = {"cass:small": "paper", "cass:published_small": "published_code", "cass:logarithmic_small": "published"}
+    for name, variant in stored_as.items():
         config = registry.config(package, name)
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in plain(config).items()}
         assert registry.restored(package, base, values) == config
-        assert values["variant"] == ("published" if "published" in name else "paper")
+        assert values["variant"] == variant
     with pytest.raises(TypeError, match="no_such_field"):
         registry.restored(package, base, {"no_such_field": 1})
 

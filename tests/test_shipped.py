@@ -37,6 +37,7 @@ def write(name, text=OWN):
         ("cass:small", "cass"),
         ("cass:published", "cass_published"),
         ("cass:published_small", "cass_published"),
+        ("cass:logarithmic", "cass_logarithmic"),
         ("nmf", "nmf"),
     ],
 )
@@ -45,7 +46,7 @@ def test_separator_of_sepray_has_the_search_space_of_its_module(separator, modul
 
     write(f"search_spaces/{module}.py")  # the user's is not meant
     file = importlib.import_module(f"search_spaces.{module}")
-    expected = SearchSpace(file.SPACE, file.PAPER, {}, file.ARMS)
+    expected = SearchSpace(file.SPACE, vars(file).get("PAPER", {}), {}, file.ARMS)
     assert shipped.search_space(separator) == expected
     assert shipped.search_space(registry.config("sepray.separators", separator)) == expected
 
@@ -55,7 +56,7 @@ def test_search_space_without_controls_and_arms_has_none():
 
 
 def test_every_separator_of_sepray_has_a_search_space():
-    names = {*registry.names("sepray.separators"), "cass_published"}
+    names = {*registry.names("sepray.separators"), "cass_published", "cass_logarithmic"}
     assert set(shipped.search_spaces()) == names
     assert shipped.search_spaces()["cass_published"] == shipped.search_space("cass:published")
     assert list(shipped.search_spaces()) == sorted(names)

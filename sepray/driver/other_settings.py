@@ -17,6 +17,7 @@ from .. import identity
 from ..contracts import Signal, Split, TaskData
 from ..errors import SeprayError
 from ..search.storage import FINGERPRINT, load_study, refuse_differences
+from ..spec.settings import separator_name
 from ..spec.study import StudySpec, key, rebuilt
 from .prepared import prepare
 
@@ -49,7 +50,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
         now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}
         now["separator"] = {"name": key(spec.separator), "config": spec.separator}
         changes += identity.differences({name: then[name] for name in now}, now)
-    refuse_differences(spec.name, spec.stores.storage, changes)
+    refuse_differences(spec.name, spec.stores.storage, _with_names(changes, stored.user_attrs["spec"], spec))
 
 
 def _stored(spec: StudySpec) -> optuna.Study | None:
@@ -72,6 +73,18 @@ def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
         f.name: getattr(spec.task, f.name) for f in fields(then) if f.name == "folder" or f.type in (Path, "Path")
     }
     return identity.differences({"task": replace(then, **places)}, {"task": spec.task})
+
+
+def _with_names(changes: list[str], stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
+    """Name the separators instead of the fields of their configurations, where they are of two variants."""
+    try:
+        then = rebuilt("sepray.separators", stored["separator"]["module"], stored["separator"]["config"])
+    except (SeprayError, TypeError, ValueError):  # of another version of the separator
+        return changes
+    if type(then) is type(spec.separator):
+        return changes
+    names = identity.differences({"separator": separator_name(then)}, {"separator": separator_name(spec.separator)})
+    return [*names, *(change for change in changes if not change.startswith("separator."))]
 
 
 def _name(config: Any) -> str:

@@ -64,8 +64,8 @@ class StudyRecord:
     def separator(self) -> str:
         """Name of the separator as ``StudySpec`` takes it, e.g. ``cass`` or ``cass:published``."""
         module, config = str(self.description["separator"]["module"]), self.description["separator"]["config"]
-        variant = str(config.get("variant", ""))
-        return module.removeprefix("sepray.separators.") + (f":{variant}" * (variant in registry.variants(module)))
+        variant = registry.stored_variants(module).get(str(config.get("variant", "")))
+        return module.removeprefix("sepray.separators.") + (f":{variant}" if variant else "")
 
     @property
     def task(self) -> str:

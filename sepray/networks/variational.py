@@ -1,4 +1,4 @@
-"""The networks of the CASS authors' published code: variational autoencoders, discriminators with matched features.
+"""Variational autoencoders that make masks, and discriminators with matched features, after the CASS authors' code.
 
 Images are ``[batch, channel, height, width]`` of one size, fixed when a network is built; a convolution of stride 2
 halves height and width, rounding up. GroupNorm replaces batch normalisation, whose running statistics change in the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -28,14 +29,22 @@ def halved(size: Size, times: int) -> list[Size]:
 class Convolutions(nn.ModuleList):
     """5x5 convolutions with stride 2: ``[b, channels, h, w] -> [b, 2^(stages-1) width, ...]``, layer by layer.
 
-    Each doubles the channels of the one before; normalisation and LeakyReLU follow (``slope`` 0 is ReLU).
+    Each doubles the channels of the one before; normalisation (``norm`` of its channels) and LeakyReLU follow
+    (``slope`` 0 is ReLU).
     """
 
-    def __init__(self, channels: int, width: int, stages: int, slope: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        stages: int,
+        slope: float,
+        norm: Callable[[int], nn.Module] = lambda channels: _norm(channels),
+    ) -> None:
         plan = [channels, *(width * 2**k for k in range(stages))]
         super().__init__(
             nn.Sequential(
-                nn.Conv2d(before, after, 5, stride=2, padding=2, bias=False), _norm(after), nn.LeakyReLU(slope)
+                nn.Conv2d(before, after, 5, stride=2, padding=2, bias=False), norm(after), nn.LeakyReLU(slope)
             )
             for before, after in itertools.pairwise(plan)
         )

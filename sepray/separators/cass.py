@@ -71,7 +71,7 @@ class Config:
     """Decay rates of Adam's moments."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "paper", "dense": 1024, "code": 100}
-    """Kept in the identity of studies: ``cass:published`` was once made of this class."""
+    """Kept in the identity of studies: ``cass:logarithmic`` was once made of this class."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "depth", "stages", "discriminator_width", "discriminator_stages", "batch_size")

@@ -1,18 +1,26 @@
 """CASS as its authors published it as code: variational autoencoders that make masks. Known as ``cass:published``.
 
 Another method than the paper's text (``cass``). For each source five 5x5 convolutions with stride 2, a dense layer and
-a Gaussian code; the mirrored decoder ends in a sigmoid, and the estimate is that mask times the mixture. Autoencoders
-minimise 5 L1 + L1 of the features at the discriminator's third convolution + 0.01 KL of the code, decoders in addition
-0.1 times the adversarial term; discriminators minimise the mean of their two cross entropies + 0.1 times the sum of the
-cross terms. Any of these weights can be searched.
+a Gaussian code; the mirrored decoder ends in a sigmoid, and the estimate is that mask times the mixture's magnitudes.
+Autoencoders minimise 5 L1 of the magnitudes + L1 of the features at the discriminator's third convolution + 0.01 KL of
+the code, decoders in addition 0.1 times the adversarial term; discriminators minimise the mean of their two cross
+entropies + 0.1 times the sum of the cross terms. Any of these weights can be searched. Networks see ``log(1 +
+magnitude)``; all layers are batch normalised, dense ones too.
+
+As in the code, autoencoders are trained on the sum of the sources' magnitudes, which no recording has: where sources
+meet in a bin, the mixture's is smaller. ``cass:published_mixture`` is trained on what it separates.
+
+The code departs from the paper's text: convolutional autoencoders with masks instead of ResNet-9; 5 L1 + features
+instead of 0.9 MSE + 0.1 BCE; cross terms of 0.1 (0.01); a learning rate of 2e-5 (1e-5 and 1e-6); batches of 4 (50).
 
 Chosen here:
 
-- Networks and losses see ``log(1 + magnitude)`` of a mixture of unit root mean square; masks multiply magnitudes.
-- The KL divergence is a mean over a code's dimensions, as the L1 error is over bins (their sum left codes empty).
+- A mixture is scaled to a root mean square of 0.12, about that of Bach10's at full scale, so that any unit gives the
+  same result and the weights mean what they mean in the code.
+- Autoencoders are updated together, then the discriminators on the same estimates; the code takes a new pass for each
+  of discriminator, encoder and decoder. No gradient of a discriminator's update reaches an autoencoder.
 - The adversarial term reaches the decoder through a code that is held fixed. Separation takes the mean of the code.
-- Discriminators have as many convolutions as encoders, and one output. GroupNorm replaces batch normalisation.
-- A mask has exactly the spectrogram's size, and no gradient of a discriminator's update reaches an autoencoder.
+- A mask has exactly the spectrogram's size; the code's lacks a bin, and is put back one bin off.
 - Dense layers fix the number of frames, so the spectrogram of a longer signal is masked in pieces of that many frames,
   the last one zero-padded.
 """
@@ -21,21 +29,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Signal, Tensors
-from ..networks.checks import check_counts
+from ..errors import UsageError
+from ..networks.batch_norm import learning
+from ..networks.batch_variational import Discriminator, Encoder, MaskDecoder
+from ..networks.checks import check_choice, check_counts
 from ..networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
 from ..networks.levels import level
-from ..networks.variational import FeatureDiscriminator, MaskDecoder, VariationalEncoder, divergence
+from ..networks.variational import divergence
 from ..signals.stft import Spectrogram
 
 VARIANT_OF = "cass"
 """Its configurations are named ``cass:published...`` (``registry``)."""
+STORED_AS = "published_code"
+"""Value of ``variant`` in what is stored; ``published`` is that of ``cass_logarithmic``, which had the name before."""
+
+LEVEL = 0.12
+"""Root mean square that mixtures are scaled to."""
+Input = Literal["summed", "mixture"]
 
 
 @dataclass(frozen=True)
@@ -58,32 +75,34 @@ class Config:
     discriminator_stages: int = 5
     """Convolutions of a discriminator; each halves bins and frames."""
     dense: int = 1024
-    """Units of the autoencoders' dense layers."""
+    """Units of the dense layers of encoders and discriminators."""
     code: int = 100
     """Dimensions of a Gaussian code."""
+    trained_on: Input = "summed"
+    """Training input: the sum of the sources' magnitudes, or the mixture's magnitudes, as in separation."""
     batch_size: int = 4
     """Items in a batch."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Decay rates of Adam's moments."""
 
-    FORMER_FIELDS: ClassVar[Mapping[str, object]] = {
-        "variant": "published",
-        "representation": "magnitude",
-        "depth": 4,
-        "precision": "float32",
-    }
-    """Kept in the identity of studies: this configuration was once one of ``cass``, which has these fields."""
+    FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": STORED_AS}
+    """Tells its stored configurations from those of the other variants of ``cass``."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "stages", "discriminator_width", "discriminator_stages", "dense", "code", "batch_size")
         check_counts(self, sizes)
+        check_choice(self, "trained_on", Input)
+        if self.batch_size < 2:
+            raise UsageError("batch_size must be at least 2: batches are normalised")
         Spectrogram(self.n_fft, self.hop, "magnitude")
 
-    def build(self, signal: Signal) -> VariationalCass:
+    def build(self, signal: Signal) -> MaskCass:
         """Return the separator with freshly initialised weights."""
-        return VariationalCass(signal, self)
+        return MaskCass(signal, self)
 
 
+MIXTURE = Config(trained_on="mixture")
+"""Trained on mixtures' magnitudes: what it gets when it separates."""
 SMALL = Config(
     n_fft=256,
     hop=64,
@@ -99,19 +118,19 @@ SMALL = Config(
 DEBUG = Config(n_fft=16, hop=12, width=4, stages=2, discriminator_width=4, discriminator_stages=2, dense=16, code=4)
 
 
-class VariationalCass(CrossAdversarialSeparator):
+class MaskCass(CrossAdversarialSeparator):
     """The separator; see the module's description."""
 
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
         self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude")
         size = self.spectrogram.shape(signal.shape[0])
-        self.frames, self.code, channels = size[1], config.code, signal.channels
-        shape = (channels, size, config.width, config.stages, config.dense, config.code)
-        critic = (channels, size, config.discriminator_width, config.discriminator_stages)
-        self.encoders = nn.ModuleList(VariationalEncoder(*shape) for _ in signal.sources)
-        self.decoders = nn.ModuleList(MaskDecoder(*shape) for _ in signal.sources)
-        self.discriminators = nn.ModuleList(FeatureDiscriminator(*critic) for _ in signal.sources)
+        self.frames, self.code, self.trained_on = size[1], config.code, config.trained_on
+        shape = (signal.channels, size, config.width, config.stages)
+        critic = (signal.channels, size, config.discriminator_width, config.discriminator_stages, config.dense)
+        self.encoders = nn.ModuleList(Encoder(*shape, config.dense, config.code) for _ in signal.sources)
+        self.decoders = nn.ModuleList(MaskDecoder(*shape, config.code) for _ in signal.sources)
+        self.discriminators = nn.ModuleList(Discriminator(*critic) for _ in signal.sources)
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the values of the authors' code."""
@@ -133,8 +152,13 @@ class VariationalCass(CrossAdversarialSeparator):
         return {"noise": torch.randn(shape, generator=generator).to(batch["mixture"].device)}
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Return ``[batch, channel, bins, frames]`` of a mixture that is divided by its level."""
-        return self.spectrogram.encode(mixture / level(mixture))
+        """Return ``[batch, channel, bins, frames]`` of a mixture that is scaled to ``LEVEL``."""
+        return self.spectrogram.encode(mixture * _gain(mixture))
+
+    def true_magnitudes(self, mixture: Tensor, sources: Tensor) -> Tensor:
+        """Return ``[batch, source, channel, bins, frames]`` of sources that are scaled as their mixture is."""
+        scaled = sources * _gain(mixture)[:, None]
+        return self.spectrogram.encode(scaled.flatten(0, 1)).unflatten(0, sources.shape[:2])
 
     def masks(self, magnitudes: Tensor) -> list[Tensor]:
         """Return each source's mask of magnitudes; they have the number of frames that the networks were built for."""
@@ -148,57 +172,65 @@ class VariationalCass(CrossAdversarialSeparator):
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
         """Return the true logarithmic magnitudes, as ``estimate`` should return them."""
-        sources = sources / level(mixture)[:, None]
-        images = self.spectrogram.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
-        return list(images.log1p().unbind(1))
+        return list(self.true_magnitudes(mixture, sources).log1p().unbind(1))
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
-        gain, whole = level(mixture), self.magnitudes(mixture)
+        gain, whole = _gain(mixture), self.magnitudes(mixture)
         frames = whole.shape[-1]
         pieces = F.pad(whole, (0, -frames % self.frames)).unflatten(-1, (-1, self.frames)).movedim(-2, 1)
         masks = [
             mask.unflatten(0, pieces.shape[:2]).movedim(1, -2).flatten(-2)[..., :frames]
             for mask in self.masks(pieces.flatten(0, 1))
         ]
-        return torch.stack([self.spectrogram.decode(mask * whole, mixture / gain) * gain for mask in masks], dim=1)
+        return torch.stack([self.spectrogram.decode(mask * whole, mixture * gain) / gain for mask in masks], dim=1)
 
 
-def variational_loss(cass: VariationalCass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+def variational_loss(cass: MaskCass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
     """Sum over sources: ``5 L1 + feature L1 + 0.01 KL``, and ``0.1 BCE(D_i(AE_i(X)), 1)`` for the decoder alone."""
-    magnitudes, targets = cass.magnitudes(batch["mixture"]), cass.targets(batch["mixture"], batch["sources"])
+    true = cass.true_magnitudes(batch["mixture"], batch["sources"])
+    magnitudes = true.sum(1) if cass.trained_on == "summed" else cass.magnitudes(batch["mixture"])
+    targets = true.log1p()
     total, parts, estimates = torch.zeros_like(hyperparameters["l1_weight"]), dict[str, Tensor](), list[Tensor]()
-    for i, source in enumerate(cass.signal.sources):
-        mean, log_variance = cass.encoders[i](magnitudes.log1p())
-        code = mean + random["noise"][:, i] * (log_variance / 2).exp()
-        # The decoder sees the code twice; held fixed, it keeps the adversarial loss from the encoder.
-        both = (cass.decoders[i](torch.cat((code, code.detach()))) * torch.cat((magnitudes, magnitudes))).log1p()
-        critic = cast(FeatureDiscriminator, cass.discriminators[i])
-        (logits, features), (_, wanted) = critic.judge(both), critic.judge(targets[i])
-        estimate, held = both.chunk(2)
-        losses = {
-            "l1": F.l1_loss(estimate, targets[i]),
-            "feature": F.l1_loss(features.chunk(2)[0], wanted),
-            "gan": real_loss(logits.chunk(2)[1]),
-            "code": divergence(mean, log_variance),
-        }
-        total = total + sum(hyperparameters[f"{name}_weight"] * loss for name, loss in losses.items())
-        parts |= {f"{name}/{source}": loss for name, loss in losses.items()}
-        estimates.append(held.detach())
-    return Loss(total, parts, {"estimates": torch.stack(estimates, 1), "targets": torch.stack(targets, 1)})
+    with learning(cass) as kept:
+        for i, source in enumerate(cass.signal.sources):
+            mean, log_variance = cass.encoders[i](magnitudes.log1p())
+            code = mean + random["noise"][:, i] * (log_variance / 2).exp()
+            # The decoder sees the code twice; held fixed, it keeps the adversarial loss from the encoder.
+            decoder = cast(MaskDecoder, cass.decoders[i])
+            estimate, held = (mask * magnitudes for mask in decoder.decode((code, code.detach())))
+            critic = cast(Discriminator, cass.discriminators[i])
+            seen, held_seen, wanted = critic.features((estimate.log1p(), held.log1p(), targets[:, i]))
+            [logits] = critic.judge((held_seen,))
+            losses = {
+                "l1": F.l1_loss(estimate, true[:, i]),
+                "feature": F.l1_loss(seen, wanted),
+                "gan": real_loss(logits),
+                "code": divergence(mean, log_variance),
+            }
+            total = total + sum(hyperparameters[f"{name}_weight"] * loss for name, loss in losses.items())
+            parts |= {f"{name}/{source}": loss for name, loss in losses.items()}
+            estimates.append(held.detach().log1p())
+    return Loss(total, parts, {"estimates": torch.stack(estimates, 1), "targets": targets}, kept)
 
 
-def rejection_loss(cass: VariationalCass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
+def rejection_loss(cass: MaskCass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
     """Sum over sources i: mean of ``BCE(D_i(AE_i(X)), 0), BCE(D_i(X_i), 1)``, + ``0.1 BCE(D_i(AE_j(X)), 0)`` over j."""
     estimates, targets = batch["estimates"], batch["targets"]
     total, parts = torch.zeros_like(hyperparameters["l1_weight"]), dict[str, Tensor]()
     for i, source in enumerate(cass.signal.sources):
+        critic = cast(Discriminator, cass.discriminators[i])
         others = [(name, j) for name, j, shown_to in cass.crosses() if shown_to == i]
-        shown = torch.cat([estimates[:, i], targets[:, i], *(estimates[:, j] for _, j in others)])
-        fake, real, *foreign = cass.discriminators[i](shown).split(len(targets))
+        shown = [estimates[:, i], targets[:, i], *(estimates[:, j] for _, j in others)]
+        fake, real, *foreign = critic.judge(critic.features(shown))
         own = (fake_loss(fake) + real_loss(real)) / 2
         crossed = [hyperparameters[name] * fake_loss(part) for (name, _), part in zip(others, foreign, strict=True)]
         total = total + own + sum(crossed)
         parts |= {f"discriminator/{source}": own}
     return Loss(total, parts)
+
+
+def _gain(mixture: Tensor) -> Tensor:
+    """Return what scales each mixture to ``LEVEL``, ``[batch, 1, 1]``."""
+    return LEVEL / level(mixture)

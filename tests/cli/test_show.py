@@ -84,7 +84,7 @@ def test_settings_alone_are_a_file_that_is_read_back(run, kept, tmp_path):
     printed = run("show", "published", "--settings")
     (tmp_path / "best.toml").write_text(printed)
     assert Settings.read(tmp_path / "best.toml") == Settings(
-        "cass:published", {"autoencoder_learning_rate": 0.001}, "published", "trial 0", "kept_task"
+        "cass:logarithmic", {"autoencoder_learning_rate": 0.001}, "published", "trial 0", "kept_task"
     )
     assert tomllib.loads(printed)["origin"] == {"study": "published", "trial": "trial 0", "task": "kept_task"}
 

@@ -7,6 +7,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 
+from sepray import registry
 from sepray.driver import driver, other_settings
 from sepray.driver.other_settings import refuse_other_settings
 from sepray.driver.prepared import prepare
@@ -70,6 +71,16 @@ def test_settings_are_named(begun):
     # The rest depends on the task's sources.
     assert refused(other) == ["task.seed: 0 -> 1", "max_epochs: 3 -> 5", "separator.config.width: 4 -> 8"]
     assert refused(begun.changed(task=chords.DEBUG)) == ['task: "ecg" -> "chords"']
+
+
+def test_a_study_of_a_variant_that_has_another_name_now_is_told_the_name(spec, tracker):
+    before = registry.config("sepray.separators", "cass:logarithmic_debug")
+    rates = {"autoencoder_learning_rate": FloatDistribution(1e-4, 1e-2, log=True)}
+    former = spec.changed(separator=before, space=rates, reference_points={}, controls={}, arms={})
+    StudyStores(prepare(former, DATA)).close()
+    assert refused(former) == []
+    now = former.changed(separator=registry.config("sepray.separators", "cass:published_debug"))
+    assert refused(now) == ['separator: "cass:logarithmic" -> "cass:published"']
 
 
 def test_names_that_templates_stand_for_are_the_same_space(begun):

@@ -23,7 +23,8 @@ def record(separator="sepray.separators.cass", config=None, task="sepray.tasks.e
     ("separator", "config", "name", "model"),
     [
         ("sepray.separators.cass", {"variant": "paper"}, "cass", "cass-ecg"),
-        ("sepray.separators.cass", {"variant": "published"}, "cass:published", "cass-ecg"),
+        ("sepray.separators.cass", {"variant": "published_code"}, "cass:published", "cass-ecg"),
+        ("sepray.separators.cass", {"variant": "published"}, "cass:logarithmic", "cass-ecg"),
         ("sepray.separators.glo_masking", {}, "glo_masking", "glo-masking-ecg"),
         ("lab.my_separator", {"variant": "published"}, "lab.my_separator", "my-separator-ecg"),
     ],

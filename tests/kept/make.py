@@ -5,9 +5,10 @@ Commit e0bc3af, the last one with flat modules in ``sepray/``, made it. To make 
     git worktree add /somewhere/old e0bc3af
     PYTHONPATH=/somewhere/old python tests/kept/make.py
 
-It holds three studies: ``finished`` (CASS, with the registered champion), ``published`` (the authors' CASS, finished
-too) and ``halfway`` (CASS, interrupted by Ctrl-C while a trial was in its middle). Databases are SQL text. The path of
-the folder is written as ``@FOLDER@`` in them, and what says who made them, and on which machine, is left out.
+It holds three studies: ``finished`` (CASS, with the registered champion), ``published`` (finished too, of what was
+``cass:published`` then and is ``cass:logarithmic`` now) and ``halfway`` (CASS, interrupted by Ctrl-C while a trial was
+in its middle). Databases are SQL text. The path of the folder is written as ``@FOLDER@`` in them, and what says who
+made them, and on which machine, is left out.
 ``unpack`` turns all of it into such a folder again.
 """
 

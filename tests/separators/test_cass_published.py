@@ -1,4 +1,4 @@
-"""The authors' variant of CASS: its losses by hand, who learns from which of them, masks, lengths, separation."""
+"""The CASS authors' code: its losses by hand, what it is trained on, who learns from what, statistics, old studies."""
 
 import dataclasses
 import math
@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from search_spaces import cass_published as space
-from sepray import identity, registry
+from sepray import registry
 from sepray.comparison.contenders import contender
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
 from sepray.errors import UsageError
 from sepray.separators import cass_published
-from sepray.spec.flags import parse, parse_early
-from sepray.spec.study import StudySpec, key
+from sepray.separators.cass_published import LEVEL
+from sepray.spec.flags import parse
+from sepray.spec.study import StudySpec
 from sepray.tracking.sources import collect
 from sepray.training.trainer import build
 
@@ -25,8 +26,8 @@ SIGNAL = Signal(("a", "b"), 1, (96,), 8.0)
 FAST = {"autoencoder_learning_rate": 2e-3}
 
 
-def separator(seed: int = 0) -> cass_published.VariationalCass:
-    return build(cass_published.DEBUG, SIGNAL, seed)
+def separator(seed: int = 0, **changes: object) -> cass_published.MaskCass:
+    return build(dataclasses.replace(cass_published.DEBUG, **changes), SIGNAL, seed)
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -34,8 +35,12 @@ def batch() -> dict[str, torch.Tensor]:
     return {"mixture": sources.sum(1), "sources": sources}
 
 
-def tensors(module: cass_published.VariationalCass, **changes: float) -> dict[str, torch.Tensor]:
+def tensors(module: cass_published.MaskCass, **changes: float) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(value) for name, value in {**module.hyperparameters(), **changes}.items()}
+
+
+def noise(module: cass_published.MaskCass) -> dict[str, torch.Tensor]:
+    return module.noise(batch(), torch.Generator().manual_seed(0))
 
 
 class Constant(nn.Module):
@@ -48,76 +53,88 @@ class Constant(nn.Module):
 
 class Code(Constant):
     def forward(self, image):
+        self.image = image
         return tuple(value.expand(len(image), 3) for value in self.values)
 
 
 class Mask(Constant):
     """A mask that is the mean of the code times a gain."""
 
+    def decode(self, batches):
+        return tuple(self(code) for code in batches)
+
     def forward(self, code):
         return (code.mean(-1) * self.values[0])[:, None, None, None]
 
 
 class Critic(Constant):
-    """A logit and a feature that are gains times the image's mean."""
+    """A logit and a feature that are gains times the image's mean; it counts what it is shown together."""
 
-    def forward(self, image):
-        return self.judge(image)[0]
+    def features(self, batches):
+        self.shown = [image.mean().item() for image in batches]
+        return tuple(self.values[1] * image.mean(dim=(1, 2, 3)) for image in batches)
 
-    def judge(self, image):
-        mean = image.mean(dim=(1, 2, 3))
-        return self.values[0] * mean, self.values[1] * mean
+    def judge(self, features):
+        return [self.values[0] / self.values[1] * values for values in features]
 
 
-def stand_in() -> tuple[cass_published.VariationalCass, torch.Tensor]:
-    """Constant magnitudes and targets, and a noise of 1 in the codes' every dimension."""
-    module = separator()
+def stand_in(**changes: object) -> cass_published.MaskCass:
+    """Constant magnitudes of two sources, 0.5 and 1.5, and of their mixture, 1."""
+    module = separator(**changes)
     module.encoders = nn.ModuleList([Code(0.5, 2 * math.log(0.25)), Code(0.25, 2 * math.log(0.5))])
     module.decoders = nn.ModuleList([Mask(1.0), Mask(2.0)])
     module.discriminators = nn.ModuleList([Critic(1.0, 2.0), Critic(-1.0, 3.0)])
-    module.magnitudes = lambda mixture: torch.full((5, 1, 4, 4), math.e - 1)
-    module.targets = lambda mixture, sources: [torch.full((5, 1, 4, 4), value) for value in (0.5, 1.5)]
-    return module, torch.ones(5, 2, 3)
+    true = torch.tensor([0.5, 1.5])[None, :, None, None, None].expand(5, 2, 1, 4, 4)
+    module.true_magnitudes = lambda mixture, sources: true
+    module.magnitudes = lambda mixture: torch.ones(5, 1, 4, 4)
+    return module
 
 
 def entropy(logit: float, real: bool) -> float:
     return math.log(1 + math.exp(-logit if real else logit))
 
 
-def test_losses_are_those_worked_out_by_hand():
-    module, noise = stand_in()
-    loss = cass_published.variational_loss(module, batch(), tensors(module), {"noise": noise})
-    # Codes are 0.5 + 0.25 and 0.25 + 0.5, so masks 0.75 and 1.5, of a magnitude of e - 1.
-    a, b = math.log1p(0.75 * (math.e - 1)), math.log1p(1.5 * (math.e - 1))
+@pytest.mark.parametrize(("trained_on", "given"), [("summed", 2.0), ("mixture", 1.0)])
+def test_losses_are_those_worked_out_by_hand(trained_on, given):
+    module = stand_in(trained_on=trained_on)
+    loss = cass_published.variational_loss(module, batch(), tensors(module), {"noise": torch.ones(5, 2, 3)})
+    assert module.encoders[0].image.unique().item() == pytest.approx(math.log(1 + given))
+    # Codes are 0.5 + 0.25 and 0.25 + 0.5, so masks 0.75 and 1.5, of magnitudes that are summed (2) or the mixture's.
+    a, b = 0.75 * given, 1.5 * given
+    log = math.log1p
     expected = {
         "l1/a": abs(a - 0.5),
-        "feature/a": 2 * abs(a - 0.5),
-        "gan/a": entropy(a, real=True),
-        "code/a": 0.5 * (0.25 + 0.0625 - 1 - 2 * math.log(0.25)),
         "l1/b": abs(b - 1.5),
-        "feature/b": 3 * abs(b - 1.5),
-        "gan/b": entropy(-b, real=True),
-        "code/b": 0.5 * (0.0625 + 0.25 - 1 - 2 * math.log(0.5)),
+        "feature/a": 2 * abs(log(a) - log(0.5)),
+        "feature/b": 3 * abs(log(b) - log(1.5)),
+        "gan/a": entropy(log(a), True),
+        "gan/b": entropy(-log(b), True),
+        "code/a": 0.5 * (0.25 + 1 / 16 - 1 - 2 * math.log(0.25)),
+        "code/b": 0.5 * (1 / 16 + 0.25 - 1 - 2 * math.log(0.5)),
     }
     assert {name: value.item() for name, value in loss.parts.items()} == pytest.approx(expected, rel=1e-4)
     weights = {"l1": 5.0, "feature": 1.0, "gan": 0.1, "code": 0.01}
     total = sum(weights[name.partition("/")[0]] * value for name, value in expected.items())
     assert loss.total.item() == pytest.approx(total, rel=1e-5)
+
     loss = cass_published.rejection_loss(
         module, {**batch(), **loss.carry}, tensors(module, **{"cross.b_to_a": 0.3}), {}
     )
-    own = (entropy(a, False) + entropy(0.5, True)) / 2, (entropy(-b, False) + entropy(-1.5, True)) / 2
+    assert module.discriminators[0].shown == pytest.approx([log(a), log(0.5), log(b)])
+    own = (
+        (entropy(log(a), False) + entropy(log(0.5), True)) / 2,
+        (entropy(-log(b), False) + entropy(-log(1.5), True)) / 2,
+    )
     assert [loss.parts[f"discriminator/{s}"].item() for s in "ab"] == pytest.approx(own, rel=1e-5)
-    crossed = 0.3 * entropy(b, False) + 0.1 * entropy(-a, False)
+    crossed = 0.3 * entropy(log(b), False) + 0.1 * entropy(-log(a), False)
     assert loss.total.item() == pytest.approx(sum(own) + crossed, rel=1e-5)
 
 
 @pytest.mark.parametrize("weight", ["l1_weight", "feature_weight", "gan_weight", "code_weight"])
 def test_the_adversarial_term_is_the_decoders_alone_and_the_divergence_the_encoders(weight):
     module = separator()
-    random = module.noise(batch(), torch.Generator().manual_seed(0))
     weights = {f"{name}_weight": 0.0 for name in ("l1", "feature", "gan", "code")}
-    loss = cass_published.variational_loss(module, batch(), tensors(module, **{**weights, weight: 1.0}), random)
+    loss = cass_published.variational_loss(module, batch(), tensors(module, **{**weights, weight: 1.0}), noise(module))
     loss.total.backward()
     reached = [
         any(p.grad is not None and p.grad.abs().max() > 0 for p in part.parameters())
@@ -128,11 +145,46 @@ def test_the_adversarial_term_is_the_decoders_alone_and_the_divergence_the_encod
 
 def test_nothing_leaks_between_the_phases():
     module = separator()
-    random = module.noise(batch(), torch.Generator().manual_seed(0))
-    first = cass_published.variational_loss(module, batch(), tensors(module), random)
+    first = cass_published.variational_loss(module, batch(), tensors(module), noise(module))
     second = cass_published.rejection_loss(module, {**batch(), **first.carry}, tensors(module), {})
     own = [*module.encoders.parameters(), *module.decoders.parameters()]
     assert all(g is None for g in torch.autograd.grad(second.total, own, allow_unused=True))
+
+
+def test_summed_magnitudes_are_those_of_the_sources_at_the_mixtures_level():
+    module, given = separator(), batch()
+    true = module.true_magnitudes(given["mixture"], given["sources"])
+    gain = LEVEL / given["mixture"].square().mean((1, 2)).sqrt()
+    expected = module.spectrogram.transform(gain[:, None, None, None] * given["sources"]).abs()
+    torch.testing.assert_close(true, expected, rtol=1e-4, atol=1e-6)
+    assert (true.sum(1) >= module.magnitudes(given["mixture"]) - 1e-4).all()  # the triangle's inequality
+    louder = module.true_magnitudes(1000 * given["mixture"], 1000 * given["sources"])
+    torch.testing.assert_close(louder, true, rtol=1e-4, atol=1e-6)
+
+
+def test_kinds_of_images_are_judged_each_by_its_own_statistics():
+    critic = separator().discriminators[0]
+    quiet, loud = (torch.rand(4, 1, 9, 8, generator=torch.Generator().manual_seed(k)) for k in range(2))
+    together = critic.judge(critic.features([quiet, 10 * loud]))
+    for found, images in zip(together, (quiet, 10 * loud), strict=True):
+        torch.testing.assert_close(found, critic(images), rtol=1e-4, atol=1e-5)
+    assert (critic(torch.cat([quiet, 10 * loud]))[:4] - together[0]).abs().max() > 0.01
+
+
+def test_training_keeps_statistics_and_separation_takes_them_for_each_item_alone():
+    module = separator()
+    loss = cass_published.variational_loss(module, batch(), tensors(module), noise(module))
+    names = {name for name, _ in module.named_buffers() if name.endswith((".mean", ".variance"))}
+    assert set(loss.kept) == names
+    assert {name.partition(".")[0] for name in names} == {"encoders", "decoders"}
+    mixture = batch()["mixture"]
+    before = module.separate(mixture)
+    for name, value in loss.kept.items():
+        module.get_buffer(name).copy_(value)
+    after = module.separate(mixture)
+    assert (after - before).abs().max() > 1e-3
+    torch.testing.assert_close(module.separate(mixture[:1]), after[:1], rtol=1e-4, atol=1e-5)
+    assert torch.equal(module.eval().separate(mixture), after)
 
 
 def test_masks_of_one_give_back_the_mixture_at_any_length_and_level():
@@ -145,107 +197,29 @@ def test_masks_of_one_give_back_the_mixture_at_any_length_and_level():
         torch.testing.assert_close(estimates[:, 1], mixture / 4, rtol=0, atol=1e-5 * gain)
 
 
-def test_every_piece_of_a_long_signal_gets_its_own_mask():
-    module = separator()
-    hop, frames = module.spectrogram.hop, module.frames
-    assert frames == 8
-    whole = torch.randn(1, 1, 3 * frames * hop, generator=torch.Generator().manual_seed(0))
-    pieces = module.magnitudes(whole).unflatten(-1, (3, frames))
-    masks = [torch.cat([module.masks(pieces[..., k, :])[i] for k in range(3)], -1) for i in range(2)]
-    for i, mask in enumerate(masks):
-        expected = module.spectrogram.inverse(mask * module.spectrogram.transform(whole), whole.shape[-1])
-        torch.testing.assert_close(module.separate(whole)[:, i], expected, rtol=0, atol=1e-5)
-
-
-def test_published_configuration_is_known_by_name_to_studies_and_in_their_records():
+def test_configuration_is_the_authors_and_is_stored_under_another_name_than_what_was_called_so():
     study = StudySpec(name="s", separator="cass:published", task="ecg", space={})
     study.check()
-    config = cass_published.Config()
-    assert study.separator == config == registry.config("sepray.separators", "cass:published")
-    assert StudySpec.restored(study.plain()).separator == config
-    assert (study.model_name, key(study.separator)) == ("cass-ecg", "cass")
+    config = study.separator
     assert (config.n_fft, config.hop, config.width, config.stages, config.dense, config.code) == (
         *(1024, 768, 32, 5, 1024, 100),
     )
-    assert (config.batch_size, config.betas) == (4, (0.5, 0.999))
-
-
-# Digests of studies' fingerprints, and their stored configurations, from when cass:published was a Config of cass.
-FORMER = {
-    "cass": "7920b58ba0a63247ed276a82eb746b763a5c01fb5526a3f8918ff7a96960dcf2",
-    "cass:small": "8dc6c1c6ad109c5f14a6eb3c2a73c777cfc98992cea36fc5417df14cf4f28b68",
-    "cass:published": "891c8276a79c00eb22241d552ff84ef4e14adc2f40c6cb9c3dcabf8addcefe32",
-    "cass:published_small": "2c22e0b928747a13dc1bfacabe3873b62dec06e9952d16a57012125095884dd6",
-    "cass:published_debug": "35f0f6d7a9fdaafd1b2516db790eb61f3d6054c79e80997414951bc7d98ed0ca",
-}
-STORED = {
-    "cass": {
-        "batch_size": 50,
-        "betas": [0.9, 0.999],
-        "code": 100,
-        "dense": 1024,
-        "depth": 4,
-        "discriminator_stages": 3,
-        "discriminator_width": 8,
-        "hop": 7,
-        "n_fft": 14,
-        "precision": "auto",
-        "representation": "complex",
-        "stages": 1,
-        "variant": "paper",
-        "width": 16,
-    },
-    "cass:published_small": {
-        "batch_size": 16,
-        "betas": [0.5, 0.999],
-        "code": 32,
-        "dense": 128,
-        "depth": 4,
-        "discriminator_stages": 3,
-        "discriminator_width": 8,
-        "hop": 64,
-        "n_fft": 256,
-        "precision": "float32",
-        "representation": "magnitude",
-        "stages": 3,
-        "variant": "published",
-        "width": 8,
-    },
-}
-
-
-@pytest.mark.parametrize("name", FORMER)
-def test_studies_begun_before_the_file_was_split_have_the_same_fingerprint(name):
-    config = registry.config("sepray.separators", name)
-    assert identity.digest({"name": key(config), "config": config}) == FORMER[name]
-
-
-@pytest.mark.parametrize("name", STORED)
-def test_stored_specs_stay_what_they_were_and_are_restored(name):
-    study = StudySpec(name="s", separator=name, task="ecg", space={})
-    stored = {"module": "sepray.separators.cass", "config": STORED[name]}
-    assert study.plain()["separator"] == stored
-    assert StudySpec.restored({**study.plain(), "separator": stored}).separator == study.separator
-
-
-def test_flags_set_fields_and_refuse_those_of_the_papers_separator():
-    study = StudySpec(name="s", separator="cass:published_small", task="ecg", space={})
-    changed = parse(study, ["--separator.dense", "64", "--trials", "3"])
-    assert changed.separator == dataclasses.replace(cass_published.SMALL, dense=64)
-    with pytest.raises(UsageError, match=r"--separator\.depth"):
-        parse(study, ["--separator.depth", "2"])
-    fields = {field.name for field in dataclasses.fields(cass_published.Config)}
-    assert registry.fields("sepray.separators", "cass:published_small") == fields
-    early = parse_early(dataclasses.replace(study, name="t"), ["--separator.dense", "64"])
-    assert early is not None
+    assert (config.batch_size, config.betas, config.trained_on) == (4, (0.5, 0.999), "summed")
+    stored = study.plain()["separator"]
+    assert (stored["module"], stored["config"]["variant"]) == ("sepray.separators.cass", "published_code")
+    assert StudySpec.restored(study.plain()).separator == config
+    mixture = registry.config("sepray.separators", "cass:published_mixture")
+    assert mixture == dataclasses.replace(config, trained_on="mixture")
+    changed = parse(study, ["--separator.dense", "64", "--separator.trained-on", "mixture"])
+    assert changed.separator == dataclasses.replace(mixture, dense=64)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("dense", 0, "dense must be at least 1, not 0"),
-        ("code", 0, "code must be at least 1, not 0"),
-        ("stages", 0, "stages must be at least 1, not 0"),
+        ("trained_on", "sum", "trained_on must be one of summed, mixture, not 'sum'"),
+        ("batch_size", 1, "batch_size must be at least 2: batches are normalised"),
         ("betas", (0.5, 1.0), r"betas must be at least 0 and below 1, not \(0.5, 1.0\)"),
     ],
 )
@@ -254,24 +228,17 @@ def test_bad_config_is_refused_in_one_line(field, value, message):
         cass_published.Config(**{field: value})
 
 
-def test_registered_models_of_either_separator_ship_no_file_of_the_other():
-    paper, published = (set(collect(f"sepray.separators.{name}")) for name in ("cass", "cass_published"))
-    own = {f"sepray.{name}" for name in ("contracts", "errors", "signals.stft")}
-    own |= {f"sepray.networks.{name}" for name in ("checks", "cross_adversarial", "levels")}
-    assert paper == own | {"sepray.separators.cass", "sepray.networks.residual", "sepray.processor"}
-    assert published == own | {"sepray.separators.cass_published", "sepray.networks.variational"}
+def test_registered_models_ship_no_file_of_the_other_separators():
+    own = {f"sepray.{name}" for name in ("contracts", "errors", "signals.stft", "separators.cass_published")}
+    networks = ("batch_norm", "batch_variational", "checks", "cross_adversarial", "levels", "variational")
+    assert set(collect("sepray.separators.cass_published")) == own | {f"sepray.networks.{name}" for name in networks}
 
 
 def test_a_comparison_takes_a_named_configuration_for_a_separator_of_its_own():
     spaces = {"cass_published_debug": (space.SPACE, space.PAPER), "cass": ({}, {})}
     found = contender("cass:published_debug", Comparison(), spaces, SIGNAL)
     assert (found.key, found.config) == ("cass-published_debug", cass_published.DEBUG)
-    assert found.system.startswith("cass:published_debug")
     assert found.points["authors' code"] == separator().hyperparameters()
-    changed = contender("cass:published_debug", Comparison(settings=("cass.dense=7",)), spaces, SIGNAL)
-    assert changed.config == dataclasses.replace(cass_published.DEBUG, dense=7)
-    with pytest.raises(UsageError, match="cass has no published setting 'publish'"):
-        contender("cass:publish", Comparison(), spaces, SIGNAL)
 
 
 def test_search_space_has_every_hyperparameter_and_holds_the_authors_settings():
@@ -282,15 +249,8 @@ def test_search_space_has_every_hyperparameter_and_holds_the_authors_settings():
 
 
 @pytest.mark.slow
-def test_separates_notes_from_bursts_in_a_few_epochs():
-    data = notes_and_bursts(64, 32)
-    run = trained(cass_published.SMALL, FAST, 3, 0, data)
-    assert improvement(run.separator.separate, data) > 1  # 2.3 to 2.7 dB, seeds 0 to 3
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_is_3_db_better_than_the_mixture(seed):
+def test_separates_notes_from_bursts(seed):
     data = notes_and_bursts()
     run = trained(cass_published.SMALL, FAST, 6, seed, data)
     assert improvement(run.separator.separate, data) > 3

@@ -2,7 +2,8 @@
 
 They change only where a method is meant to change. Those of ``constant_mask`` last did when its estimate became the
 mixture itself, of ``adversarial_masking`` when it kept the vectors of its spectral norms and rectified on the way down,
-and of ``ssgan``, ``latent_gan`` and ``semi_adversarial`` when critics took batches of their own.
+and of ``ssgan``, ``latent_gan`` and ``semi_adversarial`` when critics took batches of their own. ``cass:logarithmic``
+has those that ``cass:published`` had until it did what the authors' code does.
 
 To add a separator, or to keep new values of some:
 ``python -m tests.separators.test_golden_losses --write NAME ...`` (without names: of those that are missing).
