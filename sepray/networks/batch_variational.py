@@ -109,4 +109,5 @@ def _apart(layers: Iterable[nn.Module], batches: Sequence[Tensor]) -> tuple[Tens
 def _features(size: Size, width: int, stages: int) -> int:
     """Return the number of values after so many convolutions."""
     height, breadth = halved(size, stages)[-1]
-    return width * 2 ** (stages - 1) * height * breadth
+    filters: int = width * 2 ** (stages - 1)
+    return filters * height * breadth

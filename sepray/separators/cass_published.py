@@ -158,7 +158,8 @@ class MaskCass(CrossAdversarialSeparator):
     def true_magnitudes(self, mixture: Tensor, sources: Tensor) -> Tensor:
         """Return ``[batch, source, channel, bins, frames]`` of sources that are scaled as their mixture is."""
         scaled = sources * _gain(mixture)[:, None]
-        return self.spectrogram.encode(scaled.flatten(0, 1)).unflatten(0, sources.shape[:2])
+        images: Tensor = self.spectrogram.encode(scaled.flatten(0, 1)).unflatten(0, sources.shape[:2])
+        return images
 
     def masks(self, magnitudes: Tensor) -> list[Tensor]:
         """Return each source's mask of magnitudes; they have the number of frames that the networks were built for."""
