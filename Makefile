@@ -6,7 +6,7 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow test-browser test-gpu test-cluster test-faults test-floor mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -26,8 +26,12 @@ test-gpu: $(VENV)/.test  ## every separator and a study on a GPU
 test-cluster: $(VENV)/.cluster  ## a study on two isolated Ray nodes, PostgreSQL, S3 and MLflow, with failures; needs PostgreSQL's programs
 	PYTHON=$(BIN)/python infra/smoke.sh
 
-test-faults: $(VENV)/.test ffmpeg  ## real studies with a fault at a random moment; prints a table: SEEDS= ARGS='-k "driver and killed"'
-	SEEDS=$(or $(SEEDS),5) $(BIN)/python -m pytest tests/faults -m faults $(ARGS)
+FAULTS = $(BIN)/python -m tests.faults
+test-faults: $(VENV)/.test  ## real studies with a fault at a random moment, hours in all; goes on where it stopped: JOBS= MINUTES= SEEDS= ROWS=
+	$(FAULTS).campaign --jobs $(or $(JOBS),1) --seeds $(or $(SEEDS),5) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+faults-table: $(VENV)/.test  ## the table of what test-faults has run, and what did not hold
+	$(FAULTS).figures $(ARGS)
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

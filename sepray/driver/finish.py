@@ -27,6 +27,7 @@ from ..search import dashboard
 from ..search.storage import STORAGE_FAILURES, load_study
 from ..spec import edges
 from ..spec.study import StudySpec
+from ..tracking.packaging import is_whole
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
 from . import notes, pairs, selection
@@ -219,9 +220,8 @@ class Finish:
         return ""
 
     def _is_packaged(self) -> bool:
-        """Say whether the folder of the model holds one, and not an empty description of it."""
-        description = self._model / "MLmodel"
-        return description.is_file() and description.stat().st_size > 0
+        """Say whether the folder of the model holds one, as it was packaged."""
+        return is_whole(self._model)
 
     def _show(self, result: Result, registration: Registration, commands: Sequence[str], report: Path | None) -> None:
         """Show answer, settings, final table and what to do next, in the terminal and in the study's run."""

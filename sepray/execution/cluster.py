@@ -236,6 +236,7 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ.setdefault(name, value)
     with _same_modules(), _start_errors(), _own_process_groups():
         ray.init(
+            address="local",  # without it Ray would join the cluster that anybody has started last on this machine
             num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
             include_dashboard=False,
             log_to_driver=False,

@@ -17,7 +17,7 @@ from ..files import replace_folder
 from . import load_check, sources
 from .connection import import_mlflow
 from .environment import default_variables
-from .packaged_model import DIGEST
+from .packaged_model import DIGEST, ModelError, describe_folder
 from .sources import PackagingError
 
 if TYPE_CHECKING:  # they import torch, which takes seconds; a model that does not exist is refused without it
@@ -61,7 +61,7 @@ def package_model(
         files = sources.collect(module, f"{__package__}.loader")
         package = sources.copy(files, work / "code")
         _write_data(work / "separator", separator, config, module)
-        digest = _digest(work)
+        digest = _digest(("code", work / "code"), ("separator", work / "separator"))
         pins = sources.requirements(files, "mlflow", "numpy", "safetensors", "torch")
         _save(work, package, pins, separator, example, {**metadata, DIGEST: digest})
         if unknown := load_check.require_working(work / "model", package, files, _example(example)):
@@ -91,12 +91,33 @@ def _write_data(folder: Path, separator: Separator, config: SeparatorConfig, mod
     (folder / "separator.json").write_text(text, encoding="utf-8")
 
 
-def _digest(folder: Path) -> str:
-    """Return the SHA-256 of code, configuration and weights: equal where the same model is packaged twice."""
+def _digest(*parts: tuple[str, Path]) -> str:
+    """Return the SHA-256 of code, configuration and weights: equal where the same model is packaged twice.
+
+    Args:
+        parts: names of folders and the folders.
+    """
+    files = {
+        Path(name, path.relative_to(folder)): path
+        for name, folder in parts
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in sorted(files):
+        digest.update(str(name).encode() + b"\0" + files[name].read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def is_whole(folder: Path) -> bool:
+    """Say whether a folder holds a model with the code, configuration and weights that it was packaged with."""
+    try:
+        metadata, _ = describe_folder(folder, str(folder))
+        return bool(
+            metadata[DIGEST] == _digest(("code", folder / "code"), ("separator", folder / "data" / "separator"))
+        )
+    except (ModelError, OSError):
+        return False
 
 
 def _example(mixtures: np.ndarray) -> np.ndarray:

@@ -138,6 +138,7 @@ class Simulation:
     Attributes:
         runs: what ``run_trials`` was called with, a dictionary a call.
         endings: outcome of a trial by its number, reported at its second epoch; all others are complete in the end.
+        losses: stage, number and epoch of trials whose worker is lost once in the place of that epoch's result.
         kill_after: number of epochs after which the driver dies, if any.
         after_epoch: called with stage, number and epoch after each epoch of a trial.
     """
@@ -145,6 +146,7 @@ class Simulation:
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
         self.endings: dict[int, dict[str, Any]] = {}
+        self.losses: set[tuple[str, int, int]] = set()
         self.trained: list[tuple[str, int, int]] = []
         self.kill_after: int | None = None
         self.connections: list[Any] = []
@@ -162,9 +164,13 @@ class Simulation:
         context = parameters["context"]
         keys = [objective.key for objective in context.objectives]
 
-        def report(trial: SimulatedTrial) -> dict[str, Any]:
+        def report(trial: SimulatedTrial) -> dict[str, Any] | None:
             number, epoch = trial.config["number"], trial.epoch + 1
-            self.trained.append((context.checkpoints.rpartition("/")[2], number, epoch))
+            here = (context.checkpoints.rpartition("/")[2], number, epoch)
+            if here in self.losses:
+                self.losses.remove(here)
+                return None
+            self.trained.append(here)
             self.after_epoch(*self.trained[-1])
             value = trial.config["hyperparameters"].get("beta", 0.0) + 1 / epoch + trial.config["seed"] % 7 / 1000
             result = {"epoch": epoch, "objective": value, "timestamp_ms": 1000 * epoch, "train/mse": 2 * value}

@@ -450,6 +450,18 @@ def test_model_that_is_gone_is_packaged_again(ended, registry, screen, tested, l
     assert tested == []
 
 
+@pytest.mark.parametrize("how", ["damaged", "truncated", "missing"])
+def test_model_that_is_damaged_is_packaged_again(ended, registry, screen, tested, how):
+    weights = ended.folder / "model" / "data" / "separator" / "weights.safetensors"
+    before = weights.read_bytes()
+    if how == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes(before[:-8] + (bytes(8) if how == "damaged" else b""))
+    assert ended.finish() == 0
+    assert weights.read_bytes() == before
+
+
 def test_lost_weights_matter_where_something_is_still_to_be_scored_or_packaged(study, registry, screen):
     def lost():
         found = Finish(SPEC, DATA, study.folder, study.tracker).without_weights(study.finals, PLAN)

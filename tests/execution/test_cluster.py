@@ -43,6 +43,7 @@ def test_local_ray_has_the_cpus_of_as_many_trials(started, concurrency, cpus, ex
     [options] = started
     assert options["num_cpus"] == (expected if cpus else 1)
     assert options["include_dashboard"] is False
+    assert options["address"] == "local"  # never the cluster that somebody else has started on this machine
     assert {os.environ[name] for name in THREADS} == {str(threads(cpus))}
     assert os.environ["MALLOC_TRIM_THRESHOLD_"] == str(2**28)
     assert os.environ["MALLOC_MMAP_THRESHOLD_"] == "64"  # the user's own
@@ -218,7 +219,7 @@ def test_address_is_the_flag_or_rays_own_variable_or_this_machine(fake, monkeypa
     stands.joined.clear()
     cluster.connect(None, 3, 2.0, 0.0, ["sepray"])
     [(address, options)] = stands.joined
-    assert (address, options["num_cpus"]) == (None, 6)
+    assert (address, options["num_cpus"]) == ("local", 6)
 
 
 def test_ray_that_has_started_already_is_used(fake):

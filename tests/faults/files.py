@@ -1,7 +1,8 @@
-"""The study of the campaign: eight given settings, six epochs each, on the laboratory's filters; two trials at once.
+"""The studies of the campaign: eight trials of six epochs on the laboratory's filters, two at once.
 
-All settings are reference points, so that every run has the same trials, whatever interrupts it. The separator
-misbehaves as the file ``misbehave.json`` beside it says: ``{"kind": "raise", "epoch": 3, "once": true}``.
+Of the study ``given`` all settings are reference points, so that every run has the same trials, whatever interrupts it.
+The study ``stopped`` stops trials early, in the same way in every run (``deterministic``). The separator misbehaves as
+the file ``misbehave.json`` beside it says: ``{"kind": "raise", "epoch": 3, "once": true}``.
 """
 
 from ..end_to_end.conftest import SCRIPTS as LABORATORY
@@ -71,7 +72,7 @@ _CHANGES = {
     _BEFORE: _METHODS + _MISBEHAVING,
     "self.pause = config.pause\n": "self.pause, self.rate, self.bad = config.pause, 0.0, 1.0\n",
     'total = weights["weight"] * error': 'total = self.bad * weights["weight"] * error',
-    "pause: float = 0.0": "pause: float = 0.3",
+    "pause: float = 0.0": "pause: float = 0.2",
 }
 
 
@@ -84,3 +85,8 @@ def _separator() -> str:
 
 
 FILES = {**LABORATORY, "my_separator.py": _separator(), "study.py": STUDY}
+
+_POINTS = '        reference_points={f"rate {k}": {"learning_rate": rate} for k, rate in enumerate(rates)},\n'
+_STOPPED = STUDY.replace(_POINTS, "        deterministic=True,\n        grace_period=1,\n").replace('"none"', '"asha"')
+STUDIES = {"given": FILES, "stopped": {**FILES, "study.py": _STOPPED}}
+"""Name of a study of the campaign -> its files."""

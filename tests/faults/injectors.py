@@ -1,19 +1,15 @@
-"""The faults: each is a function of a ``Run`` whose driver has come to the row's moment."""
+"""Faults of processes and stores: each is a function of a ``Run`` whose driver has come to the row's moment."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 
@@ -34,6 +30,26 @@ def kills(*words: str, every: bool = False) -> Fault:
     return fault
 
 
+def killed_again_and_again(word: str, times: int) -> Fault:
+    """Kill -9 a process of the driver's, and each that is started in its place, up to so many."""
+
+    def fault(run: Run) -> None:
+        assert run.process is not None
+        killed: set[int] = set()
+        while len(killed) < times and run.process.poll() is None:
+            for process in run.children(word):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+                    killed.add(process.pid)
+            time.sleep(0.1)
+
+    return fault
+
+
+def nothing(run: Run) -> None:
+    """Let everything go well."""
+
+
 def driver_killed(run: Run) -> None:
     """Kill -9 the driver alone."""
     run.kill()
@@ -52,11 +68,12 @@ def signalled(number: signal.Signals, twice: bool = False, group: bool = False) 
             time.sleep(1.5)
             run.process.send_signal(number)
         status = run.wait(120)
-        # Twice: while Ray ends, its handlers are the system's own, by which a process dies of the signal.
-        if status not in (0, 128 + number, -number if twice else 128 + number):
+        wanted = {0, 128 + number}
+        if twice:  # while Ray ends, its handlers are the system's own, by which a process dies of the signal
+            wanted.add(-number)
+            run.allowed.add(-number)
+        if status not in wanted:
             run.notes.append(f"{number.name} ended with {status}")
-        if "Traceback" in run.printed:
-            run.notes.append(f"{number.name} printed a traceback")
 
     return fault
 
@@ -73,8 +90,8 @@ def mlflow(mode: str, seconds: float = 0.0) -> Fault:
     return fault
 
 
-def optuna_locked(seconds: float) -> Fault:
-    """Lock the Optuna storage as another program does."""
+def optuna_locked(seconds: float, kill: bool = False) -> Fault:
+    """Lock the Optuna storage as another program does; kill the driver meanwhile, or not."""
 
     def fault(run: Run) -> None:
         def hold() -> None:
@@ -84,6 +101,9 @@ def optuna_locked(seconds: float) -> Fault:
                 database.rollback()
 
         threading.Thread(target=hold, daemon=True).start()
+        if kill:
+            time.sleep(run.random.uniform(1.0, 0.8 * seconds))
+            run.kill()
 
     return fault
 
@@ -104,7 +124,7 @@ def optuna_corrupt(run: Run) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     whole = file.read_bytes()
     file.write_bytes(b"\0" * 4096 + whole[4096:])
-    if run.again() != 2 or "Traceback" in run.printed:
+    if run.again() != 2:
         run.notes.append(f"a corrupt storage ended with {run.statuses[-1]}: {run.printed[-200:]}")
     for file in run.folder.glob("optuna.db*"):
         file.unlink()
@@ -175,114 +195,3 @@ def small_disk(run: Run, what: str) -> Iterator[None]:
     finally:
         if done.returncode == 0:
             subprocess.run(["umount", "-l", str(mounted)], check=False)
-
-
-def damaged(how: str, finished: bool) -> Fault:
-    """Stop the driver, and damage checkpoints of trials that have, or have not, finished."""
-
-    def fault(run: Run) -> None:
-        run.kill()
-        time.sleep(3)  # Ray's workers end by themselves
-        complete = {t.number for t in run.laboratory.trials() if t.values}
-        files = [f for f in run.checkpoints() if (int(f.parent.name[-5:]) in complete) is finished]
-        for file in files:
-            _damage(file, how, files)
-
-    return fault
-
-
-def _damage(file: Path, how: str, files: list[Path]) -> None:
-    if how == "missing":
-        file.unlink()
-    elif how == "truncated":
-        os.truncate(file, file.stat().st_size // 2)
-    elif how == "foreign":
-        others = [other for other in files if other.parent != file.parent]
-        if others:
-            shutil.copy(others[0], file.parent / others[0].name)
-    else:
-        content = bytearray(file.read_bytes())
-        content[-8:] = bytes(8)
-        file.write_bytes(bytes(content))
-
-
-def result_emptied(run: Run) -> None:
-    """Stop the driver at its end, and leave an empty result."""
-    run.kill()
-    for file in run.folder.glob("sepray-results/lab/*/result.json"):
-        file.write_bytes(b"")
-
-
-def model_deleted(run: Run) -> None:
-    """Stop the driver at its end, and delete the packaged model."""
-    run.kill()
-    for folder in run.folder.glob("sepray-results/lab/*/model"):
-        shutil.rmtree(folder)
-
-
-def misbehaves(kind: str, once: bool = False) -> Fault:
-    """Let the separator of one trial misbehave at an epoch that is drawn."""
-
-    def fault(run: Run) -> None:
-        plan = {"kind": kind, "epoch": run.random.randint(1, 5), "once": once}
-        (run.folder / "misbehave.json").write_text(json.dumps(plan))
-
-    return fault
-
-
-def second_driver(run: Run) -> None:
-    """Start the same command beside the first: refused in one line, and the first goes on."""
-    _refused(run, run.folder)
-
-
-def second_folder(run: Run) -> None:
-    """Start the study on the same storage from another folder: refused in one line, and the first goes on."""
-    other = run.folder / "elsewhere"
-    other.mkdir()
-    for name in ("study.py", "my_separator.py", "my_task.py"):
-        shutil.copy(run.folder / name, other)
-    _refused(run, other, "--storage", f"sqlite:///{run.folder}/optuna.db")
-
-
-def _refused(run: Run, folder: Path, *flags: str) -> None:
-    """Start the study in a folder while another driver runs it; note it where it is not refused in one line."""
-    beside = subprocess.run(
-        [sys.executable, "study.py", *run.flags, *flags],
-        cwd=folder,
-        env=run.laboratory.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if beside.returncode != 2 or "Traceback" in beside.stderr:
-        run.notes.append(f"a second driver in {folder} ended with {beside.returncode}: {beside.stderr[-300:]}")
-
-
-def moved(run: Run) -> None:
-    """Stop the driver, move its folder, and go on there."""
-    run.kill()
-    time.sleep(5)  # until the sender and Ray's workers have noticed
-    there = run.folder.with_name(f"{run.folder.name}-moved")
-    shutil.move(run.folder, there)
-    run.laboratory.folder = there
-
-
-def code_changed(run: Run) -> None:
-    """Stop the driver and change the separator's file: said with its name, and gone on with when that is allowed."""
-    run.kill()
-    with (run.folder / "my_separator.py").open("a") as file:
-        file.write("\n# changed\n")
-    if run.again() != 2 or "my_separator.py" not in run.printed:
-        run.notes.append(f"changed code ended with {run.statuses[-1]}: {run.printed[-200:]}")
-    run.flags.append("--allow-changed-code")
-
-
-def clock(shift: str) -> Fault:
-    """Stop the driver, and go on with another clock."""
-
-    def fault(run: Run) -> None:
-        run.kill()
-        run.prefix = ["faketime", "-f", shift]
-
-    return fault

@@ -1,0 +1,241 @@
+"""Faults of what surrounds a driver: its files, its separator, other drivers, its folder, its clock, its terminal.
+
+As in ``injectors``, each is a function of a ``Run`` whose driver has come to the row's moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .harness import Other, Run
+from .injectors import Fault
+
+
+def damaged(how: str, finished: bool) -> Fault:
+    """Stop the driver, and damage checkpoints of trials that have, or have not, finished."""
+
+    def fault(run: Run) -> None:
+        run.kill()
+        complete = {t.number for t in run.laboratory.trials() if t.values}
+        files = [f for f in run.checkpoints() if (int(f.parent.name[-5:]) in complete) is finished]
+        for file in files:
+            _damage(file, how, files)
+
+    return fault
+
+
+def _damage(file: Path, how: str, files: list[Path]) -> None:
+    if how == "missing":
+        file.unlink()
+    elif how == "truncated":
+        os.truncate(file, file.stat().st_size // 2)
+    elif how == "foreign":
+        others = [other for other in files if other.parent != file.parent]
+        if others:
+            shutil.copy(others[0], file.parent / others[0].name)
+    else:
+        content = bytearray(file.read_bytes())
+        content[-8:] = bytes(8)
+        file.write_bytes(bytes(content))
+
+
+def result_damaged(how: str) -> Fault:
+    """Stop the driver at its end, and damage the result; a foreign one has another champion."""
+
+    def fault(run: Run) -> None:
+        run.kill()
+        for file in run.folder.glob("sepray-results/lab/*/result.json"):
+            if how == "emptied":
+                file.write_bytes(b"")
+            elif how == "foreign":
+                file.write_text(json.dumps({**json.loads(file.read_text()), "member": 99, "role": "another"}))
+            else:
+                _damage(file, how, [])
+
+    return fault
+
+
+def model_damaged(how: str) -> Fault:
+    """Stop the driver at its end, and damage the packaged model's weights; ``deleted``: delete the whole model."""
+
+    def fault(run: Run) -> None:
+        run.kill()
+        for folder in run.folder.glob("sepray-results/lab/*/model"):
+            if how == "deleted":
+                shutil.rmtree(folder)
+            else:
+                _damage(folder / "data" / "separator" / "weights.safetensors", how, [])
+
+    return fault
+
+
+def misbehaves(kind: str, once: bool = False) -> Fault:
+    """Let the separator of one trial misbehave at an epoch that is drawn."""
+
+    def fault(run: Run) -> None:
+        plan = {"kind": kind, "epoch": run.random.randint(1, 5), "once": once}
+        (run.folder / "misbehave.json").write_text(json.dumps(plan))
+
+    return fault
+
+
+_ELSEWHERE = ("study.py", "my_separator.py", "my_task.py")
+_OTHER_HOST = ("unshare", "--uts", "sh", "-c", 'hostname other-host && exec "$@"', "sh")
+
+
+def second_driver(run: Run) -> None:
+    """Start the same command beside the first: refused in one line, and the first goes on."""
+    _refused(run, run.beside(run.folder))
+
+
+def second_folder(run: Run) -> None:
+    """Start the study on the same storage from another folder: refused in one line, and the first goes on."""
+    _refused(run, run.beside(_elsewhere(run), "--storage", f"sqlite:///{run.folder}/optuna.db"))
+
+
+def second_host(run: Run) -> None:
+    """Start the same command on a machine with another name: refused in one line, and the first goes on."""
+    _refused(run, run.beside(run.folder, prefix=_OTHER_HOST))
+
+
+def _refused(run: Run, other: Other) -> None:
+    """Note where a second driver was not refused; one that came when the first had ended goes on with the study."""
+    assert run.process is not None
+    if other.end(run.notes) != 2 and run.process.poll() is None:
+        run.notes.append(f"a second driver was not refused: {other.log.read_text()[-300:]}")
+
+
+def _elsewhere(run: Run) -> Path:
+    other = run.folder / "elsewhere"
+    other.mkdir()
+    for name in _ELSEWHERE:
+        shutil.copy(run.folder / name, other)
+    return other
+
+
+def at_once(run: Run) -> None:
+    """Start the same command twice at the same moment; one of them owns the study."""
+    run.beside(run.folder)
+
+
+def at_once_from_two_folders(run: Run) -> None:
+    """Start the study from two folders at the same moment, on the same stores."""
+    places = {"--storage": "sqlite:///{}/optuna.db", "--tracking-uri": "sqlite:///{}/mlflow.db"}
+    places["--storage-path"] = "{}/sepray-results"
+    for flag, value in places.items():
+        run.flags += [flag, value.format(run.folder)]
+    run.beside(_elsewhere(run))
+
+
+def two_studies_at_once(run: Run) -> None:
+    """Start another study in the same fresh folder at the same moment; both run to their end."""
+    other = run.beside(run.folder, "--name", "other")
+    other.statuses = frozenset({0})
+
+
+def taken_over(stopped: bool) -> Fault:
+    """Let a second driver take the study over from the first, which runs or is suspended; the first ends with 2."""
+
+    def fault(run: Run) -> None:
+        first = run.process
+        assert first is not None
+        if stopped:
+            first.send_signal(signal.SIGSTOP)
+        run.start("--take-over")
+        time.sleep(run.random.uniform(5.0, 10.0))
+        first.send_signal(signal.SIGCONT)
+        status = first.wait(120)
+        run.statuses.append(status)
+        if status not in (0, 2):  # 0: it had ended before the second came to it
+            run.notes.append(f"the driver from which the study was taken ended with {status}")
+
+    return fault
+
+
+def goes_on_at_another_host(run: Run) -> None:
+    """Stop the driver, and go on at a machine with another name, which waits for a heartbeat of the first."""
+    run.kill()
+    run.prefix = list(_OTHER_HOST)
+
+
+def moved(run: Run) -> None:
+    """Stop the driver, move its folder, and go on there."""
+    run.kill()
+    there = run.folder.with_name(f"{run.folder.name}-moved")
+    shutil.move(run.folder, there)
+    run.laboratory.folder = there
+
+
+def copied(run: Run) -> None:
+    """Stop the driver, copy its folder, and go on in the copy to the end; nothing of the original changes."""
+    run.kill()
+    original, copy = run.folder, run.folder.with_name(f"{run.folder.name}-copy")
+    shutil.copytree(original, copy, symlinks=True)
+    before = _content(original)
+    run.laboratory.folder = copy
+    run.again()
+    changed = sorted({name for name, _ in before ^ _content(original)})
+    if changed:
+        run.notes.append(f"the study in the copy changed the original: {changed[:5]}")
+
+
+def _content(folder: Path) -> set[tuple[str, bytes]]:
+    return {(str(f.relative_to(folder)), f.read_bytes()) for f in folder.rglob("*") if f.is_file()}
+
+
+def code_changed(run: Run) -> None:
+    """Stop the driver and change the separator's file: said with its name, and gone on with when that is allowed."""
+    run.kill()
+    with (run.folder / "my_separator.py").open("a") as file:
+        file.write("\n# changed\n")
+    if run.again() != 2 or "my_separator.py" not in run.printed:
+        run.notes.append(f"changed code ended with {run.statuses[-1]}: {run.printed[-200:]}")
+    run.flags.append("--allow-changed-code")
+
+
+def clock(shift: str) -> Fault:
+    """Stop the driver, and go on with another clock."""
+
+    def fault(run: Run) -> None:
+        run.kill()
+        run.prefix = ["faketime", "-f", shift]
+        run.laboratory.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"  # as of a system whose clock is set
+
+    return fault
+
+
+def clock_from_file(run: Run) -> None:
+    """Let the study read how far its clock is wrong from a file, so that it can jump while the study runs."""
+    command = ["faketime", "-f", "+0", sys.executable, "-c", "import os; print(os.environ['LD_PRELOAD'])"]
+    library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    file = run.folder.parent / "clock"
+    file.write_text("+0")
+    settings = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"}
+    settings["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+    run.prefix = ["env", *(f"{name}={value}" for name, value in settings.items())]
+
+
+def clock_jumps(shift: str) -> Fault:
+    """Set the clock of a study that runs; needs ``clock_from_file`` before."""
+
+    def fault(run: Run) -> None:
+        (run.folder.parent / "clock").write_text(shift)
+
+    return fault
+
+
+def reader_gone(run: Run) -> None:
+    """Let the reader of the output go away after two lines."""
+    run.prefix = ["bash", "-c", 'set -o pipefail; "$@" | head -2', "bash"]
+
+
+def ascii_terminal(run: Run) -> None:
+    """Let the terminal know no character beyond ASCII."""
+    run.laboratory.environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
