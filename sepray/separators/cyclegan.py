@@ -21,8 +21,8 @@ What the text leaves open, and what is chosen here:
 - The text has one cycle, m to m, and D_B sees ``G_A2B`` of estimates. ``both_cycles`` adds the second cycle of Zhu et
   al., ``cycle_weight |G_B2A(G_A2B(s)) - s|_1``, and D_B then sees ``G_A2B(s)``.
 - |.|_1 is the mean over items, channels and samples.
-- Levels: a mixture is divided by its own root mean square; a source, which belongs to no mixture, by that of all
-  training mixtures together.
+- Levels: mixtures and sources are divided by the root mean square of all training mixtures together, so that no
+  discriminator can tell estimates by their loudness; in separation a mixture is divided by its own.
 - A step updates all generators, then all discriminators on the same windows and on what the generators made before
   their update. Mixture and sources of a step are independent items; their windows are drawn independently.
 - A source that is not ``wanted`` is a share of the rest, see ``WaveformSeparator.separate``.
@@ -43,7 +43,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
-from ..networks.levels import joint_level, level
+from ..networks.levels import joint_level
 from ..networks.waveform import (
     WaveformConfig,
     WaveformSeparator,
@@ -109,7 +109,7 @@ class Cyclegan(WaveformSeparator):
 
     def windows(self, batch: Tensors, random: Tensors) -> tuple[Tensor, Tensor]:
         """Return mixtures ``[batch, channel, sample]`` and unpaired sources ``[batch, wanted, channel, sample]``."""
-        mixture = batch["mixture"] / level(batch["mixture"])
+        mixture = batch["mixture"] / self.source_level
         sources = batch["sources"][:, [index for index, _ in self.wanted]] / self.source_level
         samples = self.config.window
         return (

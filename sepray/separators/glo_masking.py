@@ -29,8 +29,9 @@ Chosen here, where the paper is silent or its way is closed:
   several ``restarts`` the one with the least error counts, for each image.
 - Larger images and longer sounds are cut into pieces of the generators' size, each with its own codes; the padding of a
   last piece does not count in the error.
-- Units. A mixture's image is divided by its root mean square, an observed one by the mean of those of all training
-  mixtures; then all by the largest value of the training images, as generators end in a sigmoid.
+- Units. Images of mixtures and of observed samples are divided by one number, the mean root mean square of those of all
+  training mixtures, so that b is as loud in a mixture as alone; in separation a mixture's by its own root mean square.
+  Then all are divided by the largest value of the training images, as generators end in a sigmoid.
 - Eq. 10 is of magnitudes, so compressed ones are expanded before their ratio is taken; otherwise a source that is 20 dB
   weaker than the other would get a third of it. A band's mask is that of its bins, and multiplies the mixture's
   spectrum.
@@ -181,8 +182,8 @@ class GloMasking(Separator):
         """Measure the level of the training mixtures and the largest value, and create the codes of all items."""
         mixture, observed = (self.magnitudes.encode(data[name]) for name in ("mixture", "observed"))
         self.mixture_level.copy_(level(mixture, axes=3).mean())
-        largest = torch.stack([(mixture / level(mixture, axes=3)).max(), observed.max() / self.mixture_level])
-        self.peak.copy_(largest.max().clamp(min=1e-8))
+        largest = torch.maximum(mixture.max(), observed.max()) / self.mixture_level
+        self.peak.copy_(largest.clamp(min=1e-8))
         pieces = self.pieces(mixture[:1])[0].shape[1]
         self.codes.create(len(mixture), pieces, self.config.code, self.seed, mixture.device)
 
@@ -332,8 +333,8 @@ def observed_error(glo: GloMasking, batch: Tensors) -> Tensor:
 
 def mixture_error(glo: GloMasking, batch: Tensors) -> Tensor:
     """Return the right-hand term of eq. 6, the mean over the batch of ``||y - G_B(z_yB) - G_X(z_yX)||``."""
-    image = glo.magnitudes.encode(batch["mixture"])
-    pieces, inside = glo.pieces(image / (level(image, axes=3) * glo.peak))
+    image = glo.magnitudes.encode(batch["mixture"]) / (glo.mixture_level * glo.peak)
+    pieces, inside = glo.pieces(image)
     stored = (glo.codes.mixture_observed, glo.codes.mixture_unknown)
     estimate = glo.mixed(*(in_ball(codes[batch["item"]].flatten(0, 1)) for codes in stored))
     return glo.distance(pieces.flatten(0, 1), estimate, inside.repeat(len(image), 1, 1, 1)).mean()

@@ -17,8 +17,8 @@ items of two seconds are the published 64 frames. What the text leaves open, and
 
 - Squared errors are means over channels, bins and frames, summed over sources. f, L_s and the critics work on
   log(1 + magnitude); L_add compares magnitudes themselves, since those nearly add up and their logarithms do not.
-- A mixture and its paired sources are divided by the mixture's root mean square, so that any unit is taken; an unpaired
-  source by the root mean square of all training mixtures.
+- Mixtures and sources, paired or not, are divided by the root mean square of all training mixtures, so that no critic
+  can tell estimates by their loudness; in separation a mixture is divided by its own, so that any unit is taken.
 - Estimates are magnitudes behind a ReLU, with the mixture's phase; masks would add up whatever the network does. They
   start near the mixture, since a ReLU that is shut has no gradient.
 - Critics: ``critic_layers`` 4x4 convolutions of stride 2 that double the channels, LeakyReLU(0.2), the sum over all
@@ -197,7 +197,7 @@ def draw(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
 def critic_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
     """Return ``sum_k E[D_k(f(m')_k)] - E[D_k(s'_k)] + lambda E[max(0, |grad D_k(x_k)| - 1)^2]``."""
     with torch.no_grad():
-        fake = separator.estimate(separator.image(batch["mixture"] / level(batch["mixture"])))
+        fake = separator.estimate(separator.image(batch["mixture"] / separator.source_level))
         real = separator.images(batch["sources"] / separator.source_level)
     total, parts = torch.zeros_like(hyperparameters["alpha"]), dict[str, Tensor]()
     for k, critic in enumerate(separator.critics):
@@ -211,9 +211,9 @@ def critic_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Ten
 def separator_loss(separator: SemiAdversarial, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
     """Return ``L_s + unpaired (alpha L_u + beta L_add)``; see the module's description."""
     mixture, paired = batch["mixture"], batch["paired_mixture"]
-    images = separator.image(torch.cat((paired / level(paired), mixture / level(mixture))))
+    images = separator.image(torch.cat((paired, mixture)) / separator.source_level)
     known, free = separator.estimate(images).split((len(paired), len(mixture)))
-    truth = separator.images(batch["paired_sources"] / level(paired)[:, None])
+    truth = separator.images(batch["paired_sources"] / separator.source_level)
     supervised = (known - truth).square().mean(dim=(0, 2, 3, 4)).sum()
     additive = F.mse_loss(free.expm1().sum(dim=1), images[len(paired) :].expm1())
     if "unpaired" in separator.off:

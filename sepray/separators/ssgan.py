@@ -25,9 +25,9 @@ What the text leaves open, and what is chosen here:
   are in one step, three of a ``stems`` item of 743 ms, so that a step sees 48.
 - Segments overlap (2.1); the paper does not say by how much, here by half. A frame in several segments gets the mean of
   their estimates.
-- Inputs are "scaled to [0, 1]": a mixture is divided by its root mean square, so that any unit is taken; a real source,
-  which belongs to no mixture, by the root mean square of all training mixtures; and every magnitude by the largest of
-  the training mixtures.
+- Inputs are "scaled to [0, 1]": mixtures and real sources are divided by the root mean square of all training mixtures,
+  one number, so that no critic can tell estimates by their loudness; and every magnitude by the largest of the training
+  mixtures. In separation a mixture is divided by its own root mean square, so that any unit is taken.
 - |.|^2 sums over a whole segment, as omega counts segments in Algorithm 1. In [0, 1] that may be anything from 1 to
   1000, depending on how sparse the spectrograms are, and its error enters squared; so energies are in units of the
   training mixtures' mean, and one beta means the same for every task.
@@ -282,11 +282,11 @@ class Ssgan(Separator):
         return values | {f"critic_weight.{source}": weights[source] for source in sources}
 
     def prepare(self, data: Tensors) -> None:
-        """Measure the training mixtures: their level, and at level 1 their largest magnitude and mean energy."""
-        mixture = data["mixture"]
-        self.source_level.copy_(joint_level(mixture))
-        self.peak.copy_(self.spectrogram.encode(mixture / level(mixture)).max())
-        self.mean_energy.copy_(self.cut(mixture / level(mixture)).square().sum(dim=(1, 2, 3)).mean())
+        """Measure the training mixtures: their level, and in its unit their largest magnitude and mean energy."""
+        self.source_level.copy_(joint_level(data["mixture"]))
+        mixture = data["mixture"] / self.source_level
+        self.peak.copy_(self.spectrogram.encode(mixture).max())
+        self.mean_energy.copy_(self.cut(mixture).square().sum(dim=(1, 2, 3)).mean())
 
     def phases(self) -> tuple[Phase, ...]:
         """Return Algorithm 1's updates: one of the separator, then ``critic_steps`` of the critics."""
@@ -353,7 +353,7 @@ class Ssgan(Separator):
 
 def separator_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
     """Return equation 2 in the separator: ``-sum_i w_i E[d_i(s^_i)] + beta E[(sum_i |s^_i|^2 - |x|^2)^2]``."""
-    image = ssgan.cut(batch["mixture"] / level(batch["mixture"]))
+    image = ssgan.cut(batch["mixture"] / ssgan.source_level)
     estimates = ssgan.network(image, hyperparameters["noise"] * random["noise"])
     total, parts = torch.zeros_like(hyperparameters["noise"]), dict[str, Tensor]()
     if ssgan.config.energy:
@@ -370,7 +370,7 @@ def separator_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, rando
 def critic_loss(ssgan: Ssgan, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
     """Return equation 2 in the critics, ``sum_i w_i (E[d_i(s^_i)] - E[d_i(s_i)] + lambda E[(|grad d_i| - 1)^2])``."""
     with torch.no_grad():
-        image = ssgan.cut(batch["mixture"] / level(batch["mixture"]))
+        image = ssgan.cut(batch["mixture"] / ssgan.source_level)
         estimates = ssgan.network(image, hyperparameters["noise"] * random["noise"])
         real = batch["sources"] / ssgan.source_level
     total, parts = torch.zeros_like(hyperparameters["noise"]), dict[str, Tensor]()

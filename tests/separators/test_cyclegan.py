@@ -83,7 +83,7 @@ def test_windows_of_mixtures_and_of_each_source_are_drawn_apart():
     mixture, sources = run.separator.windows(run.data, random)
     for item, (at, *places) in enumerate(starts.tolist()):
         whole = run.data["mixture"][item]
-        torch.testing.assert_close(mixture[item], whole[:, at : at + 64] / whole.square().mean().sqrt())
+        torch.testing.assert_close(mixture[item], whole[:, at : at + 64] / run.separator.source_level)
         for k, place in enumerate(places):
             expected = run.data["sources"][item, k, :, place : place + 64] / run.separator.source_level
             torch.testing.assert_close(sources[item, k], expected)

@@ -1,9 +1,9 @@
 """Seeded training of every separator's DEBUG gives the losses and estimates of ``golden_losses.json``.
 
 They change only where a method is meant to change. Those of ``constant_mask`` last did when its estimate became the
-mixture itself, of ``adversarial_masking`` when it kept the vectors of its spectral norms and rectified on the way down,
-and of ``ssgan``, ``latent_gan`` and ``semi_adversarial`` when critics took batches of their own. ``cass:logarithmic``
-has those that ``cass:published`` had until it did what the authors' code does.
+mixture itself, and those of all methods of unpaired samples (also through the order of random numbers) when samples and
+mixtures got one unit, and samples became those of items that are in no mixture. ``cass:logarithmic`` has those that
+``cass:published`` had until it did what the authors' code does.
 
 To add a separator, or to keep new values of some:
 ``python -m tests.separators.test_golden_losses --write NAME ...`` (without names: of those that are missing).

@@ -53,8 +53,8 @@ def losses(**hyperparameters: float):
     batch = {
         "mixture": torch.full((5, 1, 64), 7.0),
         "sources": constant(8.0, 0.0),
-        "paired_mixture": torch.full((5, 1, 64), 100.0),  # the level that its sources are divided by
-        "paired_sources": constant(300.0, 150.0),
+        "paired_mixture": torch.full((5, 1, 64), 100.0),  # its level is not what its sources are divided by
+        "paired_sources": constant(6.0, 3.0),
     }
     random = {"position": torch.full((2, 5), 0.5)}
     first = semi_adversarial.separator_loss(separator, batch, tensors, random)

@@ -135,7 +135,7 @@ def losses(config: ssgan.Config = ssgan.DEBUG, **hyperparameters: float):
     }
     tensors = {name: torch.tensor(value) for name, value in values.items()}
     sources = torch.tensor([8.0, 0.0])[:, None, None].expand(5, 2, 1, 64)
-    batch = {"mixture": torch.full((5, 1, 64), 7.0), "sources": sources}  # any level is one level
+    batch = {"mixture": torch.full((5, 1, 64), 2.0), "sources": sources}
     random = {"noise": torch.zeros(()), "position": torch.full((2, 5), 0.5)}
     return ssgan.separator_loss(separator, batch, tensors, random), ssgan.critic_loss(separator, batch, tensors, random)
 
@@ -268,7 +268,7 @@ def test_three_sources_in_two_channels_train():
 def test_training_mixtures_are_scaled_to_at_most_one_and_sources_alike():
     run = trainer({})
     separator, mixture = run.separator, run.data["mixture"]
-    images = separator.cut(mixture / ssgan.level(mixture))
+    images = separator.cut(mixture / separator.source_level)
     assert images.min() >= 0
     assert images.max().item() == pytest.approx(1)
     assert images.square().sum(dim=(1, 2, 3)).mean().item() == pytest.approx(separator.mean_energy.item())
