@@ -18,9 +18,11 @@ from ..console.terminal import console
 from ..contracts import TaskData
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
+from ..loading import build_separator
 from ..scoring import evaluation, tables
 from ..scoring.tables import ResultRow, Scores
 from ..spec.study import StudySpec
+from ..training import views
 from . import pairs
 from .pairs import Compared
 from .selection import Champion, Finished
@@ -33,8 +35,9 @@ Result = Mapping[str, Any]
 table shows), ``pairs`` (what ``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own
 best settings), ``answer`` (what ``Answer.plain`` returns; null where there is none) and ``edges`` (a sentence for each
 setting at an edge of its range), as JSON values. Where an ablation path to these settings was trained, ``explanation``
-is what ``Explanation.plain`` returns. Results of older versions have no ``pairs`` and no ``answer``, or none of
-``columns``, ``best_of_arms`` and ``edges``."""
+is what ``Explanation.plain`` returns. ``samples`` says where unpaired samples were from (empty where there were none).
+Results of older versions have no ``pairs`` and no ``answer``, or none of ``columns``, ``best_of_arms``, ``edges`` and
+``samples``."""
 
 
 _KEYS = ("member", "role", "hyperparameters", "validation", "metric", "scores", "rows")
@@ -113,6 +116,7 @@ def score_all(
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
         "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
         "best_of_arms": sorted(members.keys() - of_pairs),
+        "samples": views.note(data.train, build_separator(spec.separator, data.signal).supervision, data.unit_names),
     }
 
 

@@ -42,6 +42,7 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     title = f"{spec.name}: {label} on the test split"
     caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better}"
     caption += "; the champion is one training, the best of its seeds on validation"
+    caption += f"; {result['samples']}" if result.get("samples") else ""
     return title, columns, [ResultRow(**row) for row in result["rows"]], caption
 
 

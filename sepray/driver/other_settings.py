@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import torch
 
 from .. import identity
 from ..contracts import Signal, Split, TaskData
@@ -19,7 +20,7 @@ from ..errors import SeprayError
 from ..search.storage import FINGERPRINT, load_study, refuse_differences
 from ..spec.settings import separator_name
 from ..spec.study import StudySpec, key, rebuilt
-from .prepared import prepare
+from .prepared import SAMPLES, prepare
 
 SIGNAL = "signal"
 """User attribute of a study that holds its task's signal."""
@@ -44,7 +45,9 @@ def refuse_other_settings(spec: StudySpec) -> None:
     if not changes and signal:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in signal.items()}
         known = Signal(**values)
-        unloaded = TaskData(known, _NOTHING, _NOTHING, _NOTHING, then["task"]["data"])
+        # With samples of its own a task's items are not divided; what is not loaded does not tell.
+        train = _NOTHING if SAMPLES in then else replace(_NOTHING, observed=torch.empty(0))
+        unloaded = TaskData(known, train, _NOTHING, _NOTHING, then["task"]["data"])
         changes = identity.differences(then, prepare(spec, unloaded).fingerprint)
     else:
         now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}

@@ -18,11 +18,15 @@ from ..loading import build_separator
 from ..spec import choosing
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
+from ..training import views
 from . import code, warm_start
 from .known_names import refuse_unknown
 
 Settings = Mapping[str, Any]
 """Hyperparameter -> value."""
+
+SAMPLES = "samples"
+"""Key of the fingerprint that says where unpaired samples are from; studies of before version 0.3 lack it."""
 
 FIXED = "fixed settings"
 """Name of the only trial's settings where a study fixes every hyperparameter."""
@@ -77,7 +81,19 @@ class PreparedStudy:
 
     @property
     def warning(self) -> str:
-        """What is odd about the study, in a sentence; empty where nothing is."""
+        """What is odd about the study, in sentences; empty where nothing is."""
+        return " ".join(text for text in (self._fixed_warning, self._samples_warning) if text)
+
+    @property
+    def _samples_warning(self) -> str:
+        """Say that unpaired samples are of the recordings in the mixtures, where they are."""
+        if not views.shares_recordings(self.data.train, self.separator.supervision):
+            return ""
+        told = views.note(self.data.train, self.separator.supervision, self.data.unit_names)
+        return f"{told[0].upper()}{told[1:]}."
+
+    @property
+    def _fixed_warning(self) -> str:
         if self.spec.fixed_settings and all(distribution.single() for distribution in self.space.values()):
             return (
                 "The fixed settings leave nothing to search: they are trained as they are. To try them first and then "
@@ -148,6 +164,8 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "separator": {"name": key(spec.separator), "config": spec.separator},
     }
     fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
+    if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources
+        fingerprint[SAMPLES] = "in none of the mixtures"
     return PreparedStudy(spec, data, separator, objectives, space, points, left_out, controls, arms, start, fingerprint)
 
 

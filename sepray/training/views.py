@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ..contracts import Split, Supervision
 from ..errors import UsageError
+from . import samples
+
+WEAK = (Supervision.UNPAIRED_SOURCES, Supervision.SEMI_PAIRED, Supervision.OBSERVED_SOURCE)
+"""Supervision by samples of sources that are in none of the mixtures learned from."""
 
 
 def view(
@@ -18,13 +24,15 @@ def view(
 
     - NONE: nothing.
     - PAIRED: ``sources [item, source, channel, *signal]`` of these mixtures.
-    - UNPAIRED_SOURCES: ``sources`` of the same shape, each source's items in a random order of its own, so that
-      nothing tells which belong together.
-    - OBSERVED_SOURCE: ``observed [item, channel, *signal]``, the last source in a random order; if the task has
-      samples of it that are in no mixture, these.
+    - UNPAIRED_SOURCES: ``sources`` of the same shape, each source's in a random order of its own.
+    - OBSERVED_SOURCE: ``observed [item, channel, *signal]``, the last source; if the task has samples of it that are in
+      no mixture, these, and all mixtures.
     - SEMI_PAIRED: a ``paired_fraction`` of the items, drawn at random, is in ``paired_mixture`` and
-      ``paired_sources``, unchanged. The other items are in ``mixture`` and ``sources`` as for UNPAIRED_SOURCES. The
-      smaller of the two groups is repeated, so that all tensors have the same number of items.
+      ``paired_sources``, unchanged. The other items are in ``mixture`` and ``sources`` as for UNPAIRED_SOURCES.
+
+    Unpaired samples are in none of the mixtures of the view, nor are their recordings where there is more than one: the
+    items are divided (``samples.divide``), and about half of them give mixtures. Smaller groups of items are repeated,
+    so that all tensors have the same number of items.
 
     Args:
         split: the training split.
@@ -33,34 +41,77 @@ def view(
         paired_fraction: for SEMI_PAIRED, the share of the items that come with their sources.
 
     Raises:
-        UsageError: for SEMI_PAIRED, ``paired_fraction`` leaves no paired or no unpaired item.
+        UsageError: for SEMI_PAIRED, ``paired_fraction`` leaves no paired item or too few others.
     """
-
-    def shuffled(source: int) -> Tensor:
-        return split.sources[torch.randperm(len(split), generator=generator), source]
-
     match supervision:
         case Supervision.PAIRED:
             return {"mixture": split.mixture, "sources": split.sources}
         case Supervision.SEMI_PAIRED:
             return _semi_paired(split, paired_fraction, generator)
         case Supervision.UNPAIRED_SOURCES:
-            sources = torch.stack([shuffled(k) for k in range(split.sources.shape[1])], dim=1)
-            return {"mixture": split.mixture, "sources": sources}
+            mixture, shown = _apart(split, generator)
+            return {"mixture": mixture, "sources": torch.stack(shown, dim=1)}
+        case Supervision.OBSERVED_SOURCE if split.observed is not None:
+            return {"mixture": split.mixture, "observed": split.observed}
         case Supervision.OBSERVED_SOURCE:
-            return {"mixture": split.mixture, "observed": shuffled(-1) if split.observed is None else split.observed}
+            mixture, shown = _apart(split, generator)
+            return {"mixture": mixture, "observed": shown[-1]}
         case Supervision.NONE:
             return {"mixture": split.mixture}
 
 
+def note(split: Split, supervision: Supervision, unit_names: Sequence[str]) -> str:
+    """Return what a reader has to know of the samples that a separator saw, in a sentence; empty where nothing.
+
+    Args:
+        split: the training split.
+        supervision: what the separator saw.
+        unit_names: what the parts of the split's units are, in the plural.
+    """
+    if not divides(split, supervision):
+        return ""
+    few = [unit_names[part] for part in samples.shared_parts(split)]
+    if few:
+        return (
+            f"there are too few {' and '.join(few)} to be divided: unpaired samples are other crops than those in the "
+            "mixtures, but of the same"
+        )
+    return (
+        "unpaired samples are of recordings that are in none of the mixtures learned from, half of the training items"
+    )
+
+
+def divides(split: Split, supervision: Supervision) -> bool:
+    """Say whether the items are divided into mixtures and samples for this supervision."""
+    return supervision in WEAK and not (supervision is Supervision.OBSERVED_SOURCE and split.observed is not None)
+
+
+def shares_recordings(split: Split, supervision: Supervision) -> bool:
+    """Say whether there are too few recordings for samples from others than the mixtures'."""
+    return divides(split, supervision) and bool(samples.shared_parts(split))
+
+
+def _apart(split: Split, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+    """Return mixtures, and samples of each source that are in none of them; as many of each."""
+    division = samples.divide(split, generator)
+    longest = torch.arange(max(map(len, (division.mixtures, *division.samples))))
+    shown = []
+    for source, own in enumerate(division.samples):
+        order = own[torch.randperm(len(own), generator=generator)]
+        shown.append(split.sources[order[longest % len(own)], source])
+    return split.mixture[division.mixtures[longest % len(division.mixtures)]], shown
+
+
 def _semi_paired(split: Split, fraction: float, generator: torch.Generator) -> dict[str, Tensor]:
     count = round(fraction * len(split))
-    if not 0 < count < len(split):
-        empty = "no item with its sources" if count <= 0 else "no item without its sources"
+    if not 0 < count <= len(split) - 2:
+        empty = "no item with its sources" if count <= 0 else "fewer than two items without their sources"
         raise UsageError(f"paired_fraction = {fraction} of {len(split)} training items leaves {empty}")
     order = torch.randperm(len(split), generator=generator)
-    items = torch.arange(max(count, len(split) - count))
     paired, rest = order[:count], order[count:]
-    unpaired = view(Split(split.mixture[rest], split.sources[rest]), Supervision.UNPAIRED_SOURCES, generator)
+    units = None if split.units is None else tuple(split.units[k] for k in rest.tolist())
+    others = Split(split.mixture[rest], split.sources[rest], units=units)
+    unpaired = view(others, Supervision.UNPAIRED_SOURCES, generator)
+    items = torch.arange(max(count, len(unpaired["mixture"])))
     pairs = {"paired_mixture": split.mixture[paired], "paired_sources": split.sources[paired]}
     return {name: tensor[items % len(tensor)] for name, tensor in {**unpaired, **pairs}.items()}

@@ -1,5 +1,7 @@
 """A study that is ready to run: names filled in, settings checked, and what makes it the same study."""
 
+from dataclasses import replace
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -10,7 +12,7 @@ from sepray.contracts import Supervision
 from sepray.driver import warm_start
 from sepray.driver.prepared import FIXED, prepare
 from sepray.errors import UsageError
-from sepray.separators import cass, supervised_mask
+from sepray.separators import cass, neural_egg, nmf, supervised_mask
 from sepray.spec.settings import SettingsError
 
 from .conftest import DATA, SIGNAL
@@ -45,6 +47,26 @@ def test_fingerprint_is_what_makes_a_study_the_same(spec):
         "task": {"name": "ecg", "data": DATA.fingerprint},
         "separator": {"name": "cass", "config": cass.DEBUG},
     }
+
+
+def test_fingerprint_says_where_unpaired_samples_are_from(spec):
+    """So that a study whose samples were the mixtures' own sources is not continued."""
+    plain = {"space": {}, "reference_points": {}, "controls": {}}
+    egg = spec.changed(separator=neural_egg.DEBUG, **plain)
+    assert prepare(egg, DATA).fingerprint["samples"] == "in none of the mixtures"
+    with_samples = replace(DATA, train=replace(DATA.train, observed=DATA.train.mixture))
+    assert "samples" not in prepare(egg, with_samples).fingerprint  # as ever
+    assert "samples" in prepare(spec.changed(separator=nmf.DEBUG, **plain), DATA).fingerprint
+
+
+def test_warning_where_samples_are_of_the_recordings_in_the_mixtures(spec):
+    one = replace(DATA, train=replace(DATA.train, units=(("a piece",),) * 4), unit_names=("pieces",))
+    egg = spec.changed(separator=neural_egg.DEBUG, space={}, reference_points={}, controls={})
+    assert prepare(egg, one).warning == (
+        "There are too few pieces to be divided: unpaired samples are other crops than those in the mixtures, but of "
+        "the same."
+    )
+    assert prepare(egg, DATA).warning == prepare(spec, one).warning == ""
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from sepray.errors import UsageError
 from sepray.execution.hanging import Hang
 from sepray.execution.trainable import SeparatorTrainable
 from sepray.separators import neural_egg, semi_adversarial
+from sepray.training.views import view
 
 from ..simulation import Killed
 from .conftest import DATA, SIGNAL
@@ -93,10 +94,11 @@ def test_trials_see_training_and_validation_by_supervision_and_nothing_of_the_te
     assert set(given["train"]) == {"mixture", "observed"}
     np.testing.assert_array_equal(given["validation"]["sources"], DATA.validation.sources)
     np.testing.assert_array_equal(given["validation"]["mixture"], DATA.validation.mixture)
-    order = torch.randperm(4, generator=torch.Generator().manual_seed(spec.seed))
-    np.testing.assert_array_equal(given["train"]["observed"], DATA.train.sources[order, -1])
-    other = trial_parameters("search", 1, prepare(egg.changed(seed=1), DATA), "place")
-    assert not np.array_equal(other["train"]["observed"], given["train"]["observed"])
+    seen = view(DATA.train, Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(spec.seed))
+    np.testing.assert_array_equal(given["train"]["observed"], seen["observed"])
+    np.testing.assert_array_equal(given["train"]["mixture"], seen["mixture"])
+    others = (trial_parameters("search", 1, prepare(egg.changed(seed=s), DATA), "place")["train"] for s in range(1, 5))
+    assert not all(np.array_equal(other["observed"], given["train"]["observed"]) for other in others)
 
 
 def test_estimates_to_start_from_join_the_training_view(spec, monkeypatch):

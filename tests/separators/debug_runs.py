@@ -7,7 +7,7 @@ import torch
 from sepray import registry
 from sepray.contracts import Separator, Signal, Split
 from sepray.training.trainer import Trainer, build
-from sepray.training.views import view
+from sepray.training.views import WEAK, view
 
 SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
 THREE = Signal(("low", "middle", "high"), 1, (256,), 128.0)
@@ -46,7 +46,8 @@ def debug(name: str):
 
 def data(separator: Separator, seen: Split | None = None, seed: int = 5) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return view(seen or split(separator.signal), separator.supervision, generator, separator.paired_fraction)
+    items = 64 if separator.supervision in WEAK else 32  # of which half give mixtures, and half samples
+    return view(seen or split(separator.signal, items), separator.supervision, generator, separator.paired_fraction)
 
 
 def trainer(

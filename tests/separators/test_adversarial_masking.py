@@ -79,7 +79,7 @@ def test_layer_has_the_spectral_norm_one_once_its_vector_has_converged(layer):
 
 def run_of(steps: int) -> Trainer:
     """A trainer whose epoch is so many steps, and whose discriminator does not change."""
-    data = view(bars(8 * steps), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
+    data = view(bars(2 * 8 * steps), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
     return Trainer(build(DEBUG, IMAGES, 0), data, {"discriminator_learning_rate": 0.0}, 0, 8, DEBUG.betas)
 
 

@@ -11,7 +11,7 @@ from sepray.separators import cyclegan
 from sepray.training.trainer import build
 
 from .separation import improvement, notes_and_bursts, trained
-from .waveforms import SOURCES, Gain, MeanScore, tones, trainer
+from .waveforms import SOURCES, Gain, MeanScore, trainer
 
 
 def losses(both_cycles: bool = False, wanted: tuple[str, ...] = ("a",), **hyperparameters: float):
@@ -91,7 +91,7 @@ def test_windows_of_mixtures_and_of_each_source_are_drawn_apart():
 
 def test_sources_are_in_units_of_all_training_mixtures():
     run = trainer(cyclegan)
-    assert run.separator.source_level.item() == pytest.approx(tones().mixture.square().mean().sqrt().item())
+    assert run.separator.source_level.item() == pytest.approx(run.data["mixture"].square().mean().sqrt().item())
 
 
 # What separated the validation items best of eleven settings; the notes are what the bursts leave of the mixture.

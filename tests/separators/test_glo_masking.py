@@ -40,7 +40,7 @@ def trainer(
     hyperparameters: dict[str, float] | None = None, items: Split | None = None, seed: int = 0, **config: object
 ) -> Trainer:
     resolved = dataclasses.replace(DEBUG, **config)
-    data = view(items or bars(ITEMS), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
+    data = view(items or bars(2 * ITEMS), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
     separator = build(resolved, IMAGES, seed)
     return Trainer(separator, data, hyperparameters or {}, seed, resolved.batch_size, resolved.betas)
 
@@ -209,7 +209,7 @@ def test_state_has_the_codes_of_all_items_and_a_separator_without_items_takes_no
     other.load_state_dict(fresh.state_dict())  # as a registered model is loaded
     mixture = bars(2).mixture
     assert torch.equal(other.separate(mixture), run.separator.separate(mixture))
-    more = trainer(items=bars(ITEMS + 1)).separator
+    more = trainer(items=bars(2 * ITEMS + 2)).separator
     with pytest.raises(RuntimeError, match=r"size mismatch for codes\.observed"):
         more.load_state_dict(state)
 

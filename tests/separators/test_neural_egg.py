@@ -89,7 +89,7 @@ def test_start_that_nobody_gave_is_refused():
 
 
 def trainer(config: neural_egg.Config = neural_egg.DEBUG, seed: int = 0) -> Trainer:
-    data = view(bars(32), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
+    data = view(bars(64), Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(0))
     return Trainer(build(config, IMAGES, seed), data, {"learning_rate": 3e-3}, seed, 8, config.betas)
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from sepray.contracts import Signal, Split
+from sepray.contracts import Signal, Split, Supervision
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
@@ -48,7 +48,8 @@ def trainer(module: ModuleType, hyperparameters: dict[str, float] | None = None,
     """A training of a module's DEBUG, with these fields changed, on the tones."""
     resolved = dataclasses.replace(module.DEBUG, **config)
     separator = build(resolved, Signal(SOURCES, 1, (192,), 8.0), 0)
-    data = view(tones(), separator.supervision, torch.Generator().manual_seed(0))
+    items = 16 if separator.supervision is Supervision.PAIRED else 32  # half of them are shown as samples
+    data = view(tones(items), separator.supervision, torch.Generator().manual_seed(0))
     return Trainer(separator, data, hyperparameters or {}, 0, 4, resolved.betas)
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from sepray import registry
-from sepray.contracts import SPLITS, Split, TaskData
+from sepray.contracts import SPLITS, Split, Supervision, TaskData
 from sepray.loading import load_task
+from sepray.training.views import view
 
 NAMES = registry.names("sepray.tasks")
 
@@ -92,6 +93,16 @@ def test_no_recording_is_in_two_splits(task: Loaded) -> None:
     everything = [one for split in SPLITS for one in recordings[split]]
     assert all(recordings[split] for split in SPLITS)
     assert len(set(everything)) == len(everything)
+
+
+def test_unpaired_samples_are_in_none_of_the_mixtures(task: Loaded) -> None:
+    train = task.data.train
+    seen = view(train, Supervision.UNPAIRED_SOURCES, torch.Generator().manual_seed(0))
+    items = [i for i, mixture in enumerate(train.mixture) if any(torch.equal(mixture, m) for m in seen["mixture"])]
+    assert 0 < len(items) < len(train)
+    for source in range(train.sources.shape[1]):
+        of_mixtures = train.sources[torch.tensor(items), source]
+        assert not _digests(seen["sources"][:, source]) & _digests(of_mixtures)
 
 
 def test_items_say_what_they_were_cut_from(task: Loaded) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from sepray.contracts import Split, Supervision
 from sepray.errors import UsageError
-from sepray.training.views import view
+from sepray.training.views import divides, note, shares_recordings, view
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -28,19 +28,19 @@ def test_views_hold_what_the_supervision_allows_and_no_pairs_beyond_it():
 
     unpaired = view(data, Supervision.UNPAIRED_SOURCES, generator())
     assert set(unpaired) == {"mixture", "sources"}
-    assert torch.equal(unpaired["sources"].sort(0).values, data.sources.sort(0).values)
+    mixed = (unpaired["mixture"][:, 0, 0] - 10) / 2  # the mixture of item n is 10 + 2 n
     a, b = unpaired["sources"][:, 0, 0, 0], unpaired["sources"][:, 1, 0, 0] - 10
-    items = torch.arange(50.0)
-    # A random order keeps one item in place on average.
-    assert all((x == y).sum() < 6 for x, y in ((a, b), (a, items), (b, items)))
+    assert len(mixed.unique()) == len(a.unique()) == len(b.unique()) == 25
+    assert {*a.tolist()} == {*b.tolist()} == {*range(50)} - {*mixed.tolist()}
+    assert (a == b).sum() < 6  # a random order keeps one item in place on average
 
     observed = view(data, Supervision.OBSERVED_SOURCE, generator())
     assert set(observed) == {"mixture", "observed"}
-    assert torch.equal(observed["observed"].sort(0).values, data.sources[:, 1])
-    assert (observed["observed"][:, 0, 0] - 10 == items).sum() < 6
+    mixed = (observed["mixture"][:, 0, 0] - 10) / 2
+    assert {*(observed["observed"][:, 0, 0] - 10).tolist()} == {*range(50)} - {*mixed.tolist()}
 
 
-@pytest.mark.parametrize(("fraction", "paired", "items"), [(0.2, 10, 40), (0.8, 40, 40)])
+@pytest.mark.parametrize(("fraction", "paired", "items"), [(0.2, 10, 20), (0.8, 40, 40)])
 def test_semi_paired_view_shows_a_fraction_of_the_pairs_and_hides_the_others(fraction, paired, items):
     data = split(50)
     seen = view(data, Supervision.SEMI_PAIRED, generator(), fraction)
@@ -54,16 +54,21 @@ def test_semi_paired_view_shows_a_fraction_of_the_pairs_and_hides_the_others(fra
     unknown = (seen["mixture"][:, 0, 0] - 10) / 2
     first, second = seen["sources"][:, 0, 0, 0], seen["sources"][:, 1, 0, 0] - 10
     assert len(known.unique()) == paired
-    assert len(unknown.unique()) == 50 - paired
-    assert sorted({*known.tolist()} | {*unknown.tolist()}) == list(range(50))
-    assert {*first.tolist()} == {*second.tolist()} == {*unknown.tolist()}
-    rows = slice(50 - paired)  # once each; then they recur
-    assert all((x[rows] == y[rows]).sum() < 6 for x, y in ((first, second), (first, unknown), (second, unknown)))
+    assert len(unknown.unique()) == (50 - paired) / 2
+    assert {*first.tolist()} == {*second.tolist()} == {*range(50)} - {*known.tolist()} - {*unknown.tolist()}
 
 
-@pytest.mark.parametrize(("fraction", "empty"), [(0.0, "with"), (0.001, "with"), (1.0, "without"), (0.995, "without")])
+@pytest.mark.parametrize(
+    ("fraction", "empty"),
+    [
+        (0.0, "no item with its sources"),
+        (0.001, "no item with its sources"),
+        (1.0, "fewer than two items without their sources"),
+        (0.98, "fewer than two items without their sources"),
+    ],
+)
 def test_semi_paired_view_needs_items_of_both_kinds(fraction, empty):
-    line = rf"^paired_fraction = {fraction} of 50 training items leaves no item {empty} its sources$"
+    line = rf"^paired_fraction = {fraction} of 50 training items leaves {empty}$"
     with pytest.raises(UsageError, match=line):
         view(split(50), Supervision.SEMI_PAIRED, generator(), fraction)
 
@@ -96,3 +101,69 @@ def test_a_view_without_random_orders_draws_nothing(supervision):
     drawn = generator()
     view(split(5), supervision, drawn)
     assert torch.equal(drawn.get_state(), generator().get_state())
+
+
+# --- samples are in none of the mixtures
+
+
+def of_units(*units: tuple[str, ...]) -> Split:
+    data = split(len(units))
+    return Split(data.mixture, data.sources, units=units)
+
+
+def seen_units(data: Split, seed: int) -> tuple[set[tuple[str, ...]], list[set[tuple[str, ...]]]]:
+    """The units of the mixtures of a view, and those of the samples of each source."""
+    seen = view(data, Supervision.UNPAIRED_SOURCES, generator(seed))
+    assert len({len(tensor) for tensor in seen.values()}) == 1
+    mixed = {data.units[int(n)] for n in (seen["mixture"][:, 0, 0] - 10) / 2}
+    return mixed, [{data.units[int(n)] for n in seen["sources"][:, k, 0, 0] - 10 * k} for k in range(2)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_samples_are_of_other_recordings_than_the_mixtures(seed):
+    mixed, samples = seen_units(
+        of_units(*(("piece a", "piece b", "piece c")[n % 3 : n % 3 + 1] for n in range(24))), seed
+    )
+    assert mixed
+    assert all(own and not own & mixed for own in samples)
+    assert mixed.union(*samples) == {("piece a",), ("piece b",), ("piece c",)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_independent_recordings_are_divided_source_by_source(seed):
+    """Five speakers with four noises, each with each: a sample of speech is of a speaker who is in no mixture."""
+    mixed, samples = seen_units(of_units(*((f"s{n % 5}", f"n{n // 5 % 4}") for n in range(40))), seed)
+    for k, own in enumerate(samples):
+        assert not {units[k] for units in own} & {units[k] for units in mixed}
+    assert {len({units[k] for units in mixed}) for k in range(2)} <= {2, 3, 4}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_too_few_recordings_are_divided_by_items_and_told(seed):
+    data = of_units(*((f"s{n % 5}", "one noise") for n in range(20)))
+    seen = view(data, Supervision.UNPAIRED_SOURCES, generator(seed))
+    mixed = {*((seen["mixture"][:, 0, 0] - 10) / 2).tolist()}
+    assert not mixed & {*(seen["sources"][:, 1, 0, 0] - 10).tolist()}
+    assert {n % 5 for n in mixed}.isdisjoint({n % 5 for n in seen["sources"][:, 0, 0, 0].tolist()})
+    assert shares_recordings(data, Supervision.UNPAIRED_SOURCES)
+    assert not shares_recordings(data, Supervision.PAIRED)
+    assert note(data, Supervision.OBSERVED_SOURCE, ("speakers", "clips")) == (
+        "there are too few clips to be divided: unpaired samples are other crops than those in the mixtures, but of "
+        "the same"
+    )
+
+
+def test_notes_are_of_methods_that_see_unpaired_samples_alone():
+    data = of_units(*((f"piece {n % 3}",) for n in range(9)))
+    assert note(data, Supervision.UNPAIRED_SOURCES, ("pieces",)).startswith("unpaired samples are of recordings")
+    assert [note(data, how, ("pieces",)) for how in (Supervision.PAIRED, Supervision.NONE)] == ["", ""]
+    with_samples = Split(data.mixture, data.sources, torch.zeros(9, 1, 4))
+    assert divides(with_samples, Supervision.UNPAIRED_SOURCES)
+    assert not divides(with_samples, Supervision.OBSERVED_SOURCE)
+
+
+def test_two_items_are_enough():
+    for seed in range(4):
+        seen = view(of_units(("a", "x"), ("b", "y")), Supervision.UNPAIRED_SOURCES, generator(seed))
+        assert {name: len(tensor) for name, tensor in seen.items()} == {"mixture": 1, "sources": 1}
+        assert (seen["mixture"][0, 0, 0] - 10) / 2 != seen["sources"][0, 0, 0, 0]
