@@ -56,6 +56,8 @@ def _bss_eval(ratio: str) -> Measure:
     return Measure("maximize", "dB", "sounds", every_epoch=False, centre="median", description=text)
 
 
+_SUMMED = "L2 norm where magnitudes are summed into the mixture and all take its phase (the CASS authors' Table 1)"
+
 MEASURES = {
     "relative_l1": _relative("L1"),
     "relative_l2": _relative("L2"),
@@ -69,6 +71,7 @@ MEASURES = {
     "heart_rate_error": Measure(
         "minimize", "bpm", "hearts", description="difference of the heart rates found in estimate and reference"
     ),
+    "magnitude_l2": Measure("minimize", signals="sounds", every_epoch=False, description=f"relative {_SUMMED}"),
     "sdr": _bss_eval("signal-to-distortion"),
     "isr": _bss_eval("image-to-spatial-distortion"),
     "sir": _bss_eval("signal-to-interference"),
@@ -77,11 +80,15 @@ MEASURES = {
 """All measures, by name; those with ``every_epoch`` can be objectives of studies whose task they fit."""
 
 OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_epoch)
-BSS_EVAL = tuple(name for name, measure in MEASURES.items() if not measure.every_epoch)
+BSS_EVAL = ("sdr", "isr", "sir", "sar")
+COLUMNS = (*OBJECTIVES, "magnitude_l2")
+"""Measures that a comparison can show."""
 
 
 def measure_words(metric: str) -> str:
     """Return the name of a measure for a reader, e.g. ``relative L2 error``, ``SI-SDR`` or ``heart rate error``."""
+    if metric == "magnitude_l2":
+        return "magnitude L2 error"
     if metric.startswith("relative_"):
         return f"relative {metric.removeprefix('relative_').replace('linf', 'L∞').replace('l', 'L')} error"
     return metric.replace("_", "-").upper() if len(metric) < 8 else metric.replace("_", " ")

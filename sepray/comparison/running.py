@@ -21,7 +21,7 @@ from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
 from ..report.study_results import StudyResults, is_feasible
-from ..scoring import tables
+from ..scoring import summed_magnitudes, tables
 from ..search.storage import load_study
 from ..spec.folder import study_folder
 from ..spec.permissions import Permissions
@@ -96,7 +96,7 @@ def run_all(
         name = f"{comparison.name}-{contender.key}"
         spec = comparison.study(name, contender.config, task, contender.space, contender.points)
         try:
-            found = _run(spec, contender, data, permitted)
+            found = _run(spec, contender, data, permitted, comparison.measures)
         except SeprayError as error:
             found = LeftOut(contender.system, one_line(error))
         except Exception as error:
@@ -109,7 +109,9 @@ def run_all(
     return outcome
 
 
-def _run(spec: StudySpec, contender: Contender, data: TaskData, permitted: Permissions | None) -> Entry | LeftOut:
+def _run(
+    spec: StudySpec, contender: Contender, data: TaskData, permitted: Permissions | None, measures: Sequence[str] = ()
+) -> Entry | LeftOut:
     """Run one study, and score all seeds of the settings that it has chosen."""
     status = study.execute(spec, permitted)
     if status in interruption.STATUSES:
@@ -127,7 +129,7 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData, permitted: Permi
     feasible = [t for t in mine if is_feasible(t)]
     if not feasible:
         return LeftOut(contender.system, _why(spec, searched))
-    scored = {t.number: found for t in feasible if (found := _member(spec, results, t, data)) is not None}
+    scored = {t.number: found for t in feasible if (found := _member(spec, results, t, data, measures)) is not None}
     if not scored:
         return LeftOut(contender.system, _GONE)
     sound, measured = [t for t in feasible if t.number in scored], list(scored.values())
@@ -135,7 +137,9 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData, permitted: Permi
     why = _GONE if lost and lost[-1] in feasible else _reason(lost[-1]) if lost else ""
     return Entry(
         contender=contender,
-        scores={m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0]},
+        scores={
+            m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0] if all(m in s for s, _ in measured)
+        },
         hyperparameters=dict(results.result["hyperparameters"]),
         training_seconds=float(np.mean([_trained(results, t) for t in sound])),
         separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.test),
@@ -145,15 +149,17 @@ def _run(spec: StudySpec, contender: Contender, data: TaskData, permitted: Permi
 
 
 def _member(
-    spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData
+    spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData, measures: Sequence[str] = ()
 ) -> tuple[tables.Scores, float] | None:
     """Return the scores ``[item, source]`` of one training and the seconds of separating; they are kept in a file.
 
-    None where they are not kept yet and the training's checkpoints are gone.
+    A measure that takes a separation of its own is there only where it is one of ``measures``. None where scores are
+    not kept yet and the training's checkpoints are gone.
     """
     kept = results.folder / f"test-{trial.number:05d}.json"
     found = read_json(kept)
-    if not isinstance(found, dict) or not found.keys() >= {"seconds", "scores"}:
+    own_pass = {summed_magnitudes.NAME} & set(measures)
+    if not isinstance(found, dict) or not found.keys() >= {"seconds", "scores"} or own_pass - found["scores"].keys():
         place, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
         try:
             separator = weights.load_separator(spec.separator, data.signal, place, checkpoint.of_trial(*own))
@@ -166,7 +172,10 @@ def _member(
             measured = tables.score(separator, data.test, signal=data.signal)
         finally:
             torch.set_num_threads(threads)
-        found = {"seconds": time.monotonic() - started, "scores": {m: v.tolist() for m, v in measured.items()}}
+        seconds = time.monotonic() - started
+        if own_pass:
+            measured[summed_magnitudes.NAME] = summed_magnitudes.score(separator, data.test, data.signal)
+        found = {"seconds": seconds, "scores": {m: v.tolist() for m, v in measured.items()}}
         replace_file(kept, json.dumps(found))
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
     if bad := [m for m, values in scores.items() if not np.isfinite(tables.over_sources(m, values)).all()]:

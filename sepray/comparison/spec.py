@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from .. import registry, shipped
-from ..choices import OBJECTIVES
+from ..choices import COLUMNS
 from ..console.arguments import parsed, refused_in_one_line
 from ..errors import UsageError
 from ..spec.field_types import require_texts, require_type
@@ -105,8 +105,8 @@ class Comparison:
             require_type(key, values[key], kind)
         values |= merged(Comparison, *parts, resources or Resources(), stores or Stores(), fields)
         self.__dict__.update(values)
-        if not measures or len(set(measures)) < len(measures) or set(measures) - set(OBJECTIVES):
-            raise UsageError(f"--measures must be of {', '.join(OBJECTIVES)}, each once, not {' '.join(measures)!r}")
+        if not measures or len(set(measures)) < len(measures) or set(measures) - set(COLUMNS):
+            raise UsageError(f"--measures must be of {', '.join(COLUMNS)}, each once, not {' '.join(measures)!r}")
         if len(set(separators)) < len(separators):
             raise UsageError(f"--separators must name each once, not {' '.join(separators)!r}")
         entries = [named.read(each) for each in separators]

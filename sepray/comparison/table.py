@@ -14,7 +14,7 @@ from .. import processor
 from ..choices import MEASURES, measure_words
 from ..contracts import TaskData
 from ..report.wording import plural, unit
-from ..scoring import tables
+from ..scoring import summed_magnitudes, tables
 from ..scoring.statistics import ScoreSummary, summarise_seeds, with_rank_tests
 from .contenders import LeftOut, slug
 from .running import Entry, Outcome, Scores
@@ -88,7 +88,7 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
         outcome: figures of the separators, of at least one.
     """
     n_fft, hop = transform(data.signal.shape)
-    bounds = tables.references(data.test, n_fft, hop, data.signal)
+    bounds = tables.references(data.test, n_fft, hop, data.signal, comparison.measures)
     scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
     columns = [*data.signal.sources, MEAN]
@@ -166,6 +166,12 @@ def _caption(
     where = f" on {processor.short_name()}" if on_cpu else ""
     text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."
     text += "".join(f" {name}: {what}." for name, what in behind.items())
+    if summed_magnitudes.NAME in comparison.measures:
+        n_fft, hop = summed_magnitudes.transform(data.signal)
+        text += (
+            f" The {measure_words(summed_magnitudes.NAME)} is the score of the CASS authors' Table 1: of summed "
+            f"magnitudes, truth and estimate alike with the mixture's phase (frames of {n_fft}, hop {hop})."
+        )
     if frames:
         text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."
     return text

@@ -101,7 +101,8 @@ def score_all(
             others[name] = _score(spec, data, trials[0])
         elif trials:
             console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
-    others |= tables.references(data.test, **stft_of(spec, data), signal=data.signal)
+    stft = stft_of(spec, data)
+    others |= tables.references(data.test, stft["n_fft"], stft["hop"], data.signal)
     rows += [row(name, scores) for name, scores in others.items()]
     of_pairs = {t.number for system in systems.systems for t in system.members.values()}
     by_measure = {m: {n: s[m] for n, s in sound.items() if n in of_pairs} for m in measures}

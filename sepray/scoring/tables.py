@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..choices import BSS_EVAL, MEASURES, Objective
 from ..contracts import Separator, Signal, Split
-from . import answer_words, evaluation, explanation_words, statistics
+from . import answer_words, evaluation, explanation_words, statistics, summed_magnitudes
 from .answers import Answer
 from .columns import defined
 from .columns import over_sources as over_sources
@@ -48,8 +48,9 @@ def score(
     split: Split,
     batch_size: int = 64,
     signal: Signal | None = None,
+    measures: Collection[str] = (),
 ) -> Scores:
-    """Return the scores of a separator on a split by every measure, without the energies.
+    """Return the scores of a separator on a split by every measure of every epoch, without the energies.
 
     Args:
         separate: a separator, or a function of ``[batch, channel, *signal]`` that returns
@@ -57,11 +58,17 @@ def score(
         split: mixtures and true sources.
         batch_size: number of items separated at once.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
+        measures: further measures that are wanted; of them there is that of ``summed_magnitudes``.
     """
-    return _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
+    found = _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
+    if signal is not None and summed_magnitudes.NAME in measures:
+        found[summed_magnitudes.NAME] = summed_magnitudes.score(separate, split, signal, batch_size)
+    return found
 
 
-def references(split: Split, n_fft: int, hop: int, signal: Signal | None = None) -> dict[str, Scores]:
+def references(
+    split: Split, n_fft: int, hop: int, signal: Signal | None = None, measures: Collection[str] = ()
+) -> dict[str, Scores]:
     """Return the scores of the unprocessed mixture and of the oracle bounds, by the names that tables show.
 
     Args:
@@ -69,8 +76,12 @@ def references(split: Split, n_fft: int, hop: int, signal: Signal | None = None)
         n_fft: samples in a frame of the oracles' STFT.
         hop: samples from one frame to the next.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
+        measures: further measures that are wanted; of them there is that of ``summed_magnitudes``.
     """
     bounds = evaluation.bounds(split, n_fft, hop, signal=signal)
+    if signal is not None and summed_magnitudes.NAME in measures:
+        for name, values in summed_magnitudes.bounds(split, signal).items():
+            bounds[name][summed_magnitudes.NAME] = values
     return {reference_title(name): _measures(scores) for name, scores in bounds.items()}
 
 
@@ -92,7 +103,7 @@ def item_scores(
     if metric in BSS_EVAL:
         scores = evaluation.bss_eval(lambda mixture, _: separate(mixture), split, signal, batch_size)
     else:
-        scores = score(separate, split, batch_size, signal)
+        scores = score(separate, split, batch_size, signal, (metric,))
     return over_sources(metric, scores[metric])
 
 

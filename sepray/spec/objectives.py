@@ -49,6 +49,8 @@ def read(text: str) -> Named:
             f"{measure} (BSS Eval) takes seconds for each item, too long for every epoch: search by si_sdr, and "
             "see `sepray evaluate --bss-eval`"
         )
+    if measure in MEASURES and measure not in OBJECTIVES:
+        raise UsageError(f"{measure} needs a second separation, too long for every epoch: search by relative_l2")
     if measure not in OBJECTIVES:
         raise UsageError(f"unknown objective {text!r}; {_meant(measure, OBJECTIVES)}there are {_THERE}")
     each = options[:1] == ["each"]

@@ -110,7 +110,7 @@ def finished(tmp_path, monkeypatch, data):
 
         monkeypatch.setattr(running.StudyResults, "read", classmethod(read))
 
-        def member(given, found, trial, _):
+        def member(given, found, trial, *_):
             scores = {"si_sdr": np.full((4, 2), trial.number)}, trial.number
             return scores if found is results and "gone" not in trial.user_attrs else None
 
@@ -160,6 +160,25 @@ def test_scores_that_cannot_be_read_are_made_again_and_without_weights_there_are
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
     results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
     assert running._member(spec, results, retraining(2), data) is None
+
+
+def test_a_measure_with_a_separation_of_its_own_is_scored_where_it_is_wanted(monkeypatch, tmp_path, data):
+    loaded = []
+    monkeypatch.setattr(running.weights, "load_separator", lambda *given: loaded.append(given) or halves)
+    spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
+    results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
+    found = [running._member(spec, results, retraining(2), data, m) for m in ((), WANTED, (), WANTED)]
+    assert ["magnitude_l2" in scores for scores, _ in found] == [False, True, True, True]
+    assert len(loaded) == 2  # what is kept is not scored again
+    assert found[1][0]["magnitude_l2"].shape == found[1][0]["relative_l2"].shape == (4, 2)
+    assert found[3][0]["magnitude_l2"].tolist() == found[1][0]["magnitude_l2"].tolist()
+
+
+WANTED = ("relative_l2", "magnitude_l2")
+
+
+def halves(mixture):
+    return (mixture / 2)[:, None].expand(-1, 2, -1, -1)
 
 
 def test_study_that_ends_badly_is_left_out(finished, monkeypatch):

@@ -114,6 +114,21 @@ def test_errors_rank_from_the_least_and_equals_keep_their_order(data):
     assert [(row.key, row.seeds) for row in found.rows[:3]] == [("b", 1), ("a", 1), ("unprocessed-mixture", 0)]
 
 
+def test_the_magnitudes_error_has_bounds_of_its_own_and_a_caption(data):
+    one = entry("good", "good", [[5, 6, 7, 8]])
+    with_it = Entry(**{**vars(one), "scores": {**one.scores, "magnitude_l2": np.full((1, 4, 2), 0.25)}})
+    found = table.build(Comparison(measures=("relative_l2", "magnitude_l2")), data, Outcome([with_it]))
+    cells = {row.system: row.cells["magnitude_l2", "mean"].mean for row in found.rows}
+    assert cells["good"] == 0.25
+    assert cells["oracle: ideal ratio mask"] == pytest.approx(0, abs=1e-5)
+    assert cells["oracle: mixture phase"] == pytest.approx(0, abs=1e-5)
+    assert cells["unprocessed mixture"] > 0.5
+    assert "The magnitude L2 error is the score of the CASS authors' Table 1" in found.caption
+    assert "(frames of 32, hop 24)" in found.caption
+    assert "magnitude L2 error" in formats.markdown(found)
+    assert "Table 1" not in table.build(Comparison(), data, OUTCOME).caption
+
+
 def test_reference_may_be_a_published_setting(data):
     named = Outcome([entry("good", "good", [[5, 6, 7, 8]]), entry("cass-bold-FAST", "cass", [[1, 2, 3, 4]])])
     assert table.build(Comparison(reference="cass:bold & FAST"), data, named).reference == "cass"
