@@ -53,7 +53,7 @@ class Campaign:
         self._session = f"{platform.node()} {time.time():.0f}"
         self._place = results.parent / f"clean-{self._code}-{platform.node()}"
         known = [r for r in figures.read([results]) if any_code or r.code == self._code]
-        done = {(r.row, r.seed) for r in known}
+        done = {(r.row, r.seed) for r in known if not r.skipped}
         left = [(row, seed) for seed in range(seeds) for row in rows if (row.name, seed) not in done]
         self._queue = _in_turn(left, max([-1, *(r.seed for r in known if r.row.startswith("undisturbed"))]) + 1)
         self.left = len(left)
@@ -68,8 +68,7 @@ class Campaign:
                 return
             result = self._run(row, seed)
             with self._lock:
-                with self._file.open("a") as file:
-                    file.write(result.line())
+                figures.add(self._file, result)
                 self.broken += bool(result.broken)
                 told = result.skipped or "; ".join(result.broken) or "as asked"
                 print(f"{row.name}, seed {seed}: {told} {result.statuses} {result.walls}", flush=True)

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .rows import BY_NAME, ROWS, UNDISTURBED
 
@@ -55,6 +57,19 @@ class Result:
     def line(self) -> str:
         """Return it as a line of JSON."""
         return json.dumps(asdict(self)) + "\n"
+
+
+def add(file: Path, result: Result) -> None:
+    """Add a result to a file, on a line of its own whatever an earlier writer left."""
+    with file.open("a+b") as lines:
+        if lines.tell() and not _ends_a_line(lines):
+            lines.write(b"\n")
+        lines.write(result.line().encode())
+
+
+def _ends_a_line(lines: BinaryIO) -> bool:
+    lines.seek(-1, os.SEEK_END)
+    return lines.read(1) == b"\n"
 
 
 def read(files: Iterable[Path]) -> list[Result]:
