@@ -15,12 +15,15 @@ for name in MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACTS_DESTINATION MLFLOW_SERVER_
     [ -n "${!name:-}" ] || { echo "mlflow-server: set $name" >&2; exit 2; }
 done
 
-# auth.ini names the same database as the server; the copy is readable by this user alone, and % is written %% in it.
+# auth.ini names the same database as the server, and the password again: MLflow before 3.16.1 knows no variable for it.
+# The copy is readable by this user alone, and % is written %% in it.
 umask 077
 folder=$(mktemp -d)
-template=$(<"${MLFLOW_AUTH_TEMPLATE:-/etc/sepray/mlflow-auth.ini}")
-mark=@MLFLOW_BACKEND_STORE_URI@
-printf '%s%s%s\n' "${template%%"$mark"*}" "${MLFLOW_BACKEND_STORE_URI//\%/%%}" "${template#*"$mark"}" > "$folder/auth.ini"
+text=$(<"${MLFLOW_AUTH_TEMPLATE:-/etc/sepray/mlflow-auth.ini}")
+for name in MLFLOW_BACKEND_STORE_URI MLFLOW_AUTH_ADMIN_PASSWORD; do
+    [[ $text != *"@$name@"* ]] || text="${text%%"@$name@"*}${!name//\%/%%}${text#*"@$name@"}"
+done
+printf '%s\n' "$text" > "$folder/auth.ini"
 export MLFLOW_AUTH_CONFIG_PATH="$folder/auth.ini"
 
 # Without its processes for jobs of its own (evaluation of language models), which sepray does not use.

@@ -1,12 +1,15 @@
 """Commands in the files of infra/: that they exist, and take the options that are given to them."""
 
 import ast
+import configparser
 import importlib.util
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from .conftest import INFRA, ROOT, documents, program
 
@@ -81,14 +84,28 @@ def test_mlflow_takes_options_and_variables_of_the_entrypoint():
         assert f'envvar="MLFLOW_{name}"' in command
         assert f"MLFLOW_{name}" in TEXTS["mlflow/entrypoint.sh"]
     variables = source("mlflow", "environment_variables.py")
-    for name in (
-        "AUTH_ADMIN_PASSWORD",
-        "FLASK_SERVER_SECRET_KEY",
-        "AUTH_CONFIG_PATH",
-        "SERVER_ENABLE_JOB_EXECUTION",
-    ):
+    for name in ("FLASK_SERVER_SECRET_KEY", "AUTH_CONFIG_PATH", "SERVER_ENABLE_JOB_EXECUTION"):
         assert f'"MLFLOW_{name}"' in variables
         assert f"MLFLOW_{name}" in TEXTS["mlflow/entrypoint.sh"]
+
+
+def test_mlflow_reads_the_keys_of_its_configuration():
+    """The password too: a variable has it only from MLflow 3.16.1 on."""
+    keys = configparser.ConfigParser(interpolation=None)
+    keys.read(INFRA / "mlflow" / "auth.ini")
+    needed = keys["mlflow"].keys() - {"auth_cache_ttl_seconds"}  # makes newer versions faster; older ones pass over it
+    assert {"database_uri", "admin_username", "admin_password"} <= needed
+    read = source("mlflow", "server", "auth", "config.py")
+    assert all(f'"{key}"' in read for key in needed)
+
+
+def test_servers_with_logins_are_of_a_version_without_a_default_password():
+    """The page on clusters gives MLflow's own command, and up to 3.16.0 its password would be `password1234`."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (server,) = (Requirement(text) for text in extras["cluster"] if text.startswith("mlflow"))
+    assert server.extras == {"auth"}
+    assert not server.specifier.contains("3.16.0")
+    assert server.specifier.contains("3.16.1")
 
 
 def test_sepray_takes_the_flags_that_the_files_give_to_studies():

@@ -46,10 +46,15 @@ def test_what_is_missing_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "uri", [SETTINGS["MLFLOW_BACKEND_STORE_URI"], "postgresql+psycopg://me:a%25b&\\c%40d@host/mlflow"]
+    ("uri", "password"),
+    [
+        (SETTINGS["MLFLOW_BACKEND_STORE_URI"], SETTINGS["MLFLOW_AUTH_ADMIN_PASSWORD"]),
+        ("postgresql+psycopg://me:a%25b&\\c%40d@host/mlflow", "100%% a=b;&\\#: \"'$x`"),
+    ],
 )
-def test_users_lie_in_the_database_of_the_runs_and_no_secret_in_the_command(tmp_path, uri):
-    done = start(tmp_path, SETTINGS | {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_PORT": "5001"})
+def test_users_lie_in_the_database_of_the_runs_and_no_secret_in_the_command(tmp_path, uri, password):
+    changes = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_AUTH_ADMIN_PASSWORD": password, "MLFLOW_PORT": "5001"}
+    done = start(tmp_path, SETTINGS | changes)
     command, listing, *lines = done.stdout.splitlines()
     assert command == "server --app-name basic-auth --workers 2 --host 127.0.0.1 --port 5001"
     assert listing.startswith("-rw-------")
@@ -57,7 +62,15 @@ def test_users_lie_in_the_database_of_the_runs_and_no_secret_in_the_command(tmp_
     configuration.read_string("\n".join(lines))
     assert configuration["mlflow"]["database_uri"] == uri
     assert configuration["mlflow"]["default_permission"] == "READ"
-    assert "admin_password" not in configuration["mlflow"]
+    assert configuration["mlflow"]["admin_password"] == password
+    assert "@MLFLOW" not in done.stdout
+
+
+def test_a_template_of_ones_own_need_not_name_the_password(tmp_path):
+    (tmp_path / "own.ini").write_text("[mlflow]\ndatabase_uri = @MLFLOW_BACKEND_STORE_URI@\nadmin_username = me\n")
+    done = start(tmp_path, SETTINGS | {"MLFLOW_AUTH_TEMPLATE": str(tmp_path / "own.ini")})
+    lines = ["[mlflow]", f"database_uri = {SETTINGS['MLFLOW_BACKEND_STORE_URI']}", "admin_username = me"]
+    assert done.stdout.splitlines()[2:] == lines
 
 
 def proxy(settings):
