@@ -3,6 +3,7 @@
     make mutants                          # 100, drawn with seed 0
     make mutants ONLY=sepray/search ALL=1 # every mutant of one package
     make mutants SEED=3 SAMPLE=300 JOBS=1
+    make mutants ONLY="sepray/fault.py sepray/console"
     make mutants NEAR=1 ONLY=sepray/report  # without the map of step 1: the module's test file, then those beside it
 
 Nothing is changed in the working tree: each of the ``--jobs`` children has a copy of it under ``.mutants/``, from which
@@ -506,7 +507,8 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=100, help="number of mutants")
     parser.add_argument("--all", action="store_true", help="every mutant instead of a sample")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
-    parser.add_argument("--only", default="", help="file or folder that mutants are drawn from, such as sepray/search")
+    only = "files or folders that mutants are drawn from, such as sepray/search; all if none"
+    parser.add_argument("--only", nargs="+", default=["."], help=only)
     parser.add_argument("--tests", nargs="+", default=["tests"], help="files or folders of the tests that run")
     parser.add_argument("--jobs", type=int, default=2, help="children at a time")
     parser.add_argument("--goal", type=float, default=95.0, help="percent to be killed")
@@ -524,10 +526,10 @@ def main() -> int:
     listed = root / "tests" / "equivalent_mutants.txt"
     lines = listed.read_text().splitlines() if listed.exists() else []
     equivalent = {line.partition(" || ")[0] for line in lines if not line.startswith("#")}
-    chosen = [p for p in sources if Path(p).is_relative_to(arguments.only or ".")]
+    chosen = [p for p in sources if any(Path(p).is_relative_to(place) for place in arguments.only)]
     population = [m for p in chosen for m in mutants(p, sources[p]) if m.key(sources[p]) not in equivalent]
     if not population:
-        parser.error(f"--only {arguments.only}: no mutants there")
+        parser.error(f"--only {' '.join(arguments.only)}: no mutants there")
     drawn = population if arguments.all else draw(population, arguments.sample, arguments.seed)
     print(f"{len(drawn)} of {len(population)} mutants, seed {arguments.seed}, of {len(chosen)} modules", flush=True)
     if arguments.list:

@@ -6,8 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -22,10 +20,9 @@ from optuna.storages._grpc import servicer
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
 
 from sepray.search import lease as lease_module
-from sepray.search import owner as owner_module
 from sepray.search.guard import guard
 from sepray.search.lease import ENDED_SECONDS, LAST_OWNER, HeldError, LostError, held, holder_of, take
-from sepray.search.owner import Owner, Surroundings, start_of
+from sepray.search.owner import Owner, Surroundings
 from sepray.search.storage import connect
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -349,32 +346,3 @@ def test_of_processes_that_start_at_once_exactly_one_wins(kind, tmp_path, url):
         assert sorted(won) == list(range(rounds)), attempt
     left = [name for name in names(connect(address)) if "/lease/" in name]
     assert sorted(left) == [f"study-{number}/lease/2" for number in range(0, rounds, 2)]
-
-
-def test_start_of_a_process_is_its_own_and_ends_with_it():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    began = start_of(child.pid)
-    assert began
-    assert (began, Surroundings.here().started) == (start_of(child.pid), start_of(os.getpid()))
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert start_of(child.pid) == "", "a process that nobody has waited for yet has ended all the same"
-    child.wait()
-    assert start_of(child.pid) == ""
-
-
-def test_without_a_proc_file_system_psutil_is_asked(monkeypatch):
-    def missing(path):
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(owner_module.Path, "read_text", missing)
-    assert start_of(os.getpid()).isdecimal()
-    assert start_of(2**22 + 1) == ""
-
-
-def test_description_of_another_kind_is_no_owner():
-    assert Owner.restored(None) is None
-    assert Owner.restored({"generation": 1}) is None
-    owner = Owner(1, "ab", "", "host-a", "m", 2, "s", 0.0)
-    assert Owner.restored({**owner.plain(), "outbox": "cd"}) == owner
-    assert str(owner) == "somebody on host-a, process 2"

@@ -1,0 +1,66 @@
+"""Whose fault a failure is: every row of the table, and of errors that older versions stored."""
+
+import pytest
+
+from sepray import fault
+from sepray.errors import SeprayError
+from sepray.fault import CheckpointError, Whose
+
+CHECKPOINTS = 'File "/x/sepray/execution/{}.py", line 3, in write\nOSError: [Errno 28] No space left on device'
+FULL = "OSError: [Errno 28] No space left on device"
+
+
+def test_error_of_a_training_is_the_trials_own_unless_its_checkpoints_fail():
+    assert fault.of_training(CheckpointError("s3://bucket: no answer")) is Whose.STORE
+    for error in (OSError(28, "full"), RuntimeError("CheckpointError"), KeyboardInterrupt()):
+        assert fault.of_training(error) is Whose.TRIAL
+    assert isinstance(CheckpointError("no answer"), SeprayError)
+
+
+def test_error_of_a_checkpoint_is_the_stores_where_the_system_refuses():
+    for error in (OSError(28, "full"), PermissionError(13, "denied"), TimeoutError()):
+        assert fault.of_checkpoint(error) is Whose.STORE
+    for error in (TypeError("cannot be pickled"), RuntimeError("full")):
+        assert fault.of_checkpoint(error) is Whose.TRIAL
+
+
+@pytest.mark.parametrize(
+    ("tag", "whose", "environment"),
+    [
+        ("lost", Whose.EXECUTOR, True),
+        ("diverged", Whose.TRIAL, False),
+        ("error", Whose.TRIAL, False),
+        ("out_of_memory", Whose.TRIAL, False),
+        ("complete", None, False),
+        ("pruned", None, False),
+        ("collapsed", None, False),
+        (None, None, False),
+    ],
+)
+def test_outcome_says_whose_fault_it_is(tag, whose, environment):
+    for outcome in ({"tag": tag}, {"tag": tag, "reason": None}, {"tag": tag, "reason": "RuntimeError: x"}):
+        assert fault.of_outcome(outcome) is whose
+        assert fault.of_environment(outcome) is environment
+    # What an older version stored of a full disk is told by its traceback, and only of an error.
+    stored = {"tag": tag, "reason": FULL}
+    expected = Whose.STORE if tag == "error" else whose
+    assert fault.of_outcome(stored, CHECKPOINTS.format("checkpoint")) is expected
+    assert fault.of_environment(stored, CHECKPOINTS.format("checkpoint")) is (environment or tag == "error")
+
+
+@pytest.mark.parametrize(
+    ("reason", "module", "whose"),
+    [
+        (FULL, "checkpoint_writer", Whose.STORE),
+        (FULL, "file_systems", Whose.STORE),
+        ("PermissionError: [Errno 13] Permission denied", "checkpoint", Whose.STORE),
+        ("FSTimeoutError: [Errno -2] no answer", "checkpoint", Whose.STORE),
+        (FULL, "members", Whose.TRIAL),
+        ("RuntimeError: OSError: [Errno 28] full", "checkpoint", Whose.TRIAL),
+        ("OSError: file is not whole", "checkpoint", Whose.TRIAL),
+        ("", "checkpoint", Whose.TRIAL),
+    ],
+)
+def test_stored_error_is_a_stores_where_module_and_system_say_so(reason, module, whose):
+    assert fault.of_outcome({"tag": "error", "reason": reason}, CHECKPOINTS.format(module)) is whose
+    assert fault.of_outcome({"tag": "error", "reason": reason}, "") is Whose.TRIAL
