@@ -97,7 +97,7 @@ $(FLOOR)/.test: pyproject.toml
 	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(FLOOR)/bin/uv pip compile pyproject.toml --extra test --resolution lowest-direct --python $(FLOOR)/bin/python \
 		--no-emit-index-url --no-header --quiet --output-file $(FLOOR)/floor.txt
-	$(FLOOR)/bin/uv pip install --quiet --python $(FLOOR)/bin/python -r $(FLOOR)/floor.txt
+	$(FLOOR)/bin/uv pip install --quiet --compile-bytecode --python $(FLOOR)/bin/python -r $(FLOOR)/floor.txt
 	$(FLOOR)/bin/uv pip install --quiet --python $(FLOOR)/bin/python --no-deps -e .
 	touch $@
 
