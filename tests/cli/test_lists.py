@@ -220,6 +220,24 @@ def test_lines_of_a_block_fit_the_terminal_and_stand_below_each_other(monkeypatc
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        ([], "-"),
+        (["a", 2], "a, 2"),
+        (0.123456, "0.1235"),
+        (12345.6, "1.235e+04"),
+        (12345, "12345"),
+        ("", ""),
+    ],
+)
+def test_value_is_shown_short_and_nothing_as_a_dash(value, shown):
+    from sepray.cli import lists
+
+    assert lists._shown(value) == shown
+
+
 def test_row_that_a_narrow_terminal_would_break_is_a_block(monkeypatch, capsys):
     from rich.console import Console
 

@@ -38,6 +38,55 @@ def test_hearts_beat_at_rates_that_vary_with_the_breath_and_at_random():
     assert is_uniform(depths, 0, 0.15)
 
 
+class Drawn:
+    """Stands in for a generator: gives a share of each range, and keeps the ranges."""
+
+    def __init__(self, share):
+        self.share, self.asked = share, []
+
+    def uniform(self, low, high, size):
+        self.asked.append((low, high))
+        return np.full(size, low + self.share * (high - low))
+
+    def standard_normal(self, size):
+        return np.ones(size)
+
+
+def test_beats_are_the_ones_worked_out_by_hand():
+    source = Drawn(0.75)
+    found = beats(source, 2, (50, 60), 4)
+    ranges = [(50, 60), (0.15, 0.4), (0, 2 * np.pi), (0.0, 0.04), (0.002, 0.015), (0, 1), (0.6, 0.8), (0, 1)]
+    assert source.asked == [*ranges, (0.0, 0.15), (0, 1)]
+    # 57.5 beats a minute; each period is longer by 1.175%, and with the breath by up to 3%.
+    period, expected = 60 / 57.5, [-1 - 0.75 * 60 / 57.5]
+    for _ in range(10):  # six seconds of at most 60 a minute, a tenth more, and three
+        sway = 1 + 0.03 * np.sin(2 * np.pi * (0.3375 * expected[-1] + 0.75))
+        expected.append(expected[-1] + period * sway * 1.01175)
+    np.testing.assert_allclose(found.times, [expected[1:]] * 2)
+    np.testing.assert_allclose(found.period, [period] * 2)
+    strengths = 1 + 0.1125 * np.sin(2 * np.pi * (0.3375 * found.times + 0.75))
+    np.testing.assert_allclose(found.amplitudes, strengths)
+
+
+@pytest.mark.parametrize(("share", "usual"), [(0.24, False), (0.25, True), (0.26, True)])
+def test_beat_is_early_or_missed_where_less_than_that_share_is_drawn(share, usual):
+    found = beats(Drawn(share), 1, (60, 60), 4, ectopic=0.25, missed=0.25)
+    assert (found.amplitudes != 0).all() == usual
+    assert found.ectopic.any() == (not usual)
+
+
+def test_beat_before_the_first_and_after_the_last_sample_is_drawn_as_far_as_it_reaches():
+    """Three quarters of a second from the first or the last sample, at 100 Hz."""
+    shape = Shapes(np.zeros((1, 5)), np.ones((1, 5)), np.array([[0, 0, 1.0, 0, 0]]))
+    for time, inside in ((-1.3, slice(0, 76)), (2.2, slice(124, 200)), (-1.0, slice(0, 76)), (0.99, slice(124, 200))):
+        one = Beats(np.array([[time]]), np.ones(1), np.ones((1, 1)), np.zeros((1, 1), bool))
+        (signal,) = drawn(random(), one, shape, 100, 200)
+        since = np.arange(200) / 100 - 1 - time
+        expected = np.zeros(200)
+        expected[inside] = np.exp(-0.5 * since[inside] ** 2)
+        np.testing.assert_allclose(signal, expected, atol=1e-12)
+
+
 def test_early_beats_are_followed_by_a_pause_and_missed_ones_are_not_there():
     found = beats(random(), 200, (60, 60), 60, ectopic=0.1, missed=0.2)
     periods = np.diff(found.times, axis=1)

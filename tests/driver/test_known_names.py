@@ -7,6 +7,7 @@ from optuna.distributions import FloatDistribution
 
 from sepray import shipped
 from sepray.arms import Arm
+from sepray.contracts import Signal
 from sepray.driver import driver
 from sepray.driver.known_names import refuse_misspelt
 from sepray.dry_run import estimator
@@ -58,6 +59,14 @@ def test_separator_without_hyperparameters_says_so(spec):
 def test_kind_of_signal_does_not_matter(spec, config):
     with pytest.raises(UsageError, match="the search space has none_has_this"):
         refuse_misspelt(spec.changed(separator=config, space={"none_has_this": HALF}))
+
+
+def test_stand_ins_are_a_sound_and_a_grey_image_that_any_separator_takes(spec, monkeypatch):
+    seen = []
+    monkeypatch.setattr(nmf.Config, "build", lambda self, signal: seen.append(signal) or signal.missing)
+    refuse_misspelt(spec.changed(separator=nmf.DEBUG, space={"beta": HALF}))
+    sources = ("{i}", "{j}")
+    assert seen == [Signal(sources, 1, (4096,), 8000.0), Signal(sources, 1, (64, 64), None)]
 
 
 def test_separator_that_needs_its_own_signal_is_left_to_the_data(spec, monkeypatch):

@@ -228,13 +228,38 @@ LIMITS = {
         "train": (2, 10**7),
         "item_samples": (2, 1920),  # of recordings of 15 s at 128 Hz
     },
+    "ecg:varied": {
+        **dict.fromkeys(("mains", "filtered", "ectopic", "missed", "steps", "remix"), (0, 1)),
+        "without_fetus": (0, 0.9),
+        "item_samples": (2, 10**6),
+        "sample_rate": (128, 4096),
+        "seed": SEED,
+        "train": (2, 10**6),
+    },
     "image_pairs": {"size": (8, 1024), "seed": SEED, "train": (2, 10**6)},
     "mnist_split": {"size": (28, 256), "seed": SEED, "train": (2, 10**6)},
+    "own_recordings": {
+        "item_samples": (2, 10**7),
+        "sample_rate": (1, 10**6),
+        "file_rate": (0, 10**6),
+        "channel": (0, 10**4),
+        "remix": (0, 1),
+        "seed": SEED,
+        "train": (2, 10**7),
+    },
     "piano_mix": {**RECORDINGS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4), "train": (2, 10**7)},
     "ppg": {
         "item_samples": (16, 2**20),
         "sample_rate": (16, 4096),
         "reference_rate": (10, 10_000),
+        "seed": SEED,
+        "train": (2, 10**6),
+    },
+    "ppg:varied": {
+        "item_samples": (16, 2**20),
+        "sample_rate": (16, 4096),
+        "motion": (0, 1),
+        "remix": (0, 1),
         "seed": SEED,
         "train": (2, 10**6),
     },
@@ -248,6 +273,7 @@ LIMITS = {
         "train": (2, 10**7),
     },
 }
+FRACTIONS = {"stretch", "remix", "bpm_std", "file_rate", "mains", "filtered", "ectopic", "missed", "steps", "motion"}
 RANGES = {
     "ecg": {
         "maternal_bpm": (30, 240),
@@ -256,8 +282,16 @@ RANGES = {
         "noise_frequency": (0, 64.0),
         "noise_amplitude": (0, 1000),
     },
+    "ecg:varied": {"maternal_bpm": (30, 240), "fetal_bpm": (30, 240), "amplitude_ratio": (0.001, 1000)},
     "piano_mix": {"ratio": (-60, 60)},
     "ppg": {"heart_bpm": (30, 240), "breaths": (4, 60), "breath_amplitude": (0.001, 1000), "noise": (0, 1000)},
+    "ppg:varied": {
+        **dict.fromkeys(("modulation", "arrhythmia"), (0.0, 0.9)),
+        **dict.fromkeys(("drift", "noise"), (0.0, 1000.0)),
+        "heart_bpm": (30.0, 240.0),
+        "breaths": (4.0, 60.0),
+        "breath_amplitude": (0.001, 1000.0),
+    },
     "speech_noise": {"snr": (-60, 60)},
     "stems": {"remix_level": (-60, 60)},
 }
@@ -275,7 +309,7 @@ def refusal(name: str, field: str, value: object) -> str:
 
 @pytest.mark.parametrize(("name", "field", "low", "high"), FIELDS, ids=lambda value: str(value))
 def test_value_at_a_limit_is_taken_and_one_beyond_is_refused(name, field, low, high):
-    whole = isinstance(low, int) and isinstance(high, int) and field not in ("stretch", "remix", "bpm_std")
+    whole = isinstance(low, int) and isinstance(high, int) and field not in FRACTIONS
     beyond = (low - 1, high + 1) if whole else (low - 1e-6, high + 1e-6)
     assert [refusal(name, field, value) for value in (low, high)] == ["", ""]
     for value in beyond:

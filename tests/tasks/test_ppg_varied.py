@@ -17,6 +17,30 @@ ITEMS = 400
 STILL = Config(train=ITEMS, validation=2, test=2, drift=(0, 0), noise=(0, 0), motion=0, remix=0)
 EVEN = replace(STILL, modulation=(0, 0), arrhythmia=(0, 0))
 
+# Every 31st sample of an item of each class in steps of 2**-14: the mixture and its sources.
+VALUES = [
+    [
+        [-17610, -26729, 924, -1780, -10269, 4419, -2893, 7347],
+        [-3536, 61, -3240, -3336, -2957, -3671, 4069, -3875],
+        [1454, -136, -1083, 1531, -3695, 3262, -4916, 4400],
+    ],
+    [
+        [-7103, 11280, -335, -2971, -6845, -3499, -2498, -11971],
+        [-5195, -5988, -107, 9548, -3370, -6062, -2863, 6176],
+        [2306, 15357, 52, -15481, 323, 15513, 1179, -14378],
+    ],
+    [
+        [12624, -4261, -11159, 14947, 891, 3393, 16143, -16207],
+        [12405, -4568, 639, -3961, -2830, 9185, -4691, 2656],
+        [6891, 4624, -15624, 15624, -4543, -7188, 11019, -14501],
+    ],
+    [
+        [5142, -33106, -33398, 4348, 11871, 22346, -6219, 292],
+        [3016, -4362, -478, 8487, -4186, -4621, 265, -837],
+        [8747, -5868, -15401, -9141, 9121, 15337, 5186, -9592],
+    ],
+]  # fmt: skip
+
 
 def test_names_and_seeds(tmp_path):
     assert registry.config("sepray.tasks", "ppg:varied") == Config()
@@ -29,8 +53,8 @@ def test_names_and_seeds(tmp_path):
     recordings = DEBUG.recordings(tmp_path)
     everything = [one for split in recordings.values() for one in split]
     assert len(set(everything)) == len(everything) == 80
-    found = (data.validation.sources[0, :, 0, 100:104] * 2**14).numpy()
-    np.testing.assert_allclose(found, [[-3460, -1006, 3033, 4664], [7201, 7716, 8162, 8537]], atol=1.1)
+    found = torch.cat([data.train.mixture[:4, :, ::31], data.train.sources[:4, :, 0, ::31]], 1)
+    np.testing.assert_allclose((found * 2**14).numpy(), VALUES, atol=1.1)
 
 
 def test_pulses_are_of_four_classes():
