@@ -55,7 +55,7 @@ def check_chosen(names: tuple[str, ...], mixture: str, known: tuple[str, ...] | 
     Args:
         names: the chosen sources.
         mixture: "chosen" (the sources are mixed) or "all" (everything in the recording is).
-        known: the names that there are; None: any.
+        known: the names that there are; None: any, of a task without a field ``mixture``.
         kind: what a source is called, e.g. "instrument".
 
     Raises:
@@ -69,4 +69,5 @@ def check_chosen(names: tuple[str, ...], mixture: str, known: tuple[str, ...] | 
     if mixture not in ("chosen", "all"):
         raise UsageError(f"mixture must be chosen or all, not {mixture!r}")
     if len(names) == 1 and mixture == "chosen":
-        raise UsageError(f"one {kind} alone is no mixture: choose more, or mixture = all")
+        other = "" if known is None else ", or mixture = all"
+        raise UsageError(f"one {kind} alone is no mixture: choose more{other}")

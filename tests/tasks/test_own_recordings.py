@@ -133,6 +133,25 @@ def test_what_cannot_be_used_is_refused(folder: Path, tmp_path: Path) -> None:
         replace(SMALL, folder=str(folder)).load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ((), "sources must be one or more, each once, not none"),
+        (("a", "a"), "sources must be one or more, each once, not a, a"),
+        (("a",), "one source alone is no mixture: choose more"),
+    ],
+)
+def test_sources_are_two_or_more_and_each_once(sources: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        replace(SMALL, sources=sources)
+
+
+@pytest.mark.parametrize("name", ["mixture", "a/b", "a b", ""])
+def test_names_that_no_file_and_no_score_can_have_are_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        replace(SMALL, sources=("fetal", name))
+
+
 def test_debug_has_hearts_and_noise_in_the_mixture_alone(tmp_path: Path) -> None:
     data = DEBUG.load(tmp_path)
     rest = data.train.mixture - data.train.sources.sum(1)

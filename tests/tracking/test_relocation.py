@@ -13,9 +13,10 @@ from mlflow.tracking._tracking_service import utils as artifact_utils
 from sepray.tracking import models
 from sepray.tracking.connection import connect
 from sepray.tracking.delivery import Delivery
+from sepray.tracking.environment import artifact_location
 from sepray.tracking.local_registry import model_folder
 from sepray.tracking.outbox import Outbox, RunKey
-from sepray.tracking.relocation import beside, follow
+from sepray.tracking.relocation import beside, follow, local
 
 from .scaled import EXPECTED, MIXTURES, package
 
@@ -139,3 +140,88 @@ def test_database_that_cannot_be_read_is_left_to_mlflow(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database" * 100)
     follow(tmp_path / "mlflow.db")
     assert (tmp_path / "mlflow.db").read_text() == "no database" * 100
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        (None, None),
+        ("/data/mlruns/5", "/data/mlruns/5"),
+        ("mlruns/5", None),
+        ("file:///data/a%20b/5", "/data/a b/5"),
+        ("file://localhost/data/5", "/data/5"),
+        ("file://server/data/5", None),
+        ("s3://bucket/5", None),
+        ("mlflow-artifacts:/5", None),
+    ],
+)
+def test_location_is_a_path_where_it_is_of_this_machine(location, path):
+    assert local(location) == (path and Path(path))
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A function that makes the least of MLflow's database in a folder, with experiments and runs by their places."""
+
+    def make(experiments, runs=()):
+        path = tmp_path / "new" / "mlflow.db"
+        path.parent.mkdir()
+        with sqlite3.connect(path) as connection:
+            connection.execute("create table experiments (name, artifact_location)")
+            connection.execute("create table runs (artifact_uri)")
+            connection.execute("create table model_versions (source)")  # older: without storage_location
+            connection.executemany("insert into experiments values (?, ?)", experiments)
+            connection.executemany("insert into runs values (?)", [(place,) for place in runs])
+        connection.close()
+        return path
+
+    return make
+
+
+def stored(database):
+    with sqlite3.connect(database) as connection:
+        found = [
+            [row[0] for row in connection.execute(query)]
+            for query in ("select artifact_location from experiments", "select artifact_uri from runs")
+        ]
+    connection.close()
+    return found
+
+
+def own(folder, name):
+    """The place that sepray gives an experiment's artifacts in a folder."""
+    return artifact_location(f"sqlite:///{folder}/mlflow.db", name)
+
+
+def test_only_paths_in_the_former_folders_follow(database, tmp_path):
+    first, second, remote = own("/old", "ecg"), own("/older", "ppg"), "s3://bucket/old/mlruns/ecg"
+    experiments = [("ecg", first), ("ppg", second), ("Default", remote), ("mine", "/old/mlruns2/mine")]
+    runs = [f"{first}/r/artifacts", "/old/mlruns", "/old/mlruns2/r", "/old/mlruns-other", f"{second}/r", remote]
+    path = database(experiments, runs)
+    (path.parent / "mlruns").mkdir()
+    follow(path)
+    here = path.parent / "mlruns"
+    assert stored(path) == [
+        [own(path.parent, "ecg"), own(path.parent, "ppg"), remote, "/old/mlruns2/mine"],
+        [f"{own(path.parent, 'ecg')}/r/artifacts", str(here), *runs[2:4], f"{own(path.parent, 'ppg')}/r", remote],
+    ]
+
+
+def test_paths_follow_where_the_former_folder_is_gone_and_stay_where_it_is_not(database, tmp_path):
+    there = tmp_path / "old"
+    (there / "mlruns").mkdir(parents=True)
+    gone, kept = own("/gone", "ecg"), own(there, "ppg")
+    path = database([("ecg", gone), ("ppg", kept)])
+    follow(path)  # there is no mlruns beside it
+    assert stored(path)[0] == [own(path.parent, "ecg"), kept]
+    (path.parent / "mlruns").mkdir()
+    follow(path)
+    assert stored(path)[0] == [own(path.parent, "ecg"), own(path.parent, "ppg")]
+
+
+def test_database_that_somebody_writes_is_waited_for(database, monkeypatch):
+    asked, connect_to = [], sqlite3.connect
+    path = database([("ecg", own("/gone", "ecg"))])
+    monkeypatch.setattr(sqlite3, "connect", lambda *place, **given: asked.append(given) or connect_to(*place, **given))
+    follow(path)
+    assert asked == [{"timeout": 30}]
