@@ -27,7 +27,7 @@ def open_window(monkeypatch):
     def opened():
         screen = Screen()
         monkeypatch.setattr(sys, "stdout", screen)
-        monkeypatch.setattr(waiting.shutil, "get_terminal_size", lambda: os.terminal_size((40, 24)))
+        monkeypatch.setattr(waiting.shutil, "get_terminal_size", lambda *given, **more: os.terminal_size((40, 24)))
         monkeypatch.setattr(waiting, "_standing", False)
         monkeypatch.setenv("TERM", "xterm")
         return screen
