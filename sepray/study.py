@@ -188,7 +188,7 @@ def refuse_bad_input(spec: StudySpec) -> None:
         preflight.require_listening(f"ray://{address}", f"the Ray cluster {address}")
     elif not address:
         preflight.require_short_temporary_folder()
-        preflight.require_place_for_token()
+        preflight.require_token()
     if not address and gpus:
         available = preflight.count_gpus()
         if available is not None and gpus > available:

@@ -153,7 +153,7 @@ def require_short_temporary_folder() -> None:
         UsageError: Ray could not start.
     """
     folder = os.environ.get("RAY_TMPDIR") or (sys.platform.startswith("linux") and os.environ.get("TMPDIR")) or "/tmp"
-    socket_path = f"{folder}/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
+    socket_path = f"{folder}/sepray-12345678/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
     most = 103 if sys.platform == "darwin" else 107  # bytes, of the system's addresses of sockets
     if (excess := len(os.fsencode(socket_path)) - most) > 0:
         raise UsageError(
@@ -162,22 +162,17 @@ def require_short_temporary_folder() -> None:
         )
 
 
-def require_place_for_token() -> None:
-    """Refuse a home folder in which a Ray that is started here can neither read nor write its token.
+def require_token() -> None:
+    """Refuse a variable by which a Ray that is started here would ask nobody for a token.
 
     Raises:
-        UsageError: Ray could not start.
+        UsageError: ``RAY_AUTH_MODE`` is ``disabled``.
     """
-    if any(os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
-        return
-    try:
-        if not Path("~/.ray/auth_token").expanduser().is_file():
-            require_writable(Path("~/.ray"))
-    except (UsageError, RuntimeError) as error:
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
         raise UsageError(
-            f"Ray keeps a token in the home folder ({error}): set HOME to a folder that can be written to, or "
-            "RAY_AUTH_MODE=disabled"
-        ) from None
+            "RAY_AUTH_MODE=disabled would let everybody on this machine run code as you: unset it; a study's own Ray "
+            "makes a token for itself"
+        )
 
 
 def require_writable(folder: Path, instead: str = "") -> None:

@@ -52,14 +52,29 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     return run_and_leave(spec.name, stores, lambda: _run(prepared, stores))
 
 
+def connect(spec: StudySpec) -> int:
+    """Start Ray or join the study's cluster; return how many trials run at once.
+
+    Raises:
+        ClusterError: the cluster does not answer or refuses this process, or not one trial fits.
+    """
+    own = spec.resources
+    with interruption.kept():
+        slots = cluster.connect(own.address, own.concurrency, own.cpus_per_trial, own.gpus_per_trial, spec.modules())
+        if own.cluster_address and not cluster.asks_for_token():
+            console.print(
+                "this Ray cluster asks nobody for a token: whoever reaches it runs code there as its user "
+                "(`ray get-auth-token --generate`, and RAY_AUTH_MODE=token before `ray start`)",
+                soft_wrap=True,
+            )
+    return slots
+
+
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     """Search, train the best again, and finish; return the exit status."""
     spec, resources = prepared.spec, prepared.spec.resources
     wait_for(f"{spec.name}: {'joining the cluster' if resources.cluster_address else 'starting Ray'}")
-    with interruption.kept():
-        slots = cluster.connect(
-            resources.address, resources.concurrency, resources.cpus_per_trial, resources.gpus_per_trial, spec.modules()
-        )
+    slots = connect(spec)
     console.print(
         f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {plural(spec.budget.trials, 'trial')} of up to "
         f"{plural(spec.budget.max_epochs, 'epoch')}, {slots} at once{_machine(prepared)}"

@@ -14,9 +14,10 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray._private import services
+from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ignore[attr-defined] # compiled
 
 from ..errors import SeprayError, UnreachableError
+from . import private_ray
 
 _RAY_SETTINGS = {
     # Without Tune's own CSV, JSON and TensorBoard files, state snapshots and usage report: a study goes on from the
@@ -234,35 +235,15 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ[name] = str(threads(cpus))
     for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
-    with _same_modules(), _start_errors(), _own_process_groups():
+    with _same_modules(), _start_errors(), private_ray.private() as options:
         ray.init(
             address="local",  # without it Ray would join the cluster that anybody has started last on this machine
+            **options,
             num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
-            include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-
-
-@contextlib.contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """Give the processes that Ray starts process groups of their own.
-
-    ``timeout``, systemd, SLURM and a terminal that closes signal the whole process group of a study. Ray's processes
-    would end with it before the study has marked its runs, and Ray ends a driver that has lost them.
-    """
-    starter = services.ConsolePopen
-
-    class InOwnGroup(starter):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **{**options, "process_group": 0})
-
-    services.ConsolePopen = InOwnGroup
-    try:
-        yield
-    finally:
-        services.ConsolePopen = starter
 
 
 @contextlib.contextmanager
@@ -272,6 +253,7 @@ def _start_errors() -> Iterator[None]:
         yield
     except Exception as error:  # a timeout is a plain Exception, a process that ends a RuntimeError
         ray.shutdown()  # what has started
+        private_ray.forget()
         raise ClusterError(
             f"Ray did not start on this machine: {_first_line(error).partition('. ')[0].rstrip('.')}. It waits "
             "for 30 s or so, which is too short for a machine that is busy or has little free memory or disk; nothing "
@@ -306,6 +288,20 @@ def _authenticate() -> None:
         setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     except (ImportError, AttributeError):
         return  # a Ray that leaves this to the environment (RAY_AUTH_MODE)
+
+
+def asks_for_token() -> bool:
+    """Say whether the cluster that this process has joined asks for a token; True where it does not say in time.
+
+    A process that has a token may join a cluster that asks nobody for one, so a worker says how Ray was started there.
+    """
+    if get_authentication_mode() != AuthenticationMode.TOKEN:
+        return False  # this process has joined without one
+    mode = ray.remote(num_cpus=0)(lambda: os.environ.get("RAY_AUTH_MODE", "")).remote()
+    try:
+        return bool(ray.get(mode, timeout=30.0) == "token")
+    except ray.exceptions.RayError:
+        return True
 
 
 def _join(address: str, modules: Iterable[str]) -> None:
@@ -346,3 +342,4 @@ def disconnect() -> None:
     """Leave the cluster; a Ray that this process has started ends, with its workers."""
     if ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE:
         ray.shutdown()
+        private_ray.forget()

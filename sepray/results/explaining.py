@@ -15,16 +15,14 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from ..arms import ARM
-from ..console import interruption
 from ..contracts import TaskData
-from ..driver import code, final_scores, finish, leaving, notes, selection
+from ..driver import code, driver, final_scores, finish, leaving, notes, selection
 from ..driver.ablation import GREEDY, Ablation, Point, beginning, beginnings, points, walk
 from ..driver.prepared import prepare
 from ..driver.stage import ENDED, fixed_stage, run_stage
 from ..driver.stores import StudyStores
 from ..driver.time_left import TimeLeft
 from ..errors import UsageError
-from ..execution import cluster
 from ..loading import load_task
 from ..report import importance
 from ..report.study_results import StudyResults
@@ -219,7 +217,7 @@ class PathTraining:
                 if (self._key(point.hyperparameters), seed) not in known
             ]
             if missing:
-                slots = slots or _connect(prepared.spec)
+                slots = slots or driver.connect(prepared.spec)
                 left = max(0, left - len(missing))
                 # Nothing is scored on the test split or packaged at its end, only the report is made.
                 time_left = TimeLeft(prepared, slots, after=left, end=0.0)
@@ -264,9 +262,3 @@ class PathTraining:
         sentence, commands = str(told.get("sentence") or ""), told.get("commands", ())
         note = notes.describe_study(spec, data, result, sentence, commands, page is not None)
         stores.tracker.trial_tags("", {"mlflow.note.content": note})
-
-
-def _connect(spec: Any) -> int:
-    own = spec.resources
-    with interruption.kept():
-        return cluster.connect(own.address, own.concurrency, own.cpus_per_trial, own.gpus_per_trial, spec.modules())

@@ -249,3 +249,10 @@ def test_log_says_what_is_waited_for_and_warns_of_a_slow_format(spec, study, scr
         "small: scoring on the test split, packaging the model, drawing the report ...",
     ]
     assert "warning: this CPU has no instructions for bfloat16" in screen.getvalue()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_cluster_that_asks_nobody_for_a_token_is_said(spec, study, screen, monkeypatch, asks):
+    monkeypatch.setattr(driver.cluster, "asks_for_token", lambda: asks)
+    assert driver.connect(spec.changed(address="auto")) == 2
+    assert ("asks nobody for a token" in screen.getvalue()) is not asks

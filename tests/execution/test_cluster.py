@@ -278,6 +278,21 @@ def test_error_that_is_no_refusal_passes(fake):
         cluster.run_on_head("ray://host:10001", int, [], ["sepray"])
 
 
+@pytest.mark.parametrize(
+    ("own", "there", "asks"),
+    [("TOKEN", "token", True), ("TOKEN", "", False), ("DISABLED", "", False), ("TOKEN", None, True)],
+)
+def test_cluster_that_asks_for_no_token_is_noticed(fake, monkeypatch, own, there, asks):
+    """Whether or not this process has one; a cluster too busy to say is not accused."""
+    stands = fake()
+    stands.get = lambda running, timeout: running[0]()
+    monkeypatch.setattr(cluster, "get_authentication_mode", lambda: getattr(cluster.AuthenticationMode, own))
+    monkeypatch.setenv("RAY_AUTH_MODE", there or "")
+    if there is None:
+        stands.get = lambda running, timeout: (_ for _ in ()).throw(ray.exceptions.GetTimeoutError())
+    assert cluster.asks_for_token() is asks
+
+
 # -- a driver on the head --------------------------------------------------------------------------------------------
 
 

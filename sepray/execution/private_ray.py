@@ -1,0 +1,92 @@
+"""The Ray that a study starts for itself: nobody without its token may join it, and other machines do not reach it.
+
+Ray runs code for everyone who can connect to it. The token is random, in the environment of Ray's processes alone, and
+on no disk. (Ray's own default is a file in the home folder, or, in its oldest allowed version, no token at all.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from ray._private import ray_constants, services
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # compiled
+
+_LOOPBACK = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def private() -> Iterator[dict[str, Any]]:
+    """Let a Ray that is started meanwhile be this user's alone; yields the options of ``ray.init`` for it.
+
+    The environment of this process is afterwards as it was: Ray's processes have got theirs, and this process keeps
+    token and mode in memory until ``forget`` is called.
+    """
+    changed = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Ray listens on the loopback interface alone where the address of its node is that one, which it is only where
+        # Ray forms no cluster of several machines.
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "RAY_enable_metrics_collection": "0",
+    }
+    before = {name: os.environ.get(name) for name in changed}
+    clusters, console = ray_constants.ENABLE_RAY_CLUSTER, services.ConsolePopen
+    os.environ.update(changed)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    services.ConsolePopen = _in_own_group(console)
+    _read_environment_again()
+    try:
+        # Ray makes its own folder readable and writable by everybody, so it lies below one that is nobody else's.
+        folder = _private_folder()
+        yield {"_node_ip_address": _LOOPBACK, "_temp_dir": os.path.join(folder, "ray"), "include_dashboard": False}
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER, services.ConsolePopen = clusters, console
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_folders: list[str] = []
+
+
+def forget() -> None:
+    """Forget the token of a Ray that has ended, and remove its folder."""
+    while _folders:
+        shutil.rmtree(_folders.pop(), ignore_errors=True)
+        _read_environment_again()
+
+
+def _private_folder() -> str:
+    """Return a new folder, mode 0700, where Ray would put its own."""
+    system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
+    _folders.append(tempfile.mkdtemp(prefix="sepray-", dir=os.environ.get("RAY_TMPDIR") or system or "/tmp"))
+    return _folders[-1]
+
+
+def _read_environment_again() -> None:
+    """Let Ray, which keeps what it has read, see the token and the mode of the environment as it is now."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _in_own_group(starter: Any) -> Any:
+    """Return how Ray starts processes, with a process group for each.
+
+    ``timeout``, systemd, SLURM and a terminal that closes signal the whole process group of a study. Ray's processes
+    would end with it before the study has marked its runs, and Ray ends a driver that has lost them.
+    """
+
+    class InOwnGroup(starter):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "process_group": 0})
+
+    return InOwnGroup
