@@ -4,7 +4,8 @@
 | --- | --- | --- |
 | the trial's own code | an exception, a value that is not finite, memory, an end of the process | the trial FAILs |
 | a store | checkpoints, outbox, Optuna, MLflow or a disk fails | it is tried again, then the study stops |
-| the executor | a worker or a node is lost | the trial goes on; without progress it FAILs (``--retry-failed``) |
+| the executor | a node is lost, or Ray ends a worker (memory) | the trial goes on; without progress the study stops |
+| one of these two | the process of a worker ends | the trial goes on; without progress it FAILs (``--retry-failed``) |
 | the driver | anything else in the driver's process | the study stops |
 
 Where a study stops, its unfinished trials stay as they are, and the same command goes on with them.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import SeprayError
 
@@ -26,6 +27,9 @@ LOST = "lost"
 LOSSES_WITHOUT_PROGRESS = 3
 """How often in a row the worker of a trial may be lost that trains no epoch further; the last loss FAILs the trial."""
 
+LOSSES_OF_THE_EXECUTOR = 10
+"""How often in a row a trial may lose its worker to the executor without an epoch of progress; then the study stops."""
+
 # Frames of the module that writes checkpoints, in tracebacks of versions that took its errors for the trial's.
 _CHECKPOINTS = re.compile(r'File "[^"]*sepray/execution/(checkpoint|checkpoint_writer|file_systems)\.py"')
 _SYSTEM_ERROR = re.compile(r"^(OSError|\w+Error): \[Errno -?\d+\]")
@@ -35,6 +39,10 @@ class CheckpointError(SeprayError, RuntimeError):
     """The place of the checkpoints cannot be read or written; the message says which and why, in one line."""
 
 
+class ExecutorError(SeprayError, RuntimeError):
+    """Ray loses the worker of a trial again and again; the message says why and what to do, in one line."""
+
+
 class Whose(StrEnum):
     """Whose fault an error is."""
 
@@ -42,6 +50,39 @@ class Whose(StrEnum):
     STORE = "a store"
     EXECUTOR = "the executor"
     DRIVER = "the driver"
+
+
+class Loss(NamedTuple):
+    """Why a trial has lost its worker.
+
+    Attributes:
+        whose: the trial's where its own code may have ended the process, else the executor's.
+        why: the reason, a clause for a message.
+    """
+
+    whose: Whose
+    why: str
+
+
+_PROCESS_ENDED = Loss(Whose.TRIAL, "its process has ended")
+_LOSSES = (
+    ("SystemExit", _PROCESS_ENDED),  # by its own code: Ray calls such an actor unavailable
+    ("node has died", Loss(Whose.EXECUTOR, "its node has died")),
+    ("node running low on memory", Loss(Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it")),
+    ("killed by `ray.kill`", Loss(Whose.EXECUTOR, "Ray has ended it")),
+    ("temporarily unavailable", Loss(Whose.EXECUTOR, "its node does not answer")),
+)
+"""Part of a message of Ray's, which is all that Ray keeps of the cause -> the loss."""
+
+
+def of_loss(message: str) -> Loss:
+    """Return why a trial has lost its worker.
+
+    Args:
+        message: of Ray's error of the worker's actor (``ActorDiedError``, ``ActorUnavailableError``,
+            ``OutOfMemoryError``); empty where there is none.
+    """
+    return next((loss for part, loss in _LOSSES if part in message), _PROCESS_ENDED)
 
 
 def of_training(error: BaseException) -> Whose:

@@ -89,7 +89,9 @@ def _run_and_tell(spec: StudySpec, options: RunOptions) -> int:
     return status
 
 
-def run(spec: StudySpec, *, take_over: bool = False, allow_changed_code: bool = False) -> StudyResult:
+def run(
+    spec: StudySpec, *, take_over: bool = False, move_here: bool = False, allow_changed_code: bool = False
+) -> StudyResult:
     """Run, continue or extend a study and finish it; return what it has found.
 
     What it prints is what the command prints. In a notebook, interrupting the cell interrupts the study; running the
@@ -102,8 +104,9 @@ def run(spec: StudySpec, *, take_over: bool = False, allow_changed_code: bool = 
 
     Args:
         spec: description of the study.
-        take_over: take the study from another driver that runs it, which then stops, or go on without checkpoints that
-            are elsewhere.
+        take_over: take the study from another driver that runs it, which then stops.
+        move_here: go on in this folder although the study's checkpoints are in another one, without them: unfinished
+            trials begin again.
         allow_changed_code: go on although source files that trainings run have changed since the last start.
 
     Returns:
@@ -114,7 +117,7 @@ def run(spec: StudySpec, *, take_over: bool = False, allow_changed_code: bool = 
         SeprayError: something that the user can put right.
         KeyboardInterrupt: the study was interrupted; the same call goes on with it.
     """
-    status = execute(spec, Permissions(take_over, allow_changed_code))
+    status = execute(spec, Permissions(take_over, move_here, allow_changed_code))
     if status in interruption.STATUSES:
         raise interruption.of_status(status)
     return _result(spec, status)

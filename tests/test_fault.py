@@ -1,13 +1,29 @@
 """Whose fault a failure is: every row of the table, and of errors that older versions stored."""
 
 import pytest
+from ray.core.generated.common_pb2 import ActorDiedErrorContext
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError
 
 from sepray import fault
 from sepray.errors import SeprayError
-from sepray.fault import CheckpointError, Whose
+from sepray.fault import CheckpointError, Whose, of_loss
 
 CHECKPOINTS = 'File "/x/sepray/execution/{}.py", line 3, in write\nOSError: [Errno 28] No space left on device'
 FULL = "OSError: [Errno 28] No space left on device"
+# What Ray 2.60 said of workers that it lost:
+ENDED = (
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker "
+    "unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was "
+    "killed by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed "
+    "unexpectedly due to SIGSEGV or another unexpected error."
+)
+NODE = (
+    "The actor died because its node has died. Node Id: 7c81627cdae3393d4a80\n\tthe actor's node was terminated "
+    "unexpectedly: health check failed due to missing too many heartbeats"
+)
+MEMORY = (
+    "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2) was 23GB used"
+)
 
 
 def test_error_of_a_training_is_the_trials_own_unless_its_checkpoints_fail():
@@ -64,3 +80,28 @@ def test_outcome_says_whose_fault_it_is(tag, whose, environment):
 def test_stored_error_is_a_stores_where_module_and_system_say_so(reason, module, whose):
     assert fault.of_outcome({"tag": "error", "reason": reason}, CHECKPOINTS.format(module)) is whose
     assert fault.of_outcome({"tag": "error", "reason": reason}, "") is Whose.TRIAL
+
+
+def died(message):
+    return ActorDiedError(ActorDiedErrorContext(error_message=message, class_name="A", actor_id=b"a" * 16, pid=7))
+
+
+def unavailable(message):
+    return ActorUnavailableError(f"The actor is temporarily unavailable: {message}", b"a" * 16)
+
+
+@pytest.mark.parametrize(
+    ("error", "whose", "why"),
+    [
+        (died(ENDED), Whose.TRIAL, "its process has ended"),
+        (unavailable("IntentionalSystemExit: Worker exits with an exit code 0."), Whose.TRIAL, "its process has ended"),
+        (ActorDiedError(), Whose.TRIAL, "its process has ended"),
+        ("", Whose.TRIAL, "its process has ended"),
+        (died(NODE), Whose.EXECUTOR, "its node has died"),
+        (OutOfMemoryError(MEMORY), Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it"),
+        (died("The actor is dead because it was killed by `ray.kill`."), Whose.EXECUTOR, "Ray has ended it"),
+        (unavailable("RpcError: RPC error: Socket closed rpc_code: 14."), Whose.EXECUTOR, "its node does not answer"),
+    ],
+)
+def test_only_what_the_trials_code_cannot_have_done_is_the_executors_fault(error, whose, why):
+    assert of_loss(str(error)) == (whose, why)

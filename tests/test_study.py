@@ -52,7 +52,7 @@ def test_command_ends_with_the_status_of_the_study(monkeypatch, status):
     assert ran == [SPEC.changed(trials=5)]
 
 
-@pytest.mark.parametrize("flag", ["--take-over", "--allow-changed-code"])
+@pytest.mark.parametrize("flag", ["--take-over", "--move-here", "--allow-changed-code"])
 @pytest.mark.parametrize("after", [(), ("--on-finish", "true")])
 def test_flags_that_permit_something_reach_the_driver(monkeypatch, tmp_path, flag, after):
     given = []

@@ -17,7 +17,7 @@ import shlex
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -34,6 +34,8 @@ INTERRUPTED = 130
 
 TRACEBACK = "--traceback"
 """Flag of every command and study."""
+ONE_TIME = ("--take-over", "--move-here", "--allow-changed-code", "--retry-failed")
+"""Flags that are meant for one start, and that the command which goes on with a study does not repeat."""
 TRACEBACK_HELP = "Print the whole traceback of an error, of bad input too."
 
 _SEPRAY = Path(__file__).resolve().parents[1]
@@ -189,9 +191,13 @@ def _is_users(filename: str) -> bool:
     return not (filename.startswith("<") or library or path.is_relative_to(_SEPRAY))
 
 
-def command_line() -> str:
-    """Return the command that started this process, as a shell takes it: ``python study.py --trials 3``."""
-    _, *given = sys.orig_argv
+def command_line(without: Collection[str] = ()) -> str:
+    """Return the command that started this process, as a shell takes it: ``python study.py --trials 3``.
+
+    Args:
+        without: flags without values that are left out.
+    """
+    _, *given = [word for word in sys.orig_argv if word.replace("_", "-") not in without]
     if given and Path(given[0]).name == "sepray":  # the script that installers put beside Python
         return from_this_shell(shlex.join(["sepray", *given[1:]]))
     return from_this_shell(shlex.join(["python", *given]))
@@ -201,4 +207,4 @@ def how_to_go_on() -> str:
     """Return the sentence that says how a study that was interrupted goes on, for a command or a notebook."""
     if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
         return "Running the same study again goes on where it stopped."
-    return f"The same command goes on where it stopped:\n  {command_line()}"
+    return f"The same command goes on where it stopped:\n  {command_line(without=ONE_TIME)}"

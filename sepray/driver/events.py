@@ -93,6 +93,11 @@ class StageEvents:
             self._told_trouble = True
             console.print(f"warning: {trouble}; training goes on, and the next one is tried again", soft_wrap=True)
 
+    def lost(self, number: int, why: str) -> None:
+        """Say that a trial has lost its worker."""
+        told = f"  {runs.STAGES[self._stage]} {number} has lost its worker ({why}), and goes on with another one"
+        console.print(told, soft_wrap=True)
+
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
         """End the run of a trial as the table of outcomes says; only a complete trial keeps its checkpoints."""
         with self._lock:

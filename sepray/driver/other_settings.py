@@ -36,12 +36,12 @@ def refuse_other_settings(spec: StudySpec) -> None:
         FingerprintMismatchError: their settings differ; a line for each difference.
         SeprayError: the settings are none of the separator's, as ``prepare`` says.
     """
-    stored = _stored(spec)
-    if stored is None:
+    before = stored(spec)
+    if before is None:
         return
-    then: dict[str, Any] = dict(stored.user_attrs[FINGERPRINT])
-    changes = _task_changes(stored.user_attrs["spec"]["task"], spec)
-    signal: Mapping[str, Any] | None = stored.user_attrs.get(SIGNAL)
+    then: dict[str, Any] = dict(before.user_attrs[FINGERPRINT])
+    changes = _task_changes(before.user_attrs["spec"]["task"], spec)
+    signal: Mapping[str, Any] | None = before.user_attrs.get(SIGNAL)
     if not changes and signal:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in signal.items()}
         known = Signal(**values)
@@ -56,7 +56,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
     refuse_differences(spec.name, spec.stores.storage, _with_names(changes, stored.user_attrs["spec"], spec))
 
 
-def _stored(spec: StudySpec) -> optuna.Study | None:
+def stored(spec: StudySpec) -> optuna.Study | None:
     """Return the study of this name; None where there is none that sepray has made, or where it cannot be read."""
     with contextlib.suppress(SeprayError):  # what keeps it from being read is said when it is opened
         study = load_study(spec.stores.storage, spec.name)

@@ -17,6 +17,7 @@ from ..choices import Objective, guide, guide_loss, guide_words
 from ..console.terminal import Progress, console, duration
 from ..execution import cluster
 from ..execution.hanging import Hang, HangWatch
+from ..execution.losses import LossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.in_order import InOrderSearcher
@@ -133,6 +134,7 @@ def run_stage(
     Raises:
         StorageError: the storage has failed for too long.
         CheckpointError: the checkpoints of a trial can be neither written nor read.
+        ExecutorError: Ray loses the worker of a trial again and again.
     """
     if len(stage.ended()) >= stage.total:
         return
@@ -150,7 +152,8 @@ def run_stage(
             stage.study.get_trials(deepcopy=False, states=ENDED),
             time_left,
         )
-        searcher, scheduler = _search(stage, prepared, events, slots)
+        losses, hangs = LossWatch(), HangWatch(lambda hang: console.print(told(hang, stage.name, spec), soft_wrap=True))
+        searcher, scheduler = _search(stage, prepared, events, slots, losses)
         try:
             cluster.run_trials(
                 SeparatorTrainable,
@@ -162,7 +165,7 @@ def run_stage(
                 slots=slots,
                 cpus=spec.resources.cpus_per_trial,
                 gpus=spec.resources.gpus_per_trial,
-                callbacks=[HangWatch(lambda hang: console.print(told(hang, stage.name, spec), soft_wrap=True))],
+                callbacks=[losses, hangs],
             )
         finally:
             searcher.close()
@@ -204,7 +207,9 @@ def told(hang: Hang, stage: str, spec: StudySpec) -> str:
     )
 
 
-def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int) -> tuple[StudySearcher, Any]:
+def _search(
+    stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int, losses: LossWatch
+) -> tuple[StudySearcher, Any]:
     """Return the searcher and the scheduler of a stage; those of a deterministic search tell results in order."""
     spec, points = prepared.spec, {"reference_points": stage.reference_points}
     keys = [objective.key for objective in prepared.objectives]
@@ -217,6 +222,7 @@ def _search(stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: i
         "arms": prepared.arms,
         "retry_failed": stage.retry_failed,
         "again": stage.again,
+        "loss_of": losses.of,
     }
     scheduler: Any = make_scheduler(
         stage.scheduler,

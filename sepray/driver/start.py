@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import optuna
 from .. import __version__
 from ..console.terminal import console
 from ..errors import UsageError, mask
-from ..search.lease import LAST_OWNER, TAKE_OVER
+from ..search.lease import LAST_OWNER
 from ..search.owner import Owner, Surroundings
 from ..spec import folder
 from ..spec.permissions import Permissions
@@ -20,6 +20,7 @@ from . import code
 
 CODE = "code"
 """User attribute with the digests of the source files (``code.digest_of``) of the first and the last start."""
+MOVE_HERE = "--move-here"
 
 
 def last_owner(owner: Owner, folder_id: str, checkpoints: str) -> dict[str, Any]:
@@ -39,17 +40,23 @@ def was_elsewhere(study: optuna.Study, folder_id: str) -> bool:
     return bool(last.get("folder", folder_id) != folder_id)
 
 
-def refuse_other_place(study: optuna.Study, here: Path, checkpoints: str, permitted: Permissions) -> None:
+def refuse_other_place(
+    study: optuna.Study, here: Path, checkpoints: str, permitted: Permissions, goes_on: bool = True
+) -> str:
     """Refuse to go on with a study whose checkpoints are elsewhere.
 
     Args:
         study: the study.
         here: local folder of its files, which need not exist.
         checkpoints: folder or URI that holds its checkpoints.
-        permitted: with ``take_over`` the study goes on without them.
+        permitted: with ``move_here`` the study goes on without them.
+        goes_on: whether the study itself goes on, for which alone that can be permitted.
+
+    Returns:
+        Where the checkpoints are that the study goes on without; empty where none are left behind.
 
     Raises:
-        UsageError: they are elsewhere; the message says where.
+        UsageError: they are elsewhere; the message says where, and what can be done.
     """
     last: Mapping[str, Any] = study.user_attrs.get(LAST_OWNER, {})
     there, host = str(last.get("checkpoints", checkpoints)), str(last.get("host", ""))
@@ -57,20 +64,22 @@ def refuse_other_place(study: optuna.Study, here: Path, checkpoints: str, permit
         is_here = there == checkpoints
     else:
         is_here = not was_elsewhere(study, folder.folder_id(here))
-    if is_here or permitted.take_over or not study.get_trials(deepcopy=False):
-        return
+    if is_here or not study.get_trials(deepcopy=False):
+        return ""
     is_local = not folder.is_remote(there) and host == Surroundings.here().host
     if is_local and not Path(there).exists():
-        return  # nobody can go back to them
+        return ""  # nobody can go back to them
     where = mask(there) if folder.is_remote(there) else f"{there} on {host}"
+    if permitted.move_here:
+        return where
     raise UsageError(
         f"the checkpoints of {study.study_name} are not here but in {where}: run the same command there"
         + (f", or give --storage-path {Path(there).parents[1]}" if is_local else "")
-        + f"; {TAKE_OVER} goes on without them"
+        + (f"; {MOVE_HERE} goes on here without them: unfinished trials begin again" if goes_on else "")
     )
 
 
-def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitted: Permissions) -> None:
+def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitted: Permissions) -> list[str]:
     """Refuse to go on with a study whose trainings would run other source files than at its last start.
 
     Files of sepray itself that another version of sepray has changed are only named.
@@ -78,14 +87,17 @@ def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitt
     Args:
         study: the study.
         present: what ``code.files`` returned.
-        permitted: with ``allow_changed_code`` all of them are only named.
+        permitted: with ``allow_changed_code`` none is refused.
+
+    Returns:
+        The names of the files that have changed all the same.
 
     Raises:
         UsageError: files have changed; the message names them.
     """
     names = code.changed(_recorded(study, "last", present), present)
     if not names or not present or not study.get_trials(deepcopy=False):
-        return
+        return []
     is_edited = study.user_attrs.get(LAST_OWNER, {}).get("version") == __version__
     own = [name for name in names if is_edited or not name.startswith("sepray.")]
     if own and not permitted.allow_changed_code:
@@ -93,10 +105,23 @@ def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitt
             f"{code.in_words(own)} changed since the last start of {study.study_name}: undo that, or give the study "
             "another --name; --allow-changed-code goes on, and tags the trials that follow"
         )
-    console.print(
-        f"{code.in_words(names)} changed since the last start of {study.study_name}; the trials that follow are tagged",
-        soft_wrap=True,
-    )
+    return names
+
+
+def tell(name: str, changed: Sequence[str], left_behind: str) -> None:
+    """Say what a study goes on in spite of.
+
+    Args:
+        name: name of the study.
+        changed: what ``refuse_changed_code`` returned.
+        left_behind: what ``refuse_other_place`` returned.
+    """
+    if left_behind:
+        told = "unfinished trials begin again, and what else is needed of it is trained again"
+        console.print(f"{name} goes on here; its checkpoints stay in {left_behind}: {told}", soft_wrap=True)
+    if changed:
+        told = f"{code.in_words(changed)} changed since the last start of {name}"
+        console.print(f"{told}; the trials that follow are tagged", soft_wrap=True)
 
 
 def keep_code(study: optuna.Study, present: Mapping[str, str]) -> None:

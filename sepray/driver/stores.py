@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import optuna
 
@@ -27,7 +28,7 @@ from ..tracking.environment import environment_tags
 from ..tracking.outbox import Rejected
 from ..tracking.tracker import Tracker, forget
 from . import code, commands, runs, selection, start, tracking_address
-from .other_settings import SIGNAL
+from .other_settings import SIGNAL, stored
 from .prepared import PreparedStudy
 
 _LAST_DELIVERY_SECONDS = 20
@@ -87,6 +88,8 @@ class StudyStores:
     def __init__(self, prepared: PreparedStudy, goes_on: bool = True, permitted: Permissions | None = None) -> None:
         spec = prepared.spec
         self._prepared, self.spec, self._permitted = prepared, spec, permitted or Permissions()
+        if self._permitted.take_over and (study := stored(spec)) is not None:
+            self._refuse(study, goes_on)  # before the other driver is stopped
         remedy = f"; {lease.TAKE_OVER} takes it from there" if goes_on else ""
         self.lease = lease.take_at(spec.stores.storage, spec.name, self._permitted.take_over, wait_for, remedy)
         try:
@@ -102,11 +105,8 @@ class StudyStores:
         path = spec.stores.storage_path
         self.search = self._open(spec.name)
         self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
-        here = folder.local_root(path) / spec.name / self.uid
-        self.checkpoints = folder.checkpoint_root(path, spec.name, self.uid, here)
-        start.refuse_other_place(self.search, here, self.checkpoints, self._permitted)
-        if goes_on:
-            start.refuse_changed_code(self.search, prepared.code, self._permitted)
+        start.tell(spec.name, *self._refuse(self.search, goes_on))
+        self.checkpoints = self._places(self.uid)[1]
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
         tracking_address.require(self.search, self.folder, spec)
@@ -135,6 +135,19 @@ class StudyStores:
         )
         if goes_on:
             self._open_run()
+
+    def _refuse(self, study: optuna.Study, goes_on: bool) -> tuple[list[str], str]:
+        """Refuse what is not permitted; return the files that have changed, and where checkpoints stay behind."""
+        here, checkpoints = self._places(study.user_attrs.get("uid") or "new")
+        left_behind = start.refuse_other_place(study, here, checkpoints, self._permitted, goes_on)
+        changed = start.refuse_changed_code(study, self._prepared.code, self._permitted) if goes_on else []
+        return changed, left_behind
+
+    def _places(self, uid: str) -> tuple[Path, str]:
+        """Return the local folder of the study, which need not exist, and the place of its checkpoints."""
+        path, name = self.spec.stores.storage_path, self.spec.name
+        here = folder.local_root(path) / name / uid
+        return here, folder.checkpoint_root(path, name, uid, here)
 
     def open_finals(self) -> Study:
         """Return the Optuna study of the retrainings, ``<name>/finals``."""

@@ -235,7 +235,7 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ[name] = str(threads(cpus))
     for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
-    with _same_modules(), _start_errors(), private_ray.private() as options:
+    with _same_modules(), _start_errors(), _without_rays_lines(), private_ray.private() as options:
         ray.init(
             address="local",  # without it Ray would join the cluster that anybody has started last on this machine
             **options,
@@ -244,6 +244,25 @@ def _start_local(concurrency: int, cpus: float) -> None:
             logging_level=logging.ERROR,
             configure_logging=True,
         )
+
+
+@contextlib.contextmanager
+def _without_rays_lines() -> Iterator[None]:
+    """Keep Ray from printing its own lines (``(raylet) A worker died ...``) in the terminal of a driver that starts.
+
+    A thread of Ray's prints them whatever is set for its logs, ten lines for a worker that is lost. sepray says such a
+    loss itself, and Ray's logs have the rest.
+    """
+    worker = ray._private.worker
+    printing = getattr(worker, "listen_error_messages", None)
+    if printing is None:  # of another Ray
+        yield
+        return
+    worker.listen_error_messages = lambda *_: None
+    try:
+        yield
+    finally:
+        worker.listen_error_messages = printing
 
 
 @contextlib.contextmanager
@@ -309,7 +328,7 @@ def _join(address: str, modules: Iterable[str]) -> None:
     # `ray job submit` has shipped the code already, and a second environment would contradict it.
     submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     shipped = {} if submitted else {"runtime_env": _runtime_environment(modules)}
-    with _cluster_errors(address):
+    with _cluster_errors(address), _without_rays_lines():
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **shipped)
 
 

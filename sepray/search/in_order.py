@@ -80,7 +80,7 @@ class InOrderSearcher(StudySearcher):
             return
         number = live.trial.number
         live.last_epoch = self._reported.get(number, 0)
-        if (error and self._hand_out_again(live)) or self._is_unsaved(result or {}):
+        if (error and self._hand_out_again(live, self._loss_of(trial_id))) or self._is_unsaved(result or {}):
             return
         if result:
             self._add(number, result)

@@ -13,7 +13,7 @@ outcome is recorded the next one tells the listener and concludes, where it is n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,7 +22,16 @@ from ray.tune.search import Searcher
 
 from ..arms import Arm, of_settings
 from ..errors import SeprayError, UsageError
-from ..fault import LOSSES_WITHOUT_PROGRESS, UNSAVED, CheckpointError
+from ..fault import (
+    LOSSES_OF_THE_EXECUTOR,
+    LOSSES_WITHOUT_PROGRESS,
+    UNSAVED,
+    CheckpointError,
+    ExecutorError,
+    Loss,
+    Whose,
+    of_loss,
+)
 from ..identity import plain
 from .background import BackgroundThread
 from .ledger import AskedTrial, FixedTrial, Ledger, contains
@@ -54,6 +63,9 @@ class Listener(Protocol):
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
         """Hear of an epoch's result; after a restart the earlier epochs come again."""
 
+    def lost(self, number: int, why: str) -> None:
+        """Hear that a trial has lost its worker, and waits for another; ``why`` is a clause."""
+
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
         """Hear how a trial ended, which Optuna has by now; ``result`` is its last one, empty where there was none."""
 
@@ -67,7 +79,8 @@ class LiveTrial:
 
     trial: AskedTrial
     last_epoch: int = 0  # the last one that the listener has heard of
-    losses: int = 0  # of its worker, in a row, without an epoch in between that was not trained before
+    losses: int = 0  # of its process, in a row, without an epoch in between that was not trained before
+    losses_of_executor: int = 0  # likewise, by the executor's fault
     last_loss: int = 0  # ``last_epoch`` at the last of them
     result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
 
@@ -104,6 +117,7 @@ class StudySearcher(Searcher):
         arms: Mapping[str, Arm] | None = None,
         retry_failed: bool = False,
         again: Collection[int] = (),
+        loss_of: Callable[[str], Loss] = lambda trial_id: of_loss(""),
     ) -> None:
         """Start the background thread; the first suggestions are being made when this returns.
 
@@ -124,6 +138,7 @@ class StudySearcher(Searcher):
             retry_failed: whether trials that failed by their environment under earlier drivers are run again, each
                 under a new number.
             again: numbers of further trials that are run again, because what they have trained is lost.
+            loss_of: returns why a trial, by Tune's id, has lost its worker.
 
         Raises:
             UsageError: a reference point lies outside the space.
@@ -139,6 +154,7 @@ class StudySearcher(Searcher):
         self._ledger = Ledger(
             study, space, trials, seed, reference_points or {}, fixed, folder, arms, retry_failed, again
         )
+        self._loss_of = loss_of
         self._objectives, self._listener, self._ahead = tuple(objectives), listener, ahead
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
         self._live: dict[str, LiveTrial] = {}  # by Tune's id; used in the driver's thread only
@@ -162,6 +178,7 @@ class StudySearcher(Searcher):
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
             CheckpointError: the checkpoints of a trial can be neither written nor read.
+            ExecutorError: the executor has lost the worker of a trial too often.
         """
         if not self._live:
             self._background.wait(lambda: bool(self._ready) or self._remaining == 0, _IDLE_SECONDS)
@@ -199,7 +216,7 @@ class StudySearcher(Searcher):
         live = self._live.pop(trial_id, None)
         if live is None:
             return
-        if error and self._hand_out_again(live):
+        if error and self._hand_out_again(live, self._loss_of(trial_id)):
             return
         if result:
             self._record(live, result)
@@ -249,6 +266,7 @@ class StudySearcher(Searcher):
         Raises:
             StorageError: the storage has failed for longer than ``patience``.
             CheckpointError: the checkpoints of a trial can be neither written nor read.
+            ExecutorError: the executor has lost the worker of a trial too often.
             Exception: the first one that the listener has raised.
         """
         self._background.close()
@@ -256,12 +274,29 @@ class StudySearcher(Searcher):
         if self._listener_error is not None:
             raise self._listener_error
 
-    def _hand_out_again(self, live: LiveTrial) -> bool:
-        """Hand a trial out again whose worker was lost, unless it is lost too often without an epoch of progress."""
-        live.losses = 1 if live.last_epoch > live.last_loss else live.losses + 1
+    def _hand_out_again(self, live: LiveTrial, loss: Loss) -> bool:
+        """Hand a trial out again whose worker was lost, unless it is lost too often without an epoch of progress.
+
+        Returns:
+            Whether the trial has not ended. Where the executor loses it too often, the study stops.
+        """
+        if live.last_epoch > live.last_loss:
+            live.losses = live.losses_of_executor = 0
         live.last_loss = live.last_epoch
+        if loss.whose is Whose.EXECUTOR:
+            live.losses_of_executor += 1
+        else:
+            live.losses += 1
         if live.losses >= LOSSES_WITHOUT_PROGRESS:
             return False
+        if live.losses_of_executor >= LOSSES_OF_THE_EXECUTOR:
+            self._stop = self._stop or ExecutorError(
+                f"trial {live.trial.number} has lost its worker {live.losses_of_executor} times in a row without an "
+                f"epoch of progress: {loss.why}. So the study stops, and no trial is lost; the same command goes on. "
+                "Give trials more room before: a smaller --concurrency, smaller batches, nodes with more memory"
+            )
+            return True
+        self._tell_listener("lost", live.trial.number, loss.why)
         live.trial.resumed = True
         self._lost[live.trial.number] = live
         with self._background.changed:

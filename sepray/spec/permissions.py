@@ -13,7 +13,9 @@ class Permissions:
     """What the user allows a study's driver at this start; not a part of the study."""
 
     take_over: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Take the study from another driver that runs it, which then stops, or go on without checkpoints that are
-    elsewhere."""
+    """Take the study from another driver that runs it, which then stops."""
+    move_here: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Go on in this folder although the study's checkpoints are in another one, without them: unfinished trials begin
+    again."""
     allow_changed_code: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Go on although source files that trainings run have changed since the last start; later trials are tagged."""

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sepray.console.exit_status import exit_with_status, format_error
 from sepray.console.interruption import Interrupted
 from sepray.console.terminal import duration
 from sepray.errors import StorageError, UnreachableError, UsageError
+from sepray.spec.permissions import Permissions
 
 from ..end_to_end.conftest import SEPARATOR, TASK
 
@@ -252,6 +254,7 @@ def test_frames_of_the_started_script_are_the_users(tmp_path):
 
 PRINTS = """
 import sys
+from dataclasses import fields
 from sepray.console.exit_status import exit_with_status
 
 
@@ -434,6 +437,18 @@ def test_command_line_is_shown_as_a_shell_takes_it(monkeypatch, started, shown):
     assert exit_status.how_to_go_on() == f"The same command goes on where it stopped:\n  {shown}"
 
 
+def test_command_that_goes_on_does_not_repeat_what_was_permitted_once(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    given = ["study.py", "--take-over", "--trials", "3", "--allow_changed_code", "--move-here", "--retry-failed"]
+    monkeypatch.setattr("sys.orig_argv", ["python", *given, "--name", "b"])
+    assert exit_status.how_to_go_on().endswith("\n  python study.py --trials 3 --name b")
+
+
+def test_every_permission_is_for_one_start():
+    flags = {f"--{field.name.replace('_', '-')}" for field in fields(Permissions)}
+    assert flags <= set(exit_status.ONE_TIME)
+
+
 @pytest.mark.parametrize("notebook", [True, False])
 def test_in_a_notebook_or_a_python_shell_there_is_no_command_to_repeat(monkeypatch, notebook):
     if notebook:
@@ -445,6 +460,7 @@ def test_in_a_notebook_or_a_python_shell_there_is_no_command_to_repeat(monkeypat
 
 SCRIPT = """
 import sys
+from dataclasses import fields
 former = lambda kind, error, trace: print(f"former: {{kind.__name__}}", file=sys.stderr)
 sys.excepthook = former
 import sepray.study

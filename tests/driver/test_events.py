@@ -139,3 +139,9 @@ def test_time_left_hears_of_starts_epochs_and_ends():
     events.finished(3, Outcome(TrialState.COMPLETE, None, "", "complete"), {"epoch": 1})
     told = [("asked", (3,), {}), ("epoch", (3, {"epoch": 1, "objective": 0.5}), {}), ("finished", (3,), {})]
     assert left.calls == told
+
+
+def test_lost_worker_is_told_in_one_line(heard, screen):
+    events, *_ = heard
+    events.lost(3, "its node has died")
+    assert screen.getvalue() == "  final 3 has lost its worker (its node has died), and goes on with another one\n"

@@ -14,6 +14,7 @@ from sepray.driver import driver
 from sepray.driver import stores as stores_module
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
+from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.search import lease as lease_module
 from sepray.search.lease import ENDED_SECONDS, HeldError, LostError
@@ -22,7 +23,7 @@ from sepray.spec.permissions import Permissions
 
 from .conftest import DATA
 
-FORCE = Permissions(take_over=True)
+FORCE = Permissions(take_over=True, move_here=True)
 OWN = Surroundings.here()
 
 
@@ -139,6 +140,16 @@ def test_driver_from_which_the_study_was_taken_stops_and_writes_nothing(spec, tm
     assert [t.state.name for t in trials(spec)] == ["COMPLETE"] * 4
     assert set(unfinished) <= {number for stage, number, _ in study.trained if stage == "search"}
     assert [t.number for t in trials(spec)] == [0, 1, 2, 3]
+
+
+def test_taking_over_from_another_folder_leaves_the_driver_alone(spec, tmp_path, at, stores):
+    stores.search.ask()
+    with pytest.raises(UsageError, match=r"not here but in .*: run the same .*; --move-here goes on"):
+        StudyStores(prepare(elsewhere(spec, tmp_path), DATA), permitted=Permissions(take_over=True))
+    stores.lease.check()
+    with pytest.raises(HeldError, match="--take-over takes it from there"):
+        StudyStores(prepare(elsewhere(spec, tmp_path), DATA), permitted=Permissions(move_here=True))
+    stores.lease.check()
 
 
 def test_driver_of_the_same_folder_waits_until_the_other_has_stopped(spec, study, tracker, at, monkeypatch):

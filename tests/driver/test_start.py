@@ -20,7 +20,7 @@ from sepray.tracking.outbox import Outbox, RunKey
 
 from .conftest import DATA
 
-FORCE, CHANGED = Permissions(take_over=True), Permissions(allow_changed_code=True)
+HERE, CHANGED = Permissions(move_here=True), Permissions(allow_changed_code=True)
 FILES = {"mine": "aa", "helper": "bb", "sepray.training.trainer": "cc"}
 
 
@@ -70,7 +70,8 @@ def test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are(spe
     host, there = Surroundings.here().host, tmp_path / "results"
     assert str(refused.value) == (
         f"the checkpoints of small are not here but in {there}/small/{begun.uid} on {host}: run the same command "
-        f"there, or give --storage-path {there}; --take-over goes on without them"
+        f"there, or give --storage-path {there}; --move-here goes on here without them: "
+        "unfinished trials begin again"
     )
     assert not (tmp_path / "other").exists()
     assert attributes(spec) == before
@@ -78,14 +79,20 @@ def test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are(spe
     assert waiting(begun)[0] == 1
 
 
-def test_without_them_it_goes_on_where_that_is_allowed_and_coming_back_asks_mlflow_anew(spec, begun, tmp_path):
+def test_without_them_it_goes_on_where_that_is_allowed_and_coming_back_asks_mlflow_anew(spec, begun, tmp_path, screen):
     other = spec.changed(storage_path=str(tmp_path / "other"))
-    there = again(other, FORCE)
+    with pytest.raises(UsageError, match="not here but in"):
+        again(other, Permissions(take_over=True))
+    there = again(other, HERE)
     assert there.folder == tmp_path / "other/small" / begun.uid
+    assert (
+        f"small goes on here; its checkpoints stay in {begun.folder} on {Surroundings.here().host}: unfinished trials "
+        "begin again"
+    ) in screen.getvalue()
     with pytest.raises(UsageError, match=f"not here but in {tmp_path}/other/small"):
         again(spec)
     assert waiting(begun) == (1, {"": "run"})
-    again(spec, FORCE)
+    again(spec, HERE)
     assert waiting(begun) == (0, {})
 
 
@@ -106,7 +113,7 @@ def test_other_driver_on_the_same_object_store_goes_on(spec, tracker, tmp_path, 
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "b")
     assert again(spec).checkpoints == first.checkpoints
-    with pytest.raises(UsageError, match=r"in s3://bucket/a/small/[0-9a-f]+: run the same command there; --t"):
+    with pytest.raises(UsageError, match=r"in s3://bucket/a/small/[0-9a-f]+: run the same command there; --m"):
         again(spec.changed(storage_path="s3://bucket/b"))
     with pytest.raises(UsageError, match="not here but in s3://bucket/a/small"):
         again(spec.changed(storage_path=str(tmp_path / "results")))
@@ -126,7 +133,7 @@ def test_those_of_another_host_are_not_looked_for_here(spec, begun, tmp_path, mo
     shutil.rmtree(begun.folder)
     study = optuna.load_study(study_name="small", storage=spec.stores.storage)
     study.set_user_attr(LAST_OWNER, {**study.user_attrs[LAST_OWNER], "host": "host-b"})
-    with pytest.raises(UsageError, match=r"on host-b: run the same command there; --take-over goes on"):
+    with pytest.raises(UsageError, match=r"on host-b: run the same command there; --move-here goes on here"):
         again(spec.changed(storage_path=str(tmp_path / "other")))
 
 
@@ -214,6 +221,11 @@ def test_what_is_only_trained_beside_an_ended_study_may_have_other_files(spec, f
     StudyStores(prepare(spec, DATA), goes_on=False).close()
     with pytest.raises(UsageError, match="mine has changed since"):
         again(spec)
+
+
+def test_path_of_a_study_that_has_ended_cannot_be_moved(spec, begun, tmp_path):
+    with pytest.raises(UsageError, match=rf"give --storage-path {tmp_path}/results$"):
+        StudyStores(prepare(spec.changed(storage_path=str(tmp_path / "other")), DATA), goes_on=False)
 
 
 def test_separator_without_source_files_is_not_compared(spec, files, begun):

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -81,6 +82,22 @@ def test_killed_and_extended_study_goes_on_with_the_same_trials_and_runs(laborat
     assert known.items() <= after.items()
     model = "models:/my-separator-my-task@champion"
     assert "identical over 5 epochs" in laboratory.sepray("reproduce", model).stdout
+
+
+@pytest.mark.slow
+def test_killed_worker_is_told_in_one_line_without_those_of_ray(laboratory):
+    process = laboratory.start(*SLOW)
+    laboratory.wait(lambda: has_one_in_the_middle(laboratory), process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    workers = [child for child in children if "".join(child.cmdline()[:1]).startswith("ray::")]
+    for worker in workers:
+        worker.kill()
+    printed, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, printed
+    told = [line for line in printed.splitlines() if "has lost its worker (its process has ended), and goes on" in line]
+    assert 1 <= len(told) <= len(workers), printed
+    assert not [line for line in printed.splitlines() if "raylet" in line or "SYSTEM_ERROR" in line], printed
+    assert_everything_once(laboratory, trials=4, epochs=5)
 
 
 @pytest.mark.slow

@@ -69,6 +69,9 @@ class Recorder:
     def epoch(self, number, result):
         self.events.append(("epoch", number, result["epoch"]))
 
+    def lost(self, number, why):
+        self.events.append(("lost", number, why))
+
     def finished(self, number, outcome, result):
         self.events.append(("finished", number, outcome.tag))
 

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from sepray.errors import UsageError
 from sepray.execution.schedulers import make_scheduler
-from sepray.fault import UNSAVED, CheckpointError
+from sepray.fault import UNSAVED, CheckpointError, ExecutorError, Loss, Whose
 from sepray.search.searcher import StudySearcher
 from sepray.search.storage import open_study
 
@@ -307,6 +307,44 @@ def test_losses_with_progress_in_between_are_forgotten(url):
     assert Counter(t.config["number"] for t in controller.trials) == {0: EPOCHS, 1: 3}
     assert [e for e in heard.events if e[0] == "epoch" and e[1] == 0] == [("epoch", 0, e) for e in range(1, EPOCHS + 1)]
     assert trials[1].intermediate_values == {1: value(1, 1), 2: value(1, 2)}
+
+
+NODE = Loss(Whose.EXECUTOR, "its node has died")
+
+
+def test_losses_of_nodes_neither_fail_a_trial_nor_count(url):
+    """Trial 0 loses two workers to itself, nine to the executor, before it trains an epoch; trial 1 loses three."""
+    heard, lost, why = Recorder(), Counter({0: 11, 1: 3}), []
+    own = Loss(Whose.TRIAL, "its process has ended")
+
+    def report(trial):
+        number = trial.config["number"]
+        lost[number] -= 1
+        why.append(NODE if number == 0 and lost[0] < 9 else own)
+        return None if lost[number] >= 0 else result_of(number, trial.epoch + 1)
+
+    study = study_at(url)
+    searcher = searcher_of(study, trials=2, listener=heard, loss_of=lambda trial_id: why[-1])
+    Controller(searcher, report, slots=1).run()
+    searcher.close()
+    assert [t.user_attrs["outcome"]["tag"] for t in study.get_trials()] == ["complete", "lost"]
+    assert Counter(e for e in heard.events if e[0] == "lost") == {
+        ("lost", 0, own.why): 2,
+        ("lost", 0, NODE.why): 9,
+        ("lost", 1, own.why): 2,
+    }
+
+
+def test_executor_that_loses_a_trial_for_ever_stops_the_study(url):
+    study = study_at(url)
+    searcher = searcher_of(study, trials=1, loss_of=lambda trial_id: NODE)
+    controller = Controller(searcher, lambda trial: None, slots=1)
+    with pytest.raises(ExecutorError, match=r"^trial 0 has lost its worker 10 times in a row .*: its node has died\."):
+        controller.run()
+    assert len(controller.trials) == 10
+    assert states(study) == {"RUNNING": 1}
+    with pytest.raises(ExecutorError):
+        searcher.close()
 
 
 class OneEpochWorkers(Controller):

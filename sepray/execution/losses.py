@@ -1,0 +1,52 @@
+"""Why trials have lost their workers: what Ray says of it, which Tune keeps from searchers."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+
+from .. import fault
+
+_UNAVAILABLE = re.compile(r"The actor ([0-9a-f]+) is unavailable")
+
+
+class LossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+    """Knows the trials of a Tune experiment, and the error with which each has ended."""
+
+    def __init__(self) -> None:
+        self._trials: list[Trial] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Hear of the trials."""
+        self._trials = trials
+
+    def of(self, trial_id: str) -> fault.Loss:
+        """Return why a trial, by Tune's id, has lost its worker."""
+        return fault.of_loss(next((_message(trial) for trial in self._trials if trial.trial_id == trial_id), ""))
+
+
+def _message(trial: Trial) -> str:
+    """Return the message of Ray's error of a trial's actor, from where Tune has written it; empty where there is none.
+
+    Where an actor has not answered, Ray may know the cause by now.
+    """
+    try:
+        message = Path(trial.error_file).read_text(encoding="utf-8")
+    except (OSError, TypeError):  # TypeError: Tune has written none
+        return ""
+    unanswering = _UNAVAILABLE.search(message)
+    if unanswering and "SystemExit" not in message:
+        with contextlib.suppress(Exception):  # Ray does not know the actor, or is another version
+            cause = ray._private.state.actors(unanswering[1])["DeathCause"]
+            return cause.actor_died_error_context.error_message or message
+    return message
