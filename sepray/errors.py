@@ -46,6 +46,27 @@ class UnreachableError(SeprayError, ConnectionError):
     """A server (tracking server, database, Ray cluster) does not answer; the message says which, in one line."""
 
 
+_SQLITE = {
+    "database is locked": "it is locked by another program, such as a backup or an open shell; end that first",
+    "readonly database": (
+        "it is read-only: let this user write the file and the folder that it is in (chmod u+w), or give another one"
+    ),
+    "disk image is malformed": "it is damaged; go back to a copy, or save what is left with: sqlite3 FILE .recover",
+    "file is not a database": "the file is damaged, or not a database; go back to a copy, or give another one",
+    "database or disk is full": "its disk is full; free some space there, and run the same command again",
+    "unable to open database file": (
+        "the file cannot be opened: its folder is missing, or not this user's; make that, or give another one"
+    ),
+}
+"""Part of a message of SQLite -> what it means, and what helps."""
+
+
+def explain_sqlite(message: str) -> str:
+    """Return a message of SQLite's with what it means and what helps, where that is known."""
+    means = next((reason for part, reason in _SQLITE.items() if part in message), "")
+    return f"{message} ({means})" if means else message
+
+
 def how_to_install(error: BaseException | None) -> str | None:
     """Return how to install the module that an import did not find, where one of sepray's extras brings it."""
     module = (getattr(error, "name", None) or "").partition(".")[0]

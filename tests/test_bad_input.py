@@ -140,7 +140,10 @@ CASES = [
         "lab: storage nosql://h/x cannot be used: Can't load plugin: sqlalchemy.dialects:nosql; "
         "check the URL and its driver",
     ),
-    Case("study --storage sqlite:///tone.wav", "lab: tone.wav is no SQLite database"),
+    Case(
+        "study --storage sqlite:///tone.wav",
+        "lab: tone.wav is no SQLite database: give another file, or move it away",
+    ),
     Case(
         "study --storage-path {read_only}/x",
         "lab: cannot write to {read_only}/x: {reason}; choose another folder with --storage-path",
@@ -334,7 +337,10 @@ CASES = [
         "sepray list studies --storage sqlite:///none.db",
         "sepray: there is no Optuna storage sqlite:///none.db: is this the folder of the study? Give --storage",
     ),
-    Case("sepray list studies --storage sqlite:///tone.wav", "sepray: tone.wav is no SQLite database"),
+    Case(
+        "sepray list studies --storage sqlite:///tone.wav",
+        "sepray: tone.wav is no SQLite database: give another file, or move it away",
+    ),
     Case(
         "sepray report lab --storage optuna.db",
         "sepray: the storage optuna.db is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or "

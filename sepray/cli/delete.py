@@ -34,8 +34,8 @@ def delete(
         models: Delete its versions of registered models too, for good.
     """
     application.require_storage(study.storage)
-    address = application.require_tracking(study.tracking_uri) if runs or models else None
     from ..console.terminal import console
+    from ..driver import tracking_address
     from ..driver.record import read_record
     from ..results import deletion
 
@@ -48,6 +48,10 @@ def delete(
         if json:
             application.print_json({"study": study.name, "deleted": True, "deletes": [], "keeps": []})
         return
+    address = None
+    if runs or models:  # the address is the study's own, unless another one is given
+        own, _ = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
+        address = application.require_tracking(own)
     with deletion.held(record):
         planned = deletion.plan(record, address, runs, models)
         told = {"deletes": list(planned.deleted), "keeps": list(planned.kept)}

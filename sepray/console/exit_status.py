@@ -11,11 +11,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import re
 import shlex
+import shutil
 import sys
 import sysconfig
+import tempfile
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -42,6 +46,7 @@ _SEPRAY = Path(__file__).resolve().parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LEAST_BYTES = 2**22  # a disk with less is full
 
 
 def exit_with_status(
@@ -127,6 +132,8 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
         text = str(error) if isinstance(error, SeprayError) and error.in_lines else one_line(error)
         if isinstance(error, OSError) and not isinstance(error, SeprayError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError) and error.errno in _DISK_FULL and not isinstance(error, SeprayError):
+            text += f"; free some space {'there' if error.filename else _full_places()}, and run the same command again"
         return f"{program}: {mask(text)}"
     formatted = traceback.TracebackException.from_exception(error)
     formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's
@@ -136,6 +143,16 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
     else:
         hint = f"this is a bug in sepray; report it with the whole traceback, which {TRACEBACK} shows"
     return mask("".join(formatted.format())).rstrip() + f"\n{program}: {hint}"
+
+
+def _full_places() -> str:
+    """Return where there is no space left, of the folders that every command writes to, as a phrase."""
+    folders = {str(Path.cwd()), tempfile.gettempdir(), os.path.expanduser("~")}
+    full = []
+    for folder in sorted(folders):
+        with contextlib.suppress(OSError):
+            full += [folder] * (shutil.disk_usage(folder).free < _LEAST_BYTES)
+    return f"in {' and '.join(full)}" if full else "on the disk that is written to"
 
 
 def shorten_traceback(text: str) -> str:

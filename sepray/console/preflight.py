@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ from ..errors import UnreachableError, UsageError, how_to_install
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 _CONNECT_SECONDS = 3.0
+_PROBE_BYTES = 2**16  # a disk that is full may still take a folder or an empty file
 
 
 def require_listening(url: str, shown: str) -> None:
@@ -64,7 +66,7 @@ def require_database(url: str, shown: str) -> None:
             connection.execute("pragma schema_version")
     except sqlite3.Error as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise UsageError(f"{file} is no SQLite database") from None
+            raise UsageError(f"{file} is no SQLite database: give another file, or move it away") from None
 
 
 def require_driver(url: str, shown: str) -> None:
@@ -112,7 +114,7 @@ def require_storage(url: str, shown: str) -> None:
         if file not in ("", ":memory:"):
             if scheme == "sqlite" and Path(file).exists():
                 require_database(url, shown)
-            require_writable(Path(file).absolute().parent)
+            require_writable(Path(file).absolute().parent, "--storage")
 
 
 def require_tracking_address(uri: str) -> None:
@@ -176,7 +178,7 @@ def require_token() -> None:
 
 
 def require_writable(folder: Path, instead: str = "") -> None:
-    """Refuse a folder that can neither be written to nor be made; nothing is left behind.
+    """Refuse a folder that can neither be written to nor be made, or whose disk is full; nothing is left behind.
 
     Args:
         folder: the folder; ``~`` is the user's home.
@@ -187,7 +189,8 @@ def require_writable(folder: Path, instead: str = "") -> None:
     """
     otherwise = f"; choose another folder with {instead}" if instead else ""
     try:
-        existing = folder.expanduser().absolute()
+        folder = folder.expanduser()
+        existing = folder.absolute()
     except RuntimeError:
         raise UsageError(f"cannot write to {folder}: there is no home folder{otherwise}") from None
     while not existing.exists() and existing != existing.parent:
@@ -195,10 +198,13 @@ def require_writable(folder: Path, instead: str = "") -> None:
     if not existing.is_dir():
         raise UsageError(f"cannot write to {folder}: {existing} is a file{otherwise}")
     try:
-        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=existing):
+        with tempfile.TemporaryDirectory(prefix=".sepray-", dir=existing) as probe:
+            (Path(probe) / "probe").write_bytes(bytes(_PROBE_BYTES))
             return
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}{otherwise}") from None
+        free = "; free some space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        otherwise = otherwise.replace(";", ", or", 1) if free else otherwise
+        raise UsageError(f"cannot write to {folder}: {error.strerror}{free}{otherwise}") from None
 
 
 def count_gpus() -> int | None:

@@ -111,6 +111,12 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         if incumbent.version == version:
             models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"{name} version {version} is the champion.")
+        if not models.has_files(name, incumbent.version, uri):
+            models.set_champion(name, version, uri, description)
+            lost = f"the files of version {incumbent.version} are gone"
+            return Registration(
+                name, version, True, f"Registered as {name} version {version}, the new champion: {lost}."
+            )
         won, reason = _challenge(spec, data, result, uri, incumbent.version)
         if won:
             models.set_champion(name, version, uri, description)

@@ -53,7 +53,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
         now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}
         now["separator"] = {"name": key(spec.separator), "config": spec.separator}
         changes += identity.differences({name: then[name] for name in now}, now)
-    refuse_differences(spec.name, spec.stores.storage, _with_names(changes, stored.user_attrs["spec"], spec))
+    refuse_differences(spec.name, spec.stores.storage, _with_names(changes, before.user_attrs["spec"], spec))
 
 
 def stored(spec: StudySpec) -> optuna.Study | None:

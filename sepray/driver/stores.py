@@ -27,7 +27,7 @@ from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
 from ..tracking.outbox import Rejected
 from ..tracking.tracker import Tracker, forget
-from . import code, commands, runs, selection, start, tracking_address
+from . import code, commands, new_database, runs, selection, start, tracking_address
 from .other_settings import SIGNAL, stored
 from .prepared import PreparedStudy
 
@@ -125,6 +125,7 @@ class StudyStores:
         outbox, run_key = self.folder / "outbox.db", f"{spec.name}-{self.uid}"
         if elsewhere:
             forget(outbox, run_key)
+        new_database.fill(spec, self.search, outbox, run_key)
         self.tracker = Tracker(
             outbox,
             run_key,

@@ -1,8 +1,15 @@
-"""Optuna's journal file, which stays readable where a write was cut off (full disk, killed process, power cut)."""
+"""Optuna's journal file, which stays readable where a write was cut off (full disk, killed process, power cut).
+
+Nor does a signal cut a write off. One that raises while Optuna gives its lock back would leave the lock behind, for
+which everybody waits 30 s, and would be lost in Optuna's own error. So the main thread, where Python lets signals
+raise, has another one write.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
@@ -17,15 +24,44 @@ class RepairingBackend(JournalFileBackend):
     What such a line says has never happened: whoever wrote it has not had an answer. Readers pass it over.
     """
 
+    _thread: ThreadPoolExecutor | None = None
+    _process = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the thread, which cannot be pickled."""
+        return {name: value for name, value in self.__dict__.items() if name != "_thread"}
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records to the file.
+        """Append records to the file, whole also where a signal ends the wait for it.
 
         Raises:
             OSError: the disk is full, or the file cannot be written.
         """
+        if threading.current_thread() is not threading.main_thread():
+            self._append(logs)
+            return
+        writer = self._writer()
+        try:
+            writer.submit(self._append, logs).result()
+        except BaseException:
+            writer.submit(_nothing).result()  # after what was submitted before, if it was
+            raise
+
+    def _writer(self) -> ThreadPoolExecutor:
+        """Return the thread that writes for the main one; it exists already, so that to submit is one step."""
+        if self._thread is None or self._process != os.getpid():  # a fork has no threads
+            self._thread, self._process = ThreadPoolExecutor(1, thread_name_prefix="journal"), os.getpid()
+            self._thread.submit(_nothing).result()
+        return self._thread
+
+    def _append(self, logs: list[dict[str, Any]]) -> None:
         with get_lock_file(self._lock):
             drop_torn_line(self._file_path)
         super().append_logs(logs)
+
+
+def _nothing() -> None:
+    pass
 
 
 def drop_torn_line(path: str) -> int:

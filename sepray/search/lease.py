@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from secrets import token_hex
@@ -36,6 +37,7 @@ TAKE_OVER = "--take-over"
 _OWNER, _BEAT = "owner", "heartbeat"
 _POLL_SECONDS = 1.0
 _FIRST_POLL_SECONDS = 0.05  # while a record is being filled in
+_BEGINNING_SECONDS = 1.0  # in which a driver that takes a lease has said who it is
 _SETTLE_SECONDS = 2.0  # in which a write that had been checked before a take-over by force arrives
 
 
@@ -321,16 +323,18 @@ def _watch(
     Raises:
         HeldError: the owner is alive.
     """
-    deadline, told = here.monotonic() + ENDED_SECONDS, False
+    begun, told = here.monotonic(), False
+    deadline, until = begun + ENDED_SECONDS, time.strftime("%H:%M:%S", time.localtime(here.now() + ENDED_SECONDS))
     while here.monotonic() < deadline:
         exists = here.exists(holder.owner) if holder.owner else None
         if exists:
             raise HeldError(_held(name, holder, here))
         if exists is False:
             return holder
-        if not told and holder.owner:
+        if not told and (holder.owner or here.monotonic() - begun >= _BEGINNING_SECONDS):
             told = True
-            say(f"{name}: waiting up to {ENDED_SECONDS:.0f} s for a heartbeat of {holder.owner}")
+            of_whom = f"a heartbeat of {holder.owner}" if holder.owner else "a driver that began and has not said which"
+            say(f"{name}: waiting up to {ENDED_SECONDS:.0f} s, until {until}, for {of_whom}")
         here.sleep(_POLL_SECONDS if holder.owner else _FIRST_POLL_SECONDS)
         now = _records(storage, name).get(holder.generation)
         if now is None:

@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalStorage
 from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StorageError, UsageError, how_to_install, mask
+from ..errors import StorageError, UsageError, explain_sqlite, how_to_install, mask
 from ..files import locked
 from ..identity import differences, plain
 from .bulk_read import BulkReadStorage
@@ -237,17 +237,6 @@ def _use_write_ahead_log(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-_REASONS = {
-    "database is locked": "it is locked by another program, such as a backup or an open shell; end that first",
-    "readonly database": "it is read-only: the file, or the folder that it is in, cannot be written by this user",
-    "disk image is malformed": "it is damaged; go back to a copy, or save what is left with: sqlite3 FILE .recover",
-    "file is not a database": "the file is damaged, or not a database",
-    "database or disk is full": "its disk is full",
-    "unable to open database file": "the file cannot be opened: its folder is missing, or not this user's",
-}
-"""Part of a message of SQLite -> what it means, and what helps."""
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, of the database driver's own where there is one.
 
@@ -257,9 +246,7 @@ def first_line(error: BaseException) -> str:
         error = error.__cause__
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines()
-    line = lines[0] if lines else type(cause).__name__
-    means = next((reason for part, reason in _REASONS.items() if part in line), "")
-    return f"{line} ({means})" if means else line
+    return explain_sqlite(lines[0] if lines else type(cause).__name__)
 
 
 @contextlib.contextmanager

@@ -144,7 +144,7 @@ class Delivery:
         if updates:
             _ = self.client  # connected first: the outbox forgets the runs of another address then
         settled, trouble, blocked = 0, None, set()  # blocked: studies whose own run cannot be created yet
-        for update in updates.values():
+        for update in sorted(updates.values(), key=lambda update: update.key.label != ""):  # a study's own run first
             if update.key.study in blocked:
                 continue
             try:

@@ -43,7 +43,10 @@ def digest_of(folder: Path) -> str:
 
 
 def log(client: Any, run_id: str, folder: Path, name: str) -> str:
-    """Upload a model unless the run has it; return its id. An interrupted upload is repeated into the same model."""
+    """Upload a model unless the run has it; return its id.
+
+    An interrupted upload is repeated into the same model, and so is one whose files were deleted since.
+    """
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -61,7 +64,8 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
             params=dict(run.data.params),
             model_type="separator",
         )
-    if str(model.status) != "READY":
+    is_new = str(model.status) != "READY"
+    if is_new or not has_files(client, model.model_id):
         with tempfile.TemporaryDirectory() as copy:
             target = Path(copy) / "model"
             shutil.copytree(folder, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -70,11 +74,26 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
             description.artifact_path = model.artifact_location
             description.save(str(target / "MLmodel"))
             _upload(client, model.model_id, target)
-        client.finalize_logged_model(model.model_id, "READY")
+        if is_new:
+            client.finalize_logged_model(model.model_id, "READY")
     outputs = run.outputs.model_outputs if run.outputs else []
     if all(output.model_id != model.model_id for output in outputs):
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def has_files(client: Any, model_id: str) -> bool:
+    """Say whether a logged model's files are there.
+
+    Raises:
+        UnreachableError: the store of the artifacts does not answer.
+    """
+    try:
+        return any(file.path == "MLmodel" for file in client.list_logged_model_artifacts(model_id))
+    except (SeprayError, import_mlflow().MlflowException):
+        raise
+    except Exception as error:  # of a cloud's own library
+        raise UnreachableError(f"the artifact store does not answer: {reason_of(error)}") from error
 
 
 def _upload(client: Any, model_id: str, folder: Path) -> None:

@@ -73,8 +73,9 @@ def register(
 
     The logged model gets its scores, linked to their data, its description, and the version, which its page then shows.
 
-    A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag. Its
-    description becomes the given one.
+    A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag. So
+    does the same model of another retraining of the study, which stands for one whose checkpoints were lost. Its
+    description becomes the given one, and files that it has lost are uploaded again.
 
     Args:
         tracker: tracker of the study.
@@ -92,16 +93,16 @@ def register(
     """
     with connected(tracker.uri) as client:
         run_id = _delivered_run(tracker, str(label), patience)
+        digest = logged_models.digest_of(folder)
+        _create(client, name)
+        version = _version_with(client, name, tracker.study, digest, run_id)
+        run_id = version.run_id if version else run_id
         model_id = logged_models.log(client, run_id, folder, name)
         if scored is not None:
             logged_models.log_scores(client, run_id, model_id, scored)
-        digest = logged_models.digest_of(folder)
-        _create(client, name)
-        for version in client.search_model_versions(f"name = {quoted(name)}"):
-            if version.tags.get(DIGEST_TAG) == digest and version.run_id == run_id:
-                if description and version.description != description:
-                    client.update_model_version(name, version.version, description)
-                break
+        if version is not None:
+            if description and version.description != description:
+                client.update_model_version(name, version.version, description)
         else:
             all_tags = {**(tags or {}), STUDY_TAG: tracker.study, DIGEST_TAG: digest}
             version = client.create_model_version(
@@ -109,6 +110,31 @@ def register(
             )
         logged_models.describe(client, model_id, name, str(version.version), description)
         return str(version.version)
+
+
+def _version_with(client: Any, name: str, study: str, digest: str, run_id: str) -> Any:
+    """Return the version with a content that a run, or else another run of the study, has registered; None for none."""
+    found = [
+        version
+        for version in client.search_model_versions(f"name = {quoted(name)}")
+        if version.tags.get(DIGEST_TAG) == digest and version.tags.get(STUDY_TAG) == study
+    ]
+    for version in sorted(found, key=lambda version: (version.run_id != run_id, int(version.version))):
+        if version.run_id == run_id or client.get_run(version.run_id).info.lifecycle_stage == "active":
+            return version
+    return None
+
+
+def has_files(name: str, version: str, uri: str | None = None) -> bool:
+    """Say whether the files of a registered version are where the registry says; so are those of another tool's model.
+
+    Raises:
+        UnreachableError: the server or the store of the files does not answer.
+    """
+    with connected(uri) as client:
+        source = str(client.get_model_version(name, version).source)
+        model_id = source.removeprefix("models:/")
+        return model_id == source or logged_models.has_files(client, model_id)
 
 
 def _create(client: Any, name: str) -> None:
@@ -271,6 +297,9 @@ def _delivered_run(tracker: Tracker, label: str, patience: float) -> str:
     """Return the id of a run once everything in the outbox for it is delivered."""
     deadline = time.monotonic() + patience
     key = RunKey(tracker.study, label)
+    if not tracker.pending() and label not in tracker.run_ids():
+        # It was told before, and what was told is gone: runs that were deleted for good, or a server that began anew.
+        raise ModelError(f"MLflow at {mask(tracker.uri)} has no run {label!r} of the study any more")
     while label not in (run_ids := tracker.run_ids()) or tracker.outbox.pending(key):
         if time.monotonic() > deadline:
             raise UnreachableError(f"MLflow at {mask(tracker.uri)} has not taken the run {label!r} in {patience:.0f} s")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import SeprayError
+from ..errors import SeprayError, explain_sqlite
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS operations (
@@ -307,4 +307,11 @@ class Outbox:
             except sqlite3.ProgrammingError:  # a mistake of ours, e.g. a closed file
                 raise
             except sqlite3.DatabaseError as error:
-                raise OutboxError(f"the outbox {self.path}: {error}") from error
+                raise OutboxError(f"the outbox {self.path}: {_explained(error)}") from error
+
+
+def _explained(error: sqlite3.DatabaseError) -> str:
+    told = str(error)
+    if any(part in told for part in ("not a database", "malformed")):  # derived, so that nothing is lost with it
+        return f"{told} (move it away; a new one is made, and `sepray reconcile` tells MLflow what is missing)"
+    return explain_sqlite(told)

@@ -107,6 +107,52 @@ def reconcile(
         box.close()
 
 
+def tell_anew(outbox: Path, study: str, experiment: str, expected: Sequence[ExpectedRun]) -> None:
+    """Queue all that runs of a study should hold, for an MLflow that has none of them; the outbox forgets its own.
+
+    Args:
+        outbox: path of the study's outbox.
+        study: identity of the study, as for the tracker.
+        experiment: name of the MLflow experiment.
+        expected: the runs; that of the study, with the label "", stays open.
+
+    Raises:
+        OutboxError: the outbox cannot be written.
+    """
+    box = Outbox(outbox)
+    try:
+        box.forget_runs(study)
+        for run in sorted(expected, key=lambda run: run.label != ""):
+            key = RunKey(study, run.label)
+            box.put(key, "run", _creation(run, experiment))
+            params, metrics = as_texts(run.params), _metrics(run, {})
+            if params or metrics:
+                box.put(key, "log", {"params": params, "metrics": metrics})
+            if run.dataset is not None:
+                box.put(key, "dataset", dict(run.dataset))
+            if run.label:
+                box.put(key, "status", {"status": run.status, "end": run.end_ms})
+    finally:
+        box.close()
+
+
+def _creation(expected: ExpectedRun, experiment: str) -> dict[str, Any]:
+    where = {} if expected.label else {"experiment": experiment}
+    tags = as_texts({**expected.inherited, **expected.tags})
+    return {"name": expected.name, "start": expected.start_ms, "tags": tags, **where}
+
+
+def _metrics(expected: ExpectedRun, known: Mapping[str, set[int]]) -> list[list[Any]]:
+    """Return the rows (name, value, step, time) of a run that are not among the known steps of each metric."""
+    default = expected.end_ms or expected.start_ms
+    return [
+        [name, finite_or_nan(value), step, expected.times_ms.get(step, default)]
+        for step, metrics in sorted(expected.epochs.items())
+        for name, value in metrics.items()
+        if step not in known.get(name, ())
+    ]
+
+
 class _Reconciliation:
     def __init__(self, outbox: Outbox, delivery: Delivery, study: str, experiment: str) -> None:
         self.outbox, self.delivery, self.study, self.experiment = outbox, delivery, study, experiment
@@ -120,7 +166,7 @@ class _Reconciliation:
             self.outbox.forget_runs(self.study)
         for expected in ordered:
             if expected.label not in runs or (not expected.label and _stage(runs[""]) == "deleted"):
-                self._put(expected.label, "run", self._creation(expected))
+                self._put(expected.label, "run", _creation(expected, self.experiment))
                 self.result.created.append(expected.label)
         self._drain()
         self.outbox.retry_rejected()
@@ -135,11 +181,6 @@ class _Reconciliation:
         self._drain()
         self.result.rejected = self.outbox.rejected()
         return self.result
-
-    def _creation(self, expected: ExpectedRun) -> dict[str, Any]:
-        where = {} if expected.label else {"experiment": self.experiment}
-        tags = as_texts({**expected.inherited, **expected.tags})
-        return {"name": expected.name, "start": expected.start_ms, "tags": tags, **where}
 
     def _compare(self, expected: ExpectedRun, run: Any) -> None:
         params = {k: v for k, v in as_texts(expected.params).items() if as_key(k) not in run.data.params}
@@ -168,13 +209,7 @@ class _Reconciliation:
             if (key := as_key(name)) in run.data.metrics:
                 history = self.delivery.call(self.delivery.client.get_metric_history, run.info.run_id, key)
             steps[name] = {int(metric.step) for metric in history}
-        default = expected.end_ms or expected.start_ms
-        return [
-            [name, finite_or_nan(value), step, expected.times_ms.get(step, default)]
-            for step, metrics in sorted(expected.epochs.items())
-            for name, value in metrics.items()
-            if step not in steps[name]
-        ]
+        return _metrics(expected, steps)
 
     def _runs(self) -> dict[str, Any]:
         """Return the runs of the study that the server has, by label; deleted ones too."""

@@ -149,3 +149,14 @@ def test_study_of_another_program_is_refused(run):
     message = run("delete", "foreign", "--yes", status=2)
     assert message == "sepray: foreign in sqlite:///optuna.db is not a study of sepray\n"
     assert names() == ["foreign"]
+
+
+def test_runs_are_deleted_where_the_study_is_tracked(run, kept):
+    """The default address is that of another MLflow, which has none of them."""
+    (kept.parent / "mlflow.db").rename(kept.parent / "own.db")
+    study = optuna.load_study(study_name="finished", storage="sqlite:///optuna.db")
+    study.set_user_attr("tracking_uri", "sqlite:///own.db")
+    lines = run("delete", "finished", "--runs", "--yes").splitlines()
+    assert (
+        f"  4 MLflow runs in sqlite:///{kept.parent.resolve()}/own.db, which can be restored until mlflow gc" in lines
+    )

@@ -10,6 +10,7 @@ import sys
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,11 +77,27 @@ def test_status_is_what_the_job_returns(ended, returned, status):
         (StorageError("storage x cannot be opened"), "storage x cannot be opened"),
         (UnreachableError("http://u:secret@h does not answer"), "http://u:***@h does not answer"),
         (FileNotFoundError(2, "No such file or directory", "a.wav"), "a.wav: No such file or directory"),
-        (OSError(errno.ENOSPC, "No space left on device"), "[Errno 28] No space left on device"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "[Errno 28] No space left on device; free some space on the disk that is written to, and run the same "
+            "command again",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.wav"),
+            "a.wav: No space left on device; free some space there, and run the same command again",
+        ),
     ],
 )
 def test_bad_input_is_one_line(ended, error, line):
     assert ended(raising(error)) == (2, f"program: {line}\n")
+
+
+def test_full_disk_is_named_where_no_file_is(ended, monkeypatch, tmp_path):
+    monkeypatch.setattr(exit_status.tempfile, "gettempdir", lambda: "/small")
+    free = {"/small": 4096, str(Path.cwd()): 2**30, os.path.expanduser("~"): 2**30}
+    monkeypatch.setattr(exit_status.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder]))
+    _, printed = ended(raising(OSError(errno.ENOSPC, "No space left on device")))
+    assert printed.endswith("; free some space in /small, and run the same command again\n")
 
 
 @pytest.mark.parametrize(

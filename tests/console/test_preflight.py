@@ -1,7 +1,9 @@
 """Checks before the start: what they refuse, what they let pass, and that they leave nothing behind."""
 
 import contextlib
+import errno
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -102,7 +104,7 @@ def test_database_that_does_not_exist_is_refused(url, databases):
 
 
 def test_other_file_is_no_database(databases):
-    with pytest.raises(UsageError, match=r"^text\.db is no SQLite database$"):
+    with pytest.raises(UsageError, match=r"^text\.db is no SQLite database: give another file, or move it away$"):
         preflight.require_database("sqlite:///text.db", "database")
 
 
@@ -166,12 +168,14 @@ def test_storage_that_can_be_made_passes_and_is_not_made(url, databases):
 
 @pytest.mark.parametrize("url", ["sqlite:///text.db/x.db", "journal://text.db/x.log"])
 def test_storage_in_a_file_is_refused(url, databases):
-    with pytest.raises(UsageError, match=r"^cannot write to .*text\.db: .*text\.db is a file$"):
+    with pytest.raises(
+        UsageError, match=r"^cannot write to .*text\.db is a file; choose another folder with --storage$"
+    ):
         preflight.require_storage(url, "it")
 
 
 def test_storage_that_is_something_else_or_does_not_answer_is_refused(databases, closed_port):
-    with pytest.raises(UsageError, match=r"^text\.db is no SQLite database$"):
+    with pytest.raises(UsageError, match=r"^text\.db is no SQLite database: give another file, or move it away$"):
         preflight.require_storage("sqlite:///text.db", "it")
     with pytest.raises(UnreachableError, match=r"^it does not answer"):
         preflight.require_storage(f"postgresql://127.0.0.1:{closed_port}/db", "it")
@@ -249,6 +253,27 @@ def test_temporary_folder_with_a_path_too_long_for_sockets(monkeypatch, variable
     monkeypatch.setenv(variable, "/" + 27 * "a")
     with pytest.raises(UsageError, match=r"a is 3 characters too long for Ray's sockets: set RAY_TMPDIR"):
         preflight.require_short_temporary_folder()
+
+
+def test_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    told = f"cannot write to {tmp_path}: No space left on device; free some space there"
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}, or choose another folder with --cache$"):
+        preflight.require_writable(tmp_path, "--cache")
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+        preflight.require_writable(tmp_path)
+    monkeypatch.undo()
+    assert contents(tmp_path) == []
+
+
+def test_home_that_cannot_be_written_is_named_as_it_is(tmp_path, monkeypatch):
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(UsageError, match=rf"^cannot write to {tmp_path}/home/x: {tmp_path}/home is a file"):
+        preflight.require_writable(Path("~/x"))
 
 
 def test_home_that_nobody_has(monkeypatch):

@@ -17,7 +17,7 @@ from .hearts import HEARTS, SPEC, save_weights
 @pytest.fixture
 def registry(monkeypatch):
     """A registry whose version 3 is the champion and gives the true sources of the test split, or what it is told."""
-    stands = {"champion": "3", "estimates": HEARTS.test.sources.numpy(), "asked": []}
+    stands = {"champion": "3", "estimates": HEARTS.test.sources.numpy(), "asked": [], "files": True}
 
     class Loaded:
         def predict(self, mixture):
@@ -33,6 +33,7 @@ def registry(monkeypatch):
         models, "register", lambda tracker, label, *_, **given: stands.update(given, label=label) or "4"
     )
     monkeypatch.setattr(models, "set_champion", lambda name, version, uri, description: stands.update(champion=version))
+    monkeypatch.setattr(models, "has_files", lambda name, version, uri: stands["files"])
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x)))
     return stands
@@ -149,6 +150,14 @@ def test_champion_that_cannot_separate_the_test_split_stays_it(registry, tmp_pat
     found = challenge([0.0] * 5, tmp_path)
     assert (found.champion, registry["champion"]) == (False, "3")
     assert "; version 3 stays the champion, but cannot separate this test split (" in found.sentence
+
+
+def test_champion_whose_files_are_gone_gives_way(registry, tmp_path):
+    registry["files"] = False
+    found = challenge([9.0] * 5, tmp_path)
+    assert (found.version, found.champion, registry["champion"]) == ("4", True, "4")
+    assert found.sentence == "Registered as cass-ppg version 4, the new champion: the files of version 3 are gone."
+    assert registry["asked"] == []
 
 
 def test_seed_of_the_study_is_that_of_the_challenge(registry, tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from sepray.driver.stage import Stage, finals_stage, run_stage, sampler_of_trial
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.hanging import Hang
+from sepray.execution.losses import LossWatch
 from sepray.execution.trainable import SeparatorTrainable
 from sepray.separators import neural_egg, semi_adversarial
 from sepray.training.views import view
@@ -378,6 +379,7 @@ def test_trials_are_watched_and_know_their_limit(prepared, stores, simulation, s
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots=2)
     [run] = simulation.runs
     assert run["parameters"]["context"].epoch_timeout == 30.0
-    [watch] = run["callbacks"]
+    losses, watch = run["callbacks"]
+    assert isinstance(losses, LossWatch)
     watch._tell(Hang(3, 75.0, 2.0, 99, "10.0.0.1"))
     assert "trial 3 has reported nothing for 1 min 15 s" in screen.getvalue()

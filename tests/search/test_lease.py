@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from concurrent import futures
@@ -18,6 +19,7 @@ import pytest
 from optuna.storages import GrpcStorageProxy, InMemoryStorage
 from optuna.storages._grpc import servicer
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
+from optuna.study import StudyDirection
 
 from sepray.search import lease as lease_module
 from sepray.search.guard import guard
@@ -136,7 +138,19 @@ def test_owner_elsewhere_without_heartbeat_is_followed_after_a_while_whatever_th
     later = world.take(connection(), process=2, say=said.append)
     assert ENDED_SECONDS <= world.passed < ENDED_SECONDS + 2
     assert later.owner.generation == 2
-    assert said == ["small: waiting up to 45 s for a heartbeat of bob on host-b, process 1"]
+    until = time.strftime("%H:%M:%S", time.localtime(1_800_000_045))
+    assert said == [f"small: waiting up to 45 s, until {until}, for a heartbeat of bob on host-b, process 1"]
+
+
+def test_driver_that_was_killed_before_it_said_who_it_is_is_told_and_waited_for(connection, world):
+    connection().create_new_study([StudyDirection.MINIMIZE], "small/lease/1")
+    said, whens = [], []
+    later = world.take(connection(), process=2, say=lambda text: (said.append(text), whens.append(world.passed)))
+    assert ENDED_SECONDS <= world.passed < ENDED_SECONDS + 2
+    assert later.owner.generation == 2
+    until = time.strftime("%H:%M:%S", time.localtime(1_800_000_045))
+    assert said == [f"small: waiting up to 45 s, until {until}, for a driver that began and has not said which"]
+    assert 1.0 <= whens[0] < 1.1
 
 
 @pytest.mark.parametrize("ahead", [-7200.0, 7200.0])

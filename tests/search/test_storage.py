@@ -297,7 +297,8 @@ def test_file_that_is_no_database_is_refused_in_one_line(tmp_path):
         with pytest.raises(StorageError) as failure:
             call(f"sqlite:///{tmp_path}/notes.db", "s")
         assert str(failure.value).endswith(
-            "notes.db cannot be opened: file is not a database (the file is damaged, or not a database)"
+            "notes.db cannot be opened: file is not a database (the file is damaged, or not a database; go "
+            "back to a copy, or give another one)"
         )
 
 

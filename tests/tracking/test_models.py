@@ -3,6 +3,7 @@ import json
 import math
 import os
 import re
+import shutil
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +18,11 @@ from sepray.tracking import models
 from sepray.tracking.connection import import_mlflow
 from sepray.tracking.delivery import Delivery
 from sepray.tracking.outbox import Outbox, RunKey
+from sepray.tracking.packaged_model import ModelError
 
 from .scaled import EXPECTED, MIXTURES, package
+
+SCORED = models.Scored({"test/si_sdr": 3.0}, "ecg", "ab" * 32)
 
 
 class Tracked:
@@ -31,6 +35,9 @@ class Tracked:
         self.delivery, self.flushed = Delivery(self.outbox, uri), 0
         self.outbox.put(RunKey(self.study), "run", {"name": "s", "experiment": "sepray", "start": 1, "tags": {}})
         self.outbox.put(RunKey(self.study, "final-2"), "run", {"name": "f", "start": 1, "tags": {}})
+
+    def pending(self):
+        return self.outbox.pending()
 
     def run_ids(self):
         return self.outbox.run_ids(self.study)
@@ -114,6 +121,13 @@ def test_registering_gives_up_where_the_run_is_not_delivered(folder, tracked, kn
     assert next(seconds) == 22
 
 
+def test_run_that_is_gone_from_mlflow_is_not_waited_for(folder, tracked):
+    tracked.flush(1.0)
+    tracked.outbox.forget_runs("study-1")
+    with pytest.raises(ModelError, match=r"mlflow\.db has no run 'final-2' of the study any more$"):
+        models.register(tracked, "final-2", folder / "model", "cass")
+
+
 def test_another_model_of_the_same_run_is_another_version(folder, tracked, client, separator, unchecked):
     package(folder / "a", separator)
     assert models.register(tracked, "final-2", folder / "a", "cass") == "1"
@@ -125,6 +139,38 @@ def test_another_model_of_the_same_run_is_another_version(folder, tracked, clien
     models.set_champion("cass", "1", tracked.uri)
     models.set_champion("cass", "2", tracked.uri)
     assert models.incumbent("cass", tracked.uri).version == "2"
+
+
+def test_same_model_of_another_retraining_is_the_same_version(folder, tracked, client, separator, unchecked):
+    """It stands for one whose checkpoints were lost; where that one's run was deleted, it is another version."""
+    package(folder / "model", separator)
+    tracked.outbox.put(RunKey("study-1", "final-7"), "run", {"name": "g", "start": 1, "tags": {}})
+    assert models.register(tracked, "final-2", folder / "model", "cass") == "1"
+    for _ in range(2):
+        assert models.register(tracked, "final-7", folder / "model", "cass", scored=SCORED) == "1"
+    assert len(client.search_logged_models(["1"])) == 1
+    first = tracked.run_ids()["final-2"]
+    assert client.get_run(first).data.metrics == {"test/si_sdr": 3.0}
+    tracked.study = "study-2"
+    for label, name in (("", "s"), ("final-2", "f")):
+        body = {"name": name, "experiment": "sepray", "start": 1, "tags": {}}
+        tracked.outbox.put(RunKey("study-2", label), "run", body)
+    assert models.register(tracked, "final-2", folder / "model", "cass") == "2", "of another study"
+    tracked.study = "study-1"
+    client.delete_run(first)
+    assert models.register(tracked, "final-7", folder / "model", "cass") == "3"
+
+
+def test_files_that_were_deleted_are_uploaded_again(folder, uri, tracked, client, separator, unchecked):
+    package(folder / "model", separator)
+    assert models.register(tracked, "final-2", folder / "model", "cass") == "1"
+    models.set_champion("cass", "1", uri)
+    assert models.has_files("cass", "1", uri)
+    shutil.rmtree(folder / "mlruns")
+    assert not models.has_files("cass", "1", uri)
+    assert models.register(tracked, "final-2", folder / "model", "cass") == "1"
+    assert models.has_files("cass", "1", uri)
+    np.testing.assert_allclose(models.load("models:/cass@champion", uri).predict(MIXTURES), EXPECTED, rtol=1e-6)
 
 
 def test_descriptions_are_those_of_the_last_time(folder, tracked, client, separator, unchecked):

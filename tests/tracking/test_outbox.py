@@ -113,7 +113,8 @@ def test_an_outbox_that_cannot_be_opened_is_named(tmp_path, damage):
     reason = "file is not a database" if damage else "unable to open database file"
     with pytest.raises(OutboxError) as error:
         Outbox(path)
-    assert str(error.value) == f"the outbox {path}: {reason}"
+    assert str(error.value).startswith(f"the outbox {path}: {reason} (")
+    assert ("move it away; a new one is made" in str(error.value)) is bool(damage)
 
 
 def test_a_disk_that_fills_up_is_the_users_and_a_closed_outbox_our_own_mistake(tmp_path):

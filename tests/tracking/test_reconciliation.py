@@ -7,7 +7,7 @@ import pytest
 from sepray.errors import UnreachableError
 from sepray.tracking.connection import import_mlflow
 from sepray.tracking.outbox import BusyError, Outbox, RunKey
-from sepray.tracking.reconciliation import ExpectedRun, reconcile
+from sepray.tracking.reconciliation import ExpectedRun, reconcile, tell_anew
 
 EXPECTED = [
     ExpectedRun("", "study", "FINISHED", 1, 9, {"trials": 2}, {"outcome": "finished"}),
@@ -58,6 +58,26 @@ def test_every_expected_run_is_created_once(folder, uri, read):
     assert found.run_ids("s") == ids  # a model can be logged into its run
     assert sorted(ids) == ["", "0", "1"]
     found.close()
+
+
+def test_new_database_is_told_all_at_once_with_what_waits(folder, outbox, delivery, read):
+    for label in ("", "0"):
+        outbox.save_run(RunKey("s", label), "gone", "7", "FINISHED")
+    outbox.put(RunKey("s", "0"), "log", {"metrics": [["extra", 3.0, 2, 5]]})
+    told = [replace(EXPECTED[0], epochs={0: {"best": 0.5}}, times_ms={0: 5}), *EXPECTED[1:]]
+    tell_anew(folder / "outbox.db", "s", "sepray", told)
+    assert delivery.deliver(100) == (9, None)
+    assert outbox.rejected() == []
+    found = read()
+    assert {label: (run.info.status, run.info.end_time) for label, run in found.runs.items()} == {
+        "": ("RUNNING", None),
+        "0": ("FINISHED", 5),
+        "1": ("FAILED", 7),
+    }
+    assert found.history("", "best") == [(0, 0.5, 5)]
+    assert found.history("0", "l") == [(1, 0.5, 5), (2, 0.25, 5)]
+    assert found.history("0", "extra") == [(2, 3.0, 5)]
+    assert found.runs["1"].data.params == {"beta": "0.1"}
 
 
 def test_what_waits_is_delivered_and_what_is_missing_is_added(folder, uri, outbox, delivery, read):

@@ -1,0 +1,48 @@
+"""Tells a new local MLflow database what a study has that was told elsewhere, or to one that has been deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+
+from ..choices import Objective
+from ..console.terminal import console
+from ..search.storage import load_study
+from ..spec.study import StudySpec
+from ..tracking.environment import resolve_uri
+from ..tracking.reconciliation import tell_anew
+from . import runs
+from .record import STAGES
+
+
+def fill(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> None:
+    """Queue what a study's trials that have ended were, where MLflow's database is a local file that is missing.
+
+    A server that has lost its database is not known to have: it answers. ``sepray reconcile`` asks it what it has.
+
+    Args:
+        spec: description of the study.
+        search: its Optuna study.
+        outbox: path of its outbox.
+        study: its identity in the outbox.
+    """
+    address = resolve_uri(spec.stores.tracking_uri)
+    database = Path(address.removeprefix("sqlite:///"))
+    ended = [trial for trial in search.get_trials(deepcopy=False) if trial.state.is_finished()]
+    if not address.startswith("sqlite:///") or database.exists() or not ended:
+        return
+    trials = {"search": ended}
+    names = set(optuna.get_all_study_names(search._storage))
+    for stage in STAGES:
+        if (name := f"{spec.name}/{stage}") in names:
+            trials[stage] = load_study(spec.stores.storage, name).get_trials(deepcopy=False)
+    objectives = [Objective(key, way) for key, way in search.user_attrs["fingerprint"]["objectives"].items()]
+    expected = runs.expected_runs(spec.name, trials, objectives, search.user_attrs.get(runs.TOLD))
+    told = [run for run in expected if run.tags.get("outcome") != "interrupted"]
+    console.print(
+        f"MLflow's database {database} is missing: a new one is made, and told of the {len(told) - 1} trials that have "
+        "ended",
+        soft_wrap=True,
+    )
+    tell_anew(outbox, study, spec.model_name, told)
