@@ -148,14 +148,11 @@ FILES = [
 SEPARATOR = [
     *(_at_start(f"separator: {kind}", condition.misbehaves(kind), failed=_ONE) for kind in ("nan", "inf")),
     _at_start("separator: raise", condition.misbehaves("raise"), failed=_ONE, traceback=True),
-    *(
-        _at_start(f"separator: {kind}", condition.misbehaves(kind), failed=_ONE)
-        for kind in ("exit", "segfault", "memory")
-    ),
-    *(
-        _at_start(f"separator: {kind} once", condition.misbehaves(kind, once=True))
-        for kind in ("exit", "segfault", "memory")
-    ),
+    *(_at_start(f"separator: {kind}", condition.misbehaves(kind), failed=_ONE) for kind in ("exit", "segfault")),
+    *(_at_start(f"separator: {kind} once", condition.misbehaves(kind, once=True)) for kind in ("exit", "segfault")),
+    # The trial waits 10, 20 and 30 s for memory.
+    _at_start("separator: memory", condition.misbehaves("memory"), failed=_ONE, outage=60),
+    _at_start("separator: memory once", condition.misbehaves("memory", once=True), outage=10),
     _at_start("separator: hang", condition.misbehaves("hang"), failed=_ONE, flags=("--epoch-timeout", "10"), outage=45),
     _at_start(
         "separator: hang once", condition.misbehaves("hang", once=True), flags=("--epoch-timeout", "10"), outage=15
