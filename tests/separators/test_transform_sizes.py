@@ -6,7 +6,16 @@ import pytest
 
 from sepray.errors import UsageError
 
-WITH_HOP = ["cass", "cass_logarithmic", "cass_published", "latent_gan", "oracle", "semi_adversarial", "ssgan"]
+WITH_HOP = [
+    "bin_mask",
+    "cass",
+    "cass_logarithmic",
+    "cass_published",
+    "latent_gan",
+    "oracle",
+    "semi_adversarial",
+    "ssgan",
+]
 
 
 @pytest.mark.parametrize("name", WITH_HOP)

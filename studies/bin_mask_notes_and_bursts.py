@@ -1,0 +1,19 @@
+"""One mask for each frequency bin, on notes and bursts: what training gives without a look at the item.
+
+There is nothing to search, so one trial is enough.
+"""
+
+from sepray.study import StudySpec, main
+
+STUDY = StudySpec(
+    name="bin-mask-notes-and-bursts",
+    separator="bin_mask",
+    task="notes_and_bursts",
+    trials=2,
+    max_epochs=1,
+    finalists=1,
+    final_seeds=1,
+)
+
+if __name__ == "__main__":
+    main(STUDY)
