@@ -52,15 +52,16 @@ def compare(
 
 def _text(result: ModelComparison) -> str:
     unit = f" {result.unit}" if result.unit else ""
+    units = result.result.units
+    of, over = (f" of {units.words}", units.name) if units.told else ("", "items")
     (first, second), (mean, other_mean), (low, high) = result.names, result.means, result.interval
     return (
-        f"{measure_words(result.metric)} on {result.items} {result.split} items: {first} {mean:.4f}{unit}, "
+        f"{measure_words(result.metric)} on {result.items} {result.split} items{of}: {first} {mean:.4f}{unit}, "
         f"{second} {other_mean:.4f}{unit}\n"
         f"difference {result.difference:+.4f}{unit} [{low:+.4f}, {high:+.4f}] "
-        f"(paired bootstrap, 95%), p {_p(result.p_bootstrap)}; Wilcoxon p {_p(result.p_wilcoxon)}\n"
+        f"(95% over {over}), p {_p(result.p_sign_flips)} by sign flips; Wilcoxon p {_p(result.p_wilcoxon)}\n"
         f"effect size: rank-biserial {result.rank_biserial:+.2f}; {first} is the better one on {result.wins} of "
-        f"{result.items} items\n"
-        f"{result.conclusion}"
+        f"{result.items} items\n" + "".join(f"{sentence}\n" for sentence in result.seen) + result.conclusion
     )
 
 

@@ -90,10 +90,15 @@ def _print(scores: Evaluation) -> None:
     """Print a table for each measure."""
     from ..console.terminal import console
     from ..scoring import tables
+    from ..scoring.units import sample_words
 
     for metric, rows in scores.rows.items():
         unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
         title = f"{measure_words(metric)} on {scores.split}{unit}"
         over = "median over frames and" if metric in BSS_EVAL else "mean over"
-        caption = f"{over} {scores.item_count} items [95% interval]"
+        told = scores.units.plain() if scores.units is not None and scores.units.told else None
+        sample, interval = sample_words(told, scores.item_count, "items")
+        caption = f"{over} {sample} [{interval if told else '95% interval'}]"
         console.print(tables.result_table(title, [*scores.sources, "mean"], rows, caption, console.width))
+    if scores.seen:
+        console.print(scores.seen, soft_wrap=True, markup=False)

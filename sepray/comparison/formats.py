@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator
 
 from rich import box
@@ -12,10 +13,12 @@ from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ..scoring.statistics import ScoreSummary
+from ..scoring.many_systems import ScoreSummary
 from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
 
 _COSTS = ("supervision", "seeds", "parameters", "training (s)")
+_TESTS = ("p", "r", "U")
+_PAIRED = ("paired_p", "paired_p_holm", "rank_biserial")
 _ESCAPES = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -35,14 +38,14 @@ def terminal(table: Table) -> Iterator[RenderableType]:
         better = "more" if rises(measure) else "less"
         grid = _grid(f"{table.title}: {heading(measure)}, {better} is better")
         grid.add_column("system")
-        for column in (*table.columns, "p"):
+        for column in (*table.columns, *_TESTS):
             grid.add_column(column, justify="right")
         for row in table.rows:
             if row.entry is None and row is table.rows[len(table.separators)]:
                 grid.add_section()
             shown = [_plain(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
             bold = "bold" if table.best[measure, MEAN] == row.system else ""
-            grid.add_row(*map(Text, (row.system, *shown, _test(row, measure, table))), style=bold)
+            grid.add_row(*map(Text, (row.system, *shown, *_tests(row, measure, table))), style=bold)
         yield grid
     grid = _grid("What they need and cost")
     grid.add_column("system")
@@ -63,10 +66,10 @@ def markdown(table: Table) -> str:
     head = ["system"]
     for measure in table.measures:
         arrow = "↑" if rises(measure) else "↓"
-        head += [f"{heading(measure)} {arrow}: {column}" for column in table.columns] + ["p"]
+        head += [f"{heading(measure)} {arrow}: {column}" for column in table.columns] + [*_TESTS]
     noted = bool(table.left_out) or any(_note(row) for row in table.rows)
     head += [*_COSTS, *(["note"] if noted else [])]
-    aligned = ["---", *["---:"] * ((len(table.columns) + 1) * len(table.measures)), "---", *["---:"] * 3]
+    aligned = ["---", *["---:"] * ((len(table.columns) + len(_TESTS)) * len(table.measures)), "---", *["---:"] * 3]
     lines = [head, aligned + (["---"] if noted else [])]
     for row in table.rows:
         line = [row.system]
@@ -74,7 +77,7 @@ def markdown(table: Table) -> str:
             for column in table.columns:
                 text = _plain(row.cells.get((measure, column)), measure, " ")
                 line.append(f"**{text}**" if table.best.get((measure, column)) == row.system else text)
-            line.append(_test(row, measure, table))
+            line += _tests(row, measure, table)
         lines.append(line + _costs(row) + ([_note(row)] if noted else []))
     blank = ["-"] * (len(head) - 2)
     lines += [[left.system, *blank, f"no figures: {left.reason}"] for left in table.left_out]
@@ -84,13 +87,13 @@ def markdown(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """Return the table for a two-column paper, with the package booktabs; the interval stands below its mean."""
-    width = len(table.columns) + 1
+    width = len(table.columns) + len(_TESTS)
     groups, rules, head = ["System"], [], [""]
     for place, measure in enumerate(table.measures):
         arrow = r"$\uparrow$" if rises(measure) else r"$\downarrow$"
         groups.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(heading(measure))} {arrow}}}")
         rules.append(rf"\cmidrule(lr){{{2 + place * width}-{1 + (place + 1) * width}}}")
-        head += [*(escape(column) for column in table.columns), "$p$"]
+        head += [*(escape(column) for column in table.columns), *(f"${name}$" for name in _TESTS)]
     groups += ["Supervision", "Seeds", "Parameters", "Training (s)"]
     head += [""] * len(_COSTS)
     lines = [" & ".join(groups) + r" \\", " ".join(rules), " & ".join(head) + r" \\", r"\midrule"]
@@ -102,7 +105,7 @@ def latex(table: Table) -> str:
             for column in table.columns:
                 bold = table.best.get((measure, column)) == row.system
                 line.append(_stacked(row.cells.get((measure, column)), measure, bold))
-            line.append(_math(_test(row, measure, table)))
+            line += [_math(text) for text in _tests(row, measure, table)]
         lines.append(" & ".join([*line, *(_math(text) for text in _costs(row))]) + r" \\")
     if table.left_out:
         lines.append(r"\midrule")
@@ -133,10 +136,11 @@ def latex(table: Table) -> str:
 def comma_separated(table: Table) -> str:
     """Return the table as CSV, with one line for each system and one column for each figure, in full precision.
 
-    Columns of figures are named ``<measure>/<column>/<figure>``; ``p`` is not corrected, ``p_holm`` is. A cell is empty
-    where a system does not have the figure.
+    Columns of figures are named ``<measure>/<column>/<figure>``; ``p`` is not corrected, ``p_holm`` is. ``u``,
+    ``effect`` and these two are of the rank test of unpaired scores; ``paired_p``, ``paired_p_holm`` and
+    ``rank_biserial`` of the paired test. A cell is empty where a system does not have the figure.
     """
-    figures = ("mean", "low", "high", "seed_sd", "u", "effect", "p", "p_holm")
+    figures = ("mean", "low", "high", "seed_sd", "u", "effect", "p", "p_holm", *_PAIRED)
     columns = [(measure, column) for measure in table.measures for column in table.columns]
     costs = ["kind", "supervision", "seeds", "parameters", "training_seconds", "separation_seconds_per_item"]
     head = ["system", *costs, "reference"]
@@ -156,6 +160,8 @@ def comma_separated(table: Table) -> str:
             if (cell := row.cells.get((measure, column))) is None:
                 continue
             known = {**vars(cell), **(vars(cell.test) if cell.test else {})}
+            if cell.paired:
+                known |= dict(zip(_PAIRED, (cell.paired.p, cell.paired.p_holm, cell.paired.effect), strict=True))
             line |= {f"{measure}/{column}/{f}": known[f] for f in figures if known.get(f) is not None}
         writer.writerow(line)
     for left in table.left_out:
@@ -164,15 +170,21 @@ def comma_separated(table: Table) -> str:
 
 
 def scores(table: Table, sources: list[str]) -> str:
-    """Return every score as CSV, for further analysis: a line for each system, seed, test item and source."""
+    """Return every score as CSV, for further analysis: a line for each system, seed, test item and source.
+
+    What an item was cut from stands in a column for each part of a mixture, where the task says so.
+    """
+    units = table.units
+    cut_from = [] if units is None or not units.told else [f"unit {k + 1}" for k in range(len(units.names))]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     measures = list(table.rows[0].scores)
-    writer.writerow(["system", "seed", "item", "source", *measures])
+    writer.writerow(["system", "seed", "item", *cut_from, "source", *measures])
     for row in table.rows:
         stacked = [row.scores[measure] for measure in measures]
         for seed, item, source in _indices(stacked[0].shape):
-            place = [row.system, seed if row.entry else "", item, sources[source]]
+            of = units.of_items[item] if cut_from and units is not None else ()
+            place = [row.system, seed if row.entry else "", item, *of, sources[source]]
             writer.writerow([*place, *(float(values[seed, item, source]) for values in stacked)])
     return stream.getvalue()
 
@@ -194,6 +206,8 @@ def _grid(title: str) -> Grid:
 def _plain(cell: ScoreSummary | None, measure: str, gap: str) -> str:
     if cell is None:
         return "-"
+    if not math.isfinite(cell.high):
+        return f"{number(measure, cell.mean)}{gap}[too few]"
     return f"{number(measure, cell.mean)}{gap}[{number(measure, cell.low)}, {number(measure, cell.high)}]"
 
 
@@ -213,11 +227,19 @@ def _math(text: str) -> str:
     return text.replace("<", "$<$") if text.startswith("<") else escape(text)
 
 
-def _test(row: Row, measure: str, table: Table) -> str:
+def _tests(row: Row, measure: str, table: Table) -> list[str]:
+    """Return the cells of the tests: p of the paired one, its effect size, p of the unpaired one."""
     if row.system == table.reference:
-        return "ref."
-    test = row.cells[measure, MEAN].test
-    return p_value(test.p_holm) if test else "-"
+        return ["ref.", "-", "-"]
+    cell = row.cells[measure, MEAN]
+    if cell.test is None:
+        return ["-", "-", "-"]
+    if table.too_few:  # the unpaired test might have a small p, but it knows no more of other recordings
+        return [f"too few ({table.units.count})" if table.units else "too few", "-", "-"]
+    unpaired = p_value(cell.test.p_holm)
+    if cell.paired is None:
+        return ["-", "-", unpaired]
+    return [p_value(cell.paired.p_holm), f"{cell.paired.effect:+.2f}", unpaired]
 
 
 def _costs(row: Row) -> list[str]:

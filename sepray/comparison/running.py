@@ -47,6 +47,7 @@ class Entry:
         separation_seconds: seconds of separating one test item, mean over seeds.
         missing: note about seeds whose training failed; empty if no training failed.
         uid: id of its study.
+        validation: values of the objectives on validation, mean over seeds; empty where they are not known.
     """
 
     contender: Contender
@@ -56,6 +57,7 @@ class Entry:
     separation_seconds: float
     missing: str
     uid: str
+    validation: tuple[float, ...] = ()
 
 
 @dataclass
@@ -145,6 +147,7 @@ def _run(
         separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.test),
         missing=f"{len(lost)} of {len(mine)} seeds failed: {why}" if lost else "",
         uid=uid,
+        validation=tuple(np.mean([trial.values for trial in sound], axis=0).tolist()),
     )
 
 

@@ -13,6 +13,7 @@ from .. import registry, shipped
 from ..choices import COLUMNS
 from ..console.arguments import parsed, refused_in_one_line
 from ..errors import UsageError
+from ..spec import choosing
 from ..spec.field_types import require_texts, require_type
 from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
 from ..spec.parts import (
@@ -61,11 +62,14 @@ class Comparison:
     Config, or for a hyperparameter, which is then not searched; task.FIELD=VALUE for the task. A FIELD may be written
     as its flag is (batch-size). Values of a tuple are separated by commas."""
     reference: str = ""
-    """Separator that the others are tested against; default: the best on the test split, by the first measure."""
+    """Separator that the others are tested against; default: the best on validation, by the objective."""
     measures: tuple[str, ...] = ("si_sdr", "relative_l2")
     """Columns of the table; the first one ranks the separators."""
     objective: tuple[str, ...] = ("relative_l2",)
     """Validation metrics that searches optimise, and by which the model of a separator is chosen."""
+    choose: tuple[str, ...] = (choosing.KNEE,)
+    """How one of several objectives' best is chosen, in each study and as the reference: knee, weights W1 W2 ... (one
+    for each objective) or the name of one objective."""
     seed: int = 0
     """Random seed of samplers and trials, the same for all separators."""
     budget: BudgetFlags = field(default_factory=lambda: Budget(trials=0, finalists=1, final_seeds=3))
@@ -86,6 +90,7 @@ class Comparison:
         reference: str = "",
         measures: tuple[str, ...] = ("si_sdr", "relative_l2"),
         objective: tuple[str, ...] = ("relative_l2",),
+        choose: tuple[str, ...] = (choosing.KNEE,),
         seed: int = 0,
         budget: Budget | None = None,
         search: Search | None = None,
@@ -98,8 +103,8 @@ class Comparison:
         parts = (budget or Budget(trials=0, finalists=1, final_seeds=3), search or Search())
         values: dict[str, Any] = {"name": name, "separators": separators, "task": task, "settings": settings}
         values |= {"reference": reference, "measures": measures, "objective": objective, "seed": seed}
-        values["baselines"] = baselines
-        for key in ("separators", "settings", "measures", "objective", "baselines"):
+        values["baselines"], values["choose"] = baselines, choose
+        for key in ("separators", "settings", "measures", "objective", "baselines", "choose"):
             require_texts(key, values[key])
         for key, kind in (("name", str), ("task", str), ("reference", str), ("seed", int)):
             require_type(key, values[key], kind)
@@ -179,6 +184,7 @@ class Comparison:
             space=space,
             reference_points=points,
             objective=self.objective,
+            choose=self.choose,
             seed=self.seed,
             budget=replace(self.budget, trials=self.budget.trials if searched else 1),
             search=self.search,

@@ -15,7 +15,10 @@ from ..choices import MEASURES, measure_words
 from ..contracts import TaskData
 from ..report.wording import plural, unit
 from ..scoring import summed_magnitudes, tables
-from ..scoring.statistics import ScoreSummary, summarise_seeds, with_rank_tests
+from ..scoring.many_systems import ScoreSummary, summarise_seeds, with_tests
+from ..scoring.statistics import too_few
+from ..scoring.units import UNTOLD, Units
+from ..spec import choosing
 from .contenders import LeftOut, slug
 from .running import Entry, Outcome, Scores
 from .spec import Comparison
@@ -62,6 +65,8 @@ class Table:
         left_out: separators without figures, and why.
         reference: system that the others are tested against.
         best: (measure, column) -> the separator's system with the best mean.
+        too_few: that there are too few recordings for any test, in words; empty where there are not.
+        units: what the test items were cut from.
     """
 
     title: str
@@ -72,6 +77,8 @@ class Table:
     left_out: Sequence[LeftOut]
     reference: str
     best: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    too_few: str = ""
+    units: Units | None = None
 
     @property
     def separators(self) -> list[Row]:
@@ -93,11 +100,11 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
     columns = [*data.signal.sources, MEAN]
     main = comparison.measures[0]
-    plain = {name: summarise_seeds(_column(found, main, MEAN, columns)) for name, found in scores.items()}
+    units = Units.of_split(data.test, data.unit_names)
     sign = 1 if MEASURES[main].direction == "minimize" else -1
-    entries = sorted(outcome.entries, key=lambda e: sign * plain[e.contender.system].mean)
-    wanted = slug(comparison.reference.replace(":", "-"))
-    reference = next((e for e in entries if e.contender.key == wanted), entries[0]).contender.system
+    entries = sorted(outcome.entries, key=lambda e: sign * float(_column(e.scores, main, MEAN, columns).mean()))
+    chosen, how = _reference(comparison, data, outcome.entries)
+    reference = chosen.contender.system
     # Oracles are told the true sources, so they are not tested against.
     ranked = [*(e.contender.system for e in entries), UNPROCESSED]
     cells: dict[str, dict[tuple[str, str], ScoreSummary]] = {name: {} for name in scores}
@@ -106,8 +113,8 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
         values = {name: _column(found, measure, column, columns) for name, found in scores.items()}
         if all(np.isnan(value).all() for value in values.values()):
             continue
-        figures = {name: summarise_seeds(value) for name, value in values.items()}
-        figures = with_rank_tests(figures, {name: values[name] for name in ranked}, reference)
+        figures = {name: summarise_seeds(value, units) for name, value in values.items()}
+        figures = with_tests(figures, {name: values[name] for name in ranked}, reference, units)
         for name, figure in figures.items():
             cells[name][measure, column] = figure
         way = 1 if MEASURES[measure].direction == "minimize" else -1
@@ -117,8 +124,27 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
     behind = {e.contender.system: e.contender.what for e in entries if e.contender.what}
     frames = (n_fft, hop) if len(bounds) > 1 else None
-    caption = _caption(comparison, data, len(ranked) - 1, reference, frames, behind)
-    return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best)
+    few = too_few(units, len(ranked) - 1)
+    caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, behind)
+    return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units)
+
+
+def _reference(comparison: Comparison, data: TaskData, entries: Sequence[Entry]) -> tuple[Entry, str]:
+    """Return the system that the others are tested against, and how it was chosen: by name, or on validation.
+
+    Never the best on the test split: of equal systems the luckiest would be it, and the others look worse.
+    """
+    wanted = slug(comparison.reference.replace(":", "-"))
+    if named := [e for e in entries if wanted and e.contender.key == wanted]:
+        return named[0], "the reference"
+    missing = f" ({comparison.reference}, which was named, has no figures)" if wanted else ""
+    if not all(e.validation for e in entries):
+        return entries[0], f"the first of the comparison{missing}"
+    objectives = comparison.first_study().objectives(data.signal)
+    losses = [[o.sign * v for o, v in zip(objectives, e.validation, strict=True)] for e in entries]
+    rule = choosing.rule(comparison.choose, objectives, np.array(losses, dtype=np.float64))
+    best = min(range(len(entries)), key=lambda k: rule.loss(entries[k].validation))
+    return entries[best], f"which validation has chosen{missing}"
 
 
 def transform(shape: Sequence[int]) -> tuple[int, int]:
@@ -142,26 +168,35 @@ def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -
 def _caption(
     comparison: Comparison,
     data: TaskData,
+    units: Units,
     tests: int,
     reference: str,
     frames: tuple[int, int] | None,
     behind: Mapping[str, str],
 ) -> str:
     """Return what a reader has to know about the figures; ``behind`` says what stands behind names of the user's."""
-    budget = comparison.budget
+    budget, seeds = comparison.budget, comparison.budget.seeds()
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
+    items = plural(len(data.test), "test item") + (f" of {units.words}" if units.told else "")
+    over = units.name if units.told else f"items ({UNTOLD})"
     text = (
-        f"Mean over {plural(len(data.test), 'test item')} and {plural(budget.seeds(), 'seed')} [95% bootstrap "
-        f"interval over items]; every separator trained for {plural(budget.max_epochs, 'epoch')} on "
+        f"Mean over {items}, {plural(seeds, 'seed')} [95% interval over {over}{' and seeds' if seeds > 1 else ''}]; "
+        f"every separator trained for {plural(budget.max_epochs, 'epoch')} on "
         f"{plural(len(data.train), 'mixture')}{searched}. "
     )
-    named = f"{reference}, the reference" if comparison.reference else f"{reference}, which has the best mean"
-    if tests:
+    few = too_few(units, tests)
+    each = units.name if units.told else "items"
+    if tests and few:
+        text += f"No p: {few}, whatever the scores are. "
+    elif tests:
         text += (
-            f"p: two-sided Mann-Whitney U test of the items' scores (mean over sources and seeds) against {named}, "
-            f"Holm-corrected for {plural(tests, 'test')}. "
+            f"p: two-sided Wilcoxon signed-rank test of the {each}' scores (mean over sources and seeds) against "
+            f"{reference}, Holm-corrected for {plural(tests, 'test')}"
         )
+        text += "; of Student's over seeds too where that p is larger. " if seeds > 1 else ", of these trainings. "
+        text += "r: its effect size, the matched-pairs rank-biserial correlation (-1 to 1; above 0: larger scores). "
+        text += f"U: p of the papers' two-sided Mann-Whitney U test of the {each}' scores, likewise corrected. "
     on_cpu = not comparison.resources.cluster_address and not comparison.resources.gpus_per_trial
     where = f" on {processor.short_name()}" if on_cpu else ""
     text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."

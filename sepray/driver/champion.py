@@ -6,14 +6,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .. import identity
-from ..choices import MEASURES, measure_words
 from ..contracts import TaskData
-from ..errors import SeprayError, UnreachableError, mask, one_line
+from ..errors import SeprayError, UnreachableError, mask
 from ..execution import weights
-from ..scoring import statistics, tables
 from ..scoring.levels import MIXTURE_LEVEL, level_range
 from ..spec.parts import DEFAULT_TRACKING_URI
 from ..spec.study import StudySpec, key
@@ -25,6 +21,7 @@ from ..tracking.tracker import Tracker
 from . import notes, runs
 from .commands import on_study
 from .final_scores import Result, belongs_to, stft_of
+from .promotion import contest
 from .selection import Finished
 
 
@@ -87,7 +84,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
 def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, tracker: Tracker) -> Registration:
     """Register a packaged champion, unless that is done, and make it the champion of the registry if it is better.
 
-    It is better if it beats the registry's present champion on the same test split.
+    It is better if it beats the registry's present champion on validation (``promotion``).
 
     Args:
         spec: description of the study.
@@ -117,7 +114,7 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
             return Registration(
                 name, version, True, f"Registered as {name} version {version}, the new champion: {lost}."
             )
-        won, reason = _challenge(spec, data, result, uri, incumbent.version)
+        won, reason = contest(spec, data, result, folder, uri, incumbent.version)
         if won:
             models.set_champion(name, version, uri, description)
         return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")
@@ -145,25 +142,3 @@ def next_commands(registration: Registration, tracking_uri: str, experiment_id: 
         which = "@champion" if registration.champion else f"/{registration.version}"
         commands.append(f"sepray evaluate models:/{registration.name}{which}")
     return commands
-
-
-def _challenge(spec: StudySpec, data: TaskData, result: Result, uri: str, old: str) -> tuple[bool, str]:
-    """Compare the result with the present champion, version ``old``; return whether it is better, and why, in words."""
-    metric = result["metric"]
-    direction = MEASURES[metric].direction
-    challenger = tables.over_sources(metric, np.array(result["scores"][metric]))
-    try:
-        separate = models.as_function(models.load(f"models:/{spec.model_name}/{old}", uri))
-        defender = tables.over_sources(metric, tables.score(separate, data.test, signal=data.signal)[metric])
-    except UnreachableError:
-        raise
-    except Exception as error:  # the present champion is other code, which may fail in any way
-        return False, f"; version {old} stays the champion, but cannot separate this test split ({one_line(error)})"
-    compared = statistics.paired_bootstrap(challenger, defender, direction, seed=spec.seed)
-    unit = f" {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
-    gap = f"{measure_words(metric)}, mean over the sources, {challenger.mean():.4f}{unit} against "
-    gap += f"{defender.mean():.4f}{unit}, difference {compared.difference:+.4f} "
-    gap += f"[{compared.low:+.4f}, {compared.high:+.4f}] by paired bootstrap"
-    if compared.better:
-        return True, f", the new champion: it beats version {old} ({gap})"
-    return False, f"; version {old} stays the champion ({gap})"

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..console.terminal import console
-from ..contracts import TaskData
+from ..contracts import Split, TaskData
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
 from ..loading import build_separator
 from ..scoring import evaluation, tables
 from ..scoring.tables import ResultRow, Scores
+from ..scoring.units import Units
 from ..spec.study import StudySpec
 from ..training import views
 from . import pairs
@@ -31,13 +32,14 @@ FILE = "result.json"
 
 Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
-``scores`` (measure -> ``[item][source]``, the champion's), ``rows`` (of the final table), ``columns`` (those that the
-table shows), ``pairs`` (what ``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own
-best settings), ``answer`` (what ``Answer.plain`` returns; null where there is none) and ``edges`` (a sentence for each
-setting at an edge of its range), as JSON values. Where an ablation path to these settings was trained, ``explanation``
-is what ``Explanation.plain`` returns. ``samples`` says where unpaired samples were from (empty where there were none).
-Results of older versions have no ``pairs`` and no ``answer``, or none of ``columns``, ``best_of_arms``, ``edges`` and
-``samples``."""
+``scores`` (measure -> ``[item][source]``, the champion's), ``units`` (what ``Units.plain`` returns of the test
+split), ``validation_scores`` (as ``scores``, on validation), ``rows`` (of the final table), ``columns`` (those that
+the table shows), ``pairs`` (what ``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the
+arms' own best settings), ``answer`` (what ``Answer.plain`` returns; null where there is none) and ``edges`` (a
+sentence for each setting at an edge of its range), as JSON values. Where an ablation path to these settings was
+trained, ``explanation`` is what ``Explanation.plain`` returns. ``samples`` says where unpaired samples were from
+(empty where there were none). Results of older versions have no ``pairs`` and no ``answer``, or none of ``columns``,
+``best_of_arms``, ``edges``, ``samples``, ``units`` and ``validation_scores``."""
 
 
 _KEYS = ("member", "role", "hyperparameters", "validation", "metric", "scores", "rows")
@@ -78,12 +80,14 @@ def score_all(
     # Of one measure the sources and their mean are the columns, whichever of them are objectives.
     shown = objectives if len(measures) > 1 else ()
 
-    def row(name: str, scores: Scores, bold: bool = False) -> ResultRow:
-        return tables.row(name, scores, spec.metric, sources, bold, shown)
+    units = Units.of_split(data.test, data.unit_names)
 
-    best = _score(spec, data, champion.member)
+    def row(name: str, scores: Scores | Sequence[Scores], bold: bool = False) -> ResultRow:
+        return tables.row(name, scores, spec.metric, sources, bold, shown, units)
+
+    best, chosen_by = (_score(spec, data, champion.member, split) for split in (data.test, data.validation))
     members = {t.number: t for system in (*systems.systems, *systems.best) for t in system.members.values()}
-    found = {n: best if n == champion.member.number else _score(spec, data, t) for n, t in members.items()}
+    found = {n: best if n == champion.member.number else _score(spec, data, t, data.test) for n, t in members.items()}
     # An arm whose estimates are not finite for a seed has no score there, as if that training had failed.
     sound = {n: s for n, s in found.items() if all(np.isfinite(tables.over_sources(m, s[m])).all() for m in measures)}
     rows = [row(title, best, bold=True)]
@@ -91,14 +95,14 @@ def score_all(
         own = [sound[t.number] for t in system.members.values() if t.number in sound]
         if own and not (len(own) == 1 and system.title == champion.role):
             name = system.title + (f"{tables.MEAN_OF}{len(own)} seeds" if len(own) > 1 else "")
-            rows.append(row(name, {m: np.mean([scores[m] for scores in own], axis=0) for m in measures}))
+            rows.append(row(name, own))
     titles = {label: label for label in spec.first_settings}
     titles |= {label: f"paper: {label}" for label in spec.reference_points}
     others: dict[str, Scores] = {}
     for label, name in titles.items():
         trials = [t for t in searched if t.label == label]
         if trials and has_weights(trials[0]):
-            others[name] = _score(spec, data, trials[0])
+            others[name] = _score(spec, data, trials[0], data.test)
         elif trials:
             console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
     stft = stft_of(spec, data)
@@ -113,7 +117,9 @@ def score_all(
         "validation": champion.value,
         "metric": spec.metric,
         "scores": {measure: values.tolist() for measure, values in best.items()},
+        "validation_scores": {measure: values.tolist() for measure, values in chosen_by.items()},
         "rows": [asdict(row) for row in rows],
+        "units": units.plain(),
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
         "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
         "best_of_arms": sorted(members.keys() - of_pairs),
@@ -137,6 +143,6 @@ def belongs_to(trial: Finished) -> Callable[[Mapping[str, Any]], bool]:
     return checkpoint.of_trial(trial.number, trial.attributes.get("seed"))
 
 
-def _score(spec: StudySpec, data: TaskData, trial: Finished) -> Scores:
+def _score(spec: StudySpec, data: TaskData, trial: Finished, split: Split) -> Scores:
     separator = weights.load_separator(spec.separator, data.signal, trial.folder, belongs_to(trial))
-    return tables.score(separator, data.test, signal=data.signal)
+    return tables.score(separator, split, signal=data.signal)

@@ -141,7 +141,7 @@ class Finish:
         if "pairs" not in result:
             return result
         importance = most_important_setting(self._spec, self._data, self._folder)
-        answer = pairs.answer(result["pairs"], self._spec, self._data.signal, importance)
+        answer = pairs.answer(result["pairs"], self._spec, self._data.signal, importance, result.get("units"))
         return {**result, "answer": None if answer is None else answer.plain()}
 
     def without_champion(self, reason: str, trials: Sequence[FrozenTrial]) -> int:

@@ -13,6 +13,7 @@ from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..scoring.explanation import of_result
 from ..scoring.tables import ResultRow, markdown_table, shows_objectives
+from ..scoring.units import sample_words
 from ..spec.study import StudySpec
 from .final_scores import Result
 
@@ -40,7 +41,8 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
         objectives = spec.objectives(data.signal)
         label, better = "all objectives", better_words(dict.fromkeys(o.measure for o in objectives))
     title = f"{spec.name}: {label} on the test split"
-    caption = f"mean over {len(data.test)} test items [95% bootstrap interval]; {better}"
+    sample, interval = sample_words(result.get("units"), len(data.test))
+    caption = f"mean over {sample} [{interval}]; {better}"
     caption += "; the champion is one training, the best of its seeds on validation"
     caption += f"; {result['samples']}" if result.get("samples") else ""
     return title, columns, [ResultRow(**row) for row in result["rows"]], caption

@@ -16,7 +16,7 @@ import numpy as np
 from ..contracts import Signal
 from ..scoring import answer_words
 from ..scoring.answers import MEAN, Answer, Importance, Pairs, Question, compare_all
-from ..scoring.statistics import Values
+from ..scoring.units import Units, Values
 from ..spec.study import StudySpec
 from .selection import BEST_OF_ARM, SAME_SETTINGS, Finished, Retraining
 
@@ -146,7 +146,13 @@ def measures(pairs: Mapping[str, Any], first: str) -> set[str]:
     return {first}.union(*(member.get("others", ()) for member in members))
 
 
-def answer(pairs: Mapping[str, Any], spec: StudySpec, signal: Signal, importance: Importance | None) -> Answer | None:
+def answer(
+    pairs: Mapping[str, Any],
+    spec: StudySpec,
+    signal: Signal,
+    importance: Importance | None,
+    units: Mapping[str, Any] | None = None,
+) -> Answer | None:
     """Return what a study says about its question; None if it compares nothing and no setting is known to matter.
 
     Args:
@@ -154,10 +160,11 @@ def answer(pairs: Mapping[str, Any], spec: StudySpec, signal: Signal, importance
         spec: description of the study.
         signal: signal of the task.
         importance: the setting that matters most, if that is known.
+        units: what ``Units.plain`` returned of the test split; None for the result of an older version.
     """
     objectives = spec.objectives(signal)
     questions = [
-        Question(objective.measure, objective.source or MEAN, _pairs(pairs, objective.measure, spec.metric))
+        Question(objective.measure, objective.source or MEAN, _pairs(pairs, objective.measure, spec.metric, units))
         for objective in objectives
     ]
     found = compare_all(questions, signal.sources)
@@ -167,16 +174,19 @@ def answer(pairs: Mapping[str, Any], spec: StudySpec, signal: Signal, importance
     return answer_words.told(replace(first, importance=importance, others=tuple(others)))
 
 
-def _pairs(pairs: Mapping[str, Any], measure: str, first: str) -> list[Pairs]:
+def _pairs(pairs: Mapping[str, Any], measure: str, first: str, units: Mapping[str, Any] | None = None) -> list[Pairs]:
     """Return the pairs by one measure.
 
     Args:
         pairs: scores that ``stored`` has kept.
         measure: name of the measure.
         first: name of the measure that ``stored`` has put first.
+        units: what ``Units.plain`` returned of the test split.
     """
     systems = {name: _scores(members, measure, first) for name, members in pairs["systems"].items()}
-    return [_paired(arm, control, systems[arm], systems[control]) for arm, control in pairs["contrasts"]]
+    found = [_paired(arm, control, systems[arm], systems[control]) for arm, control in pairs["contrasts"]]
+    kept = [len(pair.arm_scores) and pair.arm_scores.shape[1] for pair in found]
+    return [replace(pair, units=Units.restored(units, items)) for pair, items in zip(found, kept, strict=True)]
 
 
 def _scores(members: Sequence[Mapping[str, Any]], measure: str, first: str) -> dict[tuple[int, int], Values]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..choices import MEASURES
 from ..errors import UsageError
-from .items import CACHE, check_items, on_tensors, task_data
+from .items import CACHE, check_items, on_tensors, seen_by, task_data
 from .model import Address, Model, check_model, loaded
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ class ModelComparison:
         split: name of the split.
         scores: scores ``[item]`` of the first and of the second model, each the mean over sources.
         result: what the statistics say.
+        seen: for each model that may have learned from these items, a sentence that says so.
     """
 
     split: str
     scores: tuple[NDArray[np.float64], NDArray[np.float64]]
     result: SystemComparison
+    seen: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"ModelComparison({self.conclusion!r})"
@@ -69,26 +71,31 @@ class ModelComparison:
     @property
     def difference(self) -> float:
         """Mean difference over items."""
-        return self.result.bootstrap.difference
+        return self.result.paired.difference
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Ends of the difference's 95% interval, by a paired bootstrap over items."""
-        return self.result.bootstrap.low, self.result.bootstrap.high
+        """Ends of the difference's 95% interval over what the items were cut from (recordings, pieces ...)."""
+        return self.result.paired.low, self.result.paired.high
 
     @property
-    def p_bootstrap(self) -> float:
-        """Two-sided p-value of the paired bootstrap."""
-        return self.result.bootstrap.p_value
+    def p_sign_flips(self) -> float:
+        """Two-sided p-value of the sign-flip test over recordings."""
+        return self.result.paired.p_value
+
+    @property
+    def cut_from(self) -> str:
+        """What the items were cut from: ``15 x 15 recordings``; ``6 items`` where the task does not say."""
+        return self.result.units.words
 
     @property
     def p_wilcoxon(self) -> float:
-        """Two-sided p-value of Wilcoxon's signed-rank test."""
+        """Two-sided p-value of Wilcoxon's signed-rank test over recordings."""
         return self.result.p_wilcoxon
 
     @property
     def rank_biserial(self) -> float:
-        """Effect size, -1 to 1: 1 where the first model's score is the larger one on every item."""
+        """Effect size, -1 to 1: 1 where the first model's score is the larger one on every recording."""
         return self.result.rank_biserial
 
     @property
@@ -118,11 +125,13 @@ class ModelComparison:
             "means": dict(zip(self.names, self.means, strict=True)),
             "difference": self.difference,
             "interval": list(self.interval),
-            "p_bootstrap": self.p_bootstrap,
+            "cut_from": self.cut_from,
+            "p_sign_flips": self.p_sign_flips,
             "p_wilcoxon": self.p_wilcoxon,
             "rank_biserial": self.rank_biserial,
             "wins": self.wins,
             "conclusion": self.conclusion,
+            "seen": list(self.seen),
         }
 
 
@@ -172,6 +181,7 @@ def compare(
         both = f"{', '.join(first.sources)} and {', '.join(second.sources)}"
         raise UsageError(f"{first.name} and {second.name} separate different sources: {both}")
     from ..scoring import metrics, statistics, tables
+    from ..scoring.units import Units
 
     measure = metric or str(first.metadata["metric"])
     data = task_data(first, task, cache)
@@ -181,5 +191,7 @@ def compare(
     one, two = (
         tables.item_scores(measure, on_tensors(system), items, data.signal, batch_size) for system in (first, second)
     )
-    result = statistics.compare_systems((first.name, second.name), one, two, measure)
-    return ModelComparison(split, (one, two), result)
+    units = Units.of_split(items, data.unit_names)
+    result = statistics.compare_systems((first.name, second.name), one, two, measure, units)
+    seen = [seen_by(system, data.fingerprint, split) for system in (first, second)]
+    return ModelComparison(split, (one, two), result, tuple(filter(None, seen)))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..console import preflight
 from ..files import replace_file
-from .items import CACHE, check_items, on_tensors, task_data
+from .items import CACHE, check_items, on_tensors, seen_by, task_data
 from .model import Address, Model, check_model, loaded
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..contracts import Signal, Split, TaskConfig
     from ..scoring.tables import ResultRow
+    from ..scoring.units import Units
 
 Scores = dict[str, NDArray[np.float64]]
 
@@ -38,6 +39,8 @@ class Evaluation:
         data_fingerprint: digest of the task's data.
         sources: names of the sources.
         scores: system -> measure -> scores ``[item, source]``; NaN where a measure is not defined.
+        units: what the items were cut from; intervals are over these. None: each item is taken for one.
+        seen: a sentence, where the model may have learned from these items.
     """
 
     model: str
@@ -45,6 +48,8 @@ class Evaluation:
     data_fingerprint: str
     sources: tuple[str, ...]
     scores: dict[str, Scores]
+    units: Units | None = None
+    seen: str = ""
 
     def __repr__(self) -> str:
         return f"Evaluation({self.model!r} on {self.item_count} {self.split} items: {', '.join(self.measures)})"
@@ -69,7 +74,7 @@ class Evaluation:
 
         return {
             measure: [
-                tables.row(name, scores, measure, self.sources, name == self.model)
+                tables.row(name, scores, measure, self.sources, name == self.model, units=self.units)
                 for name, scores in self.scores.items()
             ]
             for measure in self.measures
@@ -80,8 +85,8 @@ class Evaluation:
         """Table with one row for each system and the columns ``(measure, source, statistic)``.
 
         The statistics are ``mean``, the mean over items (for BSS Eval: the median), and ``low`` and ``high``, the ends
-        of its 95% bootstrap interval. The source ``mean`` is the mean over all sources. A cell is NaN where a measure
-        is not defined.
+        of its 95% interval over recordings. The source ``mean`` is the mean over all sources. A cell is NaN where a
+        measure is not defined.
         """
         import pandas as pd
 
@@ -120,7 +125,13 @@ class Evaluation:
                     name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in row.values.items()
                 }
                 scores[row.system][measure] = cells | {"items": self.scores[row.system][measure].tolist()}
-        described = {"model": self.model, "split": self.split, "data_fingerprint": self.data_fingerprint}
+        described: dict[str, Any] = {
+            "model": self.model,
+            "split": self.split,
+            "data_fingerprint": self.data_fingerprint,
+        }
+        if self.units is not None and self.units.told:
+            described["units"] = self.units.plain()
         return described | {"sources": list(self.sources), "scores": scores}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -180,6 +191,7 @@ def evaluate(
         preflight.require_writable(Path(museval))
     ready = loaded(model, tracking_uri, device)
     from ..scoring import tables
+    from ..scoring.units import Units
 
     data = task_data(ready, task, cache)
     items: Split = getattr(data, split)
@@ -192,7 +204,8 @@ def evaluate(
     systems = {ready.name: tables.score(separate, items, batch_size=batch_size, signal=data.signal)}
     systems |= tables.references(items, *transform, signal=data.signal)
     systems = {name: scores | slow.get(name, {}) for name, scores in systems.items()}
-    return Evaluation(ready.name, split, data.fingerprint, ready.sources, systems)
+    units, seen = Units.of_split(items, data.unit_names), seen_by(ready, data.fingerprint, split)
+    return Evaluation(ready.name, split, data.fingerprint, ready.sources, systems, units, seen)
 
 
 def _bss_eval(

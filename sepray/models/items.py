@@ -75,3 +75,18 @@ def on_tensors(model: Model) -> Callable[[Tensor], Tensor]:
         return torch.from_numpy(np.asarray(model.separate(mixture.cpu().numpy())))
 
     return separate
+
+
+def seen_by(model: Model, fingerprint: str, split: str) -> str:
+    """Return that a model has, or may have, learned from the items that it is scored on; empty where it has not.
+
+    Args:
+        model: a loaded model.
+        fingerprint: that of the task's data.
+        split: name of the split that is scored.
+    """
+    if model.metadata.get("data_fingerprint") != fingerprint:
+        return f"{model.name} was trained on other data, and may have learned from the recordings that are scored here."
+    if split == "train":
+        return f"{model.name} has learned from the items that are scored here."
+    return ""

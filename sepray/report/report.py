@@ -27,6 +27,7 @@ from ..contracts import Separator, Split, estimate
 from ..execution import weights
 from ..files import replace_file
 from ..scoring import tables
+from ..scoring.units import sample_words
 from ..spec.study import key
 from . import answer, best_trials, example_items, html, hyperparameters, search_progress, study_results
 from .cross_weights import cross_weights
@@ -189,7 +190,7 @@ def _result_table(results: StudyResults) -> str | None:
     if oracles:
         names = f" ({', '.join(beaten)})" if beaten else ""
         sentence += f"; it reaches {len(beaten)} of {len(oracles)} oracle bounds{names}"
-    count = len(result["scores"][metric])
+    sample, interval = sample_words(result.get("units"), len(result["scores"][metric]))
     columns, title = [*results.sources, "mean"], "Result on the test split"
     of, better_is = f"{measure_words(metric)} ({unit(metric)})", better_words([metric])
     if tables.shows_objectives(result.get("columns", ())):
@@ -197,8 +198,8 @@ def _result_table(results: StudyResults) -> str | None:
         better_is = better_words(dict.fromkeys(o.measure for o in results.objectives))
         sentence = f"By {measure_words(metric)}, {sentence[0].lower()}{sentence[1:]}"
     note = (
-        f"{of}: mean over {count} test items [95% bootstrap interval]; {better_is}. The champion is one training, the "
-        "best of its seeds on validation."
+        f"{of}: mean over {sample} [{interval}]; {better_is}. The champion is one training, the best of its "
+        "seeds on validation."
     )
     return html.table_section("result", title, sentence + ".", columns, rows, note)
 

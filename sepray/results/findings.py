@@ -17,6 +17,7 @@ from ..errors import UsageError
 from ..report.wording import number
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
+from ..scoring.units import sample_words
 from ..search.outcomes import outcome
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
@@ -195,7 +196,7 @@ class Findings:
             return ""
         metric = self.result["metric"]
         columns, values = self.result.get("columns", ()), self.result["rows"][0]["values"]
-        items = len(self.result["scores"][metric])
+        sample, interval = sample_words(self.result.get("units"), len(self.result["scores"][metric]))
         if columns and "mean" not in columns:  # objectives of several measures
             found = ", ".join(f"{name} {_with_interval(values[name])}" for name in columns if name in values)
             better = better_words(dict.fromkeys(key.rpartition("/")[2] for key in self.record.objectives))
@@ -203,8 +204,8 @@ class Findings:
             unit = f" {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
             found, better = f"{measure_words(metric)} {_with_interval(values['mean'], unit)}", better_words([metric])
         return (
-            f"The champion, {self.result['role']}, on the test split: {found}, mean over {items} test items with its "
-            f"95% bootstrap interval; {better}."
+            f"The champion, {self.result['role']}, on the test split: {found}, mean over {sample} with its "
+            f"{interval}; {better}."
         )
 
     @property

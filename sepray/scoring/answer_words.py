@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from ..choices import MEASURES, Objective, better_words, guide_words, measure_words
 from .answers import MEAN, Answer, Contrast, Effect, Importance
-from .paired_statistics import MOST_SEEDS, fewest_seeds
+from .intervals import fewest
+from .paired_statistics import MOST_SEEDS
 
 HEAD = ("arm", "p", "claim")
 """Names of the table's columns beside those of the effects: the first, and the last two."""
@@ -54,6 +55,7 @@ def _about_arm(answer: Answer, contrast: Contrast, tests: int) -> str:
     source = "" if answer.column == MEAN else f"{answer.column} "
     arm = contrast.arm[:1].upper() + contrast.arm[1:]
     seeds, items = _count(contrast.seeds, "seed"), _count(contrast.items, "test item")
+    items += f" of {contrast.cut_from}" if contrast.cut_from else ""
     what = f"{source}{measure_words(metric)}"
     if effect.difference == 0 and effect.low == effect.high:
         return f"{arm} and {contrast.control} gave the same {what} on {seeds}."
@@ -66,10 +68,13 @@ def _about_arm(answer: Answer, contrast: Contrast, tests: int) -> str:
         verdict = f"; it separates worse than {contrast.control}" if worse else ""
         return f"{arm} {verb} the {what} by {size} against {contrast.control} ({seeds}, {items}, {p}){verdict}."
     start = f"{arm} changed the {what} by {change(effect, metric)} against {contrast.control}"
+    if contrast.too_few:
+        return f"{start} ({seeds}, {items}): {contrast.too_few}."
     if contrast.items_decide:
-        return f"{start}: the {seeds} agree, but the {items} do not; more items would decide."
+        more = "more of them" if contrast.cut_from else "more items"
+        return f"{start}: the {seeds} agree, but the {items} do not; {more} would decide."
     if contrast.seeds < _FEW:  # whose spread says next to nothing of what more would show
-        advice = f"a claim needs {fewest_seeds(tests)} at the least"
+        advice = f"a claim needs {fewest(tests)} at the least"
     elif contrast.seeds_needed is None:
         advice = f"more than {MOST_SEEDS} would be needed"
     else:
@@ -176,11 +181,13 @@ def caption(answer: Answer) -> str:
     together, corrected = (", for all arms together", ", corrected by Holm") if answer.tests > 1 else ("", "")
     if answer.others:
         column, together = "", ", for all rows together"
-    interval = f" [95% interval over both{together}]"
+    cut_from = list(dict.fromkeys(c.cut_from for c in answer.contrasts if c.cut_from))
+    of = f" of {cut_from[0]}" if cut_from else ""
+    interval = f" [95% interval over {'seeds and recordings' if of else 'both'}{together}]"
     if all(e.low is None for part in answer.parts for contrast in part.contrasts for e in contrast.effects.values()):
-        interval = f" (an interval needs {fewest_seeds(answer.tests)} pairs)"
+        interval = f" (an interval needs {fewest(answer.tests)} pairs)"
     tested = f"exact sign-flip test over seeds{column}{corrected}"
-    pairs += f" of trainings at the same settings and seed, {_range(items)} test items{interval}"
+    pairs += f" of trainings at the same settings and seed, {_range(items)} test items{of}{interval}"
     return f"{pairs}; p: {tested}; {better_words(part.metric for part in answer.parts)}"
 
 

@@ -5,7 +5,7 @@ items, and both are samples: other seeds and other items would give another diff
 seeds and items, each on its own (the "pigeonhole" bootstrap of crossed designs; Owen 2007, Annals of Applied Statistics
 1), by ``scipy.stats.bootstrap`` with BCa. With few seeds such an interval is too short; its level is raised so that it
 is as long as Student's would be (Hesterberg 2015, The American Statistician 69, section 5.3), and with fewer than
-``fewest_seeds``, whose resamples cannot reach 95%, there is none. The test flips the signs of the seeds' differences
+``fewest``, whose resamples cannot reach 95%, there is none. The test flips the signs of the seeds' differences
 (``scipy.stats.permutation_test``, exact up to 16 seeds), with Holm's correction over the arms, and over the objectives
 where a study has several. The intervals hold for all of them together (Bonferroni): the test knows nothing of items, so
 without that the best of many arms would be claimed.
@@ -24,8 +24,11 @@ import numpy as np
 
 from ..choices import MEASURES
 from .columns import over_sources
+from .intervals import SIGNIFICANT
+from .many_systems import holm
 from .paired_statistics import RESAMPLES, crossed_interval, seeds_needed, sign_flips, student
-from .statistics import SIGNIFICANT, Values, holm
+from .statistics import too_few
+from .units import Units, Values
 
 MEAN = "mean"
 """Column of the mean over sources."""
@@ -40,12 +43,14 @@ class Pairs:
         control: name of what it is compared with.
         arm_scores: ``[seed, item, source]``, finite where the measure is defined.
         control_scores: the same of the control, on the same seeds and items.
+        units: what the items were cut from; None: each item is a unit.
     """
 
     arm: str
     control: str
     arm_scores: Values
     control_scores: Values
+    units: Units | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,11 @@ class Contrast:
         items: number of test items.
         effects: by source, and for the mean over sources (``MEAN``).
         claim: whether interval and test both show a difference in the answer's column.
-        items_decide: whether the seeds agree on a difference, but too few items to show it for others.
+        items_decide: whether the seeds agree on a difference, but too few units to show it for others.
         seeds_needed: number of seeds that would show a difference like this one with a probability of 80%; None if that
             is more than ``MOST_SEEDS``, and for a claim.
+        cut_from: what the test items were cut from, in words (``Units.words``); empty where the task does not say.
+        too_few: that these are too few for any claim, in words; empty where they are not.
     """
 
     arm: str
@@ -114,6 +121,8 @@ class Contrast:
     claim: bool
     items_decide: bool
     seeds_needed: int | None
+    cut_from: str = ""
+    too_few: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,7 +255,7 @@ def compare_all(
         for k, (pair, table) in enumerate(zip(pairs, tables[i], strict=True)):
             effects = {}
             for name, (arm, control) in table.items():
-                low, high = crossed_interval(arm - control, together, resamples) or (None, None)
+                low, high = crossed_interval(arm - control, together, resamples, pair.units) or (None, None)
                 p_holm = corrected["" if name == q.column else name][f"{i} {k}"]
                 middle, level = float((arm - control).mean()), float(control.mean())
                 effects[name] = Effect(middle, low, high, level, p_values[i, k, name], p_holm)
@@ -274,8 +283,12 @@ def _columns(pair: Pairs, metric: str, sources: Sequence[str]) -> dict[str, tupl
 def _contrast(pair: Pairs, differences: Values, effects: Mapping[str, Effect], column: str, arms: int) -> Contrast:
     """Return what the differences ``[seed, item]`` of a pair's column show."""
     effect, (seeds, items) = effects[column], differences.shape
-    claim = effect.excludes_zero and effect.p_holm < SIGNIFICANT
+    units = pair.units or Units.each(items)
+    few = too_few(units, arms) if units.told else ""
+    shown = effect.excludes_zero and effect.p_holm < SIGNIFICANT
+    claim = shown and not few
     each = differences.mean(1)
     items_decide = effect.p_holm < SIGNIFICANT and not claim and student(each) < SIGNIFICANT
     needed = None if claim or items_decide else seeds_needed(each, arms)
-    return Contrast(pair.arm, pair.control, seeds, items, effects, claim, items_decide, needed)
+    words = units.words if units.told else ""
+    return Contrast(pair.arm, pair.control, seeds, items, effects, claim, items_decide, needed, words, few)

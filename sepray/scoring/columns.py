@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..choices import MEASURES
-from .statistics import Values
+from .units import Values
 
 
 def over_sources(metric: str, values: Values) -> Values:

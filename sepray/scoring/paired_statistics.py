@@ -2,73 +2,46 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from numpy.typing import NDArray
 
-from .statistics import SIGNIFICANT, Values
+from .intervals import SIGNIFICANT, fewest, interval
+from .units import Units, Values
 
 MOST_SEEDS = 200
 """Number of seeds beyond which more of them are no reasonable advice."""
 RESAMPLES = 29999
 _POWER = 0.8
 _SIGN_FLIPS = 2**16
+_AT_ONCE = 4_000_000
 
 
-def fewest_seeds(arms: int = 1) -> int:
-    """Return the smallest number of seeds that can show anything, 6 for one arm.
-
-    The least two-sided p-value of the sign-flip test, ``2 / 2^seeds``, times the number of arms has to be below 0.05.
-    """
-    return 1 + math.floor(math.log2(2 * arms / SIGNIFICANT))
-
-
-def crossed_interval(differences: Values, arms: int = 1, resamples: int = RESAMPLES) -> tuple[float, float] | None:
-    """Return the interval of the mean of ``[seed, item]`` over seeds and items.
+def crossed_interval(
+    differences: Values, arms: int = 1, resamples: int = RESAMPLES, units: Units | None = None
+) -> tuple[float, float] | None:
+    """Return the interval of the mean of ``[seed, item]`` over seeds and units (``intervals.interval``).
 
     Args:
         differences: paired differences, finite.
         arms: number of arms whose intervals hold all together with 95%.
         resamples: number of resamples.
+        units: what the items were cut from; None: each item is a unit.
 
     Returns:
-        None with fewer seeds than ``fewest_seeds`` or fewer than two items.
+        None with fewer seeds than ``fewest``, or a single unit.
     """
-    from scipy.stats import bootstrap, norm, t  # takes 1.7 s to import
-
-    seeds, items = differences.shape
-    if seeds < fewest_seeds(arms) or items < 2:
+    units = units or Units.each(differences.shape[1])
+    if len(differences) < fewest(arms) or units.count < 2:
         return None
-    if np.ptp(differences) == 0:
-        return float(differences[0, 0]), float(differences[0, 0])
-
-    def mean(chosen_seeds: NDArray[np.int64], chosen_items: NDArray[np.int64], axis: int = -1) -> Values:
-        weights = (chosen_seeds[..., None] == np.arange(seeds)).mean(-2)
-        means: Values = np.take_along_axis(weights @ differences, chosen_items, axis).mean(axis)
-        return means
-
-    # A percentile interval of n values is too short by sqrt((n - 1) / n) and by the normal in the place of Student's t.
-    tail = norm.sf(math.sqrt(seeds / (seeds - 1)) * t.isf(SIGNIFICANT / arms / 2, seeds - 1))
-    for method in ("BCa", "percentile"):  # BCa is not defined where leaving one out changes nothing
-        with np.errstate(invalid="ignore", divide="ignore"):
-            interval = bootstrap(
-                (np.arange(seeds), np.arange(items)),
-                mean,
-                n_resamples=resamples,
-                batch=max(1, 2_000_000 // (seeds * seeds + items)),
-                vectorized=True,
-                confidence_level=1 - 2 * tail,
-                method=method,
-                rng=np.random.default_rng(0),
-            ).confidence_interval
-        if math.isfinite(interval.low) and math.isfinite(interval.high):
-            break
-    return float(interval.low), float(interval.high)
+    return interval(differences, units, SIGNIFICANT / arms, resamples=resamples)
 
 
-def sign_flips(differences: Values) -> Values:
-    """Return the two-sided p-values of the sign-flip tests of ``[seed, ...]``, ``[...]``; 1 for a single seed."""
+def sign_flips(differences: Values, resamples: int = _SIGN_FLIPS) -> Values:
+    """Return the two-sided p-values of the sign-flip tests of ``[seed or unit, ...]``, ``[...]``; 1 for a single one.
+
+    Args:
+        differences: independent and, where there is no effect, symmetrical around 0.
+        resamples: number of random flips where there are more than so many; else the test is exact.
+    """
     from scipy.stats import permutation_test
 
     if len(differences) < 2:
@@ -78,7 +51,8 @@ def sign_flips(differences: Values) -> Values:
         lambda values, axis: values.mean(axis),
         permutation_type="samples",
         axis=0,
-        n_resamples=_SIGN_FLIPS,
+        n_resamples=resamples,
+        batch=max(1, _AT_ONCE // max(1, differences.size)),
         vectorized=True,
         rng=np.random.default_rng(0),
     )
@@ -108,7 +82,7 @@ def seeds_needed(differences: Values, arms: int = 1) -> int | None:
     """
     from scipy.stats import nct, t
 
-    least = max(fewest_seeds(arms), len(differences) + 1)
+    least = max(fewest(arms), len(differences) + 1)
     if len(differences) < 2:
         return least
     mean, deviation = abs(float(differences.mean())), float(differences.std(ddof=1))

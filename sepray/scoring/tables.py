@@ -20,6 +20,7 @@ from .answers import Answer
 from .columns import defined
 from .columns import over_sources as over_sources
 from .explanation import Explanation
+from .units import Units
 
 Scores = dict[str, NDArray[np.float64]]
 """Name of a measure -> scores ``[item, source]``."""
@@ -119,29 +120,34 @@ def _measures(scores: Scores) -> Scores:
 
 def row(
     system: str,
-    scores: Scores,
+    scores: Scores | Sequence[Scores],
     metric: str,
     sources: Sequence[str],
     bold: bool = False,
     objectives: Sequence[Objective] = (),
+    units: Units | None = None,
 ) -> ResultRow:
     """Return a system's row by one measure: a column for each source, and ``mean`` for the mean over sources.
 
-    A cell is the mean over items (of BSS Eval: the median) with its 95% bootstrap interval. A source that the measure
-    is not defined for has no cell. Items that it is not defined for (in BSS Eval: silent ones) are left out.
+    A cell is the mean over items (of BSS Eval: the median) with its 95% interval over units, and over seeds where there
+    are several. A source that the measure is not defined for has no cell. Items that it is not defined for (in BSS
+    Eval: silent ones) are left out.
 
     Args:
         system: name of the system.
-        scores: its scores by the measure, and by those of the objectives.
+        scores: its scores by the measure, and by those of the objectives; one for each seed where there are several.
         metric: name of the measure.
         sources: names of the sources.
         bold: whether the row stands out.
         objectives: objectives that have a column as well, by the name that ``objective_columns`` gives it.
+        units: what the items were cut from; None: each item is a unit.
 
     Raises:
         UsageError: a score is NaN or infinite where the measure is defined.
     """
-    by_measure = {name: _cells(scores, name, sources) for name in {metric, *(o.measure for o in objectives)}}
+    seeds = [scores] if isinstance(scores, Mapping) else list(scores)
+    wanted = {metric, *(o.measure for o in objectives)}
+    by_measure = {name: _cells([own[name] for own in seeds], name, sources, units) for name in wanted}
     cells = dict(by_measure[metric])
     for name, objective in zip(objective_columns(objectives), objectives, strict=True):
         if (cell := by_measure[objective.measure].get(objective.source or "mean")) is not None:
@@ -159,14 +165,18 @@ def shows_objectives(columns: Sequence[str]) -> bool:
     return bool(columns) and "mean" not in columns
 
 
-def _cells(scores: Scores, metric: str, sources: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    values = scores[metric]
-    measured = defined(metric, values)
-    columns = {source: values[measured[:, k], k] for k, source in enumerate(sources)}
-    columns["mean"] = over_sources(metric, values)[measured.any(axis=1)]
-    centre = MEASURES[metric].centre
+def _cells(
+    seeds: Sequence[NDArray[np.float64]], metric: str, sources: Sequence[str], units: Units | None
+) -> dict[str, tuple[float, float, float]]:
+    """Return the cells of ``[item, source]`` for each seed."""
+    units, centre = units or Units.each(len(seeds[0])), MEASURES[metric].centre
+    measured = np.all([defined(metric, values) for values in seeds], axis=0)
+    columns = {source: ([values[:, k] for values in seeds], measured[:, k]) for k, source in enumerate(sources)}
+    columns["mean"] = ([over_sources(metric, values) for values in seeds], measured.any(axis=1))
     return {
-        name: statistics.confidence_interval(column, centre=centre) for name, column in columns.items() if len(column)
+        name: statistics.confidence_interval(np.stack(own)[:, kept], centre=centre, units=units.take(kept))
+        for name, (own, kept) in columns.items()
+        if kept.any()
     }
 
 
@@ -278,4 +288,4 @@ def _cell(row: ResultRow, column: str, gap: str = " ") -> str:
     if column not in row.values:
         return "-"
     mean, low, high = row.values[column]
-    return f"{mean:.3f}{gap}[{low:.3f}, {high:.3f}]"
+    return f"{mean:.3f}{gap}[{low:.3f}, {high:.3f}]" if np.isfinite(high) else f"{mean:.3f}{gap}[too few]"

@@ -26,7 +26,7 @@ def test_json_has_both_means_and_the_conclusion(sizes, capsys):
     found = json.loads(capsys.readouterr().out)
     assert list(found) == [
         *("metric", "unit", "direction", "split", "items", "means", "difference", "interval"),
-        *("p_bootstrap", "p_wilcoxon", "rank_biserial", "wins", "conclusion"),
+        *("cut_from", "p_sign_flips", "p_wilcoxon", "rank_biserial", "wins", "conclusion", "seen"),
     ]
     assert sizes == [4, 3, 4, 3]
     assert (found["metric"], found["direction"], found["split"], found["items"]) == (
@@ -44,7 +44,7 @@ def test_split_and_metric_arrive(sizes, capsys):
     command.compare(FIRST, SECOND, split="validation", metric="relative_l1")
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first == f"relative L1 error on 6 validation items: {FIRST} 0.1000, {SECOND} 0.5000"
-    assert second.startswith("difference -0.4000 [-0.4000, -0.4000] (paired bootstrap, 95%), p ")
+    assert second.startswith("difference -0.4000 [-0.4000, -0.4000] (95% over items), p ")
     assert sizes == [6, 6]
 
 

@@ -91,7 +91,8 @@ def test_table_names_the_systems_and_is_left_out_when_quiet(models, tmp_path, ru
     monkeypatch.setattr(terminal.console, "width", 200)
     printed = run("evaluate", models.half, "--cache", tmp_path / "cache")
     assert "relative L2 error on test" in printed
-    assert "mean over 6 items [95% interval]" in printed
+    assert "mean over 6 items of 1 x 1 recording [95% interval over recordings]" in printed
+    assert "[too few]" in printed
     assert "unprocessed mixture" in printed
 
 

@@ -37,7 +37,9 @@ def entry(key: str, system: str, si_sdr: list, missing: str = "") -> Entry:
     values = np.stack((first, first + 2), axis=2)
     contender = Contender(key, system, None, {}, {}, 12_345, "paired")
     scores = {"si_sdr": values, "relative_l2": 10 ** (-values / 20)}
-    return Entry(contender, scores, {"learning_rate": 0.01}, 12.345, 0.0021, missing, f"uid-{key}")
+    return Entry(
+        contender, scores, {"learning_rate": 0.01}, 12.345, 0.0021, missing, f"uid-{key}", (float(-first.mean()),)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_markdown_has_a_cell_a_column_and_the_best_in_bold(built):
     assert "relative L2 error ↓: low" in lines[0]
     assert lines[2].startswith("| good | **7.50 [")
     assert " ref. " in lines[2]
-    assert " 0.057 " in lines[3]
+    assert " too few (4) | - | - " in lines[3]
     assert r"loss \| not finite" in lines[3]
     assert lines[-1].endswith("no figures: RuntimeError: no $ left_over |")
 
@@ -87,7 +87,7 @@ def test_terminal_shows_every_system_and_why_one_has_no_figures(built):
     assert text.count("poor_one (50% & {more})") == 3
     assert "12.3k" in text
     assert "no figures: RuntimeError: no $ left_over" in text
-    assert "Mann-Whitney" in text
+    assert "too few (4)" in text
 
 
 def test_every_figure_of_the_csv_has_its_column(built):
@@ -122,11 +122,12 @@ def test_markdown_aligns_each_column_and_ends_with_the_caption(built):
     title, blank, head, aligned, *_ = text.splitlines()
     assert (title, blank) == ("**comparison: 2 separators on my_task**", "")
     assert head == (
-        "| system | SI-SDR (dB) ↑: low | SI-SDR (dB) ↑: high | SI-SDR (dB) ↑: mean | p | relative L2 error ↓: low "
-        "| relative L2 error ↓: high | relative L2 error ↓: mean | p | supervision | seeds | parameters "
+        "| system | SI-SDR (dB) ↑: low | SI-SDR (dB) ↑: high | SI-SDR (dB) ↑: mean | p | r | U "
+        "| relative L2 error ↓: low | relative L2 error ↓: high | relative L2 error ↓: mean | p | r | U "
+        "| supervision | seeds | parameters "
         "| training (s) | note |"
     )
-    assert aligned == "| --- |" + " ---: |" * 8 + " --- |" + " ---: |" * 3 + " --- |"
+    assert aligned == "| --- |" + " ---: |" * 12 + " --- |" + " ---: |" * 3 + " --- |"
     assert "| paired | 2 | 12.3k | 12.3 |  |\n" in text
     assert "| - | - | - | - |  |\n" in text  # a bound costs nothing
     assert text.endswith(f"\n\n{built.caption}\n")
@@ -141,13 +142,13 @@ def test_notes_have_a_column_only_where_there_are_any(built):
 
 def test_latex_groups_the_columns_of_each_measure(built):
     text = formats.latex(built)
-    assert r"\begin{tabular}{lrrrrrrrrlrrr}" in text
-    assert r"\cmidrule(lr){2-5} \cmidrule(lr){6-9}" in text
+    assert r"\begin{tabular}{lrrrrrrrrrrrrlrrr}" in text
+    assert r"\cmidrule(lr){2-7} \cmidrule(lr){8-13}" in text
     assert (
-        r"System & \multicolumn{4}{c}{SI-SDR (dB) $\uparrow$} & \multicolumn{4}{c}{relative L2 error $\downarrow$} & "
+        r"System & \multicolumn{6}{c}{SI-SDR (dB) $\uparrow$} & \multicolumn{6}{c}{relative L2 error $\downarrow$} & "
         r"Supervision & Seeds & Parameters & Training (s) \\"
     ) in text
-    assert " & low & high & mean & $p$ & low & high & mean & $p$ &  &  &  & " in text
+    assert " & low & high & mean & $p$ & $r$ & $U$ & low & high & mean & $p$ & $r$ & $U$ &  &  &  & " in text
     assert r"\label{tab:comparison}" in text
     # One line between the head and the separators, one before the bounds, one before what is left out.
     body = text[text.index(r"\toprule") :]
@@ -172,8 +173,8 @@ def test_terminal_has_a_table_a_measure_and_one_of_the_costs(built):
     text = console.export_text()
     assert "comparison: 2 separators on my_task: SI-SDR (dB), more is better" in text
     assert "relative L2 error, less is better" in text
-    assert [column.justify for column in first.columns] == ["left"] + ["right"] * 4
-    assert [str(cell) for cell in first.columns[4].cells] == ["ref.", "0.057", "0.057", "-", "-", "-"]
+    assert [column.justify for column in first.columns] == ["left"] + ["right"] * 6
+    assert [str(cell) for cell in first.columns[4].cells] == ["ref.", *["too few (4)"] * 2, "-", "-", "-"]
     assert [row.style for row in first.rows] == ["bold", "", "", "", "", ""]
     assert [row.end_section for row in first.rows] == [False, True, False, False, False, False]
     assert [str(c.header) for c in costs.columns] == [

@@ -1,18 +1,23 @@
 """The table of a comparison: ranks, tests, captions, numbers."""
 
+import csv
+import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sepray.comparison import formats, table
 from sepray.comparison.running import Entry, Outcome
 from sepray.comparison.spec import Comparison
+from sepray.contracts import Split
 
 from .conftest import OUTCOME, entry
 
 
-def test_rows_are_ranked_and_tested_against_the_best(built):
+def test_rows_are_ranked_and_tested_against_what_validation_has_chosen(built):
     oracles = [f"oracle: {name}" for name in ("ideal ratio mask", "phase sensitive mask", "mixture phase")]
     assert [row.system for row in built.rows] == ["good", "poor_one (50% & {more})", "unprocessed mixture", *oracles]
     assert built.reference == "good"
@@ -29,10 +34,73 @@ def test_rows_are_ranked_and_tested_against_the_best(built):
     assert set(built.best.values()) == {"good"}  # an oracle is never the best
 
 
-def test_reference_may_be_chosen_and_the_caption_says_so(data):
+PIECES = tuple((f"piece {k}",) for k in range(10))
+
+
+@pytest.fixture(scope="module")
+def ten(data):
+    """Data whose ten test items are of a piece each."""
+    generator = torch.Generator().manual_seed(1)
+    sources = torch.randn(10, 2, 1, 256, generator=generator)
+    return replace(data, test=Split(sources.sum(1), sources, units=PIECES), unit_names=("pieces",))
+
+
+def outcome(*seeds: int, validation=((0.4,), (0.2,))) -> Outcome:
+    """Two methods, the first 1 to 2 dB below the second on each of ten items, with so many seeds."""
+    items = np.linspace(5, 9, 10)
+    rows = [
+        np.stack([items - gap + 0.01 * k for k in range(n)])
+        for n, gap in zip(seeds, (np.linspace(1, 2, 10), 0), strict=True)
+    ]
+    made = [entry(name, name, row.tolist()) for name, row in zip(("lesser", "better"), rows, strict=True)]
+    return Outcome([replace(e, validation=value) for e, value in zip(made, validation, strict=True)])
+
+
+def test_paired_test_its_effect_size_and_the_papers_test_stand_beside_one_another(ten):
+    found = table.build(Comparison(final_seeds=2), ten, outcome(2, 2))
+    better, lesser = found.rows[:2]
+    cell = lesser.cells["si_sdr", "mean"]
+    assert (found.reference, cell.paired.effect, cell.paired.p_holm) == ("better", -1, pytest.approx(2 * 2 / 2**10))
+    assert better.cells["si_sdr", "mean"].paired is None
+    assert cell.test.p_holm > cell.paired.p_holm  # unpaired, the spread of the items hides it
+    assert (
+        "p: two-sided Wilcoxon signed-rank test of the pieces' scores (mean over sources and seeds) against better, "
+        "which validation has chosen, Holm-corrected for 2 tests; of Student's over seeds too where that p is larger. "
+    ) in found.caption
+    assert found.caption.startswith(
+        "Mean over 10 test items of 10 pieces, 2 seeds [95% interval over pieces and seeds]; "
+    )
+    lines = [line for line in formats.markdown(found).splitlines() if line.startswith("|")]
+    assert f" {table.p_value(cell.paired.p_holm)} | -1.00 | {table.p_value(cell.test.p_holm)} " in lines[3]
+    lines = list(csv.DictReader(io.StringIO(formats.comma_separated(found))))
+    assert float(lines[1]["si_sdr/mean/paired_p"]) == pytest.approx(2 / 2**10)
+    assert lines[1]["si_sdr/mean/rank_biserial"] == "-1.0"
+    kept = list(csv.DictReader(io.StringIO(formats.scores(found, ["low", "high"]))))
+    assert [line["unit 1"] for line in kept[:4]] == ["piece 0", "piece 0", "piece 1", "piece 1"]
+    assert "of these trainings" in table.build(Comparison(final_seeds=1), ten, outcome(1, 1)).caption
+
+
+def test_reference_is_never_the_best_on_test(ten):
+    """It is what validation chooses, of several objectives by the rule, or what the user names."""
+    assert table.build(Comparison(), ten, outcome(1, 1, validation=((0.1,), (0.2,)))).reference == "lesser"
+    two = Comparison(objective=("relative_l2", "si_sdr"), choose=("si_sdr",))
+    found = table.build(two, ten, outcome(1, 1, validation=((0.1, 3.0), (0.2, 4.0))))
+    assert found.reference == "better"
+    found = table.build(two.changed(choose=("relative_l2",)), ten, outcome(1, 1, validation=((0.1, 3.0), (0.2, 4.0))))
+    assert found.reference == "lesser"
+    unknown = table.build(Comparison(), ten, outcome(1, 1, validation=((), ())))
+    assert (unknown.reference, "against lesser, the first of the comparison, Holm" in unknown.caption) == (
+        "lesser",
+        True,
+    )
+    found = table.build(Comparison(reference="lesser"), ten, outcome(1, 1))
+    assert found.reference == "lesser"
+    assert "against lesser, the reference, Holm-corrected for 2 tests" in found.caption
+
+
+def test_reference_may_be_named(data):
     found = table.build(Comparison(reference="poor"), data, OUTCOME)
     assert found.reference == "poor_one (50% & {more})"
-    assert "against poor_one (50% & {more}), the reference, Holm-corrected for 2 tests" in found.caption
 
 
 def test_single_separator_and_a_measure_that_a_source_has_not(data):
@@ -89,18 +157,18 @@ def test_caption_says_what_the_figures_are(data, monkeypatch):
     found = table.build(searched, data, OUTCOME)
     assert found.title == "lab: 2 separators on my_task"
     assert found.caption == (
-        "Mean over 4 test items and 2 seeds [95% bootstrap interval over items]; every separator trained for 1 epoch "
-        "on 4 mixtures after a search of 5 trials, where it has something to search. p: two-sided Mann-Whitney U test "
-        "of the items' scores (mean over sources and seeds) against good, which has the best mean, Holm-corrected for "
-        "2 tests. Parameters: trained numbers, those of critics included. Training: seconds of one seed on Some CPU. "
+        "Mean over 4 test items, 2 seeds [95% interval over items (the task does not say which recordings they are cut "
+        "from) and seeds]; every separator trained for 1 epoch "
+        "on 4 mixtures after a search of 5 trials, where it has something to search. No p: too few recordings to say "
+        "anything (4), whatever the scores are. "
+        "Parameters: trained numbers, those of critics included. Training: seconds of one seed on Some CPU. "
         "Oracles: masks made with the true sources, on an STFT of 32 samples, hop 8."
     )
     for elsewhere in ({"address": "auto"}, {"gpus_per_trial": 1.0}):
         assert "seconds of one seed. Oracles" in table.build(searched.changed(**elsewhere), data, OUTCOME).caption
     alone = table.build(Comparison(), data, Outcome([entry("good", "good", [[5, 6, 7, 8]])]))
     assert alone.title == "comparison: 1 separator on notes_and_bursts"
-    assert "on 4 mixtures. p: " in alone.caption
-    assert "Holm-corrected for 1 test. " in alone.caption
+    assert "on 4 mixtures. No p: too few" in alone.caption
 
 
 def test_errors_rank_from_the_least_and_equals_keep_their_order(data):

@@ -26,7 +26,9 @@ def split(bpm: list[float]) -> Split:
     return Split(sources.sum(1), sources)
 
 
-HEARTS = TaskData(SIGNAL, split([70, 80]), split([75, 90, 100]), split([60, 72, 84, 96, 108]), "ef" * 32)
+HEARTS = TaskData(
+    SIGNAL, split([70, 80]), split([66, 70, 75, 80, 90, 100, 110, 120]), split([60, 72, 84, 96, 108]), "ef" * 32
+)
 SPEC = StudySpec(
     name="hearts",
     separator=cass.DEBUG,

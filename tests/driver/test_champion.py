@@ -1,13 +1,17 @@
 """The champion's model, its place in the registry, and the commands that come next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from sepray.driver import champion
+from sepray.contracts import Split
+from sepray.driver import champion, promotion
 from sepray.driver.champion import Registration, next_commands, package, register
 from sepray.driver.selection import Finished
 from sepray.scoring.levels import level_range
+from sepray.scoring.statistics import PairedDifference
 from sepray.tracking import models
 
 from .conftest import FakeTracker
@@ -16,12 +20,13 @@ from .hearts import HEARTS, SPEC, save_weights
 
 @pytest.fixture
 def registry(monkeypatch):
-    """A registry whose version 3 is the champion and gives the true sources of the test split, or what it is told."""
-    stands = {"champion": "3", "estimates": HEARTS.test.sources.numpy(), "asked": [], "files": True}
+    """A registry whose version 3 is the champion and gives the true sources on validation, or what it is told."""
+    stands = {"champion": "3", "estimates": HEARTS.validation.sources.numpy(), "asked": [], "files": True}
+    stands["data"] = HEARTS.fingerprint
 
     class Loaded:
         def predict(self, mixture):
-            assert torch.equal(mixture, HEARTS.test.mixture)
+            assert torch.equal(mixture, HEARTS.validation.mixture)
             return stands["estimates"]
 
     def load(model, uri):
@@ -35,23 +40,31 @@ def registry(monkeypatch):
     monkeypatch.setattr(models, "set_champion", lambda name, version, uri, description: stands.update(champion=version))
     monkeypatch.setattr(models, "has_files", lambda name, version, uri: stands["files"])
     monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(models, "describe", lambda model, uri: {"data_fingerprint": stands["data"]})
     monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x)))
     return stands
 
 
-def challenge(errors: list[float], tmp_path) -> Registration:
-    """Register a model with these heart-rate errors of the test items; breath has no heart rate."""
+ITEMS = len(HEARTS.validation)
+
+
+def challenge(errors: list[float], tmp_path, **changes) -> Registration:
+    """Register a model with these heart-rate errors of the validation items (none: not kept); breath has no rate."""
     (tmp_path / "MLmodel").touch()
     tracker = FakeTracker()
     tracker.uri = "http://tracker"
-    result = {"member": 5, "metric": "heart_rate_error", "scores": {"heart_rate_error": [[e, np.nan] for e in errors]}}
+    result = {"member": 5, "metric": "heart_rate_error"}
+    if errors:
+        result["validation_scores"] = {"heart_rate_error": [[e, np.nan] for e in errors]}
     row = {"system": "champion (trial 1)", "bold": True, "values": {"heart": [3.0, 2, 4], "mean": [3.0, 2, 4]}}
     result |= {"role": "trial 1", "hyperparameters": {}, "rows": [row]}
-    return register(SPEC.changed(objective=("heart_rate_error",)), HEARTS, result, tmp_path, tracker)
+    return register(
+        SPEC.changed(objective=("heart_rate_error",)), replace(HEARTS, **changes), result, tmp_path, tracker
+    )
 
 
 def test_challenge_measures_what_only_some_sources_have(registry, tmp_path):
-    found = challenge([9.0] * 5, tmp_path)
+    found = challenge([9.0] * ITEMS, tmp_path)
     assert registry["champion"] == "3"
     assert (found.version, found.champion) == ("4", False)
     assert registry["label"] == "final-5"
@@ -59,20 +72,88 @@ def test_challenge_measures_what_only_some_sources_have(registry, tmp_path):
     assert registry["scored"] == models.Scored(metrics, "ppg", HEARTS.fingerprint)
     assert registry["asked"] == [("models:/cass-ppg/3", "http://tracker")]
     assert (
-        "version 3 stays the champion (heart rate error, mean over the sources, 9.0000 bpm against 0.0000"
+        "version 3 stays the champion (validation: heart rate error, mean over the sources, 9.0000 bpm against 0.0000"
         in found.sentence
     )
 
 
 def test_challenger_that_finds_the_heart_rate_wins_against_one_that_does_not(registry, tmp_path):
-    registry["estimates"] = HEARTS.test.sources.flip(1).numpy()  # the breath in the place of the heart
-    found = challenge([0.0] * 5, tmp_path)
+    registry["estimates"] = HEARTS.validation.sources.flip(1).numpy()  # the breath in the place of the heart
+    found = challenge([0.0] * ITEMS, tmp_path)
     assert registry["champion"] == "4"
     assert found.champion
     assert (
-        "the new champion: it beats version 3 (heart rate error, mean over the sources, 0.0000 bpm against "
+        "the new champion: it beats version 3 (validation: heart rate error, mean over the sources, 0.0000 bpm against "
         in found.sentence
     )
+
+
+def test_champion_of_other_data_does_not_defend_the_alias_and_keeps_it(registry, tmp_path):
+    """It may have learned from the recordings that would be scored, so its scores say nothing."""
+    registry["data"] = "of another task"
+    registry["estimates"] = HEARTS.validation.sources.flip(1).numpy()
+    found = challenge([0.0] * ITEMS, tmp_path)
+    assert (found.champion, registry["champion"], registry["asked"]) == (False, "3", [])
+    assert found.sentence == (
+        "Registered as cass-ppg version 4; version 3 keeps the alias without a contest: it was trained on other data, "
+        "and may have learned from what would be scored; train its settings on these data, or decide yourself "
+        '(mlflow.MlflowClient().set_registered_model_alias("cass-ppg", "champion", VERSION) moves it).'
+    )
+
+
+def test_items_of_too_few_recordings_decide_nothing(registry, tmp_path):
+    registry["estimates"] = HEARTS.validation.sources.flip(1).numpy()
+    one = Split(HEARTS.validation.mixture, HEARTS.validation.sources, units=(("a",), ("b",)) * (ITEMS // 2))
+    found = challenge([0.0] * ITEMS, tmp_path, validation=one, unit_names=("subjects",))
+    assert registry["champion"] == "3"
+    assert (
+        "version 3 stays the champion: on validation there are too few subjects to say anything (2); " in found.sentence
+    )
+
+
+def test_result_of_an_older_version_is_scored_on_validation_anew(registry, tmp_path, monkeypatch):
+    registry["estimates"] = HEARTS.validation.sources.flip(1).numpy()
+    load = models.load
+
+    class Packaged:
+        def predict(self, mixture):
+            return HEARTS.validation.sources.numpy()
+
+    monkeypatch.setattr(models, "load", lambda at, uri: Packaged() if at == str(tmp_path) else load(at, uri))
+    found = challenge([], tmp_path)
+    assert found.champion
+    assert "0.0000 bpm against" in found.sentence
+
+
+def gain(difference: float, p: float, low: float | None = None) -> PairedDifference:
+    low = difference / 2 if low is None else low
+    return PairedDifference(difference, min(low, difference * 2), max(low, difference * 2), p, False)
+
+
+@pytest.mark.parametrize(
+    ("found", "won"),
+    [
+        ([gain(-1, 0.01)], True),
+        ([gain(1, 0.01)], False),
+        ([gain(-1, 0.06)], False),
+        ([gain(-1, 0.01, low=1)], False),  # the interval holds zero
+        ([gain(-1, 0.01), gain(0.1, 0.5)], True),
+        ([gain(-1, 0.03), gain(0.1, 0.5)], False),  # of two tests, by Holm 0.06
+        ([gain(-1, 0.01), gain(1, 0.01)], False),  # better in one, and worse in the other
+        ([gain(0.1, 0.5), gain(-1, 0.01)], True),
+    ],
+)
+def test_better_in_one_objective_and_worse_in_none(found, won):
+    assert promotion.wins(found, ["minimize"] * len(found)) == won
+
+
+def test_objective_that_the_rule_names_decides():
+    spec = SPEC.changed(objective=("heart_rate_error", "breath/si_sdr"))
+    names = [[o.name for o in promotion.deciding(spec.changed(choose=choose), HEARTS)] for choose in RULES]
+    assert names == [["heart_rate_error", "breath/si_sdr"], ["breath/si_sdr"], ["heart_rate_error"]]
+
+
+RULES = (("knee",), ("breath/si_sdr",), ("weights", "1", "0"))
 
 
 def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trained_on(tmp_path, monkeypatch):
@@ -131,30 +212,30 @@ def test_next_command_scores_the_registered_version(version, champion, command):
 
 def test_version_that_is_the_champion_already_stays_it_without_a_challenge(registry, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "register", lambda *_, **__: "3")
-    found = challenge([9.0] * 5, tmp_path)
+    found = challenge([9.0] * ITEMS, tmp_path)
     assert found == Registration("cass-ppg", "3", True, "cass-ppg version 3 is the champion.")
     assert registry["asked"] == []
 
 
 def test_first_version_becomes_the_champion(registry, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "incumbent", lambda name, uri: None)
-    found = challenge([9.0] * 5, tmp_path)
+    found = challenge([9.0] * ITEMS, tmp_path)
     sentence = "Registered as cass-ppg version 4, the first champion."
     assert found == Registration("cass-ppg", "4", True, sentence)
     assert registry["champion"] == "4"
     assert registry["asked"] == []
 
 
-def test_champion_that_cannot_separate_the_test_split_stays_it(registry, tmp_path):
+def test_champion_that_cannot_separate_the_validation_split_stays_it(registry, tmp_path):
     registry["estimates"] = np.zeros((1, 2, 3))
-    found = challenge([0.0] * 5, tmp_path)
+    found = challenge([0.0] * ITEMS, tmp_path)
     assert (found.champion, registry["champion"]) == (False, "3")
-    assert "; version 3 stays the champion, but cannot separate this test split (" in found.sentence
+    assert "; version 3 stays the champion, but cannot separate this validation split (" in found.sentence
 
 
 def test_champion_whose_files_are_gone_gives_way(registry, tmp_path):
     registry["files"] = False
-    found = challenge([9.0] * 5, tmp_path)
+    found = challenge([9.0] * ITEMS, tmp_path)
     assert (found.version, found.champion, registry["champion"]) == ("4", True, "4")
     assert found.sentence == "Registered as cass-ppg version 4, the new champion: the files of version 3 are gone."
     assert registry["asked"] == []
@@ -162,15 +243,15 @@ def test_champion_whose_files_are_gone_gives_way(registry, tmp_path):
 
 def test_seed_of_the_study_is_that_of_the_challenge(registry, tmp_path, monkeypatch):
     given = []
-    compared = champion.statistics.paired_bootstrap
+    compared = promotion.paired_difference
 
-    def bootstrap(*arguments, seed):
-        given.append((arguments[2], seed))
-        return compared(*arguments, seed=seed)
+    def difference(*arguments):
+        given.append((arguments[2], arguments[4]))
+        return compared(*arguments)
 
-    monkeypatch.setattr(champion.statistics, "paired_bootstrap", bootstrap)
+    monkeypatch.setattr(promotion, "paired_difference", difference)
     monkeypatch.setattr("tests.driver.test_champion.SPEC", SPEC.changed(seed=17))
-    challenge([9.0] * 5, tmp_path)
+    challenge([9.0] * ITEMS, tmp_path)
     assert given == [("minimize", 17)]
 
 

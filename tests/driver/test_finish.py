@@ -24,6 +24,7 @@ from sepray.driver.finish import Finish
 from sepray.driver.selection import Finished, Retraining
 from sepray.errors import UnreachableError
 from sepray.execution import checkpoint, weights
+from sepray.scoring.units import Units
 from sepray.search.samplers import make_sampler
 from sepray.search.storage import open_study
 from sepray.separators import cass, oracle
@@ -45,7 +46,7 @@ def split(seed: int, items: int) -> Split:
     return Split(sources.sum(1), sources)
 
 
-DATA = TaskData(SIGNAL, split(0, 4), split(1, 5), split(2, TEST_ITEMS), "ab" * 32)
+DATA = TaskData(SIGNAL, split(0, 4), split(1, 8), split(2, TEST_ITEMS), "ab" * 32)
 SPEC = StudySpec(
     name="sweep",
     separator=cass.DEBUG,
@@ -106,6 +107,9 @@ class Registry:
     def has_files(self, name, version, uri):
         return True
 
+    def describe(self, model, uri=None):
+        return {"data_fingerprint": DATA.fingerprint}
+
     def load(self, model, uri=None):
         assert model == f"models:/cass-ecg/{self.champion}"
         return self
@@ -114,7 +118,7 @@ class Registry:
 @pytest.fixture
 def registry(monkeypatch):
     stands = Registry()
-    for name in ("incumbent", "register", "set_champion", "has_files", "load"):
+    for name in ("incumbent", "register", "set_champion", "has_files", "load", "describe"):
         monkeypatch.setattr(models, name, getattr(stands, name))
     monkeypatch.setattr(models, "as_function", lambda loaded: lambda x: torch.from_numpy(loaded.predict(x.numpy())))
     monkeypatch.setattr(load_check, "require_working", lambda *_: None)  # a process of its own, for seconds
@@ -180,11 +184,11 @@ def study(tmp_path):
     return Study(tmp_path)
 
 
-def scores(trial: Finished) -> np.ndarray:
-    """The relative L2 error of a trial's separator on test, worked out anew, ``[item, source]``."""
+def scores(trial: Finished, of: Split = DATA.test) -> np.ndarray:
+    """The relative L2 error of a trial's separator, worked out anew, ``[item, source]``."""
     separator = weights.load_separator(cass.DEBUG, SIGNAL, trial.folder)
-    error = separator.separate(DATA.test.mixture) - DATA.test.sources
-    return (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).numpy()
+    error = separator.separate(of.mixture) - of.sources
+    return (error.flatten(2).norm(dim=-1) / of.sources.flatten(2).norm(dim=-1)).numpy()
 
 
 def test_first_champion_is_scored_packaged_registered_and_shown(study, registry, screen):
@@ -195,6 +199,9 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     result = study.result()
     assert (result["member"], result["role"], result["validation"]) == (0, ROLE, pytest.approx(0.35))
     np.testing.assert_allclose(result["scores"]["relative_l2"], scores(study.finals[0]), rtol=1e-5)
+    on_validation = scores(study.finals[0], DATA.validation)
+    np.testing.assert_allclose(result["validation_scores"]["relative_l2"], on_validation, rtol=1e-5)
+    assert Units.restored(result["units"], TEST_ITEMS).words == f"{TEST_ITEMS} items"
     rows = {row["system"]: row["values"] for row in result["rows"]}
     assert list(rows) == [
         f"champion, {ROLE}",
@@ -224,12 +231,12 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
         "difference to plain autoencoder",
         "Settings of the champion, trial 1: beta 0.2 with all digits, as a file: sepray show sweep --settings",
     ]
-    order += ["sweep: relative L2 error on the test split", f"mean over {TEST_ITEMS} test items [95% bootstrap"]
+    order += ["sweep: relative L2 error on the test split", f"mean over {TEST_ITEMS} test items [95% interval"]
     told = " ".join(printed.split())
     places = [told.index(text) for text in order]
     assert places == sorted(places)
     assert f"\n\n{answer[:60]}" in printed  # apart from what was said before
-    assert f"mean over {TEST_ITEMS} test items [95% bootstrap interval]; less is better" in printed
+    assert f"mean over {TEST_ITEMS} test items [95% interval over items: the task does not say which" in printed
     sentence = "Registered as cass-ecg version 7, the first champion."
     assert sentence in printed
     assert "  sepray evaluate models:/cass-ecg@champion" in printed
@@ -331,10 +338,13 @@ def test_better_challenger_takes_the_alias(ended, registry, screen):
     told = announce(ended)
     assert registry.champion == "7"
     won = "Registered as cass-ecg version 7, the new champion: it beats version 3"
-    assert f"{won} (relative L2 error, mean over the sources, " in told
-    challenger, defender = scores(ended.finals[0]).mean(1), told.rpartition(" against ")[2].split(",")[0]
-    error = 50 * DATA.test.mixture[:, None] - DATA.test.sources
-    expected = (error.flatten(2).norm(dim=-1) / DATA.test.sources.flatten(2).norm(dim=-1)).mean()
+    assert f"{won} (validation: relative L2 error, mean over the sources, " in told
+    challenger, defender = (
+        scores(ended.finals[0], DATA.validation).mean(1),
+        told.rpartition(" against ")[2].split(",")[0],
+    )
+    error = 50 * DATA.validation.mixture[:, None] - DATA.validation.sources
+    expected = (error.flatten(2).norm(dim=-1) / DATA.validation.sources.flatten(2).norm(dim=-1)).mean()
     assert float(defender) == pytest.approx(float(expected), abs=1e-3)
     assert f"over the sources, {challenger.mean():.4f} against" in told
     assert "sepray evaluate models:/cass-ecg@champion" in told
@@ -342,13 +352,13 @@ def test_better_challenger_takes_the_alias(ended, registry, screen):
 
 def test_challenger_that_is_not_better_is_registered_without_the_alias(ended, registry, screen):
     registry.champion = "3"
-    registry.predict = lambda mixture: DATA.test.sources.numpy()  # the truth itself
+    registry.predict = lambda mixture: DATA.validation.sources.numpy()  # the truth itself
     told = announce(ended)
     assert registry.champion == "3"
     assert registry.registered
     assert told.startswith("7: ")
     kept = "Registered as cass-ecg version 7; version 3 stays the champion"
-    assert f"{kept} (relative L2 error, mean over the sources, " in told
+    assert f"{kept} (validation: relative L2 error, mean over the sources, " in told
     assert "against 0.0000" in told
     assert "sepray evaluate models:/cass-ecg/7" in told
 
@@ -378,8 +388,8 @@ def test_more_is_better_where_the_objective_is_maximised(study, registry, screen
     assert "more is better" in screen.getvalue()
     assert "SI-SDR in dB on the test split" in screen.getvalue()
     study.tracker.told.clear()
-    registry.champion, registry.predict = "3", lambda mixture: DATA.test.sources.numpy()
-    assert "version 3 stays the champion (SI-SDR, mean over the sources, " in announce(study, spec)
+    registry.champion, registry.predict = "3", lambda mixture: DATA.validation.sources.numpy()
+    assert "version 3 stays the champion (validation: SI-SDR, mean over the sources, " in announce(study, spec)
     study.tracker.told.clear()
     registry.predict = lambda mixture: np.zeros((len(mixture), 2, 1, 128), np.float32)  # -60 dB
     assert "the new champion: it beats version 3" in announce(study, spec)

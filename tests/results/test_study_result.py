@@ -12,6 +12,7 @@ from sepray.errors import UsageError
 from sepray.results import summary
 from sepray.results.findings import Findings
 from sepray.results.study_result import load_study
+from sepray.scoring.units import UNTOLD
 from sepray.spec.folder import lock
 from sepray.spec.settings import Settings
 
@@ -35,7 +36,7 @@ def test_champion_of_a_finished_study(finished, spec):
     assert finished.facts == [
         f"The champion, {result['role']}, on the test split: relative L2 error "
         f"{result['rows'][0]['values']['mean'][0]:.4g} [{low:.4g}, {high:.4g}], mean over 5 test items with its 95% "
-        f"bootstrap interval; less is better.",
+        f"interval over items: {UNTOLD}; less is better.",
         REGISTERED,
     ]
     assert finished.conclusion.splitlines() == [str(finished.answer), *finished.facts]

@@ -174,3 +174,23 @@ def test_several_objectives_are_rows_with_their_own_units():
         "together]; p: exact sign-flip test over seeds, corrected by Holm; of the relative L2 error less is "
         "better, of the SI-SDR more"
     )
+
+
+def test_answer_names_what_its_items_were_cut_from():
+    told = dataclasses.replace(contrast(claim=True, mean=LOWER), cut_from="15 x 15 recordings")
+    assert answer_words.sentence(answer(told)).startswith(
+        "CASS lowered the relative L2 error by 3.1% [1.0%, 5.2%] against no adversaries (8 seeds, 50 test items of "
+        "15 x 15 recordings, p 0.016)"
+    )
+    caption = answer_words.caption(answer(told))
+    assert "50 test items of 15 x 15 recordings [95% interval over seeds and recordings]; p" in caption
+    undecided = dataclasses.replace(told, claim=False, items_decide=True)
+    assert "15 x 15 recordings do not; more of them would decide." in answer_words.sentence(answer(undecided))
+
+
+def test_answer_of_two_pieces_says_that_they_are_too_few():
+    few = dataclasses.replace(contrast(mean=LOWER), cut_from="2 pieces", too_few="too few pieces to say anything (2)")
+    assert answer_words.sentence(answer(few)) == (
+        "CASS changed the relative L2 error by -3.1% [-5.2%, -1.0%] against no adversaries (8 seeds, 50 test items of "
+        "2 pieces): too few pieces to say anything (2)."
+    )

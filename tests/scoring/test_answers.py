@@ -15,8 +15,10 @@ from sepray.scoring.answers import (
     Pairs,
     compare,
 )
-from sepray.scoring.paired_statistics import crossed_interval, fewest_seeds, seeds_needed, sign_flips
-from sepray.scoring.statistics import SIGNIFICANT, holm
+from sepray.scoring.intervals import SIGNIFICANT, fewest
+from sepray.scoring.many_systems import holm
+from sepray.scoring.paired_statistics import crossed_interval, seeds_needed, sign_flips
+from sepray.scoring.units import Units
 
 SOURCES = ("maternal", "fetal")
 SEED_EFFECT = 0.01  # what the seed alone changes; most of it is common to a pair
@@ -100,10 +102,10 @@ def test_too_few_seeds_or_items_have_no_interval(shape, arms):
 
 
 @pytest.mark.parametrize("arms", range(1, 9))
-def test_fewest_seeds_are_what_the_test_needs_after_holm(arms):
-    fewest = fewest_seeds(arms)
-    assert arms * 2 / 2**fewest < SIGNIFICANT <= arms * 2 / 2 ** (fewest - 1)
-    assert crossed_interval(np.random.default_rng(0).normal(1, 0.1, (fewest, 3)), arms) is not None
+def test_fewest_are_what_the_test_needs_after_holm(arms):
+    least = fewest(arms)
+    assert arms * 2 / 2**least < SIGNIFICANT <= arms * 2 / 2 ** (least - 1)
+    assert crossed_interval(np.random.default_rng(0).normal(1, 0.1, (least, 3)), arms) is not None
 
 
 def test_intervals_of_several_arms_are_wider_because_they_hold_together():
@@ -233,3 +235,20 @@ def test_answer_is_read_back_from_json():
     assert str(answer) == "What was told."
     alone = Answer("si_sdr", "fetal", ())
     assert Answer.restored(json.loads(json.dumps(alone.plain()))) == alone
+
+
+def test_pieces_are_resampled_with_the_seeds():
+    """Thirty crops of ten pieces: the interval is wider than one over crops, and two pieces are no claim."""
+    random = np.random.default_rng(8)
+    control = scores(random, 8)
+    of_piece = random.normal(0, 0.01, (1, 10, 1))[:, np.arange(30) % 10]
+    arm = arm_of(random, control, -0.02) + of_piece
+    found = {}
+    for pieces in (2, 10, 30):
+        units = Units(tuple((f"piece {k % pieces}",) for k in range(30)), ("pieces",))
+        [found[pieces]] = compare([Pairs("a", "c", arm, control, units)], "relative_l2", SOURCES, resamples=1999)
+    widths = {pieces: c.effects["mean"].high - c.effects["mean"].low for pieces, c in found.items()}
+    assert widths[10] > 1.3 * widths[30]
+    assert (found[10].claim, found[10].cut_from, found[10].too_few) == (True, "10 pieces", "")
+    assert (found[2].claim, found[2].too_few) == (False, "too few pieces to say anything (2)")
+    assert Answer.restored(Answer("relative_l2", "mean", (found[2],)).plain()).contrasts == (found[2],)

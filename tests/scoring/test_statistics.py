@@ -9,18 +9,17 @@ import pytest
 from scipy import stats
 
 from sepray.errors import UsageError
+from sepray.scoring.many_systems import holm, mann_whitney, paired_test, summarise_seeds, with_tests
+from sepray.scoring.paired_statistics import sign_flips
 from sepray.scoring.statistics import (
-    PairedBootstrap,
+    PairedDifference,
     SystemComparison,
     compare_systems,
     confidence_interval,
-    holm,
-    mann_whitney,
-    paired_bootstrap,
+    paired_difference,
     signed_rank,
-    summarise_seeds,
-    with_rank_tests,
 )
+from sepray.scoring.units import Units
 
 
 def test_confidence_interval_is_that_of_normal_theory() -> None:
@@ -45,18 +44,18 @@ def test_confidence_interval_of_equal_values_and_of_one() -> None:
     assert confidence_interval(np.array([0.25])) == (0.25, -math.inf, math.inf)
 
 
-def test_confidence_interval_of_a_few_values_is_finite() -> None:
-    for seed in range(10):
-        values = np.random.default_rng(seed).exponential(size=2)
-        mean, low, high = confidence_interval(values)
-        assert values.min() - 1e-9 < low < mean < high < values.max() + 1e-9
+def test_confidence_interval_of_a_few_values_is_students() -> None:
+    values = np.array([1.0, 2.0, 4.0, 3.5])
+    mean, low, high = confidence_interval(values)
+    assert (low, high) == pytest.approx(stats.t.interval(0.95, 3, mean, stats.sem(values)))
+    assert confidence_interval(np.array([1.0, 2.0, 4.0]), centre="median") == (2.0, -math.inf, math.inf)
 
 
-def test_paired_bootstrap_sees_a_small_gain_under_a_large_spread() -> None:
+def test_paired_difference_sees_a_small_gain_under_a_large_spread() -> None:
     random = np.random.default_rng(0)
     incumbent = random.uniform(0, 1, 200)
     challenger = incumbent - 0.01 + random.normal(0, 0.02, 200)
-    found = paired_bootstrap(challenger, incumbent, "minimize")
+    found = paired_difference(challenger, incumbent, "minimize")
     difference = challenger - incumbent
     half = 1.96 * difference.std() / math.sqrt(200)
     assert found.difference == pytest.approx(difference.mean())
@@ -64,33 +63,29 @@ def test_paired_bootstrap_sees_a_small_gain_under_a_large_spread() -> None:
     assert found.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
     assert found.p_value < 0.001
     assert found.better
-    reverse = paired_bootstrap(incumbent, challenger, "minimize")
+    reverse = paired_difference(incumbent, challenger, "minimize")
     assert (reverse.difference, reverse.better) == (pytest.approx(-found.difference), False)
-    assert paired_bootstrap(incumbent, challenger, "maximize").better
-    assert not paired_bootstrap(challenger, incumbent, "maximize").better
+    assert paired_difference(incumbent, challenger, "maximize").better
+    assert not paired_difference(challenger, incumbent, "maximize").better
 
 
-def test_paired_bootstrap_of_equals() -> None:
+def test_paired_difference_of_equals() -> None:
     scores = np.random.default_rng(0).uniform(0, 1, 50)
-    same = paired_bootstrap(scores, scores, "minimize")
+    same = paired_difference(scores, scores, "minimize")
     assert (same.difference, same.low, same.high, same.p_value, same.better) == (0, 0, 0, 1, False)
-    back_and_forth = paired_bootstrap(scores + np.tile([0.1, -0.1], 25), scores, "minimize")
+    back_and_forth = paired_difference(scores + np.tile([0.1, -0.1], 25), scores, "minimize")
     assert back_and_forth.p_value > 0.9
     assert not back_and_forth.better
 
 
 def test_p_values_of_no_difference_are_uniform() -> None:
-    random = np.random.default_rng(3)
-    p_values = [
-        paired_bootstrap(random.normal(size=60), random.normal(size=60), "minimize", seed).p_value
-        for seed in range(200)
-    ]
-    assert 0.02 < np.mean(np.array(p_values) < 0.05) < 0.1
-    assert 0.4 < np.mean(p_values) < 0.6
+    p_values = sign_flips(np.random.default_rng(3).normal(size=(60, 1000)), 999)
+    assert 0.03 < np.mean(p_values < 0.05) < 0.07
+    assert 0.45 < np.mean(p_values) < 0.55
 
 
 def test_one_item_decides_nothing() -> None:
-    found = paired_bootstrap(np.array([0.1]), np.array([0.9]), "minimize")
+    found = paired_difference(np.array([0.1]), np.array([0.9]), "minimize")
     assert (found.low, found.high, found.p_value, found.better) == (-math.inf, math.inf, 1, False)
 
 
@@ -98,10 +93,10 @@ def test_one_item_decides_nothing() -> None:
     ("call", "message"),
     [
         (lambda: confidence_interval(np.array([])), r"must be \[item\], of at least one, not \[0\]"),
-        (lambda: confidence_interval(np.ones((2, 2))), r"not \[2, 2\]"),
+        (lambda: confidence_interval(np.ones((2, 2, 2))), r"not \[2, 2, 2\]"),
         (lambda: confidence_interval(np.array([1, math.nan, math.inf])), "2 of 3 values are not finite"),
-        (lambda: paired_bootstrap(np.ones(3), np.ones(4), "minimize"), "same items, not 3 and 4"),
-        (lambda: paired_bootstrap(np.ones(3), np.ones(3), "down"), "minimize or maximize, not 'down'"),
+        (lambda: paired_difference(np.ones(3), np.ones(4), "minimize"), "same items, not 3 and 4"),
+        (lambda: paired_difference(np.ones(3), np.ones(3), "down"), "minimize or maximize, not 'down'"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(call: Callable[[], object], message: str) -> None:
@@ -137,14 +132,15 @@ def test_holm_by_hand():
     assert holm({}) == {}
 
 
-def test_cell_is_of_items_and_more_seeds_are_not_more_items():
+def test_cell_is_over_units_and_seeds():
     scores = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])
     found = summarise_seeds(scores)
     assert found.mean == 3
-    assert 2 <= found.low < 3 < found.high <= 4
     assert found.seed_sd == pytest.approx(math.sqrt(2))  # of the means 2 and 4
-    more = summarise_seeds(np.repeat(scores, 5, axis=0))
-    assert (more.low, more.high) == (found.low, found.high)
+    # Squared standard errors: of the items' means 2, 3, 4 it is 1 / 3, of the seeds' 2 / 2; Welch and Satterthwaite.
+    freedom = (1 / 3 + 1) ** 2 / ((1 / 3) ** 2 / 2 + 1 / 1)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(1 / 3 + 1)
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
     assert summarise_seeds(scores[:1]).seed_sd is None
     with pytest.raises(ValueError, match="not finite"):
         summarise_seeds(np.array([[1.0, math.nan]]))
@@ -153,7 +149,8 @@ def test_cell_is_of_items_and_more_seeds_are_not_more_items():
 def test_tests_are_against_the_reference_and_corrected_together():
     scores = {"ref": np.array([[4.0, 5, 6]]), "a": np.array([[1.0, 2, 3]]), "b": np.array([[4.5, 5.5, 3.5]])}
     cells = {name: summarise_seeds(values) for name, values in scores.items()}
-    found = with_rank_tests({**cells, "oracle": cells["a"]}, scores, "ref")
+    found = with_tests({**cells, "oracle": cells["a"]}, scores, "ref")
+    assert all(cell.paired is None for cell in found.values())  # three items are too few
     assert found["ref"].test is None
     assert found["oracle"].test is None
     assert found["a"].test.p == pytest.approx(0.1)
@@ -175,23 +172,39 @@ def test_confidence_interval_of_a_median_is_the_percentile_interval_of_medians()
     assert high < confidence_interval(values)[2]  # the mean of a skewed sample lies above its median
 
 
-def test_p_value_of_the_bootstrap_by_hand() -> None:
-    # Of two resampled differences 3 and -1 the mean is 3, 1, 1 or -1: one of four is not above 0.
-    found = paired_bootstrap(np.array([3.0, -1.0]), np.zeros(2), "maximize")
-    assert found.p_value == pytest.approx(2 / 4, abs=0.03)
-    assert not found.better
-    # None of the resamples of five gains is a loss: the smallest p-value of 9999 resamples.
-    gains = np.array([1.0, 2, 3, 4, 5])
-    found = paired_bootstrap(gains, np.zeros(5), "maximize")
-    assert found.p_value == 2 / 10_000
-    assert found.better
-    assert 1 < found.low < 3 < found.high < 5
+def test_p_value_of_the_sign_flips_by_hand() -> None:
+    # Of the 4 patterns of signs of 3 and -1, those with a mean of 1 or more and of -1 or less: all of them.
+    assert paired_difference(np.array([3.0, -1.0]), np.zeros(2), "maximize").p_value == 1
+    # Of the 32 patterns of five gains, all plus and all minus; of six, two of 64, which is enough.
+    for gains, better in ((np.arange(1.0, 6.0), False), (np.arange(1.0, 7.0), True)):
+        found = paired_difference(gains, np.zeros(len(gains)), "maximize")
+        assert found.p_value == 2 / 2 ** len(gains)
+        assert found.better == better
+        assert found.low < gains.mean() < found.high
 
 
-def test_seed_of_the_bootstrap_arrives() -> None:
+def test_paired_test_against_seeds_by_hand():
+    """Twelve units agree; the seeds of both methods differ by more than the methods do."""
+    units = Units.each(12)
+    items = np.linspace(0.5, 1.5, 12)
+    reference = np.stack([items, items + 2])
+    system = reference + 0.1 + np.linspace(0, 0.01, 12)
+    found = paired_test(system, reference, units)
+    assert found.effect == 1
+    over_units = float(np.var(np.linspace(0, 0.01, 12), ddof=1)) / 12
+    over_seeds = 2.0 / 2  # of either method: the seeds' means are 2 apart
+    total = over_units + 2 * over_seeds
+    freedom = total**2 / (over_units**2 / 11 + 2 * over_seeds**2)
+    assert found.p == pytest.approx(2 * stats.t.sf(0.105 / math.sqrt(total), freedom))
+    assert found.p > 0.9
+    alone = paired_test(system[:1], reference[:1], units)
+    assert alone.p == 2 / 2**12
+
+
+def test_seed_of_the_resampling_arrives() -> None:
     random = np.random.default_rng(4)
     first, second = random.normal(size=30), random.normal(size=30)
-    found = [paired_bootstrap(first, second, "minimize", seed) for seed in (0, 0, 1)]
+    found = [paired_difference(first, second, "minimize", seed=seed) for seed in (0, 0, 1)]
     assert found[0] == found[1]
     assert found[0].low != found[2].low
     assert found[0].low == pytest.approx(found[2].low, abs=0.05)
@@ -223,13 +236,13 @@ def test_systems_are_compared_in_the_direction_of_the_measure() -> None:
     by_error = compare_systems(("a", "b"), first, second, "relative_l2")
     assert (by_error.items, by_error.wins, by_error.better) == (40, 34, "a")
     assert by_error.means == (pytest.approx(first.mean()), pytest.approx(second.mean()))
-    assert by_error.bootstrap == paired_bootstrap(first, second, "minimize")
+    assert by_error.paired == paired_difference(first, second, "minimize")
     assert by_error.p_wilcoxon == pytest.approx(float(stats.wilcoxon(first - second).pvalue))
     # The 6 smallest of 40 ranks are gains of the second, so 21 of 820.
     assert by_error.rank_biserial == pytest.approx(-(820 - 2 * 21) / 820)
     by_ratio = compare_systems(("a", "b"), first, second, "si_sdr")
     assert (by_ratio.wins, by_ratio.better) == (6, "b")
-    assert by_ratio.bootstrap.difference == by_error.bootstrap.difference
+    assert by_ratio.paired.difference == by_error.paired.difference
 
 
 def test_items_that_bss_eval_has_no_score_for_are_left_out_for_both() -> None:
@@ -274,9 +287,11 @@ def test_a_model_whose_estimates_are_not_finite_is_named() -> None:
     ],
 )
 def test_conclusion_claims_no_more_than_both_tests_show(difference, p, changes, sentence):
-    bootstrap = PairedBootstrap(difference, difference - 0.5, difference + 0.5, p, p < 0.05)
+    paired = PairedDifference(difference, difference - 0.5, difference + 0.5, p, p < 0.05)
     fields = {"metric": "si_sdr", "p_wilcoxon": 0.01, "rank_biserial": 0.4} | changes
-    found = SystemComparison(names=("a", "b"), items=9, means=(2.0, 1.0), bootstrap=bootstrap, wins=7, **fields)
+    found = SystemComparison(
+        names=("a", "b"), items=9, means=(2.0, 1.0), paired=paired, wins=7, units=Units.each(9), **fields
+    )
     assert found.conclusion.startswith(f"Conclusion: {sentence}")
     assert found.better == (sentence[0] if "separates" in sentence else None)
 
@@ -291,13 +306,22 @@ def test_conclusion_of_equal_scores() -> None:
 def test_difference_of_the_same_size_on_every_item_is_one() -> None:
     scores = np.array([1.0, 2.0, 4.0, 3.0, 2.5, 7.0])
     found = compare_systems(("a", "b"), scores - 0.5, scores, "relative_l2")
-    assert found.bootstrap == PairedBootstrap(-0.5, -0.5, -0.5, 2 / 10_000, True)
+    assert found.paired == PairedDifference(-0.5, -0.5, -0.5, 2 / 2**6, True)
     assert found.conclusion == "Conclusion: a separates better than b by relative L2 error, a large effect."
 
 
-def test_two_values_have_an_interval_and_the_level_of_a_median_arrives() -> None:
-    values = np.array([1.0, 2.0, 3.0, 4.0, 50.0])
+def test_level_of_a_median_arrives() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 50.0, 2.5, 3.5])
     wide, narrow = (confidence_interval(values, level, centre="median") for level in (0.95, 0.5))
     assert wide[0] == narrow[0] == 3
     assert (wide[1], wide[2]) == (1, 50)
     assert 2 <= narrow[1] <= 3 <= narrow[2] <= 4
+
+
+def test_two_pieces_are_too_few_to_say_anything() -> None:
+    """Eighty crops, all of them better: of two pieces nothing follows for others."""
+    units = Units(tuple((f"piece {k % 2}",) for k in range(80)), ("pieces",))
+    second = np.random.default_rng(0).uniform(1, 2, 80)
+    found = compare_systems(("a", "b"), second - 0.1 - second / 100, second, "relative_l2", units)
+    assert found.conclusion == "Conclusion: too few pieces to say anything (2)."
+    assert (found.better, found.cut_from, found.wins) == (None, "80 items of 2 pieces", 80)

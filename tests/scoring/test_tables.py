@@ -134,8 +134,7 @@ def test_row_of_bss_eval_is_a_median_without_silent_items() -> None:
     scores = {"sdr": np.array([[1.0, 5.0], [2.0, np.nan], [9.0, 7.0], [np.nan, np.nan]])}
     found = tables.row("it", scores, "sdr", ("a", "b")).values
     assert [found[name][0] for name in ("a", "b", "mean")] == [2, 6, 3]
-    assert found["a"][1] >= 1
-    assert found["a"][2] <= 9
+    assert found["a"][1:] == (-math.inf, math.inf)  # three items are too few for the interval of a median
 
 
 def test_a_failed_score_is_never_left_out() -> None:
