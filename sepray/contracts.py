@@ -75,6 +75,26 @@ class Split:
         return self.mixture.shape[0]
 
 
+@dataclass(frozen=True)
+class Tracks:
+    """Whole recordings, each of its own length; mapped from a file, so that all of them may be larger than memory.
+
+    Attributes:
+        names: names of the tracks, all different, which are names of files too.
+        mixtures: for each track ``[channel, time]``, float32, finite.
+        sources: for each track ``[source, channel, time]``.
+        units: as for ``Split``; None: each track is a unit.
+    """
+
+    names: tuple[str, ...]
+    mixtures: tuple[Tensor, ...]
+    sources: tuple[Tensor, ...]
+    units: tuple[tuple[str, ...], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 def units_of_items(split: str, items: int) -> tuple[tuple[str, ...], ...]:
     """Return the ``units`` of a split whose items are all of recordings of their own."""
     return tuple((f"{split} {item}",) for item in range(items))
@@ -108,6 +128,7 @@ class TaskData:
         fingerprint: hexadecimal digest of the content of all splits, and of the augmentation.
         augmentation: random changes to training batches.
         unit_names: what the parts of ``Split.units`` are, in the plural: ``("pieces",)``, ``("speakers", "clips")``.
+        tracks: whole recordings of the test split, for sounds; None: the test split has items alone.
     """
 
     signal: Signal
@@ -117,6 +138,12 @@ class TaskData:
     fingerprint: str
     augmentation: Augmentation = Augmentation()
     unit_names: tuple[str, ...] = ("recordings",)
+    tracks: Tracks | None = None
+
+    def scored(self, split: str) -> Split | Tracks:
+        """Return what figures on a split are of: of the test split its whole recordings, where the task has them."""
+        items: Split = getattr(self, split)
+        return self.tracks if split == "test" and self.tracks is not None else items
 
 
 class TaskConfig(Protocol):

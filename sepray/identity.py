@@ -26,10 +26,13 @@ _DISTRIBUTIONS = ("FloatDistribution", "IntDistribution", "CategoricalDistributi
 def plain(value: Any) -> Any:
     """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None: what JSON can hold.
 
-    Dataclasses become dicts of their fields (and of the class's ``FORMER_FIELDS``: fields that older versions of the
-    class had, with the values that they would have now, so that identities stay the same), enumerations their values,
-    paths strings, sets sorted lists, and Optuna distributions what ``optuna.distributions.distribution_to_json``
-    writes. Numbers that are not finite become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
+    Dataclasses become dicts of their fields, enumerations their values, paths strings, sets sorted lists, and Optuna
+    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers that are not finite become the
+    strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
+
+    So that identities stay the same from version to version, a dict also has the class's ``FORMER_FIELDS`` (fields that
+    older versions of the class had, with the values that they would have now), and lacks fields at their values in
+    ``LATER_FIELDS`` (fields that older versions do not have, with what these did).
 
     Raises:
         TypeError: a value's type has no canonical form, or a key is not a string.
@@ -43,7 +46,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else str(float(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        values = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        later = getattr(value, "LATER_FIELDS", {})
+        values = {name: plain(given) for name, given in own.items() if name not in later or given != later[name]}
         return values | plain(getattr(value, "FORMER_FIELDS", {}))
     if isinstance(value, Mapping):
         if wrong := [key for key in value if not isinstance(key, str)]:

@@ -14,7 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .contracts import SPLITS, Augmentation, Oracle, Separator, SeparatorConfig, Signal, Split, TaskConfig, TaskData
+from .contracts import (
+    SPLITS,
+    Augmentation,
+    Oracle,
+    Separator,
+    SeparatorConfig,
+    Signal,
+    Split,
+    TaskConfig,
+    TaskData,
+    Tracks,
+)
 from .errors import UsageError
 from .separator_checks import check_config, check_dataclass, check_separator, type_name
 
@@ -90,6 +101,8 @@ def check_task_data(data: object) -> None:
     for name in SPLITS:
         _check_split(name, getattr(data, name), data.signal, crop if name == "train" else 0)
     _check_units(data)
+    if data.tracks is not None:
+        _check_tracks(data.tracks, data.signal, len(data.unit_names))
     if not isinstance(data.fingerprint, str) or not data.fingerprint:
         raise UsageError(f"fingerprint must be a string that is not empty, is {data.fingerprint!r}")
 
@@ -194,6 +207,33 @@ def _check_units(data: TaskData) -> None:
             for part in enumerate(unit):
                 if (other := split_of.setdefault(part, name)) != name:
                     raise UsageError(f"{part[1]!r} is in {other}.units and in {name}.units: splits must share none")
+
+
+def _check_tracks(tracks: object, signal: Signal, parts: int) -> None:
+    if not isinstance(tracks, Tracks):
+        raise UsageError(f"tracks must be a Tracks or None, is {type_name(tracks)}")
+    if len(signal.shape) != 1 or signal.sample_rate is None:
+        raise UsageError("tracks are of sounds, and the signal is not one over time with a sample rate")
+    names: object = tracks.names
+    if not isinstance(names, tuple) or not names or len(set(names)) < len(names) or not all(map(_is_file_name, names)):
+        raise UsageError(f"tracks.names must be a tuple of different names of files, is {names!r}")
+    for field in ("mixtures", "sources", "units"):
+        found: object = getattr(tracks, field)
+        if (field != "units" or found is not None) and (not isinstance(found, tuple) or len(found) != len(names)):
+            raise UsageError(f"tracks.{field} must be a tuple of an entry for each of {len(names)} tracks")
+    if tracks.units is not None and any(len(unit) != parts for unit in tracks.units):
+        raise UsageError(f"tracks.units must hold a tuple of {parts} names for each track")
+    for name, mixture, sources in zip(tracks.names, tracks.mixtures, tracks.sources, strict=True):
+        _check_type(f"mixture of track {name}", mixture, ("channel", "time"))
+        _check_type(f"sources of track {name}", sources, ("source", "channel", "time"))
+        sizes = {"channel": signal.channels, "time": mixture.shape[-1]}
+        _check_shape(f"mixture of track {name}", mixture, sizes)
+        _check_shape(f"sources of track {name}", sources, {"source": len(signal.sources), **sizes})
+        # Whether they are finite is seen when they are scored: to read all of them takes minutes.
+
+
+def _is_file_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name) and "/" not in name and name not in (".", "..")
 
 
 def _check_type(name: str, tensor: object, axes: Sequence[str]) -> None:

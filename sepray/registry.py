@@ -257,7 +257,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     Args:
         package: package of sepray that holds the module, e.g. ``"sepray.separators"``.
         module: ``home`` of the configuration's module.
-        values: those of the fields, and of ``FORMER_FIELDS``, of which ``variant`` names the variant.
+        values: those of the fields, and of ``FORMER_FIELDS``, of which ``variant`` names the variant; of fields that it
+            lacks those of ``LATER_FIELDS``, with which an older version's configuration means what it did.
 
     Raises:
         UnknownNameError: there is no such module; where it is of another package, that is named.
@@ -272,6 +273,7 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     variant = stored_variants(base.__name__).get(str(values.get("variant")))
     kind = (base if variant is None else importlib.import_module(variants(base.__name__)[variant])).Config
     own = {name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())}
+    own = {**getattr(kind, "LATER_FIELDS", {}), **own}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
 
 

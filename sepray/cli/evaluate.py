@@ -49,8 +49,8 @@ def evaluate(
         quiet: Print no table.
         bss_eval: Score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then over items). Takes seconds
             for each item; needs museval and ffmpeg.
-        museval: Folder for the model's scores in museval's JSON, one file for each item, in SPLIT/. Turns on
-            --bss-eval.
+        museval: Folder for the model's scores in museval's JSON, one file for each track or item, in SPLIT/. Turns
+            on --bss-eval.
     """
     check_flags(model, batch_size=batch_size)
     from ..models import evaluation
@@ -90,14 +90,14 @@ def _print(scores: Evaluation) -> None:
     """Print a table for each measure."""
     from ..console.terminal import console
     from ..scoring import tables
-    from ..scoring.units import sample_words
+    from ..scoring.units import TRACKS, sample_words
 
     for metric, rows in scores.rows.items():
         unit = f", {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
         title = f"{measure_words(metric)} on {scores.split}{unit}"
         over = "median over frames and" if metric in BSS_EVAL else "mean over"
         told = scores.units.plain() if scores.units is not None and scores.units.told else None
-        sample, interval = sample_words(told, scores.item_count, "items")
+        sample, interval = sample_words(told, scores.item_count, TRACKS if scores.tracks else "items")
         caption = f"{over} {sample} [{interval if told else '95% interval'}]"
         console.print(tables.result_table(title, [*scores.sources, "mean"], rows, caption, console.width))
     if scores.seen:

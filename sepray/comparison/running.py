@@ -144,7 +144,7 @@ def _run(
         },
         hyperparameters=dict(results.result["hyperparameters"]),
         training_seconds=float(np.mean([_trained(results, t) for t in sound])),
-        separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.test),
+        separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.scored("test")),
         missing=f"{len(lost)} of {len(mine)} seeds failed: {why}" if lost else "",
         uid=uid,
         validation=tuple(np.mean([trial.values for trial in sound], axis=0).tolist()),
@@ -168,16 +168,16 @@ def _member(
             separator = weights.load_separator(spec.separator, data.signal, place, checkpoint.of_trial(*own))
         except FileNotFoundError:
             return None
-        threads = torch.get_num_threads()
+        test, threads = data.scored("test"), torch.get_num_threads()
         torch.set_num_threads(max(1, int(spec.resources.cpus_per_trial)))  # as in training: seconds mean the same
         started = time.monotonic()
         try:
-            measured = tables.score(separator, data.test, signal=data.signal)
+            measured = tables.score(separator, test, signal=data.signal)
         finally:
             torch.set_num_threads(threads)
         seconds = time.monotonic() - started
         if own_pass:
-            measured[summed_magnitudes.NAME] = summed_magnitudes.score(separator, data.test, data.signal)
+            measured[summed_magnitudes.NAME] = summed_magnitudes.score(separator, test, data.signal)
         found = {"seconds": seconds, "scores": {m: v.tolist() for m, v in measured.items()}}
         replace_file(kept, json.dumps(found))
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}

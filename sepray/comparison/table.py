@@ -17,7 +17,7 @@ from ..report.wording import plural, unit
 from ..scoring import summed_magnitudes, tables
 from ..scoring.many_systems import ScoreSummary, summarise_seeds, with_tests
 from ..scoring.statistics import too_few
-from ..scoring.units import UNTOLD, Units
+from ..scoring.units import TRACKS, UNTOLD, Units, sample_words
 from ..spec import choosing
 from .contenders import LeftOut, slug
 from .running import Entry, Outcome, Scores
@@ -95,12 +95,13 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
         outcome: figures of the separators, of at least one.
     """
     n_fft, hop = transform(data.signal.shape)
-    bounds = tables.references(data.test, n_fft, hop, data.signal, comparison.measures)
+    test = data.scored("test")
+    bounds = tables.references(test, n_fft, hop, data.signal, comparison.measures)
     scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
     columns = [*data.signal.sources, MEAN]
     main = comparison.measures[0]
-    units = Units.of_split(data.test, data.unit_names)
+    units = Units.of_split(test, data.unit_names)
     sign = 1 if MEASURES[main].direction == "minimize" else -1
     entries = sorted(outcome.entries, key=lambda e: sign * float(_column(e.scores, main, MEAN, columns).mean()))
     chosen, how = _reference(comparison, data, outcome.entries)
@@ -178,7 +179,10 @@ def _caption(
     budget, seeds = comparison.budget, comparison.budget.seeds()
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
-    items = plural(len(data.test), "test item") + (f" of {units.words}" if units.told else "")
+    test = data.scored("test")
+    items = plural(len(test), "test item") + (f" of {units.words}" if units.told else "")
+    if test is not data.test:
+        items = sample_words(units.plain(), len(test), TRACKS)[0]
     over = units.name if units.told else f"items ({UNTOLD})"
     text = (
         f"Mean over {items}, {plural(seeds, 'seed')} [95% interval over {over}{' and seeds' if seeds > 1 else ''}]; "

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..console.terminal import console
-from ..contracts import Split, TaskData
+from ..contracts import Split, TaskData, Tracks
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
 from ..loading import build_separator
 from ..scoring import evaluation, tables
 from ..scoring.tables import ResultRow, Scores
-from ..scoring.units import Units
+from ..scoring.units import ITEMS, TRACKS, Units
 from ..spec.study import StudySpec
 from ..training import views
 from . import pairs
@@ -33,13 +33,14 @@ FILE = "result.json"
 Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
 ``scores`` (measure -> ``[item][source]``, the champion's), ``units`` (what ``Units.plain`` returns of the test
-split), ``validation_scores`` (as ``scores``, on validation), ``rows`` (of the final table), ``columns`` (those that
-the table shows), ``pairs`` (what ``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the
-arms' own best settings), ``answer`` (what ``Answer.plain`` returns; null where there is none) and ``edges`` (a
-sentence for each setting at an edge of its range), as JSON values. Where an ablation path to these settings was
-trained, ``explanation`` is what ``Explanation.plain`` returns. ``samples`` says where unpaired samples were from
-(empty where there were none). Results of older versions have no ``pairs`` and no ``answer``, or none of ``columns``,
-``best_of_arms``, ``edges``, ``samples``, ``units`` and ``validation_scores``."""
+split), ``scored`` (what these scores are of: test items, or whole tracks), ``validation_scores`` (as ``scores``, on
+validation), ``rows`` (of the final table), ``columns`` (those that the table shows), ``pairs`` (what ``pairs.stored``
+returns), ``best_of_arms`` (numbers of the retrainings of the arms' own best settings), ``answer`` (what
+``Answer.plain`` returns; null where there is none) and ``edges`` (a sentence for each setting at an edge of its
+range), as JSON values. Where an ablation path to these settings was trained, ``explanation`` is what
+``Explanation.plain`` returns. ``samples`` says where unpaired samples were from (empty where there were none). Results
+of older versions have no ``pairs`` and no ``answer``, or none of ``columns``, ``best_of_arms``, ``edges``,
+``samples``, ``units``, ``scored`` and ``validation_scores``."""
 
 
 _KEYS = ("member", "role", "hyperparameters", "validation", "metric", "scores", "rows")
@@ -80,14 +81,15 @@ def score_all(
     # Of one measure the sources and their mean are the columns, whichever of them are objectives.
     shown = objectives if len(measures) > 1 else ()
 
-    units = Units.of_split(data.test, data.unit_names)
+    test = data.scored("test")
+    units = Units.of_split(test, data.unit_names)
 
     def row(name: str, scores: Scores | Sequence[Scores], bold: bool = False) -> ResultRow:
         return tables.row(name, scores, spec.metric, sources, bold, shown, units)
 
-    best, chosen_by = (_score(spec, data, champion.member, split) for split in (data.test, data.validation))
+    best, chosen_by = (_score(spec, data, champion.member, split) for split in (test, data.validation))
     members = {t.number: t for system in (*systems.systems, *systems.best) for t in system.members.values()}
-    found = {n: best if n == champion.member.number else _score(spec, data, t, data.test) for n, t in members.items()}
+    found = {n: best if n == champion.member.number else _score(spec, data, t, test) for n, t in members.items()}
     # An arm whose estimates are not finite for a seed has no score there, as if that training had failed.
     sound = {n: s for n, s in found.items() if all(np.isfinite(tables.over_sources(m, s[m])).all() for m in measures)}
     rows = [row(title, best, bold=True)]
@@ -102,11 +104,11 @@ def score_all(
     for label, name in titles.items():
         trials = [t for t in searched if t.label == label]
         if trials and has_weights(trials[0]):
-            others[name] = _score(spec, data, trials[0], data.test)
+            others[name] = _score(spec, data, trials[0], test)
         elif trials:
             console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
     stft = stft_of(spec, data)
-    others |= tables.references(data.test, stft["n_fft"], stft["hop"], data.signal)
+    others |= tables.references(test, stft["n_fft"], stft["hop"], data.signal)
     rows += [row(name, scores) for name, scores in others.items()]
     of_pairs = {t.number for system in systems.systems for t in system.members.values()}
     by_measure = {m: {n: s[m] for n, s in sound.items() if n in of_pairs} for m in measures}
@@ -120,6 +122,7 @@ def score_all(
         "validation_scores": {measure: values.tolist() for measure, values in chosen_by.items()},
         "rows": [asdict(row) for row in rows],
         "units": units.plain(),
+        "scored": ITEMS if test is data.test else TRACKS,
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
         "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
         "best_of_arms": sorted(members.keys() - of_pairs),
@@ -143,6 +146,6 @@ def belongs_to(trial: Finished) -> Callable[[Mapping[str, Any]], bool]:
     return checkpoint.of_trial(trial.number, trial.attributes.get("seed"))
 
 
-def _score(spec: StudySpec, data: TaskData, trial: Finished, split: Split) -> Scores:
+def _score(spec: StudySpec, data: TaskData, trial: Finished, split: Split | Tracks) -> Scores:
     separator = weights.load_separator(spec.separator, data.signal, trial.folder, belongs_to(trial))
     return tables.score(separator, split, signal=data.signal)

@@ -13,7 +13,7 @@ from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..scoring.explanation import of_result
 from ..scoring.tables import ResultRow, markdown_table, shows_objectives
-from ..scoring.units import sample_words
+from ..scoring.units import ITEMS, sample_words
 from ..spec.study import StudySpec
 from .final_scores import Result
 
@@ -41,7 +41,9 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
         objectives = spec.objectives(data.signal)
         label, better = "all objectives", better_words(dict.fromkeys(o.measure for o in objectives))
     title = f"{spec.name}: {label} on the test split"
-    sample, interval = sample_words(result.get("units"), len(data.test))
+    what = result.get("scored", ITEMS)
+    items = len(data.test if what == ITEMS else data.scored("test"))
+    sample, interval = sample_words(result.get("units"), items, what)
     caption = f"mean over {sample} [{interval}]; {better}"
     caption += "; the champion is one training, the best of its seeds on validation"
     caption += f"; {result['samples']}" if result.get("samples") else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -274,7 +275,10 @@ class TimeModel:
         data, prepared = self._prepared.data, self._prepared
         systems = 1 + len(prepared.controls) + len(prepared.reference_points) + len(prepared.arms)
         item = self._measured.validation / self._members / len(data.validation)
-        return Range(*[systems * item * len(data.test)] * 3)
+        items = len(data.test)
+        if data.tracks is not None:  # windows overlap: each brings three eighths of its length
+            items = sum(math.ceil(8 / 3 * m.shape[-1] / data.signal.shape[0]) for m in data.tracks.mixtures)
+        return Range(*[systems * item * items] * 3)
 
     def _makespan(self, epochs: tuple[float, ...], shares: Mapping[str, float]) -> float:
         """Return the seconds from the start of the first trial to the end of the last one.

@@ -187,7 +187,7 @@ def compare(
     data = task_data(first, task, cache)
     if why := metrics.unfit(measure, data.signal):
         raise UsageError(f"metric {measure}: {why}")
-    items = getattr(data, split)
+    items = data.scored(split)
     one, two = (
         tables.item_scores(measure, on_tensors(system), items, data.signal, batch_size) for system in (first, second)
     )

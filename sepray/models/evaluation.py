@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from ..contracts import Signal, Split, TaskConfig
+    from ..contracts import Signal, Split, TaskConfig, Tracks
     from ..scoring.tables import ResultRow
     from ..scoring.units import Units
 
@@ -41,6 +41,7 @@ class Evaluation:
         scores: system -> measure -> scores ``[item, source]``; NaN where a measure is not defined.
         units: what the items were cut from; intervals are over these. None: each item is taken for one.
         seen: a sentence, where the model may have learned from these items.
+        tracks: names of the items, where these are whole tracks.
     """
 
     model: str
@@ -50,9 +51,11 @@ class Evaluation:
     scores: dict[str, Scores]
     units: Units | None = None
     seen: str = ""
+    tracks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Evaluation({self.model!r} on {self.item_count} {self.split} items: {', '.join(self.measures)})"
+        what = "tracks" if self.tracks else "items"
+        return f"Evaluation({self.model!r} on {self.item_count} {self.split} {what}: {', '.join(self.measures)})"
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -106,7 +109,7 @@ class Evaluation:
         """Table with one row for each system and item, ``(system, item)``, and the columns ``(measure, source)``."""
         import pandas as pd
 
-        rows = _combinations(system=tuple(self.scores), item=range(self.item_count))
+        rows = _combinations(system=tuple(self.scores), item=self.tracks or range(self.item_count))
         columns = _combinations(measure=self.measures, source=self.sources)
         values = [np.hstack([scores[measure] for measure in self.measures]) for scores in self.scores.values()]
         return pd.DataFrame(np.vstack(values), rows, columns)
@@ -132,6 +135,8 @@ class Evaluation:
         }
         if self.units is not None and self.units.told:
             described["units"] = self.units.plain()
+        if self.tracks:
+            described["tracks"] = list(self.tracks)
         return described | {"sources": list(self.sources), "scores": scores}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -161,6 +166,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
 
+    Where the task has the whole recordings of its test split (``stems``, ``bach10``, ``speech_noise``), these are
+    scored, each separated in one piece; of other splits the items are.
+
     Example::
 
         scores = sepray.evaluate("models:/cass-ecg@champion", split="validation")
@@ -174,8 +182,8 @@ def evaluate(
         split: ``train``, ``validation`` or ``test``.
         bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR), which takes seconds for each item and needs museval
             and ffmpeg.
-        museval: folder for the model's scores in museval's JSON, one file for each item, in a subfolder that is named
-            like the split; turns on ``bss_eval``.
+        museval: folder for the model's scores in museval's JSON, one file for each track or item, in a subfolder that
+            is named like the split; turns on ``bss_eval``.
         batch_size: number of items that are separated at once.
         device: device of a model that is loaded here, as for ``load_model``.
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
@@ -190,11 +198,12 @@ def evaluate(
     if museval is not None:
         preflight.require_writable(Path(museval))
     ready = loaded(model, tracking_uri, device)
+    from ..contracts import Tracks
     from ..scoring import tables
     from ..scoring.units import Units
 
     data = task_data(ready, task, cache)
-    items: Split = getattr(data, split)
+    items = data.scored(split)
     separate = on_tensors(ready)
     transform = (ready.metadata["n_fft"], ready.metadata["hop"])
     slow: dict[str, Scores] = {}
@@ -205,25 +214,28 @@ def evaluate(
     systems |= tables.references(items, *transform, signal=data.signal)
     systems = {name: scores | slow.get(name, {}) for name, scores in systems.items()}
     units, seen = Units.of_split(items, data.unit_names), seen_by(ready, data.fingerprint, split)
-    return Evaluation(ready.name, split, data.fingerprint, ready.sources, systems, units, seen)
+    names = items.names if isinstance(items, Tracks) else ()
+    return Evaluation(ready.name, split, data.fingerprint, ready.sources, systems, units, seen, names)
 
 
 def _bss_eval(
     model: str,
     separate: Callable[[Tensor], Tensor],
-    items: Split,
+    items: Split | Tracks,
     signal: Signal,
     transform: tuple[int, int],
     batch_size: int,
     folder: Path | None,
 ) -> dict[str, Scores]:
     """Return the BSS Eval scores of a model, the mixture and the oracle bounds; write the model's to ``folder``."""
+    from ..contracts import Tracks
     from ..scoring import bss_eval as measure
     from ..scoring import evaluation, tables
 
     def keep(index: int, frames: evaluation.Frames) -> None:
         if folder is not None:
-            measure.write(folder, f"item-{index:05d}", signal.sources, frames)
+            name = items.names[index] if isinstance(items, Tracks) else f"item-{index:05d}"
+            measure.write(folder, name, signal.sources, frames)
 
     measure.check(signal)
     found = {model: evaluation.bss_eval(lambda mixture, _: separate(mixture), items, signal, batch_size, keep)}

@@ -27,7 +27,7 @@ from ..contracts import Separator, Split, estimate
 from ..execution import weights
 from ..files import replace_file
 from ..scoring import tables
-from ..scoring.units import sample_words
+from ..scoring.units import ITEMS, sample_words
 from ..spec.study import key
 from . import answer, best_trials, example_items, html, hyperparameters, search_progress, study_results
 from .cross_weights import cross_weights
@@ -190,7 +190,7 @@ def _result_table(results: StudyResults) -> str | None:
     if oracles:
         names = f" ({', '.join(beaten)})" if beaten else ""
         sentence += f"; it reaches {len(beaten)} of {len(oracles)} oracle bounds{names}"
-    sample, interval = sample_words(result.get("units"), len(result["scores"][metric]))
+    sample, interval = sample_words(result.get("units"), len(result["scores"][metric]), result.get("scored", ITEMS))
     columns, title = [*results.sources, "mean"], "Result on the test split"
     of, better_is = f"{measure_words(metric)} ({unit(metric)})", better_words([metric])
     if tables.shows_objectives(result.get("columns", ())):

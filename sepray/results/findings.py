@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..report.wording import number
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
-from ..scoring.units import sample_words
+from ..scoring.units import ITEMS, sample_words
 from ..search.outcomes import outcome
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
@@ -196,7 +196,9 @@ class Findings:
             return ""
         metric = self.result["metric"]
         columns, values = self.result.get("columns", ()), self.result["rows"][0]["values"]
-        sample, interval = sample_words(self.result.get("units"), len(self.result["scores"][metric]))
+        sample, interval = sample_words(
+            self.result.get("units"), len(self.result["scores"][metric]), self.result.get("scored", ITEMS)
+        )
         if columns and "mean" not in columns:  # objectives of several measures
             found = ", ".join(f"{name} {_with_interval(values[name])}" for name in columns if name in values)
             better = better_words(dict.fromkeys(key.rpartition("/")[2] for key in self.record.objectives))

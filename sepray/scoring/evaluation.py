@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import Separator, Signal, Split, estimate
+from ..contracts import Separator, Signal, Split, Tracks, estimate
 from ..separator_checks import check_estimates
 from ..signals.ideal_masks import ORACLES
 from ..signals.stft import Spectrogram
-from . import metrics
+from . import metrics, track_scores
 
 Scores = dict[str, NDArray[np.float64]]
 """Name of a measure or an energy (see ``metrics.score``) -> scores ``[item, source]``."""
@@ -28,17 +28,17 @@ System = Callable[[Tensor, Tensor], Tensor]
 
 def score_split(
     separate: Separator | Callable[[Tensor], Tensor],
-    split: Split,
+    split: Split | Tracks,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
     signal: Signal | None = None,
 ) -> Scores:
-    """Return the scores of a separator on every item of a split.
+    """Return the scores of a separator on every item of a split, or on every whole track (see ``track_scores``).
 
     Args:
         separate: a separator on ``device``, or a function of ``[batch, channel, *signal]`` that returns
             ``[batch, source, channel, *signal]``. A separator that is an oracle is given the true sources too.
-        split: mixtures and true sources, on any device.
+        split: mixtures and true sources, on any device; tracks on the CPU.
         batch_size: number of items separated at once.
         device: device that the mixtures are moved to.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
@@ -46,6 +46,11 @@ def score_split(
     Raises:
         ValueError: the estimates have another shape than the sources.
     """
+    return _score(system_of(separate), split, batch_size, device, signal)
+
+
+def system_of(separate: Separator | Callable[[Tensor], Tensor]) -> System:
+    """Return a separator, or a function of mixtures, as a function of mixtures and true sources."""
 
     def system(mixture: Tensor, sources: Tensor) -> Tensor:
         if not isinstance(separate, Separator):
@@ -54,7 +59,7 @@ def score_split(
         check_estimates(separate, estimates, sources)
         return estimates
 
-    return _score(system, split, batch_size, device, signal)
+    return system
 
 
 def unprocessed_mixture(mixture: Tensor, sources: Tensor) -> Tensor:
@@ -63,7 +68,7 @@ def unprocessed_mixture(mixture: Tensor, sources: Tensor) -> Tensor:
 
 
 def bounds(
-    split: Split, n_fft: int = 62, hop: int = 16, batch_size: int = 64, signal: Signal | None = None
+    split: Split | Tracks, n_fft: int = 62, hop: int = 16, batch_size: int = 64, signal: Signal | None = None
 ) -> dict[str, Scores]:
     """Return the scores of ``unprocessed_mixture`` and, for signals over time, of every oracle mask on an STFT.
 
@@ -92,10 +97,10 @@ def default_transform(signal: Signal) -> tuple[int, int]:
     return n_fft, max(1, round(n_fft / 4))
 
 
-def reference_systems(split: Split, n_fft: int, hop: int) -> dict[str, System]:
+def reference_systems(split: Split | Tracks, n_fft: int, hop: int) -> dict[str, System]:
     """Return the systems that ``bounds`` scores, by name."""
     systems: dict[str, System] = {"unprocessed_mixture": unprocessed_mixture}
-    if split.mixture.ndim == 3:
+    if isinstance(split, Tracks) or split.mixture.ndim == 3:
         spectrogram = Spectrogram(n_fft, hop)
         systems |= {name: _with_transform(oracle, spectrogram) for name, oracle in ORACLES.items()}
     return systems
@@ -103,12 +108,12 @@ def reference_systems(split: Split, n_fft: int, hop: int) -> dict[str, System]:
 
 def bss_eval(
     system: System,
-    split: Split,
+    split: Split | Tracks,
     signal: Signal,
     batch_size: int = 64,
     on_item: Callable[[int, Frames], None] | None = None,
 ) -> Scores:
-    """Return SDR, ISR, SIR and SAR of BSS Eval v4 for every item of a split: medians over the item's frames.
+    """Return SDR, ISR, SIR and SAR of BSS Eval v4 for every item or track: medians over its frames.
 
     museval computes them (see ``scoring.bss_eval``). It takes seconds per item, too long for the validation of every
     epoch. An item with a silent source has no score (NaN), as a frame with a silent source has none in museval.
@@ -125,6 +130,8 @@ def bss_eval(
     """
     from . import bss_eval as measure
 
+    if isinstance(split, Tracks):
+        return track_scores.bss_eval(system, split, signal, on_item)
     rate = measure.check(signal)
     medians: list[dict[str, NDArray[np.float64]]] = []
     with ThreadPoolExecutor(measure.threads()) as pool, torch.inference_mode():
@@ -143,12 +150,16 @@ def _with_transform(oracle: Callable[[Tensor, Tensor, Spectrogram], Tensor], spe
 
 def _score(
     system: System,
-    split: Split,
+    split: Split | Tracks,
     batch_size: int,
     device: torch.device | str = "cpu",
     signal: Signal | None = None,
 ) -> Scores:
-    """Return the scores of a system's estimates, computed batch by batch."""
+    """Return the scores of a system's estimates, computed batch by batch, or track by track."""
+    if isinstance(split, Tracks):
+        if signal is None:
+            raise ValueError("whole tracks are scored by the kind of their signal, and there is none")
+        return track_scores.score(system, split, signal)
     batches: list[dict[str, Tensor]] = []
     with torch.inference_mode():
         for mixture, sources in zip(split.mixture.split(batch_size), split.sources.split(batch_size), strict=True):

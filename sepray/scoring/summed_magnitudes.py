@@ -20,11 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import Separator, Signal, Split, estimate
+from ..contracts import Separator, Signal, Split, Tracks, estimate
 from ..separator_checks import check_estimates
 from ..signals.ideal_masks import ORACLES, Transform
 from ..signals.stft import Spectrogram
-from .evaluation import unprocessed_mixture
+from . import track_scores
+from .evaluation import system_of, unprocessed_mixture
 from .metrics import relative_error
 
 NAME = "magnitude_l2"
@@ -45,9 +46,9 @@ def transform(signal: Signal) -> tuple[int, int]:
 
 
 def score(
-    separate: Separator | Callable[[Tensor], Tensor], split: Split, signal: Signal, batch_size: int = 64
+    separate: Separator | Callable[[Tensor], Tensor], split: Split | Tracks, signal: Signal, batch_size: int = 64
 ) -> NDArray[np.float64]:
-    """Return a separator's errors ``[item, source]``.
+    """Return a separator's errors ``[item, source]``, of whole tracks ``[track, source]``.
 
     Args:
         separate: a separator, or a function of ``[batch, channel, time]`` that returns estimates of the sources.
@@ -58,6 +59,9 @@ def score(
     Raises:
         ValueError: the estimates have another shape than the sources.
     """
+    if isinstance(split, Tracks):
+        seamless = track_scores.seamless(system_of(separate), signal)
+        return np.concatenate([score(seamless(one), one, signal) for one in track_scores.singly(split)])
     spectrogram = Spectrogram(*transform(signal))
 
     def system(mixture: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,8 +76,11 @@ def score(
     return _score(system, split, spectrogram, batch_size)
 
 
-def bounds(split: Split, signal: Signal, batch_size: int = 64) -> dict[str, NDArray[np.float64]]:
+def bounds(split: Split | Tracks, signal: Signal, batch_size: int = 64) -> dict[str, NDArray[np.float64]]:
     """Return the errors ``[item, source]`` of the mixture and the oracles, by the names of ``evaluation.bounds``."""
+    if isinstance(split, Tracks):
+        each = [bounds(one, signal) for one in track_scores.singly(split)]
+        return {name: np.concatenate([found[name] for found in each]) for name in each[0]}
     spectrogram, spectra = Spectrogram(*transform(signal)), _Spectra()
 
     def scored(system: Callable[[Tensor, Tensor], Tensor]) -> NDArray[np.float64]:

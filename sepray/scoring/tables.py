@@ -14,7 +14,7 @@ from rich.text import Text
 from torch import Tensor
 
 from ..choices import BSS_EVAL, MEASURES, Objective
-from ..contracts import Separator, Signal, Split
+from ..contracts import Separator, Signal, Split, Tracks
 from . import answer_words, evaluation, explanation_words, statistics, summed_magnitudes
 from .answers import Answer
 from .columns import defined
@@ -46,7 +46,7 @@ class ResultRow:
 
 def score(
     separate: Separator | Callable[[Tensor], Tensor],
-    split: Split,
+    split: Split | Tracks,
     batch_size: int = 64,
     signal: Signal | None = None,
     measures: Collection[str] = (),
@@ -56,19 +56,21 @@ def score(
     Args:
         separate: a separator, or a function of ``[batch, channel, *signal]`` that returns
             ``[batch, source, channel, *signal]``.
-        split: mixtures and true sources.
+        split: mixtures and true sources: items, or whole tracks.
         batch_size: number of items separated at once.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
-        measures: further measures that are wanted; of them there is that of ``summed_magnitudes``.
+        measures: further measures that are wanted; of them there are that of ``summed_magnitudes`` and BSS Eval's.
     """
     found = _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
+    if signal is not None and set(BSS_EVAL) & set(measures):
+        found |= evaluation.bss_eval(evaluation.system_of(separate), split, signal, batch_size)
     if signal is not None and summed_magnitudes.NAME in measures:
         found[summed_magnitudes.NAME] = summed_magnitudes.score(separate, split, signal, batch_size)
     return found
 
 
 def references(
-    split: Split, n_fft: int, hop: int, signal: Signal | None = None, measures: Collection[str] = ()
+    split: Split | Tracks, n_fft: int, hop: int, signal: Signal | None = None, measures: Collection[str] = ()
 ) -> dict[str, Scores]:
     """Return the scores of the unprocessed mixture and of the oracle bounds, by the names that tables show.
 
@@ -77,9 +79,12 @@ def references(
         n_fft: samples in a frame of the oracles' STFT.
         hop: samples from one frame to the next.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
-        measures: further measures that are wanted; of them there is that of ``summed_magnitudes``.
+        measures: further measures that are wanted; of them there are that of ``summed_magnitudes`` and BSS Eval's.
     """
     bounds = evaluation.bounds(split, n_fft, hop, signal=signal)
+    if signal is not None and set(BSS_EVAL) & set(measures):
+        for name, system in evaluation.reference_systems(split, n_fft, hop).items():
+            bounds[name] |= evaluation.bss_eval(system, split, signal)
     if signal is not None and summed_magnitudes.NAME in measures:
         for name, values in summed_magnitudes.bounds(split, signal).items():
             bounds[name][summed_magnitudes.NAME] = values
@@ -87,7 +92,7 @@ def references(
 
 
 def item_scores(
-    metric: str, separate: Callable[[Tensor], Tensor], split: Split, signal: Signal, batch_size: int = 64
+    metric: str, separate: Callable[[Tensor], Tensor], split: Split | Tracks, signal: Signal, batch_size: int = 64
 ) -> NDArray[np.float64]:
     """Return a separator's score ``[item]`` by one measure, BSS Eval's included: the mean over sources.
 
@@ -102,7 +107,7 @@ def item_scores(
         UsageError: BSS Eval is not defined for the signal, or museval cannot be imported.
     """
     if metric in BSS_EVAL:
-        scores = evaluation.bss_eval(lambda mixture, _: separate(mixture), split, signal, batch_size)
+        scores = evaluation.bss_eval(evaluation.system_of(separate), split, signal, batch_size)
     else:
         scores = score(separate, split, batch_size, signal, (metric,))
     return over_sources(metric, scores[metric])

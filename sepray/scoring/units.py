@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Split
+from ..contracts import Split, Tracks
 
 Values = NDArray[np.float64]
 Codes = NDArray[np.int64]
+
+ITEMS, TRACKS = "test items", "whole tracks"
+"""What is scored of a test split, in captions."""
 
 UNTOLD = "the task does not say which recordings they are cut from"
 """Part of a caption where each item is taken for a unit of its own."""
@@ -43,8 +46,8 @@ class Units:
     told: bool = True
 
     @classmethod
-    def of_split(cls, split: Split, names: tuple[str, ...]) -> Units:
-        """Return the units of a split; each item one where its task does not say."""
+    def of_split(cls, split: Split | Tracks, names: tuple[str, ...]) -> Units:
+        """Return the units of a split, or of whole tracks; each item one where its task does not say."""
         return cls.each(len(split)) if split.units is None else cls(split.units, names)
 
     @classmethod
@@ -154,7 +157,7 @@ def _means(values: Values, codes: Codes) -> Values:
     return means
 
 
-def sample_words(kept: Mapping[str, Any] | None, items: int, what: str = "test items") -> tuple[str, str]:
+def sample_words(kept: Mapping[str, Any] | None, items: int, what: str = ITEMS) -> tuple[str, str]:
     """Return what a mean is over, and what its 95% interval is, as parts of a caption.
 
     Args:
@@ -167,4 +170,6 @@ def sample_words(kept: Mapping[str, Any] | None, items: int, what: str = "test i
     units = Units.restored(kept, items)
     if not units.told:
         return f"{items} {what}", f"95% interval over items: {UNTOLD}"
+    if what == TRACKS and units.counts == (items,):  # each is a unit, and says so
+        return f"{items} whole {_name(units.name, items)}", f"95% interval over {units.name}"
     return f"{items} {what} of {units.words}", f"95% interval over {units.name}"

@@ -8,7 +8,8 @@ stems.
 As in the authors' code, two pieces test and eight train; the seed decides which. One of the eight is the validation
 split, on which a study chooses, so seven are learned from. Items are random crops; training items are ``stretch`` times
 as long, and each batch has new crops of them. The paper does not say how long crops are; the default, 127 hops of 768
-samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz.
+samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz. Test figures are of whole pieces
+(``test_tracks``), each separated in one piece.
 
 A study names its task in its file (``task="bach10"``; see ``studies/``), and the fields below are its flags.
 With CASS, and the frames of the authors' code::
@@ -18,19 +19,22 @@ With CASS, and the frames of the authors' code::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import soundfile
 
-from ..contracts import SPLITS, TaskData
+from ..contracts import SPLITS, TaskData, Tracks
 from ..data import instruments, limits
 from ..data.cache import Entry, Plan, file_digests, mapped
-from ..data.mixing import mixtures, recording_folders, splitting
+from ..data.mixing import mixtures, recording_folders, splitting, whole_tracks
 from ..signals import decoding
+
+Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
+"""Pieces of each split, and why others cannot be used."""
 
 _DECODER = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
 _INSTRUMENTS = ("violin", "clarinet", "saxphone", "bassoon")
@@ -67,10 +71,15 @@ class Config:
     """Number of pieces in the validation split."""
     test_pieces: int = 2
     """Number of pieces in the test split."""
+    test_tracks: bool = True
+    """Score on the whole pieces of the test split, each separated in one piece; else on the crops."""
     skip_bad: bool = False
     """Leave out pieces with a recording that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split and of the crops."""
+
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
+    """What a study or a model has whose version of sepray lacked the field."""
 
     def __post_init__(self) -> None:
         pieces = {"validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
@@ -81,7 +90,9 @@ class Config:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
         recording_folders.report_left_out(entry.facts)
-        return mixtures.task_data(entry, self.instruments, self.sample_rate, mixtures.units_in_turn(entry, "pieces"))
+        units = mixtures.units_in_turn(entry, "pieces")
+        whole = self._tracks(cache) if self.test_tracks else None
+        return mixtures.task_data(entry, self.instruments, self.sample_rate, units, tracks=whole)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its pieces' recordings."""
@@ -92,18 +103,28 @@ class Config:
         return tuple("saxphone" if name == "saxophone" else name for name in self.instruments)
 
     def _entry(self, cache: Path) -> Entry:
+        key, divided = self._described(cache)
+        return mapped(cache, "bach10", key, lambda: self._plan(*divided()))
+
+    def _tracks(self, cache: Path) -> tuple[Tracks, str]:
+        key, divided = self._described(cache)
+        plan = lambda: whole_tracks.of_pieces(divided()[0]["test"], len(self.instruments), 1)  # noqa: E731
+        return whole_tracks.tracks(cache, "bach10", key, plan)
+
+    def _described(self, cache: Path) -> tuple[dict[str, object], Callable[[], Divided]]:
+        """Return what the data depend on, and a function that returns the pieces of each split and the problems."""
         folder = self._folder(cache)
         chosen = self._stems()
         others = tuple(name for name in _INSTRUMENTS if name not in chosen) if self.mixture == "all" else ()
-        tracks, missing = _pieces(folder, chosen + others)
+        tracks, missing = _complete(folder, chosen + others)
         digests = file_digests(cache, [file for track in tracks for file in track.stems.values()])
-        key = {
-            "config": {k: v for k, v in asdict(self).items() if k != "folder"},
+        key: dict[str, object] = {
+            "config": {k: v for k, v in asdict(self).items() if k not in ("folder", "test_tracks")},
             "pieces": [[Path(t.name).name, [digests[file] for file in t.stems.values()]] for t in tracks],
             "missing": missing,
             "versions": [decoding.VERSION, mixtures.VERSION],
         }
-        return mapped(cache, "bach10", key, lambda: self._plan(cache, folder, tracks, digests, missing))
+        return key, lambda: self._pieces(cache, folder, tracks, digests, missing)
 
     def _folder(self, cache: Path) -> Path:
         if self.folder == recording_folders.SYNTHESISED:
@@ -112,18 +133,7 @@ class Config:
             )
         return recording_folders.given_folder(self.folder, "--task.folder", _NEEDS)
 
-    def _plan(
-        self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str], missing: list[str]
-    ) -> Plan:
-        decoded, refused = recording_folders.decoded_files(cache, list(digests), _DECODER, self.sample_rate, 1)
-        problems = [*missing, *refused.values()]
-        recipes: dict[str, splitting.Recipe] = {t.name: {stem: ((1, stem),) for stem in t.stems} for t in tracks}
-        item = (self.item_samples, self.sample_rate)
-        pieces = splitting.pieces_of_tracks(tracks, recipes, decoded, digests, item, problems)
-        least = self.test_pieces + self.validation_pieces + 1
-        recording_folders.refuse_unusable(problems, self.skip_bad, len(pieces), least, f"pieces in {folder}")
-        names = splitting.partition((p.name for p in pieces), self.validation_pieces, self.test_pieces, self.seed)
-        divided = {split: [piece for piece in pieces if piece.name in names[split]] for split in SPLITS}
+    def _plan(self, divided: dict[str, list[splitting.Piece]], problems: list[str]) -> Plan:
         sources = len(self.instruments)
         return mixtures.cropped_plan(
             self,
@@ -134,8 +144,21 @@ class Config:
             fill=lambda out: mixtures.fill_from_tracks(out, divided, sources, self.seed),
         )
 
+    def _pieces(
+        self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str], missing: list[str]
+    ) -> Divided:
+        decoded, refused = recording_folders.decoded_files(cache, list(digests), _DECODER, self.sample_rate, 1)
+        problems = [*missing, *refused.values()]
+        recipes: dict[str, splitting.Recipe] = {t.name: {stem: ((1, stem),) for stem in t.stems} for t in tracks}
+        item = (self.item_samples, self.sample_rate)
+        pieces = splitting.pieces_of_tracks(tracks, recipes, decoded, digests, item, problems)
+        least = self.test_pieces + self.validation_pieces + 1
+        recording_folders.refuse_unusable(problems, self.skip_bad, len(pieces), least, f"pieces in {folder}")
+        names = splitting.partition((p.name for p in pieces), self.validation_pieces, self.test_pieces, self.seed)
+        return {split: [piece for piece in pieces if piece.name in names[split]] for split in SPLITS}, problems
 
-def _pieces(folder: Path, stems: tuple[str, ...]) -> tuple[list[splitting.Track], list[str]]:
+
+def _complete(folder: Path, stems: tuple[str, ...]) -> tuple[list[splitting.Track], list[str]]:
     """Return the pieces that have all stems, and for each of the others a line that names a missing file."""
     pieces, missing = [], []
     for piece in sorted(path for path in folder.iterdir() if path.is_dir()):

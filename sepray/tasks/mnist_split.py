@@ -1,6 +1,7 @@
 """MNIST digits 0-4 against 5-9, mixed pairwise, as in section 4.1.1 of the neural egg separation paper (NES, 2018).
 
-A mixture is the sum of an image of each class, pixels in 0..1 (the paper: "additively combine"), 28 x 28. 12,000
+A mixture is the sum of an image of each class, pixels in 0..1 (the paper: "additively combine"), 32 x 32: the
+files' 28 x 28 with a black margin, as appendix A.1 has images of 32 x 32 (it does not say how they came to be). 12,000
 training images of the observed class (B, the last source) are shown alone, and each of another 12,000 is mixed with an
 image of the other class (X), drawn at random; 5,000 mixtures of test images are scored, by PSNR and SSIM. The paper has
 both directions: ``observed``. Where it is silent: the validation split has a tenth of the training images of either
@@ -49,8 +50,8 @@ class Config:
     """Number of mixtures in the validation split."""
     test: int = 5000
     """Number of mixtures in the test split."""
-    size: int = 28
-    """Height and width in pixels; more than 28 adds a black margin, for networks that need a power of two."""
+    size: int = 32
+    """Height and width in pixels; more than 28 adds a black margin. PSNR and SSIM count it."""
     seed: int = 0
     """Random seed of the split and of the mixtures."""
 

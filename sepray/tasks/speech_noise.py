@@ -7,8 +7,9 @@ spectrograms (mel 64x64 to the power of 0.3, or linear 257x64) are up to the sep
 No recording is in two splits. Neither is a speaker, if the speech folder has a folder for each (LibriSpeech) or
 ``speaker`` finds them in the files' names; ``clip`` does the same for noise (ESC-50 has several takes of one clip:
 ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, clips) are each cut into three stretches, one
-for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its level. Training items
-are ``stretch`` times as long, with the ratio of the whole item, and each batch has new crops of them.
+for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its level. So
+training items are as long as a mixture, unless ``stretch`` says otherwise: a crop of a longer one has another ratio,
+several dB off. Test figures are of whole recordings of speech, each with as much noise at the ratio (``test_tracks``).
 
 A study names its task in its file (``task="speech_noise"``; see ``studies/``), and the fields below are its
 flags::
@@ -19,8 +20,10 @@ flags::
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import soundfile
@@ -60,9 +63,9 @@ class Config:
     """Number of mixtures in the test split."""
     item_samples: int = 8000
     """Length of a mixture in samples."""
-    stretch: float = 2.0
+    stretch: float = 1.0
     """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
-    crops of training items."""
+    crops of training items that are longer; these have the ratio of the whole item, not of the crop."""
     sample_rate: int = 16000
     """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     speaker: str = ""
@@ -73,10 +76,15 @@ class Config:
     """Share of the speakers, and of the noise, that is the validation split."""
     test_share: float = 0.2
     """Share of the speakers, and of the noise, that is the test split."""
+    test_tracks: bool = True
+    """Score on the whole recordings of speech of the test split, each separated in one piece; else on the crops."""
     skip_bad: bool = False
     """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split, of the crops and of the ratios."""
+
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
+    """What a study or a model has whose version of sepray lacked the field."""
 
     def __post_init__(self) -> None:
         check_config(self, "snr")
@@ -108,6 +116,7 @@ class Config:
             _synthesise,
             self._group,
             ("speakers", "clips"),
+            tracks=self.test_tracks,
         )
 
     def _group(self, piece: Piece, source: str, below: Path) -> str:

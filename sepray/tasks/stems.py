@@ -9,15 +9,16 @@ The folder's content tells which of these layouts it has:
   needs ffmpeg).
 
 A source ``accompaniment`` that has no file is the sum of all other stems (or the mixture less the chosen ones, where
-there are no others): so ``--task.sources vocals accompaniment`` is the two-source form (the default; SSGAN-V),
-``--task.sources vocals drums bass other`` the four-source form, and ``--task.sources vocals drums`` that of NES 4.3.
+there are no others): so ``--task.sources vocals accompaniment`` is the two-source form (the default; SSGAN-V, and
+vocals in NES 4.3), ``--task.sources vocals drums bass other`` the four-source form. ``instrumental`` is the same
+without ``vocals``, which then are in no mixture: ``--task.sources drums instrumental`` is the drums of NES 4.3.
 
 Splits are by track. A folder of test tracks is the test split; without one, a share of the tracks is. The validation
 split is a folder of that name, the 14 tracks that musdb sets aside, or a share of the training tracks. Items are random
 crops; training items are ``stretch`` times as long, and each batch has new crops of them. Where a separator sees the
 sources of its mixtures, a batch may also be remixed: each source from an item of its own, at a random level
-(``remix``). Defaults follow SSGAN 3.1 where it says so: mono, the mean of both channels; 44.1 kHz; 32 frames of 1024
-samples.
+(``remix``). Test figures are of whole tracks, each separated in one piece (``test_tracks``; SSGAN 3.2). Defaults follow
+SSGAN 3.1 where it says so: mono, the mean of both channels; 44.1 kHz; 32 frames of 1024 samples.
 
 A study names its task in its file (``task="stems"``; see ``studies/``), and the fields below are its flags::
 
@@ -27,23 +28,28 @@ A study names its task in its file (``task="stems"``; see ``studies/``), and the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import soundfile
 
-from ..contracts import SPLITS, TaskData
+from ..contracts import SPLITS, TaskData, Tracks
 from ..data import instruments, limits
 from ..data.cache import Entry, Kept, Plan, file_digests, mapped
-from ..data.mixing import mixtures, recording_folders, splitting
+from ..data.mixing import mixtures, recording_folders, splitting, whole_tracks
 from ..errors import UsageError
 from ..loading import check_source_names
 from ..signals import decoding
 from ..signals.recording_types import SilentError
 
+Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
+"""Pieces of each split, and why others cannot be used."""
+
+_ELSEWHERE = ("folder", "remix", "remix_level", "test_tracks")  # fields on which no item depends
+_VOICE, _ACCOMPANIMENT, _INSTRUMENTAL = "vocals", "accompaniment", "instrumental"  # the last two may have no file
 _REST = "(not a source)"  # part of a track that is in the mixture alone
 _NEEDS = (
     "a folder with track/source.wav for every track and source (your own, or MUSDB18-HQ, zenodo.org/records/3338373), "
@@ -59,7 +65,8 @@ class Config:
     folder: str = ""
     """Folder of the tracks; :synthesised: makes a few small ones, to try the task."""
     sources: tuple[str, ...] = ("vocals", "accompaniment")
-    """Names of the sources, in their order: file names without suffix; accompaniment may be the sum of all others."""
+    """Names of the sources, in their order: file names without suffix; accompaniment may be the sum of all others,
+    instrumental that of all others but vocals."""
     mixture: Literal["chosen", "all"] = "chosen"
     """Parts of a mixture: the sources, or all stems of the track."""
     train: int = 1000
@@ -85,10 +92,15 @@ class Config:
     """Share of the training tracks that is the validation split, if the folder has none."""
     test_share: float = 0.2
     """Share of all tracks that is the test split, if the folder has none."""
+    test_tracks: bool = True
+    """Score on the whole tracks of the test split, each separated in one piece; else on the crops."""
     skip_bad: bool = False
     """Leave out tracks with a recording that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split and of the crops."""
+
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
+    """What a study or a model has whose version of sepray lacked the field."""
 
     def __post_init__(self) -> None:
         shares = {"remix": (0, 1), "validation_share": (0, 0.5), "test_share": (0, 0.5)}
@@ -102,15 +114,29 @@ class Config:
         entry = self._entry(cache)
         recording_folders.report_left_out(entry.facts)
         units = mixtures.units_in_turn(entry, "tracks")
-        return mixtures.task_data(entry, self.sources, self.sample_rate, units, self.remix, self.remix_level)
+        whole = self._tracks(cache) if self.test_tracks else None
+        return mixtures.task_data(entry, self.sources, self.sample_rate, units, self.remix, self.remix_level, whole)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its tracks' recordings."""
         return mixtures.recordings_of(self._entry(cache))
 
     def _entry(self, cache: Path) -> Entry:
+        key, divided = self._described(cache)
+        return mapped(cache, "stems", key, lambda: self._plan(*divided()))
+
+    def _tracks(self, cache: Path) -> tuple[Tracks, str]:
+        key, divided = self._described(cache)
+        sizes = (len(self.sources), self.channels)
+        plan = lambda: whole_tracks.of_pieces(divided()[0]["test"], *sizes)  # noqa: E731
+        return whole_tracks.tracks(cache, "stems", key, plan)
+
+    def _described(self, cache: Path) -> tuple[dict[str, object], Callable[[], Divided]]:
+        """Return what the data depend on, and a function that returns the pieces of each split and the problems."""
         if self.folder == recording_folders.SYNTHESISED:
-            names = tuple(dict.fromkeys((*(n for n in self.sources if n != "accompaniment"), "other")))
+            own = [name for name in self.sources if name not in (_ACCOMPANIMENT, _INSTRUMENTAL)]
+            voice = [_VOICE] if _INSTRUMENTAL in self.sources else []
+            names = tuple(dict.fromkeys((*own, *voice, "other")))
             label = f"stems-{hashlib.sha256(repr(names).encode()).hexdigest()[:8]}-{self.seed}"
             folder = recording_folders.synthesised_folder(
                 cache, label, lambda made: _synthesise(made, names, self.seed)
@@ -121,17 +147,28 @@ class Config:
         if not tracks:
             raise UsageError(f"there are no tracks in {folder}: the task needs {_NEEDS}")
         digests = file_digests(cache, sorted({file for track in tracks for file in track.stems.values()}))
-        key = {
-            "config": {k: v for k, v in asdict(self).items() if k not in ("folder", "remix", "remix_level")},
+        key: dict[str, object] = {
+            "config": {k: v for k, v in asdict(self).items() if k not in _ELSEWHERE},
             "tracks": [
                 [Path(track.name).name, track.split, {stem: digests[file] for stem, file in track.stems.items()}]
                 for track in tracks
             ],
             "versions": [decoding.VERSION, mixtures.VERSION],
         }
-        return mapped(cache, "stems", key, lambda: self._plan(cache, folder, tracks, digests))
+        return key, lambda: self._pieces(cache, folder, tracks, digests)
 
-    def _plan(self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str]) -> Plan:
+    def _plan(self, divided: dict[str, list[splitting.Piece]], problems: list[str]) -> Plan:
+        sources = len(self.sources)
+        return mixtures.cropped_plan(
+            self,
+            divided,
+            sources,
+            self.channels,
+            problems,
+            lambda out: mixtures.fill_from_tracks(out, divided, sources, self.seed, audible=sources),
+        )
+
+    def _pieces(self, cache: Path, folder: Path, tracks: list[splitting.Track], digests: Mapping[Path, str]) -> Divided:
         problems: list[str] = []
         recipes: dict[str, splitting.Recipe] = {}
         for track in tracks:
@@ -163,16 +200,7 @@ class Config:
         item = (self.item_samples, self.sample_rate)
         pieces = splitting.pieces_of_tracks(tracks, recipes, decoded, digests, item, problems)
         recording_folders.refuse_unusable(problems, self.skip_bad, len(pieces), 3, f"tracks in {folder}")
-        divided = self._divided(pieces, {track.name: track.split for track in tracks}, folder)
-        sources = len(self.sources)
-        return mixtures.cropped_plan(
-            self,
-            divided,
-            sources,
-            self.channels,
-            problems,
-            lambda out: mixtures.fill_from_tracks(out, divided, sources, self.seed, audible=sources),
-        )
+        return self._divided(pieces, {track.name: track.split for track in tracks}, folder), problems
 
     def _recipe(self, track: splitting.Track) -> splitting.Recipe:
         """Return which of a track's stems add up to each source, and to the rest of the mixture.
@@ -182,18 +210,25 @@ class Config:
         """
         stems = [stem for stem in track.stems if stem != "mixture"]
         chosen = [source for source in self.sources if source in stems]
-        rest = tuple((1, stem) for stem in stems if stem not in chosen)
+        # Of an instrumental without a file of its own the voice is no part; it is left for a mixture of all stems.
+        apart = [_VOICE] if _INSTRUMENTAL in self.sources and not {_VOICE, _INSTRUMENTAL} & set(chosen) else []
+        if apart and _VOICE not in stems:
+            raise UsageError(
+                f"{track.name} has no {_VOICE}, which {_INSTRUMENTAL} is without: {', '.join(track.stems)}"
+            )
+        rest = tuple((1, stem) for stem in stems if stem not in (*chosen, *apart))
         if not rest and "mixture" in track.stems and len(chosen) < len(self.sources):
-            rest = ((1, "mixture"), *((-1, stem) for stem in chosen))
+            rest = ((1, "mixture"), *((-1, stem) for stem in (*chosen, *apart)))
         recipe: dict[str, tuple[tuple[int, str], ...]] = {}
         for source in self.sources:
             if source in stems:
                 recipe[source] = ((1, source),)
-            elif source == "accompaniment" and rest:
+            elif source in (_ACCOMPANIMENT, _INSTRUMENTAL) and rest:
                 recipe[source], rest = rest, ()
             else:
                 raise UsageError(f"{track.name} has no {source}, only {', '.join(track.stems)}")
-        return {**recipe, _REST: rest} if self.mixture == "all" else recipe
+        left = (*rest, *((1, stem) for stem in apart))
+        return {**recipe, _REST: left} if self.mixture == "all" else recipe
 
     def _divided(
         self, pieces: list[splitting.Piece], splits: Mapping[str, str], folder: Path

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from sepray.contracts import Tracks
 from sepray.driver.final_scores import load_result, save_result, score_all, stft_of
+from sepray.driver.notes import table_words
 from sepray.driver.pairs import compared
 from sepray.driver.selection import BEST_OF_ARM, SAME_SETTINGS, Champion, Finished, Retraining
 from sepray.execution import weights
@@ -68,6 +70,25 @@ def test_result_says_who_won_and_has_the_scores_of_every_item(scored):
     )
     assert set(result["scores"]) == set(scores)
     np.testing.assert_allclose(result["scores"]["relative_l2"], scores["relative_l2"])
+
+
+def test_figures_are_of_whole_tracks_where_the_task_has_them(tmp_path):
+    whole = torch.cat([*HEARTS.test.sources], -1)
+    sources = (whole, whole[..., : whole.shape[-1] - 100])
+    tracks = Tracks(("A", "B"), tuple(own.sum(0) for own in sources), sources, (("piece A",), ("piece B",)))
+    data = dataclasses.replace(HEARTS, tracks=tracks, unit_names=("pieces",))
+    finals = [trial(tmp_path, 0, "trial 1")]
+    result = score_all(SPEC, data, Champion("trial 1", 0.05, finals[0]), [], compared(finals, PLAN, SPEC.controls))
+    separator = weights.load_separator(SPEC.separator, HEARTS.signal, finals[0].folder)
+    expected = tables.score(separator, tracks, signal=HEARTS.signal)["heart_rate_error"]
+    np.testing.assert_allclose(result["scores"]["heart_rate_error"], expected)
+    assert np.shape(result["scores"]["relative_l2"]) == (2, 2)
+    assert np.shape(result["validation_scores"]["relative_l2"]) == (len(HEARTS.validation), 2)  # crops, as ever
+    assert result["rows"][0]["values"]["heart"][0] == pytest.approx(expected[:, 0].mean())
+    assert result["units"]["of_items"] == [["piece A"], ["piece B"]]
+    _, _, _, caption = table_words(SPEC, data, result)
+    assert caption.startswith("mean over 2 whole pieces [")
+    json.dumps(result, allow_nan=True)
 
 
 def test_champion_that_is_a_control_trained_once_has_one_row(tmp_path):

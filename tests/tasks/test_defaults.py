@@ -96,7 +96,7 @@ DEFAULTS = {
         "train": 12000,
         "validation": 1000,
         "test": 5000,
-        "size": 28,
+        "size": 32,
         "seed": 0,
     },
     "notes_and_bursts": {
@@ -177,7 +177,7 @@ DEFAULTS = {
         "validation": 200,
         "test": 200,
         "item_samples": 8000,
-        "stretch": 2.0,
+        "stretch": 1.0,
         "sample_rate": 16000,
         "speaker": "",
         "clip": "",

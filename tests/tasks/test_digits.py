@@ -35,7 +35,7 @@ def _numbers(sources: torch.Tensor) -> set[int]:
 
 
 def _config(folder: Path, **changes: object) -> mnist_split.Config:
-    return mnist_split.Config(folder=str(folder), **{"train": 60, "validation": 10, "test": 30, **changes})
+    return mnist_split.Config(folder=str(folder), **{"train": 60, "validation": 10, "test": 30, "size": 28, **changes})
 
 
 @pytest.mark.parametrize("observed", ["5-9", "0-4"])
@@ -75,8 +75,9 @@ def test_one_pair_of_files_is_dealt_to_all_splits(tmp_path: Path) -> None:
 
 
 def test_margin_is_black_and_on_all_sides(tmp_path: Path) -> None:
-    data = mnist_split.DEBUG.load(tmp_path)
-    larger = replace(mnist_split.DEBUG, size=32).load(tmp_path)
+    larger = mnist_split.DEBUG.load(tmp_path)
+    assert larger.signal.shape == (32, 32)  # as NES, appendix A.1
+    data = replace(mnist_split.DEBUG, size=28).load(tmp_path)
     torch.testing.assert_close(larger.test.sources[..., 2:-2, 2:-2], data.test.sources)
     assert larger.test.sources.sum().item() == pytest.approx(data.test.sources.sum().item())
     assert larger.test.sources[..., :2, :].sum() == 0 < data.test.sources.sum()

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from sepray.contracts import Supervision
 from sepray.errors import UsageError
+from sepray.loading import load_task
 from sepray.tasks import piano_mix
 from sepray.tasks.speech_noise import Config
+from sepray.training import augmentation
+from sepray.training.views import view
 
 from .sounds import DATA, RATE, disjoint, heard, tone, write
 
@@ -126,3 +130,41 @@ def test_arctic_and_dishes(tmp_path: Path) -> None:
     power = data.test.sources.double().square().mean((2, 3))
     assert (power[:, 0] / power[:, 1]).numpy() == pytest.approx(1, rel=1e-4)
     assert len(config.recordings(tmp_path / "cache")["test"]) == 2  # one utterance, and the last fifth of the dishes
+
+
+def decibels(sources: torch.Tensor) -> torch.Tensor:
+    levels = sources.square().mean((-2, -1)).sqrt()
+    return 20 * (levels[:, 0] / levels[:, 1]).log10()
+
+
+def test_crops_that_are_trained_on_have_the_stated_ratio(config: Config, tmp_path: Path) -> None:
+    """Speech that comes and goes: a random crop of a longer item would have another ratio."""
+    for path in sorted(Path(config.speech).glob("*.wav")):
+        envelope = 0.2 + np.abs(np.sin(np.arange(RATE) * (3 + int(path.stem)) / RATE))
+        write(path, tone(300.0 + 20 * int(path.stem), 1.0) * envelope)
+    for snr in ((0.0, 0.0), (5.0, 5.0)):
+        data = replace(config, snr=snr).load(tmp_path / "cache")
+        seen = view(data.train, Supervision.PAIRED, torch.Generator())
+        how = (data.augmentation, Supervision.PAIRED, torch.Generator().manual_seed(0))
+        batch = augmentation.batch(seen, torch.arange(60), *how)
+        torch.testing.assert_close(decibels(batch["sources"]), torch.full((60,), snr[0]), atol=1e-3, rtol=0)
+    longer = replace(config, stretch=3.0).load(tmp_path / "cache")
+    seen = view(longer.train, Supervision.PAIRED, torch.Generator())
+    batch = augmentation.batch(seen, torch.arange(60), longer.augmentation, *how[1:])
+    assert decibels(batch["sources"]).std() > 0.3
+
+
+def test_test_figures_are_of_whole_recordings_of_speech_with_as_much_noise(config: Config, tmp_path: Path) -> None:
+    for number in range(6):  # shorter than the speech, so repeated
+        write(Path(config.noise) / f"{number}.wav", tone(2000.0 + 20 * number, 0.3))
+    data = load_task(replace(config, snr=(3.0, 3.0)), tmp_path / "cache")
+    whole = data.tracks
+    assert len(whole) == len({unit[0] for unit in whole.units}) == 2  # of ten speakers
+    assert {unit[0] for unit in whole.units} == {unit[0] for unit in data.test.units}
+    for name, mixture, sources in zip(whole.names, whole.mixtures, whole.sources, strict=True):
+        expected = tone(300.0 + 20 * int(name), 1.0)[None]
+        torch.testing.assert_close(sources[0], torch.from_numpy(expected).float(), atol=1e-6, rtol=0)
+        torch.testing.assert_close(decibels(sources[None]), torch.tensor([3.0]), atol=1e-3, rtol=0)
+        torch.testing.assert_close(mixture, sources.sum(0))
+    assert len(load_task(replace(config, test=2), tmp_path / "cache").tracks) == 2
+    assert len(load_task(replace(config, test=2, test_share=0.4), tmp_path / "cache").tracks) == 2

@@ -7,9 +7,11 @@ import pytest
 import soundfile
 import torch
 
+from sepray import identity, registry
 from sepray.contracts import Augmentation
 from sepray.data.mixing import recording_folders
 from sepray.errors import UsageError
+from sepray.loading import load_task
 from sepray.tasks.stems import Config
 
 from .sounds import DATA, RATE, disjoint, heard, tone, write
@@ -59,6 +61,67 @@ def test_two_source_form_is_vocals_and_the_sum_of_the_others(folder: Path, tmp_p
     assert torch.equal(two.train.sources[:, 0], four.train.sources[:, 0])
     torch.testing.assert_close(two.train.sources[:, 1], four.train.sources[:, 1:].sum(1))
     torch.testing.assert_close(four.train.mixture, four.train.sources.sum(1))
+
+
+def test_drums_against_an_instrumental_without_the_voice(folder: Path, tmp_path: Path) -> None:
+    """NES 4.3: the instrumental is the bass and the rest; vocals are in no mixture, unless it is of all stems."""
+    chosen = replace(SMALL, folder=str(folder), sources=("drums", "instrumental"))
+    data = chosen.load(tmp_path)
+    spectrum = np.abs(np.fft.rfft(data.test.sources[:, 1, 0].numpy(), n=RATE))
+    numbers = [(f - STEMS["drums"]) // 20 for f in heard(data.test.sources[:, 0])]
+    for item, number in enumerate(numbers):
+        level = {stem: spectrum[item, frequency + 20 * number] for stem, frequency in STEMS.items()}
+        assert level["bass"] > 20 * level["drums"]
+        assert level["other"] > 20 * level["vocals"]
+    torch.testing.assert_close(data.test.mixture, data.test.sources.sum(1))
+    everything = replace(chosen, mixture="all").load(tmp_path).test
+    left = (everything.mixture - everything.sources.sum(1))[:, 0]
+    assert {(f - STEMS["vocals"]) // 20 for f in heard(left)} == set(numbers)
+    only_drums = tmp_path / "only"
+    for number in range(3):
+        made = {stem: tone(frequency) for stem, frequency in STEMS.items() if stem != "vocals"}
+        for stem, signal in made.items():
+            write(only_drums / f"Track {number}" / f"{stem}.wav", signal * (1 + number))
+    with pytest.raises(UsageError, match="has no vocals, which instrumental is without: bass, drums, other"):
+        replace(chosen, folder=str(only_drums)).load(tmp_path)
+    tried = replace(chosen, folder=recording_folders.SYNTHESISED, item_samples=500).load(tmp_path)
+    assert tried.signal.sources == ("drums", "instrumental")
+
+
+def test_test_figures_are_of_whole_tracks(folder: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, folder=str(folder), sources=("vocals", "drums", "bass", "other"))
+    data = load_task(config, tmp_path)
+    whole = data.scored("test")
+    assert whole is data.tracks
+    assert data.scored("validation") is data.validation
+    assert len(whole) == 2
+    assert {*whole.units} == {*data.test.units}
+    for name, mixture, sources in zip(whole.names, whole.mixtures, whole.sources, strict=True):
+        number = int(name.removeprefix("Track "))
+        for k, stem in enumerate(("vocals", "drums", "bass", "other")):
+            expected = tone(STEMS[stem] + 20 * number)[None]
+            torch.testing.assert_close(sources[k], torch.from_numpy(expected).float(), atol=1e-6, rtol=0)
+        torch.testing.assert_close(mixture, sources.sum(0))
+    crops = load_task(replace(config, test_tracks=False), tmp_path)
+    assert crops.tracks is None
+    assert crops.scored("test") is crops.test
+    assert torch.equal(crops.test.mixture, data.test.mixture)
+    assert crops.fingerprint != data.fingerprint
+    files = sorted(path.name for path in tmp_path.glob("stems-*.safetensors"))
+    load_task(replace(config, train=30), tmp_path)
+    assert len([n for n in files if n.startswith("stems-tracks")]) == len(
+        [*tmp_path.glob("stems-tracks-*.safetensors")]
+    )
+
+
+def test_settings_that_are_stored_without_the_field_mean_crops() -> None:
+    """So studies begun and models registered before are scored as they were."""
+    before = identity.plain(replace(SMALL, test_tracks=False))
+    assert "test_tracks" not in before
+    assert registry.restored("sepray.tasks", "sepray.tasks.stems", before) == replace(SMALL, test_tracks=False)
+    now = identity.plain(SMALL)
+    assert now["test_tracks"] is True
+    assert registry.restored("sepray.tasks", "sepray.tasks.stems", now) == SMALL
 
 
 def test_accompaniment_is_the_mixture_without_vocals_where_there_is_no_other_stem(tmp_path: Path) -> None:

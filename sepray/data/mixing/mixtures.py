@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...contracts import SPLITS, Augmentation, Signal, Split, TaskData
+from ...contracts import SPLITS, Augmentation, Signal, Split, TaskData, Tracks
 from ..cache import Entry, Plan
 from ..limits import SEED, Limits
 from .splitting import Piece
@@ -296,11 +296,12 @@ def task_data(
     units: Units,
     remix: float = 0.0,
     remix_level: tuple[float, float] = (0.0, 0.0),
+    tracks: tuple[Tracks, str] | None = None,
 ) -> TaskData:
     """Return a task's data from the tensors of ``tensor_shapes``.
 
     Where training items are longer than the others, batches have random crops of them, as long as the others; for
-    ``remix`` see ``contracts.Augmentation``.
+    ``remix`` see ``contracts.Augmentation``. ``tracks`` are whole recordings of the test split, and their digest.
     """
     splits = {
         split: Split(entry.tensors[f"{split}/mixture"], entry.tensors[f"{split}/sources"], units=units.of[split])
@@ -316,6 +317,8 @@ def task_data(
         "sample_rate": rate,
         "augmentation": asdict(augmentation),
     }
+    whole, digest = tracks or (None, "")
+    facts |= {"tracks": digest} if digest else {}
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     train, validation, test = (splits[split] for split in SPLITS)
-    return TaskData(signal, train, validation, test, fingerprint, augmentation, units.names)
+    return TaskData(signal, train, validation, test, fingerprint, augmentation, units.names, whole)

@@ -11,11 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from ...contracts import SPLITS, TaskData
+from ...contracts import SPLITS, TaskData, Tracks
 from ..cache import Entry, Plan, file_digests, mapped
 from ..limits import Limits, check, check_ranges, items
-from . import mixtures, recording_folders, splitting
+from . import mixtures, recording_folders, splitting, whole_tracks
 from .recording_folders import Decoder
+
+Pairs = dict[str, tuple[list[splitting.Piece], list[splitting.Piece]]]
+"""Pieces of both sources, for each split."""
+Dealt = tuple[Pairs, list[dict[str, str]], list[str]]
+"""Pieces, the group of each piece of either source, and why recordings cannot be used."""
 
 RATIO_LIMITS = (-60, 60)
 """Lowest and highest level of the first source over the second, in dB."""
@@ -74,6 +79,7 @@ class TwoFolders:
         synthesise: writes small recordings for ``:synthesised:`` into a folder, from a random seed.
         group: group that a piece belongs to, from the piece, its source and its file's path below the folder.
         group_names: what the groups of each source are called, in the plural, where they have several recordings.
+        tracks: whether test figures are of whole recordings of the first source.
     """
 
     task: str
@@ -85,30 +91,51 @@ class TwoFolders:
     synthesise: Callable[[Path, int], None]
     group: Callable[[splitting.Piece, str, Path], str] = one_group_each
     group_names: tuple[str, str] = ("groups", "groups")
+    tracks: bool = False
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are decoded and items cut once, and kept in the folder ``cache``."""
         entry = self._entry(cache)
         recording_folders.report_left_out(entry.facts)
-        return mixtures.task_data(entry, self.sources, self.config.sample_rate, _units(entry))
+        whole = self._tracks(cache) if self.tracks else None
+        return mixtures.task_data(entry, self.sources, self.config.sample_rate, _units(entry), tracks=whole)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
         """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
         return mixtures.recordings_of(self._entry(cache))
 
     def _entry(self, cache: Path) -> Entry:
+        key, dealt = self._described(cache)
+        return mapped(cache, self.task, key, lambda: self._plan(*dealt()))
+
+    def _tracks(self, cache: Path) -> tuple[Tracks, str]:
+        key, dealt = self._described(cache)
+
+        def plan() -> Plan:
+            pairs, groups, _ = dealt()
+            units = tuple(
+                {p.identity: _unit("test", p, of) for p in own} for own, of in zip(pairs["test"], groups, strict=True)
+            )
+            return whole_tracks.of_pairs(
+                *pairs["test"], self.sources, self.ratio, self.config.seed, self.config.test, (units[0], units[1])
+            )
+
+        return whole_tracks.tracks(cache, self.task, {**key, "most": self.config.test}, plan)
+
+    def _described(self, cache: Path) -> tuple[dict[str, object], Callable[[], Dealt]]:
+        """Return what the data depend on, and a function that deals the recordings to the splits."""
         folders = {source: self._folder(cache, source) for source in self.sources}
         files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
         digests = file_digests(cache, sorted({file for several in files.values() for file in several}))
-        key = {
-            "config": {name: value for name, value in asdict(self.config).items() if name not in self.sources},
+        key: dict[str, object] = {
+            "config": {k: v for k, v in asdict(self.config).items() if k not in (*self.sources, "test_tracks")},
             "files": {
                 source: [[file.relative_to(folders[source]).as_posix(), digests[file]] for file in files[source]]
                 for source in self.sources
             },
             "versions": [self.decoder.version, mixtures.VERSION, _VERSION],
         }
-        return mapped(cache, self.task, key, lambda: self._plan(cache, folders, files, digests))
+        return key, lambda: self._dealt(cache, folders, files, digests)
 
     def _folder(self, cache: Path, source: str) -> Path:
         given, seed = getattr(self.config, source), self.config.seed
@@ -117,9 +144,9 @@ class TwoFolders:
             return recording_folders.synthesised_folder(cache, name, lambda made: self.synthesise(made, seed)) / source
         return recording_folders.given_folder(given, f"--task.{source}", self.needs[source])
 
-    def _plan(
+    def _dealt(
         self, cache: Path, folders: Mapping[str, Path], files: Mapping[str, list[Path]], digests: Mapping[Path, str]
-    ) -> Plan:
+    ) -> Dealt:
         config = self.config
         decoded, refused = recording_folders.decoded_files(cache, list(digests), self.decoder, config.sample_rate, 1)
         problems = list(refused.values())
@@ -133,7 +160,10 @@ class TwoFolders:
             recording_folders.refuse_unusable(problems, config.skip_bad, len(pieces[source]), 1, what)
         groups = [self._groups(pieces[source], source, folders[source]) for source in self.sources]
         dealt = [self._divided(pieces[source], of) for source, of in zip(self.sources, groups, strict=True)]
-        pairs = {split: (dealt[0][split], dealt[1][split]) for split in SPLITS}
+        return {split: (dealt[0][split], dealt[1][split]) for split in SPLITS}, groups, problems
+
+    def _plan(self, pairs: Pairs, groups: list[dict[str, str]], problems: list[str]) -> Plan:
+        config = self.config
         both = {split: [*pair[0], *pair[1]] for split, pair in pairs.items()}
         plan = mixtures.cropped_plan(
             config,
@@ -147,8 +177,7 @@ class TwoFolders:
         facts = {
             "units": {
                 split: [
-                    [f"{split} {of[piece.identity.partition('[')[0]]}" for piece in of_source]
-                    for of, of_source in zip(groups, pair, strict=True)
+                    [_unit(split, piece, of) for piece in of_source] for of, of_source in zip(groups, pair, strict=True)
                 ]
                 for split, pair in pairs.items()
             },
@@ -167,6 +196,11 @@ class TwoFolders:
         config = self.config
         shares = (config.validation_share, config.test_share)
         return splitting.divide(pieces, groups, *shares, seed=config.seed, samples=config.item_samples)
+
+
+def _unit(split: str, piece: splitting.Piece, groups: Mapping[str, str]) -> str:
+    """Return the unit of a piece: its group; stretches of one recording are one unit, in each split."""
+    return f"{split} {groups[piece.identity.partition('[')[0]]}"
 
 
 def _units(entry: Entry) -> mixtures.Units:
