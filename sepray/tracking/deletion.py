@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .catalogue import all_pages
-from .delivery import STUDY_TAG
 from .models import connected, quoted
+from .run_finding import STUDY_TAG
 
 
 @dataclass(frozen=True)

@@ -1,61 +1,27 @@
 """Delivers operations from the outbox to MLflow, so that a repetition after any interruption changes nothing.
 
-Runs are found again by their tags. Metrics carry the time of their epoch: MLflow keeps one row for the same key, step,
-time and value. Equal parameters and tags are overwritten by the same values.
+Runs are found again by their tags (``run_finding``). Metrics carry the time of their epoch: MLflow keeps one row for
+the same key, step, time and value. Of a run that another outbox has told of, no epoch is told that MLflow has already.
+Equal parameters and tags are overwritten by the same values.
 
-What a user deleted in MLflow stays deleted: the operations of a deleted trial are kept as refused. The study's own run
-is restored, because running the study again asks for it.
+The operations of a trial whose run a user has deleted in MLflow are kept as refused.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import how_to_install, mask
+from ..errors import mask
+from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
 from .entries import as_key, name_of
-from .environment import artifact_location
 from .outbox import Operation, Outbox, Rejected, RunKey
+from .run_finding import RunFinder
 
-STUDY_TAG = "sepray.study"
-TRIAL_TAG = "sepray.trial"
 ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
 ATTEMPTS = 8  # of a run whose operations fail although the server answers
-PERMANENT = {
-    "INVALID_PARAMETER_VALUE",
-    "RESOURCE_DOES_NOT_EXIST",
-    "RESOURCE_ALREADY_EXISTS",
-    "BAD_REQUEST",
-    "MALFORMED_REQUEST",
-    "INVALID_STATE",
-    "NOT_IMPLEMENTED",
-}
-
-
-class RefusedError(Exception):
-    """MLflow will never take this; the message is masked."""
-
-
-class UnavailableError(Exception):
-    """MLflow does not take anything now; the message is masked."""
-
-
-class FailedError(Exception):
-    """MLflow did not take this, for a reason that may pass; the message is masked."""
-
-
-def reason_of(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets, of at most 500 characters; what to install."""
-    text = mask(str(error))
-    if text.startswith("API request to"):  # the reason is inside the names of five nested exceptions
-        match = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(too many \d+ error responses)", text)
-        if match:
-            return next(part for part in match.groups() if part)
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return "; ".join(part for part in (lines[0][:500], how_to_install(error)) if part)
 
 
 @dataclass
@@ -105,11 +71,10 @@ class Delivery:
     def __init__(self, outbox: Outbox, uri: str, on_run_id: Callable[[RunKey, str, str], None] | None = None) -> None:
         self.outbox = outbox
         self._uri = uri
-        self._on_run_id = on_run_id or (lambda key, run_id, experiment_id: None)
         self._client: Any = None
-        self._experiments: dict[str, str] = {}
         self._attempts: dict[RunKey, int] = {}
-        self._searched: set[str] = set()  # studies whose runs were looked for
+        ignored: Callable[[RunKey, str, str], None] = lambda key, run_id, experiment_id: None  # noqa: E731
+        self.runs = RunFinder(outbox, uri, lambda: self.client, on_run_id or ignored)
 
     @property
     def client(self) -> Any:
@@ -165,36 +130,15 @@ class Delivery:
         return settled, trouble
 
     def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call MLflow and return its answer; turn what it raises into one of three errors by what to do about it.
-
-        Raises:
-            RefusedError: it will refuse the same call again.
-            FailedError: it failed, although the server answers other requests.
-            UnavailableError: the server does not answer.
-        """
-        try:
-            return function(*arguments, **named)
-        except FileNotFoundError as error:
-            raise RefusedError(reason_of(error)) from None
-        except Exception as error:
-            if getattr(error, "error_code", None) in PERMANENT:
-                raise RefusedError(reason_of(error)) from None
-            if getattr(error, "error_code", None) != "INTERNAL_ERROR" and hasattr(error, "error_code"):
-                raise UnavailableError(reason_of(error)) from None
-            self._require_answer()
-            raise FailedError(reason_of(error)) from None
-
-    def _require_answer(self) -> None:
-        try:
-            self.client.search_experiments(max_results=1)
-        except UnavailableError:
-            raise
-        except Exception as error:
-            raise UnavailableError(reason_of(error)) from None
+        """Call MLflow as ``calls.call`` does, and return its answer."""
+        return call(self.client, function, *arguments, **named)
 
     def _deliver(self, update: _Update) -> list[Rejected]:
         """Make all waiting changes to one run; return what MLflow refused of them."""
-        run_id, status = self._find_or_create(update)
+        run_id, status, update.tags = self.runs.find_or_create(update.key, update.creation, update.tags)
+        if update.key.label and update.metrics:
+            there = self.runs.steps(update.key, run_id, {row[0] for row in update.metrics.values()})
+            update.metrics = {k: row for k, row in update.metrics.items() if (row[0], row[2]) not in there}
         refused: list[Rejected] = []
         for group in _requests(update):
             refused += self._log(update.key, run_id, group)
@@ -228,7 +172,7 @@ class Delivery:
                 tags=[RunTag(k, v) for kind, (k, v) in _of_kind(entries, "tags")],
             )
         except RefusedError as error:
-            if len(entries) > 1 and self._lifecycle(run_id) != "active":
+            if len(entries) > 1 and self.runs.lifecycle(run_id) != "active":
                 raise RefusedError(f"run {run_id} was deleted in MLflow") from None
             if len(entries) > 1:
                 half = len(entries) // 2
@@ -265,120 +209,6 @@ class Delivery:
             if path.name != name:
                 raise RefusedError(f"artifact {body['name']}: the copy {path} has another name")
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
-
-    # ---- finding and creating runs ------------------------------------------------------------------------------
-
-    def _find_or_create(self, update: _Update) -> tuple[str, str | None]:
-        """Return the id and the last known status of a run, creating it where it does not exist."""
-        key, creation = update.key, update.creation
-        known = self.outbox.run(key)
-        if known and known.run_id and creation and not key.label and not self._restore(key, known.run_id):
-            known = None
-        unknown = known is None and creation is not None and key.study not in self._searched  # to this outbox
-        if unknown or (known is None and not key.label) or (known and not known.run_id):
-            self._find_runs(key.study, creation)
-            known = self.outbox.run(key)
-        if known and known.run_id:
-            if creation:
-                self._on_run_id(key, known.run_id, known.experiment_id or "")
-            return known.run_id, known.status
-        if creation is None:
-            raise RefusedError(f"no run is known for {key.label or key.study!r}")
-        return self._create(update, creation), "RUNNING"
-
-    def _create(self, update: _Update, creation: dict[str, Any]) -> str:
-        key = update.key
-        tags = {STUDY_TAG: key.study, TRIAL_TAG: key.label, **update.tags}
-        if key.label:
-            parent = self.outbox.run(RunKey(key.study))
-            if not parent or not parent.run_id or not parent.experiment_id:
-                raise RefusedError(f"the study {key.study!r} has no run of its own")
-            experiment = parent.experiment_id
-            tags["mlflow.parentRunId"] = parent.run_id
-        else:
-            experiment = self._experiment(creation["experiment"])
-        self.outbox.begin_creation(key)
-        first = dict(list(tags.items())[: ENTRIES_A_REQUEST["tags"]])
-        run = self.call(
-            self.client.create_run, experiment, start_time=creation["start"], tags=first, run_name=creation["name"]
-        )
-        run_id = str(run.info.run_id)
-        self.outbox.save_run(key, run_id, experiment, "RUNNING")
-        update.tags = {name: value for name, value in tags.items() if name not in first}
-        self._on_run_id(key, run_id, experiment)
-        return run_id
-
-    def _experiment(self, name: str) -> str:
-        """Return the id of an experiment, creating or restoring it."""
-        if name not in self._experiments:
-            experiment = self.call(self.client.get_experiment_by_name, name)
-            if experiment is None:
-                experiment_id = self.call(
-                    self.client.create_experiment,
-                    name,
-                    artifact_location=artifact_location(self._uri, name),
-                    tags={"mlflow.experimentKind": "custom_model_development"},  # the view that MLflow's pages open
-                )
-            else:
-                experiment_id = experiment.experiment_id
-                if experiment.lifecycle_stage == "deleted":
-                    self.call(self.client.restore_experiment, experiment_id)
-            self._experiments[name] = str(experiment_id)
-        return self._experiments[name]
-
-    def _restore(self, key: RunKey, run_id: str) -> bool:
-        """Restore the study's own run if it was deleted; return False if the database no longer has it."""
-        stage = self._lifecycle(run_id)
-        if stage is None:
-            self.outbox.forget_runs(key.study)
-        elif stage == "deleted":
-            self.call(self.client.restore_run, run_id)
-        return stage is not None
-
-    def _lifecycle(self, run_id: str) -> str | None:
-        """Return ``active`` or ``deleted``; None where there is no such run."""
-        try:
-            return str(self.call(self.client.get_run, run_id).info.lifecycle_stage)
-        except RefusedError:
-            return None
-
-    def _find_runs(self, study: str, creation: dict[str, Any] | None) -> None:
-        """Save in the outbox all runs of a study that the server has and the outbox does not know.
-
-        Of several runs with the same label the oldest counts.
-        """
-        from mlflow.entities import ViewType
-
-        parent = self.outbox.run(RunKey(study))
-        if parent and parent.experiment_id:
-            experiment = parent.experiment_id
-        elif creation and "experiment" in creation:
-            experiment = self._experiment(creation["experiment"])
-        else:
-            raise RefusedError(f"the study {study!r} has no run of its own")
-        known, token = set(self.outbox.run_ids(study)), None
-        quoted = study.replace("'", "''")
-        while True:
-            page = self.call(
-                self.client.search_runs,
-                [experiment],
-                filter_string=f"tags.`{STUDY_TAG}` = '{quoted}'",
-                run_view_type=ViewType.ALL,
-                order_by=["attributes.start_time ASC"],
-                max_results=500,
-                page_token=token,
-            )
-            for run in page:
-                label = run.data.tags.get(TRIAL_TAG, "")
-                if label not in known:
-                    known.add(label)
-                    self.outbox.save_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
-                    if not label:
-                        self._restore(RunKey(study), run.info.run_id)
-            token = page.token
-            if not token:
-                self._searched.add(study)
-                return
 
 
 def _keyed(values: Mapping[str, str]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import SeprayError, UnreachableError
+from .calls import reason_of
 from .connection import import_mlflow
-from .delivery import reason_of
 from .entries import NOTE, as_key, digest, inherited, now
 from .packaged_model import DIGEST
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UnreachableError, how_to_install, mask
 from . import logged_models
+from .calls import PERMANENT, reason_of
 from .connection import connect, import_mlflow, registry_at
-from .delivery import PERMANENT, reason_of
 from .environment import default_variables, resolve_uri
 from .local_registry import model_folder
 from .logged_models import DIGEST_TAG, Scored

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnreachableError, mask
-from .delivery import STUDY_TAG, TRIAL_TAG, Delivery, FailedError, RefusedError, UnavailableError
+from .calls import FailedError, RefusedError, UnavailableError
+from .delivery import Delivery
 from .entries import as_key, as_texts, finite_or_nan
 from .environment import REQUEST_LIMITS, default_variables, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
+from .run_finding import STUDY_TAG, TRIAL_TAG
 from .sender import OPERATIONS_A_ROUND
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import mask
-from .delivery import Delivery, UnavailableError, reason_of
+from .calls import UnavailableError, reason_of
+from .delivery import Delivery
 from .environment import QUIET, REQUEST_LIMITS
 from .outbox import BusyError, Outbox, RunKey
 

@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 
+from sepray.tracking.calls import UnavailableError, reason_of
 from sepray.tracking.connection import connect, import_mlflow
-from sepray.tracking.delivery import ATTEMPTS, Delivery, UnavailableError, reason_of
+from sepray.tracking.delivery import ATTEMPTS, Delivery
 from sepray.tracking.outbox import Outbox, RunKey
 
 from .conftest import Reader
@@ -174,8 +175,8 @@ def test_runs_that_another_outbox_has_created_meanwhile_are_found(outbox, delive
     elsewhere.close()
     later = Delivery(outbox, uri)
     searches = []
-    find = later._find_runs
-    later._find_runs = lambda *given: searches.append(given) or find(*given)
+    find = later.runs._find_runs
+    later.runs._find_runs = lambda *given: searches.append(given) or find(*given)
     later.deliver(100)
     found = read("s")
     assert found.labels == ["", "0", "1", "2", "3"]
@@ -526,3 +527,27 @@ def test_of_several_runs_of_a_trial_the_oldest_counts(outbox, delivery, client):
     assert delivery.deliver(2000) == (2, None)
     assert outbox.run(TRIAL).run_id == made[1000]
     assert client.get_run(made[1000]).data.metrics == {"loss": 0.5}
+
+
+def test_epochs_that_another_outbox_has_told_are_not_told_again(folder, uri, outbox, delivery, read):
+    """A trial that began again in another folder, without its checkpoints, trains and reports its epochs once more."""
+    first, second = RunKey("s"), RunKey("s", "0")
+
+    def told(box, epochs, time):
+        box.put(first, "run", {"name": "study", "experiment": "sepray", "start": 1, "tags": {}})
+        box.put(second, "run", {"name": "trial 0", "start": 2, "tags": {}})
+        box.put(second, "log", {"metrics": [["l", 1 / n, n, time + n] for n in epochs]})
+
+    told(outbox, [1, 2], 10)
+    delivery.deliver(100)
+    other = Outbox(folder / "other.db")
+    told(other, [1, 2, 3], 20)
+    later = Delivery(other, uri)
+    later.deliver(100)
+    other.put(second, "log", {"metrics": [["l", 0.25, 4, 24], ["m", 0.5, 4, 24]]})
+    later.deliver(100)
+    other.close()
+    found = read()
+    assert found.labels == ["", "0"]
+    assert found.history("0", "l") == [(1, 1.0, 11), (2, 0.5, 12), (3, 1 / 3, 23), (4, 0.25, 24)]
+    assert found.history("0", "m") == [(4, 0.5, 24)]

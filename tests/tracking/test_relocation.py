@@ -31,6 +31,9 @@ class Tracked:
         self.outbox.put(RunKey(self.study), "run", {"name": "s", "experiment": "cass ecg", "start": 1, "tags": {}})
         self.outbox.put_text(RunKey(self.study), "note.txt", "kept")
 
+    def pending(self):
+        return self.outbox.pending()
+
     def run_ids(self):
         return self.outbox.run_ids(self.study)
 

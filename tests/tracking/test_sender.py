@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from sepray.tracking import sender
-from sepray.tracking.delivery import UnavailableError
+from sepray.tracking.calls import UnavailableError
 from sepray.tracking.outbox import RunKey
 
 SETTINGS = {"uri": "http://host", "interval": 5.0, "longest_wait": 30.0}

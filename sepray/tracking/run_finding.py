@@ -1,0 +1,181 @@
+"""Finds the runs of a study in MLflow by their tags, or creates them, once; the outbox remembers their ids.
+
+What a user deleted in MLflow stays deleted. The study's own run is restored, because running the study again asks for
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from typing import Any
+
+from .calls import RefusedError, call
+from .environment import artifact_location
+from .outbox import Outbox, RunKey
+
+STUDY_TAG = "sepray.study"
+TRIAL_TAG = "sepray.trial"
+_TAGS_A_REQUEST = 100  # MLflow's limit
+
+
+class RunFinder:
+    """The runs that the operations of an outbox are of.
+
+    Args:
+        outbox: queue of operations, which knows runs.
+        uri: MLflow's address, with its secrets.
+        client: returns the MlflowClient.
+        on_run_id: called with the key, the id and the experiment's id of each run that was created or found.
+    """
+
+    def __init__(
+        self, outbox: Outbox, uri: str, client: Callable[[], Any], on_run_id: Callable[[RunKey, str, str], None]
+    ) -> None:
+        self._outbox, self._uri, self._client, self._on_run_id = outbox, uri, client, on_run_id
+        self._experiments: dict[str, str] = {}
+        self._searched: set[str] = set()  # studies whose runs were looked for
+        self._found: dict[RunKey, dict[str, set[int]]] = {}  # runs of another outbox -> the steps that each metric had
+
+    def find_or_create(
+        self, key: RunKey, creation: Mapping[str, Any] | None, tags: Mapping[str, str]
+    ) -> tuple[str, str | None, dict[str, str]]:
+        """Return a run, which is created where it does not exist.
+
+        Args:
+            key: the run.
+            creation: what it is created with; None: it must exist.
+            tags: tags that it is to have.
+
+        Returns:
+            Its id, its last known status, and the tags that are still to be set.
+
+        Raises:
+            RefusedError: there is no such run, and it cannot be created.
+        """
+        known = self._outbox.run(key)
+        if known and known.run_id and creation and not key.label and not self._restore(key, known.run_id):
+            known = None
+        unknown = known is None and creation is not None and key.study not in self._searched  # to this outbox
+        if unknown or (known is None and not key.label) or (known and not known.run_id):
+            self._find_runs(key.study, creation)
+            known = self._outbox.run(key)
+        if known and known.run_id:
+            if creation:
+                self._on_run_id(key, known.run_id, known.experiment_id or "")
+            return known.run_id, known.status, dict(tags)
+        if creation is None:
+            raise RefusedError(f"no run is known for {key.label or key.study!r}")
+        run_id, left = self._create(key, creation, tags)
+        return run_id, "RUNNING", left
+
+    def steps(self, key: RunKey, run_id: str, metrics: Set[str]) -> set[tuple[str, int]]:
+        """Return the metrics and steps that a run had when it was found, because another outbox has told of it.
+
+        Args:
+            key: the run.
+            run_id: its id.
+            metrics: names of the metrics that are asked for.
+        """
+        if key not in self._found:
+            return set()
+        known = self._found[key]
+        for name in metrics - known.keys():
+            known[name] = {int(metric.step) for metric in self._call("get_metric_history", run_id, name)}
+        return {(name, step) for name in metrics for step in known[name]}
+
+    def _create(
+        self, key: RunKey, creation: Mapping[str, Any], wanted: Mapping[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        tags = {STUDY_TAG: key.study, TRIAL_TAG: key.label, **wanted}
+        if key.label:
+            parent = self._outbox.run(RunKey(key.study))
+            if not parent or not parent.run_id or not parent.experiment_id:
+                raise RefusedError(f"the study {key.study!r} has no run of its own")
+            experiment = parent.experiment_id
+            tags["mlflow.parentRunId"] = parent.run_id
+        else:
+            experiment = self._experiment(creation["experiment"])
+        self._outbox.begin_creation(key)
+        first = dict(list(tags.items())[:_TAGS_A_REQUEST])
+        run = self._call("create_run", experiment, start_time=creation["start"], tags=first, run_name=creation["name"])
+        run_id = str(run.info.run_id)
+        self._outbox.save_run(key, run_id, experiment, "RUNNING")
+        self._on_run_id(key, run_id, experiment)
+        return run_id, {name: value for name, value in tags.items() if name not in first}
+
+    def _experiment(self, name: str) -> str:
+        """Return the id of an experiment, creating or restoring it."""
+        if name not in self._experiments:
+            experiment = self._call("get_experiment_by_name", name)
+            if experiment is None:
+                experiment_id = self._call(
+                    "create_experiment",
+                    name,
+                    artifact_location=artifact_location(self._uri, name),
+                    tags={"mlflow.experimentKind": "custom_model_development"},  # the view that MLflow's pages open
+                )
+            else:
+                experiment_id = experiment.experiment_id
+                if experiment.lifecycle_stage == "deleted":
+                    self._call("restore_experiment", experiment_id)
+            self._experiments[name] = str(experiment_id)
+        return self._experiments[name]
+
+    def _restore(self, key: RunKey, run_id: str) -> bool:
+        """Restore the study's own run if it was deleted; return False if the database no longer has it."""
+        stage = self.lifecycle(run_id)
+        if stage is None:
+            self._outbox.forget_runs(key.study)
+        elif stage == "deleted":
+            self._call("restore_run", run_id)
+        return stage is not None
+
+    def lifecycle(self, run_id: str) -> str | None:
+        """Return ``active`` or ``deleted``; None where there is no such run."""
+        try:
+            return str(self._call("get_run", run_id).info.lifecycle_stage)
+        except RefusedError:
+            return None
+
+    def _find_runs(self, study: str, creation: Mapping[str, Any] | None) -> None:
+        """Save in the outbox all runs of a study that the server has and the outbox does not know.
+
+        Of several runs with the same label the oldest counts.
+        """
+        from mlflow.entities import ViewType
+
+        parent = self._outbox.run(RunKey(study))
+        if parent and parent.experiment_id:
+            experiment = parent.experiment_id
+        elif creation and "experiment" in creation:
+            experiment = self._experiment(creation["experiment"])
+        else:
+            raise RefusedError(f"the study {study!r} has no run of its own")
+        known, token = set(self._outbox.run_ids(study)), None
+        quoted = study.replace("'", "''")
+        while True:
+            page = self._call(
+                "search_runs",
+                [experiment],
+                filter_string=f"tags.`{STUDY_TAG}` = '{quoted}'",
+                run_view_type=ViewType.ALL,
+                order_by=["attributes.start_time ASC"],
+                max_results=500,
+                page_token=token,
+            )
+            for run in page:
+                label = run.data.tags.get(TRIAL_TAG, "")
+                if label not in known:
+                    known.add(label)
+                    self._found[RunKey(study, label)] = {}
+                    self._outbox.save_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
+                    if not label:
+                        self._restore(RunKey(study), run.info.run_id)
+            token = page.token
+            if not token:
+                self._searched.add(study)
+                return
+
+    def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        client = self._client()
+        return call(client, getattr(client, method), *arguments, **named)
