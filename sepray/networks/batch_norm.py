@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MOMENTUM = 0.1
 _EPSILON = 1e-5
 
 
@@ -24,6 +23,7 @@ class BatchNorm(nn.Module):
         channels: number of channels.
         runs: whether it keeps running statistics, which it takes everywhere but inside ``learning``; False: it takes
             those of the batch everywhere.
+        momentum: share that the newest batch has in running statistics.
 
     Attributes:
         mean: running mean, ``[channel]``.
@@ -33,9 +33,9 @@ class BatchNorm(nn.Module):
     mean: Tensor
     variance: Tensor
 
-    def __init__(self, channels: int, runs: bool = True) -> None:
+    def __init__(self, channels: int, runs: bool = True, momentum: float = 0.1) -> None:
         super().__init__()
-        self.runs = runs
+        self.runs, self.momentum = runs, momentum
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
         if runs:
             self.register_buffer("mean", torch.zeros(channels))
@@ -72,8 +72,8 @@ def learning(module: nn.Module) -> Iterator[dict[str, Tensor]]:
         for name, layer in layers.items():
             if layer.seen is not None:
                 mean, variance = layer.seen
-                kept[f"{name}.mean"] = layer.mean + MOMENTUM * (mean - layer.mean)
-                kept[f"{name}.variance"] = layer.variance + MOMENTUM * (variance - layer.variance)
+                kept[f"{name}.mean"] = layer.mean + layer.momentum * (mean - layer.mean)
+                kept[f"{name}.variance"] = layer.variance + layer.momentum * (variance - layer.variance)
     finally:
         for layer in layers.values():
             layer.learns, layer.seen = False, None

@@ -17,15 +17,19 @@ from torch import Tensor, nn
 from .batch_norm import BatchNorm
 from .variational import Convolutions, Size, halved
 
+MOMENTUM = 1 - 0.9**4
+"""Share of the newest batch in running statistics: the code's layers have 0.1, and see a step's batch four times."""
+_running = functools.partial(BatchNorm, momentum=MOMENTUM)
+
 
 class Encoder(nn.Module):
     """Convolutions, a dense layer, and mean and logarithmic variance of a Gaussian code ``[b, code]``."""
 
     def __init__(self, channels: int, size: Size, width: int, stages: int, dense: int, code: int) -> None:
         super().__init__()
-        self.convolutions = Convolutions(channels, width, stages, 0.0, BatchNorm)
+        self.convolutions = Convolutions(channels, width, stages, 0.0, _running)
         self.dense = nn.Sequential(
-            nn.Linear(_features(size, width, stages), dense, bias=False), BatchNorm(dense), nn.ReLU()
+            nn.Linear(_features(size, width, stages), dense, bias=False), _running(dense), nn.ReLU()
         )
         self.code = nn.Linear(dense, 2 * code, bias=False)
 
@@ -43,7 +47,7 @@ class MaskDecoder(nn.Module):
         sizes = halved(size, stages)[::-1]
         self.shape = (width * 2 ** (stages - 1), *sizes[0])
         features = math.prod(self.shape)
-        self.dense = nn.Sequential(nn.Linear(code, features, bias=False), BatchNorm(features), nn.ReLU())
+        self.dense = nn.Sequential(nn.Linear(code, features, bias=False), _running(features), nn.ReLU())
         plan = [*(width * 2**k for k in reversed(range(stages))), channels]
         layers: list[nn.Module] = []
         for k, (small, large) in enumerate(itertools.pairwise(sizes)):
@@ -51,7 +55,7 @@ class MaskDecoder(nn.Module):
             more = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
             weights = nn.ConvTranspose2d(plan[k], plan[k + 1], 5, 2, padding=2, output_padding=more, bias=False)
             activation = nn.Sigmoid() if k == stages - 1 else nn.ReLU()
-            layers.append(nn.Sequential(weights, BatchNorm(plan[k + 1]), activation))
+            layers.append(nn.Sequential(weights, _running(plan[k + 1]), activation))
         self.layers = nn.ModuleList(layers)
 
     def forward(self, code: Tensor) -> Tensor:
