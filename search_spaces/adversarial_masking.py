@@ -15,3 +15,6 @@ PAPER: dict[str, dict[str, float]] = {
         "discriminator_learning_rate": 2e-4,
     },
 }
+
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: the paper gives none for adversarial masking."""

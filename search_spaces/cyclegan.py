@@ -22,6 +22,9 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: the paper gives none."""
+
 _ADVERSARY = ("adversarial_weight", "cycle_weight", "generator_learning_rate", "discriminator_learning_rate")
 ARMS: dict[str, Arm] = {
     "no adversary": Arm({"adversarial_weight": 0.0}, ("identity_weight", "cycle_weight", "generator_learning_rate")),

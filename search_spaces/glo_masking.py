@@ -11,3 +11,6 @@ PAPER: dict[str, dict[str, float]] = {
     "GLO masking": {"mixture_weight": 1.0, "learning_rate": 2e-3},
     "learning rate of the paper's NES": {"mixture_weight": 1.0, "learning_rate": 1e-2},
 }
+
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: the paper gives none for GLO masking."""

@@ -29,3 +29,6 @@ PAPER: dict[str, dict[str, float]] = {
         "critic_learning_rate": 1e-3,
     },
 }
+
+PAPER_EPOCHS: dict[str, int] = dict.fromkeys(PAPER, 400)
+"""Of the public code; the text gives none."""

@@ -22,3 +22,6 @@ PAPER: dict[str, dict[str, float]] = {
     "authors' code, music": {"learning_rate": 1e-3, "start_fraction": 0.1},
     "paper's text": {"learning_rate": 1e-2, "start_fraction": 0.5},
 }
+
+PAPER_EPOCHS: dict[str, int] = dict.fromkeys(PAPER, 250)
+"""10 iterations of 25 epochs (section 3)."""

@@ -25,6 +25,9 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: neither text nor code that is known gives any."""
+
 ARMS: dict[str, Arm] = {
     "paired items alone": Arm({"unpaired": 0}, ("separator_learning_rate",)),
     "adversarial semi-supervised": Arm({"unpaired": 1}, tuple(SPACE)),

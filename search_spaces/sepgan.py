@@ -24,6 +24,9 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: the paper gives none."""
+
 _GENERATORS = ("identity_weight", "paired_weight", "generator_learning_rate")
 _ADVERSARY = (*_GENERATORS, "adversarial_weight", "discriminator_learning_rate")
 ARMS: dict[str, Arm] = {

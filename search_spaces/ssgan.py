@@ -28,6 +28,9 @@ PAPER: dict[str, dict[str, float]] = {
     },
 }
 
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: the paper gives none."""
+
 _GAN = ("critic_weight.{i}", "gradient_penalty", "noise", "separator_learning_rate", "critic_learning_rate")
 # Where the energy term is alone its weight scales the whole loss, which Adam does not see.
 ARMS: dict[str, Arm] = {

@@ -8,3 +8,6 @@ PAPER: dict[str, dict[str, float]] = {
     "authors' code": {"learning_rate": 1e-3},
     "paper's text": {"learning_rate": 1e-2},
 }
+
+PAPER_EPOCHS: dict[str, int] = {}
+"""Empty: the paper gives none for the supervised baseline."""

@@ -32,6 +32,8 @@ class SearchSpace:
     Attributes:
         space: hyperparameter -> Optuna distribution (``SPACE`` of the file).
         reference_points: published settings by name (``PAPER``).
+        reference_epochs: name of published settings -> epochs that their paper trains them for (``PAPER_EPOCHS``); a
+            name is left out where the paper is silent.
         controls: changes to the best settings by name, trained beside them for the final table (``CONTROLS``).
         arms: alternatives that a study is about, by name, the control first (``ARMS``); values are ``arms.Arm``.
     """
@@ -40,6 +42,7 @@ class SearchSpace:
     reference_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     arms: Mapping[str, Arm] = field(default_factory=dict)
+    reference_epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 def search_space(separator: Any) -> SearchSpace | None:
@@ -122,4 +125,5 @@ def _space(module: ModuleType) -> SearchSpace:
     values = vars(module)
     if "SPACE" not in values:
         raise UsageError(f"{module.__file__} is no search space: it has no SPACE")
-    return SearchSpace(values["SPACE"], values.get("PAPER", {}), values.get("CONTROLS", {}), values.get("ARMS", {}))
+    found = (values.get(name, {}) for name in ("PAPER", "CONTROLS", "ARMS", "PAPER_EPOCHS"))
+    return SearchSpace(values["SPACE"], *found)

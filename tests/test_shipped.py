@@ -46,7 +46,8 @@ def test_separator_of_sepray_has_the_search_space_of_its_module(separator, modul
 
     write(f"search_spaces/{module}.py")  # the user's is not meant
     file = importlib.import_module(f"search_spaces.{module}")
-    expected = SearchSpace(file.SPACE, vars(file).get("PAPER", {}), {}, file.ARMS)
+    named = {name: vars(file).get(name, {}) for name in ("PAPER", "PAPER_EPOCHS")}
+    expected = SearchSpace(file.SPACE, named["PAPER"], {}, file.ARMS, named["PAPER_EPOCHS"])
     assert shipped.search_space(separator) == expected
     assert shipped.search_space(registry.config("sepray.separators", separator)) == expected
 

@@ -16,6 +16,7 @@ from ..contracts import Oracle, Separator, Signal
 from ..errors import SeprayError, UsageError, one_line
 from ..identity import expand
 from ..scoring import metrics
+from ..spec import references
 from ..training.trainer import build
 from . import named
 from .named import START, Named
@@ -39,6 +40,9 @@ class Contender:
         parameters: number of trained weights, those of critics included.
         supervision: what it may see of the training split.
         what: what stands behind a name that the user gave it, in words; empty where it has none.
+        epochs: epochs of its trainings; None: those of the comparison.
+        published_epochs: epochs that its paper trains its settings for; 0: the paper is silent; None: its settings are
+            searched, or its own.
     """
 
     key: str
@@ -49,6 +53,8 @@ class Contender:
     parameters: int
     supervision: str
     what: str = ""
+    epochs: int | None = None
+    published_epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +138,18 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     if isinstance(separator, Oracle):
         raise _RefusalError("it is a bound and no method; every table has rows of the oracles")
     defaults = separator.hyperparameters()
-    space, published = _published(module, spaced, spaces, signal)
+    space, published, budgets = _published(module, spaced, spaces, signal)
     label, point = _setting(short, setting, published)
     others = _canonical({k: v for k, v in given.items() if k not in structure}, defaults)
     fixed = {k: _number(short, k, v, defaults) for k, v in others.items()}
     first = {**(defaults if not published else point), **fixed}
     points = {label: first}
     searched = bool(comparison.budget.trials and space)
+    of_paper = None if searched or fixed or label not in published or not point else budgets.get(label, 0)
+    whole = comparison.budget.reference_budget == references.PUBLISHED
+    epochs = of_paper or None if whole else None
     if searched:
+        first |= {k: defaults[k] for k in space if k in defaults and k not in first}  # which the paper leaves open
         if not setting:
             points |= {other: {**values, **fixed} for other, values in published.items()}
         space |= {k: CategoricalDistribution([v]) for k, v in fixed.items()}
@@ -149,18 +159,22 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     changed = ", ".join(f"{k} {v}" for k, v in given.items())
     # Without a search the title names the published setting, unless that is called like the method.
     same = _letters(label) in (_letters(short), "defaults")
-    told = "; ".join(part for part in ("" if same or searched else label, changed) if part)
+    trained = epochs or comparison.budget.max_epochs
+    less = references.trained_words(trained, of_paper) if of_paper and trained < of_paper else ""
+    told = "; ".join(part for part in ("" if same or searched else label, changed, less) if part)
     title = f"{short}:{entry.wanted}" if entry.wanted and not setting else short
     described = f"{title} ({told})" if told else title
     return Contender(
         key=entry.key,
-        system=entry.name or described,
+        system=(f"{entry.name} ({less})" if less else entry.name) if entry.name else described,
         config=config,
         space=space,
         points=points,
         parameters=_size(separator),
         supervision=separator.supervision.value,
         what=described if entry.name else "",
+        epochs=epochs,
+        published_epochs=of_paper,
     )
 
 
@@ -197,8 +211,10 @@ def _with_start(given: Mapping[str, str], configuration: Any) -> dict[str, str]:
 
 def _published(
     module: ModuleType, name: str, spaces: Spaces, signal: Signal
-) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]]]:
-    """Return search space and published settings; a user's own module may have ``SPACE`` and ``PAPER`` itself.
+) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]], Mapping[str, int]]:
+    """Return search space, published settings, and the epochs that papers train these for.
+
+    A user's own module may have ``SPACE`` and ``PAPER`` itself.
 
     A comparison has no arms: what the published settings have beside the search space is one of their values.
     """
@@ -206,13 +222,14 @@ def _published(
     while name and name not in spaces and name != short:  # an announced name may differ from its module's
         name = name.rpartition("_")[0]
     own = getattr(module, "PAPER", {})  # a configuration of that name, or published settings
-    space, points = spaces.get(name, (getattr(module, "SPACE", {}), own if isinstance(own, Mapping) else {}))
+    space, points, *budgets = spaces.get(name, (getattr(module, "SPACE", {}), own if isinstance(own, Mapping) else {}))
     expanded = {label: expand(point, signal.sources) for label, point in points.items()}
     values: dict[str, list[Any]] = defaultdict(list)
     for key, value in (pair for point in expanded.values() for pair in point.items()):
         values[key] += [value] * (value not in values[key])
     searched = expand(space, signal.sources)
-    return {k: CategoricalDistribution(v) for k, v in values.items() if k not in searched} | searched, expanded
+    fixed = {k: CategoricalDistribution(v) for k, v in values.items() if k not in searched}
+    return fixed | searched, expanded, budgets[0] if budgets else {}
 
 
 def _setting(name: str, wanted: str, published: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:

@@ -96,7 +96,7 @@ def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:
     left_out: list[LeftOut] = []
     for contender in taking_part:
         name = f"{comparison.name}-{contender.key}"
-        spec = comparison.study(name, contender.config, task, contender.space, contender.points)
+        spec = comparison.study(name, contender.config, task, contender.space, contender.points, contender.epochs)
         try:
             studies.append((contender, estimator.estimate(spec, data)))
         except SeprayError as error:

@@ -96,7 +96,7 @@ def run_all(
     for place, contender in enumerate(taking_part, 1):
         console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
         name = f"{comparison.name}-{contender.key}"
-        spec = comparison.study(name, contender.config, task, contender.space, contender.points)
+        spec = comparison.study(name, contender.config, task, contender.space, contender.points, contender.epochs)
         try:
             found = _run(spec, contender, data, permitted, comparison.measures)
         except SeprayError as error:

@@ -13,7 +13,7 @@ from .. import registry, shipped
 from ..choices import COLUMNS
 from ..console.arguments import parsed, refused_in_one_line
 from ..errors import UsageError
-from ..spec import choosing
+from ..spec import choosing, references
 from ..spec.field_types import require_texts, require_type
 from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
 from ..spec.parts import (
@@ -30,8 +30,10 @@ from ..spec.parts import (
 from ..spec.study import StudySpec
 from . import named
 
-Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]]
-"""Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them."""
+Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], *tuple[Mapping[str, int], ...]]]
+"""Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them.
+
+A third part, where there is one, has the epochs that papers train them for, by the same names."""
 
 
 @dataclass(frozen=True, init=False)
@@ -152,7 +154,7 @@ class Comparison:
             short = name.rpartition(".")[2]
             if short not in found and (own := shipped.search_space(name)):
                 found[short] = own
-        return {name: (space.space, space.reference_points) for name, space in found.items()}
+        return {name: (s.space, s.reference_points, s.reference_epochs) for name, s in found.items()}
 
     def first_study(self) -> StudySpec:
         """Return a study as all of them will be, its separator still an unresolved name, for checks before torch."""
@@ -165,6 +167,7 @@ class Comparison:
         task: Any,
         space: Mapping[str, Any],
         points: Mapping[str, Mapping[str, Any]],
+        epochs: int | None = None,
     ) -> StudySpec:
         """Return the study of a separator; what is not given here is as in the comparison.
 
@@ -174,6 +177,7 @@ class Comparison:
             task: configuration of the task, or its name.
             space: search space, hyperparameter -> Optuna distribution.
             points: settings that are tried first, by name.
+            epochs: epochs of a training; None: those of the comparison.
         """
         # Without a search, or with nothing to search, one trial is the settings themselves.
         searched = self.budget.trials and not all(distribution.single() for distribution in space.values())
@@ -182,11 +186,16 @@ class Comparison:
             separator=separator,
             task=task,
             space=space,
-            reference_points=points,
+            first_settings=points,
             objective=self.objective,
             choose=self.choose,
             seed=self.seed,
-            budget=replace(self.budget, trials=self.budget.trials if searched else 1),
+            budget=replace(
+                self.budget,
+                trials=self.budget.trials if searched else 1,
+                max_epochs=epochs or self.budget.max_epochs,
+                reference_budget=references.NONE,  # the row of a separator is its champion's
+            ),
             search=self.search,
             resources=self.resources,
             stores=self.stores,

@@ -19,7 +19,7 @@ from ..scoring.many_systems import ScoreSummary, summarise_seeds, with_tests
 from ..scoring.statistics import too_few
 from ..scoring.units import TRACKS, UNTOLD, Units, sample_words
 from ..spec import choosing
-from .contenders import LeftOut, slug
+from .contenders import Contender, LeftOut, slug
 from .running import Entry, Outcome, Scores
 from .spec import Comparison
 
@@ -123,10 +123,11 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
     rows = [Row(e.contender.key, e.contender.system, e.scores, cells[e.contender.system], e) for e in entries]
     rows += [Row(slug(name), name, scores[name], cells[name]) for name in bounds]
     title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
-    behind = {e.contender.system: e.contender.what for e in entries if e.contender.what}
     frames = (n_fft, hop) if len(bounds) > 1 else None
     few = too_few(units, len(ranked) - 1)
-    caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, behind)
+    caption = _caption(
+        comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, _notes([e.contender for e in entries])
+    )
     return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units)
 
 
@@ -173,9 +174,9 @@ def _caption(
     tests: int,
     reference: str,
     frames: tuple[int, int] | None,
-    behind: Mapping[str, str],
+    notes: str,
 ) -> str:
-    """Return what a reader has to know about the figures; ``behind`` says what stands behind names of the user's."""
+    """Return what a reader has to know about the figures; ``notes`` are those on single rows."""
     budget, seeds = comparison.budget, comparison.budget.seeds()
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
@@ -204,7 +205,7 @@ def _caption(
     on_cpu = not comparison.resources.cluster_address and not comparison.resources.gpus_per_trial
     where = f" on {processor.short_name()}" if on_cpu else ""
     text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."
-    text += "".join(f" {name}: {what}." for name, what in behind.items())
+    text += notes
     if summed_magnitudes.NAME in comparison.measures:
         n_fft, hop = summed_magnitudes.transform(data.signal)
         text += (
@@ -213,6 +214,16 @@ def _caption(
         )
     if frames:
         text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."
+    return text
+
+
+def _notes(contenders: Sequence[Contender]) -> str:
+    """Return what is to be said of single rows: what is behind a user's name for one, and how long it was trained."""
+    text = "".join(f" {c.system}: {c.what}." for c in contenders if c.what)
+    if own := [f"{c.system} for {c.epochs}" for c in contenders if c.epochs]:
+        text += f" Trained for the epochs of their papers: {', '.join(own)}."
+    if silent := [c.system for c in contenders if c.published_epochs == 0]:
+        text += f" No paper gives a number of epochs for {', '.join(silent)}."
     return text
 
 

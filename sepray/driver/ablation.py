@@ -14,6 +14,7 @@ from typing import Any
 from ..arms import ARM, Arm, hyperparameters
 from ..errors import UsageError
 from ..scoring.explanation import Change, Values
+from ..spec.references import trained_words
 from . import selection
 from .prepared import PreparedStudy
 from .selection import Finished
@@ -135,7 +136,10 @@ def beginning(wanted: str, prepared: PreparedStudy, searched: Sequence[Finished]
         there = ", ".join(map(repr, beginnings(prepared, searched))) or "none"
         raise UsageError(f"{name} has no finished published settings {wanted!r}{meant}; a path can begin with: {there}")
     label = wanted or min(published, key=lambda label: published[label].value)
-    return label, Point(f"the published settings {label!r}", published[label].hyperparameters, published[label].arm)
+    spec, start = prepared.spec, published[label]
+    epochs = spec.reference_epochs.get(label, 0)
+    less = f" ({trained_words(spec.budget.max_epochs, epochs)})" if epochs > spec.budget.max_epochs else ""
+    return label, Point(f"the published settings {label!r}{less}", start.hyperparameters, start.arm)
 
 
 def _published(prepared: PreparedStudy, searched: Iterable[Finished]) -> dict[str, Finished]:

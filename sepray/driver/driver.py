@@ -72,6 +72,7 @@ def connect(spec: StudySpec) -> int:
 
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     """Search, train the best again, and finish; return the exit status."""
+    prepared = prepared.as_begun(stores.search.user_attrs)
     spec, resources = prepared.spec, prepared.spec.resources
     wait_for(f"{spec.name}: {'joining the cluster' if resources.cluster_address else 'starting Ray'}")
     slots = connect(spec)
@@ -100,9 +101,10 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     run_stage(search_stage(prepared, stores.search), prepared, stores, slots, time_left)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
-    finish = Finish(spec, prepared.data, stores.folder, stores.tracker, prepared.ranges)
     searched = stores.finished("search", stores.search)
     plan = selection.plan(prepared, searched)
+    roles = selection.reference_roles(prepared, plan)
+    finish = Finish(spec, prepared.data, stores.folder, stores.tracker, prepared.ranges, roles)
     if not plan:
         return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))
     unpaired = [arm for arm in prepared.arms if arm not in {each.arm for each in plan}]

@@ -7,7 +7,7 @@ so that the split is opened once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from ..loading import build_separator
 from ..scoring import evaluation, tables
 from ..scoring.tables import ResultRow, Scores
 from ..scoring.units import ITEMS, TRACKS, Units
+from ..spec.references import NONE, row_title
 from ..spec.study import StudySpec
 from ..training import views
 from . import pairs
 from .pairs import Compared
+from .references import Row
 from .selection import Champion, Finished
 
 FILE = "result.json"
@@ -34,13 +36,14 @@ Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
 ``scores`` (measure -> ``[item][source]``, the champion's), ``units`` (what ``Units.plain`` returns of the test
 split), ``scored`` (what these scores are of: test items, or whole tracks), ``validation_scores`` (as ``scores``, on
-validation), ``rows`` (of the final table), ``columns`` (those that the table shows), ``pairs`` (what ``pairs.stored``
-returns), ``best_of_arms`` (numbers of the retrainings of the arms' own best settings), ``answer`` (what
-``Answer.plain`` returns; null where there is none) and ``edges`` (a sentence for each setting at an edge of its
-range), as JSON values. Where an ablation path to these settings was trained, ``explanation`` is what
-``Explanation.plain`` returns. ``samples`` says where unpaired samples were from (empty where there were none). Results
-of older versions have no ``pairs`` and no ``answer``, or none of ``columns``, ``best_of_arms``, ``edges``,
-``samples``, ``units``, ``scored`` and ``validation_scores``."""
+validation), ``rows`` (of the final table), ``columns`` (those that the table shows), ``pairs`` (what
+``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own best settings), ``answer``
+(what ``Answer.plain`` returns; null where there is none), ``edges`` (a sentence for each setting at an edge of its
+range) and ``references`` (numbers of the retrainings of published settings), as JSON values. Where an ablation path
+to these settings was trained, ``explanation`` is what ``Explanation.plain`` returns. ``samples`` says where
+unpaired samples were from (empty where there were none). Results of older versions have no ``pairs`` and no
+``answer``, or none of ``columns``, ``best_of_arms``, ``edges``, ``samples``, ``units``, ``scored``,
+``validation_scores`` and ``references``."""
 
 
 _KEYS = ("member", "role", "hyperparameters", "validation", "metric", "scores", "rows")
@@ -63,10 +66,12 @@ def score_all(
     champion: Champion,
     searched: Sequence[Finished],
     systems: Compared,
+    others: Sequence[Row] = (),
 ) -> Result:
     """Score the champion, the pairs, the published settings and the bounds on the test split.
 
-    Published settings whose trained weights are lost have no row.
+    Published settings whose trained weights are lost have no row. Those that were not trained again, in a study of an
+    older version or where they are tried first for another reason, are one training, that of the search.
 
     Args:
         spec: description of the study.
@@ -74,6 +79,7 @@ def score_all(
         champion: settings and training that were chosen on validation.
         searched: finished trials of the search.
         systems: retrainings that are compared in pairs.
+        others: further rows, means over retrainings: the champion's, and published settings'.
     """
     title, sources = f"champion, {champion.role}", data.signal.sources
     objectives = spec.objectives(data.signal)
@@ -89,27 +95,31 @@ def score_all(
 
     best, chosen_by = (_score(spec, data, champion.member, split) for split in (test, data.validation))
     members = {t.number: t for system in (*systems.systems, *systems.best) for t in system.members.values()}
+    compared = set(members)
+    members |= {t.number: t for each in others for t in each.members if has_weights(t)}
     found = {n: best if n == champion.member.number else _score(spec, data, t, test) for n, t in members.items()}
     # An arm whose estimates are not finite for a seed has no score there, as if that training had failed.
     sound = {n: s for n, s in found.items() if all(np.isfinite(tables.over_sources(m, s[m])).all() for m in measures)}
     rows = [row(title, best, bold=True)]
-    for system in (*systems.systems, *systems.best):
-        own = [sound[t.number] for t in system.members.values() if t.number in sound]
-        if own and not (len(own) == 1 and system.title == champion.role):
-            name = system.title + (f"{tables.MEAN_OF}{len(own)} seeds" if len(own) > 1 else "")
-            rows.append(row(name, own))
-    titles = {label: label for label in spec.first_settings}
-    titles |= {label: f"paper: {label}" for label in spec.reference_points}
-    others: dict[str, Scores] = {}
-    for label, name in titles.items():
+    means = [(system.title, list(system.members.values())) for system in (*systems.systems, *systems.best)]
+    for name, trained in [*means, *((each.title, each.members) for each in others)]:
+        own = [sound[t.number] for t in trained if t.number in sound]
+        if own and not (len(own) == 1 and name == champion.role):
+            of = f"{tables.MEAN_OF}{len(own)} seeds" if len(own) > 1 else ""
+            rows.append(row(name + of, own))
+    for each in others:
+        if not any(t.number in sound for t in each.members):
+            console.print(f"{each.title} has no row: its checkpoints are damaged or gone, or it has no finite scores")
+    bounds: dict[str, Scores] = {}
+    for label, name in _of_the_search(spec, {each.label for each in others}).items():
         trials = [t for t in searched if t.label == label]
         if trials and has_weights(trials[0]):
-            others[name] = _score(spec, data, trials[0], test)
+            bounds[name] = _score(spec, data, trials[0], test)
         elif trials:
             console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
     stft = stft_of(spec, data)
-    others |= tables.references(test, stft["n_fft"], stft["hop"], data.signal)
-    rows += [row(name, scores) for name, scores in others.items()]
+    bounds |= tables.references(test, stft["n_fft"], stft["hop"], data.signal)
+    rows += [row(name, scores) for name, scores in bounds.items()]
     of_pairs = {t.number for system in systems.systems for t in system.members.values()}
     by_measure = {m: {n: s[m] for n, s in sound.items() if n in of_pairs} for m in measures}
     return {
@@ -125,9 +135,23 @@ def score_all(
         "scored": ITEMS if test is data.test else TRACKS,
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
         "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
-        "best_of_arms": sorted(members.keys() - of_pairs),
+        "best_of_arms": sorted(compared - of_pairs),
         "samples": views.note(data.train, build_separator(spec.separator, data.signal).supervision, data.unit_names),
+        "references": sorted({t.number for each in others if each.label for t in each.members}),
     }
+
+
+def _of_the_search(spec: StudySpec, retrained: Collection[str]) -> dict[str, str]:
+    """Return the names of the rows that are trials of the search, by their label."""
+    budget = spec.budget
+    titles = {label: label for label in spec.first_settings}
+    if budget.reference_budget != NONE:
+        titles |= {
+            label: row_title(label, budget.max_epochs, spec.reference_epochs.get(label))
+            for label, point in spec.reference_points.items()
+            if point and label not in retrained
+        }
+    return titles
 
 
 def stft_of(spec: StudySpec, data: TaskData) -> dict[str, int]:

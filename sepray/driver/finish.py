@@ -30,7 +30,7 @@ from ..spec.study import StudySpec
 from ..tracking.packaging import is_whole
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
-from . import notes, pairs, selection
+from . import notes, pairs, references, selection
 from .champion import Registration, next_commands, package, register
 from .commands import on_study
 from .final_scores import Result, has_weights, load_result, save_result, score_all
@@ -51,6 +51,7 @@ class Finish:
         folder: local folder of the study's files.
         tracker: tells MLflow about the study.
         ranges: function from an arm (empty where there are none) to the distributions that its trials are searched in.
+        references: name of published settings -> role of the retrainings that have them.
     """
 
     def __init__(
@@ -60,22 +61,31 @@ class Finish:
         folder: Path,
         tracker: Tracker,
         ranges: Callable[[str], Mapping[str, BaseDistribution]] = lambda arm: {},
+        references: Mapping[str, str] | None = None,
     ) -> None:
         self._spec, self._data, self._folder, self._tracker = spec, data, folder, tracker
         self._ranges = ranges
+        self._references = dict(references or {})
         self._oracle = isinstance(spec.separator.build(data.signal), Oracle)
         self._model = folder / "model"
 
     def without_weights(self, finals: Sequence[Finished], plan: Sequence[Retraining]) -> list[Finished]:
         """Return the finished retrainings that are still to be scored or packaged, and whose checkpoints are lost."""
-        champion = selection.champion(finals, [p.role for p in plan])
+        champion = selection.champion(finals, selection.may_win(plan))
         if champion is None:
             return []
         systems, kept, needed = pairs.compared(finals, plan, self._spec.controls), load_result(self._folder), {}
-        is_scored = kept is not None and kept["member"] == champion.member.number and not self._lacks(kept, systems)
+        rows = self._rows(finals, champion, systems)
+        is_scored = (
+            kept is not None
+            and kept["member"] == champion.member.number
+            and not self._lacks(kept, systems)
+            and not self._lacks_rows(kept, rows)
+        )
         if not is_scored:
             compared = (*systems.systems, *systems.best)
             needed = {t.number: t for system in compared for t in system.members.values()}
+            needed |= {t.number: t for row in rows for t in row.members}
         if not is_scored or not (self._oracle or self._is_packaged()):
             needed[champion.member.number] = champion.member
         return [trial for trial in needed.values() if not has_weights(trial)]
@@ -98,16 +108,17 @@ class Finish:
         Returns:
             The exit status: 0, 1 if there is nothing to register, 3 if that is because the code raised an error.
         """
-        champion = selection.champion(finals, [p.role for p in plan])
+        champion = selection.champion(finals, selection.may_win(plan))
         if champion is None:
             return self.without_champion("none of the best configurations could be trained again", trials)
         systems = pairs.compared(finals, plan, self._spec.controls)
+        rows = self._rows(finals, champion, systems)
         kept = load_result(self._folder)
         is_other = kept is None or kept["member"] != champion.member.number
         if is_other:
             shutil.rmtree(self._model, ignore_errors=True)  # the model of an earlier champion
-        if kept is None or is_other or self._lacks(kept, systems):
-            result = score_all(self._spec, self._data, champion, searched, systems)
+        if kept is None or is_other or self._lacks(kept, systems) or self._lacks_rows(kept, rows):
+            result = score_all(self._spec, self._data, champion, searched, systems, rows)
         else:
             result = kept
         if kept is not None and "explanation" in kept and kept["hyperparameters"] == result["hyperparameters"]:
@@ -135,6 +146,20 @@ class Finish:
         wanted = {objective.measure for objective in self._spec.objectives(self._data.signal)}
         there = pairs.measures(result["pairs"], result["metric"])
         return pairs.numbers(result["pairs"]) != finished or (bool(finished) and not wanted <= there)
+
+    def _rows(
+        self, finals: Sequence[Finished], champion: selection.Champion, systems: pairs.Compared
+    ) -> list[references.Row]:
+        """Return the rows of means over seeds beside those that are compared: the champion's, and published settings'.
+
+        A study of an older version has no such retrainings, and keeps its table.
+        """
+        return references.rows(self._spec, finals, champion, systems, self._references)
+
+    def _lacks_rows(self, result: Result, rows: Sequence[references.Row]) -> bool:
+        """Say whether a result lacks retrainings of published settings that have finished, or has others."""
+        there = set(result.get("references", ()))
+        return there != {t.number for row in rows if row.label for t in row.members}
 
     def _with_answer(self, result: Result) -> Result:
         """Return a result with the answer that its pairs and the trials give; one of an older version as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
 from ..loading import build_separator
-from ..spec import choosing
+from ..spec import choosing, references
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from ..training import views
@@ -27,7 +27,8 @@ Settings = Mapping[str, Any]
 
 SAMPLES = "samples"
 """Key of the fingerprint that says where unpaired samples are from; studies of before version 0.3 lack it."""
-
+RETRAINS_REFERENCES = "retrains references"
+"""User attribute of a study whose published settings are trained on the seeds of the retrainings."""
 FIXED = "fixed settings"
 """Name of the only trial's settings where a study fixes every hyperparameter."""
 
@@ -42,7 +43,9 @@ class PreparedStudy:
         separator: an untrained separator of the study's configuration, for its supervision and its hyperparameters.
         objectives: values that the search optimises.
         space: search space, hyperparameter -> distribution.
-        reference_points: settings that are tried first, by name: those of the study's file, then the published ones.
+        reference_points: settings that are tried first, by name: those of the study's file, then the published ones
+            (with the reference budget ``study``).
+        references: published settings that have rows of the final table, by name, and are trained for these.
         left_out: names of published settings, controls and arms that are not tried, because the study fixes a
             hyperparameter that they have at another value, or because no arm has them.
         controls: changes to the best settings, by name.
@@ -57,6 +60,7 @@ class PreparedStudy:
     objectives: tuple[Objective, ...]
     space: Mapping[str, BaseDistribution]
     reference_points: Mapping[str, Settings]
+    references: Mapping[str, Settings]
     left_out: tuple[str, ...]
     controls: Mapping[str, Settings]
     arms: Mapping[str, Arm]
@@ -106,6 +110,23 @@ class PreparedStudy:
         """Number of new seeds of each retraining."""
         return self.spec.budget.seeds(len(self.arms), len(self.objectives))
 
+    def reference_epochs(self, label: str) -> int | None:
+        """Return for how many epochs published settings are trained for the table; None: for those of the study."""
+        own = references.own_epochs(label, self.spec.budget.reference_budget, self.spec.reference_epochs)
+        return None if own == self.spec.budget.max_epochs else own
+
+    def as_begun(self, attributes: Mapping[str, Any]) -> PreparedStudy:
+        """Return the study without rows for published settings where an older version has begun it without them.
+
+        It ends with the retrainings that it was begun with, unless ``--reference-budget published`` asks for more.
+
+        Args:
+            attributes: user attributes of its Optuna study; empty for one that does not exist yet.
+        """
+        is_older = "uid" in attributes and RETRAINS_REFERENCES not in attributes
+        asked = self.spec.budget.reference_budget == references.PUBLISHED
+        return replace(self, references={}) if is_older and not asked else self
+
 
 def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     """Return the study, ready to run.
@@ -152,6 +173,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     elif fixed and all(distribution.single() for distribution in space.values()):
         points = dict(list(points.items())[:1]) or {FIXED: fixed}
         spec = spec.changed(trials=1)
+    rows, tried = _references(spec, points, space)
     objectives = spec.objectives(signal)
     choosing.weights_of(spec.choose, objectives)
     start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
@@ -166,7 +188,25 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
     if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources
         fingerprint[SAMPLES] = "in none of the mixtures"
-    return PreparedStudy(spec, data, separator, objectives, space, points, left_out, controls, arms, start, fingerprint)
+    return PreparedStudy(
+        spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, start, fingerprint
+    )
+
+
+def _references(
+    spec: StudySpec, points: Mapping[str, Settings], space: Mapping[str, BaseDistribution]
+) -> tuple[dict[str, Settings], dict[str, Settings]]:
+    """Return the published settings that have rows of the final table, and the settings that the search tries first.
+
+    Settings without values are those of every trial, so they have no row of their own. Where nothing is searched the
+    first settings are all that is trained.
+    """
+    budget = spec.budget.reference_budget
+    published = {n: point for n, point in points.items() if n in spec.reference_points and point}
+    rows = {} if budget == references.NONE else published
+    if budget == references.STUDY or all(distribution.single() for distribution in space.values()):
+        return rows, dict(points)
+    return rows, {name: point for name, point in points.items() if name not in published}
 
 
 def _points_of_arms(

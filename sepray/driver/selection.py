@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from ..arms import ARM, Arm, hyperparameters
+from ..arms import ARM, Arm, hyperparameters, of_settings
 from ..search.ledger import FixedTrial, replaced
 from ..spec import choosing
 from ..spec.choosing import Rule
@@ -63,6 +63,8 @@ class Retraining:
         arm: arm that it stands for; empty where there are none.
         pairing: ``SAME_SETTINGS`` or ``BEST_OF_ARM``; empty where there are no arms.
         base: number of the trial whose settings it has; None where there are no arms.
+        reference: name of the published settings that it is of, which no model is made of; empty for all others.
+        epochs: epochs that it is trained for; None: those of the study.
     """
 
     label: str
@@ -72,10 +74,14 @@ class Retraining:
     arm: str = ""
     pairing: str = ""
     base: int | None = None
+    reference: str = ""
+    epochs: int | None = None
 
     def fixed(self) -> FixedTrial:
         """Return the trial of the stage of retrainings."""
         compared = {ARM: self.arm, "pairing": self.pairing, "base": self.base} if self.arm else {}
+        compared |= {"reference": self.reference} if self.reference else {}
+        compared |= {"epochs": self.epochs} if self.epochs else {}
         return FixedTrial(self.label, self.hyperparameters, self.seed, {"role": self.role, **compared})
 
 
@@ -226,10 +232,61 @@ def arm_retrainings(
 def plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraining]:
     """Return all retrainings of a study whose search is done; with several arms pairs, else the finalists.
 
+    Published settings follow, on the same seeds; where others have these settings already, they are not trained twice.
+
     Args:
         prepared: the study.
         searched: finished trials of the search.
     """
+    own = _plan(prepared, searched)
+    return own + reference_retrainings(prepared, own) if own else own
+
+
+def reference_retrainings(prepared: PreparedStudy, own: Sequence[Retraining]) -> list[Retraining]:
+    """Return the retrainings of published settings that are not among the others.
+
+    Args:
+        prepared: the study.
+        own: all other retrainings.
+    """
+    seeds = new_seeds(prepared.final_seeds, prepared.spec.seed)
+    found = []
+    for label, point in prepared.references.items():
+        arm, settings = reference_settings(prepared, point)
+        epochs = prepared.reference_epochs(label)
+        if epochs is None and any(each.hyperparameters == settings and each.arm == arm for each in own):
+            continue
+        found += [
+            Retraining(f"{label} seed {k}", label, settings, seed, arm, reference=label, epochs=epochs)
+            for k, seed in enumerate(seeds, 1)
+        ]
+    return found
+
+
+def reference_settings(prepared: PreparedStudy, point: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the arm that published settings belong to, empty where there are none, and what they are trained with."""
+    arm = of_settings(prepared.arms, {**prepared.separator.hyperparameters(), **point}) if prepared.arms else None
+    return (arm, hyperparameters(prepared.arms[arm], point)) if arm else ("", dict(point))
+
+
+def reference_roles(prepared: PreparedStudy, plan: Sequence[Retraining]) -> dict[str, str]:
+    """Return the role of the retrainings that have each of the published settings, by the settings' name."""
+    found = {}
+    for label, point in prepared.references.items():
+        arm, settings = reference_settings(prepared, point)
+        same = (r for r in plan if r.reference == label or (r.hyperparameters == settings and r.arm == arm))
+        fitting = [r.role for r in same if r.epochs == prepared.reference_epochs(label)]
+        if fitting:
+            found[label] = fitting[0]
+    return found
+
+
+def may_win(plan: Iterable[Retraining]) -> list[str]:
+    """Return the roles that a model may be made of: all but those of published settings alone."""
+    return list(dict.fromkeys(each.role for each in plan if not each.reference))
+
+
+def _plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraining]:
     seeds, study_seed = prepared.final_seeds, prepared.spec.seed
     if len(prepared.arms) < 2:
         chosen = finalists(searched, prepared.spec.budget.finalists)
@@ -241,10 +298,17 @@ def plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraini
 
 def most_retrainings(prepared: PreparedStudy) -> int:
     """Return the largest number of retrainings that a study can have, for use before its search is done."""
+    return len(most_epochs(prepared))
+
+
+def most_epochs(prepared: PreparedStudy) -> list[int]:
+    """Return the epochs of each retraining that a study can have, of the largest number of them, in their order."""
     budget, arms = prepared.spec.budget, len(prepared.arms)
     # With arms: all of them at the best settings, and all but the best one at their own.
     roles = 2 * arms - 1 if arms > 1 else min(budget.finalists, budget.trials)
-    return (roles + len(prepared.controls)) * prepared.final_seeds
+    each = [budget.max_epochs] * (roles + len(prepared.controls))
+    each += [prepared.reference_epochs(label) or budget.max_epochs for label in prepared.references]
+    return [epochs for epochs in each for _ in range(prepared.final_seeds)]
 
 
 def new_seeds(count: int, study_seed: int) -> list[int]:

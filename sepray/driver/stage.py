@@ -141,7 +141,9 @@ def run_stage(
     spec = prepared.spec
     parameters = trial_parameters(stage.name, stage.members, prepared, stores.checkpoints)
     time_left = time_left or TimeLeft(prepared, slots)
-    time_left.begin(stage.name, stage.total, stage.members, stage.ended())
+    budgets = [trial.attributes.get("epochs") or spec.budget.max_epochs for trial in stage.fixed or ()]
+    mean_budget = sum(budgets) / len(budgets) if budgets else None
+    time_left.begin(stage.name, stage.total, stage.members, stage.ended(), mean_budget)
     with _progress(stage, prepared, stores, time_left) as progress:
         events = StageEvents(
             stage.name,

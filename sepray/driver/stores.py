@@ -29,7 +29,7 @@ from ..tracking.outbox import Rejected
 from ..tracking.tracker import Tracker, forget
 from . import code, commands, new_database, runs, selection, start, tracking_address
 from .other_settings import SIGNAL, stored
-from .prepared import PreparedStudy
+from .prepared import RETRAINS_REFERENCES, PreparedStudy
 
 _LAST_DELIVERY_SECONDS = 20
 _LOCK_SECONDS = 60.0  # for a driver on this machine from which the study was taken over
@@ -110,6 +110,8 @@ class StudyStores:
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
         tracking_address.require(self.search, self.folder, spec)
+        if goes_on and "uid" not in self.search.user_attrs:
+            self.search.set_user_attr(RETRAINS_REFERENCES, True)
         self.search.set_user_attr("uid", self.uid)
         folder_id = folder.folder_id(self.folder)
         elsewhere = start.was_elsewhere(self.search, folder_id)

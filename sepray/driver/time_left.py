@@ -42,8 +42,11 @@ class TimeLeft:
         self._running: dict[int, int] = {}  # number -> epochs trained
         self._ended: dict[int, int] = {}
         self._total, self._members, self._later = 0, 1, 0
+        self._longest: float = self._budget
 
-    def begin(self, stage: str, total: int, members: int, ended: Iterable[FrozenTrial]) -> None:
+    def begin(
+        self, stage: str, total: int, members: int, ended: Iterable[FrozenTrial], epochs: float | None = None
+    ) -> None:
         """Begin a stage.
 
         Args:
@@ -51,10 +54,13 @@ class TimeLeft:
             total: number of its trials.
             members: separators trained per trial.
             ended: Optuna records of its trials that have ended.
+            epochs: mean budget of its trials, where some have one of their own; None: that of the study.
         """
+        self._longest = epochs or self._budget
         self._running, self._ended = {}, {trial.number: trial.last_step or 0 for trial in ended}
         self._total, self._members = total, members
-        self._later = selection.most_retrainings(self._prepared) if stage == "search" else self._after
+        after = [self._budget] * self._after
+        self._later = sum(selection.most_epochs(self._prepared) if stage == "search" else after)
 
     def asked(self, number: int) -> None:
         """Hear of a trial that starts."""
@@ -76,9 +82,9 @@ class TimeLeft:
         """Return the seconds that are left of the whole command; None before an epoch has been trained."""
         if not self._trainings:
             return None
-        longest = (self._budget + sum(self._ended.values())) / (1 + len(self._ended)) if self._later else self._budget
+        longest = (self._budget + sum(self._ended.values())) / (1 + len(self._ended)) if self._later else self._longest
         running = [max(1.0, longest - epochs) for epochs in self._running.values()]
         waiting = max(0, self._total - len(self._ended) - len(running))
         stage = max((sum(running) + waiting * longest) / self._slots, max(running, default=0.0)) * self._members
-        later = self._later * self._budget / self._slots
+        later = self._later / self._slots
         return self._seconds / self._trainings * (stage + later) + self._end

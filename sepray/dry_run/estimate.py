@@ -259,12 +259,15 @@ class TimeModel:
         if len(self._prepared.arms) > 1:  # at the best settings, and at their own
             changes = [arm.settings for arm in self._prepared.arms.values()] * 2
         changes += controls.values()
-        each = [change for change in changes for _ in range(self._prepared.final_seeds)][-left:]
+        trained_for = [(change, budget.max_epochs) for change in changes]
+        for label, point in self._prepared.references.items():
+            trained_for.append((point, self._prepared.reference_epochs(label) or budget.max_epochs))
+        each = [one for one in trained_for for _ in range(self._prepared.final_seeds)][-left:]
 
         def seconds(shares: Mapping[str, float]) -> float:
             trained = (
-                self._measured.trial_seconds(budget.max_epochs, {**shares, **self._active(change)}) / self._members
-                for change in each
+                self._measured.trial_seconds(epochs, {**shares, **self._active(change)}) / self._members
+                for change, epochs in each
             )
             return self._measured.start + makespan(trained, self._slots)
 
@@ -273,7 +276,9 @@ class TimeModel:
     def scoring(self) -> Range:
         """Return the seconds of scoring the champion, the controls and the reference points on the test split."""
         data, prepared = self._prepared.data, self._prepared
-        systems = 1 + len(prepared.controls) + len(prepared.reference_points) + len(prepared.arms)
+        systems = 1 + len(prepared.controls) + len(prepared.arms)
+        systems += len(prepared.references) * prepared.final_seeds
+        systems += len(prepared.reference_points.keys() - prepared.references.keys())
         item = self._measured.validation / self._members / len(data.validation)
         items = len(data.test)
         if data.tracks is not None:  # windows overlap: each brings three eighths of its length

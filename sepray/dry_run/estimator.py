@@ -26,7 +26,7 @@ from . import machine
 from .estimate import Disk, Estimate, Memory, TimeModel, split_sizes, tried_settings
 from .measurement import Measurement, TrialError, measure_trial, start_view
 from .schedule import Range
-from .stored import Progress, progress
+from .stored import Progress, attributes_of, progress
 from .text import show
 
 __all__ = ["Estimate", "estimate", "show"]
@@ -51,6 +51,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         data = load_task(spec.task, spec.stores.cache)
     prepared = prepare(spec, data)
     _refuse_scheduler(prepared)
+    prepared = prepared.as_begun(attributes_of(spec))
     done = progress(prepared)
     slots = _slots(spec)
     found = Estimate(

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -22,6 +23,7 @@ from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study, load_study, open_study
 from ..spec import folder
+from ..spec.study import StudySpec
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Progress:
     def trials(self) -> int:
         """Number of trials that the search has in the end."""
         return self.ended + self.left
+
+
+def attributes_of(spec: StudySpec) -> dict[str, Any]:
+    """Return the user attributes of a study's search in its storage; empty where there is none."""
+    with contextlib.suppress(UsageError):
+        return dict(load_study(spec.stores.storage, spec.name).user_attrs)
+    return {}
 
 
 def progress(prepared: PreparedStudy) -> Progress:

@@ -83,11 +83,11 @@ class TrialContext:
 class SeparatorTrainable(tune.Trainable):
     """Trains the separator of one trial.
 
-    The config has ``number``, ``seed``, ``hyperparameters`` and ``folder`` (of checkpoints). A result has ``epoch``
-    (from 1), ``objective`` (``choices.guide_loss``), the metrics, ``epoch_seconds``,
-    ``timestamp_ms`` (end of the epoch, Unix time) and ``outcome``: empty while the trial goes on, else ``complete``,
-    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory`` with a ``reason``. The first result after a restore
-    carries the earlier ones as ``history``. The first result of every start has the ``conditions`` of
+    The config has ``number``, ``seed``, ``hyperparameters``, ``folder`` (of checkpoints), and ``epochs`` where the
+    trial has a budget of its own. A result has ``epoch`` (from 1), ``objective`` (``choices.guide_loss``), the metrics,
+    ``epoch_seconds``, ``timestamp_ms`` (end of the epoch, Unix time) and ``outcome``: empty while the trial goes on,
+    else ``complete``, ``diverged``, ``collapsed``, ``error`` or ``out_of_memory`` with a ``reason``. The first result
+    after a restore carries the earlier ones as ``history``. The first result of every start has the ``conditions`` of
     the training, in a list. ``checkpoint_trouble`` says why the last checkpoint that was due could not be written.
     """
 
@@ -225,7 +225,8 @@ class SeparatorTrainable(tune.Trainable):
         }
 
     def _judge(self, members: Members) -> tuple[str, str]:
-        return judge(self._history, self._context.max_epochs, self._context.signal.sources, members.failure)
+        budget = self.config.get("epochs") or self._context.max_epochs
+        return judge(self._history, budget, self._context.signal.sources, members.failure)
 
     def _retry_with_more_memory(self, reason: str) -> dict[str, Any]:
         """Free the device's memory, wait for other trials to end theirs, and go on from the newest checkpoint."""

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES
 from ..spec import choosing
+from ..spec.references import row_title
 from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .study_results import StudyResults, ending
@@ -86,7 +87,10 @@ def _history_sentence(results: StudyResults, references: Sequence[FrozenTrial]) 
         )
     published = min(references, key=lambda t: results.sign * results.value(t), default=None)
     if published is not None and published is not best:
-        sentence += f". The best published setting, {published.user_attrs['label']}, reached "
+        label, spec = published.user_attrs["label"], results.spec
+        epochs = spec.reference_epochs.get(label)
+        title = row_title(label, spec.budget.max_epochs, epochs) if label in spec.reference_points else label
+        sentence += f". The best published setting, {title}, reached "
         sentence += f"{number(results.value(published))} there"
     return sentence + "."
 

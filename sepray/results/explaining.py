@@ -158,6 +158,7 @@ class PathTraining:
         """
         is_whole = self.epochs == self._prepared.spec.budget.max_epochs
         finals = [t for t in self._study.trials_of["finals"] if is_whole and self._code_of(t) == self._code]
+        finals = [t for t in finals if not t.user_attrs.get("epochs")]  # without those of a budget of their own
         own = [t for t in trials if (t.user_attrs.get("epochs"), t.user_attrs.get("code")) == (self.epochs, self._code)]
         known: dict[tuple[Any, int], float | None] = {}
         for stage in (finals, own):

@@ -76,6 +76,7 @@ class AskedTrial:
         recorded: epochs whose intermediate value is in the storage.
         perturbations: changes by the scheduler (PBT), in order.
         arm: arm of the study that it belongs to; empty where there are none.
+        epochs: epochs of a fixed trial that has a budget of its own; None: those of the study.
     """
 
     number: int
@@ -87,6 +88,7 @@ class AskedTrial:
     recorded: set[int]
     perturbations: list[dict[str, Any]]
     arm: str = ""
+    epochs: int | None = None
 
 
 class Ledger:
@@ -330,6 +332,7 @@ class Ledger:
             recorded=set(unfinished.intermediate_values) if unfinished is not None else set(),
             perturbations=perturbations,
             arm=arm,
+            epochs=attributes.get("epochs"),
         )
 
 

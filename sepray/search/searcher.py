@@ -88,7 +88,8 @@ class LiveTrial:
 class StudySearcher(Searcher):
     """Ray Tune's searcher: asks Optuna for trials, ahead of need, and reports to Optuna how they went.
 
-    A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected", "arm"}``. A result has
+    A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected", "arm", "epochs"}``
+    (``epochs`` where the trial has a budget of its own, else None). A result has
     ``epoch`` (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty
     while the trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``,
     ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``; ``unsaved`` means
@@ -201,6 +202,7 @@ class StudySearcher(Searcher):
             "resume": trial.resumed,
             "protected": trial.label is not None,
             "arm": trial.arm,
+            "epochs": trial.epochs,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

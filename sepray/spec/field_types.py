@@ -114,7 +114,7 @@ def require_space(space: object) -> None:
         UsageError: it does not.
     """
     wanted = "a distribution of Optuna, such as FloatDistribution(1e-3, 1)"
-    for name, value in _items("space", space, wanted):
+    for name, value in require_names("space", space, wanted):
         from optuna.distributions import BaseDistribution  # already imported, where all is well
 
         if not isinstance(value, BaseDistribution):
@@ -128,7 +128,7 @@ def require_settings(name: str, value: object) -> None:
         UsageError: it does not.
     """
     wanted = "a dictionary of hyperparameters"
-    for label, point in _items(name, value, wanted):
+    for label, point in require_names(name, value, wanted):
         if not isinstance(point, Mapping):
             raise UsageError(f"{name}[{label!r}] must be {wanted}, not {point!r}")
 
@@ -139,13 +139,22 @@ def require_arms(arms: object) -> None:
     Raises:
         UsageError: they do not.
     """
-    for label, arm in _items("arms", arms, "an Arm (sepray.arms)"):
+    for label, arm in require_names("arms", arms, "an Arm (sepray.arms)"):
         if not isinstance(arm, Arm):
             raise UsageError(f"arms[{label!r}] must be an Arm (sepray.arms), not {arm!r}")
 
 
-def _items(name: str, value: object, wanted: str) -> list[tuple[str, Any]]:
-    """Return the items of a dictionary with names as its keys; refuse anything else."""
+def require_names(name: str, value: object, wanted: str) -> list[tuple[str, Any]]:
+    """Return the items of a dictionary with names as its keys; refuse anything else.
+
+    Args:
+        name: name of the field.
+        value: what was given.
+        wanted: what each name must have, in words.
+
+    Raises:
+        UsageError: the value is no such dictionary.
+    """
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise UsageError(f"{name} must be a dictionary that gives each name {wanted}, not {value!r}")
     return list(value.items())

@@ -33,7 +33,7 @@ from .settings import Settings, separator_name
 if TYPE_CHECKING:
     from ..contracts import Signal
 
-GIVEN = ("space", "reference_points", "controls", "arms", "fixed_settings", "first_settings")
+GIVEN = ("space", "reference_points", "reference_epochs", "controls", "arms", "fixed_settings", "first_settings")
 """Fields that the study's file gives, without a flag."""
 
 
@@ -58,7 +58,9 @@ class StudySpec:
     """Search space: hyperparameter -> Optuna distribution. ``{i}``, ``{j}`` stand for every ordered pair of sources.
     Left out: the published one of the separator, with its published settings, controls and arms."""
     reference_points: Given = field(default_factory=dict)
-    """Published settings by name, tried first and never stopped early."""
+    """Published settings by name, tried first and never stopped early (``reference_budget``)."""
+    reference_epochs: Given = field(default_factory=dict)
+    """Name of published settings -> epochs that their paper trains them for; a name is left out where it is silent."""
     controls: Given = field(default_factory=dict)
     """Changes to the best settings, by name, that are trained beside them for the final table."""
     arms: Given = field(default_factory=dict)
@@ -108,6 +110,7 @@ class StudySpec:
         stores: Stores | None = None,
         arms: Mapping[str, Arm] | None = None,
         choose: tuple[str, ...] = (choosing.KNEE,),
+        reference_epochs: Mapping[str, int] | None = None,
         **fields: Any,
     ) -> None:
         """Refuse values of a wrong type or out of range; see the class for the fields.
@@ -118,12 +121,15 @@ class StudySpec:
         if space is None:
             published = published_space(separator)
             space = published.space
-            reference_points = published.reference_points if reference_points is None else reference_points
+            if reference_points is None:
+                reference_points = published.reference_points
+                reference_epochs = published.reference_epochs if reference_epochs is None else reference_epochs
             controls = published.controls if controls is None else controls
             arms = published.arms if arms is None else arms
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
         values |= {"choose": choose}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
+        values |= {"reference_epochs": reference_epochs or {}}
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
         parts = (budget or Budget(), search or Search(), resources or Resources(), stores or Stores())
         values |= merged(StudySpec, *parts, fields)

@@ -92,7 +92,7 @@ def _study(content: Mapping[str, Any]) -> StudySpec:
             values[name] = {label: _point(f"{name}.{label}", point) for label, point in tables.items()}
         elif name == "arms":
             values[name] = {label: _arm(f"arms.{label}", arm) for label, arm in _table(name, value).items()}
-        elif name == "fixed_settings":
+        elif name in ("fixed_settings", "reference_epochs"):
             values[name] = _point(name, value)
         elif name in _PARTS:
             known = {f.name: f for f in fields(_PARTS[name])}

@@ -34,7 +34,7 @@ def test_comparison_knows_the_search_space_of_a_users_own_separator(tmp_path, mo
     (tmp_path / "my_filter.py").write_text("Config = None\n")
     monkeypatch.syspath_prepend(tmp_path)
     found = Comparison(separators=("my_filter", "nmf")).spaces()
-    assert found["my_filter"] == ({"a": 1}, {"theirs": {"a": 2}})
+    assert found["my_filter"] == ({"a": 1}, {"theirs": {"a": 2}}, {})
     assert "my_filter" not in Comparison(separators=("nmf",)).spaces()
 
 

@@ -221,3 +221,22 @@ def test_baselines_stand_beside_the_named_where_they_take_the_signal(own_modules
     three = Signal(("a", "b", "c"), 1, (4096,), 8000.0)
     found, refused = contenders(asked, {**SPACES, **MASKS}, three)
     assert ([c.key for c in found], refused) == (["my_separator"], [])
+
+
+@pytest.mark.parametrize(
+    ("budget", "epochs", "own", "system"),
+    [
+        ("study", 20, None, "my_separator (careful; 20 of 500 epochs)"),
+        ("published", 20, 500, "my_separator (careful)"),
+        ("study", 500, None, "my_separator (careful)"),
+    ],
+)
+def test_row_that_is_trained_for_less_than_in_its_paper_says_so(own_modules, budget, epochs, own, system):
+    spaces = {"my_separator": (SPACE, PAPER, {"careful": 500})}
+    asked = Comparison(separators=("my_separator", "X=my_separator"), max_epochs=epochs, reference_budget=budget)
+    found, named = contenders(asked, spaces, SIGNAL)[0]
+    assert (found.system, found.epochs, found.published_epochs) == (system, own, 500)
+    assert named.system == ("X (20 of 500 epochs)" if (budget, epochs) == ("study", 20) else "X")
+    other = contenders(asked.changed(separators=("my_separator:bold & fast",)), spaces, SIGNAL)[0][0]
+    assert (other.epochs, other.published_epochs) == (None, 0)  # the paper is silent
+    assert contenders(asked.changed(trials=3), spaces, SIGNAL)[0][0].published_epochs is None  # it is searched

@@ -200,7 +200,7 @@ def test_each_study_is_estimated_as_the_comparison_runs_it(own_modules, asked, s
     assert given is data
     assert (spec.name, spec.budget.trials, spec.task.items) == ("lab-my_separator", 7, 7)
     assert dict(spec.space) == SPACES["my_separator"][0]
-    assert dict(spec.reference_points) == SPACES["my_separator"][1]
+    assert dict(spec.first_settings) == SPACES["my_separator"][1]
     [(contender, own)] = found.studies
     assert (contender.key, contender.parameters, own.spec) == ("my_separator", 18, spec)
     assert [left.system for left in found.left_out] == ["picky", "broken"]

@@ -75,8 +75,9 @@ def test_study_of_a_separator_is_as_the_comparison_has_it():
     varied, single = FloatDistribution(0.1, 1.0), CategoricalDistribution([1])
     points = {"paper": {"beta": 0.1}}
     spec = comparison.study("lab-cass", "cass", "ecg", {"beta": varied, "one": single}, points)
-    assert (spec.name, spec.space, spec.reference_points) == ("lab-cass", {"beta": varied, "one": single}, points)
-    assert (spec.objective, spec.seed, spec.budget) == (("si_sdr",), 7, comparison.budget)
+    assert (spec.name, spec.space, spec.first_settings) == ("lab-cass", {"beta": varied, "one": single}, points)
+    budget = replace(comparison.budget, reference_budget="none")  # the settings have no rows beside the champion's
+    assert (spec.objective, spec.seed, spec.budget) == (("si_sdr",), 7, budget)
     assert (spec.search, spec.resources, spec.stores) == (comparison.search, comparison.resources, comparison.stores)
     assert spec.budget.trials == 5
     for given, space in (
@@ -84,7 +85,8 @@ def test_study_of_a_separator_is_as_the_comparison_has_it():
         (comparison, {}),
         (comparison.changed(trials=0), {"b": varied}),
     ):
-        assert given.study("lab-cass", "cass", "ecg", space, {}).budget == replace(comparison.budget, trials=1)
+        assert given.study("lab-cass", "cass", "ecg", space, {}).budget == replace(budget, trials=1)
+    assert comparison.study("lab-cass", "cass", "ecg", {}, {}, 500).budget.max_epochs == 500
 
 
 def test_first_study_is_of_the_first_separator():

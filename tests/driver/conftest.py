@@ -174,7 +174,8 @@ class Simulation:
             self.after_epoch(*self.trained[-1])
             value = trial.config["hyperparameters"].get("beta", 0.0) + 1 / epoch + trial.config["seed"] % 7 / 1000
             result = {"epoch": epoch, "objective": value, "timestamp_ms": 1000 * epoch, "train/mse": 2 * value}
-            result |= dict.fromkeys(keys, value) | {"outcome": "complete" if epoch == context.max_epochs else ""}
+            budget = trial.config.get("epochs") or context.max_epochs
+            result |= dict.fromkeys(keys, value) | {"outcome": "complete" if epoch == budget else ""}
             if epoch == 1:
                 result["conditions"] = [dict(context.origin)]
             if epoch == 2 and number in self.endings and context.checkpoints.endswith("/search"):

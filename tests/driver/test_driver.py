@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 
@@ -62,14 +63,16 @@ def test_study_searches_retrains_scores_and_registers(spec, study, screen, loade
     searched = [entry for entry in study.trained if entry[0] == "search"]
     finals = [entry for entry in study.trained if entry[0] == "finals"]
     assert len(searched) == 4 * 3
-    assert len(finals) == 2 * 2 * 3  # a finalist and its control, two seeds each
+    assert len(finals) == 3 * 2 * 3  # a finalist, its control and the published settings, two seeds each
     [result] = registered
     [folder] = (Path(spec.stores.storage_path) / "small").iterdir()
     assert json.loads((folder / "result.json").read_text()) == plain(result)
     assert json.loads((folder / "registration.json").read_text())["version"] == "1"
     systems = [row["system"] for row in result["rows"]]
     assert systems[0] == f"champion, {result['role']}"
-    assert {"paper: published", "unprocessed mixture"} <= set(systems)
+    published = "published (3 epochs; the paper gives no number), mean of 2 seeds"  # as many as all others
+    assert {published, "unprocessed mixture"} <= set(systems)
+    assert sum("mean of 2 seeds" in name for name in systems) == 3
     assert "study small: cass on ecg, 4 trials of up to 3 epochs, 2 at once" in screen.getvalue()
     assert study.connections[-1] == "disconnect"
     assert tracker.calls[-1][0] == "close"
@@ -97,11 +100,11 @@ def test_retraining_whose_checkpoints_are_gone_is_trained_again_where_it_is_need
     assert study.trained == []  # all is scored and packaged
     shutil.rmtree(folder / "model") if gone == "model" else (folder / "result.json").write_text("")
     assert driver.run(spec) == 0
-    assert sorted(study.trained) == [("finals", n, e) for n in (4, 5, 6, 7) for e in (1, 2, 3)]
+    assert sorted(study.trained) == [("finals", n, e) for n in range(6, 12) for e in (1, 2, 3)]
     assert registered[2]["role"] == registered[0]["role"]
     assert [row["system"] for row in registered[2]["rows"]] == [row["system"] for row in registered[0]["rows"]]
     assert driver.run(spec) == 0
-    assert len(study.trained) == 4 * 3
+    assert len(study.trained) == 6 * 3
 
 
 NOTE = "Study `small` has ended, and there is nothing to register: no trial has run its whole budget."
@@ -256,3 +259,24 @@ def test_cluster_that_asks_nobody_for_a_token_is_said(spec, study, screen, monke
     monkeypatch.setattr(driver.cluster, "asks_for_token", lambda: asks)
     assert driver.connect(spec.changed(address="auto")) == 2
     assert ("asks nobody for a token" in screen.getvalue()) is not asks
+
+
+def test_published_settings_are_trained_for_the_epochs_of_their_paper(spec, study, registered, monkeypatch):
+    own = spec.changed(reference_budget="published", reference_epochs={"published": 5})
+    assert driver.run(own) == 0
+    searched = {number for stage, number, _ in study.trained if stage == "search"}
+    assert len(searched) == 4
+    epochs = {n: max(e for s, m, e in study.trained if (s, m) == ("finals", n)) for n in range(6)}
+    assert sorted(epochs.values()) == [3, 3, 3, 3, 5, 5]
+    [result] = registered
+    titles = [row["system"] for row in result["rows"]]
+    assert "paper: published (5 epochs), mean of 2 seeds" in titles
+    assert result["member"] not in result["references"]
+    trials = optuna.load_study(storage=spec.stores.storage, study_name="small").trials
+    assert all("label" not in trial.user_attrs for trial in trials)  # the search has all of its trials to itself
+
+
+def test_without_published_settings_the_search_has_all_trials(spec, study, registered):
+    assert driver.run(spec.changed(reference_budget="none")) == 0
+    assert len({number for stage, number, _ in study.trained if stage == "finals"}) == 4
+    assert not any("published" in row["system"] for row in registered[0]["rows"])

@@ -10,7 +10,7 @@ from sepray.arms import Arm
 from sepray.choices import Objective
 from sepray.contracts import Supervision
 from sepray.driver import warm_start
-from sepray.driver.prepared import FIXED, prepare
+from sepray.driver.prepared import FIXED, RETRAINS_REFERENCES, prepare
 from sepray.errors import UsageError
 from sepray.separators import cass, neural_egg, nmf, supervised_mask
 from sepray.spec.settings import SettingsError
@@ -196,3 +196,26 @@ def test_fixed_settings_that_leave_nothing_to_search_point_to_those_that_are_tri
     arms = {"off": Arm({"adversarial": 0}, ("beta",)), "on": Arm({"adversarial": 1}, ("beta",))}
     with pytest.raises(UsageError, match=r"leave none of the study's arms: off, on; .* by --first-settings"):
         prepare(spec.changed(arms=arms, controls={}, fixed_settings={"adversarial": 2}), DATA)
+
+
+def test_study_that_an_older_version_has_begun_trains_no_published_settings_again(spec):
+    made = prepare(spec, DATA)
+    assert list(made.references) == ["published"]
+    assert made.as_begun({}).references == made.as_begun({"uid": "a", RETRAINS_REFERENCES: True}).references
+    assert made.as_begun({"uid": "a"}).references == {}
+    asked = prepare(spec.changed(reference_budget="published"), DATA)
+    assert list(asked.as_begun({"uid": "a"}).references) == ["published"]
+
+
+def test_published_settings_without_values_have_no_row(spec):
+    found = prepare(spec.changed(reference_points={"constant mask": {}}, space={}, trials=1), DATA)
+    assert (list(found.references), list(found.reference_points)) == ([], ["constant mask"])
+
+
+def test_published_settings_leave_the_search_where_they_have_a_budget_of_their_own_or_none(spec):
+    for budget, rows, tried in (("study", 1, 1), ("published", 1, 0), ("none", 0, 0)):
+        found = prepare(spec.changed(reference_budget=budget, reference_epochs={"published": 9}), DATA)
+        assert (len(found.references), len(found.reference_points)) == (rows, tried)
+        assert found.reference_epochs("published") == (9 if budget == "published" else None)
+    given = prepare(spec.changed(reference_budget="none", first_settings={"mine": {"beta": 0.1}}), DATA)
+    assert list(given.reference_points) == ["mine"]

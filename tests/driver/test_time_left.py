@@ -17,7 +17,7 @@ def epoch(number: int, seconds: float) -> dict[str, float]:
 
 @pytest.fixture
 def left(spec):
-    """Time left of a study of 4 trials of up to 3 epochs and then 4 retrainings, two at once."""
+    """Time left of a study of 4 trials of up to 3 epochs and then 6 retrainings, two at once."""
     return TimeLeft(prepare(spec, DATA), slots=2)
 
 
@@ -33,8 +33,8 @@ def test_search_and_retrainings_and_the_end_are_counted(left):
     left.asked(1)
     left.epoch(0, epoch(1, 10.0))
     left.epoch(1, epoch(1, 30.0))
-    # 20 s an epoch; two trials with 2 epochs left and two with 3, then 4 retrainings of 3, two at once
-    assert left.seconds() == pytest.approx(20 * ((2 * 2 + 2 * 3) + 4 * 3) / 2 + END_SECONDS)
+    # 20 s an epoch; two trials with 2 epochs left and two with 3, then 6 retrainings of 3, two at once
+    assert left.seconds() == pytest.approx(20 * ((2 * 2 + 2 * 3) + 6 * 3) / 2 + END_SECONDS)
 
 
 def test_trials_that_were_stopped_early_make_the_next_ones_shorter(left):
@@ -44,7 +44,7 @@ def test_trials_that_were_stopped_early_make_the_next_ones_shorter(left):
     left.epoch(2, epoch(1, 20.0))
     left.finished(2)
     # four trials have a mean of (3 + 1 + 0 + 1) / 4 epochs, with one of the whole budget among them
-    assert left.seconds() == pytest.approx(20 * (1.25 + 4 * 3) / 2 + END_SECONDS)
+    assert left.seconds() == pytest.approx(20 * (1.25 + 6 * 3) / 2 + END_SECONDS)
 
 
 def test_one_trial_that_is_left_keeps_one_slot_busy(left):
@@ -60,19 +60,33 @@ def test_retrainings_train_one_separator_where_trials_of_the_search_train_severa
     left.begin("search", 4, 3, [SimpleNamespace(number=k, last_step=3) for k in range(3)])
     left.asked(3)
     left.epoch(3, epoch(1, 60.0))  # 20 s for each of the three
-    assert left.seconds() == pytest.approx(20 * (2 * 3 + 4 * 3 / 2) + END_SECONDS)
+    assert left.seconds() == pytest.approx(20 * (2 * 3 + 6 * 3 / 2) + END_SECONDS)
 
 
 def test_more_trials_than_were_asked_for_take_no_negative_time(left):
     left.begin("search", 1, 1, [SimpleNamespace(number=0, last_step=3)])
     left.asked(1)
     left.epoch(1, epoch(3, 1.0))
-    assert left.seconds() == pytest.approx(1 + 4 * 3 / 2 + END_SECONDS)  # its outcome is still to come
+    assert left.seconds() == pytest.approx(1 + 6 * 3 / 2 + END_SECONDS)  # its outcome is still to come
 
 
 def test_largest_number_of_retrainings(spec):
-    assert selection.most_retrainings(prepare(spec, DATA)) == (1 + 1) * 2
-    assert selection.most_retrainings(prepare(spec.changed(finalists=9), DATA)) == (4 + 1) * 2
+    assert selection.most_retrainings(prepare(spec, DATA)) == (1 + 1 + 1) * 2
+    assert selection.most_retrainings(prepare(spec.changed(finalists=9), DATA)) == (4 + 1 + 1) * 2
+
+
+def test_retrainings_have_budgets_of_their_own(spec):
+    """Published settings that their paper trains for 30 epochs: two seeds of them beside 4 retrainings of 3 epochs."""
+    own = spec.changed(reference_budget="published", reference_epochs={"published": 30})
+    made = prepare(own, DATA)
+    assert selection.most_epochs(made) == [3] * 4 + [30] * 2
+    left = TimeLeft(made, slots=2)
+    left.begin("search", 1, 1, [])
+    left.asked(0)
+    left.epoch(0, epoch(1, 10.0))
+    assert left.seconds() == pytest.approx(10 * (2 + (4 * 3 + 2 * 30) / 2) + END_SECONDS)
+    left.begin("finals", 6, 1, [], (4 * 3 + 2 * 30) / 6)
+    assert left.seconds() == pytest.approx(10 * 6 * 12 / 2 + END_SECONDS)
 
 
 def test_ablation_path_has_further_steps_and_no_end(spec):

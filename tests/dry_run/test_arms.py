@@ -35,7 +35,8 @@ def test_phase_is_active_in_the_share_of_the_arms_that_have_it(spec):
 
 
 def test_retrainings_are_every_arm_at_the_best_settings_and_the_best_of_each(spec):
-    assert progress(prepare(spec, DATA)).retrainings == (3 + 2) * 2
+    assert progress(prepare(spec, DATA)).retrainings == (3 + 2 + 1) * 2
+    spec = spec.changed(reference_budget="none")
     six = time_model(spec, left(retrainings=6)).finals()  # of each kind the last: the best of each arm
     assert six == Range(*[pytest.approx(3 + 2 * THREE_WITHOUT + 4 * THREE)] * 3)
     assert prepare(spec.changed(final_seeds=0), DATA).final_seeds == 7

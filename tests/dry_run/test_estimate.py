@@ -83,22 +83,32 @@ def test_reference_points_have_the_phases_of_their_own_settings(spec):
 
 
 def test_retrainings_of_finalists_and_controls(spec):
-    """The control is without the phase of ``adversarial``."""
+    """The control is without the phase of ``adversarial``; the published settings come last."""
+    spec = spec.changed(reference_budget="none")
     assert time_model(spec).finals() == Range(*[3 + 2 * THREE + 2 * THREE_WITHOUT] * 3)
     assert time_model(spec, left(retrainings=3)).finals() == Range(*[3 + THREE + 2 * THREE_WITHOUT] * 3)
     assert time_model(spec, slots=2).finals() == Range(*[3 + THREE + THREE_WITHOUT] * 3)
     assert time_model(spec, left(retrainings=0)).finals() == Range(0, 0, 0)
 
 
+def test_published_settings_are_retrained_last_for_the_epochs_of_their_paper(spec):
+    rows = time_model(spec, left(retrainings=6)).finals()
+    assert rows == Range(*[3 + 4 * THREE + 2 * THREE_WITHOUT] * 3)
+    own = {"reference_budget": "published", "reference_epochs": {"published": 30}}
+    long = time_model(spec, left(retrainings=2), **own).finals()
+    assert long.least > 3 + 2 * 7 * THREE  # the first epochs are the slowest
+
+
 def test_retrainings_have_one_separator_each(spec):
+    spec = spec.changed(reference_budget="none")
     found = time_model(spec, seeds_per_trial=2).finals()
     assert found == Range(*[3 + (2 * THREE + 2 * THREE_WITHOUT) / 2] * 3)
 
 
 def test_champion_control_and_reference_point_are_scored_on_the_test_split(spec):
     """Validation of 3 items takes 0.75 s; the test split has 5."""
-    assert time_model(spec).scoring() == Range(*[3 * 5 * 0.25] * 3)
-    assert time_model(spec, seeds_per_trial=2, controls={}).scoring() == Range(*[2 * 5 * 0.125] * 3)
+    assert time_model(spec).scoring() == Range(*[4 * 5 * 0.25] * 3)
+    assert time_model(spec, seeds_per_trial=2, controls={}).scoring() == Range(*[3 * 5 * 0.125] * 3)
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,14 @@ def test_estimate_has_what_the_study_is_and_takes(spec, measuring, screen, tmp_p
     assert set(found.space) == {"beta", "cross.low_to_high", "cross.high_to_low"}
     assert found.reference_points == {"published": {"beta": 0.5, "cross.low_to_high": 0.25, "cross.high_to_low": 0.25}}
     assert found.controls == {"plain": {"adversarial": 0}}
-    assert (found.progress.left, found.progress.retrainings_left) == (4, 4)
+    assert (found.progress.left, found.progress.retrainings_left) == (4, 6)
     assert found.slots == 2
     assert found.tried == found.reference_points["published"]
     assert found.measurement == MEASURED
-    # 31.5 s a trial, 28.5 s a control, 7.25 s an epoch (test_estimate.py); scoring 3 systems on 5 items.
+    # 31.5 s a trial, 28.5 s a control, 7.25 s an epoch (test_estimate.py); scoring 4 systems on 5 items.
     assert found.epoch_seconds == Range(7.25, 7.25, 7.25)
     assert found.search_seconds == Range(*[3 + 2 * 31.5] * 3)
-    assert found.seconds == Range(*[3 + 2 * 31.5 + 3 + 31.5 + 28.5 + 3.75] * 3)
+    assert found.seconds == Range(*[3 + 2 * 31.5 + 3 + 31.5 + 28.5 + 31.5 + 5] * 3)
     assert (found.failure, found.bug, found.warnings, found.status) == ("", False, (), 0)
     assert list(tmp_path.iterdir()) == []
     assert screen.getvalue() == "training a few steps of cass ...\n"
@@ -124,13 +124,13 @@ def test_memory_and_disk(spec, measuring, screen):
     assert (memory.trial, memory.shared, memory.driver) == (300 * MIB, 200 * MIB, 100 * MIB)
     assert memory.total == (2 * 300 + 200 + 100) * MIB
     assert (memory.machine, memory.available) == (8192 * MIB, 1100 * MIB)
-    assert found.disk == dry_run.Disk(4000, 2 * 8, 2000, 16 * 4000 + 2000, 65536 * MIB)
+    assert found.disk == dry_run.Disk(4000, 2 * 10, 2000, 20 * 4000 + 2000, 65536 * MIB)
     assert found.warnings == ()
 
 
 def test_short_trials_keep_one_checkpoint(spec, measuring, screen):
-    assert dry_run.estimate(spec.changed(checkpoint_seconds=31.5), DATA).disk.files == 2 * 8
-    assert dry_run.estimate(spec.changed(checkpoint_seconds=31.6), DATA).disk.files == 8
+    assert dry_run.estimate(spec.changed(checkpoint_seconds=31.5), DATA).disk.files == 2 * 10
+    assert dry_run.estimate(spec.changed(checkpoint_seconds=31.6), DATA).disk.files == 10
 
 
 def test_object_store_has_no_limit(spec, measuring, screen):
@@ -151,6 +151,7 @@ def test_memory_that_does_not_suffice_is_a_warning(spec, measuring, screen):
 
 
 def test_disk_that_does_not_suffice_is_a_warning(spec, measuring, screen):
+    spec = spec.changed(reference_budget="none")
     measuring.found = replace(MEASURED, checkpoint_bytes=4096 * MIB, weights_bytes=0)
     assert dry_run.estimate(spec, DATA).warnings == ()
     measuring.found = replace(MEASURED, checkpoint_bytes=4096 * MIB, weights_bytes=1)

@@ -18,7 +18,7 @@ from sepray.spec.folder import RunningError
 
 from .conftest import DATA
 
-NEW = Progress(False, 0, 0, 4, ("published",), 0, 2 * 2, 2 * 2)  # a finalist and a control, on two seeds each
+NEW = Progress(False, 0, 0, 4, ("published",), 0, 3 * 2, 3 * 2)  # a finalist, a control, published settings
 
 
 def study(spec, **changes) -> Progress:
@@ -84,12 +84,12 @@ def test_new_study_in_a_storage_of_others_leaves_it_as_it_is(spec):
 
 def test_interrupted_study_is_continued_and_left_as_it_is(searched):
     before = content(searched)
-    assert study(searched) == Progress(True, 4, 2, 2, (), 0, 4, 4)
+    assert study(searched) == Progress(True, 4, 2, 2, (), 0, 6, 6)
     assert content(searched) == before
 
 
 def test_longer_study_is_extended(searched):
-    assert study(searched, trials=10) == Progress(True, 4, 2, 8, (), 0, 4, 4)
+    assert study(searched, trials=10) == Progress(True, 4, 2, 8, (), 0, 6, 6)
 
 
 def test_done_study_has_nothing_left(finished):
@@ -97,25 +97,28 @@ def test_done_study_has_nothing_left(finished):
     found = study(finished)
     assert (found.ended, found.left, found.retrained) == (4, 0, found.retrainings)
     assert found.retrainings_left == 0
-    assert found.retrainings == 4
+    assert found.retrainings == 6
     assert content(finished) == before
 
 
 def test_more_seeds_leave_more_retrainings(finished):
-    assert study(finished, final_seeds=3).retrainings_left == 2
-    assert study(finished, final_seeds=3).retrainings == 6
+    assert study(finished, final_seeds=3).retrainings_left == 3
+    assert study(finished, final_seeds=3).retrainings == 9
     assert study(finished, controls={}).retrainings_left == 0
-    assert study(finished, controls={}).retrainings == 2
+    assert study(finished, controls={}).retrainings == 4
+    assert study(finished, reference_budget="none").retrainings == 4
+    own = {"reference_budget": "published", "reference_epochs": {"published": 9}}
+    assert study(finished, **own).retrainings_left == 2
 
 
 def test_done_study_that_is_extended_may_train_everything_again(finished):
     found = study(finished, trials=5)
-    assert (found.ended, found.left, found.retrained, found.retrainings_left) == (4, 1, 4, 4)
+    assert (found.ended, found.left, found.retrained, found.retrainings_left) == (4, 1, 6, 6)
 
 
 def test_no_more_finalists_than_trials(spec):
-    assert study(spec, trials=1, finalists=3).retrainings == (1 + 1) * 2
-    assert study(spec, trials=4, finalists=3).retrainings == (3 + 1) * 2
+    assert study(spec, trials=1, finalists=3).retrainings == (1 + 1 + 1) * 2
+    assert study(spec, trials=4, finalists=3).retrainings == (3 + 1 + 1) * 2
 
 
 def test_missing_reference_points_are_named(spec):
@@ -140,7 +143,7 @@ def test_study_that_runs_is_refused(spec, tracker):
     with pytest.raises(RunningError, match="small is running already"):
         study(spec)
     stores.close()
-    assert study(spec) == Progress(True, 4, 0, 4, ("published",), 0, 4, 4)
+    assert study(spec) == Progress(True, 4, 0, 4, ("published",), 0, 6, 6)
 
 
 def test_study_whose_folder_was_deleted_makes_none(spec, tracker):
@@ -170,7 +173,7 @@ def test_study_without_a_record_of_its_trials_counts_as_new_ones(spec):
     from sepray.dry_run.stored import _open
 
     _open(made, spec.stores.storage)
-    assert progress(made) == Progress(True, 0, 0, 4, ("published",), 0, 4, 4)
+    assert progress(made) == Progress(True, 0, 0, 4, ("published",), 0, 6, 6)
 
 
 def test_states_that_count_as_ended():

@@ -272,6 +272,14 @@ def test_killed_trial_has_the_outcome_that_it_was_about_to_report(bench, budget)
     assert expected[-1]["outcome"] == ("complete" if budget < COLLAPSE_PATIENCE else "collapsed")
 
 
+@pytest.mark.parametrize(("own", "epochs"), [(None, 3), (5, 5), (2, 2)])
+def test_trial_may_have_a_budget_of_its_own(bench, own, epochs):
+    trial = bench(max_epochs=3)
+    trial.config["epochs"] = own
+    results = run(trial)
+    assert (len(results), results[-1]["outcome"]) == (epochs, "complete")
+
+
 def test_damaged_checkpoint_is_passed_over_for_the_one_before(bench):
     expected = run(bench(number=1))
     first = bench()

@@ -23,7 +23,7 @@ if __name__ == "__main__":
         separator="my_separator",
         task="my_task",
         space={"learning_rate": FloatDistribution(1e-3, 1e-1, log=True)},
-        reference_points={f"rate {k}": {"learning_rate": rate} for k, rate in enumerate(rates)},
+        first_settings={f"rate {k}": {"learning_rate": rate} for k, rate in enumerate(rates)},
         trials=8,
         max_epochs=6,
         finalists=1,

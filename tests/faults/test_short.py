@@ -84,7 +84,7 @@ ERRORS = {
 def small(spec):  # noqa: F811
     """A study whose trials are all given, so that every run has the same."""
     points = {f"point {k}": {"beta": k / 4, "cross.{i}_to_{j}": 0.25} for k in range(TRIALS)}
-    return spec.changed(reference_points=points, controls={}, final_seeds=1)
+    return spec.changed(first_settings=points, reference_points={}, controls={}, final_seeds=1)
 
 
 _clean: list[tuple] = []

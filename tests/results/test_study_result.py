@@ -144,7 +144,7 @@ def test_trials_have_the_columns_of_optuna_and_what_else_is_known(finished, spec
     assert search["label"].tolist()[0] == "published"
     assert search["seed"].tolist() == [t.user_attrs["seed"] for t in stored.trials]
     finals = trials[trials["stage"] == "finals"]
-    assert finals["number"].tolist() == [0, 1, 2, 3]
+    assert finals["number"].tolist() == [0, 1, 2, 3, 4, 5]
     control = finals[finals["label"].str.startswith("plain")]
     assert control["params_adversarial"].tolist() == [0, 0]  # which is not in the search space
     assert search["params_adversarial"].isna().all()
@@ -349,7 +349,7 @@ def test_printed_result_is_readable(finished):
     lines = repr(finished).splitlines()
     assert lines[0] == "small: cass on ecg, finished"
     assert [line.strip() for line in lines[1:4]] == finished.conclusion.splitlines()
-    assert lines[4] == "  4 trials: 4 ran the whole budget; 4 retrainings of the best."
+    assert lines[4] == "  4 trials: 4 ran the whole budget; 6 retrainings of the best."
     assert f"  folder         {finished.folder}" in lines
     assert "  model          models:/cass-ecg/3" in lines
 

@@ -58,8 +58,9 @@ FLAGS = {
     "address": ("ray://host:10001", "ray://host:10001"),
     "cache": ("/data", Path("/data")),
     "checkpoint_seconds": ("60", 60.0),
+    "reference_budget": ("published", "published"),
 }
-GIVEN = {"space", "reference_points", "controls", "arms", "fixed_settings", "first_settings"}
+GIVEN = {"space", "reference_points", "reference_epochs", "controls", "arms", "fixed_settings", "first_settings"}
 
 
 def values(made: StudySpec) -> dict[str, object]:
