@@ -81,7 +81,7 @@ MEASURES = {
 
 OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_epoch)
 BSS_EVAL = ("sdr", "isr", "sir", "sar")
-COLUMNS = (*OBJECTIVES, "magnitude_l2")
+COLUMNS = (*OBJECTIVES, "magnitude_l2", *BSS_EVAL)
 """Measures that a comparison can show."""
 
 

@@ -20,25 +20,28 @@ def pictures(table: Table) -> list[MediaFile]:
 
 def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
     """Draw every system: the middle half of the items as a box, the mean with its interval, each seed as a dot."""
-    rows = list(reversed(table.rows))
+    shown = [row for row in table.rows if (measure, MEAN) in row.cells]
+    reference = next((row for row in shown if row.system == table.reference), None)
+    if reference is None:
+        return []
+    rows, separators = list(reversed(shown)), [row for row in shown if row.entry]
     figure, axes = new_figure(1.2 + 0.46 * len(rows))
     for place, row in enumerate(rows):
         _row(row, measure, place, BLUE if row.entry else GREY, axes)
-    reference = next(row for row in table.rows if row.system == table.reference)
     at = reference.cells[measure, MEAN].mean
     axes.axvline(at, color=VERMILLION, linewidth=1.0, linestyle=":", zorder=1)
     axes.annotate(
         "reference", (at, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 2), textcoords="offset points",
         color=VERMILLION, fontsize=8.5,
     )  # fmt: skip
-    if table.separators and len(table.rows) > len(table.separators):
-        axes.axhline(len(table.rows) - len(table.separators) - 0.5, color="#BBBBBB", linewidth=0.8)
+    if separators and len(shown) > len(separators):
+        axes.axhline(len(shown) - len(separators) - 0.5, color="#BBBBBB", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [row.system.replace(" (", "\n(", 1) for row in rows], fontsize=9.5)
     better = "more" if rises(measure) else "less"
     axes.set(xlabel=f"{heading(measure)}, mean over sources: {better} is better")
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="y", visible=False)
-    told = ", ".join(f"{row.system} {number(measure, row.cells[measure, MEAN].mean)}" for row in table.rows)
+    told = ", ".join(f"{row.system} {number(measure, row.cells[measure, MEAN].mean)}" for row in shown)
     words = f"{heading(measure)}, mean over test items, sources and seeds: {told}."
     caption = (
         "Box: the middle half of the test items; line: their median; bar: the mean with its 95% interval; "
@@ -49,6 +52,7 @@ def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
 
 def _row(row: Row, measure: str, place: int, colour: str, axes: matplotlib.axes.Axes) -> None:
     each = np.stack([over_sources(measure, one) for one in row.scores[measure]])
+    each = each[:, np.isfinite(each).all(0)]  # of BSS Eval some items may have no score
     drawn = axes.boxplot(
         [each.mean(0)], positions=[place], orientation="horizontal", widths=0.56, showfliers=False, patch_artist=True,
         whiskerprops={"color": "#AAAAAA"}, capprops={"visible": False}, medianprops={"color": "#888888"},

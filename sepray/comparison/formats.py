@@ -44,7 +44,7 @@ def terminal(table: Table) -> Iterator[RenderableType]:
             if row.entry is None and row is table.rows[len(table.separators)]:
                 grid.add_section()
             shown = [_plain(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
-            bold = "bold" if table.best[measure, MEAN] == row.system else ""
+            bold = "bold" if table.best.get((measure, MEAN)) == row.system else ""
             grid.add_row(*map(Text, (row.system, *shown, *_tests(row, measure, table))), style=bold)
         yield grid
     grid = _grid("What they need and cost")
@@ -149,7 +149,7 @@ def comma_separated(table: Table) -> str:
     writer = csv.DictWriter(stream, [*head, "hyperparameters", "note"], restval="", lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
-        line: dict[str, object] = {"system": row.system, "kind": "separator" if row.entry else "bound"}
+        line: dict[str, object] = {"system": row.system, "kind": row.kind}
         line |= {"reference": int(row.system == table.reference), "note": _note(row)}
         if row.entry:
             line |= {"supervision": row.entry.contender.supervision, "seeds": row.seeds}
@@ -178,14 +178,16 @@ def scores(table: Table, sources: list[str]) -> str:
     cut_from = [] if units is None or not units.told else [f"unit {k + 1}" for k in range(len(units.names))]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    measures = list(table.rows[0].scores)
+    measures = list(dict.fromkeys(measure for row in table.rows for measure in row.scores))
     writer.writerow(["system", "seed", "item", *cut_from, "source", *measures])
     for row in table.rows:
-        stacked = [row.scores[measure] for measure in measures]
-        for seed, item, source in _indices(stacked[0].shape):
+        stacked = [row.scores.get(measure) for measure in measures]
+        for seed, item, source in _indices(next(iter(row.scores.values())).shape):
             of = units.of_items[item] if cut_from and units is not None else ()
             place = [row.system, seed if row.entry else "", item, *of, sources[source]]
-            writer.writerow([*place, *(float(values[seed, item, source]) for values in stacked)])
+            writer.writerow(
+                [*place, *("" if values is None else float(values[seed, item, source]) for values in stacked)]
+            )
     return stream.getvalue()
 
 
@@ -231,8 +233,8 @@ def _tests(row: Row, measure: str, table: Table) -> list[str]:
     """Return the cells of the tests: p of the paired one, its effect size, p of the unpaired one."""
     if row.system == table.reference:
         return ["ref.", "-", "-"]
-    cell = row.cells[measure, MEAN]
-    if cell.test is None:
+    cell = row.cells.get((measure, MEAN))
+    if cell is None or cell.test is None:
         return ["-", "-", "-"]
     if table.too_few:  # the unpaired test might have a small p, but it knows no more of other recordings
         return [f"too few ({table.units.count})" if table.units else "too few", "-", "-"]

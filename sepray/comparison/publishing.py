@@ -20,7 +20,7 @@ from ..spec.permissions import Permissions
 from ..spec.study import key
 from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
-from . import figure, formats, table
+from . import figure, formats, imported, table
 from .contenders import LeftOut, contenders, slug, task_config
 from .running import Outcome, run_all
 from .spec import Comparison, Spaces
@@ -40,6 +40,7 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
     task, budget = task_config(comparison), comparison.budget
     wait_for(f"{comparison.name}: loading the data of {comparison.task}; what is not in the cache is made")
     data = load_task(task, comparison.stores.cache)
+    others = imported.read(comparison.museval_results, data)
     taking_part, refused = contenders(comparison, spaces, data.signal)
     console.print(
         f"comparison {comparison.name}: {', '.join(c.system for c in taking_part)} on {comparison.task}; each "
@@ -61,15 +62,17 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
         return 1
-    publish(comparison, task, data, outcome)
+    publish(comparison, task, data, outcome, others)
     if len(outcome.left_out) > len(refused):
         console.print("The same command tries the separators without figures again.")
     return 0
 
 
-def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outcome) -> Path:
+def publish(
+    comparison: Comparison, task: object, data: TaskData, outcome: Outcome, others: imported.Imported | None = None
+) -> Path:
     """Write tables and figures to the comparison's folder, its MLflow run and the terminal; return the folder."""
-    found = table.build(comparison, data, outcome)
+    found = table.build(comparison, data, outcome, others)
     # Known by its studies: after the storage was deleted, the same name is another comparison.
     uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
     folder = study_folder(comparison.stores.storage_path, comparison.name, uid)
@@ -136,6 +139,7 @@ def _track(
         f"test/{row.key}/{measure}": row.cells[measure, table.MEAN].mean
         for row in found.rows
         for measure in found.measures
+        if (measure, table.MEAN) in row.cells
     }
     studies = "\n".join(f"- {e.contender.system}: study `{comparison.name}-{e.contender.key}`" for e in outcome.entries)
     note = f"{formats.markdown(found)}\nEach separator is a study of its own:\n\n{studies}\n"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from .. import study
+from ..choices import BSS_EVAL
 from ..console import interruption
 from ..console.terminal import console
 from ..contracts import TaskData
@@ -21,7 +22,7 @@ from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
 from ..report.study_results import StudyResults, is_feasible
-from ..scoring import summed_magnitudes, tables
+from ..scoring import evaluation, summed_magnitudes, tables
 from ..search.storage import load_study
 from ..spec.folder import study_folder
 from ..spec.permissions import Permissions
@@ -161,7 +162,7 @@ def _member(
     """
     kept = results.folder / f"test-{trial.number:05d}.json"
     found = read_json(kept)
-    own_pass = {summed_magnitudes.NAME} & set(measures)
+    own_pass = {summed_magnitudes.NAME, *BSS_EVAL} & set(measures)
     if not isinstance(found, dict) or not found.keys() >= {"seconds", "scores"} or own_pass - found["scores"].keys():
         place, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
         try:
@@ -176,12 +177,16 @@ def _member(
         finally:
             torch.set_num_threads(threads)
         seconds = time.monotonic() - started
-        if own_pass:
+        if summed_magnitudes.NAME in own_pass:
             measured[summed_magnitudes.NAME] = summed_magnitudes.score(separator, test, data.signal)
+        if own_pass & {*BSS_EVAL}:
+            measured |= evaluation.bss_eval(evaluation.system_of(separator), test, data.signal)
         found = {"seconds": seconds, "scores": {m: v.tolist() for m, v in measured.items()}}
         replace_file(kept, json.dumps(found))
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
-    if bad := [m for m, values in scores.items() if not np.isfinite(tables.over_sources(m, values)).all()]:
+    # An item with a silent source, or without any error, has no score of BSS Eval.
+    finite = {m: values for m, values in scores.items() if m not in BSS_EVAL}
+    if bad := [m for m, values in finite.items() if not np.isfinite(tables.over_sources(m, values)).all()]:
         raise ValueError(f"{', '.join(bad)} of some test items is not a number")
     return scores, float(found["seconds"])
 

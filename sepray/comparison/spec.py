@@ -28,7 +28,7 @@ from ..spec.parts import (
     merged,
 )
 from ..spec.study import StudySpec
-from . import named
+from . import imported, named
 
 Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], *tuple[Mapping[str, int], ...]]]
 """Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them.
@@ -63,6 +63,9 @@ class Comparison:
     """Fixed settings: SEPARATOR.FIELD=VALUE (or NAME.FIELD=VALUE, where --separators gives a name) for a field of its
     Config, or for a hyperparameter, which is then not searched; task.FIELD=VALUE for the task. A FIELD may be written
     as its flag is (batch-size). Values of a tuple are separated by commas."""
+    museval_results: tuple[str, ...] = ()
+    """Results of other people's methods, each NAME=FOLDER with museval's files in FOLDER/test (SiSEC:
+    OZE=sisec/OZE), as rows beside ours by sdr, isr, sir and sar; only tracks that all of them have are compared."""
     reference: str = ""
     """Separator that the others are tested against; default: the best on validation, by the objective."""
     measures: tuple[str, ...] = ("si_sdr", "relative_l2")
@@ -99,14 +102,15 @@ class Comparison:
         resources: Resources | None = None,
         stores: Stores | None = None,
         baselines: tuple[str, ...] = (),
+        museval_results: tuple[str, ...] = (),
         **fields: Any,
     ) -> None:
         """Refuse values of a wrong type or out of range; see the class for the fields."""
         parts = (budget or Budget(trials=0, finalists=1, final_seeds=3), search or Search())
         values: dict[str, Any] = {"name": name, "separators": separators, "task": task, "settings": settings}
         values |= {"reference": reference, "measures": measures, "objective": objective, "seed": seed}
-        values["baselines"], values["choose"] = baselines, choose
-        for key in ("separators", "settings", "measures", "objective", "baselines", "choose"):
+        values["baselines"], values["choose"], values["museval_results"] = baselines, choose, museval_results
+        for key in ("separators", "settings", "measures", "objective", "baselines", "choose", "museval_results"):
             require_texts(key, values[key])
         for key, kind in (("name", str), ("task", str), ("reference", str), ("seed", int)):
             require_type(key, values[key], kind)
@@ -139,6 +143,7 @@ class Comparison:
         for entry in self.entries():
             registry.check("sepray.separators", entry.separator)
         named.refuse_stray_settings(self.separators)
+        imported.check(self.museval_results, self.measures)
         self.first_study().check()
 
     def entries(self) -> list[named.Named]:

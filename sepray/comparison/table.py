@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import processor
-from ..choices import MEASURES, measure_words
-from ..contracts import TaskData
+from ..choices import BSS_EVAL, MEASURES, measure_words
+from ..contracts import Supervision, TaskData
 from ..report.wording import plural, unit
 from ..scoring import summed_magnitudes, tables
 from ..scoring.many_systems import ScoreSummary, summarise_seeds, with_tests
 from ..scoring.statistics import too_few
 from ..scoring.units import TRACKS, UNTOLD, Units, sample_words
 from ..spec import choosing
+from ..training import views
 from .contenders import Contender, LeftOut, slug
+from .imported import Imported
 from .running import Entry, Outcome, Scores
 from .spec import Comparison
 
@@ -30,14 +32,15 @@ UNPROCESSED = "unprocessed mixture"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: a separator or a bound.
+    """A row of the table: a separator, an imported method or a bound.
 
     Attributes:
         key: short name, in the names of metrics.
         system: title of the row.
         scores: scores on the test split by every measure.
         cells: (measure, column) -> figures; there is none for a source that the measure is not defined for.
-        entry: figures of a separator; None for a bound.
+        entry: figures of a separator; None for any other row.
+        kind: "separator", "imported" or "bound".
     """
 
     key: str
@@ -45,6 +48,7 @@ class Row:
     scores: Scores
     cells: Mapping[tuple[str, str], ScoreSummary]
     entry: Entry | None = None
+    kind: str = "bound"
 
     @property
     def seeds(self) -> int:
@@ -86,49 +90,91 @@ class Table:
         return [row for row in self.rows if row.entry is not None]
 
 
-def build(comparison: Comparison, data: TaskData, outcome: Outcome) -> Table:
+def build(comparison: Comparison, data: TaskData, outcome: Outcome, others: Imported | None = None) -> Table:
     """Return the table of a comparison.
 
     Args:
         comparison: the comparison.
         data: data of its task.
         outcome: figures of the separators, of at least one.
+        others: imported results; only the tracks that they are of count then.
     """
     n_fft, hop = transform(data.signal.shape)
     test = data.scored("test")
     bounds = tables.references(test, n_fft, hop, data.signal, comparison.measures)
+    units = Units.of_split(test, data.unit_names)
     scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
+    titles: dict[str, str] = {}
+    if others is not None:
+        scores = {name: {m: v[:, others.shared] for m, v in found.items()} for name, found in scores.items()}
+        units = units.take(others.shared)
+        titles = {result.name: f"{result.name} (imported)" for result in others.results}
+        for result in others.results:
+            scores[titles[result.name]] = {m: v[None] for m, v in result.of(others.names).items()}
     columns = [*data.signal.sources, MEAN]
     main = comparison.measures[0]
-    units = Units.of_split(test, data.unit_names)
     sign = 1 if MEASURES[main].direction == "minimize" else -1
-    entries = sorted(outcome.entries, key=lambda e: sign * float(_column(e.scores, main, MEAN, columns).mean()))
+    middle = {
+        e.contender.system: _middle(_column(scores[e.contender.system], main, MEAN, columns), main)
+        for e in outcome.entries
+    }
+    entries = sorted(outcome.entries, key=lambda e: sign * middle[e.contender.system])
     chosen, how = _reference(comparison, data, outcome.entries)
     reference = chosen.contender.system
     # Oracles are told the true sources, so they are not tested against.
-    ranked = [*(e.contender.system for e in entries), UNPROCESSED]
+    own = [e.contender.system for e in entries]
+    ranked = [*own, *titles.values(), UNPROCESSED]
     cells: dict[str, dict[tuple[str, str], ScoreSummary]] = {name: {} for name in scores}
     best: dict[tuple[str, str], str] = {}
     for measure, column in product(comparison.measures, columns):
-        values = {name: _column(found, measure, column, columns) for name, found in scores.items()}
-        if all(np.isnan(value).all() for value in values.values()):
+        values = {name: _column(found, measure, column, columns) for name, found in scores.items() if measure in found}
+        values = {name: value for name, value in values.items() if not np.isnan(value).all()}
+        kept = np.ones(len(units), dtype=bool)
+        if (
+            measure in BSS_EVAL
+        ):  # a track has no score where a source is silent: left out for all, so that all are of the same
+            kept = np.all([np.isfinite(value).all(0) for value in values.values()], axis=0)
+        if not values or not kept.any():
             continue
-        figures = {name: summarise_seeds(value, units) for name, value in values.items()}
-        figures = with_tests(figures, {name: values[name] for name in ranked}, reference, units)
+        values, centre = {name: value[:, kept] for name, value in values.items()}, MEASURES[measure].centre
+        figures = {name: summarise_seeds(value, units.take(kept), centre) for name, value in values.items()}
+        if reference in values:
+            tested = {name: values[name] for name in ranked if name in values}
+            figures = with_tests(figures, tested, reference, units.take(kept))
         for name, figure in figures.items():
             cells[name][measure, column] = figure
         way = 1 if MEASURES[measure].direction == "minimize" else -1
-        best[measure, column] = min((way * figures[name].mean, k, name) for k, name in enumerate(ranked[:-1]))[2]
-    rows = [Row(e.contender.key, e.contender.system, e.scores, cells[e.contender.system], e) for e in entries]
+        if having := [name for name in own if name in figures]:
+            best[measure, column] = min((way * figures[name].mean, k, name) for k, name in enumerate(having))[2]
+    rows = [
+        Row(e.contender.key, e.contender.system, scores[e.contender.system], cells[e.contender.system], e, "separator")
+        for e in entries
+    ]
+    rows += [Row(slug(key), name, scores[name], cells[name], kind="imported") for key, name in titles.items()]
     rows += [Row(slug(name), name, scores[name], cells[name]) for name in bounds]
     title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
     frames = (n_fft, hop) if len(bounds) > 1 else None
     few = too_few(units, len(ranked) - 1)
-    caption = _caption(
-        comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, _notes([e.contender for e in entries])
-    )
+    notes = _notes([e.contender for e in entries])
+    caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, notes)
+    caption = (others.words if others is not None else "") + caption + _samples(data, entries)
     return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units)
+
+
+def _middle(values: NDArray[np.float64], measure: str) -> float:
+    """Return what a system is ranked by: the mean of ``[seed, item]``, or for BSS Eval the median over items."""
+    if measure in BSS_EVAL:
+        finite = values[:, np.isfinite(values).all(0)]
+        return float(np.median(finite.mean(0))) if finite.size else -np.inf
+    return float(values.mean())
+
+
+def _samples(data: TaskData, entries: Sequence[Entry]) -> str:
+    """Return what the unpaired samples were that separators saw, in a sentence; empty where none saw any."""
+    seen = {e.contender.supervision for e in entries}
+    notes = {views.note(data.train, how, data.unit_names) for how in Supervision if how.value in seen} - {""}
+    return "".join(f" {note[0].upper()}{note[1:]}." for note in sorted(notes))
 
 
 def _reference(comparison: Comparison, data: TaskData, entries: Sequence[Entry]) -> tuple[Entry, str]:
@@ -160,8 +206,14 @@ def transform(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _column(scores: Scores, measure: str, column: str, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Return ``[seed, item]`` of a column; all NaN for a source that the measure is not defined for."""
+    """Return ``[seed, item]`` of a column; all NaN for a source that the measure is not defined for.
+
+    The mean over sources is of all of them: where BSS Eval has no score of one at all, as in an imported result that
+    lacks it, there is no mean either.
+    """
     values = scores[measure]
+    if column == MEAN and measure in BSS_EVAL and np.isnan(values).all((0, 1)).any():
+        return np.full(values.shape[:2], np.nan)
     if column == MEAN:
         return np.stack([tables.over_sources(measure, one) for one in values])
     return values[:, :, columns.index(column)]
@@ -181,12 +233,20 @@ def _caption(
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""
     test = data.scored("test")
-    items = plural(len(test), "test item") + (f" of {units.words}" if units.told else "")
+    items = plural(len(units), "test item") + (f" of {units.words}" if units.told else "")
     if test is not data.test:
-        items = sample_words(units.plain(), len(test), TRACKS)[0]
+        items = sample_words(units.plain(), len(units), TRACKS)[0]
+    if len(data.signal.shape) == 2:
+        items += f", images of {data.signal.shape[0]} x {data.signal.shape[1]} pixels"
     over = units.name if units.told else f"items ({UNTOLD})"
+    bss = (
+        " (of BSS Eval the median, of each item that over its seconds)"
+        if set(BSS_EVAL) & set(comparison.measures)
+        else ""
+    )
     text = (
-        f"Mean over {items}, {plural(seeds, 'seed')} [95% interval over {over}{' and seeds' if seeds > 1 else ''}]; "
+        f"Mean{bss} over {items}, {plural(seeds, 'seed')} "
+        f"[95% interval over {over}{' and seeds' if seeds > 1 else ''}]; "
         f"every separator trained for {plural(budget.max_epochs, 'epoch')} on "
         f"{plural(len(data.train), 'mixture')}{searched}. "
     )

@@ -44,6 +44,8 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     what = result.get("scored", ITEMS)
     items = len(data.test if what == ITEMS else data.scored("test"))
     sample, interval = sample_words(result.get("units"), items, what)
+    if len(data.signal.shape) == 2:
+        sample += f", images of {data.signal.shape[0]} x {data.signal.shape[1]} pixels"
     caption = f"mean over {sample} [{interval}]; {better}"
     caption += "; the champion is one training, the best of its seeds on validation"
     caption += f"; {result['samples']}" if result.get("samples") else ""

@@ -62,7 +62,7 @@ class ScoreSummary:
     """A system's score by one measure, for one source or the mean over sources.
 
     Attributes:
-        mean: mean over items and seeds.
+        mean: mean over items and seeds; of BSS Eval the median over items.
         low: lower end of the mean's 95% interval over units and seeds.
         high: upper end of that interval.
         seed_sd: sample standard deviation of the seeds' means; None for fewer than two seeds.
@@ -78,14 +78,14 @@ class ScoreSummary:
     paired: PairedTest | None = None
 
 
-def summarise_seeds(scores: Values, units: Units | None = None) -> ScoreSummary:
-    """Return mean and interval of ``[seed, item]`` over units and seeds.
+def summarise_seeds(scores: Values, units: Units | None = None, centre: str = "mean") -> ScoreSummary:
+    """Return mean and interval of ``[seed, item]`` over units and seeds; with ``centre`` ``"median"`` that over items.
 
     Raises:
         UsageError: a score is NaN or infinite.
         ValueError: there is no item.
     """
-    mean, low, high = confidence_interval(scores, units=units)
+    mean, low, high = confidence_interval(scores, centre=centre, units=units)
     sd = float(scores.mean(1).std(ddof=1)) if len(scores) > 1 else None
     return ScoreSummary(mean, low, high, sd)
 

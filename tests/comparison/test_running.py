@@ -218,3 +218,20 @@ def test_scores_that_are_no_numbers_are_named(tmp_path, data):
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
     with pytest.raises(ValueError, match=r"^relative_l2 of some test items"):
         running._member(spec, SimpleNamespace(folder=tmp_path), retraining(2), data)
+
+
+def test_bss_eval_is_computed_once_where_it_is_asked_for_and_may_lack_a_score(monkeypatch, tmp_path, data):
+    asked = []
+    monkeypatch.setattr(running.weights, "load_separator", lambda *given: lambda mixture: mixture)
+    monkeypatch.setattr(running.tables, "score", lambda *given, **named: {"si_sdr": np.array([[1.0, 2.0]])})
+    monkeypatch.setattr(
+        running.evaluation, "bss_eval", lambda *given: asked.append(given[1:]) or {"sdr": np.array([[3.0, np.nan]])}
+    )
+    spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
+    results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
+    first, _ = running._member(spec, results, retraining(2), data, ("si_sdr",))
+    assert (set(first), asked) == ({"si_sdr"}, [])
+    for _ in range(2):
+        scores, _ = running._member(spec, results, retraining(2), data, ("sdr",))
+        np.testing.assert_array_equal(scores["sdr"], [[3.0, np.nan]])
+    assert asked == [(data.test, data.signal)]
