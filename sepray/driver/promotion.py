@@ -55,8 +55,9 @@ def contest(spec: StudySpec, data: TaskData, result: Result, folder: Path, uri: 
     try:
         trained_on = models.describe(address, uri).get("data_fingerprint")
         if trained_on != data.fingerprint:
+            unknown = "it does not say what it was trained on" if trained_on is None else "it was trained on other data"
             return False, (
-                f"; version {old} keeps the alias without a contest: it was trained on other data, and may have "
+                f"; version {old} keeps the alias without a contest: {unknown}, and may have "
                 f"learned from what would be scored; train its settings on these data, or decide yourself ({by_hand})"
             )
         defender = _scored(models.as_function(models.load(address, uri)), data)

@@ -71,6 +71,8 @@ def interval(
         table = table.mean(0, keepdims=True)
     if units.count == 1:
         return _INFINITE
+    if np.ptp(table, axis=0).max() == 0:  # nothing in it is random: the same interval as that of one training
+        table = table[:1]
     least = 1 + math.floor(math.log2(2 / alpha))
     seeds = len(table)
     if units.count < least or 1 < seeds < least:

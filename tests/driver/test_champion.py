@@ -101,6 +101,12 @@ def test_champion_of_other_data_does_not_defend_the_alias_and_keeps_it(registry,
     )
 
 
+def test_champion_that_does_not_say_what_it_was_trained_on_does_not_defend_either(registry, tmp_path):
+    registry["data"] = None
+    found = challenge([0.0] * ITEMS, tmp_path)
+    assert "without a contest: it does not say what it was trained on, and may have learned" in found.sentence
+
+
 def test_items_of_too_few_recordings_decide_nothing(registry, tmp_path):
     registry["estimates"] = HEARTS.validation.sources.flip(1).numpy()
     one = Split(HEARTS.validation.mixture, HEARTS.validation.sources, units=(("a",), ("b",)) * (ITEMS // 2))

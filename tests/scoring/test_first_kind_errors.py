@@ -119,6 +119,11 @@ def test_tables_of_eight_equal_methods_have_no_more_stars_than_holm_promises(see
     assert starred / tables <= stats.binom.ppf(0.99, tables, 0.05) / tables
 
 
+def test_trainings_in_which_nothing_is_random_are_as_one():
+    values, units = np.random.default_rng(0).normal(size=40), crops(10, 4)
+    assert interval(np.stack([values] * 3), units) == interval(values, units)
+
+
 def test_seeds_alone_would_star_most_tables():
     """Without seeds in it, Wilcoxon's test over recordings takes what a seed makes for what a method makes."""
     random, starred = np.random.default_rng(0), 0
