@@ -101,7 +101,7 @@ def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) ->
     from ..console.terminal import console
     from ..results import cleaning
     from ..results.deletion import held
-    from ..search.lease import HeldError
+    from ..search.holding import HeldError
     from ..spec.folder import RunningError
     from ..tracking.outbox import BusyError
 

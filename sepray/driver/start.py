@@ -11,7 +11,7 @@ import optuna
 from .. import __version__
 from ..console.terminal import console
 from ..errors import UsageError, mask
-from ..search.lease import LAST_OWNER
+from ..search.holding import LAST_OWNER
 from ..search.owner import Owner, Surroundings
 from ..spec import folder
 from ..spec.permissions import Permissions

@@ -18,6 +18,7 @@ from ..errors import mask
 from ..execution import checkpoint
 from ..report.wording import plural
 from ..search import dashboard, lease
+from ..search.holding import LAST_OWNER
 from ..search.samplers import make_sampler
 from ..search.storage import Study, open_study
 from ..spec import folder
@@ -115,7 +116,7 @@ class StudyStores:
         self.search.set_user_attr("uid", self.uid)
         folder_id = folder.folder_id(self.folder)
         elsewhere = start.was_elsewhere(self.search, folder_id)
-        self.search.set_user_attr(lease.LAST_OWNER, start.last_owner(self.lease.owner, folder_id, self.checkpoints))
+        self.search.set_user_attr(LAST_OWNER, start.last_owner(self.lease.owner, folder_id, self.checkpoints))
         if goes_on:
             self.search.set_user_attr("spec", spec.plain())
             self.search.set_user_attr("given", spec.plain_given())

@@ -12,55 +12,28 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from ..errors import SeprayError, UsageError
+from ..errors import SeprayError
+from . import holding
+from .holding import HeldError, Record
 from .owner import Owner, Surroundings
 from .storage import STORAGE_FAILURES, _storage_errors, connect
 
 BEAT_SECONDS = 10.0
 """Seconds between the heartbeats of an owner."""
-ENDED_SECONDS = 45.0
-"""An owner on another machine counts as ended when its heartbeat has not changed for so many seconds of a waiting."""
-LAST_OWNER = "owner"
-"""User attribute of a study with the ``Owner`` that wrote to it last, and the identity of its outbox."""
 TAKE_OVER = "--take-over"
-_OWNER, _BEAT = "owner", "heartbeat"
-_POLL_SECONDS = 1.0
-_FIRST_POLL_SECONDS = 0.05  # while a record is being filled in
-_BEGINNING_SECONDS = 1.0  # in which a driver that takes a lease has said who it is
 _SETTLE_SECONDS = 2.0  # in which a write that had been checked before a take-over by force arrives
-
-
-class HeldError(UsageError):
-    """Another driver owns the study; the message says who, since when, and how to take it over."""
 
 
 class LostError(SeprayError):
     """Another driver has taken the study over; the message says who."""
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What a lease's record held when it was read."""
-
-    generation: int
-    study_id: int
-    owner: Owner | None  # None: its driver has not written it yet
-    beat: Any  # of any value: only whether it changes is looked at, and when its owner wrote it
-
-    @property
-    def state(self) -> tuple[Any, ...]:
-        return self.owner and self.owner.token, self.beat
 
 
 class Lease:
@@ -93,7 +66,7 @@ class Lease:
         """
         if self._lost is None:
             with contextlib.suppress(KeyError):  # there is no such record
-                written = self._storage.get_study_user_attrs(self._study_id).get(_OWNER, {})
+                written = self._storage.get_study_user_attrs(self._study_id).get(holding.OWNER, {})
                 if written.get("token") == self.owner.token:
                     return
             self._lost = self._loss()
@@ -108,7 +81,7 @@ class Lease:
         self.check()
         self._beats += 1
         with contextlib.suppress(KeyError):  # taken over since the check, which the next one notices
-            self._storage.set_study_user_attr(self._study_id, _BEAT, [self._beats, self._here.now()])
+            self._storage.set_study_user_attr(self._study_id, holding.BEAT, [self._beats, self._here.now()])
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -144,7 +117,7 @@ class Lease:
             self._thread.join()
         with contextlib.suppress(SeprayError, *STORAGE_FAILURES):
             self.check()
-            _delete(self._storage, self._study_id)
+            holding.delete(self._storage, self._study_id)
 
     def _beat_on(self) -> None:
         while not self._ending.wait(BEAT_SECONDS):
@@ -161,9 +134,9 @@ class Lease:
     def _loss(self) -> LostError:
         if self._ending.is_set():
             return LostError("this driver has given the study free")
-        records = _records(self._storage, self._name)
+        records = holding.records(self._storage, self._name)
         later = [records[generation] for generation in sorted(records) if generation > self.owner.generation]
-        owner = later[-1].owner if later else _last_owner(self._storage, self._name)
+        owner = later[-1].owner if later else holding.last_owner(self._storage, self._name)
         if owner is None or owner.token == self.owner.token:
             who = "another driver has taken the study over"
         else:
@@ -198,11 +171,11 @@ def take(
     here = here or Surroundings.here()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     while True:
-        records = _records(storage, name)
+        records = holding.records(storage, name)
         holder = records[max(records)] if records else None
         if holder is not None and not force:
-            holder = _watch(storage, name, holder, here, say)
-        last = _last_owner(storage, name)
+            holder = holding.watch(storage, name, holder, here, say)
+        last = holding.last_owner(storage, name)
         generation = max([0, *records] + ([last.generation] if last else [])) + 1
         lease = _create(storage, name, generation, here)
         if lease is None:
@@ -210,16 +183,16 @@ def take(
             continue
         try:
             if _is_greatest(storage, name, lease, holder, force):
-                if force and holder is not None and not _has_ended(holder, here):
+                if force and holder is not None and not holding.has_ended(holder, here):
                     here.sleep(_SETTLE_SECONDS)
                 lease.beat()
                 lease.start()
                 return lease
         except BaseException:
             with contextlib.suppress(*STORAGE_FAILURES):
-                _delete(storage, lease._study_id)
+                holding.delete(storage, lease._study_id)
             raise
-        _delete(storage, lease._study_id)
+        holding.delete(storage, lease._study_id)
         force = False
 
 
@@ -262,26 +235,8 @@ def held(url: str, name: str) -> Iterator[None]:
 
 def holder_of(storage: BaseStorage, name: str) -> Owner | None:
     """Return the owner of a study's lease, alive or not; None where nobody has taken it."""
-    records = _records(storage, name)
+    records = holding.records(storage, name)
     return records[max(records)].owner if records else None
-
-
-def _records(storage: BaseStorage, name: str) -> dict[int, _Record]:
-    """Return the records of a study's lease by generation."""
-    start, found = f"{name}/lease/", {}
-    for study in storage.get_all_studies():
-        number = study.study_name.removeprefix(start)
-        if number != study.study_name and number.isdecimal():
-            told = study.user_attrs
-            owner = Owner.restored(told.get(_OWNER))
-            found[int(number)] = _Record(int(number), study._study_id, owner, told.get(_BEAT))
-    return found
-
-
-def _last_owner(storage: BaseStorage, name: str) -> Owner | None:
-    with contextlib.suppress(KeyError):  # there is no such study yet
-        return Owner.restored(storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(LAST_OWNER))
-    return None
 
 
 def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings) -> Lease | None:
@@ -291,82 +246,25 @@ def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings
         owner = Owner(
             generation, token_hex(8), here.user, here.host, here.machine, here.process, here.started, here.now()
         )
-        storage.set_study_user_attr(study_id, _OWNER, owner.plain())
+        storage.set_study_user_attr(study_id, holding.OWNER, owner.plain())
     except (DuplicatedStudyError, KeyError):  # KeyError: it was deleted already, by a greater generation
         return None
     return Lease(storage, name, study_id, owner, here)
 
 
-def _is_greatest(storage: BaseStorage, name: str, lease: Lease, holder: _Record | None, force: bool) -> bool:
+def _is_greatest(storage: BaseStorage, name: str, lease: Lease, holder: Record | None, force: bool) -> bool:
     """Delete the records of smaller generations and say whether there is no greater one.
 
     Raises:
         HeldError: the holder of a smaller one has given a sign of life since it was watched.
     """
-    records = _records(storage, name)
+    records = holding.records(storage, name)
     if max(records, default=0) != lease.owner.generation:
         return False
     for generation, record in records.items():
         if generation == lease.owner.generation:
             continue
         if not force and holder is not None and record.study_id == holder.study_id and record.state != holder.state:
-            raise HeldError(_held(name, record, lease._here))
-        _delete(storage, record.study_id)
+            raise HeldError(holding.in_words(name, record, lease._here))
+        holding.delete(storage, record.study_id)
     return True
-
-
-def _watch(
-    storage: BaseStorage, name: str, holder: _Record, here: Surroundings, say: Callable[[str], None]
-) -> _Record | None:
-    """Return the record of an owner as it was read last when it has ended; None when it has given the study free.
-
-    Raises:
-        HeldError: the owner is alive.
-    """
-    begun, told = here.monotonic(), False
-    deadline, until = begun + ENDED_SECONDS, time.strftime("%H:%M:%S", time.localtime(here.now() + ENDED_SECONDS))
-    while here.monotonic() < deadline:
-        exists = here.exists(holder.owner) if holder.owner else None
-        if exists:
-            raise HeldError(_held(name, holder, here))
-        if exists is False:
-            return holder
-        if not told and (holder.owner or here.monotonic() - begun >= _BEGINNING_SECONDS):
-            told = True
-            of_whom = f"a heartbeat of {holder.owner}" if holder.owner else "a driver that began and has not said which"
-            say(f"{name}: waiting up to {ENDED_SECONDS:.0f} s, until {until}, for {of_whom}")
-        here.sleep(_POLL_SECONDS if holder.owner else _FIRST_POLL_SECONDS)
-        now = _records(storage, name).get(holder.generation)
-        if now is None:
-            return None
-        if holder.owner and now.state != holder.state:
-            raise HeldError(_held(name, now, here))
-        holder = now
-    return holder
-
-
-def _has_ended(holder: _Record, here: Surroundings) -> bool:
-    return holder.owner is not None and here.exists(holder.owner) is False
-
-
-def _held(name: str, record: _Record, here: Surroundings) -> str:
-    if record.owner is None:
-        return f"{name} is being started by another driver"
-    now = here.now()
-    when = float(record.beat[1]) if record.beat else record.owner.since
-    return (
-        f"{name} is held by {record.owner}, since {record.owner.since_in_words(now)} "
-        f"(heartbeat {max(0.0, now - when):.0f} s ago)"
-    )
-
-
-def _delete(storage: BaseStorage, study_id: int) -> None:
-    """Delete a record, unless another driver has done so or does so at this moment."""
-    try:
-        storage.delete_study(study_id)
-    except KeyError:
-        return
-    except STORAGE_FAILURES:
-        with contextlib.suppress(KeyError):
-            storage.get_study_user_attrs(study_id)
-            raise

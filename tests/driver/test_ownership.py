@@ -17,7 +17,8 @@ from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.search import lease as lease_module
-from sepray.search.lease import ENDED_SECONDS, HeldError, LostError
+from sepray.search.holding import ENDED_SECONDS, HeldError
+from sepray.search.lease import LostError
 from sepray.search.owner import Surroundings
 from sepray.spec.permissions import Permissions
 

@@ -10,7 +10,7 @@ from sepray.driver import reconcile as module
 from sepray.driver.reconcile import reconcile
 from sepray.driver.stage import run_stage, search_stage
 from sepray.driver.stores import StudyStores
-from sepray.search.lease import HeldError
+from sepray.search.holding import HeldError
 from sepray.spec.folder import RunningError, lock
 from sepray.tracking.reconciliation import Reconciled
 

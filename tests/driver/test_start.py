@@ -13,7 +13,7 @@ from sepray.driver import code, start
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
-from sepray.search.lease import LAST_OWNER
+from sepray.search.holding import LAST_OWNER
 from sepray.search.owner import Surroundings
 from sepray.spec.permissions import Permissions
 from sepray.tracking.outbox import Outbox, RunKey

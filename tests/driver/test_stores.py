@@ -12,7 +12,7 @@ from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores, refused_by_mlflow
 from sepray.execution import checkpoint
 from sepray.identity import digest
-from sepray.search.lease import HeldError
+from sepray.search.holding import HeldError
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError, lock
 from sepray.tracking.outbox import Rejected, RunKey

@@ -12,7 +12,8 @@ from sepray.driver.record import read_record
 from sepray.errors import UsageError
 from sepray.results import deletion
 from sepray.results.deletion import Deletion, carry_out, finish_interrupted, held, plan
-from sepray.search.lease import HeldError, take
+from sepray.search.holding import HeldError
+from sepray.search.lease import take
 from sepray.search.owner import Surroundings
 from sepray.search.storage import connect
 from sepray.spec.folder import RunningError, lock

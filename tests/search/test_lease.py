@@ -21,9 +21,11 @@ from optuna.storages._grpc import servicer
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
 from optuna.study import StudyDirection
 
+from sepray.search import holding
 from sepray.search import lease as lease_module
 from sepray.search.guard import guard
-from sepray.search.lease import ENDED_SECONDS, LAST_OWNER, HeldError, LostError, held, holder_of, take
+from sepray.search.holding import ENDED_SECONDS, LAST_OWNER, HeldError
+from sepray.search.lease import LostError, held, holder_of, take
 from sepray.search.owner import Owner, Surroundings
 from sepray.search.storage import connect
 
@@ -290,7 +292,7 @@ def test_heartbeats_are_written_by_a_thread_until_the_end(connection, world, mon
     monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.001)
     first, storage, seen = world.take(connection()), connection(), set()
     while len(seen) < 4:
-        seen |= {record.beat[0] for record in lease_module._records(storage, "small").values()}
+        seen |= {record.beat[0] for record in holding.records(storage, "small").values()}
     first.release()
     assert holder_of(storage, "small") is None
 

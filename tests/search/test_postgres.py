@@ -18,7 +18,8 @@ import optuna
 import pytest
 import sqlalchemy
 
-from sepray.search.lease import HeldError, take
+from sepray.search.holding import HeldError
+from sepray.search.lease import take
 from sepray.search.storage import connect
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) + sorted(Path("/usr").glob("pgsql-*/bin"))

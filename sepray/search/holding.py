@@ -1,0 +1,125 @@
+"""Who holds a study: the records of its lease in an Optuna storage, and whether the owner that they name still lives.
+
+A record is an empty study that is named ``<study>/lease/<generation>`` (``lease``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.storages import BaseStorage
+
+from ..errors import UsageError
+from .owner import Owner, Surroundings
+from .storage import STORAGE_FAILURES
+
+ENDED_SECONDS = 45.0
+"""An owner on another machine counts as ended when its heartbeat has not changed for so many seconds of a waiting."""
+LAST_OWNER = "owner"
+"""User attribute of a study with the ``Owner`` that wrote to it last, and the identity of its outbox."""
+OWNER, BEAT = "owner", "heartbeat"
+"""User attributes of a record."""
+_POLL_SECONDS = 1.0
+_FIRST_POLL_SECONDS = 0.05  # while a record is being filled in
+_BEGINNING_SECONDS = 1.0  # in which a driver that takes a lease has said who it is
+
+
+class HeldError(UsageError):
+    """Another driver owns the study; the message says who, since when, and how to take it over."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a lease's record held when it was read."""
+
+    generation: int
+    study_id: int
+    owner: Owner | None  # None: its driver has not written it yet
+    beat: Any  # of any value: only whether it changes is looked at, and when its owner wrote it
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """What changes with the owner and with each of its heartbeats."""
+        return self.owner and self.owner.token, self.beat
+
+
+def records(storage: BaseStorage, name: str) -> dict[int, Record]:
+    """Return the records of a study's lease by generation."""
+    start, found = f"{name}/lease/", {}
+    for study in storage.get_all_studies():
+        number = study.study_name.removeprefix(start)
+        if number != study.study_name and number.isdecimal():
+            told = study.user_attrs
+            owner = Owner.restored(told.get(OWNER))
+            found[int(number)] = Record(int(number), study._study_id, owner, told.get(BEAT))
+    return found
+
+
+def last_owner(storage: BaseStorage, name: str) -> Owner | None:
+    """Return who wrote to a study last; None for a study that does not exist, or that nobody has owned."""
+    with contextlib.suppress(KeyError):  # there is no such study yet
+        return Owner.restored(storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(LAST_OWNER))
+    return None
+
+
+def watch(
+    storage: BaseStorage, name: str, holder: Record, here: Surroundings, say: Callable[[str], None]
+) -> Record | None:
+    """Return the record of an owner as it was read last when it has ended; None when it has given the study free.
+
+    Raises:
+        HeldError: the owner is alive.
+    """
+    begun, told = here.monotonic(), False
+    deadline, until = begun + ENDED_SECONDS, time.strftime("%H:%M:%S", time.localtime(here.now() + ENDED_SECONDS))
+    while here.monotonic() < deadline:
+        exists = here.exists(holder.owner) if holder.owner else None
+        if exists:
+            raise HeldError(in_words(name, holder, here))
+        if exists is False:
+            return holder
+        if not told and (holder.owner or here.monotonic() - begun >= _BEGINNING_SECONDS):
+            told = True
+            of_whom = f"a heartbeat of {holder.owner}" if holder.owner else "a driver that began and has not said which"
+            say(f"{name}: waiting up to {ENDED_SECONDS:.0f} s, until {until}, for {of_whom}")
+        here.sleep(_POLL_SECONDS if holder.owner else _FIRST_POLL_SECONDS)
+        now = records(storage, name).get(holder.generation)
+        if now is None:
+            return None
+        if holder.owner and now.state != holder.state:
+            raise HeldError(in_words(name, now, here))
+        holder = now
+    return holder
+
+
+def has_ended(holder: Record, here: Surroundings) -> bool:
+    """Say whether the process of a record's owner is known to have ended, because it was one of this machine."""
+    return holder.owner is not None and here.exists(holder.owner) is False
+
+
+def in_words(name: str, record: Record, here: Surroundings) -> str:
+    """Return who holds a study, since when, and when it has given a sign of life, as a message."""
+    if record.owner is None:
+        return f"{name} is being started by another driver"
+    now = here.now()
+    when = float(record.beat[1]) if record.beat else record.owner.since
+    return (
+        f"{name} is held by {record.owner}, since {record.owner.since_in_words(now)} "
+        f"(heartbeat {max(0.0, now - when):.0f} s ago)"
+    )
+
+
+def delete(storage: BaseStorage, study_id: int) -> None:
+    """Delete a record, unless another driver has done so or does so at this moment."""
+    try:
+        storage.delete_study(study_id)
+    except KeyError:
+        return
+    except STORAGE_FAILURES:
+        with contextlib.suppress(KeyError):
+            storage.get_study_user_attrs(study_id)
+            raise
