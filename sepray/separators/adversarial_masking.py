@@ -21,6 +21,13 @@ The mask network's convolutions end in ReLUs for sounds (A.2), and in DiscoGAN's
 Chosen here, where the paper is silent: D is updated first, then m, on the same batch; D's last layer is one linear
 score of the whole item; all levels are divided by that of the training mixtures, so that the unit of a recording does
 not matter; the learning rates, and betas (0.5, 0.999), are DCGAN's.
+
+D asks for whole digits, so masks of images decide: on MNIST (32 x 32, 800 mixtures) they are 0.54 in the mean where the
+mixture is bright, with a standard deviation of 0.35. Where sources do not overlap, a decided mask has a smaller error
+than half of the mixture only if less than a quarter of the energy goes to the wrong source. After 20 epochs (1,000
+updates) its PSNR is 14.4 dB, 1.8 below half of the mixture, which would be 37% decided wrongly; with a magnitude weight
+of 0.1 it is 14.7, of 0.3 14.5, and with learning rates of 1e-3 14.7 after 13.1 at epoch 10. None of these reaches half
+of the mixture (16.2) in that time; the paper's 17.8 is of 12,000 mixtures, and a number of epochs that it does not tell.
 """
 
 from __future__ import annotations
