@@ -13,6 +13,9 @@ from sepray.scoring import metrics
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
+UNPAIRED = 512
+"""Training items for separators of unpaired samples: half of them give mixtures, as many as others train on."""
+
 
 @functools.cache
 def notes_and_bursts(train: int = 256, test: int = 64) -> TaskData:

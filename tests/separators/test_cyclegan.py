@@ -10,7 +10,7 @@ from sepray.contracts import Signal
 from sepray.separators import cyclegan
 from sepray.training.trainer import build
 
-from .separation import improvement, notes_and_bursts, trained
+from .separation import UNPAIRED, improvement, notes_and_bursts, trained
 from .waveforms import SOURCES, Gain, MeanScore, trainer
 
 
@@ -116,5 +116,5 @@ def test_separates_bursts_somewhat_without_pairs():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separates_notes_from_bursts_without_pairs(seed):
-    run = trained(SMALL, SETTINGS, 10, seed, notes_and_bursts())
-    assert improvement(run.separator.separate, notes_and_bursts()) >= 1
+    run = trained(SMALL, SETTINGS, 10, seed, notes_and_bursts(UNPAIRED))
+    assert improvement(run.separator.separate, notes_and_bursts(UNPAIRED)) >= 1

@@ -14,7 +14,7 @@ from sepray.separators import glo_masking, neural_egg, supervised_mask
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
-from .separation import improvement, notes_and_bursts, trained
+from .separation import UNPAIRED, improvement, notes_and_bursts, trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EPOCHS = 30  # six iterations of five
@@ -29,8 +29,8 @@ def mean(method: str) -> float:
 
 
 def nes(seed: int) -> float:
-    run = trained(neural_egg.Config(), {}, EPOCHS, seed, notes_and_bursts())
-    return improvement(run.separator.separate, notes_and_bursts())
+    run = trained(neural_egg.Config(), {}, EPOCHS, seed, notes_and_bursts(UNPAIRED))
+    return improvement(run.separator.separate, notes_and_bursts(UNPAIRED))
 
 
 def supervised(seed: int) -> float:
@@ -40,10 +40,10 @@ def supervised(seed: int) -> float:
 
 def finetuned(seed: int) -> float:
     """NES from the estimates of GLO masking, trained on the same view and from the same seed."""
-    data, config = notes_and_bursts(), neural_egg.Config(start="glo_masking")
+    data, config = notes_and_bursts(UNPAIRED), neural_egg.Config(start="glo_masking")
     glo = trained(START, {}, START_EPOCHS, seed, data).separator.eval()
-    start = torch.cat([glo.separate(part) for part in data.train.mixture.split(64)])
-    seen = view(data.train, neural_egg.NeuralEgg.supervision, torch.Generator().manual_seed(seed)) | {"start": start}
+    seen = view(data.train, neural_egg.NeuralEgg.supervision, torch.Generator().manual_seed(seed))
+    seen |= {"start": torch.cat([glo.separate(part) for part in seen["mixture"].split(64)])}
     run = Trainer(build(config, data.signal, seed), seen, {}, seed, config.batch_size, config.betas)
     for _ in range(EPOCHS):
         run.epoch()

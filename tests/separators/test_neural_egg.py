@@ -14,7 +14,7 @@ from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
 from .bars import IMAGES, Share, bars, gain
-from .separation import improvement, mean_improvement, notes_and_bursts, trained
+from .separation import UNPAIRED, improvement, mean_improvement, notes_and_bursts, trained
 
 GENERATOR = torch.Generator()
 
@@ -174,8 +174,8 @@ def test_sounds_are_separated_in_seconds_and_better_with_each_iteration():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separates_notes_from_bursts(seed):
-    run = trained(neural_egg.Config(), {}, 30, seed, notes_and_bursts())
-    assert improvement(run.separator.separate, notes_and_bursts()) >= 3
+    run = trained(neural_egg.Config(), {}, 30, seed, notes_and_bursts(UNPAIRED))
+    assert improvement(run.separator.separate, notes_and_bursts(UNPAIRED)) >= 3
 
 
 @pytest.mark.parametrize(("name", "start"), [("glo_start", "glo_masking"), ("am_start", "adversarial_masking")])

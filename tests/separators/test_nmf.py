@@ -13,7 +13,7 @@ from sepray.errors import UsageError
 from sepray.separators import nmf
 from sepray.training.trainer import Trainer, build
 
-from .separation import improvement, notes_and_bursts, trained
+from .separation import UNPAIRED, improvement, notes_and_bursts, trained
 
 ALPHA = torch.tensor(1.0)
 
@@ -210,6 +210,6 @@ def test_separates_notes_from_bursts_in_an_epoch():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_is_3_db_better_than_the_mixture(seed):
-    data = notes_and_bursts()
+    data = notes_and_bursts(UNPAIRED)
     run = trained(nmf.RATIO, space.PAPER["sparse NMF"], 4, seed, data)
     assert improvement(run.separator.separate, data) > 3

@@ -14,7 +14,7 @@ from sepray.separators import semi_adversarial
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
-from .separation import improvement, mean_improvement, notes_and_bursts, trained
+from .separation import UNPAIRED, improvement, mean_improvement, notes_and_bursts, trained
 
 SIGNAL = Signal(("a", "b"), 1, (256,), 128.0)
 
@@ -223,5 +223,5 @@ def test_separates_in_seconds():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_separates_notes_from_bursts(seed):
-    data = notes_and_bursts()
+    data = notes_and_bursts(UNPAIRED)
     assert improvement(trained(semi_adversarial.SMALL, FAST, 15, seed, data).separator.separate, data) >= 3

@@ -18,7 +18,7 @@ from sepray.separators import ssgan
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
-from .separation import improvement, mean_improvement, notes_and_bursts, trained
+from .separation import UNPAIRED, improvement, mean_improvement, notes_and_bursts, trained
 
 SIGNAL = Signal(("a", "b"), 1, (256,), 128.0)
 MUSIC = Signal(("bass", "drums", "vocals", "other"), 1, (44100,), 44100.0)
@@ -376,7 +376,7 @@ def test_estimates_get_better_in_seconds():
 @functools.cache
 def gain(seed: int, epochs: int, **fields: object) -> float:
     """Improvement on notes and bursts after training, in dB."""
-    data = notes_and_bursts()
+    data = notes_and_bursts(UNPAIRED)
     return improvement(
         trained(dataclasses.replace(ssgan.SMALL, **fields), FAST, epochs, seed, data).separator.separate, data
     )
