@@ -64,6 +64,15 @@ def test_retrainings_of_an_earlier_finalist_do_not_count():
     assert members(compared(trials, plan(trials[:2]), ())) == {"no adversaries": {(19, 1): 1}, "CASS": {(19, 1): 0}}
 
 
+def test_retrainings_that_have_not_finished_are_left_out():
+    trials = [arm(0, "CASS", 1), arm(1, "CASS", 1, base=7, pairing="best of arm"), member(2, "trial 7", seed=1)]
+    later = [arm(3, "CASS", 1, base=3, pairing="best of arm"), member(4, "plain at the settings of trial 7", seed=1)]
+    found = compared([*trials, member(5, "trial 7")], plan([*later, *trials]), ("plain",))  # of old studies: no seed
+    assert members(found) == {"CASS": {(19, 1): 0}}
+    assert [s.title for s in found.best] == ["best of CASS (trial 7)"]
+    assert found.contrasts == []
+
+
 def test_finalist_is_compared_with_every_control_at_its_settings():
     control, other = "plain at the settings of trial 7", "no L1 at the settings of trial 7"
     trials = [member(0, "trial 7", seed=1), member(1, control, seed=1), member(2, other, seed=1)]

@@ -66,6 +66,28 @@ def test_slow_epochs_are_no_hang(watched):
     assert watched.at(302.0, slow) == [(1, 302.0)]
 
 
+def test_last_fifty_epochs_say_what_is_usual(watched):
+    first = trial(1)
+    for took in [99.0] * 26 + [1.0] * 25:  # of fifty, half take long
+        report(watched, 0.0, first, took)
+    assert watched.at(500.0, first) == []
+    assert watched.at(501.0, first) == [(1, 501.0)]
+    assert watched.told[0].usual == 50.0
+
+
+def test_result_without_a_duration_is_heard_and_counts_for_nothing(watched):
+    first = trial(1)
+    watched.clock.now = 5.0
+    watched.watch.on_trial_result(0, [first], first, {})
+    assert watched.at(605.0, first) == []
+    assert watched.at(606.0, first) == [(1, 601.0)]
+    assert watched.told[0].usual is None
+
+
+def test_nothing_is_kept_for_tune(watched):
+    assert watched.watch.__getstate__() == {}
+
+
 def test_first_epoch_of_all_has_ten_minutes(watched):
     watched.watch.on_trial_start(0, [], first := trial(1))
     assert watched.at(600.0, first) == []
@@ -107,10 +129,10 @@ def test_no_limit_arms_nothing(monkeypatch):
     import faulthandler
 
     armed = []
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *given, **named: armed.append(given))
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *given, **named: armed.append((given, named)))
     with time_limit(0):
         pass
     assert armed == []
     with time_limit(3):
         pass
-    assert armed == [(3,)]
+    assert armed == [((3,), {"exit": True, "file": 2})]  # the worker's own file, whatever Ray puts into sys.stderr
