@@ -187,6 +187,18 @@ def test_take_over_ends_an_owner_that_is_alive(connection, world):
     assert [name for name in names(connection()) if "small" in name] == ["small/lease/2"]
 
 
+def test_take_over_waits_for_writes_under_way_of_an_owner_that_may_be_alive(world):
+    storage = InMemoryStorage()
+    world.take(storage, process=1)
+    world.take(storage, process=2, force=True)
+    assert world.passed == 2.0
+    del world.alive[2]
+    world.take(storage, process=3, force=True)
+    assert world.passed == 2.0  # it has ended: nothing can arrive
+    world.take(storage, process=4, host="host-b", force=True)
+    assert world.passed == 4.0  # nobody can say from there
+
+
 def test_owner_that_comes_back_after_its_follower_has_ended_has_lost_too(connection, world):
     first = world.take(connection(), process=1)
     world.take(connection(), process=2, force=True).release()

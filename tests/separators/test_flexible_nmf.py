@@ -157,6 +157,17 @@ def test_frames_are_drawn_without_the_silent_ones():
     torch.testing.assert_close(silence, torch.full((3, 5), 1e-6))
 
 
+def test_first_patterns_are_frames_with_a_tenth_of_noise():
+    power = torch.tensor([[1.0, 8.0], [3.0, 0.0], [2.0, 4.0]])
+    found = flexible_nmf.first_patterns(power, 5, torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    chosen = torch.randint(2, (5,), generator=generator)
+    assert len(set(chosen.tolist())) == 2
+    frames = torch.tensor([[0.5, 2.0], [1.5, 0.0], [1.0, 1.0]])[:, chosen]  # in units of their means, 2 and 4
+    expected = frames + 0.1 * torch.rand(3, 5, generator=generator)
+    torch.testing.assert_close(found, expected / expected.sum(0))
+
+
 def test_as_many_patterns_as_asked_for_are_learned_and_used():
     data = notes_and_bursts(16, 4)
     run = trained(flexible_nmf.DEBUG, {"components": 2.6, "iterations": 3.0}, 1, 0, data)
