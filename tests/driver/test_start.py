@@ -216,6 +216,15 @@ def test_study_that_kept_the_digests_alone_is_compared_with_the_closest(spec, fi
         again(spec)
 
 
+def test_closest_of_several_kept_digests_is_what_a_start_is_compared_with():
+    near, far = FILES | {"helper": "old"}, {"mine": "old", "helper": "older"}
+    for kept in ((near, far), (far, near)):
+        study = optuna.create_study()
+        for one in kept:
+            study.set_user_attr(code.attribute(one), one)
+        assert start.code_tags(study, FILES) == {start.CHANGED_CODE: "helper"}
+
+
 def test_what_is_only_trained_beside_an_ended_study_may_have_other_files(spec, files, begun):
     files["mine"] = "changed"
     StudyStores(prepare(spec, DATA), goes_on=False).close()

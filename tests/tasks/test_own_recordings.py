@@ -157,3 +157,7 @@ def test_debug_has_hearts_and_noise_in_the_mixture_alone(tmp_path: Path) -> None
     rest = data.train.mixture - data.train.sources.sum(1)
     assert rest.std().item() == pytest.approx(0.01, rel=0.1)
     assert data.train.sources.amax().item() > 0.5
+    files = sorted(tmp_path.rglob("s?/*.csv"))
+    assert len(files) == 18
+    for file in files:  # four seconds at the task's own rate, so that nothing is resampled
+        np.testing.assert_allclose(np.loadtxt(file, delimiter=",")[:, 0], np.arange(1000) / 250)
