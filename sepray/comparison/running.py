@@ -197,7 +197,9 @@ def _asked(trial: FrozenTrial, seeds: int) -> bool:
 
 
 def _trained(results: StudyResults, trial: FrozenTrial) -> float:
-    return float(sum(epoch["epoch_seconds"] for epoch in results.history("finals", trial.number)))
+    """Return the seconds of a training, those of the separator that it started from among them."""
+    history = results.history("finals", trial.number)
+    return float(sum(epoch["epoch_seconds"] + epoch.get("start_seconds", 0.0) for epoch in history))
 
 
 def _why(spec: StudySpec, searched: optuna.Study) -> str:

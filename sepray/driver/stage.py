@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,6 +35,8 @@ from .stores import StudyStores
 from .time_left import TimeLeft
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+START, OWN_SEED = "start", "of its own seed"
+"""Key and value of the conditions of a trial that starts from estimates made with its own seed."""
 _TITLES = {
     "search": "search",
     "finals": "retraining on new seeds",
@@ -139,7 +141,9 @@ def run_stage(
     if len(stage.ended()) >= stage.total:
         return
     spec = prepared.spec
-    parameters = trial_parameters(stage.name, stage.members, prepared, stores.checkpoints)
+    there = {trial.user_attrs.get("point") for trial in stage.ended()}
+    seeds = {trial.seed for trial in stage.fixed or () if trial.point not in there}
+    parameters = trial_parameters(stage.name, stage.members, prepared, stores.checkpoints, sorted(seeds))
     time_left = time_left or TimeLeft(prepared, slots)
     budgets = [trial.attributes.get("epochs") or spec.budget.max_epochs for trial in stage.fixed or ()]
     mean_budget = sum(budgets) / len(budgets) if budgets else None
@@ -256,7 +260,9 @@ def sampler_of_trial(prepared: PreparedStudy) -> Callable[[int], BaseSampler] | 
     return lambda number: make_sampler(search.sampler, seed, space, existing=number, arms=arms)
 
 
-def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoints: str) -> dict[str, Any]:
+def trial_parameters(
+    stage: str, members: int, prepared: PreparedStudy, checkpoints: str, seeds: Sequence[int] = ()
+) -> dict[str, Any]:
     """Return the parameters of every trial of a stage: its context, the training view and the validation split.
 
     The training view holds what the separator's supervision allows, and nothing of the test split.
@@ -266,6 +272,7 @@ def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoi
         members: separators trained per trial.
         prepared: the study.
         checkpoints: folder or URI that holds the checkpoints of each stage.
+        seeds: seeds of its trials, where these are fixed: each has a start of its own, if the study has any.
 
     Raises:
         UsageError: the separator that training starts from cannot be trained.
@@ -288,14 +295,22 @@ def trial_parameters(stage: str, members: int, prepared: PreparedStudy, checkpoi
     )
     generator = torch.Generator().manual_seed(spec.seed)
     train: Mapping[str, Tensor] = view(data.train, separator.supervision, generator, separator.paired_fraction)
+    starts = {}
     if prepared.start:
-        folder = f"{checkpoints}/start"
-        train = prepared.start.add_to(train, data.augmentation, spec.seed, context.device, folder)
+        given, folder = (train, data.augmentation), f"{checkpoints}/start"
+        for seed in seeds:
+            found, took = prepared.start.estimates(*given, seed, context.device, f"{folder}/{seed}")
+            starts[seed] = (found.numpy(), took)
+        if not seeds:  # one for all trials of the search
+            train = prepared.start.add_to(*given, spec.seed, context.device, folder)
+        else:
+            context = replace(context, origin={**context.origin, START: OWN_SEED})
     validation = {"mixture": data.validation.mixture, "sources": data.validation.sources}
     return {
         "context": context,
         "train": {name: tensor.numpy() for name, tensor in train.items()},
         "validation": {name: tensor.numpy() for name, tensor in validation.items()},
+        **({"starts": starts} if starts else {}),
     }
 
 

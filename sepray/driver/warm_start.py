@@ -4,8 +4,10 @@ A separator that starts from such estimates has the fields ``start`` and ``start
 is one of
 
 - ``"constant"``: no other separator;
-- the name of a separator, which is trained first, for ``start_epochs`` epochs with its default settings, on the same
-  view of the data and with the study's seed. This happens once for each study, in the driver;
+- the name of a separator, which is trained first, for ``start_epochs`` epochs on the same view of the data. Settings of
+  its own may follow its name, fields of its ``Config`` or hyperparameters: ``"glo_masking:paper learning_rate=0.002"``;
+  all others are its defaults. It is trained in the driver: once with the study's seed for all trials of the search, and
+  once with the seed of each retraining, which is charged for it;
 - a registered model (``models:/NAME@champion``) or the folder of a packaged one.
 
 The estimates of the training mixtures are kept in the study's folder and join the training view as ``data["start"]``,
@@ -15,8 +17,9 @@ may see, because its estimates would pass that on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +62,18 @@ class WarmStart:
     def add_to(
         self, view: Tensors, augmentation: Augmentation, seed: int, device: str, folder: str
     ) -> dict[str, Tensor]:
-        """Return the training view with the estimates as ``start``.
+        """Return the training view with the estimates as ``start``; the arguments are those of ``estimates``."""
+        return {**view, "start": self.estimates(view, augmentation, seed, device, folder)[0]}
+
+    def estimates(
+        self, view: Tensors, augmentation: Augmentation, seed: int, device: str, folder: str
+    ) -> tuple[Tensor, float]:
+        """Return the estimates of the training mixtures, and the seconds that it took to have them.
 
         Args:
             view: training view of the separator.
             augmentation: augmentation of the training items.
-            seed: seed of the study.
+            seed: seed of the other separator's training.
             device: ``"cpu"`` or ``"cuda"``.
             folder: path or URI where the estimates are kept, and found again by the next start of the study.
 
@@ -74,11 +83,13 @@ class WarmStart:
         key = identity.digest({"start": self.identity, "seed": seed})
         kept = checkpoint.newest(folder)
         if kept is not None and kept.metadata.get("identity") == key:
-            return {**view, "start": kept.tensors["start"]}
+            return kept.tensors["start"], float(kept.metadata.get("seconds", 0.0))
+        began = time.monotonic()
         separate = self.separator(view, augmentation, seed, device)
         estimates = torch.cat([separate(part.to(device)).cpu() for part in view["mixture"].split(_ITEMS_AT_ONCE)])
-        checkpoint.save(folder, 0, {"start": estimates}, {"identity": key})
-        return {**view, "start": estimates}
+        seconds = time.monotonic() - began
+        checkpoint.save(folder, 0, {"start": estimates}, {"identity": key, "seconds": seconds})
+        return estimates, seconds
 
 
 def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart | None:
@@ -102,9 +113,11 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
     return _separator(name, config.start_epochs, signal, supervision)
 
 
-def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision) -> WarmStart:
+def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision) -> WarmStart:
+    name, *settings = text.split()
     try:
         config: SeparatorConfig = registry.config("sepray.separators", name)
+        config, given = _with_settings(name, config, settings)
         model = config.build(signal)
     except registry.UnknownNameError:
         there = ", ".join(registry.names("sepray.separators"))
@@ -121,7 +134,7 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
     def separator(view: Tensors, augmentation: Augmentation, seed: int, device: str) -> Separate:
         console.print(f"training {name} for {epochs} epochs: the study starts from its estimates")
         model = build(config, signal, seed)
-        trainer = Trainer(model, view, {}, seed, config.batch_size, config.betas, device, augmentation)
+        trainer = Trainer(model, view, given, seed, config.batch_size, config.betas, device, augmentation)
         try:
             for _ in range(epochs):
                 trainer.epoch()
@@ -129,8 +142,46 @@ def _separator(name: str, epochs: int, signal: Signal, supervision: Supervision)
             raise UsageError(f"the start {name} cannot be trained: {error}; give a trained model instead") from None
         return trainer.separator.eval().separate
 
-    described = {"separator": name, "config": config, "epochs": epochs, "hyperparameters": model.hyperparameters()}
+    if unknown := sorted(set(given) - set(model.hyperparameters())):
+        known = ", ".join([*(f.name for f in fields(config)), *model.hyperparameters()])  # type: ignore[arg-type]
+        raise UsageError(f"the start {name} has no setting {', '.join(unknown)}; it has {known}")
+    hyperparameters = {**model.hyperparameters(), **given}
+    described = {"separator": name, "config": config, "epochs": epochs, "hyperparameters": hyperparameters}
     return WarmStart(name, described, separator)
+
+
+def _with_settings(
+    name: str, config: SeparatorConfig, settings: Sequence[str]
+) -> tuple[SeparatorConfig, dict[str, float]]:
+    """Return a configuration with the fields that are given, and what else is given: hyperparameters.
+
+    Raises:
+        UsageError: a setting does not have the form ``FIELD=VALUE``, or a value is of a wrong type.
+    """
+    own = {f.name for f in fields(config)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    others: dict[str, float] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        field = key.replace("-", "_")
+        try:
+            if not equals:
+                raise ValueError("it has no value")
+            if field in own:
+                changes[field] = _as_type_of(getattr(config, field), value)
+            else:
+                others[field] = float(value)
+        except ValueError as error:
+            raise UsageError(f"the start {name}: {setting!r} is no setting FIELD=VALUE ({error})") from None
+    return replace(config, **changes), others  # type: ignore[type-var]
+
+
+def _as_type_of(present: Any, value: str) -> Any:
+    if isinstance(present, tuple):
+        return tuple(_as_type_of(present[0] if present else "", part) for part in value.split(","))
+    if isinstance(present, bool):
+        return {"True": True, "False": False}[value] if value in ("True", "False") else int(value) != 0
+    return value if isinstance(present, str) else (int if isinstance(present, int) else float)(value)
 
 
 def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart:

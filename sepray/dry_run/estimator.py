@@ -91,7 +91,8 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
     available = machine.memory()[1]
     measured = measure_trial(parameters, tried, spec.seed, here, available)
     times = TimeModel(prepared, done, measured, at_once)
-    start = Range(*[_start_seconds(prepared, parameters, available)] * 3)
+    # One for the search, and one for each seed of the retrainings.
+    start = Range(*[_start_seconds(prepared, parameters, available) * (1 + prepared.final_seeds)] * 3)
     search = times.search()
     memory, disk = _memory(measured, here), _disk(spec, done, measured, times.trial())
     complete = replace(

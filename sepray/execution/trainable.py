@@ -103,11 +103,14 @@ class SeparatorTrainable(tune.Trainable):
         context: TrialContext,
         train: Mapping[str, np.ndarray],
         validation: Mapping[str, np.ndarray],
+        starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
     ) -> None:
         """Take the study's data; the separator is built at the first step, where errors can be reported."""
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context
+        # By seed: estimates that its training starts from, and the seconds that they took.
+        self._starts = dict(starts or {})
         self._train = {name: without_copy(array, context.device) for name, array in train.items()}
         # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
         self._validation = {name: torch.tensor(array, device=context.device) for name, array in validation.items()}
@@ -186,7 +189,7 @@ class SeparatorTrainable(tune.Trainable):
             context.signal,
             seed=self.config["seed"],
             count=context.members,
-            train=self._train,
+            train={**self._train, **self._start()},
             hyperparameters=self.config["hyperparameters"],
             device=context.device,
             augmentation=context.augmentation,
@@ -217,12 +220,19 @@ class SeparatorTrainable(tune.Trainable):
     def _epoch(self, members: Members) -> dict[str, Any]:
         started = time.monotonic()
         means = members.epoch(self._validation, self._context.evaluation_batch)
+        own = self._starts.get(self.config["seed"])
+        means |= {"start_seconds": own[1]} if own is not None and members.epochs == 1 else {}
         return means | {
             "epoch": members.epochs,
             "objective": guide_loss(self._context.objectives, means),
             "epoch_seconds": time.monotonic() - started,
             "timestamp_ms": time.time_ns() // 1_000_000,
         }
+
+    def _start(self) -> dict[str, torch.Tensor]:
+        """Return the estimates that this trial's seed starts from, as ``start``; nothing where it has none."""
+        own = self._starts.get(self.config["seed"])
+        return {} if own is None else {"start": without_copy(own[0], self._context.device)}
 
     def _judge(self, members: Members) -> tuple[str, str]:
         budget = self.config.get("epochs") or self._context.max_epochs

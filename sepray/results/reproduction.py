@@ -15,7 +15,7 @@ from ..console.commands import from_this_shell
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.record import StudyRecord
-from ..driver.stage import trial_parameters
+from ..driver.stage import START, trial_parameters
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
 from ..execution.members import Members
@@ -221,16 +221,20 @@ def _trained_as(
 ) -> tuple[TrialContext, Members, dict[str, torch.Tensor]]:
     """Return the context, the untrained members and the validation split of a trial, as its worker had them."""
     count = prepared.spec.budget.seeds_per_trial if stage == "search" else 1
-    parameters: dict[str, Any] = trial_parameters(stage, count, prepared, found.checkpoints)
+    seed = trial.user_attrs["seed"]
+    has_own_start = START in trial.user_attrs.get("conditions", {})
+    seeds = [seed] if has_own_start else []
+    parameters: dict[str, Any] = trial_parameters(stage, count, prepared, found.checkpoints, seeds)
+    train = parameters["train"] | ({"start": parameters["starts"][seed][0]} if has_own_start else {})
     context: TrialContext = parameters["context"]
     torch.set_num_threads(context.threads)
     set_deterministic(context.deterministic)
     members = Members(
         context.separator,
         context.signal,
-        seed=trial.user_attrs["seed"],
+        seed=seed,
         count=context.members,
-        train={name: without_copy(array, context.device) for name, array in parameters["train"].items()},
+        train={name: without_copy(array, context.device) for name, array in train.items()},
         hyperparameters=runs.settings(trial),
         device=context.device,
         augmentation=context.augmentation,

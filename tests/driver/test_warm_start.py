@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from sepray import identity
-from sepray.contracts import Signal, Split, Supervision
+from sepray.contracts import Signal, Split, Supervision, TaskData
 from sepray.driver import warm_start
+from sepray.driver.prepared import prepare
+from sepray.driver.stage import START, trial_parameters
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
@@ -197,3 +199,57 @@ def test_study_with_a_bad_start_ends_with_status_2_and_leaves_nothing(tmp_path):
     [line] = done.stderr.splitlines()
     assert line.startswith("neural-egg-notes-and-bursts: there is no start 'glo': give constant, a separator (")
     assert not list(tmp_path.iterdir())
+
+
+def test_settings_of_a_start_follow_its_name(small, tmp_path):
+    start = find(f"{small} width=6 batch-size=4 mask_learning_rate=0.5 betas=0.1,0.2")
+    config = start.identity["config"]
+    assert (config.width, config.batch_size, config.betas) == (6, 4, (0.1, 0.2))
+    defaults = find(small).identity["hyperparameters"]
+    assert start.identity["hyperparameters"] == {**defaults, "mask_learning_rate": 0.5}
+    assert start.identity["separator"] == small
+    given = find(f"{small} mask_learning_rate=0.5").add_to(seen(), PLAIN, SEED, "cpu", str(tmp_path / "a"))["start"]
+    config = adversarial_masking.DEBUG
+    settings = {"mask_learning_rate": 0.5}
+    trainer = Trainer(build(config, SIGNAL, SEED), seen(), settings, SEED, config.batch_size, config.betas)
+    trainer.epoch(), trainer.epoch()
+    assert torch.equal(given, trainer.separator.separate(seen()["mixture"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("width=few", "'width=few' is no setting FIELD=VALUE"),
+        ("width", "'width' is no setting FIELD=VALUE .it has no value"),
+        ("wide=3", "has no setting wide; it has window_seconds, "),
+    ],
+)
+def test_bad_settings_of_a_start_are_refused_in_one_line(small, settings, message):
+    with pytest.raises(UsageError, match=f"^the start {small}:? ?.*{message}"):
+        find(f"{small} {settings}")
+
+
+def test_seconds_of_a_start_are_kept_with_its_estimates(small, tmp_path):
+    arguments = (seen(), PLAIN, SEED, "cpu", str(tmp_path))
+    first, seconds = find(small).estimates(*arguments)
+    assert seconds > 0
+    again, kept = find(small).estimates(*arguments)
+    assert torch.equal(again, first)
+    assert kept == seconds
+
+
+def test_each_seed_of_the_retrainings_has_a_start_of_its_own_and_the_search_has_one(small, spec, tmp_path):
+    data = TaskData(SIGNAL, split(), split(), split(), "ab" * 32)
+    study = spec.changed(separator=egg(small), space={}, reference_points={}, controls={}, trials=1)
+    prepared = prepare(study, data)
+    search = trial_parameters("search", 1, prepared, str(tmp_path))
+    assert "start" in search["train"]
+    assert "starts" not in search
+    finals = trial_parameters("finals", 1, prepared, str(tmp_path), [3, 5])
+    assert "start" not in finals["train"]
+    assert sorted(finals["starts"]) == [3, 5]
+    (third, took), (fifth, _) = finals["starts"][3], finals["starts"][5]
+    assert took > 0
+    assert not np.array_equal(third, fifth)
+    assert finals["context"].origin[START] == "of its own seed"
+    assert START not in search["context"].origin

@@ -272,6 +272,16 @@ def test_killed_trial_has_the_outcome_that_it_was_about_to_report(bench, budget)
     assert expected[-1]["outcome"] == ("complete" if budget < COLLAPSE_PATIENCE else "collapsed")
 
 
+def test_trial_starts_from_the_estimates_of_its_seed_and_is_charged_for_them(bench):
+    trial = bench(max_epochs=2, seed=7)
+    estimates = np.ones((1, 2, 1, 64), np.float32)
+    trial._starts = {7: (estimates, 12.5), 8: (0 * estimates, 1.0)}
+    assert torch.equal(trial._start()["start"], torch.ones(1, 2, 1, 64))
+    trial._start = dict  # the separator of these tests takes none
+    results = run(trial)
+    assert [result.get("start_seconds") for result in results] == [12.5, None]
+
+
 @pytest.mark.parametrize(("own", "epochs"), [(None, 3), (5, 5), (2, 2)])
 def test_trial_may_have_a_budget_of_its_own(bench, own, epochs):
     trial = bench(max_epochs=3)
