@@ -261,7 +261,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
             lacks those of ``LATER_FIELDS``, with which an older version's configuration means what it did.
 
     Raises:
-        UnknownNameError: there is no such module; where it is of another package, that is named.
+        UnknownNameError: there is no such module; where it is of another package, that is named. Who may write to a
+            storage could otherwise have any module imported, and so run: one without a ``Config`` in its source is not.
     """
     top = module.partition(".")[0]
     if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:
@@ -269,6 +270,9 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
             f"the {_kind(package)} is {module}, but {top} cannot be imported: install the package that has it, or "
             "start where its file lies"
         )
+    path = module_name(package, module)
+    if path not in sys.modules and source.file(path) is not None and source.definition(path, "Config") is None:
+        raise UnknownNameError(f"the {_kind(package)} is {module}, which has no Config: it is not imported")
     base = find(package, module)
     variant = stored_variants(base.__name__).get(str(values.get("variant")))
     kind = (base if variant is None else importlib.import_module(variants(base.__name__)[variant])).Config

@@ -170,3 +170,15 @@ def test_every_named_configuration_of_the_project_is_seen_in_its_source():
     for name in registry.names("sepray.separators"):
         module = registry.find("sepray.separators", name)
         assert set(registry.config_names("sepray.separators", name)) == set(registry.configs(module))
+
+
+def test_module_that_a_storage_names_is_not_imported_unless_it_has_a_config(tmp_path, monkeypatch):
+    """Whoever may write to a shared storage chooses it."""
+    (tmp_path / "planted_name.py").write_text("raise SystemExit('ran')")
+    (tmp_path / "planted_mine.py").write_text("class Config:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        registry.UnknownNameError, match=r"^the task is planted_name, which has no Config: it is not imp"
+    ):
+        registry.restored("sepray.tasks", "planted_name", {})
+    assert type(registry.restored("sepray.tasks", "planted_mine", {})).__module__ == "planted_mine"

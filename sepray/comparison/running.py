@@ -24,7 +24,7 @@ from ..files import read_json, replace_file
 from ..report.study_results import StudyResults, is_feasible
 from ..scoring import evaluation, summed_magnitudes, tables
 from ..search.storage import load_study
-from ..spec.folder import study_folder
+from ..spec.folder import checked_uid, study_folder
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
 from .contenders import Contender, LeftOut
@@ -120,7 +120,7 @@ def _run(
     if status in interruption.STATUSES:
         raise interruption.of_status(status)
     searched = load_study(spec.stores.storage, spec.name)
-    uid = str(searched.user_attrs["uid"])
+    uid = checked_uid(searched.user_attrs["uid"])
     folder = study_folder(spec.stores.storage_path, spec.name, uid)
     if status:
         return LeftOut(contender.system, _why(spec, searched))

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from .. import registry
 from ..errors import UsageError, mask
 from ..search.storage import connect, load_study
-from ..spec.folder import checkpoint_root, is_locked, local_root, trial_folder
+from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, local_root, trial_folder
 from ..spec.study import StudySpec
 
 STAGES = ("search", "finals", "explain")
@@ -120,6 +120,8 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
         UsageError: there is no such study, or sepray has not made it.
         StorageError: the storage cannot be read.
     """
+    if not is_name(name):
+        raise UsageError(f"{name!r} cannot be the name of a study")
     studies = {"search": load_study(storage, name)}
     attributes = studies["search"].user_attrs
     if "spec" not in attributes:
@@ -131,7 +133,7 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
     if given is None:
         space = attributes.get("fingerprint", {}).get("search space", {})
         given = {"space": {name: json.dumps(distribution) for name, distribution in space.items()}}
-    return StudyRecord(name, storage, storage_path, studies, str(attributes["uid"]), attributes["spec"], given)
+    return StudyRecord(name, storage, storage_path, studies, checked_uid(attributes["uid"]), attributes["spec"], given)
 
 
 def study_names(storage: str) -> list[str]:
@@ -142,4 +144,4 @@ def study_names(storage: str) -> list[str]:
         UsageError: the URL is of no known kind, or its driver is not installed.
     """
     summaries = optuna.get_all_study_summaries(connect(storage), include_best_trial=False)
-    return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and "/" not in s.study_name)
+    return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and is_name(s.study_name))

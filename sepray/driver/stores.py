@@ -105,7 +105,7 @@ class StudyStores:
         prepared, spec = self._prepared, self.spec
         path = spec.stores.storage_path
         self.search = self._open(spec.name)
-        self.uid: str = self.search.user_attrs.get("uid") or secrets.token_hex(4)
+        self.uid = folder.checked_uid(self.search.user_attrs.get("uid") or secrets.token_hex(4))
         start.tell(spec.name, *self._refuse(self.search, goes_on))
         self.checkpoints = self._places(self.uid)[1]
         self.folder = folder.study_folder(path, spec.name, self.uid)
@@ -142,7 +142,8 @@ class StudyStores:
 
     def _refuse(self, study: optuna.Study, goes_on: bool) -> tuple[list[str], str]:
         """Refuse what is not permitted; return the files that have changed, and where checkpoints stay behind."""
-        here, checkpoints = self._places(study.user_attrs.get("uid") or "new")
+        uid = study.user_attrs.get("uid")
+        here, checkpoints = self._places(folder.checked_uid(uid) if uid else "new")
         left_behind = start.refuse_other_place(study, here, checkpoints, self._permitted, goes_on)
         changed = start.refuse_changed_code(study, self._prepared.code, self._permitted) if goes_on else []
         return changed, left_behind

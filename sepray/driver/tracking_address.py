@@ -12,7 +12,7 @@ import optuna
 
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
-from ..spec.folder import local_root
+from ..spec.folder import checked_uid, local_root
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
 from ..tracking.outbox import Outbox, OutboxError
@@ -82,7 +82,8 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
         StorageError: the storage cannot be read.
     """
     attributes = load_study(storage, name).user_attrs
-    folder = local_root(storage_path) / name / str(attributes.get("uid", ""))
+    uid = attributes.get("uid")
+    folder = local_root(storage_path) / name / ("" if uid is None else checked_uid(uid))
     before = kept(attributes, folder)
     if given or before is None:
         address = resolve_uri(given)

@@ -22,7 +22,7 @@ from ..files import read_json
 from ..scoring.answers import Answer
 from ..search.outcomes import has_failed, outcome
 from ..spec import choosing
-from ..spec.folder import checkpoint_root, trial_folder
+from ..spec.folder import checked_uid, checkpoint_root, trial_folder
 from ..spec.study import StudySpec
 from .wording import objective_axis, objective_words, unit
 
@@ -89,7 +89,9 @@ class StudyResults:
             trials=_started(study),
             finals=_standing(_started(finals)) if finals is not None else [],
             folder=folder,
-            checkpoints=checkpoint_root(spec.stores.storage_path, spec.name, study.user_attrs["uid"], folder),
+            checkpoints=checkpoint_root(
+                spec.stores.storage_path, spec.name, checked_uid(study.user_attrs["uid"]), folder
+            ),
             data=data,
             result=_json(folder / "result.json"),
             registration=_json(folder / "registration.json") or {},

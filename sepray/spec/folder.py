@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import secrets
 import time
 from pathlib import Path
@@ -16,6 +17,24 @@ TRIAL_FOLDER = "trial-{number:05d}"
 
 class RunningError(UsageError):
     """Another process runs the study."""
+
+
+def checked_uid(uid: object) -> str:
+    """Return the id of a study as its storage has it, which becomes a part of paths.
+
+    Raises:
+        UsageError: it is none that sepray makes, such as a path out of the folder of studies.
+    """
+    if not re.fullmatch(r"[0-9a-f]{2,64}", str(uid)):
+        raise UsageError(
+            f"the storage gives the study the id {str(uid)[:80]!r}, which is none of sepray's: who changed it?"
+        )
+    return str(uid)
+
+
+def is_name(name: str) -> bool:
+    """Say whether a text can be the name of a study, which becomes a part of paths."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
 def study_folder(storage_path: str, name: str, uid: str) -> Path:

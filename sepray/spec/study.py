@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +13,7 @@ from ..choices import BLIND_SAMPLERS, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
 from . import choosing, objectives
 from .field_types import FieldError, require_known
+from .folder import is_name
 from .named_fields import Given, NamedConfig, published_space, require_own_types
 from .parts import (
     Budget,
@@ -144,7 +144,7 @@ class StudySpec:
             raise FieldError("seed", f"must be at least 0, not {seed}")
         if not objective or len(set(objective)) < len(objective):
             raise FieldError("objective", f"must name one metric or more, each once, not {' '.join(objective)!r}")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        if not is_name(name):
             raise FieldError("name", f"must be of letters, digits, dots, dashes and underscores, not {name!r}")
 
     def changed(self, **fields: Any) -> StudySpec:

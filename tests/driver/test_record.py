@@ -9,6 +9,7 @@ from optuna.trial import create_trial
 
 from sepray.driver.record import StudyRecord, read_record, study_names
 from sepray.driver.stores import StudyStores
+from sepray.driver.tracking_address import of_study
 from sepray.errors import UsageError
 from sepray.search.storage import connect
 
@@ -98,3 +99,24 @@ def test_study_that_is_not_there_or_not_sepray_s_is_refused(prepared, spec, trac
     optuna.create_study(study_name="other", storage=connect(spec.stores.storage))
     with pytest.raises(UsageError, match=r"^other in .*optuna\.db is not a study of sepray$"):
         read_record("other", spec.stores.storage, spec.stores.storage_path)
+
+
+def test_id_that_somebody_has_changed_in_the_storage_leads_nowhere(prepared, spec, tracker):
+    StudyStores(prepared).close()
+    study = optuna.load_study(study_name="small", storage=connect(spec.stores.storage))
+    study.set_user_attr("uid", "../../victim")
+    with pytest.raises(UsageError, match=r"^the storage gives the study the id '\.\./\.\./victim'"):
+        read_record("small", spec.stores.storage, spec.stores.storage_path)
+    with pytest.raises(UsageError, match=r"^the storage gives the study the id '\.\./\.\./victim'"):
+        of_study(None, "small", spec.stores.storage, spec.stores.storage_path)
+    with pytest.raises(UsageError, match=r"^the storage gives the study the id '\.\./\.\./victim'"):
+        StudyStores(prepared)
+
+
+def test_studies_whose_names_are_paths_are_not_listed(prepared, spec, tracker):
+    StudyStores(prepared).close()
+    for name in ("../up", "deep/er", "fine"):
+        optuna.create_study(study_name=name, storage=connect(spec.stores.storage)).set_user_attr("spec", {})
+    assert study_names(spec.stores.storage) == ["fine", "small"]
+    with pytest.raises(UsageError, match=r"^'\.\./up' cannot be the name of a study$"):
+        read_record("../up", spec.stores.storage, spec.stores.storage_path)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from sepray.errors import UsageError
 from sepray.spec import folder
 
 
@@ -52,3 +53,16 @@ def test_root_is_the_storage_path_where_that_is_a_folder(tmp_path, monkeypatch):
     assert folder.local_root("out") == tmp_path / "out"
     assert folder.local_root("s3://bucket/x") == tmp_path / "sepray-results"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("uid", ["../../x", "ab12/..", "..", "", "AB12", "ab12\n", 7.5, None, "a" * 65])
+def test_id_that_would_lead_out_of_the_folder_of_studies_is_refused(uid):
+    """Whoever may write to a shared storage chooses it; files are written and removed below it."""
+    with pytest.raises(UsageError, match="which is none of sepray's: who changed it"):
+        folder.checked_uid(uid)
+    assert folder.checked_uid("0a1b2c3d") == "0a1b2c3d"
+
+
+@pytest.mark.parametrize(("name", "can_be"), [("small-1.b_2", True), ("../up", False), ("a/b", False), ("", False)])
+def test_name_that_would_lead_out_of_the_folder_of_studies_is_none(name, can_be):
+    assert folder.is_name(name) is can_be
