@@ -47,6 +47,21 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None
         sync_folder(path.parent)
 
 
+def umask(shared: bool) -> int:
+    """Return the mask of a study's files and folders: 0600 and 0700, or 0660 and 0770 where its group shares them."""
+    return 0o007 if shared else 0o077
+
+
+@contextlib.contextmanager
+def kept_private(shared: bool) -> Iterator[None]:
+    """Let no other user read what this process and those that it starts meanwhile write; with ``shared`` the group."""
+    before = os.umask(umask(shared))
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def is_clutter(path: Path) -> bool:
     """Say whether a path within a folder is hidden, or of macOS's making (``._x.csv``, ``__MACOSX``)."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)

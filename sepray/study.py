@@ -13,6 +13,7 @@ from .console.exit_status import exit_with_status, tell_scripts_errors_in_one_li
 from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
+from .files import kept_private
 from .spec.flags import RunOptions, name_given, parse_command, parse_early, with_budget
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
@@ -152,7 +153,7 @@ def execute(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """
     started.append(spec.name)
     output.keep_going()
-    with interruption.handled():
+    with interruption.handled(), kept_private(spec.stores.shared):
         return _execute(spec, permitted)
 
 

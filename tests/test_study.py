@@ -1,6 +1,7 @@
 """The front door of studies: what a command does with one, and that errors leave as they should."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -52,7 +53,7 @@ def test_command_ends_with_the_status_of_the_study(monkeypatch, status):
     assert ran == [SPEC.changed(trials=5)]
 
 
-@pytest.mark.parametrize("flag", ["--take-over", "--move-here", "--allow-changed-code"])
+@pytest.mark.parametrize("flag", ["--take-over", "--move-here", "--allow-changed-code", "--trust-model-code"])
 @pytest.mark.parametrize("after", [(), ("--on-finish", "true")])
 def test_flags_that_permit_something_reach_the_driver(monkeypatch, tmp_path, flag, after):
     given = []
@@ -122,3 +123,21 @@ def test_json_of_a_study_that_fails_is_empty(monkeypatch, capsys):
 def test_dry_run_has_no_json(monkeypatch, capsys):
     assert command(monkeypatch, "--json", "--dry-run") == 2
     assert "--json prints the result of a study, which --dry-run does not run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("shared", "file", "folder"), [(False, 0o600, 0o700), (True, 0o660, 0o770)])
+def test_files_of_a_study_are_its_users_or_its_groups(monkeypatch, tmp_path, shared, file, folder):
+    def write(spec, permitted):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        return 0
+
+    monkeypatch.setattr(study, "_execute", write)
+    before = os.umask(0o022)
+    try:
+        study.execute(SPEC.changed(shared=shared))
+        (tmp_path / "afterwards").touch()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"file": file, "folder": folder, "afterwards": 0o644}

@@ -10,6 +10,7 @@ from .. import study
 from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
 from ..driver.on_finish import run_on_finish, told_when_it_raises
+from ..files import kept_private
 from ..spec.flags import name_given
 from ..spec.permissions import Permissions
 from .spec import Comparison, Spaces, parse_command
@@ -65,7 +66,8 @@ def run(comparison: Comparison, spaces: Spaces | None = None, permitted: Permiss
     wait_for(f"{comparison.name}: importing torch, Ray and Optuna")
     from . import publishing  # seconds
 
-    return publishing.run(comparison, spaces, permitted)
+    with kept_private(comparison.stores.shared):
+        return publishing.run(comparison, spaces, permitted)
 
 
 def _show_estimate(comparison: Comparison, spaces: Spaces | None) -> int:

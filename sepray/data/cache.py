@@ -9,11 +9,14 @@ it dies, the next one builds. The tensors of an existing entry are mapped from t
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import glob
 import hashlib
 import json
 import math
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -136,11 +139,12 @@ def mapped(
     if entry is not None:
         return entry
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / f".{path.name}.partial") as (partial, file):
+    with _locked(folder / f".{path.name}.lock"):
         entry = _read_entry(path, description, verified)  # another process may just have made it
         if entry is None:
-            _write_entry(file, partial, description, plan())
-            partial.replace(path)
+            with _partial(path) as (partial, file):
+                _write_entry(file, partial, description, plan())
+                partial.replace(path)
             sync_folder(folder)
             entry = _read_entry(path, description, verified=0)
     if entry is None:
@@ -315,23 +319,47 @@ def _is_sound(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
 
 
 @contextmanager
-def _locked(partial: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Wait until no other process (or thread) writes ``partial``, and open it.
+def _locked(lock: Path) -> Iterator[None]:
+    """Wait until no other process (or thread) holds ``lock``, and hold it; nothing is ever written into it.
 
-    The file itself is locked, so that a lock ends with its process. If it was renamed or deleted during the wait, the
-    lock is on a file that is no longer ``partial``: try again.
+    The file itself is locked, so that a lock ends with its process. If it was deleted during the wait, the lock is on a
+    file that is no longer ``lock``: try again.
+
+    Raises:
+        UsageError: it is a symbolic link, which leads to a file of somebody else's choice.
     """
     while True:
-        with partial.open("a+b") as file:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise UsageError(f"{lock} is a symbolic link that sepray has not made: remove it") from None
+            raise
+        with open(descriptor, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_open(partial, file):
+            if not _is_open(lock, file):
                 continue
             try:
-                yield partial, file
+                yield
                 return
             finally:
-                if _is_open(partial, file):  # not renamed
-                    partial.unlink()
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Make a file beside ``path`` under a name that nobody could foresee; it is gone in the end unless it was renamed.
+
+    What processes that died left of the same entry goes first: who calls this holds the entry's lock.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        left.unlink(missing_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    with partial.open("x+b") as file:  # never an existing file or a link
+        try:
+            yield partial, file
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _is_open(path: Path, file: IO[bytes]) -> bool:

@@ -291,6 +291,7 @@ def trial_parameters(
         augmentation=data.augmentation,
         deterministic=spec.search.deterministic,
         epoch_timeout=spec.resources.epoch_timeout,
+        shared=spec.stores.shared,
         origin={"code": code.digest_of(prepared.code), "data": data.fingerprint},
     )
     generator = torch.Generator().manual_seed(spec.seed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import time
 import traceback
 import warnings
@@ -25,6 +26,7 @@ from .. import fault
 from ..choices import Objective, guide_loss
 from ..contracts import Augmentation, SeparatorConfig, Signal
 from ..errors import mask
+from ..files import umask
 from ..training.finite import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
@@ -62,6 +64,7 @@ class TrialContext:
         deterministic: whether torch may use only algorithms that give the same bits every time.
         epoch_timeout: seconds after which an epoch that has not ended ends its worker; 0: never.
         origin: digests of the code and of the data, by name; part of the conditions that each trial reports.
+        shared: whether the group may read and write the checkpoints; otherwise nobody else may.
     """
 
     separator: SeparatorConfig
@@ -78,6 +81,7 @@ class TrialContext:
     deterministic: bool = False
     epoch_timeout: float = 0.0
     origin: Mapping[str, str] = field(default_factory=dict)
+    shared: bool = False
 
 
 class SeparatorTrainable(tune.Trainable):
@@ -106,6 +110,7 @@ class SeparatorTrainable(tune.Trainable):
         starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
     ) -> None:
         """Take the study's data; the separator is built at the first step, where errors can be reported."""
+        os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context

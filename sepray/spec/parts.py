@@ -151,6 +151,8 @@ class Stores:
     """Folder for generated and decoded data."""
     checkpoint_seconds: float = 10.0
     """Seconds between checkpoints of a trial; a crash costs at most this much training, and one epoch."""
+    shared: bool = False
+    """Let the group read and write the study's databases, checkpoints, cache and report; without it nobody else may."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""

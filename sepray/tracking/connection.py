@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,11 @@ def _create(path: Path) -> None:
     with locked(path.parent):
         if path.exists():
             return
-        temporary = path.with_name(f".{path.name}.creating")
-        for leftover in path.parent.glob(f"{temporary.name}*"):
+        begun = f".{path.name}.creating"
+        for leftover in path.parent.glob(f"{glob.escape(begun)}*"):
             leftover.unlink()
+        temporary = path.with_name(f"{begun}-{secrets.token_hex(8)}")
+        temporary.touch(exist_ok=False)  # never an existing file or a link
         import_mlflow().MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
         with contextlib.suppress(FileExistsError):  # a user's `mlflow ui` was faster
             os.link(temporary, path)

@@ -219,7 +219,7 @@ def test_of_processes_at_once_one_builds_though_another_died_half_way(tmp_path: 
     dying.start()
     dying.join()
     assert dying.exitcode == -signal.SIGKILL
-    assert [path.suffix for path in folder.iterdir()] == [".partial"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".lock", ".partial"]
     assert log.read_text() == "filled "
     others = [start(target=_fill_slowly, args=(folder, log, False)) for _ in range(3)]
     for other in others:
@@ -334,3 +334,50 @@ def test_array_of_numpy_is_refused_by_the_name_of_the_tensor(tmp_path: Path) -> 
     with pytest.raises(UsageError, match=rf"^ramp {told}"):
         cached(tmp_path, "ramps", {}, lambda: {"ramp": array})  # type: ignore[dict-item]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_links_that_somebody_has_planted_are_not_written_through(tmp_path: Path) -> None:
+    """In a cache that several users share."""
+    folder, victim = tmp_path / "cache", tmp_path / "victim"
+    folder.mkdir()
+    victim.write_text("precious")
+    plan = Plan({"ramp": (2,)}, lambda out: out["ramp"].__setitem__(slice(None), [1.0, 2.0]))
+    made = mapped(folder, "ramps", {}, lambda: plan)
+    [entry] = folder.iterdir()
+    entry.unlink()
+    for name in (f".{entry.name}.partial", f".{entry.name}.0000000000000000.partial"):
+        (folder / name).symlink_to(victim)
+    assert mapped(folder, "ramps", {}, lambda: plan).content == made.content
+    entry.unlink()
+    (folder / f".{entry.name}.lock").symlink_to(victim)
+    with pytest.raises(UsageError, match=r"\.lock is a symbolic link that sepray has not made: remove it$"):
+        mapped(folder, "ramps", {}, lambda: plan)
+    assert victim.read_text() == "precious"
+
+
+def test_name_of_an_unfinished_entry_cannot_be_foreseen(tmp_path: Path) -> None:
+    names = []
+
+    def fill(out):
+        names.append([path.name for path in tmp_path.iterdir() if path.suffix == ".partial"])
+        out["ramp"][:] = 0
+
+    for _ in range(2):
+        mapped(tmp_path, "ramps", {}, lambda: Plan({"ramp": (2,)}, fill))
+        for path in tmp_path.iterdir():
+            path.unlink()
+    ([first], [second]) = names
+    assert first != second
+    assert len(first) == len(second)
+
+
+def test_entry_of_another_key_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    def plan(value):
+        return lambda: Plan({"ramp": (2,)}, lambda out: out["ramp"].__setitem__(slice(None), value))
+
+    mapped(tmp_path, "ramps", {"key": 1}, plan(1.0))
+    [one] = tmp_path.iterdir()
+    mapped(tmp_path, "ramps", {"key": 2}, plan(2.0))
+    [two] = set(tmp_path.iterdir()) - {one}
+    two.write_bytes(one.read_bytes())
+    assert mapped(tmp_path, "ramps", {"key": 2}, plan(2.0)).tensors["ramp"].tolist() == [2.0, 2.0]

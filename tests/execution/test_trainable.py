@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import math
+import os
 import shutil
 import weakref
 from dataclasses import dataclass, replace
@@ -651,3 +652,13 @@ def test_each_epoch_has_its_limit(bench, monkeypatch):
     monkeypatch.setattr(trainable, "time_limit", limit)
     run(bench(epoch_timeout=30.0))
     assert told == [30.0, "ended"] * 3
+
+
+@pytest.mark.parametrize(("shared", "mask"), [(False, 0o077), (True, 0o007)])
+def test_worker_writes_for_nobody_else_or_for_the_group(bench, shared, mask):
+    before = os.umask(0o022)
+    try:
+        bench(shared=shared)
+        assert os.umask(before) == mask
+    finally:
+        os.umask(before)

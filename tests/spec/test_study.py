@@ -59,6 +59,7 @@ FLAGS = {
     "cache": ("/data", Path("/data")),
     "checkpoint_seconds": ("60", 60.0),
     "reference_budget": ("published", "published"),
+    "shared": (None, True),
 }
 GIVEN = {"space", "reference_points", "reference_epochs", "controls", "arms", "fixed_settings", "first_settings"}
 

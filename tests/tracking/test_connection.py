@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import threading
 from types import SimpleNamespace
 
@@ -63,7 +64,9 @@ def test_database_is_made_in_its_folder_under_another_name_first(mlflow, tmp_pat
     for _ in range(2):
         connect(f"sqlite:///{path}")
     made, *used = mlflow.asked
-    assert made == (f"sqlite:///{path.parent}/.mlflow.db.creating", None, 1)
+    address, *others = made
+    assert re.fullmatch(rf"sqlite:///{path.parent}/\.mlflow\.db\.creating-[0-9a-f]{{16}}", address)
+    assert others == [None, 1]
     assert used == [(f"sqlite:///{path}", f"sqlite:///{path}", 1)] * 2
     assert [p.name for p in path.parent.iterdir()] == ["mlflow.db"]
 
@@ -93,3 +96,10 @@ def test_mlflow_is_quiet_unless_the_user_says_otherwise(monkeypatch):
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["DO_NOT_TRACK"] == "users"
     assert [logger.level for logger in loggers] == [logging.ERROR] * 2
+
+
+def test_link_in_the_place_of_an_unfinished_database_is_not_written_through(mlflow, tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / ".mlflow.db.creating").symlink_to(tmp_path / "victim")
+    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    assert (tmp_path / "victim").read_text() == "precious"
