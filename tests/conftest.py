@@ -35,6 +35,14 @@ def _activated():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory):
+    """What sepray remembers for a user is kept apart from that of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def lab_site(tmp_path_factory):
     """The site-packages folder into which the wheel of ``lab_echo`` is installed."""

@@ -56,6 +56,13 @@ TrackingUri = Annotated[
         help_behavior_hint="(default: $MLFLOW_TRACKING_URI, else mlflow.db in this folder)",
     ),
 ]
+TrustModelCode = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Let the code in a model run that is neither what is installed here nor of your own studies.",
+        help_behavior_hint="",
+    ),
+]
 StoragePath = Annotated[
     str, tyro.conf.arg(metavar="PATH", help="Folder, shared file system or object store (URI) of the studies' files.")
 ]

@@ -28,6 +28,7 @@ def compare(
     batch_size: BatchSize = 64,
     tracking_uri: application.TrackingUri = None,
     cache: application.Cache = application.CACHE,
+    trust_model_code: application.TrustModelCode = False,
 ) -> None:
     """Compare two models on the same items: which separates better, by how much, and how certain that is.
 
@@ -40,10 +41,12 @@ def compare(
     """
     check_flags(model, other, batch_size=batch_size)
     from ..models import comparison
+    from ..tracking import trust
 
-    result = comparison.compare(
-        model, other, task, split, metric, batch_size=batch_size, tracking_uri=tracking_uri, cache=cache
-    )
+    with trust.consent(trust_model_code):
+        result = comparison.compare(
+            model, other, task, split, metric, batch_size=batch_size, tracking_uri=tracking_uri, cache=cache
+        )
     if json:
         application.print_json(result.document)
     else:

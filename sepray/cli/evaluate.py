@@ -40,6 +40,7 @@ def evaluate(
     batch_size: BatchSize = 64,
     tracking_uri: application.TrackingUri = None,
     cache: application.Cache = application.CACHE,
+    trust_model_code: application.TrustModelCode = False,
 ) -> None:
     """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
 
@@ -54,17 +55,19 @@ def evaluate(
     """
     check_flags(model, batch_size=batch_size)
     from ..models import evaluation
+    from ..tracking import trust
 
-    scores = evaluation.evaluate(
-        model,
-        task,
-        split,
-        bss_eval=bss_eval,
-        museval=museval,
-        batch_size=batch_size,
-        tracking_uri=tracking_uri,
-        cache=cache,
-    )
+    with trust.consent(trust_model_code):
+        scores = evaluation.evaluate(
+            model,
+            task,
+            split,
+            bss_eval=bss_eval,
+            museval=museval,
+            batch_size=batch_size,
+            tracking_uri=tracking_uri,
+            cache=cache,
+        )
     if json:
         application.print_json(scores.document)
     elif not quiet:

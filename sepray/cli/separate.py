@@ -45,6 +45,7 @@ def separate(
     json: application.Json = False,
     quiet: application.Switch = False,
     tracking_uri: application.TrackingUri = None,
+    trust_model_code: application.TrustModelCode = False,
 ) -> int:
     """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
@@ -87,14 +88,14 @@ def separate(
     # A recording that cannot be used is refused before the model is loaded, which imports torch.
     if several:
         planned = plan([Path(given) for given in inputs], Path(output))
-        loaded = load_model(model, application.require_models(tracking_uri, model), device)
+        loaded = load_model(model, application.require_models(tracking_uri, model), device, trust_model_code)
         outcomes = separate_all(planned, loaded, rate, source, window, picture, bar.begin)
         return _report_all(outcomes, bar, loaded, json, quiet)
     with contextlib.ExitStack() as stack:
         (given,) = inputs
         path, name = (_standard_input(stack), "standard input") if given == _STANDARD else (Path(given), given)
         recording = open_recording(path, rate, name)
-        loaded = load_model(model, application.require_models(tracking_uri, model), device)
+        loaded = load_model(model, application.require_models(tracking_uri, model), device, trust_model_code)
         folder = _temporary_folder(stack) if output == _STANDARD else Path(output)
         drawn = picture and output != _STANDARD
         stack.callback(bar.end)

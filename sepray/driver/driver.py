@@ -19,6 +19,7 @@ from ..search import arm_trials
 from ..spec import choosing
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
+from ..tracking import trust
 from . import runs, selection
 from .finish import Finish
 from .known_names import refuse_misspelt
@@ -47,9 +48,10 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     refuse_other_settings(spec)
     refuse_misspelt(spec)
     wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
-    prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
-    stores = StudyStores(prepared, permitted=permitted)
-    return run_and_leave(spec.name, stores, lambda: _run(prepared, stores))
+    with trust.consent(permitted is not None and permitted.trust_model_code):
+        prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
+        stores = StudyStores(prepared, permitted=permitted)
+        return run_and_leave(spec.name, stores, lambda: _run(prepared, stores))
 
 
 def connect(spec: StudySpec) -> int:

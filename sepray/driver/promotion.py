@@ -63,6 +63,8 @@ def contest(spec: StudySpec, data: TaskData, result: Result, folder: Path, uri: 
         defender = _scored(models.as_function(models.load(address, uri)), data)
     except UnreachableError:
         raise
+    except models.ModelError as error:  # its code is not trusted, or it cannot be loaded here
+        return False, f"; version {old} stays the champion, with which it was not compared ({one_line(error)})"
     except Exception as error:  # the present champion is other code, which may fail in any way
         why = one_line(error)
         return False, f"; version {old} stays the champion, but cannot separate this validation split ({why})"

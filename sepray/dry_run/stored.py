@@ -81,7 +81,7 @@ def progress(prepared: PreparedStudy) -> Progress:
         stored = load_study(spec.stores.storage, spec.name)
     if stored is not None:
         stored = _open(prepared, spec.stores.storage)
-        _refuse_running(prepared, checked_uid(stored.user_attrs["uid"]) if "uid" in stored.user_attrs else "")
+        _refuse_running(prepared, folder.checked_uid(stored.user_attrs["uid"]) if "uid" in stored.user_attrs else "")
     # Counted in a copy in memory, because counting enqueues what is missing.
     copy = _open(prepared, InMemoryStorage())
     _refuse_points_outside(prepared, copy)

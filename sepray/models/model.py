@@ -73,7 +73,9 @@ class Model:
         return f"Model({self.name!r}: {', '.join(self.sources)}; {self.channels} channel(s); {rate})"
 
 
-def load_model(uri: Address, tracking_uri: str | None = None, device: str = "auto") -> Model:
+def load_model(
+    uri: Address, tracking_uri: str | None = None, device: str = "auto", trust_model_code: bool = False
+) -> Model:
     """Load a trained model.
 
     Example::
@@ -86,18 +88,22 @@ def load_model(uri: Address, tracking_uri: str | None = None, device: str = "aut
         tracking_uri: MLflow tracking server or database; None: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the
             current folder.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., ``mps``; ``auto`` takes a GPU where there is one.
+        trust_model_code: let code in the model run that is neither what is installed here nor of your own studies; it
+            runs as you, in a process of its own.
 
     Raises:
-        UsageError: there is no such model or device, sepray has not packaged the model, or it cannot be loaded here.
+        UsageError: there is no such model or device, sepray has not packaged the model, its code is not trusted, or it
+            cannot be loaded here.
         UnreachableError: the tracking server does not answer.
     """
     address = os.fspath(uri)
     check_address(address)
     check_device(device)
     found = require_models(tracking_uri, address)
-    from ..tracking import models  # brings torch when it loads
+    from ..tracking import models, trust  # bring torch when they load
 
-    packaged = models.load(address, found)
+    with trust.consent(trust_model_code):
+        packaged = models.load(address, found)
     _require_device(device)
     return Model(address, packaged, device)
 

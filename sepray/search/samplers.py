@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 
 from ..errors import UsageError
+from . import cmaes_state
 
 # name -> name of the class in optuna.samplers, and the packages that it needs beside Optuna's own requirements
 _SAMPLERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -61,6 +62,7 @@ def make_sampler(
     Raises:
         UsageError: the name is unknown, a package is missing, or the class does not take these options.
     """
+    cmaes_state.keep_as_json()
     short_name = {class_name: key for key, (class_name, _) in _SAMPLERS.items()}.get(name, name)
     cls = sampler_class(short_name)
     arguments = {**_DEFAULTS.get(short_name, {}), **(options or {})}

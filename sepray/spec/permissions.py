@@ -19,3 +19,6 @@ class Permissions:
     again."""
     allow_changed_code: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Go on although source files that trainings run have changed since the last start; later trials are tagged."""
+    trust_model_code: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Let the code in registered models (the present champion, a start) run although it is neither what is installed
+    here nor of your own studies."""

@@ -65,9 +65,19 @@ def _device(name: str) -> torch.device:
 
 def _load_pyfunc(folder: str) -> SeparationModel:
     """Build the separator and load its weights; called by MLflow with that folder."""
-    description = json.loads((Path(folder) / "separator.json").read_text(encoding="utf-8"))
     root = __name__.rpartition(".tracking.")[0]
-    config_class = importlib.import_module(f"{root}.{description['module']}").Config
+    return load(folder, importlib.import_module(f"{root}.{described(folder)['module']}").Config)
+
+
+def described(folder: str) -> dict[str, Any]:
+    """Return which module a separator is in (by its name in the package), its configuration and its signal, as JSON."""
+    description: dict[str, Any] = json.loads((Path(folder) / "separator.json").read_text(encoding="utf-8"))
+    return description
+
+
+def load(folder: str, config_class: Any) -> SeparationModel:
+    """Build the separator from its configuration, a JSON form of ``config_class``, and load its weights."""
+    description = described(folder)
     signal = _rebuild(Signal, description["signal"])
     with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's random state stays
         separator = _rebuild(config_class, description["config"]).build(signal)

@@ -180,11 +180,25 @@ def load(model: str, uri: str | None = None) -> PackagedModel:
     MLflow is asked for the files, and imported, only where they are not in a folder of this machine.
 
     Raises:
-        ModelError: there is no such model, sepray has not packaged it, or it cannot be loaded here (a library that it
-            needs is missing, a file is damaged); the original error is its cause.
+        ModelError: there is no such model, sepray has not packaged it, its code is not trusted (see ``trust``), or it
+            cannot be loaded here (a library that it needs is missing, a file is damaged); the original error is its
+            cause.
         UnreachableError: the server does not answer.
     """
-    return load_folder(_folder(model, uri), model)
+    address = model.startswith(("models:/", "runs:/"))
+    return load_folder(_folder(model, uri), model, (lambda run_id: _author(run_id, uri)) if address else None)
+
+
+def _author(run_id: str | None, uri: str | None) -> str:
+    """Return who says to have logged a model, in words."""
+    if not run_id:
+        return "of no run"
+    try:
+        with connected(uri) as client:
+            user = client.get_run(run_id).data.tags.get("mlflow.user")
+    except (ModelError, UnreachableError):  # a run that was deleted
+        user = None
+    return f"logged by {user or 'nobody that MLflow knows'}"
 
 
 def describe(model: str, uri: str | None = None) -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""A packaged model in a local folder, loaded by the loader that travels with it, without MLflow, which takes seconds.
+"""A packaged model in a local folder, loaded without MLflow, which takes seconds, and without pickle.
 
-It does what ``mlflow.pyfunc.load_model`` does with such a folder: the folder ``code`` is looked in first while the
-model's loader is imported, and the loader builds the separator from the folder ``data``.
+Where the source files in it are what is installed here, what is installed here builds the separator from JSON and
+safetensors. Other source files run in a process of their own, and only where the user trusts them (``trust``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import sys
+import logging
+import pwd
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +19,22 @@ import numpy as np
 import yaml
 
 from ..errors import UsageError, mask
+from . import model_code, trust
 
-if TYPE_CHECKING:  # brings torch
+if TYPE_CHECKING:  # they bring torch
     from .loader import SeparationModel
+    from .model_process import ModelProcess
 
 DESCRIPTION = "MLmodel"
 """Name of the file, in the folder of a packaged model, that describes it."""
 DIGEST = "digest"
 """Key of the metadata that only the models of sepray have."""
+SIGNATURE = "signature"
+"""Key of the metadata with the signature of the digest."""
+_DATA = "data/separator"
+_NAMED = 5  # files that differ
+
+_log = logging.getLogger("sepray.models")  # without a handler of the user's, on standard error
 
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where PyYAML was built so
 
@@ -48,7 +57,7 @@ class PackagedModel:
     folder: Path
     metadata: Mapping[str, Any]
     run_id: str | None
-    separation: SeparationModel = field(repr=False)
+    separation: SeparationModel | ModelProcess = field(repr=False)
 
     def predict(self, data: np.ndarray, params: Mapping[str, Any] | None = None) -> np.ndarray:
         """Separate ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``, both float32.
@@ -82,23 +91,104 @@ def describe_folder(folder: Path, name: str) -> tuple[dict[str, Any], str | None
     return dict(described["metadata"]), described.get("run_id")
 
 
-def load_folder(folder: Path, name: str) -> PackagedModel:
+def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | None = None) -> PackagedModel:
     """Load a packaged model.
+
+    Args:
+        folder: folder with the file ``MLmodel``.
+        name: what messages call the model.
+        author: says of the id of the model's run whose it is, in words; default: who owns the folder.
+
+    Raises:
+        ModelError: sepray has not packaged the model, it is not what was packaged, its code is not trusted, or it
+            cannot be loaded here (a library that it needs is missing, a file is damaged); the original error is its
+            cause.
+    """
+    described = _read(folder, name)
+    with _refused(name):
+        code = model_code.read(folder, described["flavors"]["python_function"])
+        digest, run_id = model_code.content_digest(code, folder / _DATA), described.get("run_id")
+        differing = code.differences()
+    _require_sealed(name, digest, described["metadata"])
+    if differing:
+        _require_trusted(name, folder, code, differing, (lambda: author(run_id)) if author else lambda: _owner(folder))
+    with _refused(name):
+        separation = _separation(code, folder / _DATA, not differing)
+    return PackagedModel(folder, dict(described["metadata"]), run_id, separation)
+
+
+def is_sealed(folder: Path, name: str) -> bool:
+    """Say whether a folder holds a model with the code, configuration and weights that it was packaged with.
 
     Args:
         folder: folder with the file ``MLmodel``.
         name: what messages call the model.
 
     Raises:
-        ModelError: sepray has not packaged the model, or it cannot be loaded here (a library that it needs is missing,
-            a file is damaged); the original error is its cause.
+        ModelError: the file cannot be read, or sepray has not packaged the model.
+        OSError, ValueError: the model's files cannot be read.
     """
     described = _read(folder, name)
-    function = described["flavors"]["python_function"]
-    with _refused(name), _first_on_path(folder / function.get("code", "code")):
-        load: Callable[[str], SeparationModel] = importlib.import_module(function["loader_module"])._load_pyfunc
-        separation = load(str(folder / function["data"]))
-    return PackagedModel(folder, dict(described["metadata"]), described.get("run_id"), separation)
+    code = model_code.read(folder, described["flavors"]["python_function"])
+    return bool(described["metadata"][DIGEST] == model_code.content_digest(code, folder / _DATA))
+
+
+def _separation(code: model_code.ModelCode, data: Path, is_here: bool) -> SeparationModel | ModelProcess:
+    if not is_here:
+        from .model_process import ModelProcess
+
+        return ModelProcess(code, data)
+    from . import loader
+
+    module = str(loader.described(str(data))["module"])
+    if not code.has_module(module):
+        raise ValueError(f"it has no module {module}")
+    return loader.load(str(data), importlib.import_module(model_code.module_here(module)).Config)
+
+
+def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> None:
+    """Refuse a model that is not what was packaged, or that the user's key has not signed.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if metadata[DIGEST] != digest:
+        raise ModelError(f"{name} cannot be loaded: its files are not those that were packaged (another digest)")
+    if trust.is_signed(digest, metadata.get(SIGNATURE)) is False and not trust.consented():
+        how = "is signed with another key than" if SIGNATURE in metadata else "is not signed with the key of"
+        raise ModelError(
+            f"{name} {how} {trust.KEY}: unset it, or give --trust-model-code (Python: trust_model_code=True) if you "
+            "know who made the model"
+        )
+
+
+def _require_trusted(
+    name: str, folder: Path, code: model_code.ModelCode, differing: list[str], author: Callable[[], str]
+) -> None:
+    """Refuse code that is not what is installed here, unless this user's studies wrote it, or the user trusts it.
+
+    Raises:
+        ModelError: it is not trusted; the message says whose model it is and what differs.
+    """
+    if trust.is_own(code.digest) or trust.signature("") is not None:  # whose signature has been checked
+        return
+    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    told = f"{name} ({author()}) brings code that is not what is installed here: {', '.join(differing[:_NAMED])}{more}"
+    if not trust.consented():
+        raise ModelError(
+            f"{told}. It would run as you: read {folder / 'code'}, and give --trust-model-code (Python: "
+            f"trust_model_code=True; any command: {trust.CONSENT}=1) if you trust it"
+        )
+    _log.warning("%s; it runs in a process of its own", told)
+
+
+def _owner(folder: Path) -> str:
+    """Return whose a folder is, in words."""
+    number = (folder / DESCRIPTION).stat().st_uid
+    try:
+        return f"files of {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"files of user {number}"
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -123,22 +213,13 @@ def _refused(name: str) -> Iterator[None]:
     """Turn every error of a model's own files and code into a ModelError that names the model."""
     try:
         yield
+    except ModelError:
+        raise
     except ModuleNotFoundError as error:
         raise ModelError(
             f"{name} cannot be loaded: it needs the module {error.name}, which is not installed"
         ) from error
     except Exception as error:
+        kind = "" if type(error).__name__ == "ModelProcessError" else f"{type(error).__name__}: "  # which says it
         lines = mask(str(error)).strip().splitlines() or [""]
-        raise ModelError(f"{name} cannot be loaded: {type(error).__name__}: {lines[0][:500]}") from error
-
-
-@contextlib.contextmanager
-def _first_on_path(code: Path) -> Iterator[None]:
-    """Let modules be imported from a folder; what is imported can import the rest of its package later too."""
-    path = str(code)
-    sys.path.insert(0, path)
-    importlib.invalidate_caches()  # of folders that were written within the file system's resolution of time
-    try:
-        yield
-    finally:
-        sys.path.remove(path)
+        raise ModelError(f"{name} cannot be loaded: {kind}{lines[0][:500]}") from error

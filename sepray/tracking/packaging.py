@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import tempfile
 import warnings
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import replace_folder
-from . import load_check, sources
+from . import load_check, model_code, sources, trust
 from .connection import import_mlflow
 from .environment import default_variables
-from .packaged_model import DIGEST, ModelError, describe_folder
+from .packaged_model import DIGEST, SIGNATURE, ModelError, is_sealed
 from .sources import PackagingError
 
 if TYPE_CHECKING:  # they import torch, which takes seconds; a model that does not exist is refused without it
@@ -37,6 +36,9 @@ def package_model(
     It holds the weights (safetensors), the configuration (JSON), copies of the source files that the
     separator needs, under a package name of their own, with the data files of its installed package, the signature, an
     example of the input, and the pinned versions of what it imports. No server is needed.
+
+    Where ``SEPRAY_MODEL_KEY`` is set the digest is signed with it. This user's list of trusted code gets the digest of
+    the source files, so that their own models load after the source files have changed.
 
     The model is loaded in a clean process, and separates the example there, before it takes its place. Where that
     process itself fails (no memory for it, two minutes passed), the model is kept, with a warning: a trained model is
@@ -61,12 +63,15 @@ def package_model(
         files = sources.collect(module, f"{__package__}.loader")
         package = sources.copy(files, work / "code")
         _write_data(work / "separator", separator, config, module)
-        digest = _digest(("code", work / "code"), ("separator", work / "separator"))
+        code = model_code.read(work, {"loader_module": f"{package}.tracking.loader"})
+        digest = model_code.content_digest(code, work / "separator")
+        sealed = {DIGEST: digest, **({SIGNATURE: signed} if (signed := trust.signature(digest)) else {})}
         pins = sources.requirements(files, "mlflow", "numpy", "safetensors", "torch")
-        _save(work, package, pins, separator, example, {**metadata, DIGEST: digest})
+        _save(work, package, pins, separator, example, {**metadata, **sealed})
         if unknown := load_check.require_working(work / "model", package, files, _example(example)):
             warnings.warn(f"{folder}: not checked that the model works ({unknown}); it is kept", stacklevel=2)
         replace_folder(folder, work / "model")
+    trust.remember(code.digest)
     return digest
 
 
@@ -91,32 +96,11 @@ def _write_data(folder: Path, separator: Separator, config: SeparatorConfig, mod
     (folder / "separator.json").write_text(text, encoding="utf-8")
 
 
-def _digest(*parts: tuple[str, Path]) -> str:
-    """Return the SHA-256 of code, configuration and weights: equal where the same model is packaged twice.
-
-    Args:
-        parts: names of folders and the folders.
-    """
-    files = {
-        Path(name, path.relative_to(folder)): path
-        for name, folder in parts
-        for path in folder.rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
-    }
-    digest = hashlib.sha256()
-    for name in sorted(files):
-        digest.update(str(name).encode() + b"\0" + files[name].read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
 def is_whole(folder: Path) -> bool:
     """Say whether a folder holds a model with the code, configuration and weights that it was packaged with."""
     try:
-        metadata, _ = describe_folder(folder, str(folder))
-        return bool(
-            metadata[DIGEST] == _digest(("code", folder / "code"), ("separator", folder / "data" / "separator"))
-        )
-    except (ModelError, OSError):
+        return is_sealed(folder, str(folder))
+    except (ModelError, OSError, ValueError):
         return False
 
 

@@ -71,7 +71,7 @@ def copy(files: Mapping[str, Path], folder: Path) -> str:
         target = folder / Path(*_name_in_copy(name, package).split("."))
         target = target / "__init__.py" if path.name == "__init__.py" else target.with_suffix(".py")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_rewrite(path.read_text(encoding="utf-8"), own, package), encoding="utf-8")
+        target.write_text(rewritten(path, own, package), encoding="utf-8")
     for directory in [p for p in (folder / package).rglob("*") if p.is_dir()] + [folder / package]:
         (directory / "__init__.py").touch()
     for inner, path in data.items():
@@ -95,6 +95,20 @@ def package_data(files: Iterable[str]) -> dict[Path, Path]:
             if path.parts[0] in tops and len(path.parts) > 1 and not is_code and file.is_file():
                 found[Path(path)] = file
     return found
+
+
+def rewritten(path: Path, own: Iterable[str], package: str) -> str:
+    """Return the text of a source file as it is in a copied package, where absolute imports lead to other copies.
+
+    Args:
+        path: the source file.
+        own: top-level names whose modules are copied.
+        package: name of the copied package.
+
+    Raises:
+        OSError, ValueError, SyntaxError: it cannot be read.
+    """
+    return _rewrite(path.read_text(encoding="utf-8"), own, package)
 
 
 def name_in_copy(name: str) -> str:

@@ -282,3 +282,16 @@ def test_package_says_where_the_study_is_kept_without_a_password(tmp_path, monke
     member = Finished(2, None, {}, 0.1, save_weights(tmp_path / "trial", 2), {})
     package(SPEC.changed(storage="postgresql://me:secret@host/db"), HEARTS, member, tmp_path / "model")
     assert packaged["metadata"]["storage"] == "postgresql://me:***@host/db"
+
+
+def test_champion_whose_code_is_not_trusted_stays_it_without_a_comparison(registry, tmp_path, monkeypatch):
+    def load(address, uri):
+        raise models.ModelError(f"{address} (logged by eve) brings code that is not what is installed here")
+
+    monkeypatch.setattr(models, "load", load)
+    found = challenge([0.0] * 5, tmp_path)
+    assert (found.champion, registry["champion"]) == (False, "3")
+    assert (
+        "; version 3 stays the champion, with which it was not compared (models:/cass-ppg/3 (logged by eve) brings"
+        in (found.sentence)
+    )

@@ -1,6 +1,8 @@
 """A packaged model is loaded from its folder as MLflow would load it; what is damaged is refused in one line."""
 
 import importlib
+import importlib.util
+import py_compile
 import shutil
 import sys
 
@@ -9,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from sepray.tracking import load_check
+from sepray.tracking import load_check, model_code, packaged_model, trust
 from sepray.tracking.packaged_model import ModelError, describe_folder, load_folder
 
 from . import scaled
-from .scaled import EXPECTED, MIXTURES
+from .scaled import EXPECTED, MIXTURES, SIGNAL
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,9 @@ def packaged(tmp_path_factory):
         patch.setattr(load_check, "require_working", lambda *_: None)
         separator = scaled.built(importlib.import_module("mine.separator").Config())
         scaled.package(folder / "model", separator, sources=["maternal", "fetal"])
+        yield folder / "model"
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
-    return folder / "model"
 
 
 @pytest.fixture
@@ -72,17 +74,41 @@ def without_python(folder):
     edited(folder, flavors={"sklearn": {}})
 
 
-def with_loader(folder, name, text):
-    (folder / "code" / f"{name}.py").write_text(text)
-    edited(folder, flavors={"python_function": {"loader_module": name, "data": "data/separator", "code": "code"}})
+def rewritten(folder, name, text):
+    """Change a module of the user's in the model, and its digest with it, as whoever may write the model can."""
+    [package] = (folder / "code").glob("sepray_model_*")
+    module = package / "user" / "mine" / name
+    module.write_text(module.read_text() + text)
+    resealed(folder)
+    return module
+
+
+def resealed(folder):
+    described = yaml.safe_load((folder / "MLmodel").read_text())
+    code = model_code.read(folder, described["flavors"]["python_function"])
+    digest = model_code.content_digest(code, folder / "data" / "separator")
+    edited(folder, metadata={**described["metadata"], "digest": digest})
 
 
 def needs_a_module(folder):
-    with_loader(folder, "needing_loader", "import no_such_module")
+    rewritten(folder, "gains.py", "import no_such_module")
 
 
 def with_a_secret(folder):
-    with_loader(folder, "telling_loader", "raise ValueError('no http://me:secret@host\\nsecond line')")
+    rewritten(folder, "gains.py", "raise ValueError('no http://me:secret@host\\nsecond line')")
+
+
+def with_a_module_beside(folder):
+    (folder / "code" / "numpy.py").write_text("raise SystemExit")
+
+
+def with_a_pickle(folder):
+    edited(folder, flavors={"python_function": {"loader_module": "mlflow.pyfunc.model", "python_model": "model.pkl"}})
+
+
+def with_other_weights(folder):
+    weights = folder / "data" / "separator" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +119,9 @@ def with_a_secret(folder):
         (lambda folder: (folder / "MLmodel").unlink(), "it cannot be loaded: FileNotFoundError: [Errno 2] "),
         (without_python, "it cannot be loaded: its file MLmodel describes no model of Python"),
         (lambda folder: edited(folder, metadata=None), "it is a model of MLflow, but not one that sepray packaged"),
+        (with_a_module_beside, "it cannot be loaded: ValueError: beside its own package it brings modules"),
+        (with_a_pickle, "it cannot be loaded: ValueError: its loader is not the one that sepray packages"),
+        (with_other_weights, "it cannot be loaded: its files are not those that were packaged (another digest)"),
         (needs_a_module, "it cannot be loaded: it needs the module no_such_module, which is not installed"),
         (with_a_secret, "it cannot be loaded: ValueError: no http://me:***@host"),
     ],
@@ -100,7 +129,7 @@ def with_a_secret(folder):
 def test_what_cannot_be_loaded_is_refused_in_one_line(folder, damage, line):
     damage(folder)
     before = list(sys.path)
-    with pytest.raises(ModelError) as refusal:
+    with pytest.raises(ModelError) as refusal, trust.consent(True):
         load_folder(folder, "it")
     assert str(refusal.value).startswith(line)
     assert "\n" not in str(refusal.value)
@@ -110,3 +139,93 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(folder, damage, line):
 def test_run_of_a_logged_model_is_told(folder):
     edited(folder, run_id="0a1b")
     assert load_folder(folder, "it").run_id == describe_folder(folder, "it")[1] == "0a1b"
+
+
+# -- models are code ---------------------------------------------------------------------------------------------------
+
+
+def test_code_that_is_installed_here_runs_from_here(folder):
+    loaded = load_folder(folder, "it")
+    assert type(loaded.separation.separator).__module__ == "mine.separator"
+
+
+def test_code_that_is_not_installed_here_does_not_run(folder, tmp_path):
+    mark = tmp_path / "ran"
+    module = rewritten(folder, "gains.py", f"open({str(mark)!r}, 'w')")
+    with pytest.raises(ModelError) as refusal:
+        load_folder(folder, "it", lambda run_id: f"version 3, logged by eve in {run_id}")
+    assert str(refusal.value) == (
+        "it (version 3, logged by eve in None) brings code that is not what is installed here: user/mine/gains.py. It "
+        f"would run as you: read {folder / 'code'}, and give --trust-model-code (Python: trust_model_code=True; any "
+        "command: SEPRAY_TRUST_MODEL_CODE=1) if you trust it"
+    )
+    assert not mark.exists()
+    assert module.exists()
+
+
+def test_code_that_is_trusted_runs_in_a_process_of_its_own_without_secrets(folder, tmp_path, monkeypatch, caplog):
+    """Only what was looked at runs: no compiled file that lies beside it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    mark = tmp_path / "ran"
+    tell = f"\nimport os\nopen({str(mark)!r}, 'w').write(str(os.getpid()) + str(sorted(os.environ)))\n"
+    module = rewritten(folder, "gains.py", tell)
+    evil = tmp_path / "evil.py"
+    evil.write_text("raise ValueError('compiled')")
+    for source in (module, module.with_name("separator.py")):
+        compiled = importlib.util.cache_from_source(str(source))
+        py_compile.compile(str(evil), compiled, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    with trust.consent(True):
+        loaded = load_folder(folder, "it")
+    np.testing.assert_allclose(loaded.predict(MIXTURES), EXPECTED, rtol=1e-6)
+    assert loaded.separation.signal == SIGNAL
+    with pytest.raises(RuntimeError, match="nonsense"):
+        loaded.predict(MIXTURES, {"device": "nonsense"})
+    assert mark.read_text().startswith(str(loaded.separation._process.pid))
+    assert "PATH" in mark.read_text()
+    assert "MLFLOW_TRACKING_PASSWORD" not in mark.read_text()
+    assert "user/mine/gains.py; it runs in a process of its own" in caplog.text
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """What would be started, without starting it."""
+    started = []
+    monkeypatch.setattr("sepray.tracking.model_process.ModelProcess", lambda code, data: started.append(code))
+    return started
+
+
+def test_code_that_a_study_of_this_user_packaged_needs_no_consent(folder, processes, monkeypatch, caplog):
+    """Such as yesterday's, whose separator has changed since."""
+    rewritten(folder, "gains.py", "# yesterday")
+    code = model_code.read(folder, {"loader_module": f"{next((folder / 'code').iterdir()).name}.tracking.loader"})
+    trust.remember(code.digest)
+    load_folder(folder, "it")
+    assert [started.digest for started in processes] == [code.digest]
+    assert caplog.text == ""
+
+
+def test_packaging_remembers_the_code(packaged):
+    name = next((packaged / "code").iterdir()).name
+    assert trust.is_own(model_code.read(packaged, {"loader_module": f"{name}.tracking.loader"}).digest)
+
+
+def test_own_code_whose_module_is_gone_runs_in_a_process(folder, processes, monkeypatch):
+    monkeypatch.setattr(model_code.importlib.util, "find_spec", lambda name: None)
+    load_folder(folder, "it")
+    assert len(processes) == 1
+
+
+def test_with_a_key_only_what_it_signed_is_loaded(folder, processes, monkeypatch):
+    monkeypatch.setenv(trust.KEY, "k" * 16)
+    with pytest.raises(ModelError, match=r"^it is not signed with the key of SEPRAY_MODEL_KEY: unset it, or give --tr"):
+        load_folder(folder, "it")
+    rewritten(folder, "gains.py", "# theirs")
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    edited(folder, metadata={**metadata, packaged_model.SIGNATURE: trust.signature(metadata["digest"])})
+    load_folder(folder, "it")
+    assert len(processes) == 1, "who has the key is trusted"
+    monkeypatch.setenv(trust.KEY, "l" * 16)
+    with pytest.raises(ModelError, match=r"^it is signed with another key than SEPRAY_MODEL_KEY"):
+        load_folder(folder, "it")
+    with trust.consent(True):
+        load_folder(folder, "it")

@@ -1,0 +1,139 @@
+"""The source files in a packaged model, and how they differ from the files here that they would be copies of.
+
+Source files run with all rights of whoever loads the model. Where they are what is installed here, the files here run
+instead, and nothing of the model but JSON and safetensors is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from . import sources
+
+_LOADER = re.compile(rf"({sources.OWN}_model_[0-9a-f]{{12}})\.tracking\.loader")
+_OWN_LOADER = "tracking/loader.py"  # the one here is used instead, whatever differs
+_COMPILED = "__pycache__"  # never read, never copied
+
+
+@dataclass(frozen=True)
+class ModelCode:
+    """Source files of a packaged model.
+
+    Attributes:
+        package: name of the package that they are.
+        files: path in the package, with slashes -> content.
+    """
+
+    package: str
+    files: Mapping[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names and contents."""
+        digest = hashlib.sha256(self.package.encode())
+        for name, content in sorted(self.files.items()):
+            digest.update(b"\0" + name.encode() + b"\0" + hashlib.sha256(content).digest())
+        return digest.hexdigest()
+
+    @property
+    def loader(self) -> str:
+        """Name of the module that loads the model."""
+        return f"{self.package}.tracking.loader"
+
+    def has_module(self, name: str) -> bool:
+        """Say whether a module, by its name in the package, is one of the files."""
+        path = name.replace(".", "/")
+        return f"{path}.py" in self.files or f"{path}/__init__.py" in self.files
+
+    def differences(self) -> list[str]:
+        """Return the files that differ from those that are installed here, or are not installed, sorted.
+
+        Nothing is imported.
+        """
+        tops = {PurePosixPath(name).parts[1].removesuffix(".py") for name in self.files if name.startswith("user/")}
+        own = {sources.OWN, *tops}
+        return sorted(name for name, content in self.files.items() if not self._is_here(name, content, own))
+
+    def write(self, folder: Path) -> None:
+        """Write the package into a folder."""
+        for name, content in self.files.items():
+            path = folder / self.package / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def _is_here(self, name: str, content: bytes, own: set[str]) -> bool:
+        if name == _OWN_LOADER or (name.endswith("__init__.py") and not content):
+            return True
+        path = _here(PurePosixPath(name))
+        try:
+            if path is None:
+                return False
+            if path.suffix != ".py":
+                return path.read_bytes() == content
+            return sources.rewritten(path, own, self.package) == content.decode()
+        except (OSError, ValueError, SyntaxError):
+            return False
+
+
+def read(folder: Path, function: Mapping[str, Any]) -> ModelCode:
+    """Read the source files of a packaged model, without importing any.
+
+    Args:
+        folder: folder of the model.
+        function: its flavour ``python_function``, from the file MLmodel.
+
+    Raises:
+        ValueError: the model has other code than the one package that sepray puts there.
+        OSError: a file cannot be read.
+    """
+    match = _LOADER.fullmatch(str(function.get("loader_module")))
+    if match is None:
+        raise ValueError("its loader is not the one that sepray packages")
+    code = folder / "code"
+    found = {path.name for path in code.iterdir()} - {_COMPILED}
+    if function.get("code", "code") != "code" or found != {match[1]}:
+        raise ValueError("beside its own package it brings modules")
+    package = code / match[1]
+    paths = [path for path in package.rglob("*") if path.is_file() and _COMPILED not in path.parts]
+    return ModelCode(match[1], {path.relative_to(package).as_posix(): path.read_bytes() for path in paths})
+
+
+def content_digest(code: ModelCode, data: Path) -> str:
+    """Return the SHA-256 of code, configuration and weights, as a model's metadata record it.
+
+    Args:
+        code: the source files.
+        data: folder with ``separator.json`` and ``weights.safetensors``.
+    """
+    digest = hashlib.sha256()
+    for name, content in sorted((Path("code", code.package, name), content) for name, content in code.files.items()):
+        digest.update(str(name).encode() + b"\0" + content + b"\0")
+    for path in sorted(path for path in data.iterdir() if path.is_file()):  # "separator" is after "code"
+        digest.update(str(Path("separator", path.name)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def module_here(name: str) -> str:
+    """Return the name here of a module by its name in the package of a model."""
+    return name.removeprefix("user.") if name.startswith("user.") else f"{sources.OWN}.{name}"
+
+
+def _here(name: PurePosixPath) -> Path | None:
+    """Return the file here that a file of a model's package would be a copy of; None where there is none."""
+    top, *inner = name.parts[1:] if name.parts[0] == "user" else (sources.OWN, *name.parts)
+    try:
+        spec = importlib.util.find_spec(top.removesuffix(".py"))  # imports nothing, because it has no dots
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not inner:
+        return Path(spec.origin) if spec.origin and spec.has_location else None
+    places = [Path(place, *inner) for place in spec.submodule_search_locations or ()]
+    return next((place for place in places if place.is_file()), None)

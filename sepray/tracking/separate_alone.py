@@ -1,0 +1,64 @@
+"""Script: loads a packaged model with the code that it brings, and separates what it is sent, until its input ends.
+
+Imports only the standard library before the settings. The first line of standard input is a JSON object: ``path`` (the
+value of ``sys.path``, first the folder of the copied package), ``loader`` (module) and ``data`` (folder). Answered with
+``{"signal": ...}`` or ``{"error": ..., "missing": ...}`` in one line. Then each request is a line
+``{"bytes": ..., "params": ...}`` and an NPY file of mixtures ``[batch, channel, *signal]``; its answer is a line
+``{"bytes": ...}`` and an NPY file of estimates ``[batch, source, channel, *signal]``, or ``{"error": ...}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+import json
+import os
+import sys
+from typing import Any, BinaryIO
+
+
+def main() -> None:
+    """Run the script."""
+    requests = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a separator prints is no answer
+    settings = json.loads(requests.readline())
+    sys.path[:] = settings["path"]
+    try:
+        model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
+        signal = dataclasses.asdict(model.signal)
+    except Exception as error:
+        _say(answers, _told(error))
+        return
+    _say(answers, {"signal": signal})
+    while line := requests.readline():
+        request = json.loads(line)
+        content = requests.read(request["bytes"])
+        try:
+            estimates = _separate(model, content, request["params"])
+        except Exception as error:
+            _say(answers, _told(error))
+        else:
+            _say(answers, {"bytes": len(estimates)}, estimates)
+
+
+def _separate(model: Any, mixtures: bytes, params: dict[str, Any]) -> bytes:
+    numpy = importlib.import_module("numpy")
+    content = io.BytesIO()
+    numpy.save(content, model.predict(numpy.load(io.BytesIO(mixtures), allow_pickle=False), params), allow_pickle=False)
+    return content.getvalue()
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    return {"error": f"{type(error).__name__}: {error}", "missing": missing}
+
+
+def _say(answers: BinaryIO, told: dict[str, Any], content: bytes = b"") -> None:
+    answers.write(json.dumps(told).encode() + b"\n" + content)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Whose code may run when a model is loaded: that of this user's own studies, of a key's owner, or any by consent.
+
+Imports no torch and no mlflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import stat
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+from ..errors import UsageError
+
+KEY = "SEPRAY_MODEL_KEY"
+"""Variable with the secret by which models are signed, and without whose signature none is loaded."""
+CONSENT = "SEPRAY_TRUST_MODEL_CODE"
+"""Variable that is ``1`` where the code of all models may run."""
+_SHORTEST = 16  # characters
+_METHOD = "hmac-sha256:"
+
+_consents: ContextVar[bool] = ContextVar("consents", default=False)
+
+
+@contextlib.contextmanager
+def consent(given: bool) -> Iterator[None]:
+    """Let the code of models that are loaded meanwhile run, whoever wrote it, where ``given``."""
+    token = _consents.set(_consents.get() or given)
+    try:
+        yield
+    finally:
+        _consents.reset(token)
+
+
+def consented() -> bool:
+    """Say whether the user trusts the code of every model."""
+    return _consents.get() or os.environ.get(CONSENT) == "1"
+
+
+def signature(digest: str) -> str | None:
+    """Return the signature of a model with this digest (HMAC-SHA256); None where there is no key.
+
+    Raises:
+        UsageError: the key is too short to be a secret.
+    """
+    key = os.environ.get(KEY, "")
+    if not key:
+        return None
+    if len(key) < _SHORTEST:
+        raise UsageError(
+            f"{KEY} is too short to be a secret: give {_SHORTEST} characters or more (openssl rand -hex 32)"
+        )
+    return _METHOD + hmac.new(key.encode(), b"sepray model\0" + digest.encode(), hashlib.sha256).hexdigest()
+
+
+def is_signed(digest: str, given: object) -> bool | None:
+    """Say whether ``given`` is the signature of a model with this digest; None where there is no key to say it by.
+
+    Raises:
+        UsageError: the key is too short to be a secret.
+    """
+    expected = signature(digest)
+    return None if expected is None else hmac.compare_digest(expected.encode(), str(given).encode())
+
+
+def remember(code: str) -> None:
+    """Remember the digest of code that a study of this user has packaged; a folder that cannot be written does without.
+
+    Args:
+        code: SHA-256, in hexadecimal.
+    """
+    path = _path()
+    with contextlib.suppress(OSError, RuntimeError):
+        if is_own(code):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(descriptor, f"{code}\n".encode())
+        finally:
+            os.close(descriptor)
+
+
+def is_own(code: str) -> bool:
+    """Say whether a study of this user has packaged code of this digest, by a file that nobody else could write."""
+    try:
+        descriptor = os.open(_path(), os.O_RDONLY | os.O_NOFOLLOW)
+    except (OSError, RuntimeError):
+        return False
+    with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+        return code in file.read().split()
+
+
+def _path() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "sepray" / "model-code"
