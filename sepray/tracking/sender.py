@@ -68,6 +68,7 @@ class Sender:
         self._on_run_id = on_run_id
         self._on_trouble = on_trouble
         self._untold: list[tuple[RunKey, str, str]] = []  # ids of runs that nobody has taken yet
+        self._telling = threading.Lock()
         self._closing = threading.Event()
         self._expired = threading.Event()
         self._process = self._start()
@@ -172,13 +173,16 @@ class Sender:
 
     def _tell_run_ids(self) -> None:
         """Tell the ids of runs; those that nobody takes, because a storage fails, are told again with the next one."""
-        while self._untold:
+        while self._untold and self._telling.acquire(blocking=False):  # else another thread is about to tell them
             try:
-                self._on_run_id(*self._untold[0])
+                if self._untold:
+                    self._on_run_id(*self._untold[0])
+                    self._untold.pop(0)
             except Exception as error:
                 _log.info("the id of an MLflow run is not kept yet: %s", mask(str(error)))
                 return
-            self._untold.pop(0)
+            finally:
+                self._telling.release()
 
     def _tell_trouble(self, reason: str | None) -> None:
         try:

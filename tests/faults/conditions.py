@@ -9,8 +9,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -206,27 +204,6 @@ def clock(shift: str) -> Fault:
     def fault(run: Run) -> None:
         run.kill()
         run.prefix = ["faketime", "-f", shift]
-        run.laboratory.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"  # as of a system whose clock is set
-
-    return fault
-
-
-def clock_from_file(run: Run) -> None:
-    """Let the study read how far its clock is wrong from a file, so that it can jump while the study runs."""
-    command = ["faketime", "-f", "+0", sys.executable, "-c", "import os; print(os.environ['LD_PRELOAD'])"]
-    library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    file = run.folder.parent / "clock"
-    file.write_text("+0")
-    settings = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1"}
-    settings["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
-    run.prefix = ["env", *(f"{name}={value}" for name, value in settings.items())]
-
-
-def clock_jumps(shift: str) -> Fault:
-    """Set the clock of a study that runs; needs ``clock_from_file`` before."""
-
-    def fault(run: Run) -> None:
-        (run.folder.parent / "clock").write_text(shift)
 
     return fault
 

@@ -162,15 +162,6 @@ SEPARATOR = [
 SURROUNDINGS = [
     Row("clock a day back", condition.clock("-1d"), program="faketime"),
     Row("clock a day forth", condition.clock("+1d"), program="faketime"),
-    *(
-        Row(
-            f"clock jumps a day {way}",
-            condition.clock_jumps(shift),
-            prepare=condition.clock_from_file,
-            program="faketime",
-        )
-        for way, shift in (("back", "-1d"), ("forth", "+1d"))
-    ),
     Row("second driver", condition.second_driver),
     Row("second driver from another folder", condition.second_folder),
     Row("second driver from another host", condition.second_host, program="unshare", outage=45),

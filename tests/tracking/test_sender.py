@@ -4,6 +4,7 @@ import io
 import json
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,6 +159,26 @@ def test_reader_outlives_a_storage_that_fails_and_tells_the_ids_of_runs_again(mo
     started.send("finish")
     started.wait(5.0)
     assert heard == ["r0", "r1", "r2"]
+
+
+def test_id_that_is_being_told_is_not_told_by_another_thread_too(mortal):
+    """As where the storage is locked while the study ends, and the reader still waits for it."""
+    heard, begun, free = [], threading.Event(), threading.Event()
+
+    def on_run_id(key, run_id, experiment_id):
+        begun.set()
+        assert free.wait(5.0)
+        heard.append(run_id)
+
+    started = mortal([([run_line(0), run_line(1)], 0)], on_run_id=on_run_id, on_trouble=lambda reason: None)
+    assert begun.wait(5.0)
+    started._tell_run_ids()
+    assert heard == []
+    free.set()
+    started.send("finish")
+    started.wait(5.0)
+    assert heard == ["r0", "r1"]
+    assert started._untold == []
 
 
 class Commands:
