@@ -52,6 +52,7 @@ def verdict(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
         loaded = True
+        model = getattr(model, "model", model)  # without the limits of a server, which make other errors of its own
         _separate(model, settings["example"])
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError

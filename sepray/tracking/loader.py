@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import threading
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,12 @@ import torch
 from safetensors.torch import load_file
 
 from ..contracts import Separator, Signal
+from .served import ServedModel
 
 ITEMS_AT_ONCE = 256
+VALUES_AT_ONCE = 2**22
+"""Of long items fewer are separated at once, so that memory does not grow with a request."""
+_DEVICES = ("cpu", "cuda", "mps", "xpu")  # "meta" would lose the weights
 
 
 class SeparationModel:
@@ -34,6 +39,7 @@ class SeparationModel:
     def __init__(self, separator: Separator, signal: Signal) -> None:
         self.separator = separator.eval().requires_grad_(False)
         self.signal = signal
+        self._lock = threading.Lock()  # a server calls from several threads, and a call may move the weights
 
     def predict(self, data: np.ndarray, params: Mapping[str, Any] | None = None) -> np.ndarray:
         """Separate ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``, both float32.
@@ -43,30 +49,53 @@ class SeparationModel:
             params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
 
         Raises:
-            ValueError: another number of dimensions or channels.
+            ValueError: another number of dimensions or channels, or a device that is not here.
         """
         array = np.asarray(data, dtype=np.float32)
         if array.ndim != 2 + len(self.signal.shape) or array.shape[1] != self.signal.channels:
             axes = "time" if len(self.signal.shape) == 1 else "height, width"
             raise ValueError(f"expected [batch, {self.signal.channels} channel(s), {axes}], got {list(array.shape)}")
         device = _device(str((params or {}).get("device", "auto")))
-        self.separator.to(device)
+        if not len(array):
+            return np.zeros((0, len(self.signal.sources), *array.shape[1:]), np.float32)
         mixture = torch.from_numpy(np.ascontiguousarray(array))
-        with torch.no_grad():
-            parts = [self.separator.separate(part.to(device)).float().cpu() for part in mixture.split(ITEMS_AT_ONCE)]
+        at_once = max(1, min(ITEMS_AT_ONCE, VALUES_AT_ONCE // max(1, mixture[0].numel())))
+        with self._lock, torch.no_grad():
+            self._move(device)
+            parts = [self.separator.separate(part.to(device)).float().cpu() for part in mixture.split(at_once)]
         return torch.cat(parts).numpy()
+
+    def _move(self, device: torch.device) -> None:
+        """Move the weights to a device; where it does not take all of them, back to the CPU."""
+        try:
+            self.separator.to(device)
+        except Exception:
+            self.separator.to("cpu")
+            raise
 
 
 def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return a device by its name.
+
+    Raises:
+        ValueError: there is none of that name here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        if device.type in _DEVICES:
+            torch.empty(1, device=device)
+            return device
+    except (RuntimeError, AssertionError, ValueError):  # torch has no such name, or was built without it
+        pass
+    raise ValueError(f"there is no device {name[:50]!r} here; give auto, cpu or cuda")
 
 
-def _load_pyfunc(folder: str) -> SeparationModel:
+def _load_pyfunc(folder: str) -> ServedModel:
     """Build the separator and load its weights; called by MLflow with that folder."""
     root = __name__.rpartition(".tracking.")[0]
-    return load(folder, importlib.import_module(f"{root}.{described(folder)['module']}").Config)
+    return ServedModel(load(folder, importlib.import_module(f"{root}.{described(folder)['module']}").Config))
 
 
 def described(folder: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def main() -> None:
     sys.path[:] = settings["path"]
     try:
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
+        model = getattr(model, "model", model)  # without the limits of a server
         signal = dataclasses.asdict(model.signal)
     except Exception as error:
         _say(answers, _told(error))

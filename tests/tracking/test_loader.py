@@ -28,7 +28,8 @@ class Recorder(Separator):
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])  # meta: a device that every machine has
-def test_model_and_mixtures_go_to_the_device_that_is_asked_for_in_bounded_batches(device):
+def test_model_and_mixtures_go_to_the_device_that_is_asked_for_in_bounded_batches(monkeypatch, device):
+    monkeypatch.setattr(loader, "_DEVICES", ("cpu", "meta"))
     separator = Recorder()
     model = SeparationModel(separator, SIGNAL)
     found = model.predict(np.ones((ITEMS_AT_ONCE + 3, 1, 5), np.float32), {"device": device})
@@ -47,6 +48,28 @@ def test_auto_is_an_accelerator_where_there_is_one(monkeypatch):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected \[batch, 1 channel\(s\), time\], got "):
         SeparationModel(Recorder(), SIGNAL).predict(np.ones(shape))
+
+
+def test_of_long_mixtures_fewer_are_separated_at_once(monkeypatch):
+    monkeypatch.setattr(loader, "VALUES_AT_ONCE", 17)
+    separator = Recorder()
+    SeparationModel(separator, SIGNAL).predict(np.ones((5, 1, 8)), {"device": "cpu"})
+    assert [size for *_, size in separator.seen] == [2, 2, 1]
+
+
+def test_a_device_that_does_not_take_all_weights_has_none_of_them():
+    model = SeparationModel(Recorder(), SIGNAL)
+    moves = []
+
+    def to(device):
+        moves.append(str(device))
+        if device != "cpu":
+            raise torch.OutOfMemoryError("out of memory")
+
+    model.separator.to = to
+    with pytest.raises(torch.OutOfMemoryError):
+        model._move(torch.device("cuda"))
+    assert moves == ["cuda", "cpu"]
 
 
 def test_auto_is_cuda_where_it_is_available(monkeypatch):

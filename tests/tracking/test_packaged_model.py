@@ -54,7 +54,7 @@ def test_path_of_imports_is_as_before(folder):
 
 
 def test_device_is_passed_on(folder):
-    with pytest.raises(RuntimeError, match="nonsense"):
+    with pytest.raises(ValueError, match="nonsense"):
         load_folder(folder, "it").predict(MIXTURES, {"device": "nonsense"})
 
 
