@@ -16,7 +16,7 @@ Scores are relative L2 errors of waveforms, means over test items:
 
 Rows without training are the halved mixture, one mask for each bin that has the least L1 error on the training items
 (a network's floor), and two bounds. Each run is written to ``--out`` as it ends, and not run again. Seconds are CPU
-time of a training step, the median over steps.
+time of a training step, the median over steps. Figures are in docs/pages/cass.md.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ FILES = (ROOT / "docs/pages/start.md", *sorted((ROOT / "docs/pages").glob("*.md"
 PAGES = {file.relative_to(ROOT).as_posix(): file for file in FILES}  # the first page is one that others go on from
 NOT_RUN = {
     "README.md": 2,
-    "docs/pages/cass.md": 1,
+    "docs/pages/cass.md": 2,
     "docs/pages/cluster.md": 10,
-    "docs/pages/paper.md": 2,
+    "docs/pages/paper.md": 3,
     "docs/pages/running.md": 2,
     "docs/pages/start.md": 3,
     "docs/pages/use.md": 1,
