@@ -37,7 +37,7 @@ def test_results_hold_parts_every_measure_and_the_objective_and_the_budget_ends_
     # Independently: all items at once, through the weights as they now are.
     gains = weights(trial)["gains"][None, :, None, None]
     mixture, sources = torch.tensor(VALIDATION["mixture"]), torch.tensor(VALIDATION["sources"])
-    expected = metrics.summary(metrics.score(mixture[:, None] * gains, sources), SIGNAL.sources)
+    expected = metrics.summary(metrics.score(mixture[:, None] * gains, sources, SIGNAL), SIGNAL.sources)
     measures = {k.removeprefix("validation/"): v for k, v in last.items() if k.startswith("validation/")}
     assert measures == pytest.approx(expected, rel=1e-5)
     assert {"low/relative_l1", "high/relative_linf", "high/energy_ratio", "relative_l2"} <= set(measures)

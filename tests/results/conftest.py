@@ -60,6 +60,7 @@ def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
     monkeypatch.setattr(simulated, "_save_weights", save_weights)
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
     monkeypatch.setattr(finish, "package", package)
+    monkeypatch.setattr(finish, "is_whole", Path.exists)
     monkeypatch.setattr(finish, "register", register)
     monkeypatch.setattr(finish, "make_report", report)
     return driver.run
