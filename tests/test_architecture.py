@@ -269,7 +269,15 @@ def test_search_space_is_data(file):
 def test_registered_model_ships_only_what_its_separator_needs():
     found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
     networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "residual")}
-    needed = {"separators.cass", "signals.stft", "tracking.loader", "tracking.served", "contracts", "errors", "processor"} | networks
+    needed = {
+        "separators.cass",
+        "signals.stft",
+        "tracking.loader",
+        "tracking.served",
+        "contracts",
+        "errors",
+        "processor",
+    } | networks
     assert found == {f"sepray.{name}" for name in needed}
 
 

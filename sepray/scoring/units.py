@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contracts import Split, Tracks
+if TYPE_CHECKING:  # torch is not needed to read results
+    from ..contracts import Split, Tracks
 
 Values = NDArray[np.float64]
 Codes = NDArray[np.int64]

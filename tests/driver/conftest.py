@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ class FakeTracker:
 
 @pytest.fixture
 def tracker(monkeypatch) -> FakeTracker:
-    """The tracker of every study that is opened."""
+    """The tracker of every study that is opened; no database of MLflow is missing."""
     fake = FakeTracker()
 
     def opened(outbox: Path, study: str, **settings: Any) -> FakeTracker:
@@ -66,6 +67,7 @@ def tracker(monkeypatch) -> FakeTracker:
         return fake
 
     monkeypatch.setattr(stores_module, "Tracker", opened)
+    monkeypatch.setattr(stores_module, "new_database", SimpleNamespace(fill=lambda *given: None))
     return fake
 
 

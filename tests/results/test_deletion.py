@@ -61,7 +61,7 @@ def test_last_folder_of_a_name_takes_the_name_along(finished, spec):
 def test_same_name_can_be_used_again(finished, spec, run_study, simulation):
     carry_out(Deletion(record_of(spec)))
     assert run_study(spec) == 0
-    assert len(simulation.trained) == (4 + 4) * 3
+    assert len(simulation.trained) == (4 + 6) * 3
     assert found(spec).record.uid != finished.record.uid
 
 
@@ -74,8 +74,8 @@ def test_remote_checkpoints_go_too(run_study, spec, tmp_path, monkeypatch):
     record = planned.record
     checkpoints = [p for p in (tmp_path / "bucket").rglob("*") if p.is_file()]
     size = sum(p.stat().st_size for p in checkpoints)
-    assert len(checkpoints) == 8
-    assert f"8 files, {size / 1024:.0f} KiB, in {record.checkpoints}" in planned.deleted
+    assert len(checkpoints) == 10
+    assert f"10 files, {size / 1024:.0f} KiB, in {record.checkpoints}" in planned.deleted
     carry_out(planned)
     assert list((tmp_path / "bucket").iterdir()) == [tmp_path / "bucket" / "other"]
     assert list((tmp_path / "sepray-results").iterdir()) == []
@@ -93,7 +93,7 @@ def test_plan_says_what_goes_and_what_stays(finished, spec, mlflow):
     size = sum(path.stat().st_size for path in files)
     storage, uri = spec.stores.storage, "http://me:secret@tracker"
     in_stores = [
-        f"4 trials and 4 retrainings in {storage}",
+        f"4 trials and 6 retrainings in {storage}",
         f"{len(files)} files, {size / 1024:.0f} KiB, in {finished.folder}",
     ]
     waiting = "1 record that MLflow has not been told yet"
