@@ -6,10 +6,14 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep tables test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
+
+TABLES ?= $(basename $(notdir $(filter-out %/__init__.py,$(wildcard studies/tables/*.py))))
+tables: $(VENV)/.run ffmpeg  ## short forms of the papers' tables, about ten minutes each, without a download: TABLES="cass_table_2 ..."
+	@for table in $(TABLES); do $(BIN)/python studies/tables/$$table.py $(ARGS) || exit; done
 
 test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -8,7 +8,11 @@ import sys
 
 from setuptools import find_packages, setup
 
-FOLDERS = {"sepray.search_spaces": "search_spaces", "sepray.studies": "studies"}
+FOLDERS = {
+    "sepray.search_spaces": "search_spaces",
+    "sepray.studies": "studies",
+    "sepray.studies.tables": "studies/tables",
+}
 EDITABLE = "editable_wheel" in sys.argv
 
 setup(

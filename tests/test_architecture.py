@@ -66,6 +66,7 @@ BELOW_STUDY = frozenset(
 )
 BELOW_STUDY |= {"signals", "console"}
 ALLOWED |= {"cli": BELOW_STUDY, "comparison": BELOW_STUDY}
+ALLOWED["tables"] = frozenset({"comparison", "report", "scoring", "signals", "spec", "console"})
 # Third-party libraries that belong to some packages alone, and those that a package must do without.
 OWNERS = {"mlflow": {"tracking"}}
 BANNED = {
@@ -73,7 +74,8 @@ BANNED = {
     "search": {"torch", "mlflow"},
     "training": {"ray", "optuna", "mlflow"},
 }
-STUDIES_MAY_IMPORT = ("sepray.study", "sepray.comparison", "search_spaces")
+STUDIES_MAY_IMPORT = ("sepray.study", "sepray.comparison", "sepray.tables", "search_spaces")
+LONGEST_STUDY, LONGEST_TABLE = 40, 48  # lines; a table has the paper's figures too
 CONTROL_FLOW = (ast.If, ast.For, ast.While, ast.Try, ast.FunctionDef, ast.Lambda, ast.comprehension, ast.ClassDef)
 
 
@@ -257,7 +259,7 @@ def test_packages_have_a_docstring_and_no_imports():
 def test_study_is_short_and_imports_only_the_front_doors(file):
     ours = [i.name for i in file.imports if i.name.split(".")[0] in FOLDERS]
     assert [name for name in ours if not any(is_below(name, door) for door in STUDIES_MAY_IMPORT)] == []
-    assert file.lines <= 40
+    assert file.lines <= (LONGEST_TABLE if file.package == "tables" else LONGEST_STUDY)
 
 
 @pytest.mark.parametrize("file", inside("search_spaces"), ids=lambda f: f.path)

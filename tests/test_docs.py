@@ -20,6 +20,7 @@ NOT_RUN = {
     "docs/pages/cass.md": 2,
     "docs/pages/cluster.md": 10,
     "docs/pages/paper.md": 3,
+    "docs/pages/tables.md": 1,
     "docs/pages/running.md": 2,
     "docs/pages/start.md": 3,
     "docs/pages/use.md": 1,

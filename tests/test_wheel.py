@@ -109,7 +109,7 @@ def metadata(wheel: Path) -> Message:
 def test_wheel_holds_sepray_with_search_spaces_and_studies_and_nothing_else(wheel):
     packages = {path.relative_to(ROOT) for path in (ROOT / "sepray").rglob("*.py")}
     for folder in ("search_spaces", "studies"):
-        packages |= {Path("sepray") / path.relative_to(ROOT) for path in (ROOT / folder).glob("*.py")}
+        packages |= {Path("sepray") / path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py")}
     assert Path("sepray/search_spaces/cass.py") in packages
     assert Path("sepray/studies/cass_alpha_sweep.py") in packages
     names = {Path(name) for name in zipfile.ZipFile(wheel).namelist()}

@@ -55,7 +55,7 @@ def run(comparison: Comparison, spaces: Spaces | None = None, permitted: Permiss
         SeprayError: something that the user can put right.
     """
     study.started.append(comparison.name)
-    spaces = _checked(comparison, spaces)
+    spaces = checked(comparison, spaces)
     address = comparison.resources.cluster_address
     if address.startswith("ray://"):
         from ..execution import cluster
@@ -72,7 +72,7 @@ def run(comparison: Comparison, spaces: Spaces | None = None, permitted: Permiss
 
 def _show_estimate(comparison: Comparison, spaces: Spaces | None) -> int:
     """Show what a run of the comparison would take; return the exit status that it would begin with."""
-    spaces = _checked(comparison, spaces)
+    spaces = checked(comparison, spaces)
     from . import dry_run
 
     found = dry_run.estimate(comparison, spaces)
@@ -80,7 +80,7 @@ def _show_estimate(comparison: Comparison, spaces: Spaces | None) -> int:
     return found.status
 
 
-def _checked(comparison: Comparison, spaces: Spaces | None) -> Spaces:
+def checked(comparison: Comparison, spaces: Spaces | None) -> Spaces:
     """Refuse a comparison that cannot work; return the search spaces of its separators."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # the user's own modules lie there, and the study's file elsewhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import identity
@@ -26,16 +27,35 @@ from .running import Outcome, run_all
 from .spec import Comparison, Spaces
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a comparison has come to.
+
+    Attributes:
+        status: its exit status: 0 done, 1 no separator has figures, that of a signal where one has ended a study.
+        data: data of its task.
+        outcome: figures of the separators; None where a signal has ended it.
+        table: its table; None where no separator has figures.
+    """
+
+    status: int
+    data: TaskData
+    outcome: Outcome | None = None
+    table: table.Table | None = None
+
+
 def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = None) -> int:
-    """Run all studies and publish the table.
+    """Run all studies and publish the table; return the exit status, as ``result`` has it."""
+    return result(comparison, spaces, permitted).status
+
+
+def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = None) -> Result:
+    """Run all studies, publish the table, and return it with what it was made of.
 
     Args:
         comparison: the comparison.
         spaces: search spaces of its separators.
         permitted: what the user allows the studies; default: nothing.
-
-    Returns:
-        The exit status: 0 done, 1 no separator has figures, that of a signal where one has ended a study.
     """
     task, budget = task_config(comparison), comparison.budget
     wait_for(f"{comparison.name}: loading the data of {comparison.task}; what is not in the cache is made")
@@ -53,7 +73,7 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
     try:
         outcome = run_all(comparison, task, data, taking_part, permitted)
     except KeyboardInterrupt as error:
-        return interruption.status_of(error)
+        return Result(interruption.status_of(error), data)
     outcome.left_out += refused
     for left in outcome.left_out:
         if left.bug:
@@ -61,18 +81,16 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
-        return 1
-    publish(comparison, task, data, outcome, others)
+        return Result(1, data, outcome)
+    found = table.build(comparison, data, outcome, others)
+    publish(comparison, task, data, outcome, found)
     if len(outcome.left_out) > len(refused):
         console.print("The same command tries the separators without figures again.")
-    return 0
+    return Result(0, data, outcome, found)
 
 
-def publish(
-    comparison: Comparison, task: object, data: TaskData, outcome: Outcome, others: imported.Imported | None = None
-) -> Path:
+def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outcome, found: table.Table) -> Path:
     """Write tables and figures to the comparison's folder, its MLflow run and the terminal; return the folder."""
-    found = table.build(comparison, data, outcome, others)
     # Known by its studies: after the storage was deleted, the same name is another comparison.
     uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
     folder = study_folder(comparison.stores.storage_path, comparison.name, uid)

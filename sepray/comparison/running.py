@@ -17,7 +17,7 @@ from .. import study
 from ..choices import BSS_EVAL
 from ..console import interruption
 from ..console.terminal import console
-from ..contracts import TaskData
+from ..contracts import Separator, Signal, TaskData
 from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
@@ -37,6 +37,33 @@ Scores = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
+class Training:
+    """A training whose scores are in the table.
+
+    Attributes:
+        history: results of every epoch, oldest first.
+        folder: path or URI of its checkpoints.
+        number: its number among the retrainings of its study.
+        seed: its random seed.
+    """
+
+    history: Sequence[Mapping[str, float]]
+    folder: str
+    number: int
+    seed: int | None
+
+    def separator(self, contender: Contender, signal: Signal) -> Separator:
+        """Return the trained separator.
+
+        Raises:
+            FileNotFoundError: its checkpoints are damaged or gone.
+        """
+        return weights.load_separator(
+            contender.config, signal, self.folder, checkpoint.of_trial(self.number, self.seed)
+        )
+
+
+@dataclass(frozen=True)
 class Entry:
     """Figures of a separator.
 
@@ -49,6 +76,7 @@ class Entry:
         missing: note about seeds whose training failed; empty if no training failed.
         uid: id of its study.
         validation: values of the objectives on validation, mean over seeds; empty where they are not known.
+        trainings: the trainings themselves, one for each seed.
     """
 
     contender: Contender
@@ -59,6 +87,7 @@ class Entry:
     missing: str
     uid: str
     validation: tuple[float, ...] = ()
+    trainings: tuple[Training, ...] = ()
 
 
 @dataclass
@@ -149,7 +178,13 @@ def _run(
         missing=f"{len(lost)} of {len(mine)} seeds failed: {why}" if lost else "",
         uid=uid,
         validation=tuple(np.mean([trial.values for trial in sound], axis=0).tolist()),
+        trainings=tuple(_training(results, t) for t in sound),
     )
+
+
+def _training(results: StudyResults, trial: FrozenTrial) -> Training:
+    folder = results.trial_folder("finals", trial.number)
+    return Training(results.history("finals", trial.number), folder, trial.number, trial.user_attrs.get("seed"))
 
 
 def _member(

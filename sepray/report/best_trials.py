@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,8 +105,8 @@ def discriminators(separator: Separator, split: Split, sources: Sequence[str], n
     if outputs is None:
         return None
     key, title = "discriminators", "Outputs of the discriminators"
-    middles = [[float(np.median(values)) for values in shown.values()] for shown in outputs.values()]
-    if all(np.ptp(of_one) < _TOLD_APART for of_one in middles):
+    if not tells_apart(outputs):
+        middles = [[float(np.median(values)) for values in shown.values()] for shown in outputs.values()]
         low, high = min(map(min, middles)), max(map(max, middles))
         sentence = (
             f"The discriminators of {name} do not tell true sources from estimates: their median outputs lie between "
@@ -139,6 +139,16 @@ def discriminators(separator: Separator, split: Split, sources: Sequence[str], n
     note = "As in CASS Fig. 6: boxes span the middle half of the items; the line is the median."
     figures = [render(figure, "discriminators.svg", sentence)]
     return Section(key, title, sentence, figures, note)
+
+
+def tells_apart(outputs: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> bool:
+    """Say whether any discriminator has other outputs for one kind of input than for another, in the median.
+
+    Args:
+        outputs: what ``discriminator_outputs`` returns.
+    """
+    middles = [[float(np.median(values)) for values in shown.values()] for shown in outputs.values()]
+    return not all(np.ptp(of_one) < _TOLD_APART for of_one in middles)
 
 
 @torch.no_grad()

@@ -73,7 +73,7 @@ def comparison(tmp_path, monkeypatch):
 @pytest.fixture
 def published(comparison, data, screen):
     def publish(outcome=OUTCOME):
-        folder = publishing.publish(comparison, Task(), data, outcome)
+        folder = publishing.publish(comparison, Task(), data, outcome, table.build(comparison, data, outcome))
         return folder, Tracker.last
 
     return publish

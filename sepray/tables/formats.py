@@ -1,0 +1,118 @@
+"""Writes a table with its published figures: Markdown, LaTeX and CSV; the form stands above each of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+
+from ..comparison.formats import escape
+from ..comparison.table import number
+from ..scoring.many_systems import ScoreSummary
+from . import forms
+from .beside import Line, PartTable
+from .spec import NONE, Table
+
+_COSTS = ("epochs", "seeds")
+
+
+def markdown(table: Table, parts: Sequence[PartTable], figures: Mapping[str, str] | None = None) -> str:
+    """Return the table as Markdown: for each part and source the rows of the paper, each figure beside ours.
+
+    Args:
+        table: the table.
+        parts: its parts.
+        figures: file -> what it shows.
+    """
+    text = [f"# {table.source}", ""]
+    for part in parts:
+        text += [f"## {part.title}", ""] if part.title else []
+        text += [f"**{part.label}**", ""]
+        for source in part.sources:
+            head = [source, *(f"{forms.heading(table, m)}: {who}" for m in part.measures for who in ("paper", "ours"))]
+            rows = [[*head, *_COSTS, "note"], ["---", *["---:"] * (2 * len(part.measures) + len(_COSTS)), "---"]]
+            for line in part.lines:
+                cells = [cell for m in part.measures for cell in _cells(line, (source, m), m)]
+                rows.append([line.label, *cells, line.epochs or NONE, str(line.seeds or NONE), line.note])
+            text += ["| " + " | ".join(_cellular(cell) for cell in row) + " |" for row in rows]
+            text.append("")
+        trained = [f"- {line.label}: `{line.what}`" for line in part.lines if line.what]
+        text += ["Trained:", "", *trained, ""] if trained else []
+        text += [part.caption, ""] if part.caption else []
+    text += [table.note, ""] if table.note else []
+    text += [f"- `{name}`: {words}" for name, words in (figures or {}).items()]
+    return "\n".join(text).rstrip() + "\n"
+
+
+def latex(table: Table, parts: Sequence[PartTable]) -> str:
+    """Return the table for a paper, with the package booktabs: a group of rows for each part and source."""
+    measures = parts[0].measures
+    groups = ["", *(rf"\multicolumn{{2}}{{c}}{{{escape(forms.heading(table, m))}}}" for m in measures), "", ""]
+    head = ["", *(["paper", "ours"] * len(measures)), *(name.capitalize() for name in _COSTS)]
+    lines = [" & ".join(groups) + r" \\", " & ".join(head) + r" \\"]
+    for part in parts:
+        for source in part.sources:
+            title = escape(f"{part.title}: {source}" if part.title else source)
+            lines += [r"\midrule", rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{title}}}}} \\"]
+            for line in part.lines:
+                cells = [cell for m in measures for cell in _cells(line, (source, m), m, mean_only=True)]
+                costs = [line.epochs or NONE, str(line.seeds or NONE)]
+                lines.append(" & ".join([escape(line.label), *cells, *costs]) + r" \\")
+    captions = [table.source + ".", *(f"{part.title}: {part.label}" if part.title else part.label for part in parts)]
+    captions += [f"{line.label}: {line.note}." for part in parts for line in part.lines if line.note and not line.ours]
+    return "\n".join(
+        [
+            r"% In the preamble: \usepackage{booktabs}",
+            r"\begin{table*}[t]",
+            r"\centering",
+            rf"\caption{{{escape(' '.join(captions))}}}",
+            rf"\label{{tab:{table.name}}}",
+            r"\footnotesize",
+            rf"\begin{{tabular}}{{l{'rr' * len(measures)}rr}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def comma_separated(table: Table, parts: Sequence[PartTable]) -> str:
+    """Return the table as CSV: a line for each part, source, row and measure, in full precision."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    figures = ("published", "ours", "low", "high")
+    writer.writerow(["table", "part", "source", "row", "measure", *figures, *_COSTS, "trained", "note", "form"])
+    for part in parts:
+        for source in part.sources:
+            for line in part.lines:
+                for measure in part.measures:
+                    key = (source, measure)
+                    own = line.ours.get(key)
+                    values = [line.published.get(key, ""), *((own.mean, own.low, own.high) if own else ("", "", ""))]
+                    costs = [line.epochs, line.seeds or "", line.what, line.note, part.label]
+                    writer.writerow([table.name, part.title, source, line.label, measure, *values, *costs])
+    return stream.getvalue()
+
+
+def _cells(line: Line, key: tuple[str, str], measure: str, mean_only: bool = False) -> tuple[str, str]:
+    """Return the published figure, as printed, and ours with its interval."""
+    return line.published.get(key, NONE), _ours(line.ours.get(key), measure, mean_only)
+
+
+def _ours(cell: ScoreSummary | None, measure: str, mean_only: bool) -> str:
+    if cell is None:
+        return NONE
+    mean = number(measure, cell.mean)
+    if mean_only:
+        return mean
+    if not math.isfinite(cell.high):
+        return f"{mean} [too few]"
+    return f"{mean} [{number(measure, cell.low)}, {number(measure, cell.high)}]"
+
+
+def _cellular(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

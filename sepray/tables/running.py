@@ -1,0 +1,95 @@
+"""Runs the parts of a table as comparisons, and writes what is there after each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..comparison import publishing
+from ..comparison.command import checked
+from ..comparison.contenders import slug
+from ..comparison.spec import Comparison
+from ..console import interruption
+from ..console.terminal import console
+from ..errors import SeprayError, one_line
+from ..files import replace_file
+from ..spec.folder import local_root
+from . import beside, figures, formats
+from .beside import PartTable
+from .forms import Chosen, Missing
+from .spec import Table
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A part that was run, or why it was not.
+
+    Attributes:
+        shown: its lines.
+        result: its comparison; None where it was not run.
+    """
+
+    shown: PartTable
+    result: publishing.Result | None = None
+
+
+def run(table: Table, chosen: Chosen, comparisons: Sequence[Comparison | Missing], storage_path: str) -> int:
+    """Run the comparison of each part, and write the table with all parts that are there after each.
+
+    Args:
+        table: the table.
+        chosen: its form.
+        comparisons: a comparison, or why there is none, for each part.
+        storage_path: folder or URI of results; the table lies in its folder ``NAME-FORM``.
+
+    Returns:
+        The exit status: 0 done, 1 no part has figures, that of a signal where one has ended it.
+    """
+    folder = local_root(storage_path) / f"{table.name}-{chosen.length}"
+    ran: list[Ran] = []
+    for part, made in zip(table.parts, comparisons, strict=True):
+        console.rule(f"{table.source}{f': {part.title}' if part.title else ''}")
+        if isinstance(made, Missing):
+            ran.append(Ran(beside.part_table(table, part, chosen, None, made.reason)))
+            continue
+        try:
+            result = publishing.result(made, checked(made, None))
+        except SeprayError as error:
+            ran.append(Ran(beside.part_table(table, part, chosen, None, f"not run: {one_line(error)}")))
+            continue
+        if result.status in interruption.STATUSES:
+            console.print("The same command goes on; what has ended is kept.")
+            return result.status
+        left = result.outcome.left_out if result.outcome else ()
+        why = "; ".join(f"{each.system}: {each.reason}" for each in left)
+        ran.append(Ran(beside.part_table(table, part, chosen, result.table, f"no figures: {why}"), result))
+        write(table, ran, folder)
+    write(table, ran, folder)
+    console.print(formats.markdown(table, [each.shown for each in ran]), markup=False, soft_wrap=True)
+    names = ", ".join(made.name for made in comparisons if not isinstance(made, Missing))
+    told = (
+        f"Table (Markdown, LaTeX, CSV) and figures (PDF): {folder}; tests, costs, scores of every item: beside, {names}"
+    )
+    console.print(told, soft_wrap=True, markup=False)
+    return 0 if any(each.result is not None and each.result.table is not None for each in ran) else 1
+
+
+def write(table: Table, ran: Sequence[Ran], folder: Path) -> None:
+    """Write table and figures of the parts that are there to a folder."""
+    shown = [each.shown for each in ran]
+    drawn = [
+        (f"{slug(each.shown.title).lower()}-{picture.name}" if len(table.parts) > 1 else picture.name, picture)
+        for each in ran
+        if each.result is not None
+        for picture in figures.pictures(table, each.shown, each.result)
+    ]
+    words = {name: picture.description for name, picture in drawn}
+    files: dict[str, bytes] = {name: picture.content for name, picture in drawn if picture.content}
+    files |= {
+        "table.md": formats.markdown(table, shown, words).encode(),
+        "table.tex": formats.latex(table, shown).encode(),
+        "table.csv": formats.comma_separated(table, shown).encode(),
+    }
+    for name, content in files.items():
+        replace_file(folder / name, content)

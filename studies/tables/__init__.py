@@ -1,0 +1,1 @@
+"""Tables of papers with ours beside them, one file each: ``python studies/tables/NAME.py``, ``--budget full``."""

@@ -1,0 +1,70 @@
+"""Figures beside a table: error curves of all methods, and what is said where one cannot be drawn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sepray.comparison import table as comparisons
+from sepray.comparison.publishing import Result
+from sepray.comparison.running import Outcome, Training
+from sepray.comparison.spec import Comparison
+from sepray.tables import beside, figures, forms
+from sepray.tables.spec import Data, Figure, Form, Part, Row, Table
+
+from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
+
+ROWS = (Row("Slow one", "nmf"), Row("Quick one", "kam"), Row("Other", "sepgan"))
+PART = Part("", Data("my_task", (), "noise"), ROWS)
+FIGURES = (Figure("curves", "Figure 5", ("Quick one", "Slow one"), tail=0.5), Figure("discriminators", "Figure 6"))
+TABLE = Table("lab-1", "Lab, Table 1", ("relative_l2",), (PART,), Form(500, 5), Form(4, 2), figures=FIGURES)
+
+
+def training(values, seed):
+    return Training([{"epoch": k, "validation/low/relative_l2": v, "validation/high/relative_l2": 2 * v}
+                     for k, v in enumerate(values, 1)], "gone", seed, seed)  # fmt: skip
+
+
+@pytest.fixture
+def drawn(data, monkeypatch):  # noqa: F811
+    """Pictures of the table, and what the panels of the curves show: panel -> line -> values."""
+    runs = {"Slow-one": [[0.9, 0.8, 0.7, 0.6], [0.8, 0.7, 0.6, 0.5]], "Quick-one": [[0.5, 0.4, 0.3, 0.2]], "Other": []}
+    entries = [
+        replace(entry(key, key, [[1, 2, 3, 4]]), trainings=tuple(training(v, s) for s, v in enumerate(kept)))
+        for key, kept in runs.items()
+    ]
+    found = comparisons.build(Comparison(task="my_task", measures=("relative_l2",)), data, Outcome(entries, []))
+    part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), found)
+    shown = []
+    kept = figures._pdf
+
+    def keep(figure):
+        shown.append([{line.get_label(): line.get_ydata() for line in axes.lines} for axes in figure.axes])
+        return kept(figure)
+
+    monkeypatch.setattr(figures, "_pdf", keep)
+    return figures.pictures(TABLE, part, Result(0, data, Outcome(entries, []), found)), shown
+
+
+def test_curves_of_the_methods_lie_over_each_other_with_the_last_epochs_beside(drawn):
+    [curves, _], [panels] = drawn
+    assert curves.name == "figure-5.pdf"
+    assert curves.content.startswith(b"%PDF")
+    whole, tail, of_other_source, _ = panels
+    np.testing.assert_allclose(whole["Slow one"], [0.85, 0.75, 0.65, 0.55])  # the mean over seeds
+    np.testing.assert_allclose(whole["Quick one"], [0.5, 0.4, 0.3, 0.2])
+    np.testing.assert_allclose(tail["Quick one"], [0.3, 0.2])
+    np.testing.assert_allclose(of_other_source["Quick one"], [1.0, 0.8, 0.6, 0.4])
+    assert "Other" not in whole
+
+
+def test_caption_says_what_is_drawn_and_which_form_it_is(drawn):
+    [curves, _], _ = drawn
+    assert "validation split after every epoch" in curves.description
+    assert "SHORT FORM (--budget minutes): 4 epochs, 2 seeds." in curves.description
+
+
+def test_figure_that_cannot_be_drawn_says_why(drawn):
+    [_, discriminators], _ = drawn
+    assert discriminators.content == b""
+    assert discriminators.description == "Figure 6: not drawn, the checkpoints of Slow one are gone"
