@@ -82,7 +82,7 @@ def finished(tmp_path, monkeypatch, data):
     """Runs the study of one separator, which ends at once with the retrainings that are given."""
     storage = f"sqlite:///{tmp_path}/optuna.db"
     searched = optuna.create_study(storage=storage, study_name="lab-a")
-    searched.set_user_attr("uid", "u1")
+    searched.set_user_attr("uid", "a1")
     optuna.create_study(storage=storage, study_name="lab-a/finals")
     spec = StudySpec(
         name="lab-a",
@@ -103,11 +103,12 @@ def finished(tmp_path, monkeypatch, data):
             finals=finals,
             result={"role": "trial 0", "hyperparameters": {"weight": 2.0}},
             history=lambda stage, number: epochs[number] if stage == "finals" else [],
+            trial_folder=lambda stage, number: f"{stage}/{number}",
         )
 
         def read(cls, *given):
             assert [given[0], given[1].study_name, given[2].study_name] == [spec, "lab-a", "lab-a/finals"]
-            assert given[3:] == (tmp_path / "lab-a" / "u1", data)
+            assert given[3:] == (tmp_path / "lab-a" / "a1", data)
             return results
 
         monkeypatch.setattr(running.StudyResults, "read", classmethod(read))
@@ -128,7 +129,10 @@ def test_figures_are_of_the_chosen_settings_on_the_seeds_that_are_asked_for(fini
     assert found.scores["si_sdr"][:, 0, 0].tolist() == [11, 12, 13]
     assert found.training_seconds == 12.5  # the mean of 11.5, 12.5 and 13.5
     assert found.separation_seconds == 3.0  # the mean of 11, 12 and 13, of 4 items
-    assert (found.hyperparameters, found.missing, found.uid) == ({"weight": 2.0}, "", "u1")
+    assert [(t.number, t.folder, len(t.history)) for t in found.trainings] == [
+        (n, f"finals/{n}", 2) for n in (11, 12, 13)
+    ]
+    assert (found.hyperparameters, found.missing, found.uid) == ({"weight": 2.0}, "", "a1")
     assert found.contender.key == "a"
 
 
