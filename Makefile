@@ -6,7 +6,7 @@ FLOOR ?= .venv-floor
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: sweep tables test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep tables test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -39,6 +39,9 @@ faults-table: $(VENV)/.test  ## the table of what test-faults has run, and what 
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
 	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+fuzz: $(VENV)/.test ffmpeg  ## changed files to every reader of data: MINUTES=10 SEED= READERS=
+	$(BIN)/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(READERS),--readers $(READERS)) $(ARGS)
 
 mutants: $(VENV)/.test ffmpeg  ## small changes of the code that no test notices: SAMPLE= SEED= ONLY= JOBS= GOAL= ALL=1 NEAR=1
 	$(BIN)/python tests/mutants.py $(if $(ALL),--all) $(if $(NEAR),--near) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
@@ -115,4 +118,4 @@ ffmpeg:
 	else echo "ffmpeg and ffprobe are needed by museval: please install them"; exit 1; fi; }
 
 clean:
-	rm -rf $(VENV) $(FLOOR) site .mutants .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(FLOOR) site .mutants .fuzz .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,6 +1,6 @@
 """Writes files and folders whole or not at all, reads what can be read of them, and lets one process make something.
 
-It also says which files nobody put there. Imports nothing from sepray.
+It also says which files nobody put there, and which lead elsewhere. Imports nothing from sepray but the errors.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from .errors import UsageError
 
 
 def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None:
@@ -67,6 +69,29 @@ def is_clutter(path: Path) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
+def refuse_links(paths: Iterable[Path], folder: Path) -> None:
+    """Refuse a folder of data with links that lead out of it: whoever made it would choose what this user reads.
+
+    ``SEPRAY_FOLLOW_LINKS=1`` in the environment allows them, for data that their user has put together of links.
+
+    Args:
+        paths: what is read of the folder.
+        folder: may be a link itself, because the user has named it.
+
+    Raises:
+        UsageError: one of the paths is, or lies behind, a link to a place outside.
+    """
+    if os.environ.get("SEPRAY_FOLLOW_LINKS") == "1":
+        return
+    inside = os.path.realpath(folder)
+    for path in paths:
+        if not Path(os.path.realpath(path)).is_relative_to(inside):
+            raise UsageError(
+                f"{path} is a link that leads out of {folder}; copy what it leads to, or trust the links there with "
+                "SEPRAY_FOLLOW_LINKS=1"
+            )
+
+
 def replace_folder(folder: Path, made: Path) -> None:
     """Put the folder ``made`` in the place of ``folder``, synced to the disk with all that is in it.
 
@@ -100,7 +125,7 @@ def read_json(path: Path) -> Any:
     """Return what a JSON file holds; None where there is none, or where it is empty, cut off or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sepray import files
+from sepray.errors import UsageError
 from sepray.files import replace_file
 
 
@@ -77,9 +78,30 @@ def test_folder_takes_the_place_of_another_synced_with_all_that_is_in_it(tmp_pat
     assert synced[-1] == tmp_path  # the folder that has the name, after the rename
 
 
-@pytest.mark.parametrize(("text", "value"), [('{"a": [1]}', {"a": [1]}), ("", None), ('{"a": ', None), (None, None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [('{"a": [1]}', {"a": [1]}), ("", None), ('{"a": ', None), ("[" * 10**5, None), (None, None)]
+)
 def test_json_that_cannot_be_read_is_absent(tmp_path, text, value):
     path = tmp_path / "result.json"
     if text is not None:
         path.write_text(text)
     assert files.read_json(path) == value
+
+
+def test_links_that_lead_out_of_a_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv("SEPRAY_FOLLOW_LINKS", raising=False)
+    data, outside = tmp_path / "data", tmp_path / "outside"
+    for folder in (data, outside):
+        folder.mkdir()
+        (folder / "a.wav").write_text("")
+    (data / "inside.wav").symlink_to(data / "a.wav")
+    (tmp_path / "named").symlink_to(data)  # by the user
+    files.refuse_links([data / "a.wav", data / "inside.wav"], data)
+    files.refuse_links([tmp_path / "named" / "a.wav"], tmp_path / "named")
+    (data / "file.wav").symlink_to(outside / "a.wav")
+    (data / "folder").symlink_to(outside)
+    for path in (data / "file.wav", data / "folder" / "a.wav", data / ".." / "outside" / "a.wav"):
+        with pytest.raises(UsageError, match=rf"^{path} is a link that leads out of {data}; copy what it leads to, or"):
+            files.refuse_links([data / "a.wav", path], data)
+    monkeypatch.setenv("SEPRAY_FOLLOW_LINKS", "1")
+    files.refuse_links([data / "file.wav"], data)

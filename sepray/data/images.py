@@ -7,11 +7,9 @@ is used. A file that cannot be read is refused with a UsageError of one line tha
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
 import io
 import math
-import tarfile
 import warnings
 import zipfile
 import zlib
@@ -25,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import SPLITS, Signal, Split, TaskData
-from ..errors import UsageError
-from ..files import is_clutter, replace_file
+from ..errors import UsageError, one_line
+from ..files import is_clutter, refuse_links, replace_file
 from .cache import content_hash
+from .packed import FREE, MOST_GROWTH, open_tar, read_at_most, unpacked
 
 Images = NDArray[np.uint8]
 """``[image, channel, height, width]``."""
@@ -36,7 +35,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """Suffixes of the files that are taken for pictures."""
 
 _MOST_PIXELS = 50_000_000  # a picture of more is a mistake or an attack
+_MOST_BYTES = 256 << 20  # so is a file of one with more
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # the only ones: others run programs (EPS) or are rarely tried
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_IDX_GROWTH = 250  # of a packed file of images: drawings in black and white have a twentieth
+_MOST_AXES = 8  # of an array
 
 
 class Pair(NamedTuple):
@@ -60,17 +63,24 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         UsageError: it is no such file, or is shorter or longer than its header says; the message names it.
     """
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        size = path.stat().st_size
+        with unpacked(path) as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08" or not head[3]:
+                raise UsageError(f"{path} is no IDX file of bytes: it begins with {head.hex() or 'nothing'}")
+            sizes = file.read(4 * head[3])
+            shape = [int.from_bytes(sizes[at : at + 4], "big") for at in range(0, 4 * head[3], 4)]
+            start, promised = 4 + 4 * head[3], math.prod(shape)
+            is_honest = len(sizes) == 4 * head[3] and promised <= max(FREE, _IDX_GROWTH * size)
+            content = file.read(promised + 1) if is_honest else b""
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{path} cannot be read: {str(error) or type(error).__name__}") from None
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or not content[3]:
-        raise UsageError(f"{path} is no IDX file of bytes: it begins with {content[:4].hex() or 'nothing'}")
-    start = 4 + 4 * content[3]
-    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-    if len(content) != start + math.prod(shape):
-        raise UsageError(f"{path} is damaged: {len(content)} bytes, where {shape} need {start + math.prod(shape)}")
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
+    if len(content) != promised or not is_honest or len(shape) > _MOST_AXES:
+        there = (
+            f"{start + len(content)} bytes{' or more' * (len(content) > promised)}" if is_honest else f"{size} bytes"
+        )
+        raise UsageError(f"{path} is damaged: {there}, where {shape[:_MOST_AXES]} need {min(start + promised, 10**15)}")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
@@ -93,7 +103,9 @@ def pictures(folder: Path) -> list[Picture]:
     if folder.is_dir():
         files = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
         files = [p for p in files if not is_clutter(p.relative_to(folder))]
-        found = [Picture(str(p), p.read_bytes) for p in sorted(files, key=lambda p: p.relative_to(folder).as_posix())]
+        refuse_links(files, folder)
+        files.sort(key=lambda p: p.relative_to(folder).as_posix())
+        found = [Picture(str(p), functools.partial(_bytes, p)) for p in files]
     elif folder.name.lower().endswith(_ARCHIVES):
         found = sorted(_members(folder), key=lambda picture: picture.name)
     else:
@@ -109,13 +121,13 @@ def _members(archive: Path) -> Iterator[Picture]:
         if archive.name.lower().endswith(".zip"):
             names = zipfile.ZipFile(archive).namelist()
         else:
-            with tarfile.open(archive) as opened:
+            with open_tar(archive) as opened:
                 names = [member.name for member in opened if member.isfile()]
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-        raise UsageError(f"{archive} is no sound archive: {str(error) or type(error).__name__}") from None
+    except Exception as error:  # damaged archives raise errors of any kind
+        raise UsageError(f"{archive} is no sound archive: {one_line(error)[:200]}") from None
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        if path.is_absolute() or ".." in path.parts or ":" in path.as_posix().partition("/")[0]:
             raise UsageError(f"{archive} has the path {name!r}, which leads out of it")
         if path.suffix.lower() in SUFFIXES and not name.endswith("/"):
             yield Picture(f"{archive}/{name}", functools.partial(_content, archive, name))
@@ -123,11 +135,23 @@ def _members(archive: Path) -> Iterator[Picture]:
 
 def _content(archive: Path, name: str) -> bytes:
     if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened:
-            return opened.read(name)
-    with tarfile.open(archive) as opened_tar:
-        member = opened_tar.extractfile(name)
-        return member.read() if member is not None else b""
+        with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
+            info = opened.getinfo(name)
+            return read_at_most(member, info.file_size, _most(info.compress_size))
+    with open_tar(archive) as tar:
+        packed = tar.extractfile(name)
+        size = tar.getmember(name).size
+        return b"" if packed is None else read_at_most(packed, size, _most(archive.stat().st_size))
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return read_at_most(file, path.stat().st_size, _MOST_BYTES)
+
+
+def _most(size: int) -> int:
+    """Return how many bytes a picture may have that lies in so many bytes of an archive."""
+    return min(_MOST_BYTES, max(FREE, MOST_GROWTH * size))
 
 
 def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> NDArray[np.uint8]:
@@ -147,12 +171,12 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(picture.read()))
+            opened = Image.open(io.BytesIO(picture.read()), formats=_FORMATS)
             if math.prod(opened.size) > _MOST_PIXELS:
                 raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
             image = opened.convert("RGBA")
     except Exception as error:  # Pillow's decoders raise errors of any kind
-        why = str(error).partition("<_io")[0].strip() or type(error).__name__
+        why = one_line(error).partition("<_io")[0].strip()[:200]
         raise UsageError(f"{picture.name} is no sound picture: {why}") from None
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..scoring.levels import MIXTURE_LEVEL, offset
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
-from ..signals.recording_types import Recording
+from ..signals.recording_types import Recording, check_change
 from .model import Model
 
 Array = NDArray[np.float32]
@@ -39,9 +39,10 @@ def estimates_of(
         each: called with every block of the mixture, ``[channel, time]``, before it is separated.
 
     Raises:
-        UsageError: the model takes another number of channels.
+        UsageError: the model takes another number of channels, or a rate that is far from the recording's.
     """
     rate = require_sounds(model)
+    check_change(recording.rate, rate, str(recording.path))
     separate = _for_channels(model, recording.channels)
     samples = model.shape[0] if window is None else round(window * rate)
     offsets = offsets_of(recording, model)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..choices import BSS_EVAL
-from ..errors import UsageError
+from ..errors import UsageError, one_line
 from . import bss_eval
 
 Scores = dict[str, NDArray[np.float64]]
@@ -92,8 +92,8 @@ def _targets(path: Path) -> dict[str, dict[str, float]]:
             }
             for target in content["targets"]
         }
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} has no results of museval: {type(error).__name__}: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise UsageError(f"{path} has no results of museval: {type(error).__name__}: {one_line(error)[:200]}") from None
 
 
 def _number(frame: Any, measure: str) -> float:

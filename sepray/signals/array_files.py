@@ -15,8 +15,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer
+from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 
+_LONGEST_HEADER = 1 << 16  # bytes; numpy reads 10,000
 _MOST_CHANNELS = 64  # of a file with fewer samples than channels, which is taken for [time, channel] beyond
 
 
@@ -29,10 +30,11 @@ class ArrayRecording(Recording):
 
     def blocks(self) -> Iterator[Block]:
         """Read the file from its start, ``[channel, time]`` at a time."""
-        for start in range(0, self.frames, BLOCK_SAMPLES):
+        length = block_length(BLOCK_SAMPLES, self.channels)
+        for start in range(0, self.frames, length):
             # mapped anew for each block, so that pages that have been read are not counted as memory of this process
             values = np.atleast_2d(np.load(self.path, mmap_mode="r"))
-            yield np.asarray(values[:, start : start + BLOCK_SAMPLES], dtype=np.float32)
+            yield as_block(values[:, start : start + length])
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Writer]:
@@ -57,7 +59,7 @@ class MemoryRecording(Recording):
     def blocks(self) -> Iterator[Block]:
         """Give the array from its start, ``[channel, time]`` at a time."""
         for start in range(0, self.frames, BLOCK_SAMPLES):
-            yield np.asarray(np.atleast_2d(self.values)[:, start : start + BLOCK_SAMPLES], dtype=np.float32)
+            yield as_block(np.atleast_2d(self.values)[:, start : start + BLOCK_SAMPLES])
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Writer]:
@@ -105,10 +107,14 @@ def open_array_file(path: Path, rate: float | None, name: str) -> ArrayRecording
     Raises:
         RecordingError: no NPY file of real numbers, empty, truncated, of a wrong shape, or without a rate.
     """
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[6:7] > b"\1" and int.from_bytes(start[8:12], "little") > _LONGEST_HEADER:  # numpy makes room for all of it
+        raise RecordingError(f"{name} is no NPY file that can be read: its header is too long")
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        why = str(error).splitlines()[0]
+    except Exception as error:  # numpy lets errors of any kind through that its parser of a header raises
+        why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise RecordingError(f"{name} is no NPY file that can be read, or is truncated: {why}") from None
     channels, frames = _shape(values, name)
     if rate is None:

@@ -29,6 +29,8 @@ STEMS = ("mixture", "drums", "bass", "other", "vocals")
 
 _LOWEST_RATE = 1000  # Hz
 _LARGEST_FILTER = 1 << 24  # numbers: 128 MB
+_STEM_SECONDS = 600.0  # that every stem file may have
+_STEM_BYTES = 2000  # of a stem file, for a second of its five recordings: they have twenty times as many
 
 
 class Readable(Protocol):
@@ -175,7 +177,11 @@ def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
             f"({str(error).splitlines()[0]}); or give MUSDB18-HQ, which is WAV"
         ) from None
     try:
-        track = musdb.MultiTrack(path=str(path), name=path.name, stem_id=0, is_wav=False)
+        longest = max(_STEM_SECONDS, path.stat().st_size / _STEM_BYTES)
+        # Whatever length the file says, ffmpeg decodes no more than this.
+        track = musdb.MultiTrack(path=str(path), name=path.name, stem_id=0, is_wav=False, chunk_duration=longest)
+        if track.duration > longest:
+            raise RecordingError(f"it promises {track.duration:.4g} s, and has {path.stat().st_size} bytes")
         stems = np.asarray(track.stems, np.float32)  # [stem, time, channel]
     except Exception as error:  # whatever ffprobe and ffmpeg make of a damaged file
         why = (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -5,6 +5,7 @@ Read here, because wfdb's ``read_edf`` averages signals of higher rates down to 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,11 @@ def read_edf(path: Path, name: str) -> Signals:
         labels, _, units, *limits, _, samples, _ = fields
         low, high, least, most = (np.array([float(value) for value in values]) for values in limits)
         sizes = [int(value) for value in samples]
-    except ValueError:
+    except (ValueError, OverflowError):
         raise RecordingError(f"{name} is no EDF file: its header cannot be read") from None
+    sound = count > 0 and length >= at and min(sizes) >= 0 and math.isfinite(duration) and duration > 0
+    if not sound or not np.isfinite([low, high, least, most]).all():
+        raise RecordingError(f"{name} is no EDF file: its header says what cannot be")
     if head[192:197] in ("EDF+D", "BDF+D"):
         raise RecordingError(f"{name} has interruptions (EDF+D), and what is between them is not known")
     wide = 3 if content[:1] == b"\xff" else 2

@@ -17,10 +17,21 @@ from numpy.typing import NDArray
 
 from .edf_files import read_edf
 from .overlap_add import resampled
-from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
+from .recording_types import (
+    BLOCK_SAMPLES,
+    Block,
+    Recording,
+    RecordingError,
+    Writer,
+    as_block,
+    check_promise,
+    check_rate,
+)
 from .wfdb_files import Signals, read_signals
 
 SUFFIXES = (".hea", ".edf", ".bdf")
+
+_MOST_GROWTH = 64  # of all signals together, when slow ones are brought to the fastest one's rate
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,12 @@ def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecord
     signals = read_signals(path) if path.suffix.lower() == ".hea" else read_edf(path, name)
     if not signals.samples or not all(len(samples) for samples in signals.samples):
         raise RecordingError(f"{name} is empty: it has no samples")
+    for own in signals.rates:
+        check_rate(own, name)
     fastest = max(signals.rates)
+    held = sum(map(len, signals.samples))
+    longest = min(len(samples) / own for samples, own in zip(signals.samples, signals.rates, strict=True)) * fastest
+    check_promise(longest * len(signals.samples), held, _MOST_GROWTH, name)
     if rate is not None and not math.isclose(rate, fastest):
         raise RecordingError(f"{name} says that its rate is {fastest:g} Hz; leave out the rate of {rate:g} Hz")
     values = _at_one_rate(signals, fastest)
@@ -98,7 +114,7 @@ def _at_one_rate(signals: Signals, rate: float) -> NDArray[np.float32]:
     """Return ``[channel, time]`` at one rate, cut to the shortest."""
     parts = []
     for samples, own in zip(signals.samples, signals.rates, strict=True):
-        part = samples.astype(np.float32)[None]
+        part = as_block(samples)[None]
         parts.append(part if own == rate else np.concatenate(list(resampled(iter([part]), own, rate)), axis=1))
     frames = min(part.shape[1] for part in parts)
     return np.concatenate([part[:, :frames] for part in parts])

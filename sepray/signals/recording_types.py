@@ -20,6 +20,14 @@ from ..errors import UsageError
 Block = NDArray[np.float32]
 BLOCK_SAMPLES = 1 << 16
 """Most samples of a channel in a block."""
+LARGEST = 1e30
+"""Largest sample that a recording may have: sums of larger ones are no longer numbers."""
+RATES = (1e-3, 1e9)
+"""Lowest and highest rate that a recording may have, in Hz."""
+
+_BLOCK_VALUES = 1 << 22  # of all channels in a block
+_MOST_UP, _MOST_DOWN = 128, 50_000  # by which a rate is changed
+_FREE = 1 << 23  # samples that every file may hold, however short it is
 
 
 class RecordingError(UsageError):
@@ -32,6 +40,61 @@ class SilentError(RecordingError):
 
 class RateError(RecordingError):
     """A file does not say its rate, and none was given."""
+
+
+def block_length(most: int, channels: int) -> int:
+    """Return how many samples of each channel a block has: ``most``, or fewer where there are many channels."""
+    return max(1, min(most, _BLOCK_VALUES // max(1, channels)))
+
+
+def as_block(values: object) -> Block:
+    """Return numbers as float32; what is too large becomes infinite, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
+def check_rate(rate: float, name: str) -> None:
+    """Refuse a rate that no recording has, which a damaged header may say.
+
+    Raises:
+        RecordingError: it is no finite number within ``RATES``.
+    """
+    low, high = RATES
+    if not low <= rate <= high:
+        raise RecordingError(f"{name} says that its rate is {rate:g} Hz, and rates are between {low:g} and {high:g} Hz")
+
+
+def check_change(rate: float, new_rate: float, name: str) -> None:
+    """Refuse a change of rate that makes a long signal of nothing, or nothing of a long one.
+
+    Args:
+        rate: rate of the recording, in Hz.
+        new_rate: the wanted one.
+        name: what messages call the recording.
+
+    Raises:
+        RecordingError: the new rate is more than 128 times the old one, or less than a 50,000th of it.
+    """
+    if not rate / _MOST_DOWN <= new_rate <= rate * _MOST_UP:
+        raise RecordingError(
+            f"{name} has a rate of {rate:g} Hz, which is too far from the {new_rate:g} Hz that are needed"
+        )
+
+
+def check_promise(samples: float, size: int, most: int, name: str) -> None:
+    """Refuse a file that promises more samples than it can hold, before there is memory for them.
+
+    Args:
+        samples: samples of all channels that its header promises.
+        size: bytes of the file.
+        most: samples that an honest file has for each byte; 2^23 of them are free.
+        name: what messages call the file.
+
+    Raises:
+        RecordingError: it promises more.
+    """
+    if samples > max(_FREE, most * size):
+        raise RecordingError(f"{name} is damaged or truncated: it promises {samples:.4g} samples, and has {size} bytes")
 
 
 class Writer(Protocol):

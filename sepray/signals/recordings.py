@@ -11,10 +11,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..files import is_clutter
+from ..files import is_clutter, refuse_links
 from . import record_files, sound_files, table_files
 from .array_files import of_array, open_array_file
-from .recording_types import Level, Recording, RecordingError, SilentError
+from .recording_types import LARGEST, RATES, Level, Recording, RecordingError, SilentError, check_rate
 from .sound_files import open_sound_file
 from .wfdb_files import files_of
 
@@ -22,6 +22,7 @@ SUFFIXES = (*sound_files.SUFFIXES, *table_files.SUFFIXES, ".npy", *record_files.
 """Suffixes of the files of a folder that are taken for recordings."""
 
 _LEVEL_SAMPLES = 1 << 18  # of a channel, evenly spaced, whose median is taken
+_LEVEL_VALUES = 1 << 24  # of all channels
 
 
 def recordings_below(folder: Path) -> list[Path]:
@@ -32,6 +33,7 @@ def recordings_below(folder: Path) -> list[Path]:
     """
     found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     found = [path for path in found if not is_clutter(path.relative_to(folder))]
+    refuse_links(found, folder)
     headers = [path for path in found if path.suffix.lower() == ".hea"]
     parts = {str(part).lower() for header in headers for part in files_of(header)}
     return [path for path in found if str(path).lower() not in parts]
@@ -71,6 +73,7 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
         recording = table_files.open_table(path, rate, name)
     else:
         recording = open_sound_file(path, rate, name)
+    check_rate(recording.rate, name)
     return dataclasses.replace(recording, levels=_checked_levels(recording, name))
 
 
@@ -93,6 +96,8 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
 def _check_rate(rate: float | None) -> None:
     if rate is not None and not (rate > 0 and math.isfinite(rate)):
         raise RecordingError(f"a rate must be more than 0 Hz, not {rate:g}")
+    if rate is not None and not RATES[0] <= rate <= RATES[1]:
+        raise RecordingError(f"a rate must be between {RATES[0]:g} and {RATES[1]:g} Hz, not {rate:g}")
 
 
 def _suffix_by_content(path: Path) -> str:
@@ -120,7 +125,7 @@ def _checked_levels(recording: Recording, name: str) -> tuple[Level, ...]:
         RecordingError: samples are not finite, fewer than promised, or all alike.
     """
     low, high, start = np.inf, -np.inf, 0
-    stride = max(1, recording.frames // _LEVEL_SAMPLES)
+    stride = max(1, recording.frames // max(1, min(_LEVEL_SAMPLES, _LEVEL_VALUES // recording.channels)))
     some: list[NDArray[np.float32]] = []
     try:
         for block in recording.blocks():
@@ -128,8 +133,10 @@ def _checked_levels(recording: Recording, name: str) -> tuple[Level, ...]:
             if not finite.all():
                 seconds = (start + int(np.argmin(finite))) / recording.rate
                 raise RecordingError(f"{name} has a sample that is not a finite number, at {seconds:.6g} s")
+            if np.abs(block).max() > LARGEST:
+                raise RecordingError(f"{name} has a sample of {np.abs(block).max():.3g}, which is no measured value")
             low, high = min(low, float(block.min())), max(high, float(block.max()))
-            some.append(block[:, -start % stride :: stride])
+            some.append(block[:, -start % stride :: stride].copy())  # a view would keep the whole block
             start += block.shape[1]
     except soundfile.LibsndfileError:
         seconds = start / recording.rate

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from .recording_types import BLOCK_SAMPLES, Block, Recording, RecordingError, Writer
+from .recording_types import (
+    BLOCK_SAMPLES,
+    LARGEST,
+    Block,
+    Recording,
+    RecordingError,
+    Writer,
+    block_length,
+    check_promise,
+)
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 
 _UNKNOWN = (range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x100000000))  # lengths of data in a WAV from a pipe
+_MOST_SAMPLES = 500  # in a byte of a file: FLAC has silence in a thousandth, but nobody records silence alone
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,10 @@ class SoundRecording(Recording):
     def blocks(self) -> Iterator[Block]:
         """Read the file from its start, ``[channel, time]`` at a time."""
         with _opened(self.path) as file:
-            for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+            length = block_length(BLOCK_SAMPLES, self.channels)
+            for block in file.blocks(length, dtype="float32", always_2d=True):
+                if "MPEG" in self.subtype and not np.abs(block).max() <= LARGEST:
+                    raise RecordingError(f"{self.path} is damaged: it is decoded to what is no number")  # at times
                 yield block.T
 
     @contextmanager
@@ -116,6 +129,7 @@ def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording
         raise RecordingError(f"{name} is truncated: {end} bytes were promised, {path.stat().st_size} are there")
     if not recording.frames:
         raise RecordingError(f"{name} is empty: it has no samples")
+    check_promise(recording.frames * recording.channels, path.stat().st_size, _MOST_SAMPLES, name)
     if rate is not None and rate != recording.rate:
         raise RecordingError(f"{name} says that its rate is {recording.rate:g} Hz; leave out the rate of {rate:g} Hz")
     return recording

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
-from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer
+from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 from .table_layout import Layout, layout_of
 from .time_columns import Stamps, names_counter, names_time
 
@@ -23,6 +21,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
 _LOOK_EVERY = 64  # rows, after which columns that are surely channels are no longer looked at
 _FEWEST_ROWS = 4  # by which a named column is seen to rise evenly
+_CELL_VALUES = 4  # a cell takes as much memory as so many samples, as a number of Python's
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class TableRecording(Recording):
         copied: list[list[str]] = []
         values: list[list[float]] = []
         columns = len(self.layout.labels)
+        length = block_length(BLOCK_SAMPLES, _CELL_VALUES * columns)
         leading = len(self.copied) if self.copied == tuple(range(len(self.copied))) else None
         with self.path.open(newline="", encoding=self.layout.encoding) as file:
             for line, cells in self.layout.rows(file):
@@ -65,11 +65,11 @@ class TableRecording(Recording):
                     copied.append([cells[column] for column in self.copied])
                     samples = [cell for column, cell in enumerate(cells) if column not in self.copied]
                 values.append(_numbers(samples, self.layout.decimal, self.name, line))
-                if len(values) == BLOCK_SAMPLES:
-                    yield copied, np.array(values, dtype=np.float32).T
+                if len(values) == length:
+                    yield copied, as_block(values).T
                     copied, values = [], []
         if values:
-            yield copied, np.array(values, dtype=np.float32).T
+            yield copied, as_block(values).T
 
     @contextmanager
     def writer(self, path: Path) -> Iterator[Writer]:

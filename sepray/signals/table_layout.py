@@ -21,6 +21,9 @@ from .recording_types import RecordingError
 from .time_columns import number, time_of
 
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
+_LINE_BYTES = 1 << 20  # at least one line ends in so many bytes
+_MOST_COLUMNS = 4096
+_MOST_LINES = 64  # of a row whose cells have line breaks in quotes
 _COMMENT = ("#", "%")
 _SAMPLE = 50  # rows of these
 _MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","))
@@ -82,6 +85,7 @@ def layout_of(path: Path, name: str) -> Layout:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
+        _refuse_endless_lines(file, name)
     encoding = _encoding(head)
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
@@ -97,7 +101,18 @@ def layout_of(path: Path, name: str) -> Layout:
     if not best.score:
         words = "holds no rows of numbers" if _is_header(lines) else "is not a table of numbers in text (CSV)"
         raise RecordingError(f"{name} {words}")
+    if best.columns > _MOST_COLUMNS:
+        raise RecordingError(f"{name} has {best.columns} columns, and a table has at most {_MOST_COLUMNS}")
     return _described(lines, best, encoding, name)
+
+
+def _refuse_endless_lines(file: IO[bytes], name: str) -> None:
+    """Refuse a file with a line so long that no table has it: a line is read whole, and so would such a file be."""
+    while len(part := file.read(_LINE_BYTES)) == _LINE_BYTES:
+        if b"\n" not in part and b"\r" not in part:
+            raise RecordingError(
+                f"{name} is not a table of numbers in text (CSV): a line of it is more than a megabyte"
+            )
 
 
 def is_number(cell: str, decimal: str) -> bool:
@@ -205,12 +220,13 @@ def _open_signals(comments: list[str]) -> tuple[tuple[str, ...], int]:
     for line in comments:
         try:
             devices = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         for device in devices.values() if isinstance(devices, dict) else ():
-            if isinstance(device, dict) and {"column", "label"} <= device.keys() and device["label"]:
-                columns = tuple(map(str, device["column"]))
-                first = str(device["label"][0])
+            column, label = (device.get(key) for key in ("column", "label")) if isinstance(device, dict) else (0, 0)
+            if isinstance(column, list) and isinstance(label, list) and label:
+                columns = tuple(map(str, column))
+                first = str(label[0])
                 return columns, columns.index(first) if first in columns else 0
     return (), 0
 
@@ -228,8 +244,19 @@ def _empatica(lines: list[str], best: _Trial) -> float | None:
 
 def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of every line that is no comment."""
-    split = csv.reader(lines, delimiter=separator) if separator else (line.split() for line in lines)
+    taken = 0  # lines of the row that is being read
+
+    def few() -> Iterator[str]:
+        nonlocal taken
+        for line in lines:
+            taken += 1
+            if taken > _MOST_LINES:
+                raise csv.Error("a quotation mark that nothing closes")
+            yield line
+
+    split = csv.reader(few(), delimiter=separator) if separator else (line.split() for line in lines)
     for place, cells in enumerate(split, start):
+        taken = 0
         if cells and cells[0][:1] not in _COMMENT:
             yield place, cells
 

@@ -17,6 +17,7 @@ from .recording_types import RateError
 _ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
 _STEPS_FOR_MEDIAN = 4096
 _EXACT_DIGITS = 15  # that a float holds
+_LATEST = 1e30  # in any unit
 _MOST_UNEVEN = 0.01  # share of the steps that may be gaps, beyond which the times give no rate
 
 _UNITS = (
@@ -116,7 +117,7 @@ class Stamps:
         if self.broken:
             return
         time, period = self._time(cell)
-        if math.isnan(time):
+        if not -_LATEST <= time <= _LATEST:  # also where it is not a number
             self.broken = True
             return
         if self._first is None:

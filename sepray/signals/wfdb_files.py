@@ -15,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingLibraryError, UsageError
+from .recording_types import check_promise, check_rate
+
+_LONGEST_NAME = 200  # characters of a file's name
+_MOST_SAMPLES = 64  # in a byte of a record's files: compressed ones, or segments with long gaps between them
 
 
 class Signals(NamedTuple):
@@ -67,6 +71,7 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
         UsageError: the record is damaged or cut short, or has not that channel.
     """
     wfdb = _wfdb()
+    _refuse_repeated_segments(header)
     with _in_small_letters(header) as record:
         try:
             described = wfdb.rdheader(record, rd_segments=True)
@@ -74,6 +79,7 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
             names = [str(name) for name in (described.get_sig_name() if several else described.sig_name) or ()]
         except Exception as error:  # wfdb lets errors of any kind through
             raise UsageError(f"{header} is no sound WFDB header: {_one_line(error)}") from None
+        _check_promises(header, described, len(names))
         numbers = list(range(len(names)))
         if channel is not None:
             chosen = channel(names)
@@ -91,15 +97,45 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
     return Signals(tuple(names[number] for number in numbers), units, rates, samples)
 
 
+def _refuse_repeated_segments(header: Path) -> None:
+    """Refuse a header that names a segment twice, or itself: so a small file makes a record of any length."""
+    names, several = _named(header)
+    if several and (len(set(names)) < len(names) or header.stem in names):
+        raise UsageError(f"{header} is no sound WFDB header: it names a segment more than once")
+
+
+def _check_promises(header: Path, described: Any, signals: int) -> None:
+    """Refuse a record whose header promises more samples than its files can hold, or a rate that cannot be."""
+    try:
+        check_rate(float(described.fs), str(header))
+        frames = [*(getattr(described, "samps_per_frame", None) or ()), 1]
+        shifts = [*(getattr(described, "skew", None) or ()), 0]
+        parts = files_of(header)
+        files = parts | {inner for part in parts if part.suffix == ".hea" for inner in files_of(part)}
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        length = int(described.sig_len or 0) + max(int(shift or 0) for shift in shifts)
+        check_promise(length * signals * max(int(frame or 1) for frame in frames), size, _MOST_SAMPLES, str(header))
+    except (TypeError, OverflowError):
+        raise UsageError(f"{header} is no sound WFDB header: it says what cannot be") from None
+
+
 def files_of(header: Path) -> set[Path]:
     """Return the files that a record's header names: those of its signals, and the headers of its segments."""
+    names, several = _named(header)
+    names = [name + ".hea" if several else name for name in names]
+    possible = [n for n in names if n not in (".", "..") and "/" not in n and "\0" not in n and len(n) <= _LONGEST_NAME]
+    return {header.with_name(name) for name in possible}
+
+
+def _named(header: Path) -> tuple[list[str], bool]:
+    """Return the files or segments that a header names, one for each of its lines, and whether they are segments."""
     try:
         lines = [line.split() for line in header.read_text(encoding="latin-1").splitlines()]
     except OSError:
-        return set()
+        return [], False
     lines = [words for words in lines if words and not words[0].startswith("#")]
     several = bool(lines) and "/" in lines[0][0]
-    return {header.with_name(words[0] + (".hea" if several else "")) for words in lines[1:] if words[0] not in "~-"}
+    return [words[0] for words in lines[1:] if words[0] not in "~-"], several
 
 
 @contextlib.contextmanager

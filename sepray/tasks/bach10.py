@@ -31,6 +31,7 @@ from ..contracts import SPLITS, TaskData, Tracks
 from ..data import instruments, limits
 from ..data.cache import Entry, Plan, file_digests, mapped
 from ..data.mixing import mixtures, recording_folders, splitting, whole_tracks
+from ..files import refuse_links
 from ..signals import decoding
 
 Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
@@ -168,6 +169,7 @@ def _complete(folder: Path, stems: tuple[str, ...]) -> tuple[list[splitting.Trac
             pieces.append(splitting.Track(str(piece), "", {stem: files[stem] for stem in stems}))
         elif any(file.is_file() for file in files.values()):
             missing.append(f"there is no file {files[lacking[0]]}")
+    refuse_links((path for piece in pieces for path in piece.stems.values()), folder)
     return pieces, missing
 
 

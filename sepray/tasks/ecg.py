@@ -34,8 +34,9 @@ from ..contracts import SPLITS, Signal, Split, TaskData
 from ..data import heart_records, left_out, limits, synthetic_ecg
 from ..data.cache import cached, item_digests
 from ..errors import UsageError
-from ..files import is_clutter
+from ..files import is_clutter, refuse_links
 from ..signals import wfdb_files
+from ..signals.recording_types import check_change
 
 _SOURCES = ("maternal", "fetal")
 _VERSION = 2  # of how records are read
@@ -148,6 +149,7 @@ class Config:
         if not names:
             raise UsageError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
         files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat"))
+        refuse_links(files, folder)
         key = {
             "folder": str(folder.absolute()),
             "files": [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files],
@@ -173,6 +175,7 @@ class Config:
                 parts.append(np.zeros_like(parts[0]))
                 continue
             samples, rate = wfdb_files.read_channel(header, lambda _: self.channel)
+            check_change(rate, self.sample_rate, str(header))
             parts.append(heart_records.resampled(samples, rate, self.sample_rate))
         if len({len(part) for part in parts}) > 1:
             lengths = ", ".join(str(len(part)) for part in parts)

@@ -39,6 +39,7 @@ from ..data.cache import cached, content_hash, item_digests
 from ..data.varied_ecg import MARGIN
 from ..errors import UsageError
 from ..signals.overlap_add import resampled
+from ..signals.recording_types import check_change
 from ..signals.recordings import open_recording, recordings_below
 
 VARIANT_OF = "ecg"
@@ -226,6 +227,7 @@ def _noises(folder: str, rate: int) -> tuple[list[NDArray[np.float32]], str]:
         raise UsageError(f"{path} has no recordings (--task.noise-folder)")
     channels = []
     for recording in map(open_recording, files):
+        check_change(recording.rate, float(rate), str(recording.path))
         blocks = list(resampled(recording.blocks(), recording.rate, float(rate)))
         channels += [channel for channel in np.concatenate(blocks, axis=1) if channel.std() > 0]
     channels = [(channel - np.median(channel)) / channel.std() for channel in channels]

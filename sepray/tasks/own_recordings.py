@@ -35,7 +35,7 @@ from ..data.mixing import recording_folders
 from ..errors import UsageError
 from ..loading import check_source_names
 from ..signals.overlap_add import resampled
-from ..signals.recording_types import RateError
+from ..signals.recording_types import RateError, check_change
 from ..signals.recordings import open_recording, recordings_below
 
 _MIXTURE = "mixture"
@@ -165,6 +165,7 @@ class Config:
             recording = open_recording(file, self.file_rate)
         if self.channel >= recording.channels:
             raise UsageError(f"{file} has {recording.channels} channels, and none of number {self.channel}")
+        check_change(recording.rate, float(self.sample_rate), str(file))
         blocks = (block[self.channel] for block in recording.blocks())
         return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))))
 

@@ -34,7 +34,7 @@ from ..data import heart_records, left_out, limits, pulse_waves
 from ..data.cache import cached, item_digests
 from ..data.heart_records import PHASES
 from ..errors import UsageError
-from ..files import is_clutter
+from ..files import is_clutter, refuse_links
 from ..signals import wfdb_files
 from ..signals.heart_rate import heart_rate
 from ..signals.recording_types import RateError
@@ -138,6 +138,7 @@ class Config:
         files = {name.as_posix(): p for name, p in named.items() if not is_clutter(name)}
         if not files:
             raise UsageError(f"{folder} holds no recording: neither a WFDB header (.hea) nor a CSV file")
+        refuse_links(files.values(), folder)
         stamps = {name: [path.stat().st_size, path.stat().st_mtime_ns] for name, path in sorted(files.items())}
         key = {
             "folder": str(folder.absolute()),

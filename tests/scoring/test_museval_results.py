@@ -65,3 +65,20 @@ def test_what_is_no_result_is_said_in_one_line(tmp_path):
         (tmp_path / "KAM" / "x.json").write_text(text)
         with pytest.raises(UsageError, match=r"x\.json has no results of museval: "):
             museval_results.read("KAM", tmp_path / "KAM", ("vocals",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 10**5,
+        "[]",
+        '{"targets": [{"name": "vocals", "frames": [{"metrics": []}]}]}',
+        '{"targets": [{"name": "vocals", "frames": [{"metrics": {"SDR": 1' + "0" * 400 + "}}]}]}",
+        '{"targets": [{"name": ["vocals"], "frames": []}]}',
+    ],
+)
+def test_files_of_any_content_are_refused_in_one_line(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UsageError, match=r"x\.json has no results of museval: ") as refusal:
+        museval_results.read("A", tmp_path, ("vocals",))
+    assert "\n" not in str(refusal.value)

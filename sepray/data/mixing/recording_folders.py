@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import UsageError
-from ...files import is_clutter, sync_tree
+from ...files import is_clutter, refuse_links, sync_tree
 from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
@@ -69,9 +69,11 @@ def decoded_files(
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Return all recordings in a folder and the folders in it, sorted."""
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
-    return sorted(p for p in found if not is_clutter(p.relative_to(folder)))
+    """Return all recordings in a folder and the folders in it, sorted; links out of it are refused."""
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+    found = sorted(p for p in found if not is_clutter(p.relative_to(folder)))
+    refuse_links(found, folder)
+    return found
 
 
 def tracks_in(folder: Path) -> list[Track]:
@@ -91,9 +93,10 @@ def tracks_in(folder: Path) -> list[Track]:
             packed = sorted(
                 path
                 for path in subset.iterdir()
-                if path.name.lower().endswith(STEM_FILE) and not is_clutter(Path(path.name))
+                if path.name.lower().endswith(STEM_FILE) and path.is_file() and not is_clutter(Path(path.name))
             )
             tracks += [Track(str(path), split, dict.fromkeys(_PACKED_STEMS, path), packed=True) for path in packed]
+    refuse_links((path for track in tracks for path in track.stems.values()), folder)
     tracks = [_with_split(track, tracks) for track in tracks]
     return [track for track in tracks if track.stems]
 
@@ -129,7 +132,7 @@ def _stems(folder: Path) -> dict[str, Path]:
     """Return the recordings in a folder, by their names without suffix."""
     if not folder.is_dir():
         return {}
-    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES]
+    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and p.is_file()]
     return {p.stem: p for p in found if not is_clutter(Path(p.name))}
 
 

@@ -1,5 +1,7 @@
 """Folders of recordings: what is found in them, and what is refused."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,17 @@ def test_files_are_decoded_at_the_tasks_rate_and_once(tmp_path: Path) -> None:
         assert refused == {folder / "torn.wav": "torn.wav is torn"}
         assert kept[folder / "a.wav"].tensor("samples").tolist() == [[8000.0] * 3] * 2
         assert decoded.count(("a.wav", 8000, 2)) == times
+
+
+@pytest.mark.parametrize("finds", [recording_folders.sound_files, recording_folders.tracks_in])
+def test_links_out_of_the_folder_and_pipes_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finds: Callable[[Path], list[object]]
+) -> None:
+    monkeypatch.delenv("SEPRAY_FOLLOW_LINKS", raising=False)
+    folder = touch(tmp_path / "data", "a/x.wav", "b/x.wav")
+    os.mkfifo(folder / "b" / "pipe.wav")  # opening it would wait for ever
+    assert "pipe" not in str(finds(folder))
+    other = touch(tmp_path / "elsewhere", "c.wav")
+    (folder / "b" / "y.wav").symlink_to(other / "c.wav")
+    with pytest.raises(UsageError, match=r"b/y\.wav is a link that leads out of .*data; "):
+        finds(folder)

@@ -1,0 +1,120 @@
+"""Packed files, unpacked no further than an honest one goes: a few kilobytes may unpack to gigabytes.
+
+Imports nothing from sepray but the errors.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import UsageError
+
+FREE = 16 << 20
+"""Bytes that an archive, or a member of one, may unpack to, however short it is."""
+MOST_GROWTH = 100
+"""How many times its own bytes it may unpack to: pictures are packed already."""
+
+_PART = 1 << 20  # bytes that are unpacked at once
+
+_PACKERS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
+)
+"""First bytes of a packed file, and what opens it."""
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, which may be gzipped, at its unpacked content."""
+    with path.open("rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not is_packed:
+            yield file
+            return
+        with gzip.open(file) as content:
+            yield content  # type: ignore[misc] # read as any other file
+
+
+def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
+    """Return a file's content from its place on.
+
+    Args:
+        file: the file.
+        size: bytes that it promises.
+        most: bytes that it may have.
+
+    Raises:
+        UsageError: it promises or has more.
+    """
+    if size > most:
+        raise UsageError(f"its {size} bytes are too many")
+    content = io.BytesIO()
+    while part := file.read(_PART):
+        if content.tell() + len(part) > most:
+            raise UsageError(f"more than {most} bytes are too many")
+        content.write(part)
+    return content.getvalue()
+
+
+@contextlib.contextmanager
+def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar file, packed or not.
+
+    Raises:
+        UsageError: it unpacks to more than a hundred times its bytes and 16 MB, at any moment while it is read.
+    """
+    with path.open("rb") as file:
+        first = file.read(6)
+        file.seek(0)
+        opener = next((opener for magic, opener in _PACKERS if first.startswith(magic)), None)
+        if opener is None:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                yield archive
+            return
+        most = max(FREE, MOST_GROWTH * path.stat().st_size)
+        with opener(file) as content, tarfile.open(fileobj=_Limited(content, most), mode="r:") as archive:
+            yield archive
+
+
+class _Limited(io.RawIOBase):
+    """What a packed file unpacks to, as long as that is no more than ``most`` bytes."""
+
+    def __init__(self, content: IO[bytes], most: int) -> None:
+        self.content, self.most = content, most
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place in the unpacked bytes."""
+        return self.content.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, which has to be unpacked as far as that."""
+        place = offset + (self.tell() if whence == io.SEEK_CUR else 0)
+        self._check(place)
+        return self.content.seek(place)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        self._check(self.tell())
+        return self.content.read(min(size, self.most + 1) if size >= 0 else self.most + 1)
+
+    def _check(self, place: int) -> None:
+        if place > self.most:
+            raise UsageError(f"it unpacks to more than {self.most >> 20} MB, and that is no archive of pictures")
