@@ -75,8 +75,9 @@ def part_table(table: Table, part: Part, chosen: Chosen, found: comparisons.Tabl
         _sources(found) if found else tuple(dict.fromkeys(s for r in part.rows for s in r.published))
     )
     lines = [_line(table, row, sources, chosen, found, why) for row in part.rows]
-    bounds = [row for row in found.rows if row.kind != "separator"] if found else []
-    lines += [Line(bound.system, ours=_cells(bound, sources, table.measures), note="a bound") for bound in bounds]
+    others = [row for row in found.rows if row.kind != "separator"] if found else []
+    notes = {"bound": "a bound", "imported": "not computed here"}
+    lines += [Line(row.system, ours=_cells(row, sources, table.measures), note=notes[row.kind]) for row in others]
     caption = f"{found.caption.partition('. ')[0]}." if found else ""  # tests and costs are in the comparison's table
     return PartTable(part.title, forms.label(table, part, chosen), sources, table.measures, lines, caption)
 

@@ -29,6 +29,8 @@ class Options:
     """minutes: few epochs of small networks, to see that the table can be made; full: as long as the paper says."""
     folder: tuple[str, ...] = ()
     """Data that must be downloaded, NAME=FOLDER each, or a folder alone where the table takes one."""
+    museval_results: tuple[str, ...] = ()
+    """Results of others on the same tracks, each NAME=FOLDER with museval's files, as for a comparison."""
     max_epochs: int = 0
     """Epochs of a training; 0 for the form's."""
     final_seeds: int = 0
@@ -75,7 +77,7 @@ def run(table: Table, options: Options) -> int:
         raise UsageError("a table is made where its command runs: start it on the cluster's head, with --address auto")
     form = forms.chosen(table, options.budget, options.folder, options.max_epochs, options.final_seeds)
     made = [
-        forms.comparison(table, k, form, "", options.seed, options.resources, options.stores)
+        forms.comparison(table, k, form, "", options.seed, options.resources, options.stores, options.museval_results)
         for k in range(len(table.parts))
     ]
     if all(isinstance(each, Missing) for each in made):

@@ -87,9 +87,10 @@ def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Resul
             panel.set_ylabel(f"{source}: {measure_words(measure)}" + (f" ({unit})" if unit else ""), fontsize=8.5)
             if not unit:
                 panel.set_yscale("log")
+    for panel in grid.flat:
+        whole_numbers(panel)
     for panel in grid[-1]:
         panel.set_xlabel(figure.by)
-        whole_numbers(panel)
     grid[0, 0].legend(fontsize=8)
     return drawing
 

@@ -100,6 +100,7 @@ def comparison(
     seed: int = 0,
     resources: Resources | None = None,
     stores: Stores | None = None,
+    museval_results: tuple[str, ...] = (),
 ) -> Comparison | Missing:
     """Return the comparison that a part of a table is, or why there is none.
 
@@ -111,6 +112,7 @@ def comparison(
         seed: random seed.
         resources: where trials run.
         stores: where results are kept.
+        museval_results: others' results as ``NAME=FOLDER``, for rows beside ours by BSS Eval.
     """
     part = table.parts[number]
     data = data_of(part, chosen)
@@ -131,6 +133,7 @@ def comparison(
         budget=Budget(trials=0, finalists=1, final_seeds=chosen.form.seeds, max_epochs=chosen.form.max_epochs),
         resources=resources,
         stores=stores,
+        museval_results=museval_results if data is not part.stand_in else (),
     )
 
 

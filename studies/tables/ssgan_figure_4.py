@@ -1,10 +1,10 @@
 """SSGAN, figure 4 (section 3.2): bass, drums and vocals of DSD100, and vocals against the rest with ablations.
 
-    python studies/tables/ssgan_figure_4.py --budget full --folder ~/data/DSD100
+    python studies/tables/ssgan_figure_4.py --budget full --folder ~/data/DSD100 --museval-results OZE=~/sisec/OZE
 
 The figure has boxes and no numbers: the text alone gives one, that SSGAN is about 1.32 dB of SDR above OZE on average.
-KAM and the flexible framework (OZE's method) are our implementations; results of SiSEC 2016 in museval's layout go
-into a comparison by --museval-results. LoU has no skips, GAN no energy term, ENG that term alone.
+KAM and the flexible framework (OZE's method) are our implementations; SiSEC's own results are rows
+beside them. LoU has no skips, GAN no energy term, ENG that term alone.
 """
 
 from sepray.tables.command import main

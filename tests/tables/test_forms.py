@@ -118,3 +118,11 @@ def test_line_of_a_table_whose_columns_are_methods_becomes_rows():
     assert rows == (Row("NMF", "nmf", {"speech": "2.4 0.1"}), Row("NES", "neural_egg", {"speech": "7.5 0.2"}))
     with pytest.raises(UsageError, match="3 figures for 1 methods"):
         turned({"NMF": "nmf"}, "speech", "1, 2, 3")
+
+
+def test_results_of_others_are_compared_on_the_papers_tracks_alone():
+    bss = Table("t", "T", ("sdr", "si_sdr"), TABLE.parts, TABLE.full, TABLE.minutes)
+    given = {"museval_results": ("OZE=/sisec/OZE",)}
+    on_songs = forms.comparison(bss, 0, forms.chosen(bss, "full", ["/songs"]), **given)
+    assert on_songs.museval_results == ("OZE=/sisec/OZE",)
+    assert forms.comparison(bss, 0, forms.chosen(bss, "minutes", ()), **given).museval_results == ()
