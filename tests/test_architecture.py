@@ -271,15 +271,8 @@ def test_search_space_is_data(file):
 def test_registered_model_ships_only_what_its_separator_needs():
     found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
     networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "residual")}
-    needed = {
-        "separators.cass",
-        "signals.stft",
-        "tracking.loader",
-        "tracking.served",
-        "contracts",
-        "errors",
-        "processor",
-    } | networks
+    tracking = {"tracking.loader", "tracking.served"}
+    needed = {"separators.cass", "signals.stft", "contracts", "errors", "processor"} | networks | tracking
     assert found == {f"sepray.{name}" for name in needed}
 
 

@@ -129,7 +129,8 @@ def requirements(files: Mapping[str, Path], *always: str) -> list[str]:
     for name, path in files.items():
         for module in _imports(path, name, own):
             if not _travels(module, own) and _top(module) not in sys.stdlib_module_names:
-                names.update(distributions.get(_top(module), [])[:1])
+                found = distributions.get(_top(module), [])
+                names.update([_top(module)] if _top(module) in found else found[:1])  # mlflow-tracing has mlflow too
     # A local version (torch 2.11.0+cpu) names a build that package indexes do not have.
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in sorted(names)]
 
