@@ -1,4 +1,4 @@
-"""Errors that a user can put right, and what messages need: secrets removed, lines joined. Imports nothing from sepray.
+"""Errors that a user can put right, and what messages need: secrets removed (``secrecy``), lines joined.
 
 A command shows a ``SeprayError`` in one line and exits with status 2. Any other exception is a bug, in a user's
 separator or task or in sepray, and is shown with its traceback (``sepray.console.exit_status``).
@@ -6,15 +6,7 @@ separator or task or in sepray, and is shown with its traceback (``sepray.consol
 
 from __future__ import annotations
 
-import re
-
-_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)([^\s:/@'\"]*):[^\s'\"<>]*@")
-_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]*://)[^\s:/@'\"]+@")
-_SECRET_VALUE = re.compile(
-    r"((?:[?&;]|\b)[\w.-]*(?:password|passwd|pwd|token|secret|api_?key|access_?key|signature|credential)[\w.-]*=)"
-    r"[^&\s#'\",;]+",
-    re.IGNORECASE,
-)
+from .secrecy import mask as mask
 
 _CLUSTER_MODULES = ("psycopg", "boto3", "botocore")
 """Modules of the extra ``cluster`` that studies import: PostgreSQL, and object stores of MLflow."""
@@ -73,19 +65,6 @@ def how_to_install(error: BaseException | None) -> str | None:
     if module == "psycopg2":
         return "pip install 'sepray[cluster]', and write postgresql+psycopg://"
     return "pip install 'sepray[cluster]'" if module in _CLUSTER_MODULES else None
-
-
-def mask(text: str) -> str:
-    """Return ``text`` with ``***`` in place of its secrets.
-
-    Secrets are the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and the value
-    of ``name=value`` (in a query, an environment variable) where the name contains one of these words, in any case:
-    password, passwd, pwd, token, secret, api_key, access_key, signature, credential.
-    """
-    if "://" in text:
-        text = _USER_AND_PASSWORD.sub(r"\1\2:***@", text)
-        text = _USER_ALONE.sub(r"\1***@", text)
-    return _SECRET_VALUE.sub(r"\1***", text) if "=" in text else text
 
 
 def one_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from .errors import UsageError
+from .secrecy import masked
 
 T = TypeVar("T")
 _ABSENT = "(absent)"
@@ -70,6 +71,14 @@ def _plain_distribution(distribution: Any) -> Any:
     from optuna.distributions import distribution_to_json  # here, because a data set's digest needs no Optuna
 
     return plain(json.loads(distribution_to_json(distribution)))
+
+
+def told(value: Any) -> Any:
+    """Return what ``plain`` does, without secrets: what records, models and messages say of a configuration.
+
+    A configuration that is made of it again lacks them (``loading.load_task`` says so).
+    """
+    return masked(plain(value))
 
 
 def canonical_json(value: Any) -> str:

@@ -5,6 +5,7 @@ Imports nothing from sepray but the contracts, their checks and the errors.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from .contracts import (
     Tracks,
 )
 from .errors import UsageError
+from .secrecy import HIDDEN
 from .separator_checks import check_config, check_dataclass, check_separator, type_name
 
 LEAST_ITEMS = 2
@@ -53,12 +55,28 @@ def load_task(config: TaskConfig, cache: Path) -> TaskData:
     if not callable(getattr(config, "load", None)):
         raise UsageError(f"{name}: Config must have a method load(cache) that returns a TaskData")
     check_dataclass(config)
+    _refuse_hidden(name, config)
     data: Any = config.load(cache.expanduser())
     try:
         check_task_data(data)
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from None
     return data  # type: ignore[no-any-return] # check_task_data has refused every other type
+
+
+def _refuse_hidden(name: str, config: TaskConfig) -> None:
+    """Refuse a configuration from a record, which holds no secrets.
+
+    Raises:
+        UsageError: a field had one.
+    """
+    for field in dataclasses.fields(config):  # type: ignore[arg-type] # checked before
+        given = getattr(config, field.name)
+        if any(isinstance(text, str) and HIDDEN in text for text in (given if isinstance(given, tuple) else (given,))):
+            raise UsageError(
+                f"{name}: {field.name} had a secret when this was recorded, and records hold none: give it in the "
+                "study's own command, or let the task read it from the environment"
+            )
 
 
 def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:

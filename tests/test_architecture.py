@@ -24,7 +24,17 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("sepray", "studies", "search_spaces")
 # Open to every package; among themselves they import no one else.
 VOCABULARY = frozenset({"contracts", "choices", "errors", "identity", "registry", "files", "loading"})
-VOCABULARY |= {"source", "plugins", "shipped", "arms", "separator_checks", "processor", "fault"}
+VOCABULARY |= {
+    "source",
+    "plugins",
+    "shipped",
+    "arms",
+    "separator_checks",
+    "processor",
+    "fault",
+    "secrecy",
+    "plain_text",
+}
 # Package or root module of sepray -> what it may import, beside the vocabulary and itself. A name with a dot allows one
 # module of a package. What has no line here may import nothing, and so may the vocabulary.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -272,7 +282,7 @@ def test_registered_model_ships_only_what_its_separator_needs():
     found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
     networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "residual")}
     tracking = {"tracking.loader", "tracking.served"}
-    needed = {"separators.cass", "signals.stft", "contracts", "errors", "processor"} | networks | tracking
+    needed = {"separators.cass", "signals.stft", "contracts", "errors", "secrecy", "processor"} | networks | tracking
     assert found == {f"sepray.{name}" for name in needed}
 
 

@@ -83,6 +83,12 @@ def test_sound_data_come_back_as_they_are(data: TaskData) -> None:
     assert load_task(Config(data), Path()) is data
 
 
+@pytest.mark.parametrize("hidden", ["https://h/x?sig=***", ("a", "***")])
+def test_a_configuration_of_a_record_that_had_a_secret_is_refused(hidden: Any) -> None:
+    with pytest.raises(UsageError, match="made had a secret when this was recorded, and records hold none: give it in"):
+        load_task(Config(hidden), Path())
+
+
 def test_what_load_raises_is_not_touched() -> None:
     error = ValueError("a bug of the task's own")
     with pytest.raises(ValueError, match="bug") as raised:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from ..choices import measure_words
+from ..console.output import say
 from . import application
 from .evaluate import BatchSize, SplitName, Task, check_flags
 
@@ -50,7 +51,7 @@ def compare(
     if json:
         application.print_json(result.document)
     else:
-        print(_text(result))
+        say(_text(result))
 
 
 def _text(result: ModelComparison) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import preflight
+from ..console.output import say
 from ..errors import UsageError, mask
 from ..tracking.environment import resolve_uri
 from . import application
@@ -72,7 +73,7 @@ def doctor(
         width = max(len(f.what) for f in findings)
         for finding in missing if quiet else findings:
             remedy = f" -> {finding.remedy}" if finding.remedy else ""
-            print(f"{signs[finding.state]} {finding.what:{width}} {finding.found}{remedy}")
+            say(f"{signs[finding.state]} {finding.what:{width}} {finding.found}{remedy}")
         if not quiet:
             print(f"\n{len(missing)} of {len(findings)} are missing" if missing else "\neverything needed is here")
     return 1 if missing else 0

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from ..console.output import say
 from . import application
 from .confirmation import is_confirmed
 
@@ -32,7 +33,7 @@ def reconcile(study: application.Study, yes: Yes = False, json: application.Json
     address, own = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
     preflight.require_listening(address, f"the tracking server {mask(address)}")
     if own:
-        print(f"{study.name} is tracked at {own}; what waits for that would go to {mask(address)}.")
+        say(f"{study.name} is tracked at {own}; what waits for that would go to {mask(address)}.")
         if not is_confirmed(yes, "Send it there?", "nothing is sent"):
             return
     from ..driver.reconcile import reconcile as reconcile_study

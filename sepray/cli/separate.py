@@ -15,8 +15,10 @@ import tyro
 
 from ..console import preflight
 from ..console.exit_status import BAD_INPUT
+from ..console.output import say
 from ..console.terminal import duration
-from ..errors import UsageError, mask
+from ..errors import UsageError
+from ..plain_text import in_one_line
 from . import application
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def separate(
         elif json:
             application.print_json(found.document)
         elif not quiet:
-            print(_text(found, loaded))
+            say(_text(found, loaded))
     return 0
 
 
@@ -144,14 +146,14 @@ def _report_all(
                 continue
             _note(outcome, f"{outcome.name}: ")
             if not (quiet or json):
-                print(_text(outcome, model), flush=True)
+                say(_text(outcome, model))
     finally:
         bar.end()
     if json:
         application.print_json(documents)
     if reasons:
-        print(f"sepray: {len(reasons)} of {len(documents)} recordings could not be separated:", file=sys.stderr)
-        print("\n".join(f"  {mask(reason)}" for reason in reasons), file=sys.stderr)
+        say(f"sepray: {len(reasons)} of {len(documents)} recordings could not be separated:", file=sys.stderr)
+        say("\n".join(f"  {in_one_line(reason)}" for reason in reasons), file=sys.stderr)
     return BAD_INPUT if reasons else 0
 
 
@@ -163,11 +165,11 @@ def _text(found: Separation[Path], model: Model) -> str:
 
 def _note(found: Separation[Path], name: str = "") -> None:
     for note in found.notes:
-        print(f"note: {name}{note}", file=sys.stderr)
+        say(f"note: {name}{note}", file=sys.stderr)
     for source, count in found.clipped.items():
         if count:
             clipped = f"{count} samples of {source} are clipped: the input's number type ends below them"
-            print(f"note: {name}{clipped}", file=sys.stderr)
+            say(f"note: {name}{clipped}", file=sys.stderr)
 
 
 def _standard_input(stack: contextlib.ExitStack) -> Path:
@@ -198,7 +200,7 @@ class _ProgressBar:
         from rich.progress import Progress
 
         bar = self._bar = Progress(console=Console(stderr=True), transient=True)
-        task = bar.add_task(escape(name))
+        task = bar.add_task(escape(in_one_line(name)))
         bar.start()
         return lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
+from ..plain_text import in_figure
 from ..report.figures import BLACK, BLUE, GREY, STYLE, VERMILLION, MediaFile, new_figure, render
 from ..scoring.tables import over_sources
 from .table import MEAN, Row, Table, heading, number, rises
@@ -36,7 +37,7 @@ def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
     )  # fmt: skip
     if separators and len(shown) > len(separators):
         axes.axhline(len(shown) - len(separators) - 0.5, color="#BBBBBB", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [row.system.replace(" (", "\n(", 1) for row in rows], fontsize=9.5)
+    axes.set_yticks(range(len(rows)), [in_figure(row.system).replace(" (", "\n(", 1) for row in rows], fontsize=9.5)
     better = "more" if rises(measure) else "less"
     axes.set(xlabel=f"{heading(measure)}, mean over sources: {better} is better")
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ..plain_text import in_csv, in_markdown, in_one_line, shown
 from ..scoring.many_systems import ScoreSummary
 from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
 
@@ -39,13 +40,13 @@ def terminal(table: Table) -> Iterator[RenderableType]:
         grid = _grid(f"{table.title}: {heading(measure)}, {better} is better")
         grid.add_column("system")
         for column in (*table.columns, *_TESTS):
-            grid.add_column(column, justify="right")
+            grid.add_column(_text(column), justify="right")
         for row in table.rows:
             if row.entry is None and row is table.rows[len(table.separators)]:
                 grid.add_section()
-            shown = [_plain(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
+            told = [_plain(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
             bold = "bold" if table.best.get((measure, MEAN)) == row.system else ""
-            grid.add_row(*map(Text, (row.system, *shown, *_tests(row, measure, table))), style=bold)
+            grid.add_row(*map(_text, (row.system, *told, *_tests(row, measure, table))), style=bold)
         yield grid
     grid = _grid("What they need and cost")
     grid.add_column("system")
@@ -54,11 +55,11 @@ def terminal(table: Table) -> Iterator[RenderableType]:
     for row in table.separators:
         assert row.entry is not None
         each = f"{1000 * row.entry.separation_seconds:.3g}"
-        grid.add_row(*map(Text, (row.system, *_costs(row), each, row.entry.missing)))
+        grid.add_row(*map(_text, (row.system, *_costs(row), each, row.entry.missing)))
     for left in table.left_out:
-        grid.add_row(*map(Text, (left.system, *["-"] * (len(_COSTS) + 1), f"no figures: {left.reason}")))
+        grid.add_row(*map(_text, (left.system, *["-"] * (len(_COSTS) + 1), f"no figures: {left.reason}")))
     yield grid
-    yield Text(table.caption, style="dim")
+    yield Text(shown(table.caption), style="dim")
 
 
 def markdown(table: Table) -> str:
@@ -66,23 +67,23 @@ def markdown(table: Table) -> str:
     head = ["system"]
     for measure in table.measures:
         arrow = "↑" if rises(measure) else "↓"
-        head += [f"{heading(measure)} {arrow}: {column}" for column in table.columns] + [*_TESTS]
+        head += [f"{heading(measure)} {arrow}: {in_markdown(column)}" for column in table.columns] + [*_TESTS]
     noted = bool(table.left_out) or any(_note(row) for row in table.rows)
     head += [*_COSTS, *(["note"] if noted else [])]
     aligned = ["---", *["---:"] * ((len(table.columns) + len(_TESTS)) * len(table.measures)), "---", *["---:"] * 3]
     lines = [head, aligned + (["---"] if noted else [])]
     for row in table.rows:
-        line = [row.system]
+        line = [in_markdown(row.system)]
         for measure in table.measures:
             for column in table.columns:
                 text = _plain(row.cells.get((measure, column)), measure, " ")
                 line.append(f"**{text}**" if table.best.get((measure, column)) == row.system else text)
             line += _tests(row, measure, table)
-        lines.append(line + _costs(row) + ([_note(row)] if noted else []))
+        lines.append(line + _costs(row) + ([in_markdown(_note(row))] if noted else []))
     blank = ["-"] * (len(head) - 2)
-    lines += [[left.system, *blank, f"no figures: {left.reason}"] for left in table.left_out]
-    body = ["| " + " | ".join(_cellular(text) for text in line) + " |" for line in lines]
-    return "\n".join([f"**{_cellular(table.title)}**", "", *body, "", table.caption, ""])
+    lines += [[in_markdown(left.system), *blank, in_markdown(f"no figures: {left.reason}")] for left in table.left_out]
+    body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([f"**{in_markdown(table.title)}**", "", *body, "", in_markdown(table.caption), ""])
 
 
 def latex(table: Table) -> str:
@@ -163,9 +164,9 @@ def comma_separated(table: Table) -> str:
             if cell.paired:
                 known |= dict(zip(_PAIRED, (cell.paired.p, cell.paired.p_holm, cell.paired.effect), strict=True))
             line |= {f"{measure}/{column}/{f}": known[f] for f in figures if known.get(f) is not None}
-        writer.writerow(line)
+        writer.writerow(_cells(line))
     for left in table.left_out:
-        writer.writerow({"system": left.system, "kind": "left out", "note": left.reason})
+        writer.writerow(_cells({"system": left.system, "kind": "left out", "note": left.reason}))
     return stream.getvalue()
 
 
@@ -184,7 +185,8 @@ def scores(table: Table, sources: list[str]) -> str:
         stacked = [row.scores.get(measure) for measure in measures]
         for seed, item, source in _indices(next(iter(row.scores.values())).shape):
             of = units.of_items[item] if cut_from and units is not None else ()
-            place = [row.system, seed if row.entry else "", item, *of, sources[source]]
+            named = [in_csv(row.system), seed if row.entry else "", item]
+            place = [*named, *map(in_csv, of), in_csv(sources[source])]
             writer.writerow(
                 [*place, *("" if values is None else float(values[seed, item, source]) for values in stacked)]
             )
@@ -192,8 +194,8 @@ def scores(table: Table, sources: list[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a text with LaTeX's special characters escaped."""
-    return "".join(_ESCAPES.get(letter, letter) for letter in text)
+    """Return a text in one line with LaTeX's special characters escaped."""
+    return "".join(_ESCAPES.get(letter, letter) for letter in in_one_line(text))
 
 
 def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
@@ -202,7 +204,11 @@ def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
 
 
 def _grid(title: str) -> Grid:
-    return Grid(title=Text(title), title_justify="left", box=box.SIMPLE)
+    return Grid(title=_text(title), title_justify="left", box=box.SIMPLE)
+
+
+def _text(text: str) -> Text:
+    return Text(shown(text))
 
 
 def _plain(cell: ScoreSummary | None, measure: str, gap: str) -> str:
@@ -217,8 +223,8 @@ def _stacked(cell: ScoreSummary | None, measure: str, bold: bool) -> str:
     if cell is None:
         return "-"
     mean, low, high = (_minus(number(measure, value)) for value in (cell.mean, cell.low, cell.high))
-    shown = rf"\textbf{{{mean}}}" if bold else mean
-    return rf"\shortstack[r]{{{shown}\\{{\scriptsize [{low}, {high}]}}}}"
+    told = rf"\textbf{{{mean}}}" if bold else mean
+    return rf"\shortstack[r]{{{told}\\{{\scriptsize [{low}, {high}]}}}}"
 
 
 def _minus(text: str) -> str:
@@ -255,5 +261,5 @@ def _note(row: Row) -> str:
     return row.entry.missing if row.entry else ""
 
 
-def _cellular(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+def _cells(line: Mapping[str, object]) -> dict[str, object]:
+    return {name: in_csv(value) if isinstance(value, str) else value for name, value in line.items()}

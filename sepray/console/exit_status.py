@@ -26,7 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from ..errors import SeprayError, mask, one_line
+from ..errors import SeprayError, one_line
+from ..plain_text import shown
+from ..secrecy import HIDDEN, mask, words
 from . import interruption, output, waiting
 from .commands import from_this_shell
 
@@ -38,7 +40,7 @@ INTERRUPTED = 130
 
 TRACEBACK = "--traceback"
 """Flag of every command and study."""
-ONE_TIME = ("--take-over", "--move-here", "--allow-changed-code", "--retry-failed")
+ONE_TIME = ("--take-over", "--move-here", "--allow-changed-code", "--trust-model-code", "--retry-failed")
 """Flags that are meant for one start, and that the command which goes on with a study does not repeat."""
 TRACEBACK_HELP = "Print the whole traceback of an error, of bad input too."
 
@@ -127,22 +129,22 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
         whole: return the whole traceback, of bad input too.
     """
     if whole:
-        return mask("".join(traceback.format_exception(error))).rstrip()
+        return shown(mask("".join(traceback.format_exception(error)))).rstrip()
     if is_bad_input(error):
         text = str(error) if isinstance(error, SeprayError) and error.in_lines else one_line(error)
         if isinstance(error, OSError) and not isinstance(error, SeprayError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
         if isinstance(error, OSError) and error.errno in _DISK_FULL and not isinstance(error, SeprayError):
             text += f"; free some space {'there' if error.filename else _full_places()}, and run the same command again"
-        return f"{program}: {mask(text)}"
+        return f"{program}: {shown(mask(text))}"
     formatted = traceback.TracebackException.from_exception(error)
     formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's
-    shown = [_keep_own_frames(part) for part in _chain(formatted)]
-    if any(shown):
+    own = [_keep_own_frames(part) for part in _chain(formatted)]
+    if any(own):
         hint = f"this is a bug in the code shown above; {TRACEBACK} shows the whole traceback"
     else:
         hint = f"this is a bug in sepray; report it with the whole traceback, which {TRACEBACK} shows"
-    return mask("".join(formatted.format())).rstrip() + f"\n{program}: {hint}"
+    return shown(mask("".join(formatted.format()))).rstrip() + f"\n{program}: {hint}"
 
 
 def _full_places() -> str:
@@ -211,10 +213,12 @@ def _is_users(filename: str) -> bool:
 def command_line(without: Collection[str] = ()) -> str:
     """Return the command that started this process, as a shell takes it: ``python study.py --trials 3``.
 
+    ``***`` stands in the place of secrets.
+
     Args:
         without: flags without values that are left out.
     """
-    _, *given = [word for word in sys.orig_argv if word.replace("_", "-") not in without]
+    _, *given = words([word for word in sys.orig_argv if word.replace("_", "-") not in without])
     if given and Path(given[0]).name == "sepray":  # the script that installers put beside Python
         return from_this_shell(shlex.join(["sepray", *given[1:]]))
     return from_this_shell(shlex.join(["python", *given]))
@@ -224,4 +228,6 @@ def how_to_go_on() -> str:
     """Return the sentence that says how a study that was interrupted goes on, for a command or a notebook."""
     if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
         return "Running the same study again goes on where it stopped."
-    return f"The same command goes on where it stopped:\n  {command_line(without=ONE_TIME)}"
+    command = command_line(without=ONE_TIME)
+    hidden = f", with your secrets where {HIDDEN} stands" if HIDDEN in command else ""
+    return f"The same command goes on where it stopped{hidden}:\n  {command}"

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from ..secrecy import masked
+
 HELP = "Print the result as one JSON document, alone on standard output; messages go to standard error."
 """Help of the flag ``--json``."""
 _outputs: list[TextIO] = []  # standard output, while a command with --json runs
@@ -36,9 +38,11 @@ def print_json(document: Any) -> None:
     """Print the result of a command that was given ``--json``.
 
     Args:
-        document: JSON values; numbers that are not finite become null, because JSON has none.
+        document: JSON values; numbers that are not finite become null, because JSON has none. Secrets are masked.
     """
-    print(json.dumps(_finite(document), indent=1, allow_nan=False), file=_outputs[-1] if _outputs else sys.stdout)
+    print(
+        json.dumps(masked(_finite(document)), indent=1, allow_nan=False), file=_outputs[-1] if _outputs else sys.stdout
+    )
 
 
 def _finite(value: Any) -> Any:

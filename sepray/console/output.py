@@ -1,7 +1,7 @@
 """Standard output that ends nothing: a reader that has gone, a terminal that was closed, a full disk, an ASCII locale.
 
 What cannot be written is left out, and what an encoding does not have is replaced; the command goes on. Imports nothing
-of sepray, so that it can be called before anything is printed.
+large, so that it can be called before anything is printed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ import errno
 import io
 import os
 import sys
+from typing import TextIO
+
+from ..plain_text import shown
+from ..secrecy import mask
 
 _PLAIN = {"·": "|", "…": "...", "→": "->", "−": "-", "–": "-", "—": "-", "×": "x", "±": "+/-", "≥": ">=", "≤": "<="}
 _PLAIN_NAME = "sepray.plain"
 _GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO}
+
+
+def say(*texts: object, file: TextIO | None = None, sep: str = " ", end: str = "\n") -> None:
+    """Print texts without secrets, and with their control characters escaped; the arguments are those of ``print``."""
+    print(*(shown(mask(str(text))) for text in texts), file=file, sep=sep, end=end, flush=True)
 
 
 def keep_going() -> None:

@@ -5,28 +5,44 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from ..choices import FAILED
+from ..plain_text import in_one_line, shown
+from ..secrecy import mask
 from . import waiting
 
 
-class _Console(Console):
+class PlainConsole(Console):
+    """A console for which texts are texts: no markup, no secrets, and control characters that are seen."""
+
     def print(self, *objects: Any, **options: Any) -> None:
+        """Print, in the place of what the command waits for."""
         waiting.done()
         super().print(*objects, **options)
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is printed."""
+        plain = {**options, "markup": False, "emoji": False, "highlight": False}
+        return super().render_str(shown(mask(text)), **plain)
 
-console = _Console(highlight=False, markup=False)  # messages hold brackets of their own
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield what is printed; also of objects that hold texts of their own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown(segment.text))
+
+
+console = PlainConsole(highlight=False, markup=False, emoji=False)
 if not console.is_terminal:
     console.width = 140  # a log has no edge to wrap at
 _BAR = 40  # characters
@@ -136,7 +152,7 @@ class Progress:
         arm: str = "",
     ) -> None:
         """Show a trial that starts."""
-        told = label or arm
+        told = in_one_line(label or arm)
         self._names[number] = f"{self.noun} {number}" + (f": {told}" if told else "")
         self._running[number] = {"epoch": 0}
 

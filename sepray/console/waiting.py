@@ -1,7 +1,7 @@
 """One line that says what a command waits for, from its start until there is something else to see.
 
 In a terminal the line stands until ``done``, which the next message calls too, or until another one takes its place.
-In a log every one stays. Imports nothing, so that it can be shown before anything is imported.
+In a log every one stays. Imports nothing large, so that it can be shown before anything is imported.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+
+from ..plain_text import in_one_line
 
 _ERASE = "\r\x1b[2K"
 _standing = False
@@ -22,6 +24,7 @@ def wait_for(text: str, log: bool = True) -> None:
         log: whether a log gets the line too; not where the command may still be refused.
     """
     global _standing
+    text = in_one_line(text)
     if not sys.stdout.isatty() or os.environ.get("TERM", "") in ("", "dumb", "unknown"):  # which cannot erase
         if log:
             print(f"{text} ...", flush=True)

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..files import replace_file, sync_folder
+from ..plain_text import in_one_line, shown
 from ..separator_checks import type_name
 
 Item = TypeVar("Item")
@@ -213,13 +214,14 @@ def _with_progress(results: Iterator[Result], total: int, label: str) -> Iterato
             if bar is None and time.monotonic() - start > 1 and done < total:
                 from rich.console import Console
                 from rich.control import Control
+                from rich.markup import escape
                 from rich.progress import Progress
                 from rich.segment import ControlType
 
                 bar = Progress(console=Console(stderr=True))
                 bar.console.control(Control((ControlType.ERASE_IN_LINE, 2)))  # of what the command waits for
                 bar.start()
-                task = bar.add_task(label, total=total)
+                task = bar.add_task(escape(in_one_line(label)), total=total)
             if bar is not None:
                 bar.update(task, completed=done)
             yield result
@@ -301,7 +303,7 @@ def _read_entry(path: Path, description: str, verified: float = math.inf) -> Ent
         header, tensors = {}, {}
     if header.get("key") == description and (path.stat().st_size > verified or _is_sound(header, tensors)):
         return Entry(tensors, header["content"], header.get("facts", {}))
-    print(f"{path} is damaged: building it again", file=sys.stderr)
+    print(f"{shown(str(path))} is damaged: building it again", file=sys.stderr)
     return None
 
 

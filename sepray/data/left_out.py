@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..plain_text import in_one_line
+
 
 def to_tensor(reasons: Sequence[str]) -> Tensor:
     """Return the reasons, one for each recording, as a tensor of bytes (``cache.cached`` keeps tensors)."""
@@ -33,4 +35,5 @@ def report(reasons: Sequence[str], folder: Path, total: int, kind: str) -> None:
         kind: what they are called, in the plural.
     """
     if reasons:
-        print(f"{folder}: left out {len(reasons)} of {total} {kind}", *reasons, sep="\n  ", file=sys.stderr)
+        lines = [f"{folder}: left out {len(reasons)} of {total} {kind}", *reasons]
+        print("\n  ".join(map(in_one_line, lines)), file=sys.stderr)

@@ -72,7 +72,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
             "sample_rate": data.signal.sample_rate,
             "supervision": separator.supervision.value,
             "task": type(spec.task).__module__,
-            "task_config": identity.plain(spec.task),
+            "task_config": identity.told(spec.task),
             "data_fingerprint": data.fingerprint,
             "hyperparameters": dict(member.hyperparameters),
             MIXTURE_LEVEL: None if data.signal.sample_rate is None else level_range(data.train.mixture.numpy()),

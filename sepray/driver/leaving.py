@@ -10,6 +10,7 @@ from ..console.exit_status import how_to_go_on
 from ..console.terminal import console
 from ..errors import SeprayError, mask, one_line
 from ..execution import cluster
+from ..plain_text import in_markdown
 from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
 
 
@@ -35,7 +36,7 @@ def run_and_leave(name: str, stores: StudyStores, job: Callable[[], int]) -> int
         console.print(f"\n{name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
         return interruption.status_of(error)
     except BaseException as error:
-        mark(stores, f"Study `{name}` has stopped: {mask(one_line(error))}")
+        mark(stores, f"Study `{name}` has stopped: {in_markdown(mask(one_line(error)))}")
         raise
     finally:
         close(stores)

@@ -9,6 +9,7 @@ from typing import Any
 from ..choices import MEASURES, better_words, measure_words
 from ..console.commands import from_this_shell
 from ..contracts import TaskData
+from ..plain_text import as_code, in_markdown
 from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..scoring.explanation import of_result
@@ -80,14 +81,14 @@ def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
     answer, settings = answer_of(result), shown(result["hyperparameters"])
     paragraphs = []
     if answer is not None:
-        paragraphs.append(str(answer))
+        paragraphs.append(in_markdown(str(answer)))
         if answer.contrasts:
             paragraphs.append(answer_words.markdown(answer))
     if settings:
-        rows = [[f"`{name}`", value] for name, value in settings.items()]
-        title = f"**Settings of the champion, {result['role']}**"
+        rows = [[as_code(name), in_markdown(value)] for name, value in settings.items()]
+        title = f"**Settings of the champion, {in_markdown(result['role'])}**"
         paragraphs.append(f"{title}\n\n{answer_words.markdown_rows(['setting', 'value'], rows)}")
-    paragraphs += [f"{sentence}." for sentence in result.get("edges", ())]
+    paragraphs += [in_markdown(f"{sentence}.") for sentence in result.get("edges", ())]
     if (path := of_result(result)) is not None:
         paragraphs.append(explanation_words.markdown(path))
     paragraphs.append(markdown_table(*table_words(spec, data, result)))

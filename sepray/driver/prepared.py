@@ -183,7 +183,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "seeds_per_trial": spec.budget.seeds_per_trial,
         "search space": space,
         "task": {"name": key(spec.task), "data": data.fingerprint},
-        "separator": {"name": key(spec.separator), "config": spec.separator},
+        "separator": {"name": key(spec.separator), "config": identity.told(spec.separator)},
     }
     fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
     if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources

@@ -12,6 +12,7 @@ from ..arms import ARM
 from ..choices import Objective
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
+from ..plain_text import in_markdown
 from ..report.wording import number as number_words
 from ..report.wording import objective_words, plural
 from ..search.ledger import settings as settings
@@ -32,7 +33,7 @@ def study_params(spec: StudySpec) -> dict[str, Any]:
     """Return the parameters of a study's own run."""
     params: dict[str, Any] = {"task": key(spec.task), "separator": key(spec.separator)}
     for part in ("task", "separator"):
-        params |= {f"{part}.{name}": value for name, value in identity.plain(getattr(spec, part)).items()}
+        params |= {f"{part}.{name}": value for name, value in identity.told(getattr(spec, part)).items()}
     return params | {
         "trials": spec.budget.trials,
         "max_epochs": spec.budget.max_epochs,
@@ -58,7 +59,7 @@ def study_tags(spec: StudySpec, data: TaskData, fingerprint: Mapping[str, Any]) 
 def dataset(spec: StudySpec, data: TaskData) -> dict[str, Any]:
     """Return the description of a study's data: the task's configuration, the sources, the items of each split."""
     items = {split: len(getattr(data, split)) for split in SPLITS}
-    return {"config": identity.plain(spec.task), "sources": list(data.signal.sources), "items": items}
+    return {"config": identity.told(spec.task), "sources": list(data.signal.sources), "items": items}
 
 
 def run_label(stage: str, number: int) -> str:
@@ -130,10 +131,12 @@ def note(
         epochs: epochs that it was trained for.
         arm: its arm; empty where there are none.
     """
-    of_arm = f"Arm {arm}. " if arm else ""
+    of_arm = f"Arm {in_markdown(arm)}. " if arm else ""
     if tag != "complete":
         how = _ENDINGS.get(tag) or _failed(tag)
-        why = f": {reason}" if reason and tag != "pruned" else ""  # the scheduler's says the same once more
+        why = (
+            f": {in_markdown(reason)}" if reason and tag != "pruned" else ""
+        )  # the scheduler's says the same once more
         return f"{of_arm}{how[:1].upper()}{how[1:]} after {plural(epochs, 'epoch')}{why}."
     told = [f"{objective_words(o)} {number_words(v)}" for o, v in zip(objectives, values or (), strict=False)]
     text = f"{' and '.join(told)} on validation after {plural(epochs, 'epoch')}, the whole budget."

@@ -258,7 +258,7 @@ class SeparatorTrainable(tune.Trainable):
         """Return the result of a trial that cannot train on: its last epoch's, with how it ended."""
         self._finish_writing()  # the folder may be removed once the outcome is known
         last = dict(self._history[-1]) if self._history else {"epoch": 0, "objective": float("nan")}
-        final = {"outcome": outcome, "reason": reason, "traceback": trace, "done": True}
+        final = {"outcome": outcome, "reason": mask(reason), "traceback": mask(trace), "done": True}
         if not self._reported:
             final["history"] = list(self._history)
         return last | final
@@ -330,8 +330,8 @@ class SeparatorTrainable(tune.Trainable):
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the kind of an error and the first line of its message; the rest is in its traceback."""
-    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    """Return the kind of an error and the first line of its message without secrets; the rest is in its traceback."""
+    return mask(": ".join([type(error).__name__, *str(error).splitlines()[:1]]))
 
 
 def is_out_of_memory(error: Exception) -> bool:

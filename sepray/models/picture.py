@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..plain_text import in_figure
+
 _COLUMNS = 1600
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the mixture is grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -74,5 +76,5 @@ def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, u
         axes[k].grid(alpha=0.25)
         axes[k].margins(x=0)
     axes[-1].set_xlabel(f"time ({name})", fontsize=9)
-    figure.suptitle(title, x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
+    figure.suptitle(in_figure(title), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
     figure.savefig(path, format="png")

@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from ..plain_text import in_html
 from .figures import MediaFile, Section
 
 _KINDS = {"svg": "image/svg+xml", "png": "image/png"}
@@ -87,14 +88,14 @@ def document(
     """
     bodies = [s if isinstance(s, str) else _section(s) for s in sections]
     anchors = [_anchor(s) for s in sections]
-    contents = "".join(f'<li><a href="#{key}">{html.escape(heading)}</a></li>' for key, heading in anchors)
-    boxes = "".join(f"<div><b>{html.escape(fact)}</b><span>{html.escape(text)}</span></div>" for fact, text in facts)
-    note = f'<p class="note">{html.escape(last)}</p>' if last else ""
+    contents = "".join(f'<li><a href="#{key}">{in_html(heading)}</a></li>' for key, heading in anchors)
+    boxes = "".join(f"<div><b>{in_html(fact)}</b><span>{in_html(text)}</span></div>" for fact, text in facts)
+    note = f'<p class="note">{in_html(last)}</p>' if last else ""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}: report</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{in_html(title)}: report</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<style>{_STYLE}</style></head>\n<body><div class="page"><header><h1>{html.escape(title)}</h1>'
-        f'<p class="kind">{html.escape(subtitle)}</p><p class="lead">{html.escape(lead)}</p>'
+        f'<style>{_STYLE}</style></head>\n<body><div class="page"><header><h1>{in_html(title)}</h1>'
+        f'<p class="kind">{in_html(subtitle)}</p><p class="lead">{in_html(lead)}</p>'
         f'<div class="facts">{boxes}</div>{note}</header>\n<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main>'
         + "\n".join(bodies)
         + "</main></div></body></html>\n"
@@ -105,16 +106,16 @@ def table_section(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], note: str
 ) -> str:
     """Return the section of a table of results; each row is a ``scoring.tables.ResultRow`` as a dictionary."""
-    head = "".join(f"<th>{html.escape(c)}</th>" for c in ("system", *columns))
+    head = "".join(f"<th>{in_html(c)}</th>" for c in ("system", *columns))
     lines = []
     for row in rows:
         cells = "".join(_cell(row["values"].get(column)) for column in columns)
         best = ' class="best"' if row["bold"] else ""
-        lines.append(f"<tr{best}><td>{html.escape(row['system'])}</td>{cells}</tr>")
+        lines.append(f"<tr{best}><td>{in_html(row['system'])}</td>{cells}</tr>")
     return (
-        f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
+        f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-        f'<p class="note">{html.escape(note)}</p>'
+        f'<p class="note">{in_html(note)}</p>'
     )
 
 
@@ -122,37 +123,37 @@ def text_table(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str
 ) -> str:
     """Return the section of a table of texts; an interval in a cell is shown below its value."""
-    head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
+    head = "".join(f"<th>{in_html(c)}</th>" for c in columns)
     body = "".join("<tr>" + "".join(map(_text_cell, row)) + "</tr>" for row in rows)
     return (
-        f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
+        f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<p class="note">{html.escape(note)}</p>'
+        f'<p class="note">{in_html(note)}</p>'
     )
 
 
 def _text_cell(text: str) -> str:
     value, bracket, interval = text.partition(" [")
-    small = f"<small>{html.escape('[' + interval)}</small>" if bracket else ""
-    return f"<td>{html.escape(value)}{small}</td>"
+    small = f"<small>{in_html('[' + interval)}</small>" if bracket else ""
+    return f"<td>{in_html(value)}{small}</td>"
 
 
 def commands_section(key: str, title: str, sentence: str, lines: Sequence[str]) -> str:
     """Return a section with commands, one per line."""
-    text = html.escape("\n".join(lines))
-    return f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p><pre>{text}</pre>'
+    text = in_html("\n".join(lines))
+    return f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p><pre>{text}</pre>'
 
 
 def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFile]) -> str:
     """Return a section with a player for each WAV file."""
     start = '<audio controls preload="metadata" src="data:audio/wav;base64,'
     players = "".join(
-        f"<figure><figcaption>{html.escape(s.name.rpartition('/')[0])} item: {html.escape(s.description)}</figcaption>"
+        f"<figure><figcaption>{in_html(s.name.rpartition('/')[0])} item: {in_html(s.description)}</figcaption>"
         f'{start}{base64.b64encode(s.content).decode()}"></audio></figure>'
         for s in sounds
     )
     return (
-        f'<h2 id="{key}">{html.escape(title)}</h2><p class="sentence">{html.escape(sentence)}</p>'
+        f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
         f'<div class="sounds">{players}</div>'
     )
 
@@ -160,14 +161,14 @@ def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFi
 def _figure(figure: MediaFile) -> str:
     """Return a figure; one that is ``folded`` is shown when its caption is clicked."""
     kind, data = _KINDS[figure.name.rpartition(".")[2]], base64.b64encode(figure.content).decode()
-    image = f'<img alt="{html.escape(figure.description)}" src="data:{kind};base64,{data}">'
+    image = f'<img alt="{in_html(figure.description)}" src="data:{kind};base64,{data}">'
     if figure.folded:
-        return f"<details><summary>{html.escape(figure.caption)}</summary><figure>{image}</figure></details>"
+        return f"<details><summary>{in_html(figure.caption)}</summary><figure>{image}</figure></details>"
     return f"<figure>{_caption(figure)}{image}</figure>"
 
 
 def _caption(figure: MediaFile) -> str:
-    return f"<figcaption>{html.escape(figure.caption)}</figcaption>" if figure.caption else ""
+    return f"<figcaption>{in_html(figure.caption)}</figcaption>" if figure.caption else ""
 
 
 def _cell(value: Sequence[float] | None) -> str:
@@ -186,8 +187,8 @@ def _anchor(section: Section | str) -> tuple[str, str]:
 
 def _section(section: Section) -> str:
     figures = "".join(map(_figure, section.figures))
-    note = f'<p class="note">{html.escape(section.note)}</p>' if section.note else ""
+    note = f'<p class="note">{in_html(section.note)}</p>' if section.note else ""
     return (
-        f'<h2 id="{section.key}">{html.escape(section.title)}</h2>'
-        f'<p class="sentence">{html.escape(section.sentence)}</p>{figures}{note}'
+        f'<h2 id="{section.key}">{in_html(section.title)}</h2>'
+        f'<p class="sentence">{in_html(section.sentence)}</p>{figures}{note}'
     )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES
+from ..plain_text import in_figure
 from ..spec import choosing
 from ..spec.references import row_title
 from . import html
@@ -154,7 +155,12 @@ def learning(results: StudyResults) -> Section:
         axes.plot(epochs, values, color=colour, linewidth=1.0, alpha=0.55, label=label)
         axes.scatter(epochs[-1:], values[-1:], color=colour, marker=mark, s=22, zorder=3)
     if results.best is not None and (curve := results.curve(results.best)):
-        axes.plot(*zip(*curve, strict=True), color=BLACK, linewidth=2.2, label=f"the best: {trial_name(results.best)}")
+        axes.plot(
+            *zip(*curve, strict=True),
+            color=BLACK,
+            linewidth=2.2,
+            label=in_figure(f"the best: {trial_name(results.best)}"),
+        )
     log_where_wide(axes, [v for _, c in curves for _, v in c])
     axes.set(xlabel="epoch (number)", ylabel=f"validation {results.axis}")
     whole_numbers(axes)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..choices import MEASURES, Objective, better_words, guide_words, measure_words
+from ..plain_text import in_markdown
 from .answers import MEAN, Answer, Contrast, Effect, Importance
 from .intervals import fewest
 from .paired_statistics import MOST_SEEDS
@@ -194,12 +195,13 @@ def caption(answer: Answer) -> str:
 def markdown(answer: Answer) -> str:
     """Return the table as Markdown, with its title and caption."""
     columns, rows = table(answer)
-    return f"**{title(answer)}**\n\n{markdown_rows(columns, rows)}\n\n{caption(answer)}"
+    rows = [[in_markdown(text) for text in row] for row in rows]
+    return f"**{in_markdown(title(answer))}**\n\n{markdown_rows(columns, rows)}\n\n{in_markdown(caption(answer))}"
 
 
 def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table of texts."""
-    lines = [f"| {' | '.join(columns)} |", "| --- |" + " ---: |" * (len(columns) - 1)]
+    """Return a Markdown table; columns are texts, cells of rows Markdown."""
+    lines = [f"| {' | '.join(map(in_markdown, columns))} |", "| --- |" + " ---: |" * (len(columns) - 1)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 

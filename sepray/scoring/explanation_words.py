@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..plain_text import in_markdown
 from .answer_words import markdown_rows
 from .explanation import Change, Explanation, Gap, Step
 
@@ -113,7 +114,9 @@ def difference(gap: Gap, decimals: int, space: str = " ") -> str:
 def markdown(path: Explanation) -> str:
     """Return sentence and table as Markdown."""
     columns, rows = table(path)
-    return f"**{TITLE}**\n\n{sentence(path)}\n\n{markdown_rows(columns, rows)}\n\n{caption(path)}"
+    rows = [[in_markdown(text) for text in row] for row in rows]
+    said, below = in_markdown(sentence(path)), in_markdown(caption(path))
+    return f"**{TITLE}**\n\n{said}\n\n{markdown_rows(columns, rows)}\n\n{below}"
 
 
 def _is_shown(step: Step) -> bool:

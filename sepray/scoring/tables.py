@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..choices import BSS_EVAL, MEASURES, Objective
 from ..contracts import Separator, Signal, Split, Tracks
+from ..plain_text import in_markdown
 from . import answer_words, evaluation, explanation_words, statistics, summed_magnitudes
 from .answers import Answer
 from .columns import defined
@@ -281,12 +282,14 @@ def front_table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Se
 
 def markdown_table(title: str, columns: Sequence[str], rows: Iterable[ResultRow], caption: str = "") -> str:
     """Return the table of ``result_table`` as Markdown."""
-    lines = [f"**{title}**", "", f"| system | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    head = " | ".join(map(in_markdown, columns))
+    lines = [f"**{in_markdown(title)}**", "", f"| system | {head} |", "| --- |" + " ---: |" * len(columns)]
     for row in rows:
         cells = [_cell(row, column) for column in columns]
-        name = f"**{row.system}**" if row.bold else row.system
+        system = in_markdown(row.system)
+        name = f"**{system}**" if row.bold else system
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", caption])
+    return "\n".join([*lines, "", in_markdown(caption)])
 
 
 def _cell(row: ResultRow, column: str, gap: str = " ") -> str:

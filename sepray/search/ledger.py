@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .. import fault
 from ..arms import ARM, Arm, hyperparameters
 from ..identity import digest, plain
+from ..secrecy import mask
 from .arm_trials import WithinArms, arm_of, dimensions, next_arm, parameters
 from .outcomes import Outcome
 from .samplers import capacity
@@ -183,6 +184,7 @@ class Ledger:
         ``conclude`` follows once MLflow, the terminal and whoever clears checkpoints have been told.
         """
         storage, trial_id = self._study._storage, self._trial_id(number)
+        outcome, traceback = dataclasses.replace(outcome, reason=mask(outcome.reason)), mask(traceback)
         attribute = {**dataclasses.asdict(outcome), "state": outcome.state.name}
         try:
             storage.set_trial_user_attr(trial_id, "outcome", plain(attribute))

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from .. import secrecy
 from . import references
 from .field_types import FieldError, require_known, require_parts, require_types
 
@@ -122,6 +123,7 @@ class Resources:
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
+        secrecy.learn(self.address)
         _at_least(self, concurrency=0)
         _finite(self, "cpus_per_trial", "gpus_per_trial", "epoch_timeout")
         if not self.cpus_per_trial > 0:
@@ -157,6 +159,7 @@ class Stores:
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
+        secrecy.learn(self.storage, self.storage_path, self.tracking_uri)
         _finite(self, "checkpoint_seconds")
         if not self.checkpoint_seconds > 0:
             raise FieldError("checkpoint_seconds", f"must be more than 0, not {self.checkpoint_seconds:g}")

@@ -235,7 +235,7 @@ class StudySpec:
 
         All fields of the parts lie side by side, as in studies of every version. Left out are the search space with its
         points, which the record has elsewhere, what depends on the machine (addresses and the cache), and what is asked
-        of one start alone (``retry_failed``).
+        of one start alone (``retry_failed``). Secrets of separator and task are masked.
         """
         values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
         values["choose"] = list(self.choose)
@@ -244,7 +244,7 @@ class StudySpec:
         for part in ("separator", "task"):
             config = getattr(self, part)
             module = registry.home(type(config).__module__)
-            values[part] = {"module": module, "config": identity.plain(config)}
+            values[part] = {"module": module, "config": identity.told(config)}
         return values | {"storage": "", "tracking_uri": ""}
 
     def plain_given(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ..errors import mask
+from ..secrecy import mask, masked
 
 Text = TypeVar("Text")
 
@@ -30,7 +30,7 @@ def now() -> int:
 
 def as_texts(values: Mapping[str, object]) -> dict[str, str]:
     """Return parameters or tags as texts, which is what MLflow stores, without secrets."""
-    return {str(name): mask(str(value)) for name, value in values.items()}
+    return {str(name): str(masked(str(value), str(name))) for name, value in values.items()}
 
 
 def as_key(name: str) -> str:
@@ -82,4 +82,4 @@ def finite_or_nan(value: float) -> float:
 
 def as_json(values: Mapping[str, object]) -> str:
     """Return values as JSON without secrets."""
-    return mask(json.dumps(values, default=str))
+    return json.dumps(masked(values), default=lambda value: mask(str(value)))

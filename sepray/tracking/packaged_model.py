@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from ..errors import UsageError, mask
+from ..plain_text import in_one_line
 from . import model_code, trust
 
 if TYPE_CHECKING:  # they bring torch
@@ -179,7 +180,7 @@ def _require_trusted(
             f"{told}. It would run as you: read {folder / 'code'}, and give --trust-model-code (Python: "
             f"trust_model_code=True; any command: {trust.CONSENT}=1) if you trust it"
         )
-    _log.warning("%s; it runs in a process of its own", told)
+    _log.warning("%s; it runs in a process of its own", in_one_line(told))
 
 
 def _owner(folder: Path) -> str:

@@ -58,7 +58,7 @@ def test_line_fits_the_window(open_window):
 
 def test_messages_errors_and_the_end_take_the_line_away(open_window):
     window = open_window()
-    console = terminal._Console(file=window, width=40)
+    console = terminal.PlainConsole(file=window, width=40)
     waiting.wait_for("sweep: starting Ray")
     console.print("started")
     assert window.getvalue().endswith("\x1b[2Kstarted\n")

@@ -45,7 +45,7 @@ def test_fingerprint_is_what_makes_a_study_the_same(spec):
         "seeds_per_trial": 1,
         "search space": {"beta": HALF, "cross.low_to_high": HALF, "cross.high_to_low": HALF},
         "task": {"name": "ecg", "data": DATA.fingerprint},
-        "separator": {"name": "cass", "config": cass.DEBUG},
+        "separator": {"name": "cass", "config": identity.plain(cass.DEBUG)},
     }
 
 

@@ -94,6 +94,18 @@ def test_code_that_raises_in_the_loss_ends_as_an_error_with_its_traceback(bench)
     assert last["objective"] == first["objective"]
 
 
+def test_reasons_and_tracebacks_have_no_secrets(bench, monkeypatch):
+    monkeypatch.setenv("LAB_TOKEN", "c4nary-token")
+
+    def event(separator, epoch):
+        raise RuntimeError("c4nary-token does not open https://h/x?sig=abc\nnor postgresql://me:pw@h")
+
+    [last] = run(bench(Config(event=event)))
+    assert last["reason"] == "RuntimeError: *** does not open https://h/x?sig=***"
+    assert "postgresql://me:***@h" in last["traceback"]
+    assert "c4nary" not in last["traceback"]
+
+
 def test_code_that_raises_in_build_ends_as_an_error_at_the_first_step(bench):
     @dataclass(frozen=True)
     class Broken(Config):

@@ -187,6 +187,17 @@ def test_outcome_that_is_written_twice_is_written_once(url):
     assert (trial.user_attrs["reason"], trial.user_attrs["traceback"]) == ("fetal is silent", "Traceback ...")
 
 
+def test_what_is_written_of_an_outcome_has_no_secrets(url):
+    study = study_at(url)
+    ledger = ledger_of(study, trials=1)
+    ledger.count()
+    reason = "lost: postgresql://me:pw@h"
+    ledger.finish(ledger.next().number, Outcome(TrialState.FAIL, None, reason, "lost"), "Bearer abc123def")
+    told = study.get_trials()[0].user_attrs
+    assert (told["reason"], told["traceback"]) == ("lost: postgresql://me:***@h", "Bearer ***")
+    assert told["outcome"]["reason"] == told["reason"]
+
+
 WRITES = ("set_trial_user_attr", "set_trial_system_attr", "set_trial_state_values")
 
 

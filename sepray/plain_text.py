@@ -1,0 +1,72 @@
+"""Shows texts of others (names, labels, errors, paths) as what they are, wherever they are written. Imports nothing.
+
+Nothing in them is an instruction to a terminal, and nothing is markup of Markdown or a formula of a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, C1
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # directions, what has no width
+    "\ud800-\udfff\U000e0000-\U000e007f]"  # half characters, which no encoding has; tags
+)
+_BLANKS = re.compile(r"\s+")
+_MARKDOWN = re.compile(r"[\\`*|]|~(?=~)|(?<!\w)_|_(?!\w)|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|://|(?<=\bwww)\.")
+_MARKDOWN_FORMS = {"&": "&amp;", "<": "&lt;", "://": "&#58;//"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def shown(text: str) -> str:
+    r"""Return a text with its control characters escaped (``\x1b``), but for tabs and ends of lines.
+
+    Control characters are those of ASCII, of C1, and of Unicode those that change the direction of a text, have no
+    width, or cannot be encoded.
+    """
+    return _CONTROLS.sub(_escaped, text.replace("\r\n", "\n"))
+
+
+def in_one_line(text: str) -> str:
+    """Return what ``shown`` does, in one line, with one space in the place of tabs, ends of lines and many spaces."""
+    return _BLANKS.sub(" ", shown(text)).strip()
+
+
+def in_markdown(text: str) -> str:
+    """Return a text for a cell or within a line of Markdown, in which nothing of it is markup, HTML or a link."""
+    return _MARKDOWN.sub(lambda found: _MARKDOWN_FORMS.get(found[0], f"\\{found[0]}"), in_one_line(text))
+
+
+def in_html(text: str) -> str:
+    """Return a text for HTML, also for the value of an attribute."""
+    return html.escape(shown(text))
+
+
+def in_figure(text: str) -> str:
+    """Return a text for matplotlib, which takes what stands between two dollar signs for mathematics."""
+    return re.sub(r"\\*\$", lambda found: "\\$", shown(text))
+
+
+def as_code(text: str) -> str:
+    """Return a text as code within a line, or a cell of a table, of Markdown."""
+    return "`" + in_one_line(text).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def in_csv(text: str) -> str:
+    """Return a text for a cell of a CSV file, which a spreadsheet does not take for a formula: numbers stay."""
+    text = shown(text)
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text == text.strip()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

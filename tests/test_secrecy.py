@@ -1,0 +1,138 @@
+"""Secrets leave texts: those that are known word by word, and those that look like one; all else stays."""
+
+import json
+import string
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sepray import secrecy
+from sepray.secrecy import HIDDEN, learn, mask, masked, words
+
+# No secret's name, and nothing that ends one, is in what surrounds it.
+_secrets = st.text(string.ascii_letters + string.digits + "+/~._-", min_size=8, max_size=24).filter(
+    lambda text: any(c.isalpha() for c in text) and any(c.isdigit() for c in text) and text[0].isalnum()
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_learned(monkeypatch):
+    monkeypatch.setattr(secrecy, "_learned", set())
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("https://h/p?sv=1&sig=a1&se=2", "https://h/p?sv=1&sig=***&se=2"),
+        ("https://h/p?sas=a1;key=b2&jwt=c3&auth=d4", "https://h/p?sas=***;key=***&jwt=***&auth=***"),
+        ("?odbc_connect=UID%3Dme%3BPWD%3Da%401%3BDSN%3Dx", "?odbc_connect=UID%3Dme%3BPWD%3D***%3BDSN%3Dx"),
+        ("password: a1", "password: ***"),
+        ("Password: a1, then b", "Password: ***, then b"),
+        ("{'password': 'a, \"1', 'n': 2}", "{'password': '***', 'n': 2}"),
+        ('{"api_key": "a \\" b", "n": 2}', '{"api_key": "***", "n": 2}'),
+        ('"{\\"token\\": \\"a b\\"}"', '"{\\"token\\": \\"***\\"}"'),
+        ("connect(password='a, b', port=3)", "connect(password='***', port=3)"),
+        ('connect(secret = "a\'b")', 'connect(secret = "***")'),
+        ("PGPASSWORD=a,b;c", "PGPASSWORD=***;c"),
+        ("Authorization: Bearer a1b2c3", "Authorization: Bearer ***"),
+        ("{'Authorization': 'Basic YTpi'}", "{'Authorization': 'Basic ***'}"),
+        ("sent bearer a1b2c3.d_e-f", "sent bearer ***"),
+        ("got eyJhbGciOiJI.eyJzdWIi.c2ln here", "got *** here"),
+        ("AKIAIOSFODNN7EXAMPLE and ghp_0123456789abcdefghij", "*** and ***"),
+        ("AccountKey=a+b/c==;EndpointSuffix=x", "AccountKey=***;EndpointSuffix=x"),
+    ],
+)
+def test_what_looks_like_a_secret_is_masked(text, hidden):
+    assert mask(text) == hidden
+    assert mask(hidden) == hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(token: str, key: int = 3, secret: bytes | None = None):",
+        '{"tokens": 5, "n_tokens": 3.5, "token": null, "secret": true}',
+        "the key of C major: 3; a token is 16 samples",
+        "bearer tokens are not taken",
+        "basic settings, signature of a function",
+        "x?monkey=1&design=2&assignment=3",
+        "sepray/tests/test_tokens.py:17: in test",
+        "no module named secrets",
+    ],
+)
+def test_what_only_reads_like_a_secret_stays(text):
+    assert mask(text) == text
+
+
+@given(_secrets)
+def test_secrets_of_addresses_are_masked_in_every_form_in_which_they_are_repeated(secret):
+    from urllib.parse import quote
+
+    secrecy._learned.clear()
+    learn(f"postgresql://me:{quote(secret, safe='')}@host/db", None, "not an address")
+    for told in (
+        f"no role {secret} here",
+        f"'{secret}'",
+        quote(secret, safe=""),
+        f"x%3D{secret}%26",
+        repr(f"\n{secret}\n"),
+    ):
+        assert secret not in mask(told), told
+    assert mask(f"a{secret}") == f"a{secret}", "part of another word"
+
+
+def test_secrets_of_queries_and_of_users_alone_are_known():
+    learn(
+        "abfs://store?sig=c4nary%2Bsig", "http://c4narytoken@host", "mssql://h?odbc_connect=PWD%3Dc4nary-odbc%3BX%3D1"
+    )
+    assert mask("c4nary+sig c4nary%2Bsig c4narytoken c4nary-odbc X") == "*** *** *** *** X"
+
+
+@pytest.mark.parametrize("secret", ["postgres", "sepray", "training", "test", "12345", "a1b2"])
+def test_words_counts_and_short_ids_stay_words_where_they_stand_alone(secret):
+    learn(f"postgresql://me:{secret}@host/db")
+    assert mask(f"{secret} of sepray") == f"{secret} of sepray"
+    assert secret not in mask(f"postgresql://me:{secret}@host/db").replace("postgresql", "")
+
+
+def test_secrets_of_the_environment_are_known_by_the_names_of_variables(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "c4nary-1")
+    monkeypatch.setenv("SEPRAY_MODEL_KEY", "c4nary-2")
+    monkeypatch.setenv("DATABASE", "postgresql://me:c4nary-3@host/db")
+    monkeypatch.setenv("PGPASSWORD_FILE", "/run/c4nary-4")
+    assert mask("c4nary-1, c4nary-2, c4nary-3, /run/c4nary-4") == "***, ***, ***, /run/c4nary-4"
+    monkeypatch.delenv("SEPRAY_MODEL_KEY")
+    assert mask("c4nary-2") == "c4nary-2"
+
+
+def test_secrets_of_the_command_line_are_known_and_left_out_of_it(monkeypatch):
+    given = ["study.py", "--storage", "postgresql://me:c4nary-1@h/d", "--task.token", "c4nary-2", "--seed=3"]
+    monkeypatch.setattr(sys, "argv", given)
+    monkeypatch.setattr(sys, "orig_argv", ["python", *given, "--task.api-key=c4nary-3"])
+    assert mask("c4nary-1 c4nary-2 c4nary-3") == "*** *** ***"
+    assert words(sys.orig_argv) == [
+        *("python", "study.py", "--storage", "postgresql://me:***@h/d", "--task.token", "***", "--seed=3"),
+        "--task.api-key=***",
+    ]
+
+
+def test_values_of_fields_that_are_named_as_secrets_are_masked_whole():
+    found = masked(
+        {"task": {"token": "a b", "url": "http://h?key=1", "tokens": [1, 2], "token_mixer": "mean"}, "n": 0.5}
+    )
+    assert found == {
+        "task": {"token": HIDDEN, "url": "http://h?key=***", "tokens": [1, 2], "token_mixer": "mean"},
+        "n": 0.5,
+    }
+    assert masked({"passwords": ["a", "b"], "secret": ""}) == {"passwords": [HIDDEN, HIDDEN], "secret": ""}
+
+
+@given(
+    st.recursive(st.one_of(st.none(), st.integers(), st.text()), lambda v: st.dictionaries(st.text(), v), max_leaves=9)
+)
+def test_masked_json_stays_json_and_masking_twice_is_masking_once(value):
+    found = masked(value)
+    assert json.loads(json.dumps(found)) == found
+    assert masked(found) == found
