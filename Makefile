@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 FLOOR ?= .venv-floor
+TOOLS ?= .venv-tools
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Locked files with hashes. What is no wheel is built by what is locked in build.txt, not by what pip would fetch for it.
+LOCKED := $(INSTALL) --require-hashes --no-build-isolation -r
+UV := $(TOOLS)/bin/uv
 ARGS ?=
 
-.PHONY: sweep tables test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check lock ffmpeg clean
+.PHONY: sweep tables test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check licences release lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -63,10 +67,25 @@ docs: $(VENV)/.docs  ## the documentation site, in site/
 
 check: lint types docs test  ## all that CI does
 
-lock: $(VENV)/.test  ## choose versions anew; needs uv
-	for f in run test; do uv pip compile requirements/$$f.in --generate-hashes --python-version 3.11 \
+licences: $(VENV)/.run $(TOOLS)/.made  ## whether what a user installs has licences that pyproject.toml allows
+	$(TOOLS)/bin/pip-licenses --python $(BIN)/python --packages $$(sed 's/==.*//' requirements/constraints.txt) \
+		--format csv > $(TOOLS)/licences.csv
+
+release: licences  ## dist/: the wheel, what it is made of (CycloneDX), and the digests of both
+	rm -rf dist build
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m pip wheel --quiet --disable-pip-version-check \
+		--no-deps --no-index --no-build-isolation --wheel-dir dist .
+	PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --mc-type library --output-reproducible \
+		--output-format JSON --output-file dist/$$(basename dist/*.whl .whl).cdx.json
+	cp $(TOOLS)/licences.csv dist/
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
+lock: $(TOOLS)/.made  ## choose versions anew
+	for f in run test; do $(UV) pip compile requirements/$$f.in --generate-hashes --python-version 3.11 \
 		--no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
-	for f in docs browser cluster test-cluster; do uv pip compile requirements/$$f.in --constraints requirements/test.txt --generate-hashes \
+	for f in docs browser cluster test-cluster; do $(UV) pip compile requirements/$$f.in --constraints requirements/test.txt --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
+	for f in build tools; do $(UV) pip compile requirements/$$f.in --constraints requirements/run.txt --generate-hashes \
 		--python-version 3.11 --no-emit-index-url --no-header --quiet --upgrade --output-file requirements/$$f.txt; done
 	# The same versions without hashes, for pip's -c, which takes no hashes beside an editable project.
 	sed -nE 's/^([a-zA-Z0-9._-]+==[^ \\]+).*/\1/p' requirements/run.txt > requirements/constraints.txt
@@ -75,47 +94,48 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sepray needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python requirements/run.txt pyproject.toml setup.py
+$(VENV)/.run: $(VENV)/bin/python requirements/build.txt requirements/run.txt pyproject.toml setup.py
 	@echo "installing the locked dependencies (a minute or two) ..."
-	$(INSTALL) --require-hashes -r requirements/run.txt
+	$(LOCKED) requirements/build.txt
+	$(LOCKED) requirements/run.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.run requirements/test.txt
-	$(INSTALL) --require-hashes -r requirements/test.txt
+	$(LOCKED) requirements/test.txt
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.run requirements/docs.txt
-	$(INSTALL) --require-hashes -r requirements/docs.txt
+	$(LOCKED) requirements/docs.txt
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.test requirements/browser.txt
-	$(INSTALL) --require-hashes -r requirements/browser.txt
+	$(LOCKED) requirements/browser.txt
 	touch $@
 
 $(VENV)/.cluster: $(VENV)/.run requirements/test-cluster.txt
-	$(INSTALL) --require-hashes -r requirements/test-cluster.txt
+	$(LOCKED) requirements/test-cluster.txt
+	touch $@
+
+# Programs that are no part of sepray's environment: what they need would change what is tested there.
+$(TOOLS)/.made: requirements/tools.txt
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/tools.txt
 	touch $@
 
 # Oldest versions of what pyproject.toml names, newest of what these need.
-$(FLOOR)/.test: pyproject.toml
+$(FLOOR)/.test: pyproject.toml | $(TOOLS)/.made
 	$(PYTHON) -m venv --clear $(FLOOR)
 	@echo "installing the oldest dependencies (7 GB) ..."
-	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(FLOOR)/bin/uv pip compile pyproject.toml --extra test --resolution lowest-direct --python $(FLOOR)/bin/python \
+	$(UV) pip compile pyproject.toml --extra test --resolution lowest-direct --python $(FLOOR)/bin/python \
 		--no-emit-index-url --no-header --quiet --output-file $(FLOOR)/floor.txt
-	$(FLOOR)/bin/uv pip install --quiet --compile-bytecode --python $(FLOOR)/bin/python -r $(FLOOR)/floor.txt
-	$(FLOOR)/bin/uv pip install --quiet --python $(FLOOR)/bin/python --no-deps -e .
+	$(UV) pip install --quiet --compile-bytecode --python $(FLOOR)/bin/python -r $(FLOOR)/floor.txt
+	$(UV) pip install --quiet --python $(FLOOR)/bin/python --no-deps -e .
 	touch $@
 
 # museval imports only where ffmpeg and ffprobe are on the PATH.
 ffmpeg:
-	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { echo "installing ffmpeg ..."; \
-	if command -v apt-get >/dev/null; then s=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$s apt-get update -qq && $$s apt-get install -y -qq --no-install-recommends ffmpeg >/dev/null; \
-	elif command -v dnf >/dev/null; then sudo dnf install -y -q ffmpeg-free; \
-	elif command -v brew >/dev/null; then brew install --quiet ffmpeg; \
-	else echo "ffmpeg and ffprobe are needed by museval: please install them"; exit 1; fi; }
+	@sh tests/need_ffmpeg.sh
 
 clean:
-	rm -rf $(VENV) $(FLOOR) site .mutants .fuzz .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(FLOOR) $(TOOLS) site dist .mutants .fuzz .mypy_cache .ruff_cache .pytest_cache build *.egg-info
