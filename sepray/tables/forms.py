@@ -171,8 +171,10 @@ def epochs_words(table: Table, row: Row, chosen: Chosen) -> str:
 def label(table: Table, part: Part, chosen: Chosen) -> str:
     """Return what stands above every output of a part: which form it is, of how much, and on which data."""
     form, data = chosen.form, data_of(part, chosen)
-    paper = [n for n in table.paper_epochs.values() if n != form.max_epochs]
-    epochs = plural(form.max_epochs, "epoch") + (f" where the paper has {max(paper)}" if paper else "")
+    paper = sorted({n for n in table.paper_epochs.values() if n != form.max_epochs})
+    epochs = plural(form.max_epochs, "epoch") + (
+        f" where the paper has {' or '.join(map(str, paper))}" if paper else ""
+    )
     text = f"{'SHORT FORM' if chosen.is_short else 'Full form'} (--budget {chosen.length}): {epochs}, "
     text += f"{plural(form.seeds, 'seed')}"
     if chosen.is_short and form.settings:

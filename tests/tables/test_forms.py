@@ -33,7 +33,7 @@ def test_short_form_takes_the_stand_in_and_says_so_in_capitals():
     assert "task.folder=:synthesised:" in comparison.settings
     said = forms.label(TABLE, PART, forms.chosen(TABLE, "minutes", ()))
     assert said.startswith(
-        "SHORT FORM (--budget minutes): 4 epochs where the paper has 1000, 2 seeds, with cass width=8"
+        "SHORT FORM (--budget minutes): 4 epochs where the paper has 500 or 1000, 2 seeds, with cass width=8"
     )
     assert "STAND-IN DATA: five small tracks, in place of fifty songs." in said
     assert "nothing about the paper's" in said
@@ -74,7 +74,7 @@ def test_rows_that_cannot_be_run_are_no_part_of_the_comparison():
 def test_given_epochs_and_seeds_are_those_of_the_label():
     changed = forms.chosen(TABLE, "full", ["/songs"], max_epochs=20, seeds=1)
     assert forms.label(TABLE, PART, changed).startswith(
-        "Full form (--budget full): 20 epochs where the paper has 1000, 1 seed."
+        "Full form (--budget full): 20 epochs where the paper has 500 or 1000, 1 seed."
     )
     assert [forms.epochs_words(TABLE, row, changed) for row in ROWS[:3]] == ["20 of 500", "20 of 1000", "20"]
 
