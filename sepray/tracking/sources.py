@@ -266,7 +266,13 @@ def _top_is_installed(top: str) -> bool:
     if spec is None:
         return False
     places = list(spec.submodule_search_locations or ()) or ([spec.origin] if spec.has_location and spec.origin else [])
-    return bool(places) and all(is_installed(Path(place)) for place in places)
+    return bool(places) and all(is_installed(Path(place)) or _holds_wheels(Path(place).parent) for place in places)
+
+
+@functools.cache
+def _holds_wheels(folder: Path) -> bool:
+    """Say whether wheels were unpacked into a folder, as ``pip install --target`` does."""
+    return any(folder.glob("*.dist-info"))
 
 
 def is_installed(path: Path) -> bool:

@@ -59,7 +59,8 @@ def test_ranges(value: tuple[float, ...]) -> None:
         (("bass", "bass"), "all", None, "stems must be one or more, each once, not bass, bass"),
         (("harp", "flute", "bass"), "all", ("bass", "drums"), "there is no stem 'flute'; there are: bass, drums"),
         (("bass", "drums"), "some", None, "mixture must be chosen or all, not 'some'"),
-        (("bass",), "chosen", None, "one stem alone is no mixture: choose more, or mixture = all"),
+        (("bass",), "chosen", None, "one stem alone is no mixture: choose more"),
+        (("bass",), "chosen", ("bass", "drums"), "one stem alone is no mixture: choose more, or mixture = all"),
     ],
 )
 def test_sources_that_are_chosen(

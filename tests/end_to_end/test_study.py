@@ -57,7 +57,7 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
 
     assert "the first champion" in printed
     laboratory.champion(printed)
-    for line in ("paper: careful", "unprocessed mixture", "oracle: ideal ratio mask"):
+    for line in ("careful (", "unprocessed mixture", "oracle: ideal ratio mask"):
         assert line in printed
     assert "sepray evaluate models:/my-separator-my-task@champion" in printed
 

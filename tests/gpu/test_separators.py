@@ -14,6 +14,7 @@ from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
 from ..separators.debug_runs import BATCH, NAMES, SIGNAL, data, debug, split
+from .conftest import tensor_float_32
 
 pytestmark = pytest.mark.gpu
 TOLERANCE = 1e-3
@@ -77,15 +78,13 @@ def error(task, seed: int, precision: str) -> float:
 
 
 @pytest.mark.parametrize("number_format", ["bfloat16", "TensorFloat-32"])
-def test_lower_precision_keeps_the_error_of_cass(number_format, monkeypatch, tmp_path):
+def test_lower_precision_keeps_the_error_of_cass(number_format, tmp_path):
     """The mean error over three seeds stays within a twentieth of that of float32."""
     task = dataclasses.replace(ecg.DEBUG, train=200, validation=100).load(tmp_path)
     exact = [error(task, seed, "float32") for seed in range(3)]
-    if number_format == "TensorFloat-32":
-        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-        monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
     precision = "bfloat16" if number_format == "bfloat16" else "float32"
-    rough = [error(task, seed, precision) for seed in range(3)]
+    with tensor_float_32(allowed=number_format == "TensorFloat-32"):
+        rough = [error(task, seed, precision) for seed in range(3)]
     if precision == "bfloat16":  # cuDNN may have no TensorFloat-32 algorithm for so few channels
         assert rough != exact
     assert sum(rough) == pytest.approx(sum(exact), rel=0.05)

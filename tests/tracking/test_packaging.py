@@ -161,10 +161,10 @@ LAB = {
 }
 
 
-@pytest.fixture
-def installed(tmp_path, users_folder, monkeypatch):
-    """The module of a separator in site-packages."""
-    folder = tmp_path / "lib" / "site-packages"
+@pytest.fixture(params=["site-packages", "target"])
+def installed(request, tmp_path, users_folder, monkeypatch):
+    """The module of a separator in site-packages, or where ``pip install --target`` has put it."""
+    folder = tmp_path / "lib" / request.param
     scaled.write(folder, LAB)
     monkeypatch.syspath_prepend(str(folder))
     importlib.invalidate_caches()
