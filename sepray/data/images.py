@@ -36,6 +36,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 _MOST_PIXELS = 50_000_000  # a picture of more is a mistake or an attack
 _MOST_BYTES = 256 << 20  # so is a file of one with more
+_MOST_SCANS = 200  # of a JPEG: each goes over all pixels, and a progressive one has twenty
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # the only ones: others run programs (EPS) or are rarely tried
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _IDX_GROWTH = 250  # of a packed file of images: drawings in black and white have a twentieth
@@ -171,7 +172,10 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(picture.read()), formats=_FORMATS)
+            content = picture.read()
+            if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
+                raise UsageError(f"{scans} scans are too many")
+            opened = Image.open(io.BytesIO(content), formats=_FORMATS)
             if math.prod(opened.size) > _MOST_PIXELS:
                 raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
             image = opened.convert("RGBA")

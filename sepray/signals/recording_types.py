@@ -26,7 +26,7 @@ RATES = (1e-3, 1e9)
 """Lowest and highest rate that a recording may have, in Hz."""
 
 _BLOCK_VALUES = 1 << 22  # of all channels in a block
-_MOST_UP, _MOST_DOWN = 128, 50_000  # by which a rate is changed
+_MOST_UP, _MOST_DOWN = 64, 50_000  # by which a rate is changed
 _FREE = 1 << 23  # samples that every file may hold, however short it is
 
 
@@ -73,7 +73,7 @@ def check_change(rate: float, new_rate: float, name: str) -> None:
         name: what messages call the recording.
 
     Raises:
-        RecordingError: the new rate is more than 128 times the old one, or less than a 50,000th of it.
+        RecordingError: the new rate is more than 64 times the old one, or less than a 50,000th of it.
     """
     if not rate / _MOST_DOWN <= new_rate <= rate * _MOST_UP:
         raise RecordingError(

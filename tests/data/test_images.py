@@ -48,9 +48,19 @@ def test_idx_files_are_read_as_written(tmp_path: Path, ending: str) -> None:
         (bytes((0, 0, 8, 1, 0, 0, 0, 1, 1, 2)), r"is damaged: 10 bytes or more, where \[1\] need 9"),
         (bytes((0, 0, 8, 2, 0, 0)), "is damaged: 6 bytes"),
         (bytes((0, 0, 8, 3)) + b"\xff" * 12, "is damaged: 16 bytes"),  # promises 2^96 bytes
+        (bytes((0, 0, 8, 255)) + b"\xff" * 1020, "is damaged: 1024 bytes"),  # and 2^8160, which no float holds
         (gzip.compress(bytes((0, 0, 8, 1, 0, 0, 0, 90)) + bytes(90), mtime=0)[:-9], "cannot be read"),
     ],
-    ids=["empty", "png", "short vector", "long vector", "no sizes", "endless", "torn gzip"],
+    ids=[
+        "empty",
+        "png",
+        "short vector",
+        "long vector",
+        "no sizes",
+        "endless",
+        "endless in all directions",
+        "torn gzip",
+    ],
 )
 def test_corrupt_idx_files_are_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "train-images-idx3-ubyte"

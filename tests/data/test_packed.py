@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 
 import pytest
+from PIL import Image
 
 from sepray.data import images, packed
 from sepray.errors import UsageError
@@ -64,3 +65,15 @@ def test_only_formats_of_pictures_are_opened():
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     with pytest.raises(UsageError, match=r"^x\.png is no sound picture: cannot identify image file$"):
         images.decode(images.Picture("x.png", lambda: postscript), 8, colour=True)
+
+
+def test_scans_of_a_jpeg_are_counted_before_they_are_decoded():
+    """Each of them goes over all pixels, so a short file may take hours."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 99).save(stream, "jpeg", progressive=True)
+    good = stream.getvalue()
+    assert 2 <= good.count(b"\xff\xda") < 20
+    assert images.decode(images.Picture("x.jpg", lambda: good), 8, colour=False).tolist() == [[[99] * 8] * 8]
+    scan = good[good.index(b"\xff\xda") : -2]
+    with pytest.raises(UsageError, match=r"^x\.jpg is no sound picture: \d+ scans are too many$"):
+        images.decode(images.Picture("x.jpg", lambda: good[:-2] + scan * 100 + good[-2:]), 8, colour=False)
