@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private import worker as ray_worker
 from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ignore[attr-defined] # compiled
 
 from ..errors import SeprayError, UnreachableError
@@ -253,16 +254,15 @@ def _without_rays_lines() -> Iterator[None]:
     A thread of Ray's prints them whatever is set for its logs, ten lines for a worker that is lost. sepray says such a
     loss itself, and Ray's logs have the rest.
     """
-    worker = ray._private.worker
-    printing = getattr(worker, "listen_error_messages", None)
+    printing = getattr(ray_worker, "listen_error_messages", None)
     if printing is None:  # of another Ray
         yield
         return
-    worker.listen_error_messages = lambda *_: None
+    ray_worker.listen_error_messages = lambda *_: None
     try:
         yield
     finally:
-        worker.listen_error_messages = printing
+        ray_worker.listen_error_messages = printing
 
 
 @contextlib.contextmanager
