@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ..comparison.formats import escape
 from ..comparison.table import number
+from ..plain_text import as_code, in_csv, in_markdown
 from ..scoring.many_systems import ScoreSummary
 from . import forms
 from .beside import Line, PartTable
@@ -35,9 +36,9 @@ def markdown(table: Table, parts: Sequence[PartTable], figures: Mapping[str, str
             for line in part.lines:
                 cells = [cell for m in part.measures for cell in _cells(line, (source, m), m)]
                 rows.append([line.label, *cells, line.epochs or NONE, str(line.seeds or NONE), line.note])
-            text += ["| " + " | ".join(_cellular(cell) for cell in row) + " |" for row in rows]
+            text += ["| " + " | ".join(in_markdown(cell) for cell in row) + " |" for row in rows]
             text.append("")
-        trained = [f"- {line.label}: `{line.what}`" for line in part.lines if line.what]
+        trained = [f"- {in_markdown(line.label)}: {as_code(line.what)}" for line in part.lines if line.what]
         text += ["Trained:", "", *trained, ""] if trained else []
         text += [part.caption, ""] if part.caption else []
     text += [table.note, ""] if table.note else []
@@ -94,7 +95,8 @@ def comma_separated(table: Table, parts: Sequence[PartTable]) -> str:
                     own = line.ours.get(key)
                     values = [line.published.get(key, ""), *((own.mean, own.low, own.high) if own else ("", "", ""))]
                     costs = [line.epochs, line.seeds or "", line.what, line.note, part.label]
-                    writer.writerow([table.name, part.title, source, line.label, measure, *values, *costs])
+                    cells = [table.name, part.title, source, line.label, measure, *values, *costs]
+                    writer.writerow([in_csv(cell) if isinstance(cell, str) else cell for cell in cells])
     return stream.getvalue()
 
 
@@ -112,7 +114,3 @@ def _ours(cell: ScoreSummary | None, measure: str, mean_only: bool) -> str:
     if not math.isfinite(cell.high):
         return f"{mean} [too few]"
     return f"{mean} [{number(measure, cell.low)}, {number(measure, cell.high)}]"
-
-
-def _cellular(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

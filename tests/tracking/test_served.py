@@ -1,5 +1,6 @@
 """A served model: whatever strangers send is answered rightly or refused, and the next request is answered rightly."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -115,6 +116,41 @@ _requests = st.one_of(
     st.text(max_size=30),
     st.dictionaries(st.sampled_from(["inputs", "instances", "params", "dataframe_split"]), _nested).map(json.dumps),
 )
+
+
+def posted(app, request):
+    """Status and answer of a server's application, asked without a network."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": json.dumps(request).encode(), "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/invocations", "raw_path": b""}
+    scope |= {"headers": headers, "query_string": b"", "scheme": "http", "server": ("a", 1), "client": ("b", 2)}
+    asyncio.run(app(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], json.loads(body)
+
+
+def test_a_server_answers_what_it_refuses_with_400_and_then_what_is_right(tmp_path, separator, unchecked):
+    package(tmp_path / "model", separator)
+    app = scoring_server.init(import_mlflow().pyfunc.load_model(str(tmp_path / "model")))
+    good = {"inputs": MIXTURES.tolist()}
+    for bad, reason in (
+        ({**good, "params": {"device": "meta"}}, "there is no device 'meta' here; give auto, cpu or cuda"),
+        ({"inputs": [[[0.5, float("inf")]]]}, "mixtures hold NaN, infinity, or what is not finite in float32"),
+        ({"inputs": [[[float("nan")]]]}, "mixtures hold NaN, infinity, or what is not finite in float32"),
+    ):
+        status, answer = posted(app, bad)
+        assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+        assert reason in answer["message"]
+    status, answer = posted(app, good)
+    assert status == 200
+    np.testing.assert_allclose(np.array(answer["predictions"]), EXPECTED, rtol=1e-6)
 
 
 def test_after_a_thousand_random_requests_a_good_one_is_answered_rightly(tmp_path, separator, unchecked):
