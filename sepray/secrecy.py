@@ -24,7 +24,8 @@ _WORDS = (
 _IN_QUERY = rf"[\w.-]*(?:{_WORDS})[\w.-]*|sig|sas|key|jwt|auth"
 _VARIABLE = re.compile(rf"{_WORDS}|(?:^|_)(?:KEY|PASS|DSN)$", re.IGNORECASE)
 _FIELD = re.compile(rf"(?:^|[._-])(?:{_WORDS}|authorization)s?$", re.IGNORECASE)
-_PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID")
+_PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")
+_FOLDERS = ("PWD", "OLDPWD")  # of shells: no passwords
 _VALUE = r"""(\\"(?:(?!\\").)*\\"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
 _LETTERS, _DIGITS, _MIXED = 12, 10, 5  # fewer characters are words, counts, ids
 
@@ -142,7 +143,7 @@ def _pattern(literals: frozenset[str]) -> re.Pattern[str]:
 def _of_variable(name: str, value: str) -> frozenset[str]:
     if "://" in value:
         return frozenset(_of_address(value))
-    is_secret = _VARIABLE.search(name) and not name.upper().endswith(_PLACES)
+    is_secret = _VARIABLE.search(name) and not name.upper().endswith(_PLACES) and name not in _FOLDERS
     return frozenset(_forms(value)) if is_secret else frozenset()
 
 

@@ -103,6 +103,11 @@ def test_secrets_of_the_environment_are_known_by_the_names_of_variables(monkeypa
     monkeypatch.setenv("DATABASE", "postgresql://me:c4nary-3@host/db")
     monkeypatch.setenv("PGPASSWORD_FILE", "/run/c4nary-4")
     assert mask("c4nary-1, c4nary-2, c4nary-3, /run/c4nary-4") == "***, ***, ***, /run/c4nary-4"
+    monkeypatch.setenv("PWD", "/home/me/c4nary-5")
+    monkeypatch.setenv("OLDPWD", "/home/me/c4nary-6")
+    assert (
+        mask('File "/home/me/c4nary-5/a.py", /home/me/c4nary-6') == 'File "/home/me/c4nary-5/a.py", /home/me/c4nary-6'
+    )
     monkeypatch.delenv("SEPRAY_MODEL_KEY")
     assert mask("c4nary-2") == "c4nary-2"
 
