@@ -21,7 +21,7 @@ _WORDS = (
     "password|passwd|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
     "signature|credential|jwt"
 )
-_IN_QUERY = rf"[\w.-]*(?:{_WORDS})[\w.-]*|sig|sas|key|jwt|auth"
+_IN_QUERY = rf"[\w.-]{{0,80}}(?:{_WORDS})[\w.-]{{0,80}}|sig|sas|key|jwt|auth"
 _VARIABLE = re.compile(rf"{_WORDS}|(?:^|_)(?:KEY|PASS|DSN)$", re.IGNORECASE)
 _FIELD = re.compile(rf"(?:^|[._-])(?:{_WORDS}|authorization)s?$", re.IGNORECASE)
 _PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")
@@ -29,15 +29,17 @@ _FOLDERS = ("PWD", "OLDPWD")  # of shells: no passwords
 _VALUE = r"""(\\"(?:(?!\\").)*\\"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
 _LETTERS, _DIGITS, _MIXED = 12, 10, 5  # fewer characters are words, counts, ids
 
-_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)([^\s:/@'\"]*):[^\s'\"<>]*@")
-_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]*://)[^\s:/@'\"]+@")
+# Names and addresses have a most length, so that the time for a text grows as the text does.
+_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]{0,40}://)([^\s:/@'\"]{0,2000}):[^\s'\"<>]{0,2000}@")
+_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^\s:/@'\"]{1,2000}@")
 _ASSIGNED = re.compile(
-    rf"((?:[?&;]|\b)[\w.-]*(?:{_WORDS})[\w.-]*\\?[\"']?\s?=\s?){_VALUE}[^&\s#'\";]*[^&\s#'\";,])", re.IGNORECASE
+    rf"((?:[?&;]|\b)[\w.-]{{0,80}}(?:{_WORDS})[\w.-]{{0,80}}\\?[\"']?\s?=\s?){_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
+    re.IGNORECASE,
 )
 _QUERY = re.compile(rf"([?&;](?:{_IN_QUERY})=)(?:(?!;[\w.-]+=)[^&\s#'\"])+", re.IGNORECASE)
-_ENCODED = re.compile(rf"((?:{_WORDS})[\w.-]*%3D)(?:(?!%3B|%26)[^&\s'\"#])+", re.IGNORECASE)
+_ENCODED = re.compile(rf"((?:{_WORDS})[\w.-]{{0,80}}%3D)(?:(?!%3B|%26)[^&\s'\"#])+", re.IGNORECASE)
 _SAID = re.compile(
-    rf"((?<![\w.-])(?:\\?[\"'])?[\w.-]*(?:{_WORDS})(?:\\?[\"'])?\s*:\s*)"
+    rf"((?<![\w.-])(?:\\?[\"'])?[\w.-]{{0,80}}(?:{_WORDS})(?:\\?[\"'])?\s*:\s*)"
     r"(?!(?:str|int|float|bool|bytes|object|None|null|true|false|Optional|Any)\b|-?[\d.]+(?![\w.])|[\[{(/:]|\*\*\*)"
     rf"{_VALUE}[^\s'\"]*[^\s'\",])",
     re.IGNORECASE,

@@ -123,6 +123,12 @@ def test_secrets_of_the_command_line_are_known_and_left_out_of_it(monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("part", ["a", "a-", "x=y;", "token", '"a', "://", "a://b:", ":a ", "token=", "a.b ://"])
+@pytest.mark.timeout(30)
+def test_long_texts_take_no_more_than_their_length(part):
+    mask(part * (200_000 // len(part)) + " :// = : %3D")
+
+
 def test_values_of_fields_that_are_named_as_secrets_are_masked_whole():
     found = masked(
         {"task": {"token": "a b", "url": "http://h?key=1", "tokens": [1, 2], "token_mixer": "mean"}, "n": 0.5}
