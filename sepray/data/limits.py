@@ -49,13 +49,14 @@ def check_ranges(config: Any, limits: Limits) -> None:
             raise UsageError(f"{name} must be two rising numbers between {low} and {high}, not {value}")
 
 
-def check_chosen(names: tuple[str, ...], mixture: str, known: tuple[str, ...] | None, kind: str) -> None:
+def check_chosen(names: tuple[str, ...], mixture: str | None, known: tuple[str, ...] | None, kind: str) -> None:
     """Refuse sources that cannot be chosen from a recording, and a mixture of one source alone.
 
     Args:
         names: the chosen sources.
-        mixture: "chosen" (the sources are mixed) or "all" (everything in the recording is).
-        known: the names that there are; None: any, of a task without a field ``mixture``.
+        mixture: "chosen" (the sources are mixed) or "all" (everything in the recording is); None of a task that has no
+            such field, and mixes those that are chosen.
+        known: the names that there are; None: any.
         kind: what a source is called, e.g. "instrument".
 
     Raises:
@@ -66,8 +67,8 @@ def check_chosen(names: tuple[str, ...], mixture: str, known: tuple[str, ...] | 
         raise UsageError(f"{kind}s must be one or more{of_known}, each once, not {', '.join(names) or 'none'}")
     if known is not None and (unknown := set(names) - set(known)):
         raise UsageError(f"there is no {kind} {min(unknown)!r}; there are: {', '.join(known)}")
-    if mixture not in ("chosen", "all"):
+    if mixture not in ("chosen", "all", None):
         raise UsageError(f"mixture must be chosen or all, not {mixture!r}")
-    if len(names) == 1 and mixture == "chosen":
-        other = "" if known is None else ", or mixture = all"
+    if len(names) == 1 and mixture != "all":
+        other = "" if mixture is None else ", or mixture = all"
         raise UsageError(f"one {kind} alone is no mixture: choose more{other}")

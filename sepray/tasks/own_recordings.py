@@ -87,7 +87,7 @@ class Config:
                 "seed": limits.SEED,
             },
         )
-        limits.check_chosen(self.sources, "chosen", None, "source")
+        limits.check_chosen(self.sources, None, None, "source")
         check_source_names(self.sources)
 
     def load(self, cache: Path) -> TaskData:

@@ -59,12 +59,12 @@ def test_ranges(value: tuple[float, ...]) -> None:
         (("bass", "bass"), "all", None, "stems must be one or more, each once, not bass, bass"),
         (("harp", "flute", "bass"), "all", ("bass", "drums"), "there is no stem 'flute'; there are: bass, drums"),
         (("bass", "drums"), "some", None, "mixture must be chosen or all, not 'some'"),
-        (("bass",), "chosen", None, "one stem alone is no mixture: choose more"),
-        (("bass",), "chosen", ("bass", "drums"), "one stem alone is no mixture: choose more, or mixture = all"),
+        (("bass",), None, None, "one stem alone is no mixture: choose more"),
+        (("bass",), "chosen", None, "one stem alone is no mixture: choose more, or mixture = all"),
     ],
 )
 def test_sources_that_are_chosen(
-    names: tuple[str, ...], mixture: str, known: tuple[str, ...] | None, message: str | None
+    names: tuple[str, ...], mixture: str | None, known: tuple[str, ...] | None, message: str | None
 ) -> None:
     if message is None:
         limits.check_chosen(names, mixture, known, "stem")

@@ -215,7 +215,7 @@ def test_study_that_stops_trials_early_comes_to_the_same_end(
     tmp_path,
 ):
     """However often it is interrupted, a deterministic study with ASHA prunes the same trials at the same epochs."""
-    stopped = small.changed(reference_points={}, scheduler="asha", grace_period=1, deterministic=True)
+    stopped = small.changed(first_settings={}, scheduler="asha", grace_period=1, deterministic=True)
     assert driver.run(stopped) == 0
     undisturbed = found(stopped, complete=False)
     assert {state for state, *_ in undisturbed[0]["small"]} == {"COMPLETE", "PRUNED"}
