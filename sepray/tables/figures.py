@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from ..choices import MEASURES, measure_words
 from ..comparison.contenders import slug
 from ..comparison.publishing import Result
 from ..comparison.running import Entry
+from ..errors import one_line
 from ..report.best_trials import discriminator_outputs, tells_apart
 from ..report.figures import GREY, SOURCES, STYLE, MediaFile, new_figure, whole_numbers
 from ..signals.stft import Spectrogram
@@ -55,7 +55,7 @@ def pictures(table: Table, part: PartTable, result: Result) -> list[MediaFile]:
         wanted = [row for row in wanted if row.entry.trainings]
         name = f"{slug(figure.title).lower()}.pdf"
         with matplotlib.rc_context({**STYLE, "pdf.fonttype": 42}):
-            drawn = _DRAW[figure.kind](figure, wanted, part, result) if wanted else "none of its rows was trained"
+            drawn = _drawn(figure, wanted, part, result)
         if isinstance(drawn, str):
             found.append(MediaFile(name, b"", f"{figure.title}: not drawn, {drawn}"))
             continue
@@ -63,6 +63,16 @@ def pictures(table: Table, part: PartTable, result: Result) -> list[MediaFile]:
         drawn.suptitle(_wrapped(words), fontsize=7, color=GREY, x=0.01, ha="left")
         found.append(MediaFile(name, _pdf(drawn), words))
     return found
+
+
+def _drawn(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+    """Draw a figure, or return why it is not drawn: a bug in one separator's code does not cost the table."""
+    if not rows:
+        return "none of its rows was trained"
+    try:
+        return _DRAW[figure.kind](figure, rows, part, result)
+    except Exception as error:
+        return f"{type(error).__name__}: {one_line(error)}"
 
 
 def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
@@ -129,7 +139,6 @@ def discriminators(figure: Figure, rows: Sequence[Drawn], part: PartTable, resul
     return drawing
 
 
-@torch.inference_mode()
 def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
     """Draw the first test item: the mixture, the estimates of every method, the truth."""
     signal, test = result.data.signal, result.data.test
@@ -141,7 +150,7 @@ def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result)
             separator = row.entry.trainings[0].separator(row.entry.contender, signal)
         except FileNotFoundError:
             continue
-        estimates = separator.separate(mixture)[0]
+        estimates = separator.separate(mixture.clone())[0].detach()  # some separate by gradients
         shown[row.label] = [estimates[k] for k in places]
     shown["truth"] = [truth[k] for k in places]
     drawing, grid = new_figure(0.7 + 1.5 * len(places), len(places), len(shown), squeeze=False)

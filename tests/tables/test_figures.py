@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sepray.comparison import table as comparisons
 from sepray.comparison.publishing import Result
@@ -68,3 +69,27 @@ def test_figure_that_cannot_be_drawn_says_why(drawn):
     [_, discriminators], _ = drawn
     assert discriminators.content == b""
     assert discriminators.description == "Figure 6: not drawn, the checkpoints of Slow one are gone"
+
+
+class ByGradients:
+    """A trained separator that computes a gradient in order to separate, as GLO masking does."""
+
+    def __init__(self):
+        self.weight = torch.full((2, 1, 1), 0.5, requires_grad=True)
+
+    def separate(self, mixture):
+        (mixture.mean() * self.weight).sum().backward()
+        return mixture[:, None] * self.weight
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alone(data, monkeypatch, broken):  # noqa: F811
+    separator = None if broken else ByGradients()
+    monkeypatch.setattr(Training, "separator", lambda *_: separator)
+    one = replace(entry("Other", "Other", [[1, 2, 3, 4]]), trainings=(training([0.5], 0),))
+    part = beside.part_table(TABLE, replace(PART, sources=("low", "high")), forms.chosen(TABLE, "minutes", ()), None)
+    drawn = figures._drawn(Figure("item", "Figure 1"), [figures.Drawn("Other", one)], part, Result(0, data))
+    if broken:
+        assert drawn.startswith("AttributeError: 'NoneType' object")
+    else:
+        assert [axes.get_title() for axes in drawn.axes] == ["mixture", "Other", "truth"] * 2
