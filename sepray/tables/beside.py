@@ -61,7 +61,14 @@ class PartTable:
     caption: str = ""
 
 
-def part_table(table: Table, part: Part, chosen: Chosen, found: comparisons.Table | None, why: str = "") -> PartTable:
+def part_table(
+    table: Table,
+    part: Part,
+    chosen: Chosen,
+    found: comparisons.Table | None,
+    why: str = "",
+    left_out: Sequence[LeftOut] = (),
+) -> PartTable:
     """Return the lines of a part.
 
     Args:
@@ -70,11 +77,12 @@ def part_table(table: Table, part: Part, chosen: Chosen, found: comparisons.Tabl
         chosen: the form.
         found: result of the comparison; None where it has none.
         why: why it has none.
+        left_out: why single rows have none, where the comparison has no result.
     """
     sources = part.sources or (
         _sources(found) if found else tuple(dict.fromkeys(s for r in part.rows for s in r.published))
     )
-    lines = [_line(table, row, sources, chosen, found, why) for row in part.rows]
+    lines = [_line(table, row, sources, chosen, found, why, left_out) for row in part.rows]
     others = [row for row in found.rows if row.kind != "separator"] if found else []
     notes = {"bound": "a bound", "imported": "not computed here"}
     lines += [Line(row.system, ours=_cells(row, sources, table.measures), note=notes[row.kind]) for row in others]
@@ -83,14 +91,20 @@ def part_table(table: Table, part: Part, chosen: Chosen, found: comparisons.Tabl
 
 
 def _line(
-    table: Table, row: Row, sources: Sequence[str], chosen: Chosen, found: comparisons.Table | None, why: str
+    table: Table,
+    row: Row,
+    sources: Sequence[str],
+    chosen: Chosen,
+    found: comparisons.Table | None,
+    why: str,
+    left_out: Sequence[LeftOut],
 ) -> Line:
     printed = {(s, m): text for s in sources for m, text in table.published(row, s).items()}
     if not row.separator:
         return Line(row.label, printed, note=row.missing)
     what = named.read(row.separator).words
     if found is None:
-        return Line(row.label, printed, what=what, note=why or "not run")
+        return Line(row.label, printed, what=what, note=why or f"no figures: {_reason(row, left_out)}")
     ours = next((each for each in found.rows if each.key == row.name), None)
     if ours is None or ours.entry is None:
         return Line(row.label, printed, what=what, note=f"no figures: {_reason(row, found.left_out)}")

@@ -13,6 +13,7 @@ from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
 from ..errors import UsageError
 from ..spec.parts import Resources, ResourcesFlags, Stores, StoresFlags
+from ..spec.permissions import Permissions
 from . import forms
 from .forms import Length, Missing
 from .spec import Table
@@ -41,6 +42,9 @@ class Options:
     """Where trials run, and with how many CPUs and GPUs."""
     stores: StoresFlags = field(default_factory=Stores)
     """Where trials, runs, models, checkpoints and data are kept."""
+
+    permitted: Annotated[Permissions, tyro.conf.arg(name="")] = field(default_factory=Permissions)
+    """What the studies may do that they otherwise refuse."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -88,4 +92,4 @@ def run(table: Table, options: Options) -> int:
     wait_for(f"{table.name}: importing torch, Ray and Optuna")
     from . import running  # seconds
 
-    return running.run(table, form, made, options.stores.storage_path)
+    return running.run(table, form, made, options.stores.storage_path, options.permitted)

@@ -15,6 +15,7 @@ from ..console.terminal import console
 from ..errors import SeprayError, one_line
 from ..files import replace_file
 from ..spec.folder import local_root
+from ..spec.permissions import Permissions
 from . import beside, figures, formats
 from .beside import PartTable
 from .forms import Chosen, Missing
@@ -34,7 +35,13 @@ class Ran:
     result: publishing.Result | None = None
 
 
-def run(table: Table, chosen: Chosen, comparisons: Sequence[Comparison | Missing], storage_path: str) -> int:
+def run(
+    table: Table,
+    chosen: Chosen,
+    comparisons: Sequence[Comparison | Missing],
+    storage_path: str,
+    permitted: Permissions | None = None,
+) -> int:
     """Run the comparison of each part, and write the table with all parts that are there after each.
 
     Args:
@@ -42,6 +49,7 @@ def run(table: Table, chosen: Chosen, comparisons: Sequence[Comparison | Missing
         chosen: its form.
         comparisons: a comparison, or why there is none, for each part.
         storage_path: folder or URI of results; the table lies in its folder ``NAME-FORM``.
+        permitted: what the user allows the studies; default: nothing.
 
     Returns:
         The exit status: 0 done, 1 no part has figures, that of a signal where one has ended it.
@@ -54,7 +62,7 @@ def run(table: Table, chosen: Chosen, comparisons: Sequence[Comparison | Missing
             ran.append(Ran(beside.part_table(table, part, chosen, None, made.reason)))
             continue
         try:
-            result = publishing.result(made, checked(made, None))
+            result = publishing.result(made, checked(made, None), permitted)
         except SeprayError as error:
             ran.append(Ran(beside.part_table(table, part, chosen, None, f"not run: {one_line(error)}")))
             continue
@@ -62,8 +70,7 @@ def run(table: Table, chosen: Chosen, comparisons: Sequence[Comparison | Missing
             console.print("The same command goes on; what has ended is kept.")
             return result.status
         left = result.outcome.left_out if result.outcome else ()
-        why = "; ".join(f"{each.system}: {each.reason}" for each in left)
-        ran.append(Ran(beside.part_table(table, part, chosen, result.table, f"no figures: {why}"), result))
+        ran.append(Ran(beside.part_table(table, part, chosen, result.table, left_out=left), result))
         write(table, ran, folder)
     write(table, ran, folder)
     console.print(formats.markdown(table, [each.shown for each in ran]), markup=False, soft_wrap=True)

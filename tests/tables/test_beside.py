@@ -109,3 +109,9 @@ def test_latex_has_the_form_and_the_missing_rows_in_its_caption(part):
     assert r"The good & 6.50 & 7.50 & 0.10 & " in text
     widths = {line.count(" & ") for line in text.splitlines() if line.startswith(("The good", "Failed", "Not public"))}
     assert widths == {6}
+
+
+def test_rows_of_a_comparison_without_figures_say_each_why():
+    left = [LeftOut("The-good", "the disk is full"), LeftOut("Failed (12 of 500 epochs)", "out of memory")]
+    lines = beside.part_table(TABLE, PART, CHOSEN, None, left_out=left).lines
+    assert [line.note for line in lines[:2]] == ["no figures: the disk is full", "no figures: out of memory"]

@@ -34,7 +34,7 @@ def run(data, tmp_path, monkeypatch):  # noqa: F811
     def run(*outcomes):
         asked, waiting = [], list(outcomes)
 
-        def result(comparison, spaces):
+        def result(comparison, spaces, permitted):
             asked.append((comparison, sorted(path.name for path in (tmp_path / "lab-1-minutes").glob("*"))))
             found = waiting.pop(0)
             if isinstance(found, Exception):
