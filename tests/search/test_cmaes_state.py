@@ -36,6 +36,7 @@ def test_what_is_no_state_is_refused_without_being_run(content):
 
 def test_planted_pickle_in_the_storage_does_not_run():
     """Through Optuna's own sampler, made here."""
+    pytest.importorskip("cmaes")
     sampler = make_sampler("CmaEsSampler", 0, SPACE)
     trial = optuna.trial.create_trial(state=optuna.trial.TrialState.COMPLETE, value=1.0)
     trial.system_attrs = sampler._split_optimizer_str(pickle.dumps(Planted()).hex())

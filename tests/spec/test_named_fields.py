@@ -56,6 +56,7 @@ OWN = {
     "reference_points": {},
     "controls": {},
     "first_settings": {},
+    "reference_epochs": {},
 }
 
 
@@ -71,6 +72,7 @@ OWN = {
         ({"arms": {"a": {}}}, "arms['a'] must be an Arm (sepray.arms), not {}"),
         ({"reference_points": {"a": 1}}, "reference_points['a'] must be a dictionary of hyperparameters, not 1"),
         ({"controls": {"a": 1}}, "controls['a'] must be a dictionary of hyperparameters, not 1"),
+        ({"reference_epochs": {"a": 0}}, "reference_epochs['a'] must be a whole number above 0, not 0"),
         ({"first_settings": {"a": 1}}, "first_settings['a'] must be a dictionary of hyperparameters, not 1"),
     ],
 )
