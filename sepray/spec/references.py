@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..errors import UsageError
 from .field_types import FieldError, require_names
 
 PUBLISHED, STUDY, NONE = "published", "study", "none"
@@ -29,7 +30,7 @@ def require_epochs(epochs: object) -> None:
     """
     for label, value in require_names("reference_epochs", epochs, "a number of epochs"):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise FieldError("reference_epochs", f"[{label!r}] must be a whole number above 0, not {value!r}")
+            raise UsageError(f"reference_epochs[{label!r}] must be a whole number above 0, not {value!r}")
 
 
 def own_epochs(label: str, budget: str, published: Mapping[str, int]) -> int | None:
