@@ -461,9 +461,9 @@ def test_command_that_goes_on_does_not_repeat_what_was_permitted_once(monkeypatc
     assert exit_status.how_to_go_on().endswith("\n  python study.py --trials 3 --name b")
 
 
-def test_every_permission_is_for_one_start_but_the_trust_in_code_which_each_start_needs():
+def test_every_permission_is_for_one_start():
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(Permissions)}
-    assert flags - set(exit_status.ONE_TIME) == {"--trust-model-code"}
+    assert flags <= set(exit_status.ONE_TIME)
 
 
 @pytest.mark.parametrize("notebook", [True, False])

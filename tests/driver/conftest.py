@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,7 +58,7 @@ class FakeTracker:
 
 @pytest.fixture
 def tracker(monkeypatch) -> FakeTracker:
-    """The tracker of every study that is opened; no database of MLflow is missing."""
+    """The tracker of every study that is opened."""
     fake = FakeTracker()
 
     def opened(outbox: Path, study: str, **settings: Any) -> FakeTracker:
@@ -67,7 +66,6 @@ def tracker(monkeypatch) -> FakeTracker:
         return fake
 
     monkeypatch.setattr(stores_module, "Tracker", opened)
-    monkeypatch.setattr(stores_module, "new_database", SimpleNamespace(fill=lambda *given: None))
     return fake
 
 

@@ -85,7 +85,8 @@ def is_halfway(laboratory):
     return failed and has_one_in_the_middle(laboratory)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_that_a_study_leaves_holds_a_secret(canaries, number):
     process = canaries.start(*COMMAND, *FIELDS)
     canaries.wait(lambda: is_halfway(canaries), process)

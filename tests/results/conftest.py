@@ -6,13 +6,14 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.driver import driver, finish
+from sepray.driver import driver, finish, stores
 from sepray.driver.champion import Registration
 from sepray.execution import checkpoint
 from sepray.results.study_result import StudyResult, load_study
@@ -61,6 +62,7 @@ def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
     monkeypatch.setattr(finish, "package", package)
     monkeypatch.setattr(finish, "is_whole", Path.exists)
+    monkeypatch.setattr(stores, "new_database", SimpleNamespace(fill=lambda *given: None))  # the tracker has none
     monkeypatch.setattr(finish, "register", register)
     monkeypatch.setattr(finish, "make_report", report)
     return driver.run

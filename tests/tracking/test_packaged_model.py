@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 import py_compile
 import shutil
 import sys
@@ -174,7 +175,8 @@ def test_code_that_is_trusted_runs_in_a_process_of_its_own_without_secrets(folde
     for source in (module, module.with_name("separator.py")):
         compiled = importlib.util.cache_from_source(str(source))
         py_compile.compile(str(evil), compiled, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    with trust.consent(True):
+    monkeypatch.setattr(logging.getLogger("sepray.models"), "disabled", False)  # as other tests' libraries leave it
+    with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         loaded = load_folder(folder, "it")
     np.testing.assert_allclose(loaded.predict(MIXTURES), EXPECTED, rtol=1e-6)
     assert loaded.separation.signal == SIGNAL
