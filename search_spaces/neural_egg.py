@@ -6,7 +6,7 @@ another start it is not used. The learning rates of the authors' code and of the
 The starts are no arms. An arm is hyperparameters, which a trial can choose; another separator's estimates are data: the
 driver has that separator trained once for the search, whose trials share its estimates, and once for each seed of the
 retrainings, which are charged for it.
-So each start is a study of its own, and a comparison runs them with equal budgets on the same seeds::
+So starts are compared by studies of their own, which a comparison gives equal budgets and the same seeds::
 
     sepray run compare_separators --separators NES=neural_egg "FT=neural_egg:paper start=glo_masking:paper"
 """

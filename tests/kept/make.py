@@ -49,7 +49,8 @@ def unpack(folder: Path) -> None:
     for name in SCRIPTS:
         shutil.copyfile(HERE / name, folder / name)
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python has it from 3.11.4 on
+        archive.extractall(folder)
     for path in [p for p in folder.rglob("*") if p.is_file() and p.suffix in (".sql", ".json", ".yaml", "")]:
         text = path.read_text(encoding="utf-8").replace(PLACEHOLDER, str(folder))
         if path.suffix == ".sql":
