@@ -24,7 +24,7 @@ from .served import ServedModel
 
 ITEMS_AT_ONCE = 256
 VALUES_AT_ONCE = 2**22
-"""Of long items fewer are separated at once, so that memory does not grow with a request."""
+"""Most values of mixtures that are separated at once: a batch has fewer items the longer they are."""
 _DEVICES = ("cpu", "cuda", "mps", "xpu")  # "meta" would lose the weights
 
 

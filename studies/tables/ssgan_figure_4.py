@@ -11,23 +11,15 @@ from sepray.tables.command import main
 from sepray.tables.spec import Data, Form, Part, Row, Table
 
 FOUR, TWO = "sources=bass,drums,vocals,other", "sources=vocals,accompaniment"
-MADE, WORDS, STAND_IN = (
-    ("folder=:synthesised:", "sample_rate=8000"),
-    "DSD100, whole test songs",
-    "five synthesised tracks",
-)
+MADE = ("folder=:synthesised:", "sample_rate=8000")
+WORDS, STAND_IN = "DSD100, whole test songs", "five synthesised tracks"
 PARTS = (
     Part("four sources", Data("stems", ("folder={dsd100}", FOUR), WORDS),
          (Row("SSGAN", "ssgan"), Row("OZE (ours)", "flexible_nmf"), Row("KAM (ours)", "kam")),
          stand_in=Data("stems", (*MADE, FOUR), STAND_IN)),
     Part("vocals and the rest", Data("stems", ("folder={dsd100}", TWO), WORDS), (
-        Row("SSGAN-V", "ssgan"),
-        Row("LoU-V", "ssgan:lou"),
-        Row("GAN-V", "ssgan:gan"),
-        Row("ENG-V", "ssgan:eng"),
-        Row("OZE (ours)", "flexible_nmf"),
-        Row("KAM (ours)", "kam"),
-        Row("KAM light (ours)", "kam:light"),
+        Row("SSGAN-V", "ssgan"), Row("LoU-V", "ssgan:lou"), Row("GAN-V", "ssgan:gan"), Row("ENG-V", "ssgan:eng"),
+        Row("OZE (ours)", "flexible_nmf"), Row("KAM (ours)", "kam"), Row("KAM light (ours)", "kam:light"),
     ), stand_in=Data("stems", (*MADE, TWO), STAND_IN)),
 )  # fmt: skip
 SMALL = {
