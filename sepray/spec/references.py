@@ -42,7 +42,7 @@ def trained_words(trained: int, published: int | None) -> str:
     """Return for how many epochs a published setting was trained, beside its paper's: ``20 of 500 epochs``."""
     epochs = f"{trained} epoch{'' if trained == 1 else 's'}"
     if published is None:
-        return f"{epochs}; the paper gives no number"
+        return f"{epochs}; no published number"
     return epochs if trained >= published else f"{trained} of {published} epochs"
 
 

@@ -70,7 +70,7 @@ def test_study_searches_retrains_scores_and_registers(spec, study, screen, loade
     assert json.loads((folder / "registration.json").read_text())["version"] == "1"
     systems = [row["system"] for row in result["rows"]]
     assert systems[0] == f"champion, {result['role']}"
-    published = "published (3 epochs; the paper gives no number), mean of 2 seeds"  # as many as all others
+    published = "published (3 epochs; no published number), mean of 2 seeds"  # as many as all others
     assert {published, "unprocessed mixture"} <= set(systems)
     assert sum("mean of 2 seeds" in name for name in systems) == 3
     assert "study small: cass on ecg, 4 trials of up to 3 epochs, 2 at once" in screen.getvalue()

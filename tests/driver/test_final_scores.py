@@ -52,7 +52,7 @@ def test_everything_is_scored_by_measures_of_the_tasks_signal(scored):
     mean_of_seeds = (error(finals[1]) + error(finals[2])) / 2
     assert rows[f"{CONTROL}, mean of 2 seeds"]["heart"][0] == pytest.approx(mean_of_seeds)
     assert "trial 1" not in rows  # its only training is the champion
-    assert rows["CASS (20 epochs; the paper gives no number)"]["heart"][0] == pytest.approx(error(searched[1]))
+    assert rows["CASS (20 epochs; no published number)"]["heart"][0] == pytest.approx(error(searched[1]))
     bounds = [name for name in rows if name.split()[0] not in ("champion,", "plain", "CASS")]
     assert bounds[0] == "unprocessed mixture"
     assert all(set(values) == {"heart", "mean"} for values in rows.values())  # breath has no heart rate

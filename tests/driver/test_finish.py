@@ -207,7 +207,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
         f"champion, {ROLE}",
         f"{ROLE}, mean of 2 seeds",
         f"{CONTROL}, mean of 2 seeds",
-        "CASS (20 epochs; the paper gives no number)",
+        "CASS (20 epochs; no published number)",
         "unprocessed mixture",
         "oracle: ideal ratio mask",
         "oracle: phase sensitive mask",
@@ -218,7 +218,7 @@ def test_first_champion_is_scored_packaged_registered_and_shown(study, registry,
     for name, members in means.items():
         expected = np.mean([scores(study.finals[k])[:, 1].mean() for k in members])
         assert rows[name]["high"][0] == pytest.approx(expected, rel=1e-5)
-    assert rows["CASS (20 epochs; the paper gives no number)"]["mean"][0] == pytest.approx(
+    assert rows["CASS (20 epochs; no published number)"]["mean"][0] == pytest.approx(
         scores(study.searched[1]).mean(), rel=1e-5
     )
 
@@ -521,7 +521,7 @@ def test_published_settings_without_their_weights_have_no_row_and_a_note(study, 
     damage(study.searched[1])
     assert study.finish() == 0
     assert (
-        "CASS (20 epochs; the paper gives no number) has no row: the checkpoints of trial 0 are damaged or gone"
+        "CASS (20 epochs; no published number) has no row: the checkpoints of trial 0 are damaged or gone"
         in screen.getvalue()
     )
     assert all("CASS" not in row["system"] for row in study.result()["rows"])

@@ -14,7 +14,7 @@ from sepray.spec.references import own_epochs, require_epochs, row_title
         (20, 500, "CASS (20 of 500 epochs)"),
         (500, 500, "paper: CASS (500 epochs)"),
         (501, 500, "paper: CASS (501 epochs)"),
-        (1, None, "CASS (1 epoch; the paper gives no number)"),
+        (1, None, "CASS (1 epoch; no published number)"),
     ],
 )
 def test_only_a_row_that_was_trained_as_long_as_in_the_paper_is_called_the_papers(trained, published, title):
