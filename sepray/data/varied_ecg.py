@@ -11,7 +11,7 @@ Gaussians as waves of an ECG: McSharry et al., "A dynamical model for generating
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class Shapes:
     Attributes:
         places: from the R peak, ``[item, wave]``.
         widths: standard deviations, ``[item, wave]``.
-        amplitudes: with the item's sign, ``[item, wave]``.
+        amplitudes: with the item's sign, ``[item, wave]``; in several leads (``seen_by_leads``) ``[item, lead, wave]``.
     """
 
     places: Array
@@ -137,8 +137,32 @@ def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
     )
 
 
+def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads: int) -> Shapes:
+    """Return the shapes that several leads see: projections of a heart's dipole, which turns while it beats.
+
+    The dipole has three components in space, whose waves lie at the same places and are as wide; each has amplitudes of
+    its own from the same ranges. The first lead sees the first component, ``shape`` as it is. Every other lead looks
+    from a direction of its own, uniform on the sphere, so that up to three leads tell something new of a heart.
+
+    Args:
+        random: source of the directions, and of the other two components.
+        shape: shapes in the first lead, of amplitudes ``[item, wave]``.
+        fetal: whether the hearts are fetal.
+        leads: number of leads.
+    """
+    items = len(shape.amplitudes)
+    others = [shapes(random, np.ones(items), fetal).amplitudes for _ in range(2)]
+    components = np.stack([shape.amplitudes, *others], axis=1)
+    directions = random.standard_normal((items, leads, 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    directions[:, 0] = (1.0, 0.0, 0.0)
+    return replace(shape, amplitudes=directions @ components)
+
+
 def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, samples: int) -> Array:
-    """Return ``[item, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
+    """Return ``[item, lead, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
+
+    It is ``[item, time]`` for shapes of amplitudes ``[item, wave]``.
 
     Args:
         random: source of the widths of ectopic beats.
@@ -150,8 +174,10 @@ def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, sa
     widening = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
     reach = round(_REACH * rate)
     around = np.arange(-reach, reach + 1)
-    signal: Array = np.zeros((len(of.times), samples + 2 * reach))
-    rows = np.arange(len(signal))[:, None]
+    amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))
+    leads = amplitudes.shape[1]
+    signal: Array = np.zeros((leads, len(of.times), samples + 2 * reach))
+    rows = np.arange(len(of.times))[:, None]
     for beat in range(of.times.shape[1]):
         time = (of.times[:, beat, None] + MARGIN) * rate
         centre = np.clip(np.rint(time).astype(np.int64), 0, samples - 1)
@@ -159,11 +185,14 @@ def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, sa
         odd, wide = of.ectopic[:, beat], widening[:, beat]
         for wave, of_ectopic in enumerate(_OF_ECTOPIC):
             stretch = wide if wave in (1, 2, 3) else np.ones_like(wide)
-            amplitude = shape.amplitudes[:, wave] * of.amplitudes[:, beat] * np.where(odd, of_ectopic, 1.0)
             deviation = since - (shape.places[:, wave] * stretch)[:, None]
             deviation /= (shape.widths[:, wave] * stretch)[:, None]
-            signal[rows, centre + reach + around] += amplitude[:, None] * np.exp(-0.5 * np.square(deviation))
-    return signal[:, reach : reach + samples]
+            form = np.exp(-0.5 * np.square(deviation))
+            for lead in range(leads):
+                amplitude = amplitudes[:, lead, wave] * of.amplitudes[:, beat] * np.where(odd, of_ectopic, 1.0)
+                signal[lead, rows, centre + reach + around] += amplitude[:, None] * form
+    inside = signal[..., reach : reach + samples]
+    return inside[0] if shape.amplitudes.ndim == 2 else inside.swapaxes(0, 1)
 
 
 def coloured(random: np.random.Generator, items: int, samples: int, rate: float, power: float, lowest: float) -> Array:

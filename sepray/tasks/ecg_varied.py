@@ -85,6 +85,8 @@ class Config:
     """Share of the beats of either heart that are not there."""
     steps: float = 0.0
     """Share of the mixtures with a step of the electrode, of up to twice the maternal R peak."""
+    channels: int = 1
+    """Number of leads of a mixture, which see the two hearts from directions of their own; sources are per lead."""
     noise_folder: str = ""
     """Folder of recordings of noise (WFDB, EDF, CSV with times ...), which half of the items take; empty: none."""
     remix: float = 0.75
@@ -94,6 +96,7 @@ class Config:
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
     """By which a stored configuration is told from one of ``ecg``."""
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1}
 
     def __post_init__(self) -> None:
         shares = ("without_fetus", "mains", "filtered", "ectopic", "missed", "steps", "remix")
@@ -105,6 +108,7 @@ class Config:
                 "without_fetus": (0, 0.9),
                 "item_samples": (2, 10**6),
                 "sample_rate": (128, 4096),
+                "channels": (1, 64),
                 "seed": limits.SEED,
             },
         )
@@ -121,7 +125,7 @@ class Config:
             Split(tensors[f"{s}/mixture"], tensors[f"{s}/sources"], units=units_of_items(s, getattr(self, s)))
             for s in SPLITS
         )
-        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
+        signal = Signal(_SOURCES, self.channels, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
         augmentation = Augmentation(remix=self.remix)
         facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
         fingerprint = content_hash(tensors, facts)
@@ -151,7 +155,7 @@ class Config:
     def _split(
         self, random: np.random.Generator, items: int, noises: list[NDArray[np.float32]]
     ) -> tuple[Tensor, Tensor]:
-        """Return mixtures ``[item, 1, time]`` and sources ``[item, source, 1, time]``."""
+        """Return mixtures ``[item, lead, time]`` and sources ``[item, source, lead, time]``."""
         rate = self.sample_rate
         while rate < 250:  # or fetal QRS complexes would be aliased
             rate += self.sample_rate
@@ -159,13 +163,14 @@ class Config:
         samples = (self.item_samples + 2 * round(MARGIN * self.sample_rate)) * step
         least, most = self.amplitude_ratio
         ratio = np.exp(random.uniform(np.log(least), np.log(most), items))
+        (leads,) = random.spawn(1)  # draws what the other leads see, so that the first sees the same without them
         hearts = [
-            self._heart(random, items, rate, samples, fetal) / (ratio[:, None] if fetal else 1.0)
+            self._heart(random, leads, items, rate, samples, fetal) / (ratio[:, None, None] if fetal else 1.0)
             for fetal in (False, True)
         ]
-        hearts[1] *= (random.uniform(0, 1, items) >= self.without_fetus)[:, None]
-        noise = self._noise(random, ratio, rate, samples, noises)
-        parts = np.stack([*hearts, hearts[0] + hearts[1] + noise], axis=1)
+        hearts[1] *= (random.uniform(0, 1, items) >= self.without_fetus)[:, None, None]
+        noise = [self._noise(own, ratio, rate, samples, noises) for own in (random, *[leads] * (self.channels - 1))]
+        parts = np.stack([*hearts, hearts[0] + hearts[1] + np.stack(noise, axis=1)], axis=1)
         chosen = random.uniform(0, 1, items) < self.filtered
         low = np.where(chosen, random.uniform(*_LOW, items), 0.0)
         high = np.where(chosen, random.uniform(*_HIGH, items), np.inf)
@@ -174,16 +179,24 @@ class Config:
         parts = varied_ecg.decimated(parts, step)[..., margin : margin + self.item_samples]
         parts -= np.median(parts, axis=-1, keepdims=True)
         rounded = torch.from_numpy((np.round(parts / _RESOLUTION) * _RESOLUTION).astype(np.float32))
-        return rounded[:, 2:], rounded[:, :2, None].clone()
+        return rounded[:, 2].clone(), rounded[:, :2].clone()
 
     def _heart(
-        self, random: np.random.Generator, items: int, rate: int, samples: int, fetal: bool
+        self,
+        random: np.random.Generator,
+        leads: np.random.Generator,
+        items: int,
+        rate: int,
+        samples: int,
+        fetal: bool,
     ) -> NDArray[np.float64]:
+        """Return ``[item, lead, time]``; the R peak in the first lead is 1. ``leads`` draws what the others see."""
         bpm = self.fetal_bpm if fetal else self.maternal_bpm
         seconds = samples / rate - 2 * MARGIN
         beats = varied_ecg.beats(random, items, bpm, seconds, 0.0 if fetal else self.ectopic, self.missed)
         shapes = varied_ecg.shapes(random, beats.period, fetal)
-        return varied_ecg.drawn(random, beats, shapes, rate, samples)
+        seen = varied_ecg.seen_by_leads(leads, shapes, fetal, self.channels)
+        return varied_ecg.drawn(random, beats, seen, rate, samples)
 
     def _noise(
         self,

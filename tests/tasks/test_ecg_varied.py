@@ -108,8 +108,8 @@ def peaks(monkeypatch, config, tmp_path):
     """Load a task whose hearts are a pulse each, so that a source shows its amplitude."""
 
     def pulse(random, of, shape, rate, samples):
-        signal = np.zeros((len(of.times), samples))
-        signal[:, samples // 2] = 1
+        signal = np.zeros((len(of.times), 1, samples))
+        signal[..., samples // 2] = 1
         return signal
 
     monkeypatch.setattr(varied_ecg, "drawn", pulse)
@@ -163,7 +163,7 @@ def test_broadband_noise_is_a_share_of_the_fetal_peak_and_mains_hums_in_some(mon
 
 
 def test_steps_are_there_where_they_are_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(Config, "_heart", lambda self, random, items, rate, samples, fetal: np.zeros((items, samples)))
+    monkeypatch.setattr(varied_ecg, "drawn", lambda random, of, shape, rate, samples: np.zeros((len(of.times), 1, samples)))
     jumps = []
     for steps in (0, 1):
         mixture = replace(PLAIN, steps=steps).load(tmp_path).train.mixture[:, 0]
@@ -189,7 +189,7 @@ def test_hearts_are_made_at_a_rate_that_holds_them(rate, made_at, tmp_path, monk
     def ramp(random, of, shape, rate, samples):
         """A wave of 2 Hz that begins with the item, whatever the rate that it is made at."""
         rates.add(rate)
-        return np.tile(np.sin(4 * np.pi * (np.arange(samples) / rate - varied_ecg.MARGIN)), (len(of.times), 1))
+        return np.tile(np.sin(4 * np.pi * (np.arange(samples) / rate - varied_ecg.MARGIN)), (len(of.times), 1, 1))
 
     monkeypatch.setattr(varied_ecg, "drawn", ramp)
     loaded = replace(PLAIN, train=4, sample_rate=rate, item_samples=2 * rate).load(tmp_path).train
