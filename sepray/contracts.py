@@ -43,6 +43,8 @@ class Signal:
         shape: ``*signal`` of one item, e.g. ``(504,)`` samples.
         sample_rate: sampling rate in Hz; None for images, whose values lie in 0..1 (a mixture's may be larger).
         heart_sources: names of the sources that have a heart rate (ECG, PPG).
+        template: whether networks get, beside each channel of a mixture, what is left of it without the strongest
+            heart's average beat (``networks.template_input``); only separators that ``takes_template``.
     """
 
     sources: tuple[str, ...]
@@ -50,6 +52,7 @@ class Signal:
     shape: tuple[int, ...]
     sample_rate: float | None
     heart_sources: tuple[str, ...] = ()
+    template: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,12 +223,14 @@ class Separator(nn.Module):
         learns: False for a method with nothing to train, which has neither ``phases`` nor ``fit_epoch``.
         keeps_items: True for a method that keeps something for each training item from one epoch to the next (an
             estimate, a code); its items are cropped once, and the same in all epochs.
+        takes_template: True for a method whose networks take the further channels of ``signal.template``.
         signal: kind of signal that it was built for.
     """
 
     supervision: ClassVar[Supervision] = Supervision.PAIRED
     learns: ClassVar[bool] = True
     keeps_items: ClassVar[bool] = False
+    takes_template: ClassVar[bool] = False
     paired_fraction: float = 0.0
     """For SEMI_PAIRED: share of the training items that come with their sources; from the Config."""
     off: frozenset[str] = frozenset()

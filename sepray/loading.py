@@ -103,6 +103,8 @@ def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:
         if getattr(type(separator), method) is getattr(Oracle if method == "separate_given" else Separator, method):
             raise UsageError(f"{name}: {type(separator).__name__} must define {method}()")
     check_separator(separator)
+    if signal.template and not separator.takes_template:
+        raise UsageError(f"{name} does not take what is left without the template: leave out --task.template")
     return separator
 
 
@@ -165,6 +167,9 @@ def _check_signal(signal: object) -> None:
     if not isinstance(hearts, tuple) or not set(hearts) <= set(signal.sources):
         known = ", ".join(signal.sources)
         raise UsageError(f"signal.heart_sources must be a tuple of names among {known}, is {hearts!r}")
+    template: object = signal.template
+    if type(template) is not bool or template and (rate is None or len(shape) != 1):
+        raise UsageError(f"signal.template must be True or False, and False for images, is {template!r}")
 
 
 def _crop(data: TaskData) -> int:

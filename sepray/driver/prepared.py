@@ -177,7 +177,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     objectives = spec.objectives(signal)
     choosing.weights_of(spec.choose, objectives)
     start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
-    fingerprint = {
+    fingerprint: dict[str, Any] = {
         "objectives": {objective.key: objective.direction for objective in objectives},
         "max_epochs": spec.budget.max_epochs,
         "seeds_per_trial": spec.budget.seeds_per_trial,
@@ -185,6 +185,8 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "task": {"name": key(spec.task), "data": data.fingerprint},
         "separator": {"name": key(spec.separator), "config": identity.told(spec.separator)},
     }
+    if signal.template:  # the data are the same, what networks get of them is not
+        fingerprint["task"]["template"] = True
     fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
     if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources
         fingerprint[SAMPLES] = "in none of the mixtures"

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..contracts import Separator, Signal
 from ..errors import UsageError
 from .levels import level
+from .template_input import input_channels, network_input
 
 _SHORTEST_WINDOW = 16  # samples; the paper's 25 ms at 128 Hz would be 3
 
@@ -146,18 +147,19 @@ class MaskNetwork(nn.Module):
     first convolution makes ``width`` channels and each further one doubles them; the transposed ones halve them again.
     LeakyReLU (0.2) on the way down, ReLU on the way up, normalisation after all layers but the first and the last, and
     a sigmoid at the end, so that masks lie in (0, 1). Each image is first divided by its level, so the mask does not
-    depend on the unit.
+    depend on the unit. With ``seen`` it takes so many channels, and the mask has ``channels``.
     """
 
-    def __init__(self, channels: int, width: int = 64, layers: int = 4) -> None:
+    def __init__(self, channels: int, width: int = 64, layers: int = 4, seen: int | None = None) -> None:
         super().__init__()
         if width < 1 or layers < 1:
             raise UsageError(f"width and layers must be at least 1, not {width} and {layers}")
         self.multiple = 2**layers
         sizes = [channels, *(width * 2**k for k in range(layers))]
+        entering = [seen or channels, *sizes[1:]]
         down: list[nn.Module] = []
         for k in range(layers):
-            down.append(nn.Conv2d(sizes[k], sizes[k + 1], 4, stride=2, padding=1, bias=k == 0))
+            down.append(nn.Conv2d(entering[k], sizes[k + 1], 4, stride=2, padding=1, bias=k == 0))
             down += [*([_norm(sizes[k + 1])] if k else []), nn.LeakyReLU(0.2)]
         up: list[nn.Module] = []
         for k in reversed(range(layers)):
@@ -192,17 +194,23 @@ class MaskSeparator(Separator):
         UsageError: the signal has another number of sources.
     """
 
+    takes_template = True
+
     def __init__(self, signal: Signal, magnitudes: Magnitudes, width: int, layers: int) -> None:
         super().__init__(signal)
         if len(signal.sources) != 2:
             raise UsageError(f"a mask separates 2 sources, the last of them observed, not {', '.join(signal.sources)}")
         self.magnitudes = magnitudes
-        self.network = MaskNetwork(signal.channels, width, layers)
+        self.network = MaskNetwork(signal.channels, width, layers, input_channels(signal))
+
+    def image(self, mixture: Tensor) -> Tensor:
+        """Return what the network sees of mixtures ``[batch, channel, *signal]``; their own channels are the first."""
+        return self.magnitudes.encode(network_input(mixture, self.signal))
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it."""
-        mask = self.magnitudes.full_mask(self.network(self.magnitudes.encode(mixture)))
+        mask = self.magnitudes.full_mask(self.network(self.image(mixture)))
         return self.magnitudes.multiply(torch.stack((1 - mask, mask), dim=1), mixture)
 
 
@@ -214,8 +222,9 @@ def regression_error(separator: MaskSeparator, unknown: Tensor, observed: Tensor
         unknown: x, ``[batch, channel, *signal]``, true or estimated.
         observed: b, ``[batch, channel, *signal]``.
     """
-    mixture = separator.magnitudes.encode(unknown + observed)
-    error = mixture * separator.network(mixture) - separator.magnitudes.encode(observed)
+    image = separator.image(unknown + observed)
+    mixture = image[:, : observed.shape[1]]
+    error = mixture * separator.network(image) - separator.magnitudes.encode(observed)
     scaled: Tensor = error / level(mixture, axes=3)
     return scaled.abs().mean()
 

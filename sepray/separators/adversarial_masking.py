@@ -189,9 +189,9 @@ class AdversarialMasking(MaskSeparator):
 
     def masked(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``y m(y)``, in units of the training mixtures' level, and ``m(y)``."""
-        image = self.magnitudes.encode(mixture)
+        image = self.image(mixture)
         mask = self.network(image)
-        return image * mask / self.scale, mask
+        return image[:, : mixture.shape[1]] * mask / self.scale, mask
 
 
 def discriminator_loss(

@@ -37,6 +37,7 @@ from ..networks.checks import check_choice, check_counts
 from ..networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
 from ..networks.levels import level
 from ..networks.residual import Decoder, Discriminator, Encoder
+from ..networks.template_input import input_channels, network_input
 from ..processor import has_bfloat16
 from ..signals.stft import Representation, Spectrogram
 
@@ -99,6 +100,7 @@ DEBUG = Config(
 class Cass(CrossAdversarialSeparator):
     """The separator; see the module's description."""
 
+    takes_template = True
     source_scale: Tensor
 
     def __init__(self, signal: Signal, config: Config) -> None:
@@ -106,10 +108,11 @@ class Cass(CrossAdversarialSeparator):
         self.spectrogram = Spectrogram(config.n_fft, config.hop, config.representation, 2**config.stages)
         self.precision = config.precision
         channels = self.spectrogram.channels(signal.channels)
-        size = (channels, config.width, config.depth, config.stages)
+        seen = self.spectrogram.channels(input_channels(signal))
+        size = (config.width, config.depth, config.stages)
         critic = (channels, config.discriminator_width, config.depth, config.discriminator_stages)
-        self.encoders = nn.ModuleList(Encoder(*size) for _ in signal.sources)
-        self.decoders = nn.ModuleList(Decoder(*size) for _ in signal.sources)
+        self.encoders = nn.ModuleList(Encoder(seen, *size) for _ in signal.sources)
+        self.decoders = nn.ModuleList(Decoder(channels, *size) for _ in signal.sources)
         self.discriminators = nn.ModuleList(Discriminator(*critic) for _ in signal.sources)
         self.register_buffer("source_scale", torch.ones(len(signal.sources)))
 
@@ -143,7 +146,7 @@ class Cass(CrossAdversarialSeparator):
 
     def estimate(self, mixture: Tensor) -> list[Tensor]:
         """Return each source's spectrogram ``[batch, channel, bins, frames]``, in that source's units."""
-        image = self.spectrogram.encode(mixture / level(mixture))
+        image = self.spectrogram.encode(network_input(mixture, self.signal) / level(mixture))
         return [decoder(encoder(image)) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:

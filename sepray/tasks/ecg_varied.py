@@ -87,6 +87,8 @@ class Config:
     """Share of the mixtures with a step of the electrode, of up to twice the maternal R peak."""
     channels: int = 1
     """Number of leads of a mixture, which see the two hearts from directions of their own; sources are per lead."""
+    template: bool = False
+    """Networks get, beside each lead, what is left of it without the mother's average beat."""
     noise_folder: str = ""
     """Folder of recordings of noise (WFDB, EDF, CSV with times ...), which half of the items take; empty: none."""
     remix: float = 0.75
@@ -96,7 +98,8 @@ class Config:
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
     """By which a stored configuration is told from one of ``ecg``."""
-    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1}
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1, "template": False}
+    """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
 
     def __post_init__(self) -> None:
         shares = ("without_fetus", "mains", "filtered", "ectopic", "missed", "steps", "remix")
@@ -125,7 +128,8 @@ class Config:
             Split(tensors[f"{s}/mixture"], tensors[f"{s}/sources"], units=units_of_items(s, getattr(self, s)))
             for s in SPLITS
         )
-        signal = Signal(_SOURCES, self.channels, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
+        shape, rate = (self.item_samples,), float(self.sample_rate)
+        signal = Signal(_SOURCES, self.channels, shape, rate, heart_sources=_SOURCES, template=self.template)
         augmentation = Augmentation(remix=self.remix)
         facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
         fingerprint = content_hash(tensors, facts)
@@ -139,7 +143,7 @@ class Config:
 
     def _tensors(self, cache: Path) -> dict[str, Tensor]:
         noises, digest = _noises(self.noise_folder, self.sample_rate)
-        own = {name: value for name, value in asdict(self).items() if name not in ("noise_folder", "remix")}
+        own = {name: value for name, value in asdict(self).items() if name not in ("noise_folder", "remix", "template")}
         key = {**own, "noise": digest, "versions": [varied_ecg.VERSION, version("numpy")]}
         return cached(cache, "ecg-varied", json.loads(json.dumps(key)), lambda: self._made(noises))
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -53,6 +54,8 @@ class Config:
     """Names of the sources, in their order: file names without suffix."""
     hearts: bool = False
     """The sources are hearts (ECG, PPG): their rates are measured."""
+    template: bool = False
+    """Networks get, beside the mixture, what is left of it without the strongest heart's average beat (ECG)."""
     train: int = 1000
     """Number of mixtures in the training split."""
     validation: int = 200
@@ -73,6 +76,9 @@ class Config:
     """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split and of the crops."""
+
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False}
+    """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
 
     def __post_init__(self) -> None:
         limits.check(
@@ -100,7 +106,8 @@ class Config:
         subjects = heart_records.subjects_of([name for own in recordings.values() for name in own])
         splits = {split: self._cropped(recordings[split], split, subjects) for split in SPLITS}
         hearts = self.sources if self.hearts else ()
-        signal = Signal(self.sources, 1, (self.item_samples,), float(self.sample_rate), heart_sources=hearts)
+        shape, rate = (self.item_samples,), float(self.sample_rate)
+        signal = Signal(self.sources, 1, shape, rate, heart_sources=hearts, template=self.template)
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
         content |= {f"{name}/sources": split.sources for name, split in splits.items()}

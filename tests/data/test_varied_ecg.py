@@ -143,6 +143,68 @@ def test_a_beat_is_the_sum_of_its_waves_and_an_ectopic_one_is_wide():
     assert abs(wide[: np.searchsorted(time[2500:], 2.36)]).max() < 0.02  # no P
 
 
+def test_leads_are_projections_of_one_dipole_and_the_first_is_the_shape_itself():
+    alone = shapes(random(), np.full(ITEMS, 0.8), True)
+    seen = varied_ecg.seen_by_leads(random(1), alone, True, 5)
+    assert seen.amplitudes.shape == (ITEMS, 5, 5)
+    np.testing.assert_array_equal(seen.amplitudes[:, 0], alone.amplitudes)
+    np.testing.assert_array_equal(seen.places, alone.places)
+    # Three components: of the five leads' amplitudes in an item, no more than three are independent.
+    strengths = np.linalg.svd(seen.amplitudes, compute_uv=False)
+    assert strengths[:, 3].max() < 1e-9 < 0.01 < np.median(strengths[:, 2])
+    # Each component is drawn as the first: T of a fetus, 0.4 x -0.25..0.6, seen from a direction at random.
+    for component, axis in ((1, 1), (2, 2)):
+        straight = Straight(axis)
+        only = varied_ecg.seen_by_leads(straight, alone, True, 2).amplitudes[:, 1]
+        np.testing.assert_allclose(only, straight.drawn[component - 1].amplitudes)
+        assert abs(np.sign(only[:, 2]).mean()) < 0.1
+
+
+class Straight:
+    """Stands in for a generator whose directions all look along one axis; keeps the shapes that are drawn with it."""
+
+    def __init__(self, axis):
+        self.axis, self.source = axis, np.random.default_rng(5)
+        copy = np.random.default_rng(5)
+        self.drawn = [shapes(copy, np.ones(ITEMS), True) for _ in range(2)]
+
+    def standard_normal(self, shape):
+        directions = np.zeros(shape)
+        directions[..., self.axis] = 2.0
+        return directions
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+
+def test_directions_of_leads_are_uniform_on_the_sphere():
+    flat = Shapes(np.zeros((ITEMS, 5)), np.ones((ITEMS, 5)), np.zeros((ITEMS, 5)))
+    flat.amplitudes[:, 2] = 1.0
+    cosine = np.random.default_rng(3).standard_normal((ITEMS, 3, 3))
+    cosine /= np.linalg.norm(cosine, axis=-1, keepdims=True)
+
+    class Only(Straight):
+        def standard_normal(self, shape):
+            return np.random.default_rng(3).standard_normal(shape)
+
+    found = varied_ecg.seen_by_leads(Only(0), flat, True, 3).amplitudes
+    components = np.stack([flat.amplitudes, *(one.amplitudes for one in Only(0).drawn)], axis=1)
+    np.testing.assert_allclose(found[:, 1:], (cosine @ components)[:, 1:])
+    assert is_uniform(cosine[..., 0], -1, 1)  # as a point on a sphere is, along any axis
+
+
+def test_a_beat_in_several_leads_is_in_each_what_it_is_alone_there():
+    period = np.full(3, 0.8)
+    alone = shapes(random(), period, False)
+    seen = varied_ecg.seen_by_leads(random(1), alone, False, 3)
+    found = beats(random(2), 3, (60, 80), 4, ectopic=0.3)
+    together = drawn(random(3), found, seen, 250, 1500)
+    assert together.shape == (3, 3, 1500)
+    for lead in range(3):
+        one = Shapes(seen.places, seen.widths, seen.amplitudes[:, lead])
+        np.testing.assert_array_equal(together[:, lead], drawn(random(3), found, one, 250, 1500))
+
+
 @pytest.mark.parametrize("power", [0, 1, 2])
 def test_noise_has_its_slope(power):
     noise = coloured(random(), 200, 2000, 250, power, 0.5)

@@ -104,6 +104,35 @@ def test_values_of_a_seed(data, tmp_path):
         np.testing.assert_allclose((found * 2**14).numpy(), expected, atol=1.1)
 
 
+def test_first_of_several_leads_is_that_of_one_and_the_others_see_the_same_beats(data, tmp_path):
+    leads = replace(DEBUG, channels=3).load(tmp_path)
+    assert leads.signal.channels == 3
+    assert leads.train.sources.shape == (24, 2, 3, 496)
+    for split in SPLITS:
+        one, several = getattr(data, split), getattr(leads, split)
+        assert torch.equal(several.mixture[:, :1], one.mixture)
+        assert torch.equal(several.sources[:, :, :1], one.sources)
+    sources = leads.train.sources.double()
+    for k in range(24):  # a silent fetus is silent in all leads, and waves have the same times: three components
+        assert len(set((sources[k].abs().amax(-1) > 0)[1].tolist())) == 1
+    rest = (leads.train.mixture - leads.train.sources.sum(1)).double()
+    rest = rest - rest.mean(-1, keepdim=True)
+    unlike = torch.nn.functional.cosine_similarity(rest[:, 0], rest[:, 1], dim=-1).abs()
+    assert unlike.median() < 0.5  # each lead has noise of its own
+    heart = sources[:, 0] - sources[:, 0].mean(-1, keepdim=True)
+    alike = torch.nn.functional.cosine_similarity(heart[:, 0].abs(), heart[:, 1].abs(), dim=-1)
+    assert alike.median() > 0.6  # and all of them the same beats
+
+
+def test_template_is_a_matter_of_networks_and_the_data_stay_the_same(data, tmp_path):
+    other = replace(DEBUG, template=True).load(tmp_path)
+    assert other.signal == replace(data.signal, template=True)
+    assert other.fingerprint == data.fingerprint
+    assert "template" not in plain(DEBUG)  # or stored studies would be others
+    assert "channels" not in plain(DEBUG)
+    assert plain(replace(DEBUG, template=True))["template"] is True
+
+
 def peaks(monkeypatch, config, tmp_path):
     """Load a task whose hearts are a pulse each, so that a source shows its amplitude."""
 
