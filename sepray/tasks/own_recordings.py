@@ -6,8 +6,8 @@
     tuesday/mixture.csv  tuesday/maternal.csv  tuesday/fetal.csv
 
 Files may be CSV, NPY, WAV (and other sound files), WFDB (``.hea``) or EDF, and lie at any depth. Without a file for the
-mixture, it is the sum of the sources. One channel is taken of each file, resampled, and otherwise left as it is:
-amplitudes should be alike in all recordings. Mixtures of the task are random crops.
+mixture, it is the sum of the sources. One channel is taken of each file, or several (``channels``), resampled, and
+otherwise left as it is: amplitudes should be alike in all recordings. Mixtures of the task are random crops.
 
 A subject is what comes before the first underscore of a recording's name (``s03_walk``); none is in two splits, where
 there are three or more. 70, 15 and 15 percent are to train, to choose and to test.
@@ -70,6 +70,8 @@ class Config:
     """Sample rate of files that do not say it (NPY, CSV without a time column), in Hz; 0: there are none."""
     channel: int = 0
     """Channel of each file, counted from 0."""
+    channels: int = 1
+    """Number of channels of each file that are taken (leads), from ``channel`` on."""
     remix: float = 0.0
     """Share of a training batch's mixtures that are made anew, each source from another item."""
     skip_bad: bool = False
@@ -77,7 +79,7 @@ class Config:
     seed: int = 0
     """Random seed of the split and of the crops."""
 
-    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False}
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False, "channels": 1}
     """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
 
     def __post_init__(self) -> None:
@@ -89,6 +91,7 @@ class Config:
                 "sample_rate": (1, 10**6),
                 "file_rate": (0, 10**6),
                 "channel": (0, 10**4),
+                "channels": (1, 64),
                 "remix": (0, 1),
                 "seed": limits.SEED,
             },
@@ -107,7 +110,7 @@ class Config:
         splits = {split: self._cropped(recordings[split], split, subjects) for split in SPLITS}
         hearts = self.sources if self.hearts else ()
         shape, rate = (self.item_samples,), float(self.sample_rate)
-        signal = Signal(self.sources, 1, shape, rate, heart_sources=hearts, template=self.template)
+        signal = Signal(self.sources, self.channels, shape, rate, heart_sources=hearts, template=self.template)
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
         content |= {f"{name}/sources": split.sources for name, split in splits.items()}
@@ -121,7 +124,7 @@ class Config:
         return {split: item_digests(own.values()) for split, own in self._recordings(cache).items()}
 
     def _recordings(self, cache: Path) -> dict[str, dict[str, Tensor]]:
-        """Return the recordings of each split by name, ``[1 + source, time]``: the mixture and its sources."""
+        """Return the recordings of each split by name, ``[1 + source, channel, time]``: the mixture and its sources."""
         if self.folder == recording_folders.SYNTHESISED:
             make = partial(_synthesise, sources=self.sources, seed=self.seed)
             label = f"own-recordings-{'-'.join(self.sources)}-{self.seed}"
@@ -132,7 +135,15 @@ class Config:
         digests = file_digests(cache, sorted({file for files in found.values() for file in files.values()}))
         key = {
             "files": {name: {stem: digests[file] for stem, file in files.items()} for name, files in found.items()},
-            "form": [*self.sources, self.sample_rate, self.file_rate, self.channel, self.item_samples, self.skip_bad],
+            "form": [
+                *self.sources,
+                self.sample_rate,
+                self.file_rate,
+                self.channel,
+                self.channels,
+                self.item_samples,
+                self.skip_bad,
+            ],
             "version": _VERSION,
         }
         read = dict(cached(cache, "own-recordings", key, lambda: self._read_all(found)))
@@ -146,12 +157,12 @@ class Config:
         return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
 
     def _read(self, files: Mapping[str, Path]) -> NDArray[np.float32]:
-        """Return the mixture and its sources ``[1 + source, time]``."""
+        """Return the mixture and its sources ``[1 + source, channel, time]``."""
         folder = next(iter(files.values())).parent
         if lacking := [source for source in self.sources if source not in files]:
             raise UsageError(f"{folder} has no file for {lacking[0]}, only for {', '.join(sorted(files))}")
-        parts = {stem: self._channel(file) for stem, file in files.items()}
-        lengths = {stem: len(part) for stem, part in parts.items()}
+        parts = {stem: self._channels(file) for stem, file in files.items()}
+        lengths = {stem: part.shape[-1] for stem, part in parts.items()}
         if max(lengths.values()) - min(lengths.values()) > 1:  # one: where recordings of two rates are rounded
             listed = ", ".join(f"{stem} {length / self.sample_rate:.6g} s" for stem, length in lengths.items())
             raise UsageError(f"{folder} has files of unequal length: {listed}")
@@ -159,34 +170,36 @@ class Config:
         if samples < self.item_samples:
             wanted = f"{samples / self.sample_rate:.4g} s, not {self.item_samples / self.sample_rate:.4g} s"
             raise UsageError(f"{folder} is shorter than an item: {wanted}")
-        sources = np.stack([parts[source][:samples] for source in self.sources])
-        mixture = parts[_MIXTURE][:samples] if _MIXTURE in parts else sources.sum(axis=0)
+        sources = np.stack([parts[source][:, :samples] for source in self.sources])
+        mixture = parts[_MIXTURE][:, :samples] if _MIXTURE in parts else sources.sum(axis=0)
         return np.concatenate([mixture[None], sources])
 
-    def _channel(self, file: Path) -> NDArray[np.float32]:
+    def _channels(self, file: Path) -> NDArray[np.float32]:
+        """Return the channels of a file that are taken, ``[channel, time]``."""
         try:
             recording = open_recording(file)
         except RateError as error:
             if not self.file_rate:
                 raise UsageError(str(error).replace("--rate", "--task.file-rate")) from None
             recording = open_recording(file, self.file_rate)
-        if self.channel >= recording.channels:
-            raise UsageError(f"{file} has {recording.channels} channels, and none of number {self.channel}")
+        wanted = slice(self.channel, self.channel + self.channels)
+        if wanted.stop > recording.channels:
+            raise UsageError(f"{file} has {recording.channels} channels, and none of number {wanted.stop - 1}")
         check_change(recording.rate, float(self.sample_rate), str(file))
-        blocks = (block[self.channel] for block in recording.blocks())
-        return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))))
+        blocks = (block[wanted] for block in recording.blocks())
+        return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))), axis=1)
 
     def _cropped(self, named: dict[str, Tensor], split: str, subjects: Mapping[str, str]) -> Split:
-        """Return random crops of recordings ``[1 + source, time]``."""
+        """Return random crops of recordings ``[1 + source, channel, time]``."""
         names, recordings = list(named), list(named.values())
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         crops, units = [], []
         for number in random.integers(len(recordings), size=getattr(self, split)):
-            start = random.integers(recordings[number].shape[1] - self.item_samples + 1)
-            crops.append(recordings[number][:, start : start + self.item_samples])
+            start = random.integers(recordings[number].shape[-1] - self.item_samples + 1)
+            crops.append(recordings[number][..., start : start + self.item_samples])
             units.append((subjects[names[number]],))
         items = torch.stack(crops)
-        return Split(items[:, :1].clone(), items[:, 1:, None].clone(), units=tuple(units))
+        return Split(items[:, 0].clone(), items[:, 1:].clone(), units=tuple(units))
 
 
 def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]:

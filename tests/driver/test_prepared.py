@@ -49,6 +49,11 @@ def test_fingerprint_is_what_makes_a_study_the_same(spec):
     }
 
 
+def test_fingerprint_says_that_networks_get_the_residual_of_a_template(spec):
+    changed = replace(DATA, signal=replace(SIGNAL, template=True))
+    assert prepare(spec, changed).fingerprint["task"] == {"name": "ecg", "data": DATA.fingerprint, "template": True}
+
+
 def test_fingerprint_says_where_unpaired_samples_are_from(spec):
     """So that a study whose samples were the mixtures' own sources is not continued."""
     plain = {"space": {}, "reference_points": {}, "controls": {}}

@@ -192,7 +192,9 @@ def test_broadband_noise_is_a_share_of_the_fetal_peak_and_mains_hums_in_some(mon
 
 
 def test_steps_are_there_where_they_are_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(varied_ecg, "drawn", lambda random, of, shape, rate, samples: np.zeros((len(of.times), 1, samples)))
+    monkeypatch.setattr(
+        varied_ecg, "drawn", lambda random, of, shape, rate, samples: np.zeros((len(of.times), 1, samples))
+    )
     jumps = []
     for steps in (0, 1):
         mixture = replace(PLAIN, steps=steps).load(tmp_path).train.mixture[:, 0]

@@ -97,6 +97,22 @@ def test_formats_rates_and_channels_may_differ(folder: Path, tmp_path: Path) -> 
         replace(config, file_rate=0.0).load(tmp_path / "cache")
 
 
+def test_several_channels_are_leads_of_mixture_and_sources(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("*.csv"):
+        signal = np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
+        table(path, 0 * TIME, signal, -0.5 * signal)
+    config = replace(SMALL, folder=str(folder), channel=1, channels=2, template=True)
+    data = config.load(tmp_path / "cache")
+    assert (data.signal.channels, data.signal.template) == (2, True)
+    assert data.train.mixture.shape == (20, 2, 100)
+    assert data.train.sources.shape == (20, 2, 2, 100)
+    for signal in (data.train.mixture, data.train.sources):
+        assert signal[..., 0, :].abs().amax() > 0.9
+        torch.testing.assert_close(signal[..., 1, :], -0.5 * signal[..., 0, :], atol=2e-5, rtol=0)
+    with pytest.raises(UsageError, match=r"csv has 3 channels, and none of number 3"):
+        replace(config, channel=2).load(tmp_path / "cache")
+
+
 @pytest.mark.parametrize(
     ("harm", "line"),
     [

@@ -1,0 +1,70 @@
+"""A packaged model of several leads that sees the residual of a template: it makes the residual of what it is given."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sepray.errors import UsageError
+from sepray.identity import plain
+from sepray.models.evaluation import evaluate
+from sepray.models.model import load_model
+from sepray.models.separation import separate
+from sepray.networks.template_input import network_input
+from sepray.separators import cass
+from sepray.tasks import ecg_varied
+from sepray.tracking.packaging import package_model
+
+TASK = replace(ecg_varied.DEBUG, channels=2, template=True)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The data, a separator, and the folder of its package, which has separated in a process without sepray."""
+    folder = tmp_path_factory.mktemp("leads")
+    data = TASK.load(folder)
+    torch.manual_seed(0)
+    separator = cass.DEBUG.build(data.signal).eval()
+    described = {
+        "study": "leads",
+        "metric": "relative_l2",
+        "sources": list(data.signal.sources),
+        "sample_rate": 250.0,
+        "task": "sepray.tasks.ecg_varied",
+        "task_config": plain(TASK),
+        "data_fingerprint": data.fingerprint,
+        "n_fft": 16,
+        "hop": 8,
+    }
+    example = data.validation.mixture[:1].numpy()
+    package_model(folder / "model", separator=separator, config=cass.DEBUG, example=example, metadata=described)
+    return data, separator, str(folder / "model")
+
+
+def test_it_separates_as_in_training_and_a_recording_like_an_item(trained, tmp_path):
+    data, separator, folder = trained
+    model = load_model(folder)
+    mixture = data.test.mixture[:2]
+    assert network_input(mixture, separator.signal).shape[1] == 4
+    np.testing.assert_allclose(model.separate(mixture.numpy()), separator.separate(mixture).numpy(), atol=1e-6)
+    time = np.arange(496) / 250
+    np.savetxt(tmp_path / "abdomen.csv", np.stack([time, *mixture[0].numpy()], 1), "%.9f", ",", header="time (s),a,b")
+    found = separate(model, tmp_path / "abdomen.csv", output="out")
+    assert [path.name for path in found.files] == ["abdomen.fetal.csv", "abdomen.maternal.csv"]
+    written = np.loadtxt(found["fetal"], delimiter=",", skiprows=1)
+    expected = separator.separate(mixture[:1])[0, 1].numpy()
+    np.testing.assert_allclose(written[:, 1:].T, expected, atol=1e-4)
+    np.save(tmp_path / "three.npy", np.random.default_rng(0).normal(size=(3, 500)))
+    with pytest.raises(UsageError, match="takes 2 channels, and the recording has 3$"):
+        separate(model, tmp_path / "three.npy", rate=250)
+
+
+def test_it_is_scored_on_its_task(trained, tmp_path):
+    data, separator, folder = trained
+    scores = evaluate(folder, cache=tmp_path)
+    estimates = separator.separate(data.test.mixture)
+    error = (estimates - data.test.sources).flatten(2).norm(dim=-1) / data.test.sources.flatten(2).norm(dim=-1)
+    heard = data.test.sources.flatten(2).norm(dim=-1) > 1e-3
+    found = torch.from_numpy(scores.scores[folder]["relative_l2"])
+    torch.testing.assert_close(found[heard], error[heard].double(), atol=1e-4, rtol=1e-4)
