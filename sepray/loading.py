@@ -168,7 +168,7 @@ def _check_signal(signal: object) -> None:
         known = ", ".join(signal.sources)
         raise UsageError(f"signal.heart_sources must be a tuple of names among {known}, is {hearts!r}")
     template: object = signal.template
-    if type(template) is not bool or template and (rate is None or len(shape) != 1):
+    if type(template) is not bool or (template and (rate is None or len(shape) != 1)):
         raise UsageError(f"signal.template must be True or False, and False for images, is {template!r}")
 
 

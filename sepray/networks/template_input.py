@@ -2,9 +2,9 @@
 
 A fetal beat under a maternal R peak, or a twentieth as high, is hard to see beside it. So a task may ask for the usual
 first step of fetal ECG (``Signal.template``): of each channel the residual of template subtraction
-(``signals.template``) goes into the networks as a channel of its own, beside the mixture. Sources and estimates have the
-mixture's channels alone, and a separator makes the residual itself, of whatever it is given: so a remixed mixture has its
-own, a recording has the same as a training item, and estimates may still sum to the mixture.
+(``signals.template``) goes into the networks as a channel of its own, beside the mixture. Sources and estimates have
+the mixture's channels alone, and a separator makes the residual itself, of whatever it is given: so a remixed mixture
+has its own, a recording is treated as a training item is, and estimates may still sum to the mixture.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ overlap (maternal 55 to 115, fetal 105 to 185 beats a minute), the maternal R pe
 - mains hum of 50 or 60 Hz in 30% of the items, as strong as such noise;
 - steps of the electrode, where ``steps`` asks for them.
 
-With ``channels`` several leads see the two hearts, each lead from a direction of its own (``seen_by_leads``), through noise
-of its own; the ratio of the R peaks is that in the first lead, which is as if it were the only one.
+With ``channels`` several leads see the two hearts, each from a direction of its own (``seen_by_leads``) and through
+noise of its own; the ratio of the R peaks is that in the first lead, which is as if it were the only one.
 
 Three quarters of the items go through a random band-pass (0.5-3 to 30-60 Hz), mixture and sources alike, as monitors
 have one; the median is taken away from each. In training batches a share of the mixtures is made anew from sources of

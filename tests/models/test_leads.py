@@ -56,7 +56,7 @@ def test_it_separates_as_in_training_and_a_recording_like_an_item(trained, tmp_p
     expected = separator.separate(mixture[:1])[0, 1].numpy()
     np.testing.assert_allclose(written[:, 1:].T, expected, atol=1e-4)
     np.save(tmp_path / "three.npy", np.random.default_rng(0).normal(size=(3, 500)))
-    with pytest.raises(UsageError, match="takes 2 channels, and the recording has 3$"):
+    with pytest.raises(UsageError, match=r"takes 2 channels, and the recording has 3$"):
         separate(model, tmp_path / "three.npy", rate=250)
 
 
