@@ -44,7 +44,7 @@ class Signal:
         sample_rate: sampling rate in Hz; None for images, whose values lie in 0..1 (a mixture's may be larger).
         heart_sources: names of the sources that have a heart rate (ECG, PPG).
         template: whether networks get, beside each channel of a mixture, what is left of it without the strongest
-            heart's average beat (``networks.template_input``); only separators that ``takes_template``.
+            heart's average beat (``signals.template_input``); only separators that ``takes_template``.
     """
 
     sources: tuple[str, ...]

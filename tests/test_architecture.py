@@ -282,7 +282,20 @@ def test_registered_model_ships_only_what_its_separator_needs():
     found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
     networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "residual")}
     tracking = {"tracking.loader", "tracking.served"}
-    needed = {"separators.cass", "signals.stft", "contracts", "errors", "secrecy", "processor"} | networks | tracking
+    needed = (
+        {
+            "separators.cass",
+            "signals.stft",
+            "signals.template",
+            "signals.template_input",
+            "contracts",
+            "errors",
+            "secrecy",
+            "processor",
+        }
+        | networks
+        | tracking
+    )
     assert found == {f"sepray.{name}" for name in needed}
 
 

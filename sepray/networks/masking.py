@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from ..contracts import Separator, Signal
 from ..errors import UsageError
 from .levels import level
-from .template_input import input_channels, network_input
 
 _SHORTEST_WINDOW = 16  # samples; the paper's 25 ms at 128 Hz would be 3
 
@@ -189,23 +188,24 @@ class MaskSeparator(Separator):
         magnitudes: transform to the images that the mask multiplies.
         width: channels after the mask network's first convolution.
         layers: convolutions of the mask network.
+        seen: number of channels of ``image``, where a subclass has more than the mixture's.
 
     Raises:
         UsageError: the signal has another number of sources.
     """
 
-    takes_template = True
-
-    def __init__(self, signal: Signal, magnitudes: Magnitudes, width: int, layers: int) -> None:
+    def __init__(
+        self, signal: Signal, magnitudes: Magnitudes, width: int, layers: int, seen: int | None = None
+    ) -> None:
         super().__init__(signal)
         if len(signal.sources) != 2:
             raise UsageError(f"a mask separates 2 sources, the last of them observed, not {', '.join(signal.sources)}")
         self.magnitudes = magnitudes
-        self.network = MaskNetwork(signal.channels, width, layers, input_channels(signal))
+        self.network = MaskNetwork(signal.channels, width, layers, seen)
 
     def image(self, mixture: Tensor) -> Tensor:
         """Return what the network sees of mixtures ``[batch, channel, *signal]``; their own channels are the first."""
-        return self.magnitudes.encode(network_input(mixture, self.signal))
+        return self.magnitudes.encode(mixture)
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:

@@ -189,9 +189,9 @@ class AdversarialMasking(MaskSeparator):
 
     def masked(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``y m(y)``, in units of the training mixtures' level, and ``m(y)``."""
-        image = self.image(mixture)
+        image = self.magnitudes.encode(mixture)
         mask = self.network(image)
-        return image[:, : mixture.shape[1]] * mask / self.scale, mask
+        return image * mask / self.scale, mask
 
 
 def discriminator_loss(

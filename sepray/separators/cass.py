@@ -37,9 +37,9 @@ from ..networks.checks import check_choice, check_counts
 from ..networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
 from ..networks.levels import level
 from ..networks.residual import Decoder, Discriminator, Encoder
-from ..networks.template_input import input_channels, network_input
 from ..processor import has_bfloat16
 from ..signals.stft import Representation, Spectrogram
+from ..signals.template_input import input_channels, network_input
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -158,7 +158,7 @@ class NeuralEgg(MaskSeparator):
         names, sizes = zip(*((n, p.shape) for n, p in self.network.named_parameters()), strict=True)
         pieces = self.previous.split([size.numel() for size in sizes])
         weights = {name: piece.view(size) for name, piece, size in zip(names, pieces, sizes, strict=True)}
-        mask = torch.func.functional_call(self.network, weights, (self.image(mixture),))
+        mask = torch.func.functional_call(self.network, weights, (self.magnitudes.encode(mixture),))
         return self.magnitudes.multiply((1 - mask)[:, None], mixture)[:, 0]
 
 

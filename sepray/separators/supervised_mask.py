@@ -20,6 +20,7 @@ from torch import Tensor
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
 from ..networks.checks import check_counts
 from ..networks.masking import Magnitudes, MaskSeparator, regression_error
+from ..signals.template_input import input_channels, network_input
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,15 @@ class SupervisedMask(MaskSeparator):
     """The separator; see the module's description."""
 
     supervision = Supervision.PAIRED
+    takes_template = True
 
     def __init__(self, signal: Signal, config: Config) -> None:
         magnitudes = Magnitudes(signal, config.window_seconds, config.hop_seconds)
-        super().__init__(signal, magnitudes, config.width, config.layers)
+        super().__init__(signal, magnitudes, config.width, config.layers, input_channels(signal))
+
+    def image(self, mixture: Tensor) -> Tensor:
+        """Return what the network sees: the mixture's magnitudes, and with a template those of its residual."""
+        return self.magnitudes.encode(network_input(mixture, self.signal))
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the learning rate of the authors' code (the text says 0.01)."""

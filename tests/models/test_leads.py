@@ -11,8 +11,8 @@ from sepray.identity import plain
 from sepray.models.evaluation import evaluate
 from sepray.models.model import load_model
 from sepray.models.separation import separate
-from sepray.networks.template_input import network_input
 from sepray.separators import cass
+from sepray.signals.template_input import network_input
 from sepray.tasks import ecg_varied
 from sepray.tracking.packaging import package_model
 

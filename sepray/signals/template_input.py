@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, max_pool1d
 
 from ..contracts import Signal
-from ..signals.template import residual
+from .template import residual
 
 SLOWEST, FASTEST = 45.0, 130.0
 """Lowest and highest rate of the heart that is taken away, in beats a minute."""

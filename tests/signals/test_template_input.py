@@ -10,9 +10,9 @@ from sepray import registry
 from sepray.contracts import Signal
 from sepray.errors import UsageError
 from sepray.loading import build_separator
-from sepray.networks.template_input import input_channels, network_input, strongest_beats
-from sepray.separators import adversarial_masking, cass, cyclegan, neural_egg, supervised_mask
+from sepray.separators import cass, cyclegan, supervised_mask
 from sepray.signals.template import residual
+from sepray.signals.template_input import input_channels, network_input, strongest_beats
 
 RATE = 250.0
 SIGNAL = Signal(("maternal", "fetal"), 1, (1000,), RATE, template=True)
@@ -64,7 +64,7 @@ def test_networks_get_the_mixture_and_its_residual_of_each_channel() -> None:
     assert network_input(mixture, plain) is mixture
 
 
-@pytest.mark.parametrize("module", [cass, supervised_mask, neural_egg, adversarial_masking])
+@pytest.mark.parametrize("module", [cass, supervised_mask])
 def test_separators_that_take_it_see_it_and_estimate_the_real_channels(module: object) -> None:
     signal = replace(SIGNAL, channels=2)
     torch.manual_seed(0)
@@ -87,7 +87,7 @@ def test_others_refuse_it_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"^cyclegan does not take .*: leave out --task\.template$"):
         build_separator(cyclegan.DEBUG, SIGNAL)
     takers = {n for n in registry.names("sepray.separators") if _takes(n)}
-    assert takers == {"adversarial_masking", "cass", "neural_egg", "supervised_mask"}
+    assert takers == {"cass", "supervised_mask"}
 
 
 def _takes(name: str) -> bool:
