@@ -282,20 +282,8 @@ def test_registered_model_ships_only_what_its_separator_needs():
     found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
     networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "residual")}
     tracking = {"tracking.loader", "tracking.served"}
-    needed = (
-        {
-            "separators.cass",
-            "signals.stft",
-            "signals.template",
-            "signals.template_input",
-            "contracts",
-            "errors",
-            "secrecy",
-            "processor",
-        }
-        | networks
-        | tracking
-    )
+    signals = {f"signals.{name}" for name in ("stft", "template", "template_input")}
+    needed = {"separators.cass", "contracts", "errors", "secrecy", "processor"} | networks | tracking | signals
     assert found == {f"sepray.{name}" for name in needed}
 
 

@@ -41,7 +41,7 @@ Model = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(
         metavar="MODEL",
-        help="Model: models:/NAME@champion, models:/NAME/VERSION, or a folder with an MLmodel file.",
+        help="Model: models:/NAME@champion, models:/NAME/VERSION, a folder with an MLmodel file, or pretrained:ecg.",
         help_behavior_hint="",
     ),
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 from ..console.json_output import print_json
@@ -67,12 +69,17 @@ def _print_blocks(rows: list[Row], columns: list[str]) -> None:
 
 
 def _models(storage: str, tracking_uri: str | None) -> list[Row]:
+    """Return the models that come with sepray, and those of a registry, where there is one."""
     from ..models.address import require_tracking
+    from ..tracking import pretrained
 
+    shipped = [_pretrained(pretrained.PREFIX + name) for name in pretrained.names()]
+    if not tracking_uri and not os.environ.get("MLFLOW_TRACKING_URI") and not Path("mlflow.db").exists():
+        return shipped
     uri = require_tracking(tracking_uri)
     from ..tracking import catalogue
 
-    return [
+    return shipped + [
         {
             "model": f"models:/{model.name}/{model.version}",
             "alias": list(model.aliases),
@@ -85,6 +92,22 @@ def _models(storage: str, tracking_uri: str | None) -> list[Row]:
         }
         for model in catalogue.registered(uri)
     ]
+
+
+def _pretrained(address: str) -> Row:
+    from ..tracking import pretrained
+
+    described = pretrained.describe(address)
+    return {
+        "model": address,
+        "alias": [],
+        "sources": described["sources"],
+        "rate_hz": described["sample_rate"],
+        "metric": described["metric"],
+        "on_test": described["on_test"],
+        "study": described["study"],
+        "registered": "with sepray",
+    }
 
 
 def _studies(storage: str, tracking_uri: str | None) -> list[Row]:

@@ -8,7 +8,8 @@ is one of
   its own may follow its name, fields of its ``Config`` or hyperparameters: ``"glo_masking:paper learning_rate=0.002"``;
   all others are its defaults. It is trained in the driver: once with the study's seed for all trials of the search, and
   once with the seed of each retraining, which is charged for it;
-- a registered model (``models:/NAME@champion``) or the folder of a packaged one.
+- a registered model (``models:/NAME@champion``), one that comes with sepray (``pretrained:ecg``), or the folder of a
+  packaged one.
 
 The estimates of the training mixtures are kept in the study's folder and join the training view as ``data["start"]``,
 ``[item, source, channel, *signal]``. The other separator may not have seen more of the data than the separator itself
@@ -32,7 +33,7 @@ from ..console.terminal import console
 from ..contracts import Augmentation, Oracle, SeparatorConfig, Signal, Supervision, Tensors
 from ..errors import UsageError, mask
 from ..execution import checkpoint
-from ..tracking import models
+from ..tracking import models, pretrained
 from ..tracking.environment import resolve_uri
 from ..tracking.packaged_model import DIGEST
 from ..training.finite import NonFiniteLossError
@@ -108,7 +109,8 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
     name = getattr(config, "start", CONSTANT)
     if name == CONSTANT:
         return None
-    if ":/" in name or (Path(name).is_dir() and name not in registry.names("sepray.separators")):
+    is_folder = Path(name).is_dir() and name not in registry.names("sepray.separators")
+    if ":/" in name or pretrained.is_pretrained(name) or is_folder:
         return _model(name, signal, supervision, tracking_uri)
     return _separator(name, config.start_epochs, signal, supervision)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..console import preflight
 from ..errors import UsageError, mask
+from ..tracking import pretrained
 from ..tracking.environment import resolve_uri
 from ..tracking.local_registry import missing_part
 
@@ -15,12 +16,14 @@ _MODEL = re.compile(r"models:/[^/@]+(@[^/@]+|/[^/@]+)|models:/m-[0-9a-f]+|runs:/
 
 
 def check_address(model: str) -> None:
-    """Refuse what is neither the address of a registered model nor a folder with a model.
+    """Refuse what is no address of a model that is registered or comes with sepray, and no folder with a model.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is none of them.
     """
-    if model.startswith(("models:", "runs:")):
+    if pretrained.is_pretrained(model):
+        pretrained.folder_of(model)
+    elif model.startswith(("models:", "runs:")):
         if not _MODEL.fullmatch(model):
             raise UsageError(f"{model!r} is no model's address; give models:/NAME@champion or models:/NAME/VERSION")
     elif not (Path(model) / "MLmodel").is_file():

@@ -84,7 +84,8 @@ def load_model(
         model.sources  # ('maternal', 'fetal')
 
     Args:
-        uri: ``models:/NAME@champion``, ``models:/NAME/VERSION``, or a folder with an ``MLmodel`` file.
+        uri: ``models:/NAME@champion``, ``models:/NAME/VERSION``, a folder with an ``MLmodel`` file, or
+            ``pretrained:ecg``, which comes with sepray.
         tracking_uri: MLflow tracking server or database; None: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the
             current folder.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., ``mps``; ``auto`` takes a GPU where there is one.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UnreachableError, how_to_install, mask
-from . import logged_models
+from . import logged_models, pretrained
 from .calls import PERMANENT, reason_of
 from .connection import connect, import_mlflow, registry_at
 from .environment import default_variables, resolve_uri
@@ -185,6 +185,8 @@ def load(model: str, uri: str | None = None) -> PackagedModel:
             cause.
         UnreachableError: the server does not answer.
     """
+    if pretrained.is_pretrained(model):
+        return pretrained.load(model)
     address = model.startswith(("models:/", "runs:/"))
     return load_folder(_folder(model, uri), model, (lambda run_id: _author(run_id, uri)) if address else None)
 
@@ -208,6 +210,8 @@ def describe(model: str, uri: str | None = None) -> dict[str, Any]:
         ModelError: there is no such model, or sepray has not packaged it.
         UnreachableError: the server does not answer.
     """
+    if pretrained.is_pretrained(model):
+        return {**pretrained.describe(model), "run_id": None}
     metadata, run_id = describe_folder(_folder(model, uri), model)
     return {**metadata, "run_id": run_id}
 

@@ -1,4 +1,4 @@
-"""A packaged model of several leads that sees the residual of a template: it makes the residual of what it is given."""
+"""A model of several leads that sees the residual of a template: it makes the residual of what it is given."""
 
 from dataclasses import replace
 
@@ -9,45 +9,39 @@ import torch
 from sepray.errors import UsageError
 from sepray.identity import plain
 from sepray.models.evaluation import evaluate
-from sepray.models.model import load_model
+from sepray.models.model import Model
 from sepray.models.separation import separate
 from sepray.separators import cass
 from sepray.signals.template_input import network_input
 from sepray.tasks import ecg_varied
-from sepray.tracking import load_check
-from sepray.tracking.packaging import package_model
+from sepray.tracking import loader, packaging
+from sepray.tracking.packaged_model import PackagedModel
 
 TASK = replace(ecg_varied.DEBUG, channels=2, template=True)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The data, a separator, and the folder of its package."""
+    """The data, a separator, and the model that its JSON and safetensors make."""
     folder = tmp_path_factory.mktemp("leads")
     data = TASK.load(folder)
     torch.manual_seed(0)
     separator = cass.DEBUG.build(data.signal).eval()
     described = {
-        "study": "leads",
         "metric": "relative_l2",
-        "sources": list(data.signal.sources),
-        "sample_rate": 250.0,
         "task": "sepray.tasks.ecg_varied",
         "task_config": plain(TASK),
         "data_fingerprint": data.fingerprint,
         "n_fft": 16,
         "hop": 8,
     }
-    example = data.validation.mixture[:1].numpy()
-    with pytest.MonkeyPatch.context() as patch:  # without the clean process that tries it, which takes seconds
-        patch.setattr(load_check, "require_working", lambda *_: None)
-        package_model(folder / "model", separator=separator, config=cass.DEBUG, example=example, metadata=described)
-    return data, separator, str(folder / "model")
+    packaging._write_data(folder / "separator", separator, cass.DEBUG, "sepray.separators.cass")
+    loaded = loader.load(str(folder / "separator"), cass.Config)
+    return data, separator, Model("leads", PackagedModel(folder, described, None, loaded), "cpu")
 
 
 def test_it_separates_as_in_training_and_a_recording_like_an_item(trained, tmp_path):
-    data, separator, folder = trained
-    model = load_model(folder)
+    data, separator, model = trained
     mixture = data.test.mixture[:2]
     assert network_input(mixture, separator.signal).shape[1] == 4
     np.testing.assert_allclose(model.separate(mixture.numpy()), separator.separate(mixture).numpy(), atol=1e-6)
@@ -64,10 +58,10 @@ def test_it_separates_as_in_training_and_a_recording_like_an_item(trained, tmp_p
 
 
 def test_it_is_scored_on_its_task(trained, tmp_path):
-    data, separator, folder = trained
-    scores = evaluate(folder, cache=tmp_path)
+    data, separator, model = trained
+    scores = evaluate(model, cache=tmp_path)
     estimates = separator.separate(data.test.mixture)
     error = (estimates - data.test.sources).flatten(2).norm(dim=-1) / data.test.sources.flatten(2).norm(dim=-1)
     heard = data.test.sources.flatten(2).norm(dim=-1) > 1e-3
-    found = torch.from_numpy(scores.scores[folder]["relative_l2"])
+    found = torch.from_numpy(scores.scores["leads"]["relative_l2"])
     torch.testing.assert_close(found[heard], error[heard].double(), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,224 @@
+"""Makes a model that comes with sepray of a trained one: ``python -m sepray.models.shipping NAME MODEL``.
+
+``MODEL`` is a registered version (``models:/cass-ecg-varied@champion``) or the folder of a packaged model, of a
+separator and a task of sepray, whose source files are those that are installed here. Its configuration and weights go
+into ``sepray/pretrained/NAME``, with ``model.json`` and the model card: how it was trained, on which data, what it
+scores on the test split beside the unprocessed mixture and the oracle bounds, and its limits. Scores are measured here,
+by what will load it: the first items' are kept, so that a test notices when code makes another model of its weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..choices import MEASURES, measure_words
+from ..console.output import say
+from ..errors import UsageError
+from ..files import replace_folder
+from ..tracking import pretrained
+from ..tracking.packaged_model import DIGEST
+from .evaluation import Evaluation, evaluate
+from .items import CACHE, on_tensors, task_data
+from .model import Model, load_model
+
+LARGEST = 2 * 2**20
+"""Bytes that the weights may have."""
+CHECKED = 8
+"""Items of the validation split whose scores are kept for the test."""
+_OWN = "separators."  # modules of sepray, by their names in a packaged model
+_KEPT = (
+    "metric",
+    "sources",
+    "sample_rate",
+    "supervision",
+    "task",
+    "task_config",
+    "data_fingerprint",
+    "hyperparameters",
+    "mixture_level",
+    "n_fft",
+    "hop",
+    "study",
+    "trial",
+    "seed",
+)
+LIMITS = {
+    "ecg": """\
+- It has learned from synthetic hearts alone. On recordings of patients it is as good as its figures on real records
+  below, and not as good as those on synthetic items. Where no figure on real records stands below, none was measured.
+- It is no medical device: nobody has validated it for diagnosis or monitoring, and it does not say when it is wrong. A
+  fetal estimate is drawn whether there is a fetus or not.
+- Amplitudes of the fetal estimate are less certain than its times. A fetal beat under a maternal QRS complex may be
+  lost.
+- Maternal rates of {maternal_bpm} and fetal rates of {fetal_bpm} beats a minute were trained; others, ectopic beats,
+  twins and pacemakers were not. Leads without a maternal R peak (scalp electrodes) are another problem.
+- It separates {length:g} s at once at {rate:g} Hz, and each recording in overlapping windows of that length.
+""",
+}
+"""What a user must know of each model, by its name; for other names there is the first item alone."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A model that was made.
+
+    Attributes:
+        folder: its folder.
+        digest: SHA-256 of configuration and weights.
+        size: bytes of the weights.
+    """
+
+    folder: Path
+    digest: str
+    size: int
+
+
+def ship(
+    name: str,
+    model: str,
+    tracking_uri: str | None = None,
+    cache: str | os.PathLike[str] = CACHE,
+    into: Path = pretrained.FOLDER,
+    real: str = "",
+) -> Shipped:
+    """Make the folder of a model that comes with sepray; one of this name is replaced.
+
+    Args:
+        name: name of the model, the part of its address after ``pretrained:``.
+        model: address of a registered model, or folder of a packaged one.
+        tracking_uri: MLflow of the registered model.
+        cache: folder for the task's data.
+        into: folder of the models.
+        real: scores on records of patients as Markdown, for the card; empty: none were measured.
+
+    Raises:
+        UsageError: there is no such model, its code is not what is installed here, or its weights are too large.
+    """
+    loaded = load_model(model, tracking_uri, device="cpu")
+    packaged = loaded._packaged.folder / "data" / "separator"
+    described = json.loads((packaged / "separator.json").read_text(encoding="utf-8"))
+    if not described["module"].startswith(_OWN) or not hasattr(loaded._packaged.separation, "separator"):
+        raise UsageError(f"{model} is not of a separator that is installed with sepray: others cannot load it")
+    size = (packaged / "weights.safetensors").stat().st_size
+    if size > LARGEST:
+        raise UsageError(f"{model} has {size / 2**20:.1f} MB of weights, more than {LARGEST / 2**20:g}")
+    scores = evaluate(loaded, cache=cache)
+    metadata = {key: loaded.metadata[key] for key in _KEPT if key in loaded.metadata}
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{name}-") as work:
+        folder = Path(work) / name
+        shutil.copytree(packaged, folder / pretrained.DATA)
+        digest = pretrained.digest_of(folder)
+        metadata |= {
+            DIGEST: digest,
+            "made_of": str(loaded.metadata.get(DIGEST)),
+            "made": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "versions": {package: version(package) for package in ("sepray", "torch")},
+            "on_test": _mean(scores, loaded.name, metadata["metric"]),
+            "check": check_of(loaded, cache),
+        }
+        text = json.dumps(metadata, indent=1) + "\n"
+        (folder / pretrained.DESCRIPTION).write_text(text, encoding="utf-8")
+        card = _card(name, loaded, described, metadata, scores, size, real)
+        (folder / pretrained.CARD).write_text(card, encoding="utf-8")
+        into.mkdir(exist_ok=True)
+        replace_folder(into / name, folder)
+    return Shipped(into / name, digest, size)
+
+
+def check_of(model: Model, cache: str | os.PathLike[str] = CACHE) -> list[list[float]]:
+    """Return the relative L2 errors ``[item, source]`` of a model on the first items of its validation split."""
+    from ..scoring.metrics import relative_error
+
+    items = task_data(model, None, cache).validation
+    errors = relative_error(on_tensors(model)(items.mixture[:CHECKED]), items.sources[:CHECKED], 2)
+    return [[round(value, 6) for value in row] for row in errors.tolist()]
+
+
+def _mean(scores: Evaluation, system: str, measure: str) -> float:
+    row = next(row for row in scores.rows[measure] if row.system == system)
+    return float(row.values["mean"][0])
+
+
+def _card(
+    name: str,
+    model: Model,
+    described: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    scores: Evaluation,
+    size: int,
+    real: str,
+) -> str:
+    """Return the model card, in Markdown."""
+    settings: dict[str, Any] = metadata["task_config"]
+    task = str(metadata["task"]).removeprefix("sepray.tasks.")
+    made = f"study `{metadata.get('study')}`, {metadata.get('trial')}, seed {metadata.get('seed')}"
+    facts = {
+        "length": model.shape[0] / (model.sample_rate or 1.0),
+        "rate": model.sample_rate or 0.0,
+        **{key: " to ".join(f"{end:g}" for end in settings.get(key, ())) for key in ("maternal_bpm", "fetal_bpm")},
+    }
+    limits = LIMITS.get(name, "- It is as good as its figures below, on data like those that it has learned from.\n")
+    lines = [
+        f"# pretrained:{name}\n",
+        f"Separates a recording of {model.channels} channel(s) into {', '.join(model.sources)}. Made by",
+        f"`python -m sepray.models.shipping {name} MODEL` on {metadata['made']}; licence: Apache 2.0, as sepray.\n",
+        f"    sepray separate pretrained:{name} recording.csv\n",
+        "## Training\n",
+        f"- Separator: `{described['module'].removeprefix(_OWN)}`, `{json.dumps(described['config'])}`.",
+        f"- Hyperparameters: `{json.dumps(metadata.get('hyperparameters'))}`.",
+        f"- Data: task `{task}`, `{json.dumps(settings)}`; digest `{metadata['data_fingerprint']}`.",
+        f"- By {made}; {size} bytes of weights; SHA-256 `{metadata[DIGEST]}`.\n",
+        "## Scores on synthetic items\n",
+        f"Means over {scores.item_count} items of the test split with 95% intervals.\n",
+        *_score_lines(scores, f"pretrained:{name}"),
+        "\n## Scores on real records\n",
+        real.strip() or "None were measured.",
+        "\n## Limits\n",
+        limits.format(**facts),
+    ]
+    return "\n".join(lines)
+
+
+def _score_lines(scores: Evaluation, name: str) -> list[str]:
+    columns = (*scores.sources, "mean")
+    lines = [f"| measure | system | {' | '.join(columns)} |"]
+    lines.append("|" + " --- |" * (2 + len(columns)))
+    for measure, rows in scores.rows.items():
+        unit = f" ({MEASURES[measure].unit})" if MEASURES[measure].unit else ""
+        for row in rows:
+            cells = [
+                "{:.4g} [{:.4g}, {:.4g}]".format(*row.values[column]) if column in row.values else "-"
+                for column in columns
+            ]
+            system = name if row.system == scores.model else row.system
+            lines.append(f"| {measure_words(measure)}{unit} | {system} | {' | '.join(cells)} |")
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Make a model that comes with sepray, from the command line."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m sepray.models.shipping", description="Make a model of sepray's.")
+    parser.add_argument("name", help="name of the model, as in pretrained:NAME")
+    parser.add_argument("model", help="models:/NAME@champion, models:/NAME/VERSION, or a folder with an MLmodel file")
+    parser.add_argument("--tracking-uri", help="MLflow tracking server or database")
+    parser.add_argument("--cache", default=CACHE, help="folder for generated data")
+    parser.add_argument("--real", type=Path, help="Markdown file with the scores on records of patients, for the card")
+    given = parser.parse_args(arguments)
+    real = given.real.read_text(encoding="utf-8") if given.real else ""
+    made = ship(given.name, given.model, given.tracking_uri, Path(given.cache).expanduser(), real=real)
+    say(f"{made.folder}: {made.size} bytes of weights, SHA-256 {made.digest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Models that come with sepray, by addresses such as ``pretrained:ecg``; they need neither a study nor MLflow.
+
+Each is a folder in ``sepray/pretrained/``: ``model.json`` (settings, data, scores), ``separator/`` with the JSON and
+the weights of a packaged model (``tracking.packaging``), and ``README.md``, the model card. No source files: what is
+installed here builds the separator, as it does for a registered model of the same code. So nothing in it has to be
+trusted beyond sepray itself, and no key signs it; its digest tells a damaged file. ``models.shipping`` makes them.
+
+Imports no torch and no mlflow until a model is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .model_code import ModelCode, content_digest, module_here
+from .packaged_model import DIGEST, ModelError, PackagedModel
+
+PREFIX = "pretrained:"
+"""What addresses begin with."""
+DESCRIPTION, DATA, CARD = "model.json", "separator", "README.md"
+"""Files and folder of a model."""
+FOLDER = Path(__file__).parents[1] / "pretrained"
+
+
+def names() -> list[str]:
+    """Return the names of the models that come with sepray, sorted."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{DESCRIPTION}"))
+
+
+def is_pretrained(address: str) -> bool:
+    """Say whether an address is one of a model that comes with sepray."""
+    return address.startswith(PREFIX)
+
+
+def folder_of(address: str) -> Path:
+    """Return the folder of a model.
+
+    Raises:
+        UsageError: none of this name comes with sepray.
+    """
+    name = address.removeprefix(PREFIX)
+    if name not in names():
+        known = ", ".join(PREFIX + known for known in names()) or "none"
+        raise UsageError(f"no model {address!r} comes with sepray; there are: {known}")
+    return FOLDER / name
+
+
+def describe(address: str) -> dict[str, Any]:
+    """Return what a model was made of: task, settings, scores, digest.
+
+    Raises:
+        UsageError: none of this name comes with sepray.
+        ModelError: its file cannot be read.
+    """
+    path = folder_of(address) / DESCRIPTION
+    try:
+        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{address} cannot be read: install sepray again ({error})") from error
+    return described
+
+
+def digest_of(folder: Path) -> str:
+    """Return the SHA-256 of a model's configuration and weights."""
+    return content_digest(ModelCode("", {}), folder / DATA)
+
+
+def load(address: str) -> PackagedModel:
+    """Load a model, with the code that is installed here.
+
+    Raises:
+        UsageError: none of this name comes with sepray.
+        ModelError: its files are damaged.
+    """
+    folder, described = folder_of(address), describe(address)
+    data = str(folder / DATA)
+    try:
+        digest = digest_of(folder)
+        if described.get(DIGEST) == digest:
+            from . import loader
+
+            config = importlib.import_module(module_here(loader.described(data)["module"])).Config
+            return PackagedModel(folder, described, None, loader.load(data, config))
+    except OSError as error:
+        raise ModelError(f"{address} cannot be read: install sepray again ({error})") from error
+    raise ModelError(f"{address} is damaged (another digest): install sepray again")
