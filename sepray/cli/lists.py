@@ -69,7 +69,7 @@ def _print_blocks(rows: list[Row], columns: list[str]) -> None:
 
 
 def _models(storage: str, tracking_uri: str | None) -> list[Row]:
-    """Return the models that come with sepray, and those of a registry, where there is one."""
+    """Return the models of a registry, where there is one, and those that come with sepray."""
     from ..models.address import require_tracking
     from ..tracking import pretrained
 
@@ -79,7 +79,7 @@ def _models(storage: str, tracking_uri: str | None) -> list[Row]:
     uri = require_tracking(tracking_uri)
     from ..tracking import catalogue
 
-    return shipped + [
+    return [
         {
             "model": f"models:/{model.name}/{model.version}",
             "alias": list(model.aliases),
@@ -91,7 +91,7 @@ def _models(storage: str, tracking_uri: str | None) -> list[Row]:
             "registered": model.registered.strftime("%Y-%m-%d %H:%M"),
         }
         for model in catalogue.registered(uri)
-    ]
+    ] + shipped
 
 
 def _pretrained(address: str) -> Row:
