@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 
 import torch
@@ -26,7 +27,7 @@ from .known_names import refuse_misspelt
 from .leaving import run_and_leave
 from .other_settings import refuse_other_settings
 from .prepared import PreparedStudy, prepare
-from .stage import finals_stage, run_stage, search_stage
+from .stage import Stage, finals_stage, run_stage, search_stage
 from .stores import StudyStores
 from .time_left import TimeLeft
 
@@ -75,18 +76,18 @@ def connect(spec: StudySpec) -> int:
 def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     """Search, train the best again, and finish; return the exit status."""
     prepared = prepared.as_begun(stores.search.user_attrs)
-    spec, resources = prepared.spec, prepared.spec.resources
-    wait_for(f"{spec.name}: {'joining the cluster' if resources.cluster_address else 'starting Ray'}")
-    slots = connect(spec)
+    spec, search = prepared.spec, search_stage(prepared, stores.search)
+    trainings = _Trainings(prepared, stores)
+    how = "; all have ended" if search.has_ended else f", {trainings.slots} at once{_machine(prepared)}"
     console.print(
         f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {plural(spec.budget.trials, 'trial')} of up to "
-        f"{plural(spec.budget.max_epochs, 'epoch')}, {slots} at once{_machine(prepared)}"
+        f"{plural(spec.budget.max_epochs, 'epoch')}{how}"
     )
     console.print(
         f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}, model {spec.model_name}",
         soft_wrap=True,
     )
-    if _is_slow(prepared, processor.flags()):
+    if not search.has_ended and _is_slow(prepared, processor.flags()):
         console.print(
             "warning: this CPU has no instructions for bfloat16, which is much slower on it than float32; "
             "--separator.precision auto takes the faster one",
@@ -99,8 +100,7 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         console.print(f"warning: {prepared.warning}", soft_wrap=True)
     if missing := _arms_without_trials(prepared, stores):
         console.print(f"warning: {missing} Settings of other arms are all that is compared there.", soft_wrap=True)
-    time_left = TimeLeft(prepared, slots)
-    run_stage(search_stage(prepared, stores.search), prepared, stores, slots, time_left)
+    trainings.run(search)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
     searched = stores.finished("search", stores.search)
@@ -117,7 +117,7 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
             soft_wrap=True,
         )
     finals = stores.open_finals()
-    run_stage(finals_stage(plan, finals, spec.search.retry_failed), prepared, stores, slots, time_left)
+    trainings.run(finals_stage(plan, finals, spec.search.retry_failed))
     for _ in range(2):  # another champion, once it is trained again, has all others scored beside it again
         if lost := finish.without_weights(stores.finished("finals", finals), plan):
             numbers = [trial.number for trial in lost]
@@ -125,10 +125,33 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
             console.print(
                 f"trained again, because their checkpoints are damaged or gone: finals {told}", soft_wrap=True
             )
-            run_stage(finals_stage(plan, finals, again=numbers), prepared, stores, slots, time_left)
+            trainings.run(finals_stage(plan, finals, again=numbers))
     stores.lease.check()
     wait_for(f"{spec.name}: scoring on the test split, packaging the model, drawing the report")
     return finish.run(searched, stores.finished("finals", finals), plan, finals.get_trials(deepcopy=False))
+
+
+class _Trainings:
+    """Runs stages of a study. Ray is started for the first that lacks trials: a study that has ended needs none."""
+
+    def __init__(self, prepared: PreparedStudy, stores: StudyStores) -> None:
+        self._prepared, self._stores = prepared, stores
+
+    @functools.cached_property
+    def slots(self) -> int:
+        """How many trials run at once; Ray is started, or the cluster joined, when this is read first."""
+        spec = self._prepared.spec
+        wait_for(f"{spec.name}: {'joining the cluster' if spec.resources.cluster_address else 'starting Ray'}")
+        return connect(spec)
+
+    @functools.cached_property
+    def _time_left(self) -> TimeLeft:
+        return TimeLeft(self._prepared, self.slots)
+
+    def run(self, stage: Stage) -> None:
+        """Run the trials of a stage that are missing."""
+        if not stage.has_ended:
+            run_stage(stage, self._prepared, self._stores, self.slots, self._time_left)
 
 
 def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:

@@ -70,6 +70,11 @@ class Stage:
     retry_failed: bool = False
     again: frozenset[int] = frozenset()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no trial of the stage is missing."""
+        return len(self.ended()) >= self.total
+
     def ended(self) -> list[FrozenTrial]:
         """Return the Optuna records of the trials that have ended, with or without success, and are not run again."""
         return _standing(self.study, self.retry_failed, self.again)
@@ -138,7 +143,7 @@ def run_stage(
         CheckpointError: the checkpoints of a trial can be neither written nor read.
         ExecutorError: Ray loses the worker of a trial again and again.
     """
-    if len(stage.ended()) >= stage.total:
+    if stage.has_ended:
         return
     spec = prepared.spec
     there = {trial.user_attrs.get("point") for trial in stage.ended()}

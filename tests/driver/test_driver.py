@@ -78,12 +78,38 @@ def test_study_searches_retrains_scores_and_registers(spec, study, screen, loade
     assert tracker.calls[-1][0] == "close"
 
 
-def test_same_command_again_repeats_nothing(spec, study, registered):
+def test_same_command_again_repeats_nothing_and_starts_no_ray(spec, study, registered, screen, capsys):
     driver.run(spec)
     before = list(study.trained)
+    told, waits = len(screen.getvalue()), len(capsys.readouterr().out)
+    study.connections.clear()
     assert driver.run(spec) == 0
     assert study.trained == before
     assert plain(registered[0]) == plain(registered[1])
+    assert study.connections == ["disconnect"]
+    assert "study small: cass on ecg, 4 trials of up to 3 epochs; all have ended\n" in screen.getvalue()[told:]
+    assert "Optuna sqlite:///" in screen.getvalue()[told:]
+    assert "starting Ray" not in capsys.readouterr().out
+    assert waits
+
+
+def test_study_that_lacks_retrainings_alone_starts_ray_for_them(spec, study, screen):
+    driver.run(spec)
+    study.connections.clear()
+    study.runs.clear()
+    more = spec.changed(final_seeds=3)
+    assert driver.run(more) == 0
+    assert study.connections == [(None, 0, 1.0, 0.0, spec.modules()), "disconnect"]
+    assert [run["name"].partition("-")[0] for run in study.runs] == ["finals"]
+    assert study.runs[0]["slots"] == 2
+
+
+def test_slow_format_of_a_study_that_has_ended_is_nobodys_worry(spec, study, screen, monkeypatch):
+    monkeypatch.setattr(driver.processor, "flags", lambda: {"avx2"})
+    slow = spec.changed(separator=replace(cass.DEBUG, precision="bfloat16"))
+    for _ in range(2):
+        assert driver.run(slow) == 0
+    assert screen.getvalue().count("has no instructions for bfloat16") == 1
 
 
 @pytest.mark.parametrize("gone", ["result", "model"])
