@@ -47,9 +47,9 @@ class Server:
         command = [sys.executable, "-c", _PROGRAM, self._database, str(self._folder / "artifacts"), str(self._port)]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, cwd=self._folder, **quiet)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=20):
                 return
             time.sleep(0.1)
         raise TimeoutError("the server did not start")

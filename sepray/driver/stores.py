@@ -54,6 +54,14 @@ def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
     )
 
 
+def ended_without_a_word(name: str) -> str:
+    """Return what the sender says of a driver that could not say how it ended."""
+    return (
+        f"{name}: the process of the study has ended without a word: it was killed, or Ray has ended it, whose own "
+        "processes had died. Nothing is lost; the same command goes on"
+    )
+
+
 def _tell_outbox_trouble(reason: str) -> None:
     told = "what MLflow is to be told waits in memory and is tried again"
     console.print(f"warning: {reason}; the study goes on, and {told}", soft_wrap=True)
@@ -136,6 +144,7 @@ class StudyStores:
             experiment=spec.model_name,
             on_run_id=self._keep_run_id,
             on_outbox_trouble=_tell_outbox_trouble,
+            last_words=ended_without_a_word(spec.name) if goes_on else "",
         )
         if goes_on:
             self._open_run()

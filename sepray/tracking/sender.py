@@ -2,7 +2,9 @@
 
 It reads its settings as one JSON line and then commands (``flush``, ``finish``) from standard input, and writes events
 as JSON lines to standard output. The address comes that way because other users can read a command line and an
-environment. The process runs at low priority, ignores the terminal's Ctrl-C, and ends when its parent does.
+environment. The process runs at low priority, ignores the terminal's Ctrl-C, and ends when its parent does. Of a parent
+that has ended without ``finish`` it says so in the terminal: nobody else can, where the parent was killed, or where Ray
+has ended it from C++ (as when Ray's own processes die).
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Sender:
         longest_wait: greatest number of seconds between attempts while the server is down.
         on_run_id: called with (key, run id, id of its experiment), from a thread.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
+        last_words: line that is written to this process's standard error where it ends without ``finish``.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Sender:
         longest_wait: float,
         on_run_id: Callable[[RunKey, str, str], None],
         on_trouble: Callable[[str | None], None],
+        last_words: str = "",
     ) -> None:
         self._settings = {
             "outbox": str(Path(outbox).resolve()),
@@ -65,6 +69,7 @@ class Sender:
             "interval": interval,
             "longest_wait": longest_wait,
         }
+        self._last_words = last_words
         self._on_run_id = on_run_id
         self._on_trouble = on_trouble
         self._untold: list[tuple[RunKey, str, str]] = []  # ids of runs that nobody has taken yet
@@ -109,16 +114,23 @@ class Sender:
     def _start(self) -> subprocess.Popen[str]:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from sepray.tracking.sender import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, **QUIET, **REQUEST_LIMITS, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )
-        _write(process, json.dumps(self._settings))
+        terminal = _standard_error() if self._last_words else None
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", "from sepray.tracking.sender import main; main()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                pass_fds=() if terminal is None else (terminal,),
+                env={**os.environ, **QUIET, **REQUEST_LIMITS, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            )
+        finally:
+            if terminal is not None:
+                os.close(terminal)
+        own = {} if terminal is None else {"terminal": terminal, "last_words": self._last_words}
+        _write(process, json.dumps(self._settings | own))
         return process
 
     def _read(self) -> None:
@@ -191,6 +203,14 @@ class Sender:
             _log.info("%s (%s)", reason, mask(str(error)))
 
 
+def _standard_error() -> int | None:
+    """Return a copy of this process's standard error; None where it has been closed."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return None
+
+
 def _write(process: subprocess.Popen[str], line: str) -> None:
     try:
         assert process.stdin is not None
@@ -248,7 +268,9 @@ def main() -> None:
                 return
         except BusyError as error:  # the process of a killed driver is still finishing its request
             _emit(events, {"trouble": str(error)})
-            if commands.wait(0.0) in ("end", "finish"):
+            if (command := commands.wait(0.0)) in ("end", "finish"):
+                if command == "end":
+                    _say_last_words(settings)
                 return
 
 
@@ -282,6 +304,15 @@ def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events
         command = commands.wait(backoff if trouble else 0.0 if more else interval)
         if command == "finish" and not finishing:
             finishing, failures = True, 0
+    if not finishing:
+        _say_last_words(settings)
+
+
+def _say_last_words(settings: dict[str, Any]) -> None:
+    """Say in the terminal of a parent that is to be told of that it has ended, unless nobody reads there."""
+    if "terminal" in settings:
+        with contextlib.suppress(OSError):
+            os.write(settings["terminal"], f"{settings['last_words']}\n".encode())
 
 
 def _emit(events: IO[str], event: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ class Tracker:
             ``run_ids()`` returns all ids of runs.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
         on_outbox_trouble: called once with the reason when the outbox cannot take something.
+        last_words: line for the terminal where this process ends without closing the tracker; empty: none.
 
     Attributes:
         refused: what MLflow has refused for good, once the tracker is closed.
@@ -63,6 +64,7 @@ class Tracker:
         on_run_id: Callable[[str, str, str], None] | None = None,
         on_trouble: Callable[[str | None], None] | None = None,
         on_outbox_trouble: Callable[[str], None] | None = None,
+        last_words: str = "",
     ) -> None:
         self.uri = resolve_uri(uri)
         self.study = study
@@ -81,6 +83,7 @@ class Tracker:
             longest_wait=longest_wait,
             on_run_id=lambda key, *ids: on_run_id(key.label, *ids) if on_run_id else None,
             on_trouble=on_trouble or (lambda reason: None),
+            last_words=last_words,
         )
 
     def open_study(

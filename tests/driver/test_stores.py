@@ -163,6 +163,12 @@ def test_refused_records_are_counted_with_a_reason_and_what_to_do(spec):
     assert "(1: too long)" in refused_by_mlflow(spec, [refused("too long")])
 
 
+def test_driver_that_ends_without_a_word_is_told_of_by_the_sender(stores, tracker):
+    [(_, settings)] = tracker.named("Tracker")
+    assert settings["last_words"].startswith("small: the process of the study has ended without a word: it was killed")
+    assert settings["last_words"].endswith("Nothing is lost; the same command goes on")
+
+
 def test_outbox_that_takes_nothing_is_told_in_the_terminal(stores, tracker, screen):
     [(_, settings)] = tracker.named("Tracker")
     settings["on_outbox_trouble"]("the outbox box.db: database or disk is full")

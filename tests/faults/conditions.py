@@ -188,6 +188,21 @@ def _content(folder: Path) -> set[tuple[str, bytes]]:
     return {(str(f.relative_to(folder)), f.read_bytes()) for f in folder.rglob("*") if f.is_file()}
 
 
+def goes_on_in_another_folder(run: Run) -> None:
+    """Stop the driver, and go on in another folder without the checkpoints: refused until ``--move-here`` allows it."""
+    run.kill()
+    original, there = run.folder, _elsewhere(run)
+    for store in ("optuna.db", "mlflow.db"):  # where the check and the other starts look for them
+        (there / store).symlink_to(original / store)
+    for log in original.glob("start-*.log"):
+        shutil.copy(log, there)
+    run.flags += ["--storage", f"sqlite:///{original}/optuna.db", "--tracking-uri", f"sqlite:///{original}/mlflow.db"]
+    run.laboratory.folder = there
+    if run.again() != 2 or f"not here but in {original}" not in run.printed:
+        run.notes.append(f"a study whose checkpoints are elsewhere ended with {run.statuses[-1]}: {run.printed[-300:]}")
+    run.flags.append("--move-here")
+
+
 def code_changed(run: Run) -> None:
     """Stop the driver and change the separator's file: said with its name, and gone on with when that is allowed."""
     run.kill()

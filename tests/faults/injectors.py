@@ -30,6 +30,19 @@ def kills(*words: str, every: bool = False) -> Fault:
     return fault
 
 
+def workers_and_agents_killed(run: Run) -> None:
+    """Kill -9 Ray's processes but for GCS and raylet, which then leaves by itself; Ray may end the driver with it."""
+    kills("ray::", every=True)(run)
+    run.allowed.add(1)
+    run.wait(120)
+    deadline = time.monotonic() + 20
+    while "the same command goes on" not in run.printed:
+        if time.monotonic() > deadline:
+            run.notes.append(f"it ended with {run.statuses[-1]}, and nothing says how to go on: {run.printed[-300:]}")
+            return
+        time.sleep(0.2)
+
+
 def killed_again_and_again(word: str, times: int) -> Fault:
     """Kill -9 a process of the driver's, and each that is started in its place, up to so many."""
 

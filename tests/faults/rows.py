@@ -83,6 +83,7 @@ PROCESSES = [
     Row("worker killed in finals", inject.kills("Trainable"), "finals"),
     Row("raylet killed", inject.kills("raylet/raylet")),
     Row("whole Ray killed", inject.kills(*_RAY, every=True)),
+    Row("all workers and agents of Ray killed", inject.workers_and_agents_killed),
     *(Row(f"driver killed, {stage}", inject.driver_killed, stage) for stage in STAGES),
     Row("sender killed", inject.kills("tracking.sender")),
     Row("sender killed five times", inject.killed_again_and_again("tracking.sender", 5)),
@@ -173,6 +174,7 @@ SURROUNDINGS = [
     Row("driver killed, goes on at another host", condition.goes_on_at_another_host, program="unshare", outage=45),
     Row("folder moved", condition.moved),
     Row("folder copied", condition.copied),
+    Row("goes on in another folder", condition.goes_on_in_another_folder),
     Row("code changed", condition.code_changed),
 ]
 

@@ -25,6 +25,10 @@ SHORT: dict[str, tuple[str, ...]] = {
     ),
     "worker killed in finals": ("faults/test_short.py::test_workers_that_are_lost_cost_nothing",),
     "(raylet|whole Ray) killed": ("execution/test_cluster.py::test_death_of_ray_is_noticed_in_tunes_loop", _ENDED),
+    "all workers and agents of Ray killed": (
+        "tracking/test_sender.py::test_process_that_ends_without_a_word_is_told_of_in_its_terminal",
+        _KILLED,
+    ),
     "driver killed, .*": (_STEP, _KILLED),
     "sender killed": (
         "tracking/test_sender.py::test_process_that_died_before_the_end_is_started_once_more_to_finish",
@@ -145,6 +149,10 @@ SHORT: dict[str, tuple[str, ...]] = {
         "driver/test_start.py::test_moved_or_copied_folder_is_the_same",
         "tracking/test_relocation.py::test_models_are_found_where_they_are_now_without_asking_mlflow",
         "tracking/test_relocation.py::test_what_goes_on_there_is_written_there",
+    ),
+    "goes on in another folder": (
+        "driver/test_start.py::test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are",
+        "driver/test_start.py::test_without_them_it_goes_on_where_that_is_allowed_and_coming_back_asks_mlflow_anew",
     ),
     "code changed": ("driver/test_start.py::test_changed_file_is_named_and_refused_until_it_is_allowed",),
     "trials stopped early: .*": (

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -58,6 +59,47 @@ def test_settings_reach_the_process_by_its_standard_input_alone(tmp_path, monkey
     assert process.settings["start_new_session"]  # the terminal's Ctrl-C does not reach it
     started.wait(1.0)
     assert process.killed
+
+
+def test_standard_error_is_passed_on_for_last_words_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(sender.subprocess, "Popen", Process)
+    monkeypatch.setattr(sender.Sender, "_read", lambda self: None)
+    nothing = {"on_run_id": lambda *ids: None, "on_trouble": lambda reason: None}
+
+    def start(words):
+        started = sender.Sender(
+            tmp_path / "box.db", "http://host", interval=1.0, longest_wait=1.0, last_words=words, **nothing
+        )
+        told = json.loads(started._process.stdin.getvalue().splitlines()[0])
+        given = started._process.settings["pass_fds"]
+        started.kill()
+        return told, given
+
+    told, given = start("it has ended")
+    assert told["last_words"] == "it has ended"
+    assert given == (told["terminal"],)
+    assert told["terminal"] > 2
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(told["terminal"])  # this process keeps no copy
+    assert start("")[1] == ()
+    monkeypatch.setattr(sender.os, "dup", lambda number: os.fstat(-1))  # standard error has been closed
+    assert start("it has ended")[1] == ()
+
+
+ENDS_WITHOUT_A_WORD = """
+import os, sys
+from pathlib import Path
+from sepray.tracking.tracker import Tracker
+Tracker(Path(sys.argv[1]) / "box.db", "s", uri=f"sqlite:///{sys.argv[1]}/mlflow.db", last_words="it has ended")
+os._exit(1)
+"""
+
+
+def test_process_that_ends_without_a_word_is_told_of_in_its_terminal(tmp_path):
+    command = [sys.executable, "-c", ENDS_WITHOUT_A_WORD, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=55, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (1, "it has ended\n", "")
 
 
 class Lines(list):
@@ -258,6 +300,23 @@ def test_a_full_round_is_followed_by_the_next_at_once(outbox, monkeypatch):
     waited, troubles = serve(outbox, monkeypatch, [3, 1], ["", "end"], interval=2.0)
     assert waited == [0.0, 2.0]
     assert troubles == []
+
+
+@pytest.mark.parametrize(("commands", "said"), [(["end"], b"it has ended\n"), (["finish", "", "end"], b"")])
+def test_last_words_are_said_of_a_parent_that_has_not_told_to_finish(outbox, monkeypatch, commands, said):
+    reading, writing = os.pipe()
+    rounds = [down()] * len(commands)
+    serve(outbox, monkeypatch, rounds, commands, terminal=writing, last_words="it has ended")
+    os.close(writing)
+    assert os.read(reading, 100) == said
+    os.close(reading)
+
+
+def test_last_words_that_nobody_reads_end_nothing(outbox, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    serve(outbox, monkeypatch, [down()], ["end"], terminal=writing, last_words="it has ended")
+    os.close(writing)
 
 
 def test_finish_delivers_what_is_left_and_ends(outbox, monkeypatch):

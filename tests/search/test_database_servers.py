@@ -1,15 +1,11 @@
-"""Studies that share a PostgreSQL: one owner of each, and tables that many make at once."""
+"""Studies that share a database server: one owner of each, and tables that many make at once."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
-import pwd
-import shutil
 import signal
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,58 +15,34 @@ import pytest
 import sqlalchemy
 
 from sepray.search.holding import HeldError
-from sepray.search.lease import take
+from sepray.search.lease import LostError, take
 from sepray.search.storage import connect
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) + sorted(Path("/usr").glob("pgsql-*/bin"))
-PROGRAM = shutil.which("initdb", path=os.pathsep.join([os.environ.get("PATH", ""), *map(str, BINARIES)]))
+from .database_servers import MAINTENANCE, SERVERS
+
 CONTEXT = multiprocessing.get_context("fork")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a server without databases of its own."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'sepray[cluster]'")
-    if PROGRAM is None:
-        pytest.skip("PostgreSQL's programs are not installed")
-    with tempfile.TemporaryDirectory(prefix="sepray-postgres-", dir="/tmp") as folder, _started(Path(folder)) as url:
-        yield url
-
-
-@contextlib.contextmanager
-def _started(folder: Path) -> Iterator[str]:
-    assert PROGRAM is not None
-    control = [str(Path(PROGRAM).with_name("pg_ctl")), "--pgdata", str(folder / "data"), "--silent"]
-    user: list[str] = []
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        account = next(entry for name in ("postgres", "nobody") for entry in pwd.getpwall() if entry.pw_name == name)
-        user = ["setpriv", "--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def run(*command: str) -> None:
-        subprocess.run([*user, *command], cwd=folder, check=True, capture_output=True, timeout=60)
-
-    run(PROGRAM, "--pgdata", str(folder / "data"), "--username", "sepray", "--auth", "trust", "--no-sync")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
-    run(*control, "--wait", "--options", options, "--log", str(folder / "log"), "start")
-    try:
-        yield f"postgresql+psycopg://sepray@127.0.0.1:{port}"
-    finally:
-        run(*control, "--mode", "immediate", "stop")
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request) -> Iterator[tuple[str, str]]:
+    """The address of a server without databases of its own, and that of a database in it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="sepray-server-", dir="/tmp") as folder,
+        SERVERS[request.param](Path(folder)) as url,
+    ):
+        yield url, f"{url}/{MAINTENANCE[request.param]}"
 
 
 @pytest.fixture
 def database(server, request) -> str:
     """A fresh database."""
+    url, maintenance = server
     name = f"studies_{abs(hash(request.node.name))}"
-    engine = sqlalchemy.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(maintenance, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f"create database {name}"))
     engine.dispose()
-    return f"{server}/{name}"
+    return f"{url}/{name}"
 
 
 def at_once(count, work) -> list:
@@ -124,3 +96,16 @@ def test_studies_that_start_at_once_in_a_fresh_database_all_work(database):
     names = optuna.get_all_study_names(storage)
     assert sorted(names) == [f"study-{k}" for k in range(8)]
     assert [optuna.load_study(study_name=name, storage=storage).best_value for name in sorted(names)] == list(range(8))
+
+
+def test_owner_from_which_a_study_was_taken_writes_no_more(database):
+    first = take(connect(database), "small")
+    first.check()
+    second = take(connect(database), "small", force=True)
+    second.check()
+    with pytest.raises(LostError, match="has taken the study over at"):
+        first.beat()
+    first.release()
+    second.check()
+    second.release()
+    assert optuna.get_all_study_names(connect(database)) == []
