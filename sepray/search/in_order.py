@@ -17,8 +17,9 @@ from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from .live_trial import LiveTrial
 from .outcomes import Outcome, decide
-from .searcher import LiveTrial, StudySearcher
+from .searcher import StudySearcher
 from .virtual_order import VirtualOrder
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
@@ -22,19 +21,11 @@ from ray.tune.search import Searcher
 
 from ..arms import Arm, of_settings
 from ..errors import SeprayError, UsageError
-from ..fault import (
-    LOSSES_OF_THE_EXECUTOR,
-    LOSSES_WITHOUT_PROGRESS,
-    UNSAVED,
-    CheckpointError,
-    ExecutorError,
-    Loss,
-    Whose,
-    of_loss,
-)
+from ..fault import UNSAVED, CheckpointError, Loss, of_loss
 from ..identity import plain
 from .background import BackgroundThread
 from .ledger import AskedTrial, FixedTrial, Ledger, contains
+from .live_trial import LiveTrial
 from .outcomes import Outcome, decide
 from .storage import Study
 
@@ -68,21 +59,6 @@ class Listener(Protocol):
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
         """Hear how a trial ended, which Optuna has by now; ``result`` is its last one, empty where there was none."""
-
-
-@dataclass
-class LiveTrial:
-    """A trial that Tune has been given and has not ended.
-
-    A trial whose worker was lost is given to Tune again, under another id of Tune's and with the same ``LiveTrial``.
-    """
-
-    trial: AskedTrial
-    last_epoch: int = 0  # the last one that the listener has heard of
-    losses: int = 0  # of its process, in a row, without an epoch in between that was not trained before
-    losses_of_executor: int = 0  # likewise, by the executor's fault
-    last_loss: int = 0  # ``last_epoch`` at the last of them
-    result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
 
 
 class StudySearcher(Searcher):
@@ -282,21 +258,11 @@ class StudySearcher(Searcher):
         Returns:
             Whether the trial has not ended. Where the executor loses it too often, the study stops.
         """
-        if live.last_epoch > live.last_loss:
-            live.losses = live.losses_of_executor = 0
-        live.last_loss = live.last_epoch
-        if loss.whose is Whose.EXECUTOR:
-            live.losses_of_executor += 1
-        else:
-            live.losses += 1
-        if live.losses >= LOSSES_WITHOUT_PROGRESS:
+        live.count(loss)
+        if live.is_given_up:
             return False
-        if live.losses_of_executor >= LOSSES_OF_THE_EXECUTOR:
-            self._stop = self._stop or ExecutorError(
-                f"trial {live.trial.number} has lost its worker {live.losses_of_executor} times in a row without an "
-                f"epoch of progress: {loss.why}. So the study stops, and no trial is lost; the same command goes on. "
-                "Give trials more room before: a smaller --concurrency, smaller batches, nodes with more memory"
-            )
+        if stop := live.too_often(loss):
+            self._stop = self._stop or stop
             return True
         self._tell_listener("lost", live.trial.number, loss.why)
         live.trial.resumed = True

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from ..contracts import SPLITS, TaskData
 from ..data import images, left_out, limits
-from ..data.cache import cached, in_parallel
+from ..data.cache import cached
 from ..data.images import Images, Pair, Picture
+from ..data.parallel import in_parallel
 from ..errors import UsageError
 from ..files import replace_file
 from ..loading import check_source_names

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import time
-import types
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sepray.data import cache
-from sepray.data.cache import Plan, cached, content_hash, file_digest, in_parallel, item_digests, kept_files, mapped
+from sepray.data.cache import Plan, cached, content_hash, file_digest, item_digests, kept_files, mapped
 from sepray.errors import UsageError
 
 
@@ -266,25 +265,6 @@ def test_files_are_kept_by_content_and_refused_with_a_reason(tmp_path: Path) -> 
         assert "'x'" in refused[files[1]]
     assert read.count("b") == 2
     assert len(read) == 3  # a and c have the same content
-
-
-def test_in_parallel_keeps_the_order_and_passes_errors_on() -> None:
-    assert in_parallel(lambda x: x * x, range(50)) == [x * x for x in range(50)]
-    with pytest.raises(ZeroDivisionError):
-        in_parallel(lambda x: 1 // x, [1, 0, 2])
-
-
-def test_what_takes_long_shows_a_progress_bar(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert in_parallel(abs, range(3), "counting") == [0, 1, 2]
-    assert capsys.readouterr().err == ""
-    seconds = iter(range(0, 1000, 5))
-    monkeypatch.setattr(cache, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
-    assert in_parallel(abs, range(3), "counting") == [0, 1, 2]
-    shown = capsys.readouterr().err
-    assert "counting" in shown
-    assert "100%" in shown
 
 
 def test_digest_of_a_file_that_may_still_change_is_not_remembered(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""A trial that Ray Tune has been given and that has not ended, and how often it may lose its worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..fault import LOSSES_OF_THE_EXECUTOR, LOSSES_WITHOUT_PROGRESS, ExecutorError, Loss, Whose
+from .ledger import AskedTrial
+
+
+@dataclass
+class LiveTrial:
+    """A trial that Tune has been given and has not ended.
+
+    A trial whose worker was lost is given to Tune again, under another id of Tune's and with the same ``LiveTrial``.
+    """
+
+    trial: AskedTrial
+    last_epoch: int = 0  # the last one that the listener has heard of
+    losses: int = 0  # of its process, in a row, without an epoch in between that was not trained before
+    losses_of_executor: int = 0  # likewise, by the executor's fault
+    last_loss: int = 0  # ``last_epoch`` at the last of them
+    result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
+
+    def count(self, loss: Loss) -> None:
+        """Count a loss of its worker; losses with an epoch of progress in between are forgotten."""
+        if self.last_epoch > self.last_loss:
+            self.losses = self.losses_of_executor = 0
+        self.last_loss = self.last_epoch
+        if loss.whose is Whose.EXECUTOR:
+            self.losses_of_executor += 1
+        else:
+            self.losses += 1
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its process has ended so often that the trial fails."""
+        return self.losses >= LOSSES_WITHOUT_PROGRESS
+
+    def too_often(self, loss: Loss) -> ExecutorError | None:
+        """Return the error that stops the study where the executor has lost its worker too often, else None."""
+        if self.losses_of_executor < LOSSES_OF_THE_EXECUTOR:
+            return None
+        return ExecutorError(
+            f"trial {self.trial.number} has lost its worker {self.losses_of_executor} times in a row without an "
+            f"epoch of progress: {loss.why}. So the study stops, and no trial is lost; the same command goes on. "
+            "Give trials more room before: a smaller --concurrency, smaller batches, nodes with more memory"
+        )
