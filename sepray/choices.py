@@ -56,7 +56,10 @@ def _bss_eval(ratio: str) -> Measure:
     return Measure("maximize", "dB", "sounds", every_epoch=False, centre="median", description=text)
 
 
-_SUMMED = "L2 norm where magnitudes are summed into the mixture and all take its phase (the CASS authors' Table 1)"
+def _summed(norm: str) -> Measure:
+    text = f"relative {norm} norm where magnitudes are summed into the mixture and all take its phase (CASS, Table 1)"
+    return Measure("minimize", signals="sounds", every_epoch=False, description=text)
+
 
 MEASURES = {
     "relative_l1": _relative("L1"),
@@ -71,7 +74,9 @@ MEASURES = {
     "heart_rate_error": Measure(
         "minimize", "bpm", "hearts", description="difference of the heart rates found in estimate and reference"
     ),
-    "magnitude_l2": Measure("minimize", signals="sounds", every_epoch=False, description=f"relative {_SUMMED}"),
+    "magnitude_l1": _summed("L1"),
+    "magnitude_l2": _summed("L2"),
+    "magnitude_linf": _summed("largest absolute"),
     "sdr": _bss_eval("signal-to-distortion"),
     "isr": _bss_eval("image-to-spatial-distortion"),
     "sir": _bss_eval("signal-to-interference"),
@@ -81,16 +86,16 @@ MEASURES = {
 
 OBJECTIVES = tuple(name for name, measure in MEASURES.items() if measure.every_epoch)
 BSS_EVAL = ("sdr", "isr", "sir", "sar")
-COLUMNS = (*OBJECTIVES, "magnitude_l2", *BSS_EVAL)
+SUMMED_MAGNITUDES = ("magnitude_l1", "magnitude_l2", "magnitude_linf")
+COLUMNS = (*OBJECTIVES, *SUMMED_MAGNITUDES, *BSS_EVAL)
 """Measures that a comparison can show."""
 
 
 def measure_words(metric: str) -> str:
     """Return the name of a measure for a reader, e.g. ``relative L2 error``, ``SI-SDR`` or ``heart rate error``."""
-    if metric == "magnitude_l2":
-        return "magnitude L2 error"
-    if metric.startswith("relative_"):
-        return f"relative {metric.removeprefix('relative_').replace('linf', 'L∞').replace('l', 'L')} error"
+    kind, _, norm = metric.partition("_")
+    if kind in {"relative", "magnitude"}:
+        return f"{kind} {norm.replace('linf', 'L∞').replace('l', 'L')} error"
     return metric.replace("_", "-").upper() if len(metric) < 8 else metric.replace("_", " ")
 
 

@@ -76,7 +76,7 @@ BELOW_STUDY = frozenset(
 )
 BELOW_STUDY |= {"signals", "console"}
 ALLOWED |= {"cli": BELOW_STUDY, "comparison": BELOW_STUDY}
-ALLOWED["tables"] = frozenset({"comparison", "report", "scoring", "signals", "spec", "console"})
+ALLOWED["tables"] = frozenset({"comparison", "driver", "report", "results", "scoring", "signals", "spec", "console"})
 # Third-party libraries that belong to some packages alone, and those that a package must do without.
 OWNERS = {"mlflow": {"tracking"}}
 BANNED = {

@@ -32,12 +32,14 @@ class Result:
     """What a comparison has come to.
 
     Attributes:
+        comparison: the comparison, as it was asked for.
         status: its exit status: 0 done, 1 no separator has figures, that of a signal where one has ended a study.
         data: data of its task.
         outcome: figures of the separators; None where a signal has ended it.
         table: its table; None where no separator has figures.
     """
 
+    comparison: Comparison
     status: int
     data: TaskData
     outcome: Outcome | None = None
@@ -73,7 +75,7 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
     try:
         outcome = run_all(comparison, task, data, taking_part, permitted)
     except KeyboardInterrupt as error:
-        return Result(interruption.status_of(error), data)
+        return Result(comparison, interruption.status_of(error), data)
     outcome.left_out += refused
     for left in outcome.left_out:
         if left.bug:
@@ -81,12 +83,12 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
-        return Result(1, data, outcome)
+        return Result(comparison, 1, data, outcome)
     found = table.build(comparison, data, outcome, others)
     publish(comparison, task, data, outcome, found)
     if len(outcome.left_out) > len(refused):
         console.print("The same command tries the separators without figures again.")
-    return Result(0, data, outcome, found)
+    return Result(comparison, 0, data, outcome, found)
 
 
 def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outcome, found: table.Table) -> Path:

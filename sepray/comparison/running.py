@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from .. import study
-from ..choices import BSS_EVAL
+from ..choices import BSS_EVAL, SUMMED_MAGNITUDES
 from ..console import interruption
 from ..console.terminal import console
 from ..contracts import Separator, Signal, TaskData
@@ -197,7 +197,7 @@ def _member(
     """
     kept = results.folder / f"test-{trial.number:05d}.json"
     found = read_json(kept)
-    own_pass = {summed_magnitudes.NAME, *BSS_EVAL} & set(measures)
+    own_pass = {*SUMMED_MAGNITUDES, *BSS_EVAL} & set(measures)
     if not isinstance(found, dict) or not found.keys() >= {"seconds", "scores"} or own_pass - found["scores"].keys():
         place, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
         try:
@@ -212,8 +212,8 @@ def _member(
         finally:
             torch.set_num_threads(threads)
         seconds = time.monotonic() - started
-        if summed_magnitudes.NAME in own_pass:
-            measured[summed_magnitudes.NAME] = summed_magnitudes.score(separator, test, data.signal)
+        if own_pass & {*SUMMED_MAGNITUDES}:
+            measured |= summed_magnitudes.score(separator, test, data.signal)
         if own_pass & {*BSS_EVAL}:
             measured |= evaluation.bss_eval(evaluation.system_of(separator), test, data.signal)
         found = {"seconds": seconds, "scores": {m: v.tolist() for m, v in measured.items()}}

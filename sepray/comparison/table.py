@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import processor
-from ..choices import BSS_EVAL, MEASURES, measure_words
+from ..choices import BSS_EVAL, MEASURES, SUMMED_MAGNITUDES, measure_words
 from ..contracts import Supervision, TaskData
 from ..report.wording import plural, unit
 from ..scoring import summed_magnitudes, tables
@@ -266,11 +266,11 @@ def _caption(
     where = f" on {processor.short_name()}" if on_cpu else ""
     text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."
     text += notes
-    if summed_magnitudes.NAME in comparison.measures:
+    if set(SUMMED_MAGNITUDES) & set(comparison.measures):
         n_fft, hop = summed_magnitudes.transform(data.signal)
         text += (
-            f" The {measure_words(summed_magnitudes.NAME)} is the score of the CASS authors' Table 1: of summed "
-            f"magnitudes, truth and estimate alike with the mixture's phase (frames of {n_fft}, hop {hop})."
+            f" Magnitude errors are the scores of the CASS authors' Table 1: of summed magnitudes, truth and estimate "
+            f"alike with the mixture's phase (frames of {n_fft}, hop {hop})."
         )
     if frames:
         text += f" Oracles: masks made with the true sources, on an STFT of {frames[0]} samples, hop {frames[1]}."

@@ -115,6 +115,56 @@ def reproduce(
             or its data cannot be loaded.
         training.finite.NonFiniteLossError: the loss is not finite in an epoch in which it was finite before.
     """
+    trained = again(found, cache, stage, number)
+    compared = []
+    recorded = sorted(trained.trial.intermediate_values.items())[:epochs]
+    for epoch, value in recorded:
+        compared.append(Epoch(epoch, value, _value(trained.context, trained.epoch())))
+        on_epoch(compared[-1])
+    then: Mapping[str, str] = trained.trial.user_attrs.get("conditions", {})
+    now = conditions(trained.context.threads, trained.context.device) | dict(trained.context.origin)
+    changes = _changes(then, now, trained.prepared, found)
+    return Reproduction(trained.name, tuple(compared), tuple(changes), bool(then))
+
+
+@dataclass(frozen=True)
+class Again:
+    """A trial that is trained again in this process, as its worker trained it.
+
+    Attributes:
+        name: the trial's name for a reader.
+        trial: what the study has recorded of it.
+        prepared: its study.
+        context: what it shares with the study's other trials.
+        members: its separators, untrained at first.
+        validation: the validation split.
+    """
+
+    name: str
+    trial: FrozenTrial
+    prepared: PreparedStudy
+    context: TrialContext
+    members: Members
+    validation: Mapping[str, torch.Tensor]
+
+    def epoch(self) -> dict[str, float]:
+        """Train one epoch, and return what it reports."""
+        return self.members.epoch(self.validation, self.context.evaluation_batch)
+
+
+def again(found: StudyRecord, cache: Path, stage: str, number: int) -> Again:
+    """Return a trial before its first epoch. Sets the threads and the determinism of this process to the trial's.
+
+    Args:
+        found: the study, from its stores.
+        cache: folder for generated and decoded data.
+        stage: ``"search"`` or ``"finals"``.
+        number: number of the trial in its stage.
+
+    Raises:
+        UsageError: there is no such trial, it has reported no epoch, its settings changed while it was trained (PBT),
+            or its data cannot be loaded.
+    """
     trials = found.trials(stage)
     name = f"{runs.STAGES[stage]} {number}"
     if not 0 <= number < len(trials):
@@ -126,16 +176,7 @@ def reproduce(
         raise UsageError(f"{name} was given the weights of other trials by pbt, so it cannot be trained by itself")
     spec = found.spec(cache, with_space=False)
     prepared = prepare(spec, load_task(spec.task, cache))
-    context, members, validation = _trained_as(stage, prepared, found, trial)
-    compared = []
-    recorded = sorted(trial.intermediate_values.items())[:epochs]
-    for epoch, value in recorded:
-        means = members.epoch(validation, context.evaluation_batch)
-        compared.append(Epoch(epoch, value, _value(context, means)))
-        on_epoch(compared[-1])
-    then: Mapping[str, str] = trial.user_attrs.get("conditions", {})
-    now = conditions(context.threads, context.device) | dict(context.origin)
-    return Reproduction(name, tuple(compared), tuple(_changes(then, now, prepared, found)), bool(then))
+    return Again(name, trial, prepared, *_trained_as(stage, prepared, found, trial))
 
 
 def champion(found: StudyRecord) -> tuple[str, int]:

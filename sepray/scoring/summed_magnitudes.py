@@ -1,7 +1,7 @@
 """The score of the CASS authors' code, and so of their Table 1: magnitudes are summed into a mixture.
 
 The code never sees a true mixture. Its input is the sum of the sources' magnitudes, and truth and estimate alike take
-the mixture's phase before the L2 norm of their difference is taken. What phases do is left out: an ideal ratio mask is
+the mixture's phase before the norm of their difference is taken. What phases do is left out: an ideal ratio mask is
 exact, and so are true magnitudes. Here the norm is relative (CASS eq. 6); the code's is not.
 
 A separator separates signals, so it is given the signal of the spectrum that has the summed magnitudes and the
@@ -13,13 +13,14 @@ magnitudes themselves, and are exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..choices import SUMMED_MAGNITUDES
 from ..contracts import Separator, Signal, Split, Tracks, estimate
 from ..separator_checks import check_estimates
 from ..signals.ideal_masks import ORACLES, Transform
@@ -28,9 +29,12 @@ from . import track_scores
 from .evaluation import system_of, unprocessed_mixture
 from .metrics import relative_error
 
-NAME = "magnitude_l2"
-"""Name of the measure in ``choices.MEASURES``."""
+NORMS = dict(zip(SUMMED_MAGNITUDES, (1.0, 2.0, math.inf), strict=True))
+"""Measure -> order of its norm."""
 _FRAME_SECONDS = 1024 / 44100
+
+Errors = dict[str, NDArray[np.float64]]
+"""Measure -> ``[item, source]``."""
 
 
 def transform(signal: Signal) -> tuple[int, int]:
@@ -47,8 +51,8 @@ def transform(signal: Signal) -> tuple[int, int]:
 
 def score(
     separate: Separator | Callable[[Tensor], Tensor], split: Split | Tracks, signal: Signal, batch_size: int = 64
-) -> NDArray[np.float64]:
-    """Return a separator's errors ``[item, source]``, of whole tracks ``[track, source]``.
+) -> Errors:
+    """Return a separator's errors ``[item, source]`` by each norm, of whole tracks ``[track, source]``.
 
     Args:
         separate: a separator, or a function of ``[batch, channel, time]`` that returns estimates of the sources.
@@ -61,7 +65,7 @@ def score(
     """
     if isinstance(split, Tracks):
         seamless = track_scores.seamless(system_of(separate), signal)
-        return np.concatenate([score(seamless(one), one, signal) for one in track_scores.singly(split)])
+        return _joined([score(seamless(one), one, signal) for one in track_scores.singly(split)])
     spectrogram = Spectrogram(*transform(signal))
 
     def system(mixture: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,17 +80,17 @@ def score(
     return _score(system, split, spectrogram, batch_size)
 
 
-def bounds(split: Split | Tracks, signal: Signal, batch_size: int = 64) -> dict[str, NDArray[np.float64]]:
-    """Return the errors ``[item, source]`` of the mixture and the oracles, by the names of ``evaluation.bounds``."""
+def bounds(split: Split | Tracks, signal: Signal, batch_size: int = 64) -> dict[str, Errors]:
+    """Return the errors of the mixture and the oracles as ``score`` does, by the names of ``evaluation.bounds``."""
     if isinstance(split, Tracks):
         each = [bounds(one, signal) for one in track_scores.singly(split)]
-        return {name: np.concatenate([found[name] for found in each]) for name in each[0]}
+        return {name: _joined([found[name] for found in each]) for name in each[0]}
     spectrogram, spectra = Spectrogram(*transform(signal)), _Spectra()
 
-    def scored(system: Callable[[Tensor, Tensor], Tensor]) -> NDArray[np.float64]:
+    def scored(system: Callable[[Tensor, Tensor], Tensor]) -> Errors:
         return _score(lambda mixture, true: (system(mixture, true), true), split, spectrogram, batch_size)
 
-    def of_spectra(oracle: Callable[[Tensor, Tensor, Transform], Tensor]) -> NDArray[np.float64]:
+    def of_spectra(oracle: Callable[[Tensor, Tensor, Transform], Tensor]) -> Errors:
         return scored(lambda mixture, true: oracle(mixture, true, spectra))
 
     return {"unprocessed_mixture": scored(unprocessed_mixture)} | {n: of_spectra(f) for n, f in ORACLES.items()}
@@ -104,7 +108,7 @@ class _Spectra:
 
 def _score(
     system: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], split: Split, spectrogram: Spectrogram, batch_size: int
-) -> NDArray[np.float64]:
+) -> Errors:
     """Score a function of the summed spectrum and the sources' that returns spectra of estimates and of the truth."""
     found = []
     with torch.inference_mode():
@@ -113,5 +117,11 @@ def _score(
             true = spectrogram.transform(sources).abs() * phase
             both = (values.abs() * phase for values in system(true.sum(1), true))
             signals = [spectrogram.inverse(values, sources.shape[-1]) for values in both]
-            found.append(relative_error(signals[0], signals[1], 2))
-    return torch.cat(found).double().cpu().numpy()
+            errors = {name: relative_error(signals[0], signals[1], order) for name, order in NORMS.items()}
+            found.append({name: values.double().cpu().numpy() for name, values in errors.items()})
+    return _joined(found)
+
+
+def _joined(parts: Sequence[Errors]) -> Errors:
+    """Return the errors of all items of several splits."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in NORMS}

@@ -60,13 +60,14 @@ def score(
         split: mixtures and true sources: items, or whole tracks.
         batch_size: number of items separated at once.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
-        measures: further measures that are wanted; of them there are that of ``summed_magnitudes`` and BSS Eval's.
+        measures: further measures that are wanted; of them there are those of ``summed_magnitudes`` and BSS Eval's.
     """
     found = _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
     if signal is not None and set(BSS_EVAL) & set(measures):
         found |= evaluation.bss_eval(evaluation.system_of(separate), split, signal, batch_size)
-    if signal is not None and summed_magnitudes.NAME in measures:
-        found[summed_magnitudes.NAME] = summed_magnitudes.score(separate, split, signal, batch_size)
+    if signal is not None and (norms := summed_magnitudes.NORMS.keys() & set(measures)):
+        errors = summed_magnitudes.score(separate, split, signal, batch_size)
+        found |= {name: errors[name] for name in norms}
     return found
 
 
@@ -80,15 +81,15 @@ def references(
         n_fft: samples in a frame of the oracles' STFT.
         hop: samples from one frame to the next.
         signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
-        measures: further measures that are wanted; of them there are that of ``summed_magnitudes`` and BSS Eval's.
+        measures: further measures that are wanted; of them there are those of ``summed_magnitudes`` and BSS Eval's.
     """
     bounds = evaluation.bounds(split, n_fft, hop, signal=signal)
     if signal is not None and set(BSS_EVAL) & set(measures):
         for name, system in evaluation.reference_systems(split, n_fft, hop).items():
             bounds[name] |= evaluation.bss_eval(system, split, signal)
-    if signal is not None and summed_magnitudes.NAME in measures:
-        for name, values in summed_magnitudes.bounds(split, signal).items():
-            bounds[name][summed_magnitudes.NAME] = values
+    if signal is not None and (norms := summed_magnitudes.NORMS.keys() & set(measures)):
+        for name, errors in summed_magnitudes.bounds(split, signal).items():
+            bounds[name] |= {norm: errors[norm] for norm in norms}
     return {reference_title(name): _measures(scores) for name, scores in bounds.items()}
 
 

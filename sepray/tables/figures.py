@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -17,10 +17,12 @@ from ..choices import MEASURES, measure_words
 from ..comparison.contenders import slug
 from ..comparison.publishing import Result
 from ..comparison.running import Entry
+from ..contracts import TaskData
 from ..errors import one_line
 from ..report.best_trials import discriminator_outputs, tells_apart
 from ..report.figures import GREY, SOURCES, STYLE, MediaFile, new_figure, whole_numbers
 from ..signals.stft import Spectrogram
+from . import iterations
 from .beside import PartTable
 from .spec import Figure, Table
 
@@ -141,22 +143,35 @@ def discriminators(figure: Figure, rows: Sequence[Drawn], part: PartTable, resul
 
 def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
     """Draw the first test item: the mixture, the estimates of every method, the truth."""
-    signal, test = result.data.signal, result.data.test
-    mixture, truth = test.mixture[:1], test.sources[0]
-    shown: dict[str, list[Tensor]] = {"mixture": [mixture[0]] * len(part.sources)}
-    places = [signal.sources.index(source) for source in part.sources]
+    data, estimates = result.data, dict[str, Tensor]()
     for row in rows:
         try:
-            separator = row.entry.trainings[0].separator(row.entry.contender, signal)
+            separator = row.entry.trainings[0].separator(row.entry.contender, data.signal)
         except FileNotFoundError:
             continue
-        estimates = separator.separate(mixture.clone())[0].detach()  # some separate by gradients
-        shown[row.label] = [estimates[k] for k in places]
+        estimates[row.label] = separator.separate(data.test.mixture[:1].clone())[0].detach()  # some use gradients
+    return _first_item(estimates, part, data)
+
+
+def by_iteration(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+    """Draw the first test item: the mixture, one method's estimates after its iterations, the truth."""
+    [row] = rows
+    data = result.data
+    found = iterations.retrained(row.entry, result.comparison, data).estimates
+    return _first_item({f"iteration {number}": estimates for number, estimates in found.items()}, part, data)
+
+
+def _first_item(estimates: Mapping[str, Tensor], part: PartTable, data: TaskData) -> Drawing:
+    """Draw estimates ``[source, channel, *signal]`` of the first test item between its mixture and its sources."""
+    signal, mixture, truth = data.signal, data.test.mixture[0], data.test.sources[0]
+    places = [signal.sources.index(source) for source in part.sources]
+    shown: dict[str, list[Tensor]] = {"mixture": [mixture] * len(places)}
+    shown |= {label: [found[k] for k in places] for label, found in estimates.items()}
     shown["truth"] = [truth[k] for k in places]
     drawing, grid = new_figure(0.7 + 1.5 * len(places), len(places), len(shown), squeeze=False)
     for column, (label, images) in enumerate(shown.items()):
         for axes, source, image in zip(grid[:, column], part.sources, images, strict=True):
-            _image(axes, image, mixture[0], len(signal.shape) == 1)
+            _image(axes, image, mixture, len(signal.shape) == 1)
             axes.set_title(label, fontsize=7)
             axes.axis("off")
             if not column:
@@ -164,12 +179,13 @@ def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result)
     return drawing
 
 
-_DRAW = {"curves": curves, "discriminators": discriminators, "item": item}
+_DRAW = {"curves": curves, "discriminators": discriminators, "item": item, "iterations": by_iteration}
 _WORDS = {
     "curves": "error on the validation split after every epoch (the test split is read once, at the end); thin lines "
     "are seeds",
     "discriminators": "outputs for estimates of the other source, test items, first seed",
     "item": "first test item, first seed",
+    "iterations": "first test item, first seed, after iterations of its training, which was repeated for this figure",
 }
 
 

@@ -14,6 +14,7 @@ from ..console import interruption
 from ..console.terminal import console
 from ..errors import SeprayError, one_line
 from ..files import replace_file
+from ..report.figures import MediaFile
 from ..spec.folder import local_root
 from ..spec.permissions import Permissions
 from . import beside, figures, formats
@@ -29,10 +30,12 @@ class Ran:
     Attributes:
         shown: its lines.
         result: its comparison; None where it was not run.
+        pictures: its figures.
     """
 
     shown: PartTable
     result: publishing.Result | None = None
+    pictures: Sequence[MediaFile] = ()
 
 
 def run(
@@ -70,7 +73,8 @@ def run(
             console.print("The same command goes on; what has ended is kept.")
             return result.status
         left = result.outcome.left_out if result.outcome else ()
-        ran.append(Ran(beside.part_table(table, part, chosen, result.table, left_out=left), result))
+        shown = beside.part_table(table, part, chosen, result.table, left_out=left)
+        ran.append(Ran(shown, result, figures.pictures(table, shown, result)))
         write(table, ran, folder)
     write(table, ran, folder)
     console.print(formats.markdown(table, [each.shown for each in ran]), markup=False, soft_wrap=True)
@@ -88,8 +92,7 @@ def write(table: Table, ran: Sequence[Ran], folder: Path) -> None:
     drawn = [
         (f"{slug(each.shown.title).lower()}-{picture.name}" if len(table.parts) > 1 else picture.name, picture)
         for each in ran
-        if each.result is not None
-        for picture in figures.pictures(table, each.shown, each.result)
+        for picture in each.pictures
     ]
     words = {name: picture.description for name, picture in drawn}
     files: dict[str, bytes] = {name: picture.content for name, picture in drawn if picture.content}

@@ -11,11 +11,11 @@ from sepray.tables.spec import Data, Figure, Form, Part, Row, Table
 
 ROWS = (
     Row("Baseline AE", "cass:baseline autoencoder",
-        {"bassoon": "0.13942 0.14630 0.21712 0.14630", "saxphone": "0.15845 0.16984 0.26421 0.16984"}),
+        {"bassoon": 2 * "0.13942 0.14630 0.21712 ", "saxphone": 2 * "0.15845 0.16984 0.26421 "}),
     Row("CASS", "cass:CASS",
-        {"bassoon": "0.10363 0.10909 0.16692 0.10909", "saxphone": "0.13325 0.14254 0.22329 0.14254"}),
+        {"bassoon": 2 * "0.10363 0.10909 0.16692 ", "saxphone": 2 * "0.13325 0.14254 0.22329 "}),
     Row("CASS with Cross Training", "cass:CASS with cross adversarial training",
-        {"bassoon": "0.10241 0.10825 0.16887 0.10825", "saxphone": "0.12850 0.13717 0.21234 0.13717"}),
+        {"bassoon": 2 * "0.10241 0.10825 0.16887 ", "saxphone": 2 * "0.12850 0.13717 0.21234 "}),
     Row("Cross, bassoon to saxophone", "cass:CASS cross.bassoon_to_saxphone=0.01"),
     Row("Cross, saxophone to bassoon", "cass:CASS cross.saxphone_to_bassoon=0.01"),
     Row("Authors' code", "cass:published"),
@@ -33,9 +33,10 @@ SMALL = {
     "cass_published": "n_fft=256 hop=128 width=8 stages=3 discriminator_stages=3 autoencoder_learning_rate=0.001",
     "task": "train=64 validation=16 test=16 item_samples=2048",
 }
-NOTE = "The paper's L2 stands in both L2 columns: its score sums magnitudes (magnitude L2), as its authors' code does."
+NOTE = "The paper's figures stand in both kinds of columns: its scores sum magnitudes, as its authors' code does."
+MEASURES = ("relative_l1", "relative_l2", "relative_linf", "magnitude_l1", "magnitude_l2", "magnitude_linf")
 FIGURES = (Figure("curves", "Figure 4", ("Baseline AE", "CASS", "CASS with Cross Training"), tail=0.4),)
-TABLE = Table("cass-table-1", "CASS, Table 1", ("relative_l1", "relative_l2", "relative_linf", "magnitude_l2"),
+TABLE = Table("cass-table-1", "CASS, Table 1", MEASURES,
               (Part("", BACH10, ROWS, stand_in=STAND_IN),), Form(500, 5, FRAMES), Form(12, 2, SMALL),
               {"cass": 500, "cass_published": 1000}, NOTE, FIGURES)  # fmt: skip
 if __name__ == "__main__":

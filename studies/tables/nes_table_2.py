@@ -24,7 +24,8 @@ SMALL = {
     "nmf": "observed_updates=50",
     "task": "train=100 validation=20 test=20 item_samples=2048",
 }
-FIGURES = (Figure("item", "Figure 2"), Figure("curves", "Figure 3", ("NES", "FT"), by="iteration"))
+FIGURES = (Figure("item", "Figure 2"), Figure("iterations", "Figure 2, iterations of NES", ("NES",)),
+           Figure("curves", "Figure 3", ("NES", "FT"), by="iteration"))  # fmt: skip
 PSNR = {"snr": "PSNR"}
 ROWS = turned(METHODS, "speech", "0.0, 2.4, 5.7, 3.3, 7.5, 7.5, 8.3")
 TABLE = Table("nes-table-2", "NES, Table 2", ("snr", "si_sdr"), (Part("", SPEECH, ROWS, ("speech",), STAND_IN),),

@@ -191,7 +191,7 @@ def test_the_magnitudes_error_has_bounds_of_its_own_and_a_caption(data):
     assert cells["oracle: ideal ratio mask"] == pytest.approx(0, abs=1e-5)
     assert cells["oracle: mixture phase"] == pytest.approx(0, abs=1e-5)
     assert cells["unprocessed mixture"] > 0.5
-    assert "The magnitude L2 error is the score of the CASS authors' Table 1" in found.caption
+    assert "Magnitude errors are the scores of the CASS authors' Table 1" in found.caption
     assert "(frames of 32, hop 24)" in found.caption
     assert "magnitude L2 error" in formats.markdown(found)
     assert "Table 1" not in table.build(Comparison(), data, OUTCOME).caption

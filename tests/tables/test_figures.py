@@ -34,7 +34,8 @@ def drawn(data, monkeypatch):  # noqa: F811
         replace(entry(key, key, [[1, 2, 3, 4]]), trainings=tuple(training(v, s) for s, v in enumerate(kept)))
         for key, kept in runs.items()
     ]
-    found = comparisons.build(Comparison(task="my_task", measures=("relative_l2",)), data, Outcome(entries, []))
+    comparison = Comparison(task="my_task", measures=("relative_l2",))
+    found = comparisons.build(comparison, data, Outcome(entries, []))
     part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), found)
     shown = []
     kept = figures._pdf
@@ -44,7 +45,7 @@ def drawn(data, monkeypatch):  # noqa: F811
         return kept(figure)
 
     monkeypatch.setattr(figures, "_pdf", keep)
-    return figures.pictures(TABLE, part, Result(0, data, Outcome(entries, []), found)), shown
+    return figures.pictures(TABLE, part, Result(comparison, 0, data, Outcome(entries, []), found)), shown
 
 
 def test_curves_of_the_methods_lie_over_each_other_with_the_last_epochs_beside(drawn):
@@ -88,7 +89,9 @@ def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alo
     monkeypatch.setattr(Training, "separator", lambda *_: separator)
     one = replace(entry("Other", "Other", [[1, 2, 3, 4]]), trainings=(training([0.5], 0),))
     part = beside.part_table(TABLE, replace(PART, sources=("low", "high")), forms.chosen(TABLE, "minutes", ()), None)
-    drawn = figures._drawn(Figure("item", "Figure 1"), [figures.Drawn("Other", one)], part, Result(0, data))
+    drawn = figures._drawn(
+        Figure("item", "Figure 1"), [figures.Drawn("Other", one)], part, Result(Comparison(task="my_task"), 0, data)
+    )
     if broken:
         assert drawn.startswith("AttributeError: 'NoneType' object")
     else:

@@ -40,9 +40,9 @@ def run(data, tmp_path, monkeypatch):  # noqa: F811
             if isinstance(found, Exception):
                 raise found
             if isinstance(found, int):
-                return Result(found, data)
+                return Result(comparison, found, data)
             given = Outcome([entry("The-good", "The-good", [[found] * 4])])
-            return Result(0, data, given, comparisons.build(comparison, data, given))
+            return Result(comparison, 0, data, given, comparisons.build(comparison, data, given))
 
         monkeypatch.setattr(publishing, "result", result)
         options = command.parse(TABLE, ["--storage-path", str(tmp_path)])

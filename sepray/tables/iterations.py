@@ -1,0 +1,71 @@
+"""Estimates of one item as training goes on, by iteration of the method (NES, figure 2).
+
+Checkpoints of a training that has ended are those of its last epochs, so that its first seed is trained once more, as
+``sepray reproduce`` does, and separates the item at the end of every iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..comparison.running import Entry
+from ..comparison.spec import Comparison
+from ..contracts import TaskData
+from ..driver.record import read_record
+from ..results import reproduction
+
+MOST = 6
+"""Iterations that are shown; of more of them as many, evenly apart, the first and the last among them."""
+
+
+@dataclass(frozen=True)
+class Iterations:
+    """Estimates of the first test item: iteration -> ``[source, channel, *signal]``."""
+
+    estimates: Mapping[int, Tensor]
+
+
+def retrained(entry: Entry, comparison: Comparison, data: TaskData) -> Iterations:
+    """Train the first seed of a row again, and return what it makes of the first test item after iterations.
+
+    Args:
+        entry: the row, of a separator whose configuration has ``epochs_per_iteration``.
+        comparison: the comparison that it is of.
+        data: the comparison's data.
+
+    Raises:
+        UsageError: the study of the row is not in the stores any more.
+    """
+    stores, contender = comparison.stores, entry.contender
+    record = read_record(f"{comparison.name}-{contender.key}", stores.storage, stores.storage_path)
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    try:
+        again = reproduction.again(record, stores.cache, "finals", entry.trainings[0].number)
+        period, epochs = contender.config.epochs_per_iteration, len(entry.trainings[0].history)
+        shown = set(chosen(epochs // period))
+        found = {}
+        for epoch in range(1, epochs + 1):
+            again.epoch()
+            if epoch % period == 0 and epoch // period in shown:
+                found[epoch // period] = _estimates(again, data)
+        return Iterations(found)
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
+
+
+def chosen(iterations: int) -> list[int]:
+    """Return which iterations are shown, from 1."""
+    if iterations <= MOST:
+        return list(range(1, iterations + 1))
+    return [round(1 + k * (iterations - 1) / (MOST - 1)) for k in range(MOST)]
+
+
+def _estimates(again: reproduction.Again, data: TaskData) -> Tensor:
+    separator = again.members.trainers[0].separator
+    mixture = data.test.mixture[:1].to(again.context.device, copy=True)
+    return separator.separate(mixture)[0].detach().cpu()
