@@ -74,6 +74,11 @@ MEASURES = {
     "heart_rate_error": Measure(
         "minimize", "bpm", "hearts", description="difference of the heart rates found in estimate and reference"
     ),
+    "beat_f1": Measure(
+        "maximize", signals="hearts", description="F1 of the beats found in the estimate, within 50 ms of the true ones"
+    ),
+    "missed_beats": Measure("minimize", signals="hearts", description="share of the true beats that are not found"),
+    "invented_beats": Measure("minimize", signals="hearts", description="share of the found beats that are not true"),
     "magnitude_l1": _summed("L1"),
     "magnitude_l2": _summed("L2"),
     "magnitude_linf": _summed("largest absolute"),
@@ -93,6 +98,8 @@ COLUMNS = (*OBJECTIVES, *SUMMED_MAGNITUDES, *BSS_EVAL)
 
 def measure_words(metric: str) -> str:
     """Return the name of a measure for a reader, e.g. ``relative L2 error``, ``SI-SDR`` or ``heart rate error``."""
+    if metric == "beat_f1":
+        return "beat F1"
     kind, _, norm = metric.partition("_")
     if kind in {"relative", "magnitude"}:
         return f"{kind} {norm.replace('linf', 'L∞').replace('l', 'L')} error"

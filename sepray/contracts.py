@@ -45,6 +45,9 @@ class Signal:
         heart_sources: names of the sources that have a heart rate (ECG, PPG).
         template: whether networks get, beside each channel of a mixture, what is left of it without the strongest
             heart's average beat (``signals.template_input``); only separators that ``takes_template``.
+        heart_rates: name, lowest and highest rate in beats a minute of those whose beats are looked for in a range of
+            their own (see ``heart_range``).
+        pulse_sources: names of those whose beats are pulses (PPG) and no QRS complexes (ECG).
     """
 
     sources: tuple[str, ...]
@@ -53,6 +56,12 @@ class Signal:
     sample_rate: float | None
     heart_sources: tuple[str, ...] = ()
     template: bool = False
+    heart_rates: tuple[tuple[str, float, float], ...] = ()
+    pulse_sources: tuple[str, ...] = ()
+
+    def heart_range(self, source: str) -> tuple[float, float] | None:
+        """Return the lowest and the highest rate of a source in beats a minute; None where the task says none."""
+        return next(((low, high) for name, low, high in self.heart_rates if name == source), None)
 
 
 @dataclass(frozen=True)
@@ -67,12 +76,15 @@ class Split:
         units: for each item what it was cut from: one identity, or of a mixture of independent recordings one for each,
             in the same order in all items. Items of one recording (piece, subject, image) name the same; no two splits
             share one. Intervals and tests resample these. None where the task does not say: then each item is a unit.
+        beats: when each source beats, ``[item, source, beat]`` in seconds from the first sample, NaN where there are
+            fewer; float64. None where the task does not know: then beats are detected in the sources.
     """
 
     mixture: Tensor
     sources: Tensor
     observed: Tensor | None = None
     units: tuple[tuple[str, ...], ...] | None = None
+    beats: Tensor | None = None
 
     def __len__(self) -> int:
         return self.mixture.shape[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,20 @@ def _check_signal(signal: object) -> None:
     template: object = signal.template
     if type(template) is not bool or (template and (rate is None or len(shape) != 1)):
         raise UsageError(f"signal.template must be True or False, and False for images, is {template!r}")
+    pulses: object = signal.pulse_sources
+    if not isinstance(pulses, tuple) or not set(pulses) <= set(hearts):
+        raise UsageError(f"signal.pulse_sources must be a tuple of names among {hearts!r}, is {pulses!r}")
+    rates: object = signal.heart_rates
+    if not isinstance(rates, tuple) or not all(_is_heart_rate(entry, hearts) for entry in rates):
+        wanted = f"a tuple of (name among {hearts!r}, lowest, highest beats a minute)"
+        raise UsageError(f"signal.heart_rates must be {wanted}, is {rates!r}")
+
+
+def _is_heart_rate(entry: object, hearts: Collection[str]) -> bool:
+    if not isinstance(entry, tuple | list) or len(entry) != 3:
+        return False
+    name, low, high = entry
+    return name in hearts and all(isinstance(r, int | float) for r in (low, high)) and 0 < low < high < math.inf
 
 
 def _crop(data: TaskData) -> int:
@@ -199,10 +213,20 @@ def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
     shape = split.mixture.shape[2:] if longer else signal.shape
     sizes = dict(zip(signal_axes, shape, strict=True))
     sizes |= {"item": len(split), "source": len(signal.sources), "channel": signal.channels}
+    if split.beats is not None:
+        _check_beats(f"{name}.beats", split.beats, (len(split), len(signal.sources)))
     for field, own in axes.items():
         wanted = {axis: sizes[axis] for axis in own}
         _check_shape(f"{name}.{field}", getattr(split, field), wanted)
         _check_finite(f"{name}.{field}", getattr(split, field))
+
+
+def _check_beats(name: str, beats: object, sizes: tuple[int, int]) -> None:
+    if not isinstance(beats, Tensor) or beats.ndim != 3 or tuple(beats.shape[:2]) != sizes:
+        found = f"is {list(beats.shape)}" if isinstance(beats, Tensor) else f"is {type_name(beats)}"
+        raise UsageError(f"{name} must be a tensor [item, source, beat] of [{sizes[0]}, {sizes[1]}, any], {found}")
+    if beats.dtype != torch.float64 or bool(beats.isinf().any()):
+        raise UsageError(f"{name} must be seconds as float64, NaN where there are fewer beats")
 
 
 def _check_units(data: TaskData) -> None:

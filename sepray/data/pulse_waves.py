@@ -56,6 +56,24 @@ def synthetic_pulses(random: np.random.Generator, items: int) -> NDArray[np.floa
     return scaled
 
 
+def tops(pulse: NDArray[np.float64], beats: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Return when pulses are highest, ``[item, beat]`` in seconds, NaN where an item has fewer.
+
+    Args:
+        pulse: each item's pulse, ``[item, phase]``.
+        beats: phase of its heart, ``[item, time]``, rising.
+        rate: samples a second.
+    """
+    place = pulse.argmax(axis=1) / PHASES
+    seconds = np.arange(beats.shape[1]) / rate
+    times = np.full((len(beats), int(np.ceil((beats[:, -1] - beats[:, 0]).max())) + 1), np.nan)
+    for item, phase in enumerate(beats):
+        own = np.arange(np.floor(phase[0]), np.ceil(phase[-1]) + 1) + place[item]
+        own = own[(own >= phase[0]) & (own <= phase[-1])]
+        times[item, : len(own)] = np.interp(own, phase, seconds)
+    return times
+
+
 def at_phase(pulse: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``[item, time]``: each item's pulse ``[item, phase]`` at its heart's phase, linearly between phases."""
     place = beats % 1 * PHASES

@@ -159,6 +159,20 @@ def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads
     return replace(shape, amplitudes=directions @ components)
 
 
+def complexes(of: Beats, shape: Shapes, seconds: float) -> Array:
+    """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
+
+    The time of one is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R may be as small as a
+    tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.)
+    """
+    amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))[:, :, 1:4]
+    energies = np.square(amplitudes).sum(axis=1) * shape.widths[:, 1:4]
+    offset = (energies * shape.places[:, 1:4]).sum(axis=1) / energies.sum(axis=1)
+    times: Array = of.times + offset[:, None]
+    times[(times < 0) | (times >= seconds) | (of.amplitudes <= 0)] = np.nan
+    return times
+
+
 def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, samples: int) -> Array:
     """Return ``[item, lead, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
 

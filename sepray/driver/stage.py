@@ -312,6 +312,8 @@ def trial_parameters(
         else:
             context = replace(context, origin={**context.origin, START: OWN_SEED})
     validation = {"mixture": data.validation.mixture, "sources": data.validation.sources}
+    if data.validation.beats is not None:
+        validation["beats"] = data.validation.beats
     return {
         "context": context,
         "train": {name: tensor.numpy() for name, tensor in train.items()},

@@ -118,5 +118,5 @@ def score(separator: Separator, signal: Signal, validation: Tensors, batch_size:
     for mixture, sources in zip(*(validation[name].split(batch_size) for name in ("mixture", "sources")), strict=True):
         batches.append(estimate(separator, mixture, sources))
         check_estimates(separator, batches[-1], sources)
-    scores = metrics.score(torch.cat(batches), validation["sources"], signal)
+    scores = metrics.score(torch.cat(batches), validation["sources"], signal, validation.get("beats"))
     return metrics.summary(scores, signal.sources, signal.heart_sources)

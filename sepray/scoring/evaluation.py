@@ -162,7 +162,10 @@ def _score(
         return track_scores.score(system, split, signal)
     batches: list[dict[str, Tensor]] = []
     with torch.inference_mode():
+        start = 0
         for mixture, sources in zip(split.mixture.split(batch_size), split.sources.split(batch_size), strict=True):
             mixture, sources = mixture.to(device), sources.to(device)
-            batches.append(metrics.score(system(mixture, sources), sources, signal))
+            beats = None if split.beats is None else split.beats[start : start + len(mixture)].to(device)
+            batches.append(metrics.score(system(mixture, sources), sources, signal, beats))
+            start += len(mixture)
     return {name: torch.cat([b[name] for b in batches]).double().cpu().numpy() for name in batches[0]}

@@ -21,6 +21,7 @@ from ..choices import MEASURES
 from ..contracts import Metric, Signal
 from ..errors import UsageError
 from ..signals.heart_rate import heart_rate
+from . import beat_scores
 
 SILENCE = 1e-6
 """Root mean square below which a signal counts as silent, in the unit of the signal (-120 dB of full scale)."""
@@ -138,7 +139,8 @@ def heart_rate_error(estimate: Tensor, reference: Tensor, sample_rate: float, he
     """Return the absolute error of the estimate's heart rate in beats per minute; NaN for sources without a heart.
 
     ``signals.heart_rate`` finds both rates from the mean over channels. A signal without beats has a rate of 0, so the
-    error of an estimate without beats is the whole rate.
+    error of an estimate without beats is the whole rate. Where the task says in which range a source's rate lies,
+    ``beat_scores`` finds the rates instead.
 
     Args:
         estimate: ``[item, source, channel, time]``.
@@ -179,9 +181,26 @@ def of(signal: Signal) -> dict[str, Metric]:
     """Return the measures of this module that are defined for a kind of signal, by name."""
     measures = METRICS | (_OF_IMAGES if len(signal.shape) == 2 else _OF_SOUNDS)
     if signal.heart_sources and signal.sample_rate is not None:
-        rate, hearts = signal.sample_rate, [source in signal.heart_sources for source in signal.sources]
-        measures |= _metrics({"heart_rate_error": lambda e, r: heart_rate_error(e, r, rate, hearts)})
+        measures |= _metrics({name: _of_hearts(name, signal) for name in beat_scores.MEASURES})
     return measures
+
+
+def _of_hearts(name: str, signal: Signal) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda estimate, reference: _heart_scores(estimate, reference, signal)[name]
+
+
+def _heart_scores(
+    estimate: Tensor, reference: Tensor, signal: Signal, beats: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Return the scores ``[item, source]`` of hearts by name; NaN for sources without one."""
+    _check(estimate, reference)
+    scores = beat_scores.score(estimate, reference, signal, beats)
+    unranged = [s in signal.heart_sources and signal.heart_range(s) is None for s in signal.sources]
+    if any(unranged):
+        found = heart_rate_error(estimate, reference, signal.sample_rate or math.nan, unranged)
+        has_range = torch.tensor([not own for own in unranged], device=estimate.device)
+        scores["heart_rate_error"] = torch.where(has_range, scores["heart_rate_error"], found)
+    return scores
 
 
 def unfit(name: str, signal: Signal, source: str = "") -> str:
@@ -201,19 +220,25 @@ def unfit(name: str, signal: Signal, source: str = "") -> str:
     return ""
 
 
-def score(estimate: Tensor, reference: Tensor, signal: Signal | None = None) -> dict[str, Tensor]:
+def score(
+    estimate: Tensor, reference: Tensor, signal: Signal | None = None, beats: Tensor | None = None
+) -> dict[str, Tensor]:
     """Return the scores by every measure, and ``estimate_energy`` and ``reference_energy``, each ``[item, source]``.
 
     Args:
         estimate: ``[item, source, channel, *signal]``.
         reference: ``[item, source, channel, *signal]``.
         signal: kind of signal, which decides the measures; None: the measures that fit any signal.
+        beats: true beats as in ``Split``; None: those that are detected in the reference.
 
     Raises:
         ValueError: the shapes differ, or have fewer than four dimensions.
     """
     measures = METRICS if signal is None else of(signal)
-    scores = {name: metric.function(estimate, reference) for name, metric in measures.items()}
+    of_hearts = {name for name in measures if MEASURES[name].signals == "hearts"}
+    scores = {n: metric.function(estimate, reference) for n, metric in measures.items() if n not in of_hearts}
+    if signal is not None and of_hearts:  # which share one detection
+        scores |= _heart_scores(estimate, reference, signal, beats)
     energies = (values.flatten(2).square().sum(-1) for values in (estimate, reference))
     return scores | dict(zip(_ENERGIES, energies, strict=True))
 

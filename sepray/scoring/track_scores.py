@@ -92,7 +92,9 @@ def score(system: System, tracks: Tracks, signal: Signal) -> Scores:
             row: dict[str, list[float]] = {}
             for k, name in enumerate(signal.sources):  # one at a time: each takes a few copies of a track
                 hearts = tuple(heart for heart in signal.heart_sources if heart == name)
-                own = replace(signal, sources=(name,), heart_sources=hearts)
+                rates = tuple(rate for rate in signal.heart_rates if rate[0] == name)
+                pulses = tuple(pulse for pulse in signal.pulse_sources if pulse == name)
+                own = replace(signal, sources=(name,), heart_sources=hearts, heart_rates=rates, pulse_sources=pulses)
                 found = metrics.score(estimates[None, k : k + 1], sources[None, k : k + 1], own)
                 for measure, value in found.items():
                     row.setdefault(measure, [float("nan")] * len(signal.sources))[k] = float(value)

@@ -36,6 +36,7 @@ from ..data.cache import cached, item_digests
 from ..errors import UsageError
 from ..files import is_clutter, refuse_links
 from ..signals import wfdb_files
+from ..signals.beats import ADULT, FETUS, widened
 from ..signals.recording_types import check_change
 
 _SOURCES = ("maternal", "fetal")
@@ -127,7 +128,8 @@ class Config:
         else:
             recordings = self._recordings(cache)
             splits = {split: self._mixed(recordings, split) for split in SPLITS}
-        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=_SOURCES)
+        rates = (("maternal", *widened(ADULT, self.maternal_bpm)), ("fetal", *widened(FETUS, self.fetal_bpm)))
+        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), _SOURCES, rates)
         return heart_records.task_data(splits, signal, unit_names)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:

@@ -41,6 +41,7 @@ from ..data import limits, varied_ecg
 from ..data.cache import cached, content_hash, item_digests
 from ..data.varied_ecg import MARGIN
 from ..errors import UsageError
+from ..signals.beats import ADULT, FETUS, widened
 from ..signals.overlap_add import resampled
 from ..signals.recording_types import check_change
 from ..signals.recordings import open_recording, recordings_below
@@ -128,14 +129,28 @@ class Config:
         """
         tensors = self._tensors(cache)
         train, validation, test = (
-            Split(tensors[f"{s}/mixture"], tensors[f"{s}/sources"], units=units_of_items(s, getattr(self, s)))
+            Split(
+                tensors[f"{s}/mixture"],
+                tensors[f"{s}/sources"],
+                units=units_of_items(s, getattr(self, s)),
+                beats=tensors.get(f"{s}/beats"),  # older entries of the cache lack them
+            )
             for s in SPLITS
         )
-        shape, rate = (self.item_samples,), float(self.sample_rate)
-        signal = Signal(_SOURCES, self.channels, shape, rate, heart_sources=_SOURCES, template=self.template)
+        rates = (("maternal", *widened(ADULT, self.maternal_bpm)), ("fetal", *widened(FETUS, self.fetal_bpm)))
+        signal = Signal(
+            _SOURCES,
+            self.channels,
+            (self.item_samples,),
+            float(self.sample_rate),
+            heart_sources=_SOURCES,
+            template=self.template,
+            heart_rates=rates,
+        )
         augmentation = Augmentation(remix=self.remix)
         facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
-        fingerprint = content_hash(tensors, facts)
+        signals = {name: tensor for name, tensor in tensors.items() if not name.endswith("/beats")}
+        fingerprint = content_hash(signals, facts)
         return TaskData(signal, train, validation, test, fingerprint, augmentation)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
@@ -155,14 +170,14 @@ class Config:
         for number, split in enumerate(SPLITS):
             random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
             stretches = [_stretch(noise, *_PARTS[split]) for noise in noises]
-            mixture, sources = self._split(random, getattr(self, split), stretches)
-            made |= {f"{split}/mixture": mixture, f"{split}/sources": sources}
+            mixture, sources, beats = self._split(random, getattr(self, split), stretches)
+            made |= {f"{split}/mixture": mixture, f"{split}/sources": sources, f"{split}/beats": beats}
         return made
 
     def _split(
         self, random: np.random.Generator, items: int, noises: list[NDArray[np.float32]]
-    ) -> tuple[Tensor, Tensor]:
-        """Return mixtures ``[item, lead, time]`` and sources ``[item, source, lead, time]``."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mixtures ``[item, lead, time]``, sources ``[item, source, lead, time]``, beats ``[item, source, beat]``."""
         rate = self.sample_rate
         while rate < 250:  # or fetal QRS complexes would be aliased
             rate += self.sample_rate
@@ -171,11 +186,11 @@ class Config:
         least, most = self.amplitude_ratio
         ratio = np.exp(random.uniform(np.log(least), np.log(most), items))
         (leads,) = random.spawn(1)  # draws what the other leads see, so that the first sees the same without them
-        hearts = [
-            self._heart(random, leads, items, rate, samples, fetal) / (ratio[:, None, None] if fetal else 1.0)
-            for fetal in (False, True)
-        ]
-        hearts[1] *= (random.uniform(0, 1, items) >= self.without_fetus)[:, None, None]
+        maternal, own_beats = self._heart(random, leads, items, rate, samples, False)
+        fetal, fetal_beats = self._heart(random, leads, items, rate, samples, True)
+        has_fetus = (random.uniform(0, 1, items) >= self.without_fetus)[:, None]
+        hearts = [maternal, fetal / ratio[:, None, None] * has_fetus[:, None]]
+        beats = [own_beats, np.where(has_fetus, fetal_beats, np.nan)]
         noise = [self._noise(own, ratio, rate, samples, noises) for own in (random, *[leads] * (self.channels - 1))]
         parts = np.stack([*hearts, hearts[0] + hearts[1] + np.stack(noise, axis=1)], axis=1)
         chosen = random.uniform(0, 1, items) < self.filtered
@@ -186,7 +201,10 @@ class Config:
         parts = varied_ecg.decimated(parts, step)[..., margin : margin + self.item_samples]
         parts -= np.median(parts, axis=-1, keepdims=True)
         rounded = torch.from_numpy((np.round(parts / _RESOLUTION) * _RESOLUTION).astype(np.float32))
-        return rounded[:, 2].clone(), rounded[:, :2].clone()
+        most = max(times.shape[1] for times in beats)
+        padded = [np.pad(t, ((0, 0), (0, most - t.shape[1])), constant_values=np.nan) for t in beats]
+        times = torch.from_numpy(np.sort(np.stack(padded, axis=1)))
+        return rounded[:, 2].clone(), rounded[:, :2].clone(), times
 
     def _heart(
         self,
@@ -196,14 +214,18 @@ class Config:
         rate: int,
         samples: int,
         fetal: bool,
-    ) -> NDArray[np.float64]:
-        """Return ``[item, lead, time]``; the R peak in the first lead is 1. ``leads`` draws what the others see."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the signal ``[item, lead, time]`` of a heart, and when it beats, ``[item, beat]`` in seconds.
+
+        The R peak in the first lead is 1; ``leads`` draws what the others see.
+        """
         bpm = self.fetal_bpm if fetal else self.maternal_bpm
         seconds = samples / rate - 2 * MARGIN
         beats = varied_ecg.beats(random, items, bpm, seconds, 0.0 if fetal else self.ectopic, self.missed)
         shapes = varied_ecg.shapes(random, beats.period, fetal)
         seen = varied_ecg.seen_by_leads(leads, shapes, fetal, self.channels)
-        return varied_ecg.drawn(random, beats, seen, rate, samples)
+        signal = varied_ecg.drawn(random, beats, seen, rate, samples)
+        return signal, varied_ecg.complexes(beats, seen, self.item_samples / self.sample_rate)
 
     def _noise(
         self,

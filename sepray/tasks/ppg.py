@@ -36,6 +36,7 @@ from ..data.heart_records import PHASES
 from ..errors import UsageError
 from ..files import is_clutter, refuse_links
 from ..signals import wfdb_files
+from ..signals.beats import ADULT_PULSE, widened
 from ..signals.heart_rate import heart_rate
 from ..signals.recording_types import RateError
 from ..signals.recordings import open_recording
@@ -92,7 +93,10 @@ class Config:
         pulses = self._references(cache) if self.references else {}
         subjects = heart_records.subjects_of([name for own in pulses.values() for name in own])
         splits = {name: self._make(name, pulses.get(name, {}), subjects) for name in SPLITS}
-        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=("heart",))
+        rates = (("heart", *widened(ADULT_PULSE, self.heart_bpm)),)
+        signal = Signal(
+            _SOURCES, 1, (self.item_samples,), float(self.sample_rate), ("heart",), rates, pulse_sources=("heart",)
+        )
         return heart_records.task_data(splits, signal, (heart_records.subject_word(subjects),))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
@@ -127,7 +131,9 @@ class Config:
         heart, breath, noise = (np.round(part / _RESOLUTION) * _RESOLUTION for part in (heart, breath, noise))
         sources = torch.from_numpy(np.stack((heart, breath), axis=1)[:, :, None].astype(np.float32))
         mixture = torch.from_numpy((heart + breath + noise)[:, None].astype(np.float32))
-        return Split(mixture, sources, units=units)
+        times = torch.from_numpy(np.stack([pulse_waves.tops(pulse, beats, self.sample_rate)] * 2, axis=1))
+        times[:, 1] = torch.nan
+        return Split(mixture, sources, units=units, beats=times)
 
     def _references(self, cache: Path) -> dict[str, dict[str, Tensor]]:
         """Return the pulses ``[pulse, phase]`` of each recording, by split and name; from the cache if there."""

@@ -28,6 +28,7 @@ from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData, units_of_
 from ..data import limits, pulse_waves, varied_ecg
 from ..data.cache import content_hash, item_digests
 from ..data.heart_records import PHASES
+from ..signals.beats import ADULT_PULSE, widened
 
 VARIANT_OF = "ppg"
 """Its configurations are named ``ppg:varied...`` (``registry``)."""
@@ -94,7 +95,10 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data, made anew each time in a second."""
         splits = {split: self._make(split) for split in SPLITS}
-        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), heart_sources=("heart",))
+        rates = (("heart", *widened(ADULT_PULSE, self.heart_bpm)),)
+        signal = Signal(
+            _SOURCES, 1, (self.item_samples,), float(self.sample_rate), ("heart",), rates, pulse_sources=("heart",)
+        )
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
         content |= {f"{name}/sources": split.sources for name, split in splits.items()}
@@ -125,7 +129,9 @@ class Config:
         rest += (random.uniform(0, 1, (items, 1)) < self.motion) * self._motion(random, items, seconds)
         parts = np.round(np.stack([heart, breath, rest], axis=1) / _RESOLUTION) * _RESOLUTION
         tensor = torch.from_numpy(parts.astype(np.float32))[:, :, None]
-        return Split(tensor.sum(1), tensor[:, :2].clone(), units=units_of_items(split, items))
+        times = torch.from_numpy(np.stack([pulse_waves.tops(pulse, beats, self.sample_rate)] * 2, axis=1))
+        times[:, 1] = torch.nan
+        return Split(tensor.sum(1), tensor[:, :2].clone(), units=units_of_items(split, items), beats=times)
 
     def _motion(self, random: np.random.Generator, items: int, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a burst of slow noise in each item, ``[item, time]``."""

@@ -1,0 +1,137 @@
+"""Beats of an estimate against those that are true: found, missed, invented.
+
+True beats are the task's, or those that ``signals.beats`` detects in the true sources, where nothing else is
+left (F1 of the one against the other on ``ecg:varied``: 1.000).
+
+A beat is found if it lies within ``TOLERANCE`` of a true one. 150 ms are usual for adults (ANSI/AAMI EC57), 50 ms for
+fetal ECG (PhysioNet/CinC Challenge 2013). A beat at most ``EDGE`` from either end that has no partner counts neither
+way: half of it is not there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..contracts import Signal
+from ..signals.beats import Beats, detect, rate_of
+
+TOLERANCE = 0.050
+"""Seconds between a true beat and the one that counts as it."""
+
+EDGE = 0.100
+"""Seconds from either end of a signal within which a beat needs no partner."""
+
+
+class BeatCounts(NamedTuple):
+    """Numbers of beats, each ``[...]``.
+
+    Attributes:
+        found: true beats that are there.
+        missed: true beats that are not.
+        invented: beats that are not true.
+    """
+
+    found: Tensor
+    missed: Tensor
+    invented: Tensor
+
+    @property
+    def f1(self) -> Tensor:
+        """Harmonic mean of sensitivity and positive predictive value: 1 where there is no beat and none is found."""
+        wrong = self.missed + self.invented
+        return torch.where(self.found + wrong > 0, 2 * self.found / (2 * self.found + wrong).clamp(min=1), 1.0)
+
+    @property
+    def missed_share(self) -> Tensor:
+        """Share of the true beats that are missed: one less the sensitivity; 0 where there are none."""
+        return self.missed / (self.found + self.missed).clamp(min=1)
+
+    @property
+    def invented_share(self) -> Tensor:
+        """Share of the estimate's beats that are invented: one less the predictive value; 0 where there are none."""
+        return self.invented / (self.found + self.invented).clamp(min=1)
+
+
+def counts(beats: Tensor, true: Tensor, seconds: float, tolerance: float = TOLERANCE) -> BeatCounts:
+    """Return how many beats are found, missed and invented, as float64.
+
+    Args:
+        beats: ``[..., beat]`` in seconds, NaN where an item has fewer.
+        true: ``[..., beat]`` likewise. Neither has two beats within twice the tolerance.
+        seconds: length of the signals.
+        tolerance: in seconds.
+    """
+    near = (beats[..., :, None] - true[..., None, :]).abs() <= tolerance
+    found, matched = near.any(-1), near.any(-2)
+    both = torch.minimum(found.sum(-1), matched.sum(-1))
+    missed = (~matched & _counts(true, seconds)).sum(-1)
+    invented = (~found & _counts(beats, seconds)).sum(-1)
+    return BeatCounts(both.double(), missed.double(), invented.double())
+
+
+def _counts(beats: Tensor, seconds: float) -> Tensor:
+    """Return whether a beat, ``[..., beat]``, counts where it has no partner: it is no NaN and at neither end."""
+    return (beats > EDGE) & (beats < seconds - EDGE)
+
+
+MEASURES = ("heart_rate_error", "beat_f1", "missed_beats", "invented_beats")
+"""Measures that ``score`` returns."""
+
+_USUAL: tuple[float, float] = (40.0, 200.0)  # beats a minute, where the task says no range
+_LEAST_ECG_RATE = 100.0  # Hz: beats of signals with a lower rate are pulses, where the task says no ranges
+
+
+def detected(source: Tensor, name: str, signal: Signal) -> Beats:
+    """Return the beats of one source.
+
+    Args:
+        source: ``[item, channel, time]``.
+        name: its name.
+        signal: kind of signal, which says the range of its rate, and whether its beats are pulses.
+    """
+    low, high = signal.heart_range(name) or _USUAL
+    rate = signal.sample_rate or math.nan
+    pulse = name in signal.pulse_sources or (not signal.heart_rates and rate < _LEAST_ECG_RATE)
+    return detect(source.mean(1), rate, low, high, pulse)
+
+
+def score(estimate: Tensor, reference: Tensor, signal: Signal, beats: Tensor | None = None) -> dict[str, Tensor]:
+    """Return the scores ``[item, source]`` by each of ``MEASURES``; NaN for sources without a heart.
+
+    They are NaN too where the estimate is not finite, and the error of the rate where the task says no range. A signal
+    without beats has a rate of 0.
+
+    Args:
+        estimate: ``[item, source, channel, time]``.
+        reference: ``[item, source, channel, time]``.
+        signal: kind of signal.
+        beats: true beats, ``[item, source, beat]`` in seconds, NaN where there are fewer; None: those that are
+            detected in the reference.
+
+    Raises:
+        ValueError: the signals have no time, or other axes.
+    """
+    if estimate.ndim != 4:
+        raise ValueError(f"beats need [item, source, channel, time], not {list(estimate.shape)}")
+    seconds = estimate.shape[-1] / (signal.sample_rate or math.nan)
+    scores = {name: estimate.new_full(estimate.shape[:2], math.nan) for name in MEASURES}
+    finite = estimate.flatten(2).isfinite().all(-1)
+    for k, name in enumerate(signal.sources):
+        if name not in signal.heart_sources:
+            continue
+        if beats is None:
+            true, true_rate, _ = detected(reference[:, k], name, signal)
+        else:
+            true, true_rate = beats[:, k], rate_of(beats[:, k])
+        times, rate, _ = detected(estimate[:, k], name, signal)
+        found = counts(times, true, seconds)
+        error = (rate - true_rate).abs()
+        if signal.heart_range(name) is None:
+            error = torch.full_like(error, math.nan)
+        for measure, value in zip(MEASURES, (error, found.f1, found.missed_share, found.invented_share), strict=True):
+            scores[measure][:, k] = value.to(estimate.dtype).masked_fill(~finite[:, k], math.nan)
+    return scores
