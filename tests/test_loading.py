@@ -266,6 +266,28 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         signal(heart_sources="low"),
         "signal.heart_sources must be a tuple of names among low, high, is 'low'",
     ),
+    "pulses of no heart": (
+        signal(heart_sources=("low",), pulse_sources=("high",)),
+        "signal.pulse_sources must be a tuple of names among ('low',), is ('high',)",
+    ),
+    "a range upside down": (
+        signal(heart_sources=("low",), heart_rates=(("low", 115.0, 55.0),)),
+        "signal.heart_rates must be a tuple of (name among ('low',), lowest, highest beats a minute), is "
+        "(('low', 115.0, 55.0),)",
+    ),
+    "a range of no heart": (
+        signal(heart_sources=("low",), heart_rates=(("high", 55.0, 115.0),)),
+        "signal.heart_rates must be a tuple of (name among ('low',), lowest, highest beats a minute), is "
+        "(('high', 55.0, 115.0),)",
+    ),
+    "beats of one source": (
+        replace(DATA, test=replace(DATA.test, beats=torch.zeros(len(DATA.test), 1, 3, dtype=torch.float64))),
+        f"test.beats must be a tensor [item, source, beat] of [{len(DATA.test)}, 2, any], is [{len(DATA.test)}, 1, 3]",
+    ),
+    "beats in float32": (
+        replace(DATA, test=replace(DATA.test, beats=torch.zeros(len(DATA.test), 2, 3))),
+        "test.beats must be seconds as float64, NaN where there are fewer beats",
+    ),
     "fingerprint": (replace(DATA, fingerprint=""), "fingerprint must be a string that is not empty, is ''"),
     "no fingerprint": (
         replace(DATA, fingerprint=None),

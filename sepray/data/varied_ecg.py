@@ -162,8 +162,8 @@ def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads
 def complexes(of: Beats, shape: Shapes, seconds: float) -> Array:
     """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
 
-    The time of one is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R may be as small as a
-    tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.)
+    The time of one is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R may be
+    as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.)
     """
     amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))[:, :, 1:4]
     energies = np.square(amplitudes).sum(axis=1) * shape.widths[:, 1:4]

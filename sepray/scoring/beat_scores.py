@@ -96,7 +96,20 @@ def detected(source: Tensor, name: str, signal: Signal) -> Beats:
     low, high = signal.heart_range(name) or _USUAL
     rate = signal.sample_rate or math.nan
     pulse = name in signal.pulse_sources or (not signal.heart_rates and rate < _LEAST_ECG_RATE)
-    return detect(source.mean(1), rate, low, high, pulse)
+    return detect(_one_lead(source), rate, low, high, pulse)
+
+
+def _one_lead(leads: Tensor) -> Tensor:
+    """Return ``[item, time]`` of ``[item, channel, time]``: the leads' sum in which their steps are largest.
+
+    It is the first principal component of the differences from sample to sample, so that neither polarities that
+    differ nor slow waves hide the QRS complexes.
+    """
+    if leads.shape[1] == 1:
+        return leads[:, 0]
+    steps = leads.double().diff(dim=-1).nan_to_num(0.0, 0.0, 0.0)
+    weights = torch.linalg.eigh(steps @ steps.mT).eigenvectors[..., -1]
+    return torch.einsum("nct,nc->nt", leads.double(), weights)
 
 
 def score(estimate: Tensor, reference: Tensor, signal: Signal, beats: Tensor | None = None) -> dict[str, Tensor]:

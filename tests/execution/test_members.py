@@ -172,7 +172,20 @@ def test_measures_are_those_of_the_kind_of_signal():
     assert images - sound == {f"{at}{name}" for name in ("psnr", "ssim") for at in ("", "low/", "high/")}
     long = {name: np.tile(array, 16) for name, array in VALIDATION.items()}
     hearts = names(Signal(("low", "high"), 1, (1024,), 64.0, heart_sources=("high",)), long)
-    assert hearts - sound == {"heart_rate_error", "high/heart_rate_error"}
+    of_hearts = ("heart_rate_error", "beat_f1", "missed_beats", "invented_beats")
+    assert hearts - sound == {f"{at}{name}" for name in of_hearts for at in ("", "high/")}
+
+
+def test_true_beats_of_the_validation_split_are_scored_against():
+    signal = Signal(("low", "high"), 1, (1024,), 64.0, heart_sources=("high",))
+    arrays = tensors({name: np.tile(array, 16) for name, array in VALIDATION.items()})
+    items = len(arrays["mixture"])
+    none = torch.full((items, 2, 3), torch.nan, dtype=torch.float64)
+    some = none.clone()
+    some[:, 1, 0] = 3.0
+    found = [members.score(Gains(signal, Config()), signal, arrays | {"beats": b}, 8) for b in (none, some)]
+    assert found[0]["high/missed_beats"] == 0
+    assert found[1]["high/missed_beats"] > 0
 
 
 def test_members_need_no_ray():

@@ -15,8 +15,8 @@ SIGNAL = Signal(
     1,
     (2500,),
     250.0,
-    ("maternal", "fetal"),
-    (("maternal", 55.0, 115.0), ("fetal", 105.0, 185.0)),
+    heart_sources=("maternal", "fetal"),
+    heart_rates=(("maternal", 55.0, 115.0), ("fetal", 105.0, 185.0)),
 )
 
 
@@ -107,6 +107,16 @@ def test_sources_without_a_heart_have_no_score_and_means_leave_them_out() -> Non
     means = metrics.summary(scores, signal.sources, signal.heart_sources)
     assert means["beat_f1"] == means["fetal/beat_f1"] == 1
     assert "maternal/beat_f1" not in means
+
+
+def test_leads_of_opposite_polarity_do_not_cancel() -> None:
+    leads = torch.cat([_sources(), -_sources(), 0.1 * _sources()], dim=2)
+    found = score(leads, leads, replace(SIGNAL, channels=3))
+    assert found["beat_f1"].tolist() == [[1, 1]]
+    assert found["heart_rate_error"].max() == 0
+    times = torch.full((1, 2, 22), NAN, dtype=torch.float64)
+    times[0, 0, :13], times[0, 1] = MATERNAL, FETAL
+    assert score(leads, leads, SIGNAL, times)["beat_f1"].tolist() == [[1, 1]]
 
 
 def test_without_a_range_any_usual_rate_is_found_and_low_sample_rates_have_pulses() -> None:

@@ -247,7 +247,7 @@ def test_the_kind_of_signal_says_what_is_measured() -> None:
     always = set(METRICS)
     assert set(metrics.of(SOUNDS)) == always | {"snr"}
     assert set(metrics.of(IMAGES)) == always | {"psnr", "ssim"}
-    assert set(metrics.of(HEARTS)) == always | {"snr", "heart_rate_error"}
+    assert set(metrics.of(HEARTS)) == always | {"snr", "heart_rate_error", "beat_f1", "missed_beats", "invented_beats"}
     estimate = torch.rand(3, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     scores = score(estimate, estimate, IMAGES)
     assert set(scores) == set(metrics.of(IMAGES)) | {"estimate_energy", "reference_energy"}

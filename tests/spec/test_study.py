@@ -285,6 +285,9 @@ def test_objectives_of_images_and_of_hearts():
     assert spec(objective=("heart/heart_rate_error",)).objectives(hearts) == expected
     with pytest.raises(UsageError, match="and breath has none"):
         spec(objective=("breath/heart_rate_error",)).objectives(hearts)
+    expected = (Objective("validation/heart/beat_f1", "maximize"),)
+    assert spec(objective=("heart/beat_f1:max",)).objectives(hearts) == expected
+    assert expected[0].words == "heart beat F1"
 
 
 def test_bss_eval_is_refused_as_an_objective_before_anything_is_loaded():

@@ -10,9 +10,11 @@ import torch
 from sepray import registry
 from sepray.contracts import SPLITS, Augmentation
 from sepray.data import varied_ecg
+from sepray.data.cache import cached
 from sepray.errors import UsageError
 from sepray.identity import plain
 from sepray.loading import load_task
+from sepray.scoring import beat_scores
 from sepray.tasks import ecg, ecg_varied
 from sepray.tasks.ecg_varied import DEBUG, Config
 
@@ -40,6 +42,29 @@ def test_debug_has_its_sizes_and_no_heart_twice(data, tmp_path):
     everything = [one for split in SPLITS for one in recordings[split]]
     assert len(set(everything)) == len(everything) > 60
     assert data.augmentation == Augmentation(remix=0.75)
+
+
+def test_true_beats_are_those_of_the_sources_and_no_part_of_the_fingerprint(data, tmp_path):
+    config = replace(DEBUG, train=60, item_samples=1000, missed=0.02, without_fetus=0.3)
+    made = load_task(config, tmp_path)
+    split = made.train
+    assert split.beats.shape[:2] == (60, 2)
+    silent = ~split.sources.flatten(2).any(-1)
+    assert 8 < int(silent[:, 1].sum()) < 30
+    assert torch.equal(split.beats.isfinite().any(-1), ~silent)
+    assert float(split.beats.nan_to_num(1.0).min()) >= 0
+    assert float(split.beats.nan_to_num(1.0).max()) < 4
+    scores = beat_scores.score(split.sources, split.sources, made.signal, split.beats)
+    assert scores["beat_f1"].mean() > 0.96
+    assert made.signal.heart_range("fetal") == (105, 185)
+    kept = cached(
+        tmp_path, "older", {}, lambda: {k: v for k, v in config._tensors(tmp_path).items() if "beats" not in k}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, "_tensors", lambda *_: kept)
+        older = load_task(config, tmp_path)
+    assert older.train.beats is None
+    assert older.fingerprint == made.fingerprint
 
 
 def test_same_seed_same_bits_and_other_settings_other_data(data, tmp_path):

@@ -87,6 +87,10 @@ def test_inspiration_is_the_shorter_part(data: TaskData) -> None:
 
 def test_the_mixture_still_shows_the_heart_rate_and_another_signal_does_not(data: TaskData) -> None:
     estimate = data.test.mixture[:, None].expand_as(data.test.sources)
+    assert (
+        float(metrics.score(data.test.sources, data.test.sources, data.signal, data.test.beats)["beat_f1"][:, 0].mean())
+        > 0.98
+    )
     error = metrics.of(data.signal)["heart_rate_error"].function(estimate, data.test.sources)
     assert error[:, 0].mean() < 1
     assert error[:, 1].isnan().all()

@@ -10,6 +10,7 @@ from sepray import registry
 from sepray.contracts import Augmentation
 from sepray.identity import plain
 from sepray.loading import load_task
+from sepray.scoring import beat_scores
 from sepray.signals.heart_rate import heart_rate
 from sepray.tasks.ppg_varied import DEBUG, Config, pulses
 
@@ -72,6 +73,20 @@ def test_pulses_are_of_four_classes():
     assert not rises[:, 2:].any()
     width = (found > 0.5).mean(axis=(0, 2))  # of a beat
     assert width[3] > width[0] + 0.08
+
+
+def test_true_beats_are_the_tops_of_the_pulses(tmp_path):
+    data = replace(EVEN, train=40).load(tmp_path)
+    split = data.train
+    assert bool(split.beats[:, 1].isnan().all())
+    for signal, times in zip(split.sources[:, 0, 0].double().numpy(), split.beats[:, 0].numpy(), strict=True):
+        times = times[np.isfinite(times)]
+        inner = times[(times > 0.3) & (times < 15.4)]
+        heights = np.interp(inner, np.arange(504) / 32, signal)
+        assert heights.min() > 0.75 * signal.max()  # a top lies between two samples
+        assert len(times) == pytest.approx(15.75 / np.median(np.diff(times)), abs=1.1)
+    scores = beat_scores.score(split.sources, split.sources, data.signal, split.beats)
+    assert scores["beat_f1"][:, 0].mean() > 0.97
 
 
 def test_rates_and_the_breath_in_the_baseline(tmp_path):
