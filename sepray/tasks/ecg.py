@@ -129,7 +129,7 @@ class Config:
             recordings = self._recordings(cache)
             splits = {split: self._mixed(recordings, split) for split in SPLITS}
         rates = (("maternal", *widened(ADULT, self.maternal_bpm)), ("fetal", *widened(FETUS, self.fetal_bpm)))
-        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), _SOURCES, rates)
+        signal = Signal(_SOURCES, 1, (self.item_samples,), float(self.sample_rate), _SOURCES, heart_rates=rates)
         return heart_records.task_data(splits, signal, unit_names)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:

@@ -177,7 +177,7 @@ class Config:
     def _split(
         self, random: np.random.Generator, items: int, noises: list[NDArray[np.float32]]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mixtures ``[item, lead, time]``, sources ``[item, source, lead, time]``, beats ``[item, source, n]``."""
+        """Return mixtures ``[item, lead, time]``, sources ``[item, source, lead, time]``, and ``Split.beats``."""
         rate = self.sample_rate
         while rate < 250:  # or fetal QRS complexes would be aliased
             rate += self.sample_rate

@@ -95,7 +95,13 @@ class Config:
         splits = {name: self._make(name, pulses.get(name, {}), subjects) for name in SPLITS}
         rates = (("heart", *widened(ADULT_PULSE, self.heart_bpm)),)
         signal = Signal(
-            _SOURCES, 1, (self.item_samples,), float(self.sample_rate), ("heart",), rates, pulse_sources=("heart",)
+            _SOURCES,
+            1,
+            (self.item_samples,),
+            float(self.sample_rate),
+            ("heart",),
+            heart_rates=rates,
+            pulse_sources=("heart",),
         )
         return heart_records.task_data(splits, signal, (heart_records.subject_word(subjects),))
 

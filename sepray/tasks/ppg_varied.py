@@ -97,7 +97,13 @@ class Config:
         splits = {split: self._make(split) for split in SPLITS}
         rates = (("heart", *widened(ADULT_PULSE, self.heart_bpm)),)
         signal = Signal(
-            _SOURCES, 1, (self.item_samples,), float(self.sample_rate), ("heart",), rates, pulse_sources=("heart",)
+            _SOURCES,
+            1,
+            (self.item_samples,),
+            float(self.sample_rate),
+            ("heart",),
+            heart_rates=rates,
+            pulse_sources=("heart",),
         )
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
