@@ -18,7 +18,7 @@ from typing import Any
 from .errors import UsageError
 
 
-def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None:
+def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: int = 0o666) -> None:
     """Write ``content`` to ``path`` so that a crash at any moment leaves the old file or the new one, never a part.
 
     The content is written to a temporary file in the same folder, synced to the disk and renamed; the folder is made
@@ -29,6 +29,7 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None
         content: all of it.
         durable: False for what is cheap to make again: without the syncs, which take milliseconds, a power cut may
             leave an empty file; readers see the old file or the new one all the same.
+        mode: rights of the file, less the umask.
 
     Raises:
         OSError: the folder or the file cannot be written; the old file, if any, is unchanged.
@@ -36,7 +37,8 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("xb") as stream:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
             if durable:
                 stream.flush()

@@ -9,11 +9,10 @@ import contextlib
 import hashlib
 import hmac
 import os
-import stat
 from collections.abc import Iterator
 from contextvars import ContextVar
-from pathlib import Path
 
+from .. import private_list
 from ..errors import UsageError
 
 KEY = "SEPRAY_MODEL_KEY"
@@ -22,6 +21,7 @@ CONSENT = "SEPRAY_TRUST_MODEL_CODE"
 """Variable that is ``1`` where the code of all models may run."""
 _SHORTEST = 16  # characters
 _METHOD = "hmac-sha256:"
+_OWN = "model-code"  # the list
 
 _consents: ContextVar[bool] = ContextVar("consents", default=False)
 
@@ -73,31 +73,9 @@ def remember(code: str) -> None:
     Args:
         code: SHA-256, in hexadecimal.
     """
-    path = _path()
-    with contextlib.suppress(OSError, RuntimeError):
-        if is_own(code):
-            return
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(descriptor, f"{code}\n".encode())
-        finally:
-            os.close(descriptor)
+    private_list.add(_OWN, code)
 
 
 def is_own(code: str) -> bool:
     """Say whether a study of this user has packaged code of this digest, by a file that nobody else could write."""
-    try:
-        descriptor = os.open(_path(), os.O_RDONLY | os.O_NOFOLLOW)
-    except (OSError, RuntimeError):
-        return False
-    with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return False
-        return code in file.read().split()
-
-
-def _path() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "sepray" / "model-code"
+    return private_list.contains(_OWN, code)

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sepray.data import cache
+from sepray.data import digests, entries
 from sepray.data.cache import Plan, cached, content_hash, file_digest, item_digests, kept_files, mapped
 from sepray.errors import UsageError
 
@@ -237,7 +238,7 @@ def test_digest_of_a_file_is_remembered_until_it_changes(tmp_path: Path, monkeyp
     first = file_digest(tmp_path / "cache", file)
     assert first == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of abc, FIPS 180
     with monkeypatch.context() as patch:
-        patch.setattr(cache.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+        patch.setattr(digests.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
         assert file_digest(tmp_path / "cache", file) == first
     file.write_bytes(b"abd")
     assert file_digest(tmp_path / "cache", file) != first
@@ -277,15 +278,166 @@ def test_digest_of_a_file_that_may_still_change_is_not_remembered(tmp_path: Path
 
 
 @pytest.mark.parametrize("margin", [-1, 1])
-def test_content_of_larger_entries_is_not_checked(tmp_path: Path, margin: int) -> None:
+def test_larger_entries_are_read_whole_only_where_their_file_has_changed(tmp_path, monkeypatch, margin):
     mapped(tmp_path, "ramps", {}, _planned)
     path = _entry(tmp_path)
+    size = path.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(entries, "_is_sound", lambda *_: pytest.fail("read whole"))
+        if margin < 0:
+            mapped(tmp_path, "ramps", {}, _not_planned, verified=size + margin)
+        else:
+            with pytest.raises(pytest.fail.Exception, match="read whole"):
+                mapped(tmp_path, "ramps", {}, _not_planned, verified=size + margin)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    plan = _not_planned if margin < 0 else _planned
-    entry = mapped(tmp_path, "ramps", {}, plan, verified=len(content) + margin)
-    assert (entry.tensors["one"][-1] == 1) == (margin > 0)
+    os.utime(path, ns=times)  # which hides nothing
+    assert mapped(tmp_path, "ramps", {}, _planned, verified=size + margin).tensors["one"].tolist() == [1] * 5
+
+
+def _reseal(path: Path, change) -> None:
+    """Rewrite an entry with other values, or other facts, and digests that fit them."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sepray"])
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    change(header, tensors)
+    header["content"] = content_hash(tensors)
+    path.unlink()
+    save_file(tensors, path, {"sepray": json.dumps(header)})
+    path.chmod(0o664)
+
+
+def _other_values(header, tensors) -> None:
+    tensors["ramp"][0, 0] = 99
+
+
+def _other_facts(header, tensors) -> None:
+    header["facts"] = {"names": ["b", "a"]}
+
+
+@pytest.mark.parametrize("change", [_other_values, _other_facts])
+@pytest.mark.parametrize("verified", [0, 1 << 30])
+def test_entry_that_another_user_has_rewritten_is_made_again(tmp_path, capsys, monkeypatch, change, verified):
+    """Its digests fit its content, so that nothing in the file itself shows it."""
+    monkeypatch.delenv("SEPRAY_TRUST_CACHE", raising=False)
+    mapped(tmp_path, "ramps", {}, _planned)
+    _reseal(_entry(tmp_path), change)
+    entry = mapped(tmp_path, "ramps", {}, _planned, verified)
+    assert entry.tensors["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert entry.facts == {"names": ["a", "b"]}
+    assert (
+        "may be of another user's making (SEPRAY_TRUST_CACHE=1 takes it): building it again" in capsys.readouterr().err
+    )
+    _reseal(_entry(tmp_path), change)
+    monkeypatch.setenv("SEPRAY_TRUST_CACHE", "1")
+    taken = mapped(tmp_path, "ramps", {}, _not_planned, verified)
+    assert (taken.tensors["ramp"][0, 0] == 99) == (change is _other_values)
+    monkeypatch.delenv("SEPRAY_TRUST_CACHE")
+    mapped(tmp_path, "ramps", {}, _planned, verified)  # once is not for ever
+    assert "another user's" in capsys.readouterr().err
+
+
+def test_entry_in_memory_that_another_user_has_rewritten_is_made_again(tmp_path, monkeypatch):
+    cached(tmp_path, "ramps", {}, _build)
+
+    def other(header, tensors):
+        tensors["ramp"][0, 0] = 99
+
+    _reseal(_entry(tmp_path), other)
+    assert cached(tmp_path, "ramps", {}, _build)["ramp"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_entry_of_another_user_is_taken_where_this_user_has_made_the_same(tmp_path):
+    mapped(tmp_path / "own", "ramps", {}, _planned)
+    (tmp_path / "shared").mkdir()
+    theirs = tmp_path / "shared" / _entry(tmp_path / "own").name
+    theirs.write_bytes(_entry(tmp_path / "own").read_bytes())
+    theirs.chmod(0o666)
+    assert mapped(tmp_path / "shared", "ramps", {}, _not_planned).facts == {"names": ["a", "b"]}
+
+
+def test_own_entry_that_is_on_no_list_is_taken(tmp_path, monkeypatch):
+    """It is older than the list."""
+    mapped(tmp_path / "cache", "ramps", {}, _planned)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "new"))
+    mapped(tmp_path / "cache", "ramps", {}, _not_planned)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "newer"))
+    _entry(tmp_path / "cache").chmod(0o660)  # somebody else may have written it
+    with pytest.raises(AssertionError, match="made although"):
+        mapped(tmp_path / "cache", "ramps", {}, _not_planned)
+
+
+def test_no_group_may_write_into_an_entry(tmp_path):
+    before = os.umask(0o007)
+    try:
+        mapped(tmp_path / "mapped", "ramps", {}, _planned)
+        cached(tmp_path / "cached", "ramps", {}, _build)
+    finally:
+        os.umask(before)
+    assert {_entry(tmp_path / kind).stat().st_mode & 0o777 for kind in ("mapped", "cached")} == {0o640}
+    assert (tmp_path / "mapped").stat().st_mode & 0o777 == 0o770
+
+
+def test_link_in_the_place_of_an_entry_is_not_followed(tmp_path, capsys):
+    mapped(tmp_path / "cache", "ramps", {}, _planned)
+    path = _entry(tmp_path / "cache")
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere").read_bytes()
+    mapped(tmp_path / "cache", "ramps", {}, _planned)
+    assert "is a symbolic link: building it again" in capsys.readouterr().err
+    assert not path.is_symlink()
+    assert (tmp_path / "elsewhere").read_bytes() == before
+
+
+def test_link_that_takes_the_place_of_an_unfinished_entry_is_not_written_through(tmp_path):
+    """Somebody who may write in the folder sees the name as soon as it is there."""
+    folder, victim = tmp_path / "cache", tmp_path / "victim"
+    victim.write_bytes(bytes(4096))
+
+    def fill(out):
+        [partial] = [path for path in folder.iterdir() if path.suffix == ".partial"]
+        partial.unlink()
+        partial.symlink_to(victim)
+        out["ramp"][:] = 7
+
+    with pytest.raises(OSError, match="was written, but cannot be read"):
+        mapped(folder, "ramps", {}, lambda: Plan({"ramp": (2,)}, fill))
+    assert victim.read_bytes() == bytes(4096)
+
+
+def test_kept_file_that_is_changed_while_it_is_in_use_is_refused(tmp_path):
+    (tmp_path / "a").write_text("3")
+    plan = Plan({"ramp": (3,)}, lambda out: np.copyto(out["ramp"], np.arange(3)))
+    kept, _ = kept_files(tmp_path / "cache", "ramp", [tmp_path / "a"], {}, lambda file: plan, "reading")
+    [one] = kept.values()
+    assert one.tensor("ramp").tolist() == [0, 1, 2]
+
+    def other(header, tensors):
+        tensors["ramp"][0] = 99
+
+    [entry] = (tmp_path / "cache").glob("ramp-*")
+    _reseal(entry, other)
+    with pytest.raises(UsageError, match=r"ramp-\w+\.safetensors has been changed while it was in use: start again$"):
+        one.tensor("ramp")
+
+
+def test_note_of_a_digest_that_another_user_has_written_is_not_believed(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    os.utime(file, (1e9, 1e9))
+    first = file_digest(tmp_path / "cache", file)
+    [note] = (tmp_path / "cache" / "digests").iterdir()
+    note.write_text("0" * 64)
+    note.chmod(0o664)
+    for _ in range(2):
+        assert file_digest(tmp_path / "cache", file) == first
+    assert note.read_text() == "0" * 64
+    assert note.with_name(f"{note.name}-{os.geteuid()}").read_text() == first
+    monkeypatch.setattr(digests.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    assert file_digest(tmp_path / "cache", file) == first
 
 
 def test_a_bug_in_reading_a_file_is_no_refusal(tmp_path: Path) -> None:

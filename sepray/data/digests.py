@@ -1,0 +1,96 @@
+"""Digests of tensors and of files, by which data are known again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..files import replace_file
+from ..private_list import is_own
+from ..separator_checks import type_name
+from .parallel import in_parallel
+
+SETTLED = 2_000_000_000
+"""ns: a file that changed later than this could change again under the same time stamp."""
+
+
+def file_digests(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """Return the digest of each file's content (``file_digest``), in parallel."""
+    digests = in_parallel(lambda file: file_digest(folder, file), files, "reading files")
+    return dict(zip(files, digests, strict=True))
+
+
+def file_digest(folder: Path, file: Path) -> str:
+    """Return the SHA-256 of a file's content, remembered in ``folder`` until its size or time stamp changes.
+
+    In a folder that several users share each believes only what nobody else can have written.
+    """
+    stat = file.stat()
+    known = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    note = folder / "digests" / hashlib.sha256(known.encode(errors="surrogateescape")).hexdigest()[:32]
+    own = note.with_name(f"{note.name}-{os.geteuid()}")
+    for place in (note, own):
+        if len(digest := _noted(place)) == 64:
+            return digest
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if time.time_ns() - stat.st_mtime_ns > SETTLED:
+        place = own if os.path.lexists(note) and not is_own(os.lstat(note)) else note
+        # A lost one is made again, and thousands are written at once.
+        replace_file(place, digest, durable=False, mode=0o644)
+    return digest
+
+
+def _noted(note: Path) -> str:
+    try:
+        descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
+        return file.read(65) if is_own(os.fstat(descriptor)) else ""
+
+
+def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | None = None) -> str:
+    """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types).
+
+    Raises:
+        UsageError: one of them is no tensor, such as an array of numpy.
+    """
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        require_tensor(name, tensor)
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
+    """Return the SHA-256 of the bytes of each item, which identifies a recording that was made and not read.
+
+    Raises:
+        UsageError: one of them is no tensor, such as an array of numpy.
+    """
+    digests = []
+    for item in items:
+        require_tensor("each item", item)
+        digests.append(hashlib.sha256(item.numpy().tobytes()).hexdigest())
+    return tuple(digests)
+
+
+def require_tensor(name: str, value: object) -> None:
+    """Refuse what is no tensor.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(value, Tensor):
+        shown = name.replace("/", ".")
+        raise UsageError(f"{shown} must be a torch tensor (torch.from_numpy makes one), is {type_name(value)}")

@@ -1,0 +1,274 @@
+"""One entry of the cache: a safetensors file, whole or not there, and whose it is.
+
+Its header has the key that it was made for, and digests of its tensors, which show damage. In a folder that several
+users share, another could replace a file by one with other tensors and their digests. So what this user has made is on
+a list of the user's own (``private_list``), by its *seal*: the digest of key, facts and the tensors' digests. What is
+not on it counts only where nobody else can have written it.
+
+A large entry is read whole once, to see that it is what the seal says; then the list has its inode, size and times too,
+which change with every write (``st_ctime`` can be set by nobody), and it is not read again before it is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import hashlib
+import json
+import math
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .. import private_list
+from ..errors import UsageError
+from ..plain_text import shown
+from .digests import SETTLED, content_hash
+
+TRUST = "SEPRAY_TRUST_CACHE"
+"""Variable that is ``1`` where entries that other users have written are taken as they are."""
+_OWN = "cache-entries"  # the list
+MODE = 0o644
+"""Rights of an entry's file, less the umask: it is replaced, never written to, so that no group needs to."""
+
+
+class Plan(NamedTuple):
+    """A cache entry that does not exist yet: space for its tensors is made on the disk, then they are filled in there.
+
+    Attributes:
+        shapes: shape of each tensor (float32), by name.
+        fill: function that writes the values of all tensors; its argument is the arrays on the disk, by name.
+        facts: anything else that is kept beside the tensors, JSON types.
+        labels: names of tensors that say of items where they come from; the digest of the content is without them.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    fill: Callable[[Mapping[str, NDArray[np.float32]]], None]
+    facts: Mapping[str, Any] = {}
+    labels: tuple[str, ...] = ()
+
+
+class Entry(NamedTuple):
+    """The content of an entry.
+
+    Attributes:
+        tensors: tensors by name.
+        content: digest of the tensors (``content_hash``) without labels.
+        facts: the facts of the plan that it was made by.
+    """
+
+    tensors: dict[str, Tensor]
+    content: str
+    facts: dict[str, Any]
+
+
+def read(path: Path, description: str, verified: float = math.inf) -> Entry | None:
+    """Return a cache entry; None if its file is missing, damaged, or not known to be of this user's making.
+
+    Args:
+        path: its file.
+        description: the key that it must have been made for.
+        verified: size in bytes up to which it is read whole each time, to see whether it is damaged.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        _tell(path, "is a symbolic link")
+        return None
+    try:
+        found = os.fstat(descriptor)
+        try:
+            header, tensors = _content(descriptor, path)
+        except (SafetensorError, ValueError):
+            _tell(path, "is damaged")
+            return None
+    finally:
+        os.close(descriptor)
+    if header.get("key") != description:
+        _tell(path, "is damaged")
+        return None
+    seal, own = seal_of(header), private_list.is_own(found)
+    seen = f"{seal}:{_identity(found)}"
+    if found.st_size <= verified or not private_list.contains(_OWN, seen):
+        if not _is_sound(header, tensors):
+            _tell(path, "is damaged")
+            return None
+        trusted = own or os.environ.get(TRUST) == "1"
+        if not private_list.contains(_OWN, seal):
+            if not trusted:
+                _tell(path, f"may be of another user's making ({TRUST}=1 takes it)")
+                return None
+            if own:
+                remember(header)
+        if found.st_size > verified and (own or time.time_ns() - found.st_ctime_ns > SETTLED):
+            private_list.add(_OWN, seen)
+    return Entry(tensors, header["content"], header.get("facts", {}))
+
+
+def write(path: Path, description: str, plan: Plan) -> None:
+    """Make an entry on the disk; its lock is held meanwhile (``locked``).
+
+    Raises:
+        OSError: the disk cannot hold it (before anything is filled).
+    """
+    with _partial(path) as (partial, file):
+        header = _filled(file, description, plan)
+        partial.replace(path)
+        remember(header)
+        private_list.add(_OWN, f"{seal_of(header)}:{_identity(os.fstat(file.fileno()))}")
+
+
+def remember(header: Mapping[str, Any]) -> None:
+    """Put what this user has made on the list, by its header."""
+    private_list.add(_OWN, seal_of(header))
+
+
+def seal_of(header: Mapping[str, Any]) -> str:
+    """Return the digest of everything that an entry says: its key, its facts, the digests of its tensors."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
+def _tell(path: Path, why: str) -> None:
+    print(f"{shown(str(path))} {why}: building it again", file=sys.stderr)
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
+
+def _content(descriptor: int, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return header and tensors of the file that is open, whatever has its name by now."""
+    opened = Path(f"/proc/self/fd/{descriptor}")
+    with safe_open(opened if opened.exists() else path, framework="pt") as file:  # refuses one of another length
+        header = json.loads((file.metadata() or {}).get("sepray", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if not isinstance(header, dict):
+        raise ValueError("no header of sepray's")
+    return header, tensors
+
+
+def _digests(tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, str]:
+    """Return what a header has of an entry's tensors."""
+    found = {"content": content_hash({name: tensor for name, tensor in tensors.items() if name not in labels})}
+    return found | ({"labels": content_hash({name: tensors[name] for name in labels})} if labels else {})
+
+
+def _is_sound(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
+    labels = header.get("label names", ())
+    if not set(labels) <= tensors.keys():
+        return False
+    return all(header.get(name) == digest for name, digest in _digests(tensors, labels).items())
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Wait until no other process (or thread) holds ``lock``, and hold it; nothing is ever written into it.
+
+    The file itself is locked, so that a lock ends with its process. If it was deleted during the wait, the lock is on a
+    file that is no longer ``lock``: try again.
+
+    Raises:
+        UsageError: it is a symbolic link, which leads to a file of somebody else's choice.
+    """
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise UsageError(f"{lock} is a symbolic link that sepray has not made: remove it") from None
+            raise
+        with open(descriptor, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_open(lock, file):
+                continue
+            try:
+                yield
+                return
+            finally:
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Make a file beside ``path`` under a name that nobody could foresee; it is gone in the end unless it was renamed.
+
+    What processes that died left of the same entry goes first: who calls this holds the entry's lock.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        left.unlink(missing_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    # Never an existing file or a link; from here on the open file is written to, not what has its name.
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+    with os.fdopen(descriptor, "w+b") as file:
+        try:
+            yield partial, file
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _is_open(path: Path, file: IO[bytes]) -> bool:
+    """Say whether ``path`` still names the file that is open."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _filled(file: IO[bytes], description: str, plan: Plan) -> dict[str, Any]:
+    """Write a safetensors file in place: a header without digest, then the tensors, then the header with the digest.
+
+    Returns:
+        what the header says.
+    """
+
+    def says(digests: Mapping[str, str]) -> dict[str, Any]:
+        names = {"label names": list(plan.labels)} if plan.labels else {}
+        return {"key": description, "facts": dict(plan.facts), **digests, **names}
+
+    def header(digests: Mapping[str, str]) -> bytes:
+        described: dict[str, Any] = {"__metadata__": {"sepray": json.dumps(says(digests))}}
+        end = 0
+        for name, shape in plan.shapes.items():
+            start, end = end, end + 4 * math.prod(shape)
+            described[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+        text = json.dumps(described).encode()
+        text += b" " * (-len(text) % 64)
+        return len(text).to_bytes(8, "little") + text
+
+    undigested = header(dict.fromkeys(("content", "labels") if plan.labels else ("content",), "0" * 64))
+    size = len(undigested) + 4 * sum(map(math.prod, plan.shapes.values()))
+    file.truncate(0)
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error here; in a mapped page it would be a signal
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
+    arrays: dict[str, NDArray[np.float32]] = {}
+    offset = len(undigested)
+    for name, shape in plan.shapes.items():
+        arrays[name] = np.memmap(file, np.float32, "r+", offset, shape)
+        offset += 4 * math.prod(shape)
+    plan.fill(arrays)
+    digests = _digests({name: torch.from_numpy(array) for name, array in arrays.items()}, plan.labels)
+    for array in arrays.values():
+        array.flush()  # type: ignore[attr-defined] # numpy.memmap
+    file.seek(0)
+    file.write(header(digests))
+    file.flush()
+    os.fsync(file.fileno())
+    return dict(json.loads(json.dumps(says(digests))))

@@ -1,0 +1,97 @@
+"""Lists of words that only this user can have written: what the user's own commands have made, packaged or named.
+
+Others share databases, registries and caches, and may write there whatever they like. What is read there is held
+against such a list, which lies in a folder of the user's own (``$XDG_STATE_HOME/sepray``, else
+``~/.local/state/sepray``) and nowhere else. Imports nothing from sepray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class _Read:
+    """What was read of a list: its file, how far, and the words; also those that could not be written."""
+
+    file: tuple[int, int] = (0, 0)
+    end: int = 0
+    words: set[str] = field(default_factory=set)
+    own: set[str] = field(default_factory=set)
+
+
+_lists: dict[Path, _Read] = {}
+_lock = threading.Lock()
+
+
+def contains(name: str, word: str) -> bool:
+    """Say whether a list has a word, by a file that nobody else could write.
+
+    Args:
+        name: name of the list.
+        word: text without blanks.
+    """
+    with contextlib.suppress(RuntimeError), _lock:  # there is no home folder
+        path = _path(name)
+        known = _lists.setdefault(path, _Read())
+        return word in known.own or word in _words(path, known)
+    return False
+
+
+def add(name: str, word: str) -> None:
+    """Put a word on a list, once; where its folder cannot be written, only this process knows it.
+
+    Args:
+        name: name of the list.
+        word: text without blanks.
+    """
+    with contextlib.suppress(RuntimeError), _lock:
+        path = _path(name)
+        known = _lists.setdefault(path, _Read())
+        if word in _words(path, known):
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, f"{word}\n".encode())
+            finally:
+                os.close(descriptor)
+        except OSError:
+            known.own.add(word)
+
+
+def is_own(found: os.stat_result) -> bool:
+    """Say whether nobody but this user, and root, can have written a file in its place."""
+    return found.st_uid in (os.geteuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _words(path: Path, known: _Read) -> set[str]:
+    """Return the words of a list; of a list that has grown only what is new is read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return set()
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid() or not is_own(found):
+            return set()
+        if known.file != (found.st_dev, found.st_ino) or found.st_size < known.end:
+            known.file, known.end, known.words = (found.st_dev, found.st_ino), 0, set()
+        if found.st_size > known.end:
+            file.seek(known.end)
+            lines = file.read()
+            whole = lines.rpartition(b"\n")[0]
+            known.words.update(whole.decode("ascii", "replace").split())
+            known.end += len(whole) + 1 if whole else 0
+    return known.words
+
+
+def _path(name: str) -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "sepray" / name
