@@ -77,6 +77,7 @@ release: licences  ## dist/: the wheel, what it is made of (CycloneDX), and the 
 		--no-deps --no-index --no-build-isolation --wheel-dir dist .
 	PYTHONWARNINGS=ignore $(TOOLS)/bin/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --mc-type library --output-reproducible \
 		--output-format JSON --output-file dist/$$(basename dist/*.whl .whl).cdx.json
+	$(TOOLS)/bin/python requirements/without_index.py dist/*.cdx.json
 	cp $(TOOLS)/licences.csv dist/
 	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 

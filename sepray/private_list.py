@@ -8,6 +8,7 @@ against such a list, which lies in a folder of the user's own (``$XDG_STATE_HOME
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import threading
@@ -25,6 +26,7 @@ class _Read:
     own: set[str] = field(default_factory=set)
 
 
+_NAMED = "named"  # the list
 _lists: dict[Path, _Read] = {}
 _lock = threading.Lock()
 
@@ -66,9 +68,28 @@ def add(name: str, word: str) -> None:
             known.own.add(word)
 
 
+def name(kind: str, value: str) -> None:
+    """Remember that a command of this user has named something: a module, a sampler, an address.
+
+    Args:
+        kind: what it is.
+        value: its name, without secrets.
+    """
+    add(_NAMED, _named(kind, value))
+
+
+def is_named(kind: str, value: str) -> bool:
+    """Say whether a command of this user has named it."""
+    return contains(_NAMED, _named(kind, value))
+
+
 def is_own(found: os.stat_result) -> bool:
     """Say whether nobody but this user, and root, can have written a file in its place."""
     return found.st_uid in (os.geteuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _named(kind: str, value: str) -> str:
+    return f"{kind}:{hashlib.sha256(value.encode()).hexdigest()}"
 
 
 def _words(path: Path, known: _Read) -> set[str]:

@@ -13,10 +13,12 @@ that can be imported, such as a file in the current folder.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
 import functools
 import importlib
 import importlib.util
+import os
 import pkgutil
 import re
 import sys
@@ -25,11 +27,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import plugins, source
+from . import plugins, private_list, source
 from .errors import UsageError
 from .plugins import Plugin
 
+MODULES = "SEPRAY_TRUST_MODULES"
+"""Variable with the names of modules, between commas, that may be imported because a storage names them."""
 _OWN = "sepray."
+_METHODS = {"sepray.separators": "build", "sepray.tasks": "load"}
 _VARIANT = re.compile(r'^VARIANT_OF = "(\w+)"$', re.MULTILINE)
 _STORED_AS = re.compile(r'^STORED_AS = "(\w+)"$', re.MULTILINE)
 
@@ -261,8 +266,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
             lacks those of ``LATER_FIELDS``, with which an older version's configuration means what it did.
 
     Raises:
-        UnknownNameError: there is no such module; where it is of another package, that is named. Who may write to a
-            storage could otherwise have any module imported, and so run: one without a ``Config`` in its source is not.
+        UnknownNameError: there is no such module, where it is of another package, that is named; or nobody but the
+            storage names it (``require_named``).
     """
     top = module.partition(".")[0]
     if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:
@@ -270,15 +275,43 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
             f"the {_kind(package)} is {module}, but {top} cannot be imported: install the package that has it, or "
             "start where its file lies"
         )
-    path = module_name(package, module)
-    if path not in sys.modules and source.file(path) is not None and source.definition(path, "Config") is None:
-        raise UnknownNameError(f"the {_kind(package)} is {module}, which has no Config: it is not imported")
+    require_named(package, module)
     base = find(package, module)
     variant = stored_variants(base.__name__).get(str(values.get("variant")))
     kind = (base if variant is None else importlib.import_module(variants(base.__name__)[variant])).Config
     own = {name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())}
     own = {**getattr(kind, "LATER_FIELDS", {}), **own}
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+
+
+def require_named(package: str, module: str) -> None:
+    """Refuse a module whose name was stored, unless this user knows it: who may write there could have any imported.
+
+    What sepray has and installed packages announce may be imported, as may what commands of this user have named
+    (``private_list``), what this process has imported already where it is a separator or task, and a file in the
+    current folder that does nothing but define one.
+
+    Raises:
+        UnknownNameError: it is none of these.
+    """
+    path, method = module_name(package, module), _METHODS[package]
+    parent, _, short = path.rpartition(".")
+    announced = [plugin.module for plugin in plugged(package).values() if plugin.problem is None]
+    if (parent == package and short in _modules(package)) or path in [*announced, *map(_defining, announced)]:
+        return
+    if private_list.is_named("module", path) or path in os.environ.get(MODULES, "").split(","):
+        return
+    loaded = getattr(sys.modules.get(path), "Config", None)
+    if dataclasses.is_dataclass(loaded) and callable(getattr(loaded, method, None)):
+        return
+    if path not in sys.modules and source.only_defines(path, "Config", method):
+        file = source.file(path)
+        if file is not None and Path.cwd() in file.resolve().parents:
+            return
+    raise UnknownNameError(
+        f"the {_kind(package)} is {module}, as its storage says, which no command of yours has named: it is not "
+        f"imported. If you know it: {MODULES}={path}"
+    )
 
 
 def _modules(package: str) -> list[str]:

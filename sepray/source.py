@@ -84,6 +84,34 @@ def definition(module: str, name: str) -> Found | None:
     return _definition(module, name, frozenset())
 
 
+def only_defines(module: str, name: str, method: str) -> bool:
+    """Say whether a module's source only imports and defines things, among them a class with a method.
+
+    Importing it then does nothing that its imports do not: it is no script that trains, sends or removes something.
+
+    Args:
+        module: full name of the module.
+        name: name of the class.
+        method: name of its method.
+    """
+    try:
+        body = tree(module).body
+    except (ModuleNotFoundError, SyntaxError):
+        return False
+    classes = [node for node in body if isinstance(node, ast.ClassDef) and node.name == name]
+    has_method = any(isinstance(part, ast.FunctionDef) and part.name == method for own in classes for part in own.body)
+    return has_method and all(map(_is_definition, body))
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)  # a docstring
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    return isinstance(node, kinds)
+
+
 def _definition(module: str, name: str, seen: frozenset[Found | tuple[str, str]]) -> Found | None:
     if (module, name) in seen:
         return None

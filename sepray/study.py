@@ -14,6 +14,7 @@ from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
 from .files import kept_private
+from .spec import named
 from .spec.flags import RunOptions, name_given, parse_command, parse_early, with_budget
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
@@ -63,7 +64,8 @@ def _show_estimate(spec: StudySpec) -> int:
     refuse_bad_input(spec)
     from .dry_run import estimator
 
-    found = estimator.estimate(spec)
+    with kept_private(spec.stores.shared):  # data are made, and kept
+        found = estimator.estimate(spec)
     estimator.show(found)
     return found.status
 
@@ -163,10 +165,12 @@ def _execute(spec: StudySpec, permitted: Permissions | None) -> int:
     if address.startswith("ray://"):
         from .execution import cluster
 
+        named.remember(spec)
         return cluster.run_on_head(address, execute, [spec.changed(address="auto"), permitted], spec.modules())
     wait_for(f"{spec.name}: importing torch, Ray and Optuna")
     from .driver import driver  # seconds
 
+    named.remember(spec)
     return driver.run(spec, permitted)
 
 

@@ -35,6 +35,7 @@ VOCABULARY |= {
     "secrecy",
     "plain_text",
     "private_list",
+    "temporary",
 }
 # Package or root module of sepray -> what it may import, beside the vocabulary and itself. A name with a dot allows one
 # module of a package. What has no line here may import nothing, and so may the vocabulary.

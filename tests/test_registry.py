@@ -1,10 +1,12 @@
 """Modules, their configurations and their variants are found by name; other names are refused with those that exist."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from sepray import registry
+from sepray import private_list, registry
 from sepray.identity import plain
 
 FOLDER = Path(registry.__file__).parent
@@ -75,6 +77,7 @@ def test_module_of_a_package_that_is_not_installed_is_named(tmp_path, monkeypatc
     )
     (tmp_path / "lab_gone.py").write_text(LAB)
     monkeypatch.syspath_prepend(tmp_path)
+    private_list.name("module", "lab_gone")
     assert type(registry.restored("sepray.separators", "lab_gone", {})).__module__ == "lab_gone"
 
 
@@ -172,13 +175,71 @@ def test_every_named_configuration_of_the_project_is_seen_in_its_source():
         assert set(registry.config_names("sepray.separators", name)) == set(registry.configs(module))
 
 
-def test_module_that_a_storage_names_is_not_imported_unless_it_has_a_config(tmp_path, monkeypatch):
+TASK = """'''A task.'''
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+
+    def load(self, cache):
+        return None
+
+DEBUG = Config()
+if __name__ == "__main__":
+    print(DEBUG)
+"""
+NOT_NAMED = (
+    r"^the task is {0}, as its storage says, which no command of yours has named: it is not imported. If you know "
+)
+NOT_NAMED += "it: SEPRAY_TRUST_MODULES={0}$"
+
+
+def _refused(module: str) -> None:
+    with pytest.raises(registry.UnknownNameError, match=NOT_NAMED.format(re.escape(module))):
+        registry.restored("sepray.tasks", module, {})
+    assert not module.startswith(("planted", "beside")) or module not in sys.modules
+
+
+def test_module_that_only_a_storage_names_is_not_imported(tmp_path, monkeypatch):
     """Whoever may write to a shared storage chooses it."""
-    (tmp_path / "planted_name.py").write_text("raise SystemExit('ran')")
-    (tmp_path / "planted_mine.py").write_text("class Config:\n    pass\n")
+    for name in ("planted_one", "planted_two", "planted_three"):
+        (tmp_path / f"{name}.py").write_text(TASK)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(
-        registry.UnknownNameError, match=r"^the task is planted_name, which has no Config: it is not imp"
-    ):
-        registry.restored("sepray.tasks", "planted_name", {})
-    assert type(registry.restored("sepray.tasks", "planted_mine", {})).__module__ == "planted_mine"
+    monkeypatch.delenv(registry.MODULES, raising=False)
+    for name in ("planted_one", "planted_two", "planted_three", "ast", "sepray.console.terminal"):
+        _refused(name)
+    private_list.name("module", "planted_one")  # by a command of this user
+    assert registry.restored("sepray.tasks", "planted_one", {"seed": 3}).seed == 3
+    monkeypatch.setenv(registry.MODULES, "other,planted_two")
+    assert registry.restored("sepray.tasks", "planted_two", {}).seed == 0
+    import planted_three  # type: ignore[import-not-found] # by this program itself
+
+    assert registry.restored("sepray.tasks", "planted_three", {}) == planted_three.Config()
+    with pytest.raises(registry.UnknownNameError):  # it is no separator
+        registry.restored("sepray.separators", "planted_three", {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + "print(DEBUG)\n",
+        lambda text: text + "for _ in range(3):\n    DEBUG.load(None)\n",
+        lambda text: text.replace("def load", "def build"),
+        lambda text: text.replace("class Config", "class Configuration").replace("Config()", "Configuration()"),
+        lambda text: text + "if True:\n    DEBUG.load(None)\n",
+    ],
+)
+def test_file_beside_the_command_is_imported_only_where_it_does_nothing_but_define_a_task(
+    tmp_path, monkeypatch, change
+):
+    """So studies go on whose start was before commands were remembered; a script is not run because a row names it."""
+    monkeypatch.delenv(registry.MODULES, raising=False)
+    name = f"beside_{tmp_path.name[-8:]}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(TASK)
+    (tmp_path / f"{name}_script.py").write_text(change(TASK))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _refused(name)
+    monkeypatch.chdir(tmp_path)
+    _refused(f"{name}_script")
+    assert registry.restored("sepray.tasks", name, {}).seed == 0

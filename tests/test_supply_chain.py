@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
@@ -71,6 +72,31 @@ def test_no_file_names_the_host_of_an_index():
     texts = {name: (ROOT / name).read_bytes().decode(errors="ignore") for name in names if (ROOT / name).is_file()}
     assert len(texts) > 500
     assert [name for name, text in texts.items() if hosts.search(text)] == []
+
+
+def test_list_of_what_a_release_is_made_of_names_no_index():
+    """What cyclonedx-py writes of a lock without an index: it guesses one, and puts the digests beside it."""
+    digests = [{"alg": "SHA-256", "content": "ab" * 32}, {"alg": "SHA-256", "content": "cd" * 32}]
+    guessed = {"type": "distribution", "url": "https://an.index/simple/torch/", "hashes": digests}
+    home = {"type": "website", "url": "https://home.example"}
+    tool = {
+        "name": "cyclonedx-py",
+        "externalReferences": [{"type": "distribution", "url": "https://an.index/project/x"}],
+    }
+    bom = {
+        "components": [{"name": "torch", "version": "2.9", "externalReferences": [guessed, home]}, {"name": "bare"}],
+        "metadata": {"tools": {"components": [tool]}},
+    }
+    module = runpy.run_path(str(ROOT / "requirements" / "without_index.py"))
+    assert module["without_index"](bom) == {
+        "components": [
+            {"name": "torch", "version": "2.9", "externalReferences": [home], "hashes": digests},
+            {"name": "bare"},
+        ],
+        "metadata": {"tools": {"components": [{"name": "cyclonedx-py"}]}},
+    }
+    recipe = (ROOT / "Makefile").read_text().split("release: licences")[1].split("\n\n")[0]
+    assert recipe.index("cyclonedx-py") < recipe.index("without_index.py dist/*.cdx.json") < recipe.index("sha256sum")
 
 
 def test_allowed_licences_ask_nothing_of_a_program_that_uses_them():

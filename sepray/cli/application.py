@@ -6,15 +6,17 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
@@ -25,9 +27,14 @@ from ..console.json_output import HELP as JSON_HELP
 from ..console.json_output import only_json
 from ..console.json_output import print_json as print_json
 from ..errors import mask
+from ..files import kept_private, umask
 from ..models.address import check_address as check_address
 from ..models.address import require_models as require_models
 from ..models.address import require_tracking as require_tracking
+from ..spec.folder import checked_uid, local_root
+
+if TYPE_CHECKING:
+    import optuna
 
 Command = Callable[..., int | None]
 
@@ -75,6 +82,12 @@ Cache = Annotated[
     ),
 ]
 Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+Shared = Annotated[
+    bool,
+    tyro.conf.arg(
+        help="Let the group read and write what is written; without it nobody else may.", help_behavior_hint=""
+    ),
+]
 _Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]
 Json = Annotated[bool, tyro.conf.arg(help=JSON_HELP, help_behavior_hint="")]
 
@@ -104,8 +117,11 @@ class StoredStudy:
             UnreachableError: the storage does not answer.
             StorageError: the storage cannot be opened.
         """
-        require_study(self.storage, self.name)
+        found = require_study(self.storage, self.name)
         add_current_folder_to_path()
+        uid = found.user_attrs.get("uid")
+        if uid is not None:
+            keep_as(local_root(self.storage_path) / self.name / checked_uid(uid))
 
 
 Study = Annotated[StoredStudy, tyro.conf.arg(name="")]
@@ -139,8 +155,11 @@ def command(name: str) -> Callable[[Command], Command]:
 
 
 def _call(function: Command, *positional: Any, **flags: Any) -> int | None:
-    """Run a command; with ``--json``, whatever it prints goes to standard error, and only ``print_json`` elsewhere."""
-    with only_json(flags.get("json") is True):
+    """Run a command; with ``--json``, whatever it prints goes to standard error, and only ``print_json`` elsewhere.
+
+    What it writes is its user's alone, with ``--shared`` the group's; beside a study, as its folder is (``keep_as``).
+    """
+    with kept_private(flags.get("shared") is True), only_json(flags.get("json") is True):
         return function(*positional, **flags)
 
 
@@ -190,7 +209,7 @@ def require_storage(url: str) -> None:
     preflight.require_driver(url, f"the storage {shown}")
 
 
-def require_study(url: str, name: str) -> None:
+def require_study(url: str, name: str) -> optuna.Study:
     """Refuse the name of a study that an Optuna storage does not have.
 
     Raises:
@@ -201,7 +220,17 @@ def require_study(url: str, name: str) -> None:
     require_storage(url)
     from ..search.storage import load_study
 
-    load_study(url, name)
+    return load_study(url, name)
+
+
+def keep_as(folder: Path) -> None:
+    """Let the group have what this command writes where the folder of its study is the group's, as with ``--shared``.
+
+    The folder itself says so, which only its owner can change; what the storage says anybody who shares it can.
+    """
+    with contextlib.suppress(OSError):
+        found = folder.lstat()
+        os.umask(umask(stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_IWGRP)))
 
 
 def add_current_folder_to_path() -> None:

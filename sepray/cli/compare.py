@@ -30,6 +30,7 @@ def compare(
     tracking_uri: application.TrackingUri = None,
     cache: application.Cache = application.CACHE,
     trust_model_code: application.TrustModelCode = False,
+    shared: application.Shared = False,
 ) -> None:
     """Compare two models on the same items: which separates better, by how much, and how certain that is.
 

@@ -41,6 +41,7 @@ def evaluate(
     tracking_uri: application.TrackingUri = None,
     cache: application.Cache = application.CACHE,
     trust_model_code: application.TrustModelCode = False,
+    shared: application.Shared = False,
 ) -> None:
     """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
 

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from .. import temporary
 from ..console import preflight
 from ..console.exit_status import BAD_INPUT
 from ..console.output import say
@@ -48,6 +48,7 @@ def separate(
     quiet: application.Switch = False,
     tracking_uri: application.TrackingUri = None,
     trust_model_code: application.TrustModelCode = False,
+    shared: application.Shared = False,
 ) -> int:
     """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
@@ -181,7 +182,7 @@ def _standard_input(stack: contextlib.ExitStack) -> Path:
 
 
 def _temporary_folder(stack: contextlib.ExitStack) -> Path:
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sepray-")))
+    return Path(stack.enter_context(temporary.folder("sepray-separate-")))
 
 
 class _ProgressBar:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import optuna
 
+from .. import private_list
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
 from ..spec.folder import checked_uid, local_root
@@ -88,7 +89,19 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
     if given or before is None:
         address = resolve_uri(given)
         return address, "" if before is None or is_same(before, address) else before
-    return _resolved(before, folder), ""
+    address = _resolved(before, folder)
+    if not _is_own(before, address, folder):
+        raise UsageError(
+            f"{name} is tracked at {before}, as its storage says, which no command of yours has named: give "
+            f"--tracking-uri {before} if you know it"
+        )
+    return address, ""
+
+
+def _is_own(before: str, address: str, folder: Path) -> bool:
+    """Say whether this user knows the address that a storage has kept: records and passwords would go there."""
+    known = [resolve_uri(None), _target(folder) or ""]
+    return private_list.is_named("tracking", before) or any(is_same(address, own) for own in known if own)
 
 
 def _resolved(before: str, folder: Path) -> str:

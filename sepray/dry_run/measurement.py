@@ -8,7 +8,6 @@ import pickle
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import temporary
 from ..execution import cluster
 from ..execution.trainable import TrialContext
 from . import machine, trial
@@ -176,7 +176,7 @@ def measure_trial(
     Raises:
         TrialError: the code of the trial raised an error, or its process was killed.
     """
-    with tempfile.TemporaryDirectory(prefix="sepray-dry-run-") as folder:
+    with temporary.folder("sepray-dry-run-") as folder:
         for part in ("train", "validation"):
             for name, array in parameters[part].items():
                 np.save(Path(folder, f"{part}-{name}.npy"), array)

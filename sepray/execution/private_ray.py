@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 from ray._private import ray_constants, services
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # compiled
+
+from .. import temporary
 
 _LOOPBACK = "127.0.0.1"
 
@@ -35,6 +35,10 @@ def private() -> Iterator[dict[str, Any]]:
         # Ray forms no cluster of several machines.
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
         "RAY_enable_metrics_collection": "0",
+        # With ray[default] two more would tell everybody how much is waiting. No other value than an impossible one
+        # leaves them out.
+        "AUTOSCALER_METRIC_PORT": "-1",
+        "DASHBOARD_METRIC_PORT": "-1",
     }
     before = {name: os.environ.get(name) for name in changed}
     clusters, console = ray_constants.ENABLE_RAY_CLUSTER, services.ConsolePopen
@@ -61,14 +65,14 @@ _folders: list[str] = []
 def forget() -> None:
     """Forget the token of a Ray that has ended, and remove its folder."""
     while _folders:
-        shutil.rmtree(_folders.pop(), ignore_errors=True)
+        temporary.remove(_folders.pop())
         _read_environment_again()
 
 
 def _private_folder() -> str:
-    """Return a new folder, mode 0700, where Ray would put its own."""
+    """Return a new folder, mode 0700, where Ray would put its own; what killed studies have left there goes."""
     system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
-    _folders.append(tempfile.mkdtemp(prefix="sepray-", dir=os.environ.get("RAY_TMPDIR") or system or "/tmp"))
+    _folders.append(temporary.make(temporary.RAY, os.environ.get("RAY_TMPDIR") or system or "/tmp"))
     return _folders[-1]
 
 

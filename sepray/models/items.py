@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import registry
 from ..errors import UsageError
+from ..tracking import trust
 from .model import Model
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
     if task is not None and not isinstance(task, str):
         return task
     trained: str = model.metadata["task"]
+    if task is None and not trust.consented():
+        registry.require_named("sepray.tasks", trained)
     module = registry.find("sepray.tasks", task or trained).__name__
     settings: dict[str, Any] = model.metadata["task_config"] if module == trained else {}
     config: TaskConfig = registry.restored("sepray.tasks", module, settings)

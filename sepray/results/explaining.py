@@ -22,13 +22,14 @@ from ..driver.prepared import prepare
 from ..driver.stage import ENDED, fixed_stage, run_stage
 from ..driver.stores import StudyStores
 from ..driver.time_left import TimeLeft
-from ..errors import UsageError
+from ..errors import UsageError, mask
 from ..loading import load_task
 from ..report import importance
 from ..report.study_results import StudyResults
 from ..report.wording import objective_words
 from ..scoring.explanation import Explanation, Values, explained
 from ..search.ledger import FixedTrial, settings
+from ..spec import named
 from .study_result import StudyResult
 
 FEWEST_SEEDS, MOST_TRAININGS = 3, 60
@@ -113,6 +114,12 @@ class PathTraining:
             KeyboardInterrupt: the path was interrupted; training it again goes on.
             SeprayError: a store cannot be used, or another process runs the study.
         """
+        there = str(self._study.record.description.get("address") or "")
+        if self.left and there and not named.is_named_cluster(there):
+            raise UsageError(
+                f"the study ran on the Ray cluster {mask(there)}, as its storage says, which no command of yours has "
+                f"named: set RAY_ADDRESS={mask(there)} if you know it"
+            )
         stores = StudyStores(self._prepared, goes_on=False)
         try:
             with stores.lease.kept():

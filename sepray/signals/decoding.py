@@ -30,6 +30,7 @@ STEMS = ("mixture", "drums", "bass", "other", "vocals")
 _LOWEST_RATE = 1000  # Hz
 _LARGEST_FILTER = 1 << 24  # numbers: 128 MB
 _STEM_SECONDS = 600.0  # that every stem file may have
+_STEM_RATE = 2 * 5 * 48_000.0  # numbers a second of a stem file, on the mean of its length: five stereo recordings
 _STEM_BYTES = 2000  # of a stem file, for a second of its five recordings: they have twenty times as many
 
 
@@ -182,12 +183,15 @@ def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
         track = musdb.MultiTrack(path=str(path), name=path.name, stem_id=0, is_wav=False, chunk_duration=longest)
         if track.duration > longest:
             raise RecordingError(f"it promises {track.duration:.4g} s, and has {path.stat().st_size} bytes")
+        if (count := track.info.nb_audio_streams) != len(STEMS):
+            raise RecordingError(f"it has {count} stems, not {len(STEMS)}: {', '.join(STEMS)}")
+        channels_of_all = sum(track.info.channels_streams)
+        if (numbers := track.duration * track.rate * channels_of_all) > longest * _STEM_RATE:
+            raise RecordingError(f"it would be {numbers:.3g} numbers, of {channels_of_all} channels at {track.rate} Hz")
         stems = np.asarray(track.stems, np.float32)  # [stem, time, channel]
     except Exception as error:  # whatever ffprobe and ffmpeg make of a damaged file
         why = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise RecordingError(f"{path} is no stem file that can be read: {why}") from None
-    if stems.ndim != 3 or len(stems) != len(STEMS):
-        raise RecordingError(f"{path} has {len(stems)} stems, not {len(STEMS)}: {', '.join(STEMS)}")
     Loaded(path, track.rate, stems[0].T, STEMS[0])
     decodings = {
         name: of_recording(Loaded(path, track.rate, stem.T, name, may_be_silent=True), rate, channels)

@@ -11,7 +11,7 @@ from .. import identity, registry
 from ..arms import Arm
 from ..choices import BLIND_SAMPLERS, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
-from . import choosing, objectives
+from . import choosing, named, objectives
 from .field_types import FieldError, require_known
 from .folder import is_name
 from .named_fields import Given, NamedConfig, published_space, require_own_types
@@ -257,7 +257,10 @@ class StudySpec:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any], given: Mapping[str, Any] | None = None, **changes: Any) -> StudySpec:
-        """Return the study that ``plain`` described.
+        """Return the study that ``plain`` described, as far as the stored description may say what runs here.
+
+        A sampler's module, a cluster and the modules of separator and task are used only where commands of this user
+        have named them (``named.usable``, ``registry.require_named``).
 
         Args:
             values: what ``plain`` returned.
@@ -272,7 +275,8 @@ class StudySpec:
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
         lists["choose"] = tuple(values.get("choose", (choosing.KNEE,)))
-        return cls(**{**values, **parts, **lists, "space": {}, **changes})
+        named.require_start(parts["separator"])
+        return cls(**{**named.usable(values), **parts, **lists, "space": {}, **changes})
 
 
 def rebuilt(package: str, module: str, settings: Mapping[str, Any]) -> Any:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import temporary
 from ..contracts import Signal
 from . import separate_alone, sources
 from .model_code import ModelCode
@@ -52,7 +51,7 @@ class ModelProcess:
             ModelProcessError: its code raised something else.
             OSError: the process cannot be started.
         """
-        folder = tempfile.mkdtemp(prefix="sepray-model-")
+        folder = temporary.make("sepray-model-")
         code.write(Path(folder))
         cache = os.path.join(folder, "compiled")  # Python reads no compiled file from beside its source then
         self._lock = threading.Lock()
@@ -115,4 +114,4 @@ def _end(process: subprocess.Popen[bytes], folder: str) -> None:
             stream.close()
     process.kill()
     process.wait()
-    shutil.rmtree(folder, ignore_errors=True)
+    temporary.remove(folder)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sepray import private_list
 from sepray.driver import tracking_address
 from sepray.driver.commands import on_study
 from sepray.driver.stores import StudyStores
@@ -20,6 +21,12 @@ def opened(prepared, tracking_uri=None):
     return stores
 
 
+def named(*addresses):
+    """Let commands of this user have named addresses."""
+    for address in addresses:
+        private_list.name("tracking", address)
+
+
 def asked(spec, given=None):
     return tracking_address.of_study(given, "small", spec.stores.storage, spec.stores.storage_path)
 
@@ -34,9 +41,27 @@ def wait(stores):
 def test_address_is_the_studys_own(prepared, tracker, spec, monkeypatch):
     opened(prepared, "http://lab:5000")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    named("http://lab:5000")
     assert asked(spec) == ("http://lab:5000", "")
     assert asked(spec, "http://lab:5000") == ("http://lab:5000", "")
     assert asked(spec, "http://other:1") == ("http://other:1", "http://lab:5000")
+
+
+def test_address_that_only_the_storage_names_gets_neither_records_nor_passwords(prepared, tracker, spec, monkeypatch):
+    stores = opened(prepared, "http://lab.example:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://own:5000")
+    with pytest.raises(
+        UsageError, match=r"^small is tracked at http://lab.example:5000, as its storage says, which no "
+    ):
+        asked(spec)
+    assert asked(spec, "http://lab.example:5000") == ("http://lab.example:5000", "")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://lab.example:5000")
+        assert asked(spec) == ("http://lab.example:5000", "")
+    outbox = Outbox(stores.folder / "outbox.db")  # it has been there before
+    outbox.set_target("http://lab.example:5000")
+    outbox.close()
+    assert asked(spec) == ("http://lab.example:5000", "")
 
 
 def test_password_is_kept_nowhere_and_taken_from_the_environment(prepared, tracker, spec, monkeypatch):
@@ -81,6 +106,7 @@ def test_start_with_another_address_is_refused_while_records_wait(prepared, trac
         opened(prepared, "sqlite:///new.db")
     assert "1 records of small wait for MLflow at http://other, not at sqlite:///new.db" in str(refused.value)
     assert on_study("reconcile", prepared.spec, "--yes") in str(refused.value)
+    named("http://other")
     assert asked(spec)[0] == "http://other"
 
 

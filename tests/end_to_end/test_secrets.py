@@ -3,6 +3,7 @@
 import base64
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,12 @@ KNOWN = {  # what the study's process is given
     "DATABASE_URL": "postgresql://me:Canary%40TailOf3@host/db",
 }
 FIELDS = ("--task.url", "https://host/data?sv=1&sig=CanarySig4%3D", "--task.token", "Canary-Field-5")
+STORAGE = ("--storage", "sqlite:///file:optuna.db?uri=true&key=Canary-Storage-14")  # which is the same optuna.db
 SAID = (  # what an error of the separator's says: what is known, and what only looks like a secret
     "cannot read https://host/data?sig=CanarySig4%3D with Canary-Token-1, Canary/Aws+2, Canary@TailOf3 or\n"
     "Canary-Field-5; postgresql+psycopg://me:canary6@host, https://host/x?x=1&sas=canary7, PWD%3Dcanary8%3B,\n"
     "password: canary9, {'secret': 'canary, TailOf10'}, Authorization: Bearer canary11,\n"
-    "https://canary12@host, pwd=canary,TailOf13"
+    "https://canary12@host, pwd=canary,TailOf13; sqlite:///file:optuna.db?key=Canary-Storage-14"
 )
 _SECRETS = ("Canary", "canary", "TailOf")
 SEPARATOR = SCRIPTS["my_separator.py"].replace(
@@ -58,11 +60,16 @@ def canaries(tmp_path):
     """A laboratory whose study is given secrets, and whose separator tells them in an error."""
     scripts = {"my_separator.py": SEPARATOR, "my_task.py": TASK, "study.py": STUDY}
     (tmp_path / "lab").mkdir()
-    with opened(Laboratory(tmp_path / "lab", scripts)) as laboratory:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as ray,
+        opened(Laboratory(tmp_path / "lab", scripts)) as laboratory,
+    ):
         planted = {
             "PLANTED": base64.b64encode(SAID.encode()).decode(),
             "XDG_STATE_HOME": str(tmp_path / "lab" / "state"),
+            "RAY_TMPDIR": ray,
         }
+        laboratory.ray = Path(ray)
         laboratory.environment |= KNOWN | planted
         yield laboratory
 
@@ -85,25 +92,43 @@ def is_halfway(laboratory):
     return failed and has_one_in_the_middle(laboratory)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_that_a_study_leaves_holds_a_secret(canaries, number):
-    process = canaries.start(*COMMAND, *FIELDS)
+def interrupted(canaries, number: int) -> None:
+    """Start the study, interrupt it in its middle, and look at what it has printed and left."""
+    process = canaries.start(*COMMAND, *FIELDS, *STORAGE)
     canaries.wait(lambda: is_halfway(canaries), process)
+    logs = [path for path in canaries.ray.rglob("*.log") if path.stat().st_size]
+    assert logs, "Ray has a session"
     (canaries.folder / "planted").write_text("canary")
     assert found(canaries.folder) == [str(canaries.folder / "planted")]  # grep finds what there is
     (canaries.folder / "planted").unlink()
+    assert found(canaries.ray) == []
     process.send_signal(number)
     printed, _ = process.communicate(timeout=100)
     assert process.returncode == 128 + number, printed
     assert "with your secrets where *** stands" in printed
     assert "--task.token '***'" in printed
+    assert "--storage 'sqlite:///file:optuna.db?uri=true&key=***'" in printed
     assert not [secret for secret in _SECRETS if secret in printed], printed
     assert found(canaries.folder) == []
-    printed = canaries.run(*COMMAND, *FIELDS)
+    assert found(canaries.ray) == []
+
+
+def test_nothing_that_an_interrupted_study_leaves_holds_a_secret(canaries):
+    interrupted(canaries, signal.SIGTERM)
+    [broken] = [t for t in canaries.trials() if t.state is TrialState.FAIL]
+    assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
+    assert "sqlite:///file:optuna.db?key=***" in broken.user_attrs["traceback"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_that_a_study_leaves_holds_a_secret(canaries, number):
+    interrupted(canaries, number)
+    printed = canaries.run(*COMMAND, *FIELDS, *STORAGE)
     [broken] = [t for t in canaries.trials() if t.state is TrialState.FAIL]
     assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
     assert "PWD%3D***" in broken.user_attrs["traceback"]
     for text in (printed, broken.user_attrs["traceback"], canaries.sepray("show", "lab", "--json").stdout):
         assert not [secret for secret in _SECRETS if secret in text], text
     assert found(canaries.folder) == []
+    assert found(canaries.ray) == []

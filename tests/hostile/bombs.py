@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import struct
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -122,6 +123,27 @@ def _npy(path: Path, shape: str, length: int | None = None) -> None:
     path.write_bytes(b"\x93NUMPY\x02\0" + (len(head) if length is None else length).to_bytes(4, "little") + head)
 
 
+def _streams(path: Path, count: int) -> None:
+    """Write a stem file of many silent recordings of a minute, which AAC keeps in a few bytes a frame."""
+    one = path.with_suffix(".m4a")
+    source = ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo:d=60"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *source, "-c:a", "aac", "-b:a", "8k", str(one)], check=True)
+    maps = ["-map", "0:a"] * count
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(one), *maps, "-c", "copy", str(path)], check=True)
+    one.unlink()
+
+
+def _long_stems(path: Path) -> None:
+    """Write a stem file of half a second that says that it lasts for months, in each place where MP4 says it."""
+    content = bytearray(readers.READERS["stem.mp4"].content()[path.name])
+    for name, place in ((b"mvhd", 20), (b"mdhd", 20), (b"tkhd", 24), (b"stts", 16)):
+        at = content.find(name)
+        while at >= 0:
+            content[at + place : at + place + 4] = (2**31 - 1 if name != b"stts" else 1 << 25).to_bytes(4, "big")
+            at = content.find(name, at + 4)
+    path.write_bytes(content)
+
+
 def _repeated(path: Path, part: bytes, size: int) -> None:
     with path.open("wb") as file:
         part *= 1 + (1 << 20) // len(part)
@@ -188,9 +210,13 @@ BOMBS = {
     "WFDB segment of itself": Bomb(
         "r.hea", lambda path: _record(path, "r/2 2 250 2000\nr 1000\nr 1000\n"), readers.read_recording
     ),
+    "stem file of many recordings": Bomb("x.stem.mp4", lambda path: _streams(path, 60), readers.read_stems),
+    "stem file that promises months": Bomb("x.stem.mp4", _long_stems, readers.read_stems),
     "deep results": Bomb("x.json", lambda path: path.write_text("[" * 10**6), readers.read_results),
 }
 """All bombs, by what they are."""
+if "stem.mp4" not in readers.READERS:  # which are read with ffmpeg
+    BOMBS = {name: bomb for name, bomb in BOMBS.items() if not bomb.name.endswith(".stem.mp4")}
 HONEST = {
     "long WAV": Bomb("x.wav", lambda path: _wav(path, 8000, 30 * 10**6), readers.open_recording),
     "CSV with a deep comment": Bomb(
@@ -247,7 +273,7 @@ def outcomes(folder: Path) -> dict[str, str]:
     """Return what became of all of them."""
     import wfdb  # noqa: F401 # before the limits, as Pillow
 
-    for name in ("png", "lzw.tif", "csv"):
+    for name in ("png", "lzw.tif", "csv", *({"stem.mp4"} & readers.READERS.keys())):
         for file, content in readers.READERS[name].content().items():
             (folder / file).write_bytes(content)
         readers.READERS[name].read(folder / readers.READERS[name].name)

@@ -1,0 +1,61 @@
+"""What commands of this user have named, beside what a storage that others may write to says of a study.
+
+Which modules are imported, which Ray cluster is joined (whoever runs it can run code in what joins it) and where
+records and passwords for MLflow are sent is nothing that a row in a database may decide.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import private_list, registry
+from ..errors import mask
+
+if TYPE_CHECKING:
+    from .study import StudySpec
+
+_HARMLESS = "random"  # a sampler
+
+
+def remember(spec: StudySpec) -> None:
+    """Remember what a study that this user starts names."""
+    for config in (spec.separator, spec.task):
+        private_list.name("module", registry.home(type(config).__module__))
+    private_list.name("sampler", spec.search.sampler)
+    private_list.name("start", str(getattr(spec.separator, "start", "")))
+    private_list.name("address", mask(spec.resources.cluster_address))
+    private_list.name("tracking", mask(spec.stores.tracking_uri))
+
+
+def usable(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored description without a sampler's module and a cluster that no command has named."""
+    values = dict(stored)
+    sampler, address = str(values.get("sampler", "")), str(values.get("address") or "")
+    if ":" in sampler and not private_list.is_named("sampler", sampler):
+        values["sampler"] = _HARMLESS  # of a study that has ended, nothing more is drawn
+    if address and not is_named_cluster(address):
+        values["address"] = None
+    return values
+
+
+def is_named_cluster(address: str) -> bool:
+    """Say whether a command or the environment of this user has named a Ray cluster."""
+    return address == os.environ.get("RAY_ADDRESS") or private_list.is_named("address", mask(address))
+
+
+def require_start(separator: Any) -> None:
+    """Refuse another separator to start from that only the storage names, where it is a module of somebody's own.
+
+    Registered models and folders are not refused here: whose code may run is known when they are loaded.
+
+    Raises:
+        UnknownNameError: it is.
+    """
+    start = str(getattr(separator, "start", ""))
+    name = start.partition(" ")[0].partition(":")[0]
+    is_model = ":/" in start or Path(start).is_dir()
+    if name not in ("", "constant") and not is_model and not private_list.is_named("start", start):
+        registry.require_named("sepray.separators", name)

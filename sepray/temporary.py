@@ -1,0 +1,101 @@
+"""Folders for a while, of this user alone, and what killed processes have left of theirs.
+
+A process holds the system's lock of its folder until it ends, however it ends; ``kill -9`` leaves the folder and no
+lock. So whoever makes one first removes those that nobody holds. (A number of a process would not do: containers that
+share a folder have numbers of their own.) Imports nothing from sepray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+RAY = "sepray."
+"""What the name of Ray's folder begins with: short, because the path of a socket is; older versions hold no locks."""
+_LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run)-)[a-z0-9_]{8}")
+_held: dict[str, int] = {}
+
+
+def make(prefix: str, parent: str | None = None) -> str:
+    """Return a new folder, mode 0700, that lasts until ``remove``, or until a start after this process has ended.
+
+    Args:
+        prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run) and a dash.
+        parent: folder in which it is made; default: Python's folder for temporary files.
+    """
+    parent = parent or tempfile.gettempdir()
+    _remove_left(parent)
+    while True:
+        path = tempfile.mkdtemp(prefix=prefix, dir=parent)
+        descriptor = _locked(path)
+        if descriptor is not None:
+            _held[path] = descriptor
+            return path
+
+
+def remove(path: str) -> None:
+    """Remove a folder that ``make`` returned."""
+    shutil.rmtree(path, ignore_errors=True)
+    descriptor = _held.pop(path, None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def folder(prefix: str) -> Iterator[str]:
+    """Make a folder, and remove it in the end."""
+    path = make(prefix)
+    try:
+        yield path
+    finally:
+        remove(path)
+
+
+def _remove_left(parent: str) -> None:
+    """Remove the folders of this user that no process holds; links are not followed, and nobody else's is touched."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(parent):
+            path = os.path.join(parent, name)
+            if not _LEFT.fullmatch(name) or path in _held:
+                continue
+            descriptor = _locked(path)
+            if descriptor is None:
+                continue
+            try:
+                _empty(descriptor)
+                os.rmdir(path)
+            except OSError:
+                continue
+            finally:
+                os.close(descriptor)
+
+
+def _locked(path: str) -> int | None:
+    """Return the open folder with its lock held; None where it is a link, another user's, held or gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _empty(descriptor: int) -> None:
+    """Remove what is in the folder that is open, whatever has its name by now."""
+    for name in os.listdir(descriptor):
+        try:
+            os.unlink(name, dir_fd=descriptor)
+        except OSError:
+            shutil.rmtree(name, ignore_errors=True, dir_fd=descriptor)

@@ -1,0 +1,81 @@
+"""Folders for a while: those of processes that were killed go with the next start, and nothing else does."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from sepray import temporary
+
+HOLDER = """
+import sys, time
+from sepray import temporary
+path = temporary.make(temporary.RAY, sys.argv[1])
+open(path + "/token", "w").close()
+print(path, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds a folder, and the folder."""
+    pipes = {"stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "tmp")], **pipes)
+    yield process, process.stdout.readline().strip()
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _parent(tmp_path):
+    (tmp_path / "tmp").mkdir()
+
+
+def test_folder_of_a_killed_process_goes_with_the_next_start(tmp_path, holder):
+    process, left = holder
+    parent = str(tmp_path / "tmp")
+    first = temporary.make("sepray-model-", parent)
+    assert sorted(os.listdir(parent)) == sorted(os.path.basename(path) for path in (left, first))  # it is still held
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("x")
+    os.makedirs(f"{left}/session/logs")
+    os.symlink(victim, f"{left}/session/link")
+    os.symlink(victim, f"{left}/link")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    second = temporary.make(temporary.RAY, parent)
+    assert sorted(os.listdir(parent)) == sorted(os.path.basename(path) for path in (first, second))
+    assert (victim / "precious").read_text() == "x"
+    assert os.stat(second).st_mode & 0o777 == 0o700
+    for path in (first, second):
+        temporary.remove(path)
+    assert os.listdir(parent) == []
+
+
+def test_links_and_other_folders_stay(tmp_path):
+    parent, victim = tmp_path / "tmp", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("x")
+    (parent / "sepray.abcdefgh").symlink_to(victim)
+    for name in ("sepray.abcdefghi", "sepray-abcdefgh", "another.abcdefgh"):
+        (parent / name).mkdir()
+    (parent / "sepray.abcdefg1").write_text("a file")
+    before = sorted(os.listdir(parent))
+    with temporary.folder("sepray-separate-") as path:
+        assert os.path.dirname(path) == os.environ.get("TMPDIR", "/tmp")
+    temporary.remove(temporary.make(temporary.RAY, str(parent)))
+    assert sorted(os.listdir(parent)) == before
+    assert (victim / "precious").read_text() == "x"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_folder_of_another_user_stays(tmp_path):
+    theirs = tmp_path / "tmp" / "sepray.abcdefgh"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    temporary.remove(temporary.make(temporary.RAY, str(tmp_path / "tmp")))
+    assert theirs.is_dir()
