@@ -26,14 +26,14 @@ STORES = "--storage sqlite:///s.db --tracking-uri http://h --storage-path s3://b
 GIVEN = {
     "compare": (
         "a b --task t --split train --metric psnr --json --batch-size 3 --tracking-uri http://h --cache c "
-        "--trust-model-code",
-        ["a", "b", "t", "train", "psnr", True, 3, "http://h", Path("c"), True],
+        "--trust-model-code --shared",
+        ["a", "b", "t", "train", "psnr", True, 3, "http://h", Path("c"), True, True],
     ),
     "doctor": (f"{STORES} --json --quiet", ["sqlite:///s.db", "http://h", "s3://b", Path("c"), True, True]),
     "evaluate": (
         "a --task t --split train --json --quiet --bss-eval --museval m --batch-size 3 --tracking-uri http://h "
-        "--cache c --trust-model-code",
-        ["a", "t", "train", True, True, True, Path("m"), 3, "http://h", Path("c"), True],
+        "--cache c --trust-model-code --shared",
+        ["a", "t", "train", True, True, True, Path("m"), 3, "http://h", Path("c"), True, True],
     ),
     "list": (
         "studies --json --storage sqlite:///s.db --tracking-uri http://h",
@@ -41,8 +41,8 @@ GIVEN = {
     ),
     "separate": (
         "a in on -o out --source s --rate 8 --window 2 --device cpu --no-picture --json --quiet "
-        "--tracking-uri http://h --trust-model-code",
-        ["a", ("in", "on"), "out", "s", 8.0, 2.0, "cpu", False, True, True, "http://h", True],
+        "--tracking-uri http://h --trust-model-code --shared",
+        ["a", ("in", "on"), "out", "s", 8.0, 2.0, "cpu", False, True, True, "http://h", True, True],
     ),
     "report": (
         f"n {STORES}",
