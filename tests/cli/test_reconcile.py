@@ -4,6 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from sepray import private_list
+
+
+@pytest.fixture(autouse=True)
+def _nothing_named(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
 
 @pytest.fixture
 def called(monkeypatch):
@@ -48,7 +55,11 @@ def tracked(study):
 
 def test_server_is_the_studys_own(run, tracked, called):
     printed = run("reconcile", "small", status=2)
+    assert "small is tracked at http://127.0.0.1:9, as its storage says, which no command of yours has named" in printed
+    private_list.name("tracking", "http://127.0.0.1:9")
+    printed = run("reconcile", "small", status=2)
     assert printed == "sepray: the tracking server http://127.0.0.1:9 does not answer: Connection refused\n"
+    assert called == []
 
 
 def test_other_server_is_asked_about(run, tracked, called, terminal, tmp_path):
