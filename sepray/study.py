@@ -165,13 +165,19 @@ def _execute(spec: StudySpec, permitted: Permissions | None) -> int:
     if address.startswith("ray://"):
         from .execution import cluster
 
-        named.remember(spec)
+        _remember(spec)
         return cluster.run_on_head(address, execute, [spec.changed(address="auto"), permitted], spec.modules())
     wait_for(f"{spec.name}: importing torch, Ray and Optuna")
     from .driver import driver  # seconds
 
-    named.remember(spec)
+    _remember(spec)
     return driver.run(spec, permitted)
+
+
+def _remember(spec: StudySpec) -> None:
+    """Remember what the command names, so that later ones may use it where the study's storage says so."""
+    address = spec.resources.cluster_address
+    named.remember(spec.separator, spec.task, spec.search.sampler, address, spec.stores.tracking_uri)
 
 
 def refuse_bad_input(spec: StudySpec) -> None:

@@ -9,25 +9,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import private_list, registry
 from ..errors import mask
 
-if TYPE_CHECKING:
-    from .study import StudySpec
-
 _HARMLESS = "random"  # a sampler
 
 
-def remember(spec: StudySpec) -> None:
-    """Remember what a study that this user starts names."""
-    for config in (spec.separator, spec.task):
+def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri: str) -> None:
+    """Remember what a study that this user starts names.
+
+    Args:
+        separator: configuration of the separator.
+        task: configuration of the task.
+        sampler: name of the sampler.
+        address: address of the Ray cluster; empty for none.
+        tracking_uri: MLflow tracking server or database.
+    """
+    for config in (separator, task):
         private_list.name("module", registry.home(type(config).__module__))
-    private_list.name("sampler", spec.search.sampler)
-    private_list.name("start", str(getattr(spec.separator, "start", "")))
-    private_list.name("address", mask(spec.resources.cluster_address))
-    private_list.name("tracking", mask(spec.stores.tracking_uri))
+    private_list.name("sampler", sampler)
+    private_list.name("start", str(getattr(separator, "start", "")))
+    private_list.name("address", mask(address))
+    private_list.name("tracking", mask(tracking_uri))
 
 
 def usable(stored: Mapping[str, Any]) -> dict[str, Any]:

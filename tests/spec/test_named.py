@@ -40,7 +40,7 @@ def test_what_a_study_was_started_with_is_used(monkeypatch):
         address="lab:6379",
         tracking_uri="http://me:secret-of-mine@lab:5000",
     )
-    named.remember(spec)
+    named.remember(spec.separator, spec.task, "my_lab:Sampler", "lab:6379", "http://me:secret-of-mine@lab:5000")
     restored = StudySpec.restored(json.loads(json.dumps(spec.plain())))
     assert (restored.search.sampler, restored.resources.address) == ("my_lab:Sampler", "lab:6379")
     assert private_list.is_named("module", "sepray.separators.neural_egg")
