@@ -14,6 +14,8 @@ from ray.tune.experiment import Trial
 from .. import fault
 
 _UNAVAILABLE = re.compile(r"The actor ([0-9a-f]+) is unavailable")
+_LET_GO = "all references to the actor were removed"
+"""In the cause of an actor's end that is none: Tune lets an actor go that has not answered."""
 
 
 class LossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
@@ -48,5 +50,6 @@ def _message(trial: Trial) -> str:
     if unanswering and "SystemExit" not in message:
         with contextlib.suppress(Exception):  # Ray does not know the actor, or is another version
             cause = ray._private.state.actors(unanswering[1])["DeathCause"]
-            return cause.actor_died_error_context.error_message or message
+            known = str(cause.actor_died_error_context.error_message)
+            return message if _LET_GO in known else known or message
     return message

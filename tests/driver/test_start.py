@@ -228,6 +228,7 @@ def test_closest_of_several_kept_digests_is_what_a_start_is_compared_with():
 def test_what_is_only_trained_beside_an_ended_study_may_have_other_files(spec, files, begun):
     files["mine"] = "changed"
     StudyStores(prepare(spec, DATA), goes_on=False).close()
+    assert attributes(spec)[code.attribute(files)] == files  # by which its trials are known
     with pytest.raises(UsageError, match="mine has changed since"):
         again(spec)
 

@@ -12,6 +12,7 @@ from sepray.execution.losses import LossWatch
 from sepray.fault import Whose
 
 NODE = ActorDiedErrorContext(error_message="The actor died because its node has died.", actor_id=b"a" * 16)
+LET_GO = ActorDiedErrorContext(error_message="The actor is dead because all references to the actor were removed.")
 ACTOR = b"a" * 16
 UNANSWERING = ActorUnavailableError("The actor is temporarily unavailable: RpcError", ACTOR)
 ENDED = (Whose.TRIAL, "its process has ended")
@@ -52,6 +53,11 @@ def test_worker_that_ray_has_ended_for_its_memory(loss_of):
             ENDED,
         ),
         ({"DeathCause": ActorDeathCause(actor_died_error_context=NODE)}, (Whose.EXECUTOR, "its node has died")),
+        # Tune has let the actor go: that says nothing of why it did not answer before.
+        (
+            {"DeathCause": ActorDeathCause(actor_died_error_context=LET_GO)},
+            (Whose.EXECUTOR, "its node does not answer"),
+        ),
     ],
 )
 def test_of_an_actor_that_did_not_answer_ray_may_know_the_cause_since(loss_of, monkeypatch, known, loss):

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy.exc
 from optuna.distributions import FloatDistribution
 
+from sepray.console import exit_status
 from sepray.errors import StorageError, UsageError
 from sepray.search import storage
 from sepray.search.bulk_read import BulkReadStorage
@@ -62,6 +63,8 @@ def test_another_fingerprint_is_refused_saying_what_differs(url):
         "  task.seconds: 15 -> 16\n"
         "  task.snr: (absent) -> 3"
     )
+    told = str(refusal.value).splitlines()
+    assert exit_status.format_error("s", refusal.value).splitlines() == [f"s: {told[0]}", *told[1:]]
 
 
 def test_a_study_of_somebody_elses_is_refused(url):

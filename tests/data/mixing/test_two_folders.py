@@ -74,6 +74,20 @@ def values(data: TaskData, source: int) -> dict[str, set[float]]:
     return {split: set(getattr(data, split).sources[:, source].abs().flatten().tolist()) for split in SPLITS}
 
 
+@dataclass(frozen=True)
+class TracksConfig(Config):
+    test_tracks: bool = True
+
+
+def test_items_are_the_same_whether_or_not_whole_tracks_are_scored(config: Config, tmp_path: Path) -> None:
+    given = TracksConfig(**vars(config))
+    keys = [made(replace(given, test_tracks=tracks))._described(tmp_path)[0] for tracks in (True, False)]
+    assert keys[0] == keys[1]
+    told = keys[0]["config"]
+    assert isinstance(told, dict)
+    assert told.keys() == vars(config).keys() - {"voice", "noise"}  # folders are known by their files
+
+
 def test_voice_keeps_its_level_and_noise_is_so_far_below_it(config: Config, tmp_path: Path) -> None:
     data = made(config).load(tmp_path / "cache")
     assert (data.signal.sources, data.signal.channels, data.signal.sample_rate) == (("voice", "noise"), 1, 1000)
