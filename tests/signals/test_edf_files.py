@@ -80,3 +80,17 @@ def test_what_cannot_be_used_is_refused(tmp_path, how, line):
     with pytest.raises(RecordingError) as refusal:
         open_recording(write_edf(tmp_path / "a.edf", **how), name="a.edf")
     assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize(
+    ("place", "cell"),
+    [(904 + 16, "-1"), (904, "-1"), (184, "903"), (244, "-1"), (244, "nan"), (256 + 3 * 104, "inf")],
+    ids=["last size", "first size", "length", "negative duration", "no duration", "limit"],
+)
+def test_header_that_says_what_cannot_be_is_refused(tmp_path, place, cell):
+    file = write_edf(tmp_path / "a.edf")
+    content = bytearray(file.read_bytes())
+    content[place : place + 8] = cell.ljust(8).encode()
+    file.write_bytes(bytes(content))
+    with pytest.raises(RecordingError, match=r"^a\.edf is no EDF file: its header says what cannot be$"):
+        open_recording(file, name="a.edf")
