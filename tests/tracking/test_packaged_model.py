@@ -231,3 +231,31 @@ def test_with_a_key_only_what_it_signed_is_loaded(folder, processes, monkeypatch
         load_folder(folder, "it")
     with trust.consent(True):
         load_folder(folder, "it")
+
+
+def _other_code(folder):
+    rewritten(folder, "gains.py", "# theirs")
+
+
+def _other_numbers(folder):
+    with_other_weights(folder)
+    resealed(folder)
+
+
+def _other_settings(folder):
+    settings = folder / "data" / "separator" / "separator.json"
+    settings.write_text(settings.read_text() + " ")
+    resealed(folder)
+
+
+@pytest.mark.parametrize("tampered", [_other_code, _other_numbers, _other_settings])
+def test_signature_is_over_code_and_weights_and_settings(folder, processes, monkeypatch, tampered):
+    """Who may write the model can put a new digest beside what was changed, but has no key."""
+    monkeypatch.setenv(trust.KEY, "k" * 16)
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    edited(folder, metadata={**metadata, packaged_model.SIGNATURE: trust.signature(metadata["digest"])})
+    load_folder(folder, "it")
+    tampered(folder)
+    assert packaged_model.is_sealed(folder, "it")
+    with pytest.raises(ModelError, match=r"^it is signed with another key than SEPRAY_MODEL_KEY"):
+        load_folder(folder, "it")
