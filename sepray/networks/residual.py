@@ -114,7 +114,16 @@ class Discriminator(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(*block) for block in plan))
         self.head = nn.Linear(plan[-1][1], 1)
 
+    def features(self, image: Tensor) -> Tensor:
+        """Return what the linear layer sees, ``[b, feature]``."""
+        features: Tensor = self.blocks(image).mean(dim=(-2, -1))
+        return features
+
+    def judge(self, features: Tensor) -> Tensor:
+        """Return one logit for each row of features."""
+        logits: Tensor = self.head(features)
+        return logits[..., 0]
+
     def forward(self, image: Tensor) -> Tensor:
         """Return one logit for each image."""
-        logits: Tensor = self.head(self.blocks(image).mean(dim=(-2, -1)))
-        return logits[..., 0]
+        return self.judge(self.features(image))

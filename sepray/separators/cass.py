@@ -18,6 +18,9 @@ not matter. Each source's spectrogram is divided by the root mean square, over t
 spectrograms. So the squared error of a source of a tenth of the amplitude weighs the same against its adversarial
 term; with plain amplitudes it would be a hundredth, lost beside the cross entropy of any beta. A discriminator sees
 estimates of other sources in *their* units: it has to tell them by their form, not by their level.
+
+Beyond the paper, and off by default: critics may play for other losses (``critic_losses``), see the mixture beside what
+they judge (``critic_sees_mixture``), and have spectrally normalised weights (``spectral_norm``).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,15 +36,18 @@ from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Signal, Tensors
 from ..errors import UsageError
+from ..networks.adversaries import ADVERSARIES, matching_loss
 from ..networks.checks import check_choice, check_counts
-from ..networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
+from ..networks.cross_adversarial import CrossAdversarialSeparator
 from ..networks.levels import level
 from ..networks.residual import Decoder, Discriminator, Encoder
+from ..networks.spectral_norm import normalise
 from ..processor import has_bfloat16
 from ..signals.stft import Representation, Spectrogram
 from ..signals.template_input import input_channels, network_input
 
 Precision = Literal["auto", "float32", "bfloat16"]
+CriticLosses = Literal["paper", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,28 @@ class Config:
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's moments."""
 
+    critic_losses: CriticLosses = "paper"
+    """What critics and autoencoders play for: the paper's cross entropy, or weighted: a sum of it and of hinge, least
+    squares and feature matching, each with a hyperparameter of its name as its weight."""
+    critic_sees_mixture: bool = False
+    """Show critics the spectrogram of the mixture beside the one that they judge."""
+    spectral_norm: bool = False
+    """Divide every weight of the critics by its largest singular value."""
+
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "paper", "dense": 1024, "code": 100}
     """Kept in the identity of studies: ``cass:logarithmic`` was once made of this class."""
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {
+        "critic_losses": "paper",
+        "critic_sees_mixture": False,
+        "spectral_norm": False,
+    }
+    """Not in the identity of studies where they are as they were before there were these fields."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "depth", "stages", "discriminator_width", "discriminator_stages", "batch_size")
         check_counts(self, sizes)
         check_choice(self, "precision", Precision)
+        check_choice(self, "critic_losses", CriticLosses)
         for name in ("stages", "discriminator_stages"):
             if getattr(self, name) > self.depth:
                 raise UsageError(f"{name} must be at most depth = {self.depth}, not {getattr(self, name)}")
@@ -92,6 +113,10 @@ SMALL = Config(n_fft=256, hop=128, batch_size=16)
 """For half-second items at 8 kHz: longer frames than those of an ECG."""
 QUICK = Config(width=8, depth=2, discriminator_width=4, discriminator_stages=1, batch_size=25)
 """For a study of minutes on two cores."""
+ECG = Config(
+    n_fft=16, hop=8, width=8, stages=2, discriminator_width=4, discriminator_stages=2, critic_losses="weighted"
+)
+"""For ECG of every shape at 250 Hz: frames of 64 ms, and any of the critics' losses."""
 DEBUG = Config(
     n_fft=16, hop=8, width=4, stages=1, discriminator_width=4, discriminator_stages=1, depth=1, precision="float32"
 )
@@ -106,25 +131,42 @@ class Cass(CrossAdversarialSeparator):
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
         self.spectrogram = Spectrogram(config.n_fft, config.hop, config.representation, 2**config.stages)
-        self.precision = config.precision
+        self.precision, self.critic_sees_mixture = config.precision, config.critic_sees_mixture
+        self.adversaries = ("cross_entropy",) if config.critic_losses == "paper" else tuple(ADVERSARIES)
         channels = self.spectrogram.channels(signal.channels)
         seen = self.spectrogram.channels(input_channels(signal))
         size = (config.width, config.depth, config.stages)
-        critic = (channels, config.discriminator_width, config.depth, config.discriminator_stages)
+        judged = 2 * channels if config.critic_sees_mixture else channels
+        critic = (judged, config.discriminator_width, config.depth, config.discriminator_stages)
         self.encoders = nn.ModuleList(Encoder(seen, *size) for _ in signal.sources)
         self.decoders = nn.ModuleList(Decoder(channels, *size) for _ in signal.sources)
         self.discriminators = nn.ModuleList(Discriminator(*critic) for _ in signal.sources)
+        if config.spectral_norm:
+            normalise(self.discriminators)
         self.register_buffer("source_scale", torch.ones(len(signal.sources)))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the paper's values (section 4)."""
+        """Return the paper's values (section 4); with ``weighted`` losses those of the cross entropy."""
         values = {
             "adversarial": 1.0,
             "beta": 0.1,
             "autoencoder_learning_rate": 1e-5,
             "discriminator_learning_rate": 1e-6,
         }
+        if len(self.adversaries) > 1:
+            values |= {name: float(name == "cross_entropy") for name in self.adversaries}
         return values | {name: 0.01 for name, _, _ in self.crosses()}
+
+    def weights(self, hyperparameters: Tensors) -> dict[str, Tensor | float]:
+        """Return the weight of each adversary that there is, by name."""
+        return {name: hyperparameters[name] if len(self.adversaries) > 1 else 1.0 for name in self.adversaries}
+
+    def seen(self, images: Tensor, mixture: Tensor) -> Tensor:
+        """Return what critics see of images, which are of the batch's items once or several times in their order."""
+        if not self.critic_sees_mixture:
+            return images
+        beside = self.spectrogram.encode(mixture / level(mixture))
+        return torch.cat((images, beside.repeat(len(images) // len(beside), 1, 1, 1)), dim=1)
 
     def prepare(self, data: Tensors) -> None:
         """Measure each source's scale: the root mean square of its spectrograms, for mixtures of level 1."""
@@ -158,6 +200,16 @@ class Cass(CrossAdversarialSeparator):
         sources = sources / level(mixture)[:, None]
         images = self.spectrogram.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return list(images.unbind(1))
+
+    def acceptance(self, logits: Tensor, hyperparameters: Tensors) -> Tensor:
+        """Return a critic's loss by its logits of real images: the weighted sum over adversaries."""
+        losses = [w * ADVERSARIES[name].real(logits) for name, w in self.weights(hyperparameters).items()]
+        return torch.stack(losses).sum()
+
+    def rejection(self, logits: Tensor, hyperparameters: Tensors) -> Tensor:
+        """Return a critic's loss by its logits of images that are not real: the weighted sum over adversaries."""
+        losses = [w * ADVERSARIES[name].fake(logits) for name, w in self.weights(hyperparameters).items()]
+        return torch.stack(losses).sum()
 
     def uses_bfloat16(self, device: torch.device) -> bool:
         """Say whether losses run the networks in bfloat16."""
@@ -193,16 +245,37 @@ def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, rando
     critics = () if "adversarial" in cass.off else cass.discriminators
     with cass.autocast(beta.device):
         estimates = cass.estimate(batch["mixture"])
-        logits = [critic(image) for critic, image in zip(critics, estimates, strict=False)]
+        shown = [cass.seen(image, batch["mixture"]) for image in estimates[: len(critics)]]
+        matched = [cass.seen(image, batch["mixture"]) for image in targets[: len(critics)]]
+        persuaded = [
+            _persuading(cass, *three, hyperparameters) for three in zip(critics, shown, matched, strict=True)
+        ]
     total, parts = torch.zeros_like(beta), dict[str, Tensor]()
     for i, source in enumerate(cass.signal.sources):
         parts[f"mse/{source}"] = F.mse_loss(estimates[i].float(), targets[i])
         total = total + (1 - beta) * parts[f"mse/{source}"]
-        if logits:
-            parts[f"adversarial/{source}"] = real_loss(logits[i].float())
+        if persuaded:
+            parts[f"adversarial/{source}"] = persuaded[i]
             total = total + beta * parts[f"adversarial/{source}"]
     carry = {"estimates": torch.stack(estimates, 1).detach().float(), "targets": torch.stack(targets, 1)}
     return Loss(total, parts, carry)
+
+
+def _persuading(cass: Cass, critic: nn.Module, images: Tensor, real: Tensor, hyperparameters: Tensors) -> Tensor:
+    """Return what an autoencoder minimises so that a critic takes its images for real ones."""
+    if len(cass.adversaries) == 1:
+        features, logits = images, critic(images)
+    else:
+        judge = cast(Discriminator, critic)
+        features, real = judge.features(torch.cat((images, real))).chunk(2)
+        logits = judge.judge(features)
+    total = torch.zeros_like(hyperparameters["beta"])
+    for name, weight in cass.weights(hyperparameters).items():
+        persuading = ADVERSARIES[name].persuading
+        by_features = persuading is None
+        loss = matching_loss(features.float(), real.float()) if by_features else persuading(logits.float())
+        total = total + weight * loss
+    return total
 
 
 def discriminator_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
@@ -217,10 +290,11 @@ def discriminator_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, ran
         others = [(name, j) for name, j, shown_to in crosses if shown_to == i]
         shown = torch.cat([estimates[:, i], targets[:, i], *(estimates[:, j] for _, j in others)])
         with cass.autocast(shown.device):
-            logits = cass.discriminators[i](shown).float()  # one pass over all: larger batches are faster
+            logits = cass.discriminators[i](cass.seen(shown, batch["mixture"])).float()  # one pass over all: larger batches are faster
         fake, real, *foreign = logits.split(len(targets))
-        own = fake_loss(fake) + real_loss(real)
-        crossed = [hyperparameters[name] * fake_loss(part) for (name, _), part in zip(others, foreign, strict=True)]
+        own = cass.rejection(fake, hyperparameters) + cass.acceptance(real, hyperparameters)
+        rejections = [cass.rejection(part, hyperparameters) for part in foreign]
+        crossed = [hyperparameters[name] * part for (name, _), part in zip(others, rejections, strict=True)]
         total = total + own + sum(crossed)
         parts |= {f"discriminator/{source}": own}
     return Loss(total, parts)

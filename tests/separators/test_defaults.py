@@ -36,6 +36,9 @@ STRUCTURES = {
         "precision": "auto",
         "batch_size": 50,
         "betas": (0.9, 0.999),
+        "critic_losses": "paper",
+        "critic_sees_mixture": False,
+        "spectral_norm": False,
     },
     "constant_mask": {"mask": 1.0},
     "cyclegan": {
