@@ -39,7 +39,9 @@ def matching_loss(features: Tensor, real: Tensor) -> Tensor:
 ADVERSARIES = {
     "cross_entropy": Adversary(real_loss, real_loss, fake_loss),
     "hinge": Adversary(
-        lambda logits: -logits.mean(), lambda logits: F.relu(1 - logits).mean(), lambda logits: F.relu(1 + logits).mean()
+        lambda logits: -logits.mean(),
+        lambda logits: F.relu(1 - logits).mean(),
+        lambda logits: F.relu(1 + logits).mean(),
     ),
     "least_squares": Adversary(
         lambda logits: (logits - 1).square().mean() / 2,

@@ -113,9 +113,7 @@ SMALL = Config(n_fft=256, hop=128, batch_size=16)
 """For half-second items at 8 kHz: longer frames than those of an ECG."""
 QUICK = Config(width=8, depth=2, discriminator_width=4, discriminator_stages=1, batch_size=25)
 """For a study of minutes on two cores."""
-ECG = Config(
-    n_fft=16, hop=8, width=8, stages=2, discriminator_width=4, discriminator_stages=2, critic_losses="weighted"
-)
+ECG = Config(n_fft=16, hop=8, width=12, stages=2, discriminator_width=4, critic_losses="weighted")
 """For ECG of every shape at 250 Hz: frames of 64 ms, and any of the critics' losses."""
 DEBUG = Config(
     n_fft=16, hop=8, width=4, stages=1, discriminator_width=4, discriminator_stages=1, depth=1, precision="float32"
@@ -127,6 +125,7 @@ class Cass(CrossAdversarialSeparator):
 
     takes_template = True
     source_scale: Tensor
+    matches_features = False
 
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
@@ -157,9 +156,16 @@ class Cass(CrossAdversarialSeparator):
             values |= {name: float(name == "cross_entropy") for name in self.adversaries}
         return values | {name: 0.01 for name, _, _ in self.crosses()}
 
+    def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
+        """Note whether features are matched: where they are not, critics are not shown true sources for it."""
+        self.matches_features = hyperparameters.get("feature_matching", 0) != 0
+
     def weights(self, hyperparameters: Tensors) -> dict[str, Tensor | float]:
-        """Return the weight of each adversary that there is, by name."""
-        return {name: hyperparameters[name] if len(self.adversaries) > 1 else 1.0 for name in self.adversaries}
+        """Return the weight of each adversary that there is, by name; of a sum of one it is 1."""
+        if len(self.adversaries) == 1:
+            return {name: 1.0 for name in self.adversaries}
+        left_out = () if self.matches_features else ("feature_matching",)
+        return {name: hyperparameters[name] for name in self.adversaries if name not in left_out}
 
     def seen(self, images: Tensor, mixture: Tensor) -> Tensor:
         """Return what critics see of images, which are of the batch's items once or several times in their order."""
@@ -247,9 +253,7 @@ def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, rando
         estimates = cass.estimate(batch["mixture"])
         shown = [cass.seen(image, batch["mixture"]) for image in estimates[: len(critics)]]
         matched = [cass.seen(image, batch["mixture"]) for image in targets[: len(critics)]]
-        persuaded = [
-            _persuading(cass, *three, hyperparameters) for three in zip(critics, shown, matched, strict=True)
-        ]
+        persuaded = [_persuading(cass, *three, hyperparameters) for three in zip(critics, shown, matched, strict=True)]
     total, parts = torch.zeros_like(beta), dict[str, Tensor]()
     for i, source in enumerate(cass.signal.sources):
         parts[f"mse/{source}"] = F.mse_loss(estimates[i].float(), targets[i])
@@ -263,12 +267,13 @@ def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, rando
 
 def _persuading(cass: Cass, critic: nn.Module, images: Tensor, real: Tensor, hyperparameters: Tensors) -> Tensor:
     """Return what an autoencoder minimises so that a critic takes its images for real ones."""
-    if len(cass.adversaries) == 1:
-        features, logits = images, critic(images)
-    else:
+    features = images  # which no loss reads, where none are matched
+    if cass.matches_features:
         judge = cast(Discriminator, critic)
         features, real = judge.features(torch.cat((images, real))).chunk(2)
         logits = judge.judge(features)
+    else:
+        logits = critic(images)
     total = torch.zeros_like(hyperparameters["beta"])
     for name, weight in cass.weights(hyperparameters).items():
         persuading = ADVERSARIES[name].persuading
@@ -290,7 +295,9 @@ def discriminator_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, ran
         others = [(name, j) for name, j, shown_to in crosses if shown_to == i]
         shown = torch.cat([estimates[:, i], targets[:, i], *(estimates[:, j] for _, j in others)])
         with cass.autocast(shown.device):
-            logits = cass.discriminators[i](cass.seen(shown, batch["mixture"])).float()  # one pass over all: larger batches are faster
+            logits = cass.discriminators[i](
+                cass.seen(shown, batch["mixture"])
+            ).float()  # one pass over all: larger batches are faster
         fake, real, *foreign = logits.split(len(targets))
         own = cass.rejection(fake, hyperparameters) + cass.acceptance(real, hyperparameters)
         rejections = [cass.rejection(part, hyperparameters) for part in foreign]

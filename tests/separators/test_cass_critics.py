@@ -39,6 +39,7 @@ def losses(estimates: list[float], targets: list[float], **weights: float):
     separator.estimate = lambda mixture: [torch.full((2, 2, 4, 4), value) for value in estimates]
     separator.targets = lambda mixture, sources: [torch.full((2, 2, 4, 4), value) for value in targets]
     values = dict.fromkeys(separator.hyperparameters(), 0.0) | {"adversarial": 1.0, "beta": 1.0} | weights
+    separator.set_hyperparameters(values)
     tensors = {name: torch.tensor(value) for name, value in values.items()}
     batch = {"mixture": torch.zeros(2, 1, 64), "sources": torch.zeros(2, 2, 1, 64)}
     first = cass.autoencoder_loss(separator, batch, tensors, {})
@@ -126,6 +127,14 @@ def test_both_phases_judge_with_the_mixture_beside():
 def test_defaults_are_not_in_the_identity_of_studies():
     assert not {"critic_losses", "critic_sees_mixture", "spectral_norm"} & set(identity.plain(cass.Config()))
     assert identity.plain(cass.ECG)["critic_losses"] == "weighted"
+
+
+def test_true_sources_are_shown_for_features_alone():
+    separator = build(WEIGHTED, SIGNAL, 0)
+    tensors = {name: torch.tensor(value) for name, value in separator.hyperparameters().items()}
+    assert list(separator.weights(tensors)) == list(KINDS[:3])
+    separator.set_hyperparameters({"feature_matching": 0.5})
+    assert list(separator.weights(tensors)) == list(KINDS)
 
 
 def test_unknown_losses_are_refused():
