@@ -163,7 +163,7 @@ class Cass(CrossAdversarialSeparator):
     def weights(self, hyperparameters: Tensors) -> dict[str, Tensor | float]:
         """Return the weight of each adversary that there is, by name; of a sum of one it is 1."""
         if len(self.adversaries) == 1:
-            return {name: 1.0 for name in self.adversaries}
+            return dict.fromkeys(self.adversaries, 1.0)
         left_out = () if self.matches_features else ("feature_matching",)
         return {name: hyperparameters[name] for name in self.adversaries if name not in left_out}
 
@@ -206,6 +206,17 @@ class Cass(CrossAdversarialSeparator):
         sources = sources / level(mixture)[:, None]
         images = self.spectrogram.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return list(images.unbind(1))
+
+    def persuasion(self, logits: Tensor, features: Tensor, real: Tensor, hyperparameters: Tensors) -> Tensor:
+        """Return what an autoencoder minimises so that a critic takes its images for real ones: the weighted sum."""
+        total = torch.zeros_like(hyperparameters["beta"])
+        for name, weight in self.weights(hyperparameters).items():
+            persuading = ADVERSARIES[name].persuading
+            if persuading is None:
+                total = total + weight * matching_loss(features.float(), real.float())
+            else:
+                total = total + weight * persuading(logits.float())
+        return total
 
     def acceptance(self, logits: Tensor, hyperparameters: Tensors) -> Tensor:
         """Return a critic's loss by its logits of real images: the weighted sum over adversaries."""
@@ -253,34 +264,25 @@ def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, rando
         estimates = cass.estimate(batch["mixture"])
         shown = [cass.seen(image, batch["mixture"]) for image in estimates[: len(critics)]]
         matched = [cass.seen(image, batch["mixture"]) for image in targets[: len(critics)]]
-        persuaded = [_persuading(cass, *three, hyperparameters) for three in zip(critics, shown, matched, strict=True)]
+        judged = [_judged(cass, *three) for three in zip(critics, shown, matched, strict=True)]
     total, parts = torch.zeros_like(beta), dict[str, Tensor]()
     for i, source in enumerate(cass.signal.sources):
         parts[f"mse/{source}"] = F.mse_loss(estimates[i].float(), targets[i])
         total = total + (1 - beta) * parts[f"mse/{source}"]
-        if persuaded:
-            parts[f"adversarial/{source}"] = persuaded[i]
+        if judged:
+            parts[f"adversarial/{source}"] = cass.persuasion(*judged[i], hyperparameters)
             total = total + beta * parts[f"adversarial/{source}"]
     carry = {"estimates": torch.stack(estimates, 1).detach().float(), "targets": torch.stack(targets, 1)}
     return Loss(total, parts, carry)
 
 
-def _persuading(cass: Cass, critic: nn.Module, images: Tensor, real: Tensor, hyperparameters: Tensors) -> Tensor:
-    """Return what an autoencoder minimises so that a critic takes its images for real ones."""
-    features = images  # which no loss reads, where none are matched
-    if cass.matches_features:
-        judge = cast(Discriminator, critic)
-        features, real = judge.features(torch.cat((images, real))).chunk(2)
-        logits = judge.judge(features)
-    else:
-        logits = critic(images)
-    total = torch.zeros_like(hyperparameters["beta"])
-    for name, weight in cass.weights(hyperparameters).items():
-        persuading = ADVERSARIES[name].persuading
-        by_features = persuading is None
-        loss = matching_loss(features.float(), real.float()) if by_features else persuading(logits.float())
-        total = total + weight * loss
-    return total
+def _judged(cass: Cass, critic: nn.Module, images: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a critic's logits of images, and where they are matched its features of these and of real ones."""
+    if not cass.matches_features:
+        return critic(images), images, real
+    judge = cast(Discriminator, critic)
+    features, wanted = judge.features(torch.cat((images, real))).chunk(2)
+    return judge.judge(features), features, wanted
 
 
 def discriminator_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
@@ -295,9 +297,8 @@ def discriminator_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, ran
         others = [(name, j) for name, j, shown_to in crosses if shown_to == i]
         shown = torch.cat([estimates[:, i], targets[:, i], *(estimates[:, j] for _, j in others)])
         with cass.autocast(shown.device):
-            logits = cass.discriminators[i](
-                cass.seen(shown, batch["mixture"])
-            ).float()  # one pass over all: larger batches are faster
+            # One pass over all: larger batches are faster.
+            logits = cass.discriminators[i](cass.seen(shown, batch["mixture"])).float()
         fake, real, *foreign = logits.split(len(targets))
         own = cass.rejection(fake, hyperparameters) + cass.acceptance(real, hyperparameters)
         rejections = [cass.rejection(part, hyperparameters) for part in foreign]
