@@ -92,6 +92,7 @@ def changed_fields(config) -> dict[str, object]:
     # These have tests of their own: they do not act in one epoch of short items, or not on every CPU.
     elsewhere = {"batch_size", "betas", "wanted", "start", "start_epochs", "iterations", "epochs_per_iteration"}
     elsewhere |= {"context_hop", "precision", "kernels", "period_seconds", "mixing", "spatial_rank"}
+    elsewhere |= {"critic_losses"}  # whose weights are hyperparameters, by default those of the paper's loss
     hints = get_type_hints(type(config))
     changed = {}
     for field in dataclasses.fields(config):
