@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from .secrecy import mask as mask
 
-_CLUSTER_MODULES = ("psycopg", "boto3", "botocore")
-"""Modules of the extra ``cluster`` that studies import: PostgreSQL, and object stores of MLflow."""
+_CLUSTER_MODULES = ("psycopg", "boto3", "botocore", "grpc")
+"""Modules of the extra ``cluster`` that studies import: PostgreSQL, object stores of MLflow, Optuna's proxy."""
 
 
 class SeprayError(Exception):

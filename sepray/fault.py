@@ -5,6 +5,7 @@
 | the trial's own code | an exception, a value that is not finite, memory, an end of the process | the trial FAILs |
 | a store | checkpoints, outbox, Optuna, MLflow or a disk fails | it is tried again, then the study stops |
 | the executor | a node is lost, or Ray ends a worker (memory) | the trial goes on; without progress the study stops |
+| the executor | a node cannot begin a trial: a module, its data or its GPU is missing | the study stops at once |
 | one of these two | the process of a worker ends | the trial goes on; without progress it FAILs (``--retry-failed``) |
 | the driver | anything else in the driver's process | the study stops |
 
@@ -22,6 +23,8 @@ from .errors import SeprayError
 
 UNSAVED = "unsaved"
 """Outcome in a result of a trial whose checkpoints cannot be written or read: the trial has not ended."""
+UNPREPARED = "unprepared"
+"""Outcome in a result of a trial whose node cannot train any: the trial has not ended, and the study has to stop."""
 LOST = "lost"
 """Outcome of a trial whose worker was lost again and again without progress."""
 LOSSES_WITHOUT_PROGRESS = 3
@@ -43,6 +46,10 @@ class ExecutorError(SeprayError, RuntimeError):
     """Ray loses the worker of a trial again and again; the message says why and what to do, in one line."""
 
 
+class NodeError(ExecutorError):
+    """A node cannot run trials, whichever they are; the message names it and says why, in one line."""
+
+
 class Whose(StrEnum):
     """Whose fault an error is."""
 
@@ -58,10 +65,12 @@ class Loss(NamedTuple):
     Attributes:
         whose: the trial's where its own code may have ended the process, else the executor's.
         why: the reason, a clause for a message.
+        ends_study: whether every other worker on that node would be lost in the same way.
     """
 
     whose: Whose
     why: str
+    ends_study: bool = False
 
 
 _PROCESS_ENDED = Loss(Whose.TRIAL, "its process has ended")
@@ -74,19 +83,42 @@ _LOSSES = (
 )
 """Part of a message of Ray's, which is all that Ray keeps of the cause -> the loss."""
 
+_NOT_BEGUN = ("in its creation task", "failed to import on the worker", "set up runtime environment", "runtime_env")
+_COLOUR = re.compile(r"\x1b\[\d*m")
+_NODE = re.compile(r"\bip=([\w.:]+)")
+_CAUSE = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*(?:Error|Exception|Exit)\b.*)")
+_MAY_PASS = re.compile(
+    r"(?:OSError|BlockingIOError|ConnectionError|Connection\w+Error|TimeoutError|MemoryError|OutOfMemoryError|"
+    r"OutOfDiskError|ObjectStoreFullError)\b"
+)
+"""Kinds of errors with which a worker fails to begin today and begins tomorrow: of stores, networks and memory."""
+
 
 def of_loss(message: str) -> Loss:
     """Return why a trial has lost its worker.
 
     Args:
         message: of Ray's error of the worker's actor (``ActorDiedError``, ``ActorUnavailableError``,
-            ``OutOfMemoryError``); empty where there is none.
+            ``OutOfMemoryError``, ``RuntimeEnvSetupError``); empty where there is none.
     """
+    if any(part in message for part in _NOT_BEGUN):
+        return _of_beginning(_COLOUR.sub("", message))
     return next((loss for part, loss in _LOSSES if part in message), _PROCESS_ENDED)
+
+
+def _of_beginning(message: str) -> Loss:
+    """Return the loss of a worker that could not begin, from Ray's message: a sentence, and a traceback."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    causes = [found[1] for line in lines if (found := _CAUSE.match(line))]
+    cause, node = causes[-1] if causes else lines[-1], _NODE.search(message)
+    why = f"{f'node {node[1]}' if node else 'a node'} cannot begin it: {cause}"
+    return Loss(Whose.EXECUTOR, why, ends_study=not _MAY_PASS.match(cause))
 
 
 def of_training(error: BaseException) -> Whose:
     """Return whose fault an error is that ended a step of a trial in its worker."""
+    if isinstance(error, NodeError):
+        return Whose.EXECUTOR
     return Whose.STORE if isinstance(error, CheckpointError) else Whose.TRIAL
 
 

@@ -28,6 +28,7 @@ MEMORY = (
 
 def test_error_of_a_training_is_the_trials_own_unless_its_checkpoints_fail():
     assert fault.of_training(CheckpointError("s3://bucket: no answer")) is Whose.STORE
+    assert fault.of_training(fault.NodeError("no GPU")) is Whose.EXECUTOR
     for error in (OSError(28, "full"), RuntimeError("CheckpointError"), KeyboardInterrupt()):
         assert fault.of_training(error) is Whose.TRIAL
     assert isinstance(CheckpointError("no answer"), SeprayError)
@@ -104,4 +105,46 @@ def unavailable(message):
     ],
 )
 def test_only_what_the_trials_code_cannot_have_done_is_the_executors_fault(error, whose, why):
-    assert of_loss(str(error)) == (whose, why)
+    assert of_loss(str(error)) == (whose, why, False)
+
+
+BEGINNING = """Failure # 1 (occurred at 2026-01-01_00-00-00)
+The actor died because of an error raised in its creation task, \x1b[36mray::_Inner.__init__()\x1b[39m (pid=7, \
+ip=192.0.2.7, actor_id=00aa, repr=<_Inner object at 0x7f>)
+  File "/x/ray/tune/trainable/trainable.py", line 94, in __init__
+    raise OSError("not the cause, but a line of the source")
+{}"""
+IMPORT = """The actor with name _Inner failed to import on the worker. This may be because needed library \
+dependencies are not installed in the worker environment:
+
+\x1b[36mray::_Inner.__init__()\x1b[39m (pid=7, ip=192.0.2.7, actor_id=00aa)
+ModuleNotFoundError: No module named 'soxr'"""
+ENVIRONMENT = """Failed to set up runtime environment.
+Could not create the actor because its associated runtime env failed to be created.
+RuntimeError: Failed to download runtime_env file package"""
+
+
+@pytest.mark.parametrize(
+    ("message", "why", "ends"),
+    [
+        (IMPORT, "node 192.0.2.7 cannot begin it: ModuleNotFoundError: No module named 'soxr'", True),
+        (ENVIRONMENT, "a node cannot begin it: RuntimeError: Failed to download runtime_env file package", True),
+        (BEGINNING.format("ImportError: libx.so"), "node 192.0.2.7 cannot begin it: ImportError: libx.so", True),
+        (
+            BEGINNING.format("ray.exceptions.OwnerDiedError: Failed to retrieve object 00ff.\n\nIts owner has exited."),
+            "node 192.0.2.7 cannot begin it: OwnerDiedError: Failed to retrieve object 00ff.",
+            True,
+        ),
+        (BEGINNING.format("no kind"), "node 192.0.2.7 cannot begin it: no kind", True),
+        (BEGINNING.format("OSError: [Errno 28]"), "node 192.0.2.7 cannot begin it: OSError: [Errno 28]", False),
+        (BEGINNING.format("ConnectionResetError: x"), "node 192.0.2.7 cannot begin it: ConnectionResetError: x", False),
+        (BEGINNING.format("MemoryError"), "node 192.0.2.7 cannot begin it: MemoryError", False),
+        (
+            BEGINNING.format("ray.exceptions.ObjectStoreFullError: no room"),
+            "node 192.0.2.7 cannot begin it: ObjectStoreFullError: no room",
+            False,
+        ),
+    ],
+)
+def test_worker_that_cannot_begin_ends_the_study_unless_that_may_pass(message, why, ends):
+    assert of_loss(message) == (Whose.EXECUTOR, why, ends)

@@ -32,6 +32,7 @@ from ..models.address import check_address as check_address
 from ..models.address import require_models as require_models
 from ..models.address import require_tracking as require_tracking
 from ..spec.folder import checked_uid, local_root
+from ..spec.parts import default_storage
 
 if TYPE_CHECKING:
     import optuna
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 Command = Callable[..., int | None]
 
 CACHE = Path("~/.cache/sepray")
-STORAGE = "sqlite:///optuna.db"
+STORAGE = default_storage()
 STORAGE_PATH = "sepray-results"
 
 # Flags that several commands have, described once.
@@ -53,7 +54,12 @@ Model = Annotated[
     ),
 ]
 Storage = Annotated[
-    str, tyro.conf.arg(metavar="URL", help="Optuna storage of the studies: URL of a database, or journal:///path.")
+    str,
+    tyro.conf.arg(
+        metavar="URL",
+        help="Optuna storage of the studies: URL of a database, journal:///path, or grpc://host:port of a proxy.",
+        help_behavior_hint="(default: $SEPRAY_STORAGE, else optuna.db in this folder)",
+    ),
 ]
 TrackingUri = Annotated[
     str | None,

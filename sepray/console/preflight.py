@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from ..errors import UnreachableError, UsageError, how_to_install
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
+_PORTS["grpc"] = 13000  # of Optuna's proxy
 _CONNECT_SECONDS = 3.0
 _PROBE_BYTES = 2**16  # a disk that is full may still take a folder or an empty file
 
@@ -89,6 +90,10 @@ def require_driver(url: str, shown: str) -> None:
     import sqlalchemy
 
     try:
+        if scheme == "grpc":
+            import grpc  # noqa: F401
+
+            return
         sqlalchemy.engine.make_url(url).get_dialect().import_dbapi()
     except (ImportError, ValueError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
         cause, remedy = str(error).splitlines()[0], how_to_install(error) or "check the URL and its driver"

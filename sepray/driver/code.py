@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..identity import digest
+from ..spec.study import StudySpec
 from ..tracking import sources
 
 
@@ -23,6 +25,18 @@ def files(separator: Any) -> dict[str, str]:
     except sources.PackagingError:
         return {}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in sorted(found.items())}
+
+
+def modules(spec: StudySpec) -> list[str]:
+    """Return the names of the modules whose code workers need: of separator and task, and all that these import.
+
+    Python files alone say so, so that a module that is imported later, inside a function, is among them.
+    """
+    found = set(spec.modules())
+    for name in spec.modules():
+        with contextlib.suppress(sources.PackagingError):  # no file: of a notebook, or compiled
+            found |= sources.collect(name).keys()
+    return sorted(found)
 
 
 def digest_of(found: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..console.commands import from_this_shell
 from ..errors import mask
-from ..spec.parts import DEFAULT_TRACKING_URI, Stores
+from ..spec.parts import DEFAULT_TRACKING_URI, Stores, default_storage
 from ..spec.study import StudySpec
 
 
@@ -21,8 +21,8 @@ def on_study(command: str, spec: StudySpec, *flags: str) -> str:
         flags: further flags.
 
     Returns:
-        The command; a password in the address of the storage is masked. MLflow's address is left out where it has a
-        secret: commands take it from ``MLFLOW_TRACKING_URI``.
+        The command; a password in the address of the storage is masked. An address that ``SEPRAY_STORAGE`` has is left
+        out, and MLflow's where it has a secret: commands take it from ``MLFLOW_TRACKING_URI``.
     """
     stores = spec.stores
     places = {
@@ -31,7 +31,8 @@ def on_study(command: str, spec: StudySpec, *flags: str) -> str:
         "--tracking-uri": stores.tracking_uri,
         "--cache": str(stores.cache),
     }
-    default = {**_DEFAULTS, "--tracking-uri": os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI}
+    default = {**_DEFAULTS, "--storage": mask(default_storage())}
+    default |= {"--tracking-uri": os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI}
     if mask(stores.tracking_uri) != stores.tracking_uri:
         del places["--tracking-uri"]
     given = [word for flag, place in places.items() if place not in ("", default[flag]) for word in (flag, place)]
@@ -40,7 +41,6 @@ def on_study(command: str, spec: StudySpec, *flags: str) -> str:
 
 _STORES = {f.name: f.default for f in Stores.__dataclass_fields__.values()}
 _DEFAULTS = {
-    "--storage": str(_STORES["storage"]),
     "--storage-path": str(_STORES["storage_path"]),
     "--cache": str(Path(str(_STORES["cache"]))),
 }

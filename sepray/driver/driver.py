@@ -21,7 +21,7 @@ from ..spec import choosing
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
 from ..tracking import trust
-from . import runs, selection
+from . import code, runs, selection
 from .finish import Finish
 from .known_names import refuse_misspelt
 from .leaving import run_and_leave
@@ -63,10 +63,17 @@ def connect(spec: StudySpec) -> int:
     """
     own = spec.resources
     with interruption.kept():
-        slots = cluster.connect(own.address, own.concurrency, own.cpus_per_trial, own.gpus_per_trial, spec.modules())
+        slots = cluster.connect(
+            own.address,
+            own.concurrency,
+            own.cpus_per_trial,
+            own.gpus_per_trial,
+            code.modules(spec) if own.cluster_address else spec.modules(),
+            lambda text: console.print(text, soft_wrap=True),
+        )
         if own.cluster_address and not cluster.asks_for_token():
             console.print(
-                "this Ray cluster asks nobody for a token: whoever reaches it runs code there as its user "
+                "this Ray cluster asks nobody for a token, so that whoever reaches it runs code there as its user "
                 "(`ray get-auth-token --generate`, and RAY_AUTH_MODE=token before `ray start`)",
                 soft_wrap=True,
             )

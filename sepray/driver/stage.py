@@ -16,6 +16,7 @@ from torch import Tensor
 from ..choices import Objective, guide, guide_loss, guide_words
 from ..console.terminal import Progress, console, duration
 from ..execution import cluster
+from ..execution.capacity import Following
 from ..execution.hanging import Hang, HangWatch
 from ..execution.losses import LossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
@@ -177,6 +178,7 @@ def run_stage(
                 cpus=spec.resources.cpus_per_trial,
                 gpus=spec.resources.gpus_per_trial,
                 callbacks=[losses, hangs],
+                follow=_following(stage, spec, time_left),
             )
         finally:
             searcher.close()
@@ -185,6 +187,17 @@ def run_stage(
             for number in events.discarded:
                 stores.remove(stores.trial_folder(stage.name, number))
     _tell_of_environment(stage, spec.resources.epoch_timeout)
+
+
+def _following(stage: Stage, spec: StudySpec, time_left: TimeLeft) -> Following | None:
+    """Return how a stage follows the nodes of a cluster; None where its trials run on this machine, or in slots that
+    decide which trials there are."""
+    in_order = stage.fixed is None and spec.search.deterministic
+    if not spec.resources.cluster_address or in_order:
+        return None
+    return Following(
+        spec.resources.concurrency, lambda text: console.print(f"  {text}", soft_wrap=True), time_left.at_once
+    )
 
 
 def _tell_of_environment(stage: Stage, epoch_timeout: float) -> None:

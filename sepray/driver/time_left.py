@@ -62,6 +62,10 @@ class TimeLeft:
         after = [self._budget] * self._after
         self._later = sum(selection.most_epochs(self._prepared) if stage == "search" else after)
 
+    def at_once(self, slots: int) -> None:
+        """Hear how many trials run at once from now on."""
+        self._slots = max(1, slots)
+
     def asked(self, number: int) -> None:
         """Hear of a trial that starts."""
         self._running[number] = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import math
 import os
@@ -16,9 +15,12 @@ import ray
 from ray import tune
 from ray._private import worker as ray_worker
 from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ignore[attr-defined] # compiled
+from ray.tune.search import ConcurrencyLimiter
 
-from ..errors import SeprayError, UnreachableError
-from . import private_ray
+from ..errors import SeprayError
+from . import capacity, private_ray
+from .capacity import ClusterError as ClusterError
+from .shipping import Shipment, shipment
 
 _RAY_SETTINGS = {
     # Without Tune's own CSV, JSON and TensorBoard files, state snapshots and usage report: a study goes on from the
@@ -43,6 +45,7 @@ _ALLOCATOR_SETTINGS = {
 
 
 _VITAL = ("gcs_server", "raylet")
+_MOST_PENDING = 1000  # trials for which Tune asks a cluster for a worker at once
 
 
 class _RayDiedError(BaseException):
@@ -80,28 +83,38 @@ def dead_processes() -> list[str]:
     return [name for name in ended if name in _VITAL]
 
 
-class ClusterError(UnreachableError):
-    """The cluster does not answer, refuses this process, or has fewer CPUs or GPUs than one trial needs."""
-
-
 def threads(cpus_per_trial: float) -> int:
     """Return how many threads torch may use in a trial: one for each whole CPU, and at least one."""
     return max(1, int(cpus_per_trial))
 
 
-def connect(address: str | None, concurrency: int, cpus: float, gpus: float, modules: Iterable[str]) -> int:
+def _unsaid(text: str) -> None:
+    """Say nothing."""
+
+
+def connect(
+    address: str | None,
+    concurrency: int,
+    cpus: float,
+    gpus: float,
+    modules: Iterable[str],
+    say: Callable[[str], None] = _unsaid,
+) -> int:
     """Start Ray in this process, or join the cluster at ``address``; return how many trials run at once.
 
     Args:
         address: ``auto``, ``host:port``, or None to start Ray here. Inside ``ray job submit`` the job's cluster is
             joined.
-        concurrency: most trials at once; 0 for as many as fit.
+        concurrency: most trials at once; 0 for as many as fit. With a number, a cluster that has no nodes for trials
+            yet is joined, and the study waits for them.
         cpus: CPUs that a trial needs, whole or fractional.
         gpus: GPUs that a trial needs, whole or fractional.
-        modules: names of the modules whose code is shipped to the workers of a cluster.
+        modules: names of the modules whose code is shipped to the workers of a cluster, beside all local modules that
+            this process has imported.
+        say: called with sentences for the user: what code was shipped, what is waited for.
 
     Raises:
-        ClusterError: the cluster does not answer or refuses this process, or not one trial fits.
+        ClusterError: the cluster does not answer or refuses this process, or not one trial fits on a node.
     """
     for name, value in _RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -112,13 +125,17 @@ def connect(address: str | None, concurrency: int, cpus: float, gpus: float, mod
         if address is None:
             _start_local(concurrency, cpus)
         else:
-            _join(address, modules)
-    capacity = _capacity({"CPU": cpus, "GPU": gpus})
-    if capacity < 1:
+            _join(address, modules, say)
+    needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+    if address is not None:
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PENDING)
+        return capacity.slots_of_cluster(needs, concurrency, say)
+    fits = _capacity(needs)
+    if fits < 1:
         resources = ray.cluster_resources()
         available = f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
         raise ClusterError(f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, but there are {available}")
-    slots = min(capacity, concurrency or capacity)
+    slots = min(fits, concurrency or fits)
     # By default Tune starts one worker after another, which takes seconds each; with this it starts them all at once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     return slots
@@ -136,8 +153,8 @@ def run_on_head(address: str, function: Callable[..., int], arguments: Sequence[
         ray.exceptions.RayTaskError: any other error of ``function``, with its traceback.
     """
     _authenticate()
-    with _cluster_errors(address):
-        ray.init(address, runtime_env=_runtime_environment(modules), logging_level=logging.ERROR)
+    with _cluster_errors(address), shipment(modules) as shipped:
+        ray.init(address, runtime_env=_runtime_environment(shipped), logging_level=logging.ERROR)
     running = ray.remote(num_cpus=0, max_retries=0)(function).remote(*arguments)
     try:
         status: int = ray.get(running)
@@ -163,6 +180,7 @@ def run_trials(
     cpus: float,
     gpus: float,
     callbacks: Sequence[tune.Callback] = (),
+    follow: capacity.Following | None = None,
 ) -> None:
     """Run trials in one Tune experiment until the searcher has no more; nothing is read from the experiment later.
 
@@ -177,29 +195,32 @@ def run_trials(
         cpus: CPUs that a trial needs.
         gpus: GPUs that a trial needs.
         callbacks: hear of the trials.
+        follow: how nodes that join and leave are followed; None: ``slots`` stay as they are.
 
     Raises:
         ClusterError: Ray has died.
         SeprayError: raised by the searcher, the scheduler or a callback.
     """
     needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
-    spare = 0 if slots < _capacity(needs) else max(1, slots // 4)
+    # Spare trials wait for a slot to become free. Where there is room for more than ``slots`` they would start at once,
+    # so there are none.
+    limiter = ConcurrencyLimiter(searcher, slots if slots < _capacity(needs) else slots + max(1, slots // 4))
+    watches: list[tune.Callback] = [_RayWatch()]
+    if follow is not None:
+        watches.append(capacity.Follower(needs, limiter, follow))
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable, **parameters), tune.PlacementGroupFactory([needs])),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
+            search_alg=limiter,
             scheduler=scheduler,
             num_samples=-1,
             reuse_actors=True,
-            # Spare trials wait for a slot to become free. Where the cluster has room for more than ``slots`` they would
-            # start at once, so there are none.
-            max_concurrent_trials=slots + spare,
         ),
         run_config=tune.RunConfig(
             name=name,
             storage_path=folder,
             verbose=0,
-            callbacks=[_RayWatch(), *callbacks],
+            callbacks=[*watches, *callbacks],
             # The searcher hands a trial out again whose worker was lost, and counts losses without progress.
             failure_config=tune.FailureConfig(max_failures=0),
             # A trial writes its own checkpoints; Tune's are for schedulers that pause or copy trials.
@@ -323,13 +344,16 @@ def asks_for_token() -> bool:
         return True
 
 
-def _join(address: str, modules: Iterable[str]) -> None:
+def _join(address: str, modules: Iterable[str], say: Callable[[str], None]) -> None:
     _authenticate()
-    # `ray job submit` has shipped the code already, and a second environment would contradict it.
-    submitted = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    shipped = {} if submitted else {"runtime_env": _runtime_environment(modules)}
-    with _cluster_errors(address), _without_rays_lines():
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **shipped)
+    with _cluster_errors(address), _without_rays_lines(), contextlib.ExitStack() as stack:
+        options: dict[str, Any] = {}
+        # `ray job submit` has shipped the code already, and a second environment would contradict it.
+        if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+            shipped = stack.enter_context(shipment(modules))
+            options = {"runtime_env": _runtime_environment(shipped)}
+            say(f"code for the workers: {shipped.in_words()}")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
 
 
 @contextlib.contextmanager
@@ -344,12 +368,9 @@ def _cluster_errors(address: str) -> Iterator[None]:
         raise ClusterError(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from error
 
 
-def _runtime_environment(modules: Iterable[str]) -> dict[str, Any]:
-    """Return Ray's runtime environment: code of the top-level packages of ``modules``, settings of the allocator."""
-    packages = {name.partition(".")[0] for name in modules} - {"__main__"}
-    files = [importlib.import_module(package).__file__ for package in sorted(packages)]
-    paths = [os.path.dirname(f) if f.endswith("__init__.py") else f for f in files if f]
-    return {"py_modules": paths, "env_vars": dict(_ALLOCATOR_SETTINGS)}
+def _runtime_environment(shipped: Shipment) -> dict[str, Any]:
+    """Return Ray's runtime environment: the code that is shipped, settings of the allocator."""
+    return {"py_modules": shipped.paths, "env_vars": dict(_ALLOCATOR_SETTINGS)}
 
 
 def _first_line(error: BaseException) -> str:

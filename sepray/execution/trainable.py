@@ -1,26 +1,30 @@
 """One trial, as Ray Tune sees it: set up, train an epoch, save, restore, reset. Knows no MLflow and no Optuna.
 
 Whatever goes wrong in a trial's own code is reported as a result with an ``outcome``, so that Ray retries nothing but
-its own failures (a worker or node lost). A place of checkpoints that fails is not the trial's fault (``sepray.fault``):
+its own failures (a worker or node lost). What a node lacks for every trial (a GPU, a module) is reported too
+(``fault.UNPREPARED``). A place of checkpoints that fails is not the trial's fault (``sepray.fault``):
 a checkpoint that cannot be written is left out, and only where the last one cannot be written either, or none can be
 read, the result says so (``fault.UNSAVED``), and the trial has not ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
+import platform
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from ray import tune
+from ray.util import get_node_ip_address
 
 from .. import fault
 from ..choices import Objective, guide_loss
@@ -96,6 +100,8 @@ class SeparatorTrainable(tune.Trainable):
     """
 
     _members: Members | None
+    _train: Mapping[str, torch.Tensor]
+    _validation: Mapping[str, torch.Tensor]
     _history: list[dict[str, Any]]
     _reported: bool
     _memory_failures: int
@@ -109,18 +115,16 @@ class SeparatorTrainable(tune.Trainable):
         validation: Mapping[str, np.ndarray],
         starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
     ) -> None:
-        """Take the study's data; the separator is built at the first step, where errors can be reported."""
+        """Take the study's data; they go to the device at the first step, where errors can be reported."""
         os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context
         # By seed: estimates that its training starts from, and the seconds that they took.
         self._starts = dict(starts or {})
-        self._train = {name: without_copy(array, context.device) for name, array in train.items()}
-        # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
-        self._validation = {name: torch.tensor(array, device=context.device) for name, array in validation.items()}
+        self._given = train, validation
+        self._train, self._validation = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
         self._writer = CheckpointWriter(context.checkpoint_seconds)
-        self._conditions = conditions(context.threads, context.device) | dict(context.origin)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -138,8 +142,9 @@ class SeparatorTrainable(tune.Trainable):
             return self._final_result("diverged", str(error))
         except Exception as error:
             reason = _first_line(error)
-            if fault.of_training(error) is fault.Whose.STORE:
-                return self._final_result(fault.UNSAVED, str(error))
+            if fault.of_training(error) is not fault.Whose.TRIAL:
+                unprepared = isinstance(error, fault.NodeError)
+                return self._final_result(fault.UNPREPARED if unprepared else fault.UNSAVED, str(error))
             if not is_out_of_memory(error):
                 return self._final_result("error", reason, traceback.format_exc())
         # Outside the handler the error and its frames, which hold tensors, are gone.
@@ -189,22 +194,35 @@ class SeparatorTrainable(tune.Trainable):
         if self._members is not None:
             return self._members
         context, self._history = self._context, []
-        members = Members(
-            context.separator,
-            context.signal,
-            seed=self.config["seed"],
-            count=context.members,
-            train={**self._train, **self._start()},
-            hyperparameters=self.config["hyperparameters"],
-            device=context.device,
-            augmentation=context.augmentation,
-        )
+        with _nodes_errors(RuntimeError, AssertionError, ValueError):  # AssertionError: of a torch without CUDA
+            self._move_data()
+        with _nodes_errors():
+            members = Members(
+                context.separator,
+                context.signal,
+                seed=self.config["seed"],
+                count=context.members,
+                train={**self._train, **self._start()},
+                hyperparameters=self.config["hyperparameters"],
+                device=context.device,
+                augmentation=context.augmentation,
+            )
         belongs = checkpoint.of_trial(self.config["number"], self.config["seed"])
         saved = self._patiently("read", lambda: checkpoint.newest(self._folder(), belongs))
         if saved is not None:
             self._restore(members, saved)
         self._members = members
         return members
+
+    def _move_data(self) -> None:
+        """Move the study's data to the device, once for all trials of this actor."""
+        if self._validation:
+            return
+        (train, validation), device = self._given, self._context.device
+        self._conditions = conditions(self._context.threads, device) | dict(self._context.origin)
+        self._train = {name: without_copy(array, device) for name, array in train.items()}
+        # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
+        self._validation = {name: torch.tensor(array, device=device) for name, array in validation.items()}
 
     def _advance(self) -> dict[str, Any]:
         members = self._built()
@@ -327,6 +345,22 @@ class SeparatorTrainable(tune.Trainable):
         if error := self._writer.wait_for_error():
             reason = _first_line(error)
             _log.info("the last checkpoint of trial %s was not written: %s", self.config["number"], reason)
+
+
+@contextlib.contextmanager
+def _nodes_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Raise errors of these kinds, and modules that are missing, as the node's; too little memory is the trial's own.
+
+    Raises:
+        NodeError: with the node's name and address.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error) or not isinstance(error, (ImportError, *kinds)):
+            raise
+        node = f"{platform.node()} ({get_node_ip_address()})"
+        raise fault.NodeError(f"node {node} cannot run trials: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:

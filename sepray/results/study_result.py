@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..driver.record import read_record
 from ..errors import UsageError
+from ..spec.parts import default_storage
 from . import summary
 from .findings import Findings
 
@@ -51,7 +52,7 @@ class StudyResult(Findings):
 
 def load_study(
     name: str,
-    storage: str = "sqlite:///optuna.db",
+    storage: str | None = None,
     storage_path: str = "sepray-results",
     tracking_uri: str | None = None,
     cache: Path = Path("~/.cache/sepray"),
@@ -61,7 +62,8 @@ def load_study(
 
     Args:
         name: name of the study.
-        storage: Optuna storage of the study: URL of a database, or ``journal:///path``.
+        storage: Optuna storage of the study: URL of a database, ``journal:///path`` or ``grpc://host:port``; None:
+            SEPRAY_STORAGE, or ``optuna.db`` in the current folder.
         storage_path: folder or URI of the studies' files.
         tracking_uri: MLflow tracking server or database; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current
             folder.
@@ -72,7 +74,7 @@ def load_study(
         UsageError: there is no such study, or sepray has not made it.
         StorageError: the storage cannot be read.
     """
-    record = read_record(name, storage, storage_path)
+    record = read_record(name, storage or default_storage(), storage_path)
     return StudyResult(
         record=record,
         trials_of={stage: record.trials(stage) for stage in record.studies},

@@ -65,7 +65,7 @@ class InOrderSearcher(StudySearcher):
 
     def hear(self, number: int, result: Mapping[str, Any]) -> bool:
         """Take a result of a trial; return whether the trial is to be stopped."""
-        if self._is_unsaved(result):
+        if self._stops_study(result):
             return False
         self._add(number, result)
         self._advance()
@@ -81,7 +81,7 @@ class InOrderSearcher(StudySearcher):
             return
         number = live.trial.number
         live.last_epoch = self._reported.get(number, 0)
-        if (error and self._hand_out_again(live, self._loss_of(trial_id))) or self._is_unsaved(result or {}):
+        if (error and self._hand_out_again(live, self._loss_of(trial_id))) or self._stops_study(result or {}):
             return
         if result:
             self._add(number, result)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..fault import LOSSES_OF_THE_EXECUTOR, LOSSES_WITHOUT_PROGRESS, ExecutorError, Loss, Whose
+from ..errors import SeprayError
+from ..fault import LOSSES_WITHOUT_PROGRESS, Loss, Whose
+from . import stopping
 from .ledger import AskedTrial
 
 
@@ -38,12 +40,6 @@ class LiveTrial:
         """Whether its process has ended so often that the trial fails."""
         return self.losses >= LOSSES_WITHOUT_PROGRESS
 
-    def too_often(self, loss: Loss) -> ExecutorError | None:
-        """Return the error that stops the study where the executor has lost its worker too often, else None."""
-        if self.losses_of_executor < LOSSES_OF_THE_EXECUTOR:
-            return None
-        return ExecutorError(
-            f"trial {self.trial.number} has lost its worker {self.losses_of_executor} times in a row without an "
-            f"epoch of progress: {loss.why}. So the study stops, and no trial is lost; the same command goes on. "
-            "Give trials more room before: a smaller --concurrency, smaller batches, nodes with more memory"
-        )
+    def too_often(self, loss: Loss) -> SeprayError | None:
+        """Return the error that stops the study where its worker is lost too often, or will be whatever is done."""
+        return stopping.by_loss(self.trial.number, loss, self.losses_of_executor)

@@ -21,8 +21,9 @@ from ray.tune.search import Searcher
 
 from ..arms import Arm, of_settings
 from ..errors import SeprayError, UsageError
-from ..fault import UNSAVED, CheckpointError, Loss, of_loss
+from ..fault import Loss, of_loss
 from ..identity import plain
+from . import stopping
 from .background import BackgroundThread
 from .ledger import AskedTrial, FixedTrial, Ledger, contains
 from .live_trial import LiveTrial
@@ -68,11 +69,11 @@ class StudySearcher(Searcher):
     (``epochs`` where the trial has a budget of its own, else None). A result has
     ``epoch`` (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty
     while the trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``,
-    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``; ``unsaved`` means
-    that the trial has not ended, but its checkpoints fail, so that the study has to stop. The first result
-    after a restart may carry earlier ones as ``history``. ``conditions`` of a result, a list of one dictionary, become
-    the trial's user attribute ``conditions``, or ``conditions.<epoch>`` where they come with a later epoch than the
-    first. Give Tune ``num_samples=-1``: the searcher says when it has finished.
+    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``; ``unsaved`` and
+    ``unprepared`` mean that the trial has not ended, but its checkpoints or its node fail, so that the study has to
+    stop. The first result after a restart may carry earlier ones as ``history``. ``conditions`` of a result, a list of
+    one dictionary, become the trial's user attribute ``conditions``, or ``conditions.<epoch>`` where they come with a
+    later epoch than the first. Give Tune ``num_samples=-1``: the searcher says when it has finished.
 
     The intermediate value of an epoch in Optuna is the objective, or the mean ``objective`` where there are several.
     """
@@ -198,7 +199,7 @@ class StudySearcher(Searcher):
             return
         if result:
             self._record(live, result)
-        if not self._is_unsaved(live.result):
+        if not self._stops_study(live.result):
             self._finish(live.trial.number, decide(live.result, error, self._objectives), live.result)
 
     def save(self, checkpoint_path: str) -> None:
@@ -271,15 +272,11 @@ class StudySearcher(Searcher):
             self._ready.appendleft(live.trial)
         return True
 
-    def _is_unsaved(self, result: Mapping[str, Any]) -> bool:
-        """Say whether a result means that the study has to stop, because the trial's checkpoints fail."""
-        if result.get("outcome") != UNSAVED:
-            return False
-        self._stop = self._stop or CheckpointError(
-            f"{result.get('reason')}. So the study stops, and no trial is lost; the same command goes on once it works "
-            "again"
-        )
-        return True
+    def _stops_study(self, result: Mapping[str, Any]) -> bool:
+        """Say whether a result means that the study has to stop: the trial's checkpoints fail, or its node does."""
+        stop = stopping.by_result(result)
+        self._stop = self._stop or stop
+        return stop is not None
 
     def _raise_error(self) -> None:
         """Raise what has ended the background thread, or why the study has to stop otherwise."""

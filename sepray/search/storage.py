@@ -17,10 +17,11 @@ from optuna.storages.journal import JournalStorage
 from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import StorageError, UsageError, explain_sqlite, how_to_install, mask
+from ..errors import SeprayError, StorageError, UsageError, explain_sqlite, how_to_install, mask
 from ..files import locked
 from ..identity import differences, plain
 from .bulk_read import BulkReadStorage
+from .grpc_proxy import open_proxy
 from .guard import guard
 from .journal import RepairingBackend
 
@@ -72,7 +73,8 @@ def open_study(
 
     Args:
         storage: URL of a database (``sqlite:///optuna.db``, ``postgresql://...``, ``mysql://...``), or
-            ``journal://path`` (``journal:///absolute/path``) for a journal file, or an open Optuna storage.
+            ``journal://path`` (``journal:///absolute/path``) for a journal file, ``grpc://host:port`` for a proxy of
+            Optuna's, or an open Optuna storage.
         name: name of the study.
         directions: ``"minimize"`` or ``"maximize"``, one per objective.
         fingerprint: settings of the study, nested plain values or dataclasses; kept as a user attribute.
@@ -175,6 +177,8 @@ def connect(url: str) -> BaseStorage:
             f"storage {url!r} is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or journal://file"
         )
     with _storage_errors(url):
+        if scheme == "grpc":
+            return open_proxy(url)
         if scheme == "journal":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(RepairingBackend(path))
@@ -254,11 +258,15 @@ def _storage_errors(url: str) -> Iterator[None]:
     """Raise errors of the storage at ``url`` as errors that a user can put right, in one line."""
     try:
         yield
+    except SeprayError:  # some are ValueErrors
+        raise
     except (ImportError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
         reason = error.__cause__ or error
         remedy = how_to_install(reason) or "check the URL and its driver"
         raise UsageError(mask(f"storage {url} cannot be used: {first_line(reason)}; {remedy}")) from error
     except ValueError as error:  # a line of a journal
+        if url.startswith("grpc:"):
+            raise UsageError(mask(f"storage {url} cannot be used: {first_line(error)}")) from error
         if not url.startswith("journal:"):
             raise
         damage = f"a line in its middle is damaged ({first_line(error)}); delete that line, or go back to a copy"

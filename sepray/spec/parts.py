@@ -16,9 +16,18 @@ from .. import secrecy
 from . import references
 from .field_types import FieldError, require_known, require_parts, require_types
 
+DEFAULT_STORAGE = "sqlite:///optuna.db"
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 _SEEDS = 3
 _LEVEL = 0.05  # of a claim
+
+
+def default_storage() -> str:
+    """Return the Optuna storage of studies for which none is given: SEPRAY_STORAGE, or a file of this folder.
+
+    An address in the environment is in no process list, job's entrypoint or shell history.
+    """
+    return os.environ.get("SEPRAY_STORAGE") or DEFAULT_STORAGE
 
 
 @dataclass(frozen=True)
@@ -143,8 +152,10 @@ class Resources:
 class Stores:
     """Where trials, runs, models, checkpoints and data are kept."""
 
-    storage: str = "sqlite:///optuna.db"
-    """Optuna storage: the URL of a database, or journal:///path."""
+    storage: Annotated[
+        str, tyro.conf.arg(help_behavior_hint="(default: $SEPRAY_STORAGE, else sqlite:///optuna.db)")
+    ] = field(default_factory=lambda: default_storage())
+    """Optuna storage: the URL of a database, journal:///path, or grpc://host:port of a proxy."""
     tracking_uri: str = field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_TRACKING_URI))
     """MLflow tracking server or database; MLFLOW_TRACKING_URI sets it too."""
     storage_path: str = "sepray-results"

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray.tune.search import Searcher
 
 from sepray.errors import StorageError, UnreachableError, UsageError
-from sepray.execution import cluster
+from sepray.execution import capacity, cluster
 from sepray.execution.cluster import ClusterError, threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -104,15 +105,6 @@ def test_error_is_shown_by_its_first_line():
     assert cluster._first_line(TimeoutError()) == "TimeoutError"
 
 
-def test_code_of_the_study_is_shipped_once_a_package(monkeypatch, tmp_path):
-    (tmp_path / "cluster_lab.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    shipped = cluster._runtime_environment(["sepray", "sepray.separators.cass", "cluster_lab", "__main__"])
-    paths = shipped["py_modules"]
-    assert shipped["env_vars"].keys() == {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
-    assert paths == [str(tmp_path / "cluster_lab.py"), os.path.dirname(sys.modules["sepray"].__file__)]
-
-
 # -- joining a cluster -----------------------------------------------------------------------------------------------
 
 
@@ -125,6 +117,7 @@ class FakeRay:
     def __init__(self, cpus=8.0, gpus=0.0, refusal=None):
         self.resources = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
         self.refusal, self.joined, self.cancelled, self.shut_down = refusal, [], [], 0
+        self.shipped = []
         self.result = 0
 
     def is_initialized(self):
@@ -134,6 +127,10 @@ class FakeRay:
         if self.refusal is not None:
             raise self.refusal
         self.joined.append((address, options))
+        self.shipped += [os.path.basename(path) for path in options.get("runtime_env", {}).get("py_modules", ())]
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": self.resources}]
 
     def cluster_resources(self):
         return self.resources
@@ -163,6 +160,7 @@ def fake(monkeypatch):
     def made(**options):
         stands = FakeRay(**options)
         monkeypatch.setattr(cluster, "ray", stands)
+        monkeypatch.setattr(capacity, "ray", stands)
         return stands
 
     for name in (*cluster._RAY_SETTINGS, *cluster._ALLOCATOR_SETTINGS, *THREADS, "TUNE_MAX_PENDING_TRIALS_PG"):
@@ -189,21 +187,34 @@ def fake(monkeypatch):
 def test_as_many_trials_at_once_as_fit_and_no_more_than_asked_for(fake, has, concurrency, needs, slots):
     fake(cpus=has[0], gpus=has[1])
     assert cluster.connect("auto", concurrency, *needs, ["sepray"]) == slots
+    assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == "1000"
+    os.environ.pop("MALLOC_MMAP_THRESHOLD_", None)
+    assert cluster.connect(None, concurrency, *needs, ["sepray"]) == slots
     assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == str(slots)
 
 
 @pytest.mark.parametrize(
-    ("needs", "message"),
+    ("address", "needs", "message"),
     [
-        ((9.0, 0.0), "a trial asks for 9 CPUs and 0 GPUs, but there are 8 CPUs and 1 GPUs"),
-        ((1.0, 2.0), "a trial asks for 1 CPUs and 2 GPUs, but there are 8 CPUs and 1 GPUs"),
+        (None, (9.0, 0.0), "a trial asks for 9 CPUs and 0 GPUs, but there are 8 CPUs and 1 GPUs"),
+        (None, (1.0, 2.0), "a trial asks for 1 CPUs and 2 GPUs, but there are 8 CPUs and 1 GPUs"),
+        (
+            "auto",
+            (9.0, 0.0),
+            "a trial needs 9 CPUs on one node, and the largest of the cluster's 1 node has 8 CPUs: give",
+        ),
+        (
+            "auto",
+            (1.0, 2.0),
+            "a trial needs 1 CPU and 2 GPUs on one node, and the largest of the cluster's 1 node has ",
+        ),
     ],
 )
-def test_trial_that_does_not_fit_is_refused_in_one_line(fake, needs, message):
+def test_trial_that_does_not_fit_is_refused_in_one_line(fake, address, needs, message):
     fake(cpus=8.0, gpus=1.0)
     with pytest.raises(ClusterError) as refusal:
-        cluster.connect("auto", 0, *needs, ["sepray"])
-    assert str(refusal.value) == message
+        cluster.connect(address, 0, *needs, ["sepray"])
+    assert str(refusal.value).startswith(message)
     assert isinstance(refusal.value, UnreachableError)
 
 
@@ -230,13 +241,16 @@ def test_ray_that_has_started_already_is_used(fake):
 
 
 def test_code_is_shipped_unless_ray_job_submit_has_shipped_it(fake, monkeypatch):
-    stands = fake()
-    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"])
+    stands, said = fake(), []
+    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"], said.append)
+    assert "sepray" in stands.shipped
+    assert stands.joined[0][1]["runtime_env"]["env_vars"] == cluster._ALLOCATOR_SETTINGS
+    assert re.match(r"code for the workers: sepray, .*\(\d+ files, \d+\.\d MB\)$", said[0])
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    stands.joined, first = [], stands.joined
-    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"])
-    assert first[0][1]["runtime_env"] == cluster._runtime_environment(["sepray"])
+    stands.joined, said[:] = [], []
+    cluster.connect("auto", 0, 1.0, 0.0, ["sepray"], said.append)
     assert "runtime_env" not in stands.joined[0][1]
+    assert said == []
 
 
 def test_settings_of_tune_are_made_unless_the_user_has_made_them(fake, monkeypatch):
@@ -301,7 +315,8 @@ def test_driver_on_the_head_gets_the_arguments_and_its_status_is_returned(fake):
     assert cluster.run_on_head("ray://host:10001", divmod, [17, 5], ["sepray"]) == (3, 2)
     [(address, options)] = stands.joined
     assert address == "ray://host:10001"
-    assert options["runtime_env"] == cluster._runtime_environment(["sepray"])
+    assert options["runtime_env"]["env_vars"] == cluster._ALLOCATOR_SETTINGS
+    assert "sepray" in stands.shipped
     assert stands.options == {"num_cpus": 0, "max_retries": 0}
 
 
@@ -372,15 +387,15 @@ def experiments(monkeypatch):
 )
 def test_experiment_of_tune_is_made_of_what_was_given(fake, experiments, tmp_path, has, slots, most):
     fake(cpus=has)
-    searcher, scheduler = object(), object()
+    searcher, scheduler = Searcher(), object()
     options = {"searcher": searcher, "scheduler": scheduler, "folder": str(tmp_path), "name": "search"}
     cluster.run_trials(int, {"train": 1, "validation": 2}, **options, slots=slots, cpus=1.0, gpus=0.0)
     [made] = experiments
     assert made.ran
     assert made.trainable == (int, {"train": 1, "validation": 2}, [{"CPU": 1.0}])
     chosen, run = made.tune_config, made.run_config
-    assert (chosen.search_alg, chosen.scheduler, chosen.num_samples) == (searcher, scheduler, -1)
-    assert (chosen.max_concurrent_trials, chosen.reuse_actors) == (most, True)
+    assert (chosen.search_alg.searcher, chosen.scheduler, chosen.num_samples) == (searcher, scheduler, -1)
+    assert (chosen.search_alg.max_concurrent, chosen.reuse_actors) == (most, True)
     assert (run.name, run.storage_path, run.verbose) == ("search", str(tmp_path), 0)
     assert run.failure_config.max_failures == 0
     assert (run.checkpoint_config.num_to_keep, run.checkpoint_config.checkpoint_at_end) == (1, False)
@@ -388,11 +403,11 @@ def test_experiment_of_tune_is_made_of_what_was_given(fake, experiments, tmp_pat
 
 def test_trial_asks_for_a_gpu_where_it_needs_one(fake, experiments, tmp_path):
     fake(cpus=8.0, gpus=1.0)
-    options = {"searcher": None, "scheduler": None, "folder": str(tmp_path), "name": "search"}
+    options = {"searcher": Searcher(), "scheduler": None, "folder": str(tmp_path), "name": "search"}
     cluster.run_trials(int, {}, **options, slots=2, cpus=2.0, gpus=0.5)
     [made] = experiments
     assert made.trainable[2] == [{"CPU": 2.0, "GPU": 0.5}]
-    assert made.tune_config.max_concurrent_trials == 3, "two fit on the GPU, so the third waits"
+    assert made.tune_config.search_alg.max_concurrent == 3, "two fit on the GPU, so the third waits"
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -407,7 +422,7 @@ def test_error_of_the_user_that_tune_has_wrapped_is_raised_as_it_was(fake, exper
 
     monkeypatch.setattr(cluster.tune.Tuner, "fit", fit)
     fake(cpus=2.0)
-    options = {"searcher": None, "scheduler": None, "folder": str(tmp_path), "name": "search"}
+    options = {"searcher": Searcher(), "scheduler": None, "folder": str(tmp_path), "name": "search"}
     with pytest.raises(StorageError if own else cluster.tune.TuneError) as raised:
         cluster.run_trials(int, {}, **options, slots=1, cpus=1.0, gpus=0.0)
     assert ("storage has failed" in str(raised.value)) is own
@@ -440,7 +455,7 @@ def test_death_of_ray_is_noticed_in_tunes_loop(fake, experiments, tmp_path, monk
             raise AssertionError("Tune would catch it") from None
 
     monkeypatch.setattr(cluster.tune.Tuner, "fit", fit)
-    options = {"searcher": None, "scheduler": None, "folder": str(tmp_path), "name": "search"}
+    options = {"searcher": Searcher(), "scheduler": None, "folder": str(tmp_path), "name": "search"}
     expected = pytest.raises(ClusterError, match=re.escape(said)) if said else contextlib.nullcontext()
     with expected:
         cluster.run_trials(int, {}, **options, slots=1, cpus=1.0, gpus=0.0)

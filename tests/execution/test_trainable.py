@@ -674,3 +674,66 @@ def test_worker_writes_for_nobody_else_or_for_the_group(bench, shared, mask):
         assert os.umask(before) == mask
     finally:
         os.umask(before)
+
+
+# -- a node that cannot train ----------------------------------------------------------------------------------------
+
+
+def broken(error):
+    def event(*arguments, **named):
+        raise error
+
+    return event
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Found no NVIDIA driver on your system"),
+        AssertionError("Torch not compiled with CUDA enabled"),
+        ValueError("no such device"),
+    ],
+)
+def test_device_that_a_node_lacks_is_the_nodes_fault_which_is_named(bench, monkeypatch, error):
+    monkeypatch.setattr(trainable, "without_copy", broken(error))
+    monkeypatch.setattr(trainable.platform, "node", lambda: "gpu7")
+    monkeypatch.setattr(trainable, "get_node_ip_address", lambda: "192.0.2.7")
+    [last] = run(bench())
+    assert (last["outcome"], last["epoch"], last["traceback"]) == (fault.UNPREPARED, 0, "")
+    assert last["reason"] == f"node gpu7 (192.0.2.7) cannot run trials: {type(error).__name__}: {error}"
+
+
+def test_module_that_a_node_lacks_is_the_nodes_fault(bench, monkeypatch):
+    monkeypatch.setattr(trainable, "Members", broken(ModuleNotFoundError("No module named 'soxr'")))
+    trial = bench()
+    [last] = run(trial)
+    assert last["outcome"] == fault.UNPREPARED
+    assert last["reason"].endswith("cannot run trials: ModuleNotFoundError: No module named 'soxr'")
+
+
+def test_what_the_trials_own_code_raises_is_not_the_nodes_fault(bench, monkeypatch):
+    monkeypatch.setattr(trainable, "Members", broken(RuntimeError("shapes do not fit")))
+    assert run(bench())[-1]["outcome"] == "error"
+
+
+def test_module_that_a_step_lacks_fails_the_trial_alone(bench):
+    assert run(bench(Config(event=broken(ImportError("No module named 'soxr'")))))[-1]["outcome"] == "error"
+
+
+def test_data_that_finds_no_memory_on_the_device_is_moved_again(bench, clock, monkeypatch):
+    move, refusals = trainable.without_copy, [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()]
+    monkeypatch.setattr(
+        trainable, "without_copy", lambda *given: broken(refusals.pop())() if refusals else move(*given)
+    )
+    assert [r["outcome"] for r in run(bench())] == ["", "", "complete"]
+    assert clock.slept == [10.0, 20.0]
+
+
+def test_data_is_moved_once_for_all_trials_of_an_actor(bench, monkeypatch):
+    moved, move = [], trainable.without_copy
+    monkeypatch.setattr(trainable, "without_copy", lambda *given: moved.append(1) or move(*given))
+    trial = bench()
+    run(trial)
+    trial.reset(asked(number=1))
+    run(trial)
+    assert len(moved) == len(TRAIN)

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from sepray.errors import UsageError
 from sepray.execution.schedulers import make_scheduler
-from sepray.fault import UNSAVED, CheckpointError, ExecutorError, Loss, Whose
+from sepray.fault import UNPREPARED, UNSAVED, CheckpointError, ExecutorError, Loss, NodeError, Whose
 from sepray.search.searcher import StudySearcher
 from sepray.search.storage import open_study
 
@@ -439,6 +439,40 @@ def test_trial_whose_checkpoints_fail_stops_the_study_and_stays_unfinished(url, 
     Controller(searcher, lambda trial: result_of(trial.config["number"], trial.epoch + 1)).run()
     searcher.close()
     assert states(study) == {"COMPLETE": 3}
+
+
+def test_node_that_cannot_train_stops_the_study_at_its_first_trial(url):
+    unprepared = {"outcome": UNPREPARED, "reason": "node gpu7 (192.0.2.7) cannot run trials: RuntimeError: no GPU"}
+    study, heard, told = study_at(url), Recorder(), []
+
+    def report(trial):
+        told.append(trial.config["number"])
+        return {**unprepared, "epoch": 0, "objective": float("nan")}
+
+    searcher = searcher_of(study, trials=3, listener=heard)
+    message = (
+        r"^node gpu7 \(192.0.2.7\) cannot run trials: RuntimeError: no GPU\. So the study stops, and no trial is lost: "
+    )
+    with pytest.raises(NodeError, match=message):
+        Controller(searcher, report, slots=1).run()
+    with pytest.raises(NodeError):
+        searcher.close()
+    assert told == [0]
+    assert "finished" not in {kind for kind, *_ in heard.events}
+    assert states(study).keys() == {"RUNNING"}
+
+
+def test_worker_that_cannot_begin_stops_the_study_at_once_and_fails_no_trial(url):
+    loss = Loss(Whose.EXECUTOR, "node 192.0.2.7 cannot begin it: ModuleNotFoundError: soxr", ends_study=True)
+    study, heard, told = study_at(url), Recorder(), []
+    searcher = searcher_of(study, trials=3, listener=heard, loss_of=lambda trial_id: loss)
+    with pytest.raises(NodeError, match=r"^trial 0 was not begun: node 192.0.2.7 cannot begin it: Mod.* soxr\. So the"):
+        Controller(searcher, lambda trial: told.append(trial.config["number"]), slots=1).run()
+    with pytest.raises(NodeError):
+        searcher.close()
+    assert told == [0]
+    assert {"lost", "finished"}.isdisjoint({kind for kind, *_ in heard.events})
+    assert states(study).keys() == {"RUNNING"}
 
 
 DISK = {
