@@ -20,6 +20,7 @@ def arguments(spec, *flags):
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("SEPRAY_STORAGE", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,9 @@ def test_server_of_the_environment_is_the_usual_one(monkeypatch):
     assert arguments(SPEC) == "--tracking-uri sqlite:///mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert arguments(SPEC) == ""
+
+
+def test_storage_of_the_environment_is_the_usual_one(monkeypatch):
+    monkeypatch.setenv("SEPRAY_STORAGE", "postgresql://me:pw@h/b")
+    assert arguments(SPEC.changed(storage="postgresql://me:pw@h/b")) == ""
+    assert arguments(SPEC.changed(storage="sqlite:///optuna.db")) == "--storage sqlite:///optuna.db"

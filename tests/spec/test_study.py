@@ -26,6 +26,7 @@ SIGNAL = Signal(("maternal", "fetal"), 1, (504,), 128.0)
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("SEPRAY_STORAGE", raising=False)
 
 
 def spec(**changes) -> StudySpec:
@@ -135,6 +136,21 @@ def test_tracking_uri_of_the_environment_is_the_default_and_a_flag_beats_it(monk
     assert spec().stores.tracking_uri == "http://tracker:5000"
     assert parse(spec(), []).stores.tracking_uri == "http://tracker:5000"
     assert parse(spec(), ["--tracking-uri", "http://other"]).stores.tracking_uri == "http://other"
+
+
+def test_storage_of_the_environment_is_the_default_is_shown_nowhere_and_a_flag_beats_it(monkeypatch, capsys):
+    address = "postgresql://me:hunter22secret@h/b"
+    monkeypatch.setenv("SEPRAY_STORAGE", address)
+    assert spec().stores.storage == address
+    assert parse(spec(), []).stores.storage == address
+    assert parse(spec(), ["--storage", "sqlite:///b.db"]).stores.storage == "sqlite:///b.db"
+    with pytest.raises(SystemExit):
+        parse(spec(), ["--help"])
+    told = capsys.readouterr().out
+    assert "SEPRAY_STORAGE" in told
+    assert "hunter22secret" not in told
+    monkeypatch.setenv("SEPRAY_STORAGE", "")
+    assert spec().stores.storage == "sqlite:///optuna.db"
 
 
 WRONG_TYPES = [
