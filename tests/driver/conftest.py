@@ -154,7 +154,7 @@ class Simulation:
 
     def connect(self, *arguments: Any) -> int:
         """Stand in for the connection to Ray."""
-        self.connections.append(arguments)
+        self.connections.append(arguments[:5])  # without what says sentences
         return 2
 
     def __call__(

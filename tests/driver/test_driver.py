@@ -58,7 +58,7 @@ def study(tracker, simulation, screen, loaded, registered):
 def test_study_searches_retrains_scores_and_registers(spec, study, screen, loaded, registered, tracker):
     assert driver.run(spec) == 0
     assert loaded == [(spec.task, spec.stores.cache)]
-    assert study.connections[0][:-1] == (None, 0, 1.0, 0.0, spec.modules())
+    assert study.connections[0] == (None, 0, 1.0, 0.0, spec.modules())
     assert [run["name"].partition("-")[0] for run in study.runs] == ["search", "finals"]
     searched = [entry for entry in study.trained if entry[0] == "search"]
     finals = [entry for entry in study.trained if entry[0] == "finals"]
@@ -284,7 +284,7 @@ def test_log_says_what_is_waited_for_and_warns_of_a_slow_format(spec, study, scr
 def test_cluster_that_asks_nobody_for_a_token_is_said(spec, study, screen, monkeypatch, asks):
     monkeypatch.setattr(driver.cluster, "asks_for_token", lambda: asks)
     assert driver.connect(spec.changed(address="auto")) == 2
-    assert {"sepray.networks.unet", *spec.modules()} <= set(study.connections[0][-2]), "what these import, too"
+    assert {"sepray.networks.unet", *spec.modules()} <= set(study.connections[0][-1]), "what these import, too"
     assert ("asks nobody for a token" in screen.getvalue()) is not asks
 
 
