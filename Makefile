@@ -10,7 +10,7 @@ LOCKED := $(INSTALL) --require-hashes --no-build-isolation -r
 UV := $(TOOLS)/bin/uv
 ARGS ?=
 
-.PHONY: sweep tables test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check licences release lock ffmpeg clean
+.PHONY: sweep tables pretrained test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check licences release lock ffmpeg clean
 
 sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 	$(BIN)/python studies/cass_alpha_sweep.py $(ARGS)
@@ -18,6 +18,9 @@ sweep: $(VENV)/.run  ## the default study: CASS on synthetic ECG
 TABLES ?= $(basename $(notdir $(filter-out %/__init__.py,$(wildcard studies/tables/*.py))))
 tables: $(VENV)/.run ffmpeg  ## short forms of the papers' tables, about ten minutes each, without a download: TABLES="cass_table_2 ..."
 	@for table in $(TABLES); do $(BIN)/python studies/tables/$$table.py $(ARGS) || exit; done
+
+pretrained: $(VENV)/.run  ## a model that comes with sepray, of a registered one: NAME=ecg MODEL=models:/cass-ecg-varied@champion
+	$(BIN)/python -m sepray.models.shipping $(NAME) $(MODEL) $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

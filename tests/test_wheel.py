@@ -113,7 +113,10 @@ def test_wheel_holds_sepray_with_search_spaces_and_studies_and_nothing_else(whee
     assert Path("sepray/search_spaces/cass.py") in packages
     assert Path("sepray/studies/cass_alpha_sweep.py") in packages
     names = {Path(name) for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in names if not name.parts[0].endswith(".dist-info")} == packages | {Path("sepray/py.typed")}
+    models = {path.relative_to(ROOT) for path in (ROOT / "sepray" / "pretrained").rglob("*") if path.is_file()}
+    assert Path("sepray/pretrained/ecg/separator/weights.safetensors") in models
+    expected = packages | models | {Path("sepray/py.typed")}
+    assert {name for name in names if not name.parts[0].endswith(".dist-info")} == expected
     assert {name.name for name in names} >= {"LICENSE", "METADATA", "entry_points.txt"}
 
 
@@ -169,6 +172,11 @@ def check_installed(executables: Path, folder: Path) -> None:
     assert run(executables / "python", "-c", find, cwd=folder) == "None None\n"
     assert run(executables / "sepray", "--version", cwd=folder) == f"sepray {sepray.__version__}\n"
     assert "cass-ecg" in run(executables / "sepray", "run", "cass_alpha_sweep", "--help", cwd=folder)
+    (folder / "abdomen.csv").write_text("".join(f"{k / 250:.3f},{k % 200 == 0:d}\n" for k in range(1000)))
+    run(executables / "sepray", "separate", "pretrained:ecg", "abdomen.csv", "--no-picture", cwd=folder)
+    assert {path.name for path in folder.glob("abdomen*.csv")} | {
+        path.name for path in (folder / "separated").glob("*.csv")
+    } >= {"abdomen.csv", "abdomen.maternal.csv", "abdomen.fetal.csv"}
 
 
 def check_study(executables: Path, folder: Path) -> None:
@@ -176,7 +184,8 @@ def check_study(executables: Path, folder: Path) -> None:
     flags = [part for name, value in SMALL.items() for part in (f"--{name}", value)]
     printed = run(executables / "sepray", "run", "cass_alpha_sweep", *flags, cwd=folder, timeout=300)
     assert "sepray evaluate models:/cass-ecg@champion" in printed
-    [model] = json.loads(run(executables / "sepray", "list", "models", "--json", cwd=folder))
+    model, shipped = json.loads(run(executables / "sepray", "list", "models", "--json", cwd=folder))
+    assert shipped["model"] == "pretrained:ecg"
     assert (model["model"], model["alias"]) == ("models:/cass-ecg/1", ["champion"])
     [study] = json.loads(run(executables / "sepray", "list", "studies", "--json", cwd=folder))
     assert (study["study"], study["trials"], study["complete"]) == ("cass-ecg", 2, 2)

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..console.terminal import console
 from ..contracts import Split, TaskData, Tracks
+from ..errors import SeprayError
 from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
 from ..loading import build_separator
@@ -24,6 +25,7 @@ from ..scoring.tables import ResultRow, Scores
 from ..scoring.units import ITEMS, TRACKS, Units
 from ..spec.references import NONE, row_title
 from ..spec.study import StudySpec
+from ..tracking import models
 from ..training import views
 from . import pairs
 from .pairs import Compared
@@ -117,6 +119,7 @@ def score_all(
             bounds[name] = _score(spec, data, trials[0], test)
         elif trials:
             console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
+    bounds |= _of_the_start(spec, data, test)
     stft = stft_of(spec, data)
     bounds |= tables.references(test, stft["n_fft"], stft["hop"], data.signal)
     rows += [row(name, scores) for name, scores in bounds.items()]
@@ -139,6 +142,18 @@ def score_all(
         "samples": views.note(data.train, build_separator(spec.separator, data.signal).supervision, data.unit_names),
         "references": sorted({t.number for each in others if each.label for t in each.members}),
     }
+
+
+def _of_the_start(spec: StudySpec, data: TaskData, split: Split | Tracks) -> dict[str, Scores]:
+    """Return the scores of the model whose weights trainings began with, as it came; nothing where there is none."""
+    if not spec.start:
+        return {}
+    try:
+        separate = models.as_function(models.load(spec.start, spec.stores.tracking_uri))
+    except SeprayError as error:  # it was there at the start of the study
+        console.print(f"{spec.start} has no row: {error}", markup=False, soft_wrap=True)
+        return {}
+    return {f"{spec.start}, as it comes": tables.score(separate, split, signal=data.signal)}
 
 
 def _of_the_search(spec: StudySpec, retrained: Collection[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from ..spec import choosing, references
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from ..training import views
-from . import code, warm_start
+from . import code, initial_weights, warm_start
 from .known_names import refuse_unknown
 
 Settings = Mapping[str, Any]
@@ -51,6 +51,7 @@ class PreparedStudy:
         controls: changes to the best settings, by name.
         arms: alternatives that the study is about, by name, the control first; empty for a study without.
         start: estimates that training starts from, for separators that need some; else None.
+        weights: trained model whose weights every training begins with; None for random ones.
         fingerprint: everything that must be equal for two runs of a command to be the same study.
     """
 
@@ -65,6 +66,7 @@ class PreparedStudy:
     controls: Mapping[str, Settings]
     arms: Mapping[str, Arm]
     start: warm_start.WarmStart | None
+    weights: initial_weights.InitialWeights | None
     fingerprint: Mapping[str, Any]
 
     @property
@@ -177,6 +179,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     objectives = spec.objectives(signal)
     choosing.weights_of(spec.choose, objectives)
     start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
+    weights = initial_weights.find(spec.start, separator, spec.stores.tracking_uri)
     fingerprint: dict[str, Any] = {
         "objectives": {objective.key: objective.direction for objective in objectives},
         "max_epochs": spec.budget.max_epochs,
@@ -185,13 +188,15 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "task": {"name": key(spec.task), "data": data.fingerprint},
         "separator": {"name": key(spec.separator), "config": identity.told(spec.separator)},
     }
+    if weights:
+        fingerprint["weights"] = weights.digest
     if signal.template:  # the data are the same, what networks get of them is not
         fingerprint["task"]["template"] = True
     fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
     if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources
         fingerprint[SAMPLES] = "in none of the mixtures"
     return PreparedStudy(
-        spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, start, fingerprint
+        spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, start, weights, fingerprint
     )
 
 

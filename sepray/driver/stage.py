@@ -332,6 +332,7 @@ def trial_parameters(
         "train": {name: tensor.numpy() for name, tensor in train.items()},
         "validation": {name: tensor.numpy() for name, tensor in validation.items()},
         **({"starts": starts} if starts else {}),
+        **({"weights": prepared.weights.values} if prepared.weights else {}),
     }
 
 

@@ -131,7 +131,7 @@ def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision)
         raise UsageError(f"the start {name} does not fit the task: {error}") from None
     if isinstance(model, Oracle):
         raise UsageError(f"the start {name} is an oracle, which cannot separate anything without the true sources")
-    _refuse_wider_supervision(name, model.supervision.value, supervision)
+    refuse_wider_supervision(name, model.supervision.value, supervision)
 
     def separator(view: Tensors, augmentation: Augmentation, seed: int, device: str) -> Separate:
         console.print(f"training {name} for {epochs} epochs: the study starts from its estimates")
@@ -195,12 +195,12 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
         raise UsageError(f"the start {name} does not separate the sources of the task: {kind}")
-    _refuse_wider_supervision(name, described.get("supervision", Supervision.PAIRED.value), supervision)
+    refuse_wider_supervision(name, described.get("supervision", Supervision.PAIRED.value), supervision)
     separate = models.as_function(loaded)
     return WarmStart(name, {"model": described[DIGEST]}, lambda view, augmentation, seed, device: separate)
 
 
-def _refuse_wider_supervision(name: str, other: str, own: Supervision) -> None:
+def refuse_wider_supervision(name: str, other: str, own: Supervision) -> None:
     """Refuse another separator that was trained on more than the separator itself may see."""
     if own is not Supervision.PAIRED and other not in (own.value, Supervision.NONE.value):
         raise UsageError(f"the start {name} is trained on more than this separator may see: {other}, not {own.value}")

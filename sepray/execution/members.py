@@ -28,6 +28,7 @@ class Members:
         hyperparameters: those that differ from the separator's defaults.
         device: ``"cpu"`` or ``"cuda"``.
         augmentation: augmentation of the training items.
+        weights: parameters and buffers that each member begins with, by name; None for random ones of its seed.
 
     Attributes:
         trainers: one trainer for each member.
@@ -44,10 +45,11 @@ class Members:
         hyperparameters: Mapping[str, Any],
         device: str,
         augmentation: Augmentation,
+        weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.trainers = [
             Trainer(
-                build(config, signal, member_seed),
+                _begun(build(config, signal, member_seed), weights),
                 train,
                 hyperparameters,
                 seed=member_seed,
@@ -106,6 +108,13 @@ class Members:
             own = {name.removeprefix(prefix): t for name, t in saved.tensors.items() if name.startswith(prefix)}
             trainer.load_state(own, values)
             trainer.set_hyperparameters(hyperparameters)
+
+
+def _begun(separator: Separator, weights: Mapping[str, np.ndarray] | None) -> Separator:
+    """Return a separator with the given weights, copied; the separator as it is where there are none."""
+    if weights is not None:
+        separator.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    return separator
 
 
 def score(separator: Separator, signal: Signal, validation: Tensors, batch_size: int) -> dict[str, float]:

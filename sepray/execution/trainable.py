@@ -114,6 +114,7 @@ class SeparatorTrainable(tune.Trainable):
         train: Mapping[str, np.ndarray],
         validation: Mapping[str, np.ndarray],
         starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
+        weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
         os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
@@ -122,6 +123,7 @@ class SeparatorTrainable(tune.Trainable):
         self._context = context
         # By seed: estimates that its training starts from, and the seconds that they took.
         self._starts = dict(starts or {})
+        self._weights = weights
         self._given = train, validation
         self._train, self._validation = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
         self._writer = CheckpointWriter(context.checkpoint_seconds)
@@ -206,6 +208,7 @@ class SeparatorTrainable(tune.Trainable):
                 hyperparameters=self.config["hyperparameters"],
                 device=context.device,
                 augmentation=context.augmentation,
+                weights=self._weights,
             )
         belongs = checkpoint.of_trial(self.config["number"], self.config["seed"])
         saved = self._patiently("read", lambda: checkpoint.newest(self._folder(), belongs))

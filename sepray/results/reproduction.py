@@ -279,6 +279,7 @@ def _trained_as(
         hyperparameters=runs.settings(trial),
         device=context.device,
         augmentation=context.augmentation,
+        weights=parameters.get("weights"),
     )
     validation = {name: torch.tensor(a, device=context.device) for name, a in parameters["validation"].items()}
     return context, members, validation

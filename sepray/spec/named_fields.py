@@ -62,6 +62,7 @@ def require_own_types(values: Mapping[str, Any]) -> None:
     """
     require_type("name", values["name"], str)
     require_type("seed", values["seed"], int)
+    require_type("start", values["start"], str)
     require_texts("objective", values["objective"])
     require_texts("choose", values["choose"])
     require_space(values["space"])

@@ -76,6 +76,9 @@ class StudySpec:
     choose: tuple[str, ...] = (choosing.KNEE,)
     """How the champion is chosen from the Pareto front of several objectives: knee, the name of an objective (the best
     in it), or weights and a number for each objective."""
+    start: str = ""
+    """Trained model whose weights every training begins with: pretrained:ecg, models:/NAME@champion or a folder. The
+    final table has a row of it. Empty: random weights."""
     seed: int = 0
     """Random seed of the sampler and of all trials."""
     budget: BudgetFlags = field(default_factory=Budget)
@@ -111,6 +114,7 @@ class StudySpec:
         arms: Mapping[str, Arm] | None = None,
         choose: tuple[str, ...] = (choosing.KNEE,),
         reference_epochs: Mapping[str, int] | None = None,
+        start: str = "",
         **fields: Any,
     ) -> None:
         """Refuse values of a wrong type or out of range; see the class for the fields.
@@ -127,7 +131,7 @@ class StudySpec:
             controls = published.controls if controls is None else controls
             arms = published.arms if arms is None else arms
         values: dict[str, Any] = {"name": name, "space": space, "objective": objective, "seed": seed}
-        values |= {"choose": choose}
+        values |= {"choose": choose, "start": start}
         values |= {"reference_points": reference_points or {}, "controls": controls or {}}
         values |= {"reference_epochs": reference_epochs or {}}
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
@@ -239,6 +243,7 @@ class StudySpec:
         """
         values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
         values["choose"] = list(self.choose)
+        values |= {"start": self.start} if self.start else {}
         del values["cache"], values["retry_failed"]
         values["only_arms"] = list(self.search.only_arms)
         for part in ("separator", "task"):

@@ -42,6 +42,8 @@ def imported(folder, models, *arguments):
         pytest.param("separate {half} wave.csv --rate 200", {"torch", "matplotlib"}, marks=pytest.mark.slow),
         pytest.param("separate {half} wave.csv --rate 200 --no-picture", {"torch"}, marks=pytest.mark.slow),
         ("separate {half} . -o out --rate 200 --no-picture", {"torch"}),
+        ("separate pretrained:ecg wave.csv --rate 250 --no-picture", {"torch"}),
+        pytest.param("evaluate pretrained:ecg --cache cache --quiet", {"torch"}, marks=pytest.mark.slow),
     ],
 )
 def test_command_on_models_imports_only_what_it_needs(command, needed, models, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from sepray.cli import available
 from sepray.search import lease
 from sepray.search import storage as optuna_storage
-from sepray.tracking import catalogue
+from sepray.tracking import catalogue, pretrained
 from sepray.tracking import models as registry
 from sepray.tracking.connection import connect
 
@@ -28,7 +28,7 @@ def test_models(models, run, tmp_path):
     client.create_model_version("shares", uri)
     client.create_model_version("shares", uri)
     registry.set_champion("shares", "1", there)
-    newest, oldest = json.loads(run("list", "models", "--json", "--tracking-uri", there))
+    newest, oldest, *_ = json.loads(run("list", "models", "--json", "--tracking-uri", there))
     assert (newest["model"], newest["alias"]) == ("models:/shares/2", [])
     assert (oldest["model"], oldest["alias"]) == ("models:/shares/1", ["champion"])
     assert (oldest["sources"], oldest["rate_hz"], oldest["metric"]) == (["maternal", "fetal"], 128.0, "relative_l2")
@@ -41,7 +41,8 @@ def test_models_have_their_score_and_time_of_registration(run, monkeypatch, tmp_
     asked = []
     monkeypatch.setattr(catalogue, "registered", lambda uri: asked.append(uri) or [model])
     (tmp_path / "mlflow.db").touch()
-    [row] = json.loads(run("list", "models", "--json"))
+    row, *others = json.loads(run("list", "models", "--json"))
+    assert [other["model"] for other in others] == [f"pretrained:{name}" for name in pretrained.names()]
     assert row == {
         "model": "models:/shares/7",
         "alias": ["champion"],
@@ -53,6 +54,14 @@ def test_models_have_their_score_and_time_of_registration(run, monkeypatch, tmp_
         "registered": "2026-03-04 05:06",
     }
     assert asked == [f"sqlite:///{tmp_path.resolve()}/mlflow.db"]
+
+
+def test_models_that_come_with_sepray_are_listed_without_a_registry(run):
+    rows = json.loads(run("list", "models", "--json"))
+    assert [row["model"] for row in rows] == ["pretrained:ecg"]
+    assert (rows[0]["sources"], rows[0]["rate_hz"]) == (["maternal", "fetal"], 250.0)
+    assert rows[0]["on_test"] == pretrained.describe("pretrained:ecg")["on_test"] > 0
+    assert "no MLflow database" in run("list", "models", "--tracking-uri", "sqlite:///none.db", status=2)
 
 
 def sweep(storage, name="sweep", direction="maximize", metrics=("si_sdr",)):

@@ -10,7 +10,8 @@ from sepray.models import address
 
 
 @pytest.mark.parametrize(
-    "model", ["models:/cass-ecg@champion", "models:/cass-ecg/3", "models:/m-0a1b2c3d", "runs:/0a1b/model"]
+    "model",
+    ["models:/cass-ecg@champion", "models:/cass-ecg/3", "models:/m-0a1b2c3d", "runs:/0a1b/model", "pretrained:ecg"],
 )
 def test_addresses_of_models_pass(model):
     address.check_address(model)
@@ -22,6 +23,12 @@ def test_addresses_of_models_pass(model):
 def test_others_are_refused(model):
     with pytest.raises(UsageError, match=r"is no (model's address; give models:/NAME@champion|folder with a model)"):
         address.check_address(model)
+
+
+def test_models_that_do_not_come_with_sepray_are_refused_and_those_that_do_need_no_mlflow():
+    with pytest.raises(UsageError, match=r"^no model 'pretrained:eeg' comes with sepray; there are: .*pretrained:ecg"):
+        address.check_address("pretrained:eeg")
+    assert address.require_models("http://127.0.0.1:9", "pretrained:ecg") == "http://127.0.0.1:9"  # which is not asked
 
 
 def test_folder_with_a_model_passes(packaged):

@@ -97,6 +97,24 @@ def test_formats_rates_and_channels_may_differ(folder: Path, tmp_path: Path) -> 
         replace(config, file_rate=0.0).load(tmp_path / "cache")
 
 
+def test_sources_may_be_wfdb_records_and_edf_files(folder: Path, tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    from ..signals.test_edf_files import ECG, write_edf  # an ECG of 5 Hz for four seconds, at 250 Hz
+
+    place = folder / "ward" / "s0_rest"
+    for name in ("maternal", "fetal"):
+        (place / f"{name}.csv").unlink()
+    write_edf(place / "maternal.EDF")
+    lead = tone(0, 1).astype(np.float64)[:, None]
+    wfdb.wrsamp("fetal", 100, ["mV"], ["II"], lead, fmt=["16"], write_dir=str(place))
+    np.savetxt(place / "mixture.csv", np.stack([np.arange(1000) / 250, ECG], 1), "%.5f", ",", header="time (s),lead")
+    data = replace(SMALL, folder=str(folder)).load(tmp_path / "cache")
+    items = torch.cat([getattr(data, split).sources[:, :, 0] for split in ("train", "validation", "test")])
+    there = [[heard(item[place : place + 1])[0] for place in range(2)] for item in items]
+    assert [{5}, {4}] in there
+    assert all((mother == {5}) == (fetus == {4}) for mother, fetus in there if fetus != {6})
+
+
 def test_several_channels_are_leads_of_mixture_and_sources(folder: Path, tmp_path: Path) -> None:
     for path in folder.rglob("*.csv"):
         signal = np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
