@@ -129,6 +129,8 @@ def ship(
         (folder / pretrained.DESCRIPTION).write_text(text, encoding="utf-8")
         card = _card(name, loaded, described, metadata, scores, size, real)
         (folder / pretrained.CARD).write_text(card, encoding="utf-8")
+        for path in (folder, *folder.rglob("*")):  # a study's files are its user's alone
+            path.chmod(0o755 if path.is_dir() else 0o644)
         into.mkdir(exist_ok=True)
         replace_folder(into / name, folder)
     return Shipped(into / name, digest, size)
@@ -183,9 +185,22 @@ def _card(
         "\n## Scores on real records\n",
         real.strip() or "None were measured.",
         "\n## Limits\n",
-        limits.format(**facts),
+        limits.format(**facts).rstrip("\n"),
+        *(_no_better_than_silence(scores)),
+        "",
     ]
     return "\n".join(lines)
+
+
+def _no_better_than_silence(scores: Evaluation) -> list[str]:
+    """Return a line for each source whose estimate is, by its waveform, no closer to the truth than silence is."""
+    (own,) = (row for row in scores.rows["relative_l2"] if row.system == scores.model)
+    return [
+        f"- By waveform the {source} estimate is no closer to the truth than silence is (relative L2 error "
+        f"{own.values[source][0]:.2f}; of silence 1): use it for the times of beats at most."
+        for source in scores.sources
+        if own.values[source][2] >= 1  # the upper end of the interval
+    ]
 
 
 def _score_lines(scores: Evaluation, name: str) -> list[str]:

@@ -51,6 +51,7 @@ OWN = {
     "seed": 1,
     "objective": ("si_sdr",),
     "choose": (),
+    "start": "",
     "space": {},
     "arms": {},
     "reference_points": {},

@@ -42,6 +42,7 @@ FLAGS = {
     "cpus_per_trial": ("0.5", 0.5),
     "gpus_per_trial": ("0.25", 0.25),
     "epoch_timeout": ("60", 60.0),
+    "start": ("pretrained:ecg", "pretrained:ecg"),
     "seed": ("11", 11),
     "seeds_per_trial": ("2", 2),
     "sampler": ("nsgaii", "nsgaii"),
