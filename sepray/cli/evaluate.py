@@ -37,6 +37,9 @@ def evaluate(
     quiet: application.Switch = False,
     bss_eval: application.Switch = False,
     museval: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
+    recordings: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
+    pictures: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("evaluated"),
+    rate: Annotated[float | None, tyro.conf.arg(metavar="HZ", help_behavior_hint="")] = None,
     batch_size: BatchSize = 64,
     tracking_uri: application.TrackingUri = None,
     cache: application.Cache = application.CACHE,
@@ -53,8 +56,19 @@ def evaluate(
             for each item; needs museval and ffmpeg.
         museval: Folder for the model's scores in museval's JSON, one file for each track or item, in SPLIT/. Turns
             on --bss-eval.
+        recordings: Folder of real recordings whose heart rates or beats are known (rates.csv, NAME.SOURCE.csv, WFDB
+            annotations): the model is scored on these, beside subtraction of the maternal template and FastICA.
+        pictures: With --recordings: folder for a picture of each.
+        rate: With --recordings: samples a second of files that do not say it.
     """
     check_flags(model, batch_size=batch_size)
+    if recordings is not None:
+        if task is not None or bss_eval or museval is not None:
+            raise UsageError("--recordings has no true sources: leave out --task, --bss-eval and --museval")
+        _evaluate_recordings(model, recordings, pictures, rate, json, quiet, tracking_uri, trust_model_code)
+        return
+    if rate is not None:
+        raise UsageError("--rate is of --recordings")
     from ..models import evaluation
     from ..tracking import trust
 
@@ -73,6 +87,36 @@ def evaluate(
         application.print_json(scores.document)
     elif not quiet:
         _print(scores)
+
+
+def _evaluate_recordings(
+    model: str,
+    folder: Path,
+    pictures: Path,
+    rate: float | None,
+    json: bool,
+    quiet: bool,
+    tracking_uri: str | None,
+    trust_model_code: bool,
+) -> None:
+    from ..models import real_recordings
+    from ..tracking import trust
+
+    with trust.consent(trust_model_code):
+        found = real_recordings.evaluate_recordings(
+            model, folder, pictures=pictures, rate=rate, tracking_uri=tracking_uri
+        )
+    if json:
+        application.print_json(found.document)
+    elif not quiet:
+        from ..console.terminal import console
+        from .real_table import real_table
+
+        for result in found.records:
+            console.print(real_table(result, found.model))
+        if found.left_out:
+            console.print(f"Without rates or beats, not scored: {', '.join(found.left_out)}", soft_wrap=True)
+        console.print(f"Pictures: {pictures}", soft_wrap=True)
 
 
 def check_flags(*models: str, batch_size: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import identity
-from ..contracts import TaskData
+from ..contracts import Signal, TaskData
 from ..errors import SeprayError, UnreachableError, mask
 from ..execution import weights
 from ..scoring.levels import MIXTURE_LEVEL, level_range
@@ -76,9 +77,17 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
             "data_fingerprint": data.fingerprint,
             "hyperparameters": dict(member.hyperparameters),
             MIXTURE_LEVEL: None if data.signal.sample_rate is None else level_range(data.train.mixture.numpy()),
+            **_hearts(data.signal),
             **stft_of(spec, data),
         },
     )
+
+
+def _hearts(signal: Signal) -> dict[str, Any]:
+    """Return what a model says of its hearts: their ranges of rates, and which are pulses."""
+    if not signal.heart_rates:
+        return {}
+    return {"hearts": {"rates": [list(entry) for entry in signal.heart_rates], "pulses": list(signal.pulse_sources)}}
 
 
 def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, tracker: Tracker) -> Registration:

@@ -31,9 +31,25 @@ GIVEN = {
     ),
     "doctor": (f"{STORES} --json --quiet", ["sqlite:///s.db", "http://h", "s3://b", Path("c"), True, True]),
     "evaluate": (
-        "a --task t --split train --json --quiet --bss-eval --museval m --batch-size 3 --tracking-uri http://h "
-        "--cache c --trust-model-code --shared",
-        ["a", "t", "train", True, True, True, Path("m"), 3, "http://h", Path("c"), True, True],
+        "a --task t --split train --json --quiet --bss-eval --museval m --recordings r --pictures p --rate 8 "
+        "--batch-size 3 --tracking-uri http://h --cache c --trust-model-code --shared",
+        [
+            "a",
+            "t",
+            "train",
+            True,
+            True,
+            True,
+            Path("m"),
+            Path("r"),
+            Path("p"),
+            8.0,
+            3,
+            "http://h",
+            Path("c"),
+            True,
+            True,
+        ],
     ),
     "list": (
         "studies --json --storage sqlite:///s.db --tracking-uri http://h",

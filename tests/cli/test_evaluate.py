@@ -1,11 +1,16 @@
 """``sepray evaluate``: scores of a packaged model on the items of a task."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from sepray.cli.real_table import real_table
 from sepray.models.model import Model
+from sepray.models.real_recordings import RecordResult
+from sepray.scoring.real_records import RecordScores
 
 from ..models.packaged import TASK
 
@@ -121,3 +126,52 @@ def test_other_sources_are_refused(models, tmp_path, run):
     (tmp_path / "other_sources.py").write_text(OWN_TASK.replace('"fetal"', '"noise"'))
     line = f"sepray: {models.half} separates maternal, fetal, but the task has maternal, noise\n"
     assert run("evaluate", models.half, "--task", "other_sources", status=2) == line
+
+
+@pytest.fixture
+def real(tmp_path):
+    """A folder with one recording of a heart at 80 beats a minute, and no fetus."""
+    times = np.arange(20 * 250) / 250
+    heart = np.exp(-0.5 * ((times[:, None] - np.arange(0.2, 20, 0.75)) / 0.012) ** 2).sum(1)
+    folder = tmp_path / "real"
+    folder.mkdir()
+    np.savetxt(folder / "a.csv", heart, fmt="%.5f")
+    (folder / "rates.csv").write_text("record,source,rate\na,maternal,80\na,fetal,0\n")
+    return folder
+
+
+def test_real_recordings_are_scored_by_their_rates(models, real, run, tmp_path):
+    shown = run("evaluate", models.half, "--recordings", real, "--rate", 250, "--pictures", tmp_path / "drawn")
+    assert "a.csv: 1 lead, 2 segments" in shown
+    assert "fetal: none (rates.csv)" in shown
+    assert (tmp_path / "drawn/a.csv.png").is_file()
+    document = json.loads(run("evaluate", models.half, "--recordings", real, "--rate", 250, "--json"))
+    (record,) = document["records"]
+    maternal = record["scores"]["maternal"]
+    assert maternal["mixture itself"]["segments_right"] == maternal["mixture itself"]["segments"] == 2
+    assert record["scores"]["fetal"]["mixture itself"]["invented"] == 0
+    assert set(maternal) == {models.half, "template subtraction", "mixture itself"}
+    assert run("evaluate", models.half, "--recordings", real, "--rate", 250, "--quiet") == ""
+
+
+def test_table_of_real_recordings_fits_80_columns(capsys):
+    absent = RecordScores(2, None, 360, None, 0.25, None, 131.0)
+    there = RecordScores(2, 1, 360, 340, None, 0.9876, 75.4)
+    name = "models:/a-study-with-a-long-name-of-its-own/12"
+    scores = {"maternal": {name: there}, "fetal": {name: absent, "mixture itself": replace(absent, rate=0.0)}}
+    result = RecordResult("100.hea", 2, 180, scores, {"maternal": "2273 beats (100.atr)", "fetal": "none (rates.csv)"})
+    Console(width=80).print(real_table(result, name))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    told = " ".join(" ".join(lines).split())
+    assert "75 1/2 340/360 0.988" in told
+    assert "131 - 25.0% invented -" in told
+    assert "mixture itself - - 25.0% invented -" in told
+
+
+def test_flags_of_real_recordings_stand_alone(models, real, run):
+    assert "leave out --task, --bss-eval and --museval" in run(
+        "evaluate", models.half, "--recordings", real, "--task", "ecg", status=2
+    )
+    assert "--rate is of --recordings" in run("evaluate", models.half, "--rate", 250, status=2)
+    assert "there is no folder" in run("evaluate", models.half, "--recordings", real / "none", status=2)

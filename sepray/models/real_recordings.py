@@ -1,0 +1,287 @@
+"""Scores a model on real recordings whose heart rates or beats are known, beside what needs no training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..console import preflight
+from ..errors import UsageError
+from ..signals import heart_annotations
+from ..signals.recordings import open_array, open_recording, recordings_below
+from .model import Address, Model, check_model, loaded
+from .stream import estimates_of, require_sounds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..contracts import Signal
+    from ..scoring.real_records import RecordScores
+    from ..signals.beats import Beats
+    from ..signals.heart_annotations import Annotation, Row
+    from ..signals.recording_types import Recording
+
+HEARTS = "hearts"
+"""Key of the ranges of heart rates in the metadata of a packaged model; older models lack it."""
+
+_PULSE_RATE = 100.0  # Hz: models of a lower rate are of pulses, where they do not say
+
+
+@dataclass(frozen=True)
+class RecordResult:
+    """Scores on one recording.
+
+    Attributes:
+        record: its path within the folder.
+        leads: number of leads that are scored.
+        segments: number of segments.
+        scores: source -> system -> scores.
+        known: source -> what is known of it, in words.
+        picture: its picture; None where none was asked for.
+    """
+
+    record: str
+    leads: int
+    segments: int
+    scores: Mapping[str, Mapping[str, RecordScores]]
+    known: Mapping[str, str]
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
+class RealScores:
+    """Scores of a model and of the baselines on the recordings of a folder.
+
+    Attributes:
+        model: address of the model, which is also the name of its scores.
+        records: a result for each recording that has annotations.
+        left_out: recordings without annotations.
+    """
+
+    model: str
+    records: tuple[RecordResult, ...]
+    left_out: tuple[str, ...] = field(default=())
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All scores as ``sepray evaluate --recordings --json`` prints them."""
+        return {
+            "model": self.model,
+            "records": [
+                {
+                    "record": result.record,
+                    "leads": result.leads,
+                    "segments": result.segments,
+                    "known": dict(result.known),
+                    "picture": None if result.picture is None else str(result.picture),
+                    "scores": {
+                        source: {system: scores.document for system, scores in own.items()}
+                        for source, own in result.scores.items()
+                    },
+                }
+                for result in self.records
+            ],
+            "left_out": list(self.left_out),
+        }
+
+
+def evaluate_recordings(
+    model: Address | Model,
+    folder: str | os.PathLike[str],
+    *,
+    pictures: str | os.PathLike[str] | None = None,
+    rate: float | None = None,
+    device: str = "auto",
+    tracking_uri: str | None = None,
+) -> RealScores:
+    """Score a model on the real recordings in a folder that have annotations (``signals.heart_annotations``).
+
+    Beside it stand the mixture itself, and for a mother and her fetus subtraction of the maternal template and, with
+    several leads, FastICA (``scoring.fetal_baselines``).
+
+    Args:
+        model: address of a model (see ``load_model``), or a loaded one.
+        folder: folder of recordings.
+        pictures: folder for a picture of each recording; None: none is drawn.
+        rate: samples a second of files that do not say it.
+        device: device of a model that is loaded here, as for ``load_model``.
+        tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
+
+    Raises:
+        UsageError: there is no such model or folder, no recording has annotations, or one of them is damaged.
+    """
+    check_model(model, device)
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise UsageError(f"there is no folder {place} of recordings")
+    if pictures is not None:
+        preflight.require_writable(Path(pictures))
+    rows = heart_annotations.read_rates(place)
+    ready = loaded(model, tracking_uri, device)
+    require_sounds(ready)
+    signal = heart_signal(ready)
+    files = [
+        path for path in recordings_below(place) if not heart_annotations.is_annotation(path, signal.heart_sources)
+    ]
+    results, left_out = [], []
+    for path in files:
+        name = path.relative_to(place).as_posix()
+        row = rows.get(name) or rows.get(Path(name).with_suffix("").as_posix())
+        recording = open_recording(path, rate)
+        known = _known(recording, signal, row)
+        if known:
+            results.append(_scored(ready, recording, name, known, signal, row, pictures))
+        else:
+            left_out.append(name)
+    if not results:
+        raise UsageError(
+            f"no recording in {place} has rates or beats: give them in {heart_annotations.RATES} (record,source,rate), "
+            "NAME.SOURCE.csv or WFDB annotations"
+        )
+    return RealScores(ready.name, tuple(results), tuple(left_out))
+
+
+def heart_signal(model: Model) -> Signal:
+    """Return the kind of a model's signals, with the hearts and ranges that it was packaged with.
+
+    A model that does not say them is told by the names of its sources (maternal, fetal, heart).
+
+    Raises:
+        UsageError: none of its sources has a heart.
+    """
+    from ..contracts import Signal
+    from ..signals.beats import ADULT, ADULT_PULSE, FETUS
+
+    rate = require_sounds(model)
+    kept = model.metadata.get(HEARTS)
+    if kept is None:
+        slow = rate < _PULSE_RATE
+        ranges = {"maternal": ADULT, "mother": ADULT, "fetal": FETUS, "fetus": FETUS}
+        ranges |= {"heart": ADULT_PULSE if slow else (40.0, 200.0)}
+        rates = tuple((name, *ranges[name]) for name in model.sources if name in ranges)
+        pulses = tuple(name for name, *_ in rates if slow)
+    else:
+        rates = tuple((name, float(low), float(high)) for name, low, high in kept["rates"])
+        pulses = tuple(kept["pulses"])
+    if not rates:
+        raise UsageError(f"{model.name} says of none of its sources ({', '.join(model.sources)}) that it is a heart")
+    hearts = tuple(name for name, *_ in rates)
+    return Signal(model.sources, model.channels, model.shape, rate, hearts, heart_rates=rates, pulse_sources=pulses)
+
+
+def _known(recording: Recording, signal: Signal, row: Row | None) -> dict[str, Annotation]:
+    """Return what is known of each heart in a recording, by source."""
+    hearts = signal.heart_sources
+    found = {s: heart_annotations.annotation(recording.path, s, hearts, recording.rate, row) for s in hearts}
+    return {source: annotation for source, annotation in found.items() if annotation is not None}
+
+
+def _scored(
+    model: Model,
+    recording: Recording,
+    name: str,
+    known: Mapping[str, Annotation],
+    signal: Signal,
+    row: Row | None,
+    pictures: str | os.PathLike[str] | None,
+) -> RecordResult:
+    import torch
+
+    from ..scoring import real_records
+
+    leads = _chosen(recording, () if row is None else row.leads, name)
+    values = torch.from_numpy(leads).double()
+    mixture = real_records.segments(values, recording.rate)
+    whole = np.concatenate(list(estimates_of(open_array(leads, recording.rate, name), model)), axis=-1)
+    estimates = real_records.segments(torch.from_numpy(whole).double(), recording.rate)
+    seconds = mixture.shape[-1] / recording.rate
+    scores: dict[str, dict[str, RecordScores]] = {source: {} for source in known}
+    mine: dict[str, Beats] = {}
+    for system, estimate in _systems(model, signal, mixture, estimates, recording.rate).items():
+        beats = _beats(estimate, signal, recording.rate)
+        if system == model.name:
+            mine = beats
+        for source, annotation in known.items():
+            scores[source][system] = real_records.score(beats[source], annotation, seconds)
+    drawn = None
+    if pictures is not None:
+        from .record_picture import draw
+
+        drawn = Path(pictures) / f"{name}.png"
+        drawn.parent.mkdir(parents=True, exist_ok=True)
+        draw(
+            drawn,
+            f"{name}: {model.name}",
+            mixture,
+            dict(zip(signal.sources, estimates, strict=True)),
+            mine,
+            known,
+            recording,
+        )
+    said = {source: _words(annotation) for source, annotation in known.items()}
+    return RecordResult(name, len(leads), mixture.shape[1], scores, said, drawn)
+
+
+def _chosen(recording: Recording, numbers: tuple[int, ...], name: str) -> Any:
+    """Return the leads ``[lead, time]`` that are scored."""
+    values = np.concatenate(list(recording.blocks()), axis=-1)
+    if not numbers:
+        return values
+    if max(numbers) >= len(values):
+        raise UsageError(
+            f"{name} has {len(values)} leads, and {heart_annotations.RATES} asks for lead {max(numbers) + 1}"
+        )
+    return values[list(numbers)]
+
+
+def _systems(
+    model: Model, signal: Signal, mixture: Tensor, estimates: Tensor, rate: float
+) -> dict[str, dict[str, Tensor]]:
+    """Return the estimates ``[lead, segment, time]`` of each heart, by system."""
+    from ..scoring import fetal_baselines
+
+    found = {model.name: dict(zip(signal.sources, estimates, strict=True))}
+    pair = mother_and_fetus(signal)
+    if pair:
+        mother, fetus = (signal.heart_range(name) or (40.0, 200.0) for name in pair)
+        found["template subtraction"] = dict(zip(pair, fetal_baselines.template(mixture, rate, mother), strict=True))
+        if len(mixture) > 1:
+            both = fetal_baselines.components(mixture, rate, mother, fetus)
+            found["FastICA of all leads"] = dict(zip(pair, both, strict=True))
+    found["mixture itself"] = dict.fromkeys(signal.heart_sources, mixture)
+    return {system: own for system, own in found.items() if set(signal.heart_sources) <= own.keys()}
+
+
+def mother_and_fetus(signal: Signal) -> tuple[str, str] | None:
+    """Return the names of a mother's and her fetus's ECG, where a model separates these two."""
+    from ..signals.beats import FETAL_RATE
+
+    if signal.pulse_sources or len(signal.heart_rates) != 2:
+        return None
+    (slow, low, _), (fast, high, _) = sorted(signal.heart_rates, key=lambda entry: entry[1])
+    return (slow, fast) if low < FETAL_RATE <= high else None
+
+
+def _beats(estimate: Mapping[str, Tensor], signal: Signal, rate: float) -> dict[str, Beats]:
+    """Return the beats of each heart in the estimates of one system."""
+    from ..scoring.real_records import found_beats
+
+    pair = mother_and_fetus(signal)
+    found: dict[str, Beats] = {}
+    for name in sorted(signal.heart_sources, key=lambda source: pair is not None and source == pair[1]):
+        mother = found[pair[0]].times if pair and name == pair[1] else None
+        found[name] = found_beats(estimate[name], rate, name, signal, mother)
+    return found
+
+
+def _words(known: Annotation) -> str:
+    if known.absent:
+        return f"none ({known.origin})"
+    if known.beats is None:
+        return f"{known.rate:g} bpm ({known.origin})"
+    return f"{len(known.beats)} beats ({known.origin})"

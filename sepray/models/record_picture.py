@@ -1,0 +1,78 @@
+"""Draws the first segment of a real recording: mixture and estimates of one lead, with the beats that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..plain_text import in_figure
+from ..signals.beats import Beats
+from ..signals.heart_annotations import Annotation
+from ..signals.recording_types import Recording
+
+# Okabe and Ito's palette, as in ``picture``.
+_MIXTURE, _COLOURS = "#555555", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def draw(
+    path: Path,
+    title: str,
+    mixture: Tensor,
+    estimates: Mapping[str, Tensor],
+    beats: Mapping[str, Beats],
+    known: Mapping[str, Annotation],
+    recording: Recording,
+) -> None:
+    """Write a PNG with a panel for the mixture and one for each estimate, of the lead whose beats are the surest.
+
+    Triangles are beats that were found, vertical lines those that are annotated.
+
+    Args:
+        path: file of the picture.
+        title: its title.
+        mixture: ``[lead, segment, time]``.
+        estimates: likewise, by source.
+        beats: what was found in each heart's estimate.
+        known: what is known of each heart.
+        recording: the recording, which says rate and unit.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    sure = [found.confidence[:, 0] for found in beats.values()]
+    lead = int(torch.stack(sure).sum(0).argmax()) if sure else 0
+    panels = {"mixture": mixture, **estimates}
+    height = 1 + 1.6 * len(panels)
+    figure = Figure(figsize=(10, height), dpi=120)
+    figure.subplots_adjust(0.1, 0.5 / height, 0.99, 1 - 0.65 / height, hspace=0.35)
+    FigureCanvasAgg(figure)
+    axes = np.atleast_1d(figure.subplots(len(panels), sharex=True))
+    seconds = np.arange(mixture.shape[-1]) / recording.rate
+    for k, (name, signal) in enumerate(panels.items()):
+        colour = _MIXTURE if k == 0 else _COLOURS[(k - 1) % len(_COLOURS)]
+        values = signal[lead, 0].numpy()
+        axes[k].plot(seconds, values, color=colour, linewidth=0.8)
+        words = name
+        if name in known:
+            for time in known[name].beats_in(0, seconds[-1]):
+                axes[k].axvline(time, color="#999999", linewidth=0.6, zorder=0)
+        if name in beats:
+            times = beats[name].times[lead, 0].numpy()
+            times = times[np.isfinite(times)]
+            axes[k].plot(times, np.full(len(times), values.max()), "v", color="black", markersize=4)
+            rate = float(beats[name].rate[lead, 0])
+            words += f": {rate:.0f} bpm" if rate else ": no such heart"
+        axes[k].set_title(in_figure(words), loc="left", fontsize=10, color=colour)
+        axes[k].set_ylabel(f"amplitude\n({in_figure(recording.unit)})", fontsize=8)
+        axes[k].tick_params(labelsize=8)
+        axes[k].grid(alpha=0.25)
+        axes[k].margins(x=0)
+    axes[-1].set_xlabel("time (s)", fontsize=9)
+    figure.suptitle(
+        in_figure(f"{title}, lead {lead + 1}"), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11
+    )
+    figure.savefig(path, format="png")

@@ -1,0 +1,63 @@
+"""What finds two hearts in abdominal leads without training: the bars that a model of real recordings is held to.
+
+Leads are ``[lead, segment, time]``. Each function returns the estimates of the two hearts, the mother's
+first, ``[2, lead, segment, time]``; of all leads together there is one estimate.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..signals.beats import detect
+from ..signals.template import residual
+
+Range = tuple[float, float]
+
+_BAND = (1.0, 45.0)  # Hz, of what independent components are found in
+
+
+def mixture(leads: Tensor) -> Tensor:
+    """Return each lead as it is, as the estimate of both hearts."""
+    return torch.stack((leads, leads))
+
+
+def template(leads: Tensor, rate: float, mother: Range) -> Tensor:
+    """Return the mother's average beat in each lead, scaled to each beat, and what is left without it."""
+    left = residual(leads, rate, detect(leads, rate, *mother, least=0).times)
+    return torch.stack((leads - left, left))
+
+
+def components(leads: Tensor, rate: float, mother: Range, fetus: Range) -> Tensor:
+    """Return for each heart the independent component of all leads that shows it best, ``[2, 1, segment, time]``.
+
+    FastICA (Hyvaerinen 1999, scikit-learn's with its defaults) of the leads between 1 and 45 Hz. The mother's is the
+    component whose beats in her range are the surest, the fetus's the same in its range, of all components from which
+    the mother's template has been subtracted.
+    """
+    segments = [_independent(part.numpy(), rate) for part in leads.double().unbind(1)]
+    found = torch.from_numpy(np.stack(segments, axis=1))  # [component, segment, time]
+    without = template(found, rate, mother)[1]
+    best = []
+    for own, range_of in ((found, mother), (without, fetus)):
+        surest = detect(own, rate, *range_of, least=0).confidence.argmax(0)
+        best.append(own.gather(0, surest[None, :, None].expand(1, -1, own.shape[-1])))
+    return torch.stack(best)
+
+
+def _independent(leads: Any, rate: float) -> Any:
+    """Return the independent components ``[component, time]`` of leads ``[lead, time]``."""
+    from scipy.signal import butter, sosfiltfilt
+    from sklearn.decomposition import FastICA  # type: ignore[import-untyped]
+    from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]
+
+    band = (_BAND[0], min(_BAND[1], 0.45 * rate))
+    passed = sosfiltfilt(butter(2, band, "bandpass", fs=rate, output="sos"), leads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # leads that are copies of each other
+        return FastICA(random_state=0, max_iter=500).fit_transform(passed.T).T

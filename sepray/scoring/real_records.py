@@ -1,0 +1,114 @@
+"""Scores of estimates of a real recording, of which only rates or beats of its hearts are known.
+
+Segments of 10 s are scored by themselves, in each lead. A lead is right if the median rate of its segments is within
+5 beats a minute of the annotated one; where there is no such heart, every segment with beats is an invented one. A
+fetus whose beats are in step with the mother's (``signals.beats.locking``) is what is left of her, and not found.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..contracts import Signal
+from ..signals.beats import Beats, detect, locking
+from ..signals.heart_annotations import Annotation
+from .beat_scores import counts
+
+SECONDS = 10.0
+"""Length of a segment in seconds; of a shorter recording all of it is one."""
+
+NEAR = 5.0
+"""Beats a minute between a rate that is right and the annotated one."""
+
+LOCKED = 0.8
+"""``locking`` above which beats are in step with the mother's."""
+
+
+def segments(signal: Tensor, rate: float) -> Tensor:
+    """Return ``[..., segment, time]`` of ``[..., time]``; what is left at the end is not scored."""
+    length = min(signal.shape[-1], round(SECONDS * rate))
+    count = signal.shape[-1] // length
+    parts: Tensor = signal[..., : count * length].unflatten(-1, (count, length))
+    return parts
+
+
+def found_beats(estimate: Tensor, rate: float, name: str, signal: Signal, mother: Tensor | None = None) -> Beats:
+    """Return the beats of a source in segments of its estimate, ``[lead, segment, time]``.
+
+    Args:
+        estimate: the segments.
+        rate: samples a second.
+        name: name of the source.
+        signal: kind of signal, which says its range.
+        mother: the mother's beats ``[lead or 1, segment, beat]``; None: there is none, or it is she.
+    """
+    low, high = signal.heart_range(name) or (40.0, 200.0)
+    found = detect(estimate, rate, low, high, name in signal.pulse_sources)
+    if mother is None or not found.times.numel():
+        return found
+    step = locking(found.times, mother.expand(len(found.times), -1, -1)) > LOCKED
+    times, beats = found.times.masked_fill(step[..., None], math.nan), found.rate.masked_fill(step, 0.0)
+    return Beats(times, beats, found.confidence.masked_fill(step, 0.0))
+
+
+@dataclass(frozen=True)
+class RecordScores:
+    """How well one system finds one heart in a recording.
+
+    Attributes:
+        leads: number of estimates: leads, or 1 where all of them give one.
+        leads_right: those whose median rate is right; None where the heart is not there.
+        segments: number of segments of all leads that have an annotated rate.
+        segments_right: those whose rate is right; None where the heart is not there.
+        invented: share of the segments with a heart that is not there; None where it is there.
+        beat_f1: mean F1 of the beats within 50 ms, over segments; None without annotated beats.
+        rate: median rate that was found, over all segments with one, in beats a minute; 0 if there is none.
+    """
+
+    leads: int
+    leads_right: int | None
+    segments: int
+    segments_right: int | None
+    invented: float | None
+    beat_f1: float | None
+    rate: float
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The scores as JSON."""
+        return dict(vars(self))
+
+
+def score(found: Beats, known: Annotation, seconds: float) -> RecordScores:
+    """Return the scores of beats ``[lead, segment, beat]`` that were found, against what is known.
+
+    Args:
+        found: the beats.
+        known: what is known of this heart.
+        seconds: length of a segment.
+    """
+    leads, count = found.rate.shape
+    rates = found.rate.numpy()
+    there = rates[rates > 0]
+    median = float(np.median(there)) if len(there) else 0.0
+    if known.absent:
+        return RecordScores(leads, None, leads * count, None, float((rates > 0).mean()), None, median)
+    wanted = np.array([known.rate_in(k * seconds, (k + 1) * seconds) for k in range(count)])
+    scored = np.isfinite(wanted)
+    right = np.abs(rates[:, scored] - wanted[scored]) <= NEAR
+    if scored.any():
+        leads_right = int((np.abs(np.median(rates[:, scored], 1) - np.median(wanted[scored])) <= NEAR).sum())
+    else:
+        leads_right = 0
+    f1 = None
+    if known.beats is not None:
+        true = [torch.from_numpy(known.beats_in(k * seconds, (k + 1) * seconds)) for k in range(count)]
+        padded = torch.nn.utils.rnn.pad_sequence(true, batch_first=True, padding_value=math.nan)
+        f1 = float(counts(found.times, padded.expand(leads, -1, -1), seconds).f1.mean())
+    return RecordScores(leads, leads_right, int(right.size), int(right.sum()), None, f1, median)

@@ -1,0 +1,184 @@
+"""Annotations of real recordings: when a heart beats, or how fast, beside the file of the recording.
+
+What is looked for beside ``NAME.SUFFIX``, for a source such as ``fetal``:
+
+- ``NAME.fetal.csv``: times of beats in seconds, one in a line; other lines (a header) are left out;
+- ``NAME.fqrs`` or ``NAME.qrs`` (WFDB): fetal beats, as in PhysioNet's fetal ECG; ``NAME.atr``: those of the first
+  heart; ``NAME.SUFFIX.qrs`` too, as beside EDF files;
+- a row of ``rates.csv`` in the folder: ``record,source,rate``, in beats a minute, 0 for a heart that is not there. A
+  column ``leads`` may name the leads that are scored, counted from 1: ``1-5`` or ``1 3``.
+
+Beats come before rates.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingLibraryError
+from .recording_types import RecordingError
+
+RATES = "rates.csv"
+"""Name of the table of rates in a folder of recordings."""
+
+_FETAL, _FIRST = ("fqrs", "qrs"), ("atr",)
+_BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")  # WFDB's codes of beats; others are rhythms, noise, waves
+_MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of one heart in a recording.
+
+    Attributes:
+        rate: beats a minute; 0 where there is no such heart, NaN where only the beats are known.
+        beats: times of its beats in seconds; None where only the rate is known.
+        origin: name of the file that says so.
+    """
+
+    rate: float
+    beats: NDArray[np.float64] | None
+    origin: str
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no such heart."""
+        return self.rate == 0
+
+    def rate_in(self, start: float, stop: float) -> float:
+        """Return beats a minute between two times in seconds, by the median interval; NaN with fewer than three."""
+        if self.beats is None:
+            return self.rate
+        inside = self.beats_in(start, stop)
+        return float(60 / np.median(np.diff(inside))) if len(inside) > 2 else math.nan
+
+    def beats_in(self, start: float, stop: float) -> NDArray[np.float64]:
+        """Return the beats between two times, in seconds from the first of them."""
+        times = np.empty(0) if self.beats is None else self.beats
+        return times[(times >= start) & (times < stop)] - start
+
+
+@dataclass(frozen=True)
+class Row:
+    """What ``rates.csv`` says of a record: rates by source, and the leads that are scored (none: all)."""
+
+    rates: Mapping[str, float]
+    leads: tuple[int, ...] = ()
+
+
+def read_rates(folder: Path) -> dict[str, Row]:
+    """Return what the table of rates in a folder says, by the name of the record as it is written there.
+
+    Raises:
+        RecordingError: the table lacks a column, or a row is wrong.
+    """
+    path = folder / RATES
+    if not path.is_file():
+        return {}
+    rows: dict[str, Row] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            missing = {"record", "source", "rate"} - set(reader.fieldnames or ())
+            if missing:
+                raise RecordingError(
+                    f"{path} lacks the column {sorted(missing)[0]}: its first line is record,source,rate"
+                )
+            for row in reader:
+                name = (row["record"] or "").strip()
+                leads = _leads(row.get("leads") or "", f"{path}, line {reader.line_num}")
+                rate = _rate(row["rate"], f"{path}, line {reader.line_num}")
+                known = rows.get(name, Row({}))
+                rows[name] = Row({**known.rates, (row["source"] or "").strip(): rate}, leads or known.leads)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise RecordingError(f"{path} is no table of rates: {error}") from None
+    return rows
+
+
+def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row: Row | None) -> Annotation | None:
+    """Return what is known of one source of a recording; None where there is nothing.
+
+    Args:
+        path: the recording.
+        source: name of the source.
+        sources: names of all sources with a heart, the first of which ``.atr`` is of.
+        rate: samples a second of the recording, in which WFDB annotations count.
+        row: what the table of rates says of the recording.
+
+    Raises:
+        RecordingError: an annotation is damaged.
+        MissingLibraryError: it is WFDB's, and wfdb is not installed.
+    """
+    beside = path.with_name(f"{path.stem}.{source}.csv")
+    if beside.is_file():
+        return Annotation(math.nan, _times(beside), beside.name)
+    extensions = (*(_FETAL if source == "fetal" else ()), *(_FIRST if source == sources[0] else ()))
+    for extension in extensions:
+        for record in (path.with_suffix(""), path):
+            if (file := Path(f"{record}.{extension}")).is_file():
+                return Annotation(math.nan, _wfdb_beats(record, extension, rate), file.name)
+    if row is not None and source in row.rates:
+        return Annotation(row.rates[source], None, RATES)
+    return None
+
+
+def is_annotation(path: Path, sources: Sequence[str]) -> bool:
+    """Return whether a file is one of annotations, and no recording."""
+    return path.name == RATES or any(path.name.endswith(f".{source}.csv") for source in sources)
+
+
+def _times(path: Path) -> NDArray[np.float64]:
+    if path.stat().st_size > _MOST_BYTES:
+        raise RecordingError(f"{path} is too large for times of beats")
+    times = []
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        try:
+            times.append(float(line.strip().rstrip(",;")))
+        except ValueError:
+            continue
+    found = np.sort(np.array(times, dtype=np.float64))
+    if not len(found) or not np.isfinite(found).all() or found[0] < 0:
+        raise RecordingError(f"{path} has no times of beats: it needs seconds from the first sample, one in a line")
+    return found
+
+
+def _wfdb_beats(record: Path, extension: str, rate: float) -> NDArray[np.float64]:
+    try:
+        import wfdb
+    except ImportError:
+        raise MissingLibraryError("annotations of WFDB need wfdb: pip install 'sepray[wfdb]'") from None
+    try:
+        found = wfdb.rdann(str(record), extension)
+    except Exception as error:  # whatever a damaged file makes of the reader
+        raise RecordingError(f"{record}.{extension} is no annotation of WFDB: {error}") from None
+    beats = np.array([code in _BEATS for code in found.symbol], dtype=bool)
+    times: NDArray[np.float64] = np.asarray(found.sample, dtype=np.float64)[beats] / float(found.fs or rate)
+    return times[times >= 0]
+
+
+def _rate(text: str | None, where: str) -> float:
+    try:
+        rate = float((text or "").strip() or "nan")
+    except ValueError:
+        rate = math.nan
+    if not (rate == 0 or 10 <= rate <= 400):
+        raise RecordingError(f"{where}: a rate is beats a minute, or 0 where there is no such heart, not {text!r}")
+    return rate
+
+
+def _leads(text: str, where: str) -> tuple[int, ...]:
+    """Return the numbers, from 0, of leads such as ``1-5`` or ``1 3``."""
+    leads: list[int] = []
+    for part in text.replace(";", " ").split():
+        first, _, last = part.partition("-")
+        if not first.isdigit() or not (last or first).isdigit() or not 1 <= int(first) <= int(last or first) <= 4096:
+            raise RecordingError(f"{where}: leads are numbers from 1, such as 1-5 or 1 3, not {text!r}")
+        leads += range(int(first) - 1, int(last or first))
+    return tuple(leads)

@@ -1,0 +1,104 @@
+"""Scores on real recordings: whose annotations are known, beside the baselines, with a picture of each."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sepray.errors import UsageError
+from sepray.models.real_recordings import evaluate_recordings, heart_signal
+
+from .functions import model
+
+SECONDS, RATE = 20, 250
+TIMES = np.arange(SECONDS * RATE) / RATE
+
+
+def _heart(period, start, sigma):
+    beats = np.arange(start, SECONDS, period)
+    return np.exp(-0.5 * ((TIMES[:, None] - beats) / sigma) ** 2).sum(1), beats
+
+
+MOTHER, MATERNAL_BEATS = _heart(0.74, 0.2, 0.012)
+FETUS, FETAL_BEATS = _heart(0.44, 0.1, 0.006)
+
+
+def _told(mixture):
+    """A model that knows the hearts, scaled to what it is given."""
+    flat = mixture.reshape(len(mixture), -1)
+    share = np.clip(flat, 0.3, None) - 0.3  # the mother's peaks alone
+    return np.stack((share, flat - share), axis=1)[:, :, None]
+
+
+MODEL = model("models:/told/1", _told, ("maternal", "fetal"), shape=(2500,), sample_rate=250.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "real"
+    (folder / "ward").mkdir(parents=True)
+    leads = np.stack((MOTHER + 0.2 * FETUS, 0.8 * MOTHER - 0.2 * FETUS, np.sin(TIMES)), axis=1)
+    table = np.column_stack((TIMES, leads))
+    np.savetxt(folder / "both.csv", table, delimiter=",", header="seconds,a,b,c", comments="", fmt="%.5f")
+    alone = np.column_stack((TIMES, 0.8 * MOTHER))
+    np.savetxt(folder / "ward/alone.csv", alone, delimiter=",", header="seconds,a", comments="", fmt="%.5f")
+    np.savetxt(folder / "unknown.csv", alone, delimiter=",", header="seconds,a", comments="", fmt="%.5f")
+    np.savetxt(folder / "both.fetal.csv", FETAL_BEATS, fmt="%.4f")
+    rows = "record,source,rate,leads\nboth.csv,maternal,81,1-2\nward/alone,fetal,0,\nward/alone,maternal,100,\n"
+    (folder / "rates.csv").write_text(rows)
+    return folder
+
+
+def test_records_with_beats_rates_and_without_a_fetus(folder, tmp_path):
+    found = evaluate_recordings(MODEL, folder, pictures=tmp_path / "pictures")
+    both, alone = found.records
+    assert (both.record, both.leads, both.segments) == ("both.csv", 2, 2)
+    assert both.known == {"maternal": "81 bpm (rates.csv)", "fetal": f"{len(FETAL_BEATS)} beats (both.fetal.csv)"}
+    systems = ["models:/told/1", "template subtraction", "FastICA of all leads", "mixture itself"]
+    assert list(both.scores["fetal"]) == systems
+    template = both.scores["fetal"]["template subtraction"]
+    assert (template.leads_right, template.segments_right, template.segments) == (2, 4, 4)
+    assert template.beat_f1 > 0.97
+    assert template.rate == pytest.approx(60 / 0.44, abs=0.5)
+    ica = both.scores["fetal"]["FastICA of all leads"]
+    assert (ica.leads, ica.leads_right, ica.segments) == (1, 1, 2)
+    mixture = both.scores["fetal"]["mixture itself"]
+    assert (mixture.leads_right, mixture.rate) == (0, 0)
+    assert both.scores["maternal"]["mixture itself"].segments_right == 4
+    assert both.scores["maternal"]["models:/told/1"].beat_f1 is None
+    assert (alone.record, alone.leads) == ("ward/alone.csv", 1)
+    assert list(alone.scores["fetal"]) == [systems[0], systems[1], systems[3]]  # of one lead there is no ICA
+    assert alone.scores["fetal"]["mixture itself"].invented == 0
+    assert alone.scores["maternal"]["mixture itself"].leads_right == 0  # 81, and 100 was told
+    assert found.left_out == ("unknown.csv",)
+    assert json.loads(json.dumps(found.document))["records"][0]["scores"]["fetal"][systems[1]]["leads_right"] == 2
+    for result, name in ((both, "both.csv.png"), (alone, "ward/alone.csv.png")):
+        assert result.picture == tmp_path / "pictures" / name
+        assert result.picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_hearts_are_those_that_the_model_says_or_those_of_its_names():
+    assert heart_signal(MODEL).heart_range("fetal") == (105, 185)
+    assert heart_signal(MODEL).pulse_sources == ()
+    pulse = model("models:/p/1", _told, ("heart", "respiration"), shape=(504,), sample_rate=32.0)
+    assert heart_signal(pulse).heart_sources == heart_signal(pulse).pulse_sources == ("heart",)
+    told = model("models:/t/1", _told, ("x", "y"), shape=(2500,), sample_rate=250.0)
+    with pytest.raises(UsageError, match=r"says of none of its sources \(x, y\) that it is a heart"):
+        heart_signal(told)
+    told.metadata = {"hearts": {"rates": [["y", 60, 90]], "pulses": []}}
+    assert heart_signal(told).heart_range("y") == (60, 90)
+
+
+def test_folders_without_anything_known_are_refused(folder, tmp_path):
+    with pytest.raises(UsageError, match="there is no folder"):
+        evaluate_recordings(MODEL, tmp_path / "none")
+    (folder / "rates.csv").unlink()
+    (folder / "both.fetal.csv").unlink()
+    with pytest.raises(UsageError, match=r"has rates or beats: give them in rates\.csv \(record,source,rate\)"):
+        evaluate_recordings(MODEL, folder)
+
+
+def test_a_lead_that_is_not_there_is_named(folder):
+    (folder / "rates.csv").write_text("record,source,rate,leads\nboth.csv,fetal,134,1-7\n")
+    with pytest.raises(UsageError, match=r"both\.csv has 3 leads, and rates\.csv asks for lead 7"):
+        evaluate_recordings(MODEL, folder)

@@ -1,0 +1,96 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sepray.signals.heart_annotations import Annotation, annotation, is_annotation, read_rates
+from sepray.signals.recording_types import RecordingError
+
+HEARTS = ("maternal", "fetal")
+RECORD = Path("../shared/data/ecg/mitbih/100.hea")
+
+
+def test_table_of_rates(tmp_path) -> None:
+    assert read_rates(tmp_path) == {}
+    (tmp_path / "rates.csv").write_text(
+        "record, source, rate, leads\na.csv,maternal,81,1-3 5\na.csv,fetal,134,\nb,fetal,0,\n"
+    )
+    rows = read_rates(tmp_path)
+    assert rows["a.csv"].rates == {"maternal": 81, "fetal": 134}
+    assert rows["a.csv"].leads == (0, 1, 2, 4)
+    known = annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, rows["a.csv"])
+    assert (known.rate, known.beats, known.origin, known.absent) == (134, None, "rates.csv", False)
+    assert known.rate_in(0, 10) == 134
+    assert annotation(tmp_path / "b.csv", "fetal", HEARTS, 250, rows["b"]).absent
+    assert annotation(tmp_path / "b.csv", "maternal", HEARTS, 250, rows["b"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("record,rate\na,80\n", r"rates.csv lacks the column source: its first line is record,source,rate"),
+        ("record,source,rate\na,fetal,fast\n", r"rates.csv, line 2: a rate is beats a minute, or 0 .*, not 'fast'"),
+        ("record,source,rate\na,fetal,\n", "line 2: a rate is beats a minute"),
+        ("record,source,rate\na,fetal,5\n", "line 2: a rate is beats a minute"),
+        (
+            "record,source,rate,leads\na,fetal,80,0-2\n",
+            "line 2: leads are numbers from 1, such as 1-5 or 1 3, not '0-2'",
+        ),
+        ("record,source,rate,leads\na,fetal,80,3-1\n", "leads are numbers from 1"),
+    ],
+)
+def test_wrong_tables_are_refused_in_one_line(text, why, tmp_path) -> None:
+    (tmp_path / "rates.csv").write_text(text)
+    with pytest.raises(RecordingError, match=why) as refusal:
+        read_rates(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_times_of_beats_beside_a_recording(tmp_path) -> None:
+    (tmp_path / "a.fetal.csv").write_text("seconds\n10.2\n0.5\n0.9\n1.3\n1.8\n")
+    known = annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, None)
+    assert known.beats.tolist() == [0.5, 0.9, 1.3, 1.8, 10.2]
+    assert known.rate_in(0, 10) == pytest.approx(60 / 0.4)
+    assert np.isnan(known.rate_in(10, 20))  # one beat has no rate
+    assert known.beats_in(10, 20).tolist() == pytest.approx([0.2])
+    assert not known.absent
+    assert is_annotation(tmp_path / "a.fetal.csv", HEARTS)
+    assert is_annotation(tmp_path / "rates.csv", HEARTS)
+    assert not is_annotation(tmp_path / "a.csv", HEARTS)
+    for text in ("", "seconds\n", "nan\n", "-1\n"):
+        (tmp_path / "a.fetal.csv").write_text(text)
+        with pytest.raises(RecordingError, match=r"a\.fetal\.csv has no times of beats"):
+            annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, None)
+
+
+def test_beats_come_before_rates(tmp_path) -> None:
+    (tmp_path / "a.fetal.csv").write_text("1\n2\n3\n")
+    (tmp_path / "rates.csv").write_text("record,source,rate\na,fetal,134\n")
+    assert annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, read_rates(tmp_path)["a"]).rate_in(0, 10) == 60
+    assert Annotation(0.0, None, "").absent
+
+
+def test_annotations_of_wfdb(tmp_path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    samples = np.array([100, 200, 300, 450])
+    symbols = ["N", "+", "V", "N"]  # the second is a change of rhythm, no beat
+    for extension in ("atr", "qrs"):
+        wfdb.wrann("r", extension, samples, symbol=symbols, fs=100, write_dir=str(tmp_path))
+    for source in HEARTS:
+        known = annotation(tmp_path / "r.hea", source, HEARTS, 100, None)
+        assert known.beats.tolist() == [1.0, 3.0, 4.5]
+    assert annotation(tmp_path / "r.hea", "fetal", HEARTS, 100, None).origin == "r.qrs"
+    shutil.move(tmp_path / "r.qrs", tmp_path / "r.edf.qrs")
+    assert annotation(tmp_path / "r.edf", "fetal", HEARTS, 100, None).beats.tolist() == [1.0, 3.0, 4.5]
+    (tmp_path / "s.qrs").write_bytes(b"no annotation")
+    with pytest.raises(RecordingError, match=r"s\.qrs is no annotation of WFDB"):
+        annotation(tmp_path / "s.hea", "fetal", HEARTS, 100, None)
+
+
+@pytest.mark.skipif(not RECORD.exists(), reason="needs ../shared/data/ecg/mitbih")
+def test_beats_of_mit_bih_100() -> None:
+    pytest.importorskip("wfdb")
+    known = annotation(RECORD, "maternal", HEARTS, 360, None)
+    assert len(known.beats) == 2273
+    assert known.rate_in(0, 10) == pytest.approx(74, abs=2)
