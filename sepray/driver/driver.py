@@ -12,7 +12,7 @@ from ..console import interruption
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
-from ..execution import cluster
+from ..execution import cluster, file_systems
 from ..loading import load_task
 from ..report.wording import plural
 from ..scoring.tables import front_table
@@ -20,7 +20,8 @@ from ..search import arm_trials
 from ..spec import choosing
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
-from ..tracking import trust
+from ..tracking import access, trust
+from ..tracking.environment import resolve_uri
 from . import code, runs, selection
 from .finish import Finish
 from .known_names import refuse_misspelt
@@ -48,11 +49,23 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """
     refuse_other_settings(spec)
     refuse_misspelt(spec)
+    require_stores(spec)
     wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
     with trust.consent(permitted is not None and permitted.trust_model_code):
         prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
         stores = StudyStores(prepared, permitted=permitted)
         return run_and_leave(spec.name, stores, lambda: _run(prepared, stores))
+
+
+def require_stores(spec: StudySpec) -> None:
+    """Refuse servers that do not let this user in, and buckets that are not there, before anything is computed.
+
+    Raises:
+        SeprayError: with what to set.
+    """
+    file_systems.require_place(spec.stores.storage_path, "--storage-path")
+    artifacts = access.require_access(resolve_uri(spec.stores.tracking_uri), spec.model_name)
+    file_systems.require_place(artifacts, "--default-artifact-root of MLflow's server")
 
 
 def connect(spec: StudySpec) -> int:

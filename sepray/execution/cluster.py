@@ -17,7 +17,7 @@ from ray._private import worker as ray_worker
 from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ignore[attr-defined] # compiled
 from ray.tune.search import ConcurrencyLimiter
 
-from ..errors import SeprayError
+from ..errors import SeprayError, mask
 from . import capacity, private_ray
 from .capacity import ClusterError as ClusterError
 from .shipping import Shipment, shipment
@@ -45,6 +45,7 @@ _ALLOCATOR_SETTINGS = {
 
 
 _VITAL = ("gcs_server", "raylet")
+_CLIENT_PAUSES_SECONDS = (2.0, 5.0)  # between attempts to connect through ray://
 _MOST_PENDING = 1000  # trials for which Tune asks a cluster for a worker at once
 
 
@@ -153,8 +154,9 @@ def run_on_head(address: str, function: Callable[..., int], arguments: Sequence[
         ray.exceptions.RayTaskError: any other error of ``function``, with its traceback.
     """
     _authenticate()
-    with _cluster_errors(address), shipment(modules) as shipped:
-        ray.init(address, runtime_env=_runtime_environment(shipped), logging_level=logging.ERROR)
+    with shipment(modules) as shipped:
+        environment = _runtime_environment(shipped)
+        _retried(address, lambda: ray.init(address, runtime_env=environment, logging_level=logging.ERROR))
     running = ray.remote(num_cpus=0, max_retries=0)(function).remote(*arguments)
     try:
         status: int = ray.get(running)
@@ -371,6 +373,29 @@ def _cluster_errors(address: str) -> Iterator[None]:
 def _runtime_environment(shipped: Shipment) -> dict[str, Any]:
     """Return Ray's runtime environment: the code that is shipped, settings of the allocator."""
     return {"py_modules": shipped.paths, "env_vars": dict(_ALLOCATOR_SETTINGS)}
+
+
+def _retried(address: str, connect: Callable[[], Any]) -> None:
+    """Connect to the head behind a Ray client address, which often takes several attempts.
+
+    Raises:
+        ClusterError: the head does not answer or refuses this process, each time; with the last line that Ray gives.
+    """
+    for pause in (*_CLIENT_PAUSES_SECONDS, None):
+        try:
+            with _without_rays_lines():
+                connect()
+                return
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            lasting = isinstance(error, ValueError | ray.exceptions.AuthenticationError)
+            if pause is None or lasting:
+                reason = ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1]
+                raise ClusterError(
+                    f"no driver can be started through {address}: {mask(reason.strip())}; a job needs no such "
+                    "connection: ray job submit --address http://HEAD:8265 -- sepray run ... --address auto"
+                ) from error
+        ray.shutdown()  # what has begun
+        time.sleep(pause)
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,6 +56,48 @@ def reachable(place: str) -> Iterator[None]:
             raise
         kind = UnreachableError if isinstance(error, OSError) else UsageError
         raise kind(f"{mask(place)} cannot be used: {mask(str(error).splitlines()[0])}") from error
+
+
+_REFUSED = re.compile(
+    r"ACCESS_DENIED|403|FORBIDDEN|INVALID_ACCESS_KEY|SIGNATURE|EXPIRED_TOKEN|TOKEN_REFRESH|credentials"
+)
+
+
+def require_place(place: str, flag: str) -> None:
+    """Refuse an object store that does not take a file, by writing a small one and deleting it; a path passes.
+
+    Args:
+        place: URI of a folder.
+        flag: what gives another place, for the message.
+
+    Raises:
+        UsageError: there is no such bucket, or no such kind of store.
+        UnreachableError: the store does not answer, or refuses this user.
+    """
+    if "://" not in place or place.startswith("file:"):
+        return
+    try:
+        filesystem, path = open_place(place)
+        probe = f"{path}/.sepray-{secrets.token_hex(8)}"
+        with filesystem.open_output_stream(probe) as stream:
+            stream.write(b"sepray")
+        filesystem.delete_file(probe)
+    except (OSError, ValueError) as error:
+        told, shown = str(error), mask(place)
+        bucket = place.partition("://")[2].partition("/")[0]
+        if "NO_SUCH_BUCKET" in told or "does not exist" in told:
+            raise UsageError(
+                f"{shown}: there is no bucket {mask(bucket)}; create it, or give another {flag}"
+            ) from error
+        if _REFUSED.search(told):
+            raise UnreachableError(
+                f"{shown} refuses this user: set AWS_SHARED_CREDENTIALS_FILE, or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, to keys that may write there (and AWS_ENDPOINT_URL, if it is not Amazon's)"
+            ) from error
+        kind = UnreachableError if isinstance(error, OSError) else UsageError
+        raise kind(
+            f"{shown} cannot be used: {mask(told.splitlines()[0])}; check {flag} and AWS_ENDPOINT_URL"
+        ) from error
 
 
 def files(place: str) -> list[StoredFile]:

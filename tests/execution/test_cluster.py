@@ -273,15 +273,46 @@ REFUSALS = [
 @pytest.mark.parametrize(("refusal", "message"), REFUSALS, ids=lambda value: type(value).__name__)
 def test_cluster_that_cannot_be_joined_is_refused_in_one_line(fake, refusal, message):
     fake(refusal=refusal)
-    calls = {
-        "host:6379": lambda: cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"]),
-        "ray://host:10001": lambda: cluster.run_on_head("ray://host:10001", int, [], ["sepray"]),
-    }
-    for address, call in calls.items():
-        with pytest.raises(ClusterError) as failure:
-            call()
-        assert str(failure.value).startswith(message.format(address))
-        assert "\n" not in str(failure.value)
+    with pytest.raises(ClusterError) as failure:
+        cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"])
+    assert str(failure.value).startswith(message.format("host:6379"))
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason", "attempts"),
+    [
+        (ConnectionAbortedError("Initialization failure from server:\nTraceback ...\n  PermissionError: /tmp/ray\n"),
+         "PermissionError: /tmp/ray", 3),
+        (ConnectionError("ray client connection timeout"), "ray client connection timeout", 3),
+        (RuntimeError("Version mismatch: 2.60 and 2.40"), "Version mismatch: 2.60 and 2.40", 3),
+        (ray.exceptions.AuthenticationError("wrong token"), None, 1),
+        (ValueError("Package size (300 MiB) exceeds"), "Package size (300 MiB) exceeds", 1),
+    ],
+)  # fmt: skip
+def test_ray_client_is_tried_again_and_the_last_line_of_its_reason_told_with_jobs(
+    fake, monkeypatch, refusal, reason, attempts
+):
+    stands, slept = fake(refusal=refusal), []
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(sleep=slept.append))
+    with pytest.raises(ClusterError) as failure:
+        cluster.run_on_head("ray://host:10001", int, [], ["sepray"])
+    told = str(failure.value)
+    assert told.startswith(f"no driver can be started through ray://host:10001: {reason or ''}")
+    assert "ray job submit --address http://HEAD:8265" in told
+    assert "\n" not in told
+    assert slept == [2.0, 5.0][: attempts - 1]
+    assert stands.shut_down == attempts - 1
+
+
+def test_ray_client_that_connects_at_last_runs_the_driver(fake, monkeypatch):
+    stands = fake(refusal=ConnectionError("timeout"))
+
+    def sleep(seconds):
+        stands.refusal = None
+
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(sleep=sleep))
+    assert cluster.run_on_head("ray://host:10001", divmod, [17, 5], ["sepray"]) == (3, 2)
 
 
 def test_error_that_is_no_refusal_passes(fake):

@@ -66,3 +66,76 @@ def test_errors_of_a_local_folder_and_our_own_pass():
         raise PermissionError("no")
     with pytest.raises(UsageError, match=r"^as it was$"), reachable("s3://bucket"):
         raise UsageError("as it was")
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """An S3 server with the bucket ``studies``, and keys for it."""
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
+        port=0, verbose=False
+    )
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
+    server.start()
+    _, port = server.get_host_and_port()
+    own = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**own, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hidden"}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="studies")
+    yield client
+    server.stop()
+
+
+def test_bucket_that_takes_a_file_passes_and_keeps_none(s3):
+    file_systems.require_place("s3://studies/sepray", "--storage-path")
+    # Arrow keeps the folder, as an empty object.
+    assert [(o["Key"], o["Size"]) for o in s3.list_objects_v2(Bucket="studies")["Contents"]] == [("sepray/", 0)]
+
+
+def test_bucket_that_is_not_there_is_refused_by_its_name(s3):
+    with pytest.raises(UsageError) as failure:
+        file_systems.require_place("s3://stud1es/sepray", "--storage-path")
+    assert str(failure.value) == (
+        "s3://stud1es/sepray: there is no bucket stud1es; create it, or give another --storage-path"
+    )
+
+
+class Refusing:
+    """A store that refuses every file, in the words of Arrow."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def open_output_stream(self, path):
+        raise OSError(self.told)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "message"),
+    [
+        (
+            "When initiating: AWS Error ACCESS_DENIED during PutObject: denied",
+            UnreachableError,
+            "refuses this user: set",
+        ),
+        ("AWS Error UNKNOWN (HTTP status 403) during x", UnreachableError, "refuses this user: set AWS_SHARED_CREDE"),
+        ("AWS Error INVALID_ACCESS_KEY_ID", UnreachableError, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, to keys"),
+        (
+            "AWS Error NO_SUCH_BUCKET during x",
+            UsageError,
+            "there is no bucket studies; create it, or give another --st",
+        ),
+        (
+            "AWS Error NETWORK_CONNECTION\nmore",
+            UnreachableError,
+            "cannot be used: AWS Error NETWORK_CONNECTION; check --s",
+        ),
+    ],
+)
+def test_store_that_refuses_says_what_to_set(monkeypatch, told, kind, message):
+    monkeypatch.setattr(file_systems, "open_place", lambda place: (Refusing(told), "studies/x"))
+    with pytest.raises(kind) as failure:
+        file_systems.require_place("s3://studies/x", "--storage-path")
+    assert message in str(failure.value)
+    assert "\n" not in str(failure.value)
+    file_systems.require_place("sepray-results", "--storage-path")  # of this machine
