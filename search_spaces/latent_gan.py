@@ -31,4 +31,4 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = dict.fromkeys(PAPER, 400)
-"""Of the public code; the text gives none."""
+"""The epochs of the public code; the text gives none."""

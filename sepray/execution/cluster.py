@@ -47,6 +47,7 @@ _ALLOCATOR_SETTINGS = {
 _VITAL = ("gcs_server", "raylet")
 _CLIENT_PAUSES_SECONDS = (2.0, 5.0)  # between attempts to connect through ray://
 _MOST_PENDING = 1000  # trials for which Tune asks a cluster for a worker at once
+_STARTS = 3  # of a Ray of our own: it gives its processes 30 s, which is short where a machine is busy
 
 
 class _RayDiedError(BaseException):
@@ -259,15 +260,21 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ[name] = str(threads(cpus))
     for name, value in _ALLOCATOR_SETTINGS.items():
         os.environ.setdefault(name, value)
-    with _same_modules(), _start_errors(), _without_rays_lines(), private_ray.private() as options:
-        ray.init(
-            address="local",  # without it Ray would join the cluster that anybody has started last on this machine
-            **options,
-            num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
+    for tries_left in reversed(range(_STARTS)):
+        try:
+            with _same_modules(), _start_errors(), _without_rays_lines(), private_ray.private() as options:
+                ray.init(
+                    address="local",  # without it Ray would join the cluster that anybody has started last here
+                    **options,
+                    num_cpus=max(1, math.ceil(slots * cpus)) if slots else None,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=True,
+                )
+            return
+        except ClusterError as error:
+            if not tries_left or "timed out" not in str(error):
+                raise
 
 
 @contextlib.contextmanager

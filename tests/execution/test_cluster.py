@@ -97,7 +97,28 @@ def test_ray_that_does_not_start_is_refused_in_a_line_that_says_what_to_do(monke
     assert told in str(caught.value)
     assert str(caught.value).endswith("nothing is lost: run the same command again when there is less to do")
     assert "\n" not in str(caught.value)
-    assert ended == [True]
+    assert ended == [True] * (3 if "timed out" in told else 1)
+
+
+def test_ray_that_was_too_slow_to_start_is_started_again(started, monkeypatch):
+    slow, ended, folders = [True, True], [], []
+    start = cluster.ray.init
+
+    def init(**options):
+        folders.append(options["_temp_dir"])
+        if slow and slow.pop():
+            raise Exception("The current node timed out during startup.")
+        start(**options)
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: ended.append(True))
+    cluster._start_local(3, 1.0)
+    [options] = started
+    assert options["num_cpus"] == 3
+    assert ended == [True, True]
+    assert len(set(folders)) == 3
+    assert [os.path.exists(os.path.dirname(folder)) for folder in folders] == [False, False, True]
+    cluster.private_ray.forget()
 
 
 def test_error_is_shown_by_its_first_line():

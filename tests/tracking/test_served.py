@@ -92,6 +92,16 @@ def test_length_and_work_are_limited_and_the_error_says_how_to_raise_the_limit(h
     assert halves.predict(np.ones((4, 1, 8))).shape == (4, 2, 1, 8)
 
 
+def test_limits_by_default_are_three_minutes_and_128_mib(halves, monkeypatch):
+    for variable in (served.LENGTH, served.VALUES):
+        monkeypatch.delenv(variable, raising=False)
+    silence = np.float32(0)
+    told = refused(halves, np.broadcast_to(silence, (1, 1, 2**23 + 1)))
+    assert told.startswith("a mixture has at most 8388608 values in a channel here, not 8388609: ")
+    told = refused(halves, np.broadcast_to(silence, (5, 1, 2**23)))
+    assert told.startswith("a request has at most 33554432 values here, not 41943040: ")
+
+
 def test_an_accelerator_without_memory_is_no_fault_of_the_request(halves, monkeypatch):
     def full(part):
         raise torch.OutOfMemoryError("out of memory")
