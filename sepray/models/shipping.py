@@ -1,7 +1,7 @@
 """Makes a model that comes with sepray of a trained one: ``python -m sepray.models.shipping NAME MODEL``.
 
 ``MODEL`` is a registered version (``models:/cass-ecg-varied@champion``) or the folder of a packaged model, of a
-separator and a task of sepray, whose source files are those that are installed here. Its configuration and weights go
+separator and a task of sepray. Its source files are left behind and none of them runs; its configuration and weights go
 into ``sepray/pretrained/NAME``, with ``model.json`` and the model card: how it was trained, on which data, what it
 scores on the test split beside the unprocessed mixture and the oracle bounds, and its limits. Scores are measured here,
 by what will load it: the first items' are kept, so that a test notices when code makes another model of its weights.
@@ -24,11 +24,12 @@ from ..choices import MEASURES, measure_words
 from ..console.output import say
 from ..errors import UsageError
 from ..files import replace_folder
-from ..tracking import pretrained
-from ..tracking.packaged_model import DIGEST
+from ..tracking import models, pretrained
+from ..tracking.packaged_model import DIGEST, PackagedModel
+from .address import check_address, require_models
 from .evaluation import Evaluation, evaluate
 from .items import CACHE, on_tensors, task_data
-from .model import Model, load_model
+from .model import Model
 
 LARGEST = 2 * 2**20
 """Bytes that the weights may have."""
@@ -101,16 +102,22 @@ def ship(
         real: scores on records of patients as Markdown, for the card; empty: none were measured.
 
     Raises:
-        UsageError: there is no such model, its code is not what is installed here, or its weights are too large.
+        UsageError: there is no such model, the code here makes another separator of it, or its weights are too large.
     """
-    loaded = load_model(model, tracking_uri, device="cpu")
-    packaged = loaded._packaged.folder / "data" / "separator"
+    check_address(model)
+    files, its_metadata = models.files_of(model, require_models(tracking_uri, model))
+    packaged = files / "data" / "separator"
     described = json.loads((packaged / "separator.json").read_text(encoding="utf-8"))
-    if not described["module"].startswith(_OWN) or not hasattr(loaded._packaged.separation, "separator"):
+    if not described["module"].startswith(_OWN):
         raise UsageError(f"{model} is not of a separator that is installed with sepray: others cannot load it")
     size = (packaged / "weights.safetensors").stat().st_size
     if size > LARGEST:
         raise UsageError(f"{model} has {size / 2**20:.1f} MB of weights, more than {LARGEST / 2**20:g}")
+    try:
+        built = pretrained.built_here(packaged)
+    except (RuntimeError, TypeError) as error:  # weights of other names or shapes, settings that there are no more
+        raise UsageError(f"{model}: the code that is installed here makes another separator of it ({error})") from None
+    loaded = Model(model, PackagedModel(files, its_metadata, None, built), "cpu")
     scores = evaluate(loaded, cache=cache)
     metadata = {key: loaded.metadata[key] for key in _KEPT if key in loaded.metadata}
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{name}-") as work:

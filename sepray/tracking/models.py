@@ -20,7 +20,7 @@ from .local_registry import model_folder
 from .logged_models import DIGEST_TAG, Scored
 from .outbox import RunKey
 from .packaged_model import DESCRIPTION, ModelError, PackagedModel, describe_folder, load_folder
-from .packaging import package_model
+from .packaging import is_whole, package_model
 from .tracker import Tracker
 
 if TYPE_CHECKING:  # brings torch
@@ -189,6 +189,20 @@ def load(model: str, uri: str | None = None) -> PackagedModel:
         return pretrained.load(model)
     address = model.startswith(("models:/", "runs:/"))
     return load_folder(_folder(model, uri), model, (lambda run_id: _author(run_id, uri)) if address else None)
+
+
+def files_of(model: str, uri: str | None = None) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a packaged model, none of whose code has run, and its metadata.
+
+    Raises:
+        ModelError: there is no such model, or it is not what was packaged.
+        UnreachableError: the server does not answer.
+    """
+    folder = _folder(model, uri)
+    metadata, _ = describe_folder(folder, model)
+    if not is_whole(folder):
+        raise ModelError(f"{model} cannot be used: its files are not those that were packaged (another digest)")
+    return folder, metadata
 
 
 def _author(run_id: str | None, uri: str | None) -> str:

@@ -13,11 +13,14 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from .model_code import ModelCode, content_digest, module_here
 from .packaged_model import DIGEST, ModelError, PackagedModel
+
+if TYPE_CHECKING:  # brings torch
+    from .loader import SeparationModel
 
 PREFIX = "pretrained:"
 """What addresses begin with."""
@@ -69,6 +72,18 @@ def digest_of(folder: Path) -> str:
     return content_digest(ModelCode("", {}), folder / DATA)
 
 
+def built_here(data: Path) -> SeparationModel:
+    """Return what the code that is installed here makes of a packaged model's configuration and weights.
+
+    Args:
+        data: folder with ``separator.json`` and ``weights.safetensors``.
+    """
+    from . import loader
+
+    config = importlib.import_module(module_here(loader.described(str(data))["module"])).Config
+    return loader.load(str(data), config)
+
+
 def load(address: str) -> PackagedModel:
     """Load a model, with the code that is installed here.
 
@@ -77,14 +92,9 @@ def load(address: str) -> PackagedModel:
         ModelError: its files are damaged.
     """
     folder, described = folder_of(address), describe(address)
-    data = str(folder / DATA)
     try:
-        digest = digest_of(folder)
-        if described.get(DIGEST) == digest:
-            from . import loader
-
-            config = importlib.import_module(module_here(loader.described(data)["module"])).Config
-            return PackagedModel(folder, described, None, loader.load(data, config))
+        if described.get(DIGEST) == digest_of(folder):
+            return PackagedModel(folder, described, None, built_here(folder / DATA))
     except OSError as error:
         raise ModelError(f"{address} cannot be read: install sepray again ({error})") from error
     raise ModelError(f"{address} is damaged (another digest): install sepray again")

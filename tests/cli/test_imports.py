@@ -23,6 +23,13 @@ with open(sys.argv[1], "w") as file:
 """
 
 
+def test_a_model_that_comes_with_sepray_needs_torch_alone(tmp_path):
+    (tmp_path / "wave.csv").write_text("".join(f"{k % 7}\n" for k in range(300)))
+    none = SimpleNamespace(half=tmp_path / "half")
+    arguments = ["separate", "pretrained:ecg", "wave.csv", "--rate", "250", "--no-picture"]
+    assert imported(tmp_path, none, *arguments) == {"torch"}
+
+
 def imported(folder, models, *arguments):
     """Run a command in a process of its own; return its status, and which of the large packages it imported."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(models.half).parent}", "HOME": str(folder)}
@@ -42,8 +49,6 @@ def imported(folder, models, *arguments):
         pytest.param("separate {half} wave.csv --rate 200", {"torch", "matplotlib"}, marks=pytest.mark.slow),
         pytest.param("separate {half} wave.csv --rate 200 --no-picture", {"torch"}, marks=pytest.mark.slow),
         ("separate {half} . -o out --rate 200 --no-picture", {"torch"}),
-        ("separate pretrained:ecg wave.csv --rate 250 --no-picture", {"torch"}),
-        pytest.param("evaluate pretrained:ecg --cache cache --quiet", {"torch"}, marks=pytest.mark.slow),
     ],
 )
 def test_command_on_models_imports_only_what_it_needs(command, needed, models, tmp_path):

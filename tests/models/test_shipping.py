@@ -13,11 +13,11 @@ from sepray.errors import UsageError
 from sepray.identity import plain
 from sepray.models import shipping
 from sepray.models.evaluation import evaluate
-from sepray.models.model import Model, load_model
+from sepray.models.model import load_model
 from sepray.separators import cass
 from sepray.tasks import ecg_varied
-from sepray.tracking import loader, packaging, pretrained
-from sepray.tracking.packaged_model import ModelError, PackagedModel
+from sepray.tracking import models, packaging, pretrained
+from sepray.tracking.packaged_model import ModelError
 
 TASK = replace(ecg_varied.DEBUG, template=True)
 
@@ -48,10 +48,10 @@ def made(tmp_path_factory):
         "seed": 7,
         "storage": "sqlite:////home/me/optuna.db",
     }
-    loaded = loader.load(str(folder / "package" / "data" / "separator"), cass.Config)
-    model = Model("models:/abdomen/1", PackagedModel(folder / "package", described, "0a1b", loaded), "cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipping, "load_model", lambda *_, **__: model)
+        patch.setattr(shipping, "check_address", lambda _: None)
+        patch.setattr(shipping, "require_models", lambda uri, _: uri)
+        patch.setattr(models, "files_of", lambda *_: (folder / "package", described))
         into = folder / "installed" / "pretrained"
         into.parent.mkdir()
         result = shipping.ship("ecg", "models:/abdomen/1", cache=folder, into=into, real="| record | right |")
@@ -131,14 +131,19 @@ def test_a_missing_file_is_told(installed):
 def test_what_others_could_not_load_or_is_too_large_is_refused(made, monkeypatch, tmp_path):
     folder, *_ = made
     package = shutil.copytree(folder / "package", tmp_path / "package")
-    loaded = loader.load(str(package / "data" / "separator"), cass.Config)
-    model = Model("m", PackagedModel(package, {"metric": "relative_l2"}, None, loaded), "cpu")
-    monkeypatch.setattr(shipping, "load_model", lambda *_, **__: model)
+    monkeypatch.setattr(shipping, "check_address", lambda _: None)
+    monkeypatch.setattr(shipping, "require_models", lambda uri, _: uri)
+    monkeypatch.setattr(models, "files_of", lambda *_: (package, {"metric": "relative_l2"}))
+    description = package / "data" / "separator" / "separator.json"
+    kept = description.read_text()
+    description.write_text(kept.replace('"width": 4', '"width": 8', 1))
+    with pytest.raises(UsageError, match=r"^m: the code that is installed here makes another separator of it"):
+        shipping.ship("ecg", "m", into=tmp_path / "into")
+    description.write_text(kept)
     monkeypatch.setattr(shipping, "LARGEST", 1000)
     with pytest.raises(UsageError, match=r"^m has 0\.\d MB of weights, more than 0\.0009\d*$"):
         shipping.ship("ecg", "m", into=tmp_path / "into")
-    description = package / "data" / "separator" / "separator.json"
-    description.write_text(description.read_text().replace("separators.cass", "user.mine"))
+    description.write_text(kept.replace("separators.cass", "user.mine"))
     with pytest.raises(UsageError, match=r"^m is not of a separator that is installed with sepray"):
         shipping.ship("ecg", "m", into=tmp_path / "into")
     assert not (tmp_path / "into").exists()
