@@ -72,7 +72,7 @@ def detectors() -> dict[str, Detector]:
         def gqrs(signal: Any, rate: float, range_of: tuple[float, float]) -> Any:
             counts_of = np.rint(200 * signal / np.abs(signal).max()).astype(np.int64)  # a highest peak of 1 mV
             low, high = range_of
-            limits = {"hr": (low + high) / 2, "hrmin": low, "hrmax": high}
+            limits = {"hr": (low + high) / 2, "RRmin": 0.8 * 60 / high, "RRmax": 1.2 * 60 / low}
             return processing.gqrs_detect(d_sig=counts_of, fs=rate, adc_gain=200, adc_zero=0, **limits)
 
         found["wfdb gqrs"] = one_by_one(gqrs)
