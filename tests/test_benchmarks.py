@@ -163,39 +163,3 @@ def test_search_that_knows_good_settings_finds_them_with_its_first_trial(search)
     finally:
         surrogate.references = before
     assert found.until == 20
-
-
-def test_fetal_rates_are_of_each_lead_and_what_is_left_of_the_mother_is_no_fetus(tmp_path, monkeypatch, capsys):
-    rates = benchmark("fetal_rates")
-    time = torch.arange(20 * 250) / 250
-
-    def heart(bpm: float, width: float, after: float = 0.0) -> torch.Tensor:
-        phase = (time - after) * bpm / 60
-        return torch.exp(-0.5 * (((phase - phase.round()) * 60 / bpm) / width).square())
-
-    mother, fetus = heart(75.3, 0.012), heart(133.7, 0.006)
-    left = 0.05 * (heart(75.3, 0.006, 0.1) + heart(75.3, 0.006, 0.5))  # twice her rate
-    noise = 0.001 * torch.randn(2, len(time), generator=torch.Generator().manual_seed(0))
-    estimates = {
-        "maternal": torch.stack((mother, mother)).numpy(),
-        "fetal": (torch.stack((fetus, left)) + noise).numpy(),
-    }
-    monkeypatch.setattr(rates.sepray, "separate", lambda model, values, rate: estimates)
-    monkeypatch.setattr(rates.sepray, "load_model", lambda name: None)
-    file = tmp_path / "leads.csv"
-    table = torch.stack((time, mother, mother), 1).tolist()
-    file.write_text("time,first,second\n" + "".join(f"{t:.3f},{a:.5f},{b:.5f}\n" for t, a, b in table))
-
-    maternal, fetal = rates.rates(None, str(file), [])
-    assert maternal.shape == fetal.shape == (2, 2)
-    assert maternal.flatten().tolist() == pytest.approx([75.3] * 4, abs=1)
-    assert fetal[0].tolist() == pytest.approx([133.7] * 2, abs=1)
-    assert fetal[1].tolist() == [0, 0]
-
-    arguments = ["--abdomen", str(file), "--fetal", "130", "--maternal", "81", "--adult", str(file)]
-    monkeypatch.setattr(sys, "argv", ["fetal_rates.py", "MODEL", *arguments])
-    rates.main()
-    printed = capsys.readouterr().out
-    assert "leads right: maternal 0 of 4 - fetal 2 of 4" in printed
-    assert "all leads together: fetal 2 of 2 pieces right" in printed
-    assert "none is found in 50.0% of 4 pieces" in printed

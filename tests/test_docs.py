@@ -19,6 +19,7 @@ NOT_RUN = {
     "README.md": 2,
     "docs/pages/cass.md": 2,
     "docs/pages/cluster.md": 10,
+    "docs/pages/ecg.md": 1,
     "docs/pages/paper.md": 3,
     "docs/pages/tables.md": 1,
     "docs/pages/running.md": 2,
