@@ -168,18 +168,19 @@ class Sender:
     def _pass_on(self, process: subprocess.Popen[str]) -> str:
         """Pass on the events of a process until it ends; return how it did."""
         output = deque[str](maxlen=5)
-        for line in process.stdout or ():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                output.append(mask(line.strip()))
-                continue
-            if "run_id" in event:
-                key = RunKey(event["study"], event["label"])
-                self._untold.append((key, event["run_id"], event["experiment_id"]))
-                self._tell_run_ids()
-            else:
-                self._tell_trouble(event["trouble"])
+        with contextlib.suppress(ValueError):  # closed by ``wait``, while an id was told to a storage that is locked
+            for line in process.stdout or ():
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    output.append(mask(line.strip()))
+                    continue
+                if "run_id" in event:
+                    key = RunKey(event["study"], event["label"])
+                    self._untold.append((key, event["run_id"], event["experiment_id"]))
+                    self._tell_run_ids()
+                else:
+                    self._tell_trouble(event["trouble"])
         process.wait()
         return f"the sender ended ({process.returncode}): {' '.join(output)[:500]}"
 
