@@ -20,6 +20,7 @@ from ray.tune.search import ConcurrencyLimiter
 from ..errors import SeprayError, mask
 from . import capacity, private_ray
 from .capacity import ClusterError as ClusterError
+from .ray_watch import RayDiedError, RayWatch
 from .shipping import Shipment, shipment
 
 _RAY_SETTINGS = {
@@ -43,46 +44,9 @@ _ALLOCATOR_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
 
-
-_VITAL = ("gcs_server", "raylet")
 _CLIENT_PAUSES_SECONDS = (2.0, 5.0)  # between attempts to connect through ray://
 _MOST_PENDING = 1000  # trials for which Tune asks a cluster for a worker at once
 _STARTS = 3  # of a Ray of our own: it gives its processes 30 s, which is short where a machine is busy
-
-
-class _RayDiedError(BaseException):
-    """Raised in Tune's loop when Ray has died; no Exception, for which Tune would clean up, and wait for Ray."""
-
-
-class _RayWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
-    """Notices within seconds that a process of the Ray that this process has started is dead.
-
-    Ray itself tries for a minute and then ends the driver from C++, where nothing can be flushed any more.
-    """
-
-    def __init__(self) -> None:
-        self._looked = time.monotonic()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
-        return {}
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look whether Ray lives."""
-        if time.monotonic() - self._looked >= 1.0:
-            self._looked = time.monotonic()
-            if dead := dead_processes():
-                raise _RayDiedError(f"Ray has died ({', '.join(dead)}); the same command goes on")
-
-
-def dead_processes() -> list[str]:
-    """Return the names of those vital processes of the Ray started by this process that have ended by themselves."""
-    try:
-        node = ray._private.worker._global_node
-        ended = [str(name) for name, _ in node.dead_processes()]
-    except AttributeError:  # a Ray of others, or one that keeps its processes elsewhere
-        return []
-    return [name for name in ended if name in _VITAL]
 
 
 def threads(cpus_per_trial: float) -> int:
@@ -208,7 +172,7 @@ def run_trials(
     # Spare trials wait for a slot to become free. Where there is room for more than ``slots`` they would start at once,
     # so there are none.
     limiter = ConcurrencyLimiter(searcher, slots if slots < _capacity(needs) else slots + max(1, slots // 4))
-    watches: list[tune.Callback] = [_RayWatch()]
+    watches: list[tune.Callback] = [RayWatch()]
     if follow is not None:
         watches.append(capacity.Follower(needs, limiter, follow))
     tuner = tune.Tuner(
@@ -232,7 +196,7 @@ def run_trials(
     )
     try:
         tuner.fit()
-    except _RayDiedError as error:
+    except RayDiedError as error:
         raise ClusterError(str(error)) from None
     except tune.TuneError as error:  # of Tune's, around what the searcher or a callback raised: its message is a trace
         if isinstance(error.__context__, SeprayError):

@@ -13,7 +13,7 @@ import ray
 from ray.tune.search import Searcher
 
 from sepray.errors import StorageError, UnreachableError, UsageError
-from sepray.execution import capacity, cluster
+from sepray.execution import capacity, cluster, ray_watch
 from sepray.execution.cluster import ClusterError, threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -488,11 +488,10 @@ def test_death_of_ray_is_noticed_in_tunes_loop(fake, experiments, tmp_path, monk
     """Not as an Exception, for which Tune would wait for Ray to clean up."""
     node = SimpleNamespace(dead_processes=lambda: [(name, None) for name in ended])
     fake(cpus=2.0)
-    monkeypatch.setattr(
-        cluster.ray, "_private", SimpleNamespace(worker=SimpleNamespace(_global_node=node)), raising=False
-    )
+    started = SimpleNamespace(_private=SimpleNamespace(worker=SimpleNamespace(_global_node=node)))
+    monkeypatch.setattr(ray_watch, "ray", started)
     now = 0.0
-    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(ray_watch, "time", SimpleNamespace(monotonic=lambda: now))
 
     def fit(self):
         nonlocal now
@@ -516,7 +515,7 @@ def test_death_of_ray_is_noticed_in_tunes_loop(fake, experiments, tmp_path, monk
 def test_ray_of_others_is_not_watched(monkeypatch):
     for node in (None, SimpleNamespace()):
         monkeypatch.setattr(cluster.ray._private.worker, "_global_node", node)
-        assert cluster.dead_processes() == []
+        assert ray_watch.dead_processes() == []
 
 
 def test_rays_processes_are_in_process_groups_of_their_own(monkeypatch):
