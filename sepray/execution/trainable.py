@@ -14,6 +14,7 @@ import gc
 import logging
 import os
 import platform
+import re
 import time
 import traceback
 import warnings
@@ -189,7 +190,11 @@ class SeparatorTrainable(tune.Trainable):
         self._writer.restart_interval()
 
     def _folder(self) -> str:
-        return f"{self._context.checkpoints}/{self.config['folder']}"
+        """Return where this trial's checkpoints are, which are written and removed: one folder among the stage's."""
+        name = str(self.config["folder"])
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise ValueError(f"{name[:80]!r} is no name of a trial's folder")
+        return f"{self._context.checkpoints}/{name}"
 
     def _built(self) -> Members:
         """Return the members; the first call builds them, and goes on from this trial's newest undamaged checkpoint."""

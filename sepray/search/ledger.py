@@ -95,11 +95,12 @@ class AskedTrial:
 class Ledger:
     """The trials of one study.
 
-    User attributes of a trial: ``seed``, ``checkpoint`` (folder), ``label``, ``outcome`` (the fields of ``Outcome``,
-    written before the state, so that where a driver is killed between the two the next one ends the trial), ``reason``,
-    ``traceback``, ``perturbations``, of a fixed trial ``point``, and of a fixed trial and one of an arm
-    ``hyperparameters``: all that it was given, of which only those that were searched are Optuna parameters. An arm is
-    the parameter ``arm``. A trial that is run in the place of another has its number as ``retry_of``.
+    User attributes of a trial: ``seed``, ``checkpoint`` (name of its folder, for people to read), ``label``,
+    ``outcome`` (the fields of ``Outcome``, written before the state, so that where a driver is killed between the two
+    the next one ends the trial), ``reason``, ``traceback``, ``perturbations``, of a fixed trial ``point``, and of a
+    fixed trial and one of an arm ``hyperparameters``: all that it was given, of which only those that were searched are
+    Optuna parameters. An arm is the parameter ``arm``. A trial that is run in the place of another has its number as
+    ``retry_of``.
 
     Attributes:
         ended_late: trials with an outcome that an earlier driver has recorded and not concluded, as of the last
@@ -315,7 +316,7 @@ class Ledger:
     ) -> AskedTrial:
         """Return a trial with its seed and folder, after writing those that are not in the storage yet."""
         seed = int(attributes.get("seed", np.random.SeedSequence([self._seed, number]).generate_state(1)[0]))
-        folder = str(attributes.get("checkpoint", self._folder.format(number=number)))
+        folder = self._folder.format(number=number)  # never the stored one: others may write to the storage
         arm = str(params.get(ARM, ""))
         given = hyperparameters(self._arms[arm], params) if arm else dict(params)
         own = {"hyperparameters": plain(given)} if arm else {}

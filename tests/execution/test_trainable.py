@@ -330,6 +330,16 @@ def test_actor_that_is_reused_leaves_nothing_of_the_trial_before(bench):
     assert [c.name[:12] for c in bench.checkpoints(1)] == ["epoch-000001"]
 
 
+@pytest.mark.parametrize("named", ["../../others", "/others", "", ".", "..", "a/b", "trial-1\n", "s3://others"])
+def test_folder_that_leads_out_of_the_stages_is_neither_written_nor_cleared(bench, tmp_path, named):
+    trial = bench()
+    trial.config = {**asked(), "folder": named}
+    before = sorted(tmp_path.rglob("*"))
+    last = trial.step()
+    assert (last["outcome"], last["reason"]) == ("error", f"ValueError: {named!r} is no name of a trial's folder")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_reused_actor_goes_on_with_a_trial_of_an_earlier_start(bench):
     earlier = bench(number=4, seed=2)
     expected = run(earlier)

@@ -1,6 +1,7 @@
 """What is left to do in a study, and what is written of what has been done."""
 
 import numpy as np
+import optuna
 import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
@@ -138,10 +139,31 @@ def test_new_trials_have_seeds_and_folders_that_are_written_down(url):
     ] * 3
     stored = [(t.user_attrs["seed"], t.user_attrs["checkpoint"]) for t in study.get_trials()]
     assert stored == [(trial.seed, trial.folder) for trial in asked]
-    again = ledger_of(study_at(url), seed=99, folder="other-{number}")
+    again = ledger_of(study_at(url), seed=99, folder="t{number:03d}")
     again.count()
     resumed = [again.next() for _ in range(3)]
     assert [(t.seed, t.folder, t.resumed) for t in resumed] == [(t.seed, t.folder, True) for t in asked]
+
+
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.WAITING])
+@pytest.mark.parametrize("stored", ["../../../../tmp/esc", "/tmp/esc", "t002", "", "s3://others/esc", 5, ["t000"]])
+def test_folder_of_a_trial_is_never_the_one_that_the_storage_names(url, state, stored):
+    """Whoever may write there would choose where checkpoints are written, and which ones are removed."""
+    study = study_at(url)
+    study.add_trial(optuna.trial.create_trial(state=state, user_attrs={"checkpoint": stored}))
+    ledger = ledger_of(study, trials=1, folder="t{number:03d}")
+    ledger.count()
+    assert [(trial.number, trial.folder) for trial in [ledger.next()]] == [(0, "t000")]
+
+
+def test_trial_that_ended_late_has_its_own_folder_too(url):
+    study = study_at(url)
+    outcome = {"state": "FAIL", "values": None, "reason": "x", "tag": "error"}
+    attributes = {"checkpoint": "../../../../tmp/esc", "outcome": outcome}
+    study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+    ledger = ledger_of(study, trials=1, folder="t{number:03d}")
+    ledger.count()
+    assert [trial.folder for trial, _ in ledger.ended_late] == ["t000"]
 
 
 def test_remaining_goes_down_with_every_trial(url):
