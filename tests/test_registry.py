@@ -34,6 +34,7 @@ def test_a_variant_is_known_by_the_name_of_its_base():
     assert list(registry.configs(base)) == [
         "small",
         "quick",
+        "ecg",
         "debug",
         "logarithmic",
         "logarithmic_small",

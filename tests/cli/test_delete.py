@@ -156,7 +156,9 @@ def test_runs_are_deleted_where_the_study_is_tracked(run, kept):
     (kept.parent / "mlflow.db").rename(kept.parent / "own.db")
     study = optuna.load_study(study_name="finished", storage="sqlite:///optuna.db")
     study.set_user_attr("tracking_uri", "sqlite:///own.db")
-    lines = run("delete", "finished", "--runs", "--yes").splitlines()
+    refused = run("delete", "finished", "--runs", "--yes", status=2)
+    assert "give --tracking-uri sqlite:///own.db if you know it" in refused  # nobody here has named that one
+    lines = run("delete", "finished", "--runs", "--yes", "--tracking-uri", "sqlite:///own.db").splitlines()
     assert (
         f"  4 MLflow runs in sqlite:///{kept.parent.resolve()}/own.db, which can be restored until mlflow gc" in lines
     )

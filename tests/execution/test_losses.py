@@ -9,13 +9,13 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from ray.tune.experiment import Trial
 
 from sepray.execution.losses import LossWatch
-from sepray.fault import Whose
+from sepray.fault import Loss, Whose
 
 NODE = ActorDiedErrorContext(error_message="The actor died because its node has died.", actor_id=b"a" * 16)
 LET_GO = ActorDiedErrorContext(error_message="The actor is dead because all references to the actor were removed.")
 ACTOR = b"a" * 16
 UNANSWERING = ActorUnavailableError("The actor is temporarily unavailable: RpcError", ACTOR)
-ENDED = (Whose.TRIAL, "its process has ended")
+ENDED = Loss(Whose.TRIAL, "its process has ended")
 
 
 @pytest.fixture
@@ -35,28 +35,28 @@ def loss_of(tmp_path):
 
 
 def test_actor_whose_node_has_died(loss_of):
-    assert loss_of(ActorDiedError(cause=NODE)) == (Whose.EXECUTOR, "its node has died")
+    assert loss_of(ActorDiedError(cause=NODE)) == Loss(Whose.EXECUTOR, "its node has died")
 
 
 def test_worker_that_ray_has_ended_for_its_memory(loss_of):
     told = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
-    assert loss_of(told) == (Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it")
+    assert loss_of(told) == Loss(Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it")
 
 
 @pytest.mark.parametrize(
     ("known", "loss"),
     [
-        ({}, (Whose.EXECUTOR, "its node does not answer")),
-        ({"DeathCause": ActorDeathCause()}, (Whose.EXECUTOR, "its node does not answer")),
+        ({}, Loss(Whose.EXECUTOR, "its node does not answer")),
+        ({"DeathCause": ActorDeathCause()}, Loss(Whose.EXECUTOR, "its node does not answer")),
         (
             {"DeathCause": ActorDeathCause(actor_died_error_context=ActorDiedErrorContext(error_message="a process"))},
             ENDED,
         ),
-        ({"DeathCause": ActorDeathCause(actor_died_error_context=NODE)}, (Whose.EXECUTOR, "its node has died")),
+        ({"DeathCause": ActorDeathCause(actor_died_error_context=NODE)}, Loss(Whose.EXECUTOR, "its node has died")),
         # Tune has let the actor go: that says nothing of why it did not answer before.
         (
             {"DeathCause": ActorDeathCause(actor_died_error_context=LET_GO)},
-            (Whose.EXECUTOR, "its node does not answer"),
+            Loss(Whose.EXECUTOR, "its node does not answer"),
         ),
     ],
 )

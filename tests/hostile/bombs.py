@@ -224,7 +224,7 @@ HONEST = {
     ),
     "many channels": Bomb(
         "x.npy",
-        lambda path: np.save(path, np.ones((2000, 4000), np.int8).cumsum(1, dtype=np.int8)),
+        lambda path: np.save(path, np.ones((1500, 4000), np.int8).cumsum(1, dtype=np.int8)),
         lambda path: readers.open_recording(path, 250),
     ),
 }

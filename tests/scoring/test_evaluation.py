@@ -108,7 +108,7 @@ def test_default_transform_has_frames_of_32_ms_that_fit_into_an_item(rate, sampl
 def test_mixtures_and_sources_go_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def score(estimates: Tensor, sources: Tensor, signal: Signal | None) -> dict[str, Tensor]:
+    def score(estimates: Tensor, sources: Tensor, signal: Signal | None, beats: object = None) -> dict[str, Tensor]:
         seen.append((estimates.device.type, sources.device.type, signal))
         return {"si_sdr": torch.zeros(len(sources), 1)}
 

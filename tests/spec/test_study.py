@@ -321,6 +321,7 @@ def test_model_is_named_after_separator_and_task():
 def test_model_name_of_modules_of_ones_own_has_no_underscores(monkeypatch, tmp_path):
     for name in ("spec_filter_bank", "spec_lab_data"):
         text = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n    taps: tuple = (1, 2)\n"
+        text += "    def build(self, signal): ...\n    def load(self, cache): ...\n"
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     made = spec(separator="spec_filter_bank", task="spec_lab_data")
