@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import plugins, private_list, source
+from . import definitions, plugins, private_list, source
 from .errors import UsageError
 from .plugins import Plugin
 
@@ -289,7 +289,7 @@ def require_named(package: str, module: str) -> None:
 
     What sepray has and installed packages announce may be imported, as may what commands of this user have named
     (``private_list``), what this process has imported already where it is a separator or task, and a file in the
-    current folder that does nothing but define one.
+    current folder that does nothing but define one and that nobody else can have written (``definitions``).
 
     Raises:
         UnknownNameError: it is none of these.
@@ -304,10 +304,8 @@ def require_named(package: str, module: str) -> None:
     loaded = getattr(sys.modules.get(path), "Config", None)
     if dataclasses.is_dataclass(loaded) and callable(getattr(loaded, method, None)):
         return
-    if path not in sys.modules and source.only_defines(path, "Config", method):
-        file = source.file(path)
-        if file is not None and Path.cwd() in file.resolve().parents:
-            return
+    if path not in sys.modules and definitions.only_defines(path, "Config", method, Path.cwd().resolve()):
+        return
     raise UnknownNameError(
         f"the {_kind(package)} is {module}, as its storage says, which no command of yours has named: it is not "
         f"imported. If you know it: {MODULES}={path}"

@@ -19,21 +19,31 @@ def file(module: str) -> Path | None:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
+    place = origin(module)
+    return Path(place) if place and place.endswith(".py") else None
+
+
+def origin(module: str) -> str | None:
+    """Return what a module is read from, None where that is nothing (a folder without ``__init__``) or not said.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
     locations: Sequence[str] | None = None
-    origin: str | None = None
+    place: str | None = None
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
         try:
             spec = _spec(name, locations)
         except KeyError:  # Python looks for the parent of a folder without __init__ among the imported modules
-            locations = [str(f) for f in (Path(place, parts[count - 1]) for place in locations or ()) if f.is_dir()]
-            origin = None
+            locations = [str(f) for f in (Path(each, parts[count - 1]) for each in locations or ()) if f.is_dir()]
+            place = None
             continue
         if spec is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-        locations, origin = list(spec.submodule_search_locations or ()), spec.origin
-    return Path(origin) if origin and origin.endswith(".py") else None
+        locations, place = list(spec.submodule_search_locations or ()), spec.origin
+    return place
 
 
 def _spec(name: str, locations: Sequence[str] | None) -> ModuleSpec | None:
@@ -84,32 +94,20 @@ def definition(module: str, name: str) -> Found | None:
     return _definition(module, name, frozenset())
 
 
-def only_defines(module: str, name: str, method: str) -> bool:
-    """Say whether a module's source only imports and defines things, among them a class with a method.
+def imports(module: str) -> list[str]:
+    """Return the full names of all that a module's source imports, also of what may be no module but a name in one.
 
-    Importing it then does nothing that its imports do not: it is no script that trains, sends or removes something.
-
-    Args:
-        module: full name of the module.
-        name: name of the class.
-        method: name of its method.
+    Raises:
+        ModuleNotFoundError: there is no such module.
     """
-    try:
-        body = tree(module).body
-    except (ModuleNotFoundError, SyntaxError):
-        return False
-    classes = [node for node in body if isinstance(node, ast.ClassDef) and node.name == name]
-    has_method = any(isinstance(part, ast.FunctionDef) and part.name == method for own in classes for part in own.body)
-    return has_method and all(map(_is_definition, body))
-
-
-def _is_definition(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant)  # a docstring
-    if isinstance(node, ast.If):
-        return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-    return isinstance(node, kinds)
+    found = []
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, module)
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")]
+    return found
 
 
 def _definition(module: str, name: str, seen: frozenset[Found | tuple[str, str]]) -> Found | None:

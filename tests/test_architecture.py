@@ -26,6 +26,7 @@ FOLDERS = ("sepray", "studies", "search_spaces")
 VOCABULARY = frozenset({"contracts", "choices", "errors", "identity", "registry", "files", "loading"})
 VOCABULARY |= {
     "source",
+    "definitions",
     "plugins",
     "shipped",
     "arms",

@@ -219,28 +219,3 @@ def test_module_that_only_a_storage_names_is_not_imported(tmp_path, monkeypatch)
     assert registry.restored("sepray.tasks", "planted_three", {}) == planted_three.Config()
     with pytest.raises(registry.UnknownNameError):  # it is no separator
         registry.restored("sepray.separators", "planted_three", {})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text + "print(DEBUG)\n",
-        lambda text: text + "for _ in range(3):\n    DEBUG.load(None)\n",
-        lambda text: text.replace("def load", "def build"),
-        lambda text: text.replace("class Config", "class Configuration").replace("Config()", "Configuration()"),
-        lambda text: text + "if True:\n    DEBUG.load(None)\n",
-    ],
-)
-def test_file_beside_the_command_is_imported_only_where_it_does_nothing_but_define_a_task(
-    tmp_path, monkeypatch, change
-):
-    """So studies go on whose start was before commands were remembered; a script is not run because a row names it."""
-    monkeypatch.delenv(registry.MODULES, raising=False)
-    name = f"beside_{tmp_path.name[-8:]}".replace("-", "_")
-    (tmp_path / f"{name}.py").write_text(TASK)
-    (tmp_path / f"{name}_script.py").write_text(change(TASK))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    _refused(name)
-    monkeypatch.chdir(tmp_path)
-    _refused(f"{name}_script")
-    assert registry.restored("sepray.tasks", name, {}).seed == 0
