@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -51,8 +52,11 @@ def file_digest(folder: Path, file: Path) -> str:
 
 def _noted(note: Path) -> str:
     try:
-        descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
+        return ""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe, which would be waited for, or a folder
+        os.close(descriptor)
         return ""
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
         return file.read(65) if is_own(os.fstat(descriptor)) else ""

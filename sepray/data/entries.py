@@ -19,6 +19,7 @@ import json
 import math
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,18 +82,26 @@ def read(path: Path, description: str, verified: float = math.inf) -> Entry | No
         path: its file.
         description: the key that it must have been made for.
         verified: size in bytes up to which it is read whole each time, to see whether it is damaged.
+
+    Raises:
+        UsageError: a folder has its name.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:  # with O_NONBLOCK a pipe of somebody else's making is not waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno != errno.ELOOP:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
-        _tell(path, "is a symbolic link")
+        _tell(path, "is a symbolic link" if error.errno == errno.ELOOP else "is not a file")  # ENXIO: a socket
         return None
     try:
         found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise UsageError(f"{shown(str(path))} is a folder that sepray has not made: remove it")
+        if not stat.S_ISREG(found.st_mode):
+            _tell(path, "is not a file")
+            return None
         try:
             header, tensors = _content(descriptor, path)
         except (SafetensorError, ValueError):
@@ -184,7 +193,7 @@ def locked(lock: Path) -> Iterator[None]:
     file that is no longer ``lock``: try again.
 
     Raises:
-        UsageError: it is a symbolic link, which leads to a file of somebody else's choice.
+        UsageError: it is a symbolic link, which leads to a file of somebody else's choice, or a folder.
     """
     while True:
         try:
@@ -192,6 +201,8 @@ def locked(lock: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise UsageError(f"{lock} is a symbolic link that sepray has not made: remove it") from None
+            if error.errno == errno.EISDIR:
+                raise UsageError(f"{lock} is a folder that sepray has not made: remove it") from None
             raise
         with open(descriptor, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

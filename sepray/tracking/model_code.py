@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,6 +118,25 @@ def content_digest(code: ModelCode, data: Path) -> str:
     for path in sorted(path for path in data.iterdir() if path.is_file()):  # "separator" is after "code"
         digest.update(str(Path("separator", path.name)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def described(data: Path) -> dict[str, Any]:
+    """Return which module a separator is in (by its name in the package), its configuration and its signal, as JSON.
+
+    Args:
+        data: folder with ``separator.json``.
+
+    Raises:
+        ValueError: it describes no separator.
+        OSError: it cannot be read.
+    """
+    try:
+        description: Any = json.loads((data / "separator.json").read_text(encoding="utf-8"))
+    except RecursionError:
+        description = None
+    if not isinstance(description, dict) or not {"module", "config", "signal"} <= description.keys():
+        raise ValueError("its separator.json describes no separator")
+    return description
 
 
 def module_here(name: str) -> str:

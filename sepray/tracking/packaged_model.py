@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from .. import registry
 from ..errors import UsageError, mask
 from ..plain_text import in_one_line
 from . import model_code, trust
@@ -110,11 +111,15 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
         code = model_code.read(folder, described["flavors"]["python_function"])
         digest, run_id = model_code.content_digest(code, folder / _DATA), described.get("run_id")
         differing = code.differences()
-    _require_sealed(name, digest, described["metadata"])
+    signed = _require_sealed(name, digest, described["metadata"])
+    whose = (lambda: author(run_id)) if author else lambda: _owner(folder)
     if differing:
-        _require_trusted(name, folder, code, differing, (lambda: author(run_id)) if author else lambda: _owner(folder))
+        _require_trusted(name, folder, code, differing, whose)
+        is_here = False
+    else:
+        is_here = _may_import(name, code, folder / _DATA, signed, whose)
     with _refused(name):
-        separation = _separation(code, folder / _DATA, not differing)
+        separation = _separation(code, folder / _DATA, is_here)
     return PackagedModel(folder, dict(described["metadata"]), run_id, separation)
 
 
@@ -141,26 +146,63 @@ def _separation(code: model_code.ModelCode, data: Path, is_here: bool) -> Separa
         return ModelProcess(code, data)
     from . import loader
 
-    module = str(loader.described(str(data))["module"])
-    if not code.has_module(module):
+    return loader.load(str(data), importlib.import_module(_module(code, data)).Config)
+
+
+def _module(code: model_code.ModelCode, data: Path) -> str:
+    """Return the name here of the module that a model's separator is in.
+
+    Raises:
+        ValueError: the model has no such module.
+    """
+    module = model_code.described(data)["module"]
+    if not isinstance(module, str) or not code.has_module(module):
         raise ValueError(f"it has no module {module}")
-    return loader.load(str(data), importlib.import_module(model_code.module_here(module)).Config)
+    return model_code.module_here(module)
 
 
-def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> None:
-    """Refuse a model that is not what was packaged, or that the user's key has not signed.
+def _may_import(name: str, code: model_code.ModelCode, data: Path, signed: bool, author: Callable[[], str]) -> bool:
+    """Say whether this process may import the separator's module, which is installed here.
+
+    Any installed module could be named, also one that does things when it is imported. What no separator of sepray, no
+    package and no command of this user's names is not imported here; a consent starts a process of its own for it.
+
+    Raises:
+        ModelError: it may not, and the user has not consented; or the model has no such module.
+    """
+    with _refused(name):
+        module = _module(code, data)
+    if trust.is_own(code.digest) or signed:
+        return True
+    try:
+        registry.require_named("sepray.separators", module)
+    except registry.UnknownNameError:
+        if trust.consented():
+            return False
+        raise ModelError(
+            f"{name} ({author()}) would import {module}, which no command of yours has named. If you know it: "
+            f"{registry.MODULES}={module}, or --trust-model-code (Python: trust_model_code=True; any command: "
+            f"{trust.CONSENT}=1)"
+        ) from None
+    return True
+
+
+def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> bool:
+    """Refuse a model that is not what was packaged, or that the user's key has not signed; say whether it has.
 
     Raises:
         ModelError: it is not.
     """
     if metadata[DIGEST] != digest:
         raise ModelError(f"{name} cannot be loaded: its files are not those that were packaged (another digest)")
-    if trust.is_signed(digest, metadata.get(SIGNATURE)) is False and not trust.consented():
+    signed = trust.is_signed(digest, metadata.get(SIGNATURE))
+    if signed is False and not trust.consented():
         how = "is signed with another key than" if SIGNATURE in metadata else "is not signed with the key of"
         raise ModelError(
             f"{name} {how} {trust.KEY}: unset it, or give --trust-model-code (Python: trust_model_code=True) if you "
             "know who made the model"
         )
+    return signed is True
 
 
 def _require_trusted(

@@ -15,7 +15,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import registry
 from ..errors import UsageError
+from . import model_code
 from .model_code import ModelCode, content_digest, module_here
 from .packaged_model import DIGEST, ModelError, PackagedModel
 
@@ -77,11 +79,15 @@ def built_here(data: Path) -> SeparationModel:
 
     Args:
         data: folder with ``separator.json`` and ``weights.safetensors``.
+
+    Raises:
+        UnknownNameError: nobody but the model names its separator's module.
     """
     from . import loader
 
-    config = importlib.import_module(module_here(loader.described(str(data))["module"])).Config
-    return loader.load(str(data), config)
+    module = module_here(str(model_code.described(data)["module"]))
+    registry.require_named("sepray.separators", module)
+    return loader.load(str(data), importlib.import_module(module).Config)
 
 
 def load(address: str) -> PackagedModel:

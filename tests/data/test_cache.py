@@ -1,8 +1,10 @@
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -513,3 +515,48 @@ def test_entry_of_another_key_is_not_taken_for_this_one(tmp_path: Path) -> None:
     [two] = set(tmp_path.iterdir()) - {one}
     two.write_bytes(one.read_bytes())
     assert mapped(tmp_path, "ramps", {"key": 2}, plan(2.0)).tensors["ramp"].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("make", [lambda: cached, lambda: mapped])
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_pipe_at_the_name_of_an_entry_is_not_waited_for(tmp_path, monkeypatch, capsys, make, kind):
+    """Whoever may write in a shared folder could hang everybody's studies by one."""
+    keep = make()
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    arguments = (_build,) if keep is cached else (_planned,)
+    keep(Path("cache"), "ramps", {}, *arguments)
+    path = _entry(Path("cache"))
+    path.unlink()
+    with contextlib.ExitStack() as stack:
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            stack.enter_context(socket.socket(socket.AF_UNIX)).bind(str(path))
+        keep(Path("cache"), "ramps", {}, *arguments)
+    assert f"{path} is not a file: building it again" in capsys.readouterr().err
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("name", ["{}", ".{}.lock"])
+def test_folder_at_the_name_of_an_entry_or_its_lock_is_refused_in_one_line(tmp_path, name):
+    mapped(tmp_path, "ramps", {}, _planned)
+    entry = _entry(tmp_path)
+    entry.unlink()
+    place = tmp_path / name.format(entry.name)
+    place.mkdir()
+    with pytest.raises(UsageError) as refusal:
+        mapped(tmp_path, "ramps", {}, _planned)
+    assert str(refusal.value) == f"{place} is a folder that sepray has not made: remove it"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_pipe_at_the_name_of_a_noted_digest_is_not_waited_for(tmp_path, make):
+    file = tmp_path / "recording"
+    file.write_text("3")
+    os.utime(file, (1, 1))
+    digest = file_digest(tmp_path, file)
+    [note] = (tmp_path / "digests").iterdir()
+    note.unlink()
+    make(note)
+    note.chmod(0o777)  # as another user's
+    assert file_digest(tmp_path, file) == digest

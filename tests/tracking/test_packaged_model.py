@@ -2,16 +2,19 @@
 
 import importlib
 import importlib.util
+import json
 import logging
 import py_compile
 import shutil
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 import yaml
 
+from sepray import registry
 from sepray.tracking import load_check, model_code, packaged_model, trust
 from sepray.tracking.packaged_model import ModelError, describe_folder, load_folder
 
@@ -258,4 +261,89 @@ def test_signature_is_over_code_and_weights_and_settings(folder, processes, monk
     tampered(folder)
     assert packaged_model.is_sealed(folder, "it")
     with pytest.raises(ModelError, match=r"^it is signed with another key than SEPRAY_MODEL_KEY"):
+        load_folder(folder, "it")
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """No study of this user has packaged anything."""
+    monkeypatch.setattr(trust, "is_own", lambda code: False)
+
+
+@pytest.fixture
+def foreign(folder, tmp_path, monkeypatch, nobody):
+    """A model whose separator is said to be in a module that is installed here, and that does things when imported."""
+    theirs = tmp_path / "installed"
+    theirs.mkdir()
+    mark = tmp_path / "imported"
+    (theirs / "flies_away.py").write_text(f"open({str(mark)!r}, 'w').close()\n\n\nclass Config:\n    pass\n")
+    monkeypatch.syspath_prepend(str(theirs))
+    [package] = (folder / "code").glob("sepray_model_*")
+    shutil.copy(theirs / "flies_away.py", package / "user")
+    described(folder, module="user.flies_away")
+    yield mark
+    sys.modules.pop("flies_away", None)
+
+
+def described(folder, **changes):
+    """Change what separator.json says, and the digest with it."""
+    path = folder / "data" / "separator" / "separator.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    resealed(folder)
+
+
+def test_installed_module_that_only_the_model_names_is_not_imported(folder, foreign):
+    code = model_code.read(folder, yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["python_function"])
+    assert code.differences() == []
+    with pytest.raises(ModelError) as refusal:
+        load_folder(folder, "it", lambda run_id: "logged by eve")
+    assert str(refusal.value) == (
+        "it (logged by eve) would import flies_away, which no command of yours has named. If you know it: "
+        "SEPRAY_TRUST_MODULES=flies_away, or --trust-model-code (Python: trust_model_code=True; any command: "
+        "SEPRAY_TRUST_MODEL_CODE=1)"
+    )
+    assert not foreign.exists()
+    assert "flies_away" not in sys.modules
+
+
+def test_with_consent_such_a_module_is_imported_in_a_process_of_its_own(folder, foreign, processes):
+    with trust.consent(True):
+        load_folder(folder, "it")
+    assert len(processes) == 1
+    assert "flies_away" not in sys.modules
+
+
+def test_a_wrong_signature_and_consent_import_nothing_here(folder, foreign, processes, monkeypatch):
+    monkeypatch.setenv(trust.KEY, "k" * 16)
+    with trust.consent(True):
+        load_folder(folder, "it")
+    assert len(processes) == 1
+    assert "flies_away" not in sys.modules
+
+
+@pytest.mark.parametrize("module", ["__main__", "tracking.loader"])
+def test_module_of_sepray_that_is_no_separator_is_not_imported(folder, nobody, module):
+    [package] = (folder / "code").glob("sepray_model_*")
+    place = Path(registry.__file__).parent / "__main__.py"
+    shutil.copy(place, package)
+    described(folder, module=module)
+    with pytest.raises(ModelError, match=rf"sepray\.{module}"):
+        load_folder(folder, "it")
+
+
+def test_module_that_a_command_of_this_user_has_named_is_imported(folder, nobody, monkeypatch):
+    monkeypatch.delitem(sys.modules, "mine.separator")
+    monkeypatch.setattr(registry.source, "only_defines", lambda *_: False)
+    with pytest.raises(ModelError, match=r"would import mine\.separator, which no command of yours has named"):
+        load_folder(folder, "it")
+    monkeypatch.setenv(registry.MODULES, "mine.separator")
+    loaded = load_folder(folder, "it")
+    assert type(loaded.separation.separator).__module__ == "mine.separator"
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"text"', "[" * 100_000], ids=["list", "empty", "text", "deep"])
+def test_separator_json_that_describes_none_is_refused(folder, text):
+    (folder / "data" / "separator" / "separator.json").write_text(text)
+    resealed(folder)
+    with pytest.raises(ModelError, match=r"its separator\.json describes no separator$"):
         load_folder(folder, "it")
