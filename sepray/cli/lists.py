@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,12 +117,14 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
     import optuna
 
     from ..search.storage import connect
+    from ..search.stored_values import check_study
 
     opened = connect(storage)
     rows = []
     for summary in sorted(optuna.get_all_study_summaries(opened), key=lambda s: str(s.study_name)):
         if "fingerprint" not in summary.user_attrs or "/" in summary.study_name:  # retrainings, ablation paths
             continue
+        check_study(summary.study_name, storage, summary.user_attrs)
         study = optuna.load_study(study_name=summary.study_name, storage=opened)
         trials = study.get_trials(deepcopy=False)
         states = Counter(t.state.name.lower() for t in trials)
@@ -136,8 +138,8 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
         rows.append(
             {
                 "study": summary.study_name,
-                "separator": fingerprint.get("separator", {}).get("name"),
-                "task": fingerprint.get("task", {}).get("name"),
+                "separator": _name(fingerprint.get("separator")),
+                "task": _name(fingerprint.get("task")),
                 "trials": len(trials),
                 **{name: states[state] for state, name in _STATES.items()},
                 "objective": [o.removeprefix("validation/") for o in objectives],
@@ -145,6 +147,11 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
             }
         )
     return rows
+
+
+def _name(part: Any) -> Any:
+    """Return the name of a separator or task by a study's fingerprint; None where it does not say one."""
+    return part.get("name") if isinstance(part, Mapping) else None
 
 
 def _tasks(storage: str, tracking_uri: str | None) -> list[Row]:

@@ -13,8 +13,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from .. import registry
-from ..errors import UsageError, mask
-from ..search.storage import connect, load_study
+from ..errors import UsageError, mask, one_line
+from ..search import stored_values
+from ..search.storage import FINGERPRINT, connect, load_study
 from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, local_root, trial_folder
 from ..spec.study import StudySpec
 
@@ -98,11 +99,15 @@ class StudyRecord:
 
         Raises:
             UnknownNameError: the module of its separator or task is not found on this machine.
+            StorageError: what is stored is no description of a study.
         """
         stores = {"storage": self.storage, "storage_path": self.storage_path, "cache": cache}
         tracking = {} if tracking_uri is None else {"tracking_uri": tracking_uri}
         description = {k: v for k, v in self.description.items() if k != "tracking_uri"}
-        return StudySpec.restored(description, self.given if with_space else None, **stores, **tracking)
+        try:
+            return StudySpec.restored(description, self.given if with_space else None, **stores, **tracking)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise stored_values.damaged(self.name, self.storage, f"spec ({one_line(error)})") from error
 
     def trials(self, stage: str) -> list[FrozenTrial]:
         """Return the Optuna records of a stage's trials, read anew; none if it was not begun."""
@@ -118,7 +123,7 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
 
     Raises:
         UsageError: there is no such study, or sepray has not made it.
-        StorageError: the storage cannot be read.
+        StorageError: the storage cannot be read, or the study has been changed by others.
     """
     if not is_name(name):
         raise UsageError(f"{name!r} cannot be the name of a study")
@@ -126,14 +131,21 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
     attributes = studies["search"].user_attrs
     if "spec" not in attributes:
         raise UsageError(f"{name} in {mask(storage)} is not a study of sepray")
+    for part, needed in (("spec", {"separator", "task", "trials"}), (FINGERPRINT, {"objectives"})):
+        if not needed <= attributes.get(part, {}).keys():
+            raise stored_values.damaged(name, storage, part)
     for stage in STAGES[1:]:
         with contextlib.suppress(UsageError):
             studies[stage] = load_study(storage, f"{name}/{stage}")
     given = attributes.get("given")
     if given is None:
-        space = attributes.get("fingerprint", {}).get("search space", {})
-        given = {"space": {name: json.dumps(distribution) for name, distribution in space.items()}}
-    return StudyRecord(name, storage, storage_path, studies, checked_uid(attributes["uid"]), attributes["spec"], given)
+        space = attributes[FINGERPRINT].get("search space", {})
+        if not isinstance(space, Mapping):
+            raise stored_values.damaged(name, storage, FINGERPRINT)
+        given = {"space": {key: json.dumps(distribution) for key, distribution in space.items()}}
+    return StudyRecord(
+        name, storage, storage_path, studies, checked_uid(attributes.get("uid")), attributes["spec"], given
+    )
 
 
 def study_names(storage: str) -> list[str]:

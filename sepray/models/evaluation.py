@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..console import preflight
+from ..errors import UsageError
 from ..files import replace_file
 from .items import CACHE, check_items, on_tensors, seen_by, task_data
 from .model import Address, Model, check_model, loaded
@@ -205,7 +206,7 @@ def evaluate(
     data = task_data(ready, task, cache)
     items = data.scored(split)
     separate = on_tensors(ready)
-    transform = (ready.metadata["n_fft"], ready.metadata["hop"])
+    transform = _transform(ready)
     slow: dict[str, Scores] = {}
     if bss_eval or museval is not None:  # first, because it refuses signals that it cannot measure
         folder = None if museval is None else Path(museval) / split
@@ -216,6 +217,18 @@ def evaluate(
     units, seen = Units.of_split(items, data.unit_names), seen_by(ready, data.fingerprint, split)
     names = items.names if isinstance(items, Tracks) else ()
     return Evaluation(ready.name, split, data.fingerprint, ready.sources, systems, units, seen, names)
+
+
+def _transform(model: Model) -> tuple[int, int]:
+    """Return the frame and the hop of the STFT that the oracle bounds take.
+
+    Raises:
+        UsageError: the model does not say them.
+    """
+    n_fft, hop = model.metadata.get("n_fft"), model.metadata.get("hop")
+    if n_fft is None or hop is None:
+        raise UsageError(f"{model.name} does not say the n_fft and hop of its bounds: register it again")
+    return n_fft, hop
 
 
 def _bss_eval(

@@ -61,12 +61,20 @@ def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathL
 def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
     if task is not None and not isinstance(task, str):
         return task
-    trained: str = model.metadata["task"]
+    trained: str | None = model.metadata.get("task")
+    if task is None and trained is None:
+        raise UsageError(f"{model.name} does not say which task it was trained on: give --task")
     if task is None and not trust.consented():
-        registry.require_named("sepray.tasks", trained)
-    module = registry.find("sepray.tasks", task or trained).__name__
-    settings: dict[str, Any] = model.metadata["task_config"] if module == trained else {}
-    config: TaskConfig = registry.restored("sepray.tasks", module, settings)
+        registry.require_named("sepray.tasks", str(trained))
+    module = registry.find("sepray.tasks", task or str(trained)).__name__
+    settings: dict[str, Any] = model.metadata.get("task_config", {}) if module == trained else {}
+    try:
+        config: TaskConfig = registry.restored("sepray.tasks", module, settings)
+    except TypeError as error:  # a field that the task does not have
+        raise UsageError(
+            f"{model.name} was trained with settings that the task {module} does not have here ({error}); give a "
+            "Config of the task (Python: evaluate(model, task=Config(...)))"
+        ) from error
     return config
 
 

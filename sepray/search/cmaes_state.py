@@ -34,8 +34,11 @@ def loads(content: bytes) -> Any:
         StorageError: it is something else, such as a pickle.
     """
     try:
-        return _built(json.loads(content))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        optimizer = _built(json.loads(content))
+        if type(optimizer).__name__ not in _OPTIMIZERS:
+            raise TypeError("no optimizer")
+        return optimizer
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise StorageError(
             "the state of CMA-ES in the storage is none that this sepray writes (a pickle of Optuna's, which could run "
             "code, is not read): begin the study under another --name, or go on with --sampler tpe"

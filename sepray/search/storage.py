@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalStorage
 from optuna.study import StudyDirection
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import SeprayError, StorageError, UsageError, explain_sqlite, how_to_install, mask
 from ..files import locked
 from ..identity import differences, plain
+from . import stored_values
 from .bulk_read import BulkReadStorage
 from .grpc_proxy import open_proxy
 from .guard import guard
@@ -39,7 +41,26 @@ class FingerprintMismatchError(UsageError):
     in_lines = True
 
 
-class Study(optuna.study.Study):
+class StoredStudy(optuna.study.Study):
+    """An Optuna study in a storage that others may write to: its trials are looked at when they are read."""
+
+    address = ""
+    """URL of the storage."""
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[optuna.trial.FrozenTrial]:
+        """Return the trials, as Optuna does.
+
+        Raises:
+            StorageError: an attribute of one is not as sepray writes it.
+        """
+        trials = super().get_trials(deepcopy, states)
+        stored_values.check_trials(self.study_name, self.address, trials)
+        return trials
+
+
+class Study(StoredStudy):
     """An Optuna study that may have intermediate values with several objectives, and that can be driven from outside.
 
     Optuna 5.0 refuses ``Trial.report`` in a study of several objectives, but its storages take intermediate values all
@@ -84,7 +105,7 @@ def open_study(
 
     Raises:
         FingerprintMismatchError: there is a study of this name with another fingerprint or other directions.
-        StorageError: the storage cannot be opened.
+        StorageError: the storage cannot be opened, or the study has been changed by others.
         UsageError: the storage is of an unknown kind, the sampler cannot be made, or does not take several objectives.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -103,6 +124,8 @@ def open_study(
             sampler=_Placeholder(),
         )
         study = Study(study_name=name, storage=created._storage, pruner=optuna.pruners.NopPruner())
+        study.address = address
+        stored_values.check_study(name, address, study.user_attrs)
         stored = study.user_attrs.get(FINGERPRINT)
         existing = len(study.get_trials(deepcopy=False))
     stored_directions = [direction.name.lower() for direction in study.directions]
@@ -148,7 +171,7 @@ def load_study(storage: str, name: str) -> optuna.Study:
     """Return the existing study ``name``; nothing is created.
 
     Raises:
-        StorageError: the storage cannot be opened or read.
+        StorageError: the storage cannot be opened or read, or the study has been changed by others.
         UsageError: there is no such storage or study.
     """
     with _storage_errors(storage):
@@ -159,7 +182,10 @@ def load_study(storage: str, name: str) -> optuna.Study:
     with _storage_errors(storage):
         names = optuna.get_all_study_names(connected)
         if name in names:
-            return optuna.load_study(study_name=name, storage=connected)
+            study = StoredStudy(study_name=name, storage=connected)
+            study.address = storage
+            stored_values.check_study(name, storage, study.user_attrs)
+            return study
     studies = sorted(n for n in names if "/" not in n)  # without the retrainings of each study
     raise UsageError(f"no study {name!r} in {mask(storage)}; there are: {', '.join(studies) or 'none'}")
 

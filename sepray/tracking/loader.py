@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
 
 from ..contracts import Separator, Signal
 from .served import ServedModel
@@ -25,6 +26,23 @@ from .served import ServedModel
 ITEMS_AT_ONCE = 256
 VALUES_AT_ONCE = 2**22
 """Most values of mixtures that are separated at once: a batch has fewer items the longer they are."""
+_TIMES_WEIGHTS, _BESIDE_WEIGHTS = 4, 2**28
+"""Most bytes that are allocated to build a separator: so many times those of its file, and so many more."""
+_MAKERS = frozenset(
+    {
+        torch.empty,
+        torch.zeros,
+        torch.ones,
+        torch.full,
+        torch.rand,
+        torch.randn,
+        torch.randint,
+        torch.randperm,
+        torch.eye,
+    }
+    | {torch.arange, torch.linspace, torch.logspace, torch.hann_window, torch.hamming_window, torch.empty_strided}
+    | {torch.tril_indices, torch.triu_indices}
+)
 _DEVICES = ("cpu", "cuda", "mps", "xpu")  # "meta" would lose the weights
 
 
@@ -106,12 +124,36 @@ def described(folder: str) -> dict[str, Any]:
 
 def load(folder: str, config_class: Any) -> SeparationModel:
     """Build the separator from its configuration, a JSON form of ``config_class``, and load its weights."""
-    description = described(folder)
+    description, weights = described(folder), Path(folder) / "weights.safetensors"
     signal = _rebuild(Signal, description["signal"])
-    with torch.random.fork_rng(devices=[]):  # building draws initial weights; the caller's random state stays
+    most = _TIMES_WEIGHTS * weights.stat().st_size + _BESIDE_WEIGHTS
+    with torch.random.fork_rng(devices=[]), _Bounded(most):  # building draws initial weights; the caller's state stays
         separator = _rebuild(config_class, description["config"]).build(signal)
-    separator.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    separator.load_state_dict(load_file(weights))
     return SeparationModel(separator, signal)
+
+
+class _Bounded(TorchFunctionMode):
+    """Refuses tensors that together would be larger than a model with so many weights needs, before they are made."""
+
+    def __init__(self, most: int) -> None:
+        """Allow so many bytes."""
+        super().__init__()
+        self._left = most
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Make a tensor if there is room for it; anything else is done as it is.
+
+        Raises:
+            ValueError: there is none.
+        """
+        given = kwargs or {}
+        if func in _MAKERS and "out" not in given:
+            plan = func(*args, **{k: v for k, v in given.items() if k != "generator"} | {"device": "meta"})
+            self._left -= plan.numel() * plan.element_size()
+            if self._left < 0:
+                raise ValueError("its settings ask for a model much larger than its weights")
+        return func(*args, **given)
 
 
 def _rebuild(kind: Any, value: Any) -> Any:

@@ -21,7 +21,7 @@ import yaml
 from .. import registry
 from ..errors import UsageError, mask
 from ..plain_text import in_one_line
-from . import model_code, trust
+from . import model_code, model_metadata, trust
 
 if TYPE_CHECKING:  # they bring torch
     from .loader import SeparationModel
@@ -242,11 +242,20 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     """
     with _refused(name):
         described: Any = yaml.load((folder / DESCRIPTION).read_text(encoding="utf-8"), _YAML)
-    function = described.get("flavors", {}).get("python_function") if isinstance(described, dict) else None
-    if not function:
+    flavors = described.get("flavors") if isinstance(described, dict) else None
+    function = flavors.get("python_function") if isinstance(flavors, dict) else None
+    if not function or not isinstance(function, dict):
         raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} describes no model of Python")
-    if DIGEST not in (described.get("metadata") or {}):
+    metadata = described.get("metadata") or {}
+    if not isinstance(metadata, dict) or DIGEST not in metadata:
         raise ModelError(f"{name} is a model of MLflow, but not one that sepray packaged")
+    if wrong := model_metadata.wrong(metadata):
+        raise ModelError(
+            f"{name} cannot be loaded: its file {DESCRIPTION} says a {wrong} that sepray does not write; register the "
+            "model again (the same command of its study), or use another version"
+        )
+    if not isinstance(described.get("run_id"), str | None):
+        raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} says a run that is none of MLflow's")
     content: dict[str, Any] = described
     return content
 

@@ -51,11 +51,13 @@ def test_places(tmp_path, monkeypatch):
 def test_stages_are_those_that_were_begun(tmp_path):
     url = f"sqlite:///{tmp_path}/optuna.db"
     search = optuna.create_study(study_name="n", storage=url)
-    for name, value in {"spec": {"trials": 1}, "uid": "ab12", "fingerprint": {"objectives": {"a": "minimize"}}}.items():
+    part = {"module": "a", "config": {}}
+    spec = {"trials": 1, "separator": part, "task": part}
+    for name, value in {"spec": spec, "uid": "ab12", "fingerprint": {"objectives": {"a": "minimize"}}}.items():
         search.set_user_attr(name, value)
     search.add_trial(create_trial(value=1.0))
     before = read_record("n", url, "out")
-    assert (list(before.studies), before.uid, before.description) == (["search"], "ab12", {"trials": 1})
+    assert (list(before.studies), before.uid, before.description) == (["search"], "ab12", spec)
     assert before.objectives == {"a": "minimize"}
     assert ([t.value for t in before.trials("search")], before.trials("finals")) == ([1.0], [])
     finals = optuna.create_study(study_name="n/finals", storage=url)

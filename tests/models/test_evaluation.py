@@ -128,3 +128,11 @@ def test_model_is_loaded_from_where_it_is_said_to_be(packaged, monkeypatch):
     monkeypatch.setattr(evaluation, "loaded", lambda *given: asked.append(given) or shares_of_the_mixture(FIRST, 0.45))
     evaluate(packaged.half, Config(), tracking_uri="sqlite:///x.db", device="cpu")
     assert asked == [(packaged.half, "sqlite:///x.db", "cpu")]
+
+
+@pytest.mark.parametrize("missing", ["n_fft", "hop"])
+def test_model_without_a_transform_is_refused_in_one_line(missing):
+    ready = shares_of_the_mixture(FIRST, 0.45)
+    ready.metadata = {name: value for name, value in ready.metadata.items() if name != missing}
+    with pytest.raises(UsageError, match=r"does not say the n_fft and hop of its bounds: register it again$"):
+        evaluate(ready, Config())

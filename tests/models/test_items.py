@@ -80,3 +80,19 @@ def test_model_as_a_function_of_tensors():
     estimates = separate(torch.arange(6.0).reshape(2, 1, 3))
     assert (estimates.dtype, list(estimates.shape)) == (torch.float32, [2, 2, 1, 3])
     np.testing.assert_allclose(estimates[1, 1, 0], [0.75, 1, 1.25])
+
+
+def test_settings_that_the_task_does_not_have_are_refused_in_one_line(packaged, tmp_path):
+    half = load_model(packaged.half)
+    half.metadata = {**half.metadata, "task_config": {"no_such_field": 1}}
+    with pytest.raises(
+        UsageError, match=r"was trained with settings that the task sepray\.tasks\.ecg does not have here"
+    ):
+        task_data(half, None, tmp_path)
+
+
+def test_model_that_says_no_task_is_refused_without_one(packaged, tmp_path):
+    half = load_model(packaged.half)
+    half.metadata = {name: value for name, value in half.metadata.items() if name != "task"}
+    with pytest.raises(UsageError, match=r"does not say which task it was trained on: give --task$"):
+        task_data(half, None, tmp_path)

@@ -27,7 +27,14 @@ def _run():
     Planted.ran = True
 
 
-@pytest.mark.parametrize("content", [pickle.dumps(Planted()), b"{}", b'{"optimizer": "Popen", "state": {}}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(pickle.dumps(Planted()), b"{}", b'{"optimizer": "Popen", "state": {}}', b"\xff"),
+        *(b"[]", b"5", b"null", b'{"tuple": []}', b"[" * 100_000, b'{"tuple":[' * 900 + b"]}" * 900),
+        b'{"array": [0], "shape": [1000000000000], "dtype": "<f8"}',
+    ],
+)
 def test_what_is_no_state_is_refused_without_being_run(content):
     with pytest.raises(StorageError, match=r"^the state of CMA-ES in the storage is none .*: begin the study under"):
         cmaes_state.loads(content)

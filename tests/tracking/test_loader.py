@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import resource
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sepray.contracts import Separator, Signal
-from sepray.tracking import loader
+from sepray.separators import cass
+from sepray.tracking import loader, pretrained
 from sepray.tracking.loader import ITEMS_AT_ONCE, SeparationModel
 
 SIGNAL = Signal(("a", "b"), 1, (8,), 4.0)
@@ -109,3 +113,54 @@ def test_configuration_comes_back_from_its_json_form():
     made = Outer(Inner((0.5, 2.0)), ((1, 2), (3, 4)), {"a": 1}, 7)
     plain = json.loads(json.dumps(dataclasses.asdict(made)))
     assert loader._rebuild(Outer, plain) == made
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """A copy of the model that comes with sepray, and what changes its settings."""
+    folder = tmp_path / "separator"
+    shutil.copytree(pretrained.FOLDER / "ecg" / pretrained.DATA, folder)
+
+    def changed(**config):
+        path = folder / "separator.json"
+        described = json.loads(path.read_text())
+        described["config"] |= config
+        path.write_text(json.dumps(described))
+        return folder
+
+    return changed
+
+
+@pytest.mark.parametrize("width", [1500, 100_000])
+def test_settings_of_a_model_much_larger_than_its_weights_are_refused_before_there_is_memory_for_it(shipped, width):
+    """1500 took 1.7 GB; 100000 asks for 360 GB."""
+    folder = shipped(width=width)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=r"^its settings ask for a model much larger than its weights$"):
+        loader.load(str(folder), cass.Config)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 * 1024  # kilobytes
+
+
+def test_settings_of_other_sizes_do_not_fit_the_weights(shipped):
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        loader.load(str(shipped(width=13)), cass.Config)
+
+
+def test_what_is_made_of_tensors_counts_together_and_as_it_would_be():
+    with loader._Bounded(100):
+        torch.zeros(10, dtype=torch.float64)  # 80
+        torch.rand(5, generator=torch.Generator().manual_seed(0))  # 20
+        torch.ones(0)
+        with pytest.raises(ValueError, match="much larger than its weights"):
+            torch.zeros(1, dtype=torch.uint8)
+
+
+def test_separators_weights_are_those_of_the_file_and_the_random_state_stays(shipped):
+    folder = shipped()
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    built = loader.load(str(folder), cass.Config).separator
+    assert torch.equal(torch.rand(1), expected)
+    stored = load_file(folder / "weights.safetensors")
+    assert all(torch.equal(stored[name], value) for name, value in built.state_dict().items())

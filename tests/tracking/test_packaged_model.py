@@ -347,3 +347,62 @@ def test_separator_json_that_describes_none_is_refused(folder, text):
     resealed(folder)
     with pytest.raises(ModelError, match=r"its separator\.json describes no separator$"):
         load_folder(folder, "it")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("n_fft", value) for value in (10**12, 0, -4, "16", 16.0, None, True)),
+        ("hop", "8"),
+        *(("task_config", value) for value in ([], "text", 5, {5: 1})),
+        *((key, 5) for key in ("task", "metric", "supervision", "data_fingerprint", "study", "signature", "digest")),
+        *(("sources", value) for value in ("text", 5, [5])),
+        *(("sample_rate", value) for value in ("128", [128], True)),
+        ("hyperparameters", []),
+        *(("mixture_level", value) for value in (5, [1], {"low": 1.0}, {"low": "a", "usual": 0, "high": 1})),
+        *(("hearts", value) for value in (5, {}, {"rates": [["a", 1]], "pulses": []}, {"rates": [], "pulses": 5})),
+        *(
+            ("hearts", value)
+            for value in ({"rates": [["a", "b", 2]], "pulses": []}, {"rates": [[1, 2, 3]], "pulses": []})
+        ),
+    ],
+)
+def test_metadata_that_sepray_does_not_write_are_refused(folder, key, value):
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    edited(folder, metadata={**metadata, key: value})
+    for read in (load_folder, describe_folder):
+        with pytest.raises(ModelError) as refusal:
+            read(folder, "it")
+        assert str(refusal.value) == (
+            f"it cannot be loaded: its file MLmodel says a {key} that sepray does not write; register the model again "
+            "(the same command of its study), or use another version"
+        )
+
+
+def test_metadata_as_studies_write_them_are_taken(folder):
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    told = {
+        "n_fft": 1024,
+        "hop": 768,
+        "task": "sepray.tasks.ecg",
+        "task_config": {"train": 7},
+        "sample_rate": None,
+        "mixture_level": {"low": -0.5, "usual": 0, "high": 2.0},
+        "hearts": {"rates": [["maternal", 40.0, 120.0]], "pulses": ["fetal"]},
+        "hyperparameters": {"beta": 0.1},
+    }
+    edited(folder, metadata={**metadata, **told})
+    assert load_folder(folder, "it").metadata == {**metadata, **told}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"metadata": ["digest"]}, {"metadata": "digest"}, {"run_id": 5}),
+        *({"flavors": ["python_function"]}, {"flavors": {"python_function": "text"}}),
+    ],
+)
+def test_mlmodel_of_other_kinds_is_refused(folder, changes):
+    edited(folder, **changes)
+    with pytest.raises(ModelError, match=r"^it (cannot be loaded: its file MLmodel|is a model of MLflow, but not one)"):
+        load_folder(folder, "it")

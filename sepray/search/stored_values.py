@@ -1,0 +1,148 @@
+"""What the attributes of stored studies and trials must look like before anything is made of them.
+
+A database is shared: what is read there may have been written by another program, or by somebody who should not have.
+What is missing is not refused here, because older versions have kept less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import StorageError, mask
+
+_Check = Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _or_none(check: _Check) -> _Check:
+    return lambda value: value is None or check(value)
+
+
+def _list_of(check: _Check, least: int = 0) -> _Check:
+    return lambda value: isinstance(value, list | tuple) and len(value) >= least and all(map(check, value))
+
+
+def _mapping(of: _Check = lambda value: True, least: int = 0, **known: _Check) -> _Check:
+    """Return a check of a mapping: its values, its least length, and the values of keys that it may have."""
+
+    def check(value: Any) -> bool:
+        return (
+            isinstance(value, Mapping)
+            and len(value) >= least
+            and all(map(of, value.values()))
+            and all(other(value[name]) for name, other in known.items() if name in value)
+        )
+
+    return check
+
+
+def _is_part(value: Any) -> bool:
+    return _mapping(module=_is_text, config=_mapping())(value) and {"module", "config"} <= set(value)
+
+
+_STUDY: dict[str, _Check] = {
+    "fingerprint": _mapping(objectives=_mapping(lambda way: way in ("minimize", "maximize"), 1)),
+    "spec": _mapping(
+        name=_is_text,
+        seed=_is_whole,
+        trials=_is_whole,
+        objective=_list_of(_is_text),
+        choose=_list_of(_is_text, 1),
+        only_arms=_list_of(_is_text),
+        separator=_is_part,
+        task=_is_part,
+    ),
+    "given": _mapping(
+        space=_mapping(_is_text), arms=_mapping(_mapping(settings=_mapping(), searched=_list_of(_is_text)))
+    ),
+    "owner": _mapping(),
+    "signal": _mapping(),
+    "mlflow_run_id": _or_none(_is_text),
+    "mlflow_experiment_id": _or_none(_is_text),
+}
+"""Attribute of a study -> whether its value can be sepray's."""
+_TRIAL: dict[str, _Check] = {
+    "outcome": _mapping(
+        state=lambda value: _is_text(value) and value in TrialState.__members__,
+        values=_or_none(_list_of(_is_number)),
+        reason=_or_none(_is_text),
+        tag=_or_none(_is_text),
+        constraint=_or_none(_is_number),
+    ),
+    "seed": _is_whole,
+    "retry_of": _is_whole,
+    "base": _or_none(_is_whole),
+    "epochs": _or_none(_is_whole),
+    "hyperparameters": _mapping(_is_plain),
+    "conditions": _mapping(device=_is_text, processor=_is_text),
+    "perturbations": _list_of(lambda value: _mapping(hyperparameters=_mapping(_is_plain))(value) and bool(value)),
+    **dict.fromkeys(("label", "role", "point", "arm", "code", "reason", "traceback"), _or_none(_is_text)),
+}
+"""Attribute of a trial -> whether its value can be sepray's."""
+
+
+def check_study(name: str, storage: str, attributes: Mapping[str, Any]) -> None:
+    """Refuse a study that has an attribute which sepray never writes so.
+
+    Args:
+        name: name of the study.
+        storage: URL of the storage.
+        attributes: user attributes of the study.
+
+    Raises:
+        StorageError: it has one.
+    """
+    for key, check in _STUDY.items():
+        if key in attributes and not check(attributes[key]):
+            raise damaged(name, storage, key)
+
+
+def check_trials(name: str, storage: str, trials: Iterable[FrozenTrial]) -> None:
+    """Refuse trials that have an attribute which sepray never writes so.
+
+    Args:
+        name: name of the study.
+        storage: URL of the storage.
+        trials: trials of the study.
+
+    Raises:
+        StorageError: one has one.
+    """
+    for trial in trials:
+        attributes = trial.user_attrs
+        for key in attributes.keys() & _TRIAL.keys():
+            if not _TRIAL[key](attributes[key]):
+                raise damaged(name, storage, f"{key} of trial {trial.number}")
+        ended = attributes.get("outcome")
+        if (
+            ended is not None
+            and trial.state is TrialState.RUNNING
+            and not {"state", "values", "reason", "tag"} <= set(ended)
+        ):
+            raise damaged(name, storage, f"outcome of trial {trial.number}")
+
+
+def damaged(name: str, storage: str, what: str) -> StorageError:
+    """Return the error that says that something stored of a study is none of sepray's."""
+    return StorageError(
+        f"study {name!r} in {mask(storage)} has been changed: its {what} is not as sepray writes it; go back to a "
+        "copy of the storage, or begin the study under another --name"
+    )

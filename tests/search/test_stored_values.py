@@ -1,0 +1,146 @@
+"""What others have written into a shared database is refused in one line, before anything is made of it."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from sepray.driver.record import read_record
+from sepray.errors import StorageError, one_line
+from sepray.search import stored_values
+from sepray.search.storage import load_study, open_study
+
+PART = {"module": "sepray.separators.nmf", "config": {}}
+TASK = {"module": "sepray.tasks.ecg", "config": {}}
+SPEC = {"name": "n", "trials": 3, "separator": PART, "task": TASK, "objective": ["si_sdr"], "choose": ["knee"]}
+FINGERPRINT = {"objectives": {"a": "minimize"}, "search space": {}}
+STUDY = {"spec": SPEC, "fingerprint": FINGERPRINT, "uid": "ab12", "given": {"space": {}, "arms": {}}}
+OUTCOME = {"state": "COMPLETE", "values": [1.0], "reason": "", "tag": "complete", "constraint": -1.0}
+TRIAL = {
+    "outcome": OUTCOME,
+    "seed": 3,
+    "label": "published",
+    "role": "best",
+    "hyperparameters": {"alpha": 0.5, "kind": "x", "none": None},
+    "conditions": {"device": "cpu", "processor": "AMD EPYC", "threads": 1},
+    "perturbations": [{"epoch": 2, "hyperparameters": {"alpha": 1}}],
+}
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+def study(url, trial=None, **attributes):
+    made = optuna.create_study(study_name="n", storage=url)
+    for name, value in {**STUDY, **attributes}.items():
+        if name == "given" and value is None:
+            continue
+        made.set_user_attr(name, value)
+    made.add_trial(create_trial(value=1.0, user_attrs={**TRIAL, **(trial or {})}))
+    return made
+
+
+def refusal(what):
+    return rf"^study 'n' in sqlite:.*optuna\.db has been changed: its {what} is not as sepray writes it; go back to"
+
+
+def test_what_sepray_writes_is_taken(url):
+    study(url)
+    record = read_record("n", url, "out")
+    assert record.trials("search")[0].user_attrs == TRIAL
+    assert (record.separator, record.objectives) == ("nmf", {"a": "minimize"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("spec", value) for value in (5, {}, [], "text", None)),
+        *(("spec", {**SPEC, **wrong}) for wrong in ({"trials": "3"}, {"trials": True}, {"choose": []}, {"seed": "x"})),
+        *(("spec", {**SPEC, "separator": wrong}) for wrong in (5, {}, {"module": 5, "config": {}}, {"module": "a"})),
+        ("spec", {**SPEC, "task": {"module": "sepray.tasks.ecg", "config": []}}),
+        ("spec", {**SPEC, "objective": "si_sdr"}),
+        ("spec", {**SPEC, "only_arms": [5]}),
+        ("spec", {"separator": PART, "task": TASK}),
+        *(("fingerprint", value) for value in ([], {}, 5)),
+        *(("fingerprint", {"objectives": value}) for value in ({}, [], {"a": "up"}, {"a": []}, {"a": 5})),
+        *(("given", value) for value in (5, {"space": []}, {"space": {"a": 5}}, {"arms": {"a": 5}})),
+        *(("given", {"arms": {"a": wrong}}) for wrong in ({"settings": 5}, {"searched": 5})),
+        ("owner", 5),
+        ("signal", [1]),
+        ("mlflow_run_id", {}),
+        ("mlflow_experiment_id", 5),
+    ],
+)
+def test_changed_study_is_refused_in_one_line(url, name, value):
+    study(url, **{name: value})
+    with pytest.raises(StorageError, match=refusal(name)) as refused:
+        read_record("n", url, "out")
+    assert "\n" not in str(refused.value)
+
+
+def test_changed_search_space_of_an_older_version_is_refused(url):
+    study(url, given=None, fingerprint={**FINGERPRINT, "search space": []})
+    with pytest.raises(StorageError, match=refusal("fingerprint")):
+        read_record("n", url, "out")
+
+
+def test_study_without_an_id_is_refused(url):
+    study(url, uid=None)
+    with pytest.raises(ValueError, match="which is none of sepray's"):
+        read_record("n", url, "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("outcome", value) for value in ("text", 5, [], None)),
+        *(
+            ("outcome", {**OUTCOME, **wrong})
+            for wrong in ({"state": "DONE"}, {"state": []}, {"values": 5}, {"values": ["1"]}, {"tag": {}})
+        ),
+        *(("outcome", {**OUTCOME, **wrong}) for wrong in ({"reason": []}, {"constraint": "1"})),
+        *(("conditions", value) for value in (5, "text", {"device": []}, {"device": "cpu", "processor": 5})),
+        *(("role", value) for value in ({}, [], 5)),
+        *((name, []) for name in ("label", "point", "arm", "code", "reason", "traceback")),
+        *(("hyperparameters", value) for value in (5, [], {"alpha": {}}, {"alpha": [1]})),
+        *(("perturbations", value) for value in (5, [5], [{}], [{"hyperparameters": 5}])),
+        *((name, "3") for name in ("seed", "retry_of", "epochs", "base")),
+        ("seed", True),
+    ],
+)
+def test_changed_trial_is_refused_in_one_line(url, name, value):
+    study(url, trial={name: value})
+    with pytest.raises(StorageError, match=refusal(f"{name} of trial 0")):
+        read_record("n", url, "out").trials("search")
+
+
+def test_unfinished_trial_needs_a_whole_outcome(url):
+    made = load_study(url, study(url).study_name)
+    made.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"outcome": {"tag": "complete"}}))
+    with pytest.raises(StorageError, match=refusal("outcome of trial 1")):
+        made.get_trials()
+
+
+def test_changed_study_is_not_gone_on_with(url):
+    study(url, fingerprint=[])
+    with pytest.raises(StorageError, match=refusal("fingerprint")):
+        open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
+
+
+def test_trial_of_a_study_that_goes_on_is_looked_at(url):
+    study(url, trial={"outcome": "text"})
+    with pytest.raises(StorageError, match=refusal("outcome of trial 0")):
+        open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
+
+
+def test_settings_that_no_study_has_are_refused_in_one_line(url, tmp_path):
+    study(url, spec={**SPEC, "separator": {**PART, "config": {"no_such_field": 1}}})
+    with pytest.raises(StorageError, match=refusal(r"spec \(.*no_such_field.*\)")) as refused:
+        read_record("n", url, "out").spec(tmp_path)
+    assert one_line(refused.value) == str(refused.value)
+
+
+def test_secrets_of_the_address_are_not_told():
+    error = stored_values.damaged("n", "postgresql://me:hidden@host/db", "spec")
+    assert "hidden" not in str(error)
