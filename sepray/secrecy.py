@@ -30,8 +30,12 @@ _VALUE = r"""(\\"(?:(?!\\").)*\\"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
 _LETTERS, _DIGITS, _MIXED = 12, 10, 5  # fewer characters are words, counts, ids
 
 # Names and addresses have a most length, so that the time for a text grows as the text does.
-_USER_AND_PASSWORD = re.compile(r"([A-Za-z][\w+.-]{0,40}://)([^\s:/@'\"]{0,2000}):[^\s'\"<>]{0,2000}@")
-_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^\s:/@'\"]{1,2000}@")
+# A host that an address has before ``/``, ``?`` or ``#`` is never hidden: where it leads can be seen.
+_USER_AND_PASSWORD = re.compile(
+    r"([A-Za-z][\w+.-]{0,40}://)([^\s:/@'\"]{0,2000}(?=:)(?::\d{0,5}[/?#](?=[^\s'\"<>]{0,2000}@))?)"
+    r"(?::[^\s'\"<>/?#\\]{0,2000}@|(?<=[/?#])[^\s'\"<>]{0,2000}@|(?<![/?#]):[^\s'\"<>]{0,2000}@)"
+)
+_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^\s:/@'\"?#\\]{1,2000}@")
 _ASSIGNED = re.compile(
     rf"((?:[?&;]|\b)[\w.-]{{0,80}}(?:{_WORDS})[\w.-]{{0,80}}\\?[\"']?\s?=\s?){_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
     re.IGNORECASE,

@@ -14,6 +14,7 @@ from .. import private_list
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
 from ..spec.folder import checked_uid, local_root
+from ..spec.named import place
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
 from ..tracking.outbox import Outbox, OutboxError
@@ -119,9 +120,14 @@ def _resolved(before: str, folder: Path) -> str:
     return found
 
 
-def is_same(one: str, other: str) -> bool:
-    """Say whether two addresses are the same place; passwords do not count."""
-    return mask(one) == mask(other) or mask(resolve_uri(one)) == mask(resolve_uri(other))
+def is_same(stored: str, own: str) -> bool:
+    """Say whether an address that others may have written is the same place as this user's; passwords do not count."""
+    there, here = resolve_uri(stored), resolve_uri(own)
+    if stored == own or there == here:
+        return True
+    # A password with a slash, which databases take: what is left of the user's address without it has a host.
+    known = place(here) or place(mask(here))
+    return known is not None and place(there) == known
 
 
 def _is_missing(address: str) -> bool:

@@ -7,9 +7,11 @@ records and passwords for MLflow are sent is nothing that a row in a database ma
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .. import private_list, registry
 from ..errors import mask
@@ -48,7 +50,30 @@ def usable(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_named_cluster(address: str) -> bool:
     """Say whether a command or the environment of this user has named a Ray cluster."""
-    return address == os.environ.get("RAY_ADDRESS") or private_list.is_named("address", mask(address))
+    if address == os.environ.get("RAY_ADDRESS"):
+        return True
+    told = mask(address)
+    leads_there = told == address or (place(address) is not None and place(told) == place(address))
+    return leads_there and private_list.is_named("address", told)
+
+
+def place(address: str) -> tuple[str, ...] | None:
+    """Return where an address leads: scheme, user, host, port, path and query, without passwords.
+
+    None where programs could disagree about the host: it cannot be parsed, or there is an ``@`` after it, a backslash
+    or a control character.
+    """
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return None
+    rest = "".join(parts[2:])
+    if parts.netloc and ("@" in rest or parts.netloc.count("@") > 1 or re.search(r"[\\\s\x00-\x1f\x7f]", address)):
+        return None
+    user = (parts.username or "") if parts.password is not None else "***" if parts.username else ""
+    host = parts.hostname or ""
+    return (parts.scheme, user, host, str(port), mask(parts.path), mask(f"?{parts.query}#{parts.fragment}"))
 
 
 def require_start(separator: Any) -> None:

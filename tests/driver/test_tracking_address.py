@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from sepray import private_list
@@ -73,6 +74,60 @@ def test_password_is_kept_nowhere_and_taken_from_the_environment(prepared, track
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:other@lab")
     assert asked(spec) == ("http://me:other@lab", "")
     assert asked(spec, "http://me:secret@lab") == ("http://me:secret@lab", "")
+
+
+ELSEWHERE = [
+    "http://lab:x@evil/?@mlflow.lab:5000",
+    "http://lab:x@evil/@mlflow.lab:5000",
+    "http://lab:x@evil#@mlflow.lab:5000",
+    "http://lab:x@evil\\@mlflow.lab:5000",
+    "http://evil:5000/?@mlflow.lab:5000",
+    "http://evil?:x@mlflow.lab:5000",
+    "http://evil#@mlflow.lab:5000",
+    "http://lab:***@evil/?@mlflow.lab:5000",
+    "http://lab:x@evil@mlflow.lab:5000",
+    "http://lab:x@evil:5000",
+    "http://lab:x@mlflow.lab:5001",
+    "https://lab:x@mlflow.lab:5000",
+    "http://lab:x@mlflow.lab:5000/other",
+    "http://lab:x@mlflow.lab:5000\t",
+    "http://other:x@mlflow.lab:5000",
+    "http://lab:x@mlflow.lab:5000x",
+]
+
+
+@pytest.mark.parametrize("stored", ELSEWHERE)
+def test_host_that_looks_like_ones_own_gets_neither_records_nor_passwords(prepared, tracker, spec, monkeypatch, stored):
+    """Whoever may write to the storage could hide its host where a password would be hidden."""
+    own = "http://lab:pw@mlflow.lab:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", own)
+    named("http://lab:***@mlflow.lab:5000")
+    assert not tracking_address.is_same(stored, own)
+    stores = opened(prepared, own)
+    assert asked(spec) == (own, "")
+    study = optuna.load_study(study_name="small", storage=spec.stores.storage)
+    study.set_user_attr(tracking_address.ATTRIBUTE, stored)
+    with pytest.raises(UsageError, match=r"which no command of yours has named|give --tracking-uri with the password"):
+        asked(spec)
+    wait(stores)
+    with pytest.raises(UsageError, match="1 records of small wait for MLflow at "):
+        opened(prepared, own)
+
+
+@pytest.mark.parametrize(
+    ("stored", "own"),
+    [
+        ("http://lab:***@mlflow.lab:5000", "http://lab:pw@mlflow.lab:5000"),
+        ("http://lab:old@mlflow.lab:5000", "http://lab:p%40w@MLFLOW.lab:5000"),
+        ("https://***@lab/x?token=***", "https://token@lab/x?token=abcdef"),
+        ("postgresql://me:***@h/db", "postgresql://me:pa/ss@h/db"),
+        ("sqlite:///a@b/mlflow.db", "a@b/mlflow.db"),
+        ("sqlite:///with blank.db", "with blank.db"),
+        ("http://lab/@team", "http://lab/@team"),
+    ],
+)
+def test_same_place_is_known_whatever_its_password(stored, own):
+    assert tracking_address.is_same(stored, own)
 
 
 def test_study_of_an_older_version_has_the_address_that_answered_last(tmp_path):

@@ -1,67 +1,42 @@
-"""What a stored study may say of what runs here: nothing that no command of this user has named."""
-
-import json
+"""A Ray cluster that only a storage names is not joined, also where masking would hide which one it is."""
 
 import pytest
 
-from sepray import private_list, registry
-from sepray.separators import neural_egg
+from sepray import private_list
+from sepray.errors import mask
 from sepray.spec import named
-from sepray.spec.study import StudySpec
-from sepray.tasks import ecg
 
 
-@pytest.fixture(autouse=True)
-def _nothing_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("ray://lab:x@evil/?@head:10001", "ray://lab:***@evil/?@head:10001"),
+        ("ray://evil:10001/?@head:10001", "ray://evil:10001/:***@head:10001"),
+        ("ray://evil?@head:10001", "ray://evil?@head:10001"),
+        ("ray://evil#:x@head:10001", "ray://evil#:***@head:10001"),
+        ("ray://lab:x@evil\\@head:10001", "ray://lab:***@evil\\@head:10001"),
+        ("ray://lab:x@evil:10001", "ray://lab:***@evil:10001"),
+    ],
+)
+def test_masking_hides_no_host(address, shown, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.delenv(registry.MODULES, raising=False)
+    for own in ("ray://lab:***@head:10001", "ray://***@head:10001", "ray://evil:***@head:10001"):
+        private_list.name("address", own)
+    assert mask(address) == shown
+    assert not named.is_named_cluster(address)
+    assert named.usable({"address": address})["address"] is None
 
 
-def stored(**changes):
-    spec = StudySpec(name="small", separator=neural_egg.DEBUG, task=ecg.DEBUG, space={})
-    return json.loads(json.dumps(spec.plain())) | changes
+@pytest.mark.parametrize("address", ["ray://lab:x@mine:10001", "auto-mine", "mine:6379"])
+def test_cluster_that_a_command_has_named_is_joined(address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert not named.is_named_cluster(address)
+    private_list.name("address", mask(address))
+    assert named.usable({"address": address})["address"] == address
 
 
-def test_sampler_and_cluster_of_nobody_are_not_used():
-    restored = StudySpec.restored(stored(sampler="os:system", address="attacker:6379"))
-    assert (restored.search.sampler, restored.resources.address) == ("random", None)
-    restored = StudySpec.restored(stored(sampler="gp", address=None))
-    assert (restored.search.sampler, restored.resources.address) == ("gp", None)
-
-
-def test_what_a_study_was_started_with_is_used(monkeypatch):
-    spec = StudySpec(
-        name="small",
-        separator=neural_egg.DEBUG,
-        task=ecg.DEBUG,
-        space={},
-        sampler="my_lab:Sampler",
-        address="lab:6379",
-        tracking_uri="http://me:secret-of-mine@lab:5000",
-    )
-    named.remember(spec.separator, spec.task, "my_lab:Sampler", "lab:6379", "http://me:secret-of-mine@lab:5000")
-    restored = StudySpec.restored(json.loads(json.dumps(spec.plain())))
-    assert (restored.search.sampler, restored.resources.address) == ("my_lab:Sampler", "lab:6379")
-    assert private_list.is_named("module", "sepray.separators.neural_egg")
-    assert private_list.is_named("tracking", "http://me:***@lab:5000")
-    assert not private_list.is_named("tracking", "http://me:***@lab:5001")
-    monkeypatch.setenv("RAY_ADDRESS", "other:6379")
-    assert StudySpec.restored(stored(address="other:6379")).resources.address == "other:6379"
-
-
-@pytest.mark.parametrize("start", ["os", "planted_start width=3", "planted_start:wide"])
-def test_start_from_a_module_of_nobody_is_refused(start):
-    values = stored()
-    values["separator"]["config"]["start"] = start
-    with pytest.raises(registry.UnknownNameError, match="which no command of yours has named"):
-        StudySpec.restored(values)
-    private_list.name("start", start)
-    assert StudySpec.restored(values).separator.start == start
-
-
-@pytest.mark.parametrize("start", ["constant", "glo_masking", "cass:small", "models:/cass-ecg@champion"])
-def test_start_that_imports_nothing_of_others_is_taken(start):
-    values = stored()
-    values["separator"]["config"]["start"] = start
-    assert StudySpec.restored(values).separator.start == start
+def test_odd_address_whose_hash_was_kept_by_an_older_version_is_not_joined(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    address = "ray://evil:x/y@head:10001"
+    private_list.name("address", mask(address))
+    assert not named.is_named_cluster(address)
