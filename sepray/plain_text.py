@@ -16,6 +16,7 @@ _CONTROLS = re.compile(
 _BLANKS = re.compile(r"\s+")
 _MARKDOWN = re.compile(r"[\\`*|]|~(?=~)|(?<!\w)_|_(?!\w)|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|://|(?<=\bwww)\.")
 _MARKDOWN_FORMS = {"&": "&amp;", "<": "&lt;", "://": "&#58;//"}
+_LABEL = 40  # characters; more would leave no width to the axes of a report
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -46,6 +47,12 @@ def in_html(text: str) -> str:
 def in_figure(text: str) -> str:
     """Return a text for matplotlib, which takes what stands between two dollar signs for mathematics."""
     return re.sub(r"\\*\$", lambda found: "\\$", shown(text))
+
+
+def in_figure_label(text: str) -> str:
+    """Return what ``in_figure`` does, in one line that leaves room for what it labels: of a long text both ends."""
+    line = in_one_line(text)
+    return in_figure(line if len(line) <= _LABEL else f"{line[: _LABEL // 2]}…{line[-(_LABEL - _LABEL // 2 - 1) :]}")
 
 
 def as_code(text: str) -> str:

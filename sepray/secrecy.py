@@ -7,12 +7,13 @@ that it was given (``learn``). Then what looks like one. Imports nothing from se
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, unquote, unquote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
@@ -21,13 +22,33 @@ _WORDS = (
     "password|passwd|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
     "signature|credential|jwt"
 )
-_IN_QUERY = rf"[\w.-]{{0,80}}(?:{_WORDS})[\w.-]{{0,80}}|sig|sas|key|jwt|auth"
-_VARIABLE = re.compile(rf"{_WORDS}|(?:^|_)(?:KEY|PASS|DSN)$", re.IGNORECASE)
-_FIELD = re.compile(rf"(?:^|[._-])(?:{_WORDS}|authorization)s?$", re.IGNORECASE)
+_ENDS = r"[_-](?:auth|pat|creds?|pw)"  # of names
+_NAMED = rf"[\w.-]{{0,80}}(?:{_WORDS}|{_ENDS})"
+_IN_QUERY = rf"[\w.-]{{0,80}}(?:{_WORDS})[\w.-]{{0,80}}|{_NAMED}|sig|sas|key|jwt|auth|code"
+_VARIABLE = re.compile(
+    rf"{_WORDS}|(?:^|_)(?:KEY|PASS|DSN|AUTH|PAT|CREDS?|PW|COOKIE|WEBHOOK|CONNECTION_STRING|CONN_STR)$", re.IGNORECASE
+)
+_SECRET_ITSELF = re.compile(rf"(?:{_WORDS}|(?:^|[._-])(?:KEY|PASS|AUTH|PAT|CREDS?|PW))S?$", re.IGNORECASE)
+_FIELD = re.compile(rf"(?:^|[._-])(?:{_WORDS}|authorization|auth|pat|creds?|pw)s?$", re.IGNORECASE)
+_WITHIN = re.compile(
+    rf"(?:{_WORDS})[\"']?\s*[=:]\s*(?:\{{([^}}]+)\}}|\"([^\"]+)\"|'([^']+)'|([^;&\s\"',}}]+))", re.IGNORECASE
+)
+"""Passwords within values: of ODBC, Azure, libpq, JSON."""
 _PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")
 _FOLDERS = ("PWD", "OLDPWD")  # of shells: no passwords
 _VALUE = r"""(\\"(?:(?!\\").)*\\"|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
-_LETTERS, _DIGITS, _MIXED = 12, 10, 5  # fewer characters are words, counts, ids
+_PREFIX = r"(?:[bru]{1,2}(?=\\?[\"']))?"  # of a literal of Python
+# Fewer characters are words, counts, ids: letters alone, digits alone, both.
+_LEAST = (12, 10, 5)
+_LEAST_NAMED = (6, 8, 5)
+"""The same where the name of a variable or flag says that its whole value is the secret."""
+_LEAST_LINE = (12, 10, 8)
+"""The same of the lines of a secret of several lines."""
+_NO_SECRETS = frozenset(
+    "always default disabled enabled mlflow mysql optuna optional password postgres postgresql required secret sepray "
+    "separator sqlite training".split()
+)
+"""Words that are given for passwords, but that a text would not be readable without."""
 
 # Names and addresses have a most length, so that the time for a text grows as the text does.
 # A host that an address has before ``/``, ``?`` or ``#`` is never hidden: where it leads can be seen.
@@ -37,24 +58,60 @@ _USER_AND_PASSWORD = re.compile(
 )
 _USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^\s:/@'\"?#\\]{1,2000}@")
 _ASSIGNED = re.compile(
-    rf"((?:[?&;]|\b)[\w.-]{{0,80}}(?:{_WORDS})[\w.-]{{0,80}}\\?[\"']?\s?=\s?){_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
+    rf"((?:(?:{_WORDS})[\w.-]{{0,80}}|{_ENDS})\\?[\"']?\s?={{1,3}}>?\s?{_PREFIX})"
+    rf"{_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
     re.IGNORECASE,
 )
-_QUERY = re.compile(rf"([?&;](?:{_IN_QUERY})=)(?:(?!;[\w.-]+=)[^&\s#'\"])+", re.IGNORECASE)
+_QUERY = re.compile(
+    rf"([?&;](?:{_IN_QUERY})=)(?<!;code=)(?!(?<=code=)\d{{1,6}}(?!\w))(?:(?!;[\w.-]+=)[^&\s#'\"])+", re.IGNORECASE
+)
 _ENCODED = re.compile(rf"((?:{_WORDS})[\w.-]{{0,80}}%3D)(?:(?!%3B|%26)[^&\s'\"#])+", re.IGNORECASE)
 _SAID = re.compile(
-    rf"((?<![\w.-])(?:\\?[\"'])?[\w.-]{{0,80}}(?:{_WORDS})(?:\\?[\"'])?\s*:\s*)"
-    r"(?!(?:str|int|float|bool|bytes|object|None|null|true|false|Optional|Any)\b|-?[\d.]+(?![\w.])|[\[{(/:]|\*\*\*)"
-    rf"{_VALUE}[^\s'\"]*[^\s'\",])",
+    rf"((?:{_WORDS}|{_ENDS})(?:\\?[\"'])?\s*:\s*{_PREFIX})"
+    r"(?!(?:str|int|float|bool|bytes|object|None|null|true|false|Optional|Any|yes|no)\b|-?[\d.]+(?![\w.])"
+    r"|[\[{(/:]|\*\*\*)"
+    # Further words are the value's where they hold letters and digits.
+    rf"{_VALUE}[^\s'\"]*[^\s'\",](?:[ ](?![\d.]+(?![\w.]))(?=[^\s\d'\",;]{{0,40}}\d)[^\s'\",;]+)*)",
     re.IGNORECASE,
 )
+_LINE = re.compile(  # of a file of settings: the value is all up to a comma
+    rf"(^[ \t-]{{0,40}}{_NAMED}[ \t]{{0,9}}:[ \t]{{1,9}})"
+    r"(?!(?:str|int|float|bool|bytes|object|None|null|true|false|Optional|Any|yes|no)\b|-?[\d.]+(?![\w.])|[\[{(/:\s])"
+    r"([^\s'\",;][^\n'\",;]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FLAG = re.compile(  # in a list of arguments, or in a command
+    rf"((?<![\w-])--?{_NAMED}(?:\\?[\"'],\s?{_PREFIX}(?=\\?[\"'])|[ ]{_PREFIX}))(?![\d.]{{1,9}}(?![\w.]))"
+    rf"{_VALUE}(?!-)[^\s'\"]*[\w=/+](?![\w=/+])(?:(?<=\d)|(?<=[=/+])|(?<=\w{{12}})|(?=\s*(?:$|\s-)|[\"'`])))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SCHEMES = (
+    "basic|bearer|token|digest|negotiate|ntlm|kerberos|gssapi|oauth|hawk|hoba|mutual|vapid|dpop|jwt|api-?key|key|"
+    r"scram-sha-\d+|aws4-[\w-]{1,40}|sso-key|splunk"
+)
+_PARAMETER = r"(?:\\?\"(?=[^\s,}\])])[^\"\n]*\"|[^\s\"',]+)"
 _AUTHORIZATION = re.compile(
-    r"(\bauthorization\\?[\"']?\s*[:=,]\s*\\?[\"']?(?:(?:basic|bearer|token|digest)\s+)?)[^\s\"',]+", re.IGNORECASE
+    rf"(\bauthorization\\?[\"']?\s*[:=,]\s*{_PREFIX}\\?[\"']?(?:(?:{_SCHEMES})\s+)?)"
+    rf"[^\s\"',=]+(?:={_PARAMETER}?)?(?:,\s?[\w-]{{1,40}}={_PARAMETER})*",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(
+    rf"(\b(?:set-)?cookie(?:\\?[\"'])?\s*:\s*{_PREFIX}){_VALUE}[^\s'\"=;]{{1,200}}=[^\n'\"]+)", re.IGNORECASE
 )
 _BEARER = re.compile(r"(\bBearer\s+)(?=\S*\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
 _FORMS = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # JSON web tokens
-    r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abp]-[\w-]{10,})"
+    r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeprs]-[\w-]{10,}"
+    r"|AIza[\w-]{30,})"
+    r"|(?<![\w-])sk-(?=[A-Za-z_-]{0,200}\d)[\w-]{20,}"
+    # Private keys: whole, or as far as they go on in lines of base64.
+    r"|-----BEGIN [^-\n]{0,40}PRIVATE KEY[^-\n]{0,20}-----"
+    r"(?:(?:(?!-----)[\s\S])*-----END [^-\n]{0,60}-----|(?:(?:\s|\\[nrt])*[A-Za-z0-9+/=]{16,})*)"
+)
+_WEBHOOK = re.compile(
+    r"(\b(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks"
+    r"|webhook\.office\.com/webhookb2)/|\bapi\.telegram\.org/bot)[^\s'\"<>]+",
+    re.IGNORECASE,
 )
 
 _learned: set[str] = set()
@@ -74,28 +131,35 @@ def mask(text: str) -> str:
     """Return ``text`` with ``***`` in place of its secrets.
 
     Known secrets are masked where they stand for themselves. They are passwords and tokens of addresses (``learn``, the
-    environment, the command line) and the values of variables and flags whose name says that they are secret. Letters
-    alone count from 12 characters, digits alone from 10, both from 5.
+    environment, the command line) and the values of variables and flags whose name says that they are secret, also
+    line by line. Letters alone count from 12 characters (6 where a name ends with what it holds, such as ``password``),
+    digits alone from 10 (8), both from 5.
 
     Then: the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and values by names
     that contain one of these words, in any case: password, passwd, passphrase, pwd, token, secret, signature,
-    credential, jwt, and api, access, account or private key. ``name=value`` in queries (there also sig, sas, key and
-    auth; also percent-encoded) and variables, ``name: value`` in prose, JSON and dicts, ``Authorization`` and
-    ``Bearer``. At last what has the form of a token: of JSON web tokens, AWS, GitHub, GitLab, Hugging Face, Slack.
+    credential, jwt, and api, access, account or private key, or end with _auth, _pat, _cred or _pw. ``name=value`` in
+    queries (there also sig, sas, key, auth and code; also percent-encoded) and variables, ``name => value``,
+    ``name: value`` in prose, JSON and dicts, ``--name value`` in commands and lists, ``Authorization``, ``Cookie`` and
+    ``Bearer``. And what has the form of a secret: private keys (PEM), JSON web tokens, tokens of AWS, GitHub, GitLab,
+    Google, Hugging Face, OpenAI and Slack, addresses of webhooks.
     """
     if (known := _known()) is not None:
         text = known.sub(HIDDEN, text)
-    if "://" in text:
+    text = _FORMS.sub(HIDDEN, text)
+    if "://" in text and "@" in text:
         text = _USER_AND_PASSWORD.sub(rf"\1\2:{HIDDEN}@", text)
         text = _USER_ALONE.sub(rf"\1{HIDDEN}@", text)
+    text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
     if "=" in text:
         text = _QUERY.sub(rf"\1{HIDDEN}", _ASSIGNED.sub(_hidden, text))
     if "%3" in text:
         text = _ENCODED.sub(rf"\1{HIDDEN}", text)
     if ":" in text:
-        text = _SAID.sub(_hidden, text)
-    text = _BEARER.sub(rf"\1{HIDDEN}", _AUTHORIZATION.sub(rf"\1{HIDDEN}", text))
-    return _FORMS.sub(HIDDEN, text)
+        text = _COOKIE.sub(_hidden, text)
+        text = _SAID.sub(_hidden, _LINE.sub(_hidden, text))
+    if "-" in text:
+        text = _FLAG.sub(_hidden, text)
+    return _WEBHOOK.sub(rf"\1{HIDDEN}", _BEARER.sub(rf"\1{HIDDEN}", text))
 
 
 def _hidden(found: re.Match[str]) -> str:
@@ -147,10 +211,12 @@ def _pattern(literals: frozenset[str]) -> re.Pattern[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _of_variable(name: str, value: str) -> frozenset[str]:
-    if "://" in value:
-        return frozenset(_of_address(value))
-    is_secret = _VARIABLE.search(name) and not name.upper().endswith(_PLACES) and name not in _FOLDERS
-    return frozenset(_forms(value)) if is_secret else frozenset()
+    found = set(_within(value))
+    if re.match(r"[A-Za-z][\w+.-]*://", value):
+        return frozenset(found | set(_of_address(value)))
+    if _VARIABLE.search(name) and not name.upper().endswith(_PLACES) and name not in _FOLDERS:
+        found.update(_of_named(name, value))
+    return frozenset(found)
 
 
 @functools.lru_cache(maxsize=64)
@@ -161,14 +227,36 @@ def _of_command(given: tuple[str, ...]) -> frozenset[str]:
         if "://" in word:
             found.update(_of_address(word))
         if _is_secret_flag(before):
-            found.update(_forms(word))
+            found.update(_of_named(before, word))
         elif value and _is_secret_flag(flag):
-            found.update(_forms(value))
+            found.update(_of_named(flag, value))
     return frozenset(found)
+
+
+def _of_named(name: str, value: str) -> Iterable[str]:
+    """Yield what is secret of the value of a variable or flag whose name says that it is."""
+    is_word = value.lower() in _NO_SECRETS or value.lower() in name.lower()
+    yield from _forms(value, _LEAST if is_word or not _SECRET_ITSELF.search(name) else _LEAST_NAMED)
+    lines = [line.strip() for line in re.split(r"[\r\n]+|\\n", value)]
+    if len(lines) > 1:
+        for line in lines:
+            yield from _forms(line, _LEAST_LINE)
+    user, colon, password = value.partition(":")
+    if colon and user and not re.search(r"\s", value) and re.search(r"(?:^|[._-])auth$", name, re.IGNORECASE):
+        yield from _forms(password)
+
+
+def _within(value: str) -> Iterable[str]:
+    """Yield the passwords that a value names, as connection strings do."""
+    for found in _WITHIN.finditer(value):
+        yield from _forms(found[1] or found[2] or found[3] or found[4])
 
 
 def _of_address(address: str) -> Iterable[str]:
     """Yield the secrets of an address in every form in which they may be repeated."""
+    # A password with a slash is none to urlsplit; after a port there is none.
+    if found := re.search(r"://[^\s:/@]*:(?!\d{1,5}/)([^\s'\"<>]{1,2000})@", address):
+        yield from _forms(found[1])
     try:
         parts = urlsplit(address)
         user, secret = parts.username, parts.password
@@ -179,12 +267,20 @@ def _of_address(address: str) -> Iterable[str]:
     for name, value in (pair.split("=", 1) for pair in re.split("[&;]", parts.query) if "=" in pair):
         if re.fullmatch(_IN_QUERY, name, re.IGNORECASE):
             yield from _forms(value)
-        for inner in re.finditer(rf"(?:{_WORDS})\s*=\s*\{{?([^;}}]+)", unquote_plus(value), re.IGNORECASE):  # ODBC
-            yield from _forms(inner[1])
+        yield from _within(unquote_plus(value))
 
 
-def _forms(secret: str) -> Iterable[str]:
-    for form in {secret, unquote(secret), unquote_plus(secret), quote(unquote(secret), safe=""), repr(secret)[1:-1]}:
-        least = _LETTERS if form.isalpha() else _DIGITS if form.replace(".", "").isdigit() else _MIXED
-        if len(form) >= least:
+def _forms(secret: str, least: tuple[int, int, int] = _LEAST) -> Iterable[str]:
+    plain = unquote(secret)
+    forms = {
+        secret,
+        plain,
+        unquote_plus(secret),
+        *(how(plain, errors="surrogateescape") for how in (quote, quote_plus)),
+        quote(plain, "", errors="surrogateescape"),
+    }
+    forms |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in forms}
+    for form in forms | {repr(secret)[1:-1], json.dumps(secret)[1:-1]}:
+        kind = 0 if form.isalpha() else 1 if form.replace(".", "").isdigit() else 2
+        if len(form) >= least[kind]:
             yield form

@@ -20,7 +20,7 @@ from sepray.comparison import formats
 from sepray.console import exit_status, terminal
 from sepray.console.terminal import PlainConsole
 from sepray.errors import UsageError
-from sepray.plain_text import as_code, in_csv, in_figure, in_html, in_markdown, in_one_line, shown
+from sepray.plain_text import as_code, in_csv, in_figure, in_figure_label, in_html, in_markdown, in_one_line, shown
 from sepray.report import html
 from sepray.scoring import answer_words, tables
 from sepray.secrecy import mask
@@ -203,6 +203,17 @@ def test_a_cell_of_csv_comes_back_and_begins_no_formula(text):
 def test_nothing_in_a_figure_is_mathematics(text):
     assert not is_math_text(in_figure(text))
     assert "$" in text or in_figure(text) == shown(text)
+
+
+@given(NASTY)
+def test_label_of_a_figure_is_one_short_line_without_mathematics(text):
+    for given_text in (text, text * 20):
+        label = in_figure_label(given_text)
+        assert "\n" not in label
+        assert not is_math_text(label)
+        assert len(label.replace("\\$", "$")) <= 40
+    assert in_figure_label("x" * 40) == "x" * 40
+    assert in_figure_label("a" * 30 + "b" * 30) == "a" * 20 + "…" + "b" * 19
 
 
 @given(NASTY)

@@ -42,6 +42,42 @@ def nothing_learned(monkeypatch):
         ("got eyJhbGciOiJI.eyJzdWIi.c2ln here", "got *** here"),
         ("AKIAIOSFODNN7EXAMPLE and ghp_0123456789abcdefghij", "*** and ***"),
         ("AccountKey=a+b/c==;EndpointSuffix=x", "AccountKey=***;EndpointSuffix=x"),
+        ("{'password': b'a1', 'n': 2}", "{'password': b'***', 'n': 2}"),
+        ("connect(token=b'a b', n=2)", "connect(token=b'***', n=2)"),
+        ("['mysql', '--password', 'a1', '-h']", "['mysql', '--password', '***', '-h']"),
+        ('["--task.token", "sesame"]', '["--task.token", "***"]'),
+        ("mysql --password hunter -h host", "mysql --password *** -h host"),
+        ("ran: mysql --password hunter", "ran: mysql --password ***"),
+        ("mysql --password a1 or not", "mysql --password *** or not"),
+        ("curl --proxy-auth me:a1 x", "curl --proxy-auth *** x"),
+        ("password => a1, then b", "password => ***, then b"),
+        ("{'secret' => 'a b', n => 2}", "{'secret' => '***', n => 2}"),
+        ("Authorization: Negotiate YTpi== then", "Authorization: Negotiate *** then"),
+        ("{'Authorization': b'NTLM YTpi'}", "{'Authorization': b'NTLM ***'}"),
+        ('{"Authorization": "Basic YQ=", "n": 2}', '{"Authorization": "Basic ***", "n": 2}'),
+        ('Authorization: Digest username="me", response="a1" then', "Authorization: Digest *** then"),
+        ("Authorization: AWS4-HMAC-SHA256 Credential=a, Signature=b", "Authorization: AWS4-HMAC-SHA256 ***"),
+        ("password: hunter two\nnext: 3", "password: ***\nnext: 3"),
+        ("- db_password: correct horse battery # known", "- db_password: ***"),
+        ("refused, password: hunter 2x, then b", "refused, password: ***, then b"),
+        ("refused, password: a1 in line 3", "refused, password: *** in line 3"),
+        (
+            "REDIS_AUTH=a BASIC_AUTH: b DB_PW=c x_cred=d GITHUB_PAT=e",
+            "REDIS_AUTH=*** BASIC_AUTH: *** DB_PW=*** x_cred=*** GITHUB_PAT=***",
+        ),
+        ("https://hooks.slack.com/services/T0/B0/a1 said", "https://hooks.slack.com/services/*** said"),
+        ("https://discord.com/api/webhooks/1/a1", "https://discord.com/api/webhooks/***"),
+        ("https://api.telegram.org/bot12:a1/getMe", "https://api.telegram.org/bot***"),
+        ("Cookie: session=a; b=c\nHost: x", "Cookie: ***\nHost: x"),
+        ("{'Set-Cookie': 'session=a; b=c', 'n': 2}", "{'Set-Cookie': '***', 'n': 2}"),
+        ("sk-proj-abcdefghijk123456789-_ and AIzaSyA1234567890abcdefghijklmnopqrstuvw", "*** and ***"),
+        ("https://h/back?code=a1&n=2", "https://h/back?code=***&n=2"),
+        (
+            "key: -----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4\n\nTUlJ\n-----END RSA PRIVATE KEY-----\nthen",
+            "key: ***\nthen",
+        ),
+        ("'-----BEGIN PRIVATE KEY-----\\nTUlJ\\n-----END PRIVATE KEY-----\\n'", "'***\\n'"),
+        ("-----BEGIN PRIVATE KEY-----\nTUlJRXZRSUJBREFOQmdr\nTUlJRXZRSUJBREFOQmdr\ncut off", "***\ncut off"),
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text, hidden):
@@ -60,6 +96,13 @@ def test_what_looks_like_a_secret_is_masked(text, hidden):
         "x?monkey=1&design=2&assignment=3",
         "sepray/tests/test_tokens.py:17: in test",
         "no module named secrets",
+        "use --password instead of it; --token is missing, the flag --secret takes a text",
+        "usage: lab [--task.token STR] [--n 3]; --max-token 50, --trust-model-code",
+        "fe_sendauth: no password supplied (using password: YES)",
+        "SQLSTATE;code=23505, https://h/p?code=404&n=2",
+        "low_pass: butter, path: a, author: b, cookie: none, compat: yes",
+        "risk-learning-of-separation-methods-3 with sk-learn",
+        "-----BEGIN PUBLIC KEY----- and a private key",
     ],
 )
 def test_what_only_reads_like_a_secret_stays(text):
@@ -123,7 +166,85 @@ def test_secrets_of_the_command_line_are_known_and_left_out_of_it(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("part", ["a", "a-", "x=y;", "token", '"a', "://", "a://b:", ":a ", "token=", "a.b ://"])
+def test_short_words_of_variables_that_hold_secrets_are_known(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "cnrysesame")
+    monkeypatch.setenv("LAB_TOKEN", "sesame")
+    monkeypatch.setenv("PIN_SECRET", "12345678")
+    monkeypatch.setattr(sys, "argv", ["lab", "--task.password", "opened"])
+    assert mask("no cnrysesame, sesame, opened, 12345678 here") == "no ***, ***, ***, *** here"
+    # Words without which a text cannot be read, other names, fewer characters.
+    monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
+    monkeypatch.setenv("WIZARD_PASSWORD", "wizard")
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "inherit")
+    monkeypatch.setenv("OTHER_PASSWORD", "heart")
+    monkeypatch.setenv("OTHER_TOKEN", "1234567")
+    text = "postgres, wizard, inherit, heart, 1234567"
+    assert mask(text) == text
+
+
+@pytest.mark.parametrize("name", ["REDIS_AUTH", "BASIC_AUTH", "GITHUB_PAT", "DB_CRED", "DB_PW", "LAB_COOKIE"])
+def test_variables_with_short_names_for_secrets_are_known(monkeypatch, name):
+    monkeypatch.setenv(name, "c4nary-1")
+    assert mask("no c4nary-1") == "no ***"
+    monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{name}X", "c4nary-1")
+    assert mask("no c4nary-1") == "no c4nary-1"
+
+
+def test_password_of_a_user_in_a_variable_is_known_alone(monkeypatch):
+    monkeypatch.setenv("BASIC_AUTH", "me:c4nary-1")
+    assert mask("no c4nary-1 of me:c4nary-1") == "no *** of ***"
+
+
+def test_lines_of_a_secret_of_several_lines_are_known(monkeypatch):
+    monkeypatch.setenv("PRIVATE_KEY", "c4naryLine1\nc4naryLine2\r\nshort 1\n")
+    assert mask("at c4naryLine2, c4naryLine1, short 1") == "at ***, ***, short 1"
+    assert mask(repr("x\nc4naryLine2\ny")) == r"'x\n***\ny'"
+    monkeypatch.setenv("PRIVATE_KEY", r"c4naryLine3\nc4naryLine4")
+    assert mask("at c4naryLine4") == "at ***"
+
+
+def test_passwords_within_the_values_of_variables_are_known(monkeypatch):
+    monkeypatch.setenv("STORE", "DefaultEndpointsProtocol=https;AccountName=me;AccountKey=c4nary/1+a==;X=https://host/")
+    monkeypatch.setenv("PGOPTIONS", "host=there password='c4nary 2' user=me")
+    monkeypatch.setenv("SETTINGS", '{"api_key": "c4nary-3", "host": "there"}')
+    assert mask("c4nary/1+a==, c4nary 2, c4nary-3, there me") == "***, ***, ***, there me"
+
+
+def test_password_with_a_slash_is_known_in_every_form(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:c4n%40ry/word1@host/db")
+    assert mask("c4n@ry/word1 c4n%40ry/word1 c4n%40ry%2Fword1 c4n%40ry%2fword1") == "*** *** *** ***"
+    monkeypatch.setenv("DATABASE_URL", "http://host:5000/data/@me")
+    assert mask("at 5000/data/ there") == "at 5000/data/ there"
+
+
+def test_secret_that_is_no_unicode_is_known(monkeypatch):
+    monkeypatch.setenv("LAB_TOKEN", "c4nary\udcff1")
+    assert mask("no c4nary\udcff1, c4nary%FF1") == "no ***, ***"
+
+
+_PARTS = [
+    *(
+        "a",
+        "a-",
+        "x=y;",
+        "token",
+        '"a',
+        "://",
+        "a://b:",
+        ":a ",
+        "token=",
+        "a.b ://",
+        "-token",
+        "--token ",
+        "token: a1 ",
+    ),
+    *("\ntoken: a", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----abcdefghijklmnopqrst", "sk-", "sk-a"),
+    *("cookie: a=", "authorization: basic ", "authorization: a=b,", "_auth", "'--token', '", "\n- -", "token: 'a\\"),
+]
+
+
+@pytest.mark.parametrize("part", _PARTS)
 @pytest.mark.timeout(30)
 def test_long_texts_take_no_more_than_their_length(part):
     mask(part * (200_000 // len(part)) + " :// = : %3D")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
-from ..plain_text import in_figure
+from ..plain_text import in_figure_label
 from ..report.figures import BLACK, BLUE, GREY, STYLE, VERMILLION, MediaFile, new_figure, render
 from ..scoring.tables import over_sources
 from .table import MEAN, Row, Table, heading, number, rises
@@ -37,7 +37,8 @@ def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
     )  # fmt: skip
     if separators and len(shown) > len(separators):
         axes.axhline(len(shown) - len(separators) - 0.5, color="#BBBBBB", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [in_figure(row.system).replace(" (", "\n(", 1) for row in rows], fontsize=9.5)
+    names = ["\n(".join(map(in_figure_label, row.system.split(" (", 1))) for row in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=9.5)
     better = "more" if rises(measure) else "less"
     axes.set(xlabel=f"{heading(measure)}, mean over sources: {better} is better")
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -193,7 +193,8 @@ def locked(lock: Path) -> Iterator[None]:
     file that is no longer ``lock``: try again.
 
     Raises:
-        UsageError: it is a symbolic link, which leads to a file of somebody else's choice, or a folder.
+        UsageError: it is a symbolic link, which leads to a file of somebody else's choice, or a folder, or another
+            user's, who has not shared it.
     """
     while True:
         try:
@@ -203,6 +204,11 @@ def locked(lock: Path) -> Iterator[None]:
                 raise UsageError(f"{lock} is a symbolic link that sepray has not made: remove it") from None
             if error.errno == errno.EISDIR:
                 raise UsageError(f"{lock} is a folder that sepray has not made: remove it") from None
+            if isinstance(error, PermissionError) and os.path.lexists(lock):
+                raise UsageError(
+                    f"{lock} is a lock that you may not take: another user makes this entry without --shared; try "
+                    "again when they are done, or remove it if nobody is at it; all who share a cache give --shared"
+                ) from None
             raise
         with open(descriptor, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

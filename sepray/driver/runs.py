@@ -12,7 +12,7 @@ from ..arms import ARM
 from ..choices import Objective
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
-from ..plain_text import in_markdown
+from ..plain_text import in_markdown, in_one_line
 from ..report.wording import number as number_words
 from ..report.wording import objective_words, plural
 from ..search.ledger import settings as settings
@@ -76,7 +76,9 @@ def run_name(stage: str, number: int, label: str | None, hyperparameters: Mappin
     The label of a retraining says its arm already.
     """
     told = [arm] if arm and stage == "search" and arm != label else []
-    return " · ".join([f"{STAGES[stage]} {number:03d}", *told, label or _first_settings(hyperparameters)])[:250]
+    return in_one_line(" · ".join([f"{STAGES[stage]} {number:03d}", *told, label or _first_settings(hyperparameters)]))[
+        :250
+    ]
 
 
 def _first_settings(hyperparameters: Mapping[str, Any]) -> str:
@@ -111,7 +113,7 @@ def finished_name(
     how = " / ".join(digits) if tag == "complete" else _ENDINGS.get(tag) or _failed(tag)
     who = [arm, label] if arm and stage == "search" and label not in (None, arm) else [arm if stage == "search" else ""]
     who = list(filter(None, who)) or [label or _first_settings(hyperparameters)]
-    return " · ".join([f"{'' if stage == 'search' else 'f'}{number:03d}", how, *map(str, who)])[:250]
+    return in_one_line(" · ".join([f"{'' if stage == 'search' else 'f'}{number:03d}", how, *map(str, who)]))[:250]
 
 
 def _failed(tag: str) -> str:

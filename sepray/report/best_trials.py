@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..choices import measure_words
 from ..contracts import Separator, Split
-from ..plain_text import in_figure
+from ..plain_text import in_figure_label
 from .figures import BLACK, GREY, SOURCES, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .study_results import StudyResults, is_feasible
 from .wording import number, unit
@@ -36,7 +36,8 @@ def retrainings(results: StudyResults) -> Section | None:
         values = groups[role]
         axes.scatter(values, [level] * len(values), color=SOURCES[0], s=42, alpha=0.8, zorder=3)
         axes.vlines(np.mean(values), level - 0.28, level + 0.28, color=BLACK, linewidth=2.2, zorder=4)
-    labels = [in_figure(role).replace(" at the settings of ", "\nat the settings of ") for role in reversed(ranked)]
+    parts = " at the settings of "
+    labels = [f"\n{parts[1:]}".join(map(in_figure_label, role.split(parts))) for role in reversed(ranked)]
     axes.set_yticks(range(len(ranked)), labels)
     axes.set(xlabel=f"validation {results.axis}", ylim=(-0.6, len(ranked) - 0.4))
     first = groups[ranked[0]]

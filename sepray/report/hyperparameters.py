@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from ..plain_text import in_figure
+from ..plain_text import in_figure_label
 from . import importance
 from .figures import BLACK, GREY, SKY, VERMILLION, Section, legend_above, new_figure, render
 from .importance import FEWEST
@@ -112,7 +112,9 @@ def parallel_coordinates(results: StudyResults) -> Section:
     for level, row in zip(levels, positions, strict=True):
         for position, text in row.ticks:
             below = {"xytext": (0, -13), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(in_figure(text), (position, level), fontsize=8, color="#333333", bbox=halo, zorder=5, **below)
+            axes.annotate(
+                in_figure_label(text), (position, level), fontsize=8, color="#333333", bbox=halo, zorder=5, **below
+            )
     for label, colour, width in (
         ("the best", BLACK, 2.4),
         ("the best quarter", VERMILLION, 1.7),

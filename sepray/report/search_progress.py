@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES
-from ..plain_text import in_figure
+from ..plain_text import in_figure_label
 from ..spec import choosing
 from ..spec.references import row_title
 from . import html
@@ -159,7 +159,7 @@ def learning(results: StudyResults) -> Section:
             *zip(*curve, strict=True),
             color=BLACK,
             linewidth=2.2,
-            label=in_figure(f"the best: {trial_name(results.best)}"),
+            label=in_figure_label(f"the best: {trial_name(results.best)}"),
         )
     log_where_wide(axes, [v for _, c in curves for _, v in c])
     axes.set(xlabel="epoch (number)", ylabel=f"validation {results.axis}")

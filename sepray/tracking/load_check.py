@@ -76,7 +76,8 @@ def _reason(error: Exception) -> str:
         return f"no answer in {TIMEOUT:.0f} s"
     if isinstance(error, subprocess.CalledProcessError):
         lines = str(error.stderr).strip().splitlines()
-        return mask(f"the process ended with status {error.returncode}" + (f": {lines[-1][:200]}" if lines else ""))
+        # A secret that is cut is none that is known.
+        return f"the process ended with status {error.returncode}" + (f": {mask(lines[-1])[:200]}" if lines else "")
     return mask(str(error))
 
 

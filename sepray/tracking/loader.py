@@ -67,9 +67,12 @@ class SeparationModel:
             params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
 
         Raises:
-            ValueError: another number of dimensions or channels, or a device that is not here.
+            ValueError: no real numbers, another number of dimensions or channels, or a device that is not here.
         """
-        array = np.asarray(data, dtype=np.float32)
+        given = np.asarray(data)
+        if given.dtype.kind not in "biuf":  # NumPy makes numbers of dates, and forgets imaginary parts
+            raise ValueError(f"mixtures are real numbers, not {given.dtype}")
+        array = given.astype(np.float32, copy=False)
         if array.ndim != 2 + len(self.signal.shape) or array.shape[1] != self.signal.channels:
             axes = "time" if len(self.signal.shape) == 1 else "height, width"
             raise ValueError(f"expected [batch, {self.signal.channels} channel(s), {axes}], got {list(array.shape)}")

@@ -19,8 +19,11 @@ LENGTH = "SEPRAY_SERVE_LENGTH"
 """Variable of the environment of a server: most values of a channel of one mixture."""
 VALUES = "SEPRAY_SERVE_VALUES"
 """Variable of the environment of a server: most values of all mixtures of one request."""
+ITEMS = "SEPRAY_SERVE_ITEMS"
+"""Variable of the environment of a server: most mixtures of one request."""
 _DEFAULT_LENGTH = 2**23  # three minutes at 44.1 kHz
-_DEFAULT_VALUES = 2**25  # 128 MiB
+_DEFAULT_VALUES = 2**24  # 64 MiB: one longest mixture of two channels
+_DEFAULT_ITEMS = 2**12  # however short they are, each costs time
 
 
 class Model(Protocol):
@@ -57,12 +60,15 @@ class ServedModel:
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE: mixtures of another shape than the model takes, with values that
-                are not finite, longer or more than the limits, that the separator cannot separate, or a device that
-                is not here.
+                are not finite or no real numbers, longer or more than the limits, that the separator cannot separate,
+                or a device that is not here.
         """
         try:
+            given = np.asarray(data)
+            if given.dtype.kind not in "biufO":  # NumPy makes numbers of dates and texts, and forgets imaginary parts
+                _refuse(f"mixtures are real numbers, not {given.dtype}")
             with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite
-                array = np.asarray(data, dtype=np.float32)
+                array = given.astype(np.float32, copy=False)
         except (TypeError, ValueError):
             _refuse("mixtures are numbers, in arrays of one shape")
         self._require_fitting(array)
@@ -91,6 +97,11 @@ class ServedModel:
             _refuse(
                 f"a mixture has at most {most_length} values in a channel here, not {length}: send it in parts, or "
                 f"start the server with another {LENGTH}"
+            )
+        if len(array) > (most := _limit(ITEMS, _DEFAULT_ITEMS)):
+            _refuse(
+                f"a request has at most {most} mixtures here, not {len(array)}: send several, or start the server with "
+                f"another {ITEMS}"
             )
         if array.size > (most := _limit(VALUES, _DEFAULT_VALUES)):
             _refuse(

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -560,3 +561,37 @@ def test_pipe_at_the_name_of_a_noted_digest_is_not_waited_for(tmp_path, make):
     make(note)
     note.chmod(0o777)  # as another user's
     assert file_digest(tmp_path, file) == digest
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open any file")
+def test_lock_of_a_user_who_does_not_share_is_named_in_one_line_with_a_remedy(tmp_path):
+    mapped(tmp_path / "cache", "ramps", {}, _planned)
+    path = _entry(tmp_path / "cache")
+    path.unlink()
+    lock = path.with_name(f".{path.name}.lock")
+    lock.touch(mode=0)
+    with pytest.raises(UsageError) as refusal:
+        mapped(tmp_path / "cache", "ramps", {}, _not_planned)
+    assert str(refusal.value).startswith(f"{lock} is a lock that you may not take: ")
+    assert "\n" not in str(refusal.value)
+    lock.unlink()
+    mapped(tmp_path / "cache", "ramps", {}, _planned)
+
+
+def test_lock_that_the_operating_system_refuses_is_named_too(tmp_path, monkeypatch):
+    """As for root, whom no rights of a file keep out."""
+    lock = tmp_path / "lock"
+    lock.touch()
+
+    def refused(*given):
+        raise PermissionError(errno.EACCES, "Permission denied", str(lock))
+
+    monkeypatch.setattr(entries.os, "open", refused)
+    with (
+        pytest.raises(UsageError, match="another user makes this entry without --shared; try"),
+        entries.locked(lock),
+    ):
+        pass
+    lock.unlink()
+    with pytest.raises(PermissionError), entries.locked(lock):  # the folder is what cannot be written to
+        pass

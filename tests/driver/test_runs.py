@@ -125,6 +125,16 @@ def test_name_shows_the_first_settings_and_is_cut():
     assert len(runs.run_name("search", 12, "x" * 400, settings)) == 250
 
 
+def test_name_holds_no_control_characters_of_labels_arms_and_settings():
+    bad = "\x1b[2J\u202ea\nb"
+    shown = r"\x1b[2J\u202ea b"
+    assert runs.run_name("search", 1, bad, {}) == f"trial 001 · {shown}"
+    assert runs.run_name("search", 1, None, {"kind": bad}, bad) == f"trial 001 · {shown} · kind={shown}"
+    assert runs.finished_name("search", 1, bad, None, bad, {}) == f"001 · failed: {shown} · {shown}"
+    assert runs.finished_name("finals", 1, "complete", (0.5,), None, {"kind": bad}) == f"f001 · 0.5000 · kind={shown}"
+    assert len(runs.finished_name("search", 1, "complete", (0.5,), "\x1b" * 400, {})) == 250
+
+
 @pytest.mark.parametrize(
     ("arm", "label", "who"),
     [("cross", None, "cross"), ("cross", "CASS", "cross · CASS"), ("cross", "cross", "cross"), ("", None, "beta=0.5")],

@@ -18,6 +18,11 @@ KNOWN = {  # what the study's process is given
     "LAB_TOKEN": "Canary-Token-1",
     "AWS_SECRET_ACCESS_KEY": "Canary/Aws+2",
     "DATABASE_URL": "postgresql://me:Canary%40TailOf3@host/db",
+    "OTHER_URL": "postgresql://me:Canary%40Slash/TailOf15@host/db",
+    "DB_PASSWORD": "canarysesame",
+    "REDIS_AUTH": "Canary-Redis-16",
+    "PRIVATE_KEY": "Canary-Line-17\nCanary-Line-18\n",
+    "STORE": "AccountName=me;AccountKey=Canary/Account+19==;X=y",
 }
 FIELDS = ("--task.url", "https://host/data?sv=1&sig=CanarySig4%3D", "--task.token", "Canary-Field-5")
 STORAGE = ("--storage", "sqlite:///file:optuna.db?uri=true&key=Canary-Storage-14")  # which is the same optuna.db
@@ -25,7 +30,12 @@ SAID = (  # what an error of the separator's says: what is known, and what only 
     "cannot read https://host/data?sig=CanarySig4%3D with Canary-Token-1, Canary/Aws+2, Canary@TailOf3 or\n"
     "Canary-Field-5; postgresql+psycopg://me:canary6@host, https://host/x?x=1&sas=canary7, PWD%3Dcanary8%3B,\n"
     "password: canary9, {'secret': 'canary, TailOf10'}, Authorization: Bearer canary11,\n"
-    "https://canary12@host, pwd=canary,TailOf13; sqlite:///file:optuna.db?key=Canary-Storage-14"
+    "https://canary12@host, pwd=canary,TailOf13; sqlite:///file:optuna.db?key=Canary-Storage-14\n"
+    "Canary@Slash/TailOf15 or Canary%40Slash%2fTailOf15, canarysesame, Canary-Redis-16, Canary-Line-18,\n"
+    "Canary/Account+19==, {'password': b'canary20'}, ['mysql', '--password', 'canaryword'], password => canary22,\n"
+    "Authorization: Negotiate canary23=, X_PAT: canary24, https://hooks.slack.com/services/T0/B0/canary25\n"
+    "password: the canary 26TailOf\nCookie: session=canary27; id=TailOf28\nsk-proj-Canary29-abcdefghijklmnop,\n"
+    "https://host/back?code=canary30 -----BEGIN PRIVATE KEY-----\nCanaryTailOf31\n-----END PRIVATE KEY-----"
 )
 _SECRETS = ("Canary", "canary", "TailOf")
 SEPARATOR = SCRIPTS["my_separator.py"].replace(

@@ -82,6 +82,10 @@ def test_model_that_does_not_load_is_refused_in_the_users_own_names(check):
             subprocess.CalledProcessError(3, "python", stderr="http://me:hunter2@host"),
             "the process ended with status 3: http://me:***@host",
         ),
+        (  # what is cut is already masked
+            subprocess.CalledProcessError(3, "python", stderr=f"{'x' * 180} http://me:hunter2hunter2@host"),
+            f"the process ended with status 3: {'x' * 180} http://me:***@host",
+        ),
     ],
 )
 def test_process_that_fails_itself_says_nothing_of_the_model(check, answer, reason):

@@ -74,7 +74,7 @@ def test_other_shapes_are_refused_in_words(halves):
     assert refused(halves, np.ones((1, 2, 8))) == "expected [batch, 1 channel(s), time], got [1, 2, 8]"
     assert refused(halves, np.ones((2, 1, 0))) == "a mixture has at least one value"
     assert refused(halves, np.ones((1, 1, 7))).startswith("mixtures [1, 1, 7] cannot be separated: The size of tensor")
-    assert refused(halves, [["a"]]) == "mixtures are numbers, in arrays of one shape"
+    assert refused(halves, [[1, 2], [3]]) == "mixtures are numbers, in arrays of one shape"
     assert halves.predict(np.ones((0, 1, 8))).shape == (0, 2, 1, 8)
 
 
@@ -92,14 +92,44 @@ def test_length_and_work_are_limited_and_the_error_says_how_to_raise_the_limit(h
     assert halves.predict(np.ones((4, 1, 8))).shape == (4, 2, 1, 8)
 
 
-def test_limits_by_default_are_three_minutes_and_128_mib(halves, monkeypatch):
-    for variable in (served.LENGTH, served.VALUES):
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (np.full((1, 1, 8), 1 + 2j), "complex128"),
+        (np.full((1, 1, 8), "2026-01-01", "datetime64[s]"), r"datetime64[s]"),
+        (np.full((1, 1, 8), 3, "timedelta64[s]"), r"timedelta64[s]"),
+        ([[["1"] * 8]], "<U1"),
+        ([[[b"1"] * 8]], "|S1"),
+    ],
+)
+def test_what_are_no_real_numbers_is_refused_and_not_made_into_them(halves, data, kind):
+    assert refused(halves, data) == f"mixtures are real numbers, not {kind}"
+    with pytest.raises(ValueError, match="mixtures are real numbers, not"):
+        halves.model.predict(data)
+    assert halves.model.separator.mixtures == 0
+    for fine in (np.ones((3, 1, 8), bool), np.ones((3, 1, 8), np.uint8), np.ones((3, 1, 8), np.float16)):
+        np.testing.assert_array_equal(halves.predict(fine), np.full((3, 2, 1, 8), 0.5, np.float32))
+
+
+def test_mixtures_of_a_request_are_limited_however_short_they_are(halves, monkeypatch):
+    monkeypatch.delenv(served.ITEMS, raising=False)
+    told = refused(halves, np.ones((4097, 1, 8)))
+    assert told.startswith("a request has at most 4096 mixtures here, not 4097: ")
+    assert "SEPRAY_SERVE_ITEMS" in told
+    assert halves.predict(np.ones((4096, 1, 8))).shape == (4096, 2, 1, 8)
+    monkeypatch.setenv(served.ITEMS, "2")
+    assert refused(halves, np.ones((3, 1, 8))).startswith("a request has at most 2 mixtures here, not 3: ")
+    assert halves.predict(np.ones((2, 1, 8))).shape == (2, 2, 1, 8)
+
+
+def test_limits_by_default_are_three_minutes_and_64_mib(halves, monkeypatch):
+    for variable in (served.LENGTH, served.VALUES, served.ITEMS):
         monkeypatch.delenv(variable, raising=False)
     silence = np.float32(0)
     told = refused(halves, np.broadcast_to(silence, (1, 1, 2**23 + 1)))
     assert told.startswith("a mixture has at most 8388608 values in a channel here, not 8388609: ")
-    told = refused(halves, np.broadcast_to(silence, (5, 1, 2**23)))
-    assert told.startswith("a request has at most 33554432 values here, not 41943040: ")
+    told = refused(halves, np.broadcast_to(silence, (3, 1, 2**23)))
+    assert told.startswith("a request has at most 16777216 values here, not 25165824: ")
 
 
 def test_an_accelerator_without_memory_is_no_fault_of_the_request(halves, monkeypatch):
