@@ -45,8 +45,10 @@ _LEAST_NAMED = (6, 8, 5)
 _LEAST_LINE = (12, 10, 8)
 """The same of the lines of a secret of several lines."""
 _NO_SECRETS = frozenset(
-    "always default disabled enabled mlflow mysql optuna optional password postgres postgresql required secret sepray "
-    "separator sqlite training".split()
+    [
+        *("always", "default", "disabled", "enabled", "mlflow", "mysql", "optional", "optuna", "password", "postgres"),
+        *("postgresql", "required", "secret", "sepray", "separator", "sqlite", "training"),
+    ]
 )
 """Words that are given for passwords, but that a text would not be readable without."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +111,10 @@ def render(figure: Figure, name: str, description: str, caption: str = "") -> Me
     kind = name.rpartition(".")[2]
     stream = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
+    with warnings.catch_warnings():
+        # Names of wide letters may leave no room to a layout; whoever reads the report sees it, the terminal need not.
+        warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
+        figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
     if kind == "svg" and len(stream.getvalue()) > LARGEST_SVG:
         return render(figure, name.replace(".svg", ".png"), description, caption)
     return MediaFile(name, stream.getvalue(), description, caption)

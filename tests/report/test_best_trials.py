@@ -1,6 +1,7 @@
 """Figures of the best configurations: retrainings, error curves, outputs of the discriminators."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -42,6 +43,18 @@ def test_no_retraining_no_section(tmp_path):
     assert best_trials.retrainings(study_results(tmp_path, [])) is None
     only_failed = study_results(tmp_path, [], finals=[trial(0, [0.5], "diverged", role="trial 1")])
     assert best_trials.retrainings(only_failed) is None
+
+
+@pytest.mark.parametrize("letter", ["W", "i", "\u5fc3"])
+def test_long_names_leave_room_for_the_figure(tmp_path, letter):
+    """matplotlib would give up its layout, and say so on standard error."""
+    role = f"{letter * 400} at the settings of {letter * 300}\nz"
+    finals = [trial(0, [0.5], role=role), trial(1, [0.4], role="trial 1")]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        section = best_trials.retrainings(study_results(tmp_path, [], finals=finals))
+    assert not [str(warning.message) for warning in told if "constrained_layout" in str(warning.message)]
+    assert role in section.figures[0].description
 
 
 def test_discriminator_outputs_are_probabilities_of_truth_own_and_foreign():
