@@ -53,7 +53,7 @@ STUDY = SCRIPTS["study.py"].replace(
 )
 COMMAND = (
     "--separator.pause",
-    "1.0",  # an epoch, so that the middle of a trial is seen on a busy machine
+    "1.0",  # seconds a call, so that the middle of a trial is seen on a busy machine
     "--trials",
     "2",
     "--max-epochs",
