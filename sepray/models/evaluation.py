@@ -227,7 +227,7 @@ def _transform(model: Model) -> tuple[int, int]:
     """
     n_fft, hop = model.metadata.get("n_fft"), model.metadata.get("hop")
     if n_fft is None or hop is None:
-        raise UsageError(f"{model.name} does not say the n_fft and hop of its bounds: register it again")
+        raise UsageError(f"{model.name} does not say the n_fft and hop of its bounds: use another version of the model")
     return n_fft, hop
 
 

@@ -32,7 +32,7 @@ DESCRIPTION = "MLmodel"
 DIGEST = "digest"
 """Key of the metadata that only the models of sepray have."""
 SIGNATURE = "signature"
-"""Key of the metadata with the signature of the digest."""
+"""Key of the metadata with the signature of the digest and of all other metadata."""
 _DATA = "data/separator"
 _NAMED = 5  # files that differ
 
@@ -195,8 +195,14 @@ def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> bool
     """
     if metadata[DIGEST] != digest:
         raise ModelError(f"{name} cannot be loaded: its files are not those that were packaged (another digest)")
-    signed = trust.is_signed(digest, metadata.get(SIGNATURE))
+    facts = {name: value for name, value in metadata.items() if name not in (DIGEST, SIGNATURE)}
+    signed = trust.is_signed(digest, metadata.get(SIGNATURE), facts)
     if signed is False and not trust.consented():
+        if trust.is_former(metadata.get(SIGNATURE)):
+            raise ModelError(
+                f"{name} has a signature of an older version of sepray, which leaves metadata out: unset {trust.KEY}, "
+                "or give --trust-model-code (Python: trust_model_code=True) if you know who made the model"
+            )
         how = "is signed with another key than" if SIGNATURE in metadata else "is not signed with the key of"
         raise ModelError(
             f"{name} {how} {trust.KEY}: unset it, or give --trust-model-code (Python: trust_model_code=True) if you "
@@ -251,8 +257,8 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         raise ModelError(f"{name} is a model of MLflow, but not one that sepray packaged")
     if wrong := model_metadata.wrong(metadata):
         raise ModelError(
-            f"{name} cannot be loaded: its file {DESCRIPTION} says a {wrong} that sepray does not write; register the "
-            "model again (the same command of its study), or use another version"
+            f"{name} cannot be loaded: its file {DESCRIPTION} says a {wrong} that sepray does not write; use "
+            "another version"
         )
     if not isinstance(described.get("run_id"), str | None):
         raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} says a run that is none of MLflow's")

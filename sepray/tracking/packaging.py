@@ -37,8 +37,8 @@ def package_model(
     separator needs, under a package name of their own, with the data files of its installed package, the signature, an
     example of the input, and the pinned versions of what it imports. No server is needed.
 
-    Where ``SEPRAY_MODEL_KEY`` is set the digest is signed with it. This user's list of trusted code gets the digest of
-    the source files, so that their own models load after the source files have changed.
+    Where ``SEPRAY_MODEL_KEY`` is set, the digest and the metadata are signed with it. This user's list of trusted code
+    gets the digest of the source files, so that their own models load after the source files have changed.
 
     The model is loaded in a clean process, and separates the example there, before it takes its place. Where that
     process itself fails (no memory for it, two minutes passed), the model is kept, with a warning: a trained model is
@@ -65,7 +65,7 @@ def package_model(
         _write_data(work / "separator", separator, config, module)
         code = model_code.read(work, {"loader_module": f"{package}.tracking.loader"})
         digest = model_code.content_digest(code, work / "separator")
-        sealed = {DIGEST: digest, **({SIGNATURE: signed} if (signed := trust.signature(digest)) else {})}
+        sealed = {DIGEST: digest, **({SIGNATURE: signed} if (signed := trust.signature(digest, metadata)) else {})}
         pins = sources.requirements(files, "mlflow", "numpy", "safetensors", "torch")
         _save(work, package, pins, separator, example, {**metadata, **sealed})
         if unknown := load_check.require_working(work / "model", package, files, _example(example)):

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from typing import Any
 
 from .. import private_list
 from ..errors import UsageError
@@ -20,7 +22,7 @@ KEY = "SEPRAY_MODEL_KEY"
 CONSENT = "SEPRAY_TRUST_MODEL_CODE"
 """Variable that is ``1`` where the code of all models may run."""
 _SHORTEST = 16  # characters
-_METHOD = "hmac-sha256:"
+_METHOD, _FORMER_METHOD = "hmac-sha256-2:", "hmac-sha256:"
 _OWN = "model-code"  # the list
 
 _consents: ContextVar[bool] = ContextVar("consents", default=False)
@@ -41,8 +43,12 @@ def consented() -> bool:
     return _consents.get() or os.environ.get(CONSENT) == "1"
 
 
-def signature(digest: str) -> str | None:
-    """Return the signature of a model with this digest (HMAC-SHA256); None where there is no key.
+def signature(digest: str, facts: Mapping[str, Any] | None = None) -> str | None:
+    """Return the signature of a model (HMAC-SHA256); None where there is no key.
+
+    Args:
+        digest: that of its code, configuration and weights.
+        facts: everything else that it says of itself; JSON values.
 
     Raises:
         UsageError: the key is too short to be a secret.
@@ -54,16 +60,27 @@ def signature(digest: str) -> str | None:
         raise UsageError(
             f"{KEY} is too short to be a secret: give {_SHORTEST} characters or more (openssl rand -hex 32)"
         )
-    return _METHOD + hmac.new(key.encode(), b"sepray model\0" + digest.encode(), hashlib.sha256).hexdigest()
+    told = json.dumps([digest, facts or {}], sort_keys=True)
+    return _METHOD + hmac.new(key.encode(), b"sepray model 2\0" + told.encode(), hashlib.sha256).hexdigest()
 
 
-def is_signed(digest: str, given: object) -> bool | None:
-    """Say whether ``given`` is the signature of a model with this digest; None where there is no key to say it by.
+def is_former(given: object) -> bool:
+    """Say whether a signature is of the kind before this one, which was of the digest alone."""
+    return str(given).startswith(_FORMER_METHOD)
+
+
+def is_signed(digest: str, given: object, facts: Mapping[str, Any] | None = None) -> bool | None:
+    """Say whether ``given`` is the signature of a model; None where there is no key to say it by.
+
+    Args:
+        digest: as for ``signature``.
+        given: the signature that the model has; None for none.
+        facts: as for ``signature``.
 
     Raises:
         UsageError: the key is too short to be a secret.
     """
-    expected = signature(digest)
+    expected = signature(digest, facts)
     return None if expected is None else hmac.compare_digest(expected.encode(), str(given).encode())
 
 

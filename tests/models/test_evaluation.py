@@ -134,5 +134,7 @@ def test_model_is_loaded_from_where_it_is_said_to_be(packaged, monkeypatch):
 def test_model_without_a_transform_is_refused_in_one_line(missing):
     ready = shares_of_the_mixture(FIRST, 0.45)
     ready.metadata = {name: value for name, value in ready.metadata.items() if name != missing}
-    with pytest.raises(UsageError, match=r"does not say the n_fft and hop of its bounds: register it again$"):
+    with pytest.raises(
+        UsageError, match=r"does not say the n_fft and hop of its bounds: use another version of the model$"
+    ):
         evaluate(ready, Config())

@@ -1,5 +1,6 @@
 """A packaged model is loaded from its folder as MLflow would load it; what is damaged is refused in one line."""
 
+import hmac
 import importlib
 import importlib.util
 import json
@@ -92,6 +93,13 @@ def resealed(folder):
     code = model_code.read(folder, described["flavors"]["python_function"])
     digest = model_code.content_digest(code, folder / "data" / "separator")
     edited(folder, metadata={**described["metadata"], "digest": digest})
+
+
+def signed(folder):
+    """Sign a model with the key that is set."""
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    facts = {name: value for name, value in metadata.items() if name not in ("digest", "signature")}
+    edited(folder, metadata={**metadata, "signature": trust.signature(metadata["digest"], facts)})
 
 
 def needs_a_module(folder):
@@ -225,8 +233,7 @@ def test_with_a_key_only_what_it_signed_is_loaded(folder, processes, monkeypatch
     with pytest.raises(ModelError, match=r"^it is not signed with the key of SEPRAY_MODEL_KEY: unset it, or give --tr"):
         load_folder(folder, "it")
     rewritten(folder, "gains.py", "# theirs")
-    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
-    edited(folder, metadata={**metadata, packaged_model.SIGNATURE: trust.signature(metadata["digest"])})
+    signed(folder)
     load_folder(folder, "it")
     assert len(processes) == 1, "who has the key is trusted"
     monkeypatch.setenv(trust.KEY, "l" * 16)
@@ -251,12 +258,16 @@ def _other_settings(folder):
     resealed(folder)
 
 
-@pytest.mark.parametrize("tampered", [_other_code, _other_numbers, _other_settings])
-def test_signature_is_over_code_and_weights_and_settings(folder, processes, monkeypatch, tampered):
+def _other_metadata(folder):
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    edited(folder, metadata={**metadata, "task_config": {"train": 10**9}})
+
+
+@pytest.mark.parametrize("tampered", [_other_code, _other_numbers, _other_settings, _other_metadata])
+def test_signature_is_over_code_and_weights_and_settings_and_metadata(folder, processes, monkeypatch, tampered):
     """Who may write the model can put a new digest beside what was changed, but has no key."""
     monkeypatch.setenv(trust.KEY, "k" * 16)
-    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
-    edited(folder, metadata={**metadata, packaged_model.SIGNATURE: trust.signature(metadata["digest"])})
+    signed(folder)
     load_folder(folder, "it")
     tampered(folder)
     assert packaged_model.is_sealed(folder, "it")
@@ -374,8 +385,7 @@ def test_metadata_that_sepray_does_not_write_are_refused(folder, key, value):
         with pytest.raises(ModelError) as refusal:
             read(folder, "it")
         assert str(refusal.value) == (
-            f"it cannot be loaded: its file MLmodel says a {key} that sepray does not write; register the model again "
-            "(the same command of its study), or use another version"
+            f"it cannot be loaded: its file MLmodel says a {key} that sepray does not write; use another version"
         )
 
 
@@ -406,3 +416,29 @@ def test_mlmodel_of_other_kinds_is_refused(folder, changes):
     edited(folder, **changes)
     with pytest.raises(ModelError, match=r"^it (cannot be loaded: its file MLmodel|is a model of MLflow, but not one)"):
         load_folder(folder, "it")
+
+
+def test_packaging_signs_what_it_writes(tmp_path, monkeypatch, separator, unchecked):
+    """Metadata go through YAML and come back as they were signed."""
+    monkeypatch.setenv(trust.KEY, "k" * 16)
+    told = {"hyperparameters": {"rate": 1e-05, "beta": 0.1, "more": [1e300, -0.0, None, True]}, "study": "é: #"}
+    scaled.package(tmp_path / "signed", separator, sources=("maternal", "fetal"), **told)
+    assert load_folder(tmp_path / "signed", "it").metadata["hyperparameters"] == told["hyperparameters"]
+
+
+def test_former_signature_is_refused_with_what_to_do(folder, monkeypatch):
+    """It was of the digest alone, so that whoever may write the model could change all other metadata."""
+    monkeypatch.setenv(trust.KEY, "k" * 16)
+    metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
+    told = hmac.new(b"k" * 16, b"sepray model\0" + metadata["digest"].encode(), "sha256").hexdigest()
+    edited(folder, metadata={**metadata, "signature": f"hmac-sha256:{told}"})
+    with pytest.raises(ModelError) as refusal:
+        load_folder(folder, "it")
+    assert str(refusal.value) == (
+        "it has a signature of an older version of sepray, which leaves metadata out: unset SEPRAY_MODEL_KEY, or "
+        "give --trust-model-code (Python: trust_model_code=True) if you know who made the model"
+    )
+    with trust.consent(True):
+        load_folder(folder, "it")
+    monkeypatch.delenv(trust.KEY)
+    load_folder(folder, "it")

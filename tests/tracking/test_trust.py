@@ -58,13 +58,21 @@ def test_signature_is_that_of_the_key_and_the_digest(monkeypatch):
     monkeypatch.setenv(trust.KEY, "k" * 16)
     signed = trust.signature(CODE)
     assert trust.is_signed(CODE, signed) is True
-    for wrong in (trust.signature(OTHER), None, "", signed.upper(), "ü"):
+    for wrong in (trust.signature(OTHER), trust.signature(CODE, {"a": 1}), None, "", signed.upper(), "ü"):
         assert trust.is_signed(CODE, wrong) is False
     monkeypatch.setenv(trust.KEY, "l" * 16)
     assert trust.is_signed(CODE, signed) is False
     monkeypatch.setenv(trust.KEY, "k" * 15)
     with pytest.raises(UsageError, match=r"^SEPRAY_MODEL_KEY is too short"):
         trust.signature(CODE)
+
+
+def test_signature_is_over_the_facts_too_whatever_their_order(monkeypatch):
+    monkeypatch.setenv(trust.KEY, "k" * 16)
+    signed = trust.signature(CODE, {"hop": 8, "task": {"train": 7, "rates": [1.5, None]}})
+    assert trust.is_signed(CODE, signed, {"task": {"rates": [1.5, None], "train": 7}, "hop": 8}) is True
+    for wrong in ({}, {"hop": 8}, {"hop": 9, "task": {"train": 7, "rates": [1.5, None]}}):
+        assert trust.is_signed(CODE, signed, wrong) is False
 
 
 def test_consent_lasts_as_long_as_it_is_given(monkeypatch):
