@@ -595,3 +595,11 @@ def test_lock_that_the_operating_system_refuses_is_named_too(tmp_path, monkeypat
     lock.unlink()
     with pytest.raises(PermissionError), entries.locked(lock):  # the folder is what cannot be written to
         pass
+
+
+def test_what_a_dead_process_left_may_be_cleared_by_somebody_else_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([tmp_path / "gone.partial"]))
+    made = mapped(tmp_path, "ramps", {}, _planned)
+    assert mapped(tmp_path, "ramps", {}, _not_planned).content == made.content
