@@ -153,7 +153,7 @@ class Laboratory:
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str, status: int = 0, timeout: float = 150, script: str = "study.py") -> str:
+    def run(self, *arguments: str, status: int = 0, timeout: float = 500, script: str = "study.py") -> str:
         """Run a script to its end, check its exit status and return what it printed."""
         process = self.start(*arguments, script=script)
         try:
@@ -168,7 +168,7 @@ class Laboratory:
         """Run the ``sepray`` command and check its exit status."""
         command = [sys.executable, "-c", COMMAND, *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=100
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == status, (done.stdout + done.stderr)[-4000:]
         return done
@@ -181,7 +181,7 @@ class Laboratory:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout

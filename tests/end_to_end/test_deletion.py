@@ -12,7 +12,7 @@ from .test_kept_study import MODEL, run
 pytestmark = [
     pytest.mark.slow,
     # Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         Version(mlflow.__version__) < Version("3.17") or Version(optuna.__version__) < Version("5"),
         reason="the kept databases are of MLflow 3.17 and Optuna 5, which older ones cannot read",

@@ -8,7 +8,7 @@ from ..kept.make import EPOCHS
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_path_is_trained_once_told_to_mlflow_and_shown_again(kept):
     flags = ("--order", "given", "--seeds", "2", "--json")
     said = json.loads(kept.sepray("explain", "finished", *flags, "--yes").stdout)

@@ -18,7 +18,7 @@ from .conftest import kill
 SLOW = ("--separator.pause", "0.8", "--trials", "4", "--max-epochs", "5", "--scheduler", "none", "--final-seeds", "1")
 
 # Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def assert_everything_once(laboratory, trials, epochs):
@@ -92,7 +92,7 @@ def test_killed_worker_is_told_in_one_line_without_those_of_ray(laboratory):
     workers = [child for child in children if "ray::" in (line := " ".join(child.cmdline())) and "Trainable" in line]
     for worker in workers:
         worker.kill()
-    printed, _ = process.communicate(timeout=150)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed
     told = [line for line in printed.splitlines() if "has lost its worker (its process has ended), and goes on" in line]
     assert 1 <= len(told) <= len(workers), printed
@@ -105,7 +105,7 @@ def test_study_that_is_interrupted_among_its_retrainings_says_how_to_go_on_and_g
     process = laboratory.start(*SLOW)
     laboratory.wait(lambda: has_one_in_the_middle(laboratory, "lab/finals"), process)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=100)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 130, printed
     assert "The same command goes on where it stopped" in printed
     assert "Traceback" not in printed

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from .conftest import SCRIPTS, Laboratory, opened
 from .test_interruption import has_one_in_the_middle
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 KNOWN = {  # what the study's process is given
     "LAB_TOKEN": "Canary-Token-1",
@@ -115,7 +115,7 @@ def interrupted(canaries, number: int) -> None:
     [session] = canaries.ray.glob("sepray.*")
     assert session.stat().st_mode & 0o777 == 0o700
     process.send_signal(number)
-    printed, _ = process.communicate(timeout=100)
+    printed, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + number, printed
     assert "with your secrets where *** stands" in printed
     assert "--task.token '***'" in printed
