@@ -74,7 +74,7 @@ _STUDY: dict[str, _Check] = {
         space=_mapping(_is_text), arms=_mapping(_mapping(settings=_mapping(), searched=_list_of(_is_text)))
     ),
     "owner": _mapping(),
-    "signal": _mapping(),
+    "signal": _or_none(_mapping()),
     "mlflow_run_id": _or_none(_is_text),
     "mlflow_experiment_id": _or_none(_is_text),
 }
