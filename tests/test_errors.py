@@ -12,7 +12,9 @@ from sepray.tracking.sources import PackagingError
     [
         # user and password
         ("postgresql://me:pw@host:5432/db", "postgresql://me:***@host:5432/db"),
-        ("mysql+pymysql://a:p@ss/w@h/d", "mysql+pymysql://a:***@h/d"),
+        ("mysql+pymysql://a:p/w@h/d", "mysql+pymysql://a:***@h/d"),
+        # What a program would take for the host is never hidden: where an address leads can be seen.
+        ("mysql+pymysql://a:p@host/w@h/d", "mysql+pymysql://a:***@host/w@h/d"),
         ("redis://:pw@host", "redis://:***@host"),
         ("'http://me:pw@a' and \"http://me:pw@b\"", "'http://me:***@a' and \"http://me:***@b\""),
         ("<http://me:pw@a>", "<http://me:***@a>"),

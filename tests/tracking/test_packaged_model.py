@@ -344,7 +344,7 @@ def test_module_of_sepray_that_is_no_separator_is_not_imported(folder, nobody, m
 
 def test_module_that_a_command_of_this_user_has_named_is_imported(folder, nobody, monkeypatch):
     monkeypatch.delitem(sys.modules, "mine.separator")
-    monkeypatch.setattr(registry.source, "only_defines", lambda *_: False)
+    monkeypatch.setattr(registry.definitions, "only_defines", lambda *_: False)
     with pytest.raises(ModelError, match=r"would import mine\.separator, which no command of yours has named"):
         load_folder(folder, "it")
     monkeypatch.setenv(registry.MODULES, "mine.separator")
