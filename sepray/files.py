@@ -6,14 +6,16 @@ It also says which files nobody put there, and which lead elsewhere. Imports not
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import UsageError
 
@@ -35,20 +37,38 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: i
         OSError: the folder or the file cannot be written; the old file, if any, is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
+    with file_beside(path, mode) as (temporary, file):
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     if durable:
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tuple[Path, IO[bytes]]]:
+    """Make a file beside ``path`` to be written and then renamed; it is removed in the end unless it was renamed.
+
+    Its name cannot be foreseen, and an existing file or link is never opened: in a folder that others may write to,
+    nobody else chooses what is written to.
+
+    Args:
+        path: what the file will be called.
+        mode: rights of the file, less the umask.
+        suffix: what its temporary name ends with, by which it is found where a process has died.
+
+    Yields:
+        The temporary path, and the file, open for writing and reading.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{suffix}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "w+b") as file:
+        try:
+            yield temporary, file
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def umask(shared: bool) -> int:
@@ -112,6 +132,42 @@ def replace_folder(folder: Path, made: Path) -> None:
     sync_folder(folder.parent)
 
 
+def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder with all its files, unless it is there; a crash leaves it whole or leaves none.
+
+    Where another process makes the same folder at the same time, the first to end has made it.
+
+    Args:
+        folder: the folder.
+        fill: writes the files into the empty folder that it is given.
+    """
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        made = Path(temporary) / "made"
+        made.mkdir()
+        fill(made)
+        sync_tree(made)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    sync_folder(folder.parent)
+
+
+def move_files(made: Path, folder: Path) -> None:
+    """Move all files of the folder ``made`` into ``folder``, on the same disk, in place of those of the same names.
+
+    They are synced to the disk first, so that a crash leaves each file whole, as it was or as it is.
+    """
+    sync_tree(made)
+    for path in sorted(made.iterdir()):
+        path.replace(folder / path.name)
+    sync_folder(folder)
+
+
 def sync_tree(folder: Path) -> None:
     """Sync a folder to the disk, with all that is in it, before it gets its name."""
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -132,10 +188,13 @@ def read_json(path: Path) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder to the disk, so that a rename in it outlives a power cut."""
+    """Sync a folder to the disk, so that a rename in it outlives a power cut; some network disks cannot do that."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

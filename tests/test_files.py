@@ -1,5 +1,7 @@
 """Files are replaced whole or not at all."""
 
+import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -76,6 +78,92 @@ def test_folder_takes_the_place_of_another_synced_with_all_that_is_in_it(tmp_pat
     own = [path.relative_to(made) for path in synced if path.is_relative_to(made)]
     assert set(map(str, own)) == {"MLmodel", "code", "code/a.py", "."}
     assert synced[-1] == tmp_path  # the folder that has the name, after the rename
+
+
+def test_a_new_file_never_opens_what_is_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda count: "0" * count)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / ".a.0000.partial").symlink_to(victim)
+    with pytest.raises(FileExistsError), files.file_beside(tmp_path / "a", suffix=".partial"):
+        pass
+    assert victim.read_text() == "precious"
+
+
+def test_a_new_file_is_gone_unless_it_was_renamed_and_has_the_mode(tmp_path):
+    before = os.umask(0)
+    try:
+        with files.file_beside(tmp_path / "a", 0o640, ".partial") as (temporary, file):
+            assert (temporary.parent, temporary.suffix) == (tmp_path, ".partial")
+            file.write(b"abc")
+            file.seek(1)
+            assert file.read() == b"bc"
+            assert stat.S_IMODE(temporary.stat().st_mode) == 0o640
+    finally:
+        os.umask(before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_made_folder_is_whole_synced_and_made_once(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def fsync(descriptor):
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    def fail(made):
+        (made / "a").write_text("a")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "cache" / "folder"
+    with pytest.raises(KeyboardInterrupt):
+        files.make_folder(folder, fail)
+    assert list(folder.parent.iterdir()) == []
+    files.make_folder(folder, lambda made: (made / "a").write_text("a"))
+    assert [path.name for path in synced] == ["a", "made", "cache"]
+    files.make_folder(folder, lambda made: pytest.fail("made again"))
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("a", "a")]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_folder_that_another_process_makes_first_stays(tmp_path):
+    folder = tmp_path / "folder"
+
+    def fill(made):
+        folder.mkdir()
+        (folder / "first").touch()
+        (made / "second").touch()
+
+    files.make_folder(folder, fill)
+    assert [path.name for path in folder.iterdir()] == ["first"]
+
+
+def test_folder_that_cannot_be_renamed_is_no_folder_that_is_there(tmp_path):
+    with pytest.raises(NotADirectoryError):
+        files.make_folder(tmp_path / "folder", lambda made: (tmp_path / "folder").touch())
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_files_are_moved_into_a_folder_over_their_names_alone(tmp_path):
+    made, folder = tmp_path / "made", tmp_path / "folder"
+    for place in (made, folder):
+        place.mkdir()
+        (place / "a").write_text(place.name)
+    (folder / "b").write_text("other")
+    files.move_files(made, folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "made", "b": "other"}
+    assert list(made.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_disk_that_cannot_sync_a_folder_is_used_all_the_same(tmp_path, monkeypatch, number, raised):
+    def fsync(descriptor):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="no") if raised else contextlib.nullcontext():
+        files.sync_folder(tmp_path)
 
 
 @pytest.mark.parametrize(

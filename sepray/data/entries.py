@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 import sys
 import time
@@ -35,6 +34,7 @@ from torch import Tensor
 
 from .. import private_list
 from ..errors import UsageError
+from ..files import file_beside
 from ..plain_text import shown
 from .digests import SETTLED, content_hash
 
@@ -131,12 +131,15 @@ def read(path: Path, description: str, verified: float = math.inf) -> Entry | No
 
 
 def write(path: Path, description: str, plan: Plan) -> None:
-    """Make an entry on the disk; its lock is held meanwhile (``locked``).
+    """Make an entry on the disk, and remove what processes that died left of it; its lock is held (``locked``).
 
     Raises:
         OSError: the disk cannot hold it (before anything is filled).
     """
-    with _partial(path) as (partial, file):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        left.unlink(missing_ok=True)
+    # From here on the open file is written to, not what has its name.
+    with file_beside(path, MODE, ".partial") as (partial, file):
         header = _filled(file, description, plan)
         partial.replace(path)
         remember(header)
@@ -219,24 +222,6 @@ def locked(lock: Path) -> Iterator[None]:
                 return
             finally:
                 lock.unlink(missing_ok=True)
-
-
-@contextmanager
-def _partial(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Make a file beside ``path`` under a name that nobody could foresee; it is gone in the end unless it was renamed.
-
-    What processes that died left of the same entry goes first: who calls this holds the entry's lock.
-    """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        left.unlink(missing_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    # Never an existing file or a link; from here on the open file is written to, not what has its name.
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
-    with os.fdopen(descriptor, "w+b") as file:
-        try:
-            yield partial, file
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def _is_open(path: Path, file: IO[bytes]) -> bool:

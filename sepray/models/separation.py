@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..console import preflight
 from ..errors import UsageError
+from ..files import move_files
 from ..signals.array_files import MemoryRecording
 from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording
@@ -231,8 +232,7 @@ def separate_into(
         drawn = folder / drawing
         if picture:
             draw(drawn, f"{stem}: {model.name}", envelopes, recording.rate, recording.unit)
-        for path in folder.iterdir():
-            os.replace(path, output / path.name)
+        move_files(folder, output)
     written = {key: output / path.name for key, path in files.items()}
     at = output / drawn.name if picture else None
     facts = (name, model.name, recording.rate, recording.frames, recording.channels)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import UsageError
-from ...files import is_clutter, refuse_links, sync_tree
+from ...files import is_clutter, make_folder, refuse_links
 from ...plain_text import shown
 from ..cache import Kept, Plan, kept_files
 from .splitting import Track
@@ -167,15 +165,7 @@ def report_left_out(facts: Mapping[str, Any]) -> None:
 def synthesised_folder(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
     """Return a folder in the cache with the small files that ``make`` writes into it; all of them are there or none."""
     folder = cache / f"synthesised-{name}"
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".synthesised-") as temporary:
-            made = Path(temporary) / "made"
-            made.mkdir()
-            make(made)
-            sync_tree(made)
-            with contextlib.suppress(OSError):  # another process was first: its folder is the same
-                made.rename(folder)
+    make_folder(folder, make)
     return folder
 
 
