@@ -52,13 +52,15 @@ _NO_SECRETS = frozenset(
 )
 """Words that are given for passwords, but that a text would not be readable without."""
 
-# Names and addresses have a most length, so that the time for a text grows as the text does.
-# A host that an address has before ``/``, ``?`` or ``#`` is never hidden: where it leads can be seen.
+# Names have a most length, and addresses are looked for up to an ``@`` alone, so that the time for a text grows as the
+# text does.
+_UP_TO_AT = re.compile(r"(?<![^\s'\"])(?:[^\s'\"@]*+@)++")
+# Within that. A host that an address has before ``/``, ``?`` or ``#`` is never hidden: where it leads can be seen.
 _USER_AND_PASSWORD = re.compile(
-    r"([A-Za-z][\w+.-]{0,40}://)([^\s:/@'\"]{0,2000}(?=:)(?::\d{0,5}[/?#](?=[^\s'\"<>]{0,2000}@))?)"
-    r"(?::[^\s'\"<>/?#\\]{0,2000}@|(?<=[/?#])[^\s'\"<>]{0,2000}@|(?<![/?#]):[^\s'\"<>]{0,2000}@)"
+    r"([A-Za-z][\w+.-]{0,40}://)([^\s:/@'\"]*+(?=:)(?::\d{0,5}[/?#])?)"
+    r"(?::[^/?#\\]*@|(?<=[/?#]).*@|(?<![/?#]):.*@)"
 )
-_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^\s:/@'\"?#\\]{1,2000}@")
+_USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^:/@?#\\]++@")
 _ASSIGNED = re.compile(
     rf"((?:(?:{_WORDS})[\w.-]{{0,80}}|{_ENDS})\\?[\"']?\s?={{1,3}}>?\s?{_PREFIX})"
     rf"{_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
@@ -149,8 +151,7 @@ def mask(text: str) -> str:
         text = known.sub(HIDDEN, text)
     text = _FORMS.sub(HIDDEN, text)
     if "://" in text and "@" in text:
-        text = _USER_AND_PASSWORD.sub(rf"\1\2:{HIDDEN}@", text)
-        text = _USER_ALONE.sub(rf"\1{HIDDEN}@", text)
+        text = _UP_TO_AT.sub(_address_hidden, text)
     text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
     if "=" in text:
         text = _QUERY.sub(rf"\1{HIDDEN}", _ASSIGNED.sub(_hidden, text))
@@ -162,6 +163,10 @@ def mask(text: str) -> str:
     if "-" in text:
         text = _FLAG.sub(_hidden, text)
     return _WEBHOOK.sub(rf"\1{HIDDEN}", _BEARER.sub(rf"\1{HIDDEN}", text))
+
+
+def _address_hidden(found: re.Match[str]) -> str:
+    return _USER_ALONE.sub(rf"\1{HIDDEN}@", _USER_AND_PASSWORD.sub(rf"\1\2:{HIDDEN}@", found[0]))
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -250,6 +250,14 @@ def test_long_texts_take_no_more_than_their_length(part):
     mask(part * (200_000 // len(part)) + " :// = : %3D")
 
 
+@pytest.mark.parametrize("part", ["a://", "a://b:", "a://b:c/", "a://b:1/", "a://<b>:", "a://b?", "a://b@", "a"])
+@pytest.mark.parametrize("end", ["@", " @", "<@", "/@:"])
+@pytest.mark.timeout(30)
+def test_long_addresses_take_no_more_than_their_length(part, end):
+    """Each character was once looked at again from 2000 others."""
+    mask("://" + part * (1_000_000 // len(part)) + end)
+
+
 def test_values_of_fields_that_are_named_as_secrets_are_masked_whole():
     found = masked(
         {"task": {"token": "a b", "url": "http://h?key=1", "tokens": [1, 2], "token_mixer": "mean"}, "n": 0.5}
