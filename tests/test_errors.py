@@ -12,13 +12,9 @@ from sepray.tracking.sources import PackagingError
     [
         # user and password
         ("postgresql://me:pw@host:5432/db", "postgresql://me:***@host:5432/db"),
-<<<<<<< HEAD
         ("mysql+pymysql://a:p/w@h/d", "mysql+pymysql://a:***@h/d"),
         # What a program would take for the host is never hidden: where an address leads can be seen.
         ("mysql+pymysql://a:p@host/w@h/d", "mysql+pymysql://a:***@host/w@h/d"),
-=======
-        ("mysql+pymysql://a:p@ss/w@h/d", "mysql+pymysql://a:***@ss/w@h/d"),
->>>>>>> 7b298ae (Addresses are masked in a time that grows with the text alone: each character was looked at again from 2000 others)
         ("redis://:pw@host", "redis://:***@host"),
         ("'http://me:pw@a' and \"http://me:pw@b\"", "'http://me:***@a' and \"http://me:***@b\""),
         ("<http://me:pw@a>", "<http://me:***@a>"),
