@@ -44,6 +44,9 @@ def __getattr__(name: str) -> Any:
     """Import a name of the public API when it is first looked at."""
     if name not in _PLACES:
         raise AttributeError(f"module 'sepray' has no attribute {name!r}; it offers {', '.join(_PLACES)}")
+    from .console.exit_status import tell_scripts_errors_in_one_line
+
+    tell_scripts_errors_in_one_line()
     return getattr(importlib.import_module(f"sepray.{_PLACES[name]}"), name)
 
 

@@ -290,7 +290,7 @@ CASES = [
     Case(
         "sepray list models --tracking-uri sqlite:///none.db",
         "sepray: there is no MLflow database sqlite:///{here}/none.db: is this the folder of the study? "
-        "Give --tracking-uri",
+        "Give --tracking-uri, in Python tracking_uri=",
     ),
     Case(
         f"{SEPARATE} tone.wav",

@@ -47,6 +47,8 @@ TRACEBACK_HELP = "Print the whole traceback of an error, of bad input too."
 _SEPRAY = Path(__file__).resolve().parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
+_HOOK_SETTERS = {"sys", "ray", "torch"}
+"""Packages whose own ``sys.excepthook`` is no choice of the user's: Python's, and those of libraries of ours."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _LEAST_BYTES = 2**22  # a disk with less is full
 
@@ -85,11 +87,13 @@ def tell_scripts_errors_in_one_line() -> None:
     """Let a script end as a command does where its own lines raise a ``SeprayError``: one line, exit status 2.
 
     That is for what is raised outside of ``exit_with_status``, such as a description that is refused as it is built.
-    Nothing is changed where no script of the user's runs: in a notebook, at a prompt, below a command. The hook that
-    was there before shows every other error, and Python's own exit status stays.
+    Nothing is changed where neither a script of the user's nor ``python -c`` runs: in a notebook, at a prompt, below a
+    command. Nor is a hook that the user has set. Every other error is shown as before, with Python's own exit status.
     """
     script = getattr(sys.modules["__main__"], "__file__", None) or ""
-    if script.endswith(".py") and _is_users(script) and not (hasattr(sys, "ps1") or sys.flags.interactive):
+    is_script = script.endswith(".py") and _is_users(script)
+    by_user = (getattr(sys.excepthook, "__module__", None) or "").partition(".")[0] not in _HOOK_SETTERS
+    if (is_script or sys.argv[:1] == ["-c"]) and not (by_user or hasattr(sys, "ps1") or sys.flags.interactive):
         sys.excepthook = _ending_with_status(sys.excepthook)
 
 
@@ -98,7 +102,8 @@ def _ending_with_status(former: _Hook) -> _Hook:
         if not isinstance(error, SeprayError):
             return former(kind, error, trace)
         whole = TRACEBACK in sys.argv[1:]
-        print(format_error(Path(sys.argv[0]).name, error, whole), file=sys.stderr)
+        program = "sepray" if sys.argv[0] == "-c" else Path(sys.argv[0]).name
+        print(format_error(program, error, whole), file=sys.stderr)
         sys.exit(BAD_INPUT)  # Python takes the status of a hook that exits
 
     return hook

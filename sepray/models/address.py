@@ -41,7 +41,8 @@ def require_tracking(uri: str | None) -> str:
     address = resolve_uri(uri)
     shown = mask(address)
     preflight.require_database(
-        address, f"MLflow database {shown}: is this the folder of the study? Give --tracking-uri"
+        address,
+        f"MLflow database {shown}: is this the folder of the study? Give --tracking-uri, in Python tracking_uri=",
     )
     preflight.require_listening(address, f"the tracking server {shown}")
     return address

@@ -63,7 +63,7 @@ def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
         return task
     trained: str | None = model.metadata.get("task")
     if task is None and trained is None:
-        raise UsageError(f"{model.name} does not say which task it was trained on: give --task")
+        raise UsageError(f"{model.name} does not say which task it was trained on: give --task, in Python task=")
     if task is None and not trust.consented():
         registry.require_named("sepray.tasks", str(trained))
     module = registry.find("sepray.tasks", task or str(trained)).__name__

@@ -177,7 +177,10 @@ def load_study(storage: str, name: str) -> optuna.Study:
     with _storage_errors(storage):
         file = _file(storage)
     if file is not None and not file.exists():
-        raise UsageError(f"there is no Optuna storage {mask(storage)}: is this the folder of the study? Give --storage")
+        raise UsageError(
+            f"there is no Optuna storage {mask(storage)}: is this the folder of the study? "
+            "Give --storage, in Python storage="
+        )
     connected = connect(storage)
     with _storage_errors(storage):
         names = optuna.get_all_study_names(connected)
@@ -187,7 +190,8 @@ def load_study(storage: str, name: str) -> optuna.Study:
             stored_values.check_study(name, storage, study.user_attrs)
             return study
     studies = sorted(n for n in names if "/" not in n)  # without the retrainings of each study
-    raise UsageError(f"no study {name!r} in {mask(storage)}; there are: {', '.join(studies) or 'none'}")
+    there = f"there are: {', '.join(studies)}" if studies else "it has none: give --storage, in Python storage="
+    raise UsageError(f"no study {name!r} in {mask(storage)}; {there}")
 
 
 def connect(url: str) -> BaseStorage:

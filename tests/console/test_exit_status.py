@@ -477,45 +477,71 @@ def test_in_a_notebook_or_a_python_shell_there_is_no_command_to_repeat(monkeypat
 
 SCRIPT = """
 import sys
-from dataclasses import fields
-former = lambda kind, error, trace: print(f"former: {{kind.__name__}}", file=sys.stderr)
-sys.excepthook = former
-import sepray.study
+def former(kind, error, trace):
+    print(f"former: {{kind.__name__}}", file=sys.stderr)
+former.__module__ = {module!r}
+if former.__module__:
+    sys.excepthook = former
+{load}
 from sepray.errors import UsageError
 def refuse():
     raise {error}
 refuse()
 """
+ALONE, TRACE = r"script\.py: no\n", r"Traceback (.*\n)+.* in refuse\n(.*\n)+sepray.*UsageError: no\n"
 
 
+@pytest.mark.parametrize("load", ["import sepray.study", "import sepray; sepray.load_study"])
 @pytest.mark.parametrize(
-    ("error", "flags", "status", "printed"),
+    ("error", "module", "flags", "status", "printed"),
     [
-        ("UsageError('no')", [], 2, r"script\.py: no\n"),
-        ("UsageError('no')", ["--traceback"], 2, r"Traceback (.*\n)+.* in refuse\n(.*\n)+sepray.*UsageError: no\n"),
-        ("KeyError('no')", [], 1, r"former: KeyError\n"),
-        ("SystemExit(7)", [], 7, ""),
+        ("UsageError('no')", "", [], 2, ALONE),
+        ("UsageError('no')", "ray._private.worker", [], 2, ALONE),
+        ("UsageError('no')", "", ["--traceback"], 2, TRACE),
+        ("UsageError('no')", "__main__", [], 1, r"former: UsageError\n"),
+        ("KeyError('no')", "ray._private.worker", [], 1, r"former: KeyError\n"),
+        ("SystemExit(7)", "", [], 7, ""),
     ],
 )
-def test_script_ends_with_one_line_where_its_own_lines_raise_sepray_errors(tmp_path, error, flags, status, printed):
-    (tmp_path / "script.py").write_text(SCRIPT.format(error=error))
-    command = [sys.executable, "script.py", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+def test_script_ends_with_one_line_where_its_own_lines_raise_sepray_errors(
+    tmp_path, load, error, module, flags, status, printed
+):
+    (tmp_path / "script.py").write_text(SCRIPT.format(load=load, error=error, module=module))
+    done = run_python(tmp_path, "script.py", *flags)
     assert done.returncode == status
     assert re.fullmatch(printed, done.stderr)
 
 
+def test_one_line_of_python_ends_with_one_line_that_says_which_argument_helps(tmp_path):
+    """What a user types to look at a study, in the wrong folder."""
+    done = run_python(tmp_path, "-c", "import sepray; sepray.load_study('nothing')")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "sepray: there is no Optuna storage sqlite:///optuna.db: is this the folder of the study? "
+        "Give --storage, in Python storage=\n"
+    )
+
+
+def run_python(folder, *arguments):
+    environment = {name: value for name, value in os.environ.items() if name != "SEPRAY_STORAGE"}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("main", [None, "/lib/site-packages/ray/w.py", exit_status.__file__, "/home/me/bin/pytest"])
 def test_nothing_is_changed_where_no_script_of_the_users_runs(main, monkeypatch):
-    hook = sys.excepthook
+    monkeypatch.setattr(sys, "excepthook", hook := sys.__excepthook__)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
     monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
     exit_status.tell_scripts_errors_in_one_line()
     assert sys.excepthook is hook
 
 
-def test_nothing_is_changed_at_a_prompt(monkeypatch):
-    hook = sys.excepthook
+@pytest.mark.parametrize("argv", [["study.py"], ["-c"]])
+def test_nothing_is_changed_at_a_prompt(monkeypatch, argv):
+    monkeypatch.setattr(sys, "excepthook", hook := sys.__excepthook__)
+    monkeypatch.setattr(sys, "argv", argv)
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "/home/me/study.py", raising=False)
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     exit_status.tell_scripts_errors_in_one_line()

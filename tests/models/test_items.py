@@ -94,5 +94,5 @@ def test_settings_that_the_task_does_not_have_are_refused_in_one_line(packaged, 
 def test_model_that_says_no_task_is_refused_without_one(packaged, tmp_path):
     half = load_model(packaged.half)
     half.metadata = {name: value for name, value in half.metadata.items() if name != "task"}
-    with pytest.raises(UsageError, match=r"does not say which task it was trained on: give --task$"):
+    with pytest.raises(UsageError, match=r"does not say which task it was trained on: give --task, in Python task=$"):
         task_data(half, None, tmp_path)

@@ -273,12 +273,22 @@ def test_missing_study_is_refused_with_the_names_that_there_are(url):
     assert optuna.get_all_study_names(url) == ["none", "second", "first", "first/retraining"], "nothing is created"
 
 
+def test_storage_without_a_study_is_refused_with_what_names_another(tmp_path):
+    url = f"sqlite:///{tmp_path}/empty.db"
+    optuna.storages.RDBStorage(url)
+    with pytest.raises(UsageError) as refusal:
+        load_study(url, "mine")
+    assert str(refusal.value) == f"no study 'mine' in {url}; it has none: give --storage, in Python storage="
+
+
 @pytest.mark.parametrize("url", ["sqlite:///{}/no.db", "sqlite+pysqlite:///{}/no.db", "journal://{}/no.log"])
 def test_storage_that_does_not_exist_is_refused_and_not_made(tmp_path, url):
     url = url.format(tmp_path)
     with pytest.raises(UsageError) as refusal:
         load_study(url, "mine")
-    assert str(refusal.value) == (f"there is no Optuna storage {url}: is this the folder of the study? Give --storage")
+    assert str(refusal.value) == (
+        f"there is no Optuna storage {url}: is this the folder of the study? Give --storage, in Python storage="
+    )
     assert list(tmp_path.iterdir()) == []
 
 
