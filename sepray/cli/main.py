@@ -40,7 +40,8 @@ output is empty.
 
 Exit status:
   0  done
-  1  done, but something is missing (doctor), or nothing to register (run)
+  1  done, but: nothing to register (run), something is missing (doctor),
+     or the training is not identical (reproduce)
   2  bad input: one line says what is wrong
   3  a bug, in your separator or task or in sepray: a traceback says where
 129, 130, 143  interrupted: SIGHUP, Ctrl-C, SIGTERM

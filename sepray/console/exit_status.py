@@ -3,7 +3,7 @@
 | status | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | done, but the answer is bad: nothing to register, or ``sepray doctor`` found something missing |
+| 1 | done, but the answer is bad: nothing to register, something missing (``doctor``), not identical (``reproduce``) |
 | 2 | bad input, which the user can put right: one line says what is wrong |
 | 3 | a bug, in a separator or task of the user's own or in sepray: a traceback says where |
 | 129, 130, 143 | interrupted by SIGHUP, Ctrl-C, SIGTERM: 128 and the signal's number, as shells count |
