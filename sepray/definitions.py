@@ -44,6 +44,25 @@ _CHECKS = (
 _TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
+def is_installed(path: Path) -> bool:
+    """Say whether a file, its links resolved, lies where Python and its packages are installed."""
+    return bool(_INSTALLED & set(path.parents))
+
+
+def are_own(module: str, folder: Path) -> bool:
+    """Say whether nobody else can have written a module and what it imports from a folder.
+
+    Args:
+        module: full name of the module.
+        folder: folder that the module's file must be in, with links resolved.
+    """
+    try:
+        files = _files(module, folder)
+        return module in files and all(_is_own(file, folder) for file in files.values())
+    except (ModuleNotFoundError, SyntaxError, ValueError, OSError):
+        return False
+
+
 def only_defines(module: str, name: str, method: str, folder: Path) -> bool:
     """Say whether a module of this user's own only defines things, among them a class with a method.
 

@@ -18,7 +18,6 @@ import difflib
 import functools
 import importlib
 import importlib.util
-import os
 import pkgutil
 import re
 import sys
@@ -27,12 +26,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import definitions, plugins, private_list, source
+from . import definitions, own_modules, plugins, private_list, source
 from .errors import UsageError
 from .plugins import Plugin
 
-MODULES = "SEPRAY_TRUST_MODULES"
-"""Variable with the names of modules, between commas, that may be imported because a storage names them."""
 _OWN = "sepray."
 _METHODS = {"sepray.separators": "build", "sepray.tasks": "load"}
 _VARIANT = re.compile(r'^VARIANT_OF = "(\w+)"$', re.MULTILINE)
@@ -287,9 +284,9 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
 def require_named(package: str, module: str) -> None:
     """Refuse a module whose name was stored, unless this user knows it: who may write there could have any imported.
 
-    What sepray has and installed packages announce may be imported, as may what commands of this user have named
-    (``private_list``), what this process has imported already where it is a separator or task, and a file in the
-    current folder that does nothing but define one and that nobody else can have written (``definitions``).
+    What sepray has and installed packages announce may be imported, as may what commands of this user have named where
+    it lies (``own_modules``), what this process has imported already where it is a separator or task, and a file in
+    the current folder that does nothing but define one and that nobody else can have written (``definitions``).
 
     Raises:
         UnknownNameError: it is none of these.
@@ -299,7 +296,7 @@ def require_named(package: str, module: str) -> None:
     announced = [plugin.module for plugin in plugged(package).values() if plugin.problem is None]
     if (parent == package and short in _modules(package)) or path in [*announced, *map(_defining, announced)]:
         return
-    if private_list.is_named("module", path) or path in os.environ.get(MODULES, "").split(","):
+    if own_modules.is_known(path, formerly=private_list.is_named("module", path)):
         return
     loaded = getattr(sys.modules.get(path), "Config", None)
     if dataclasses.is_dataclass(loaded) and callable(getattr(loaded, method, None)):
@@ -307,8 +304,8 @@ def require_named(package: str, module: str) -> None:
     if path not in sys.modules and definitions.only_defines(path, "Config", method, Path.cwd().resolve()):
         return
     raise UnknownNameError(
-        f"the {_kind(package)} is {module}, as its storage says, which no command of yours has named: it is not "
-        f"imported. If you know it: {MODULES}={path}"
+        f"the {_kind(package)} is {module}, as its storage says, which no command of yours has named here: it is not "
+        f"imported. If you know it: {own_modules.how_to_trust(path)}"
     )
 
 
@@ -352,7 +349,9 @@ def _unknown_config(module: str, name: str, known: Iterable[str]) -> UnknownName
 def _unknown(package: str, name: str) -> UnknownNameError:
     known = names(package)
     what = f"unknown {_kind(package)} {name!r}"
-    return UnknownNameError(f"{what}; {_nearest(name, known)}there are: {', '.join(known)}, or a module of your own")
+    return UnknownNameError(
+        f"{what}; {_nearest(name, known)}there are: {', '.join(known)}, or a module of your own{own_modules.hint()}"
+    )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ VOCABULARY |= {
     "secrecy",
     "plain_text",
     "private_list",
+    "own_modules",
     "temporary",
 }
 # Package or root module of sepray -> what it may import, beside the vocabulary and itself. A name with a dot allows one

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sepray import definitions, private_list, registry
+from sepray import definitions, own_modules, private_list, registry
 
 from .lab_echo import write
 from .test_registry import NOT_NAMED, TASK
@@ -21,7 +21,7 @@ _numbers = itertools.count()
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """The current folder, whose modules can be imported."""
-    monkeypatch.delenv(registry.MODULES, raising=False)
+    monkeypatch.delenv(own_modules.TRUSTED, raising=False)
     folder = tmp_path / "here"
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
@@ -41,7 +41,7 @@ def put(folder: Path, text: str, name: str = "") -> str:
 
 
 def refused(module: str) -> None:
-    with pytest.raises(registry.UnknownNameError, match=NOT_NAMED.format(module)):
+    with pytest.raises(registry.UnknownNameError, match=NOT_NAMED.format(module.replace(".", "[./]"))):
         registry.restored("sepray.tasks", module, {})
     assert module not in sys.modules
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sepray import private_list, registry
+from sepray import own_modules, private_list, registry
 from sepray.identity import plain
 
 FOLDER = Path(registry.__file__).parent
@@ -191,9 +191,9 @@ if __name__ == "__main__":
     print(DEBUG)
 """
 NOT_NAMED = (
-    r"^the task is {0}, as its storage says, which no command of yours has named: it is not imported. If you know "
+    r"^the task is {0}, as its storage says, which no command of yours has named here: it is not imported. If you know "
 )
-NOT_NAMED += "it: SEPRAY_TRUST_MODULES={0}$"
+NOT_NAMED += r"it: SEPRAY_TRUST_MODULES=(/.*/)?{0}(\.py)?$"
 
 
 def _refused(module: str) -> None:
@@ -207,12 +207,12 @@ def test_module_that_only_a_storage_names_is_not_imported(tmp_path, monkeypatch)
     for name in ("planted_one", "planted_two", "planted_three"):
         (tmp_path / f"{name}.py").write_text(TASK)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delenv(registry.MODULES, raising=False)
+    monkeypatch.delenv(own_modules.TRUSTED, raising=False)
     for name in ("planted_one", "planted_two", "planted_three", "ast", "sepray.console.terminal"):
         _refused(name)
-    private_list.name("module", "planted_one")  # by a command of this user
+    own_modules.remember("planted_one")  # by a command of this user
     assert registry.restored("sepray.tasks", "planted_one", {"seed": 3}).seed == 3
-    monkeypatch.setenv(registry.MODULES, "other,planted_two")
+    monkeypatch.setenv(own_modules.TRUSTED, "other,planted_two")
     assert registry.restored("sepray.tasks", "planted_two", {}).seed == 0
     import planted_three  # type: ignore[import-not-found] # by this program itself
 

@@ -12,7 +12,6 @@ import inspect
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
+from .. import own_modules
 from ..console import preflight
 from ..console.arguments import parsed
 from ..console.exit_status import TRACEBACK_HELP
@@ -124,7 +124,7 @@ class StoredStudy:
             StorageError: the storage cannot be opened.
         """
         found = require_study(self.storage, self.name)
-        add_current_folder_to_path()
+        own_modules.add_current_folder()
         uid = found.user_attrs.get("uid")
         if uid is not None:
             keep_as(local_root(self.storage_path) / self.name / checked_uid(uid))
@@ -237,9 +237,3 @@ def keep_as(folder: Path) -> None:
     with contextlib.suppress(OSError):
         found = folder.lstat()
         os.umask(umask(stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_IWGRP)))
-
-
-def add_current_folder_to_path() -> None:
-    """Let a user's own separators and tasks be imported from the current folder."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())

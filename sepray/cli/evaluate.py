@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from .. import own_modules
 from ..choices import BSS_EVAL, MEASURES, measure_words
 from ..errors import UsageError
 from . import application
@@ -131,7 +132,7 @@ def check_flags(*models: str, batch_size: int) -> None:
         check_address(address)
     if batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {batch_size}")
-    application.add_current_folder_to_path()
+    own_modules.add_current_folder()
 
 
 def _print(scores: Evaluation) -> None:

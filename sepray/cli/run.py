@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from .. import shipped
+from .. import own_modules, shipped
 from ..errors import UsageError
 from . import application
 
@@ -62,7 +62,7 @@ def _run_toml(path: Path) -> None:
     from ..spec.toml_study import read_study
     from ..study import main
 
-    application.add_current_folder_to_path()
+    own_modules.add_current_folder()
     sys.path.insert(0, str(path.absolute().parent))  # a separator or task may lie beside the file
     main(read_study(path))
 

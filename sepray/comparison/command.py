@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import NoReturn
 
-from .. import study
+from .. import own_modules, study
 from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
 from ..driver.on_finish import run_on_finish, told_when_it_raises
@@ -82,8 +80,7 @@ def _show_estimate(comparison: Comparison, spaces: Spaces | None) -> int:
 
 def checked(comparison: Comparison, spaces: Spaces | None) -> Spaces:
     """Refuse a comparison that cannot work; return the search spaces of its separators."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # the user's own modules lie there, and the study's file elsewhere
+    own_modules.add_current_folder()  # the user's own modules lie there, and the study's file elsewhere
     comparison.check()
     study.refuse_bad_input(comparison.first_study())
     return comparison.spaces() if spaces is None else spaces

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import private_list, registry
+from .. import own_modules, private_list, registry
 from ..errors import mask
 
 _HARMLESS = "random"  # a sampler
@@ -30,9 +30,12 @@ def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri
         tracking_uri: MLflow tracking server or database.
     """
     for config in (separator, task):
-        private_list.name("module", registry.home(type(config).__module__))
-    private_list.name("sampler", sampler)
-    private_list.name("start", str(getattr(separator, "start", "")))
+        own_modules.remember(registry.home(type(config).__module__))
+    if ":" in sampler:
+        own_modules.remember(sampler.partition(":")[0])
+        private_list.name("sampler-at", sampler)
+    if start := _started_from(separator):
+        own_modules.remember(start)
     private_list.name("address", mask(address))
     private_list.name("tracking", mask(tracking_uri))
 
@@ -41,11 +44,18 @@ def usable(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored description without a sampler's module and a cluster that no command has named."""
     values = dict(stored)
     sampler, address = str(values.get("sampler", "")), str(values.get("address") or "")
-    if ":" in sampler and not private_list.is_named("sampler", sampler):
+    if ":" in sampler and not _is_known_sampler(sampler):
         values["sampler"] = _HARMLESS  # of a study that has ended, nothing more is drawn
     if address and not is_named_cluster(address):
         values["address"] = None
     return values
+
+
+def _is_known_sampler(sampler: str) -> bool:
+    module = sampler.partition(":")[0]
+    if private_list.is_named("sampler-at", sampler):
+        return own_modules.is_known(module)
+    return private_list.is_named("sampler", sampler) and own_modules.is_known(module, formerly=True)
 
 
 def is_named_cluster(address: str) -> bool:
@@ -84,8 +94,15 @@ def require_start(separator: Any) -> None:
     Raises:
         UnknownNameError: it is.
     """
+    module = _started_from(separator)
+    is_formerly_named = private_list.is_named("start", str(getattr(separator, "start", "")))
+    if module and not own_modules.is_known(module, formerly=is_formerly_named):
+        registry.require_named("sepray.separators", module)
+
+
+def _started_from(separator: Any) -> str:
+    """Return the module of the separator that another one starts from; empty where that is none."""
     start = str(getattr(separator, "start", ""))
     name = start.partition(" ")[0].partition(":")[0]
     is_model = ":/" in start or Path(start).is_dir()
-    if name not in ("", "constant") and not is_model and not private_list.is_named("start", start):
-        registry.require_named("sepray.separators", name)
+    return "" if is_model or name in ("", "constant") else registry.module_name("sepray.separators", name)

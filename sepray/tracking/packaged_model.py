@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from .. import registry
+from .. import own_modules, registry
 from ..errors import UsageError, mask
 from ..plain_text import in_one_line
 from . import model_code, model_metadata, trust
@@ -180,8 +180,8 @@ def _may_import(name: str, code: model_code.ModelCode, data: Path, signed: bool,
         if trust.consented():
             return False
         raise ModelError(
-            f"{name} ({author()}) would import {module}, which no command of yours has named. If you know it: "
-            f"{registry.MODULES}={module}, or --trust-model-code (Python: trust_model_code=True; any command: "
+            f"{name} ({author()}) would import {module}, which no command of yours has named here. If you know it: "
+            f"{own_modules.how_to_trust(module)}, or --trust-model-code (Python: trust_model_code=True; any command: "
             f"{trust.CONSENT}=1)"
         ) from None
     return True

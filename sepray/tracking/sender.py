@@ -117,7 +117,7 @@ class Sender:
         terminal = _standard_error() if self._last_words else None
         try:
             process = subprocess.Popen(
-                [sys.executable, "-c", "from sepray.tracking.sender import main; main()"],
+                [sys.executable, "-P", "-c", "from sepray.tracking.sender import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

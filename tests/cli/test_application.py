@@ -152,13 +152,6 @@ def test_completion_for_a_shell_is_printed_as_it_is(run, monkeypatch):
     assert max(map(len, script.splitlines())) > 80  # wrapped, it would be no script
 
 
-def test_users_modules_are_found_in_the_current_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(application.sys, "path", ["/elsewhere"])
-    application.add_current_folder_to_path()
-    application.add_current_folder_to_path()
-    assert application.sys.path == [str(tmp_path), "/elsewhere"]
-
-
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [("evalute", "evaluate"), ("sho", "show"), ("seperate x", "separate"), ("reconsile", "reconcile"), ("zzz", "")],

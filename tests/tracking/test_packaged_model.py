@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sepray import registry
+from sepray import own_modules, registry
 from sepray.tracking import load_check, model_code, packaged_model, trust
 from sepray.tracking.packaged_model import ModelError, describe_folder, load_folder
 
@@ -309,7 +309,7 @@ def test_installed_module_that_only_the_model_names_is_not_imported(folder, fore
     with pytest.raises(ModelError) as refusal:
         load_folder(folder, "it", lambda run_id: "logged by eve")
     assert str(refusal.value) == (
-        "it (logged by eve) would import flies_away, which no command of yours has named. If you know it: "
+        "it (logged by eve) would import flies_away, which no command of yours has named here. If you know it: "
         "SEPRAY_TRUST_MODULES=flies_away, or --trust-model-code (Python: trust_model_code=True; any command: "
         "SEPRAY_TRUST_MODEL_CODE=1)"
     )
@@ -345,9 +345,9 @@ def test_module_of_sepray_that_is_no_separator_is_not_imported(folder, nobody, m
 def test_module_that_a_command_of_this_user_has_named_is_imported(folder, nobody, monkeypatch):
     monkeypatch.delitem(sys.modules, "mine.separator")
     monkeypatch.setattr(registry.definitions, "only_defines", lambda *_: False)
-    with pytest.raises(ModelError, match=r"would import mine\.separator, which no command of yours has named"):
+    with pytest.raises(ModelError, match=r"would import mine\.separator, which no command of yours has named here"):
         load_folder(folder, "it")
-    monkeypatch.setenv(registry.MODULES, "mine.separator")
+    monkeypatch.setenv(own_modules.TRUSTED, "mine.separator")
     loaded = load_folder(folder, "it")
     assert type(loaded.separation.separator).__module__ == "mine.separator"
 

@@ -1,0 +1,117 @@
+"""The user's own modules: which of them commands have named, each where it lies, and the folder that they are found in.
+
+A name alone says little: another person's folder may have a module of that name.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import definitions, private_list, source
+
+TRUSTED = "SEPRAY_TRUST_MODULES"
+"""Variable with modules, between commas, that may be imported because a storage or a model names them: a name where the
+module is installed or the user's own, the path of its file where it is anybody's."""
+_INSTALLED = "installed"
+
+
+def remember(module: str) -> None:
+    """Remember that a command of this user has named a module, where it lies now.
+
+    Args:
+        module: its full name.
+    """
+    if place := _place(module):
+        private_list.name("module-at", f"{module}\n{place}")
+
+
+def is_known(module: str, formerly: bool = False) -> bool:
+    """Say whether this user has named a module that is found here: by a command where it lies, or by the environment.
+
+    Args:
+        module: its full name.
+        formerly: whether an older version has remembered its name without a place. Then the files that nobody else
+            can write are taken for it.
+    """
+    place = _place(module)
+    if place is None:
+        return False
+    given = [each for each in os.environ.get(TRUSTED, "").split(",") if each]
+    if any(os.path.isabs(each) and Path(each).resolve() == Path(place) for each in given):
+        return True
+    if place == _INSTALLED:
+        return module in given or formerly or _was_named(module, place)
+    if module in given or _was_named(module, place):
+        return _is_own(module, Path(place))
+    return formerly and definitions.are_own(module, _root(module, Path(place)))
+
+
+def how_to_trust(module: str) -> str:
+    """Return what to set so that ``is_known`` says yes to a module: a variable and its value."""
+    place = _place(module)
+    of_others = place not in (None, _INSTALLED) and not _is_own(module, Path(place or ""))
+    return f"{TRUSTED}={place if of_others else module}"
+
+
+def add_current_folder() -> None:
+    """Let modules be imported from the current folder, behind what is installed, unless others may put files there."""
+    here = os.getcwd()
+    if here not in sys.path and (_are_of_user([Path(here)]) or _is_trusted(Path(here))):
+        sys.path.append(here)
+
+
+def hint() -> str:
+    """Return the part of a message that says why no module of the current folder is found; empty where it is not so."""
+    try:
+        is_found = {"", os.getcwd()} & set(sys.path) or _are_of_user([Path.cwd()])
+    except OSError:  # the folder is gone
+        return ""
+    return "" if is_found else " (others may put files into this folder: PYTHONPATH=. if you trust its modules)"
+
+
+def _was_named(module: str, place: str) -> bool:
+    return private_list.is_named("module-at", f"{module}\n{place}")
+
+
+def _is_trusted(folder: Path) -> bool:
+    paths = (Path(each) for each in os.environ.get(TRUSTED, "").split(",") if os.path.isabs(each))
+    return folder.resolve() in {above for path in paths for above in path.resolve().parents}
+
+
+def _place(module: str) -> str | None:
+    """Return the file that a module is read from, with links resolved; None where there is none."""
+    try:
+        origin = source.origin(module)
+    except (ModuleNotFoundError, ValueError):
+        return None
+    if origin is None or not os.path.isabs(origin):  # built-in, or of a kind that has no file
+        return None
+    path = Path(origin).resolve()
+    return _INSTALLED if definitions.is_installed(path) else str(path)
+
+
+def _root(module: str, file: Path) -> Path:
+    """Return the folder on the search path that has a module."""
+    return file.parents[module.count(".") + (file.name == "__init__.py")]
+
+
+def _is_own(module: str, file: Path) -> bool:
+    """Say whether a module, and the folders that it and its neighbours are imported from, are this user's."""
+    root = _root(module, file)
+    return _are_of_user([file, *(folder for folder in file.parents if folder == root or root in folder.parents)])
+
+
+def _are_of_user(paths: Iterable[Path]) -> bool:
+    """Say whether files and folders are this user's or root's, and not everybody's to write into.
+
+    A group may be let in by their owner, who is asked for no more than that.
+    """
+    try:
+        found = [path.stat() for path in paths]
+    except OSError:
+        return False
+    return all(each.st_uid in (os.geteuid(), 0) and not each.st_mode & stat.S_IWOTH for each in found)
