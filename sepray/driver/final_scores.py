@@ -21,6 +21,7 @@ from ..execution import checkpoint, weights
 from ..files import read_json, replace_file
 from ..loading import build_separator
 from ..scoring import evaluation, tables
+from ..scoring.beat_scores import with_beats
 from ..scoring.tables import ResultRow, Scores
 from ..scoring.units import ITEMS, TRACKS, Units
 from ..spec.references import NONE, row_title
@@ -90,12 +91,15 @@ def score_all(
     shown = objectives if len(measures) > 1 else ()
 
     test = data.scored("test")
+    if isinstance(test, Split):
+        test = with_beats(test, data.signal)
     units = Units.of_split(test, data.unit_names)
 
     def row(name: str, scores: Scores | Sequence[Scores], bold: bool = False) -> ResultRow:
         return tables.row(name, scores, spec.metric, sources, bold, shown, units)
 
-    best, chosen_by = (_score(spec, data, champion.member, split) for split in (test, data.validation))
+    validation = with_beats(data.validation, data.signal)
+    best, chosen_by = (_score(spec, data, champion.member, split) for split in (test, validation))
     members = {t.number: t for system in (*systems.systems, *systems.best) for t in system.members.values()}
     compared = set(members)
     members |= {t.number: t for each in others for t in each.members if has_weights(t)}
@@ -135,7 +139,7 @@ def score_all(
         "validation_scores": {measure: values.tolist() for measure, values in chosen_by.items()},
         "rows": [asdict(row) for row in rows],
         "units": units.plain(),
-        "scored": ITEMS if test is data.test else TRACKS,
+        "scored": TRACKS if isinstance(test, Tracks) else ITEMS,
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
         "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
         "best_of_arms": sorted(compared - of_pairs),

@@ -21,6 +21,7 @@ from ..execution.hanging import Hang, HangWatch
 from ..execution.losses import LossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
+from ..scoring.beat_scores import with_beats
 from ..search.in_order import InOrderSearcher
 from ..search.ledger import FixedTrial, arms_by_number, failed_by_environment, history, replaced
 from ..search.samplers import make_sampler
@@ -324,9 +325,10 @@ def trial_parameters(
             train = prepared.start.add_to(*given, spec.seed, context.device, folder)
         else:
             context = replace(context, origin={**context.origin, START: OWN_SEED})
-    validation = {"mixture": data.validation.mixture, "sources": data.validation.sources}
-    if data.validation.beats is not None:
-        validation["beats"] = data.validation.beats
+    scored = with_beats(data.validation, data.signal)
+    validation = {"mixture": scored.mixture, "sources": scored.sources}
+    if scored.beats is not None:
+        validation["beats"] = scored.beats
     return {
         "context": context,
         "train": {name: tensor.numpy() for name, tensor in train.items()},

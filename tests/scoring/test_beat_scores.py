@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sepray.contracts import Signal
+from sepray.contracts import Signal, Split
 from sepray.scoring import metrics
-from sepray.scoring.beat_scores import counts, score
+from sepray.scoring.beat_scores import counts, score, with_beats
 
 NAN = math.nan
 SIGNAL = Signal(
@@ -97,6 +97,24 @@ def test_true_beats_of_the_task_are_used_where_there_are_any() -> None:
     scores = metrics.score(sources, sources, SIGNAL, true)
     assert scores["beat_f1"].tolist() == [[1, 0]]
     assert scores["heart_rate_error"][0, 1] == pytest.approx(60 / 0.44, abs=0.1)
+
+
+@pytest.mark.parametrize("hearts", [("maternal", "fetal"), ("fetal",)])
+def test_beats_that_are_detected_once_give_the_scores_of_those_detected_each_time(hearts) -> None:
+    signal = replace(SIGNAL, heart_sources=hearts)
+    whole = _sources()
+    silent, fewer = whole.clone(), whole.clone()
+    silent[0, 1], fewer[..., 1250:] = 0, 0
+    sources = torch.cat([whole, silent, fewer])
+    split = with_beats(Split(sources.sum(1), sources), signal)
+    assert split.beats.isfinite().sum(-1)[:, 1].tolist() == [22, 0, 11]
+    assert split.beats.isfinite().sum(-1)[:, 0].tolist() == ([13, 13, 7] if len(hearts) == 2 else [0, 0, 0])
+    estimates = sources + 0.3 * whole.flip(-1)
+    again, once = (score(estimates, sources, signal, beats) for beats in (None, split.beats))
+    assert all(once[name].nan_to_num(-1).equal(again[name].nan_to_num(-1)) for name in once)
+    assert 0 < again["beat_f1"][0, 1] < 1
+    assert with_beats(split, signal) is split
+    assert with_beats(without := Split(sources.sum(1), sources), replace(SIGNAL, heart_sources=())) is without
 
 
 def test_sources_without_a_heart_have_no_score_and_means_leave_them_out() -> None:
