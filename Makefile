@@ -20,7 +20,7 @@ tables: $(VENV)/.run ffmpeg  ## short forms of the papers' tables, about ten min
 	@for table in $(TABLES); do $(BIN)/python studies/tables/$$table.py $(ARGS) || exit; done
 
 pretrained: $(VENV)/.run  ## a model that comes with sepray, of a registered one: NAME=ecg MODEL=models:/cass-ecg-varied@champion
-	$(BIN)/python -m sepray.models.shipping $(NAME) $(MODEL) $(ARGS)
+	$(BIN)/python -m sepray.models.make_pretrained $(NAME) $(MODEL) $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -14,7 +14,7 @@ from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .errors import UsageError, mask
 from .files import kept_private
-from .spec import named
+from .spec import named_by_user
 from .spec.flags import RunOptions, name_given, parse_command, parse_early, with_budget
 from .spec.folder import is_remote
 from .spec.parts import Budget, Resources, Search, Stores
@@ -177,7 +177,7 @@ def _execute(spec: StudySpec, permitted: Permissions | None) -> int:
 def _remember(spec: StudySpec) -> None:
     """Remember what the command names, so that later ones may use it where the study's storage says so."""
     address = spec.resources.cluster_address
-    named.remember(spec.separator, spec.task, spec.search.sampler, address, spec.stores.tracking_uri)
+    named_by_user.remember(spec.separator, spec.task, spec.search.sampler, address, spec.stores.tracking_uri)
 
 
 def refuse_bad_input(spec: StudySpec) -> None:

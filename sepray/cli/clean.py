@@ -14,7 +14,7 @@ from .confirmation import is_confirmed
 from .delete import Yes
 
 if TYPE_CHECKING:
-    from ..driver.record import StudyRecord
+    from ..driver.study_record import StudyRecord
     from ..results.cleaning import Deletable
 
 _Name = Annotated[
@@ -57,7 +57,7 @@ def clean(
         raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
     application.require_storage(storage)
     from ..console.terminal import console, size
-    from ..driver.record import read_record, study_names
+    from ..driver.study_record import read_record, study_names
     from ..results import cleaning
 
     names = study_names(storage) if name is None else [name]

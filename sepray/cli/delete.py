@@ -36,7 +36,7 @@ def delete(
     application.require_storage(study.storage)
     from ..console.terminal import console
     from ..driver import tracking_address
-    from ..driver.record import read_record
+    from ..driver.study_record import read_record
     from ..results import deletion
 
     try:

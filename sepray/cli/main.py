@@ -27,7 +27,7 @@ MODULES = {
         "show",
     )
 }
-MODULES |= {"list": "listing"}  # list is a name of Python's own
+MODULES |= {"list": "list_command"}  # list is a name of Python's own
 
 DESCRIPTION = """Run studies, use the models and studies that sepray has made, and check the installation.
 

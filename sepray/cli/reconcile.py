@@ -36,7 +36,7 @@ def reconcile(study: application.Study, yes: Yes = False, json: application.Json
         say(f"{study.name} is tracked at {own}; what waits for that would go to {mask(address)}.")
         if not is_confirmed(yes, "Send it there?", "nothing is sent"):
             return
-    from ..driver.reconcile import reconcile as reconcile_study
+    from ..driver.completing import reconcile as reconcile_study
 
     done = reconcile_study(study.name, study.storage, address, study.storage_path, study.cache)
     if json:

@@ -24,7 +24,7 @@ def report(study: application.Study, json: application.Json = False) -> None:
     """
     study.require()
     from ..console.terminal import console
-    from ..driver.record import read_record
+    from ..driver.study_record import read_record
     from ..report.report import publish
     from ..report.study_results import StudyResults
     from ..spec.folder import study_folder
@@ -58,7 +58,7 @@ def _deliver(results: StudyResults, run_key: str, study: application.StoredStudy
     """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
     from ..console.terminal import console
     from ..driver import tracking_address
-    from ..driver.commands import on_study
+    from ..driver.study_commands import on_study
     from ..report.report import files_of
     from ..spec.folder import RunningError, lock
     from ..tracking.outbox import Outbox, RunKey

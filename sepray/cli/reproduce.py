@@ -59,7 +59,7 @@ def reproduce(
     origin = _origin(study) if study.is_model else None
     if origin is None:
         study.require()
-    from ..driver.record import read_record
+    from ..driver.study_record import read_record
     from ..results import reproduction
 
     name = study.name if origin is None else origin.study

@@ -49,7 +49,7 @@ def show(
 
 
 def _print(result: StudyResult) -> None:
-    from ..console.commands import from_this_shell
+    from ..console.shell_commands import from_this_shell
     from ..console.terminal import console
     from ..results import summary
 
@@ -99,7 +99,7 @@ def _print_front(result: StudyResult) -> None:
 def _print_trials(result: StudyResult) -> None:
     """Print the trials of the search, the best first; of many only those, because ``--json`` has all."""
     from ..choices import Objective
-    from ..console.commands import from_this_shell
+    from ..console.shell_commands import from_this_shell
     from ..console.terminal import console
     from ..report.wording import OUTCOMES
     from ..search.outcomes import outcome

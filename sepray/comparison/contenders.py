@@ -16,11 +16,11 @@ from ..contracts import Oracle, Separator, Signal
 from ..errors import SeprayError, UsageError, one_line
 from ..identity import expand
 from ..scoring import metrics
-from ..spec import references
+from ..spec import published_settings
 from ..training.trainer import build
-from . import named
-from .named import START, Named
-from .named import slug as slug
+from . import separators_flag
+from .separators_flag import START, Named
+from .separators_flag import slug as slug
 from .spec import Comparison, Spaces, configured
 
 DEFAULTS = "defaults"
@@ -87,7 +87,7 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
             raise UsageError(f"--measures {measure}: {why}")
     found: list[Contender] = []
     refused: list[LeftOut] = []
-    asked = {named.read(each).separator for each in comparison.separators}
+    asked = {separators_flag.read(each).separator for each in comparison.separators}
     for entry in comparison.entries():
         name = entry.name or entry.words
         try:
@@ -146,7 +146,7 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     points = {label: first}
     searched = bool(comparison.budget.trials and space)
     of_paper = None if searched or fixed or label not in published or not point else budgets.get(label, 0)
-    whole = comparison.budget.reference_budget == references.PUBLISHED
+    whole = comparison.budget.reference_budget == published_settings.PUBLISHED
     epochs = of_paper or None if whole else None
     if searched:
         first |= {k: defaults[k] for k in space if k in defaults and k not in first}  # which the paper leaves open
@@ -160,7 +160,7 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     # Without a search the title names the published setting, unless that is called like the method.
     same = _letters(label) in (_letters(short), "defaults")
     trained = epochs or comparison.budget.max_epochs
-    less = references.trained_words(trained, of_paper) if of_paper and trained < of_paper else ""
+    less = published_settings.trained_words(trained, of_paper) if of_paper and trained < of_paper else ""
     told = "; ".join(part for part in ("" if same or searched else label, changed, less) if part)
     title = f"{short}:{entry.wanted}" if entry.wanted and not setting else short
     described = f"{title} ({told})" if told else title

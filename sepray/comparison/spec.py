@@ -13,7 +13,7 @@ from .. import registry, shipped
 from ..choices import COLUMNS
 from ..console.arguments import parsed, refused_in_one_line
 from ..errors import UsageError
-from ..spec import choosing, references
+from ..spec import choosing, published_settings
 from ..spec.field_types import require_texts, require_type
 from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
 from ..spec.parts import (
@@ -28,7 +28,7 @@ from ..spec.parts import (
     merged,
 )
 from ..spec.study import StudySpec
-from . import imported, named
+from . import imported, separators_flag
 
 Spaces = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]], *tuple[Mapping[str, int], ...]]]
 """Separator -> (what a study may vary, the published settings by name), as its file in search_spaces has them.
@@ -120,9 +120,9 @@ class Comparison:
             raise UsageError(f"--measures must be of {', '.join(COLUMNS)}, each once, not {' '.join(measures)!r}")
         if len(set(separators)) < len(separators):
             raise UsageError(f"--separators must name each once, not {' '.join(separators)!r}")
-        entries = [named.read(each) for each in separators]
+        entries = [separators_flag.read(each) for each in separators]
         known = {name for e in entries for name in (e.short, e.name)}
-        known |= {named.read(each).short for each in baselines} if entries else set()
+        known |= {separators_flag.read(each).short for each in baselines} if entries else set()
         for setting in settings:
             target = assignment(setting)[0]
             if not target or target not in (*(known or registry.names("sepray.separators")), "task"):
@@ -142,14 +142,14 @@ class Comparison:
         """
         for entry in self.entries():
             registry.check("sepray.separators", entry.separator)
-        named.refuse_stray_settings(self.separators)
+        separators_flag.refuse_stray_settings(self.separators)
         imported.check(self.museval_results, self.measures)
         self.first_study().check()
 
-    def entries(self) -> list[named.Named]:
+    def entries(self) -> list[separators_flag.Named]:
         """Return what takes part: the separators, and the baselines that are not among them."""
-        found = [named.read(each) for each in self.separators or registry.names("sepray.separators")]
-        beside = (named.read(each) for each in self.baselines)
+        found = [separators_flag.read(each) for each in self.separators or registry.names("sepray.separators")]
+        beside = (separators_flag.read(each) for each in self.baselines)
         return found + [each for each in beside if each.separator not in {e.separator for e in found}]
 
     def spaces(self) -> Spaces:
@@ -199,7 +199,7 @@ class Comparison:
                 self.budget,
                 trials=self.budget.trials if searched else 1,
                 max_epochs=epochs or self.budget.max_epochs,
-                reference_budget=references.NONE,  # the row of a separator is its champion's
+                reference_budget=published_settings.NONE,  # the row of a separator is its champion's
             ),
             search=self.search,
             resources=self.resources,

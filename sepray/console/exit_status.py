@@ -30,7 +30,7 @@ from ..errors import SeprayError, one_line
 from ..plain_text import shown
 from ..secrecy import HIDDEN, mask, words
 from . import interruption, output, waiting
-from .commands import from_this_shell
+from .shell_commands import from_this_shell
 
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 

@@ -1,6 +1,6 @@
 """A folder that keeps tensors that are slow to make, and digests of their content.
 
-One entry is one safetensors file (``entries``), named by a hash of everything that its content depends on. It is
+One entry is one safetensors file (``cache_entry``), named by a hash of everything that its content depends on. It is
 written under a temporary name, synced and renamed: a reader sees all of it or none. ``cached`` builds an entry in
 memory; processes that build the same one at once replace each other's file by an equal one. ``mapped`` builds one on
 the disk, which may be larger than memory: one process builds and others wait for it; if it dies, the next one builds.
@@ -21,14 +21,14 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..files import replace_file, sync_folder
-from . import entries
+from . import cache_entry
+from .cache_entry import Entry as Entry
+from .cache_entry import Plan as Plan
 from .digests import content_hash as content_hash
 from .digests import file_digest as file_digest
 from .digests import file_digests as file_digests
 from .digests import item_digests as item_digests
 from .digests import require_tensor
-from .entries import Entry as Entry
-from .entries import Plan as Plan
 from .parallel import in_parallel
 
 VERIFIED = 1 << 30
@@ -52,7 +52,7 @@ class Kept(NamedTuple):
         Raises:
             UsageError: somebody has replaced the file since it was looked at.
         """
-        entry = entries.read(self.path, self.description, verified=0)
+        entry = cache_entry.read(self.path, self.description, verified=0)
         if entry is None:
             raise UsageError(f"{self.path} has been changed while it was in use: start again")
         return entry.tensors[name]
@@ -75,7 +75,7 @@ def cached(
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
-    entry = entries.read(path, description)
+    entry = cache_entry.read(path, description)
     if entry is not None:
         return entry.tensors
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def cached(
         require_tensor(tensor_name, tensor)
     tensors = {tensor_name: tensor.contiguous() for tensor_name, tensor in built.items()}
     header = {"key": description, "content": content_hash(tensors)}
-    replace_file(path, safetensors.torch.save(tensors, {"sepray": json.dumps(header)}), mode=entries.MODE)
-    entries.remember(header)
+    replace_file(path, safetensors.torch.save(tensors, {"sepray": json.dumps(header)}), mode=cache_entry.MODE)
+    cache_entry.remember(header)
     return tensors
 
 
@@ -108,16 +108,16 @@ def mapped(
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
-    entry = entries.read(path, description, verified)
+    entry = cache_entry.read(path, description, verified)
     if entry is not None:
         return entry
     folder.mkdir(parents=True, exist_ok=True)
-    with entries.locked(folder / f".{path.name}.lock"):
-        entry = entries.read(path, description, verified)  # another process may just have made it
+    with cache_entry.locked(folder / f".{path.name}.lock"):
+        entry = cache_entry.read(path, description, verified)  # another process may just have made it
         if entry is None:
-            entries.write(path, description, plan())
+            cache_entry.write(path, description, plan())
             sync_folder(folder)
-            entry = entries.read(path, description, verified=0)
+            entry = cache_entry.read(path, description, verified=0)
     if entry is None:
         raise OSError(f"{path} was written, but cannot be read")
     return entry

@@ -14,7 +14,7 @@ from typing import Any
 from ..arms import ARM, Arm, hyperparameters
 from ..errors import UsageError
 from ..scoring.explanation import Change, Values
-from ..spec.references import trained_words
+from ..spec.published_settings import trained_words
 from . import selection
 from .prepared import PreparedStudy
 from .selection import Finished

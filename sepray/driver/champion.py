@@ -11,7 +11,7 @@ from .. import identity
 from ..contracts import Signal, TaskData
 from ..errors import SeprayError, UnreachableError, mask
 from ..execution import weights
-from ..scoring.levels import MIXTURE_LEVEL, level_range
+from ..scoring.offsets import MIXTURE_LEVEL, offset_range
 from ..spec.parts import DEFAULT_TRACKING_URI
 from ..spec.study import StudySpec, key
 from ..tracking import models
@@ -20,10 +20,10 @@ from ..tracking.packaging import package_model
 from ..tracking.pages import is_server, runs_page
 from ..tracking.tracker import Tracker
 from . import notes, runs
-from .commands import on_study
 from .final_scores import Result, belongs_to, stft_of
 from .promotion import contest
 from .selection import Finished
+from .study_commands import on_study
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
             "task_config": identity.told(spec.task),
             "data_fingerprint": data.fingerprint,
             "hyperparameters": dict(member.hyperparameters),
-            MIXTURE_LEVEL: None if data.signal.sample_rate is None else level_range(data.train.mixture.numpy()),
+            MIXTURE_LEVEL: None if data.signal.sample_rate is None else offset_range(data.train.mixture.numpy()),
             **_hearts(data.signal),
             **stft_of(spec, data),
         },

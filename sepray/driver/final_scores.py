@@ -24,13 +24,13 @@ from ..scoring import evaluation, tables
 from ..scoring.beat_scores import with_beats
 from ..scoring.tables import ResultRow, Scores
 from ..scoring.units import ITEMS, TRACKS, Units
-from ..spec.references import NONE, row_title
+from ..spec.published_settings import NONE, row_title
 from ..spec.study import StudySpec
 from ..tracking import models
 from ..training import views
 from . import pairs
+from .mean_rows import Row
 from .pairs import Compared
-from .references import Row
 from .selection import Champion, Finished
 
 FILE = "result.json"

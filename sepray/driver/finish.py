@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from ..console.commands import from_this_shell
 from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
+from ..console.shell_commands import from_this_shell
 from ..console.terminal import console
 from ..contracts import Oracle, TaskData
 from ..errors import SeprayError, UsageError, mask, one_line
@@ -30,11 +30,11 @@ from ..spec.study import StudySpec
 from ..tracking.packaging import is_whole
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
-from . import notes, pairs, references, selection
+from . import mean_rows, notes, pairs, selection
 from .champion import Registration, next_commands, package, register
-from .commands import on_study
 from .final_scores import Result, has_weights, load_result, save_result, score_all
 from .selection import Finished, Retraining
+from .study_commands import on_study
 
 _FLUSH_SECONDS = 20.0
 
@@ -149,14 +149,14 @@ class Finish:
 
     def _rows(
         self, finals: Sequence[Finished], champion: selection.Champion, systems: pairs.Compared
-    ) -> list[references.Row]:
+    ) -> list[mean_rows.Row]:
         """Return the rows of means over seeds beside those that are compared: the champion's, and published settings'.
 
         A study of an older version has no such retrainings, and keeps its table.
         """
-        return references.rows(self._spec, finals, champion, systems, self._references)
+        return mean_rows.rows(self._spec, finals, champion, systems, self._references)
 
-    def _lacks_rows(self, result: Result, rows: Sequence[references.Row]) -> bool:
+    def _lacks_rows(self, result: Result, rows: Sequence[mean_rows.Row]) -> bool:
         """Say whether a result lacks retrainings of published settings that have finished, or has others."""
         there = set(result.get("references", ()))
         return there != {t.number for row in rows if row.label for t in row.members}

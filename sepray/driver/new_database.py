@@ -11,9 +11,9 @@ from ..console.terminal import console
 from ..search.storage import load_study
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
-from ..tracking.reconciliation import tell_anew
+from ..tracking.missing_runs import tell_anew
 from . import runs
-from .record import STAGES
+from .study_record import STAGES
 
 
 def fill(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> None:

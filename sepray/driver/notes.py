@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..choices import MEASURES, better_words, measure_words
-from ..console.commands import from_this_shell
+from ..console.shell_commands import from_this_shell
 from ..contracts import TaskData
 from ..plain_text import as_code, in_markdown
 from ..scoring import answer_words, explanation_words

@@ -15,7 +15,7 @@ from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
 from ..loading import build_separator
-from ..spec import choosing, references
+from ..spec import choosing, published_settings
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from ..training import views
@@ -114,7 +114,7 @@ class PreparedStudy:
 
     def reference_epochs(self, label: str) -> int | None:
         """Return for how many epochs published settings are trained for the table; None: for those of the study."""
-        own = references.own_epochs(label, self.spec.budget.reference_budget, self.spec.reference_epochs)
+        own = published_settings.own_epochs(label, self.spec.budget.reference_budget, self.spec.reference_epochs)
         return None if own == self.spec.budget.max_epochs else own
 
     def as_begun(self, attributes: Mapping[str, Any]) -> PreparedStudy:
@@ -126,7 +126,7 @@ class PreparedStudy:
             attributes: user attributes of its Optuna study; empty for one that does not exist yet.
         """
         is_older = "uid" in attributes and RETRAINS_REFERENCES not in attributes
-        asked = self.spec.budget.reference_budget == references.PUBLISHED
+        asked = self.spec.budget.reference_budget == published_settings.PUBLISHED
         return replace(self, references={}) if is_older and not asked else self
 
 
@@ -210,8 +210,8 @@ def _references(
     """
     budget = spec.budget.reference_budget
     published = {n: point for n, point in points.items() if n in spec.reference_points and point}
-    rows = {} if budget == references.NONE else published
-    if budget == references.STUDY or all(distribution.single() for distribution in space.values()):
+    rows = {} if budget == published_settings.NONE else published
+    if budget == published_settings.STUDY or all(distribution.single() for distribution in space.values()):
         return rows, dict(points)
     return rows, {name: point for name, point in points.items() if name not in published}
 

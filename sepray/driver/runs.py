@@ -17,8 +17,8 @@ from ..report.wording import number as number_words
 from ..report.wording import objective_words, plural
 from ..search.ledger import settings as settings
 from ..spec.study import StudySpec, key
-from ..tracking.entries import NOTE, inherited
-from ..tracking.reconciliation import ExpectedRun
+from ..tracking.missing_runs import ExpectedRun
+from ..tracking.stored_forms import NOTE, inherited
 from .best_so_far import BestSoFar, history, milliseconds
 
 STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}

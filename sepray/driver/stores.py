@@ -24,11 +24,11 @@ from ..search.storage import Study, open_study
 from ..spec import folder
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
-from ..tracking.entries import as_texts, dataset, now
 from ..tracking.environment import environment_tags
 from ..tracking.outbox import Rejected
+from ..tracking.stored_forms import as_texts, dataset, now
 from ..tracking.tracker import Tracker, forget
-from . import code, commands, new_database, runs, selection, start, tracking_address
+from . import code, continuing, new_database, runs, selection, study_commands, tracking_address
 from .other_settings import SIGNAL, stored
 from .prepared import RETRAINS_REFERENCES, PreparedStudy
 
@@ -38,7 +38,7 @@ _LOCK_SECONDS = 60.0  # for a driver on this machine from which the study was ta
 
 def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
     """Return the sentence on records that MLflow has not taken yet, and the command for later."""
-    later = commands.on_study("reconcile", spec)
+    later = study_commands.on_study("reconcile", spec)
     server = mask(spec.stores.tracking_uri)
     return f"{waiting} records wait for the tracking server {server}. When it answers again: {later}"
 
@@ -48,7 +48,7 @@ def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
     reasons = Counter(each.reason for each in refused)
     most, count = reasons.most_common(1)[0]
     others = f", and {len(refused) - count} for other reasons" if len(reasons) > 1 else ""
-    later = commands.on_study("reconcile", spec)
+    later = study_commands.on_study("reconcile", spec)
     return (
         f"MLflow refused {plural(len(refused), 'record')} ({count}: {mask(most)}{others}). To try them again: {later}"
     )
@@ -114,7 +114,7 @@ class StudyStores:
         path = spec.stores.storage_path
         self.search = self._open(spec.name)
         self.uid = folder.checked_uid(self.search.user_attrs.get("uid") or secrets.token_hex(4))
-        start.tell(spec.name, *self._refuse(self.search, goes_on))
+        continuing.tell(spec.name, *self._refuse(self.search, goes_on))
         self.checkpoints = self._places(self.uid)[1]
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
@@ -123,14 +123,14 @@ class StudyStores:
             self.search.set_user_attr(RETRAINS_REFERENCES, True)
         self.search.set_user_attr("uid", self.uid)
         folder_id = folder.folder_id(self.folder)
-        elsewhere = start.was_elsewhere(self.search, folder_id)
-        self.search.set_user_attr(LAST_OWNER, start.last_owner(self.lease.owner, folder_id, self.checkpoints))
+        elsewhere = continuing.was_elsewhere(self.search, folder_id)
+        self.search.set_user_attr(LAST_OWNER, continuing.last_owner(self.lease.owner, folder_id, self.checkpoints))
         if goes_on:
             self.search.set_user_attr("spec", spec.plain())
             self.search.set_user_attr("given", spec.plain_given())
             self.search.set_user_attr(SIGNAL, identity.plain(prepared.signal))
             self.search.set_user_attr(tracking_address.ATTRIBUTE, mask(spec.stores.tracking_uri))
-            start.keep_code(self.search, prepared.code)
+            continuing.keep_code(self.search, prepared.code)
         else:
             self.search.set_user_attr(code.attribute(prepared.code), prepared.code)
         outbox, run_key = self.folder / "outbox.db", f"{spec.name}-{self.uid}"
@@ -153,8 +153,8 @@ class StudyStores:
         """Refuse what is not permitted; return the files that have changed, and where checkpoints stay behind."""
         uid = study.user_attrs.get("uid")
         here, checkpoints = self._places(folder.checked_uid(uid) if uid else "new")
-        left_behind = start.refuse_other_place(study, here, checkpoints, self._permitted, goes_on)
-        changed = start.refuse_changed_code(study, self._prepared.code, self._permitted) if goes_on else []
+        left_behind = continuing.refuse_other_place(study, here, checkpoints, self._permitted, goes_on)
+        changed = continuing.refuse_changed_code(study, self._prepared.code, self._permitted) if goes_on else []
         return changed, left_behind
 
     def _places(self, uid: str) -> tuple[Path, str]:
@@ -221,7 +221,7 @@ class StudyStores:
         """Begin the study's own run in MLflow, or go on with it."""
         spec, data = self._prepared.spec, self._prepared.data
         tags = as_texts(environment_tags() | runs.study_tags(spec, data, self._prepared.fingerprint))
-        tags |= start.code_tags(self.search, self._prepared.code)
+        tags |= continuing.code_tags(self.search, self._prepared.code)
         params, described = runs.study_params(spec), runs.dataset(spec, data)
         self.tracker.open_study(spec.name, params, tags, note=f"Study `{spec.name}` is running.")
         self.tracker.log_dataset(key(spec.task), data.fingerprint, described, "training")

@@ -14,11 +14,11 @@ from .. import private_list
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
 from ..spec.folder import checked_uid, local_root
-from ..spec.named import place
+from ..spec.named_by_user import place
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
 from ..tracking.outbox import Outbox, OutboxError
-from . import commands
+from . import study_commands
 
 _Answer = TypeVar("_Answer")
 
@@ -39,8 +39,8 @@ def require(study: Study, folder: Path, spec: StudySpec) -> None:
     """
     before, now = kept(study.user_attrs, folder), spec.stores.tracking_uri
     if before is not None and not is_same(before, now) and (waiting := _waiting(folder)):
-        there = commands.on_study("reconcile", spec.changed(tracking_uri=before))
-        here = commands.on_study("reconcile", spec, "--yes")
+        there = study_commands.on_study("reconcile", spec.changed(tracking_uri=before))
+        here = study_commands.on_study("reconcile", spec, "--yes")
         raise UsageError(
             f"{waiting} records of {spec.name} wait for MLflow at {before}, not at {mask(now)}. Give --tracking-uri "
             f"{before}, or deliver them first: {there}. To have them at {mask(now)} instead: {here}"

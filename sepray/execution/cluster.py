@@ -21,7 +21,7 @@ from ..errors import SeprayError, mask
 from . import capacity, private_ray
 from .capacity import ClusterError as ClusterError
 from .ray_watch import RayDiedError, RayWatch
-from .shipping import Shipment, shipment
+from .worker_code import Shipment, shipment
 
 _RAY_SETTINGS = {
     # Without Tune's own CSV, JSON and TensorBoard files, state snapshots and usage report: a study goes on from the

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..scoring.levels import MIXTURE_LEVEL, offset
+from ..scoring.offsets import MIXTURE_LEVEL, offset
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Recording, check_change
 from .model import Model
@@ -66,9 +66,9 @@ def offsets_of(recording: Recording, model: Model) -> tuple[float, ...]:
     It is 0 for models that do not record how those lay, and for recordings whose samples have not been read.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
-    if not trained or not recording.levels:
+    if not trained or not recording.locations:
         return (0.0,) * recording.channels
-    return tuple(offset(*level, trained) for level in recording.levels)
+    return tuple(offset(*found, trained) for found in recording.locations)
 
 
 def notes_on(recording: Recording, model: Model) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..console.commands import from_this_shell
+from ..console.shell_commands import from_this_shell
 from ..scoring import answer_words, explanation_words
 from ..scoring.explanation import of_result
 from . import html

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .. import processor
 from ..choices import MEASURES, better_words, measure_words
-from ..console.commands import from_this_shell
+from ..console.shell_commands import from_this_shell
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..execution import weights

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from ..choices import MEASURES
 from ..plain_text import in_figure_label
 from ..spec import choosing
-from ..spec.references import row_title
+from ..spec.published_settings import row_title
 from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .study_results import StudyResults, ending

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console import terminal
-from ..driver.record import STAGES, StudyRecord
+from ..driver.study_record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import StoredFile, files, folders, reachable, remove
 from ..search.outcomes import UNFINISHED, outcome

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import optuna
 
 from ..console import terminal
-from ..driver.record import STAGES, StudyRecord
+from ..driver.study_record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
 from ..report.wording import plural

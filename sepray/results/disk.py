@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..driver.record import STAGES, StudyRecord
+from ..driver.study_record import STAGES, StudyRecord
 from ..execution.file_systems import files
 from ..spec.folder import is_remote
 

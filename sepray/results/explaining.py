@@ -29,7 +29,7 @@ from ..report.study_results import StudyResults
 from ..report.wording import objective_words
 from ..scoring.explanation import Explanation, Values, explained
 from ..search.ledger import FixedTrial, settings
-from ..spec import named
+from ..spec import named_by_user
 from .study_result import StudyResult
 
 FEWEST_SEEDS, MOST_TRAININGS = 3, 60
@@ -115,7 +115,7 @@ class PathTraining:
             SeprayError: a store cannot be used, or another process runs the study.
         """
         there = str(self._study.record.description.get("address") or "")
-        if self.left and there and not named.is_named_cluster(there):
+        if self.left and there and not named_by_user.is_named_cluster(there):
             raise UsageError(
                 f"the study ran on the Ray cluster {mask(there)}, as its storage says, which no command of yours has "
                 f"named: set RAY_ADDRESS={mask(there)} if you know it"

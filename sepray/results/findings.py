@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, better_words, measure_words
-from ..driver.record import StudyRecord
+from ..driver.study_record import StudyRecord
 from ..errors import UsageError
 from ..report.wording import number
 from ..scoring.answers import Answer
@@ -36,7 +36,7 @@ class Findings:
 
     Attributes:
         record: the study as its stores hold it.
-        trials_of: Optuna records of the trials of each stage that was begun (``record.STAGES``).
+        trials_of: Optuna records of the trials of each stage that was begun (``study_record.STAGES``).
         result: content of ``result.json``; None where the study has no champion.
         registration: content of ``registration.json``; empty where the study has not come so far.
         is_running: whether a driver on this machine runs the study.
@@ -119,7 +119,7 @@ class Findings:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Number of trials of the search by outcome (``record.outcome``)."""
+        """Number of trials of the search by outcome (``outcomes.outcome``)."""
         return Counter(outcome(trial) for trial in self.trials_of["search"])
 
     @cached_property

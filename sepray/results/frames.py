@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from ..driver.record import STAGES, StudyRecord
+from ..driver.study_record import STAGES, StudyRecord
 from ..scoring import explanation_words
 from ..scoring.explanation import Explanation
 from ..search.ledger import settings
@@ -26,8 +26,8 @@ def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]
     These are ``number``, ``value`` (of several objectives ``values_SOURCE/MEASURE`` each; ``values_0``, ... in their
     order in a study of an older version, which has no names of them), ``datetime_start``, ``datetime_complete``,
     ``duration``, ``params_NAME`` (what the trial was trained with, beyond the search space too) and ``state``. Further
-    columns: ``stage`` (one of ``record.STAGES``), ``label``, ``outcome`` (``record.outcome``), ``epochs``, ``seed`` and
-    ``reason``.
+    columns: ``stage`` (one of ``study_record.STAGES``), ``label``, ``outcome`` (``outcomes.outcome``), ``epochs``,
+    ``seed`` and ``reason``.
 
     Args:
         record: the study.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from ..console.exit_status import BUG, INTERRUPTED
-from ..driver.record import StudyRecord
+from ..driver.study_record import StudyRecord
 from ..report.wording import plural
 from ..search.outcomes import UNFINISHED, outcome
 
@@ -17,7 +17,7 @@ STOPPED = "not finished"
 EMPTY = "nothing to register"
 
 Stages = Mapping[str, Sequence[FrozenTrial]]
-"""Optuna records of the trials of each stage that was begun (``record.STAGES``)."""
+"""Optuna records of the trials of each stage that was begun (``study_record.STAGES``)."""
 
 
 def is_sound(trial: FrozenTrial) -> bool:

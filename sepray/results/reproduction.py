@@ -11,11 +11,11 @@ import torch
 from optuna.trial import FrozenTrial
 
 from ..choices import guide_loss
-from ..console.commands import from_this_shell
+from ..console.shell_commands import from_this_shell
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
-from ..driver.record import StudyRecord
 from ..driver.stage import START, trial_parameters
+from ..driver.study_record import StudyRecord
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
 from ..execution.members import Members

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..driver.record import read_record
+from ..driver.study_record import read_record
 from ..errors import UsageError
 from ..spec.parts import default_storage
 from . import summary

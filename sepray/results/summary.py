@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from ..choices import FAILED, Objective
-from ..console.commands import from_this_shell
+from ..console.shell_commands import from_this_shell
 from ..console.terminal import size
-from ..driver.record import STAGES
+from ..driver.study_record import STAGES
 from ..errors import mask
 from ..report.wording import OUTCOMES, number, objective_words, plural, trial_name
 from ..scoring import answer_words, explanation_words

@@ -108,7 +108,7 @@ class Writer(Protocol):
         ...
 
 
-class Level(NamedTuple):
+class Location(NamedTuple):
     """Where the samples of a channel lie.
 
     Attributes:
@@ -129,14 +129,14 @@ class Recording(ABC):
         rate: samples per second.
         channels: number of channels.
         frames: samples of a channel.
-        levels: level of each channel; empty until ``recordings.open_recording`` has read the samples.
+        locations: location of each channel; empty until ``recordings.open_recording`` has read the samples.
     """
 
     path: Path
     rate: float
     channels: int
     frames: int
-    levels: tuple[Level, ...] = field(default=(), kw_only=True)
+    locations: tuple[Location, ...] = field(default=(), kw_only=True)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..files import is_clutter, refuse_links
 from . import record_files, sound_files, table_files
 from .array_files import of_array, open_array_file
-from .recording_types import LARGEST, RATES, Level, Recording, RecordingError, SilentError, check_rate
+from .recording_types import LARGEST, RATES, Location, Recording, RecordingError, SilentError, check_rate
 from .sound_files import open_sound_file
 from .wfdb_files import files_of
 
@@ -74,7 +74,7 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
     else:
         recording = open_sound_file(path, rate, name)
     check_rate(recording.rate, name)
-    return dataclasses.replace(recording, levels=_checked_levels(recording, name))
+    return dataclasses.replace(recording, locations=_checked_locations(recording, name))
 
 
 def open_array(values: NDArray[np.generic], rate: float | None, name: str = "recording") -> Recording:
@@ -90,7 +90,7 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
     """
     _check_rate(rate)
     recording = of_array(values, rate, name)
-    return dataclasses.replace(recording, levels=_checked_levels(recording, name))
+    return dataclasses.replace(recording, locations=_checked_locations(recording, name))
 
 
 def _check_rate(rate: float | None) -> None:
@@ -118,8 +118,8 @@ def _refuse_signal_file(path: Path, name: str) -> None:
             raise RecordingError(f"{name} is a part of the WFDB record {header.name}: give that file")
 
 
-def _checked_levels(recording: Recording, name: str) -> tuple[Level, ...]:
-    """Return the levels of the channels.
+def _checked_locations(recording: Recording, name: str) -> tuple[Location, ...]:
+    """Return the locations of the channels.
 
     Raises:
         RecordingError: samples are not finite, fewer than promised, or all alike.
@@ -148,4 +148,4 @@ def _checked_levels(recording: Recording, name: str) -> tuple[Level, ...]:
         raise SilentError(f"{name} is silent: all of its samples are {low:g}")
     kept = np.concatenate(some, axis=1)
     middles, spreads = np.median(kept, axis=1), np.std(kept, axis=1, dtype=np.float64)
-    return tuple(Level(float(middle), float(spread)) for middle, spread in zip(middles, spreads, strict=True))
+    return tuple(Location(float(middle), float(spread)) for middle, spread in zip(middles, spreads, strict=True))

@@ -9,7 +9,7 @@ import tyro
 
 from .. import registry, shipped
 from ..errors import UsageError
-from . import references
+from . import published_settings
 from .field_types import require_arms, require_settings, require_space, require_texts, require_type
 from .settings import separator_name
 
@@ -69,7 +69,7 @@ def require_own_types(values: Mapping[str, Any]) -> None:
     require_arms(values["arms"])
     for name in ("reference_points", "controls", "first_settings"):
         require_settings(name, values[name])
-    references.require_epochs(values["reference_epochs"])
+    published_settings.require_epochs(values["reference_epochs"])
 
 
 def published_space(separator: Any) -> shipped.SearchSpace:

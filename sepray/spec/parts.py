@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from .. import secrecy
-from . import references
+from . import published_settings
 from .field_types import FieldError, require_known, require_parts, require_types
 
 DEFAULT_STORAGE = "sqlite:///optuna.db"
@@ -44,7 +44,7 @@ class Budget:
     """Number of settings, the best ones, that are trained again after the search; with arms the best of each arm."""
     final_seeds: int = 0
     """Number of new seeds on which settings are trained again; 0 for 3, or with arms as many as a claim needs."""
-    reference_budget: str = references.STUDY
+    reference_budget: str = published_settings.STUDY
     """Epochs of the published settings, which are trained on the same new seeds for the final table: published for
     those of their paper, study for max_epochs, none for no such rows: the search has all trials."""
 
@@ -52,7 +52,7 @@ class Budget:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
         _at_least(self, trials=0, max_epochs=1, seeds_per_trial=1, finalists=1, final_seeds=0)
-        references.check_budget(self.reference_budget)
+        published_settings.check_budget(self.reference_budget)
 
     def seeds(self, arms: int = 0, objectives: int = 1) -> int:
         """Return the number of new seeds of each retraining.

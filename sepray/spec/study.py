@@ -11,7 +11,7 @@ from .. import identity, registry
 from ..arms import Arm
 from ..choices import BLIND_SAMPLERS, ONE_SPACE_SAMPLERS, SCHEDULERS, Objective
 from ..errors import UsageError
-from . import choosing, named, objectives
+from . import choosing, named_by_user, objectives
 from .field_types import FieldError, require_known
 from .folder import is_name
 from .named_fields import Given, NamedConfig, published_space, require_own_types
@@ -265,7 +265,7 @@ class StudySpec:
         """Return the study that ``plain`` described, as far as the stored description may say what runs here.
 
         A sampler's module, a cluster and the modules of separator and task are used only where commands of this user
-        have named them (``named.usable``, ``registry.require_named``).
+        have named them (``named_by_user.usable``, ``registry.require_named``).
 
         Args:
             values: what ``plain`` returned.
@@ -280,8 +280,8 @@ class StudySpec:
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
         lists["choose"] = tuple(values.get("choose", (choosing.KNEE,)))
-        named.require_start(parts["separator"])
-        return cls(**{**named.usable(values), **parts, **lists, "space": {}, **changes})
+        named_by_user.require_start(parts["separator"])
+        return cls(**{**named_by_user.usable(values), **parts, **lists, "space": {}, **changes})
 
 
 def rebuilt(package: str, module: str, settings: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..comparison import named
+from ..comparison import separators_flag
 from ..comparison import table as comparisons
 from ..comparison.contenders import LeftOut
 from ..scoring.many_systems import ScoreSummary
@@ -102,7 +102,7 @@ def _line(
     printed = {(s, m): text for s in sources for m, text in table.published(row, s).items()}
     if not row.separator:
         return Line(row.label, printed, note=row.missing)
-    what = named.read(row.separator).words
+    what = separators_flag.read(row.separator).words
     if found is None:
         return Line(row.label, printed, what=what, note=why or f"no figures: {_reason(row, left_out)}")
     ours = next((each for each in found.rows if each.key == row.name), None)

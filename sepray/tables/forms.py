@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from .. import registry
 from ..choices import OBJECTIVES, measure_words
-from ..comparison import named
+from ..comparison import separators_flag
 from ..comparison.spec import Comparison
 from ..errors import UsageError
 from ..report.wording import plural
@@ -121,7 +121,7 @@ def comparison(
     rows = [row for row in part.rows if row.separator]
     settings = [s for owner, given in chosen.form.settings.items() for s in _of_rows(owner, given, rows)]
     settings += [f"task.{setting}" for setting in data.settings]
-    parts = f"-{named.slug(part.title).lower()}" if len(table.parts) > 1 else ""
+    parts = f"-{separators_flag.slug(part.title).lower()}" if len(table.parts) > 1 else ""
     return Comparison(
         name=f"{name or f'{table.name}-{chosen.length}'}{parts}",
         separators=tuple(row.entry for row in rows),
@@ -147,7 +147,7 @@ def _of_rows(owner: str, given: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _module(row: Row) -> str:
-    entry = named.read(row.separator)
+    entry = separators_flag.read(row.separator)
     home = f"sepray.separators.{entry.separator}"
     known = registry.variants(home) if entry.separator in registry.names("sepray.separators") else {}
     return f"{entry.short}_{entry.wanted}" if entry.wanted in known else entry.short

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..comparison.running import Entry
 from ..comparison.spec import Comparison
 from ..contracts import TaskData
-from ..driver.record import read_record
+from ..driver.study_record import read_record
 from ..results import reproduction
 
 MOST = 6

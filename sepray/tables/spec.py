@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..choices import COLUMNS
-from ..comparison import named
+from ..comparison import separators_flag
 from ..errors import UsageError
 
 NONE = "-"
@@ -34,7 +34,7 @@ class Row:
     @property
     def name(self) -> str:
         """Its name in the comparison, and at the end of its study's."""
-        return named.slug(self.label).replace(".", "-")  # a dot ends an owner in --settings
+        return separators_flag.slug(self.label).replace(".", "-")  # a dot ends an owner in --settings
 
     @property
     def entry(self) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 from ..errors import mask
 from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
-from .entries import as_key, name_of
 from .outbox import Operation, Outbox, Rejected, RunKey
 from .run_finding import RunFinder
+from .stored_forms import as_key, name_of
 
 ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
 ATTEMPTS = 8  # of a run whose operations fail although the server answers

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from ..errors import SeprayError, UnreachableError
 from .calls import reason_of
 from .connection import import_mlflow
-from .entries import NOTE, as_key, digest, inherited, now
 from .packaged_model import DIGEST
+from .stored_forms import NOTE, as_key, digest, inherited, now
 
 DIGEST_TAG = "sepray.digest"
 _VERSIONS = "mlflow.modelVersions"

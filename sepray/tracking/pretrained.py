@@ -3,7 +3,8 @@
 Each is a folder in ``sepray/pretrained/``: ``model.json`` (settings, data, scores), ``separator/`` with the JSON and
 the weights of a packaged model (``tracking.packaging``), and ``README.md``, the model card. No source files: what is
 installed here builds the separator, as it does for a registered model of the same code. So nothing in it has to be
-trusted beyond sepray itself, and no key signs it; its digest tells a damaged file. ``models.shipping`` makes them.
+trusted beyond sepray itself, and no key signs it; its digest tells a damaged file. ``models.make_pretrained`` makes
+them.
 
 Imports no torch and no mlflow until a model is loaded.
 """

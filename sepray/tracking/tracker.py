@@ -15,10 +15,10 @@ from typing import Any
 
 from ..errors import mask
 from .buffer import Buffer
-from .entries import NOTE, as_json, as_texts, dataset, finite_or_nan, inherited, now
 from .environment import resolve_uri
 from .outbox import Outbox, OutboxError, Rejected, RunKey
 from .sender import Sender
+from .stored_forms import NOTE, as_json, as_texts, dataset, finite_or_nan, inherited, now
 
 OUTCOME = "outcome"
 RUNNING = "running"

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from sepray.cli import application, clean, compare, delete, doctor, evaluate, listing, reconcile, report, separate, show
+from sepray.cli import (
+    application,
+    clean,
+    compare,
+    delete,
+    doctor,
+    evaluate,
+    list_command,
+    reconcile,
+    report,
+    separate,
+    show,
+)
 from sepray.cli.main import DESCRIPTION
 
 COMMANDS = {
@@ -15,7 +27,7 @@ COMMANDS = {
     "delete": delete.delete,
     "doctor": doctor.doctor,
     "evaluate": evaluate.evaluate,
-    "list": listing.list_,
+    "list": list_command.list_,
     "reconcile": reconcile.reconcile,
     "report": report.report,
     "separate": separate.separate,

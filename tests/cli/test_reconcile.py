@@ -14,10 +14,10 @@ def _nothing_named(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def called(monkeypatch):
-    from sepray.driver import reconcile
+    from sepray.driver import completing
 
     calls = []
-    monkeypatch.setattr(reconcile, "reconcile", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(completing, "reconcile", lambda *arguments: calls.append(arguments))
     return calls
 
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sepray.data import digests, entries
+from sepray.data import cache_entry, digests
 from sepray.data.cache import Plan, cached, content_hash, file_digest, item_digests, kept_files, mapped
 from sepray.errors import UsageError
 
@@ -286,7 +286,7 @@ def test_larger_entries_are_read_whole_only_where_their_file_has_changed(tmp_pat
     path = _entry(tmp_path)
     size = path.stat().st_size
     with monkeypatch.context() as patch:
-        patch.setattr(entries, "_is_sound", lambda *_: pytest.fail("read whole"))
+        patch.setattr(cache_entry, "_is_sound", lambda *_: pytest.fail("read whole"))
         if margin < 0:
             mapped(tmp_path, "ramps", {}, _not_planned, verified=size + margin)
         else:
@@ -586,14 +586,14 @@ def test_lock_that_the_operating_system_refuses_is_named_too(tmp_path, monkeypat
     def refused(*given):
         raise PermissionError(errno.EACCES, "Permission denied", str(lock))
 
-    monkeypatch.setattr(entries.os, "open", refused)
+    monkeypatch.setattr(cache_entry.os, "open", refused)
     with (
         pytest.raises(UsageError, match="another user makes this entry without --shared; try"),
-        entries.locked(lock),
+        cache_entry.locked(lock),
     ):
         pass
     lock.unlink()
-    with pytest.raises(PermissionError), entries.locked(lock):  # the folder is what cannot be written to
+    with pytest.raises(PermissionError), cache_entry.locked(lock):  # the folder is what cannot be written to
         pass
 
 

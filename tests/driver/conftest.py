@@ -101,9 +101,9 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def _modules_with_a_console() -> list[Any]:
-    from sepray.driver import driver, events, finish, leaving, stage, start, stores
+    from sepray.driver import continuing, driver, events, finish, leaving, stage, stores
 
-    return [terminal, driver, events, finish, leaving, stage, start, stores]
+    return [terminal, driver, events, finish, leaving, stage, continuing, stores]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sepray.contracts import Split
 from sepray.driver import champion, promotion
 from sepray.driver.champion import Registration, next_commands, package, register
 from sepray.driver.selection import Finished
-from sepray.scoring.levels import level_range
+from sepray.scoring.offsets import offset_range
 from sepray.scoring.statistics import PairedDifference
 from sepray.tracking import models
 
@@ -179,7 +179,7 @@ def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trai
     assert (metadata["metric"], metadata["task_config"]["train"]) == (SPEC.metric, SPEC.task.train)
     assert (metadata["hyperparameters"], metadata["supervision"]) == ({"beta": 0.25}, "paired")
     assert (metadata["task"], metadata["data_fingerprint"]) == ("sepray.tasks.ppg", HEARTS.fingerprint)
-    assert metadata["mixture_level"] == level_range(HEARTS.train.mixture.numpy())
+    assert metadata["mixture_level"] == offset_range(HEARTS.train.mixture.numpy())
     assert (metadata["n_fft"], metadata["hop"]) == (SPEC.separator.n_fft, SPEC.separator.hop)
 
 

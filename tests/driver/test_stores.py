@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from sepray.driver.commands import on_study
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores, refused_by_mlflow
+from sepray.driver.study_commands import on_study
 from sepray.execution import checkpoint
 from sepray.identity import digest
 from sepray.search.holding import HeldError

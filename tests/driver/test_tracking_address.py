@@ -7,8 +7,8 @@ import pytest
 
 from sepray import private_list
 from sepray.driver import tracking_address
-from sepray.driver.commands import on_study
 from sepray.driver.stores import StudyStores
+from sepray.driver.study_commands import on_study
 from sepray.errors import UsageError
 from sepray.tracking.outbox import Outbox, RunKey
 

@@ -104,7 +104,7 @@ def trained(separate, levels=LEVELS):
 @pytest.mark.parametrize("offset", [0.75, -3.0, 2048.0])
 def test_an_offset_beyond_the_training_mixtures_is_taken_away_and_in_no_estimate(offset):
     recording = open_array(NOISE[:2] + np.array([[0.1], [offset]], np.float32), 64)
-    middle, spread = recording.levels[1]
+    middle, spread = recording.locations[1]
     usual, taken = NOISE[1] + offset - middle + 0.25 * spread, middle - 0.25 * spread
     mixture, offsets = [], offsets_of(recording, trained(noted([])))
     assert offsets == pytest.approx((0, taken))

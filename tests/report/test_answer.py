@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sepray.console.commands import from_this_shell
+from sepray.console.shell_commands import from_this_shell
 from sepray.report import answer, report
 from sepray.scoring import answer_words
 from sepray.scoring.answers import Answer, Contrast, Effect, Importance

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from sepray.driver import driver
-from sepray.driver.record import read_record
+from sepray.driver.study_record import read_record
 from sepray.errors import UsageError
 from sepray.results import deletion
 from sepray.results.deletion import Deletion, carry_out, finish_interrupted, held, plan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.driver.record import StudyRecord
+from sepray.driver.study_record import StudyRecord
 from sepray.results.disk import disk_used
 
 

@@ -14,7 +14,7 @@ from sepray.cli import main as cli
 from sepray.console import terminal
 from sepray.driver import champion as champion_module
 from sepray.driver import final_scores, selection
-from sepray.driver.record import StudyRecord, read_record
+from sepray.driver.study_record import StudyRecord, read_record
 from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import reproduction

@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from sepray.driver.record import read_record
+from sepray.driver.study_record import read_record
 from sepray.errors import StorageError, one_line
 from sepray.search import stored_values
 from sepray.search.storage import load_study, open_study

@@ -9,7 +9,7 @@ from torch import nn
 
 from search_spaces import cass_logarithmic as space
 from sepray import identity, registry
-from sepray.comparison import named
+from sepray.comparison import separators_flag
 from sepray.comparison.contenders import contender
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
@@ -267,13 +267,15 @@ def test_registered_models_of_either_separator_ship_no_file_of_the_other():
 
 def test_a_comparison_takes_a_named_configuration_for_a_separator_of_its_own():
     spaces = {"cass_logarithmic_debug": (space.SPACE, {}), "cass": ({}, {})}
-    found = contender(named.read("cass:logarithmic_debug"), Comparison(), spaces, SIGNAL)
+    found = contender(separators_flag.read("cass:logarithmic_debug"), Comparison(), spaces, SIGNAL)
     assert (found.key, found.config) == ("cass-logarithmic_debug", cass_logarithmic.DEBUG)
     assert found.system.startswith("cass:logarithmic_debug")
-    changed = contender(named.read("cass:logarithmic_debug"), Comparison(settings=("cass.dense=7",)), spaces, SIGNAL)
+    changed = contender(
+        separators_flag.read("cass:logarithmic_debug"), Comparison(settings=("cass.dense=7",)), spaces, SIGNAL
+    )
     assert changed.config == dataclasses.replace(cass_logarithmic.DEBUG, dense=7)
     with pytest.raises(UsageError, match="cass has no published setting 'publish'"):
-        contender(named.read("cass:publish"), Comparison(), spaces, SIGNAL)
+        contender(separators_flag.read("cass:publish"), Comparison(), spaces, SIGNAL)
 
 
 def test_search_space_has_every_hyperparameter():

@@ -9,7 +9,7 @@ from torch import nn
 
 from search_spaces import cass_published as space
 from sepray import registry
-from sepray.comparison import named
+from sepray.comparison import separators_flag
 from sepray.comparison.contenders import contender
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
@@ -237,7 +237,7 @@ def test_registered_models_ship_no_file_of_the_other_separators():
 
 def test_a_comparison_takes_a_named_configuration_for_a_separator_of_its_own():
     spaces = {"cass_published_debug": (space.SPACE, space.PAPER), "cass": ({}, {})}
-    found = contender(named.read("cass:published_debug"), Comparison(), spaces, SIGNAL)
+    found = contender(separators_flag.read("cass:published_debug"), Comparison(), spaces, SIGNAL)
     assert (found.key, found.config) == ("cass-published_debug", cass_published.DEBUG)
     assert found.points["authors' code"] == separator().hyperparameters()
 

@@ -98,12 +98,12 @@ def test_full_disk_is_an_error_of_the_operating_system(tmp_path, name):
     assert error.value.errno == errno.ENOSPC
 
 
-@pytest.mark.parametrize("kind", ["levels of each channel", "levels of a long recording"])
+@pytest.mark.parametrize("kind", ["locations of each channel", "locations of a long recording"])
 def test_levels_are_the_median_and_the_standard_deviation(tmp_path, kind, monkeypatch):
     samples = np.stack([2048 + 100 * np.tile(TONE, 5), np.repeat([0.0, 0, 1, -3, 0], 1000)])
-    if kind == "levels of a long recording":
+    if kind == "locations of a long recording":
         monkeypatch.setattr(recordings, "_LEVEL_SAMPLES", 1000)
     np.save(tmp_path / "tone.npy", samples)
-    first, second = open_recording(tmp_path / "tone.npy", rate=1).levels
+    first, second = open_recording(tmp_path / "tone.npy", rate=1).locations
     assert first == pytest.approx((2048, 100 * TONE.std()), rel=0.01)
     assert second == pytest.approx((0, np.sqrt(10 / 5 - 0.16)), rel=0.01)

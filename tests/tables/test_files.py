@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sepray import registry
-from sepray.comparison import named
+from sepray.comparison import separators_flag
 from sepray.tables import forms
 from sepray.tables.spec import Table
 
@@ -45,7 +45,7 @@ def test_every_setting_of_a_form_is_of_a_row(table):
 def test_settings_are_fields_of_the_separators_or_hyperparameters(table):
     for number, part in enumerate(table.parts):
         for row in (row for row in part.rows if row.separator):
-            entry = named.read(row.separator)
+            entry = separators_flag.read(row.separator)
             known = registry.configs(registry.find("sepray.separators", entry.separator))
             name = f"{entry.separator}:{entry.wanted}" if entry.wanted in known else entry.separator
             known_fields = {field.name for field in fields(registry.config("sepray.separators", name))}

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sepray.tracking import entries
+from sepray.tracking import stored_forms
 from sepray.tracking import tracker as module
 from sepray.tracking.connection import connect
 from sepray.tracking.outbox import Outbox, RunKey
@@ -45,7 +45,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    for each in (module, entries):
+    for each in (module, stored_forms):
         monkeypatch.setattr(each, "time", clock)
     return clock
 
@@ -189,7 +189,7 @@ def test_a_step_of_the_study_is_told_once_and_by_another_outbox_not_at_all(track
 
 def test_now_is_the_time_of_the_real_clock():
     before = time.time() * 1000
-    assert before - 1 <= entries.now() <= time.time() * 1000 + 1
+    assert before - 1 <= stored_forms.now() <= time.time() * 1000 + 1
 
 
 def test_an_interruption_ends_the_open_runs_and_no_others(tracker):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sepray.console.commands import from_this_shell
+from sepray.console.shell_commands import from_this_shell
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The user's code on its way to the workers of a cluster: source files of local modules, and nothing else."""
+"""Collects the user's code for the workers of a cluster: source files of local modules, and nothing else."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepray.scoring.levels import level_range, offset
+from sepray.scoring.offsets import offset, offset_range
 
 BEATS = np.array([0.0, 0, 0, 1, -3, 0, 0, 2])  # median 0
 SPREAD = BEATS.std()
@@ -12,11 +12,11 @@ SPREAD = BEATS.std()
 def test_range_is_that_of_medians_in_units_of_the_spread():
     shifts = np.linspace(-1, 3, 101)
     mixtures = 10 * (BEATS + SPREAD * shifts[:, None])[:, None]
-    found = level_range(mixtures.astype(np.float32))
+    found = offset_range(mixtures.astype(np.float32))
     assert found == pytest.approx({"low": -0.96, "usual": 1, "high": 2.96}, abs=1e-5)
-    assert level_range(np.ones((3, 1, 8))) is None
+    assert offset_range(np.ones((3, 1, 8))) is None
     two = np.concatenate([mixtures, np.zeros_like(mixtures)], axis=1)  # a silent channel has no level
-    assert level_range(two) == pytest.approx(found, abs=1e-5)
+    assert offset_range(two) == pytest.approx(found, abs=1e-5)
 
 
 @pytest.mark.parametrize(

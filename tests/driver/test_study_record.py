@@ -7,8 +7,8 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from sepray.driver.record import StudyRecord, read_record, study_names
 from sepray.driver.stores import StudyStores
+from sepray.driver.study_record import StudyRecord, read_record, study_names
 from sepray.driver.tracking_address import of_study
 from sepray.errors import UsageError
 from sepray.search.storage import connect
@@ -71,7 +71,7 @@ def test_stages_are_those_that_were_begun(tmp_path):
 
 def test_reading_brings_neither_torch_nor_mlflow(tmp_path):
     program = (
-        "import sys; from sepray.driver import record; from sepray.results import deletion, study_result; "
+        "import sys; from sepray.driver import study_record; from sepray.results import deletion, study_result; "
         "print([m for m in ('torch', 'ray', 'mlflow', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50)

@@ -1,4 +1,4 @@
-"""What must hold before a driver writes into a study that exists: checkpoints are here, source files are the same."""
+"""Refuses to go on with a study whose checkpoints are elsewhere or whose source files have changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..search.holding import LAST_OWNER
 from ..search.owner import Owner, Surroundings
 from ..spec import folder
 from ..spec.permissions import Permissions
-from ..tracking.entries import CHANGED_CODE
+from ..tracking.stored_forms import CHANGED_CODE
 from . import code
 
 CODE = "code"

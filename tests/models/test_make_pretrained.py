@@ -11,7 +11,7 @@ import torch
 
 from sepray.errors import UsageError
 from sepray.identity import plain
-from sepray.models import shipping
+from sepray.models import make_pretrained
 from sepray.models.evaluation import evaluate
 from sepray.models.model import load_model
 from sepray.separators import cass
@@ -49,12 +49,12 @@ def made(tmp_path_factory):
         "storage": "sqlite:////home/me/optuna.db",
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipping, "check_address", lambda _: None)
-        patch.setattr(shipping, "require_models", lambda uri, _: uri)
+        patch.setattr(make_pretrained, "check_address", lambda _: None)
+        patch.setattr(make_pretrained, "require_models", lambda uri, _: uri)
         patch.setattr(models, "files_of", lambda *_: (folder / "package", described))
         into = folder / "installed" / "pretrained"
         into.parent.mkdir()
-        result = shipping.ship("ecg", "models:/abdomen/1", cache=folder, into=into, real="| record | right |")
+        result = make_pretrained.ship("ecg", "models:/abdomen/1", cache=folder, into=into, real="| record | right |")
     return folder, data, separator, result
 
 
@@ -80,8 +80,8 @@ def test_it_separates_as_the_model_that_it_was_made_of(made, installed):
     np.testing.assert_allclose(model.separate(mixture.numpy()), separator.separate(mixture).numpy(), atol=1e-6)
     assert result.size == (installed / "separator" / "weights.safetensors").stat().st_size
     assert pretrained.digest_of(installed) == result.digest == model.metadata["digest"]
-    assert shipping.check_of(model, folder) == model.metadata["check"]
-    assert len(model.metadata["check"]) == shipping.CHECKED
+    assert make_pretrained.check_of(model, folder) == model.metadata["check"]
+    assert len(model.metadata["check"]) == make_pretrained.CHECKED
 
 
 def test_it_keeps_how_it_was_made_and_what_it_scores_and_no_addresses(made, installed):
@@ -131,21 +131,21 @@ def test_a_missing_file_is_told(installed):
 def test_what_others_could_not_load_or_is_too_large_is_refused(made, monkeypatch, tmp_path):
     folder, *_ = made
     package = shutil.copytree(folder / "package", tmp_path / "package")
-    monkeypatch.setattr(shipping, "check_address", lambda _: None)
-    monkeypatch.setattr(shipping, "require_models", lambda uri, _: uri)
+    monkeypatch.setattr(make_pretrained, "check_address", lambda _: None)
+    monkeypatch.setattr(make_pretrained, "require_models", lambda uri, _: uri)
     monkeypatch.setattr(models, "files_of", lambda *_: (package, {"metric": "relative_l2"}))
     description = package / "data" / "separator" / "separator.json"
     kept = description.read_text()
     description.write_text(kept.replace('"width": 4', '"width": 8', 1))
     with pytest.raises(UsageError, match=r"^m: the code that is installed here makes another separator of it"):
-        shipping.ship("ecg", "m", into=tmp_path / "into")
+        make_pretrained.ship("ecg", "m", into=tmp_path / "into")
     description.write_text(kept)
-    monkeypatch.setattr(shipping, "LARGEST", 1000)
+    monkeypatch.setattr(make_pretrained, "LARGEST", 1000)
     with pytest.raises(UsageError, match=r"^m has 0\.\d MB of weights, more than 0\.0009\d*$"):
-        shipping.ship("ecg", "m", into=tmp_path / "into")
+        make_pretrained.ship("ecg", "m", into=tmp_path / "into")
     description.write_text(kept.replace("separators.cass", "user.mine"))
     with pytest.raises(UsageError, match=r"^m is not of a separator that is installed with sepray"):
-        shipping.ship("ecg", "m", into=tmp_path / "into")
+        make_pretrained.ship("ecg", "m", into=tmp_path / "into")
     assert not (tmp_path / "into").exists()
 
 
@@ -174,5 +174,5 @@ def test_those_that_come_with_sepray_are_what_their_command_made(folder):
 def test_code_makes_of_their_weights_the_model_that_was_scored(folder, tmp_path):
     """A separator or a task that has changed would make another model of them, or other data."""
     model = load_model(f"pretrained:{folder.name}", device="cpu")
-    found, kept = np.array(shipping.check_of(model, tmp_path)), np.array(model.metadata["check"])
+    found, kept = np.array(make_pretrained.check_of(model, tmp_path)), np.array(model.metadata["check"])
     np.testing.assert_allclose(found, kept, atol=2e-3)

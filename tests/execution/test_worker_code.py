@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sepray.execution.shipping import Shipment, shipment
+from sepray.execution.worker_code import Shipment, shipment
 
 MODULES = ("ship_separator", "ship_helpers", "ship_lazy", "ship_tools", "ship_space", "ship_lab")
 

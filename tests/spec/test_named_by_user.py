@@ -4,7 +4,7 @@ import pytest
 
 from sepray import private_list
 from sepray.errors import mask
-from sepray.spec import named
+from sepray.spec import named_by_user
 
 
 @pytest.mark.parametrize(
@@ -23,20 +23,20 @@ def test_masking_hides_no_host(address, shown, monkeypatch):
     for own in ("ray://lab:***@head:10001", "ray://***@head:10001", "ray://evil:***@head:10001"):
         private_list.name("address", own)
     assert mask(address) == shown
-    assert not named.is_named_cluster(address)
-    assert named.usable({"address": address})["address"] is None
+    assert not named_by_user.is_named_cluster(address)
+    assert named_by_user.usable({"address": address})["address"] is None
 
 
 @pytest.mark.parametrize("address", ["ray://lab:x@mine:10001", "auto-mine", "mine:6379"])
 def test_cluster_that_a_command_has_named_is_joined(address, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert not named.is_named_cluster(address)
+    assert not named_by_user.is_named_cluster(address)
     private_list.name("address", mask(address))
-    assert named.usable({"address": address})["address"] == address
+    assert named_by_user.usable({"address": address})["address"] == address
 
 
 def test_odd_address_whose_hash_was_kept_by_an_older_version_is_not_joined(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     address = "ray://evil:x/y@head:10001"
     private_list.name("address", mask(address))
-    assert not named.is_named_cluster(address)
+    assert not named_by_user.is_named_cluster(address)

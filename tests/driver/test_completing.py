@@ -5,14 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
+from sepray.driver import completing as module
 from sepray.driver import final_scores
-from sepray.driver import reconcile as module
-from sepray.driver.reconcile import reconcile
+from sepray.driver.completing import reconcile
 from sepray.driver.stage import run_stage, search_stage
 from sepray.driver.stores import StudyStores
 from sepray.search.holding import HeldError
 from sepray.spec.folder import RunningError, lock
-from sepray.tracking.reconciliation import Reconciled
+from sepray.tracking.missing_runs import Reconciled
 
 from .conftest import DATA, FakeTracker
 

@@ -6,8 +6,8 @@ import pytest
 
 from sepray.errors import UnreachableError
 from sepray.tracking.connection import import_mlflow
+from sepray.tracking.missing_runs import ExpectedRun, reconcile, tell_anew
 from sepray.tracking.outbox import BusyError, Outbox, RunKey
-from sepray.tracking.reconciliation import ExpectedRun, reconcile, tell_anew
 
 EXPECTED = [
     ExpectedRun("", "study", "FINISHED", 1, 9, {"trials": 2}, {"outcome": "finished"}),

@@ -1,11 +1,11 @@
-"""Rows of the final table that are means over retrainings and stand in no pair: the champion's, published settings'."""
+"""Rows of the final table for the champion and for published settings: means over their retrainings, outside of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..spec.references import own_epochs, row_title
+from ..spec.published_settings import own_epochs, row_title
 from ..spec.study import StudySpec
 from .pairs import Compared
 from .selection import Champion, Finished

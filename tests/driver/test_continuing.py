@@ -9,7 +9,7 @@ import optuna
 import pytest
 import sqlalchemy
 
-from sepray.driver import code, start
+from sepray.driver import code, continuing
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
@@ -148,7 +148,7 @@ def without(spec, *names):
 
 
 def test_study_of_an_older_version_goes_on_anywhere(spec, begun, tmp_path):
-    without(spec, LAST_OWNER, start.CODE)
+    without(spec, LAST_OWNER, continuing.CODE)
     assert again(spec.changed(storage_path=str(tmp_path / "other"))).uid == begun.uid
 
 
@@ -208,9 +208,9 @@ def test_files_of_sepray_change_with_its_version(spec, files, begun, tracker, sc
 
 
 def test_study_that_kept_the_digests_alone_is_compared_with_the_closest(spec, files, begun):
-    without(spec, start.CODE)
+    without(spec, continuing.CODE)
     again(spec)
-    without(spec, start.CODE)
+    without(spec, continuing.CODE)
     files["helper"] = "changed"
     with pytest.raises(UsageError, match=r"^helper has changed since"):
         again(spec)
@@ -222,7 +222,7 @@ def test_closest_of_several_kept_digests_is_what_a_start_is_compared_with():
         study = optuna.create_study()
         for one in kept:
             study.set_user_attr(code.attribute(one), one)
-        assert start.code_tags(study, FILES) == {start.CHANGED_CODE: "helper"}
+        assert continuing.code_tags(study, FILES) == {continuing.CHANGED_CODE: "helper"}
 
 
 def test_what_is_only_trained_beside_an_ended_study_may_have_other_files(spec, files, begun):

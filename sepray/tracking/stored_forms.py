@@ -1,4 +1,4 @@
-"""What operations hold, as MLflow stores it: texts without secrets, numbers, times, data sets."""
+"""Turns values into the form in which MLflow stores them: texts without secrets, numbers, times, data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands of this user have named, beside what a storage that others may write to says of a study.
+"""Remembers the modules, clusters and servers that this user has named, and uses no others that a storage names.
 
 Which modules are imported, which Ray cluster is joined (whoever runs it can run code in what joins it) and where
 records and passwords for MLflow are sent is nothing that a row in a database may decide.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sepray.driver.commands import on_study
+from sepray.driver.study_commands import on_study
 from sepray.spec.parts import Stores
 from sepray.spec.study import StudySpec
 

@@ -9,13 +9,13 @@ from ..console.terminal import console
 from ..loading import load_task
 from ..search.lease import held
 from ..spec.folder import lock, study_folder
-from ..tracking.reconciliation import Reconciled
-from ..tracking.reconciliation import reconcile as reconcile_runs
+from ..tracking.missing_runs import Reconciled
+from ..tracking.missing_runs import reconcile as reconcile_runs
 from ..tracking.tracker import Tracker
 from . import runs, tracking_address
 from .final_scores import load_result
 from .finish import Finish
-from .record import read_record
+from .study_record import read_record
 
 
 def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: Path) -> Reconciled:

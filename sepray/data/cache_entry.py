@@ -1,4 +1,4 @@
-"""One entry of the cache: a safetensors file, whole or not there, and whose it is.
+"""Reads and writes one entry of the cache: a safetensors file, which is whole or not there, and made by this user.
 
 Its header has the key that it was made for, and digests of its tensors, which show damage. In a folder that several
 users share, another could replace a file by one with other tensors and their digests. So what this user has made is on

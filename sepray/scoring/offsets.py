@@ -1,6 +1,6 @@
-"""Where the mixtures lie that a model was trained on, which tells whether a recording has an offset that they had not.
+"""Offsets of signals: whether a recording has one that the mixtures which its model was trained on did not have.
 
-The level of a signal is its median over its standard deviation, so that it does not depend on the unit.
+The offset of a signal is its median over its standard deviation, so that it does not depend on the unit.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIXTURE_LEVEL = "mixture_level"
-"""Key of this range in the metadata of a packaged model; models of before version 0.2 lack it."""
+"""Key of the range of offsets in the metadata of a packaged model; models of before version 0.2 lack it."""
 
 _TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
 _ITEMS = 1000  # about so many are looked at
 _TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
 
 
-def level_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
-    """Return the range of the levels of mixtures: ``low``, ``usual`` and ``high``; None if all are silent.
+def offset_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
+    """Return the range of the offsets of mixtures: ``low``, ``usual`` and ``high``; None if all are silent.
 
     Args:
         mixtures: ``[item, channel, time]``.
@@ -30,20 +30,20 @@ def level_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
     heard = spreads > 0
     if not heard.any():
         return None
-    levels = np.median(values[heard], axis=1) / spreads[heard]
-    low, usual, high = np.percentile(levels, (_TAILS[0], 50, _TAILS[1]))
+    offsets = np.median(values[heard], axis=1) / spreads[heard]
+    low, usual, high = np.percentile(offsets, (_TAILS[0], 50, _TAILS[1]))
     return {"low": float(low), "usual": float(usual), "high": float(high)}
 
 
 def offset(middle: float, spread: float, trained: dict[str, float]) -> float:
-    """Return what is to be taken away from a signal so that its level is the usual one.
+    """Return what is to be taken away from a signal so that its offset is the usual one.
 
-    It is 0 for a level in the range, or less than a tenth of a standard deviation beyond it.
+    It is 0 for an offset in the range, or less than a tenth of a standard deviation beyond it.
 
     Args:
         middle: median of the signal.
         spread: its standard deviation.
-        trained: range of the levels of the training mixtures, as ``level_range`` returns it.
+        trained: range of the offsets of the training mixtures, as ``offset_range`` returns it.
     """
     if (trained["low"] - _TOLERANCE) * spread <= middle <= (trained["high"] + _TOLERANCE) * spread:
         return 0.0

@@ -1,4 +1,4 @@
-"""Makes a model that comes with sepray of a trained one: ``python -m sepray.models.shipping NAME MODEL``.
+"""Turns a trained model into one that comes with sepray: ``python -m sepray.models.make_pretrained NAME MODEL``.
 
 ``MODEL`` is a registered version (``models:/cass-ecg-varied@champion``) or the folder of a packaged model, of a
 separator and a task of sepray. Its source files are left behind and none of them runs; its configuration and weights go
@@ -179,7 +179,8 @@ def _card(
     lines = [
         f"# pretrained:{name}\n",
         f"Separates a recording of {model.channels} channel(s) into {', '.join(model.sources)}. Made by",
-        f"`python -m sepray.models.shipping {name} MODEL` on {metadata['made']}; licence: Apache 2.0, as sepray.\n",
+        f"`python -m sepray.models.make_pretrained {name} MODEL` on {metadata['made']}; "
+        "licence: Apache 2.0, as sepray.\n",
         f"    sepray separate pretrained:{name} recording.csv\n",
         "## Training\n",
         f"- Separator: `{described['module'].removeprefix(_OWN)}`, `{json.dumps(described['config'])}`.",
@@ -230,7 +231,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Make a model that comes with sepray, from the command line."""
     import argparse
 
-    parser = argparse.ArgumentParser(prog="python -m sepray.models.shipping", description="Make a model of sepray's.")
+    program = "python -m sepray.models.make_pretrained"
+    parser = argparse.ArgumentParser(prog=program, description="Make a model that comes with sepray.")
     parser.add_argument("name", help="name of the model, as in pretrained:NAME")
     parser.add_argument("model", help="models:/NAME@champion, models:/NAME/VERSION, or a folder with an MLmodel file")
     parser.add_argument("--tracking-uri", help="MLflow tracking server or database")

@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
-from ..console.commands import from_this_shell
+from ..console.shell_commands import from_this_shell
 from ..errors import mask
 from ..spec.parts import DEFAULT_TRACKING_URI, Stores, default_storage
 from ..spec.study import StudySpec

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import path_not_unique, validate_param_and_metric_name
 
-from sepray.tracking.entries import as_key, name_of
+from sepray.tracking.stored_forms import as_key, name_of
 
 NAMES = st.text(st.sampled_from("ab_x2856f./ (:-µ\n%"), min_size=1, max_size=12) | st.text(min_size=1, max_size=8)
 

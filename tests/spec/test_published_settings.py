@@ -5,7 +5,7 @@ import pytest
 from sepray.errors import UsageError
 from sepray.shipped import search_spaces
 from sepray.spec.parts import Budget
-from sepray.spec.references import own_epochs, require_epochs, row_title
+from sepray.spec.published_settings import own_epochs, require_epochs, row_title
 
 
 @pytest.mark.parametrize(

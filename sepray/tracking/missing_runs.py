@@ -10,11 +10,11 @@ from typing import Any
 from ..errors import UnreachableError, mask
 from .calls import FailedError, RefusedError, UnavailableError
 from .delivery import Delivery
-from .entries import as_key, as_texts, finite_or_nan
 from .environment import REQUEST_LIMITS, default_variables, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
 from .run_finding import STUDY_TAG, TRIAL_TAG
 from .sender import OPERATIONS_A_ROUND
+from .stored_forms import as_key, as_texts, finite_or_nan
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ExpectedRun:
         former_name: name that the run was begun with; a run that still has it is given its name, any other keeps its
             own, which may be a user's.
         inherited: tags that are added where the run has none of that name.
-        dataset: data that the run must have as an input (``entries.dataset``); None: none.
+        dataset: data that the run must have as an input (``stored_forms.dataset``); None: none.
     """
 
     label: str

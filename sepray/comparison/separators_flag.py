@@ -1,4 +1,4 @@
-"""What ``--separators`` names: a separator, which of its configurations or published settings, a name and settings."""
+"""Reads an entry of ``--separators``: a name, a separator, one of its configurations or published settings, and values."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.comparison.named import Named, read, refuse_stray_settings
+from sepray.comparison.separators_flag import Named, read, refuse_stray_settings
 from sepray.errors import UsageError
 
 
