@@ -11,6 +11,7 @@ import torch
 from scipy.stats import qmc
 
 from sepray import registry
+from sepray.scoring import real_records
 from sepray.spec.parts import Search
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
@@ -163,3 +164,28 @@ def test_search_that_knows_good_settings_finds_them_with_its_first_trial(search)
     finally:
         surrogate.references = before
     assert found.until == 20
+
+
+def test_detectors_that_raise_are_counted_beside_what_they_found(capsys):
+    beats = benchmark("beats")
+
+    def find(signal, rate, range_of):
+        if signal[0] < 0:
+            raise ValueError("no\n beats")
+        return [100, 200]
+
+    signals, true = torch.tensor([[1.0], [-1.0], [-1.0]]).expand(-1, 1000), torch.tensor([[0.4, 0.8]] * 3)
+    beats.report("a case", "finder", beats.one_by_one(find), signals, true, (55.0, 115.0), 250.0)
+    printed = capsys.readouterr().out
+    assert "F1 0.333  missed 0.667  invented 0.000" in printed
+    assert "2 raised an error\n" in printed
+    assert "2 x ValueError: no beats\n" in printed
+
+
+def test_threshold_of_beats_in_step_is_that_of_few_true_fetuses(capsys):
+    """On fewer items than it was set on."""
+    benchmark("beats").in_step(300, None)
+    printed = capsys.readouterr().out
+    at = float(printed.split("2.5%: ")[1].split(",")[0])
+    assert at == pytest.approx(real_records.LOCKED, abs=0.08)
+    assert "template subtraction: 1" in printed

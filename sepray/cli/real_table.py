@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ..models.real_recordings import RecordResult
     from ..scoring.real_records import RecordScores
 
-_COLUMNS = ("bpm", "leads", "segments", "beat F1")
+_COLUMNS = ("bpm", "leads right", "segments right", "beat F1")
+_CAPTION = """bpm: median of what was found; segment: 10 s of one lead, right within 5 bpm;
+invented: segments with a heart that is not there; F1: beats within 50 ms"""
 
 
 def real_table(result: RecordResult, model: str) -> Group:
@@ -27,9 +29,9 @@ def real_table(result: RecordResult, model: str) -> Group:
         for system, scores in systems.items():
             table.add_row(f"  {system}", *_cells(scores), style="bold" if system == model else "")
     leads = f"{result.leads} lead{'s' if result.leads > 1 else ''}"
-    segments = f"{result.segments} segment{'s' if result.segments > 1 else ''}"
-    caption = "right: within 5 bpm; F1 within 50 ms; invented: segments with a heart that is not there"
-    return Group(Text(f"\n{result.record}: {leads}, {segments}", style="italic"), table, Text(caption, style="dim"))
+    each = " each" if result.leads > 1 else ""
+    segments = f"{result.segments} segment{'s' if result.segments > 1 else ''}{each}"
+    return Group(Text(f"\n{result.record}: {leads}, {segments}", style="italic"), table, Text(_CAPTION, style="dim"))
 
 
 def _cells(scores: RecordScores) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ def draw(
 ) -> None:
     """Write a PNG with a panel for the mixture and one for each estimate, of the lead whose beats are the surest.
 
-    Triangles are beats that were found, vertical lines those that are annotated.
+    Triangles are beats that were found, vertical lines those that are annotated. Each panel has a scale of its own, and
+    says of its heart what was found and what is known.
 
     Args:
         path: file of the picture.
@@ -42,6 +43,7 @@ def draw(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     sure = [found.confidence[:, 0] for found in beats.values()]
     lead = int(torch.stack(sure).sum(0).argmax()) if sure else 0
@@ -65,14 +67,28 @@ def draw(
             times = times[np.isfinite(times)]
             axes[k].plot(times, np.full(len(times), values.max()), "v", color="black", markersize=4)
             rate = float(beats[name].rate[lead, 0])
-            words += f": {rate:.0f} bpm" if rate else ": no such heart"
+            words += f": {rate:.0f} bpm found" if rate else ": no such heart found"
+        if name in known:
+            words += f", known: {_known_words(known[name], mixture.shape[-1] / recording.rate)}"
         axes[k].set_title(in_figure(words), loc="left", fontsize=10, color=colour)
         axes[k].set_ylabel(f"amplitude\n({in_figure(recording.unit)})", fontsize=8)
         axes[k].tick_params(labelsize=8)
         axes[k].grid(alpha=0.25)
         axes[k].margins(x=0)
     axes[-1].set_xlabel("time (s)", fontsize=9)
-    figure.suptitle(
-        in_figure(f"{title}, lead {lead + 1}"), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11
-    )
+    first = f"{title}, lead {lead + 1} of {len(mixture)}, first {mixture.shape[-1] / recording.rate:g} s"
+    figure.suptitle(in_figure(first), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
+    handles = [Line2D([], [], marker="v", linestyle="none", color="black", markersize=4, label="beat found")]
+    if any(annotation.beats is not None for annotation in known.values()):
+        handles.append(Line2D([], [], color="#999999", label="beat annotated"))
+    figure.legend(handles=handles, loc="upper right", ncols=2, fontsize=8, frameon=False)
     figure.savefig(path, format="png")
+
+
+def _known_words(annotation: Annotation, seconds: float) -> str:
+    """Return what is known of a heart in the first seconds, in words."""
+    if annotation.absent:
+        return f"none ({annotation.origin})"
+    rate = annotation.rate_in(0, seconds)
+    known = f"{rate:.0f} bpm" if np.isfinite(rate) else f"{len(annotation.beats_in(0, seconds))} beats"
+    return f"{known} ({annotation.origin})"

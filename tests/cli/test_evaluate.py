@@ -164,6 +164,8 @@ def test_table_of_real_recordings_fits_80_columns(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     told = " ".join(" ".join(lines).split())
+    assert "bpm leads right segments right beat F1" in told
+    assert "100.hea: 2 leads, 180 segments each" in told
     assert "75 1/2 340/360 0.988" in told
     assert "131 - 25.0% invented -" in told
     assert "mixture itself - - 25.0% invented -" in told
