@@ -72,7 +72,8 @@ TrackingUri = Annotated[
 TrustModelCode = Annotated[
     bool,
     tyro.conf.arg(
-        help="Let the code in a model run that is neither what is installed here nor of your own studies.",
+        help="Run the code that the model brings, even where it is neither the code installed here nor that of your "
+        "own studies. It can do all that you can.",
         help_behavior_hint="",
     ),
 ]
@@ -91,7 +92,7 @@ Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 Shared = Annotated[
     bool,
     tyro.conf.arg(
-        help="Let the group read and write what is written; without it nobody else may.", help_behavior_hint=""
+        help="Let your group read and write what the command writes. Without it only you can.", help_behavior_hint=""
     ),
 ]
 _Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]

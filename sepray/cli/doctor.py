@@ -48,9 +48,9 @@ def doctor(
     json: application.Json = False,
     quiet: application.Switch = False,
 ) -> int:
-    """Check that everything that studies need is here: packages, devices, tools, folders, disk, storage and MLflow.
+    """Check that this machine has what studies need: packages, devices, tools, folders, disk, storage and MLflow.
 
-    Says how to get what is missing. Exit status 1 if something needed is missing.
+    The command says how to get what is missing. The exit status is 1 if something that is needed is missing.
 
     Example: sepray doctor --tracking-uri http://127.0.0.1:5000
 

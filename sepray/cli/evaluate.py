@@ -58,9 +58,10 @@ def evaluate(
         museval: Folder for the model's scores in museval's JSON, one file for each track or item, in SPLIT/. Turns
             on --bss-eval.
         recordings: Folder of real recordings whose heart rates or beats are known (rates.csv, NAME.SOURCE.csv, WFDB
-            annotations): the model is scored on these, beside subtraction of the maternal template and FastICA.
-        pictures: With --recordings: folder for a picture of each.
-        rate: With --recordings: samples a second of files that do not say it.
+            annotations). The model is scored on these instead of a task, beside two simple methods: subtraction of the
+            maternal template, and FastICA.
+        pictures: With --recordings: folder for a picture of each recording.
+        rate: With --recordings: sampling rate in Hz of files that do not say it.
     """
     check_flags(model, batch_size=batch_size)
     if recordings is not None:
@@ -69,7 +70,7 @@ def evaluate(
         _evaluate_recordings(model, recordings, pictures, rate, json, quiet, tracking_uri, trust_model_code)
         return
     if rate is not None:
-        raise UsageError("--rate is of --recordings")
+        raise UsageError("--rate goes with --recordings only")
     from ..models import evaluation
     from ..tracking import trust
 

@@ -35,20 +35,20 @@ def explain(
     json: application.Json = False,
     yes: Yes = False,
 ) -> int:
-    """Show which setting of a study's champion earned which part of the gain over the published settings.
+    """Show how much each setting of a study's champion contributes to its gain over the published settings.
 
-    One setting is changed at a time, and every step is trained on the seeds of the retrainings and compared on
-    validation. The command says how much it will train, and asks. The same command goes on after an interruption; a
-    path that is there is shown again.
+    Between the two, one setting is changed at a time. Every step is trained on the seeds of the retrainings and
+    compared on validation. The command says how much it will train, and asks. After an interruption the same command
+    goes on. Where the steps are trained already, they are only shown.
 
     Example: sepray explain cass-ecg
 
     Args:
-        origin: Published settings that the path begins with, or control: the best settings of the control arm.
-        order: Which setting changes next. greedy: all that are left are trained, and the best is taken. importance:
-            the one that mattered most in the search. given: the next one of the search space. auto: greedy, or with
-            more than five settings importance.
-        seeds: Number of seeds of each step.
+        origin: Published settings to begin with, or control: the best settings of the control arm.
+        order: Which setting changes next. greedy: the best one, after all that are left were trained. importance: the
+            one that mattered most in the search. given: the next one of the search space. auto: greedy for up to five
+            settings, importance for more.
+        seeds: Number of seeds on which each step is trained.
         epochs: Epochs of each training.
     """
     for flag, number, least in (("seeds", seeds, 2), ("epochs", epochs, 1)):

@@ -16,10 +16,13 @@ Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
 
 @application.command("reconcile")
 def reconcile(study: application.Study, yes: Yes = False, json: application.Json = False) -> None:
-    """Send MLflow what it missed of a study while it did not answer, from the study's own records.
+    """Send MLflow what it has missed of a study while it did not answer.
 
-    Creates missing runs, completes metrics and states, and registers the study's champion if it is not registered yet.
-    Running it again changes nothing more. The address is the study's own; another one is asked about.
+    The command reads the study's storage and folder. It creates missing runs, completes their metrics and states, and
+    registers the champion if it is not registered yet. Running it again changes nothing more.
+
+    Without --tracking-uri everything goes to the MLflow where the study is tracked. Before it goes to another one, the
+    command asks.
 
     Example: sepray reconcile cass-ecg
     """

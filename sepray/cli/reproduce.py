@@ -14,7 +14,7 @@ from . import application
 if TYPE_CHECKING:
     from ..results.reproduction import Epoch, Origin, Reproduction
 
-_HELP = "Name of the study; or a registered model, models:/NAME/VERSION, whose own training is repeated."
+_HELP = "Name of the study, or address of a registered model: models:/NAME/VERSION."
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ def reproduce(
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None,
     json: application.Json = False,
 ) -> int:
-    """Train a trial of a study again, outside the study, and compare it with what was recorded, epoch by epoch.
+    """Train a trial of a study again, and compare each epoch with what the study recorded.
 
-    Of a registered model it is the training that its weights are from.
+    Given a registered model, the command repeats the training that the model's weights are from.
 
-    It says that the two are identical to the last bit, or from which epoch on they are not and what has changed since:
-    the processor, versions, code or data. The study is not changed. The exit status is 1 where they are not identical.
+    It prints whether both trainings are identical to the last bit. If not, it prints the first epoch that differs, and
+    what has changed since: the processor, versions, code or data. The study is not changed. The exit status is 1 if the
+    trainings are not identical.
 
     Example: sepray reproduce cass-ecg --trial 19
 

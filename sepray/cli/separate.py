@@ -52,13 +52,14 @@ def separate(
 ) -> int:
     """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
-    Reads WAV (and FLAC, AIFF ...), CSV with a column per channel, NPY of [time] or [channel, time], WFDB (by the .hea
-    file) and EDF; of the last two it writes CSV. Columns of time or sample numbers are copied. A recording is resampled
-    to the model's rate, separated in overlapping windows, and resampled back. A model of one channel separates each
-    channel by itself. An offset that no training mixture had is taken away first, and is in no estimate.
+    Files may be WAV (and FLAC, AIFF ...), CSV with a column for each channel, NPY of [time] or [channel, time], WFDB
+    (give the .hea file) and EDF. Estimates of WFDB and EDF files are written as CSV. Columns of time or sample numbers
+    are copied. A recording is resampled to the model's rate, separated in overlapping windows, and resampled back. A
+    model of one channel separates each channel by itself. A constant offset that the training mixtures did not have is
+    removed first; no estimate contains it.
 
-    If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. A recording
-    that cannot be separated is named at the end; all others are separated, and the exit status is 2.
+    If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. If a recording
+    cannot be separated, the others are; the command names it at the end, and exits with status 2.
 
     Example: sepray separate models:/cass-ecg@champion abdomen.csv -o separated
 
@@ -67,9 +68,9 @@ def separate(
         output: Folder for the separated recordings, INPUT.SOURCE.wav (or csv, npy), and the picture INPUT.png; or -
             for standard output, together with --source.
         source: Name of the only source that is written.
-        rate: Sampling rate of a recording that does not say it (NPY, CSV without a time column), in Hz. In a folder,
-            recordings with a rate of their own keep it.
-        window: Length that the model separates at once, in seconds.
+        rate: Sampling rate in Hz of recordings that do not say it (NPY, CSV without a time column). In a folder, all
+            others keep their own.
+        window: Seconds that the model separates at once.
         device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.
         picture: Do not draw the picture of the mixture and the estimates over time.
         quiet: Print no messages.

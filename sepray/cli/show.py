@@ -24,14 +24,14 @@ def show(
     settings: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
     json: application.Json = False,
 ) -> None:
-    """Show what a study found: its answer, the champion's settings, its trials, the final table, where things are.
+    """Show what a study found: its answer, the champion's settings, its trials, the final table and its files.
 
-    A study that is running, was interrupted or failed is shown as far as it is.
+    A study that is running, was interrupted or failed is shown as far as it has come.
 
     Example: sepray show cass-ecg --settings > best.toml
 
     Args:
-        settings: Print only the champion's settings, as a file that studies take with their own --settings.
+        settings: Print only the champion's settings, as the TOML file that a study takes with its flag --settings.
     """
     study.require()
     from ..results import document

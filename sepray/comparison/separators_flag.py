@@ -1,4 +1,4 @@
-"""Reads an entry of ``--separators``: a name, a separator, one of its configurations or published settings, and values."""
+"""Reads an entry of ``--separators``: a name, a separator, its configuration or published setting, and values."""
 
 from __future__ import annotations
 

@@ -50,31 +50,31 @@ class Comparison:
     name: str = "comparison"
     """Name of the comparison, and what the names of its studies begin with."""
     separators: tuple[str, ...] = ()
-    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME alone is of
-    the published sizes and settings, where they are more than one of those that are called like the method, or else
-    the first; NAME:CONFIGURATION is one of its named configurations (ssgan:lou; neural_egg:defaults for its Config as
-    it is), NAME:SETTING one of its published settings. In quotes, a name of yours and settings of this row alone may
-    stand around it: 'FT=neural_egg:paper start=glo_masking:paper start.learning_rate=0.002'."""
+    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME alone has the
+    sizes of its paper and its published setting: of several the one that is called like the method, or else the first.
+    NAME:CONFIGURATION is a named configuration (ssgan:lou; neural_egg:defaults for its Config as it is), NAME:SETTING
+    one of its published settings. A row may have a name and settings of its own, all in quotes:
+    'FT=neural_egg:paper start=glo_masking:paper start.learning_rate=0.002'."""
     baselines: tuple[str, ...] = ()
-    """Separators that stand in the table beside those that --separators names, where they take the task's signal."""
+    """Further separators for the table, beside those of --separators, as far as they take the task's signal."""
     task: str = "notes_and_bursts"
     """Name from sepray.tasks, or a module of your own. --task.FIELD changes a field of it, as in studies."""
     settings: tuple[str, ...] = ()
-    """Fixed settings: SEPARATOR.FIELD=VALUE (or NAME.FIELD=VALUE, where --separators gives a name) for a field of its
-    Config, or for a hyperparameter, which is then not searched; task.FIELD=VALUE for the task. A FIELD may be written
-    as its flag is (batch-size). Values of a tuple are separated by commas."""
+    """Fixed settings, each SEPARATOR.FIELD=VALUE, or task.FIELD=VALUE for the task. FIELD is a field of the Config, or
+    a hyperparameter, which is then not searched; it may be written as its flag is (batch-size). A separator that has a
+    name in --separators is called by that. Values of a tuple are separated by commas."""
     museval_results: tuple[str, ...] = ()
-    """Results of other people's methods, each NAME=FOLDER with museval's files in FOLDER/test (SiSEC:
-    OZE=sisec/OZE), as rows beside ours by sdr, isr, sir and sar; only tracks that all of them have are compared."""
+    """Results of other people's methods for rows of their own, each NAME=FOLDER with museval's files in FOLDER/test
+    (SiSEC: OZE=sisec/OZE). The measures are then sdr, isr, sir and sar, on the tracks that all of them have."""
     reference: str = ""
-    """Separator that the others are tested against; default: the best on validation, by the objective."""
+    """Separator that the others are tested against. Default: the one that is best on validation by the objective."""
     measures: tuple[str, ...] = ("si_sdr", "relative_l2")
     """Columns of the table; the first one ranks the separators."""
     objective: tuple[str, ...] = ("relative_l2",)
     """Validation metrics that searches optimise, and by which the model of a separator is chosen."""
     choose: tuple[str, ...] = (choosing.KNEE,)
-    """How one of several objectives' best is chosen, in each study and as the reference: knee, weights W1 W2 ... (one
-    for each objective) or the name of one objective."""
+    """How the best is chosen where there are several objectives, in each study and as the reference: knee; the name of
+    one objective; or weights W1 W2 ..., a number for each objective."""
     seed: int = 0
     """Random seed of samplers and trials, the same for all separators."""
     budget: BudgetFlags = field(default_factory=lambda: Budget(trials=0, finalists=1, final_seeds=3))

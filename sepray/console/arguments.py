@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
 import inspect
@@ -12,7 +13,9 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
+
+from docstring_parser import attrdoc
 
 from ..errors import SeprayError, UsageError
 from . import waiting
@@ -34,7 +37,7 @@ def refused_in_one_line() -> Iterator[None]:
     """
     output, errors = _Printed(sys.stdout), io.StringIO()
     try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), _unbroken_docstrings():
             yield
     except SystemExit as end:
         if end.code == 2:
@@ -72,6 +75,27 @@ def parsed(parse: Callable[[Sequence[str]], Parsed], arguments: Sequence[str] | 
             with refused_in_one_line():
                 parse(apart)
         raise
+
+
+@contextlib.contextmanager
+def _unbroken_docstrings() -> Iterator[None]:
+    """Hand tyro the docstring of a field with each paragraph in one line; it would keep its line breaks in the help."""
+    read = getattr(attrdoc, "ast_get_constant_value", None)
+    if read is None:  # another version of the library that reads docstrings
+        yield
+        return
+
+    def unbroken(node: ast.AST) -> Any:
+        value = read(node)
+        if not isinstance(value, str):
+            return value
+        return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(value).split("\n\n"))
+
+    attrdoc.ast_get_constant_value = unbroken
+    try:
+        yield
+    finally:
+        attrdoc.ast_get_constant_value = read
 
 
 def described(documentation: str | None) -> str:

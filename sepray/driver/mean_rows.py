@@ -1,4 +1,4 @@
-"""Rows of the final table for the champion and for published settings: means over their retrainings, outside of pairs."""
+"""Rows of the final table that are in no pair: means over the champion's retrainings, and over published settings'."""
 
 from __future__ import annotations
 

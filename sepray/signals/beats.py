@@ -171,7 +171,7 @@ def _enveloped(signal: Tensor, sample_rate: float, kind: _Kind) -> tuple[Tensor,
 
 def _fast_length(length: int) -> int:
     """Return a length that Fourier transforms are fast at: at most a sixteenth longer, without a large prime factor."""
-    step = 2 ** max(0, length.bit_length() - 5)
+    step: int = 2 ** max(0, length.bit_length() - 5)
     return -(-length // step) * step
 
 

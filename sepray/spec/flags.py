@@ -33,7 +33,7 @@ class RunOptions:
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Only show what would run, with sizes of data and an estimate of time, memory and disk."""
     on_finish: Annotated[str, tyro.conf.arg(metavar="COMMAND", help_behavior_hint="")] = ""
-    """Shell command that is run at the end, however the study ends; it finds the results in variables SEPRAY_..."""
+    """Shell command to run at the end, however the study ends. Variables SEPRAY_... tell it the results."""
     permitted: Annotated[Permissions, tyro.conf.arg(name="")] = field(default_factory=Permissions)
     """What a study's driver may do that it otherwise refuses."""
 
@@ -57,9 +57,9 @@ class Changes:
     budget: Annotated[str, tyro.conf.arg(metavar="full", help_behavior_hint="")] = ""
     """The long form of the study, where its file has one, instead of the one that ends in minutes."""
     settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
-    """TOML file with hyperparameters that are fixed, as `sepray show STUDY --settings` prints it; only others vary."""
+    """TOML file with hyperparameters to fix, as `sepray show STUDY --settings` prints it. Only the others vary."""
     first_settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
-    """TOML file with hyperparameters that are tried first, and never stopped early; the search goes on from them."""
+    """TOML file with hyperparameters to try first. They are never stopped early, and the search goes on from them."""
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:

@@ -35,18 +35,19 @@ class Budget:
     """How much is trained."""
 
     trials: int = 24
-    """Total number of trials of the search, reference points included."""
+    """Total number of trials of the search, among them the published settings that it tries first."""
     max_epochs: int = 20
     """Epochs of a trial that is not stopped early."""
     seeds_per_trial: int = 1
     """Separators trained per trial, each from a seed of its own; the trial's value is their mean."""
     finalists: int = 2
-    """Number of settings, the best ones, that are trained again after the search; with arms the best of each arm."""
+    """Number of best settings that are trained again after the search; with arms, the best of each arm are instead."""
     final_seeds: int = 0
-    """Number of new seeds on which settings are trained again; 0 for 3, or with arms as many as a claim needs."""
+    """Number of new random seeds on which each of these settings is trained again. 0: three, or in a study with arms
+    as many as are needed for a claim at the 5% level."""
     reference_budget: str = published_settings.STUDY
-    """Epochs of the published settings, which are trained on the same new seeds for the final table: published for
-    those of their paper, study for max_epochs, none for no such rows: the search has all trials."""
+    """How long the published settings are trained for their rows of the final table. study: for max_epochs, and the
+    search tries them too. published: for the epochs of their paper. none: not at all, and they have no rows."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
@@ -78,13 +79,13 @@ class Search:
     scheduler: str = "asha"
     """Ray Tune scheduler that stops trials early: asha, hyperband, median, none, or pbt."""
     grace_period: int = 0
-    """Epochs before a trial may be stopped early; 0 for a twentieth of max_epochs (median, pbt: a tenth)."""
+    """Epochs before a trial may be stopped early. 0: a twentieth of max_epochs (with median and pbt, a tenth)."""
     reduction_factor: float = 3.0
     """For asha and hyperband: one trial in this many goes on at each rung."""
     deterministic: bool = False
     """Give the same trials for the same seed, number of slots and kind of machine, whichever trial is faster."""
     retry_failed: bool = False
-    """Run again, under new numbers, the trials that failed because of a disk, a store, a worker or a node."""
+    """Run trials again, under new numbers, that failed because of a disk, a store, a worker or a node."""
     only_arms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()
     """Names of the study's arms that are studied, such as "CASS"."""
 
@@ -121,8 +122,8 @@ class Resources:
     gpus_per_trial: float = 0.0
     """GPUs of a trial; trials with a fraction share a GPU."""
     epoch_timeout: float = 0.0
-    """Seconds after which an epoch that has not ended is given up: its worker ends, and the trial goes on from its
-    checkpoint in another one; 0 for never."""
+    """Seconds that an epoch may take. After them its worker is ended, and another one goes on with the trial from its
+    checkpoint. 0: without limit."""
     address: Annotated[
         str | None,
         tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: $RAY_ADDRESS, else a Ray of its own)"),
@@ -163,9 +164,9 @@ class Stores:
     cache: Path = Path("~/.cache/sepray")
     """Folder for generated and decoded data."""
     checkpoint_seconds: float = 10.0
-    """Seconds between checkpoints of a trial; a crash costs at most this much training, and one epoch."""
+    """Seconds between checkpoints of a trial. A crash costs this much training and one epoch at most."""
     shared: bool = False
-    """Let the group read and write the study's databases, checkpoints, cache and report; without it nobody else may."""
+    """Let your group read and write the study's databases, checkpoints, cache and report. Without it only you can."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""

@@ -13,12 +13,12 @@ class Permissions:
     """What the user allows a study's driver at this start; not a part of the study."""
 
     take_over: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Take the study from another driver that runs it, which then stops."""
+    """Take the study over from another driver that is running it. That driver stops."""
     move_here: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Go on in this folder although the study's checkpoints are in another one, without them: unfinished trials begin
+    """Go on in this folder without the study's checkpoints, which are in another folder. Unfinished trials begin
     again."""
     allow_changed_code: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Go on although source files that trainings run have changed since the last start; later trials are tagged."""
+    """Go on although source files that the trainings run have changed since the last start. Later trials get a tag."""
     trust_model_code: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Let the code in registered models (the present champion, a start) run although it is neither what is installed
-    here nor of your own studies."""
+    """Run the code that a registered model brings (the present champion, or the one that --start names), even where it
+    is neither the code installed here nor that of your own studies. It can do all that you can."""

@@ -74,11 +74,11 @@ class StudySpec:
     """Metrics to optimise on validation, several for a Pareto front: relative_l2 (mean over sources),
     fetal/si_sdr:max (one source, and its direction) or relative_l2:each (one per source)."""
     choose: tuple[str, ...] = (choosing.KNEE,)
-    """How the champion is chosen from the Pareto front of several objectives: knee, the name of an objective (the best
-    in it), or weights and a number for each objective."""
+    """How the champion is chosen from the Pareto front of several objectives: knee; the name of an objective, whose
+    best is taken; or weights and a number for each objective."""
     start: str = ""
-    """Trained model whose weights every training begins with: pretrained:ecg, models:/NAME@champion or a folder. The
-    final table has a row of it. Empty: random weights."""
+    """Trained model whose weights every training begins with: pretrained:ecg, models:/NAME@champion or a folder.
+    That model as it comes has a row of the final table. Empty: random weights."""
     seed: int = 0
     """Random seed of the sampler and of all trials."""
     budget: BudgetFlags = field(default_factory=Budget)

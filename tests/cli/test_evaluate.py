@@ -175,5 +175,5 @@ def test_flags_of_real_recordings_stand_alone(models, real, run):
     assert "leave out --task, --bss-eval and --museval" in run(
         "evaluate", models.half, "--recordings", real, "--task", "ecg", status=2
     )
-    assert "--rate is of --recordings" in run("evaluate", models.half, "--rate", 250, status=2)
+    assert "--rate goes with --recordings only" in run("evaluate", models.half, "--rate", 250, status=2)
     assert "there is no folder" in run("evaluate", models.half, "--recordings", real / "none", status=2)

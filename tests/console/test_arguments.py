@@ -118,6 +118,28 @@ def test_help_is_wrapped_to_the_terminal(width, capsys, monkeypatch):
     assert "With --traceback: print the whole traceback of an error, of bad input too." in words
 
 
+@dataclass
+class Fields:
+    """Fields whose docstrings have several lines."""
+
+    trials: int = 3
+    """Number of trials, with a description that goes on
+    (in a line that does not begin with a letter)
+    and ends here.
+
+    A paragraph of its own."""
+
+
+def test_a_docstring_of_several_lines_is_one_paragraph_of_the_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        parse("--help", flags=Fields)
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    [described] = [line for line in lines if line.startswith("--trials")]
+    assert described.endswith("goes on (in a line that does not begin with a letter) and ends here.")
+    assert lines[lines.index(described) + 2] == "A paragraph of its own. (default: 3)"
+
+
 def test_other_output_is_not_wrapped(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     with refused_in_one_line():
