@@ -6,7 +6,6 @@ import contextlib
 import logging
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ign
 from ray.tune.search import ConcurrencyLimiter
 
 from ..errors import SeprayError, mask
-from . import capacity, private_ray
+from . import capacity, private_ray, worker_path
 from .capacity import ClusterError as ClusterError
 from .ray_watch import RayDiedError, RayWatch
 from .worker_code import Shipment, shipment
@@ -226,7 +225,7 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ.setdefault(name, value)
     for tries_left in reversed(range(_STARTS)):
         try:
-            with _same_modules(), _start_errors(), _without_rays_lines(), private_ray.private() as options:
+            with worker_path.as_here(), _start_errors(), _without_rays_lines(), private_ray.private() as options:
                 ray.init(
                     address="local",  # without it Ray would join the cluster that anybody has started last here
                     **options,
@@ -234,6 +233,7 @@ def _start_local(concurrency: int, cpus: float) -> None:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     configure_logging=True,
+                    job_config=worker_path.job_config(),
                 )
             return
         except ClusterError as error:
@@ -274,25 +274,6 @@ def _start_errors() -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def _same_modules() -> Iterator[None]:
-    """Let workers of a Ray that is started meanwhile import from where this process does.
-
-    Ray itself passes on the script's folder and the current one, but no folder that a notebook has put on ``sys.path``.
-    """
-    installed = (sys.prefix, sys.base_prefix)
-    own = [os.path.abspath(path) for path in sys.path if not path.startswith(installed)]
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*own, *([before] if before else [])]))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
-
-
 def _authenticate() -> None:
     """Use the user's Ray token if there is one: a cluster that was started with it asks for it."""
     try:
@@ -326,6 +307,7 @@ def _join(address: str, modules: Iterable[str], say: Callable[[str], None]) -> N
             shipped = stack.enter_context(shipment(modules))
             options = {"runtime_env": _runtime_environment(shipped)}
             say(f"code for the workers: {shipped.in_words()}")
+        options["job_config"] = worker_path.job_config()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
 
 

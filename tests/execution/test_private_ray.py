@@ -17,6 +17,7 @@ import json, os, psutil, ray, sys, time
 from sepray.execution import cluster, private_ray
 slots = cluster.connect(None, 1, 1.0, 0.0, ["sepray"])
 inside = ray.get(ray.remote(lambda: {k: v for k, v in os.environ.items() if k.startswith("RAY_AUTH")}).remote())
+seen_from = ray.get(ray.remote(lambda: [os.path.abspath(path) for path in sys.path]).remote())
 processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
 print(json.dumps({
     "slots": slots,
@@ -25,6 +26,7 @@ print(json.dumps({
     "token": inside["RAY_AUTH_TOKEN"], "mode": inside["RAY_AUTH_MODE"],
     "own": [name for name in os.environ if name.startswith("RAY_AUTH")],
     "told": [" ".join(p.cmdline()) for p in processes],
+    "path": seen_from, "own_path": [os.path.abspath(path) for path in sys.path],
     "folder": private_ray._folders[0], "asks": cluster.asks_for_token(),
 }), flush=True)
 sys.stdin.read()
@@ -43,8 +45,9 @@ def owner(tmp_path_factory):
     """What a process has seen of the Ray that it has started, which runs meanwhile."""
     home = tmp_path_factory.mktemp("home")
     environment = {**without_ray(), "HOME": str(home), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    (home / "numpy.py").write_text("raise SystemExit('planted')")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", OWNER], env=environment, **pipes)
+    process = subprocess.Popen([sys.executable, "-P", "-c", OWNER], cwd=home, env=environment, **pipes)
     try:
         seen = json.loads(process.stdout.readline())
         yield {**seen, "home": home}
@@ -72,6 +75,16 @@ def test_strangers_cannot_run_code(owner, tmp_path):
         assert stranger.returncode != 0
         assert "ran as the owner" not in said
         assert "uthenticat" in said
+
+
+def test_workers_import_from_where_the_driver_does_and_in_its_order(owner):
+    """Ray itself puts the folder that a study was started in before all others, /tmp too."""
+    assert str(owner["home"]) not in owner["own_path"]
+    assert str(owner["home"]) not in owner["path"]
+    installed = (sys.prefix, sys.base_prefix)
+    own = [path for path in dict.fromkeys(owner["own_path"]) if not path.startswith(installed)]
+    assert own
+    assert [path for path in dict.fromkeys(owner["path"]) if path in own] == own
 
 
 def test_nothing_listens_where_other_machines_could_connect(owner):

@@ -1,0 +1,54 @@
+"""From where the workers of a study import: from where its driver does, in the same order, and from nowhere else.
+
+Ray itself lets workers import from the folder that a study was started in, before anything that is installed. There may
+be files of others in it: a ``numpy.py`` in ``/tmp`` would run in every study that is started there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from ray.job_config import JobConfig
+
+
+class _Permitted(list[str]):
+    """Folders that Ray puts before all others: those alone from which this process imports first of all."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Add those of the folders that the driver looks into before it looks where packages are installed."""
+        first = _before_installed()
+        super().extend(folder for folder in folders if os.path.abspath(folder) in first)
+
+
+def job_config() -> JobConfig:
+    """Return Ray's description of this driver, to which Ray adds no folder that this process would not import from."""
+    config = JobConfig()
+    config._py_driver_sys_path = _Permitted()
+    return config
+
+
+@contextlib.contextmanager
+def as_here() -> Iterator[None]:
+    """Let workers of a Ray that is started meanwhile import from where this process does.
+
+    That may be a folder that a notebook has put on ``sys.path``, and one that is behind what is installed.
+    """
+    before = os.environ.get("PYTHONPATH")
+    paths = [os.path.abspath(path) for path in sys.path]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*paths, *([before] if before else [])]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _before_installed() -> set[str]:
+    installed = (sys.prefix, sys.base_prefix)
+    count = next((number for number, path in enumerate(sys.path) if path.startswith(installed)), len(sys.path))
+    return {os.path.abspath(path) for path in sys.path[:count]}
