@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sepray import definitions, own_modules, private_list, registry
-from sepray.spec import named
+from sepray.spec import named_by_user
 
 from .test_definitions import put
 from .test_registry import TASK
@@ -145,16 +145,16 @@ def test_samplers_and_starts_are_bound_to_their_folder_too(two, monkeypatch):
     name, _, theirs = two
     start = type("Config", (), {"start": f"{name}:wide"})()
     stored = {"sampler": f"{name}:Sampler"}
-    assert named.usable(stored)["sampler"] == "random"
+    assert named_by_user.usable(stored)["sampler"] == "random"
     with pytest.raises(registry.UnknownNameError):
-        named.require_start(start)
-    named.remember(start, start, f"{name}:Sampler", "", "")
-    assert named.usable(stored) == stored
-    named.require_start(start)
+        named_by_user.require_start(start)
+    named_by_user.remember(start, start, f"{name}:Sampler", "", "")
+    assert named_by_user.usable(stored) == stored
+    named_by_user.require_start(start)
     enter(monkeypatch, theirs)
-    assert named.usable(stored)["sampler"] == "random"
+    assert named_by_user.usable(stored)["sampler"] == "random"
     with pytest.raises(registry.UnknownNameError):
-        named.require_start(start)
+        named_by_user.require_start(start)
 
 
 def test_modules_are_found_in_the_current_folder_behind_what_is_installed(tmp_path, monkeypatch):
