@@ -82,7 +82,8 @@ def environment_tags(lock_file: Path | None = None, folder: Path | None = None) 
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower()
+        if not _runs_commands(folder):
+            tags["git.dirty"] = str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower()
     return tags
 
 
@@ -93,9 +94,19 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _runs_commands(folder: Path | None) -> bool:
+    """Say whether a repository's own settings have commands that ``git status`` would run, as one of a stranger's may.
+
+    Its file system monitor, the other such setting, is switched off.
+    """
+    filters = _git(folder, "config", "--show-scope", "--get-regexp", r"^filter\..*\.(clean|process)$")
+    return any(line.startswith(("local", "worktree")) for line in (filters or "").splitlines())
+
+
 def _git(folder: Path | None, *arguments: str) -> str | None:
+    command = ["git", "-c", "core.fsmonitor=false", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -57,6 +57,20 @@ def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, mo
     (tmp_path / "file").write_text("2")
     assert environment_tags(None, tmp_path)["git.dirty"] == "true"
 
+    # A repository of a stranger's, unpacked: its settings are commands.
+    monitor, driver = tmp_path / "monitor", tmp_path / "driver"
+    git("config", "core.fsmonitor", f"touch {monitor}; false")
+    assert environment_tags(None, tmp_path)["git.dirty"] == "true"
+    (tmp_path / "more").write_text(f"[filter 'x']\nclean = touch {driver}; cat\n".replace("'", '"'))
+    git("config", "include.path", str(tmp_path / "more"))
+    (tmp_path / ".gitattributes").write_text("file filter=x\n")
+    (tmp_path / "file").write_text("1")
+    tags = environment_tags(None, tmp_path)
+    assert "git.dirty" not in tags
+    assert tags["mlflow.source.git.commit"]
+    assert not monitor.exists()
+    assert not driver.exists()
+
 
 def test_default_variables_hold_inside_the_block_and_yield_to_the_users(monkeypatch):
     monkeypatch.setenv("SEPRAY_TEST_GIVEN", "users")
@@ -112,7 +126,7 @@ def test_without_git_there_is_no_commit(tmp_path, monkeypatch, failure):
     monkeypatch.setattr(environment.subprocess, "run", run)
     tags = environment_tags(None, tmp_path)
     assert not {"mlflow.source.git.commit", "git.dirty"} & set(tags)
-    assert asked[-1] == (["git", "rev-parse", "HEAD"], tmp_path, 10)
+    assert asked[-1] == (["git", "-c", "core.fsmonitor=false", "rev-parse", "HEAD"], tmp_path, 10)
 
 
 def test_requests_end_in_seconds_and_mlflow_reports_nothing():
