@@ -1,4 +1,4 @@
-"""Says of a user's own module whether importing it only defines things, and whether nobody else can have written it.
+"""Checks a user's module before it is imported: it must only define things, and nobody else may have written it.
 
 A row in a database may name a module. That may be imported which would do nothing but define a separator or a task:
 what runs while a module is imported is read from its source (decorators, defaults, annotations, calls, and the hooks of

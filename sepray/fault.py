@@ -1,4 +1,4 @@
-"""Whose fault it is that something failed, decided in one place. Imports nothing but sepray's errors.
+"""Decides, in one place, whose fault a failure is. Imports nothing but sepray's errors.
 
 | whose | what | what follows |
 | --- | --- | --- |

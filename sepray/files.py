@@ -72,13 +72,21 @@ def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tup
 
 
 def umask(shared: bool) -> int:
-    """Return the mask of a study's files and folders: 0600 and 0700, or 0660 and 0770 where its group shares them."""
+    """Return the umask for a study's files and folders.
+
+    Args:
+        shared: whether the user's group may read and write them: files are then 0660 and folders 0770, else 0600, 0700.
+    """
     return 0o007 if shared else 0o077
 
 
 @contextlib.contextmanager
 def kept_private(shared: bool) -> Iterator[None]:
-    """Let no other user read what this process and those that it starts meanwhile write; with ``shared`` the group."""
+    """Keep other users from reading the files that this process, and those that it starts meanwhile, write.
+
+    Args:
+        shared: whether the user's group may read and write them all the same.
+    """
     before = os.umask(umask(shared))
     try:
         yield

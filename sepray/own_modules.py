@@ -1,4 +1,4 @@
-"""The user's own modules: which of them commands have named, each where it lies, and the folder that they are found in.
+"""The user's own modules: which of them commands have named, where each lies, and in which folder they are found.
 
 A name alone says little: another person's folder may have a module of that name.
 """

@@ -1,4 +1,4 @@
-"""Shows texts of others (names, labels, errors, paths) as what they are, wherever they are written. Imports nothing.
+"""Escapes texts of others (names, labels, errors, paths) for the terminal, Markdown and CSV. Imports nothing.
 
 Nothing in them is an instruction to a terminal, and nothing is markup of Markdown or a formula of a spreadsheet.
 """

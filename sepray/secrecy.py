@@ -1,4 +1,4 @@
-"""Removes secrets from texts, where they are born: errors, reasons, tracebacks, commands, what stores keep.
+"""Removes secrets from texts where these are made: errors, reasons, tracebacks, commands, what stores keep.
 
 First go the secrets that are known word by word: those of this process's environment and command line, and of addresses
 that it was given (``learn``). Then what looks like one. Imports nothing from sepray.

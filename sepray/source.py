@@ -1,4 +1,4 @@
-"""What the source of a module says, read without importing the module or the packages that it lies in."""
+"""Reads what the source of a module says, without importing the module or the packages that it lies in."""
 
 from __future__ import annotations
 

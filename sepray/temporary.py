@@ -1,4 +1,4 @@
-"""Folders for a while, of this user alone, and what killed processes have left of theirs.
+"""Makes temporary folders of this user's alone, and removes those that killed processes have left.
 
 A process holds the system's lock of its folder until it ends, however it ends; ``kill -9`` leaves the folder and no
 lock. So whoever makes one first removes those that nobody holds. (A number of a process would not do: containers that

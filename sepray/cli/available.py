@@ -1,4 +1,4 @@
-"""Which separators and tasks there are and what they need, read from their sources: nothing is imported or run."""
+"""Reads which separators and tasks there are, and what they need, from their sources: nothing is imported or run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: which separators, with which settings, and which of them refuse the signal."""
+"""Makes the contenders of a comparison: separators and their settings, without those that refuse the signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--dry-run`` of a comparison: what each separator's study would take, on one line each, and all together."""
+"""``--dry-run`` of a comparison: a line for each separator says what its study would take, and one for all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tyro prints, made to fit: a refusal in one line, a help text in the width of the terminal."""
+"""Makes what tyro prints fit: a refusal in one line, a help text in the width of the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output that ends nothing: a reader that has gone, a terminal that was closed, a full disk, an ASCII locale.
+"""Keeps a command going whatever becomes of its standard output: reader gone, terminal closed, disk full, ASCII locale.
 
 What cannot be written is left out, and what an encoding does not have is replaced; the command goes on. Imports nothing
 large, so that it can be called before anything is printed.

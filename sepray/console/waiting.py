@@ -1,4 +1,4 @@
-"""One line that says what a command waits for, from its start until there is something else to see.
+"""Shows, in one line, what a command waits for, until there is something else to see.
 
 In a terminal the line stands until ``done``, which the next message calls too, or until another one takes its place.
 In a log every one stays. Imports nothing large, so that it can be shown before anything is imported.

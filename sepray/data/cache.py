@@ -1,4 +1,4 @@
-"""A folder that keeps tensors that are slow to make, and digests of their content.
+"""Keeps tensors that are slow to make in a folder, with digests of their content.
 
 One entry is one safetensors file (``cache_entry``), named by a hash of everything that its content depends on. It is
 written under a temporary name, synced and renamed: a reader sees all of it or none. ``cached`` builds an entry in

@@ -1,4 +1,4 @@
-"""Digests of tensors and of files, by which data are known again."""
+"""Computes SHA-256 digests of tensors and files: equal data have equal digests."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def file_digests(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
 
 
 def file_digest(folder: Path, file: Path) -> str:
-    """Return the SHA-256 of a file's content, remembered in ``folder`` until its size or time stamp changes.
+    """Return the SHA-256 of a file's content.
 
-    In a folder that several users share each believes only what nobody else can have written.
+    It is kept in a note in ``folder``, and computed again after the file's size or time stamp has changed. Where
+    several users share ``folder``, only notes count that no other user can have written.
     """
     stat = file.stat()
     known = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
@@ -45,7 +46,7 @@ def file_digest(folder: Path, file: Path) -> str:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if time.time_ns() - stat.st_mtime_ns > SETTLED:
         place = own if os.path.lexists(note) and not is_own(os.lstat(note)) else note
-        # A lost one is made again, and thousands are written at once.
+        # Not synced to the disk: a note that is lost costs one more reading, and thousands are written at once.
         replace_file(place, digest, durable=False, mode=0o644)
     return digest
 
@@ -77,7 +78,7 @@ def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | No
 
 
 def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
-    """Return the SHA-256 of the bytes of each item, which identifies a recording that was made and not read.
+    """Return the SHA-256 of the bytes of each item, the name of a synthetic recording, which has no file.
 
     Raises:
         UsageError: one of them is no tensor, such as an array of numpy.
@@ -90,10 +91,10 @@ def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
 
 
 def require_tensor(name: str, value: object) -> None:
-    """Refuse what is no tensor.
+    """Check that a value is a tensor; ``name`` is what a message calls it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the value is none.
     """
     if not isinstance(value, Tensor):
         shown = name.replace("/", ".")

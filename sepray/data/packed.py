@@ -1,4 +1,4 @@
-"""Packed files, unpacked no further than an honest one goes: a few kilobytes may unpack to gigabytes.
+"""Unpacks packed files up to a limit: a few kilobytes of a hostile file may unpack to gigabytes.
 
 Imports nothing from sepray but the errors.
 """

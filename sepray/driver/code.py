@@ -1,4 +1,4 @@
-"""The source files that a study's trainings run, and their digests, by which a later training is compared."""
+"""Finds the source files that a study's trainings run, and their digests, which show later changes."""
 
 from __future__ import annotations
 

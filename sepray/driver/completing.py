@@ -1,4 +1,4 @@
-"""Completes in MLflow what a study could not tell it, from the study's own stores."""
+"""Completes the MLflow runs of a study from its Optuna storage and its folder (``sepray reconcile``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of a trained model that every training of a study begins with (``--start``), in place of random ones.
+"""Reads the weights of a trained model, which every training of a study begins with (``--start``).
 
 A study that starts from a model challenges it too: its final table has a row of the model as it comes, and the model's
 own digest is part of what makes the study the same.

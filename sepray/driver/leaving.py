@@ -1,4 +1,4 @@
-"""The one way out of a study, however it ends: runs are marked, Ray and the stores are closed, each whatever fails."""
+"""Closes a study, however it ends: marks its runs, then closes Ray and the stores, each even if another fails."""
 
 from __future__ import annotations
 

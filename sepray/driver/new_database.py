@@ -1,4 +1,4 @@
-"""Tells a new local MLflow database what a study has that was told elsewhere, or to one that has been deleted."""
+"""Fills a new local MLflow database with the trials of a study that ended before the database was made."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .study_record import STAGES
 
 
 def fill(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> None:
-    """Queue what a study's trials that have ended were, where MLflow's database is a local file that is missing.
+    """Queue the trials of a study that have ended, if MLflow's database is a local file and the file is missing.
 
-    A server that has lost its database is not known to have: it answers. ``sepray reconcile`` asks it what it has.
+    Nothing is queued for a tracking server: it answers whether or not it has lost its database. ``sepray reconcile``
+    asks a server what it has.
 
     Args:
         spec: description of the study.

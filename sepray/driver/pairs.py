@@ -1,4 +1,4 @@
-"""Which retrainings of a study are compared with which, and what that says: the study's answer.
+"""Compares pairs of retrainings of a study, which gives the study's answer.
 
 A study with arms trains the same settings in every arm on the same seeds; the first arm (of those that have finished)
 is the control. A study with controls trains the settings of its best finalist beside every control; there the control

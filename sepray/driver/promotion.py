@@ -1,4 +1,4 @@
-"""Whether a new model takes the alias ``champion`` from the registry's present champion: the contest of the two.
+"""Decides whether a new model takes the alias ``champion`` from the registry's present champion.
 
 Validation decides, and the test split never does: it is reported once for each version, so that a study may be started
 any number of times without choosing by it. Both models are scored on the study's validation split, item by item, and

@@ -1,4 +1,4 @@
-"""What the MLflow runs of a study say, worked out from its description and its Optuna records alone."""
+"""Works out what the MLflow runs of a study say, from its description and its Optuna records alone."""
 
 from __future__ import annotations
 

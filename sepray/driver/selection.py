@@ -1,4 +1,4 @@
-"""Which trials are trained again after a search, and which of those becomes the champion.
+"""Chooses which trials are trained again after a search, and which of the retrainings becomes the champion.
 
 Only validation results decide; nothing here reads the test split.
 """

@@ -1,4 +1,4 @@
-"""Commands on a study that messages show, whole: with the flags that say where its stores are."""
+"""Writes commands on a study for messages, with the flags that say where its stores are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the whole command still takes: the search, the retrainings after it, and the end of the study.
+"""Estimates how long a command still takes: the search, the retrainings after it, and the end of the study.
 
 The estimate is the seconds that an epoch has taken so far, times the epochs that are still to be trained, over the
 trials that run at once.

@@ -1,4 +1,4 @@
-"""Where in MLflow a study is told: an address that the study keeps, so that its records never go elsewhere unasked."""
+"""The address of the MLflow that a study is tracked in: the study keeps it, and never uses another one unasked."""
 
 from __future__ import annotations
 

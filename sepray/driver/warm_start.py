@@ -1,4 +1,4 @@
-"""Makes the estimates of another separator that training starts from.
+"""Trains or loads another separator, whose estimates a separator's training starts from.
 
 A separator that starts from such estimates has the fields ``start`` and ``start_epochs`` in its ``Config``. The start
 is one of

@@ -1,4 +1,4 @@
-"""What a dry run finds: the values of an estimate, and how they are computed from a measured trial."""
+"""The estimate of a dry run: its values, and how they are computed from a measured trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many epochs each trial of a search trains by the scheduler's rule, and how long all trainings take together."""
+"""Simulates a search: how many epochs the scheduler lets each trial train, and how long all trainings take."""
 
 from __future__ import annotations
 

@@ -159,11 +159,11 @@ class Follower(tune.Callback):  # type: ignore[misc] # Ray has no types
         self._told = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
+        """Return an empty state: Tune pickles callbacks to restore them, and a study is never restored by Tune."""
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look at the nodes from time to time."""
+        """Adapt the number of trials at once to the cluster's nodes, at most every ``LOOK_SECONDS`` seconds."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
@@ -180,7 +180,7 @@ class Follower(tune.Callback):  # type: ignore[misc] # Ray has no types
             self._count = count
 
     def _tell_waiting(self) -> None:
-        """Say once what trials wait for."""
+        """Tell the user what trials wait for, in one line, once until a trial runs again."""
         if not fitting(self._slots.needs):
             told = f"{shortage(self._slots.needs)}: the study waits for a node to join"
         else:

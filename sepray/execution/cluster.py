@@ -54,7 +54,7 @@ def threads(cpus_per_trial: float) -> int:
 
 
 def _unsaid(text: str) -> None:
-    """Say nothing."""
+    """Drop what is said about the cluster where the caller shows nothing."""
 
 
 def connect(

@@ -1,4 +1,4 @@
-"""What the bits of a training depend on beside its settings: the machine, the versions, the code and the data."""
+"""Describes what the bits of a training depend on beside its settings: machine, versions, code and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Epochs that do not end: a trial that hangs is noticed by the driver, and its worker can end itself."""
+"""Notices trials whose epoch does not end: the driver replaces their workers, and a worker can end itself."""
 
 from __future__ import annotations
 

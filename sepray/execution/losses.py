@@ -1,4 +1,4 @@
-"""Why trials have lost their workers: what Ray says of it, which Tune keeps from searchers."""
+"""Finds out why trials have lost their workers: Tune tells searchers nothing of it, so Ray is asked."""
 
 from __future__ import annotations
 

@@ -115,10 +115,10 @@ def loaded(model: Address | Model, tracking_uri: str | None = None, device: str 
 
 
 def check_model(model: Address | Model, device: str) -> None:
-    """Refuse what is no address of a model, and what is no name of a device, without importing torch.
+    """Check the address of a model, and the name of a device, without importing torch.
 
     Raises:
-        UsageError: it is none.
+        UsageError: one of the two cannot be one.
     """
     if not isinstance(model, Model):
         check_address(os.fspath(model))
@@ -126,7 +126,7 @@ def check_model(model: Address | Model, device: str) -> None:
 
 
 def check_device(name: str) -> None:
-    """Refuse what cannot be the name of a device, and a GPU that is not there, without importing torch.
+    """Check that a text is the name of a device, and that a GPU so named is there, without importing torch.
 
     Raises:
         UsageError: there is no such device.

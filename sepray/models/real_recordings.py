@@ -1,4 +1,4 @@
-"""Scores a model on real recordings whose heart rates or beats are known, beside what needs no training."""
+"""Scores a model, and methods without training, on real recordings whose heart rates or beats are known."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""What an adversary's two players minimise: the binary cross entropy of the CASS paper, and three losses of others.
+"""Losses of a critic and of the player that wants to persuade it: the CASS paper's cross entropy, and three more.
 
-Logits are ``[batch]``, high for real images. Hinge: Lim and Ye, "Geometric GAN" (2017), section 3. Least squares: Mao
-et al., "Least squares generative adversarial networks" (2017), eq. 9, with 0 for fakes and 1 for real ones. Feature
-matching: Salimans et al., "Improved techniques for training GANs" (2016), section 3.1, whose critic learns by the cross
-entropy, while the other player makes the mean features of its images those of real ones.
+The critic gives logits ``[batch]``, high for images that it takes for real.
+
+- Hinge: Lim and Ye, "Geometric GAN" (2017), section 3.
+- Least squares: Mao et al., "Least squares generative adversarial networks" (2017), eq. 9, with 0 for fakes and 1 for
+  real images.
+- Feature matching: Salimans et al., "Improved techniques for training GANs" (2016), section 3.1. The critic learns by
+  the cross entropy; the other player brings the mean features of its images to those of real ones.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ from .cross_adversarial import fake_loss, real_loss
 
 
 class Adversary(NamedTuple):
-    """Losses by logits ``[batch]``, each a scalar.
+    """Losses of the two players as functions of the critic's logits ``[batch]``; each returns a scalar.
 
     Attributes:
-        persuading: that of the player whose images the critic should take for real; None: it is not by logits.
-        real: the critic's, of real images.
-        fake: the critic's, of others.
+        persuading: loss of the player whose images the critic should take for real; None where that loss is not a
+            function of logits (``matching_loss``).
+        real: loss of the critic for real images.
+        fake: loss of the critic for the other player's images.
     """
 
     persuading: Callable[[Tensor], Tensor] | None
@@ -50,4 +54,4 @@ ADVERSARIES = {
     ),
     "feature_matching": Adversary(None, real_loss, fake_loss),
 }
-"""By the name of the hyperparameter that weighs it."""
+"""Name of a hyperparameter -> the losses that it weighs."""

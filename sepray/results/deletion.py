@@ -1,4 +1,4 @@
-"""Deletes a study from all its stores, in an order in which a kill leaves what the same command can finish.
+"""Deletes a study from all its stores; if it is killed, the same command deletes the rest.
 
 The Optuna study goes last, because it says where everything else is; the lock goes after it.
 """

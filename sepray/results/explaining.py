@@ -1,4 +1,4 @@
-"""Trains the ablation path of a finished study: which setting of its champion earned which part of the gain.
+"""Trains the ablation path of a finished study, which shows what each of its champion's settings contributes.
 
 The trainings are a stage of the study like its retrainings, with an Optuna study of its own (``<name>/explain``), on
 the same seeds. What the retrainings or an earlier path have trained already with the same code is not trained again, so

@@ -1,4 +1,4 @@
-"""What a study found out about its arms: differences to a control over pairs of trainings, and whether they are claims.
+"""What a study says about its arms: differences to the control over pairs of trainings, and whether they are claims.
 
 A pair is an arm and its control, trained with the same settings on the same seed. A study has many pairs and many test
 items, and both are samples: other seeds and other items would give another difference. So the 95% interval resamples

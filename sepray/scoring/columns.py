@@ -1,4 +1,4 @@
-"""Where a measure is defined for a source, and the mean over the sources that it is defined for."""
+"""Says for which sources a measure is defined, and takes its mean over these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which setting earned which part of a gain: the ablation path between two configurations, as it was trained.
+"""Attributes a gain to settings, by the scores of an ablation path between two configurations.
 
 A path leads from one configuration to another by changing one setting at a time (Fawcett and Hoos 2016, "Analysing
 differences between algorithm configurations through ablation", Journal of Heuristics 22). Every step is trained on the

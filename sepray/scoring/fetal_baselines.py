@@ -1,4 +1,4 @@
-"""What finds two hearts in abdominal leads without training: the bars that a model of real recordings is held to.
+"""Finds two hearts in abdominal leads without training: the baselines of models on real recordings.
 
 Leads are ``[lead, segment, time]``. Each function returns the estimates of the two hearts, the mother's
 first, ``[2, lead, segment, time]``; of all leads together there is one estimate.

@@ -1,4 +1,4 @@
-"""What items were cut from: the recordings, pieces, subjects or images that intervals and tests resample.
+"""The units that intervals and tests resample: the recordings, pieces, subjects or images that items were cut from.
 
 Items of one recording resemble each other, so that 80 crops of 2 pieces are no 80 samples: what holds for these pieces
 need not hold for others. Statistics therefore are of units (``contracts.Split.units``), and not of items.

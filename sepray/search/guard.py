@@ -1,4 +1,4 @@
-"""Lets a storage write only while this process may."""
+"""Refuses writes to a study's storage once this process no longer owns the study."""
 
 from __future__ import annotations
 

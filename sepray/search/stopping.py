@@ -1,4 +1,4 @@
-"""Why a study has to stop with its trials unfinished: the errors that say so, each in one line with what to do."""
+"""Errors that stop a study with its trials unfinished; each says why in one line, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order in which the results of concurrent trials are told, where it must not depend on how fast each of them is.
+"""Orders the results of concurrent trials so that the order does not depend on how fast each trial is.
 
 Every trial has a place on a virtual clock, on which each epoch of every trial takes one unit of time: the first trials
 start at 0, and each later one at the end of the trial whose slot it takes. Results are told in the order of that clock;

@@ -1,4 +1,4 @@
-"""How a table of numbers in text is written: its encoding, marks and header, found from its first lines.
+"""Finds how a table of numbers in text is written, from its first lines: encoding, marks and header.
 
 It is found by trial: of the usual pairs of separator and decimal mark, the one by which most of the first lines are
 rows of numbers, all of one length. What comes before the first such row is the header, of any number of lines.

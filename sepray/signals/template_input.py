@@ -1,4 +1,4 @@
-"""What is left of a mixture without its strongest heart's average beat, as further channels of a network's input.
+"""Adds to a network's input what is left of a mixture after its strongest heart's average beat is subtracted.
 
 A fetal beat under a maternal R peak, or a twentieth as high, is hard to see beside it. So a task may ask for the usual
 first step of fetal ECG (``Signal.template``): of each channel the residual of template subtraction

@@ -1,4 +1,4 @@
-"""Which data and how many epochs a table's part has: the short form or the full one, with or without folders."""
+"""The forms of a table's part, short and full, with or without folders: its data and its number of epochs."""
 
 from __future__ import annotations
 

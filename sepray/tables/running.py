@@ -1,4 +1,4 @@
-"""Runs the parts of a table as comparisons, and writes what is there after each of them."""
+"""Runs the parts of a table as comparisons, and writes the table after each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an MLflow server lets this user in, asked before a study begins. Imports no mlflow, which takes seconds.
+"""Asks an MLflow server, before a study begins, whether it lets this user in. Imports no mlflow, which takes seconds.
 
 A server that does not answer is no reason to refuse a study: what it is to be told waits in the outbox.
 """

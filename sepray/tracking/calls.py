@@ -1,4 +1,4 @@
-"""What came of a call of MLflow: an answer, a refusal for good, a failure that may pass, or nothing at all."""
+"""Calls MLflow, and tells answers, final refusals, failures that may pass, and silence apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow keeps of a packaged model beside the registry: files, scores and their data, its registered versions."""
+"""Writes what MLflow keeps of a packaged model beside the registry: files, scores, their data, its versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model whose code is not what is installed here: a process of its own loads it and separates.
+"""Loads a model whose code is not what is installed here in a process of its own, which separates with it.
 
 It keeps such code out of this process, and this process's secrets out of its environment. It does not confine it: it
 runs as the same user, so it is started only for code that is trusted (``trust``).

@@ -1,4 +1,4 @@
-"""A process of its own that delivers, so that neither MLflow's import (seconds) nor its requests delay a study.
+"""The process that delivers to MLflow, so that neither MLflow's import (seconds) nor its requests delay a study.
 
 It reads its settings as one JSON line and then commands (``flush``, ``finish``) from standard input, and writes events
 as JSON lines to standard output. The address comes that way because other users can read a command line and an

@@ -1,4 +1,4 @@
-"""Whose code may run when a model is loaded: that of this user's own studies, of a key's owner, or any by consent.
+"""Decides whose code may run when a model is loaded: own studies', a key owner's, or anybody's with consent.
 
 Imports no torch and no mlflow.
 """

@@ -1,4 +1,4 @@
-"""Whether the losses of an epoch are finite, found out without waiting for the device at every update."""
+"""Checks that the losses of an epoch are finite, without waiting for the device at every update."""
 
 from __future__ import annotations
 
