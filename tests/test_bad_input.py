@@ -145,6 +145,11 @@ CASES = [
         "lab: tone.wav is no SQLite database: give another file, or move it away",
     ),
     Case(
+        "study --storage sqlite:///file:x.db?uri=true",
+        "lab: storage sqlite:///file:x.db?uri=true has options of SQLite's, and sepray has its own: give the file, "
+        "sqlite:///file.db",
+    ),
+    Case(
         "study --storage-path {read_only}/x",
         "lab: cannot write to {read_only}/x: {reason}; choose another folder with --storage-path",
     ),

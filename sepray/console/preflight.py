@@ -78,15 +78,17 @@ def require_driver(url: str, shown: str) -> None:
         shown: what messages call the storage, without secrets.
 
     Raises:
-        UsageError: it is no URL, or its driver is not installed.
+        UsageError: it is no URL, its driver is not installed, or it is a database of SQLite in memory or with options.
     """
-    scheme, separator, _ = url.partition("://")
+    scheme, separator, path = url.partition("://")
     if not separator:
         raise UsageError(
             f"{shown} is not a URL: give sqlite:///file.db, postgresql://..., mysql://... or journal://file"
         )
     if scheme == "journal":
         return
+    if scheme.partition("+")[0] == "sqlite":
+        _require_file(path, shown)
     import sqlalchemy
 
     try:
@@ -116,10 +118,21 @@ def require_storage(url: str, shown: str) -> None:
     scheme, _, path = url.partition("://")
     if scheme in ("sqlite", "journal"):
         file = path.removeprefix("/") if scheme == "sqlite" else path
-        if file not in ("", ":memory:"):
-            if scheme == "sqlite" and Path(file).exists():
-                require_database(url, shown)
-            require_writable(Path(file).absolute().parent, "--storage")
+        if scheme == "sqlite" and Path(file).exists():
+            require_database(url, shown)
+        require_writable(Path(file).absolute().parent, "--storage")
+
+
+def _require_file(path: str, shown: str) -> None:
+    """Refuse a database of SQLite that is no file by a plain path, where others find it again.
+
+    Raises:
+        UsageError: it is in memory, or has options; processes and commands would each see another.
+    """
+    if path in ("", "/", "/:memory:"):
+        raise UsageError(f"{shown} is in memory, and gone before anybody reads it: give sqlite:///file.db")
+    if "?" in path or path.startswith("/file:"):
+        raise UsageError(f"{shown} has options of SQLite's, and sepray has its own: give the file, sqlite:///file.db")
 
 
 def require_tracking_address(uri: str) -> None:
@@ -129,9 +142,12 @@ def require_tracking_address(uri: str) -> None:
         uri: address, or path of an SQLite file.
 
     Raises:
-        UsageError: it is a folder.
+        UsageError: it is a folder, or a database of SQLite in memory or with options.
     """
     path = uri.removeprefix("sqlite:///")
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme.partition("+")[0] == "sqlite":
+        _require_file(rest, f"MLflow's address {uri}")
     plain = "://" not in uri
     if uri.startswith("file:") or ((plain or path != uri) and Path(path).is_dir()) or (plain and not Path(uri).suffix):
         raise UsageError(

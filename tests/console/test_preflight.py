@@ -159,11 +159,23 @@ def test_a_driver_that_an_extra_brings_is_refused_with_the_extra(monkeypatch, ur
     assert str(refused.value).endswith(f"; {remedy}")
 
 
-@pytest.mark.parametrize("url", ["sqlite:///deep/new.db", "sqlite://", "sqlite:///:memory:", "journal://deep/new.log"])
+@pytest.mark.parametrize("url", ["sqlite:///deep/new.db", "sqlite+pysqlite:///deep/new.db", "journal://deep/new.log"])
 def test_storage_that_can_be_made_passes_and_is_not_made(url, databases):
     before = contents(databases)
     preflight.require_storage(url, "it")
     assert contents(databases) == before
+
+
+@pytest.mark.parametrize("check", [preflight.require_storage, lambda url, _: preflight.require_tracking_address(url)])
+def test_databases_that_no_other_command_would_find_are_refused(check, databases):
+    for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"):
+        with pytest.raises(
+            UsageError, match=r"is in memory, and gone before anybody reads it: give sqlite:///file\.db$"
+        ):
+            check(url, "it")
+    for url in ("file:x.db?uri=true", "/abs.db?mode=ro", "real.db?timeout=3", "file:x.db", "x.db?"):
+        with pytest.raises(UsageError, match=r"has options of SQLite's.*: give the file, sqlite:///file\.db$"):
+            check(f"sqlite:///{url}", "it")
 
 
 @pytest.mark.parametrize("url", ["sqlite:///text.db/x.db", "journal://text.db/x.log"])
