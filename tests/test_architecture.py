@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from importlinter.cli import lint_imports
 
+from docs import diagram
 from sepray.tracking import sources
 
 ROOT = Path(__file__).parents[1]
@@ -325,3 +326,41 @@ def test_architecture_page_has_the_same_table():
     held = {package: {target.partition(".")[0] for target in targets} for package, targets in ALLOWED.items()}
     del held["__init__"], held["__main__"]  # said in a sentence
     assert {package: names for package, names in told.items() if names} == held
+
+
+def imported_packages() -> dict[str, set[str]]:
+    """Package -> the packages that it imports, without the vocabulary and the console, which all may import."""
+    found: dict[str, set[str]] = {}
+    drawn = ({f.package for f in files()} | {"study"}) - VOCABULARY - {"console", "__init__", "__main__"}
+    for file in files():
+        package = file.package if file.path.startswith("sepray/") else file.path.partition("/")[0]
+        targets = {name.split(".")[1] for name in (f"{i.name}." for i in file.imports) if name.startswith("sepray.")}
+        if package in drawn | {"studies"}:
+            found.setdefault(package, set()).update((targets & drawn) - {package})
+    return found
+
+
+def reachable(package: str, arrows: dict[str, set[str]]) -> set[str]:
+    direct = arrows.get(package, set())
+    return direct.union(*(reachable(target, arrows) for target in direct))
+
+
+def test_picture_of_the_packages_has_every_arrow_that_does_not_follow_from_others():
+    arrows = imported_packages()
+    needed = {
+        (package, target)
+        for package, targets in arrows.items()
+        for target in targets
+        if not any(target in reachable(other, arrows) for other in targets - {target})
+    }
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawn = diagram.parse(page.split("```mermaid\n")[1].split("```")[0])[1]
+    assert set(drawn) == needed
+
+
+@pytest.mark.parametrize("package", ["driver", "search", "execution", "tracking"])
+def test_architecture_page_says_what_each_module_of_a_large_package_is_for(package):
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    told = page.partition(f"### Inside `{package}/`\n")[2].partition("\n#")[0]
+    modules = {Path(file.path).stem for file in inside("sepray", package)} - {"__init__"}
+    assert modules - set(re.findall(r"`(\w+)`", told)) == set()
