@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 RAY = "sepray."
 """What the name of Ray's folder begins with: short, because the path of a socket is; older versions hold no locks."""
-_LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run)-)[a-z0-9_]{8}")
+_LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run|items)-)[a-z0-9_]{8}")
 _held: dict[str, int] = {}
 
 
@@ -25,7 +25,8 @@ def make(prefix: str, parent: str | None = None) -> str:
     """Return a new folder, mode 0700, that lasts until ``remove``, or until a start after this process has ended.
 
     Args:
-        prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run) and a dash.
+        prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run, items) and a
+            dash.
         parent: folder in which it is made; default: Python's folder for temporary files.
     """
     parent = parent or tempfile.gettempdir()

@@ -39,6 +39,7 @@ VOCABULARY |= {
     "private_list",
     "own_modules",
     "temporary",
+    "mapping",
 }
 # Package or root module of sepray -> what it may import, beside the vocabulary and itself. A name with a dot allows one
 # module of a package. What has no line here may import nothing, and so may the vocabulary.

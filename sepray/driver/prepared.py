@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from torch import Tensor
 
-from .. import identity
+from .. import identity, mapping
 from ..arms import Arm, chosen, expand, hyperparameters, of_settings, plain, with_fixed
 from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
@@ -78,6 +80,33 @@ class PreparedStudy:
     def code(self) -> Mapping[str, str]:
         """Module -> digest of its file, of all that a training of this study runs."""
         return code.files(self.spec.separator)
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether its items are too large to be copied: trials map them from files of the cache."""
+        train, validation = self.data.train, self.data.validation
+        given = (train.mixture, train.sources, train.observed, validation.mixture, validation.sources)
+        return mapping.is_large(tensor for tensor in given if tensor is not None)
+
+    @cached_property
+    def train(self) -> Mapping[str, Tensor]:
+        """Training view, the same in all stages: what the separator's supervision allows. Large ones lie in files."""
+        split, kind, generator = self.data.train, self.separator, torch.Generator().manual_seed(self.spec.seed)
+        if not self.is_large:
+            return views.view(split, kind.supervision, generator, kind.paired_fraction)
+        files = mapping.scratch(self.spec.stores.cache)
+        seen = views.view(split, kind.supervision, generator, kind.paired_fraction, files.new)
+        return {name: files.kept(tensor) for name, tensor in seen.items()}
+
+    @cached_property
+    def validation(self) -> Mapping[str, Tensor]:
+        """Tensors of the validation split by name; large ones lie in files."""
+        split = with_beats(self.data.validation, self.data.signal)
+        shown = {"mixture": split.mixture, "sources": split.sources}
+        shown |= {"beats": split.beats} if split.beats is not None else {}
+        if not self.is_large:
+            return shown
+        return {name: mapping.scratch(self.spec.stores.cache).kept(tensor) for name, tensor in shown.items()}
 
     def ranges(self, arm: str = "") -> Mapping[str, BaseDistribution]:
         """Return the distributions that a trial of an arm, or of a study without arms, is searched in."""

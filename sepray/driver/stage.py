@@ -8,20 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from ..choices import Objective, guide, guide_loss, guide_words
 from ..console.terminal import Progress, console, duration
-from ..execution import cluster
+from ..execution import cluster, items
 from ..execution.capacity import Following
 from ..execution.hanging import Hang, HangWatch
 from ..execution.losses import LossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
-from ..scoring.beat_scores import with_beats
 from ..search.in_order import InOrderSearcher
 from ..search.ledger import FixedTrial, arms_by_number, failed_by_environment, history, replaced
 from ..search.samplers import make_sampler
@@ -29,7 +27,6 @@ from ..search.searcher import StudySearcher
 from ..search.storage import Study
 from ..spec.folder import TRIAL_FOLDER
 from ..spec.study import StudySpec
-from ..training.views import view
 from . import code, runs, selection
 from .events import StageEvents
 from .prepared import PreparedStudy
@@ -168,19 +165,20 @@ def run_stage(
         losses, hangs = LossWatch(), HangWatch(lambda hang: console.print(told(hang, stage.name, spec), soft_wrap=True))
         searcher, scheduler = _search(stage, prepared, events, slots, losses)
         try:
-            cluster.run_trials(
-                SeparatorTrainable,
-                parameters,
-                searcher=searcher,
-                scheduler=scheduler,
-                folder=f"{stores.checkpoints}/ray",
-                name=f"{stage.name}-{time.time_ns()}",
-                slots=slots,
-                cpus=spec.resources.cpus_per_trial,
-                gpus=spec.resources.gpus_per_trial,
-                callbacks=[losses, hangs],
-                follow=_following(stage, spec, time_left),
-            )
+            with items.served(parameters, str(spec.stores.cache), bool(spec.resources.cluster_address)) as given:
+                cluster.run_trials(
+                    SeparatorTrainable,
+                    given,
+                    searcher=searcher,
+                    scheduler=scheduler,
+                    folder=f"{stores.checkpoints}/ray",
+                    name=f"{stage.name}-{time.time_ns()}",
+                    slots=slots,
+                    cpus=spec.resources.cpus_per_trial,
+                    gpus=spec.resources.gpus_per_trial,
+                    callbacks=[losses, hangs],
+                    follow=_following(stage, spec, time_left),
+                )
         finally:
             searcher.close()
             stores.remove(f"{stores.checkpoints}/ray")
@@ -296,7 +294,7 @@ def trial_parameters(
     Raises:
         UsageError: the separator that training starts from cannot be trained.
     """
-    spec, data, separator = prepared.spec, prepared.data, prepared.separator
+    spec, data = prepared.spec, prepared.data
     context = TrialContext(
         separator=spec.separator,
         signal=prepared.signal,
@@ -313,8 +311,7 @@ def trial_parameters(
         shared=spec.stores.shared,
         origin={"code": code.digest_of(prepared.code), "data": data.fingerprint},
     )
-    generator = torch.Generator().manual_seed(spec.seed)
-    train: Mapping[str, Tensor] = view(data.train, separator.supervision, generator, separator.paired_fraction)
+    train: Mapping[str, Tensor] = prepared.train
     starts = {}
     if prepared.start:
         given, folder = (train, data.augmentation), f"{checkpoints}/start"
@@ -325,14 +322,10 @@ def trial_parameters(
             train = prepared.start.add_to(*given, spec.seed, context.device, folder)
         else:
             context = replace(context, origin={**context.origin, START: OWN_SEED})
-    scored = with_beats(data.validation, data.signal)
-    validation = {"mixture": scored.mixture, "sources": scored.sources}
-    if scored.beats is not None:
-        validation["beats"] = scored.beats
     return {
         "context": context,
-        "train": {name: tensor.numpy() for name, tensor in train.items()},
-        "validation": {name: tensor.numpy() for name, tensor in validation.items()},
+        "train": {name: items.handed(tensor, prepared.is_large) for name, tensor in train.items()},
+        "validation": {name: items.handed(tensor, prepared.is_large) for name, tensor in prepared.validation.items()},
         **({"starts": starts} if starts else {}),
         **({"weights": prepared.weights.values} if prepared.weights else {}),
     }

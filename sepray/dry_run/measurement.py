@@ -19,6 +19,7 @@ import torch
 from .. import temporary
 from ..execution import cluster
 from ..execution.trainable import TrialContext
+from ..mapping import Place
 from . import machine, trial
 
 _SECONDS = 6.0
@@ -176,14 +177,18 @@ def measure_trial(
     Raises:
         TrialError: the code of the trial raised an error, or its process was killed.
     """
+    places: dict[str, Place] = {}
     with temporary.folder("sepray-dry-run-") as folder:
         for part in ("train", "validation"):
-            for name, array in parameters[part].items():
-                np.save(Path(folder, f"{part}-{name}.npy"), array)
+            for name, given in parameters[part].items():
+                if isinstance(given, Place):
+                    places[f"{part}-{name}"] = given
+                else:
+                    np.save(Path(folder, f"{part}-{name}.npy"), given)
         context: TrialContext = parameters["context"]
 
         def measured(count: int, epochs: int) -> list[dict[str, Any]]:
-            return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS), count)
+            return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS, places), count)
 
         count = at_once
         if at_once > 1 and context.device != "cuda":

@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,10 @@ from torch import Tensor
 
 from ..contracts import Phase
 from ..execution import checkpoint
+from ..execution.items import Given, tensors
 from ..execution.members import Members, score
-from ..execution.trainable import TrialContext, is_out_of_memory, without_copy
+from ..execution.trainable import TrialContext, is_out_of_memory
+from ..mapping import Place
 from ..training.finite import NonFiniteLossError
 from ..training.trainer import Trainer
 
@@ -49,11 +51,13 @@ class Job:
 
     Attributes:
         context: context of the trials.
-        folder: folder with the views of the data as ``train-NAME.npy`` and ``validation-NAME.npy``.
+        folder: folder with the views of the data as ``train-NAME.npy`` and ``validation-NAME.npy``; checkpoints are
+            written there.
         settings: hyperparameters that differ from the separator's defaults.
         seed: random seed.
         epochs: number of epochs that are measured at most.
         seconds: seconds for which epochs are measured, and then validation for as long.
+        places: where large tensors of the views are, by such names.
     """
 
     context: TrialContext
@@ -62,6 +66,7 @@ class Job:
     seed: int
     epochs: int
     seconds: float
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 class _Stopwatch:
@@ -259,20 +264,19 @@ def run(job: Job) -> dict[str, Any]:
     """Measure what a job asks for, with the data as a worker gets them."""
     context = job.context
     torch.set_num_threads(context.threads)
-    views: dict[str, dict[str, Tensor]] = {"train": {}, "validation": {}}
-    for path in sorted(Path(job.folder).glob("*.npy")):
-        part, _, name = path.stem.partition("-")
-        array = np.load(path, mmap_mode="r")
-        shared = part == "train"
-        views[part][name] = (
-            without_copy(array, context.device) if shared else torch.tensor(array, device=context.device)
-        )
+    given: dict[str, Given] = {path.stem: np.load(path, mmap_mode="r") for path in Path(job.folder).glob("*.npy")}
+    views: dict[str, dict[str, Given]] = {"train": {}, "validation": {}}
+    for stem, values in sorted({**given, **job.places}.items()):
+        part, _, name = stem.partition("-")
+        views[part][name] = values
+    train = tensors(views["train"], context.device)
+    validation = tensors(views["validation"], context.device, copied=True)
 
     started = time.perf_counter(), time.process_time()
     found = measure(
         context,
-        views["train"],
-        views["validation"],
+        train,
+        validation,
         job.settings,
         seed=job.seed,
         epochs=job.epochs,

@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 from ..contracts import Augmentation, Separator, SeparatorConfig, Signal, Tensors, estimate
+from ..mapping import total_bytes
 from ..scoring import metrics
 from ..separator_checks import check_estimates
 from ..training.trainer import Trainer, build
 from .checkpoint import Checkpoint
+
+_SCORED_BYTES = 1 << 28
+"""Bytes of the sources whose estimates are held at once; smaller validation splits are scored in one piece."""
 
 
 class Members:
@@ -123,9 +127,20 @@ def score(separator: Separator, signal: Signal, validation: Tensors, batch_size:
     Raises:
         UsageError: the estimates have another shape than the sources.
     """
+    each = max(1, total_bytes([validation["sources"][:1]]))
+    groups = [tensor.split(max(1, _SCORED_BYTES // each)) for tensor in validation.values()]
+    scores = [
+        _scores(separator, signal, dict(zip(validation, group, strict=True)), batch_size)
+        for group in zip(*groups, strict=True)
+    ]
+    joined = {name: torch.cat([group[name] for group in scores]) for name in scores[0]}
+    return metrics.summary(joined, signal.sources, signal.heart_sources)
+
+
+def _scores(separator: Separator, signal: Signal, items: Tensors, batch_size: int) -> dict[str, Tensor]:
+    """Return the scores ``[item, source]`` of some items."""
     batches = []
-    for mixture, sources in zip(*(validation[name].split(batch_size) for name in ("mixture", "sources")), strict=True):
+    for mixture, sources in zip(*(items[name].split(batch_size) for name in ("mixture", "sources")), strict=True):
         batches.append(estimate(separator, mixture, sources))
         check_estimates(separator, batches[-1], sources)
-    scores = metrics.score(torch.cat(batches), validation["sources"], signal, validation.get("beats"))
-    return metrics.summary(scores, signal.sources, signal.heart_sources)
+    return metrics.score(torch.cat(batches), items["sources"], signal, items.get("beats"))

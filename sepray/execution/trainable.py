@@ -17,7 +17,6 @@ import platform
 import re
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -37,6 +36,7 @@ from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
 from .conditions import conditions, set_deterministic
 from .hanging import time_limit
+from .items import Given, tensors, without_copy
 from .members import Members
 from .verdict import judge
 
@@ -112,8 +112,8 @@ class SeparatorTrainable(tune.Trainable):
         self,
         config: dict[str, Any],
         context: TrialContext,
-        train: Mapping[str, np.ndarray],
-        validation: Mapping[str, np.ndarray],
+        train: Mapping[str, Given],
+        validation: Mapping[str, Given],
         starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
         weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
@@ -201,7 +201,8 @@ class SeparatorTrainable(tune.Trainable):
         if self._members is not None:
             return self._members
         context, self._history = self._context, []
-        with _nodes_errors(RuntimeError, AssertionError, ValueError):  # AssertionError: of a torch without CUDA
+        # AssertionError: of a torch without CUDA; OSError: no room for items that this node has to fetch
+        with _nodes_errors(RuntimeError, AssertionError, ValueError, OSError):
             self._move_data()
         with _nodes_errors():
             members = Members(
@@ -228,9 +229,9 @@ class SeparatorTrainable(tune.Trainable):
             return
         (train, validation), device = self._given, self._context.device
         self._conditions = conditions(self._context.threads, device) | dict(self._context.origin)
-        self._train = {name: without_copy(array, device) for name, array in train.items()}
+        self._train = tensors(train, device)
         # A copy: separate() is handed these items, and one that writes to its input must not end the worker.
-        self._validation = {name: torch.tensor(array, device=device) for name, array in validation.items()}
+        self._validation = tensors(validation, device, copied=True)
 
     def _advance(self) -> dict[str, Any]:
         members = self._built()
@@ -381,13 +382,3 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def without_copy(array: np.ndarray, device: str) -> torch.Tensor:
-    """Return a tensor that on a CPU shares the array's memory.
-
-    Arrays of Ray's object store are shared by the node's workers and read-only; nobody writes to training data.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(array).to(device)

@@ -18,8 +18,9 @@ from ..driver.stage import START, trial_parameters
 from ..driver.study_record import StudyRecord
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
+from ..execution.items import tensors
 from ..execution.members import Members
-from ..execution.trainable import TrialContext, without_copy
+from ..execution.trainable import TrialContext
 from ..loading import load_task
 from ..tracking import models
 
@@ -275,13 +276,13 @@ def _trained_as(
         context.signal,
         seed=seed,
         count=context.members,
-        train={name: without_copy(array, context.device) for name, array in train.items()},
+        train=tensors(train, context.device),
         hyperparameters=runs.settings(trial),
         device=context.device,
         augmentation=context.augmentation,
         weights=parameters.get("weights"),
     )
-    validation = {name: torch.tensor(a, device=context.device) for name, a in parameters["validation"].items()}
+    validation = tensors(parameters["validation"], context.device, copied=True)
     return context, members, validation
 
 

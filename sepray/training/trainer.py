@@ -11,10 +11,14 @@ from torch import Tensor
 
 from ..contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, Signal, Tensors
 from ..errors import UsageError
+from ..mapping import is_large, total_bytes
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
 from .finite import FiniteLosses, NonFiniteLossError
 from .functional import phase_parameters
+
+PREPARED_BYTES = 1 << 28
+"""Bytes of the items of large data that a separator measures what it needs from."""
 
 
 def build(config: SeparatorConfig, signal: Signal, seed: int) -> Separator:
@@ -73,7 +77,9 @@ class Trainer:
 
     Args:
         separator: separator with its initial weights; trained in place. The constructor calls its ``prepare``.
-        data: the training view, each tensor ``[item, ...]``.
+        data: the training view, each tensor ``[item, ...]``. Large data (``mapping.is_large``) stay where they are:
+            batches are gathered there, and ``prepare`` measures items at equal distances, unless the separator
+            ``keeps_items``.
         hyperparameters: values that differ from the separator's defaults.
         seed: random seed of the order of the batches, the augmentation and the phases' random tensors.
         batch_size: number of items in a batch; if there are fewer items, the batch is all of them.
@@ -106,14 +112,15 @@ class Trainer:
             raise ValueError(f"all tensors of the training data must have the same number of items, not {lengths}")
         self.device = torch.device(device)
         self.separator = separator.to(self.device)
-        self.data: Tensors = {name: tensor.to(self.device) for name, tensor in data.items()}
+        large = is_large(data.values()) and not separator.keeps_items
+        self.data: Tensors = data if large else {name: tensor.to(self.device) for name, tensor in data.items()}
         self.items = next(iter(lengths.values()))
         self.batch_size, self.betas = batch_size, betas
         self.generator = torch.Generator().manual_seed(seed)
         self.epochs = 0
         self.watch: StepWatch | None = None
         self._augment = augment
-        augmented = self._all_items(self.data)
+        augmented = self._some_items(self.data) if large else self._all_items(self.data)
         if separator.keeps_items:
             self.data, self._augment = augmented, augmentation.PLAIN
         separator.prepare(augmented)
@@ -163,7 +170,8 @@ class Trainer:
     def _fit(self, data: Tensors) -> dict[str, float]:
         """Run an epoch of a method without gradients; restore its weights if a value that it reports is not finite."""
         before = {name: tensor.clone() for name, tensor in self.separator.state_dict().items()}
-        parts = self.separator.fit_epoch(self._all_items(data), self._weights, self.generator)
+        items = {name: tensor.to(self.device) for name, tensor in self._all_items(data).items()}
+        parts = self.separator.fit_epoch(items, self._weights, self.generator)
         check_fit(self.separator, parts)
         if wrong := [name for name, value in parts.items() if not math.isfinite(value)]:
             self.separator.load_state_dict(before)
@@ -205,8 +213,14 @@ class Trainer:
         """Return all items in order, augmented; without augmentation the same tensors, not copies."""
         return data if self._augment == augmentation.PLAIN else self._batch(data, torch.arange(self.items))
 
+    def _some_items(self, data: Tensors) -> Tensors:
+        """Return items at equal distances, augmented, of ``PREPARED_BYTES`` all together."""
+        count = max(2, self.items * PREPARED_BYTES // total_bytes(data.values()))
+        return self._batch(data, torch.arange(min(count, self.items)) * self.items // min(count, self.items))
+
     def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
-        return augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
+        items = augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
+        return {name: tensor.to(self.device) for name, tensor in items.items()}
 
     def _random_batch(self, data: Tensors, size: int) -> dict[str, Tensor]:
         return self._batch(data, torch.randint(self.items, (size,), generator=self.generator))

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..contracts import Split, Supervision
 from ..errors import UsageError
+from ..mapping import copy_items
 from . import samples
 
 WEAK = (Supervision.UNPAIRED_SOURCES, Supervision.SEMI_PAIRED, Supervision.OBSERVED_SOURCE)
 """Supervision by samples of sources that are in none of the mixtures learned from."""
 
 
+New = Callable[[tuple[int, ...]], Tensor]
+"""Makes an empty tensor of a shape."""
+
+
 def view(
-    split: Split, supervision: Supervision, generator: torch.Generator, paired_fraction: float = 0.0
+    split: Split,
+    supervision: Supervision,
+    generator: torch.Generator,
+    paired_fraction: float = 0.0,
+    new: New = torch.empty,
 ) -> dict[str, Tensor]:
     """Return the training view for a kind of supervision.
 
@@ -39,6 +48,7 @@ def view(
         supervision: what the separator may see.
         generator: source of the random orders.
         paired_fraction: for SEMI_PAIRED, the share of the items that come with their sources.
+        new: makes the tensors of items in another order, which are copies.
 
     Raises:
         UsageError: for SEMI_PAIRED, ``paired_fraction`` leaves no paired item or too few others.
@@ -47,15 +57,18 @@ def view(
         case Supervision.PAIRED:
             return {"mixture": split.mixture, "sources": split.sources}
         case Supervision.SEMI_PAIRED:
-            return _semi_paired(split, paired_fraction, generator)
+            return _semi_paired(split, paired_fraction, generator, new)
         case Supervision.UNPAIRED_SOURCES:
             mixture, shown = _apart(split, generator)
-            return {"mixture": mixture, "sources": torch.stack(shown, dim=1)}
+            return {"mixture": _items(split.mixture, mixture, new), "sources": _sources(split.sources, shown, new)}
         case Supervision.OBSERVED_SOURCE if split.observed is not None:
             return {"mixture": split.mixture, "observed": split.observed}
         case Supervision.OBSERVED_SOURCE:
             mixture, shown = _apart(split, generator)
-            return {"mixture": mixture, "observed": shown[-1]}
+            return {
+                "mixture": _items(split.mixture, mixture, new),
+                "observed": _items(split.sources[:, -1], shown[-1], new),
+            }
         case Supervision.NONE:
             return {"mixture": split.mixture}
 
@@ -92,17 +105,32 @@ def shares_recordings(split: Split, supervision: Supervision) -> bool:
 
 
 def _apart(split: Split, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
-    """Return mixtures, and samples of each source that are in none of them; as many of each."""
+    """Return the items that give mixtures, and for each source those that give samples; as many of each."""
     division = samples.divide(split, generator)
     longest = torch.arange(max(map(len, (division.mixtures, *division.samples))))
     shown = []
-    for source, own in enumerate(division.samples):
+    for own in division.samples:
         order = own[torch.randperm(len(own), generator=generator)]
-        shown.append(split.sources[order[longest % len(own)], source])
-    return split.mixture[division.mixtures[longest % len(division.mixtures)]], shown
+        shown.append(order[longest % len(own)])
+    return division.mixtures[longest % len(division.mixtures)], shown
 
 
-def _semi_paired(split: Split, fraction: float, generator: torch.Generator) -> dict[str, Tensor]:
+def _items(tensor: Tensor, index: Tensor, new: New) -> Tensor:
+    """Return copies of some items."""
+    chosen = new((len(index), *tensor.shape[1:]))
+    copy_items(chosen, tensor, index)
+    return chosen
+
+
+def _sources(sources: Tensor, items: Sequence[Tensor], new: New) -> Tensor:
+    """Return samples ``[item, source, channel, *signal]``, each source's of the items that are given for it."""
+    chosen = new((len(items[0]), *sources.shape[1:]))
+    for source, index in enumerate(items):
+        copy_items(chosen[:, source], sources[:, source], index)
+    return chosen
+
+
+def _semi_paired(split: Split, fraction: float, generator: torch.Generator, new: New) -> dict[str, Tensor]:
     count = round(fraction * len(split))
     if not 0 < count <= len(split) - 2:
         empty = "no item with its sources" if count <= 0 else "fewer than two items without their sources"
@@ -110,8 +138,14 @@ def _semi_paired(split: Split, fraction: float, generator: torch.Generator) -> d
     order = torch.randperm(len(split), generator=generator)
     paired, rest = order[:count], order[count:]
     units = None if split.units is None else tuple(split.units[k] for k in rest.tolist())
-    others = Split(split.mixture[rest], split.sources[rest], units=units)
-    unpaired = view(others, Supervision.UNPAIRED_SOURCES, generator)
-    items = torch.arange(max(count, len(unpaired["mixture"])))
-    pairs = {"paired_mixture": split.mixture[paired], "paired_sources": split.sources[paired]}
-    return {name: tensor[items % len(tensor)] for name, tensor in {**unpaired, **pairs}.items()}
+    # Only numbers of items are drawn, so their values are not needed.
+    mixtures, sources = (torch.empty((len(rest), *t.shape[1:]), device="meta") for t in (split.mixture, split.sources))
+    mixture, shown = _apart(Split(mixtures, sources, units=units), generator)
+    items = torch.arange(max(count, len(mixture)))
+    unpaired, pairs = items % len(mixture), paired[items % count]
+    return {
+        "mixture": _items(split.mixture, rest[mixture[unpaired]], new),
+        "sources": _sources(split.sources, [rest[own[unpaired]] for own in shown], new),
+        "paired_mixture": _items(split.mixture, pairs, new),
+        "paired_sources": _items(split.sources, pairs, new),
+    }

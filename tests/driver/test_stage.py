@@ -10,6 +10,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from sepray import mapping
 from sepray.console import terminal
 from sepray.contracts import Augmentation, Supervision, TaskData
 from sepray.driver import stage as stage_module
@@ -22,7 +23,9 @@ from sepray.errors import UsageError
 from sepray.execution.hanging import Hang
 from sepray.execution.losses import LossWatch
 from sepray.execution.trainable import SeparatorTrainable
-from sepray.separators import neural_egg, semi_adversarial
+from sepray.loading import load_task
+from sepray.separators import cass, neural_egg, semi_adversarial, supervised_mask
+from sepray.tasks import chords
 from sepray.training.views import view
 
 from ..simulation import Killed
@@ -100,6 +103,37 @@ def test_trials_see_training_and_validation_by_supervision_and_nothing_of_the_te
     np.testing.assert_array_equal(given["train"]["mixture"], seen["mixture"])
     others = (trial_parameters("search", 1, prepare(egg.changed(seed=s), DATA), "place")["train"] for s in range(1, 5))
     assert not all(np.array_equal(other["observed"], given["train"]["observed"]) for other in others)
+
+
+@pytest.mark.parametrize("separator", [cass.DEBUG, neural_egg.DEBUG, semi_adversarial.DEBUG])
+def test_large_items_are_told_by_place_and_copied_for_no_stage(spec, monkeypatch, separator):
+    other = spec.changed(separator=separator, space={}, reference_points={}, controls={})
+    expected = trial_parameters("search", 1, prepare(other, DATA), "place")
+    monkeypatch.setattr(mapping, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(mapping, "_COPIED_BYTES", 0)
+    made = prepare(other, DATA)
+    stages = [trial_parameters(stage, 1, made, "place") for stage in ("search", "finals", "explain")]
+    files = list(Path(spec.stores.cache).glob("sepray-items-*/*"))
+    given = [{**stage["train"], **stage["validation"]} for stage in stages]
+    assert given[0] == given[1] == given[2]
+    assert {place.path for place in given[0].values()} <= {str(file) for file in files}
+    assert len(files) == len(expected["train"]) + len(expected["validation"])
+    for part in ("train", "validation"):
+        assert stages[0][part].keys() == expected[part].keys()
+        for name, place in stages[0][part].items():
+            np.testing.assert_array_equal(mapping.opened(place), expected[part][name])
+
+
+def test_items_that_lie_in_the_cache_are_not_copied_at_all(spec, monkeypatch, tmp_path):
+    monkeypatch.setattr(mapping, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(mapping, "_COPIED_BYTES", 0)
+    task = replace(chords.DEBUG, instruments=chords.DEBUG.instruments[:2])
+    data = load_task(task, tmp_path / "tasks")
+    other = spec.changed(task=task, separator=supervised_mask.DEBUG, space={}, reference_points={}, controls={})
+    given = trial_parameters("search", 1, prepare(other, data), "place")
+    [entry] = (tmp_path / "tasks").glob("chords-*")
+    assert {place.path for part in ("train", "validation") for place in given[part].values()} == {str(entry)}
+    assert not list(Path(spec.stores.cache).glob("sepray-items-*/*"))
 
 
 def test_estimates_to_start_from_join_the_training_view(spec, monkeypatch):
@@ -264,7 +298,7 @@ def test_training_data_that_cannot_be_used_is_refused_before_a_trial_is_asked_fo
     def refused(*_):
         raise UsageError("paired_fraction leaves no item")
 
-    monkeypatch.setattr("sepray.driver.stage.view", refused)
+    monkeypatch.setattr("sepray.training.views.view", refused)
     with pytest.raises(UsageError, match="paired_fraction"):
         run_stage(search_stage(made, stores.search), made, stores, slots=2)
     assert stores.search.get_trials() == []

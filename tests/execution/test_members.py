@@ -202,3 +202,13 @@ def test_failure_is_the_one_that_the_separator_sees():
 
     assert members_of(Lost()).failure({"epoch": 3}) == "lost at 3"
     assert members_of().failure({"epoch": 3}) is None
+
+
+def test_large_validation_is_scored_in_groups_with_the_same_result(monkeypatch):
+    separator = members_of().trainers[0].separator
+    items = tensors(split(2, 7))
+    expected = members.score(separator, SIGNAL, items, 2)
+    separator.separated.clear()
+    monkeypatch.setattr(members, "_SCORED_BYTES", 3 * 2 * 64 * 4 + 1)
+    assert members.score(separator, SIGNAL, items, 2) == pytest.approx(expected, rel=1e-6)
+    assert [shape[0] for shape in separator.separated] == [2, 1, 2, 1, 1]

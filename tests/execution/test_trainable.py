@@ -16,7 +16,7 @@ import torch
 from sepray import fault
 from sepray.choices import Objective
 from sepray.contracts import Augmentation
-from sepray.execution import checkpoint, trainable
+from sepray.execution import checkpoint, items, trainable
 from sepray.execution.trainable import CHECKPOINT_PAUSES_SECONDS, MEMORY_RETRIES
 from sepray.execution.verdict import COLLAPSE_PATIENCE
 from sepray.scoring import metrics
@@ -633,8 +633,8 @@ def test_lost_checkpoint_does_not_hide_how_the_trial_ended(bench, monkeypatch, c
 
 def test_data_goes_to_the_device_that_was_asked_for():
     array = np.ones((2, 3), np.float32)
-    assert trainable.without_copy(array, "meta").device.type == "meta"
-    assert trainable.without_copy(array, "cpu").data_ptr() == array.ctypes.data
+    assert items.without_copy(array, "meta").device.type == "meta"
+    assert items.without_copy(array, "cpu").data_ptr() == array.ctypes.data
 
 
 def test_torch_takes_the_threads_of_the_trial(bench):
@@ -705,7 +705,7 @@ def broken(error):
     ],
 )
 def test_device_that_a_node_lacks_is_the_nodes_fault_which_is_named(bench, monkeypatch, error):
-    monkeypatch.setattr(trainable, "without_copy", broken(error))
+    monkeypatch.setattr(items, "without_copy", broken(error))
     monkeypatch.setattr(trainable.platform, "node", lambda: "gpu7")
     monkeypatch.setattr(trainable, "get_node_ip_address", lambda: "192.0.2.7")
     [last] = run(bench())
@@ -731,17 +731,15 @@ def test_module_that_a_step_lacks_fails_the_trial_alone(bench):
 
 
 def test_data_that_finds_no_memory_on_the_device_is_moved_again(bench, clock, monkeypatch):
-    move, refusals = trainable.without_copy, [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()]
-    monkeypatch.setattr(
-        trainable, "without_copy", lambda *given: broken(refusals.pop())() if refusals else move(*given)
-    )
+    move, refusals = items.without_copy, [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()]
+    monkeypatch.setattr(items, "without_copy", lambda *given: broken(refusals.pop())() if refusals else move(*given))
     assert [r["outcome"] for r in run(bench())] == ["", "", "complete"]
     assert clock.slept == [10.0, 20.0]
 
 
 def test_data_is_moved_once_for_all_trials_of_an_actor(bench, monkeypatch):
-    moved, move = [], trainable.without_copy
-    monkeypatch.setattr(trainable, "without_copy", lambda *given: moved.append(1) or move(*given))
+    moved, move = [], items.without_copy
+    monkeypatch.setattr(items, "without_copy", lambda *given: moved.append(1) or move(*given))
     trial = bench()
     run(trial)
     trial.reset(asked(number=1))

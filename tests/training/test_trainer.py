@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from sepray import mapping
 from sepray.contracts import Loss, Phase, Separator, Signal, Split, Supervision
 from sepray.errors import UsageError
+from sepray.training import trainer as trainer_module
 from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build, resolve
 from sepray.training.views import view
 
@@ -410,3 +412,26 @@ def test_skipped_phase_is_no_update():
     watched.watch = Watch(1)
     watched.epoch()
     assert watched.watch.told == [0, "one begins", "one ends", "step ends"]
+
+
+def test_large_data_are_measured_in_part_and_trained_on_as_all_others(monkeypatch):
+    small = trainer(seed=4, batch_size=2, items=40)
+    torch.manual_seed(1)
+    whole = Toy()
+    monkeypatch.setattr(mapping, "LARGE_BYTES", 100)
+    item = 3 * 4 * 4  # bytes of a mixture and two sources
+    monkeypatch.setattr(trainer_module, "PREPARED_BYTES", 5 * item)
+    data = view(split(40), Supervision.PAIRED, generator())
+    large = Trainer(whole, data, {}, 4, 2, (0.9, 0.999))
+    assert large.data is data
+    assert whole.mean.item() == sum(10 + 2 * n for n in range(0, 40, 8)) / 5
+    assert [large.epoch() for _ in range(2)] == [small.epoch() for _ in range(2)]
+    assert whole.batches == small.separator.batches
+
+
+def test_separator_that_keeps_something_of_each_item_is_shown_all_of_large_data(monkeypatch):
+    monkeypatch.setattr(mapping, "LARGE_BYTES", 100)
+    monkeypatch.setattr(trainer_module, "PREPARED_BYTES", 1)
+    keeping = Toy()
+    keeping.keeps_items = True
+    assert trainer(toy=keeping, items=40).separator.mean.item() == sum(10 + 2 * n for n in range(40)) / 40

@@ -5,6 +5,7 @@ import torch
 
 from sepray.contracts import Split, Supervision
 from sepray.errors import UsageError
+from sepray.mapping import Scratch, place_of
 from sepray.training.views import divides, note, shares_recordings, view
 
 
@@ -167,3 +168,29 @@ def test_two_items_are_enough():
         seen = view(of_units(("a", "x"), ("b", "y")), Supervision.UNPAIRED_SOURCES, generator(seed))
         assert {name: len(tensor) for name, tensor in seen.items()} == {"mixture": 1, "sources": 1}
         assert (seen["mixture"][0, 0, 0] - 10) / 2 != seen["sources"][0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("supervision", list(Supervision))
+def test_view_is_the_same_wherever_its_tensors_are_made(supervision, tmp_path):
+    data, fraction = split(50), 0.3
+    expected = view(data, supervision, generator(3), fraction)
+    files = Scratch(tmp_path)
+    found = view(data, supervision, generator(3), fraction, files.new)
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    copied = supervision not in (Supervision.NONE, Supervision.PAIRED)
+    assert all((place_of(tensor) is not None) == copied for tensor in found.values())
+
+
+def test_semi_paired_view_is_that_of_the_pairs_and_of_the_rest_by_itself():
+    data, fraction = split(50), 0.3
+    data = Split(data.mixture, data.sources, units=tuple((f"piece {n // 3}",) for n in range(50)))
+    seen = view(data, Supervision.SEMI_PAIRED, generator(3), fraction)
+    order = torch.randperm(50, generator=(random := generator(3)))
+    rest = order[15:]
+    others = Split(data.mixture[rest], data.sources[rest], units=tuple(data.units[k] for k in rest.tolist()))
+    expected = view(others, Supervision.UNPAIRED_SOURCES, random)
+    items = torch.arange(len(seen["mixture"]))
+    for name in ("mixture", "sources"):
+        assert torch.equal(seen[name], expected[name][items % len(expected[name])])
+    assert torch.equal(seen["paired_mixture"], data.mixture[order[:15]][items % 15])

@@ -1,0 +1,222 @@
+"""The items that trials are trained and validated on, as the driver hands them over and as a worker has them.
+
+Small ones lie in Ray's object store. Of large ones (``mapping.LARGE_BYTES``) workers are told the place in a file of
+the driver's cache, and map it. A node that does not see that file fetches it once, from a process of the driver's node
+and in pieces, into a folder beside its own cache; the file stays until another study's items take its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import Tensor
+
+from .. import mapping
+from ..mapping import Place
+
+PIECE_BYTES = 1 << 26
+"""Bytes that a node asks for at once."""
+_ATTEMPTS = 3  # to fetch a piece: Ray may lose one with the connection between two nodes
+_held: dict[str, IO[bytes]] = {}  # files of fetched items that this process uses, with the system's lock
+
+
+@dataclass(frozen=True)
+class Served:
+    """A place that nodes without its file can fetch.
+
+    Attributes:
+        place: where the values are on the driver's node.
+        source: actor that reads them there (``_Source``).
+        cache: folder of the cache on any node; ``~`` is its own.
+    """
+
+    place: Place
+    source: Any
+    cache: str
+
+
+Given = NDArray[Any] | Place | Served
+"""The values of a tensor, as they are handed to a worker."""
+
+
+def handed(tensor: Tensor, large: bool) -> NDArray[Any] | Place:
+    """Return the values of a tensor as trials are given them.
+
+    Args:
+        tensor: on the CPU.
+        large: whether it belongs to large data, which are told by their place where they have one.
+    """
+    place = mapping.place_of(tensor) if large else None
+    return tensor.numpy() if place is None else place
+
+
+@contextlib.contextmanager
+def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Iterator[dict[str, Any]]:
+    """Let the nodes of a cluster fetch the items that trials are told by place, while they train.
+
+    Args:
+        parameters: parameters of the trials, with ``train`` and ``validation``.
+        cache: folder of the cache on any node.
+        on_cluster: whether there may be other nodes than this one.
+    """
+    views = {name: parameters[name] for name in ("train", "validation")}
+    places = [given for view in views.values() for given in view.values() if isinstance(given, Place)]
+    if not places or not on_cluster:
+        yield dict(parameters)
+        return
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    source = ray.remote(num_cpus=0, max_concurrency=4)(_Source).options(scheduling_strategy=here).remote(places)
+    try:
+        yield {
+            **parameters,
+            **{
+                name: {key: Served(g, source, cache) if isinstance(g, Place) else g for key, g in view.items()}
+                for name, view in views.items()
+            },
+        }
+    finally:
+        ray.kill(source)
+
+
+def tensors(view: Mapping[str, Given], device: str, copied: bool = False) -> dict[str, Tensor]:
+    """Return the tensors of a view on a device; large ones that a GPU has no room for stay mapped on the CPU.
+
+    Args:
+        view: values by name.
+        device: ``"cpu"`` or ``"cuda"``.
+        copied: whether somebody may write to them, which others must not see.
+
+    Raises:
+        OSError: this node has no room for what it has to fetch.
+    """
+    arrays = {name: given if isinstance(given, np.ndarray) else _mapped(given) for name, given in view.items()}
+    size = sum(array.nbytes for array in arrays.values())
+    if device == "cuda" and size > mapping.LARGE_BYTES and size > torch.cuda.mem_get_info()[0] / 2:
+        device = "cpu"
+    # What is mapped is a copy already: pages that are written to become this process's own.
+    return {
+        name: torch.tensor(array, device=device)
+        if copied and isinstance(view[name], np.ndarray)
+        else without_copy(array, device)
+        for name, array in arrays.items()
+    }
+
+
+def without_copy(array: NDArray[Any], device: str) -> Tensor:
+    """Return a tensor that on a CPU shares the array's memory.
+
+    Arrays of Ray's object store are shared by the node's workers and read-only; nobody writes to training data.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array).to(device)
+
+
+class _Source:
+    """Reads the items of a study for other nodes, on the driver's."""
+
+    def __init__(self, places: list[Place]) -> None:
+        self._places = set(places)
+
+    def read(self, place: Place, start: int, count: int) -> NDArray[np.uint8]:
+        """Return bytes of a place of this study's.
+
+        Raises:
+            ValueError: it is none, or its file has changed.
+        """
+        array = mapping.opened(place) if place in self._places else None
+        if array is None:
+            raise ValueError(f"the items in {place.path} have been changed or removed")
+        return np.array(array.reshape(-1).view(np.uint8)[start : start + count])
+
+
+def _mapped(given: Place | Served) -> NDArray[Any]:
+    place = given.place if isinstance(given, Served) else given
+    array = mapping.opened(place)
+    if array is None and isinstance(given, Served):
+        array = mapping.opened(_fetched(given))
+    if array is None:
+        raise ValueError(f"the items in {place.path} have been changed or removed")
+    return array
+
+
+def _fetched(given: Served) -> Place:
+    """Return the place of items on this node, which are fetched unless another worker has done so.
+
+    Raises:
+        OSError: the disk has no room for them.
+    """
+    folder = _folder(given.cache)
+    name = hashlib.sha256(repr(given.place).encode()).hexdigest()[:32]
+    path = folder / name
+    with open(folder / "lock", "ab") as lock:  # one worker fetches, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            _remove_unused(folder)
+            partial = folder / f"{name}.partial"
+            with open(partial, "wb") as file:
+                _fetch(given, file)
+            partial.replace(path)
+        if name not in _held:
+            _held[name] = open(path, "rb")  # noqa: SIM115 # for as long as this process lives
+            fcntl.flock(_held[name], fcntl.LOCK_SH)
+    found = os.fstat(_held[name].fileno())
+    return replace(given.place, path=str(path), offset=0, identity=(found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+def _folder(cache: str) -> Path:
+    """Return this user's own folder beside a node's cache, for what it has fetched."""
+    folder = Path(cache).expanduser() / f"fetched-{os.geteuid()}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise ValueError(f"{folder} is not this user's own: remove it")
+    return folder
+
+
+def _fetch(given: Served, file: IO[bytes]) -> None:
+    size = given.place.nbytes
+    os.posix_fallocate(file.fileno(), 0, size)
+    starts = range(0, size, PIECE_BYTES)
+
+    def asked(start: int) -> Any:
+        return given.source.read.remote(given.place, start, PIECE_BYTES)
+
+    coming = asked(0)
+    for start in starts:
+        piece, coming = coming, asked(start + PIECE_BYTES) if start + PIECE_BYTES < size else None
+        for tries_left in reversed(range(_ATTEMPTS)):
+            try:
+                values = ray.get(piece)
+                break
+            except ray.exceptions.ObjectLostError:
+                if not tries_left:
+                    raise
+                piece = asked(start)
+        os.pwrite(file.fileno(), values, start)
+        del values, piece
+    os.fsync(file.fileno())
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove what no process uses, which an earlier study or a killed process has left."""
+    for path in folder.iterdir():
+        if path.name == "lock":
+            continue
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()

@@ -1,0 +1,197 @@
+"""Tensors that lie in files, so that training data may be larger than memory, and are not copied for each process.
+
+A tensor that is mapped from a file takes pages of the system's cache, which all processes of a machine share and which
+the system takes back when memory is short. ``place_of`` says where a tensor lies, ``opened`` maps it elsewhere, and a
+``Scratch`` has files for tensors that lie in none. Imports nothing from sepray but its temporary folders.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import math
+import mmap
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import temporary
+
+LARGE_BYTES = 1 << 30
+"""Bytes of training and validation items above which workers map them; up to there they share Ray's object store."""
+_COPIED_BYTES = 1 << 20
+"""Bytes up to which a tensor among large ones is handed over as it is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the values of a tensor are: a run of bytes in a file.
+
+    Attributes:
+        path: the file.
+        offset: number of the first byte.
+        shape: shape of the tensor, whose values lie in order.
+        dtype: type of the values, as numpy names it.
+        identity: inode, size in bytes and time of the last change (ns) of the file, which on shared storage are the
+            same on all machines. No other file at that path has all three.
+    """
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+    identity: tuple[int, int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+def total_bytes(tensors: Iterable[Tensor]) -> int:
+    """Return the bytes of all values."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def is_large(tensors: Iterable[Tensor]) -> bool:
+    """Say whether tensors are too large to be copied, all together."""
+    return total_bytes(tensors) > LARGE_BYTES
+
+
+def place_of(tensor: Tensor) -> Place | None:
+    """Return where in a file a tensor lies; None if it is in memory, is not in order, or differs from its file.
+
+    A private mapping that somebody has written to differs: those pages are memory of this process. The system says so
+    (Linux alone; elsewhere no tensor has a place).
+    """
+    if tensor.device.type != "cpu" or not tensor.is_contiguous() or not tensor.numel():
+        return None
+    first, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
+    found = _mapping(first, first + size)
+    if found is None or found["changed"]:
+        return None
+    offset = found["offset"] + first - found["start"]
+    try:
+        stat = os.stat(found["path"])
+    except OSError:
+        return None  # it was removed, and lasts as long as its mappings
+    if stat.st_ino != found["inode"] or offset + size > stat.st_size:
+        return None
+    return Place(found["path"], offset, tuple(tensor.shape), tensor.numpy().dtype.str, _identity(stat))
+
+
+def opened(place: Place) -> NDArray[Any] | None:
+    """Return the values mapped from their file; None if it is not there, or is another.
+
+    The array may be written to, which changes neither the file nor what others see.
+    """
+    try:
+        descriptor = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        if _identity(os.fstat(file.fileno())) != place.identity:
+            return None
+        return np.memmap(file, place.dtype, "c", place.offset, place.shape)
+
+
+class Scratch:
+    """A folder for tensors that lie in no file, for as long as this process lives.
+
+    Args:
+        parent: folder in which it is made, on a disk that has room for them.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True)
+        self._folder = temporary.make("sepray-items-", str(parent))
+        self._names = itertools.count()
+        atexit.register(temporary.remove, self._folder)
+
+    def new(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return a tensor in a new file, to be filled.
+
+        Raises:
+            OSError: the disk has no room for it.
+        """
+        path = os.path.join(self._folder, str(next(self._names)))
+        kind = torch.empty(0, dtype=dtype).numpy().dtype
+        with open(path, "xb") as file:  # a full disk is an error here; in a mapped page it would be a signal
+            os.posix_fallocate(file.fileno(), 0, max(1, math.prod(shape) * kind.itemsize))
+        return torch.from_numpy(np.memmap(path, kind, "r+", 0, shape))
+
+    def kept(self, tensor: Tensor) -> Tensor:
+        """Return a tensor that lies in a file: this one, or a copy. What is small stays where it is."""
+        place = place_of(tensor)
+        if place is None and total_bytes([tensor]) > _COPIED_BYTES:
+            written = self.new(tuple(tensor.shape), tensor.dtype)
+            copy_items(written, tensor, torch.arange(len(tensor)))
+            place = place_of(written)
+        if place is None:
+            return tensor
+        if Path(place.path).parent == Path(self._folder):
+            with open(place.path, "rb") as file:  # its time of change is final once it is on the disk
+                os.fsync(file.fileno())
+            place = Place(place.path, place.offset, place.shape, place.dtype, _identity(os.stat(place.path)))
+        array = opened(place)
+        return tensor if array is None else torch.from_numpy(array)
+
+
+@functools.cache
+def scratch(parent: Path) -> Scratch:
+    """Return this process's folder for tensors in ``parent``."""
+    return Scratch(parent.expanduser())
+
+
+def copy_items(to: Tensor, tensor: Tensor, index: Tensor, at_once: int = 1 << 26) -> None:
+    """Copy items ``tensor[index]`` into ``to [item, ...]``, some at a time, so that neither has to fit into memory.
+
+    Args:
+        to: as many items as the index has.
+        tensor: ``[item, ...]``.
+        index: numbers of items.
+        at_once: bytes copied at once.
+    """
+    each = max(1, tensor[:1].numel() * tensor.element_size())
+    for part, chosen in zip(*(t.split(max(1, at_once // each)) for t in (to, index)), strict=True):
+        part.copy_(tensor[chosen])
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _mapping(first: int, end: int) -> dict[str, Any] | None:
+    """Return the file's mapping that has these addresses of memory: start, offset, inode, path, whether written to."""
+    found: dict[str, Any] | None = None
+    try:
+        with open("/proc/self/smaps") as lines:
+            for line in lines:
+                word = line.split(None, 1)[0]
+                if not word.endswith(":"):
+                    if found is not None:
+                        return found
+                    found = _header(line, first, end)
+                elif found is not None and word in ("Anonymous:", "Swap:") and line.split()[1] != "0":
+                    found["changed"] = True
+    except OSError:
+        return None
+    return found
+
+
+def _header(line: str, first: int, end: int) -> dict[str, Any] | None:
+    """Return what the first line of a mapping says, if it is of a file and has all these addresses."""
+    addresses, _, offset, _, inode, *path = line.rstrip("\n").split(None, 5)
+    start, stop = (int(address, 16) for address in addresses.split("-"))
+    if not (start <= first and end <= stop) or not path or not path[0].startswith("/"):
+        return None
+    assert start % mmap.PAGESIZE == 0
+    return {"start": start, "offset": int(offset, 16), "inode": int(inode), "path": path[0], "changed": False}
