@@ -17,6 +17,7 @@ from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..errors import UsageError
 from ..loading import build_separator
+from ..scoring.beat_scores import with_beats
 from ..spec import choosing, published_settings
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
