@@ -207,6 +207,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def open_lock(path: Path) -> IO[str]:
+    """Open a file that processes lock, which is made where there is none; what is in it stays.
+
+    Raises:
+        OSError: it cannot be opened, or is a link, which somebody else has put there.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "a+", encoding="utf-8")
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the system's lock of a folder, which needs no lock file; wait for other processes that hold it.

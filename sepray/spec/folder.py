@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import UsageError
+from ..files import open_lock
 
 TRIAL_FOLDER = "trial-{number:05d}"
 """Name of a trial's folder among the checkpoints of its stage."""
@@ -116,7 +117,7 @@ def lock(folder: Path, name: str, patience: float = 0.0) -> IO[str]:
     Raises:
         RunningError: another process on this machine runs the study.
     """
-    file, deadline = (folder / "lock").open("a", encoding="utf-8"), time.monotonic() + patience
+    file, deadline = open_lock(folder / "lock"), time.monotonic() + patience
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

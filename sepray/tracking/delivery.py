@@ -19,8 +19,10 @@ from .connection import connect
 from .outbox import Operation, Outbox, Rejected, RunKey
 from .run_finding import RunFinder
 from .stored_forms import as_key, name_of
+from .stored_operations import is_sound
 
 ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
+_DAMAGED = "it is not as sepray writes it"
 ATTEMPTS = 8  # of a run whose operations fail although the server answers
 
 
@@ -104,11 +106,15 @@ class Delivery:
             UnavailableError: the server does not answer; what was not settled stays in the outbox.
         """
         updates: dict[RunKey, _Update] = {}
-        for operation in self.outbox.take(limit):
+        taken = self.outbox.take(limit)
+        sound = [operation for operation in taken if is_sound(operation.kind, operation.body)]
+        damaged = [operation for operation in taken if not is_sound(operation.kind, operation.body)]
+        self.outbox.acknowledge(damaged, [Rejected(o.key, o.kind, o.body, _DAMAGED) for o in damaged])
+        for operation in sound:
             updates.setdefault(operation.key, _Update(operation.key)).add(operation)
         if updates:
             _ = self.client  # connected first: the outbox forgets the runs of another address then
-        settled, trouble, blocked = 0, None, set()  # blocked: studies whose own run cannot be created yet
+        settled, trouble, blocked = len(damaged), None, set()  # blocked: studies whose own run cannot be created yet
         for update in sorted(updates.values(), key=lambda update: update.key.label != ""):  # a study's own run first
             if update.key.study in blocked:
                 continue
@@ -208,6 +214,8 @@ class Delivery:
             path = self.outbox.files / body["file"]
             if path.name != name:
                 raise RefusedError(f"artifact {body['name']}: the copy {path} has another name")
+            if any(each.is_symlink() for each in (path, path.parent, self.outbox.files)):
+                raise RefusedError(f"artifact {body['name']}: the copy {path} is a link")
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import SeprayError, explain_sqlite
+from ..files import open_lock
+from .stored_operations import is_copy
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS operations (
@@ -100,7 +102,7 @@ class Outbox:
     Every method raises ``OutboxError`` where the file cannot be read or written (disk full, damaged).
 
     Raises:
-        OutboxError: the file cannot be written, or is no SQLite database.
+        OutboxError: the file cannot be written, is a link, or is no SQLite database.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,6 +110,8 @@ class Outbox:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.files = self.path.with_name(self.path.name + ".files")
         self._lock = threading.Lock()
+        if self.path.is_symlink():  # another file would get the tables
+            raise OutboxError(f"the outbox {self.path}: it is a link; remove it, and a new one is made")
         with self._locked():
             self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -158,7 +162,7 @@ class Outbox:
     def take(self, limit: int) -> list[Operation]:
         """Return the oldest ``limit`` operations, in order, without removing them."""
         rows = self._query("SELECT number, study, label, kind, body FROM operations ORDER BY number LIMIT ?", limit)
-        return [Operation(n, RunKey(study, label), kind, json.loads(body)) for n, study, label, kind, body in rows]
+        return [Operation(n, _key(s, label), str(kind), _body(body)) for n, s, label, kind, body in rows]
 
     def pending(self, key: RunKey | None = None) -> int:
         """Return how many operations wait, in all or for one run."""
@@ -177,13 +181,13 @@ class Outbox:
         kept = {r.body.get("file") for r in refused}
         for operation in done:
             file = operation.body.get("file")
-            if file and file not in kept:
+            if file is not None and is_copy(file) and file not in kept:
                 shutil.rmtree((self.files / file).parent, ignore_errors=True)
 
     def rejected(self) -> list[Rejected]:
         """Return the operations that MLflow refused, oldest first."""
         rows = self._query("SELECT study, label, kind, body, reason FROM rejected ORDER BY number")
-        return [Rejected(RunKey(s, label), kind, json.loads(body), reason) for s, label, kind, body, reason in rows]
+        return [Rejected(_key(s, label), str(kind), _body(body), str(reason)) for s, label, kind, body, reason in rows]
 
     def retry_rejected(self) -> int:
         """Queue the refused operations again, e.g. after a deleted run was restored; return how many they are."""
@@ -267,7 +271,7 @@ class Outbox:
             BusyError: another process still delivers after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        with self.path.with_name(self.path.name + ".lock").open("w") as file:
+        with open_lock(self.path.with_name(self.path.name + ".lock")) as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -308,6 +312,19 @@ class Outbox:
                 raise
             except sqlite3.DatabaseError as error:
                 raise OutboxError(f"the outbox {self.path}: {_explained(error)}") from error
+
+
+def _key(study: Any, label: Any) -> RunKey:
+    return RunKey(str(study), str(label))
+
+
+def _body(text: Any) -> dict[str, Any]:
+    """Return the values of an operation; where they are no JSON object, which others may have written, as a text."""
+    try:
+        body = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {"unreadable": str(text)[:200]}
 
 
 def _explained(error: sqlite3.DatabaseError) -> str:

@@ -1,0 +1,87 @@
+"""What the operations in an outbox must look like before MLflow is told of them.
+
+The outbox lies in the study's folder, which a group may write into (``--shared``). Who delivers it has rights that the
+group has not: a row may ask for no file but a copy that the outbox has made.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_Check = Callable[[Any], bool]
+
+_COPY = re.compile(r"[0-9a-f]{32}/[^/\0]+")
+_STATES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+
+
+def is_copy(name: Any) -> bool:
+    """Say whether a text is the path of a copy below the outbox's own folder, as the outbox makes them."""
+    return isinstance(name, str) and bool(_COPY.fullmatch(name)) and not name.endswith(("/.", "/.."))
+
+
+def is_sound(kind: str, body: Any) -> bool:
+    """Say whether an operation is as sepray writes it.
+
+    Args:
+        kind: kind of the operation.
+        body: its values, as JSON gives them.
+    """
+    return kind in _KINDS and isinstance(body, Mapping) and _KINDS[kind](body)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value.values()))
+
+
+def _is_metric(row: Any) -> bool:
+    return (
+        isinstance(row, list | tuple)
+        and len(row) == 4
+        and _is_text(row[0])
+        and isinstance(row[1], int | float)
+        and all(map(_is_time, row[2:]))
+    )
+
+
+def _is_inside(name: Any) -> bool:
+    """Say whether a name, perhaps with folders, stays below the place that it is put in."""
+    parts = name.split("/") if isinstance(name, str) else [""]
+    return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+
+
+def _is_artifact(body: Mapping[str, Any]) -> bool:
+    return _is_inside(body.get("name")) and (_is_text(body.get("text")) or is_copy(body.get("file")))
+
+
+_KINDS: dict[str, _Check] = {
+    "run": lambda body: (
+        _is_text(body.get("name"))
+        and _is_time(body.get("start"))
+        and _is_texts(body.get("tags"))
+        and _is_text(body.get("experiment", ""))
+    ),
+    "log": lambda body: (
+        body.keys() <= {"metrics", "params", "tags"}
+        and isinstance(body.get("metrics", []), list | tuple)
+        and all(map(_is_metric, body.get("metrics", ())))
+        and _is_texts(body.get("params", {}))
+        and _is_texts(body.get("tags", {}))
+    ),
+    "status": lambda body: body.get("status") in _STATES and (body.get("end") is None or _is_time(body["end"])),
+    "name": lambda body: _is_text(body.get("name")),
+    "artifact": _is_artifact,
+    "dataset": lambda body: all(
+        _is_text(body.get(name)) for name in ("name", "digest", "source", "profile", "context")
+    ),
+}
