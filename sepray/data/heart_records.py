@@ -27,6 +27,26 @@ _LEAST_CORRELATION = 0.9  # of a pulse without artefacts with the median pulse
 _MOST_PULSES = 200  # of one recording
 
 
+def ppg_signal(samples: int, rate: float, rates: tuple[float, float]) -> Signal:
+    """Return what the items of a task are that separates the heart's and the breath's part of a PPG of one channel.
+
+    Args:
+        samples: length of an item.
+        rate: sampling rate in Hz.
+        rates: lowest and highest heart rate that is looked for, in beats a minute.
+    """
+    hearts = ("heart",)
+    return Signal(
+        sources=("heart", "respiration"),
+        channels=1,
+        shape=(samples,),
+        sample_rate=float(rate),
+        heart_sources=hearts,
+        heart_rates=(("heart", *rates),),
+        pulse_sources=hearts,
+    )
+
+
 def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
     """Return samples at another rate, by a polyphase filter without delay."""
     from scipy.signal import resample_poly

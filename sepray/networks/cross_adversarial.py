@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..contracts import Separator, Signal, Supervision
+from ..contracts import LossFunction, Phase, Separator, Signal, Supervision, Tensors
 from ..errors import UsageError
 
 
@@ -47,6 +48,44 @@ class CrossAdversarialSeparator(Separator):
         if error is None or error < 1 or any(loss is None or loss > 1e-3 for loss in losses):
             return None
         return f"the discriminators won: their losses are below 0.001 and the relative L2 error is {error:.2f}"
+
+
+class VariationalSeparator(CrossAdversarialSeparator):
+    """Base of the separators after the CASS authors' code, which make masks by variational autoencoders.
+
+    Attributes:
+        encoders: for each source, images to mean and logarithmic variance of its code.
+        decoders: for each source, its code to a mask.
+        code: number of dimensions of a code.
+    """
+
+    encoders: nn.ModuleList
+    decoders: nn.ModuleList
+    code: int
+
+    def hyperparameters(self) -> dict[str, float]:
+        """Return the values of the authors' code."""
+        weights = {"l1_weight": 5.0, "feature_weight": 1.0, "gan_weight": 0.1, "code_weight": 0.01}
+        rates = {"autoencoder_learning_rate": 2e-5, "discriminator_learning_rate": 2e-5}
+        return weights | rates | {name: 0.1 for name, _, _ in self.crosses()}
+
+    def alternating(self, autoencoders: LossFunction, discriminators: LossFunction) -> tuple[Phase, ...]:
+        """Return the two updates of a step: the autoencoders' by one loss, then the discriminators' by another."""
+        own = ("encoders", "decoders")
+        return (
+            Phase("autoencoders", own, "autoencoder_learning_rate", autoencoders, draw=self.noise),
+            Phase("discriminators", ("discriminators",), "discriminator_learning_rate", discriminators),
+        )
+
+    def noise(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw standard normal noise ``[batch, source, code]``."""
+        shape = (len(batch["mixture"]), len(self.signal.sources), self.code)
+        return {"noise": torch.randn(shape, generator=generator).to(batch["mixture"].device)}
+
+    def masks(self, magnitudes: Tensor) -> list[Tensor]:
+        """Return each source's mask of magnitudes; they have the number of frames that the networks were built for."""
+        image = magnitudes.log1p()
+        return [decoder(encoder(image)[0]) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
 
 
 def real_loss(logits: Tensor) -> Tensor:

@@ -48,8 +48,8 @@ class ResultRow:
 def score(
     separate: Separator | Callable[[Tensor], Tensor],
     split: Split | Tracks,
+    signal: Signal,
     batch_size: int = 64,
-    signal: Signal | None = None,
     measures: Collection[str] = (),
 ) -> Scores:
     """Return the scores of a separator on a split by every measure of every epoch, without the energies.
@@ -58,21 +58,21 @@ def score(
         separate: a separator, or a function of ``[batch, channel, *signal]`` that returns
             ``[batch, source, channel, *signal]``.
         split: mixtures and true sources: items, or whole tracks.
+        signal: kind of signal in the split, which decides the measures.
         batch_size: number of items separated at once.
-        signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
         measures: further measures that are wanted; of them there are those of ``summed_magnitudes`` and BSS Eval's.
     """
     found = _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
-    if signal is not None and set(BSS_EVAL) & set(measures):
+    if set(BSS_EVAL) & set(measures):
         found |= evaluation.bss_eval(evaluation.system_of(separate), split, signal, batch_size)
-    if signal is not None and (norms := summed_magnitudes.NORMS.keys() & set(measures)):
+    if norms := summed_magnitudes.NORMS.keys() & set(measures):
         errors = summed_magnitudes.score(separate, split, signal, batch_size)
         found |= {name: errors[name] for name in norms}
     return found
 
 
 def references(
-    split: Split | Tracks, n_fft: int, hop: int, signal: Signal | None = None, measures: Collection[str] = ()
+    split: Split | Tracks, n_fft: int, hop: int, signal: Signal, measures: Collection[str] = ()
 ) -> dict[str, Scores]:
     """Return the scores of the unprocessed mixture and of the oracle bounds, by the names that tables show.
 
@@ -80,14 +80,14 @@ def references(
         split: mixtures and true sources.
         n_fft: samples in a frame of the oracles' STFT.
         hop: samples from one frame to the next.
-        signal: kind of signal in the split, which decides the measures; None: the measures that fit any signal.
+        signal: kind of signal in the split, which decides the measures.
         measures: further measures that are wanted; of them there are those of ``summed_magnitudes`` and BSS Eval's.
     """
     bounds = evaluation.bounds(split, n_fft, hop, signal=signal)
-    if signal is not None and set(BSS_EVAL) & set(measures):
+    if set(BSS_EVAL) & set(measures):
         for name, system in evaluation.reference_systems(split, n_fft, hop).items():
             bounds[name] |= evaluation.bss_eval(system, split, signal)
-    if signal is not None and (norms := summed_magnitudes.NORMS.keys() & set(measures)):
+    if norms := summed_magnitudes.NORMS.keys() & set(measures):
         for name, errors in summed_magnitudes.bounds(split, signal).items():
             bounds[name] |= {norm: errors[norm] for norm in norms}
     return {reference_title(name): _measures(scores) for name, scores in bounds.items()}
@@ -111,7 +111,7 @@ def item_scores(
     if metric in BSS_EVAL:
         scores = evaluation.bss_eval(evaluation.system_of(separate), split, signal, batch_size)
     else:
-        scores = score(separate, split, batch_size, signal, (metric,))
+        scores = score(separate, split, signal, batch_size, (metric,))
     return over_sources(metric, scores[metric])
 
 

@@ -40,7 +40,7 @@ from ..errors import UsageError
 from ..networks.batch_norm import learning
 from ..networks.batch_variational import Discriminator, Encoder, MaskDecoder
 from ..networks.checks import check_choice, check_counts
-from ..networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
+from ..networks.cross_adversarial import VariationalSeparator, fake_loss, real_loss
 from ..networks.levels import level
 from ..networks.variational import divergence
 from ..signals.stft import Spectrogram
@@ -118,7 +118,7 @@ SMALL = Config(
 DEBUG = Config(n_fft=16, hop=12, width=4, stages=2, discriminator_width=4, discriminator_stages=2, dense=16, code=4)
 
 
-class MaskCass(CrossAdversarialSeparator):
+class MaskCass(VariationalSeparator):
     """The separator; see the module's description."""
 
     def __init__(self, signal: Signal, config: Config) -> None:
@@ -132,24 +132,9 @@ class MaskCass(CrossAdversarialSeparator):
         self.decoders = nn.ModuleList(MaskDecoder(*shape, config.code) for _ in signal.sources)
         self.discriminators = nn.ModuleList(Discriminator(*critic) for _ in signal.sources)
 
-    def hyperparameters(self) -> dict[str, float]:
-        """Return the values of the authors' code."""
-        weights = {"l1_weight": 5.0, "feature_weight": 1.0, "gan_weight": 0.1, "code_weight": 0.01}
-        rates = {"autoencoder_learning_rate": 2e-5, "discriminator_learning_rate": 2e-5}
-        return weights | rates | {name: 0.1 for name, _, _ in self.crosses()}
-
     def phases(self) -> tuple[Phase, ...]:
         """Return the autoencoders' update and the discriminators'."""
-        own = ("encoders", "decoders")
-        return (
-            Phase("autoencoders", own, "autoencoder_learning_rate", variational_loss, draw=self.noise),
-            Phase("discriminators", ("discriminators",), "discriminator_learning_rate", rejection_loss),
-        )
-
-    def noise(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw standard normal noise ``[batch, source, code]``."""
-        shape = (len(batch["mixture"]), len(self.signal.sources), self.code)
-        return {"noise": torch.randn(shape, generator=generator).to(batch["mixture"].device)}
+        return self.alternating(variational_loss, rejection_loss)
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
         """Return ``[batch, channel, bins, frames]`` of a mixture that is scaled to ``LEVEL``."""
@@ -160,11 +145,6 @@ class MaskCass(CrossAdversarialSeparator):
         scaled = sources * _gain(mixture)[:, None]
         images: Tensor = self.spectrogram.encode(scaled.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return images
-
-    def masks(self, magnitudes: Tensor) -> list[Tensor]:
-        """Return each source's mask of magnitudes; they have the number of frames that the networks were built for."""
-        image = magnitudes.log1p()
-        return [decoder(encoder(image)[0]) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
 
     def estimate(self, mixture: Tensor) -> list[Tensor]:
         """Return each source's logarithmic magnitudes, as its discriminator sees them."""

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..contracts import SPLITS, Signal, Split, TaskData, units_of_items
+from ..contracts import SPLITS, Split, TaskData, units_of_items
 from ..data import heart_records, left_out, limits, pulse_waves
 from ..data.cache import cached, item_digests
 from ..data.heart_records import PHASES
@@ -41,7 +41,6 @@ from ..signals.heart_rate import heart_rate
 from ..signals.recording_types import RateError
 from ..signals.recordings import open_recording
 
-_SOURCES = ("heart", "respiration")
 _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
 _EXCERPT_SECONDS = 30.0  # of a recording, within which one heart rate is assumed
 _VERSION = 3  # of what is kept of recordings
@@ -93,16 +92,8 @@ class Config:
         pulses = self._references(cache) if self.references else {}
         subjects = heart_records.subjects_of([name for own in pulses.values() for name in own])
         splits = {name: self._make(name, pulses.get(name, {}), subjects) for name in SPLITS}
-        rates = (("heart", *widened(ADULT_PULSE, self.heart_bpm)),)
-        signal = Signal(
-            _SOURCES,
-            1,
-            (self.item_samples,),
-            float(self.sample_rate),
-            ("heart",),
-            heart_rates=rates,
-            pulse_sources=("heart",),
-        )
+        rates = widened(ADULT_PULSE, self.heart_bpm)
+        signal = heart_records.ppg_signal(self.item_samples, self.sample_rate, rates)
         return heart_records.task_data(splits, signal, (heart_records.subject_word(subjects),))
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData, units_of_items
-from ..data import limits, pulse_waves, varied_ecg
+from ..contracts import SPLITS, Augmentation, Split, TaskData, units_of_items
+from ..data import heart_records, limits, pulse_waves, varied_ecg
 from ..data.cache import content_hash, item_digests
 from ..data.heart_records import PHASES
 from ..signals.beats import ADULT_PULSE, widened
@@ -33,7 +33,6 @@ from ..signals.beats import ADULT_PULSE, widened
 VARIANT_OF = "ppg"
 """Its configurations are named ``ppg:varied...`` (``registry``)."""
 
-_SOURCES = ("heart", "respiration")
 _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
 _SYSTOLE = (0.20, 0.28)  # place of the systolic wave, in beats
 # of each class: widths of the systolic wave; distance, widths and heights of the later one; in beats, and of its height
@@ -95,20 +94,12 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data, made anew each time in a second."""
         splits = {split: self._make(split) for split in SPLITS}
-        rates = (("heart", *widened(ADULT_PULSE, self.heart_bpm)),)
-        signal = Signal(
-            _SOURCES,
-            1,
-            (self.item_samples,),
-            float(self.sample_rate),
-            ("heart",),
-            heart_rates=rates,
-            pulse_sources=("heart",),
-        )
+        rates = widened(ADULT_PULSE, self.heart_bpm)
+        signal = heart_records.ppg_signal(self.item_samples, self.sample_rate, rates)
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
         content |= {f"{name}/sources": split.sources for name, split in splits.items()}
-        facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
+        facts = {"sources": signal.sources, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
         fingerprint = content_hash(content, facts)
         return TaskData(signal, splits["train"], splits["validation"], splits["test"], fingerprint, augmentation)
 

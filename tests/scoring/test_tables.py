@@ -23,6 +23,9 @@ ROWS = [
     ResultRow("unprocessed mixture", {"maternal": (1.0, 0.9, 12.3456)}),
 ]
 
+TWO = Signal(("a", "b"), 1, (256,), 64.0)
+IMAGES = Signal(("a", "b"), 1, (16, 16), None)
+
 
 def shown(width: int, table) -> list[str]:
     """Lines that a terminal of this width prints, without the empty ones."""
@@ -82,15 +85,15 @@ def test_scores_are_of_every_item_and_source_without_the_energies():
     split = Split(sources.sum(1), sources)
     # The mixture is 2: a quarter of it is half a source, and all of it twice one.
     gain = torch.tensor([0.25, 1.0]).reshape(1, 2, 1, 1)
-    found = tables.score(lambda mixture: mixture[:, None] * gain, split, batch_size=2)
-    assert set(found) == {"relative_l1", "relative_l2", "relative_linf", "si_sdr"}
+    found = tables.score(lambda mixture: mixture[:, None] * gain, split, TWO, batch_size=2)
+    assert set(found) == {"relative_l1", "relative_l2", "relative_linf", "si_sdr", "snr"}
     np.testing.assert_allclose(found["relative_l2"], [[0.5, 1.0]] * 5, rtol=1e-6)
 
 
 def test_references_are_the_mixture_and_the_oracles_by_readable_names():
     time = torch.arange(256) / 64
     sources = torch.stack([torch.sin(3 * time), 0.5 * torch.sin(40 * time)])[None, :, None].repeat(4, 1, 1, 1)
-    found = tables.references(Split(sources.sum(1), sources), n_fft=32, hop=8)
+    found = tables.references(Split(sources.sum(1), sources), n_fft=32, hop=8, signal=TWO)
     assert list(found) == [
         "unprocessed mixture",
         "oracle: ideal ratio mask",
@@ -142,7 +145,6 @@ def test_a_failed_score_is_never_left_out() -> None:
         tables.row("it", {"si_sdr": np.array([[1.0], [np.nan]])}, "si_sdr", ("a",))
 
 
-IMAGES = Signal(("a", "b"), 1, (16, 16), None)
 HEARTS = Signal(("heart", "breath"), 1, (512,), 64.0, heart_sources=("heart",))
 
 
@@ -155,7 +157,7 @@ def beating(*rates: float) -> torch.Tensor:
 def test_scores_and_references_have_the_measures_of_the_kind_of_signal():
     images = torch.rand(3, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     split = Split(images.sum(1), images)
-    darker = tables.score(lambda mixture: images - 0.1, split, 3, IMAGES)
+    darker = tables.score(lambda mixture: images - 0.1, split, IMAGES, 3)
     np.testing.assert_allclose(darker["psnr"], [[20, 20]] * 3, atol=1e-3)  # a mean squared error of 0.01
     bounds = tables.references(split, 32, 8, IMAGES)
     assert list(bounds) == ["unprocessed mixture"]
@@ -169,7 +171,7 @@ def test_scores_and_references_have_the_measures_of_the_kind_of_signal():
     assert math.isnan(scores[0, 1])
     bounds = tables.references(split, 62, 16, HEARTS)
     assert bounds["oracle: ideal ratio mask"]["heart_rate_error"][0, 0] == pytest.approx(0, abs=1)
-    assert "heart_rate_error" not in tables.score(lambda mixture: hearts, split)
+    assert "heart_rate_error" not in tables.score(lambda mixture: hearts, split, TWO)
 
 
 def test_item_scores_are_means_over_the_sources_that_the_measure_is_defined_for(monkeypatch):
@@ -217,7 +219,7 @@ def test_a_mean_over_sources_is_missing_only_where_bss_eval_has_no_score():
 def test_oracles_of_the_references_use_the_frames_that_are_given():
     sources = torch.randn(3, 2, 1, 512, generator=torch.Generator().manual_seed(0))
     split = Split(sources.sum(1), sources)
-    found = tables.references(split, 128, 32)["oracle: ideal ratio mask"]["relative_l2"]
+    found = tables.references(split, 128, 32, TWO)["oracle: ideal ratio mask"]["relative_l2"]
     for n_fft, hop in ((128, 32), (128, 16), (64, 32)):
         spectrogram = Spectrogram(n_fft, hop)
         estimates = ORACLES["ideal_ratio_mask"](split.mixture, sources, spectrogram)

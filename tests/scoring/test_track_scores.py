@@ -92,7 +92,7 @@ def test_summed_magnitudes_are_measured_of_whole_tracks():
 
 def test_tracks_need_the_kind_of_their_signal():
     with pytest.raises(ValueError, match="by the kind of their signal"):
-        tables.score(Gains(SIGNAL), tracks(900))
+        evaluation.score_split(Gains(SIGNAL), tracks(900))
 
 
 @needs_museval
