@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sepray import mapping
-from sepray.data import cache, entries
+from sepray.data import cache
 from sepray.mapping import Place, Scratch, opened, place_of
 
 
@@ -20,7 +20,7 @@ def entry(tmp_path):
         out["a"][:] = np.arange(6000).reshape(6, 1000)
         out["b"][:] = -np.arange(4000).reshape(4, 1000)
 
-    plan = entries.Plan({"a": (6, 1000), "b": (4, 1000)}, fill)
+    plan = cache.Plan({"a": (6, 1000), "b": (4, 1000)}, fill)
     return cache.mapped(tmp_path / "cache", "entry", {"key": 1}, lambda: plan).tensors
 
 
