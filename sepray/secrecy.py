@@ -261,8 +261,8 @@ def _within(value: str) -> Iterable[str]:
 
 def _of_address(address: str) -> Iterable[str]:
     """Yield the secrets of an address in every form in which they may be repeated."""
-    # A password with a slash is none to urlsplit; after a port there is none.
-    if found := re.search(r"://[^\s:/@]*:(?!\d{1,5}/)([^\s'\"<>]{1,2000})@", address):
+    # A password with a slash is none to urlsplit; after a port there is none. Behind its @ is the host, which is shown.
+    if found := re.search(r"://[^\s:/@]*:(?!\d{1,5}/)([^\s'\"<>@]{1,2000})@", address):
         yield from _forms(found[1])
     try:
         parts = urlsplit(address)

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from sepray import secrecy
+
 from . import lab_echo
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -41,6 +43,12 @@ def _own_state(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch):
+    """The secrets that a test's addresses bring are masked in that test alone."""
+    monkeypatch.setattr(secrecy, "_learned", set(secrecy._learned))
 
 
 @pytest.fixture(scope="session")

@@ -283,13 +283,19 @@ def is_installed(path: Path) -> bool:
 def _imports(path: Path, name: str, own: Iterable[str]) -> list[str]:
     """Return the absolute names of the modules that the file of the module ``name`` imports, anywhere in it."""
     modules: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _import_statements(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = _base(node, name, path.name == "__init__.py")
             modules += [_imported(base, alias.name, own) for alias in node.names]
     return modules
+
+
+@functools.lru_cache(maxsize=1024)
+def _import_statements(text: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """Return the import statements anywhere in the text of a source file; a study reads the same files several times."""
+    return tuple(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def _imported(base: str, name: str, own: Iterable[str]) -> str:
@@ -310,8 +316,7 @@ def _base(node: ast.ImportFrom, name: str, is_package: bool) -> str:
 def _rewrite(text: str, own: Iterable[str], package: str) -> str:
     """Turn absolute imports of copied modules into imports of the copy; relative ones stay as they are."""
     lines = text.splitlines(keepends=True)
-    nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Import | ast.ImportFrom)]
-    for node in sorted(nodes, key=lambda n: (n.lineno, n.col_offset), reverse=True):
+    for node in sorted(_import_statements(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
         statement = _statement_in_copy(node, own, package)
         if statement is None or node.end_lineno is None:
             continue
