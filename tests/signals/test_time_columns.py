@@ -1,0 +1,292 @@
+"""Columns of time, from the texts of their cells to a rate and a note on gaps."""
+
+import datetime
+import itertools
+import math
+
+import pytest
+
+from sepray.signals.recording_types import RateError
+from sepray.signals.time_columns import Stamps, names_counter, names_time, number, time_of
+
+
+def stamps(cells, label="", decimal="."):
+    column = Stamps(label, decimal)
+    for cell in cells:
+        column.add(cell if isinstance(cell, str) else repr(cell))
+    return column
+
+
+@pytest.mark.parametrize(
+    ("label", "anywhere", "first"),
+    [
+        ("time", True, True),
+        ("Time [s]", True, True),
+        ("ecg date", True, True),
+        ("maternal ecg lead time", False, False),  # the fourth word
+        ("elapsed", True, True),
+        ("timestamp", True, True),
+        ("unix stamps", True, True),
+        ("t", False, True),
+        ("ms", False, True),
+        ("s", False, True),
+        ("seconds", False, True),
+        ("clock", False, True),
+        ("abdomen", False, False),
+        ("", False, False),
+    ],
+)
+def test_names_of_times(label, anywhere, first):
+    assert names_time(label, first=False) is anywhere
+    assert names_time(label, first=True) is first
+
+
+@pytest.mark.parametrize(
+    ("label", "counts"),
+    [("", True), ("#", True), ("Sample", True), ("index", True), ("n", True), ("frames", True), ("ecg n", False)],
+)
+def test_names_of_counters(label, counts):
+    assert names_counter(label) is counts
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "value"),
+    [
+        ("2.5", ".", 2.5),
+        (" 7 ", ".", 7.0),
+        ("2,5", ",", 2.5),
+        ("2.5", ",", None),
+        ("2,5", ".", None),
+        ("a", ".", None),
+        ("9007199254740993", ".", 9007199254740993),  # no float holds it
+        ("123456789012345", ".", 123456789012345.0),
+    ],
+)
+def test_numbers_of_cells(cell, decimal, value):
+    found = number(cell, decimal)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "time"),
+    [
+        ("1.25", (1.25, 0.0)),
+        ("01:02.5", (62.5, 3600.0)),
+        ("01:02,5", (62.5, 3600.0)),
+        ("2:00:01", (7201.0, 86400.0)),
+        ("[10:00:00.250 01/02/2024]", (36000.25, 86400.0)),
+        ('"2024-01-01"', (datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC).timestamp(), 0.0)),
+        ("1970-01-01T00:00:01+01:00", (-3599.0, 0.0)),
+        ("1970-01-01T00:00:01", (1.0, 0.0)),
+        ("12:30:00 pulse", None),
+        ("x", None),
+        ("", None),
+    ],
+)
+def test_times_of_cells(cell, time):
+    assert time_of(cell) == time
+
+
+@pytest.mark.parametrize(
+    ("label", "step", "rate"),
+    [
+        ("time", 0.004, 250.0),
+        ("time s", 0.004, 250.0),
+        ("time (ms)", 4, 250.0),
+        ("milliseconds", 4, 250.0),
+        ("time us", 4000, 250.0),
+        ("µs", 4000, 250.0),
+        ("microseconds", 4000, 250.0),
+        ("time ns", 4_000_000, 250.0),
+        ("nanosecond", 4_000_000, 250.0),
+        ("minutes", 0.0001, 10_000 / 60),
+        ("min", 0.0001, 10_000 / 60),
+        ("hours", 0.00001, 100_000 / 3600),
+    ],
+)
+def test_rate_is_in_the_unit_that_the_name_says(label, step, rate):
+    column = stamps([k * step for k in range(200)], label)
+    assert column.rate("a.csv") == pytest.approx(rate, rel=1e-9)
+    assert column.gaps() == ""
+    assert column.is_even
+    assert not column.is_signal
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "rate"),
+    [(1.7e9, 0.5, 2.0), (1.7e12, 500, 2.0), (1.7e15, 500_000, 2.0), (1_700_000_000 * 10**9, 5 * 10**8, 2.0)],
+)
+def test_size_of_a_unix_stamp_tells_its_unit(start, step, rate):
+    assert stamps([start + k * step for k in range(50)]).rate("a.csv") == rate
+    assert not stamps([start + k for k in range(50)]).counts
+
+
+@pytest.mark.parametrize("least", [10**9, 10**12, 10**15, 10**18])
+def test_least_unix_stamp_is_that_of_2001(least):
+    unit = least / 1e9
+    below, at = (stamps([start, start + 1], "x") for start in (least - 2, least))
+    assert at._unit() == pytest.approx(1 / unit)
+    assert below._unit() == (None if least == 10**9 else pytest.approx(1000 / unit))
+
+
+def test_rate_that_rounding_moved_is_a_whole_number_again():
+    assert stamps([round(k / 300, 5) for k in range(301)], "s").rate("a.csv") == 300.0
+    assert stamps([k / 250.24 for k in range(1000)], "s").rate("a.csv") == 250.0
+    assert stamps([k / 250.3 for k in range(1000)], "s").rate("a.csv") == pytest.approx(250.3)
+
+
+def test_times_in_an_unknown_unit_are_seconds_unless_the_rate_were_below_one():
+    assert stamps([2.5 + k for k in range(50)]).rate("a.csv") == 1.0
+    with pytest.raises(RateError, match=r"^the time column of a.csv gives 0.25 Hz if it is in seconds; give --rate \("):
+        stamps([4.5 * k - k / 2 + 0.5 for k in range(50)]).rate("a.csv")
+    with pytest.raises(RateError, match=r"\(250 if it is in milliseconds\)$"):
+        stamps([4.0 * k for k in range(50)]).rate("a.csv")
+    assert stamps([4.0 * k for k in range(50)], "ms").rate("a.csv") == 250.0
+    assert stamps([4.0 * k for k in range(50)], "s").rate("a.csv") == 0.25
+
+
+def test_whole_numbers_that_rise_by_one_count_samples():
+    column = stamps(range(50))
+    assert column.counts
+    with pytest.raises(RateError, match=r"^the time column of a.csv counts samples, which gives no rate; give --rate"):
+        column.rate("a.csv")
+    assert not stamps(range(50), "seconds").counts
+    assert not stamps([0.5 + k for k in range(50)]).counts
+    assert not stamps([0, 1.5, *range(2, 50)]).counts
+    assert not stamps([2 * k for k in range(50)]).counts
+    assert not stamps(["00:01", "00:02", "00:03"]).counts
+    assert not stamps([*range(50), "x"]).counts
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [3, 2, 1],
+        [1, 1, 1],
+        [0, 2, 1, 3],
+        ["a", 1, 2],
+        [0, 1, "nan", 3],
+        [],
+        [1],
+        [0, 1, 2, "1e31"],
+        [0, 1, 2, "1.5e30"],
+        ["-1.5e30", 0],
+    ],
+)
+def test_times_that_do_not_rise_give_no_rate(cells):
+    column = stamps(cells, "s")
+    assert column.rises is (cells == [0, 1, 2])
+    with pytest.raises(RateError, match=r"^the time column of a.csv does not rise; give --rate, in Hz$"):
+        column.rate("a.csv")
+    assert not column.is_even
+    assert column.gaps() == ""
+
+
+def test_what_falls_and_is_plain_numbers_is_a_signal():
+    assert stamps([0.0, 2.0, 1.0]).is_signal
+    assert not stamps([0.0, 1.0, 2.0]).is_signal
+    assert not stamps(["2024-01-02", "2024-01-01"]).is_signal
+    assert not stamps(["00:02", "00:01"]).is_signal
+
+
+def test_times_that_repeat_are_of_a_coarse_clock():
+    column = stamps([0, 0, 1, 1, 2], "s")
+    assert (column.repeats, column.falls) == (2, False)
+    with pytest.raises(
+        RateError, match=r"^2 of the times in a.csv repeat the one before, because the clock is coarse; "
+    ):
+        column.rate("a.csv")
+    assert column.gaps() == ""
+
+
+def uneven(count, of):
+    """Times of ``of`` steps, of which ``count`` are three long."""
+    time, cells = 0.0, [0.0]
+    for step in range(of):
+        time += 3.0 if step % (of // count) == 0 and step // (of // count) < count else 1.0
+        cells.append(time)
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "refused"), [(2, 20, False), (3, 20, True), (10, 1000, False), (11, 1000, True)]
+)
+def test_a_hundredth_of_the_steps_may_be_gaps(count, of, refused):
+    column = stamps(uneven(count, of), "s")
+    if refused:
+        message = rf"^{count} of {of} steps in the time column of a.csv are uneven; give --rate, in Hz$"
+        with pytest.raises(RateError, match=message):
+            column.rate("a.csv")
+        assert column.gaps() == ""
+    else:
+        assert column.rate("a.csv") == 1.0
+        assert column.gaps().startswith(f"the recording has {count} gaps, the longest of 3 s, ")
+
+
+def test_gaps_are_told_in_seconds_from_the_start():
+    cells = [10, 20, 30, 75, 85, 95, *range(105, 300, 10)]
+    note = "the recording has a gap of 0.045 s, 0.02 s after the start; its samples are taken as if there were none"
+    assert stamps(cells, "ms").gaps() == note
+    two = [0, 1, 2, 5, 6, 11, 12, 13]
+    assert "2 gaps, the longest of 5 samples, 6 samples after the start" in stamps(two).gaps()
+    assert "2 gaps, the longest of 2.5 s, 3 s after the start" in stamps([each / 2 for each in two]).gaps()
+
+
+@pytest.mark.parametrize(("step", "kind"), [(0.4, "short"), (0.5, "even"), (1.5, "even"), (1.6, "gap")])
+def test_a_step_is_even_from_half_to_one_and_a_half_of_the_usual_one(step, kind):
+    column = stamps([0.5, 1.5, 2.5, 3.5, 3.5 + step], "s")
+    column._settle()
+    assert (column._even, column._gaps) == (4 if kind == "even" else 3, int(kind == "gap"))
+
+
+@pytest.mark.parametrize(("odd", "even"), [(1, True), (2, False)])
+def test_nine_tenths_of_the_steps_have_to_be_alike(odd, even):
+    cells = [0.0]
+    for step in [5.0] * odd + [1.0] * (10 - odd):
+        cells.append(cells[-1] + step)
+    assert stamps(cells, "s").is_even is even
+
+
+@pytest.mark.parametrize("before", [4095, 4096, 4097])
+def test_the_usual_step_is_that_of_the_first_ones_and_later_ones_are_only_counted(before):
+    cells = [k / 100 for k in range(before + 1)]
+    cells += [cells[-1] + k / 50 for k in range(1, 30)]
+    column = stamps(cells, "s")
+    assert (column._usual is not None) and column._early == []
+    assert column._steps == before + 29
+    column._settle()
+    assert column._usual == pytest.approx(0.01)
+    assert (column._even, column._gaps) == (before, 29)
+
+
+def test_the_usual_step_is_the_median_of_4096():
+    steps = [1] * 2048 + [3] * 2049
+    assert stamps(itertools.accumulate(steps, initial=0), "s")._usual == 2
+
+
+def test_clocks_begin_again_after_an_hour_or_a_day():
+    hour = stamps(["59:58.0", "59:59.0", "00:00.0", "00:01.0"])
+    assert (hour.rises, hour._last) == (True, 3601.0)
+    day = stamps(["23:59:58", "23:59:59", "00:00:00", "00:00:01", "00:00:02"])
+    assert (day.rises, day.textual, day.rate("a.csv")) == (True, True, 1.0)
+    twice = stamps([f"{minute % 60:02}:30" for minute in range(130)])
+    assert (twice.falls, twice._last) == (False, 129 * 60.0 + 30)
+    back = stamps(["00:40:00", "00:39:59"])
+    assert back.falls
+    assert stamps(["59:58", "29:57"]).falls is False  # more than half an hour earlier: an hour has passed
+    assert stamps(["59:58", "29:58"]).falls is True
+
+
+def test_a_column_remembers_whether_its_times_are_more_than_numbers():
+    assert not stamps([1, 2]).textual
+    assert not stamps(["1700000000000000000", "1700000000000000001"]).textual
+    assert not stamps(["1,5", "2,5"], decimal=",").textual
+    assert stamps(["2024-01-01", "2024-01-02"]).textual
+    assert stamps(["00:01", "00:02"]).textual
+
+
+def test_a_broken_column_takes_no_more_cells():
+    column = stamps([1, "x", 2, 3])
+    assert (column.broken, column._steps, column._last) == (True, 0, 1.0)
+    assert not math.isnan(column._last)
