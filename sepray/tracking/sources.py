@@ -294,7 +294,7 @@ def _imports(path: Path, name: str, own: Iterable[str]) -> list[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _import_statements(text: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """Return the import statements anywhere in the text of a source file; a study reads the same files several times."""
+    """Return the import statements anywhere in a source file's text; a study reads the same files several times."""
     return tuple(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom))
 
 

@@ -253,7 +253,8 @@ def test_the_usual_step_is_that_of_the_first_ones_and_later_ones_are_only_counte
     cells = [k / 100 for k in range(before + 1)]
     cells += [cells[-1] + k / 50 for k in range(1, 30)]
     column = stamps(cells, "s")
-    assert (column._usual is not None) and column._early == []
+    assert column._usual is not None
+    assert column._early == []
     assert column._steps == before + 29
     column._settle()
     assert column._usual == pytest.approx(0.01)
