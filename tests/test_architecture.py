@@ -37,6 +37,7 @@ VOCABULARY |= {
     "secrecy",
     "plain_text",
     "private_list",
+    "shapes",
     "own_modules",
     "temporary",
     "mapping",

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import numpy as np
 import optuna
@@ -24,6 +25,7 @@ from ..files import read_json, replace_file
 from ..report.study_results import StudyResults, is_feasible
 from ..scoring import evaluation, summed_magnitudes, tables
 from ..search.storage import load_study
+from ..shapes import fits, is_table
 from ..spec.folder import checked_uid, study_folder
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
@@ -34,6 +36,11 @@ _GONE = "its checkpoints are damaged or gone"
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Measure -> ``[seed, item, source]``."""
+
+
+class _KeptScores(TypedDict):
+    seconds: float
+    scores: Mapping[str, list[list[float]]]
 
 
 @dataclass(frozen=True)
@@ -198,7 +205,7 @@ def _member(
     kept = results.folder / f"test-{trial.number:05d}.json"
     found = read_json(kept)
     own_pass = {*SUMMED_MAGNITUDES, *BSS_EVAL} & set(measures)
-    if not isinstance(found, dict) or not found.keys() >= {"seconds", "scores"} or own_pass - found["scores"].keys():
+    if not _are_scores(found) or own_pass - found["scores"].keys():
         place, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
         try:
             separator = weights.load_separator(spec.separator, data.signal, place, checkpoint.of_trial(*own))
@@ -224,6 +231,11 @@ def _member(
     if bad := [m for m, values in finite.items() if not np.isfinite(tables.over_sources(m, values)).all()]:
         raise ValueError(f"{', '.join(bad)} of some test items is not a number")
     return scores, float(found["seconds"])
+
+
+def _are_scores(found: Any) -> bool:
+    """Say whether a file of scores is as this module writes it; others may have written it where a folder is shared."""
+    return fits(found, _KeptScores) and all(map(is_table, found["scores"].values()))
 
 
 def _asked(trial: FrozenTrial, seeds: int) -> bool:

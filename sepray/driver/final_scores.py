@@ -18,8 +18,9 @@ from ..console.terminal import console
 from ..contracts import Split, TaskData, Tracks
 from ..errors import SeprayError
 from ..execution import checkpoint, weights
-from ..files import read_json, replace_file
+from ..files import replace_file
 from ..loading import build_separator
+from ..report.kept_result import RESULT, read_result
 from ..scoring import evaluation, tables
 from ..scoring.beat_scores import with_beats
 from ..scoring.tables import ResultRow, Scores
@@ -32,8 +33,6 @@ from . import pairs
 from .mean_rows import Row
 from .pairs import Compared
 from .selection import Champion, Finished
-
-FILE = "result.json"
 
 Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
@@ -49,18 +48,14 @@ unpaired samples were from (empty where there were none). Results of older versi
 ``validation_scores`` and ``references``."""
 
 
-_KEYS = ("member", "role", "hyperparameters", "validation", "metric", "scores", "rows")
-
-
 def load_result(folder: Path) -> Result | None:
     """Return the result that an earlier start has kept in a study's folder; None for none that can be read."""
-    result = read_json(folder / FILE)
-    return result if isinstance(result, dict) and all(key in result for key in _KEYS) else None
+    return read_result(folder)
 
 
 def save_result(folder: Path, result: Result) -> None:
     """Keep a result in a study's folder."""
-    replace_file(folder / FILE, json.dumps(result))
+    replace_file(folder / RESULT, json.dumps(result))
 
 
 def score_all(

@@ -18,12 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
 from ..contracts import TaskData
 from ..execution import checkpoint
-from ..files import read_json
 from ..scoring.answers import Answer
 from ..search.outcomes import has_failed, outcome
 from ..spec import choosing
 from ..spec.folder import checked_uid, checkpoint_root, trial_folder
 from ..spec.study import StudySpec
+from .kept_result import read_registration, read_result
 from .wording import objective_axis, objective_words, unit
 
 
@@ -93,8 +93,8 @@ class StudyResults:
                 spec.stores.storage_path, spec.name, checked_uid(study.user_attrs["uid"]), folder
             ),
             data=data,
-            result=_json(folder / "result.json"),
-            registration=_json(folder / "registration.json") or {},
+            result=read_result(folder),
+            registration=read_registration(folder),
         )
 
     @cached_property
@@ -216,8 +216,3 @@ def _standing(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that no other one stands for, which was run again in their place."""
     others = {trial.user_attrs.get("retry_of") for trial in trials}
     return [trial for trial in trials if trial.number not in others]
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    content = read_json(path)
-    return content if isinstance(content, dict) else None

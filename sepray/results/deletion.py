@@ -6,7 +6,6 @@ The Optuna study goes last, because it says where everything else is; the lock g
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from ..console import terminal
 from ..driver.study_record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
+from ..report.kept_result import read_registration
 from ..report.wording import plural
 from ..search import lease
 from ..search.outcomes import UNFINISHED, outcome
@@ -189,9 +189,8 @@ def _waiting(record: StudyRecord) -> int:
 
 def _registered(record: StudyRecord) -> list[ModelVersion]:
     """Return the version that the study says it has registered, without asking MLflow."""
-    file = record.folder / "registration.json"
-    told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return [ModelVersion(told["name"], told["version"], ())] if told.get("version") else []
+    told = read_registration(record.folder)
+    return [ModelVersion(told["name"], told["version"], ())] if told.get("name") and told.get("version") else []
 
 
 def _shown(version: ModelVersion) -> str:

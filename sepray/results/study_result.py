@@ -6,14 +6,13 @@ interrupted, failed or was begun by an older version.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..driver.study_record import read_record
 from ..errors import UsageError
+from ..report.kept_result import read_registration, read_result
 from ..spec.parts import default_storage
 from . import summary
 from .findings import Findings
@@ -78,15 +77,10 @@ def load_study(
     return StudyResult(
         record=record,
         trials_of={stage: record.trials(stage) for stage in record.studies},
-        result=_json(record.folder / "result.json"),
-        registration=_json(record.folder / "registration.json") or {},
+        result=read_result(record.folder),
+        registration=read_registration(record.folder),
         is_running=record.is_running,
         tracking_uri=tracking_uri,
         cache=cache,
         given_status=status,
     )
-
-
-def _json(path: Path) -> Mapping[str, Any] | None:
-    content: Mapping[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return content

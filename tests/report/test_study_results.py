@@ -10,6 +10,7 @@ from sepray.execution import checkpoint
 from sepray.report.study_results import StudyResults, ending, is_feasible
 
 from .studies import data, searched, spec, study_results, trial
+from .test_kept_result import OLD as RESULT
 
 
 def stored(name: str, objectives: dict[str, str]) -> optuna.Study:
@@ -27,12 +28,12 @@ def test_results_are_read_from_the_stores(tmp_path):
     study.enqueue_trial({"learning_rate": 0.2})
     finals = stored("small/finals", {"validation/low/si_sdr": "maximize"})
     finals.add_trial(trial(0, [0.25]))
-    (tmp_path / "result.json").write_text(json.dumps({"role": "trial 0"}))
+    (tmp_path / "result.json").write_text(json.dumps(RESULT))
     found = StudyResults.read(spec(), study, finals, tmp_path, None)
     assert found.objectives == (Objective("validation/low/si_sdr", "maximize"),)
     assert [t.state for t in found.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
     assert [t.values for t in found.finals] == [[0.25]]
-    assert (found.result, found.registration) == ({"role": "trial 0"}, {})
+    assert (found.result, found.registration) == (RESULT, {})
     assert found.checkpoints == str(tmp_path)
     assert found.trial_folder("finals", 7) == f"{tmp_path}/finals/trial-00007"
     remote = StudyResults.read(spec(storage_path="s3://bucket/results"), study, None, tmp_path, None)
