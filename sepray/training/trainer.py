@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..mapping import is_large, total_bytes
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
+from .adam import Adam
 from .finite import FiniteLosses, NonFiniteLossError
 from .functional import phase_parameters
 
@@ -128,11 +129,7 @@ class Trainer:
         named = dict(separator.named_parameters())
         self._names = {phase.name: phase_parameters(separator, phase) for phase in self.phases}
         self._own = {phase: [named[name] for name in names] for phase, names in self._names.items()}
-        self._optimizers = {
-            # Fused: one pass over the weights; the same arithmetic.
-            phase: torch.optim.Adam(parameters, lr=0.0, betas=betas, fused=True)
-            for phase, parameters in self._own.items()
-        }
+        self._optimizers = {phase: Adam(parameters, betas) for phase, parameters in self._own.items()}
         self.set_hyperparameters(hyperparameters)
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
@@ -147,8 +144,7 @@ class Trainer:
         self.separator.off = frozenset(name for name in weights if not self.hyperparameters[name])
         self._weights = {name: torch.tensor(value, device=self.device) for name, value in self.hyperparameters.items()}
         for phase in self.phases:
-            for group in self._optimizers[phase.name].param_groups:
-                group["lr"] = self.hyperparameters[phase.learning_rate]
+            self._optimizers[phase.name].lr = self.hyperparameters[phase.learning_rate]
 
     def epoch(self) -> dict[str, float]:
         """Train for one pass over the data; return the mean of each part of the losses over its updates.
@@ -242,9 +238,7 @@ class Trainer:
             # On a CPU, fused Adam ignores the gradient's strides and reads memory in order (torch 2.11).
             same_layout = gradient.stride() == parameter.stride()
             parameter.grad = gradient if same_layout else torch.empty_like(parameter).copy_(gradient)
-        optimizer = self._optimizers[phase.name]
-        optimizer.found_inf = finite.found  # type: ignore[attr-defined]
-        optimizer.step()
+        self._optimizers[phase.name].step(skipped=finite.found)
         for name, value in loss.kept.items():
             buffer = self.separator.get_buffer(name)
             buffer.copy_(torch.where(finite.found > 0, buffer, value))

@@ -131,8 +131,8 @@ def test_batch_size_is_the_separators(batch_size, batches):
 def test_betas_and_hyperparameters_are_those_that_were_given():
     group = members_of(Config(betas=(0.3, 0.7)), hyperparameters={"rate": 0.125})
     for trainer in group.trainers:
-        [settings] = trainer._optimizers["gains"].param_groups
-        assert (settings["betas"], settings["lr"]) == ((0.3, 0.7), 0.125)
+        adam = trainer._optimizers["gains"]
+        assert (adam.betas, adam.lr) == ((0.3, 0.7), 0.125)
         assert trainer.hyperparameters == {"rate": 0.125, "noise": 0.1}
 
 

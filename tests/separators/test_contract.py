@@ -317,8 +317,7 @@ def test_three_members_under_vmap_step_as_each_alone(name):
         stepped, scales = packed_step(packed, settings)
     for k, run in enumerate(alone):
         for phase, scale in scales.items():
-            for group in run._optimizers[phase].param_groups:
-                group["eps"] = 0.1 * scale
+            run._optimizers[phase].eps = 0.1 * scale
         run.epoch()
         after = dict(run.separator.named_parameters())
         for phase in run.phases:

@@ -288,8 +288,7 @@ class Turned(Separator):
 def test_each_weight_gets_its_own_gradient_whatever_that_ones_strides():
     run = trainer(toy=Turned())
     gradient = torch.arange(6.0).reshape(3, 2).t()
-    for group in run._optimizers["one"].param_groups:
-        group["eps"] = 1.0
+    run._optimizers["one"].eps = 1.0
     run.epoch()
     torch.testing.assert_close(run.separator.weight.detach(), -gradient / (gradient + 1))  # Adam's first step
 
@@ -307,9 +306,9 @@ def test_separator_is_told_its_hyperparameters_before_training_and_when_they_cha
 
 def test_betas_of_adam_arrive():
     run = trainer(toy=Turned())
-    assert {group["betas"] for group in run._optimizers["one"].param_groups} == {(0.9, 0.999)}
+    assert run._optimizers["one"].betas == (0.9, 0.999)
     other = Trainer(Turned(), view(split(), Supervision.PAIRED, generator()), {}, 0, 6, (0.5, 0.25))
-    assert {group["betas"] for group in other._optimizers["one"].param_groups} == {(0.5, 0.25)}
+    assert other._optimizers["one"].betas == (0.5, 0.25)
 
 
 def test_batch_is_all_items_where_there_are_fewer():
