@@ -39,7 +39,7 @@ class Signal:
         sources: names of the sources, in the order of the source axis: different, of ASCII letters, digits, ``_`` and
             ``-`` (not first), and neither "mean" nor "mixture". They are part of names of files, metrics,
             hyperparameters and flags.
-        channels: number of channels of mixture and sources.
+        channels: number of channels of mixtures, and of sources unless ``component_channels`` says another.
         shape: ``*signal`` of one item, e.g. ``(504,)`` samples.
         sample_rate: sampling rate in Hz; None for images, whose values lie in 0..1 (a mixture's may be larger).
         heart_sources: names of the sources that have a heart rate (ECG, PPG).
@@ -48,6 +48,8 @@ class Signal:
         heart_rates: name, lowest and highest rate in beats a minute of those whose beats are looked for in a range of
             their own (see ``heart_range``).
         pulse_sources: names of those whose beats are pulses (PPG) and no QRS complexes (ECG).
+        component_channels: number of channels of sources and estimates where these are fewer: the first ones of the
+            mixture, as which each source is then told; only separators that ``makes_components``. None: all of them.
     """
 
     sources: tuple[str, ...]
@@ -58,6 +60,12 @@ class Signal:
     template: bool = False
     heart_rates: tuple[tuple[str, float, float], ...] = ()
     pulse_sources: tuple[str, ...] = ()
+    component_channels: int | None = None
+
+    @property
+    def source_channels(self) -> int:
+        """Number of channels of a source, and of its estimate."""
+        return self.channels if self.component_channels is None else self.component_channels
 
     def heart_range(self, source: str) -> tuple[float, float] | None:
         """Return the lowest and the highest rate of a source in beats a minute; None where the task says none."""
@@ -78,6 +86,9 @@ class Split:
             share one. Intervals and tests resample these. None where the task does not say: then each item is a unit.
         beats: when each source beats, ``[item, source, beat]`` in seconds from the first sample, NaN where there are
             fewer; float64. None where the task does not know: then beats are detected in the sources.
+        parts: what each source adds to the mixture, ``[item, source, channel, *signal]``, where sources have fewer
+            channels: they are the first ones of these. Only mixtures that are made anew (``Augmentation.remix``) are
+            made of them. None: the sources themselves.
     """
 
     mixture: Tensor
@@ -85,6 +96,7 @@ class Split:
     observed: Tensor | None = None
     units: tuple[tuple[str, ...], ...] | None = None
     beats: Tensor | None = None
+    parts: Tensor | None = None
 
     def __len__(self) -> int:
         return self.mixture.shape[0]
@@ -165,7 +177,11 @@ class TaskConfig(Protocol):
     """A frozen dataclass ``Config`` in every task module; ``DEBUG`` is an instance that needs no files and is small."""
 
     def load(self, cache: Path) -> TaskData:
-        """Return the data, built once and then read from the folder ``cache``."""
+        """Return the data, built once and then read from the folder ``cache``.
+
+        A configuration that has an attribute ``signal``, its ``Signal``, lets separators that do not take it be refused
+        before.
+        """
         ...
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
@@ -236,6 +252,7 @@ class Separator(nn.Module):
         keeps_items: True for a method that keeps something for each training item from one epoch to the next (an
             estimate, a code); its items are cropped once, and the same in all epochs.
         takes_template: True for a method whose networks take the further channels of ``signal.template``.
+        makes_components: True for a method whose estimates may have fewer channels than the mixture.
         signal: kind of signal that it was built for.
     """
 
@@ -243,6 +260,7 @@ class Separator(nn.Module):
     learns: ClassVar[bool] = True
     keeps_items: ClassVar[bool] = False
     takes_template: ClassVar[bool] = False
+    makes_components: ClassVar[bool] = False
     paired_fraction: float = 0.0
     """For SEMI_PAIRED: share of the training items that come with their sources; from the Config."""
     off: frozenset[str] = frozenset()
@@ -287,7 +305,10 @@ class Separator(nn.Module):
         return {}
 
     def separate(self, mixture: Tensor) -> Tensor:
-        """Turn ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``: same length, no gradients."""
+        """Turn ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``: same length, no gradients.
+
+        Estimates have ``signal.source_channels``.
+        """
         raise TypeError(f"{type(self).__name__} must define separate()")
 
     def uses_bfloat16(self, device: torch.device) -> bool:

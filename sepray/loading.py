@@ -105,7 +105,23 @@ def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:
     check_separator(separator)
     if signal.template and not separator.takes_template:
         raise UsageError(f"{name} does not take what is left without the template: leave out --task.template")
+    if signal.source_channels != signal.channels and not separator.makes_components:
+        raise UsageError(
+            f"{name} gives each source all {signal.channels} channels of the mixture, and the task's sources have "
+            f"{signal.source_channels}: leave out --task.one-component"
+        )
     return separator
+
+
+def refuse_unfit(separator: SeparatorConfig, task: TaskConfig) -> None:
+    """Refuse a separator that does not take a task's signal before there is data, where the task's settings tell it.
+
+    Raises:
+        UsageError: as ``build_separator`` says.
+    """
+    signal: object = getattr(task, "signal", None)
+    if isinstance(signal, Signal):
+        build_separator(separator, signal)
 
 
 def check_task_data(data: object) -> None:
@@ -120,6 +136,9 @@ def check_task_data(data: object) -> None:
     crop = _crop(data)
     for name in SPLITS:
         _check_split(name, getattr(data, name), data.signal, crop if name == "train" else 0)
+        _check_parts(name, getattr(data, name), data.signal)
+    if data.augmentation.remix and data.train.parts is None and data.signal.source_channels < data.signal.channels:
+        raise UsageError("train.parts must be there: augmentation.remix makes all channels of mixtures anew")
     _check_units(data)
     if data.tracks is not None:
         _check_tracks(data.tracks, data.signal, len(data.unit_names))
@@ -156,6 +175,10 @@ def _check_signal(signal: object) -> None:
     check_source_names(signal.sources, "signal.sources")
     if not _is_count(signal.channels):
         raise UsageError(f"signal.channels must be a whole number above 0, is {signal.channels!r}")
+    own: object = signal.component_channels
+    if own is not None and (not _is_count(own) or signal.source_channels > signal.channels):
+        wanted = f"None or a whole number from 1 to signal.channels = {signal.channels}"
+        raise UsageError(f"signal.component_channels must be {wanted}, is {own!r}")
     shape: object = signal.shape
     if not isinstance(shape, tuple) or len(shape) not in _AXES or not all(map(_is_count, shape)):
         raise UsageError(f"signal.shape must be (time,) or (height, width), whole numbers above 0, is {shape!r}")
@@ -202,23 +225,39 @@ def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
         raise UsageError(f"{name} must be a Split, is {type_name(split)}")
     signal_axes = _AXES[len(signal.shape)]
     item, source = ("item",), ("source",)
-    axes = {"mixture": (*item, "channel", *signal_axes), "sources": (*item, *source, "channel", *signal_axes)}
+    own = "channel" if signal.component_channels is None else "channel of sources"
+    axes = {"mixture": (*item, "channel", *signal_axes), "sources": (*item, *source, own, *signal_axes)}
     if split.observed is not None:
-        axes["observed"] = axes["mixture"]
-    for field, own in axes.items():
-        _check_type(f"{name}.{field}", getattr(split, field), own)
+        axes["observed"] = (*item, own, *signal_axes)
+    if split.parts is not None:
+        axes["parts"] = (*item, *source, "channel", *signal_axes)
+    for field, named in axes.items():
+        _check_type(f"{name}.{field}", getattr(split, field), named)
     if len(split) < LEAST_ITEMS:
         raise UsageError(f"{name} must have {LEAST_ITEMS} items or more, has {len(split)}")
     longer = crop and split.mixture.shape[-1] > crop
     shape = split.mixture.shape[2:] if longer else signal.shape
     sizes = dict(zip(signal_axes, shape, strict=True))
-    sizes |= {"item": len(split), "source": len(signal.sources), "channel": signal.channels}
+    sizes |= {
+        "item": len(split),
+        "source": len(signal.sources),
+        "channel": signal.channels,
+        own: signal.source_channels,
+    }
     if split.beats is not None:
         _check_beats(f"{name}.beats", split.beats, (len(split), len(signal.sources)))
-    for field, own in axes.items():
-        wanted = {axis: sizes[axis] for axis in own}
+    for field, named in axes.items():
+        wanted = {axis: sizes[axis] for axis in named}
         _check_shape(f"{name}.{field}", getattr(split, field), wanted)
         _check_finite(f"{name}.{field}", getattr(split, field))
+
+
+def _check_parts(name: str, split: Split, signal: Signal) -> None:
+    """Refuse sources that mixtures cannot be made anew of, or that are not the first channels of what they add."""
+    if split.parts is None:
+        return
+    if not torch.equal(split.parts[:, :, : signal.source_channels], split.sources):
+        raise UsageError(f"{name}.sources must be the first {signal.source_channels} channel(s) of {name}.parts")
 
 
 def _check_beats(name: str, beats: object, sizes: tuple[int, int]) -> None:
@@ -275,7 +314,8 @@ def _check_tracks(tracks: object, signal: Signal, parts: int) -> None:
         _check_type(f"sources of track {name}", sources, ("source", "channel", "time"))
         sizes = {"channel": signal.channels, "time": mixture.shape[-1]}
         _check_shape(f"mixture of track {name}", mixture, sizes)
-        _check_shape(f"sources of track {name}", sources, {"source": len(signal.sources), **sizes})
+        own = sizes | {"channel": signal.source_channels}
+        _check_shape(f"sources of track {name}", sources, {"source": len(signal.sources), **own})
         # Whether they are finite is seen when they are scored: to read all of them takes minutes.
 
 

@@ -14,7 +14,8 @@ import torch
 from sepray import loading, registry
 from sepray.contracts import Augmentation, Oracle, Separator, Signal, Split, TaskData
 from sepray.errors import UsageError
-from sepray.loading import build_separator, check_source_names, load_task
+from sepray.loading import build_separator, check_source_names, load_task, refuse_unfit
+from sepray.tasks import ecg_varied
 
 SIGNAL = Signal(("low", "high"), 1, (512,), 128.0)
 
@@ -449,3 +450,38 @@ def test_names_of_sources_fit_into_names_of_files() -> None:
     check_source_names(["a" * 64])
     with pytest.raises(UsageError, match=r"^sources must be names of at most 64 letters, one is 'a{65}'$"):
         check_source_names(["a" * 65])
+
+
+def component(parts: torch.Tensor, component_channels: object = 1, train: bool = True, **fields: Any) -> TaskData:
+    """Return data whose sources are the first channel of what they add to mixtures of three."""
+    whole = Split(parts.sum(1), parts[:, :, :1].contiguous(), parts=parts if train else None)
+    kind = replace(SIGNAL, channels=3, component_channels=component_channels)
+    return replace(DATA, signal=kind, train=whole, validation=whole, test=whole, **fields)
+
+
+PARTS = torch.randn(4, 2, 3, 512, generator=torch.Generator().manual_seed(0))
+
+
+def test_sources_of_the_first_channels_pass_and_others_are_refused() -> None:
+    loading.check_task_data(component(PARTS))
+    loading.check_task_data(component(PARTS, train=False))
+    swapped = component(PARTS)
+    swapped = replace(swapped, train=replace(swapped.train, parts=PARTS.flip(2)))
+    for data, words in (
+        (component(PARTS, 4), r"^signal\.component_channels must be None or a whole number from 1 to .* = 3, is 4$"),
+        (component(PARTS, 0), r"^signal\.component_channels must be None or .*, is 0$"),
+        (component(PARTS, 2), r"^train\.sources must be .*"),
+        (swapped, r"^train\.sources must be the first 1 channel\(s\) of train\.parts$"),
+        (component(PARTS, train=False, augmentation=Augmentation(remix=0.5)), r"^train\.parts must be there: "),
+    ):
+        with pytest.raises(UsageError, match=words):
+            loading.check_task_data(data)
+
+
+def test_a_separator_that_does_not_take_components_is_refused_without_data() -> None:
+    task = replace(ecg_varied.DEBUG, channels=3, one_component=True)
+    nmf, cass = (registry.config("sepray.separators", f"{name}:debug") for name in ("nmf", "cass"))
+    with pytest.raises(UsageError, match=r"^nmf gives each source all 3 channels .* leave out --task\.one-component$"):
+        refuse_unfit(nmf, task)
+    refuse_unfit(cass, task)
+    refuse_unfit(nmf, Config(None))  # which says nothing before it is loaded

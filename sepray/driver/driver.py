@@ -13,7 +13,7 @@ from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
 from ..execution import cluster, file_systems
-from ..loading import load_task
+from ..loading import load_task, refuse_unfit
 from ..report.wording import plural
 from ..scoring.tables import front_table
 from ..search import arm_trials
@@ -49,6 +49,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """
     refuse_other_settings(spec)
     refuse_misspelt(spec)
+    refuse_unfit(spec.separator, spec.task)
     require_stores(spec)
     wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
     with trust.consent(permitted is not None and permitted.trust_model_code):

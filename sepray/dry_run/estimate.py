@@ -151,7 +151,7 @@ def split_sizes(data: TaskData) -> tuple[SplitSize, ...]:
     found = []
     for name in SPLITS:
         split = getattr(data, name)
-        tensors = (t for t in (split.mixture, split.sources, split.observed) if t is not None)
+        tensors = (t for t in (split.mixture, split.sources, split.observed, split.parts) if t is not None)
         size = sum(t.numel() * t.element_size() for t in tensors)
         found.append(SplitSize(name, len(split), tuple(split.mixture.shape[1:]), size))
     return tuple(found)

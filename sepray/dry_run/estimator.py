@@ -19,7 +19,7 @@ from ..driver.other_settings import refuse_other_settings
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import trial_parameters
 from ..execution.schedulers import make_scheduler
-from ..loading import load_task
+from ..loading import load_task, refuse_unfit
 from ..spec import folder
 from ..spec.study import StudySpec, key
 from . import machine
@@ -47,6 +47,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     refuse_other_settings(spec)
     if data is None:
         refuse_misspelt(spec)
+        refuse_unfit(spec.separator, spec.task)
         console.print(f"loading the data of {key(spec.task)}; what the cache does not hold is generated ...")
         data = load_task(spec.task, spec.stores.cache)
     prepared = prepare(spec, data)

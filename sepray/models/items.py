@@ -47,7 +47,8 @@ def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathL
         cache: folder for generated and decoded data.
 
     Raises:
-        UsageError: there is no such task, its data cannot be made, or it has other sources than the model.
+        UsageError: there is no such task, its data cannot be made, or it has other sources than the model, or other
+            channels.
     """
     from ..loading import load_task
 
@@ -55,6 +56,12 @@ def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathL
     if data.signal.sources != model.sources:
         theirs, own = ", ".join(data.signal.sources), ", ".join(model.sources)
         raise UsageError(f"{model.name} separates {own}, but the task has {theirs}")
+    channels = (data.signal.channels, data.signal.source_channels)
+    if channels != (model.channels, model.source_channels):
+        raise UsageError(
+            f"{model.name} makes sources of {model.source_channels} channel(s) of mixtures of {model.channels}, "
+            f"but the task has sources of {channels[1]} and mixtures of {channels[0]}"
+        )
     return data
 
 

@@ -35,6 +35,7 @@ class Model:
         sources: names of the sources that it separates, in the order of the source axis.
         sample_rate: rate of its signals in Hz; None for images.
         channels: number of channels of its mixtures.
+        source_channels: number of channels of its estimates, which are the first ones of the mixture's.
         shape: ``*signal`` of the items that it was trained on, e.g. ``(504,)`` samples.
         device: device that it separates on: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` is a GPU where there is one.
         metadata: what it was packaged with: study, task with its settings, metric, hyperparameters, digest.
@@ -47,6 +48,7 @@ class Model:
         self.sources: tuple[str, ...] = tuple(signal.sources)
         self.sample_rate: float | None = signal.sample_rate
         self.channels: int = signal.channels
+        self.source_channels: int = signal.source_channels
         self.shape: tuple[int, ...] = tuple(signal.shape)
         self.device = device
         self.metadata: Mapping[str, Any] = packaged.metadata

@@ -22,7 +22,7 @@ from ..signals.recordings import open_array, open_recording
 from .model import Address, Model, check_model, loaded
 from .picture import Envelope, draw
 from .results_folder import beside, check_names
-from .stream import check_window, estimates_of, notes_on, offsets_of, wanted_sources
+from .stream import check_window, estimate_channels, estimates_of, notes_on, offsets_of, wanted_sources
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -35,7 +35,8 @@ class Separation(Mapping[str, Value], Generic[Value]):
     """A separated recording: a mapping from the names of the sources.
 
     Its values are the estimates, ``[channel, time]`` (``[time]`` of an array that was ``[time]``), float32, at the
-    recording's rate; where an output folder was given, they are the paths of the files.
+    recording's rate; where an output folder was given, they are the paths of the files. They have the recording's
+    channels, or the first ones where the model's estimates have fewer.
 
     Attributes:
         name: name of the recording.
@@ -245,7 +246,8 @@ def _estimates(
     """Return the estimates by source, each ``[channel, time]``."""
     check_window(window, model)
     wanted = wanted_sources(model, source)
-    estimates = {name: np.empty((recording.channels, recording.frames), dtype=np.float32) for name in wanted}
+    shape = (estimate_channels(recording, model), recording.frames)
+    estimates = {name: np.empty(shape, dtype=np.float32) for name in wanted}
     done = 0
     for block in estimates_of(recording, model, window):
         until = done + block.shape[-1]
@@ -272,7 +274,8 @@ def _write(
     estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0] - shift))
     done = 0
     with contextlib.ExitStack() as stack:
-        writers = {name: stack.enter_context(recording.writer(path)) for name, path in files.items()}
+        channels = estimate_channels(recording, model)
+        writers = {name: stack.enter_context(recording.writer(path, channels)) for name, path in files.items()}
         for block in estimates:
             for name, writer in writers.items():
                 estimate = block[model.sources.index(name)]

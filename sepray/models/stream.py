@@ -30,7 +30,8 @@ def estimates_of(
 ) -> Iterator[Array]:
     """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
 
-    A model of one channel separates each channel by itself. ``offsets_of`` are taken away before.
+    They have ``estimate_channels``. A model of one channel separates each channel by itself. ``offsets_of`` are taken
+    away before.
 
     Args:
         recording: the mixture.
@@ -128,6 +129,11 @@ def wanted_sources(model: Model, source: str | None) -> tuple[str, ...]:
     if source not in model.sources:
         raise UsageError(f"{model.name} has no source {source!r}; it separates {', '.join(model.sources)}")
     return (source,)
+
+
+def estimate_channels(recording: Recording, model: Model) -> int:
+    """Return the number of channels that estimates of a recording have: all of its, or the first ones."""
+    return recording.channels if model.source_channels == model.channels else model.source_channels
 
 
 def _for_channels(model: Model, channels: int) -> Callable[[Array], Array]:

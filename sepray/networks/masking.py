@@ -201,7 +201,7 @@ class MaskSeparator(Separator):
         if len(signal.sources) != 2:
             raise UsageError(f"a mask separates 2 sources, the last of them observed, not {', '.join(signal.sources)}")
         self.magnitudes = magnitudes
-        self.network = MaskNetwork(signal.channels, width, layers, seen)
+        self.network = MaskNetwork(signal.source_channels, width, layers, seen)
 
     def image(self, mixture: Tensor) -> Tensor:
         """Return what the network sees of mixtures ``[batch, channel, *signal]``; their own channels are the first."""
@@ -209,9 +209,13 @@ class MaskSeparator(Separator):
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it."""
+        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it.
+
+        Where sources have the first channels alone, they sum to these.
+        """
         mask = self.magnitudes.full_mask(self.network(self.image(mixture)))
-        return self.magnitudes.multiply(torch.stack((1 - mask, mask), dim=1), mixture)
+        own = mixture[:, : self.signal.source_channels]
+        return self.magnitudes.multiply(torch.stack((1 - mask, mask), dim=1), own)
 
 
 def regression_error(separator: MaskSeparator, unknown: Tensor, observed: Tensor) -> Tensor:
@@ -222,10 +226,21 @@ def regression_error(separator: MaskSeparator, unknown: Tensor, observed: Tensor
         unknown: x, ``[batch, channel, *signal]``, true or estimated.
         observed: b, ``[batch, channel, *signal]``.
     """
-    image = separator.image(unknown + observed)
-    mixture = image[:, : observed.shape[1]]
-    error = mixture * separator.network(image) - separator.magnitudes.encode(observed)
-    scaled: Tensor = error / level(mixture, axes=3)
+    return mask_error(separator, unknown + observed, observed)
+
+
+def mask_error(separator: MaskSeparator, mixture: Tensor, observed: Tensor) -> Tensor:
+    """Return the same error of a mixture y that may have more channels than the observed source: ``|T(y) - b|``.
+
+    Args:
+        separator: has the mask network.
+        mixture: y, ``[batch, channel, *signal]``.
+        observed: b, ``[batch, channel of sources, *signal]``, of the mixture's first channels.
+    """
+    image = separator.image(mixture)
+    own = image[:, : observed.shape[1]]
+    error = own * separator.network(image) - separator.magnitudes.encode(observed)
+    scaled: Tensor = error / level(own, axes=3)
     return scaled.abs().mean()
 
 

@@ -63,8 +63,8 @@ def system_of(separate: Separator | Callable[[Tensor], Tensor]) -> System:
 
 
 def unprocessed_mixture(mixture: Tensor, sources: Tensor) -> Tensor:
-    """Return the mixture as the estimate of every source: the score that a separator has to exceed."""
-    return mixture.unsqueeze(1).expand_as(sources)
+    """Return the mixture, in the sources' channels, as the estimate of every source: what a separator has to exceed."""
+    return mixture[:, : sources.shape[2]].unsqueeze(1).expand_as(sources)
 
 
 def bounds(

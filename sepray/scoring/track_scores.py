@@ -46,7 +46,7 @@ def estimates_of(system: System, mixture: Tensor, sources: Tensor, window: int) 
 
     def separate(windows: NDArray[np.float32]) -> NDArray[np.float32]:
         both = torch.from_numpy(windows)
-        found = system(both[:, :channels], both[:, channels:].unflatten(1, (count, channels)))
+        found = system(both[:, :channels], both[:, channels:].unflatten(1, (count, -1)))
         return found.float().cpu().numpy()
 
     estimates = np.empty(sources.shape, dtype=np.float32)

@@ -124,6 +124,7 @@ class Cass(CrossAdversarialSeparator):
     """The separator; see the module's description."""
 
     takes_template = True
+    makes_components = True
     source_scale: Tensor
     matches_features = False
 
@@ -132,10 +133,11 @@ class Cass(CrossAdversarialSeparator):
         self.spectrogram = Spectrogram(config.n_fft, config.hop, config.representation, 2**config.stages)
         self.precision, self.critic_sees_mixture = config.precision, config.critic_sees_mixture
         self.adversaries = ("cross_entropy",) if config.critic_losses == "paper" else tuple(ADVERSARIES)
-        channels = self.spectrogram.channels(signal.channels)
+        channels = self.spectrogram.channels(signal.source_channels)
         seen = self.spectrogram.channels(input_channels(signal))
         size = (config.width, config.depth, config.stages)
-        judged = 2 * channels if config.critic_sees_mixture else channels
+        beside = self.spectrogram.channels(signal.channels) if config.critic_sees_mixture else 0
+        judged = channels + beside
         critic = (judged, config.discriminator_width, config.depth, config.discriminator_stages)
         self.encoders = nn.ModuleList(Encoder(seen, *size) for _ in signal.sources)
         self.decoders = nn.ModuleList(Decoder(channels, *size) for _ in signal.sources)
@@ -241,8 +243,9 @@ class Cass(CrossAdversarialSeparator):
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
         gain, images = level(mixture), self.estimate(mixture)
+        own = mixture[:, : self.signal.source_channels]
         signals = [
-            self.spectrogram.decode(image * scale, mixture) * gain
+            self.spectrogram.decode(image * scale, own) * gain
             for image, scale in zip(images, self.source_scale, strict=True)
         ]
         return torch.stack(signals, dim=1)

@@ -57,6 +57,8 @@ DEBUG = Config(n_fft=16, hop=8)
 class Oracle(contracts.Oracle):
     """The oracle; see the module's description."""
 
+    makes_components = True
+
     def __init__(self, signal: Signal, config: Config) -> None:
         super().__init__(signal)
         if len(signal.shape) != 1:

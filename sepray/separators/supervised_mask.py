@@ -7,7 +7,8 @@ estimate is the rest of the mixture. Networks, their input and the loss are thos
 
 Chosen here, where the paper is silent: pairs are drawn at each step within the batch, and sounds are added as signals,
 before their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean
-over all bins and frames, in units of its mixture's root mean square.
+over all bins and frames, in units of its mixture's root mean square. Where sources have fewer channels than the mixture
+(``Signal.component_channels``) they do not make one: then the task's own mixtures are learned from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from ..contracts import Loss, Phase, Signal, Supervision, Tensors
 from ..networks.checks import check_counts
-from ..networks.masking import Magnitudes, MaskSeparator, regression_error
+from ..networks.masking import Magnitudes, MaskSeparator, mask_error, regression_error
 from ..signals.template_input import input_channels, network_input
 
 
@@ -59,6 +60,7 @@ class SupervisedMask(MaskSeparator):
 
     supervision = Supervision.PAIRED
     takes_template = True
+    makes_components = True
 
     def __init__(self, signal: Signal, config: Config) -> None:
         magnitudes = Magnitudes(signal, config.window_seconds, config.hop_seconds)
@@ -84,7 +86,10 @@ def pairs(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def mask_loss(separator: SupervisedMask, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Return the error of eq. 1, with ``y_jk = b_j + x_k``."""
+    """Return the error of eq. 1, with ``y_jk = b_j + x_k``, or the mixture where the sources do not make one."""
     unknown, observed = batch["sources"].unbind(1)
+    if observed.shape[1] < batch["mixture"].shape[1]:
+        error = mask_error(separator, batch["mixture"], observed)
+        return Loss(error, {"l1": error})
     error = regression_error(separator, unknown, observed[random["order"]])
     return Loss(error, {"l1": error})

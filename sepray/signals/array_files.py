@@ -37,11 +37,11 @@ class ArrayRecording(Recording):
             yield as_block(values[:, start : start + length])
 
     @contextmanager
-    def writer(self, path: Path) -> Iterator[Writer]:
-        """Write a file of this one's format, channels and length."""
+    def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
+        """Write a file of this one's format and length, and of its first ``channels`` (None: all)."""
         own = np.load(self.path, mmap_mode="r")
         with path.open("wb") as file:
-            yield _ArrayWriter(file, _written_type(own.dtype), own.shape)
+            yield _ArrayWriter(file, _written_type(own.dtype), _written_shape(own.shape, channels))
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,15 @@ class MemoryRecording(Recording):
             yield as_block(np.atleast_2d(self.values)[:, start : start + BLOCK_SAMPLES])
 
     @contextmanager
-    def writer(self, path: Path) -> Iterator[Writer]:
-        """Write an NPY file of this array's shape and number type."""
+    def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
+        """Write an NPY file of this array's shape and number type, and of its first ``channels`` (None: all)."""
         with path.open("wb") as file:
-            yield _ArrayWriter(file, _written_type(self.values.dtype), self.values.shape)
+            yield _ArrayWriter(file, _written_type(self.values.dtype), _written_shape(self.values.shape, channels))
+
+
+def _written_shape(shape: tuple[int, ...], channels: int | None) -> tuple[int, ...]:
+    """Return the shape of the first channels of an array ``[time]``, which is all of it, or ``[channel, time]``."""
+    return shape if channels is None or len(shape) == 1 else (channels, *shape[1:])
 
 
 class _ArrayWriter:

@@ -1,7 +1,7 @@
 """Oracles: estimates from the true sources, by masks of a spectrogram or magnitudes. Imports nothing from sepray.
 
 Each is a function of mixture ``[batch, channel, time]``, true sources ``[batch, source, channel, time]`` and a
-transform, and returns estimates of the sources' shape.
+transform, and returns estimates of the sources' shape. Sources may have the first channels of the mixture alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Transform(Protocol):
 
 def ideal_ratio_mask(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
     """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, where ``N = X - sum_j S_j`` (noise)."""
+    mixture = mixture[:, : sources.shape[2]]
     spectra = spectrogram.transform(sources)
     noise = spectrogram.transform(mixture - sources.sum(1))
     total = spectra.abs().sum(1) + noise.abs()
@@ -39,6 +40,7 @@ def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transfor
 
     No other real mask in that range has a smaller squared error in the spectrogram (Erdogan et al. 2015).
     """
+    mixture = mixture[:, : sources.shape[2]]
     spectra, spectrum = spectrogram.transform(sources), spectrogram.transform(mixture).unsqueeze(1)
     mask = (spectra * spectrum.conj()).real / spectrum.abs().square().clamp(min=1e-12)
     return _masked(mask.clamp(0, 1), mixture, spectrogram)
@@ -50,7 +52,7 @@ def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> T
     What a network of magnitudes gives if it has learned its targets perfectly, but not the least error that it can
     have: where the phase is wrong a smaller magnitude, as that of ``phase_sensitive_mask``, has a smaller one.
     """
-    phase = spectrogram.transform(mixture).angle().unsqueeze(1)
+    phase = spectrogram.transform(mixture[:, : sources.shape[2]]).angle().unsqueeze(1)
     return spectrogram.inverse(torch.polar(spectrogram.transform(sources).abs(), phase), mixture.shape[-1])
 
 

@@ -61,10 +61,10 @@ class SignalsRecording(Recording):
             yield self.values[:, start : start + BLOCK_SAMPLES]
 
     @contextmanager
-    def writer(self, path: Path) -> Iterator[Writer]:
-        """Write a table with the names of the channels, their units, and the time in seconds."""
+    def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
+        """Write a table with the names of the first ``channels`` (None: all), their units, and the time in seconds."""
         with path.open("w", newline="", encoding="utf-8") as file:
-            named = [f"{n} ({u})" if u else n for n, u in zip(self.names, self.units, strict=True)]
+            named = [f"{n} ({u})" if u else n for n, u in zip(self.names, self.units, strict=True)][:channels]
             file.write(",".join(["time (s)", *(name.replace(",", " ") for name in named)]) + "\n")
             yield _Writer(file, self.rate)
 

@@ -163,5 +163,5 @@ class Recording(ABC):
         """Read the file from its start, ``[channel, time]`` at a time."""
 
     @abstractmethod
-    def writer(self, path: Path) -> AbstractContextManager[Writer]:
-        """Write a file of this one's format, rate, channels and length."""
+    def writer(self, path: Path, channels: int | None = None) -> AbstractContextManager[Writer]:
+        """Write a file of this one's format, rate and length, and of its first ``channels`` (None: all)."""

@@ -67,13 +67,13 @@ class SoundRecording(Recording):
                 yield block.T
 
     @contextmanager
-    def writer(self, path: Path) -> Iterator[Writer]:
-        """Write a file of this one's format, rate, channels and length.
+    def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
+        """Write a file of this one's format, rate and length, and of its first ``channels`` (None: all).
 
         Raises:
             OSError: the disk is full.
         """
-        kind = (int(self.rate), self.channels, self.subtype, self.endian, self.format)
+        kind = (int(self.rate), channels or self.channels, self.subtype, self.endian, self.format)
         with _disk_full():
             file = soundfile.SoundFile(path, "w", *kind)
         try:

@@ -72,26 +72,44 @@ class TableRecording(Recording):
             yield copied, as_block(values).T
 
     @contextmanager
-    def writer(self, path: Path) -> Iterator[Writer]:
-        """Write a table of this one's layout, with its header, its times and its numbers of samples."""
+    def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
+        """Write a table of this one's layout, with its header, its times and its numbers of samples.
+
+        Of its channels it has the first ``channels`` (None: all); lines of the header that have a cell for each column
+        lose those of the others.
+        """
         encoding = self.layout.encoding
         with path.open("w", newline="", encoding=encoding) as file, self.path.open(encoding=encoding) as source:
+            writer = _TableWriter(self, file, self.channels if channels is None else channels)
             for _ in range(self.layout.header):
-                file.write(source.readline().rstrip("\n") + "\n")
-            yield _TableWriter(self, file)
+                writer.write_header(source.readline().rstrip("\n"))
+            yield writer
 
 
 class _TableWriter:
     clipped = 0
 
-    def __init__(self, table: TableRecording, file: IO[str]) -> None:
-        self.table = table
+    def __init__(self, table: TableRecording, file: IO[str], channels: int) -> None:
+        self.table, self.file = table, file
+        signals = [column for column in range(len(table.layout.labels)) if column not in table.copied]
+        self.left_out = signals[channels:]
+        self.copied_columns = [column - sum(out < column for out in self.left_out) for column in table.copied]
         self.copied = (row for rows, _ in table.blocks_with_copied() for row in rows)
         separator = table.layout.separator or " "
         self.rows = csv.writer(file, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
 
+    def write_header(self, line: str) -> None:
+        """Write a line of the table's header, without the cells of columns that are not written."""
+        if self.left_out:
+            rows = list(csv.reader([line], delimiter=self.table.layout.separator or " ", skipinitialspace=True))
+            cells = rows[0] if rows else []
+            if len(cells) - len(self.table.layout.labels) in (0, int(self.table.layout.trailing)):
+                self.rows.writerow([cell for column, cell in enumerate(cells) if column not in self.left_out])
+                return
+        self.file.write(line + "\n")
+
     def write(self, block: Block) -> None:
-        layout, columns = self.table.layout, self.table.copied
+        layout, columns = self.table.layout, self.copied_columns
         for row in block.T.tolist():
             cells = [f"{value:.7g}" for value in row]
             if layout.decimal == ",":

@@ -13,7 +13,10 @@ overlap (maternal 55 to 115, fetal 105 to 185 beats a minute), the maternal R pe
 - steps of the electrode, where ``steps`` asks for them.
 
 With ``channels`` several leads see the two hearts, each from a direction of its own (``seen_by_leads``) and through
-noise of its own; the ratio of the R peaks is that in the first lead, which is as if it were the only one.
+noise of its own; the ratio of the R peaks is that in the first lead, which is as if it were the only one. Sources are
+per lead, or with ``one_component`` one signal of each heart: as the first lead sees it, without noise. There its R peak
+has the size that it is said to have and a true sign, which all leads together tell; along the mean direction of its
+dipole it would have neither, because nobody knows in which directions the leads look.
 
 Three quarters of the items go through a random band-pass (0.5-3 to 30-60 Hz), mixture and sources alike, as monitors
 have one; the median is taken away from each. In training batches a share of the mixtures is made anew from sources of
@@ -54,6 +57,7 @@ _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last o
 _LOW, _HIGH = (0.5, 3.0), (30.0, 60.0)  # Hz, ends of the band-pass
 _LEVELS = (0.02, 1.0)
 _NOISE = 0.35  # of the fetal R peak
+_NOT_MADE = ("noise_folder", "remix", "template", "one_component")  # fields that the tensors do not depend on
 _PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1.0)}  # of a recording of noise
 
 
@@ -91,6 +95,8 @@ class Config:
     """Share of the mixtures with a step of the electrode, of up to twice the maternal R peak."""
     channels: int = 1
     """Number of leads of a mixture, which see the two hearts from directions of their own; sources are per lead."""
+    one_component: bool = False
+    """Each source is one signal for all leads, the heart as the first lead sees it, and not one for each lead."""
     template: bool = False
     """Networks get, beside each lead, what is left of it without the mother's average beat."""
     noise_folder: str = ""
@@ -102,7 +108,7 @@ class Config:
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
     """By which a stored configuration is told from one of ``ecg``."""
-    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1, "template": False}
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1, "one_component": False, "template": False}
     """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
 
     def __post_init__(self) -> None:
@@ -121,24 +127,11 @@ class Config:
         )
         limits.check_ranges(self, {"maternal_bpm": (30, 240), "fetal_bpm": (30, 240), "amplitude_ratio": (0.001, 1000)})
 
-    def load(self, cache: Path) -> TaskData:
-        """Return the data, which is made once and kept in the folder ``cache``.
-
-        Raises:
-            UsageError: ``noise_folder`` has no recordings, or one that cannot be used.
-        """
-        tensors = self._tensors(cache)
-        train, validation, test = (
-            Split(
-                tensors[f"{s}/mixture"],
-                tensors[f"{s}/sources"],
-                units=units_of_items(s, getattr(self, s)),
-                beats=tensors.get(f"{s}/beats"),  # older entries of the cache lack them
-            )
-            for s in SPLITS
-        )
+    @property
+    def signal(self) -> Signal:
+        """Kind of signal, which no data is needed for."""
         rates = (("maternal", *widened(ADULT, self.maternal_bpm)), ("fetal", *widened(FETUS, self.fetal_bpm)))
-        signal = Signal(
+        return Signal(
             _SOURCES,
             self.channels,
             (self.item_samples,),
@@ -146,6 +139,28 @@ class Config:
             heart_sources=_SOURCES,
             template=self.template,
             heart_rates=rates,
+            component_channels=1 if self.one_component else None,
+        )
+
+    def load(self, cache: Path) -> TaskData:
+        """Return the data, which is made once and kept in the folder ``cache``.
+
+        Raises:
+            UsageError: ``noise_folder`` has no recordings, or one that cannot be used.
+        """
+        signal = self.signal
+        tensors = self._tensors(cache)
+        parts = {s: tensors[f"{s}/sources"] for s in SPLITS}
+        tensors |= {f"{s}/sources": parts[s][:, :, : signal.source_channels].contiguous() for s in SPLITS}
+        train, validation, test = (
+            Split(
+                tensors[f"{s}/mixture"],
+                tensors[f"{s}/sources"],
+                units=units_of_items(s, getattr(self, s)),
+                beats=tensors.get(f"{s}/beats"),  # older entries of the cache lack them
+                parts=parts[s] if s == "train" and signal.source_channels < signal.channels else None,
+            )
+            for s in SPLITS
         )
         augmentation = Augmentation(remix=self.remix)
         facts = {"sources": _SOURCES, "sample_rate": signal.sample_rate, "augmentation": asdict(augmentation)}
@@ -161,7 +176,7 @@ class Config:
 
     def _tensors(self, cache: Path) -> dict[str, Tensor]:
         noises, digest = _noises(self.noise_folder, self.sample_rate)
-        own = {name: value for name, value in asdict(self).items() if name not in ("noise_folder", "remix", "template")}
+        own = {name: value for name, value in asdict(self).items() if name not in _NOT_MADE}
         key = {**own, "noise": digest, "versions": [varied_ecg.VERSION, version("numpy")]}
         return cached(cache, "ecg-varied", json.loads(json.dumps(key)), lambda: self._made(noises))
 

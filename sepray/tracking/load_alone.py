@@ -70,7 +70,7 @@ def _separate(model: Any, example: str) -> None:
     """
     mixtures = importlib.import_module("numpy").load(example)
     shape = model.predict(mixtures, {"device": "cpu"}).shape
-    expected = (len(mixtures), len(model.signal.sources), *mixtures.shape[1:])
+    expected = (len(mixtures), len(model.signal.sources), model.signal.source_channels, *mixtures.shape[2:])
     if shape != expected:
         raise ValueError(f"the estimates of mixtures {list(mixtures.shape)} are {list(shape)}, not {list(expected)}")
 

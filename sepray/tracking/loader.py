@@ -78,7 +78,7 @@ class SeparationModel:
             raise ValueError(f"expected [batch, {self.signal.channels} channel(s), {axes}], got {list(array.shape)}")
         device = _device(str((params or {}).get("device", "auto")))
         if not len(array):
-            return np.zeros((0, len(self.signal.sources), *array.shape[1:]), np.float32)
+            return np.zeros((0, len(self.signal.sources), self.signal.source_channels, *array.shape[2:]), np.float32)
         mixture = torch.from_numpy(np.ascontiguousarray(array))
         at_once = max(1, min(ITEMS_AT_ONCE, VALUES_AT_ONCE // max(1, mixture[0].numel())))
         with self._lock, torch.no_grad():

@@ -66,7 +66,10 @@ class ModelProcess:
         found = self._answer({"path": path, "loader": code.loader, "data": str(data.resolve())})
         signal = found["signal"]
         sources_of, shape = tuple(map(str, signal["sources"])), tuple(map(int, signal["shape"]))
-        self.signal = Signal(sources_of, int(signal["channels"]), shape, signal["sample_rate"])
+        own = signal.get("component_channels")  # older models lack it
+        self.signal = Signal(
+            sources_of, int(signal["channels"]), shape, signal["sample_rate"], component_channels=own and int(own)
+        )
 
     def predict(self, data: np.ndarray, params: Mapping[str, Any] | None = None) -> np.ndarray:
         """Separate ``[batch, channel, *signal]`` into ``[batch, source, channel, *signal]``, both float32.

@@ -126,7 +126,7 @@ def _save(
         kind = np.dtype(np.float32)
         signature = ModelSignature(
             inputs=Schema([TensorSpec(kind, (-1, signal.channels, *free))]),
-            outputs=Schema([TensorSpec(kind, (-1, len(signal.sources), signal.channels, *free))]),
+            outputs=Schema([TensorSpec(kind, (-1, len(signal.sources), signal.source_channels, *free))]),
             params=ParamSchema([ParamSpec("device", DataType.string, "auto")]),
         )
         mlflow.pyfunc.save_model(

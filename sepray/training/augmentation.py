@@ -30,11 +30,12 @@ def batch(
         generator: source of all random numbers; on the CPU, so that every device sees the same items.
 
     Returns:
-        tensors of the same names, each ``[batch, ..., time]`` or ``[batch, ..., crop]``.
+        tensors of the same names, each ``[batch, ..., time]`` or ``[batch, ..., crop]``; not ``parts``, of which
+        mixtures are made anew.
     """
     index = index.to(data["mixture"].device)
     if how == PLAIN:
-        return {name: tensor[index] for name, tensor in data.items()}
+        return {name: tensor[index] for name, tensor in data.items() if name != "parts"}
     length = how.crop or data["mixture"].shape[-1]
     last = data["mixture"].shape[-1] - length
 
@@ -48,9 +49,11 @@ def batch(
     if "sources" in data:
         paired = supervision is Supervision.PAIRED
         begin = moment[:, None] if paired else starts(data["sources"].shape[1])
-        items["sources"] = _crops_of_each(data["sources"], index[:, None], begin, length)
+        pool = data.get("parts", data["sources"])
+        items["sources"] = _crops_of_each(pool, index[:, None], begin, length)
         if paired:
-            items |= _remixed(items["mixture"], items["sources"], data["sources"], how, generator)
+            items |= _remixed(items["mixture"], items["sources"], pool, how, generator)
+        items["sources"] = items["sources"][:, :, : data["sources"].shape[2]]
     if "paired_sources" in data:
         moment = starts()
         mixture = _crops(data["paired_mixture"], index, moment, length)

@@ -207,7 +207,9 @@ class Trainer:
 
     def _all_items(self, data: Tensors) -> Tensors:
         """Return all items in order, augmented; without augmentation the same tensors, not copies."""
-        return data if self._augment == augmentation.PLAIN else self._batch(data, torch.arange(self.items))
+        if self._augment != augmentation.PLAIN:
+            return self._batch(data, torch.arange(self.items))
+        return {name: tensor for name, tensor in data.items() if name != "parts"}
 
     def _some_items(self, data: Tensors) -> Tensors:
         """Return items at equal distances, augmented, of ``PREPARED_BYTES`` all together."""

@@ -32,7 +32,7 @@ def view(
     The view always holds ``mixture [item, channel, *signal]``. Besides, by supervision:
 
     - NONE: nothing.
-    - PAIRED: ``sources [item, source, channel, *signal]`` of these mixtures.
+    - PAIRED: ``sources [item, source, channel, *signal]`` of these mixtures, and ``parts`` where the split has them.
     - UNPAIRED_SOURCES: ``sources`` of the same shape, each source's in a random order of its own.
     - OBSERVED_SOURCE: ``observed [item, channel, *signal]``, the last source; if the task has samples of it that are in
       no mixture, these, and all mixtures.
@@ -55,7 +55,8 @@ def view(
     """
     match supervision:
         case Supervision.PAIRED:
-            return {"mixture": split.mixture, "sources": split.sources}
+            parts = {} if split.parts is None else {"parts": split.parts}
+            return {"mixture": split.mixture, "sources": split.sources, **parts}
         case Supervision.SEMI_PAIRED:
             return _semi_paired(split, paired_fraction, generator, new)
         case Supervision.UNPAIRED_SOURCES:

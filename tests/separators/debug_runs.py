@@ -12,6 +12,7 @@ from sepray.training.views import WEAK, view
 SIGNAL = Signal(("low", "high"), 1, (256,), 128.0)
 THREE = Signal(("low", "middle", "high"), 1, (256,), 128.0)
 IMAGES = Signal(("low", "high"), 1, (16, 16), None)
+COMPONENTS = Signal(("low", "high"), 3, (256,), 128.0, component_channels=1)
 BATCH = 8
 PACKAGE = "sepray.separators"
 NAMES = [
@@ -25,7 +26,8 @@ NAMES = [
 def split(signal: Signal = SIGNAL, items: int = 32) -> Split:
     """Slow to fast saw teeth of random phase and amplitude, the fast ones quieter, and their sum.
 
-    In images they run across, those of the last source down, and no pixel is below 0.
+    In images they run across, those of the last source down, and no pixel is below 0. Further channels of a mixture
+    hear the sources in other proportions.
     """
     generator = torch.Generator().manual_seed(0)
     count = len(signal.sources)
@@ -37,6 +39,9 @@ def split(signal: Signal = SIGNAL, items: int = 32) -> Split:
     if signal.sample_rate is None:
         images = sources[..., None, :].abs().expand(items, count, 1, *signal.shape)
         sources = torch.cat((images[:, :-1], images[:, -1:].transpose(-1, -2)), 1).contiguous()
+    if signal.channels > 1:
+        parts = sources * torch.tensor([[1.0, -0.5, 0.3], [1.0, 0.8, -1.2]])[:, : signal.channels, None]
+        return Split(parts.sum(1), parts[:, :, : signal.source_channels].contiguous(), parts=parts)
     return Split(sources.sum(1), sources)
 
 

@@ -13,13 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sepray import registry
-from sepray.contracts import Oracle, Separator, Split, Supervision, estimate
+from sepray.contracts import Augmentation, Oracle, Separator, Split, Supervision, estimate
 from sepray.errors import UsageError
 from sepray.loading import build_separator
 from sepray.training.functional import phase_gradients, phase_parameters
 from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build
 
-from .debug_runs import BATCH, IMAGES, NAMES, PACKAGE, SIGNAL, THREE, data, debug, split, trainer
+from .debug_runs import BATCH, COMPONENTS, IMAGES, NAMES, PACKAGE, SIGNAL, THREE, data, debug, split, trainer
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
 
@@ -171,6 +171,29 @@ def test_other_signals_train_and_are_separated_or_are_refused_in_one_line(name, 
     estimates = separated(run)
     assert estimates.shape == split(signal).sources.shape
     assert estimates.isfinite().all()
+
+
+def test_components_of_several_channels_are_learned_or_refused_in_one_line(name):
+    """Where sources have the first channel of the mixture alone."""
+    separator = None
+    with contextlib.suppress(UsageError):
+        separator = build(debug(name), COMPONENTS, 0)
+    if separator is None or not separator.makes_components:
+        if separator is not None:
+            with pytest.raises(
+                UsageError, match=r"gives each source all 3 channels .* sources have 1: leave out [^\n]*$"
+            ):
+                build_separator(debug(name), COMPONENTS)
+        return
+    run = Trainer(separator, data(separator), {}, 0, BATCH, debug(name).betas, augment=Augmentation(remix=0.5))
+    assert all(math.isfinite(value) for value in run.epoch().values())
+    for length in (256, 100):
+        mixture = torch.randn(3, 3, length, generator=torch.Generator().manual_seed(0))
+        estimates = estimate(separator, mixture, torch.zeros(3, 2, 1, length))
+        assert estimates.shape == (3, 2, 1, length)
+        assert estimates.isfinite().all()
+    if separator.learns:  # all channels are heard
+        assert (separator.separate(mixture[:, [0, 2, 1]]) - estimates).abs().max() > 1e-3
 
 
 def test_an_oracle_alone_is_told_the_truth(name):

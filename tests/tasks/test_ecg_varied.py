@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from sepray import registry
-from sepray.contracts import SPLITS, Augmentation
+from sepray.contracts import SPLITS, Augmentation, Supervision
 from sepray.data import varied_ecg
 from sepray.data.cache import cached
 from sepray.errors import UsageError
@@ -17,6 +17,8 @@ from sepray.loading import load_task
 from sepray.scoring import beat_scores
 from sepray.tasks import ecg, ecg_varied
 from sepray.tasks.ecg_varied import DEBUG, Config
+from sepray.training import augmentation
+from sepray.training.views import view
 
 PLAIN = Config(train=400, validation=2, test=2, item_samples=250, filtered=0, without_fetus=0, mains=0, remix=0)
 
@@ -147,6 +149,41 @@ def test_first_of_several_leads_is_that_of_one_and_the_others_see_the_same_beats
     heart = sources[:, 0] - sources[:, 0].mean(-1, keepdim=True)
     alike = torch.nn.functional.cosine_similarity(heart[:, 0].abs(), heart[:, 1].abs(), dim=-1)
     assert alike.median() > 0.6  # and all of them the same beats
+
+
+def test_one_component_is_what_the_first_lead_sees_of_each_heart(tmp_path):
+    several = replace(DEBUG, channels=3).load(tmp_path)
+    one = load_task(replace(DEBUG, channels=3, one_component=True), tmp_path)
+    assert one.signal == replace(several.signal, component_channels=1)
+    assert one.fingerprint != several.fingerprint
+    for split in SPLITS:
+        ours, theirs = getattr(one, split), getattr(several, split)
+        assert torch.equal(ours.mixture, theirs.mixture)
+        assert torch.equal(ours.sources, theirs.sources[:, :, :1])
+        assert torch.equal(ours.beats.nan_to_num(-1), theirs.beats.nan_to_num(-1))
+    assert torch.equal(one.train.parts, several.train.sources)
+    assert several.train.parts is None
+    assert "one_component" not in plain(DEBUG)
+    alone = replace(DEBUG, one_component=True).load(tmp_path)
+    assert (alone.fingerprint, alone.train.parts) == (DEBUG.load(tmp_path).fingerprint, None)
+
+
+def test_remixed_mixtures_have_all_leads_of_their_new_hearts(tmp_path):
+    data = replace(DEBUG, channels=3, one_component=True, without_fetus=0).load(tmp_path)
+    seen = view(data.train, Supervision.PAIRED, torch.Generator())
+    items = torch.arange(len(data.train))
+    generator = torch.Generator().manual_seed(0)
+    batch = augmentation.batch(seen, items, Augmentation(remix=1.0), Supervision.PAIRED, generator)
+    assert {name: tensor.shape[1:] for name, tensor in batch.items()} == {"mixture": (3, 496), "sources": (2, 1, 496)}
+    noise = data.train.mixture - data.train.parts.sum(1)
+    for k in range(4):
+        theirs = [
+            int(torch.stack([(p[s, 0] - batch["sources"][k, s, 0]).abs().sum() for p in data.train.parts]).argmin())
+            for s in range(2)
+        ]  # whose hearts they are
+        assert theirs != [k, k]
+        made = noise[k] + data.train.parts[theirs[0], 0] + data.train.parts[theirs[1], 1]
+        torch.testing.assert_close(batch["mixture"][k], made, atol=1e-5, rtol=0)
 
 
 def test_template_is_a_matter_of_networks_and_the_data_stay_the_same(data, tmp_path):
