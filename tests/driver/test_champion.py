@@ -11,7 +11,6 @@ from sepray.driver import champion, promotion
 from sepray.driver.champion import Registration, next_commands, package, register
 from sepray.driver.selection import Finished
 from sepray.scoring.offsets import offset_range
-from sepray.scoring.statistics import PairedDifference
 from sepray.tracking import models
 
 from .conftest import FakeTracker
@@ -129,37 +128,6 @@ def test_result_of_an_older_version_is_scored_on_validation_anew(registry, tmp_p
     found = challenge([], tmp_path)
     assert found.champion
     assert "0.0000 bpm against" in found.sentence
-
-
-def gain(difference: float, p: float, low: float | None = None) -> PairedDifference:
-    low = difference / 2 if low is None else low
-    return PairedDifference(difference, min(low, difference * 2), max(low, difference * 2), p, False)
-
-
-@pytest.mark.parametrize(
-    ("found", "won"),
-    [
-        ([gain(-1, 0.01)], True),
-        ([gain(1, 0.01)], False),
-        ([gain(-1, 0.06)], False),
-        ([gain(-1, 0.01, low=1)], False),  # the interval holds zero
-        ([gain(-1, 0.01), gain(0.1, 0.5)], True),
-        ([gain(-1, 0.03), gain(0.1, 0.5)], False),  # of two tests, by Holm 0.06
-        ([gain(-1, 0.01), gain(1, 0.01)], False),  # better in one, and worse in the other
-        ([gain(0.1, 0.5), gain(-1, 0.01)], True),
-    ],
-)
-def test_better_in_one_objective_and_worse_in_none(found, won):
-    assert promotion.wins(found, ["minimize"] * len(found)) == won
-
-
-def test_objective_that_the_rule_names_decides():
-    spec = SPEC.changed(objective=("heart_rate_error", "breath/si_sdr"))
-    names = [[o.name for o in promotion.deciding(spec.changed(choose=choose), HEARTS)] for choose in RULES]
-    assert names == [["heart_rate_error", "breath/si_sdr"], ["breath/si_sdr"], ["heart_rate_error"]]
-
-
-RULES = (("knee",), ("breath/si_sdr",), ("weights", "1", "0"))
 
 
 def test_package_has_an_example_of_one_validation_item_and_says_what_it_was_trained_on(tmp_path, monkeypatch):
