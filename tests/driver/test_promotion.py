@@ -83,6 +83,7 @@ def test_more_is_better_where_the_measure_says_so(mlflow, tmp_path):
     assert not contest(1, 1, tmp_path, spec, measure="si_sdr")[0]
 
 
+@pytest.mark.filterwarnings("ignore:The BCa confidence interval")
 def test_objective_of_one_source_compares_that_source(mlflow, tmp_path):
     spec = SPEC.changed(objective=("breath/relative_l2",))
     won, why = contest(0.1, 0.7, tmp_path, spec)
@@ -112,7 +113,7 @@ def test_a_champion_that_cannot_be_scored_stays(mlflow, tmp_path, error, why):
 
 def test_a_server_that_does_not_answer_is_no_reason_to_decide(mlflow, tmp_path):
     mlflow.error = UnreachableError("no answer")
-    with pytest.raises(UnreachableError, match="^no answer$"):
+    with pytest.raises(UnreachableError, match=r"^no answer$"):
         contest(0.1, 0.1, tmp_path)
 
 
