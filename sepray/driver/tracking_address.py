@@ -101,8 +101,15 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
 
 def _is_own(before: str, address: str, folder: Path) -> bool:
     """Say whether this user knows the address that a storage has kept: records and passwords would go there."""
-    known = [resolve_uri(None), _target(folder) or ""]
+    known = [resolve_uri(None), (_target(folder) if _is_private(folder) else None) or ""]
     return private_list.is_named("tracking", before) or any(is_same(address, own) for own in known if own)
+
+
+def _is_private(folder: Path) -> bool:
+    """Say whether nobody but this user can have told the outbox of a study where its records go."""
+    with contextlib.suppress(OSError):
+        return all(private_list.is_own(path.lstat()) for path in (folder, folder / "outbox.db"))
+    return False
 
 
 def _resolved(before: str, folder: Path) -> str:

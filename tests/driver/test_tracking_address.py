@@ -62,6 +62,11 @@ def test_address_that_only_the_storage_names_gets_neither_records_nor_passwords(
     outbox = Outbox(stores.folder / "outbox.db")  # it has been there before
     outbox.set_target("http://lab.example:5000")
     outbox.close()
+    for path in (stores.folder, stores.folder / "outbox.db"):  # a group may write there, as with --shared
+        path.chmod(path.stat().st_mode | 0o020)
+        with pytest.raises(UsageError, match="which no command of yours has named"):
+            asked(spec)
+        path.chmod(path.stat().st_mode & ~0o020)
     assert asked(spec) == ("http://lab.example:5000", "")
 
 

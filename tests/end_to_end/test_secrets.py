@@ -24,13 +24,13 @@ KNOWN = {  # what the study's process is given
     "PRIVATE_KEY": "Canary-Line-17\nCanary-Line-18\n",
     "STORE": "AccountName=me;AccountKey=Canary/Account+19==;X=y",
 }
-FIELDS = ("--task.url", "https://host/data?sv=1&sig=CanarySig4%3D", "--task.token", "Canary-Field-5")
-STORAGE = ("--storage", "sqlite:///file:optuna.db?uri=true&key=Canary-Storage-14")  # which is the same optuna.db
+URL = "https://me:Canary-Address-14@host/data?sv=1&sig=CanarySig4%3D"
+FIELDS = ("--task.url", URL, "--task.token", "Canary-Field-5")
 SAID = (  # what an error of the separator's says: what is known, and what only looks like a secret
     "cannot read https://host/data?sig=CanarySig4%3D with Canary-Token-1, Canary/Aws+2, Canary@TailOf3 or\n"
     "Canary-Field-5; postgresql+psycopg://me:canary6@host, https://host/x?x=1&sas=canary7, PWD%3Dcanary8%3B,\n"
     "password: canary9, {'secret': 'canary, TailOf10'}, Authorization: Bearer canary11,\n"
-    "https://canary12@host, pwd=canary,TailOf13; sqlite:///file:optuna.db?key=Canary-Storage-14\n"
+    "https://canary12@host, pwd=canary,TailOf13; the Canary-Address-14 of https://other?x=Canary-Address-14\n"
     "Canary@Slash/TailOf15 or Canary%40Slash%2fTailOf15, canarysesame, Canary-Redis-16, Canary-Line-18,\n"
     "Canary/Account+19==, {'password': b'canary20'}, ['mysql', '--password', 'canaryword'], password => canary22,\n"
     "Authorization: Negotiate canary23=, X_PAT: canary24, https://hooks.slack.com/services/T0/B0/canary25\n"
@@ -62,6 +62,8 @@ COMMAND = (
     "none",
     "--final-seeds",
     "1",
+    "--concurrency",
+    "1",  # one worker to start
 )
 
 
@@ -104,7 +106,7 @@ def is_halfway(laboratory):
 
 def interrupted(canaries, number: int) -> None:
     """Start the study, interrupt it in its middle, and look at what it has printed and left."""
-    process = canaries.start(*COMMAND, *FIELDS, *STORAGE)
+    process = canaries.start(*COMMAND, *FIELDS)
     canaries.wait(lambda: is_halfway(canaries), process, seconds=180)
     logs = [path for path in canaries.ray.rglob("*.log") if path.stat().st_size]
     assert logs, "Ray has a session"
@@ -119,7 +121,7 @@ def interrupted(canaries, number: int) -> None:
     assert process.returncode == 128 + number, printed
     assert "with your secrets where *** stands" in printed
     assert "--task.token '***'" in printed
-    assert "--storage 'sqlite:///file:optuna.db?uri=true&key=***'" in printed
+    assert "--task.url 'https://me:***@host/data?sv=1&sig=***'" in printed
     assert not [secret for secret in _SECRETS if secret in printed], printed
     assert found(canaries.folder) == []
     assert list(canaries.ray.iterdir()) == []
@@ -129,14 +131,14 @@ def test_nothing_that_an_interrupted_study_leaves_holds_a_secret(canaries):
     interrupted(canaries, signal.SIGTERM)
     [broken] = [t for t in canaries.trials() if t.state is TrialState.FAIL]
     assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
-    assert "sqlite:///file:optuna.db?key=***" in broken.user_attrs["traceback"]
+    assert "the *** of https://other?x=***" in broken.user_attrs["traceback"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_that_a_study_leaves_holds_a_secret(canaries, number):
     interrupted(canaries, number)
-    printed = canaries.run(*COMMAND, *FIELDS, *STORAGE)
+    printed = canaries.run(*COMMAND, *FIELDS)
     [broken] = [t for t in canaries.trials() if t.state is TrialState.FAIL]
     assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
     assert "PWD%3D***" in broken.user_attrs["traceback"]
