@@ -75,12 +75,23 @@ def offsets_of(recording: Recording, model: Model) -> tuple[float, ...]:
 def notes_on(recording: Recording, model: Model) -> tuple[str, ...]:
     """Return what the user should know of a recording and of its separation, a line each."""
     offsets = [(channel, value) for channel, value in enumerate(offsets_of(recording, model), 1) if value]
+    notes = (*recording.notes, *_note_on_rate(recording.rate, float(model.sample_rate or 0.0)))
     if not offsets:
-        return recording.notes
+        return notes
     told = ", ".join(f"{value:.6g} (channel {channel})" for channel, value in offsets[:_MOST_TOLD])
     more = f" and {len(offsets) - _MOST_TOLD} more" if len(offsets) > _MOST_TOLD else ""
     words = f"the recording has an offset that no training mixture had, and that is in no estimate: {told}{more}"
-    return (*recording.notes, words)
+    return (*notes, words)
+
+
+def _note_on_rate(rate: float, trained: float) -> tuple[str, ...]:
+    """Return a note on a recording that holds less than half of the frequencies that the model has learned from."""
+    if rate >= trained / 2:
+        return ()
+    return (
+        f"the recording has nothing above {rate / 2:g} Hz, and the model has learned from signals up to {trained / 2:g} "
+        "Hz: what it separates may be none of its sources",
+    )
 
 
 def require_sounds(model: Model) -> float:

@@ -127,6 +127,14 @@ def test_recordings_in_the_range_and_older_models_are_separated_as_they_are(leve
     assert notes_on(recording, trained(noted([]), levels)) == ()
 
 
+def test_a_recording_that_lacks_most_of_the_models_frequencies_is_told_of():
+    assert notes_on(open_array(NOISE, 32), trained(noted([]))) == ()
+    (note,) = notes_on(open_array(NOISE, 31), trained(noted([])))
+    assert note.startswith(
+        "the recording has nothing above 15.5 Hz, and the model has learned from signals up to 32 Hz: "
+    )
+
+
 def test_unsigned_numbers_are_separated_as_the_signed_ones(tmp_path):
     signed = np.rint(100 * NOISE[:1])
     for name, samples in (("signed", signed), ("unsigned", (signed + 2**15).astype(np.uint16))):
