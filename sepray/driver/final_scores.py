@@ -114,6 +114,8 @@ def score_all(
     bounds: dict[str, Scores] = {}
     for label, name in _of_the_search(spec, {each.label for each in others}).items():
         trials = [t for t in searched if t.label == label]
+        if trials and label in spec.first_settings:  # whose names may be those of arms
+            name = f"trial {trials[0].number}: {label}"
         if trials and has_weights(trials[0]):
             bounds[name] = _score(spec, data, trials[0], test)
         elif trials:

@@ -61,6 +61,15 @@ def test_everything_is_scored_by_measures_of_the_tasks_signal(scored):
     assert rows["unprocessed mixture"]["heart"][0] == pytest.approx(float(expected))
 
 
+def test_settings_that_were_tried_first_are_a_trial_of_the_search_whose_name_an_arm_may_have(tmp_path):
+    finals, searched = [trial(tmp_path, 0, "trial 1")], [trial(tmp_path, 7, label="plain")]
+    spec = SPEC.changed(first_settings={"plain": {"beta": 0.2}})
+    result = score_all(spec, HEARTS, Champion("trial 1", 0.05, finals[0]), searched, compared(finals, PLAN, {}))
+    rows = {row["system"]: row["values"] for row in result["rows"]}
+    assert rows["trial 7: plain"]["heart"][0] == pytest.approx(error(searched[0]))
+    assert "plain" not in rows
+
+
 def test_result_says_who_won_and_has_the_scores_of_every_item(scored):
     result, finals, _ = scored
     assert (result["member"], result["role"], result["validation"]) == (0, "trial 1", 0.05)
