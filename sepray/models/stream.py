@@ -89,8 +89,8 @@ def _note_on_rate(rate: float, trained: float) -> tuple[str, ...]:
     if rate >= trained / 2:
         return ()
     return (
-        f"the recording has nothing above {rate / 2:g} Hz, and the model has learned from signals up to {trained / 2:g} "
-        "Hz: what it separates may be none of its sources",
+        f"the recording has nothing above {rate / 2:g} Hz, and the model has learned from signals up to "
+        f"{trained / 2:g} Hz: what it separates may be none of its sources",
     )
 
 
