@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -55,7 +56,8 @@ class StoredStudy(optuna.study.Study):
         Raises:
             StorageError: an attribute of one is not as sepray writes it.
         """
-        trials = super().get_trials(deepcopy, states)
+        with _damage_told(self.address):
+            trials = super().get_trials(deepcopy, states)
         stored_values.check_trials(self.study_name, self.address, trials)
         return trials
 
@@ -284,10 +286,23 @@ def first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
+def _damage_told(url: str) -> Iterator[None]:
+    """Raise what others have written in the place of JSON as an error that says so; a journal's has more to say."""
+    try:
+        yield
+    except (json.JSONDecodeError, RecursionError) as error:
+        if url.startswith("journal:"):
+            raise
+        told = f"an attribute in it is no JSON ({type(error).__name__}); go back to a copy of it"
+        raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
+
+
+@contextlib.contextmanager
 def _storage_errors(url: str) -> Iterator[None]:
     """Raise errors of the storage at ``url`` as errors that a user can put right, in one line."""
     try:
-        yield
+        with _damage_told(url):
+            yield
     except SeprayError:  # some are ValueErrors
         raise
     except (ImportError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:

@@ -1,5 +1,8 @@
 """What others have written into a shared database is refused in one line, before anything is made of it."""
 
+import contextlib
+import sqlite3
+
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -144,3 +147,20 @@ def test_settings_that_no_study_has_are_refused_in_one_line(url, tmp_path):
 def test_secrets_of_the_address_are_not_told():
     error = stored_values.damaged("n", "postgresql://me:hidden@host/db", "spec")
     assert "hidden" not in str(error)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "", "[" * 100_000])
+@pytest.mark.parametrize("table", ["study_user_attributes", "trial_user_attributes", "trial_system_attributes"])
+def test_attributes_that_are_no_json_are_told_in_one_line(url, tmp_path, table, text):
+    made = study(url)
+    made.add_trial(create_trial(value=1.0, system_attrs={"x": 1}))
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute(f"UPDATE {table} SET value_json = ?", (text,))
+        connection.commit()
+    told = (
+        r"^storage sqlite:.*optuna\.db cannot be read: an attribute in it is no JSON \(\w+\); go back to"
+    )
+    with pytest.raises(StorageError, match=told):
+        read_record("n", url, "out").trials("search")
+    with pytest.raises(StorageError, match=told):
+        open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
