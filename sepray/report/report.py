@@ -164,9 +164,11 @@ def _result_table(results: StudyResults) -> str | None:
         return None
     result, metric = results.result, results.spec.metric
     rows = result["rows"]
-    first = rows[0]["values"]["mean"]
+    # With several measures a row has no one mean: it is judged by the first objective, whose column is there.
+    judged = result["columns"][0] if tables.shows_objectives(result.get("columns", ())) else "mean"
+    first = rows[0]["values"][judged]
     sign = 1 if MEASURES[metric].direction == "minimize" else -1
-    better = [r for r in rows[1:] if sign * r["values"]["mean"][0] < sign * first[0]]
+    better = [r for r in rows[1:] if sign * r["values"][judged][0] < sign * first[0]]
     # The champion is one training, chosen among its seeds: a mean over seeds is no match for it, nor it for that.
     trained = [
         r
@@ -175,14 +177,14 @@ def _result_table(results: StudyResults) -> str | None:
         and not r["system"].startswith("oracle: ")
         and tables.MEAN_OF not in r["system"]
     ]
-    worse = [r for r in trained if sign * r["values"]["mean"][0] > sign * first[0]]
+    worse = [r for r in trained if sign * r["values"][judged][0] > sign * first[0]]
     sentence = "The champion beside means over seeds and bounds"
     if trained:
         sentence = f"The champion is better than {len(worse)} of {len(trained)} other single trainings"
     if any(r in better for r in trained):
         winners = [f"{r['system']} ({number(r['values']['mean'][0])})" for r in trained if r in better]
         sentence += f", and worse than {' and '.join(winners)}, which validation did not choose"
-    near = [r for r in worse if r["values"]["mean"][1] <= first[2] and r["values"]["mean"][2] >= first[1]]
+    near = [r for r in worse if r["values"][judged][1] <= first[2] and r["values"][judged][2] >= first[1]]
     if near:
         sentence += f"; its interval overlaps with that of {' and '.join(r['system'] for r in near)}"
     oracles = [r for r in rows if r["system"].startswith("oracle: ")]
@@ -196,7 +198,7 @@ def _result_table(results: StudyResults) -> str | None:
     if tables.shows_objectives(result.get("columns", ())):
         columns, of = list(result["columns"]), "All objectives"
         better_is = better_words(dict.fromkeys(o.measure for o in results.objectives))
-        sentence = f"By {measure_words(metric)}, {sentence[0].lower()}{sentence[1:]}"
+        sentence = f"By {judged}, {sentence[0].lower()}{sentence[1:]}"
     note = (
         f"{of}: mean over {sample} [{interval}]; {better_is}. The champion is one training, the best of its "
         "seeds on validation."

@@ -90,9 +90,10 @@ def _history_sentence(results: StudyResults, references: Sequence[FrozenTrial]) 
     if published is not None and published is not best:
         label, spec = published.user_attrs["label"], results.spec
         epochs = spec.reference_epochs.get(label)
-        title = row_title(label, spec.budget.max_epochs, epochs) if label in spec.reference_points else label
-        sentence += f". The best published setting, {title}, reached "
-        sentence += f"{number(results.value(published))} there"
+        is_published = label in spec.reference_points
+        title = row_title(label, spec.budget.max_epochs, epochs) if is_published else label
+        kind = "The best published setting" if is_published else "The best of the settings that were tried first"
+        sentence += f". {kind}, {title}, reached {number(results.value(published))} there"
     return sentence + "."
 
 

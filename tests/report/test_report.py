@@ -22,6 +22,20 @@ from sepray.report import report
 from .studies import ONE, Shares, data, searched, spec, study_results, text_of, trial
 
 
+def test_with_several_measures_the_champion_is_judged_by_the_first_objectives_column(finished):
+    values = {"fetal error": 0.3, "fetal F1": 0.5}
+    rows = [
+        {**row, "values": {**row["values"], **{name: [k + v, k + v, k + v] for name, v in values.items()}}}
+        for k, row in enumerate(finished.result["rows"])
+    ]
+    section = report._result_table(
+        dataclasses.replace(finished, result={**finished.result, "rows": rows, "columns": list(values)})
+    )
+    trained = [row for row in rows[1:] if not row["system"].startswith(("oracle", "unprocessed"))]
+    assert f"By fetal error, the champion is better than {len(trained)} of {len(trained)} other single" in section
+    assert "(0.25)" not in section
+
+
 class Artifacts:
     """Keeps what it is told to add to a run."""
 

@@ -17,7 +17,8 @@ def test_history_names_the_best_trial_and_those_close_to_it(finished):
     said = search_progress.history(finished).sentence
     assert said == (
         "The best of 9 trials is trial 7: relative L2 error 0.4 on validation; 1 of the other 4 that ran their "
-        "whole budget are within 5% of it. The best published setting, published, reached 0.9 there."
+        "whole budget are within 5% of it. The best of the settings that were tried first, published, reached 0.9 "
+        "there."
     )
 
 
