@@ -32,7 +32,7 @@ import torch
 from _large import ITEM_BYTES, SIGNAL, Config, GainsConfig
 from torch import Tensor
 
-from sepray import mapping
+from sepray.disk import mapping
 from sepray.training.trainer import Trainer, build
 
 

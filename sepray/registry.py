@@ -26,9 +26,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import definitions, own_modules, plugins, private_list, source
+from .disk import private_list
 from .errors import UsageError
-from .plugins import Plugin
+from .modules import definitions, own_modules, plugins, source
+from .modules.plugins import Plugin
 
 _OWN = "sepray."
 _METHODS = {"sepray.separators": "build", "sepray.tasks": "load"}

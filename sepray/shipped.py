@@ -17,9 +17,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import registry, source
+from . import registry
 from .arms import Arm
 from .errors import UsageError
+from .modules import source
 
 _HERE = Path(__file__).parent
 _STUDY = re.compile(r"^STUDY\b.*=", re.MULTILINE)

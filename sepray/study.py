@@ -12,8 +12,8 @@ from .console import interruption, output, preflight
 from .console.exit_status import exit_with_status, tell_scripts_errors_in_one_line
 from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
+from .disk.files import kept_private
 from .errors import UsageError, mask
-from .files import kept_private
 from .spec import named_by_user
 from .spec.flags import RunOptions, name_given, parse_command, parse_early, with_budget
 from .spec.folder import is_remote

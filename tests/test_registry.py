@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sepray import own_modules, private_list, registry
+from sepray import registry
+from sepray.disk import private_list
 from sepray.identity import plain
+from sepray.modules import own_modules
 
 FOLDER = Path(registry.__file__).parent
 

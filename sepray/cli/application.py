@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
-from .. import own_modules
 from ..console import preflight
 from ..console.arguments import parsed
 from ..console.exit_status import TRACEBACK_HELP
 from ..console.json_output import HELP as JSON_HELP
 from ..console.json_output import only_json
 from ..console.json_output import print_json as print_json
+from ..disk.files import kept_private, umask
 from ..errors import mask
-from ..files import kept_private, umask
 from ..models.address import check_address as check_address
 from ..models.address import require_models as require_models
 from ..models.address import require_tracking as require_tracking
+from ..modules import own_modules
 from ..spec.folder import checked_uid, local_root
 from ..spec.parts import default_storage
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from .. import registry, source
+from .. import registry
+from ..modules import source
 
 SEPRAY = "sepray"
 """Origin of what comes with sepray."""

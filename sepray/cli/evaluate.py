@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from .. import own_modules
 from ..choices import BSS_EVAL, MEASURES, measure_words
 from ..errors import UsageError
+from ..modules import own_modules
 from . import application
 
 if TYPE_CHECKING:

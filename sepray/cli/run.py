@@ -10,8 +10,9 @@ from typing import Annotated, NoReturn
 
 import tyro
 
-from .. import own_modules, shipped
+from .. import shipped
 from ..errors import UsageError
+from ..modules import own_modules
 from . import application
 
 _HELP = f"""File of a study, in TOML or Python, or the name of a study that comes with sepray:

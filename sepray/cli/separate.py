@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from .. import temporary
 from ..console import preflight
 from ..console.exit_status import BAD_INPUT
 from ..console.output import say
 from ..console.terminal import duration
+from ..disk import temporary
 from ..errors import UsageError
 from ..plain_text import in_one_line
 from . import application

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from .. import own_modules, study
+from .. import study
 from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
+from ..disk.files import kept_private
 from ..driver.on_finish import run_on_finish, told_when_it_raises
-from ..files import kept_private
+from ..modules import own_modules
 from ..spec.flags import name_given
 from ..spec.permissions import Permissions
 from .spec import Comparison, Spaces, parse_command

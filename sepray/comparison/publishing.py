@@ -12,8 +12,8 @@ from ..console.exit_status import format_error
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..contracts import TaskData
+from ..disk.files import replace_file
 from ..errors import mask
-from ..files import replace_file
 from ..loading import load_task
 from ..spec.folder import study_folder
 from ..spec.parts import flat

@@ -19,9 +19,9 @@ from ..choices import BSS_EVAL, SUMMED_MAGNITUDES
 from ..console import interruption
 from ..console.terminal import console
 from ..contracts import Separator, Signal, TaskData
+from ..disk.files import read_json, replace_file
 from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
-from ..files import read_json, replace_file
 from ..report.study_results import StudyResults, is_feasible
 from ..scoring import evaluation, summed_magnitudes, tables
 from ..search.storage import load_study

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import safetensors.torch
 from torch import Tensor
 
+from ..disk.files import replace_file, sync_folder
 from ..errors import UsageError
-from ..files import replace_file, sync_folder
 from . import cache_entry
 from .cache_entry import Entry as Entry
 from .cache_entry import Plan as Plan

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .. import private_list
+from ..disk import private_list
+from ..disk.files import file_beside
 from ..errors import UsageError
-from ..files import file_beside
 from ..plain_text import shown
 from .digests import SETTLED, content_hash
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..disk.files import replace_file
+from ..disk.private_list import is_own
 from ..errors import UsageError
-from ..files import replace_file
-from ..private_list import is_own
 from ..separator_checks import type_name
 from .parallel import in_parallel
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import SPLITS, Signal, Split, TaskData
+from ..disk.files import is_clutter, refuse_links, replace_file
 from ..errors import UsageError, one_line
-from ..files import is_clutter, refuse_links, replace_file
 from .cache import content_hash
 from .packed import FREE, MOST_GROWTH, open_tar, read_at_most, unpacked
 

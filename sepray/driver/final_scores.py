@@ -16,9 +16,9 @@ import numpy as np
 
 from ..console.terminal import console
 from ..contracts import Split, TaskData, Tracks
+from ..disk.files import replace_file
 from ..errors import SeprayError
 from ..execution import checkpoint, weights
-from ..files import replace_file
 from ..loading import build_separator
 from ..report.kept_result import RESULT, read_result
 from ..scoring import evaluation, tables

@@ -19,8 +19,8 @@ from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.shell_commands import from_this_shell
 from ..console.terminal import console
 from ..contracts import Oracle, TaskData
+from ..disk.files import replace_file
 from ..errors import SeprayError, UsageError, mask, one_line
-from ..files import replace_file
 from ..scoring.answers import Importance
 from ..scoring.tables import answer_table, result_table
 from ..search import dashboard

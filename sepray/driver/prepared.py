@@ -11,10 +11,11 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from torch import Tensor
 
-from .. import identity, mapping
+from .. import identity
 from ..arms import Arm, chosen, expand, hyperparameters, of_settings, plain, with_fixed
 from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
+from ..disk import mapping
 from ..errors import UsageError
 from ..loading import build_separator
 from ..scoring.beat_scores import with_beats

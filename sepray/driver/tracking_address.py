@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import optuna
 
-from .. import private_list
+from ..disk import private_list
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
 from ..spec.folder import checked_uid, local_root

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import temporary
+from ..disk import temporary
+from ..disk.mapping import Place
 from ..execution import cluster
 from ..execution.trainable import TrialContext
-from ..mapping import Place
 from . import machine, trial
 
 _SECONDS = 6.0

@@ -31,11 +31,11 @@ import torch
 from torch import Tensor
 
 from ..contracts import Phase
+from ..disk.mapping import Place
 from ..execution import checkpoint
 from ..execution.items import Given, tensors
 from ..execution.members import Members, score
 from ..execution.trainable import TrialContext, is_out_of_memory
-from ..mapping import Place
 from ..training.finite import NonFiniteLossError
 from ..training.trainer import Trainer
 

@@ -21,7 +21,7 @@ import safetensors.torch
 from pyarrow import fs
 from torch import Tensor
 
-from ..files import replace_file
+from ..disk.files import replace_file
 from .file_systems import open_place as _open
 
 _NAME = re.compile(r"epoch-(\d{6,})-([0-9a-f]{16})\.safetensors$")

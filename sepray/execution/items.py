@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
-from .. import mapping
-from ..mapping import Place
+from ..disk import mapping
+from ..disk.mapping import Place
 
 PIECE_BYTES = 1 << 26
 """Bytes that a node asks for at once."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Augmentation, Separator, SeparatorConfig, Signal, Tensors, estimate
-from ..mapping import total_bytes
+from ..disk.mapping import total_bytes
 from ..scoring import metrics
 from ..separator_checks import check_estimates
 from ..training.trainer import Trainer, build

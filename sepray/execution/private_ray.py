@@ -16,7 +16,7 @@ from typing import Any
 from ray._private import ray_constants, services
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # compiled
 
-from .. import temporary
+from ..disk import temporary
 
 _LOOPBACK = "127.0.0.1"
 

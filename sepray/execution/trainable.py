@@ -29,8 +29,8 @@ from ray.util import get_node_ip_address
 from .. import fault
 from ..choices import Objective, guide_loss
 from ..contracts import Augmentation, SeparatorConfig, Signal
+from ..disk.files import umask
 from ..errors import mask
-from ..files import umask
 from ..training.finite import NonFiniteLossError
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..console import preflight
+from ..disk.files import replace_file
 from ..errors import UsageError
-from ..files import replace_file
 from .items import CACHE, check_items, on_tensors, seen_by, task_data
 from .model import Address, Model, check_model, loaded
 

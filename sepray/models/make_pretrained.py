@@ -22,8 +22,8 @@ from typing import Any
 
 from ..choices import MEASURES, measure_words
 from ..console.output import say
+from ..disk.files import replace_folder
 from ..errors import UsageError
-from ..files import replace_folder
 from ..tracking import models, pretrained
 from ..tracking.packaged_model import DIGEST, PackagedModel
 from .address import check_address, require_models

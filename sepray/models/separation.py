@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..console import preflight
+from ..disk.files import move_files
 from ..errors import UsageError
-from ..files import move_files
 from ..signals.array_files import MemoryRecording
 from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from ..choices import MEASURES
-from ..files import read_json
+from ..disk.files import read_json
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation
 from ..scoring.units import ITEMS, TRACKS, Units

@@ -24,8 +24,8 @@ from ..choices import MEASURES, better_words, measure_words
 from ..console.shell_commands import from_this_shell
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
+from ..disk.files import replace_file
 from ..execution import weights
-from ..files import replace_file
 from ..scoring import tables
 from ..scoring.units import ITEMS, sample_words
 from ..spec.study import key

@@ -19,8 +19,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..disk.files import locked
 from ..errors import SeprayError, StorageError, UsageError, explain_sqlite, how_to_install, mask
-from ..files import locked
 from ..identity import differences, plain
 from . import stored_values
 from .bulk_read import BulkReadStorage

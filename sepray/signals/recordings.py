@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..files import is_clutter, refuse_links
+from ..disk.files import is_clutter, refuse_links
 from . import record_files, sound_files, table_files
 from .array_files import of_array, open_array_file
 from .recording_types import LARGEST, RATES, Location, Recording, RecordingError, SilentError, check_rate

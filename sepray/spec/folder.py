@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from ..disk.files import open_lock
 from ..errors import UsageError
-from ..files import open_lock
 
 TRIAL_FOLDER = "trial-{number:05d}"
 """Name of a trial's folder among the checkpoints of its stage."""

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import own_modules, private_list, registry
+from .. import registry
+from ..disk import private_list
 from ..errors import mask
+from ..modules import own_modules
 
 _HARMLESS = "random"  # a sampler
 

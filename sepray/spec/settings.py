@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from .. import registry
+from ..disk.files import replace_file
 from ..errors import UsageError
-from ..files import replace_file
 from .keys import read_toml, refuse_unknown
 
 Value = bool | int | float | str

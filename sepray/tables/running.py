@@ -12,8 +12,8 @@ from ..comparison.contenders import slug
 from ..comparison.spec import Comparison
 from ..console import interruption
 from ..console.terminal import console
+from ..disk.files import replace_file
 from ..errors import SeprayError, one_line
-from ..files import replace_file
 from ..report.figures import MediaFile
 from ..spec.folder import local_root
 from ..spec.permissions import Permissions

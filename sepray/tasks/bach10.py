@@ -31,7 +31,7 @@ from ..contracts import SPLITS, TaskData, Tracks
 from ..data import instruments, limits
 from ..data.cache import Entry, Plan, file_digests, mapped
 from ..data.mixing import mixtures, recording_folders, splitting, whole_tracks
-from ..files import refuse_links
+from ..disk.files import refuse_links
 from ..signals import decoding
 
 Divided = tuple[dict[str, list[splitting.Piece]], list[str]]

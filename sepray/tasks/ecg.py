@@ -33,8 +33,8 @@ from torch import Tensor
 from ..contracts import SPLITS, Signal, Split, TaskData
 from ..data import heart_records, left_out, limits, synthetic_ecg
 from ..data.cache import cached, item_digests
+from ..disk.files import is_clutter, refuse_links
 from ..errors import UsageError
-from ..files import is_clutter, refuse_links
 from ..signals import wfdb_files
 from ..signals.beats import ADULT, FETUS, widened
 from ..signals.recording_types import check_change

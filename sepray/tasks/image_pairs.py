@@ -31,8 +31,8 @@ from ..data import images, left_out, limits
 from ..data.cache import cached
 from ..data.images import Images, Pair, Picture
 from ..data.parallel import in_parallel
+from ..disk.files import replace_file
 from ..errors import UsageError
-from ..files import replace_file
 from ..loading import check_source_names
 
 EXAMPLE = "example"

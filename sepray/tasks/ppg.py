@@ -33,8 +33,8 @@ from ..contracts import SPLITS, Split, TaskData, units_of_items
 from ..data import heart_records, left_out, limits, pulse_waves
 from ..data.cache import cached, item_digests
 from ..data.heart_records import PHASES
+from ..disk.files import is_clutter, refuse_links
 from ..errors import UsageError
-from ..files import is_clutter, refuse_links
 from ..signals import wfdb_files
 from ..signals.beats import ADULT_PULSE, widened
 from ..signals.heart_rate import heart_rate

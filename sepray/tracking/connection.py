@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..files import locked
+from ..disk.files import locked
 from .environment import QUIET
 from .relocation import follow
 

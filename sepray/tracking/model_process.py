@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import temporary
 from ..contracts import Signal
+from ..disk import temporary
 from . import separate_alone, sources
 from .model_code import ModelCode
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..disk.files import open_lock
 from ..errors import SeprayError, explain_sqlite
-from ..files import open_lock
 from .stored_operations import is_copy
 
 _TABLES = """

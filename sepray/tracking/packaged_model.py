@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from .. import own_modules, registry
+from .. import registry
 from ..errors import UsageError, mask
+from ..modules import own_modules
 from ..plain_text import in_one_line
 from . import model_code, model_metadata, trust
 

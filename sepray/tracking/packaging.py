@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import replace_folder
+from ..disk.files import replace_folder
 from . import load_check, model_code, sources, trust
 from .connection import import_mlflow
 from .environment import default_variables

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from .. import private_list
+from ..disk import private_list
 from ..errors import UsageError
 
 KEY = "SEPRAY_MODEL_KEY"

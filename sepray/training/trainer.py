@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, Signal, Tensors
+from ..disk.mapping import is_large, total_bytes
 from ..errors import UsageError
-from ..mapping import is_large, total_bytes
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
 from .adam import Adam

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..contracts import Split, Supervision
+from ..disk.mapping import copy_items
 from ..errors import UsageError
-from ..mapping import copy_items
 from . import samples
 
 WEAK = (Supervision.UNPAIRED_SOURCES, Supervision.SEMI_PAIRED, Supervision.OBSERVED_SOURCE)

@@ -9,11 +9,11 @@ import optuna
 import pytest
 import torch
 
+from sepray.disk.files import replace_file
 from sepray.driver import driver, finish
 from sepray.driver.champion import Registration
 from sepray.driver.prepared import prepare
 from sepray.errors import UsageError
-from sepray.files import replace_file
 from sepray.identity import plain
 from sepray.separators import cass
 from sepray.tracking.outbox import Rejected, RunKey

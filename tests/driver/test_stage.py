@@ -10,9 +10,9 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from sepray import mapping
 from sepray.console import terminal
 from sepray.contracts import Augmentation, Supervision, TaskData
+from sepray.disk import mapping
 from sepray.driver import stage as stage_module
 from sepray.driver import warm_start
 from sepray.driver.prepared import prepare

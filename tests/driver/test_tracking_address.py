@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sepray import private_list
+from sepray.disk import private_list
 from sepray.driver import tracking_address
 from sepray.driver.stores import StudyStores
 from sepray.driver.study_commands import on_study

@@ -11,10 +11,11 @@ import pytest
 import ray
 import torch
 
-from sepray import fault, mapping
+from sepray import fault
+from sepray.disk import mapping
+from sepray.disk.mapping import Place, Scratch, place_of
 from sepray.execution import items
 from sepray.execution.items import Served, handed, served, tensors
-from sepray.mapping import Place, Scratch, place_of
 
 from . import bench as bench_module
 from .bench import TRAIN, VALIDATION, run, values

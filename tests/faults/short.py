@@ -99,7 +99,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "checkpoints foreign, finished": ("driver/test_finish.py::test_checkpoint_of_another_trial_counts_as_lost",),
     "result (damaged|truncated|emptied|missing)": (
         "driver/test_finish.py::test_result_that_cannot_be_read_is_scored_again",
-        "test_files.py::test_json_that_cannot_be_read_is_absent",
+        "disk/test_files.py::test_json_that_cannot_be_read_is_absent",
     ),
     "result foreign": ("driver/test_finish.py::test_another_champion_after_an_extension_is_scored_anew",),
     "model deleted": ("driver/test_finish.py::test_model_that_is_gone_is_packaged_again",),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray import private_list
+from sepray.disk import private_list
 from sepray.errors import mask
 from sepray.spec import named_by_user
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
-from sepray import own_modules, registry
+from sepray import registry
+from sepray.modules import own_modules
 from sepray.tracking import load_check, model_code, packaged_model, trust
 from sepray.tracking.packaged_model import ModelError, describe_folder, load_folder
 

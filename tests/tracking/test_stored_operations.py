@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from sepray.files import open_lock
+from sepray.disk.files import open_lock
 from sepray.spec import folder as study_folder
 from sepray.tracking.outbox import Outbox, OutboxError, RunKey
 from sepray.tracking.stored_operations import is_copy, is_sound

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sepray import mapping
 from sepray.contracts import Loss, Phase, Separator, Signal, Split, Supervision
+from sepray.disk import mapping
 from sepray.errors import UsageError
 from sepray.training import trainer as trainer_module
 from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build, resolve

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sepray.contracts import Split, Supervision
+from sepray.disk.mapping import Scratch, place_of
 from sepray.errors import UsageError
-from sepray.mapping import Scratch, place_of
 from sepray.training.views import divides, note, shares_recordings, view
 
 

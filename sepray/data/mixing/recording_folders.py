@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...disk.files import is_clutter, make_folder, refuse_links
 from ...errors import UsageError
-from ...files import is_clutter, make_folder, refuse_links
 from ...plain_text import shown
 from ..cache import Kept, Plan, kept_files
 from .splitting import Track

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from sepray import mapping
 from sepray.data import cache
-from sepray.mapping import Place, Scratch, opened, place_of
+from sepray.disk import mapping
+from sepray.disk.mapping import Place, Scratch, opened, place_of
 
 
 @pytest.fixture

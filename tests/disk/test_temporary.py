@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sepray import temporary
+from sepray.disk import temporary
 
 HOLDER = """
 import sys, time

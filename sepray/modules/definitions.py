@@ -15,7 +15,8 @@ import sysconfig
 from collections.abc import Container, Set
 from pathlib import Path
 
-from . import private_list, source
+from ..disk import private_list
+from . import source
 
 _DECORATORS = {
     "dataclasses.dataclass",
@@ -28,7 +29,7 @@ _DECORATORS = {
     "abc.abstractmethod",
 }
 _INSTALLED = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-_INSTALLED |= {path.resolve() for path in _INSTALLED} | {Path(__file__).resolve().parent}  # may be below the folder
+_INSTALLED |= {path.resolve() for path in _INSTALLED} | {Path(__file__).resolve().parents[1]}  # may be below the folder
 _BUILTINS = {"property", "staticmethod", "classmethod"}
 _FACTORIES = {"list", "dict", "set", "tuple"}
 _LIBRARIES = {name.partition(".")[0] for name in _DECORATORS}

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sepray import private_list
+from sepray.disk import private_list
 
 
 @pytest.fixture

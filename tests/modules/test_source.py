@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from sepray import source
-
-from .lab_echo import write
+from sepray.modules import source
+from tests.lab_echo import write
 
 
 @pytest.fixture

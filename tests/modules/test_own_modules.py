@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sepray import definitions, own_modules, private_list, registry
+from sepray import registry
+from sepray.disk import private_list
+from sepray.modules import definitions, own_modules
 from sepray.spec import named_by_user
-
-from .test_definitions import put
-from .test_registry import TASK
+from tests.modules.test_definitions import put
+from tests.test_registry import TASK
 
 RUNS = TASK + "\nprint('imported')\n"  # so that nothing but a name lets it be imported
 

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import definitions, private_list, source
+from ..disk import private_list
+from . import definitions, source
 
 TRUSTED = "SEPRAY_TRUST_MODULES"
 """Variable with modules, between commas, that may be imported because a storage or a model names them: a name where the

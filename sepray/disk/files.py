@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import UsageError
+from ..errors import UsageError
 
 
 def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: int = 0o666) -> None:

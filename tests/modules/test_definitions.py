@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sepray import definitions, own_modules, private_list, registry
-
-from .lab_echo import write
-from .test_registry import NOT_NAMED, TASK
+from sepray import registry
+from sepray.disk import private_list
+from sepray.modules import definitions, own_modules
+from tests.lab_echo import write
+from tests.test_registry import NOT_NAMED, TASK
 
 EXAMPLES = Path(registry.__file__).parents[1] / "examples"
-KEPT = Path(__file__).parent / "kept"
+KEPT = Path(__file__).parents[1] / "kept"
 _numbers = itertools.count()
 
 

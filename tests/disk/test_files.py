@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sepray import files
+from sepray.disk import files
+from sepray.disk.files import replace_file
 from sepray.errors import UsageError
-from sepray.files import replace_file
 
 
 @pytest.mark.parametrize(("content", "written"), [("größer\n", "größer\n".encode()), (b"\x00\xff", b"\x00\xff")])

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from sepray import plugins, registry, shipped
+from sepray import registry, shipped
 from sepray.cli.available import Available, available
+from sepray.modules import plugins
 from sepray.registry import UnknownNameError
 from sepray.spec.study import StudySpec, key
-
-from .lab_echo import announce, write
+from tests.lab_echo import announce, write
 
 SEPARATORS, TASKS = "sepray.separators", "sepray.tasks"
 
