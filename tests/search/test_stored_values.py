@@ -157,9 +157,7 @@ def test_attributes_that_are_no_json_are_told_in_one_line(url, tmp_path, table, 
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
         connection.execute(f"UPDATE {table} SET value_json = ?", (text,))
         connection.commit()
-    told = (
-        r"^storage sqlite:.*optuna\.db cannot be read: an attribute in it is no JSON \(\w+\); go back to"
-    )
+    told = r"^storage sqlite:.*optuna\.db cannot be read: an attribute in it is no JSON \(\w+\); go back to"
     with pytest.raises(StorageError, match=told):
         read_record("n", url, "out").trials("search")
     with pytest.raises(StorageError, match=told):
