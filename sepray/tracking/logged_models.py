@@ -138,9 +138,21 @@ def describe(client: Any, model_id: str, name: str, version: str, description: s
     Servers do the first by themselves when a version is made, local databases do not.
     """
     told = client.get_logged_model(model_id).tags
-    versions = json.loads(told.get(_VERSIONS) or "[]")
+    versions = _listed(told.get(_VERSIONS))
     tags = {NOTE: description} if description and told.get(NOTE) != description else {}
     if all((each["name"], str(each["version"])) != (name, version) for each in versions):
         tags[_VERSIONS] = json.dumps([*versions, {"name": name, "version": version}])
     if tags:
         client.set_logged_model_tags(model_id, tags)
+
+
+def _listed(text: str | None) -> list[dict[str, Any]]:
+    """Return the versions that a model's tag lists; none where others have written something else there."""
+    try:
+        versions = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return []
+    is_list = isinstance(versions, list) and all(
+        isinstance(each, dict) and {"name", "version"} <= each.keys() for each in versions
+    )
+    return versions if is_list else []
