@@ -240,3 +240,5 @@ def test_row_that_is_trained_for_less_than_in_its_paper_says_so(own_modules, bud
     other = contenders(asked.changed(separators=("my_separator:bold & fast",)), spaces, SIGNAL)[0][0]
     assert (other.epochs, other.published_epochs) == (None, 0)  # the paper is silent
     assert contenders(asked.changed(trials=3), spaces, SIGNAL)[0][0].published_epochs is None  # it is searched
+    fixed = contenders(asked.changed(settings=("my_separator.learning_rate=0.5",)), spaces, SIGNAL)[0][0]
+    assert (fixed.epochs, fixed.published_epochs) == (None, None)  # it is not what the paper has trained

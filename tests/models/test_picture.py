@@ -47,6 +47,7 @@ def test_time_axis_ends_with_the_signal(tmp_path, monkeypatch, frames, rate, axi
     assert axes[-1].get_xlabel() == axis
     assert axes[0].get_ylabel() == "amplitude\n(mV)"
     assert axes[0].dataLim.x1 == pytest.approx(end)
+    assert [a.get_xlim() for a in axes] == [(a.dataLim.x0, a.dataLim.x1) for a in axes]  # no margins
     assert (tmp_path / "it.png").read_bytes().startswith(b"\x89PNG")
 
 

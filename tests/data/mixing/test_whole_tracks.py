@@ -37,7 +37,8 @@ def test_noise_is_taken_from_a_place_on_and_repeated_where_it_ends(start, length
 def test_pairs_have_their_ratio_over_the_whole_track_and_are_seeded():
     generator = np.random.default_rng(0)
     noise = torch.from_numpy(generator.standard_normal((1, 50)).astype(np.float32))
-    speech = [torch.from_numpy(generator.standard_normal((1, n)).astype(np.float32)) for n in (80, 120, 40)]
+    quiet = [0.1 * generator.standard_normal((1, n)) for n in (80, 120, 40)]
+    speech = [torch.from_numpy(samples.astype(np.float32)) for samples in quiet]
     own = [Piece(f"{k}.wav", f"s{k}", 0, s.shape[1], {"s": ((1, lambda s=s: s),)}) for k, s in enumerate(speech)]
     other = [Piece("n.wav", "n", 0, 50, {"n": ((1, lambda: noise),)})]
     units = ({f"s{k}": f"speaker {k}" for k in range(3)}, {"n": "clip"})
