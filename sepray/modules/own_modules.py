@@ -18,6 +18,7 @@ TRUSTED = "SEPRAY_TRUST_MODULES"
 """Variable with modules, between commas, that may be imported because a storage or a model names them: a name where the
 module is installed or the user's own, the path of its file where it is anybody's."""
 _INSTALLED = "installed"
+_added: set[str] = set()
 
 
 def remember(module: str) -> None:
@@ -63,6 +64,12 @@ def add_current_folder() -> None:
     here = os.getcwd()
     if here not in sys.path and (_are_of_user([Path(here)]) or _is_trusted(Path(here))):
         sys.path.append(here)
+        _added.add(here)
+
+
+def is_added(folder: str) -> bool:
+    """Say whether modules are found in a folder only because ``add_current_folder`` says so."""
+    return os.path.realpath(folder) in map(os.path.realpath, _added)
 
 
 def hint() -> str:

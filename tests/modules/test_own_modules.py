@@ -180,6 +180,19 @@ def test_folder_that_others_may_write_into_has_no_modules(tmp_path, monkeypatch)
     assert sys.path == ["/elsewhere", str(tmp_path)]
 
 
+def test_current_folder_announces_no_plugins(lab_site, monkeypatch):
+    """An unpacked archive may hold a dist-info beside a module that does things when it is imported."""
+    monkeypatch.chdir(lab_site)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(own_modules, "_added", set())
+    own_modules.add_current_folder()
+    assert str(lab_site) in sys.path
+    assert "echo" not in registry.plugged("sepray.separators")
+    own_modules._added.clear()  # found by the user's own choice: PYTHONPATH=.
+    sys.path.insert(0, str(lab_site))
+    assert "echo" in registry.plugged("sepray.separators")
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o700])
 def test_commands_run_no_library_of_the_current_folder(tmp_path, mode):
     """A folder of data that has a torch.py, unpacked by this user or shared by all."""
