@@ -190,3 +190,33 @@ def test_a_models_page_lists_its_versions_once_and_its_last_description(mlflow):
     mlflow.tags["mlflow.modelVersions"] = json.dumps([{"name": "cass-ecg", "version": 5}])  # as servers write it
     describe(mlflow, "m", "cass-ecg", "5", "second")
     assert len(mlflow.sent) == 3
+
+
+class Client:
+    """Keeps the tags of one logged model."""
+
+    def __init__(self, tags):
+        self.tags = tags
+
+    def get_logged_model(self, model_id):
+        return SimpleNamespace(tags=dict(self.tags))
+
+    def set_logged_model_tags(self, model_id, tags):
+        self.tags |= tags
+
+
+@pytest.mark.parametrize("kept", [None, "", "nonsense", "[" * 100_000, "5", "{}", "[5]", '[{"name": "m"}]', "null"])
+def test_what_others_have_written_gives_way_to_the_version(kept):
+    client = Client({} if kept is None else {"mlflow.modelVersions": kept})
+    logged_models.describe(client, "id", "m", "3", "a note")
+    assert json.loads(client.tags["mlflow.modelVersions"]) == [{"name": "m", "version": "3"}]
+    assert client.tags["mlflow.note.content"] == "a note"
+
+
+def test_versions_that_are_listed_stay():
+    listed = [{"name": "m", "version": 2}]
+    client = Client({"mlflow.modelVersions": json.dumps(listed)})
+    for _ in range(2):
+        logged_models.describe(client, "id", "m", "3", "")
+    assert json.loads(client.tags["mlflow.modelVersions"]) == [*listed, {"name": "m", "version": "3"}]
+    assert client.tags.keys() == {"mlflow.modelVersions"}
