@@ -183,3 +183,13 @@ def test_description_is_read_with_the_users_stores(found, tmp_path):
     assert study.spec == (tmp_path / "c", "sqlite:///m.db")
     assert study.state_in_words == "mine is finished"
     assert study.name == "mine"
+
+
+def test_tables_are_made_of_what_the_stores_told(found, monkeypatch):
+    for name in ("result_frame", "trials_frame", "failures_frame", "explanation_frame"):
+        monkeypatch.setattr(f"sepray.results.frames.{name}", lambda *given, name=name: (name, *given))
+    study = found()
+    assert study.table == ("result_frame", RESULT)
+    assert study.trials == ("trials_frame", study.record, study.trials_of)
+    assert study.failures == ("failures_frame", study.trials_of)
+    assert study.explanation == ("explanation_frame", study.ablation_path)
