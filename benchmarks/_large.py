@@ -53,7 +53,7 @@ class Config:
 class GainsConfig:
     """A separator with as little to compute as there can be, so that nothing hides the time of reading."""
 
-    batch_size: int = 50
+    batch_size: int = 16
     betas: tuple[float, float] = (0.9, 0.999)
 
     def build(self, signal: Signal) -> Gains:

@@ -127,6 +127,12 @@ def fill(path: Path, count: int, arms: Mapping[str, Arm]) -> None:
     connection.close()
 
 
+def private() -> int:
+    """Return the private memory of this process in bytes."""
+    with open("/proc/self/smaps_rollup") as lines:
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+
 def timed(action: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
     """Return the seconds that ``action`` takes: CPU time, which other processes disturb little, or another clock's."""
     started = clock()
@@ -168,7 +174,10 @@ def measure(count: int, sampler: str, repeat: int, arms: Mapping[str, Arm]) -> I
 
         study = open_study(url, "s", ["minimize"], {"space": SPACE}, made)
         fill(path, count, arms)
+        before = private()
         yield "open the study", timed(reopen)
+        study.get_trials(deepcopy=False)
+        yield "its trials in memory, MB", (private() - before) / 1e6
         past: list[tuple[int, list[tuple[int, float]]]] = []
         yield "read the history", timed(lambda: past.extend(history(study)))
         for name in ("asha", "median"):

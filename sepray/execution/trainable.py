@@ -41,6 +41,7 @@ from .members import Members
 from .verdict import judge
 
 _log = logging.getLogger(__name__)
+_TUNES_OWN = logging.getLogger("ray.tune.trainable.trainable")
 T = TypeVar("T")
 
 MEMORY_RETRIES = 3
@@ -119,6 +120,7 @@ class SeparatorTrainable(tune.Trainable):
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
         os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
+        _TUNES_OWN.setLevel(logging.ERROR)  # else a slow beginning is told with advice that does not fit
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context

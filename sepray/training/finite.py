@@ -7,6 +7,9 @@ from torch import Tensor
 
 from ..contracts import Loss
 
+BLOCK = 1 << 16
+"""Values that are kept in one piece of memory."""
+
 
 class NonFiniteLossError(ArithmeticError):
     """A loss is NaN or infinite; the update that it belongs to has not changed any weight.
@@ -40,15 +43,27 @@ class FiniteLosses:
     def __init__(self, device: torch.device) -> None:
         self.found = torch.zeros((), device=device)
         self._updates: list[tuple[str, int, list[str]]] = []
-        self._finite: list[Tensor] = []
+        # In blocks: small tensors that are kept to the epoch's end would lie between the large ones that a step frees,
+        # and glibc could not join their memory again: a worker would grow with every step.
+        self._blocks: list[Tensor] = [torch.empty(BLOCK, dtype=torch.bool, device=device)]
+        self._used: list[int] = [0]
 
     def add(self, phase: str, step: int, loss: Loss) -> None:
         """Take the loss of an update of a phase, before the optimizer uses its gradients."""
         parts = {**loss.parts, "total": loss.total}
-        finite = torch.stack([part.detach().reshape(()).isfinite().to(self.found.device) for part in parts.values()])
+        finite = self._space(len(parts))
+        torch.stack([part.detach().reshape(()).isfinite().to(finite.device) for part in parts.values()], out=finite)
         self.found = torch.maximum(self.found, 1.0 - finite[-1].to(self.found))
         self._updates.append((phase, step, list(parts)))
-        self._finite.append(finite)
+
+    def _space(self, count: int) -> Tensor:
+        """Return where the next values go."""
+        if self._used[-1] + count > len(self._blocks[-1]):
+            self._blocks.append(torch.empty(max(BLOCK, count), dtype=torch.bool, device=self.found.device))
+            self._used.append(0)
+        start = self._used[-1]
+        self._used[-1] += count
+        return self._blocks[-1][start : start + count]
 
     def check(self, epoch: int) -> None:
         """Wait for the device and look at all losses since the epoch began.
@@ -56,9 +71,10 @@ class FiniteLosses:
         Raises:
             NonFiniteLossError: a total was not finite; the error names the first.
         """
-        if not self._finite or not self.found.item():
+        if not self._updates or not self.found.item():
             return
+        kept = torch.cat([block[:used] for block, used in zip(self._blocks, self._used, strict=True)]).cpu()
         sizes = [len(names) for _, _, names in self._updates]
-        for (phase, step, names), finite in zip(self._updates, torch.cat(self._finite).cpu().split(sizes), strict=True):
+        for (phase, step, names), finite in zip(self._updates, kept.split(sizes), strict=True):
             if not finite[-1]:
                 raise NonFiniteLossError(phase, names[int(finite.int().argmin())], epoch, step)

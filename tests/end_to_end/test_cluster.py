@@ -134,3 +134,62 @@ def test_node_that_joins_later_counts(cluster):
         finally:
             cluster.remove_node(late)
     assert out.split() == ["4", "5"]
+
+
+def test_two_studies_share_a_cluster_each_with_its_concurrency(cluster, tmp_path):
+    """Both are told of the cluster by Ray's own variable; either alone would have room for two trials."""
+    started = {}
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in ("my_separator.py", "my_task.py", "my_study.py"):
+            text = (ROOT / "infra" / "smoke" / file).read_text().replace("time.sleep(0.4)", "time.sleep(0.01)")
+            (folder / file).write_text(text)
+        flags = ["--name", name, "--trials", "2", "--max-epochs", "2", "--concurrency", "1"]
+        own = {
+            **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]), "RAY_ADDRESS": cluster.address,
+            "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "my_study.py", *flags, "--cache", str(tmp_path / "cache")]
+        started[name] = subprocess.Popen(command, cwd=folder, env=own, **pipes)
+    for name, process in started.items():
+        out, errors = process.communicate(timeout=500)
+        assert process.returncode == 0, errors
+        assert f"study {name}: my_separator on my_task, 2 trials of up to 2 epochs, 1 at once" in out
+        assert "Registered as my-separator-my-task version 1" in out
+
+
+FETCHES = """
+import os, sys
+import numpy as np
+import ray, torch
+from sepray.disk import mapping
+from sepray.execution import cluster, items
+
+cluster.connect(sys.argv[1], 0, 1.0, 0.0, ["sepray"])
+mapping._COPIED_BYTES = 0
+items_there = mapping.Scratch(__import__("pathlib").Path(sys.argv[2])).kept(torch.arange(3_000_000.0))
+parameters = {"train": {"mixture": items.handed(items_there, True)}, "validation": {}, "context": 1}
+
+@ray.remote(num_cpus=1)
+def look(view, hidden):
+    opened = mapping.opened
+    items.mapping.opened = lambda place: None if place.path.startswith(hidden) else opened(place)
+    items.PIECE_BYTES = 1 << 20
+    found = [items.tensors(view, "cpu")["mixture"] for _ in range(2)]
+    return float(found[0].double().sum()), torch.equal(*found), mapping.place_of(found[1]).path
+
+with items.served(parameters, sys.argv[3], True) as given:
+    total, equal, path = ray.get(look.remote(given["train"], sys.argv[2]))
+assert total == 3_000_000 * 2_999_999 / 2 and equal, (total, equal)
+print(path)
+"""
+
+
+def test_node_that_does_not_see_the_items_fetches_them_through_ray(cluster, tmp_path):
+    done = run(tmp_path, "-c", FETCHES, cluster.address, str(tmp_path / "driver"), str(tmp_path / "node"))
+    assert done.returncode == 0, done.stderr
+    [copy] = (tmp_path / "node" / f"fetched-{os.geteuid()}").glob("[0-9a-f]*")
+    assert done.stdout.strip() == str(copy)
+    assert copy.stat().st_size == 12_000_000
