@@ -19,6 +19,7 @@ from ray.tune.search import ConcurrencyLimiter
 from ..errors import SeprayError, mask
 from . import capacity, private_ray, worker_path
 from .capacity import ClusterError as ClusterError
+from .forgetting import Forgetting
 from .ray_watch import RayDiedError, RayWatch
 from .worker_code import Shipment, shipment
 
@@ -171,7 +172,7 @@ def run_trials(
     # Spare trials wait for a slot to become free. Where there is room for more than ``slots`` they would start at once,
     # so there are none.
     limiter = ConcurrencyLimiter(searcher, slots if slots < _capacity(needs) else slots + max(1, slots // 4))
-    watches: list[tune.Callback] = [RayWatch()]
+    watches: list[tune.Callback] = [RayWatch(), Forgetting()]
     if follow is not None:
         watches.append(capacity.Follower(needs, limiter, follow))
     tuner = tune.Tuner(

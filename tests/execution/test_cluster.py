@@ -489,7 +489,7 @@ def test_death_of_ray_is_noticed_in_tunes_loop(fake, experiments, tmp_path, monk
 
     def fit(self):
         nonlocal now
-        [watch] = self.run_config.callbacks
+        [watch, _] = self.run_config.callbacks
         pickle.dumps(watch)
         now = 0.5
         watch.on_step_end(0, [])  # too early to look
