@@ -143,6 +143,8 @@ def test_an_artifact_store_that_fails_is_an_outage(mlflow, folder):
     mlflow.failure = UnreachableError("told already")
     with pytest.raises(UnreachableError, match=r"^told already$"):
         has_files(mlflow, "m")
+    with pytest.raises(UnreachableError, match=r"^told already$"):
+        log(mlflow, "run", folder, "cass-ecg")
 
 
 def metric(name, value, timestamp=1000, of="abc"):
