@@ -274,7 +274,7 @@ def _beats(estimate: Mapping[str, Tensor], signal: Signal, rate: float) -> dict[
     pair = mother_and_fetus(signal)
     found: dict[str, Beats] = {}
     for name in sorted(signal.heart_sources, key=lambda source: pair is not None and source == pair[1]):
-        mother = found[pair[0]].times if pair and name == pair[1] else None
+        mother = (estimate[pair[0]], found[pair[0]].times) if pair and name == pair[1] else None
         found[name] = found_beats(estimate[name], rate, name, signal, mother)
     return found
 

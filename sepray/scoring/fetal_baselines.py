@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..signals.beats import detect
+from ..signals.beats import detect, height
 from ..signals.template import residual
 
 Range = tuple[float, float]
@@ -37,16 +37,31 @@ def components(leads: Tensor, rate: float, mother: Range, fetus: Range) -> Tenso
 
     FastICA (Hyvaerinen 1999, scikit-learn's with its defaults) of the leads between 1 and 45 Hz. The mother's is the
     component whose beats in her range are the surest, the fetus's the same in its range, of all components from which
-    the mother's template has been subtracted.
+    the mother's template has been subtracted. Components have no unit: the mother's is scaled to beats of height 1
+    (``signals.beats.height``), and the fetus's to the height that its beats have beside hers in a lead, in the lead in
+    which that is most.
     """
     segments = [_independent(part.numpy(), rate) for part in leads.double().unbind(1)]
     found = torch.from_numpy(np.stack(segments, axis=1))  # [component, segment, time]
     without = template(found, rate, mother)[1]
-    best = []
-    for own, range_of in ((found, mother), (without, fetus)):
-        surest = detect(own, rate, *range_of, least=0).confidence.argmax(0)
-        best.append(own.gather(0, surest[None, :, None].expand(1, -1, own.shape[-1])))
-    return torch.stack(best)
+    (hers, her_beats), (its, its_beats) = (_surest(found, rate, mother), _surest(without, rate, fetus))
+    left = template(leads, rate, mother)[1]
+    beside = height(left, rate, its_beats.expand(len(leads), -1, -1)) / _height(leads, rate, her_beats)
+    scales = 1 / _height(hers, rate, her_beats), beside.amax(0, keepdim=True) / _height(its, rate, its_beats)
+    return torch.stack([own * scale[..., None] for own, scale in zip((hers, its), scales, strict=True)])
+
+
+def _surest(estimates: Tensor, rate: float, heart: Range) -> tuple[Tensor, Tensor]:
+    """Return of ``[component, segment, time]`` for each segment the one with the surest beats, and these beats."""
+    found = detect(estimates, rate, *heart, least=0)
+    at = found.confidence.argmax(0)[None, :, None]
+    signal, beats = (own.gather(0, at.expand(1, -1, own.shape[-1])) for own in (estimates, found.times))
+    return signal, beats
+
+
+def _height(signal: Tensor, rate: float, beats: Tensor) -> Tensor:
+    """Return ``height`` of ``[lead, segment, time]`` at beats of one lead, never 0."""
+    return height(signal, rate, beats.expand(len(signal), -1, -1)).clamp(min=1e-30)
 
 
 def _independent(leads: Any, rate: float) -> Any:

@@ -2,7 +2,7 @@
 
 Segments of 10 s are scored by themselves, in each lead. A lead is right if the median rate of its segments is within
 5 beats a minute of the annotated one; where there is no such heart, every segment with beats is an invented one. A
-fetus whose beats are in step with the mother's (``signals.beats.locking``) is what is left of her, and not found.
+fetus whose beats are much lower than the mother's (``FAINT``) is taken for what is left of her, and not found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Signal
-from ..signals.beats import Beats, detect, locking
+from ..signals.beats import Beats, detect, height
 from ..signals.heart_annotations import Annotation
 from .beat_scores import counts
 
@@ -26,10 +26,11 @@ SECONDS = 10.0
 NEAR = 5.0
 """Beats a minute between a rate that is right and the annotated one."""
 
-LOCKED = 0.93
-"""``locking`` above which beats are in step with the mother's: that of 2.5% of the synthetic fetuses that are found.
+FAINT = 0.07
+"""Height (``signals.beats.height``) of a fetus's beats, the mother's = 1, below which there is none.
 
-``python -m benchmarks.beats --in-step`` finds it, without any real recording."""
+It is that of 2.5% of the synthetic fetuses that are found; ``python -m benchmarks.beats --faint`` finds it, without any
+real recording."""
 
 
 def segments(signal: Tensor, rate: float) -> Tensor:
@@ -40,7 +41,9 @@ def segments(signal: Tensor, rate: float) -> Tensor:
     return parts
 
 
-def found_beats(estimate: Tensor, rate: float, name: str, signal: Signal, mother: Tensor | None = None) -> Beats:
+def found_beats(
+    estimate: Tensor, rate: float, name: str, signal: Signal, mother: tuple[Tensor, Tensor] | None = None
+) -> Beats:
     """Return the beats of a source in segments of its estimate, ``[lead, segment, time]``.
 
     Args:
@@ -48,15 +51,16 @@ def found_beats(estimate: Tensor, rate: float, name: str, signal: Signal, mother
         rate: samples a second.
         name: name of the source.
         signal: kind of signal, which says its range.
-        mother: the mother's beats ``[lead or 1, segment, beat]``; None: there is none, or it is she.
+        mother: of the same system, the mother's estimate and her beats ``[lead, segment, beat]``; None: there is none,
+            or it is she.
     """
     low, high = signal.heart_range(name) or (40.0, 200.0)
     found = detect(estimate, rate, low, high, name in signal.pulse_sources)
-    if mother is None or not found.times.numel():
+    if mother is None:
         return found
-    step = locking(found.times, mother.expand(len(found.times), -1, -1)) > LOCKED
-    times, beats = found.times.masked_fill(step[..., None], math.nan), found.rate.masked_fill(step, 0.0)
-    return Beats(times, beats, found.confidence.masked_fill(step, 0.0))
+    faint = height(estimate, rate, found.times) < FAINT * height(mother[0], rate, mother[1])
+    times, beats = found.times.masked_fill(faint[..., None], math.nan), found.rate.masked_fill(faint, 0.0)
+    return Beats(times, beats, found.confidence.masked_fill(faint, 0.0))
 
 
 @dataclass(frozen=True)

@@ -291,27 +291,21 @@ def _alike(band: Tensor, centre: Tensor, there: Tensor, reach: int, slack: int) 
     return alike.clamp(min=0)
 
 
-def locking(times: Tensor, others: Tensor) -> Tensor:
-    """Return how far beats keep a fixed place in another heart's beats, ``[...]`` from 0 to 1; 0 with fewer than four.
+def height(signal: Tensor, sample_rate: float, times: Tensor) -> Tensor:
+    """Return how high QRS complexes are, ``[...]``: the median over beats of the envelope from 10 to 45 Hz.
 
-    What is left of a mother's beat is in step with her, once, twice or three times in each of her beats, and is no
-    fetus; two hearts drift past each other. It is the length of the mean phase vector, of the phase times one, two or
-    three, whichever is longest.
+    In that band a mother's and a fetus's are comparable. It is 0 where there are no beats, or the signal is not finite.
 
     Args:
-        times: beats ``[..., beat]`` in seconds, rising, NaN where there are fewer.
-        others: the other heart's, likewise, with the same leading axes.
+        signal: ``[..., time]``.
+        sample_rate: in Hz.
+        times: beats ``[..., beat]`` in seconds, NaN where there are fewer.
     """
-    shape, times = times.shape[:-1], times.reshape(-1, times.shape[-1])
-    others = others.reshape(len(times), -1).nan_to_num(math.inf).contiguous()
-    if others.shape[-1] < 2 or not times.shape[-1]:
-        return times.new_zeros(shape)
-    after = torch.searchsorted(others, times.nan_to_num(math.inf).contiguous()).clamp(1, others.shape[-1] - 1)
-    start, end = others.gather(1, after - 1), others.gather(1, after)
-    phase = (times - start) / (end - start)
-    known = phase.isfinite() & (phase >= 0) & (phase < 1) & end.isfinite()
-    angle = 2 * math.pi * torch.where(known, phase, 0.0)
-    count = known.sum(-1)
-    vectors = torch.stack([torch.polar(known.to(angle), k * angle).sum(-1).abs() for k in (1, 2, 3)], dim=-1)
-    found = torch.where(count >= 4, vectors.amax(-1) / count.clamp(min=1), 0.0)
-    return found.reshape(shape)
+    if not times.shape[-1]:
+        return times.new_zeros(times.shape[:-1])
+    flat, places = signal.reshape(-1, signal.shape[-1]).double(), times.reshape(-1, times.shape[-1])
+    _, envelope = _enveloped(flat.nan_to_num(), sample_rate, _FETAL_QRS)
+    at = (places.nan_to_num() * sample_rate).round().long().clamp(0, flat.shape[-1] - 1)
+    heights = torch.where(places.isfinite(), envelope.gather(1, at), math.nan).nanmedian(-1).values
+    finite = flat.isfinite().all(-1)
+    return torch.where(finite, heights.nan_to_num(), 0.0).reshape(times.shape[:-1])

@@ -22,7 +22,7 @@ def test_is_there_and_small_and_of_the_flagship():
 
 
 @pytest.mark.timeout(300)
-def test_finds_the_fetus_in_leads_of_a_patient_and_as_many_in_an_adult_as_its_card_says(tmp_path):
+def test_finds_the_fetus_in_leads_of_a_patient_and_none_in_an_adult(tmp_path):
     if not (DATA / "ecg").is_dir():
         pytest.skip("needs ../shared/data/ecg")
     for name in ("FOETAL_ECG.dat", "mitbih/100.hea", "mitbih/100.dat", "mitbih/100.atr"):
@@ -37,5 +37,5 @@ def test_finds_the_fetus_in_leads_of_a_patient_and_as_many_in_an_adult_as_its_ca
     assert abdomen["fetal"].leads_right >= 4
     adult = {source: systems[NAME] for source, systems in results["100.hea"].scores.items()}
     assert adult["fetal"].segments == 360
-    assert adult["fetal"].invented == pytest.approx(0.514, abs=0.1)  # as its card says
+    assert adult["fetal"].invented <= 0.05
     assert adult["maternal"].beat_f1 > 0.99

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sepray.contracts import Signal
 from sepray.scoring import fetal_baselines
-from sepray.scoring.real_records import found_beats, score, segments
-from sepray.signals.beats import ADULT, FETUS, Beats, locking
+from sepray.scoring.real_records import FAINT, found_beats, score, segments
+from sepray.signals.beats import ADULT, FETUS, Beats, detect, height
 from sepray.signals.heart_annotations import Annotation
 
 DAISY = Path("../shared/data/ecg/FOETAL_ECG.dat")
@@ -57,24 +57,26 @@ def test_scores_by_hand() -> None:
     assert known.beat_f1 == pytest.approx(np.mean(by_hand))
 
 
-def test_locking_tells_what_is_left_of_the_mother_from_a_fetus() -> None:
-    mother = _every(0.8)
-    assert float(locking(mother + 0.1, mother)) > 0.95  # once, twice and three times in each of her beats
-    assert float(locking(torch.cat((mother + 0.1, mother + 0.5)).sort().values, mother)) > 0.95
-    assert float(locking(_every(0.8 / 3), mother)) > 0.95
-    assert float(locking(_every(0.43), mother)) < 0.5
-    assert locking(torch.full((2, 3), math.nan), mother.expand(2, -1)).tolist() == [0, 0]
-    assert locking(mother[None, :3], mother[None]).tolist() == [0]
-    assert locking(_every(0.43), mother[:1]).item() == 0
+def test_a_fetus_that_is_faint_beside_the_mother_is_not_found() -> None:
+    mother, times = _heart(_every(0.8), 0.006)[None, None], _every(0.8)[None, None]
+    fetus = _heart(_every(0.43), 0.006)[None, None]
+    for size, rate in ((FAINT * 1.1, 60 / 0.43), (FAINT * 0.9, 0.0)):
+        found = found_beats(size * fetus, 250, "fetal", SIGNAL, (mother, times))
+        assert float(found.rate) == pytest.approx(rate, abs=1)
+        assert (int(found.times.isfinite().sum()) > 0, float(found.confidence) > 0.9) == (rate > 0, rate > 0)
+    assert float(found_beats(0.01 * fetus, 250, "fetal", SIGNAL).rate) == pytest.approx(60 / 0.43, abs=1)
+    none = (mother, times[..., :0])  # beside a mother who has no beats nothing is faint
+    assert float(found_beats(0.01 * fetus, 250, "fetal", SIGNAL, none).rate) == pytest.approx(60 / 0.43, abs=1)
+    silent = torch.zeros_like(fetus)
+    assert float(found_beats(silent, 250, "fetal", SIGNAL, (mother, times)).rate) == 0
 
 
-def test_a_fetus_in_step_with_the_mother_is_not_found() -> None:
-    mother = _every(0.8)
-    left = _heart(torch.cat((mother + 0.1, mother + 0.5)), 0.006)[None, None]
-    assert float(found_beats(left, 250, "fetal", SIGNAL).rate) == pytest.approx(150, abs=1)
-    assert float(found_beats(left, 250, "fetal", SIGNAL, mother[None, None]).rate) == 0
-    free = _heart(_every(0.43), 0.006)[None, None]
-    assert float(found_beats(free, 250, "fetal", SIGNAL, mother[None, None]).rate) == pytest.approx(60 / 0.43, abs=1)
+def test_each_lead_and_segment_is_compared_with_its_own_mother() -> None:
+    mother, fetus = _heart(_every(0.8), 0.006), _heart(_every(0.43), 0.006)
+    sizes = torch.tensor([[1.0, 0.5], [10.0, 1.0]], dtype=torch.float64)[..., None]
+    times = _every(0.8).expand(2, 2, -1)
+    found = found_beats((0.1 * fetus).expand(2, 2, -1), 250, "fetal", SIGNAL, (sizes * mother, times))
+    assert (found.rate > 0).tolist() == [[True, True], [False, True]]
 
 
 def test_baselines_find_a_fetus_that_the_mixture_hides() -> None:
@@ -92,6 +94,11 @@ def test_baselines_find_a_fetus_that_the_mixture_hides() -> None:
         assert float(found_beats(both[k], 250, name, SIGNAL).rate) == pytest.approx(bpm, abs=1)
         own, other = torch.corrcoef(torch.stack((both[k, 0, 0], heart, (fetus, mother)[k])))[0, 1:].abs().tolist()
         assert own > 0.5 > 2.5 * other  # the components are between 1 and 45 Hz
+    hers = detect(both[0], 250, *ADULT)
+    assert height(both[0], 250, hers.times).tolist() == [[pytest.approx(1)]]
+    assert float(found_beats(both[1], 250, "fetal", SIGNAL, (both[0], hers.times)).rate) == pytest.approx(
+        60 / 0.44, abs=1
+    )
     assert torch.equal(fetal_baselines.mixture(leads), torch.stack((leads, leads)))
     assert found_beats(leads, 250, "fetal", SIGNAL).rate.max() == 0
 

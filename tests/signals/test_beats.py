@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, rate_of, widened
+from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, height, rate_of, widened
 
 
 def _train(
@@ -141,3 +141,19 @@ def test_it_takes_a_second_beat_at_an_end_that_is_cut() -> None:
     times = torch.tensor(np.arange(0.02, 10, 0.8))
     found = detect(_train(times, 250, 10), 250, *ADULT)
     assert float((found.times[1:-1, None] - times).abs().min(-1).values.max()) < 0.006
+
+
+def test_height_is_in_the_unit_of_the_signal_whatever_its_polarity() -> None:
+    times = torch.arange(0.3, 10, 0.75, dtype=torch.float64)
+    grid = torch.arange(2500, dtype=torch.float64)[:, None] / 250
+    heart = torch.exp(-0.5 * ((grid - times) / 0.01) ** 2).sum(-1)
+    once = heart - 0.7 * torch.exp(-0.5 * ((grid[:, 0] - times[4]) / 0.01) ** 2)  # one lower beat: the median counts
+    broken = heart.clone()
+    broken[7] = math.nan
+    signals = torch.stack([heart, -3 * heart, once, 5 + heart, 0 * heart, broken])
+    padded = torch.cat([times, torch.full((2,), math.nan)]).expand(6, -1)
+    found = height(signals, 250.0, padded)
+    assert 0.3 < float(found[0]) < 1.2
+    assert (found / found[0]).tolist() == pytest.approx([1, 3, 1, 1, 0, 0], abs=0.01)
+    assert height(signals, 250.0, padded[:, :0]).tolist() == [0] * 6
+    assert height(signals, 250.0, padded * math.nan).tolist() == [0] * 6
