@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from matplotlib.cbook import is_math_text
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -94,7 +95,7 @@ def test_a_console_prints_texts_as_they_are_wherever_they_stand(text):
         found = printed(renderable)
         assert not _CONTROL.search(found.replace("\x1b[3m", "").replace("\x1b[0m", "").replace("\x1b[2;3m", "")), found
     assert folded(printed(text)) == seen
-    if seen and in_one_line(text) == text:
+    if cell_len(seen) and in_one_line(text) == text:  # a modifier of other characters alone has no width, and no cell
         assert folded(printed(table)).count(seen) >= 4
 
 

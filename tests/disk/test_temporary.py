@@ -11,7 +11,7 @@ from sepray.disk import temporary
 
 HOLDER = """
 import sys, time
-from sepray import temporary
+from sepray.disk import temporary
 path = temporary.make(temporary.RAY, sys.argv[1])
 open(path + "/token", "w").close()
 print(path, flush=True)

@@ -64,7 +64,8 @@ def test_every_run_of_the_study_is_asked_for_and_what_was_done_is_told(
 def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked, printed, monkeypatch):
     stores = StudyStores(prepared)
     stores.close()
-    result = dict.fromkeys(final_scores._KEYS, "") | {"member": 5}
+    result = {"member": 5, "role": "best", "hyperparameters": {"beta": 0.1}, "validation": 0.5, "metric": "relative_l2"}
+    result |= {"scores": {"relative_l2": [[0.5, 0.25]]}, "rows": [{"system": "best", "values": {"mean": [0.4, 0.3, 0.5]}}]}
     final_scores.save_result(stores.folder, result)
     announced, fake = [], FakeTracker()
     monkeypatch.setattr(module, "Tracker", lambda *given, **settings: fake.calls.append((given, settings, {})) or fake)

@@ -123,7 +123,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     "second driver": ("driver/test_ownership.py::test_second_driver_writes_nothing",),
     "second driver from another folder": (
         "driver/test_ownership.py::test_second_driver_writes_nothing",
-        "driver/test_start.py::test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are",
+        "driver/test_continuing.py::test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are",
     ),
     "second driver from another host": (
         "search/test_lease.py::test_owner_elsewhere_whose_heart_beats_is_waited_for_no_longer_than_a_beat",
@@ -146,15 +146,15 @@ SHORT: dict[str, tuple[str, ...]] = {
         "driver/test_ownership.py::test_dead_driver_of_another_host_is_followed_when_its_heartbeat_has_ended",
     ),
     "folder (moved|copied)": (
-        "driver/test_start.py::test_moved_or_copied_folder_is_the_same",
+        "driver/test_continuing.py::test_moved_or_copied_folder_is_the_same",
         "tracking/test_relocation.py::test_models_are_found_where_they_are_now_without_asking_mlflow",
         "tracking/test_relocation.py::test_what_goes_on_there_is_written_there",
     ),
     "goes on in another folder": (
-        "driver/test_start.py::test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are",
-        "driver/test_start.py::test_without_them_it_goes_on_where_that_is_allowed_and_coming_back_asks_mlflow_anew",
+        "driver/test_continuing.py::test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are",
+        "driver/test_continuing.py::test_without_them_it_goes_on_where_that_is_allowed_and_coming_back_asks_mlflow_anew",
     ),
-    "code changed": ("driver/test_start.py::test_changed_file_is_named_and_refused_until_it_is_allowed",),
+    "code changed": ("driver/test_continuing.py::test_changed_file_is_named_and_refused_until_it_is_allowed",),
     "trials stopped early: .*": (
         _STOPPED,
         _OUTCOME,

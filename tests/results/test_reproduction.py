@@ -13,7 +13,7 @@ from rich.console import Console
 from sepray.cli import main as cli
 from sepray.console import terminal
 from sepray.driver import champion as champion_module
-from sepray.driver import final_scores, selection
+from sepray.driver import selection
 from sepray.driver.study_record import StudyRecord, read_record
 from sepray.errors import UsageError
 from sepray.execution import cluster
@@ -137,7 +137,7 @@ def test_what_cannot_be_repeated_is_refused_in_one_line(trained):
     empty.studies["search"].enqueue_trial({})
     with pytest.raises(UsageError, match=r"^trial 2 has reported no epoch"):
         reproduce(empty, "search", 2)
-    (trained.folder / final_scores.FILE).unlink()
+    (trained.folder / "result.json").unlink()
     with pytest.raises(UsageError, match=r"^small has no champion; name a trial: --trial 0$"):
         reproduction.champion(trained)
 
