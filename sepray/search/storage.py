@@ -33,6 +33,7 @@ FINGERPRINT = "fingerprint"
 STORAGE_FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError)
 """Errors of a storage that is busy, full, restarting or unreachable; repeating the call may help."""
 _BUSY_SECONDS = 60.0
+_own_versions: set[str] = set()  # of tables, which this version of Optuna reads and writes
 _CONTENT = "task.data: other content, of its files or by another version of the task"
 
 
@@ -242,11 +243,24 @@ def _relational(url: str) -> BulkReadStorage:
     parsed = sqlalchemy.engine.make_url(url)
     if parsed.get_backend_name() != "sqlite":
         # With a ping before each use, connections that a restarted server has closed are replaced.
-        return BulkReadStorage(url, engine_kwargs={"pool_pre_ping": True})
-    storage = BulkReadStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
+        return _compatible(url, {"pool_pre_ping": True})
+    storage = _compatible(url, {"connect_args": {"timeout": _BUSY_SECONDS}})
     sqlalchemy.event.listen(storage.engine, "connect", _use_write_ahead_log)
     if _file(url) is not None:
         storage.engine.dispose()  # the connections that have made the tables, and that were not set up
+    return storage
+
+
+def _compatible(url: str, settings: dict[str, Any]) -> BulkReadStorage:
+    """Return the storage, whose tables are those of this version of Optuna.
+
+    Optuna reads all its migrations to say so, each time: here once for each version of tables in a process.
+    """
+    storage = BulkReadStorage(url, engine_kwargs=settings, skip_compatibility_check=True)
+    if (version := storage.get_current_version()) not in _own_versions:
+        storage.engine.dispose()
+        storage = BulkReadStorage(url, engine_kwargs=settings)
+        _own_versions.add(version)
     return storage
 
 

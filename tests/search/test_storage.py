@@ -214,13 +214,28 @@ def test_connections_that_a_server_has_closed_are_replaced_and_locks_are_waited_
     class Stands(optuna.storages.InMemoryStorage):
         engine = sqlalchemy.create_engine("sqlite://")
 
-        def __init__(self, url, engine_kwargs):
-            made.append((url, engine_kwargs))
+        def __init__(self, url, engine_kwargs, skip_compatibility_check=False):
+            made.append((url, engine_kwargs, skip_compatibility_check))
             super().__init__()
 
+        def get_current_version(self):
+            return "v1"
+
     monkeypatch.setattr(storage, "BulkReadStorage", Stands)
+    monkeypatch.setattr(storage, "_own_versions", set())
     assert isinstance(connect(url), Stands)
-    assert made == [(url, expected)]
+    assert isinstance(connect(url), Stands)
+    assert made == [(url, expected, True), (url, expected, False), (url, expected, True)]  # the tables are known then
+
+
+def test_tables_of_another_optuna_are_refused_each_time(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    connect(url)
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    for _ in range(2):
+        with pytest.raises(StorageError, match="no longer compatible with the table schema"):
+            connect(url)
 
 
 def test_wrong_sampler_is_refused_before_anything_is_written(tmp_path):
