@@ -65,7 +65,10 @@ def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked,
     stores = StudyStores(prepared)
     stores.close()
     result = {"member": 5, "role": "best", "hyperparameters": {"beta": 0.1}, "validation": 0.5, "metric": "relative_l2"}
-    result |= {"scores": {"relative_l2": [[0.5, 0.25]]}, "rows": [{"system": "best", "values": {"mean": [0.4, 0.3, 0.5]}}]}
+    result |= {
+        "scores": {"relative_l2": [[0.5, 0.25]]},
+        "rows": [{"system": "best", "values": {"mean": [0.4, 0.3, 0.5]}}],
+    }
     final_scores.save_result(stores.folder, result)
     announced, fake = [], FakeTracker()
     monkeypatch.setattr(module, "Tracker", lambda *given, **settings: fake.calls.append((given, settings, {})) or fake)

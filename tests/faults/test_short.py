@@ -141,8 +141,17 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", STEPS)
+_QUICK = {("startup", False), ("search", True), ("packaging", False), ("registration", True), ("report", False)}
+
+
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [
+        pytest.param(step, after, id=f"{step}-{kind}", marks=() if (step, after) in _QUICK else pytest.mark.slow)
+        for step in STEPS
+        for after, kind in ((False, "before"), (True, "after"))
+    ],
+)
 def test_study_that_is_ended_at_any_step_comes_to_the_same_end(
     study,
     small,
