@@ -31,7 +31,7 @@ from ..models.address import check_address as check_address
 from ..models.address import require_models as require_models
 from ..models.address import require_tracking as require_tracking
 from ..modules import own_modules
-from ..spec.folder import checked_uid, local_root
+from ..spec.folder import checked_uid, own_folder
 from ..spec.parts import default_storage
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class StoredStudy:
         own_modules.add_current_folder()
         uid = found.user_attrs.get("uid")
         if uid is not None:
-            keep_as(local_root(self.storage_path) / self.name / checked_uid(uid))
+            keep_as(own_folder(self.storage_path, self.name, checked_uid(uid)))
 
 
 Study = Annotated[StoredStudy, tyro.conf.arg(name="")]

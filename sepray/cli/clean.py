@@ -89,6 +89,8 @@ def clean(
             console.print("nothing is deleted")
     if json:
         items = [{**asdict(item), "place": mask(item.place)} for item in deletable]
+        for described in items:
+            del described["top"]  # only says how it is deleted
         application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 

@@ -12,10 +12,9 @@ from ..console.exit_status import format_error
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..contracts import TaskData
-from ..disk.files import replace_file
 from ..errors import mask
 from ..loading import load_task
-from ..spec.folder import study_folder
+from ..spec.folder import study_folder, write
 from ..spec.parts import flat
 from ..spec.permissions import Permissions
 from ..spec.study import key
@@ -105,7 +104,7 @@ def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outco
     files |= {f"figures/{p.name}": p.content for p in figure.pictures(found)}
     files |= {f"failures/{slug(left.system)}.txt": _trace(left).encode() for left in outcome.left_out if left.bug}
     for name, content in files.items():
-        replace_file(folder / name, content)
+        write(folder, name, content)
     _track(comparison, task, data, outcome, found, folder, list(files))
     console.print()
     for part in formats.terminal(found):

@@ -19,14 +19,14 @@ from ..choices import BSS_EVAL, SUMMED_MAGNITUDES
 from ..console import interruption
 from ..console.terminal import console
 from ..contracts import Separator, Signal, TaskData
-from ..disk.files import read_json, replace_file
+from ..disk.files import read_json
 from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
 from ..report.study_results import StudyResults, is_feasible
 from ..scoring import evaluation, summed_magnitudes, tables
 from ..search.storage import load_study
 from ..shapes import fits, is_table
-from ..spec.folder import checked_uid, study_folder
+from ..spec.folder import checked_uid, study_folder, write
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
 from .contenders import Contender, LeftOut
@@ -224,7 +224,7 @@ def _member(
         if own_pass & {*BSS_EVAL}:
             measured |= evaluation.bss_eval(evaluation.system_of(separator), test, data.signal)
         found = {"seconds": seconds, "scores": {m: v.tolist() for m, v in measured.items()}}
-        replace_file(kept, json.dumps(found))
+        write(results.folder, kept.name, json.dumps(found))
     scores = {name: np.array(values, dtype=np.float64) for name, values in found["scores"].items()}
     # An item with a silent source, or without any error, has no score of BSS Eval.
     finite = {m: values for m, values in scores.items() if m not in BSS_EVAL}

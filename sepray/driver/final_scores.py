@@ -16,7 +16,6 @@ import numpy as np
 
 from ..console.terminal import console
 from ..contracts import Split, TaskData, Tracks
-from ..disk.files import replace_file
 from ..errors import SeprayError
 from ..execution import checkpoint, weights
 from ..loading import build_separator
@@ -25,6 +24,7 @@ from ..scoring import evaluation, tables
 from ..scoring.beat_scores import with_beats
 from ..scoring.tables import ResultRow, Scores
 from ..scoring.units import ITEMS, TRACKS, Units
+from ..spec.folder import write
 from ..spec.published_settings import NONE, row_title
 from ..spec.study import StudySpec
 from ..tracking import models
@@ -55,7 +55,7 @@ def load_result(folder: Path) -> Result | None:
 
 def save_result(folder: Path, result: Result) -> None:
     """Keep a result in a study's folder."""
-    replace_file(folder / RESULT, json.dumps(result))
+    write(folder, RESULT, json.dumps(result))
 
 
 def score_all(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,13 +18,14 @@ from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.shell_commands import from_this_shell
 from ..console.terminal import console
 from ..contracts import Oracle, TaskData
-from ..disk.files import replace_file
+from ..disk import links
 from ..errors import SeprayError, UsageError, mask, one_line
 from ..scoring.answers import Importance
 from ..scoring.tables import answer_table, result_table
 from ..search import dashboard
 from ..search.storage import STORAGE_FAILURES, load_study
 from ..spec import edges
+from ..spec.folder import LEVELS, write
 from ..spec.study import StudySpec
 from ..tracking.packaging import is_whole
 from ..tracking.sources import PackagingError
@@ -116,7 +116,7 @@ class Finish:
         kept = load_result(self._folder)
         is_other = kept is None or kept["member"] != champion.member.number
         if is_other:
-            shutil.rmtree(self._model, ignore_errors=True)  # the model of an earlier champion
+            links.remove(self._model, links.above(self._folder, LEVELS))  # the model of an earlier champion
         if kept is None or is_other or self._lacks(kept, systems) or self._lacks_rows(kept, rows):
             result = score_all(self._spec, self._data, champion, searched, systems, rows)
         else:
@@ -206,7 +206,7 @@ class Finish:
             registration = self._register(result)
         commands = next_commands(registration, self._spec.stores.tracking_uri, self._tracker.experiment_id())
         # The report is made from files alone, so that it can be made again without MLflow.
-        replace_file(self._folder / "registration.json", json.dumps({**asdict(registration), "commands": commands}))
+        write(self._folder, "registration.json", json.dumps({**asdict(registration), "commands": commands}))
         report = make_report(self._spec, self._data, self._folder, self._tracker)
         self._show(result, registration, commands, report)
 
@@ -238,6 +238,8 @@ class Finish:
         """Package the champion, unless that is done; return why it cannot be packaged, or an empty text."""
         if self._oracle or self._is_packaged():
             return ""
+        if links.any_below(self._model):  # which its files would be written through, or sent from
+            links.remove(self._model, links.above(self._folder, LEVELS))
         try:
             package(self._spec, self._data, member, self._model)
         except PackagingError as error:
@@ -246,7 +248,7 @@ class Finish:
 
     def _is_packaged(self) -> bool:
         """Say whether the folder of the model holds one, as it was packaged."""
-        return is_whole(self._model)
+        return not links.any_below(self._model) and is_whole(self._model)
 
     def _show(self, result: Result, registration: Registration, commands: Sequence[str], report: Path | None) -> None:
         """Show answer, settings, final table and what to do next, in the terminal and in the study's run."""

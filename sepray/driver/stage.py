@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ..choices import Objective, guide, guide_loss, guide_words
 from ..console.terminal import Progress, console, duration
+from ..disk import links
 from ..execution import cluster, items
 from ..execution.capacity import Following
 from ..execution.hanging import Hang, HangWatch
@@ -25,7 +27,7 @@ from ..search.ledger import FixedTrial, arms_by_number, failed_by_environment, h
 from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study
-from ..spec.folder import TRIAL_FOLDER
+from ..spec.folder import LEVELS, TRIAL_FOLDER
 from ..spec.study import StudySpec
 from . import code, runs, selection
 from .events import StageEvents
@@ -292,9 +294,12 @@ def trial_parameters(
         seeds: seeds of its trials, where these are fixed: each has a start of its own, if the study has any.
 
     Raises:
-        UsageError: the separator that training starts from cannot be trained.
+        UsageError: the separator that training starts from cannot be trained, or a folder is a link.
     """
     spec, data = prepared.spec, prepared.data
+    if "://" not in checkpoints:
+        for name in (stage, "start", "ray"):
+            links.refuse(Path(checkpoints, name), links.above(Path(checkpoints), LEVELS))
     context = TrialContext(
         separator=spec.separator,
         signal=prepared.signal,

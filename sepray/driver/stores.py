@@ -15,7 +15,7 @@ from .. import identity
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
-from ..execution import checkpoint
+from ..execution.file_systems import remove
 from ..report.wording import plural
 from ..search import dashboard, lease
 from ..search.holding import LAST_OWNER
@@ -160,7 +160,7 @@ class StudyStores:
     def _places(self, uid: str) -> tuple[Path, str]:
         """Return the local folder of the study, which need not exist, and the place of its checkpoints."""
         path, name = self.spec.stores.storage_path, self.spec.name
-        here = folder.local_root(path) / name / uid
+        here = folder.own_folder(path, name, uid)
         return here, folder.checkpoint_root(path, name, uid, here)
 
     def open_finals(self) -> Study:
@@ -184,7 +184,7 @@ class StudyStores:
 
     def remove(self, place: str) -> None:
         """Delete a folder or URI of checkpoints, in a thread of its own; nothing where the study was lost."""
-        self._cleaner.submit(lambda: None if self.lease.is_lost else checkpoint.remove(place))
+        self._cleaner.submit(lambda: None if self.lease.is_lost else remove(place, self.spec.stores.storage_path))
 
     def close(self) -> int:
         """Finish deletions, deliver what MLflow has not been told, give the study free.

@@ -16,7 +16,7 @@ from .. import registry
 from ..errors import UsageError, mask, one_line
 from ..search import stored_values
 from ..search.storage import FINGERPRINT, connect, load_study
-from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, local_root, trial_folder
+from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, own_folder, trial_folder
 from ..spec.study import StudySpec
 
 STAGES = ("search", "finals", "explain")
@@ -53,8 +53,12 @@ class StudyRecord:
 
     @property
     def folder(self) -> Path:
-        """Local folder of the study's files, which need not exist on this machine."""
-        return local_root(self.storage_path) / self.name / self.uid
+        """Local folder of the study's files, which need not exist on this machine.
+
+        Raises:
+            UsageError: it is a link, or lies behind one below ``storage_path``.
+        """
+        return own_folder(self.storage_path, self.name, self.uid)
 
     @property
     def checkpoints(self) -> str:

@@ -13,7 +13,7 @@ import optuna
 from ..disk import private_list
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
-from ..spec.folder import checked_uid, local_root
+from ..spec.folder import checked_uid, own_folder
 from ..spec.named_by_user import place
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
@@ -85,7 +85,7 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
     """
     attributes = load_study(storage, name).user_attrs
     uid = attributes.get("uid")
-    folder = local_root(storage_path) / name / ("" if uid is None else checked_uid(uid))
+    folder = own_folder(storage_path, name, "" if uid is None else checked_uid(uid))
     before = kept(attributes, folder)
     if given or before is None:
         address = resolve_uri(given)

@@ -127,13 +127,6 @@ def keep_metadata(folder: str, without: Collection[str] = ()) -> None:
             filesystem.delete_file(f"{path}/{name}")
 
 
-def remove(folder: str) -> None:
-    """Delete ``folder`` with all its checkpoints, if it is there."""
-    filesystem, path = _open(folder)
-    if filesystem.get_file_info(path).type is not fs.FileType.NotFound:
-        filesystem.delete_dir(path)
-
-
 def _newest_first(filesystem: fs.FileSystem, path: str) -> list[tuple[int, str]]:
     """Return epoch and file name of all checkpoints in a folder; of two of one epoch the one written later is first."""
     files = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))

@@ -6,13 +6,13 @@ import contextlib
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyarrow import fs
 
+from ..disk import links
 from ..errors import SeprayError, UnreachableError, UsageError, mask
 
 
@@ -103,11 +103,15 @@ def require_place(place: str, flag: str) -> None:
 def files(place: str) -> list[StoredFile]:
     """Return all files below a path or URI, in the order of their names; none where it does not exist.
 
+    Links in a folder are not followed, and are none of them.
+
     Raises:
         SeprayError: the object store cannot be used.
     """
     with reachable(place):
         filesystem, path = open_place(place)
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return sorted(_local_files(Path(path)), key=lambda file: file.name)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
     inner = [(info.path.removeprefix(path).lstrip("/"), info) for info in found if info.type is fs.FileType.File]
     return sorted(
@@ -117,7 +121,7 @@ def files(place: str) -> list[StoredFile]:
 
 
 def folders(place: str) -> list[str]:
-    """Return the names of the folders in a path or URI, sorted; none where it does not exist.
+    """Return the names of the folders in a path or URI, sorted; none where it does not exist. Links are none of them.
 
     Raises:
         SeprayError: the object store cannot be used.
@@ -125,24 +129,40 @@ def folders(place: str) -> list[str]:
     with reachable(place):
         filesystem, path = open_place(place)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return sorted(info.base_name for info in found if info.type is fs.FileType.Directory)
+    names = [info.base_name for info in found if info.type is fs.FileType.Directory]
+    if isinstance(filesystem, fs.LocalFileSystem):
+        names = [name for name in names if not Path(path, name).is_symlink()]
+    return sorted(names)
 
 
-def remove(place: str) -> None:
-    """Delete a file, or a folder with all that is in it, if it is there.
+def remove(place: str, top: str = "") -> None:
+    """Delete a file, or a folder with all that is in it, if it is there; what links lead to stays.
+
+    Args:
+        place: path or URI.
+        top: path or URI of the folder that holds it, perhaps some folders above: of a local file, no link below is
+            followed; empty: the one that holds it.
 
     Raises:
         OSError: a local file cannot be deleted.
-        SeprayError: the object store cannot be used.
+        SeprayError: the object store cannot be used, or a folder below ``top`` is a link.
     """
     with reachable(place):
         filesystem, path = open_place(place)
+        if isinstance(filesystem, fs.LocalFileSystem):
+            links.remove(Path(path), Path(open_place(top)[1]) if top else Path(path).parent)
+            return
         kind = filesystem.get_file_info(path).type
         if kind is fs.FileType.NotFound:
             return
-        if isinstance(filesystem, fs.LocalFileSystem):  # whose errors would name no file
-            shutil.rmtree(path) if kind is fs.FileType.Directory else Path(path).unlink()
-        elif kind is fs.FileType.Directory:
+        if kind is fs.FileType.Directory:
             filesystem.delete_dir(path)
         else:
             filesystem.delete_file(path)
+
+
+def _local_files(folder: Path) -> Iterator[StoredFile]:
+    for path in links.files_below(folder):
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            found = path.lstat()
+            yield StoredFile(path.relative_to(folder).as_posix(), found.st_size, found.st_mtime_ns / 1e9)

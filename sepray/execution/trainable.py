@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ from ray.util import get_node_ip_address
 from .. import fault
 from ..choices import Objective, guide_loss
 from ..contracts import Augmentation, SeparatorConfig, Signal
+from ..disk import links
 from ..disk.files import umask
 from ..errors import mask
 from ..training.finite import NonFiniteLossError
@@ -43,6 +45,7 @@ from .verdict import judge
 _log = logging.getLogger(__name__)
 _TUNES_OWN = logging.getLogger("ray.tune.trainable.trainable")
 T = TypeVar("T")
+_LEVELS = 4  # of a trial's folder below that of all studies: name, id, stage, trial
 
 MEMORY_RETRIES = 3
 MEMORY_PAUSE_SECONDS = 10.0
@@ -192,11 +195,19 @@ class SeparatorTrainable(tune.Trainable):
         self._writer.restart_interval()
 
     def _folder(self) -> str:
-        """Return where this trial's checkpoints are, which are written and removed: one folder among the stage's."""
+        """Return where this trial's checkpoints are, which are written and removed: one folder among the stage's.
+
+        Raises:
+            UsageError: it is a link, or lies behind one below the folder of all studies.
+            ValueError: the name is that of no folder.
+        """
         name = str(self.config["folder"])
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise ValueError(f"{name[:80]!r} is no name of a trial's folder")
-        return f"{self._context.checkpoints}/{name}"
+        folder = f"{self._context.checkpoints}/{name}"
+        if "://" not in folder:
+            links.refuse(Path(folder), links.above(Path(folder), _LEVELS))
+        return folder
 
     def _built(self) -> Members:
         """Return the members; the first call builds them, and goes on from this trial's newest undamaged checkpoint."""

@@ -8,7 +8,6 @@ matplotlib is imported here, so only when a report is made.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,11 @@ from ..choices import MEASURES, better_words, measure_words
 from ..console.shell_commands import from_this_shell
 from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
-from ..disk.files import replace_file
+from ..disk import links
 from ..execution import weights
 from ..scoring import tables
 from ..scoring.units import ITEMS, sample_words
+from ..spec.folder import LEVELS, write
 from ..spec.study import key
 from . import answer, best_trials, example_items, html, hyperparameters, search_progress, study_results
 from .cross_weights import cross_weights
@@ -70,9 +70,9 @@ def publish(results: StudyResults, artifacts: Artifacts | None = None) -> Path:
     """
     report = build(results)
     for name in _FOLDERS:
-        shutil.rmtree(results.folder / name, ignore_errors=True)
+        links.remove(results.folder / name, links.above(results.folder, LEVELS))
     for name, content in {**report.files, PAGE: report.html.encode()}.items():
-        replace_file(results.folder / name, content)
+        write(results.folder, name, content)
     if artifacts is not None:
         for name, path in files_of(results.folder):
             artifacts.log_file("", name, path)
@@ -80,9 +80,14 @@ def publish(results: StudyResults, artifacts: Artifacts | None = None) -> Path:
 
 
 def files_of(folder: Path) -> list[tuple[str, Path]]:
-    """Return the name and path of each file of the report in a study's folder; the page is the last."""
-    paths = [path for name in _FOLDERS for path in sorted((folder / name).rglob("*")) if path.is_file()]
-    return [(path.relative_to(folder).as_posix(), path) for path in (*paths, folder / PAGE)]
+    """Return the name and path of each file of the report in a study's folder; the page is the last.
+
+    Raises:
+        UsageError: one of them lies behind a link, or the page is one.
+    """
+    top = links.above(folder, LEVELS)
+    paths = [path for name in _FOLDERS for path in sorted(links.files_below(links.refuse(folder / name, top)))]
+    return [(path.relative_to(folder).as_posix(), path) for path in (*paths, links.refuse(folder / PAGE, top))]
 
 
 def build(results: StudyResults) -> Report:

@@ -17,10 +17,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..console import terminal
+from ..disk import links
 from ..driver.study_record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import StoredFile, files, folders, reachable, remove
@@ -57,12 +58,14 @@ class Deletable:
         kind: WEIGHTS, ENDED, TEMPORARY, ORPHAN or CACHED.
         place: folder, file or URI.
         size: bytes that are freed.
+        top: folder or URI that holds it, below which no link is followed; empty: the one that holds it itself.
     """
 
     study: str
     kind: str
     place: str
     size: int
+    top: str = field(default="", compare=False)
 
 
 def deletable_in_study(record: StudyRecord) -> list[Deletable]:
@@ -81,12 +84,14 @@ def deletable_in_study(record: StudyRecord) -> list[Deletable]:
             folder = f"{stage}/{TRIAL_FOLDER.format(number=trial.number)}"
             size = _size_below(found, folder)
             if size and outcome(trial) not in ("complete", UNFINISHED):
-                deletable.append(Deletable(record.name, ENDED, f"{record.checkpoints}/{folder}", size))
+                deletable.append(
+                    Deletable(record.name, ENDED, f"{record.checkpoints}/{folder}", size, record.storage_path)
+                )
             elif size and is_finished and stage == "search" and "label" not in trial.user_attrs:
                 deletable += _weights(record, f"{record.checkpoints}/{folder}")
     going = any(outcome(trial) == UNFINISHED for trials in stages.values() for trial in trials)
     if (size := _size_below(found, "ray")) and not (going and is_remote(record.storage_path)):
-        deletable.append(Deletable(record.name, TEMPORARY, f"{record.checkpoints}/ray", size))
+        deletable.append(Deletable(record.name, TEMPORARY, f"{record.checkpoints}/ray", size, record.storage_path))
     return deletable + _left_behind(record, [item.place for item in deletable if item.kind != WEIGHTS])
 
 
@@ -101,7 +106,7 @@ def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Deletable]
             latest[place] = max(latest.get(place, 0.0), file.modified)
     now = time.time()
     return [
-        Deletable(record.name, TEMPORARY, place, size)
+        Deletable(record.name, TEMPORARY, place, size, str(local_root(record.storage_path)))
         for place, size in sizes.items()
         if now - latest[place] > _SETTLED_SECONDS and not place.startswith(tuple(f"{other}/" for other in besides))
     ]
@@ -122,7 +127,8 @@ def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Deletable]:
                 place = f"{root}/{name}/{uid}"
                 if (name, uid) in known or not _is_study(place) or ("://" not in root and is_locked(Path(place))):
                     continue
-                deletable.append(Deletable(name, ORPHAN, place, sum(file.size for file in files(place))))
+                size = sum(file.size for file in files(place))
+                deletable.append(Deletable(name, ORPHAN, place, size, root))
     return deletable
 
 
@@ -160,19 +166,21 @@ def delete(deletable: Deletable) -> None:
 
     Raises:
         OSError: a file cannot be deleted.
-        SeprayError: an object store cannot be used.
+        SeprayError: an object store cannot be used, or a folder on the way is a link.
     """
     if deletable.kind == WEIGHTS:
         from ..execution import checkpoint  # torch
 
         with reachable(deletable.place):
+            if "://" not in deletable.place:
+                links.refuse(Path(deletable.place), Path(deletable.top or deletable.place).absolute())
             checkpoint.keep_metadata(deletable.place, without=("members",))
         return
-    remove(deletable.place)
+    remove(deletable.place, deletable.top)
     if deletable.kind == ORPHAN:
         parent = deletable.place.rpartition("/")[0]
         if not files(parent) and not folders(parent):
-            remove(parent)
+            remove(parent, deletable.top)
 
 
 def _weights(record: StudyRecord, folder: str) -> list[Deletable]:
@@ -180,7 +188,7 @@ def _weights(record: StudyRecord, folder: str) -> list[Deletable]:
 
     with reachable(folder):
         size = checkpoint.tensor_bytes(folder)
-    return [Deletable(record.name, WEIGHTS, folder, size)] if size else []
+    return [Deletable(record.name, WEIGHTS, folder, size, record.storage_path)] if size else []
 
 
 def _size_below(found: list[StoredFile], folder: str) -> int:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 
 from ..console import terminal
+from ..disk import links
 from ..driver.study_record import STAGES, StudyRecord
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
@@ -134,22 +136,23 @@ def carry_out(deletion: Deletion) -> None:
         SeprayError: a store does not answer; the same command deletes the rest later.
     """
     record = deletion.record
+    root = local_root(record.storage_path)
     if deletion.tracked is not None and deletion.models:
         delete_versions(deletion.tracked.versions, str(deletion.tracking_uri))
     if deletion.tracked is not None and deletion.runs:
         delete_runs(deletion.tracked.runs, str(deletion.tracking_uri))
     if is_remote(record.storage_path):
-        remove(record.checkpoints)
-        _remove_empty(record.checkpoints.rpartition("/")[0])
+        remove(record.checkpoints, record.storage_path)
+        _remove_empty(record.checkpoints.rpartition("/")[0], record.storage_path)
     if record.folder.is_dir():
         for inner in sorted(record.folder.iterdir()):
             if inner.name != _LOCK:
-                remove(str(inner))
+                remove(str(inner), str(root))
     for stage in reversed(STAGES):
         if stage in record.studies:
             optuna.delete_study(study_name=record.studies[stage].study_name, storage=connect(record.storage))
-    remove(str(record.folder))
-    _remove_empty(str(record.folder.parent))
+    remove(str(record.folder), str(root))
+    _remove_empty(str(record.folder.parent), str(root))
 
 
 def finish_interrupted(name: str, storage_path: str) -> bool:
@@ -160,19 +163,21 @@ def finish_interrupted(name: str, storage_path: str) -> bool:
     Returns:
         Whether there were any.
     """
-    root = local_root(storage_path) / name
+    top = local_root(storage_path)
+    root = links.refuse(top / name, top)
     was_there = root.is_dir()
     left = [root / uid for uid in folders(str(root)) if [file.name for file in files(str(root / uid))] == [_LOCK]]
     left = [folder for folder in left if not is_locked(folder) and not folders(str(folder))]
     for folder in left:
-        remove(str(folder))
-    _remove_empty(str(root))
+        remove(str(folder), str(top))
+    _remove_empty(str(root), str(top))
     return bool(left) or (was_there and not root.exists())
 
 
-def _remove_empty(folder: str) -> None:
-    if not files(folder) and not folders(folder):
-        remove(folder)
+def _remove_empty(folder: str, top: str) -> None:
+    has_links = "://" not in folder and Path(folder).is_dir() and any(Path(folder).iterdir())
+    if not has_links and not files(folder) and not folders(folder):
+        remove(folder, top)
 
 
 def _waiting(record: StudyRecord) -> int:

@@ -9,11 +9,16 @@ import time
 from pathlib import Path
 from typing import IO
 
-from ..disk.files import open_lock
+from ..disk import links
+from ..disk.files import open_lock, replace_file
 from ..errors import UsageError
 
 TRIAL_FOLDER = "trial-{number:05d}"
 """Name of a trial's folder among the checkpoints of its stage."""
+
+
+LEVELS = 2
+"""Folders from that of all studies down to a study's own: its name, its id."""
 
 
 class RunningError(UsageError):
@@ -39,10 +44,40 @@ def is_name(name: str) -> bool:
 
 
 def study_folder(storage_path: str, name: str, uid: str) -> Path:
-    """Return the local folder of a study's files, made where it does not exist."""
-    folder = local_root(storage_path) / name / uid
+    """Return the local folder of a study's files, made where it does not exist.
+
+    Raises:
+        UsageError: it is a link, or lies behind one below ``storage_path``.
+    """
+    folder = own_folder(storage_path, name, uid)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def own_folder(storage_path: str, name: str, uid: str) -> Path:
+    """Return the local folder of a study's files, which need not exist.
+
+    Raises:
+        UsageError: it is a link, or lies behind one below ``storage_path``.
+    """
+    root = local_root(storage_path)
+    return links.refuse(root / name / uid, root)
+
+
+def write(folder: Path, name: str, content: bytes | str) -> None:
+    """Write a file of a study whole or not at all, and never through a link.
+
+    Args:
+        folder: local folder of the study's files.
+        name: path of the file in it.
+        content: all of it.
+
+    Raises:
+        OSError: it cannot be written; an old file is unchanged.
+        UsageError: the folder, or one between it and the file, is a link.
+    """
+    links.refuse((folder / name).parent, links.above(folder, LEVELS))
+    replace_file(folder / name, content)
 
 
 def local_root(storage_path: str) -> Path:
@@ -116,7 +151,9 @@ def lock(folder: Path, name: str, patience: float = 0.0) -> IO[str]:
 
     Raises:
         RunningError: another process on this machine runs the study.
+        UsageError: the folder is a link, or lies behind one below that of all studies.
     """
+    links.refuse(folder, links.above(folder, LEVELS))
     file, deadline = open_lock(folder / "lock"), time.monotonic() + patience
     while True:
         try:

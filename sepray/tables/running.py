@@ -12,6 +12,7 @@ from ..comparison.contenders import slug
 from ..comparison.spec import Comparison
 from ..console import interruption
 from ..console.terminal import console
+from ..disk import links
 from ..disk.files import replace_file
 from ..errors import SeprayError, one_line
 from ..report.figures import MediaFile
@@ -102,4 +103,5 @@ def write(table: Table, ran: Sequence[Ran], folder: Path) -> None:
         "table.csv": formats.comma_separated(table, shown).encode(),
     }
     for name, content in files.items():
+        links.refuse((folder / name).parent, folder.parent)
         replace_file(folder / name, content)

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import mask
 from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
-from .outbox import Operation, Outbox, Rejected, RunKey
+from .outbox import Operation, Outbox, OutboxError, Rejected, RunKey
 from .run_finding import RunFinder
 from .stored_forms import as_key, name_of
 from .stored_operations import is_sound
@@ -214,8 +214,10 @@ class Delivery:
             path = self.outbox.files / body["file"]
             if path.name != name:
                 raise RefusedError(f"artifact {body['name']}: the copy {path} has another name")
-            if any(each.is_symlink() for each in (path, path.parent, self.outbox.files)):
-                raise RefusedError(f"artifact {body['name']}: the copy {path} is a link")
+            try:
+                self.outbox.refuse_links(path)
+            except OutboxError as error:
+                raise RefusedError(f"artifact {body['name']}: {error}") from None
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..disk import links
 from ..errors import UnreachableError, how_to_install, mask
 from . import logged_models, pretrained
 from .calls import PERMANENT, reason_of
@@ -89,8 +90,10 @@ def register(
 
     Raises:
         UnreachableError: the server does not answer, refuses the login or does not take the model's files.
-        ModelError: it refuses the model.
+        ModelError: it refuses the model, or the folder has a link.
     """
+    if links.any_below(folder):
+        raise ModelError(f"{folder} has a link, which no packaged model has: what it leads to would be sent to MLflow")
     with connected(tracker.uri) as client:
         run_id = _delivered_run(tracker, str(label), patience)
         digest = logged_models.digest_of(folder)

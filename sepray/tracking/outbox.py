@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..disk import links
 from ..disk.files import open_lock
-from ..errors import SeprayError, explain_sqlite
+from ..errors import SeprayError, UsageError, explain_sqlite
 from .stored_operations import is_copy
 
 _TABLES = """
@@ -39,6 +40,7 @@ CREATE TABLE IF NOT EXISTS told (
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
+_LEVELS = 3  # of the file below the folder of all studies: a study's name, its id, the file
 LARGEST_INLINE_TEXT = 100_000  # characters; longer texts go to a file beside the outbox
 
 
@@ -107,11 +109,10 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self.refuse_links(self.path)  # another file would get the tables
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.files = self.path.with_name(self.path.name + ".files")
         self._lock = threading.Lock()
-        if self.path.is_symlink():  # another file would get the tables
-            raise OutboxError(f"the outbox {self.path}: it is a link; remove it, and a new one is made")
         with self._locked():
             self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -151,10 +152,13 @@ class Outbox:
     def put_file(self, key: RunKey, name: str, path: Path) -> None:
         """Append a copy of the file ``path``, which becomes the artifact ``name`` of a run."""
         copy = self._new_file(name)
-        shutil.copyfile(path, copy)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as source, copy.open("xb") as target:
+            shutil.copyfileobj(source, target)
         self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
 
     def _new_file(self, name: str) -> Path:
+        self.refuse_links(self.files)
         folder = self.files / uuid.uuid4().hex
         folder.mkdir(parents=True)
         return folder / Path(name).name
@@ -180,9 +184,10 @@ class Outbox:
             )
         kept = {r.body.get("file") for r in refused}
         for operation in done:
-            file = operation.body.get("file")
-            if file is not None and is_copy(file) and file not in kept:
-                shutil.rmtree((self.files / file).parent, ignore_errors=True)
+            file = operation.body.get("file", "")
+            if operation.kind == "artifact" and is_copy(file) and file not in kept:
+                with suppress(OSError, UsageError):  # a link is left where it is
+                    links.remove((self.files / file).parent, links.above(self.path, _LEVELS))
 
     def rejected(self) -> list[Rejected]:
         """Return the operations that MLflow refused, oldest first."""
@@ -271,6 +276,7 @@ class Outbox:
             BusyError: another process still delivers after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
+        self.refuse_links(self.path)
         with open_lock(self.path.with_name(self.path.name + ".lock")) as file:
             while True:
                 try:
@@ -286,6 +292,13 @@ class Outbox:
         """Close the file; the operations in it stay."""
         with self._locked():
             self._database.close()
+
+    def refuse_links(self, path: Path) -> None:
+        """Raise ``OutboxError`` if a path, or a folder between it and the folder of all studies, is a link."""
+        try:
+            links.refuse(path, links.above(self.path, _LEVELS))
+        except UsageError as error:
+            raise OutboxError(f"the outbox {self.path}: {error}") from None
 
     def _query(self, statement: str, *values: object) -> list[Any]:
         with self._locked():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 _Check = Callable[[Any], bool]
@@ -23,13 +23,13 @@ def is_copy(name: Any) -> bool:
 
 
 def is_sound(kind: str, body: Any) -> bool:
-    """Say whether an operation is as sepray writes it.
+    """Say whether an operation is as sepray writes it, with no other names among its values.
 
     Args:
         kind: kind of the operation.
         body: its values, as JSON gives them.
     """
-    return kind in _KINDS and isinstance(body, Mapping) and _KINDS[kind](body)
+    return kind in _KINDS and isinstance(body, Mapping) and body.keys() <= _NAMES[kind] and _KINDS[kind](body)
 
 
 def _is_text(value: Any) -> bool:
@@ -61,9 +61,18 @@ def _is_inside(name: Any) -> bool:
 
 
 def _is_artifact(body: Mapping[str, Any]) -> bool:
-    return _is_inside(body.get("name")) and (_is_text(body.get("text")) or is_copy(body.get("file")))
+    content = _is_text(body["text"]) if "text" in body else is_copy(body.get("file"))
+    return _is_inside(body.get("name")) and content and not {"text", "file"} <= body.keys()
 
 
+_NAMES: dict[str, Set[str]] = {
+    "run": {"name", "start", "tags", "experiment"},
+    "log": {"metrics", "params", "tags"},
+    "status": {"status", "end"},
+    "name": {"name"},
+    "artifact": {"name", "text", "file"},
+    "dataset": {"name", "digest", "source", "profile", "context"},
+}
 _KINDS: dict[str, _Check] = {
     "run": lambda body: (
         _is_text(body.get("name"))
@@ -72,8 +81,7 @@ _KINDS: dict[str, _Check] = {
         and _is_text(body.get("experiment", ""))
     ),
     "log": lambda body: (
-        body.keys() <= {"metrics", "params", "tags"}
-        and isinstance(body.get("metrics", []), list | tuple)
+        isinstance(body.get("metrics", []), list | tuple)
         and all(map(_is_metric, body.get("metrics", ())))
         and _is_texts(body.get("params", {}))
         and _is_texts(body.get("tags", {}))

@@ -1,6 +1,7 @@
 """``sepray delete``: what it says, asks, deletes and refuses."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 
@@ -162,3 +163,34 @@ def test_runs_are_deleted_where_the_study_is_tracked(run, kept):
     assert (
         f"  4 MLflow runs in sqlite:///{kept.parent.resolve()}/own.db, which can be restored until mlflow gc" in lines
     )
+
+
+@pytest.mark.parametrize("place", ["small", "small/12ab"])
+@pytest.mark.parametrize("command", ["delete", "clean", "report", "reconcile"])
+def test_no_command_follows_a_link_in_the_place_of_a_shared_studys_folder(run, study, tmp_path, place, command):
+    study()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("mine")
+    link = tmp_path / "sepray-results" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "thesis")
+    flags = ["--yes"] if command in ("delete", "clean") else ["--tracking-uri", "http://127.0.0.1:9"]
+    told = run(command, "small", *flags, status=2)
+    assert f"{link} is a link, which sepray has not made" in " ".join(told.split())
+    assert os.listdir(tmp_path / "thesis") == ["chapter"]
+    assert names() == ["small"]
+
+
+def test_study_below_a_link_of_its_user_is_deleted_and_links_in_it_are_not_followed(run, study, tmp_path):
+    study()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "sepray-results").symlink_to("disk")
+    folder = study_folder("sepray-results", "small", "12ab")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / ".notes.deadbeef").write_text("mine")
+    os.utime(tmp_path / "thesis" / ".notes.deadbeef", (0, 0))  # as old as what a killed process has left
+    (folder / "extra").symlink_to(tmp_path / "thesis")
+    assert run("clean", "--yes") == "there is nothing to delete\n"
+    run("delete", "small", "--yes")
+    assert os.listdir(tmp_path / "thesis") == [".notes.deadbeef"]
+    assert os.listdir(tmp_path / "disk") == names() == []

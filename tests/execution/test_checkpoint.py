@@ -47,8 +47,6 @@ def test_relative_path_is_a_folder_of_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = checkpoint.save("runs/c", 1, tensors(1.0), {})
     assert [path.name for path in (tmp_path / "runs" / "c").iterdir()] == [name]
-    checkpoint.remove("runs/c")
-    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_file_system_that_is_not_the_local_one_gets_and_gives_the_same(tmp_path, monkeypatch):
@@ -63,8 +61,6 @@ def test_file_system_that_is_not_the_local_one_gets_and_gives_the_same(tmp_path,
     saved = checkpoint.newest("s3://bucket")
     assert saved is not None
     assert (saved.epoch, saved.metadata) == (3, {"epoch": 3})
-    checkpoint.remove("s3://bucket")
-    assert not (tmp_path / "bucket").exists()
 
 
 @pytest.mark.parametrize("later", [0, 1])
@@ -149,13 +145,6 @@ def test_keeps_two_and_leaves_nothing_half_written(tmp_path):
         checkpoint.save(str(tmp_path), epoch, tensors(float(epoch)), {})
     kept = sorted(n for n in os.listdir(tmp_path) if not n.startswith("."))
     assert [int(n.split("-")[1]) for n in kept] == [4, 5]
-
-
-def test_remove(folder):
-    checkpoint.save(folder, 1, tensors(1.0), {})
-    checkpoint.remove(folder)
-    checkpoint.remove(folder)
-    assert checkpoint.newest(folder) is None
 
 
 def test_tensors_are_counted_and_dropped_and_the_metadata_stays(folder, tmp_path):

@@ -139,3 +139,17 @@ def test_store_that_refuses_says_what_to_set(monkeypatch, told, kind, message):
     assert message in str(failure.value)
     assert "\n" not in str(failure.value)
     file_systems.require_place("sepray-results", "--storage-path")  # of this machine
+
+
+def test_links_are_not_followed(place, tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "thesis").write_text("mine")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "private")
+    (tmp_path / "a" / "file").symlink_to(tmp_path / "private" / "thesis")
+    assert [file.name for file in files(place)] == ["deep/er/y", "x"]
+    assert folders(place) == ["deep", "empty"]
+    with pytest.raises(UsageError, match=r"a/link is a link"):
+        remove(f"{place}/link/thesis", place)
+    remove(f"{place}/link", place)
+    remove(place)
+    assert (tmp_path / "private" / "thesis").read_text() == "mine"

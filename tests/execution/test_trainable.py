@@ -342,6 +342,18 @@ def test_folder_that_leads_out_of_the_stages_is_neither_written_nor_cleared(benc
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_link_in_the_place_of_a_trials_folder_is_not_written_through(bench, tmp_path):
+    trial = bench()
+    (tmp_path / "theirs").mkdir()
+    folder = Path(trial._folder())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(tmp_path / "theirs")
+    last = trial.step()
+    assert last["outcome"] == "error"
+    assert f"{folder} is a link" in last["reason"]
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
 def test_reused_actor_goes_on_with_a_trial_of_an_earlier_start(bench):
     earlier = bench(number=4, seed=2)
     expected = run(earlier)

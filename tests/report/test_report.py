@@ -16,6 +16,7 @@ from optuna.distributions import CategoricalDistribution
 from sepray.choices import Objective
 from sepray.cli import main as cli
 from sepray.contracts import Signal, Split, TaskData
+from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.report import report
 
@@ -265,6 +266,20 @@ def test_publish_returns_the_page_and_leaves_no_other_file(small):
     }
     names = ["figures/history.svg", "audio/best/mixture.wav", "report.html"]
     assert report.files_of(folder) == [(name, folder / name) for name in names]
+
+
+def test_links_in_the_place_of_a_reports_folders_are_not_written_through_or_sent(small, tmp_path):
+    theirs = tmp_path / "thesis"
+    theirs.mkdir()
+    (theirs / "history.svg").write_text("mine")
+    (small.folder / "figures").symlink_to(theirs)
+    with pytest.raises(UsageError, match=r"figures is a link"):
+        report.files_of(small.folder)
+    report.publish(small)
+    assert (theirs / "history.svg").read_text() == "mine"
+    assert (small.folder / "figures" / "history.svg").read_bytes() == b"<svg>"
+    (small.folder / "audio" / "secret.wav").symlink_to(theirs / "history.svg")
+    assert "audio/secret.wav" not in [name for name, _ in report.files_of(small.folder)]
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(small, monkeypatch):

@@ -202,7 +202,7 @@ def test_uid_is_known_until_everything_else_is_gone(finished, spec, monkeypatch)
     delete = optuna.delete_study
     monkeypatch.setattr(optuna, "delete_study", lambda **given: order.append(given["study_name"]) or delete(**given))
     remove = deletion.remove
-    monkeypatch.setattr(deletion, "remove", lambda place: order.append(Path(place).name) or remove(place))
+    monkeypatch.setattr(deletion, "remove", lambda place, *top: order.append(Path(place).name) or remove(place, *top))
     carry_out(Deletion(record_of(spec)))
     assert order.index("small/finals") + 1 == order.index("small")
     assert {"finals", "search", "model", "result.json"} <= set(order[: order.index("small/finals")])

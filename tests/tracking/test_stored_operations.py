@@ -1,5 +1,6 @@
 """An outbox in a folder of a group's asks for no file of who delivers it, deletes none, and holds nobody up."""
 
+import contextlib
 import json
 import math
 import sqlite3
@@ -7,8 +8,9 @@ import sqlite3
 import pytest
 
 from sepray.disk.files import open_lock
+from sepray.errors import UsageError
 from sepray.spec import folder as study_folder
-from sepray.tracking.outbox import Outbox, OutboxError, RunKey
+from sepray.tracking.outbox import Operation, Outbox, OutboxError, RunKey
 from sepray.tracking.stored_operations import is_copy, is_sound
 
 from .test_delivery import STUDY, begin, end
@@ -109,6 +111,8 @@ DAMAGED = [
     *(("status", body) for body in ({}, {"status": 5}, {"status": "DONE"}, {"status": "KILLED", "end": "x"})),
     *(("name", {}), ("name", {"name": 5}), ("dataset", {**DATASET, "name": 5}), ("dataset", {"name": "x"})),
     *(("artifact", {"name": name, "text": ""}) for name in ("../a", "/a", "a/../../b", "", "a//b", 5, "a\\b", "..")),
+    *((kind, {**body, "file": f"{UUID}/artifacts"}) for kind, body in SOUND if kind != "artifact"),
+    ("artifact", {"name": "a.txt", "text": "", "file": f"{UUID}/a.txt"}),
     *(("artifact", {"name": "a", **more}) for more in ({}, {"text": 5}, {"file": "/etc/passwd"}, {"file": 5})),
 ]
 
@@ -131,9 +135,46 @@ def test_links_in_the_place_of_own_files_are_not_written_through(tmp_path):
         study_folder.lock(tmp_path, "s")
     assert not (tmp_path / "empty").exists()
     (tmp_path / "other.db").symlink_to(tmp_path / "outbox.db")
-    with pytest.raises(OutboxError, match="is a link; remove it"):
+    with pytest.raises(OutboxError, match=r"other\.db is a link, which sepray has not made"):
         Outbox(tmp_path / "other.db")
     assert (tmp_path / "theirs").read_text() == "whole"
+
+
+@pytest.mark.parametrize("kind", ["artifact", "name"])
+def test_nothing_is_deleted_through_a_link_in_the_place_of_the_copies(tmp_path, kind):
+    """What a group has put in their place may be any folder of who delivers, such as MLflow's."""
+    (tmp_path / "mlruns" / UUID).mkdir(parents=True)
+    (tmp_path / "mlruns" / UUID / "artifacts").write_text("whole")
+    with contextlib.closing(Outbox(tmp_path / "outbox.db")) as box:
+        planted(box, kind, {"name": "artifacts", "file": f"{UUID}/artifacts"})
+        box.files.symlink_to(tmp_path / "mlruns")
+        box.acknowledge(box.take(9))
+        assert (tmp_path / "mlruns" / UUID / "artifacts").read_text() == "whole"
+        with pytest.raises(OutboxError, match=r"outbox\.db\.files is a link"):
+            box.put_text(STUDY, "a.txt", "a" * 200_000)
+        box.files.unlink()
+        (box.files / UUID).mkdir(parents=True)
+        box.acknowledge([Operation(1, STUDY, "name", {"name": "a", "file": f"{UUID}/a"})])
+        assert (box.files / UUID).is_dir()  # no other kind of row has a copy
+
+
+def test_no_link_is_put_into_the_outbox_as_what_it_leads_to(tmp_path, home):
+    (tmp_path / "figure.svg").symlink_to(home / "id_rsa")
+    with contextlib.closing(Outbox(tmp_path / "outbox.db")) as box:
+        with pytest.raises(OSError, match=r"figure\.svg"):
+            box.put_file(STUDY, "figure.svg", tmp_path / "figure.svg")
+        assert box.pending() == 0
+
+
+def test_outbox_of_a_study_behind_a_link_is_refused(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "ab12").symlink_to(tmp_path / "theirs")
+    with pytest.raises(OutboxError, match=r"ab12 is a link"):
+        Outbox(tmp_path / "small" / "ab12" / "outbox.db")
+    with pytest.raises(UsageError, match=r"ab12 is a link"):
+        study_folder.lock(tmp_path / "small" / "ab12", "small")
+    assert list((tmp_path / "theirs").iterdir()) == []
 
 
 def test_lock_keeps_what_is_in_it(tmp_path):

@@ -1,0 +1,75 @@
+"""Links below a folder are refused, and nothing is deleted through one; the folder itself may be a link."""
+
+import os
+
+import pytest
+
+from sepray.disk import links
+from sepray.errors import UsageError
+
+
+@pytest.fixture
+def top(tmp_path):
+    """A folder of studies behind a link of its user's, and a private folder beside it."""
+    (tmp_path / "private" / "deep").mkdir(parents=True)
+    (tmp_path / "private" / "thesis").write_text("mine")
+    (tmp_path / "disk" / "study" / "uid").mkdir(parents=True)
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    return tmp_path / "results"
+
+
+def test_path_below_a_link_of_the_users_is_taken(top):
+    assert links.refuse(top / "study" / "uid" / "none", top) == top / "study" / "uid" / "none"
+
+
+@pytest.mark.parametrize("place", ["other", "study/uid/figures"])
+def test_links_below_are_refused(top, place):
+    (top / place).symlink_to(top.parent / "private")
+    for path in (top / place, top / place / "thesis"):
+        with pytest.raises(UsageError, match=rf"^{top / place} is a link, which sepray has not made"):
+            links.refuse(path, top)
+
+
+@pytest.mark.parametrize("path", ["../private", "study/../../private", "."])
+def test_what_is_not_below_is_refused(top, path):
+    with pytest.raises(UsageError, match="is not below"):
+        links.remove(top / path, top)
+    assert (top.parent / "private" / "thesis").read_text() == "mine"
+
+
+def test_links_are_deleted_and_what_they_lead_to_stays(top):
+    (top / "study" / "uid" / "in").symlink_to(top.parent / "private")
+    (top / "study" / "out").symlink_to(top.parent / "private")
+    for path in ("study/uid", "study/out", "study/none", "none/deep"):
+        links.remove(top / path, top)
+    assert list((top / "study").iterdir()) == []
+    assert (top.parent / "private" / "thesis").read_text() == "mine"
+    (top / "file").touch()
+    links.remove(top / "file", top)
+    assert [path.name for path in top.iterdir()] == ["study"]
+
+
+def test_nothing_is_deleted_behind_a_link(top, monkeypatch):
+    (top / "other").symlink_to(top.parent / "private")
+    with pytest.raises(UsageError, match=r"other is a link"):
+        links.remove(top / "other" / "deep", top)
+    monkeypatch.setattr(links, "refuse", lambda path, top: path)  # the link was put there after the look
+    with pytest.raises(UsageError, match=r"other is a link"):
+        links.remove(top / "other" / "deep", top)
+    assert sorted(os.listdir(top.parent / "private")) == ["deep", "thesis"]
+
+
+def test_files_below_are_no_links(top):
+    (top / "study" / "x").touch()
+    (top / "study" / "y").symlink_to(top.parent / "private" / "thesis")
+    (top / "study" / "z").symlink_to(top.parent / "private")
+    assert list(links.files_below(top)) == [top / "study" / "x"]
+    assert links.any_below(top / "study")
+    assert links.any_below(top)
+    assert not links.any_below(top / "study" / "uid")
+    assert not links.any_below(top / "none")
+
+
+def test_folder_above_is_the_highest_at_most(tmp_path):
+    assert links.above(tmp_path / "a" / "b", 2) == tmp_path
+    assert str(links.above(tmp_path, 99)) == "/"
