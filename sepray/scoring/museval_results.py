@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..choices import BSS_EVAL
+from ..disk.files import refuse_links
 from ..errors import UsageError, one_line
 from . import bss_eval
 
@@ -46,10 +47,11 @@ def files(folder: Path) -> list[Path]:
     """Return the files of a method's test tracks: those in ``FOLDER/test``, or in ``FOLDER`` where that is not there.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or one is a link that leads out of the folder.
     """
     place = folder / "test" if (folder / "test").is_dir() else folder
     found = sorted(place.rglob("*.json")) if place.is_dir() else []
+    refuse_links(found, folder)
     if not found:
         raise UsageError(
             f"there is no file test/TRACK.json in {folder} (--museval-results): it should have museval's results of a "

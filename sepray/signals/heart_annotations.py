@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk.files import refuse_links
 from ..errors import MissingLibraryError
 from .recording_types import RecordingError
 
@@ -78,10 +79,12 @@ def read_rates(folder: Path) -> dict[str, Row]:
 
     Raises:
         RecordingError: the table lacks a column, or a row is wrong.
+        UsageError: it is a link that leads out of the folder.
     """
     path = folder / RATES
     if not path.is_file():
         return {}
+    refuse_links([path], folder)
     rows: dict[str, Row] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
@@ -114,15 +117,18 @@ def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row
 
     Raises:
         RecordingError: an annotation is damaged.
+        UsageError: its file is a link that leads out of the recording's folder.
         MissingLibraryError: it is WFDB's, and wfdb is not installed.
     """
     beside = path.with_name(f"{path.stem}.{source}.csv")
     if beside.is_file():
+        refuse_links([beside], path.parent)
         return Annotation(math.nan, _times(beside), beside.name)
     extensions = (*(_FETAL if source == "fetal" else ()), *(_FIRST if source == sources[0] else ()))
     for extension in extensions:
         for record in (path.with_suffix(""), path):
             if (file := Path(f"{record}.{extension}")).is_file():
+                refuse_links([file], path.parent)
                 return Annotation(math.nan, _wfdb_beats(record, extension, rate), file.name)
     if row is not None and source in row.rates:
         return Annotation(row.rates[source], None, RATES)

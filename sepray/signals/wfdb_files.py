@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk.files import refuse_links
 from ..errors import MissingLibraryError, UsageError
 from .recording_types import check_promise, check_rate
 
@@ -68,9 +69,10 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.
-        UsageError: the record is damaged or cut short, or has not that channel.
+        UsageError: the record is damaged or cut short, has not that channel, or names a link out of its folder.
     """
     wfdb = _wfdb()
+    _refuse_links(header)
     _refuse_repeated_segments(header)
     with _in_small_letters(header) as record:
         try:
@@ -95,6 +97,21 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
         except Exception as error:
             raise UsageError(f"{header} is damaged or cut short: {_one_line(error)}") from None
     return Signals(tuple(names[number] for number in numbers), units, rates, samples)
+
+
+def _refuse_links(header: Path) -> None:
+    """Refuse a record whose files lie behind links that lead out of its folder: their names can be any."""
+    named = files_of(header)
+    refuse_links(_written(header, named), header.parent)
+    segments = [path for path in _written(header, named) if path.suffix.lower() == ".hea"]
+    refuse_links(_written(header, {inner for path in segments for inner in files_of(path)}), header.parent)
+
+
+def _written(header: Path, named: Collection[Path]) -> list[Path]:
+    """Return the files in a record's folder that have the given names, in small or capital letters."""
+    names = {path.name.lower() for path in named}
+    folder = header.parent
+    return [path for path in folder.iterdir() if path.name.lower() in names] if folder.is_dir() else []
 
 
 def _refuse_repeated_segments(header: Path) -> None:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ..contracts import SPLITS, TaskData
 from ..data import digits, images, limits
 from ..data.images import Images, Pair
+from ..disk.files import refuse_links
 from ..errors import UsageError
 
 EXAMPLE = "example"
@@ -112,6 +113,7 @@ def _pair_of_files(folder: Path, prefix: str) -> digits.Labelled | None:
         return None
     if paths[1] is None:
         raise UsageError(f"{folder} has {paths[0].name}, but not the labels, {prefix}-labels-idx1-ubyte(.gz)")
+    refuse_links([path for path in paths if path is not None], folder)
     pixels, labels = (images.read_idx(path) for path in paths if path is not None)
     if pixels.ndim != 3 or pixels.shape[1:] != (28, 28):
         raise UsageError(f"{paths[0]} holds no images of 28 x 28 pixels, but an array of {list(pixels.shape)}")

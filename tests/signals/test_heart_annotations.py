@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sepray.errors import UsageError
 from sepray.signals.heart_annotations import Annotation, annotation, is_annotation, read_rates
 from sepray.signals.recording_types import RecordingError
 
@@ -94,3 +95,12 @@ def test_beats_of_mit_bih_100() -> None:
     known = annotation(RECORD, "maternal", HEARTS, 360, None)
     assert len(known.beats) == 2273
     assert known.rate_in(0, 10) == pytest.approx(74, abs=2)
+
+
+@pytest.mark.parametrize("name", ["a.fetal.csv", "a.fqrs", "rates.csv"])
+def test_annotations_are_no_links_out_of_the_folder(tmp_path, name):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "private").write_text("record,source,rate\na,fetal,120\n1.5\n")
+    (tmp_path / "data" / name).symlink_to(tmp_path / "private")
+    with pytest.raises(UsageError, match=rf"{name} is a link that leads out of"):
+        annotation(tmp_path / "data" / "a.csv", "fetal", ["fetal"], 250, read_rates(tmp_path / "data").get("a"))

@@ -167,6 +167,27 @@ def test_names_in_capital_letters_are_found(tmp_path: Path) -> None:
     assert open_recording(tmp_path / "R1.HEA").channels == 2
 
 
+@pytest.mark.parametrize("name", ["l.sig", "L.SIG", "segment.hea"])
+def test_files_that_a_header_names_are_no_links_out_of_its_folder(tmp_path: Path, monkeypatch, name: str) -> None:
+    """A folder of somebody else's could so have a private file of its reader's decoded, under any name."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "lk").mkdir()
+    record = _record(tmp_path / "private", "thesis", _signal())
+    if name == "segment.hea":
+        (tmp_path / "lk" / "l.hea").write_text("l/1 2 250 1000\nsegment 1000\n")
+        (tmp_path / "lk" / "segment.hea").write_text(record.read_text().replace("thesis", "segment"))
+        (tmp_path / "lk" / "segment.dat").symlink_to(record.with_suffix(".dat"))
+    else:
+        (tmp_path / "lk" / "l.hea").write_text(record.read_text().replace("thesis.dat", "l.sig").replace("thesis", "l"))
+        (tmp_path / "lk" / name).symlink_to(record.with_suffix(".dat"))
+    with pytest.raises(UsageError, match=r"is a link that leads out of .*lk; copy what it leads to"):
+        wfdb_files.read_signals(tmp_path / "lk" / "l.hea")
+    with pytest.raises(UsageError, match=r"is a link that leads out of"):
+        open_recording(tmp_path / "lk" / "l.hea")
+    monkeypatch.setenv("SEPRAY_FOLLOW_LINKS", "1")
+    assert len(wfdb_files.read_signals(tmp_path / "lk" / "l.hea").samples) == 2
+
+
 def test_a_folder_has_a_record_once_and_nothing_that_nobody_put_there(tmp_path: Path) -> None:
     segments(tmp_path)
     for name in ("b.CSV", "._b.csv", "__MACOSX/b.csv", ".hidden/b.csv", "sub/c.dat"):
