@@ -71,6 +71,15 @@ def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tup
             temporary.unlink(missing_ok=True)
 
 
+def begin_file(path: Path) -> None:
+    """Make an empty file for SQLite, which would give its group fewer rights than the umask leaves.
+
+    One that is there stays as it is. Where none can be made, SQLite will say why.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+
+
 def umask(shared: bool) -> int:
     """Return the umask for a study's files and folders.
 

@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..disk.files import locked
+from ..disk.files import begin_file, locked
 from ..errors import SeprayError, StorageError, UsageError, explain_sqlite, how_to_install, mask
 from ..identity import differences, plain
 from . import stored_values
@@ -227,6 +227,7 @@ def _with_tables(url: str) -> BulkReadStorage:
     file, attempts = _file(url), 10
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        begin_file(file)
     while True:
         attempts -= 1
         try:

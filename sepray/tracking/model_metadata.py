@@ -5,9 +5,11 @@ Whoever may write to a registry or a folder can change them, and no digest of ol
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_MOST_VALUES = 10_000_000  # of a file that describes a model, its characters among them
 _MOST_SAMPLES = 2**20  # of a frame of the STFT
 
 
@@ -59,6 +61,30 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("digest", "signature", "task", "metric", "supervision", "data_fingerprint", "study"), _is_text),
 }
 """Key -> whether its value can be sepray's."""
+
+
+def is_bounded(value: Any) -> bool:
+    """Say whether values that were read from YAML stay small where they are written out.
+
+    An alias stands for a value that is somewhere else; aliases of aliases make billions of values of a few lines.
+    """
+    return _size(value, {}) <= _MOST_VALUES
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """Return how many values and characters a value has, written out; infinite if it has itself as a part.
+
+    Args:
+        value: mappings, lists and plain values.
+        known: identity -> size of those that were counted, infinite while one is counted.
+    """
+    if not isinstance(value, Mapping | list | tuple | set | frozenset):
+        return 1 + (len(value) if isinstance(value, str | bytes) else 0)
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        parts = (*value, *value.values()) if isinstance(value, Mapping) else value
+        known[id(value)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(value)]
 
 
 def wrong(metadata: Mapping[str, Any]) -> str | None:

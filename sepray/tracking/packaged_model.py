@@ -42,6 +42,13 @@ _log = logging.getLogger("sepray.models")  # without a handler of the user's, on
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where PyYAML was built so
 
 
+class _WithoutMerging(_YAML):  # type: ignore[misc]
+    """Reads no merge keys (``<<``), which nobody writes here: nested ones make billions of values while it reads."""
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge nothing, so that such a key is refused as one of no known kind."""
+
+
 class ModelError(UsageError):
     """There is no such model, MLflow refused it, or it cannot be loaded; one line, without secrets."""
 
@@ -248,7 +255,9 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         ModelError: it cannot be read, describes no Python function, or is not sepray's.
     """
     with _refused(name):
-        described: Any = yaml.load((folder / DESCRIPTION).read_text(encoding="utf-8"), _YAML)
+        described: Any = yaml.load((folder / DESCRIPTION).read_text(encoding="utf-8"), _WithoutMerging)
+        if not model_metadata.is_bounded(described):
+            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} repeats itself without end or measure")
     flavors = described.get("flavors") if isinstance(described, dict) else None
     function = flavors.get("python_function") if isinstance(flavors, dict) else None
     if not function or not isinstance(function, dict):

@@ -4,11 +4,15 @@ import os
 import stat
 from pathlib import Path
 
+import optuna
 import pytest
 import soundfile
 
 from sepray.cli import application
+from sepray.disk.files import kept_private
+from sepray.search.storage import connect
 from sepray.spec.folder import study_folder
+from sepray.tracking.outbox import Outbox, RunKey
 
 from .conftest import slow_wave
 
@@ -72,3 +76,13 @@ def test_separated_recordings_are_private_or_the_groups(tmp_path, run, models, f
     run("separate", models.half, "belly.wav", "-o", "deep/out", *flags)
     assert modes(tmp_path / "deep") == {"files": {file}, "folders": {folder}}
     assert stat.S_IMODE((tmp_path / "deep").stat().st_mode) == folder
+
+
+@pytest.mark.parametrize(("shared", "file"), [(False, 0o600), (True, 0o660)])
+def test_databases_of_a_shared_study_are_the_groups(tmp_path, shared, file):
+    with kept_private(shared):
+        optuna.create_study(storage=connect(f"sqlite:///{tmp_path}/optuna.db"))
+        outbox = Outbox(tmp_path / "outbox.db")
+        outbox.put(RunKey("s"), "name", {"name": "n"})
+        assert modes(tmp_path) == {"files": {file}, "folders": set()}  # with the logs that SQLite keeps beside
+        outbox.close()

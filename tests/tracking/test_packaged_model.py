@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import py_compile
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -388,6 +389,40 @@ def test_metadata_that_sepray_does_not_write_are_refused(folder, key, value):
         assert str(refusal.value) == (
             f"it cannot be loaded: its file MLmodel says a {key} that sepray does not write; use another version"
         )
+
+
+def bomb(first, level):
+    """Nine levels, each with nine times the one before."""
+    levels = [level.format(n=n, parts=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, 10)]
+    return "\n".join([f"  a0: &a0 {first}", *levels])
+
+
+ALIASES, MERGES = bomb("[lol, lol]", "  a{n}: &a{n} [{parts}]"), bomb("{x: y}", "  a{n}: &a{n} {{<<: [{parts}]}}")
+
+
+@pytest.mark.parametrize("key", ["", "0123456789abcdef"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ALIASES, "its file MLmodel repeats itself without end or measure"),
+        ("  a0: &a0 [*a0]", "its file MLmodel repeats itself without end or measure"),
+        (MERGES, "ConstructorError: could not determine a constructor for the tag 'tag:yaml.org,2002:merge'"),
+    ],
+    ids=["aliases", "itself", "merges"],
+)
+def test_few_lines_that_stand_for_billions_are_refused(folder, monkeypatch, key, text, told):
+    monkeypatch.setenv("SEPRAY_MODEL_KEY", key)
+    path = folder / "MLmodel"
+    path.write_text(path.read_text().replace("\nmetadata:\n", f"\nmetadata:\n{text}\n"))
+    with pytest.raises(ModelError, match=f"^it cannot be loaded: {re.escape(told)}"):
+        load_folder(folder, "it")
+
+
+def test_an_alias_of_yaml_itself_is_taken(folder):
+    """PyYAML writes one where a value is in a description twice."""
+    path = folder / "MLmodel"
+    path.write_text(path.read_text().replace("\nmetadata:\n", "\nmetadata:\n  a: &a [1, 2]\n  b: *a\n"))
+    assert describe_folder(folder, "it")[0]["b"] == [1, 2]
 
 
 def test_metadata_as_studies_write_them_are_taken(folder):
