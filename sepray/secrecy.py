@@ -42,6 +42,8 @@ _PREFIX = r"(?:[bru]{1,2}(?=\\?[\"']))?"  # of a literal of Python
 _LEAST = (12, 10, 5)
 _LEAST_NAMED = (6, 8, 5)
 """The same where the name of a variable or flag says that its whole value is the secret."""
+_LEAST_PASSWORD = (6, 6, 5)
+"""The same of the password of an address."""
 _LEAST_LINE = (12, 10, 8)
 """The same of the lines of a secret of several lines."""
 _NO_SECRETS = frozenset(
@@ -102,6 +104,20 @@ _AUTHORIZATION = re.compile(
 _COOKIE = re.compile(
     rf"(\b(?:set-)?cookie(?:\\?[\"'])?\s*:\s*{_PREFIX}){_VALUE}[^\s'\"=;]{{1,200}}=[^\n'\"]+)", re.IGNORECASE
 )
+_PASS = re.compile(  # as a name, or the end of a variable's; not of filters: low_pass
+    rf"((?<![\w-])(?:(?:[A-Z0-9_]{{0,80}}_)?PASS|[Pp]ass)\s?=\s?)"
+    rf"(?!(?:[Tt]rue|[Ff]alse|yes|no|[Nn]one|null)\b|[\d.]+(?![\w.])|[\[{{(=<>~]){_VALUE}[^&\s#'\";]*[^&\s#'\";,])"
+)
+_UNCLOSED = re.compile(
+    rf"((?:{_WORDS}|{_ENDS})(?:\\?[\"'])?\s*[:=]\s*{_PREFIX}[\"'])([^\s\"'*][^\n\"']*)$", re.IGNORECASE | re.MULTILINE
+)
+_PAIR = re.compile(
+    rf"(\(\s*{_PREFIX}[\"']{_NAMED}[\"'],\s*{_PREFIX}([\"']))(?:(?!\2)[^\n]){{1,300}}(?=\2\s*\))", re.IGNORECASE
+)
+_TAG = re.compile(rf"(<({_NAMED})>)(?=\S)[^<\n]{{1,2000}}(?<=\S)(?=</\2>)", re.IGNORECASE)
+_ENCODED_ADDRESS = re.compile(
+    r"(%3A(?://|%2F%2F)[^\s:/@'\"%]{0,80}(?::|%3A))(?!\d{1,5}(?:[/?#]|%2F))[^\s'\"&]{1,300}(?=@|%40)", re.IGNORECASE
+)
 _BEARER = re.compile(r"(\bBearer\s+)(?=\S*\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
 _FORMS = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # JSON web tokens
@@ -137,15 +153,17 @@ def mask(text: str) -> str:
     Known secrets are masked where they stand for themselves. They are passwords and tokens of addresses (``learn``, the
     environment, the command line) and the values of variables and flags whose name says that they are secret, also
     line by line. Letters alone count from 12 characters (6 where a name ends with what it holds, such as ``password``),
-    digits alone from 10 (8), both from 5.
+    digits alone from 10 (8), both from 5; of the password of an address, letters or digits alone count from 6. Words
+    that many give for a password and no text could do without, such as ``postgres``, do not count.
 
     Then: the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and values by names
     that contain one of these words, in any case: password, passwd, passphrase, pwd, token, secret, signature,
     credential, jwt, and api, access, account or private key, or end with _auth, _pat, _cred or _pw. ``name=value`` in
-    queries (there also sig, sas, key, auth and code; also percent-encoded) and variables, ``name => value``,
-    ``name: value`` in prose, JSON and dicts, ``--name value`` in commands and lists, ``Authorization``, ``Cookie`` and
-    ``Bearer``. And what has the form of a secret: private keys (PEM), JSON web tokens, tokens of AWS, GitHub, GitLab,
-    Google, Hugging Face, OpenAI and Slack, addresses of webhooks.
+    queries (there also sig, sas, key, auth and code; also percent-encoded) and variables, ``name => value``, ``name:
+    value`` in prose, JSON and dicts, ``("name", "value")``, ``<name>value</name>``, ``--name value`` in commands and
+    lists, ``pass=value``, ``Authorization``, ``Cookie`` and ``Bearer``. And what has the form of a secret: private keys
+    (PEM), JSON web tokens, tokens of AWS, GitHub, GitLab, Google, Hugging Face, OpenAI and Slack, addresses of
+    webhooks.
     """
     if (known := _known()) is not None:
         text = known.sub(HIDDEN, text)
@@ -154,14 +172,18 @@ def mask(text: str) -> str:
         text = _UP_TO_AT.sub(_address_hidden, text)
     text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
     if "=" in text:
-        text = _QUERY.sub(rf"\1{HIDDEN}", _ASSIGNED.sub(_hidden, text))
+        text = _QUERY.sub(rf"\1{HIDDEN}", _PASS.sub(_hidden, _ASSIGNED.sub(_hidden, text)))
     if "%3" in text:
-        text = _ENCODED.sub(rf"\1{HIDDEN}", text)
+        text = _ENCODED_ADDRESS.sub(rf"\1{HIDDEN}", _ENCODED.sub(rf"\1{HIDDEN}", text))
     if ":" in text:
         text = _COOKIE.sub(_hidden, text)
         text = _SAID.sub(_hidden, _LINE.sub(_hidden, text))
     if "-" in text:
         text = _FLAG.sub(_hidden, text)
+    if "'" in text or '"' in text:
+        text = _UNCLOSED.sub(rf"\1{HIDDEN}", _PAIR.sub(rf"\1{HIDDEN}", text))
+    if "</" in text:
+        text = _TAG.sub(rf"\1{HIDDEN}", text)
     return _WEBHOOK.sub(rf"\1{HIDDEN}", _BEARER.sub(rf"\1{HIDDEN}", text))
 
 
@@ -177,14 +199,14 @@ def _hidden(found: re.Match[str]) -> str:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """Return JSON values without secrets: texts masked, and whole where the field's name says that it is secret.
+    """Return JSON values without secrets: texts masked, and whole where a field's name, or one around it, says so.
 
     Args:
         value: dicts, lists, texts, numbers, booleans and None.
         name: name of the field that holds it.
     """
     if isinstance(value, Mapping):
-        return {key: masked(inner, str(key)) for key, inner in value.items()}
+        return {key: masked(inner, name if _FIELD.search(name) else str(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [masked(inner, name) for inner in value]
     if isinstance(value, str):
@@ -220,10 +242,17 @@ def _pattern(literals: frozenset[str]) -> re.Pattern[str]:
 def _of_variable(name: str, value: str) -> frozenset[str]:
     found = set(_within(value))
     if re.match(r"[A-Za-z][\w+.-]*://", value):
-        return frozenset(found | set(_of_address(value)))
+        return frozenset(found.union(*map(_of_address, _addresses(value))))
     if _VARIABLE.search(name) and not name.upper().endswith(_PLACES) and name not in _FOLDERS:
         found.update(_of_named(name, value))
     return frozenset(found)
+
+
+def _addresses(word: str) -> list[str]:
+    """Return the addresses in a word of a command line: itself, or those in it where it is a command of its own."""
+    if "://" not in word:
+        return []
+    return re.findall(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+", word) if re.search(r"\s", word) else [word]
 
 
 @functools.lru_cache(maxsize=64)
@@ -231,8 +260,8 @@ def _of_command(given: tuple[str, ...]) -> frozenset[str]:
     found: set[str] = set()
     for before, word in zip(["", *given], given, strict=False):
         flag, _, value = word.partition("=")
-        if "://" in word:
-            found.update(_of_address(word))
+        for address in _addresses(word):
+            found.update(_of_address(address))
         if _is_secret_flag(before):
             found.update(_of_named(before, word))
         elif value and _is_secret_flag(flag):
@@ -253,28 +282,36 @@ def _of_named(name: str, value: str) -> Iterable[str]:
         yield from _forms(password)
 
 
-def _within(value: str) -> Iterable[str]:
+def _within(value: str, least: tuple[int, int, int] = _LEAST) -> Iterable[str]:
     """Yield the passwords that a value names, as connection strings do."""
     for found in _WITHIN.finditer(value):
-        yield from _forms(found[1] or found[2] or found[3] or found[4])
+        secret = found[1] or found[2] or found[3] or found[4]
+        yield from _forms(secret, _LEAST if secret.lower() in _NO_SECRETS else least)
 
 
 def _of_address(address: str) -> Iterable[str]:
     """Yield the secrets of an address in every form in which they may be repeated."""
     # A password with a slash is none to urlsplit; after a port there is none. Behind its @ is the host, which is shown.
     if found := re.search(r"://[^\s:/@]*:(?!\d{1,5}/)([^\s'\"<>@]{1,2000})@", address):
-        yield from _forms(found[1])
+        yield from _password(found[1])
     try:
         parts = urlsplit(address)
         user, secret = parts.username, parts.password
     except ValueError:
         return
-    if secret or user:
-        yield from _forms(secret if secret is not None else user or "")
+    if secret:
+        yield from _password(secret)
+    elif user and secret is None:
+        yield from _forms(user)
     for name, value in (pair.split("=", 1) for pair in re.split("[&;]", parts.query) if "=" in pair):
         if re.fullmatch(_IN_QUERY, name, re.IGNORECASE):
-            yield from _forms(value)
-        yield from _within(unquote_plus(value))
+            yield from _password(value) if _SECRET_ITSELF.search(name) else _forms(value)
+        yield from _within(unquote_plus(value), _LEAST_PASSWORD)
+
+
+def _password(secret: str) -> Iterable[str]:
+    """Yield the forms of the password of an address, where that is more than a word that everybody gives for one."""
+    yield from _forms(secret, _LEAST if unquote(secret).lower() in _NO_SECRETS else _LEAST_PASSWORD)
 
 
 def _forms(secret: str, least: tuple[int, int, int] = _LEAST) -> Iterable[str]:

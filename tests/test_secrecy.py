@@ -29,6 +29,15 @@ def nothing_learned(monkeypatch):
         ("https://h/p?sas=a1;key=b2&jwt=c3&auth=d4", "https://h/p?sas=***;key=***&jwt=***&auth=***"),
         ("?odbc_connect=UID%3Dme%3BPWD%3Da%401%3BDSN%3Dx", "?odbc_connect=UID%3Dme%3BPWD%3D***%3BDSN%3Dx"),
         ("password: a1", "password: ***"),
+        ('password: "foo bar', 'password: "***'),
+        ("token = 'foo bar\nnext", "token = '***\nnext"),
+        ("PASS=hunter env", "PASS=*** env"),
+        ("DB_PASS='hunter two' pass = x", "DB_PASS='***' pass = ***"),
+        ('[("user", "me"), ("password", "hunter")]', '[("user", "me"), ("password", "***")]'),
+        ("(b'token', b'a b')", "(b'token', b'***')"),
+        ("u=postgresql%3A//bob:hunter@host/db", "u=postgresql%3A//bob:***@host/db"),
+        ("u=postgresql%3a%2F%2Fbob%3Ahunter%40host", "u=postgresql%3a%2F%2Fbob%3A***%40host"),
+        ("<password>hunter</password><b>x</b>", "<password>***</password><b>x</b>"),
         ("Password: a1, then b", "Password: ***, then b"),
         ("{'password': 'a, \"1', 'n': 2}", "{'password': '***', 'n': 2}"),
         ('{"api_key": "a \\" b", "n": 2}', '{"api_key": "***", "n": 2}'),
@@ -103,6 +112,9 @@ def test_what_looks_like_a_secret_is_masked(text, hidden):
         "low_pass: butter, path: a, author: b, cookie: none, compat: yes",
         "risk-learning-of-separation-methods-3 with sk-learn",
         "-----BEGIN PUBLIC KEY----- and a private key",
+        "first pass: loss 0.3, pass=3, two_pass = true, bypass=x, all tests pass; band-pass=yes, low_pass=butter",
+        "columns ('user', 'password', 'host'), the tag <password> and </password>",
+        "http%3A//host:8080/x%40y, token's end, the secret 'of",
     ],
 )
 def test_what_only_reads_like_a_secret_stays(text):
@@ -131,6 +143,30 @@ def test_secrets_of_queries_and_of_users_alone_are_known():
         "abfs://store?sig=c4nary%2Bsig", "http://c4narytoken@host", "mssql://h?odbc_connect=PWD%3Dc4nary-odbc%3BX%3D1"
     )
     assert mask("c4nary+sig c4nary%2Bsig c4narytoken c4nary-odbc X") == "*** *** *** *** X"
+
+
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ("postgresql://lab:{}@h/d", "swordfish"),
+        ("postgresql://lab:{}@h/d", "12345678"),
+        ("postgresql://lab:{}@h/d", "123456"),
+        ("postgresql://lab:{}@h/d", "sesame"),
+        ("https://h/d?password={}", "tigerlily"),
+        ("mssql://h?odbc_connect=UID%3Dlab%3BPWD%3D{}%3BX%3D1", "tigerlily"),
+    ],
+)
+def test_passwords_of_addresses_are_known_though_they_are_words(address, secret):
+    learn(address.format(secret))
+    assert mask(f"FATAL for lab {secret}") == "FATAL for lab ***"
+
+
+def test_command_within_a_word_keeps_what_is_beside_its_addresses(monkeypatch):
+    command = 'curl "https://x/?sig=c4nary-1" >/dev/null; env A=1 psql postgresql://me:c4nary-2@h/d'
+    monkeypatch.setattr(sys, "argv", ["study.py", "--on-finish", command])
+    hidden = 'curl "https://x/?sig=***" >/dev/null; env A=1 psql postgresql://me:***@h/d'
+    assert words(sys.argv) == ["study.py", "--on-finish", hidden]
+    assert mask("c4nary-1 c4nary-2 >/dev/null") == "*** *** >/dev/null"
 
 
 @pytest.mark.parametrize("secret", ["postgres", "sepray", "training", "test", "12345", "a1b2"])
@@ -239,6 +275,7 @@ _PARTS = [
         "--token ",
         "token: a1 ",
     ),
+    *("pass=", "a_pass=", "a_", "token='a", "('token', '", "<token>", "%3A//a:", "%3A//"),
     *("\ntoken: a", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----abcdefghijklmnopqrst", "sk-", "sk-a"),
     *("cookie: a=", "authorization: basic ", "authorization: a=b,", "_auth", "'--token', '", "\n- -", "token: 'a\\"),
 ]
@@ -265,6 +302,9 @@ def test_values_of_fields_that_are_named_as_secrets_are_masked_whole():
     assert found == {
         "task": {"token": HIDDEN, "url": "http://h?key=***", "tokens": [1, 2], "token_mixer": "mean"},
         "n": 0.5,
+    }
+    assert masked({"token": {"a": "hunter", "n": 3, "b": [{"c": "x"}]}}) == {
+        "token": {"a": HIDDEN, "n": 3, "b": [{"c": HIDDEN}]}
     }
     assert masked({"passwords": ["a", "b"], "secret": ""}) == {"passwords": [HIDDEN, HIDDEN], "secret": ""}
 
