@@ -118,6 +118,8 @@ def _evaluate_recordings(
             console.print(real_table(result, found.model))
         if found.left_out:
             console.print(f"Without rates or beats, not scored: {', '.join(found.left_out)}", soft_wrap=True)
+        for reason in found.refused.values():
+            console.print(f"Not scored: {reason}", soft_wrap=True)
         console.print(f"Pictures: {pictures}", soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ import tyro
 
 from ..console import preflight
 from ..console.exit_status import BAD_INPUT
-from ..console.output import say
+from ..console.output import give_out, say
 from ..console.terminal import duration
 from ..disk import temporary
 from ..errors import UsageError
@@ -108,7 +108,7 @@ def separate(
         _note(found)
         if output == _STANDARD:
             with found.files[0].open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+                give_out(file)
         elif json:
             application.print_json(found.document)
         elif not quiet:

@@ -11,8 +11,9 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import sys
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from ..plain_text import shown
 from ..secrecy import mask
@@ -80,6 +81,15 @@ class _RobustStream(io.TextIOWrapper):
             os.set_blocking(self._descriptor, True)  # somebody else has changed it
         elif error.errno in _GONE:
             _to_nowhere(self._descriptor)
+
+
+def give_out(file: BinaryIO) -> None:
+    """Copy a file to standard output, until nobody reads it any more."""
+    try:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout.fileno())
 
 
 def _to_nowhere(descriptor: int) -> None:

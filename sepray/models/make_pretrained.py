@@ -186,7 +186,7 @@ def _card(
         f"- Separator: `{described['module'].removeprefix(_OWN)}`, `{json.dumps(described['config'])}`.",
         f"- Hyperparameters: `{json.dumps(metadata.get('hyperparameters'))}`.",
         f"- Data: task `{task}`, `{json.dumps(settings)}`; digest `{metadata['data_fingerprint']}`.",
-        f"- By {made}; {size} bytes of weights; SHA-256 `{metadata[DIGEST]}`.\n",
+        f"- By {made}; {size} bytes of weights; SHA-256 of configuration and weights `{metadata[DIGEST]}`.\n",
         "## Scores on synthetic items\n",
         f"Means over {scores.item_count} items of the test split with 95% intervals.\n",
         *_score_lines(scores, f"pretrained:{name}"),

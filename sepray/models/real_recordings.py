@@ -61,11 +61,13 @@ class RealScores:
         model: address of the model, which is also the name of its scores.
         records: a result for each recording that has annotations.
         left_out: recordings without annotations.
+        refused: recordings that cannot be read or scored: name -> why.
     """
 
     model: str
     records: tuple[RecordResult, ...]
     left_out: tuple[str, ...] = field(default=())
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -87,6 +89,7 @@ class RealScores:
                 for result in self.records
             ],
             "left_out": list(self.left_out),
+            "refused": dict(self.refused),
         }
 
 
@@ -113,7 +116,7 @@ def evaluate_recordings(
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
 
     Raises:
-        UsageError: there is no such model or folder, no recording has annotations, or one of them is damaged.
+        UsageError: there is no such model or folder, or no recording that can be read has annotations.
     """
     check_model(model, device)
     place = Path(folder).expanduser()
@@ -128,22 +131,27 @@ def evaluate_recordings(
     files = [
         path for path in recordings_below(place) if not heart_annotations.is_annotation(path, signal.heart_sources)
     ]
-    results, left_out = [], []
+    results, left_out, refused = [], [], {}
     for path in files:
         name = path.relative_to(place).as_posix()
         row = rows.get(name) or rows.get(Path(name).with_suffix("").as_posix())
-        recording = open_recording(path, rate)
-        known = _known(recording, signal, row)
-        if known:
-            results.append(_scored(ready, recording, name, known, signal, row, pictures))
-        else:
-            left_out.append(name)
+        try:
+            recording = open_recording(path, rate)
+            known = _known(recording, signal, row)
+            if known:
+                results.append(_scored(ready, recording, name, known, signal, row, pictures))
+            else:
+                left_out.append(name)
+        except UsageError as error:  # of this recording: the others are scored
+            refused[name] = str(error)
+    if not results and refused:
+        raise UsageError("; ".join(refused.values()))
     if not results:
         raise UsageError(
             f"no recording in {place} has rates or beats: give them in {heart_annotations.RATES} (record,source,rate), "
             "NAME.SOURCE.csv or WFDB annotations"
         )
-    return RealScores(ready.name, tuple(results), tuple(left_out))
+    return RealScores(ready.name, tuple(results), tuple(left_out), refused)
 
 
 def heart_signal(model: Model) -> Signal:

@@ -44,13 +44,14 @@ def residual(lead: Tensor, sample_rate: float, beats: Tensor) -> Tensor:
     """
     if lead.shape[:-1] != beats.shape[:-1]:
         raise ValueError(f"leads are {list(lead.shape)} and beats {list(beats.shape)}: all but the last must agree")
-    signal = lead.reshape(-1, lead.shape[-1]).double()
+    whole = lead.reshape(-1, lead.shape[-1]).double()
+    signal = whole - whole.nanmedian(-1, keepdim=True).values if whole.numel() else whole
     if not signal.numel() or beats.shape[-1] < FEWEST_BEATS:
         return lead.clone()
     times = beats.reshape(len(signal), -1).to(signal).sort(-1).values  # NaN last
     enough = (times.isfinite().sum(-1) >= FEWEST_BEATS) & signal.isfinite().all(-1)
     interval = times.diff(dim=-1).nanmedian(-1).values.nan_to_num(1.0) * sample_rate
-    found = signal.clone()
+    found = whole.clone()
     if bool(enough.any()):
         found[enough] -= _modelled(signal[enough], times[enough] * sample_rate, interval[enough], sample_rate)
     return found.reshape(lead.shape).to(lead.dtype)

@@ -95,6 +95,8 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
             rates = tuple(float(read.fs) * frame for frame in read.samps_per_frame)
             units = tuple(str(unit) for unit in read.units)
         except Exception as error:
+            if several and "~" in list(getattr(described, "seg_name", None) or ()):
+                raise UsageError(f"{header} has a gap between its segments: give the segments one by one") from None
             raise UsageError(f"{header} is damaged or cut short: {_one_line(error)}") from None
     return Signals(tuple(names[number] for number in numbers), units, rates, samples)
 

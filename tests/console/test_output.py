@@ -79,3 +79,19 @@ def test_stream_that_is_not_blocking_gets_everything():
     with open(reading) as file:
         assert len(file.readlines()) == 6001
     assert process.wait() == 1
+
+
+def test_a_file_is_given_out_until_nobody_reads(tmp_path):
+    (tmp_path / "large").write_bytes(b"line\n" * 200_000)
+    code = (
+        "import sys; from sepray.console.output import give_out; give_out(open(sys.argv[1], 'rb')); print('after');"
+        "print('said', file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "large")]
+    whole = subprocess.run(command, capture_output=True, check=True)
+    assert whole.stdout == b"line\n" * 200_000 + b"after\n"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b"said\n"
+    assert process.returncode == 0

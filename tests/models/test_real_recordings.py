@@ -102,3 +102,15 @@ def test_a_lead_that_is_not_there_is_named(folder):
     (folder / "rates.csv").write_text("record,source,rate,leads\nboth.csv,fetal,134,1-7\n")
     with pytest.raises(UsageError, match=r"both\.csv has 3 leads, and rates\.csv asks for lead 7"):
         evaluate_recordings(MODEL, folder)
+
+
+def test_a_recording_that_cannot_be_read_costs_the_others_nothing(folder):
+    (folder / "broken.csv").write_text("seconds,a\n0.000,1\n0.004,x\n0.008,2\n")
+    found = evaluate_recordings(MODEL, folder)
+    assert [result.record for result in found.records] == ["both.csv", "ward/alone.csv"]
+    assert list(found.refused) == list(found.document["refused"]) == ["broken.csv"]
+    assert "broken.csv" in found.refused["broken.csv"]
+    (folder / "rates.csv").write_text("record,source,rate\nbroken.csv,fetal,134\n")
+    (folder / "both.fetal.csv").unlink()
+    with pytest.raises(UsageError, match=r"broken\.csv"):
+        evaluate_recordings(MODEL, folder)

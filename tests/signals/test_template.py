@@ -67,3 +67,12 @@ def test_with_two_beats_or_none_the_signal_is_returned_as_it_is() -> None:
 def test_other_leading_axes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"leads are \[2, 100\] and beats \[3, 5\]"):
         residual(torch.zeros(2, 100), RATE, torch.zeros(3, 5))
+
+
+@pytest.mark.parametrize("offset", [20.0, -2048.0, 1e6])
+def test_an_offset_stays_in_what_is_left_and_changes_nothing(offset) -> None:
+    times = 0.4 + 0.75 * torch.arange(12, dtype=torch.float64)
+    seconds = torch.arange(2500, dtype=torch.float64)[:, None] / 250
+    lead = torch.exp(-0.5 * ((seconds - times) / 0.012) ** 2).sum(-1) + 0.1 * torch.sin(9.1 * seconds[:, 0])
+    left = residual(lead + offset, 250, times)
+    torch.testing.assert_close(left - offset, residual(lead, 250, times), rtol=0, atol=1e-6)

@@ -153,6 +153,9 @@ def test_segments_are_read_as_one_signal(tmp_path: Path) -> None:
     assert open_recording(header).frames == 1500
     layout = "\n".join(f"~ 0 200(0)/mV 16 0 0 0 0 lead{k}" for k in range(2))
     (tmp_path / "layout.hea").write_text(f"layout 2 250 0\n{layout}\n")
+    header.write_text("whole/3 2 250 1750\nr1 1000\n~ 250\nr2 500\n")  # the same without a layout
+    with pytest.raises(UsageError, match=r"whole\.hea has a gap between its segments: give the segments one by one"):
+        open_recording(header)
     header.write_text("whole/4 2 250 1750\nlayout 0\nr1 1000\n~ 250\nr2 500\n")  # an interruption of a second
     with pytest.raises(UsageError, match=r"whole\.hea has a sample that is not a finite number, at 4 s"):
         open_recording(header)
