@@ -6,6 +6,7 @@ Measured figures: ``benchmarks/history.py``.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import json
@@ -14,7 +15,7 @@ from collections.abc import Container, Iterator
 from typing import Any, TypeVar
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
@@ -40,10 +41,53 @@ class BulkReadStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        if states is not None or trial_id_greater_than >= 0:
-            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
-        with self.engine.connect() as connection:
-            return list(_whole_study(connection, study_id))
+        with _rows_told():
+            if states is not None or trial_id_greater_than >= 0:
+                trials: list[FrozenTrial] = super()._get_trials(
+                    study_id, states, included_trial_ids, trial_id_greater_than
+                )
+            else:
+                with self.engine.connect() as connection:
+                    trials = list(_whole_study(connection, study_id))
+            for trial in trials:
+                _check_columns(trial)
+        return trials
+
+
+class RowError(ValueError):
+    """A row of a table has what Optuna never writes there; SQLite takes any value in any column."""
+
+
+@contextlib.contextmanager
+def _rows_told() -> Iterator[None]:
+    try:
+        yield
+    except (RowError, json.JSONDecodeError):
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise RowError(f"{type(error).__name__} {error}".strip()) from error
+
+
+def _check_columns(trial: FrozenTrial) -> None:
+    """Refuse values of other types than their columns have.
+
+    Raises:
+        RowError: there is one.
+    """
+    if type(trial.number) is not int or trial.number < 0 or not isinstance(trial.state, TrialState):
+        raise RowError(f"a trial has the number {trial.number!r} and the state {trial.state!r}")
+    numbers = [*trial.intermediate_values.values(), *(trial.values or ())]
+    for name, distribution in trial.distributions.items():
+        if not isinstance(distribution, CategoricalDistribution):
+            numbers.append(trial.params[name])
+    steps = trial.intermediate_values.keys()
+    names = (*trial.params, *trial.user_attrs, *trial.system_attrs)
+    if not (
+        all(isinstance(number, int | float) for number in numbers)
+        and all(isinstance(step, int) for step in steps)
+        and all(isinstance(name, str) for name in names)
+    ):
+        raise RowError(f"trial {trial.number} has a value, a step or a name of another type")
 
 
 def _whole_study(connection: Connection, study_id: int) -> Iterator[FrozenTrial]:

@@ -23,7 +23,7 @@ from ..disk.files import begin_file, locked
 from ..errors import SeprayError, StorageError, UsageError, explain_sqlite, how_to_install, mask
 from ..identity import differences, plain
 from . import stored_values
-from .bulk_read import BulkReadStorage
+from .bulk_read import BulkReadStorage, RowError
 from .grpc_proxy import open_proxy
 from .guard import guard
 from .journal import RepairingBackend
@@ -309,6 +309,11 @@ def _damage_told(url: str) -> Iterator[None]:
         if url.startswith("journal:"):
             raise
         told = f"an attribute in it is no JSON ({type(error).__name__}); go back to a copy of it"
+        raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
+    except (RowError, LookupError) as error:
+        if not isinstance(error, RowError) and type(error) is not LookupError:  # SQLAlchemy's, of names in a column
+            raise
+        told = f"a row in it is not as Optuna writes it ({first_line(error)}); go back to a copy of it"
         raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
 
 

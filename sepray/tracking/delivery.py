@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import mask
+from .artifact_places import foreign
 from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
 from .outbox import Operation, Outbox, OutboxError, Rejected, RunKey
@@ -75,6 +76,8 @@ class Delivery:
         self._uri = uri
         self._client: Any = None
         self._attempts: dict[RunKey, int] = {}
+        self._placed: set[str] = set()  # runs whose files go where they should
+        self._experiments: dict[str, str] = {}  # id -> where its files go
         ignored: Callable[[RunKey, str, str], None] = lambda key, run_id, experiment_id: None  # noqa: E731
         self.runs = RunFinder(outbox, uri, lambda: self.client, on_run_id or ignored)
 
@@ -207,6 +210,7 @@ class Delivery:
             tags = [InputTag("mlflow.data.context", body["context"])]
             self.call(self.client.log_inputs, run_id, datasets=[DatasetInput(dataset, tags)])
             return
+        self._require_own_place(run_id)
         folder, _, name = body["name"].rpartition("/")
         if "text" in body:
             self.call(self.client.log_text, run_id, body["text"], body["name"])
@@ -219,6 +223,17 @@ class Delivery:
             except OutboxError as error:
                 raise RefusedError(f"artifact {body['name']}: {error}") from None
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
+
+    def _require_own_place(self, run_id: str) -> None:
+        """Refuse a run whose files would go to a folder of this machine that is not its experiment's."""
+        if run_id not in self._placed:
+            info = self.call(self.client.get_run, run_id).info
+            if info.experiment_id not in self._experiments:
+                experiment = self.call(self.client.get_experiment, info.experiment_id)
+                self._experiments[info.experiment_id] = str(experiment.artifact_location)
+            if reason := foreign(info.artifact_uri, self._experiments[info.experiment_id]):
+                raise RefusedError(f"run {run_id}: {reason}")
+            self._placed.add(run_id)
 
 
 def _keyed(values: Mapping[str, str]) -> dict[str, str]:

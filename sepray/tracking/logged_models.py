@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import SeprayError, UnreachableError
+from .artifact_places import foreign
 from .calls import reason_of
 from .connection import import_mlflow
-from .packaged_model import DIGEST
+from .packaged_model import DIGEST, ModelError
 from .stored_forms import NOTE, as_key, digest, inherited, now
 
 DIGEST_TAG = "sepray.digest"
@@ -46,6 +47,10 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
     """Upload a model unless the run has it; return its id.
 
     An interrupted upload is repeated into the same model, and so is one whose files were deleted since.
+
+    Raises:
+        ModelError: the files would go to a folder of this machine that is not the experiment's.
+        UnreachableError: the store of the artifacts does not answer.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
@@ -73,6 +78,9 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
             description.model_id, description.run_id = model.model_id, run_id
             description.artifact_path = model.artifact_location
             description.save(str(target / "MLmodel"))
+            experiment_place = client.get_experiment(experiment).artifact_location
+            if reason := foreign(model.artifact_location, experiment_place):
+                raise ModelError(f"the model's files are not sent: {reason}")
             _upload(client, model.model_id, target)
         if is_new:
             client.finalize_logged_model(model.model_id, "READY")

@@ -162,3 +162,29 @@ def test_attributes_that_are_no_json_are_told_in_one_line(url, tmp_path, table, 
         read_record("n", url, "out").trials("search")
     with pytest.raises(StorageError, match=told):
         open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        *(("trial_params", "distribution_json", value) for value in ("{}", "[]", None)),
+        *(("trial_params", "param_value", value) for value in ("x", None)),
+        *(("trial_values", "value", value) for value in ("x", None)),
+        *(("trials", "number", value) for value in ("../x", None, -1, 2.5)),
+        *(("trials", "state", "X"), ("trials", "datetime_start", "x"), ("trial_values", "value_type", "X")),
+        *(("trial_intermediate_values", column, "x") for column in ("step", "intermediate_value")),
+        *(("trial_params", "param_name", None), ("study_directions", "direction", "X")),
+    ],
+)
+def test_columns_with_what_optuna_never_writes_are_told_in_one_line(url, tmp_path, table, column, value):
+    """SQLite takes any value in any column."""
+    made, uniform = study(url), {"a": optuna.distributions.FloatDistribution(0, 1)}
+    given = {"params": {"a": 0.5}, "distributions": uniform, "intermediate_values": {1: 2.0}, "user_attrs": TRIAL}
+    made.add_trial(create_trial(value=1.0, **given))
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+        connection.commit()
+    told = r"^storage sqlite:.*optuna\.db cannot be read: a row in it is not as Optuna writes it \(.*\); go back to"
+    with pytest.raises(StorageError, match=told) as refused:
+        read_record("n", url, "out").trials("search")
+    assert one_line(refused.value) == str(refused.value)

@@ -1,5 +1,7 @@
+import contextlib
 import math
 import shutil
+import sqlite3
 
 import pytest
 
@@ -93,7 +95,7 @@ class Dying:
         return counted
 
 
-DEATHS = [(n, True) for n in range(1, 20)] + [(n, False) for n in (1, 4, 8, 19)]
+DEATHS = [(n, True) for n in range(1, 23)] + [(n, False) for n in (1, 4, 8, 22)]
 
 
 class Under:
@@ -141,7 +143,7 @@ def test_the_calls_of_a_small_study_are_as_many_as_the_test_above_kills(outbox, 
     delivery = Delivery(outbox, uri)
     delivery._client = counting = Dying(client, 0, False)
     delivery.deliver(2000)
-    assert -counting.left == 19
+    assert -counting.left == 22
 
 
 def test_a_study_that_is_delivered_twice_appears_once(outbox, delivery, read):
@@ -260,6 +262,24 @@ def test_files_become_artifacts(outbox, delivery, read, tmp_path):
     assert content("0", "traceback.txt") == "é" * 100_001
     assert [a.path for a in client.list_artifacts(runs[""].info.run_id)] == ["report.html"]
     assert not list(outbox.files.iterdir())
+
+
+def test_files_are_not_written_to_a_folder_that_a_database_only_names(outbox, delivery, read, tmp_path):
+    """Whoever may write to a shared database could so have files of who delivers overwritten."""
+    begin(outbox)
+    delivery.deliver(2000)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "report.html").write_text("mine")
+    database = read().client.tracking_uri.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("update runs set artifact_uri = ?", (str(tmp_path / "thesis"),))
+    outbox.put_text(STUDY, "report.html", "theirs")
+    end(outbox, "")
+    assert delivery.deliver(2000)[1] is None
+    [refused] = outbox.rejected()
+    assert f"its files would go to {tmp_path}/thesis, which is not a place of its experiment's" in refused.reason
+    assert (tmp_path / "thesis" / "report.html").read_text() == "mine"
+    assert read().runs[""].info.status == "FINISHED"
 
 
 def test_a_copy_that_is_lost_is_refused_and_holds_up_nothing(outbox, delivery, read, tmp_path):
