@@ -10,7 +10,7 @@ import pytest
 from sepray.errors import UnreachableError
 from sepray.tracking import logged_models
 from sepray.tracking.logged_models import DIGEST_TAG, Scored, describe, has_files, log, log_scores
-from sepray.tracking.packaged_model import DIGEST
+from sepray.tracking.packaged_model import DIGEST, ModelError
 from sepray.tracking.stored_forms import NOTE, as_key, digest
 
 NOW = 1_700_000_000_123
@@ -23,12 +23,17 @@ class Mlflow:
     def __init__(self):
         self.tags, self.metrics, self.logged, self.outputs, self.files = {}, [], [], [], []
         self.sent, self.batches, self.finalised, self.failure = [], [], [], None
+        self.place = "/artifacts"
         data = SimpleNamespace(tags={"mlflow.user": "eve", "sepray.study": "s"}, params={"beta": "0.1"})
         self.run = SimpleNamespace(info=SimpleNamespace(experiment_id="7"), data=data, outputs=None)
 
     def get_run(self, run_id):
         assert run_id == "run"
         return self.run
+
+    def get_experiment(self, experiment):
+        assert experiment == "7"
+        return SimpleNamespace(artifact_location=self.place)
 
     def get_logged_model(self, model_id):
         return SimpleNamespace(tags=self.tags, metrics=self.metrics, creation_timestamp=1000)
@@ -88,6 +93,15 @@ def folder(tmp_path):
     (tmp_path / "code" / "__pycache__" / "a.pyc").touch()
     (tmp_path / "code" / "a.py").touch()
     return tmp_path
+
+
+def test_a_model_is_not_written_to_a_folder_that_is_not_its_experiments(mlflow, folder):
+    mlflow.place = "/others"
+    with pytest.raises(
+        ModelError, match="files are not sent: its files would go to /artifacts/m, which is not a place"
+    ):
+        log(mlflow, "run", folder, "cass-ecg")
+    assert (mlflow.files, mlflow.finalised) == ([], [])
 
 
 def test_a_model_is_uploaded_once_into_its_run(mlflow, folder):
