@@ -95,7 +95,7 @@ def clean(
 
 
 def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> list[Deletable]:
-    """Hold a study and return what can be deleted of it; leave one alone that is running.
+    """Hold a study and return what can be deleted of it; leave one alone that is running or behind a link.
 
     Raises:
         SeprayError: it is running and the only one that was asked for, or one of its stores does not answer.
@@ -104,12 +104,11 @@ def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) ->
     from ..results import cleaning
     from ..results.deletion import held
     from ..search.holding import HeldError
-    from ..spec.folder import RunningError
     from ..tracking.outbox import BusyError
 
     try:
         stack.enter_context(held(record))
-    except (HeldError, RunningError, BusyError) as error:
+    except (HeldError, UsageError, BusyError) as error:  # it runs, or a link is in the place of its folder
         if alone:
             raise
         console.print(f"left alone: {error}", soft_wrap=True)

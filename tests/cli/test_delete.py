@@ -194,3 +194,14 @@ def test_study_below_a_link_of_its_user_is_deleted_and_links_in_it_are_not_follo
     run("delete", "small", "--yes")
     assert os.listdir(tmp_path / "thesis") == [".notes.deadbeef"]
     assert os.listdir(tmp_path / "disk") == names() == []
+
+
+def test_one_study_behind_a_link_does_not_keep_others_from_being_cleaned(run, study, tmp_path):
+    study()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "sepray-results").mkdir()
+    (tmp_path / "sepray-results" / "small").symlink_to(tmp_path / "thesis")
+    told, last = run("clean", "--yes").splitlines()
+    assert told.startswith(f"left alone: {tmp_path}/sepray-results/small is a link")
+    assert last == "there is nothing to delete"
+    assert list((tmp_path / "thesis").iterdir()) == []

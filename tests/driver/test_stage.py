@@ -417,3 +417,12 @@ def test_trials_are_watched_and_know_their_limit(prepared, stores, simulation, s
     assert isinstance(losses, LossWatch)
     watch._tell(Hang(3, 75.0, 2.0, 99, "10.0.0.1"))
     assert "trial 3 has reported nothing for 1 min 15 s" in screen.getvalue()
+
+
+@pytest.mark.parametrize("name", ["search", "start", "ray"])
+def test_no_trial_is_written_through_a_link_in_the_study(prepared, tmp_path, name):
+    folder = tmp_path / "small" / "ab12"
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to(tmp_path)
+    with pytest.raises(UsageError, match=rf"{name} is a link"):
+        trial_parameters("search", 1, prepared, str(folder))
