@@ -103,7 +103,19 @@ def layout_of(path: Path, name: str) -> Layout:
         raise RecordingError(f"{name} {words}")
     if best.columns > _MOST_COLUMNS:
         raise RecordingError(f"{name} has {best.columns} columns, and a table has at most {_MOST_COLUMNS}")
+    _refuse_split_numbers(lines, best, name)
     return _described(lines, best, encoding, name)
+
+
+def _refuse_split_numbers(lines: list[str], best: _Trial, name: str) -> None:
+    """Refuse a column of numbers with decimal commas that would be read as two: nobody writes 004 for 4."""
+    rows = [line.strip() for line in lines if line.strip()] if best.separator == "," and best.columns == 2 else []
+    split = [row for row in rows if re.fullmatch(r"[+-]?\d+,0\d+", row)]
+    if split and all(re.fullmatch(r"[+-]?\d+,\d+", row) for row in rows):
+        raise RecordingError(
+            f"{name} has commas that look like decimal marks, as in {split[0]}: write points, or a line with the names of "
+            "the columns before the numbers"
+        )
 
 
 def _refuse_endless_lines(file: IO[bytes], name: str) -> None:

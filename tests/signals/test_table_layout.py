@@ -2,6 +2,7 @@
 
 import pytest
 
+from sepray.signals.recording_types import RecordingError
 from sepray.signals.table_layout import layout_of
 
 
@@ -20,3 +21,13 @@ def test_columns_are_those_of_most_rows_and_lines_before_them_are_passed_over(tm
     start = before.count("\n")
     assert (layout.separator, layout.header, len(layout.labels)) == (",", start, 2)
     assert rows == [(start + 1 + k, cells) for k, cells in enumerate(data)]
+
+
+def test_a_column_of_decimal_commas_is_not_read_as_two(tmp_path):
+    with pytest.raises(
+        RecordingError, match=r"a\.csv has commas that look like decimal marks, as in -0,012: write points"
+    ):
+        laid_out(tmp_path, "0,5\n-0,012\n1,25\n")
+    assert len(laid_out(tmp_path, "1,5\n-2,12\n3,25\n")[0].labels) == 2  # whole numbers, perhaps
+    assert laid_out(tmp_path, "lead\n0,5\n-0,012\n1,25\n")[0].decimal == ","
+    assert len(laid_out(tmp_path, "a,b\n0,5\n1,12\n")[0].labels) == 2
