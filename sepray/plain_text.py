@@ -14,7 +14,9 @@ _CONTROLS = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"  # half characters, which no encoding has; tags
 )
 _BLANKS = re.compile(r"\s+")
-_MARKDOWN = re.compile(r"[\\`*|]|~(?=~)|(?<!\w)_|_(?!\w)|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|://|(?<=\bwww)\.")
+_MARKDOWN = re.compile(
+    r"[\\`*|]|~(?=~)|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|://|(?<=\bwww)\."
+)
 _MARKDOWN_FORMS = {"&": "&amp;", "<": "&lt;", "://": "&#58;//"}
 _LABEL = 40  # characters; more would leave no width to the axes of a report
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from sepray import secrecy
+from sepray.modules import own_modules
 
 from . import lab_echo
 
@@ -49,6 +50,13 @@ def _own_state(tmp_path_factory):
 def _no_secrets_of_other_tests(monkeypatch):
     """The secrets that a test's addresses bring are masked in that test alone."""
     monkeypatch.setattr(secrecy, "_learned", set(secrecy._learned))
+
+
+@pytest.fixture(autouse=True)
+def _own_search_path(monkeypatch):
+    """The folders that a command finds modules in are those of its test alone."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(own_modules, "_added", set())
 
 
 @pytest.fixture(scope="session")

@@ -149,6 +149,7 @@ def rendered(markdown):
 @example("a|b")
 @example("[a](http://b) <script> **b** `c` ~~d~~ http://c")
 @settings(deadline=None)
+@example("__0__")
 @given(NASTY)
 def test_a_cell_of_markdown_holds_no_markup(text):
     found, html = rendered(answer_words.markdown_rows(["one", "two"], [[f"x {in_markdown(text)} x", "last"]]))

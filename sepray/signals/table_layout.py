@@ -113,8 +113,8 @@ def _refuse_split_numbers(lines: list[str], best: _Trial, name: str) -> None:
     split = [row for row in rows if re.fullmatch(r"[+-]?\d+,0\d+", row)]
     if split and all(re.fullmatch(r"[+-]?\d+,\d+", row) for row in rows):
         raise RecordingError(
-            f"{name} has commas that look like decimal marks, as in {split[0]}: write points, or a line with the names of "
-            "the columns before the numbers"
+            f"{name} has commas that look like decimal marks, as in {split[0]}: write points, or a line with the names "
+            "of the columns before the numbers"
         )
 
 

@@ -11,7 +11,7 @@ from packaging.version import Version
 from sepray.cli import main as cli
 from sepray.tasks import ecg
 
-from ..kept.make import unpack
+from ..kept.make import SCRIPTS, unpack
 from ..models.packaged import two_models
 
 
@@ -47,13 +47,15 @@ def study():
 
 
 @pytest.fixture
-def kept(tmp_path):
+def kept(tmp_path, monkeypatch):
     """Studies of an older commit in the current folder: ``finished``, ``published`` and ``halfway``; see tests/kept."""
     import mlflow
 
     if Version(mlflow.__version__) < Version("3.17") or Version(optuna.__version__) < Version("5"):
         pytest.skip("the kept databases are of MLflow 3.17 and Optuna 5, which older ones cannot read")
     unpack(tmp_path)
+    for script in SCRIPTS:  # of another test's folder
+        monkeypatch.delitem(sys.modules, script.removesuffix(".py"), raising=False)
     return tmp_path / "sepray-results"
 
 
