@@ -1,8 +1,9 @@
 """``make test-faults``: each fault at random moments of a real study; the same command goes on, and nothing is lost.
 
 All rows come with their first seed before any comes with its second. What is in the results file (JSON lines) for the
-same sources is not run again, so that a campaign that was interrupted goes on. Undisturbed runs come in turn between
-the others, so that wall times are compared under the same load.
+same sources is not run again, so that a campaign that was interrupted goes on; ``--any-code`` goes on with one that other
+sources began, also with what is kept (``figures``). Undisturbed runs come in turn between the others, so that wall
+times are compared under the same load.
 
 python -m tests.faults.campaign [--jobs N] [--minutes M] [--seeds N] [--rows TEXT ...] [--results FILE] [--any-code]
 """
@@ -50,9 +51,9 @@ class Campaign:
     def __init__(self, results: Path, seeds: int, rows: list[Row], any_code: bool, end: float) -> None:
         self._file, self._end, self._lock = results, end, threading.Lock()
         self._code, self._commit = _digest(), _commit()
-        self._session = f"{platform.node()} {time.time():.0f}"
+        self._session = f"{time.time():.0f}-{os.getpid()}"
         self._place = results.parent / f"clean-{self._code}-{platform.node()}"
-        known = [r for r in figures.read([results]) if any_code or r.code == self._code]
+        known = [r for r in figures.read([figures.KEPT, results]) if any_code or r.code == self._code]
         done = {(r.row, r.seed) for r in known if not r.skipped}
         left = [(row, seed) for seed in range(seeds) for row in rows if (row.name, seed) not in done]
         self._queue = _in_turn(left, max([-1, *(r.seed for r in known if r.row.startswith("undisturbed"))]) + 1)
@@ -145,7 +146,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1e6, help="no run is begun after so many minutes")
     parser.add_argument("--seeds", type=int, default=5, help="moments of each row")
     parser.add_argument("--rows", nargs="*", default=[], help="only rows whose names have one of these texts")
-    parser.add_argument("--results", type=Path, default=_ROOT / figures.RESULTS, help="file of JSON lines")
+    parser.add_argument("--results", type=Path, default=figures.RESULTS, help="file of JSON lines")
     parser.add_argument("--any-code", action="store_true", help="run nothing again although sources have changed")
     given = parser.parse_args()
     rows = [row for row in ROWS if not given.rows or any(text in row.name for text in given.rows)]
@@ -156,7 +157,7 @@ def main() -> int:
     with ThreadPoolExecutor(given.jobs) as pool:
         for worker in [pool.submit(campaign.work) for _ in range(given.jobs)]:
             worker.result()
-    table = figures.lines(figures.read([given.results]))
+    table = figures.lines(figures.read([figures.KEPT, given.results]))
     print(f"\n{figures.markdown(table)}")
     return int(campaign.broken > 0 or any(line.is_late for line in table))
 

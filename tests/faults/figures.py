@@ -1,23 +1,28 @@
-"""What came of the campaign's runs: a file of JSON lines, and the table that ARCHITECTURE.md shows.
+"""What came of the campaign's runs: files of JSON lines, and the table that ARCHITECTURE.md shows.
 
-``python -m tests.faults.figures [FILE ...]`` prints the table of the newest result of each row and seed.
+``python -m tests.faults.figures`` prints the table of the newest result of each row and seed, of what was kept and of
+what ``make test-faults`` has run here since. With ``--keep`` these are kept too, in ``kept.jsonl``, each with its
+commit, and ARCHITECTURE.md gets the table of all that is kept.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import statistics
-import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from .rows import BY_NAME, ROWS, UNDISTURBED
 
-RESULTS = Path(".faults") / "results.jsonl"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / ".faults" / "results.jsonl"
+KEPT = Path(__file__).parent / "kept.jsonl"
 LONGEST = 1.5
 """Longest wall time of a row, as a multiple of that of an undisturbed run; the median over its seeds counts."""
 
@@ -178,13 +183,60 @@ def markdown(table: Iterable[Line]) -> str:
     return "\n".join(shown)
 
 
+def caption(results: Sequence[Result]) -> str:
+    """Return in a sentence how much was run, and where."""
+    ran = list({(r.row, r.seed): r for r in results if not r.skipped and r.row in BY_NAME}.values())
+    own = [r for r in ran if BY_NAME[r.row] not in UNDISTURBED]
+    seeds = Counter(r.row for r in own)
+    five = sum(count >= 5 for count in seeds.values())
+    machines = " and ".join(sorted({r.machine for r in own}))
+    commits = len({r.commit for r in own})
+    return (
+        f"{len(own)} runs of {len(seeds)} of the {len(ROWS)} rows, {five} of them with five seeds or more, "
+        f"at {commits} commits, on {machines or 'no machine'}:"
+    )
+
+
+_SHOWN = re.compile(r"^\d+ runs of \d+ of the \d+ rows, .*?\n\n(?:\|.*\n)+", re.MULTILINE)
+
+
+def shown(text: str) -> str:
+    """Return the part of ARCHITECTURE.md that has the caption and the table.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (found := _SHOWN.search(text)):
+        raise ValueError("ARCHITECTURE.md has no table of faults")
+    return found[0]
+
+
+def part(results: Sequence[Result]) -> str:
+    """Return caption and table as ARCHITECTURE.md shows them."""
+    return f"{caption(results)}\n\n{markdown(lines(results))}\n"
+
+
+def keep() -> None:
+    """Add what was run here to what is kept, without outputs, and show all of it in ARCHITECTURE.md."""
+    known = {(r.row, r.seed, r.session) for r in read([KEPT])}
+    for result in read([RESULTS]):
+        if not result.skipped and (result.row, result.seed, result.session) not in known:
+            add(KEPT, replace(result, printed=(), left=()))
+    page = ROOT / "ARCHITECTURE.md"
+    text = page.read_text()
+    page.write_text(text.replace(shown(text), part(read([KEPT]))))
+
+
 def main() -> None:
     """Print the table, and what did not hold."""
-    results = read([Path(name) for name in sys.argv[1:]] or [RESULTS])
+    parser = argparse.ArgumentParser(description="The table of what the campaign of faults has run.")
+    parser.add_argument("--keep", action="store_true", help="keep what was run here, and show it in ARCHITECTURE.md")
+    if parser.parse_args().keep:
+        keep()
+    results = read([KEPT, RESULTS])
     table = lines(results)
-    print(markdown(table))
+    print(part(results))
     newest = {(result.row, result.seed): result for result in results}
-    print(f"\n{sum(line.seeds for line in table)} runs of {len(table)} rows; there are {len(ROWS)} rows")
     for result in newest.values():
         if result.skipped:
             print(f"not run: {result.row}: {result.skipped}")

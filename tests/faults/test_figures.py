@@ -82,3 +82,36 @@ def test_table_has_a_line_for_each_row_that_was_run():
         figures.lines([result("worker killed", 0, (5.0,)), result("worker killed", 1, (5.0, 1.0))])
     )
     assert table.splitlines()[2:] == ["| worker killed | 2/2 | 1-2 | - | - |"]
+
+
+def test_architecture_shows_the_table_of_all_that_is_kept():
+    text = (figures.ROOT / "ARCHITECTURE.md").read_text()
+    assert figures.shown(text) == figures.part(figures.read([figures.KEPT]))
+
+
+def test_what_was_run_here_is_kept_once_and_shown_without_outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "KEPT", tmp_path / "kept.jsonl")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results.jsonl")
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    page = tmp_path / "ARCHITECTURE.md"
+    page.write_text("Before.\n\n1 runs of 1 of the 2 rows, x:\n\n| a |\n| b |\n\nAfter.\n")
+    ran = [
+        *(result("worker killed", seed, (5.0,), commit=f"c{seed}", printed=("/home/me",)) for seed in range(5)),
+        result("sender killed", 0, (5.0,), commit="c0", left=("raylet",)),
+        result("sender killed", 1, skipped="no faketime"),
+        result("undisturbed", 0, (5.0, 1.0), commit="other", machine="elsewhere"),
+    ]
+    for each in ran:
+        figures.add(figures.RESULTS, each)
+    figures.keep()
+    figures.keep()
+    kept = figures.read([figures.KEPT])
+    assert [(r.row, r.seed, r.printed, r.left) for r in kept] == [
+        *(("worker killed", seed, [], []) for seed in range(5)),
+        ("sender killed", 0, [], []),
+        ("undisturbed", 0, [], []),
+    ]
+    assert page.read_text() == f"Before.\n\n{figures.part(kept)}\nAfter.\n"
+    assert figures.caption(kept) == (
+        f"6 runs of 2 of the {len(ROWS)} rows, 1 of them with five seeds or more, at 5 commits, on two cores:"
+    )
