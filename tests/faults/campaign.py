@@ -1,8 +1,8 @@
 """``make test-faults``: each fault at random moments of a real study; the same command goes on, and nothing is lost.
 
 All rows come with their first seed before any comes with its second. What is in the results file (JSON lines) for the
-same sources is not run again, so that a campaign that was interrupted goes on; ``--any-code`` goes on with one that other
-sources began, also with what is kept (``figures``). Undisturbed runs come in turn between the others, so that wall
+same sources, or is kept (``figures``), is not run again, so that a campaign that was interrupted goes on; with
+``--any-code`` also where the sources have changed since. Undisturbed runs come in turn between the others, so that wall
 times are compared under the same load.
 
 python -m tests.faults.campaign [--jobs N] [--minutes M] [--seeds N] [--rows TEXT ...] [--results FILE] [--any-code]
