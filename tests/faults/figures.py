@@ -193,7 +193,7 @@ def caption(results: Sequence[Result]) -> str:
     commits = len({r.commit for r in own})
     return (
         f"{len(own)} runs of {len(seeds)} of the {len(ROWS)} rows, {five} of them with five seeds or more, "
-        f"at {commits} commits, on {machines or 'no machine'}:"
+        f"commits: {commits}, machines: {machines or 'none'}."
     )
 
 
@@ -221,7 +221,8 @@ def keep() -> None:
     known = {(r.row, r.seed, r.session) for r in read([KEPT])}
     for result in read([RESULTS]):
         if not result.skipped and (result.row, result.seed, result.session) not in known:
-            add(KEPT, replace(result, printed=(), left=()))
+            broken = [text.splitlines()[0][:200] for text in result.broken if text]  # no traceback with its paths
+            add(KEPT, replace(result, broken=broken, printed=(), left=()))
     page = ROOT / "ARCHITECTURE.md"
     text = page.read_text()
     page.write_text(text.replace(shown(text), part(read([KEPT]))))

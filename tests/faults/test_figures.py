@@ -113,5 +113,5 @@ def test_what_was_run_here_is_kept_once_and_shown_without_outputs(tmp_path, monk
     ]
     assert page.read_text() == f"Before.\n\n{figures.part(kept)}\nAfter.\n"
     assert figures.caption(kept) == (
-        f"6 runs of 2 of the {len(ROWS)} rows, 1 of them with five seeds or more, at 5 commits, on two cores:"
+        f"6 runs of 2 of the {len(ROWS)} rows, 1 of them with five seeds or more, commits: 5, machines: two cores."
     )
