@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from sepray import secrecy
-from sepray.modules import own_modules
 
 from . import lab_echo
 
@@ -56,7 +55,6 @@ def _no_secrets_of_other_tests(monkeypatch):
 def _own_search_path(monkeypatch):
     """The folders that a command finds modules in are those of its test alone."""
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.setattr(own_modules, "_added", set())
 
 
 @pytest.fixture(scope="session")

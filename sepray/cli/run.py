@@ -64,7 +64,7 @@ def _run_toml(path: Path) -> None:
     from ..study import main
 
     own_modules.add_current_folder()
-    sys.path.insert(0, str(path.absolute().parent))  # a separator or task may lie beside the file
+    own_modules.add_named_folder(path.absolute().parent)  # a separator or task may lie beside the file
     main(read_study(path))
 
 

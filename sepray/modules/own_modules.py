@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..disk import private_list
+from ..plain_text import in_one_line
 from . import definitions, source
 
 TRUSTED = "SEPRAY_TRUST_MODULES"
 """Variable with modules, between commas, that may be imported because a storage or a model names them: a name where the
 module is installed or the user's own, the path of its file where it is anybody's."""
 _INSTALLED = "installed"
-_added: set[str] = set()
+_METADATA = (".dist-info", "egg-info")  # the latter also within a folder x.egg
 
 
 def remember(module: str) -> None:
@@ -60,25 +61,50 @@ def how_to_trust(module: str) -> str:
 
 
 def add_current_folder() -> None:
-    """Let modules be imported from the current folder, behind what is installed, unless others may put files there."""
+    """Let modules be imported from the current folder, behind what is installed, if it is this user's alone.
+
+    It is not where others may put files there. Nor is it where it announces modules (entry points) as an installed
+    package does: libraries (torch, MLflow) import what any folder announces that modules are found in, and in an
+    archive that was unpacked there that may be anything.
+    """
     here = os.getcwd()
-    if here not in sys.path and (_are_of_user([Path(here)]) or _is_trusted(Path(here))):
+    if here not in sys.path and (_why_not(Path(here)) is None or _is_trusted(Path(here))):
         sys.path.append(here)
-        _added.add(here)
 
 
-def is_added(folder: str) -> bool:
-    """Say whether modules are found in a folder only because ``add_current_folder`` says so."""
-    return os.path.realpath(folder) in map(os.path.realpath, _added)
+def add_named_folder(folder: Path) -> None:
+    """Let modules be imported from the folder of a file that the user has named, behind what is installed.
+
+    It may be anybody's; what it announces to libraries is as in the current folder.
+    """
+    if str(folder) not in sys.path and _announcing(folder) is None:
+        sys.path.append(str(folder))
 
 
 def hint() -> str:
     """Return the part of a message that says why no module of the current folder is found; empty where it is not so."""
     try:
-        is_found = {"", os.getcwd()} & set(sys.path) or _are_of_user([Path.cwd()])
+        why = None if {"", os.getcwd()} & set(sys.path) else _why_not(Path.cwd())
     except OSError:  # the folder is gone
         return ""
-    return "" if is_found else " (others may put files into this folder: PYTHONPATH=. if you trust its modules)"
+    return "" if why is None else f" ({why}: PYTHONPATH=. if you trust its modules)"
+
+
+def _why_not(folder: Path) -> str | None:
+    """Return why no modules are imported from a folder that the user has not chosen; None where they may be."""
+    if not _are_of_user([folder]):
+        return "others may put files into this folder"
+    announcing = _announcing(folder)
+    return announcing and f"{in_one_line(announcing)} here announces modules to libraries, which import them"
+
+
+def _announcing(folder: Path) -> str | None:
+    """Return what announces entry points in a folder, as in one of installed packages."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_METADATA))
+    except OSError:  # no library can list it either
+        return None
+    return next((name for name in names if (folder / name / "entry_points.txt").exists()), None)
 
 
 def _was_named(module: str, place: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
-from . import own_modules, source
+from . import source
 
 _NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -51,12 +51,8 @@ def announced(package: str, taken: Collection[str]) -> dict[str, Plugin]:
 
 @functools.lru_cache(maxsize=16)
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Return the entry points of a group; the search path is an argument because they depend on it.
-
-    What lies in the current folder is not installed: an archive that was unpacked there announces nothing.
-    """
-    found = entry_points(group=group)
-    return tuple(p for p in found if p.dist is None or not own_modules.is_added(str(p.dist.locate_file(""))))
+    """Return the entry points of a group; the search path is an argument because they depend on it."""
+    return tuple(entry_points(group=group))
 
 
 def _plugin(package: str, points: list[EntryPoint], shadows: bool) -> Plugin:

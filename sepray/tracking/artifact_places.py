@@ -1,12 +1,33 @@
-"""Where MLflow says that files go: a database that others may write to could name any folder of this machine."""
+"""Where MLflow says that files are: a database that others may write to could name any folder, and any machine.
+
+MLflow sends its login (``MLFLOW_TRACKING_PASSWORD``, ``MLFLOW_TRACKING_TOKEN``) to whichever host an experiment, a run
+or a version of a model names for its files, also where it only reads them.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..disk import links
 from ..errors import UsageError, mask
+
+HOSTS = "SEPRAY_TRUST_ARTIFACT_HOSTS"
+"""Variable with hosts (``name`` or ``name:port``), between commas, that may be asked for files beside MLflow's own."""
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
+# Azure's data lakes get a token; MLflow takes the domain from the address.
+_LAKE = re.compile(
+    r"[\w-]+@[\w-]+\.dfs\.(core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net|fabric\.microsoft\.com)"
+)
+_asked: ContextVar[str] = ContextVar("asked", default="")
+_guarded: dict[str, Any] = {}  # by scheme
 
 
 def foreign(place: str, experiment: str) -> str:
@@ -30,6 +51,78 @@ def foreign(place: str, experiment: str) -> str:
     except UsageError as error:
         return f"{told} ({error})"
     return ""
+
+
+def of_others(place: str, uri: str) -> str:
+    """Return why a host is not asked for files, or given any; empty where a place names none that gets a login.
+
+    That is the host of MLflow's own address, and those of ``HOSTS``.
+
+    Args:
+        place: address of files, as MLflow has it.
+        uri: MLflow's address, as the user has given it.
+    """
+    parts, own = urlsplit(place), urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme == "abfss":
+        is_known = bool(_LAKE.fullmatch(parts.netloc)) or _host(host, "https") in _trusted("https")
+    elif parts.scheme in ("http", "https") or (parts.scheme == "mlflow-artifacts" and parts.netloc):
+        scheme = own.scheme if parts.scheme == "mlflow-artifacts" else parts.scheme
+        known = _trusted(scheme)
+        if (own.scheme, scheme) != ("https", "http"):  # all could read the login then
+            known.append(_host(own.netloc.rpartition("@")[2], own.scheme))
+        found = _host(parts.netloc, scheme) if parts.netloc != own.netloc else _host(host, scheme)
+        is_known = found is not None and found in known
+    else:
+        return ""
+    if is_known:
+        return ""
+    return (
+        f"files would be at {mask(place)}, which is no host of MLflow's address, and would get its login; if you know "
+        f"it: {HOSTS}={host}"
+    )
+
+
+@contextlib.contextmanager
+def asked(uri: str) -> Iterator[None]:
+    """Let MLflow ask no host for files, in this thread, that ``of_others`` refuses, until the block ends.
+
+    MLflow raises an MlflowException (INVALID_PARAMETER_VALUE) then.
+    """
+    from mlflow.store.artifact import artifact_repository_registry
+
+    known = artifact_repository_registry._artifact_repository_registry
+    for scheme, made in list(known._registry.items()):
+        if made is not _guarded.get(scheme):
+            _guarded[scheme] = _checked(made)
+            known.register(scheme, _guarded[scheme])
+    token = _asked.set(uri)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def _checked(made: Callable[..., Any]) -> Callable[..., Any]:
+    def repository(artifact_uri: str, *arguments: Any, **named: Any) -> Any:
+        uri = _asked.get()
+        if uri and (reason := of_others(artifact_uri, uri)):
+            from mlflow.exceptions import MlflowException
+
+            raise MlflowException.invalid_parameter_value(reason)
+        return made(artifact_uri, *arguments, **named)
+
+    return repository
+
+
+def _host(text: str, scheme: str) -> tuple[str, int] | None:
+    """Return name and port of a host; None where it is not written as plainly as every reader takes it."""
+    match = _HOST.fullmatch(text)
+    return None if match is None else (match["name"].lower(), int(match["port"] or _PORTS.get(scheme, 0)))
+
+
+def _trusted(scheme: str) -> list[tuple[str, int] | None]:
+    return [_host(each.strip(), scheme) for each in os.environ.get(HOSTS, "").split(",") if each]
 
 
 def _folder(place: str) -> Path | None:

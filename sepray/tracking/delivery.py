@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import mask
-from .artifact_places import foreign
+from .artifact_places import foreign, of_others
 from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
 from .outbox import Operation, Outbox, OutboxError, Rejected, RunKey
@@ -225,13 +225,14 @@ class Delivery:
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
 
     def _require_own_place(self, run_id: str) -> None:
-        """Refuse a run whose files would go to a folder of this machine that is not its experiment's."""
+        """Refuse a run whose files would go to a folder that is not its experiment's, or to another's machine."""
         if run_id not in self._placed:
             info = self.call(self.client.get_run, run_id).info
             if info.experiment_id not in self._experiments:
                 experiment = self.call(self.client.get_experiment, info.experiment_id)
                 self._experiments[info.experiment_id] = str(experiment.artifact_location)
-            if reason := foreign(info.artifact_uri, self._experiments[info.experiment_id]):
+            place = str(info.artifact_uri)
+            if reason := of_others(place, self._uri) or foreign(place, self._experiments[info.experiment_id]):
                 raise RefusedError(f"run {run_id}: {reason}")
             self._placed.add(run_id)
 

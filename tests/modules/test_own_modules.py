@@ -1,5 +1,6 @@
 """A module that a command has named counts where it lay then, and only as this user's; others plant no modules here."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -180,17 +181,23 @@ def test_folder_that_others_may_write_into_has_no_modules(tmp_path, monkeypatch)
     assert sys.path == ["/elsewhere", str(tmp_path)]
 
 
-def test_current_folder_announces_no_plugins(lab_site, monkeypatch):
-    """An unpacked archive may hold a dist-info beside a module that does things when it is imported."""
-    monkeypatch.chdir(lab_site)
+@pytest.mark.parametrize("name", ["lab_echo-1.0.dist-info", "Lab.EGG-INFO"])
+def test_current_folder_announces_nothing_to_libraries(name, tmp_path, monkeypatch):
+    """An unpacked archive may hold a dist-info beside a module: ``import torch`` alone would import that."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(own_modules, "_added", set())
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "METADATA").write_text("Name: lab-echo\nVersion: 1.0\n")
+    (tmp_path / name / "entry_points.txt").write_text("[torch.backends]\necho = lab_echo:go\n")
     own_modules.add_current_folder()
-    assert str(lab_site) in sys.path
-    assert "echo" not in registry.plugged("sepray.separators")
-    own_modules._added.clear()  # found by the user's own choice: PYTHONPATH=.
-    sys.path.insert(0, str(lab_site))
-    assert "echo" in registry.plugged("sepray.separators")
+    own_modules.add_named_folder(tmp_path)
+    assert str(tmp_path) not in sys.path
+    assert "echo" not in {point.name for point in importlib.metadata.entry_points(group="torch.backends")}
+    assert f"{name} here announces modules to libraries" in own_modules.hint()
+    (tmp_path / name / "entry_points.txt").unlink()
+    own_modules.add_current_folder()
+    assert str(tmp_path) in sys.path
+    assert own_modules.hint() == ""
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o700])

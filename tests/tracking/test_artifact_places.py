@@ -1,8 +1,9 @@
-"""Files go to a folder of this machine only where it is one of their experiment's."""
+"""Files go to a folder of this machine only where it is one of their experiment's, and logins to MLflow alone."""
 
 import pytest
 
-from sepray.tracking.artifact_places import foreign
+from sepray.tracking.artifact_places import HOSTS, asked, foreign, of_others
+from sepray.tracking.connection import import_mlflow
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,68 @@ def test_links_below_the_experiments_folder_are_refused(tmp_path):
     (tmp_path / "disk" / "e").mkdir()
     (tmp_path / "disk" / "e" / "run").symlink_to(tmp_path)
     assert "e/run is a link" in foreign(f"{tmp_path}/mlruns/e/run/artifacts", f"{tmp_path}/mlruns/e")
+
+
+LAB = "http://me:secret@mlflow.lab:5000/prefix"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "mlflow-artifacts:/0/run",
+        "mlflow-artifacts://mlflow.lab:5000/0/run",
+        "http://MLflow.lab:5000/api/2.0/mlflow-artifacts/artifacts/0",
+        "http://me:secret@mlflow.lab:5000/api",
+        "s3://bucket/0",
+        "abfss://files@lab.dfs.core.windows.net/0",
+        "models:/m-0a",
+        "/a/mlruns/e",
+    ],
+)
+def test_hosts_that_get_a_login_are_those_of_mlflow(place):
+    assert of_others(place, LAB) == ""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://elsewhere/api/2.0/mlflow-artifacts/artifacts/0",
+        "HTTPS://elsewhere/api",
+        "http://mlflow.lab/api",
+        "http://mlflow.lab:5000@elsewhere/api",
+        "http://mlflow.lab:5000\\@elsewhere/api",
+        "http:elsewhere/api",
+        "mlflow-artifacts://elsewhere/0/run",
+        "abfss://files@lab.dfs.core.windows.net.elsewhere.org/0",
+        "abfss://files@lab.elsewhere.org/0",
+    ],
+)
+def test_hosts_of_others_get_no_login(place):
+    assert f"{HOSTS}=" in of_others(place, LAB)
+    assert "secret" not in of_others(place, LAB)
+
+
+def test_a_login_that_was_encrypted_stays_so():
+    assert of_others("https://mlflow.lab/api", "https://mlflow.lab") == ""
+    assert of_others("http://mlflow.lab:443/api", "https://mlflow.lab") != ""
+
+
+def test_hosts_that_the_user_trusts_are_asked(monkeypatch):
+    monkeypatch.setenv(HOSTS, "files.lab, other.lab:81")
+    for place in ("https://files.lab/api", "http://other.lab:81/api", "abfss://a@files.lab/0"):
+        assert of_others(place, LAB) == ""
+    assert of_others("http://other.lab/api", LAB) != ""
+
+
+def test_mlflow_asks_no_other_host_for_what_a_database_names():
+    mlflow = import_mlflow()
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    other = "http://elsewhere/api/2.0/mlflow-artifacts/artifacts/0"
+    for _ in range(2):
+        with asked("http://mlflow.lab:5000"):
+            with pytest.raises(mlflow.MlflowException, match="no host of MLflow's address"):
+                get_artifact_repository(other)
+            own = get_artifact_repository("mlflow-artifacts:/0/run", tracking_uri="http://mlflow.lab:5000")
+            assert own.artifact_uri == "http://mlflow.lab:5000/api/2.0/mlflow-artifacts/artifacts/0/run"
+        assert get_artifact_repository(other).artifact_uri == other

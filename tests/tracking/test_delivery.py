@@ -276,8 +276,13 @@ def test_files_are_not_written_to_a_folder_that_a_database_only_names(outbox, de
     outbox.put_text(STUDY, "report.html", "theirs")
     end(outbox, "")
     assert delivery.deliver(2000)[1] is None
-    [refused] = outbox.rejected()
-    assert f"its files would go to {tmp_path}/thesis, which is not a place of its experiment's" in refused.reason
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("update runs set artifact_uri = 'http://elsewhere/api/2.0/mlflow-artifacts/artifacts/0'")
+    outbox.put_text(STUDY, "report.html", "theirs")
+    assert delivery.deliver(2000)[1] is None
+    folder, machine = outbox.rejected()
+    assert f"its files would go to {tmp_path}/thesis, which is not a place of its experiment's" in folder.reason
+    assert "which is no host of MLflow's address, and would get its login" in machine.reason
     assert (tmp_path / "thesis" / "report.html").read_text() == "mine"
     assert read().runs[""].info.status == "FINISHED"
 
