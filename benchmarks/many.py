@@ -8,11 +8,10 @@ is not in the figures is Ray's own work for an answer of an actor. Results arriv
 trials there are, 20 metrics each; trials have ``--epochs`` epochs. The sampler is random: what TPE takes, in a thread
 of the driver, grows with the study and is in ``history.py``.
 
-``Tune`` is the CPU time of the driver's main thread for a result, starts and ends of trials included; ``threads`` that of
-its others, above all the one that asks Optuna for trials and tells it of their ends, for a trial; both without the
-study's start.
-``late`` is how much later than due an event was handled (median, and the 99th of 100), ``MB`` the driver's private
-memory in the end, and what it grew by for a thousand trials.
+``Tune`` is the CPU time of the driver's main thread for a result, starts and ends of trials included; ``threads`` that
+of its others, above all the one that asks Optuna for trials and tells it of their ends, for a trial; both without the
+study's start. ``late`` is how much later than due an event was handled (median, and the 99th of 100), ``MB`` the
+driver's private memory in the end, and what it grew by for a thousand trials.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ separator or task or in sepray, and is shown with its traceback (``sepray.consol
 
 from __future__ import annotations
 
+import re
+
 from .secrecy import mask as mask
 
 _CLUSTER_MODULES = ("psycopg", "boto3", "botocore", "grpc")
@@ -51,11 +53,26 @@ _SQLITE = {
     ),
 }
 """Part of a message of SQLite -> what it means, and what helps."""
+_LOGIN = "give another user in the address, or set PGPASSWORD or PGPASSFILE for PostgreSQL"
+_NO_DATABASE = "make it there first (`createdb NAME` for PostgreSQL), or give the address of another one"
+_SERVERS = (
+    (r'database ".*" does not exist|unknown database', _NO_DATABASE),
+    (r'role ".*" does not exist|authentication failed|no password supplied|access denied', _LOGIN),
+    (r"no pg_hba\.conf entry|is not allowed to connect", "let this host in: pg_hba.conf of PostgreSQL, or its users"),
+    (r"permission denied", "let this user in (`grant`), or give another one in the address"),
+)
+"""Pattern of a message of PostgreSQL or MySQL that refuses a connection for good -> what helps."""
 
 
-def explain_sqlite(message: str) -> str:
-    """Return a message of SQLite's with what it means and what helps, where that is known."""
-    means = next((reason for part, reason in _SQLITE.items() if part in message), "")
+def refused_for_good(message: str) -> str:
+    """Return what helps where a database server refuses a connection and will do so again; empty for other messages."""
+    found = (remedy for pattern, remedy in _SERVERS if re.search(pattern, message, re.IGNORECASE))
+    return next(found, "")
+
+
+def explain_database(message: str) -> str:
+    """Return a message of a database's with what it means and what helps, where that is known."""
+    means = next((reason for part, reason in _SQLITE.items() if part in message), "") or refused_for_good(message)
     return f"{message} ({means})" if means else message
 
 

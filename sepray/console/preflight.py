@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from ..errors import UnreachableError, UsageError, how_to_install
+from ..errors import UnreachableError, UsageError, how_to_install, mask, refused_for_good
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 _PORTS["grpc"] = 13000  # of Optuna's proxy
@@ -100,6 +100,34 @@ def require_driver(url: str, shown: str) -> None:
     except (ImportError, ValueError, sqlalchemy.exc.NoSuchModuleError, sqlalchemy.exc.ArgumentError) as error:
         cause, remedy = str(error).splitlines()[0], how_to_install(error) or "check the URL and its driver"
         raise UsageError(f"{shown} cannot be used: {cause}; {remedy}") from None
+
+
+def require_login(url: str, shown: str) -> None:
+    """Refuse a database on a server that does not let this user in, or that the server does not have.
+
+    A server that does not answer, or that is starting, passes: trying again may help there.
+
+    Args:
+        url: URL of the database; those of files, and of servers that are no PostgreSQL or MySQL, pass.
+        shown: what messages call the database, without secrets.
+
+    Raises:
+        UsageError: the server refuses the connection for good; with what to set.
+    """
+    if url.partition("://")[0].partition("+")[0] not in ("postgresql", "mysql", "mariadb"):
+        return
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(url, connect_args={"connect_timeout": 5}, poolclass=sqlalchemy.pool.NullPool)
+        engine.connect().close()
+    except sqlalchemy.exc.OperationalError as error:
+        lines = str(error.orig).strip().splitlines()
+        reason = next((line for line in lines if refused_for_good(line)), "")
+        if reason:
+            raise UsageError(
+                f"{shown} cannot be used: {mask(reason.rpartition('FATAL:')[2].strip())}; {refused_for_good(reason)}"
+            ) from None
 
 
 def require_storage(url: str, shown: str) -> None:

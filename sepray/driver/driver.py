@@ -8,7 +8,7 @@ from collections.abc import Collection
 import torch
 
 from .. import arms, processor
-from ..console import interruption
+from ..console import interruption, preflight
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
@@ -59,13 +59,16 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
 
 
 def require_stores(spec: StudySpec) -> None:
-    """Refuse servers that do not let this user in, and buckets that are not there, before anything is computed.
+    """Refuse servers that do not let this user in, missing databases and buckets, before anything is computed.
 
     Raises:
         SeprayError: with what to set.
     """
+    tracking = resolve_uri(spec.stores.tracking_uri)
+    preflight.require_login(spec.stores.storage, f"the storage {mask(spec.stores.storage)}")
+    preflight.require_login(tracking, f"MLflow's database {mask(tracking)}")
     file_systems.require_place(spec.stores.storage_path, "--storage-path")
-    artifacts = access.require_access(resolve_uri(spec.stores.tracking_uri), spec.model_name)
+    artifacts = access.require_access(tracking, spec.model_name)
     file_systems.require_place(artifacts, "--default-artifact-root of MLflow's server")
 
 

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..disk.files import begin_file, locked
-from ..errors import SeprayError, StorageError, UsageError, explain_sqlite, how_to_install, mask
+from ..errors import SeprayError, StorageError, UsageError, explain_database, how_to_install, mask
 from ..identity import differences, plain
 from . import stored_values
 from .bulk_read import BulkReadStorage, RowError
@@ -297,7 +297,7 @@ def first_line(error: BaseException) -> str:
         error = error.__cause__
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines()
-    return explain_sqlite(lines[0] if lines else type(cause).__name__)
+    return explain_database(lines[0] if lines else type(cause).__name__)
 
 
 @contextlib.contextmanager

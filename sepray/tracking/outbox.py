@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from ..disk import links
 from ..disk.files import begin_file, open_lock
-from ..errors import SeprayError, UsageError, explain_sqlite
+from ..errors import SeprayError, UsageError, explain_database
 from .stored_operations import is_copy
 
 _TABLES = """
@@ -345,4 +345,4 @@ def _explained(error: sqlite3.DatabaseError) -> str:
     told = str(error)
     if any(part in told for part in ("not a database", "malformed")):  # derived, so that nothing is lost with it
         return f"{told} (move it away; a new one is made, and `sepray reconcile` tells MLflow what is missing)"
-    return explain_sqlite(told)
+    return explain_database(told)

@@ -9,8 +9,10 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import sqlalchemy
 
 from sepray.console import preflight
 from sepray.errors import UnreachableError, UsageError
@@ -314,3 +316,52 @@ def test_own_ray_without_a_token_is_refused(monkeypatch):
             preflight.require_token()
     monkeypatch.delenv("RAY_AUTH_MODE")
     preflight.require_token()
+
+
+PASSWORD = 'connection to server at "10.0.0.5", port 5432 failed: FATAL:  password authentication failed for user "ann"'
+SERVER = "postgresql+psycopg://ann:secret@10.0.0.5/optuna"
+
+
+def refusing(monkeypatch, message):
+    """Let every connection fail as the driver of a database does."""
+    refusal = sqlalchemy.exc.OperationalError("", {}, Exception(message))
+    engine = SimpleNamespace(connect=lambda: (_ for _ in ()).throw(refusal))
+    monkeypatch.setattr(sqlalchemy, "create_engine", lambda url, **settings: engine)
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (PASSWORD, 'password authentication failed for user "ann"; give another user .*PGPASSWORD or PGPASSFILE'),
+        (
+            'FATAL:  database "optuna" does not exist',
+            r'database "optuna" does not exist; make it there first \(`createdb',
+        ),
+        ('FATAL:  role "ann" does not exist', 'role "ann" does not exist; give another user'),
+        ("(1049, \"Unknown database 'optuna'\")", "Unknown database 'optuna'.*; make it there first"),
+        ("(1045, \"Access denied for user 'ann'@'h'\")", "Access denied for user .*; give another user"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.9"', "no pg_hba.conf entry .*; let this host in"),
+        ('FATAL:  permission denied for database "optuna"', "permission denied .*; let this user in"),
+    ],
+)
+def test_database_that_refuses_for_good_is_told_with_what_to_set(message, told, monkeypatch):
+    refusing(monkeypatch, message)
+    with pytest.raises(UsageError, match=f"^the storage cannot be used: .*{told}") as refused:
+        preflight.require_login(SERVER, "the storage")
+    assert not re.search(r"\n|FATAL", str(refused.value))
+
+
+@pytest.mark.parametrize(
+    "message", ["Connection refused", "FATAL:  the database system is starting up", "timeout expired"]
+)
+def test_database_that_may_answer_later_passes(message, monkeypatch):
+    refusing(monkeypatch, message)
+    preflight.require_login(SERVER, "the storage")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///optuna.db", "journal://log", "http://host:5000", "grpc://host:13000", "mlflow.db"]
+)
+def test_only_servers_of_databases_are_asked_for_a_login(url, monkeypatch):
+    refusing(monkeypatch, PASSWORD)
+    preflight.require_login(url, "the storage")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 import torch
 
 from sepray.disk.files import replace_file
@@ -16,6 +17,7 @@ from sepray.driver.prepared import prepare
 from sepray.errors import UsageError
 from sepray.identity import plain
 from sepray.separators import cass
+from sepray.study import StudySpec
 from sepray.tracking.outbox import Rejected, RunKey
 
 from .conftest import DATA
@@ -309,3 +311,14 @@ def test_without_published_settings_the_search_has_all_trials(spec, study, regis
     assert driver.run(spec.changed(reference_budget="none")) == 0
     assert len({number for stage, number, _ in study.trained if stage == "finals"}) == 4
     assert not any("published" in row["system"] for row in registered[0]["rows"])
+
+
+@pytest.mark.parametrize(("flag", "what"), [("storage", "the storage"), ("tracking_uri", "MLflow's database")])
+def test_both_databases_are_asked_before_any_data(flag, what, monkeypatch):
+    def refuse(url, **settings):
+        raise sqlalchemy.exc.OperationalError("", {}, Exception('FATAL:  database "x" does not exist'))
+
+    monkeypatch.setattr(sqlalchemy, "create_engine", refuse)
+    spec = StudySpec("s", "cass", "ecg", {}, **{flag: "postgresql+psycopg://ann:secret@10.0.0.5/x"})
+    with pytest.raises(UsageError, match=rf"^{what} postgresql\+psycopg://ann:\*\*\*@10.0.0.5/x cannot be used"):
+        driver.require_stores(spec)
