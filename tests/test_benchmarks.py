@@ -189,3 +189,16 @@ def test_threshold_of_faint_fetuses_is_that_of_few_true_ones(capsys):
     at = float(printed.split("2.5%: ")[1].split(",")[0])
     assert at == pytest.approx(real_records.FAINT, abs=0.025)
     assert "template subtraction: 1" in printed
+
+
+def test_rules_that_join_leads_take_the_surest_lead_or_the_sum():
+    leads = benchmark("leads")
+    times = torch.arange(2500, dtype=torch.float64)[:, None] / 250
+    fetus = torch.exp(-0.5 * ((times - torch.arange(0.1, 10, 0.44)) / 0.006) ** 2).sum(-1)
+    noise = torch.randn(2, 2500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    pair = (noise[:, None], torch.stack((0.3 * noise[0], fetus))[:, None])
+    mother, found = leads.surest(pair)
+    assert torch.equal(found[0, 0], fetus)
+    assert torch.equal(mother[0, 0], noise[1])
+    _, summed = leads.summed((pair[0], torch.stack((0.8 * fetus, -fetus))[:, None]))
+    assert abs(float(torch.corrcoef(torch.stack((summed[0, 0], fetus)))[0, 1])) == pytest.approx(1)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HEARTS = "hearts"
 """Key of the ranges of heart rates in the metadata of a packaged model; older models lack it."""
 
+ALL_LEADS = ", all leads"
+"""What is added to a model's name for the scores of its estimates in all leads together (``scoring.all_leads``)."""
+
 _PULSE_RATE = 100.0  # Hz: models of a lower rate are of pulses, where they do not say
 
 
@@ -104,8 +107,9 @@ def evaluate_recordings(
 ) -> RealScores:
     """Score a model on the real recordings in a folder that have annotations (``signals.heart_annotations``).
 
-    Beside it stand the mixture itself, and for a mother and her fetus subtraction of the maternal template and, with
-    several leads, FastICA (``scoring.fetal_baselines``).
+    Of several leads it is scored lead by lead and, under its name with ``ALL_LEADS``, by one estimate of all leads
+    together (``scoring.all_leads``). Beside it stand the mixture itself, and for a mother and her fetus subtraction of
+    the maternal template and, with several leads, FastICA (``scoring.fetal_baselines``).
 
     Args:
         model: address of a model (see ``load_model``), or a loaded one.
@@ -251,10 +255,13 @@ def _systems(
     model: Model, signal: Signal, mixture: Tensor, estimates: Tensor, rate: float
 ) -> dict[str, dict[str, Tensor]]:
     """Return the estimates ``[lead, segment, time]`` of each heart, by system."""
-    from ..scoring import fetal_baselines
+    from ..scoring import all_leads, fetal_baselines
+    from ..scoring.real_records import mother_and_fetus
 
     found = {model.name: dict(zip(signal.sources, estimates, strict=True))}
     pair = mother_and_fetus(signal)
+    if estimates.shape[1] == len(mixture) > 1:  # a model of one component for all leads has joined them already
+        found[f"{model.name}{ALL_LEADS}"] = all_leads.joined(mixture, estimates, signal, rate)
     if pair:
         mother, fetus = (signal.heart_range(name) or (40.0, 200.0) for name in pair)
         found["template subtraction"] = dict(zip(pair, fetal_baselines.template(mixture, rate, mother), strict=True))
@@ -265,19 +272,9 @@ def _systems(
     return {system: own for system, own in found.items() if set(signal.heart_sources) <= own.keys()}
 
 
-def mother_and_fetus(signal: Signal) -> tuple[str, str] | None:
-    """Return the names of a mother's and her fetus's ECG, where a model separates these two."""
-    from ..signals.beats import FETAL_RATE
-
-    if signal.pulse_sources or len(signal.heart_rates) != 2:
-        return None
-    (slow, low, _), (fast, high, _) = sorted(signal.heart_rates, key=lambda entry: entry[1])
-    return (slow, fast) if low < FETAL_RATE <= high else None
-
-
 def _beats(estimate: Mapping[str, Tensor], signal: Signal, rate: float) -> dict[str, Beats]:
     """Return the beats of each heart in the estimates of one system."""
-    from ..scoring.real_records import found_beats
+    from ..scoring.real_records import found_beats, mother_and_fetus
 
     pair = mother_and_fetus(signal)
     found: dict[str, Beats] = {}

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..signals.beats import detect, height
+from ..signals.beats import detect
 from ..signals.template import residual
+from .all_leads import comparable
 
 Range = tuple[float, float]
 
@@ -37,18 +38,14 @@ def components(leads: Tensor, rate: float, mother: Range, fetus: Range) -> Tenso
 
     FastICA (Hyvaerinen 1999, scikit-learn's with its defaults) of the leads between 1 and 45 Hz. The mother's is the
     component whose beats in her range are the surest, the fetus's the same in its range, of all components from which
-    the mother's template has been subtracted. Components have no unit: the mother's is scaled to beats of height 1
-    (``signals.beats.height``), and the fetus's to the height that its beats have beside hers in a lead, in the lead in
-    which that is most.
+    the mother's template has been subtracted. Components have no unit, and get one (``all_leads.comparable``).
     """
     segments = [_independent(part.numpy(), rate) for part in leads.double().unbind(1)]
     found = torch.from_numpy(np.stack(segments, axis=1))  # [component, segment, time]
     without = template(found, rate, mother)[1]
     (hers, her_beats), (its, its_beats) = (_surest(found, rate, mother), _surest(without, rate, fetus))
     left = template(leads, rate, mother)[1]
-    beside = height(left, rate, its_beats.expand(len(leads), -1, -1)) / _height(leads, rate, her_beats)
-    scales = 1 / _height(hers, rate, her_beats), beside.amax(0, keepdim=True) / _height(its, rate, its_beats)
-    return torch.stack([own * scale[..., None] for own, scale in zip((hers, its), scales, strict=True)])
+    return comparable((hers, its), (her_beats, its_beats), (leads, left), rate)
 
 
 def _surest(estimates: Tensor, rate: float, heart: Range) -> tuple[Tensor, Tensor]:
@@ -57,11 +54,6 @@ def _surest(estimates: Tensor, rate: float, heart: Range) -> tuple[Tensor, Tenso
     at = found.confidence.argmax(0)[None, :, None]
     signal, beats = (own.gather(0, at.expand(1, -1, own.shape[-1])) for own in (estimates, found.times))
     return signal, beats
-
-
-def _height(signal: Tensor, rate: float, beats: Tensor) -> Tensor:
-    """Return ``height`` of ``[lead, segment, time]`` at beats of one lead, never 0."""
-    return height(signal, rate, beats.expand(len(signal), -1, -1)).clamp(min=1e-30)
 
 
 def _independent(leads: Any, rate: float) -> Any:

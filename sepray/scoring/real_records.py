@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Signal
-from ..signals.beats import Beats, detect, height
+from ..signals.beats import FETAL_RATE, Beats, detect, height
 from ..signals.heart_annotations import Annotation
 from .beat_scores import counts
 
@@ -39,6 +39,14 @@ def segments(signal: Tensor, rate: float) -> Tensor:
     count = signal.shape[-1] // length
     parts: Tensor = signal[..., : count * length].unflatten(-1, (count, length))
     return parts
+
+
+def mother_and_fetus(signal: Signal) -> tuple[str, str] | None:
+    """Return the names of a mother's and her fetus's ECG, where a model separates these two."""
+    if signal.pulse_sources or len(signal.heart_rates) != 2:
+        return None
+    (slow, low, _), (fast, high, _) = sorted(signal.heart_rates, key=lambda entry: entry[1])
+    return (slow, fast) if low < FETAL_RATE <= high else None
 
 
 def found_beats(

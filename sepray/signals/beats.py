@@ -118,8 +118,7 @@ def detect(
     if flat.shape[-1] < 2 * 60 / high * sample_rate or not len(flat):
         times, sure = flat.new_full((len(flat), 0), math.nan), flat.new_zeros(len(flat))
     else:
-        kind = _PULSE if pulse else _FETAL_QRS if low >= FETAL_RATE else _ADULT_QRS
-        times, sure = _detected(flat, sample_rate, low, high, kind)
+        times, sure = _detected(flat, sample_rate, low, high, _kind(low, pulse))
         sure = sure.masked_fill(silent, 0.0)
     rate = rate_of(times.sort(-1).values)
     if least > 0:
@@ -131,6 +130,23 @@ def detect(
     return Beats(
         times.reshape(*shape, times.shape[-1]), rate.reshape(shape), sure.masked_fill(~finite, math.nan).reshape(shape)
     )
+
+
+def in_band(signal: Tensor, sample_rate: float, low: float, pulse: bool = False) -> Tensor:
+    """Return the band of a heart's beats alone, ``[..., time]``, as ``detect`` looks for them in it.
+
+    Args:
+        signal: ``[..., time]``, finite.
+        sample_rate: in Hz.
+        low: lowest rate of the heart in beats a minute.
+        pulse: whether it is a PPG.
+    """
+    flat = signal.reshape(-1, signal.shape[-1]).double()
+    return _enveloped(flat, sample_rate, _kind(low, pulse))[0].reshape(signal.shape)
+
+
+def _kind(low: float, pulse: bool) -> _Kind:
+    return _PULSE if pulse else _FETAL_QRS if low >= FETAL_RATE else _ADULT_QRS
 
 
 def rate_of(times: Tensor) -> Tensor:

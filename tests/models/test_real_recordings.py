@@ -54,7 +54,13 @@ def test_records_with_beats_rates_and_without_a_fetus(folder, tmp_path):
     both, alone = found.records
     assert (both.record, both.leads, both.segments) == ("both.csv", 2, 2)
     assert both.known == {"maternal": "81 bpm (rates.csv)", "fetal": f"{len(FETAL_BEATS)} beats (both.fetal.csv)"}
-    systems = ["models:/told/1", "template subtraction", "FastICA of all leads", "mixture itself"]
+    systems = [
+        "models:/told/1",
+        "models:/told/1, all leads",
+        "template subtraction",
+        "FastICA of all leads",
+        "mixture itself",
+    ]
     assert list(both.scores["fetal"]) == systems
     template = both.scores["fetal"]["template subtraction"]
     assert (template.leads_right, template.segments_right, template.segments) == (2, 4, 4)
@@ -62,16 +68,19 @@ def test_records_with_beats_rates_and_without_a_fetus(folder, tmp_path):
     assert template.rate == pytest.approx(60 / 0.44, abs=0.5)
     ica = both.scores["fetal"]["FastICA of all leads"]
     assert (ica.leads, ica.leads_right, ica.segments) == (1, 1, 2)
+    together = both.scores["fetal"][systems[1]]
+    assert (together.leads, together.segments) == (1, 2)  # its rate: tests/scoring/test_all_leads.py
+    assert both.scores["maternal"][systems[1]].segments_right == 2
     mixture = both.scores["fetal"]["mixture itself"]
     assert mixture.leads_right == 0
     assert both.scores["maternal"]["mixture itself"].segments_right == 4
     assert both.scores["maternal"]["models:/told/1"].beat_f1 is None
     assert (alone.record, alone.leads) == ("ward/alone.csv", 1)
-    assert list(alone.scores["fetal"]) == [systems[0], systems[1], systems[3]]  # of one lead there is no ICA
+    assert list(alone.scores["fetal"]) == [systems[0], systems[2], systems[4]]  # one lead: nothing to join
     assert alone.scores["fetal"]["mixture itself"].invented == 0
     assert alone.scores["maternal"]["mixture itself"].leads_right == 0  # 81, and 100 was told
     assert found.left_out == ("unknown.csv",)
-    assert json.loads(json.dumps(found.document))["records"][0]["scores"]["fetal"][systems[1]]["leads_right"] == 2
+    assert json.loads(json.dumps(found.document))["records"][0]["scores"]["fetal"][systems[2]]["leads_right"] == 2
     for result, name in ((both, "both.csv.png"), (alone, "ward/alone.csv.png")):
         assert result.picture == tmp_path / "pictures" / name
         assert result.picture.read_bytes().startswith(b"\x89PNG")
