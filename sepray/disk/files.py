@@ -12,12 +12,15 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import UsageError
+
+_LARGEST_JSON = 1 << 30  # bytes: of more, as a file of holes may seem to have, nothing is JSON any more
 
 
 def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: int = 0o666) -> None:
@@ -196,11 +199,27 @@ def sync_tree(folder: Path) -> None:
     sync_folder(folder)
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file that sepray has written, to be read, in a folder that others may write to.
+
+    Raises:
+        OSError: it cannot be opened, or it is a link, a pipe, which would be waited for without end, or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no file", str(path))
+
+
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; None where there is none, or where it is empty, cut off or damaged."""
+    """Return what a JSON file of sepray's holds; None where it is absent, a link, no file, cut off or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _LARGEST_JSON:
+                return None
+            return json.loads(file.read().decode())
+    except (OSError, ValueError, RecursionError, MemoryError):
         return None
 
 
@@ -220,10 +239,14 @@ def open_lock(path: Path) -> IO[str]:
     """Open a file that processes lock, which is made where there is none; what is in it stays.
 
     Raises:
-        OSError: it cannot be opened, or is a link, which somebody else has put there.
+        OSError: it cannot be opened, or is a link or no file, which somebody else has put there.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o666), "a+", encoding="utf-8")
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "a+", encoding="utf-8")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no file", str(path))
 
 
 @contextlib.contextmanager

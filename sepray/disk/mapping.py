@@ -94,7 +94,7 @@ def opened(place: Place) -> NDArray[Any] | None:
     The array may be written to, which changes neither the file nor what others see.
     """
     try:
-        descriptor = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
     except OSError:
         return None
     with open(descriptor, "rb") as file:

@@ -83,7 +83,7 @@ class WarmStart:
         """
         key = identity.digest({"start": self.identity, "seed": seed})
         kept = checkpoint.newest(folder)
-        if kept is not None and kept.metadata.get("identity") == key:
+        if kept is not None and kept.metadata.get("identity") == key and "start" in kept.tensors:
             return kept.tensors["start"], float(kept.metadata.get("seconds", 0.0))
         began = time.monotonic()
         separate = self.separator(view, augmentation, seed, device)

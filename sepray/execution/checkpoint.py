@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import struct
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,22 @@ import safetensors.torch
 from pyarrow import fs
 from torch import Tensor
 
-from ..disk.files import replace_file
+from ..disk.files import open_regular, replace_file
+from ..shapes import fits
 from .file_systems import open_place as _open
 
 _NAME = re.compile(r"epoch-(\d{6,})-([0-9a-f]{16})\.safetensors$")
+
+
+_METADATA: dict[str, Any] = {
+    "number": int,
+    "seed": int | None,
+    "members": list[Mapping[str, Any]],
+    "history": list[Mapping[str, Any]],
+    "identity": str,
+    "seconds": float,
+}
+"""Form of the metadata that trials and other separators to start from keep; there may be others."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +89,18 @@ def newest(folder: str, belongs: Callable[[Mapping[str, Any]], bool] = lambda me
     filesystem, path = _open(folder)
     for epoch, name in _newest_first(filesystem, path):
         try:
-            with filesystem.open_input_stream(f"{path}/{name}") as stream:
-                content = stream.read()
-        except OSError:
+            content = _read(filesystem, f"{path}/{name}")
+        except (OSError, MemoryError):
             if not isinstance(filesystem, fs.LocalFileSystem):
                 raise
             continue
         match = _NAME.search(name)
-        if match and _digest(content) == match.group(2) and belongs(metadata := _metadata(content)):
-            return Checkpoint(epoch, safetensors.torch.load(content), metadata)
+        metadata = _metadata(content) if match and _digest(content) == match.group(2) else None
+        if metadata is not None and belongs(metadata):
+            try:
+                return Checkpoint(epoch, safetensors.torch.load(content), metadata)
+            except safetensors.SafetensorError:  # the digest is no secret: others may have written the file
+                continue
     return None
 
 
@@ -131,7 +145,8 @@ def _newest_first(filesystem: fs.FileSystem, path: str) -> list[tuple[int, str]]
     """Return epoch and file name of all checkpoints in a folder; of two of one epoch the one written later is first."""
     files = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
     matches = [(_NAME.match(file.base_name), file) for file in files]
-    ages = sorted(((int(m.group(1)), file.mtime_ns or 0, file.base_name) for m, file in matches if m), reverse=True)
+    found = ((m, file) for m, file in matches if m and file.type is fs.FileType.File)  # no pipe, no device
+    ages = sorted(((int(m.group(1)), file.mtime_ns or 0, file.base_name) for m, file in found), reverse=True)
     return [(epoch, name) for epoch, _, name in ages]
 
 
@@ -139,8 +154,23 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _metadata(content: bytes) -> dict[str, Any]:
+def _read(filesystem: fs.FileSystem, path: str) -> bytes:
+    if isinstance(filesystem, fs.LocalFileSystem):
+        with open_regular(Path(path)) as file:
+            return file.read()
+    with filesystem.open_input_stream(path) as stream:
+        return bytes(stream.read())
+
+
+def _metadata(content: bytes) -> dict[str, Any] | None:
+    """Return the metadata of a checkpoint; None where they are not as sepray writes them."""
     # In safetensors the first eight bytes hold the length of the JSON header that follows.
-    (length,) = struct.unpack("<Q", content[:8])
-    metadata: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["json"])
-    return metadata
+    length = int.from_bytes(content[:8], "little")
+    try:
+        metadata: Any = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["json"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    known = isinstance(metadata, dict) and all(
+        fits(metadata[name], kind) for name, kind in _METADATA.items() if name in metadata
+    )
+    return metadata if known else None

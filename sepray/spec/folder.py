@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import re
 import secrets
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import IO
 
 from ..disk import links
-from ..disk.files import open_lock, replace_file
+from ..disk.files import open_lock, open_regular, replace_file
 from ..errors import UsageError
 
 TRIAL_FOLDER = "trial-{number:05d}"
 """Name of a trial's folder among the checkpoints of its stage."""
 
 
+_LONGEST_ID = 100  # bytes
 LEVELS = 2
 """Folders from that of all studies down to a study's own: its name, its id."""
 
@@ -122,21 +124,30 @@ def is_locked(folder: Path) -> bool:
     The lock is tried for an instant, in which a driver that starts would be refused.
     """
     try:
-        with (folder / "lock").open() as file:
+        with open_regular(folder / "lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError as error:
+        if not _is_no_lock(error):
+            raise
     return False
 
 
 def folder_id(folder: Path) -> str:
     """Return the identity of a study's local folder, which it keeps where it is moved or copied; empty without one."""
     try:
-        return (folder / "lock").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+        with open_regular(folder / "lock") as file:
+            return file.read(_LONGEST_ID).decode(errors="replace").strip()
+    except OSError as error:
+        if not _is_no_lock(error):
+            raise
         return ""
+
+
+def _is_no_lock(error: OSError) -> bool:
+    """Say whether there is no lock: nothing, or something that sepray does not put there."""
+    return error.errno in (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
 
 def lock(folder: Path, name: str, patience: float = 0.0) -> IO[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..disk import links
-from ..disk.files import begin_file, open_lock
+from ..disk.files import begin_file, open_lock, open_regular
 from ..errors import SeprayError, UsageError, explain_database
 from .stored_operations import is_copy
 
@@ -153,8 +153,7 @@ class Outbox:
     def put_file(self, key: RunKey, name: str, path: Path) -> None:
         """Append a copy of the file ``path``, which becomes the artifact ``name`` of a run."""
         copy = self._new_file(name)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as source, copy.open("xb") as target:
+        with open_regular(path) as source, copy.open("xb") as target:
             shutil.copyfileobj(source, target)
         self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
 

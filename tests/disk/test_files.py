@@ -176,6 +176,27 @@ def test_json_that_cannot_be_read_is_absent(tmp_path, text, value):
     assert files.read_json(path) == value
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "link", "holes", "folder"])
+def test_what_sepray_has_not_put_there_is_no_json_and_is_not_waited_for(tmp_path, kind):
+    path = tmp_path / "result.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "holes":
+        with path.open("wb") as file:
+            file.truncate(10**13)
+    else:
+        (tmp_path / "a").write_text("{}")
+        path.symlink_to("/dev/zero" if kind == "device" else "a")
+    with contextlib.nullcontext() if kind == "holes" else pytest.raises(OSError, match="result"):
+        files.open_regular(path).close()
+    assert files.read_json(path) is None
+    if kind == "pipe":
+        with pytest.raises(OSError, match="it is no file"):
+            files.open_lock(path)
+
+
 def test_links_that_lead_out_of_a_folder_are_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("SEPRAY_FOLLOW_LINKS", raising=False)
     data, outside = tmp_path / "data", tmp_path / "outside"

@@ -1,5 +1,7 @@
 """Checkpoints survive damage, keep few files, and give back what was put in."""
 
+import hashlib
+import json
 import os
 import stat
 from pathlib import Path
@@ -9,6 +11,13 @@ import torch
 from pyarrow import fs
 
 from sepray.execution import checkpoint
+
+STRANGE = [{"number": "3"}, {"history": 1}, {"history": [1]}, {"members": {}}, {"seconds": "x"}, {"identity": 1}]
+
+
+def with_header(header: bytes) -> bytes:
+    """A file of safetensors without tensors, whose header may be none."""
+    return len(header).to_bytes(8, "little") + header
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -22,12 +31,12 @@ def folder(request, tmp_path):
 
 def test_returns_the_newest_as_it_was_saved(folder):
     assert checkpoint.newest(folder) is None
-    checkpoint.save(folder, 3, tensors(1.5), {"history": [1, 2], "note": "ü"})
-    checkpoint.save(folder, 12, tensors(-2.0), {"history": [1, 2, 3]})
+    checkpoint.save(folder, 3, tensors(1.5), {"history": [{}, {}], "note": "ü"})
+    checkpoint.save(folder, 12, tensors(-2.0), {"history": [{}, {}, {}]})
     saved = checkpoint.newest(folder)
     assert saved is not None
     assert saved.epoch == 12
-    assert saved.metadata == {"history": [1, 2, 3]}
+    assert saved.metadata == {"history": [{}, {}, {}]}
     for name, expected in tensors(-2.0).items():
         assert torch.equal(saved.tensors[name], expected)
 
@@ -139,6 +148,35 @@ def test_damaged_one_is_skipped_for_the_one_before(tmp_path, damage):
     assert (saved.epoch, saved.tensors["weight"][0, 0].item()) == (1, 1.0)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"abc", *map(with_header, (b"{", b"[]", b"[" * 10**5, b"\xff")), (2**62).to_bytes(8, "little") + b"{"]
+    + [with_header(json.dumps({"__metadata__": {"json": text}}).encode()) for text in ("[]", "[" * 10**5, "{")]
+    + [with_header(json.dumps({"__metadata__": {"json": json.dumps(of)}}).encode()) for of in STRANGE],
+)
+def test_one_that_sepray_has_not_written_is_skipped_whatever_its_digest(tmp_path, content):
+    """Whoever may write to the folder or bucket can put a file there, and give it the name of its content."""
+    checkpoint.save(str(tmp_path), 1, tensors(1.0), {})
+    (tmp_path / f"epoch-000002-{hashlib.sha256(content).hexdigest()[:16]}.safetensors").write_bytes(content)
+    saved = checkpoint.newest(str(tmp_path), checkpoint.of_trial(3, 4))
+    assert saved is not None
+    assert saved.epoch == 1
+
+
+def test_what_is_no_file_is_skipped_and_not_waited_for(tmp_path):
+    name = "epoch-{:06d}-0000000000000000.safetensors"
+    checkpoint.save(str(tmp_path), 1, tensors(1.0), {})
+    os.mkfifo(tmp_path / name.format(2))
+    (tmp_path / name.format(3)).symlink_to("/dev/zero")
+    (tmp_path / name.format(4)).mkdir()
+    with pytest.raises(OSError, match="it is no file"):
+        checkpoint._read(fs.LocalFileSystem(), str(tmp_path / name.format(2)))
+    saved = checkpoint.newest(str(tmp_path))
+    assert saved is not None
+    assert saved.epoch == 1
+    assert checkpoint.tensor_bytes(str(tmp_path)) == 36
+
+
 def test_keeps_two_and_leaves_nothing_half_written(tmp_path):
     (tmp_path / ".epoch-000009-0000000000000000.safetensors.1").write_bytes(b"torn")
     for epoch in range(1, 6):
@@ -152,21 +190,21 @@ def test_tensors_are_counted_and_dropped_and_the_metadata_stays(folder, tmp_path
     checkpoint.keep_metadata(folder)
     assert not (tmp_path / "c").exists()
     size = 6 * 4 + 8 + 2 * 2  # of tensors(): float32, int64, bfloat16
-    checkpoint.save(folder, 3, tensors(1.5), {"history": [1], "members": [1]})
+    checkpoint.save(folder, 3, tensors(1.5), {"history": [{}], "members": [{}]})
     assert checkpoint.tensor_bytes(folder) == size
-    checkpoint.save(folder, 12, tensors(2.5), {"history": [1, 2], "members": [1], "number": 7})
+    checkpoint.save(folder, 12, tensors(2.5), {"history": [{}, {}], "members": [{}], "number": 7})
     assert checkpoint.tensor_bytes(folder) == 2 * size
     checkpoint.keep_metadata(folder, without=("members", "absent"))
     assert checkpoint.tensor_bytes(folder) == 0
     saved = checkpoint.newest(folder)
-    assert (saved.epoch, saved.tensors, saved.metadata) == (12, {}, {"history": [1, 2], "number": 7})
+    assert (saved.epoch, saved.tensors, saved.metadata) == (12, {}, {"history": [{}, {}], "number": 7})
     [left] = (tmp_path / "c").iterdir()
     checkpoint.keep_metadata(folder)  # again, as after a kill
     assert list((tmp_path / "c").iterdir()) == [left]
 
 
 def test_damaged_checkpoints_alone_are_left_as_they_are(folder, tmp_path):
-    name = checkpoint.save(folder, 3, tensors(1.5), {"history": [1]})
+    name = checkpoint.save(folder, 3, tensors(1.5), {"history": [{}]})
     (tmp_path / "c" / name).write_bytes(b"torn")
     checkpoint.keep_metadata(folder)
     assert (tmp_path / "c" / name).read_bytes() == b"torn"
@@ -174,10 +212,10 @@ def test_damaged_checkpoints_alone_are_left_as_they_are(folder, tmp_path):
 
 
 def test_damaged_newest_goes_with_the_tensors_of_the_one_before(folder, tmp_path):
-    checkpoint.save(folder, 3, tensors(1.5), {"history": [1]})
-    name = checkpoint.save(folder, 4, tensors(2.5), {"history": [1, 2]})
+    checkpoint.save(folder, 3, tensors(1.5), {"history": [{}]})
+    name = checkpoint.save(folder, 4, tensors(2.5), {"history": [{}, {}]})
     with (tmp_path / "c" / name).open("r+b") as file:
         file.truncate(100)
     checkpoint.keep_metadata(folder)
-    assert checkpoint.newest(folder).metadata == {"history": [1]}
+    assert checkpoint.newest(folder).metadata == {"history": [{}]}
     assert len(list((tmp_path / "c").iterdir())) == 1

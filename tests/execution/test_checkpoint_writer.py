@@ -43,11 +43,11 @@ class Gate:
 
 
 def test_what_is_written_is_what_was_given(writer, tmp_path):
-    writer.write(str(tmp_path), 7, TENSORS, {"history": [1, 2]})
+    writer.write(str(tmp_path), 7, TENSORS, {"history": [{}, {}]})
     writer.wait()
     saved = checkpoint.newest(str(tmp_path))
     assert saved is not None
-    assert (saved.epoch, saved.metadata) == (7, {"history": [1, 2]})
+    assert (saved.epoch, saved.metadata) == (7, {"history": [{}, {}]})
     assert torch.equal(saved.tensors["weight"], TENSORS["weight"])
 
 

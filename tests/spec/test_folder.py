@@ -1,5 +1,6 @@
 """One driver at a time in a study's folder."""
 
+import os
 import subprocess
 import sys
 
@@ -46,6 +47,17 @@ def test_lock_is_seen_without_taking_or_making_one(tmp_path):
     held.close()
     assert not folder.is_locked(tmp_path)
     folder.lock(tmp_path, "n").close()
+
+
+def test_what_is_no_lock_is_not_waited_for(tmp_path):
+    """One of the group may put a pipe there, or a link."""
+    os.mkfifo(tmp_path / "lock")
+    assert not folder.is_locked(tmp_path)
+    assert folder.folder_id(tmp_path) == ""
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").symlink_to("/dev/zero")
+    assert not folder.is_locked(tmp_path)
+    assert folder.folder_id(tmp_path) == ""
 
 
 def test_root_is_the_storage_path_where_that_is_a_folder(tmp_path, monkeypatch):
