@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..console.json_output import print_json
-from .available import SEPRAY, available
+from .available import SEPRAY, Available, available
 
 _STATES = {"complete": "complete", "pruned": "stopped_early", "fail": "failed", "running": "running"}
 Row = dict[str, Any]
@@ -156,7 +156,13 @@ def _name(part: Any) -> Any:
 
 def _tasks(storage: str, tracking_uri: str | None) -> list[Row]:
     return [
-        {"task": task.name, "what": task.what, "needs": task.config, "from": task.origin}
+        {
+            "task": task.name,
+            "what": task.what,
+            "needs": task.config,
+            "configurations": _configurations(task),
+            "from": task.origin,
+        }
         for task in available("sepray.tasks")
     ]
 
@@ -167,11 +173,15 @@ def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
             "separator": separator.name,
             "what": separator.what,
             "needs": ", ".join(separator.supervisions),
-            "configurations": [f"{separator.name}:{c}" for c in separator.configurations if not c.endswith("debug")],
+            "configurations": _configurations(separator),
             "from": separator.origin,
         }
         for separator in available("sepray.separators")
     ]
+
+
+def _configurations(of: Available) -> list[str]:
+    return [f"{of.name}:{name}" for name in of.configurations if not name.endswith("debug")]
 
 
 _LISTS: dict[Kind, Callable[[str, str | None], list[Row]]] = {

@@ -270,8 +270,7 @@ def _write(
     offset = offsets_of(recording, model)[0]  # without which the mixture is drawn on one scale with the estimates
     mixture = f"mixture less {offset:.6g}" if offset else "mixture"
     envelopes = {name: Envelope(recording.frames) for name in (mixture, *files)}
-    shift = np.float32(offset)
-    estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0] - shift))
+    estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0] - offset))
     done = 0
     with contextlib.ExitStack() as stack:
         channels = estimate_channels(recording, model)

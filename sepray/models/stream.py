@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..scoring.offsets import MIXTURE_LEVEL, offset
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
-from ..signals.recording_types import Recording, check_change
+from ..signals.recording_types import Block, Recording, check_change
 from .model import Model
 
 Array = NDArray[np.float32]
@@ -26,7 +26,7 @@ _MOST_TOLD = 4  # channels in a note
 
 
 def estimates_of(
-    recording: Recording, model: Model, window: float | None = None, each: Callable[[Array], None] | None = None
+    recording: Recording, model: Model, window: float | None = None, each: Callable[[Block], None] | None = None
 ) -> Iterator[Array]:
     """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
 
@@ -46,14 +46,14 @@ def estimates_of(
     check_change(recording.rate, rate, str(recording.path))
     separate = _for_channels(model, recording.channels)
     samples = model.shape[0] if window is None else round(window * rate)
-    offsets = offsets_of(recording, model)
-    shift = np.array(offsets, dtype=np.float32)[:, None]
+    offsets = np.array(offsets_of(recording, model))[:, None]
 
     def mixture() -> Iterator[Array]:
         for block in recording.blocks():
             if each is not None:
                 each(block)
-            yield block - shift if any(offsets) else block
+            level = block - offsets.astype(block.dtype) if offsets.any() else block
+            yield np.asarray(level, dtype=np.float32)
 
     at_model_rate = resampled(mixture(), recording.rate, rate)
     frames = resampled_length(recording.frames, recording.rate, rate)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .recording_types import RecordingError, SilentError
+from .recording_types import Block, RecordingError, SilentError
 from .recordings import open_recording
 from .resampling import resampled, resampled_length
 
@@ -57,7 +57,7 @@ class Readable(Protocol):
         """Samples of a channel."""
         ...
 
-    def blocks(self) -> Iterator[Array]:
+    def blocks(self) -> Iterator[Block]:
         """Yield ``[channel, time]`` at a time, from the start."""
         ...
 
@@ -102,7 +102,7 @@ class Loaded:
         """Samples of a channel."""
         return int(self.samples.shape[1])
 
-    def blocks(self) -> Iterator[Array]:
+    def blocks(self) -> Iterator[Block]:
         """Yield all of it."""
         yield self.samples
 
@@ -150,7 +150,7 @@ def of_recording(recording: Readable, rate: int, channels: int) -> Decoding:
         )
 
     def fill(out: Mapping[str, Array]) -> None:
-        blocks = recording.blocks()
+        blocks = (block.astype(np.float32, copy=False) for block in recording.blocks())
         if channels == 1:
             blocks = (block.mean(axis=0, keepdims=True) for block in blocks)
         start = 0

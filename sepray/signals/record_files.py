@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .edf_files import read_edf
 from .overlap_add import resampled
@@ -44,7 +43,7 @@ class SignalsRecording(Recording):
         units: units of the channels.
     """
 
-    values: NDArray[np.float32]
+    values: Block
     names: tuple[str, ...]
     units: tuple[str, ...]
     suffix = ".csv"
@@ -100,6 +99,7 @@ def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecord
         raise RecordingError(f"{name} is empty: it has no samples")
     for own in signals.rates:
         check_rate(own, name)
+    _refuse_missing(signals, name)
     fastest = max(signals.rates)
     held = sum(map(len, signals.samples))
     longest = min(len(samples) / own for samples, own in zip(signals.samples, signals.rates, strict=True)) * fastest
@@ -110,11 +110,27 @@ def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecord
     return SignalsRecording(path, fastest, len(values), values.shape[1], values, signals.names, signals.units)
 
 
-def _at_one_rate(signals: Signals, rate: float) -> NDArray[np.float32]:
+def _refuse_missing(signals: Signals, name: str) -> None:
+    """Refuse samples that are not there, with the name of the lead: one that a segment of a WFDB record lacks."""
+    leads = [(lead, ~np.isfinite(samples)) for lead, samples in zip(signals.names, signals.samples, strict=True)]
+    for lead, missing in leads:
+        if missing.all():
+            raise RecordingError(f"{name} has no sample of {lead}, which it names: give its segments one by one")
+    for (lead, missing), rate in zip(leads, signals.rates, strict=True):
+        if missing.any():
+            seconds = int(np.argmax(missing)) / rate
+            raise RecordingError(f"{name} has a sample that is not a finite number, in {lead} at {seconds:.6g} s")
+
+
+def _at_one_rate(signals: Signals, rate: float) -> Block:
     """Return ``[channel, time]`` at one rate, cut to the shortest."""
     parts = []
     for samples, own in zip(signals.samples, signals.rates, strict=True):
-        part = as_block(samples)[None]
-        parts.append(part if own == rate else np.concatenate(list(resampled(iter([part]), own, rate)), axis=1))
+        part = as_block(samples[None])
+        if own != rate:
+            single = part.astype(np.float32)
+            part = np.concatenate(list(resampled(iter([single]), own, rate)), axis=1)
+        parts.append(part)
     frames = min(part.shape[1] for part in parts)
-    return np.concatenate([part[:, :frames] for part in parts])
+    values: Block = np.concatenate([part[:, :frames] for part in parts])
+    return values

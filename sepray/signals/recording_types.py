@@ -1,6 +1,7 @@
 """What a recording is, whatever kind of file holds it. Imports nothing from sepray but the errors.
 
-A block is ``[channel, time]``, float32. Written files have the format of the recording that was read.
+A block is ``[channel, time]``, float32, or float64 where a channel's offset is so large that float32 would round its
+samples. Written files have the format of the recording that was read.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
 
-Block = NDArray[np.float32]
+Block = NDArray[np.float32] | NDArray[np.float64]
 BLOCK_SAMPLES = 1 << 16
 """Most samples of a channel in a block."""
 LARGEST = 1e30
@@ -27,6 +28,7 @@ RATES = (1e-3, 1e9)
 
 _BLOCK_VALUES = 1 << 22  # of all channels in a block
 _MOST_UP, _MOST_DOWN = 64, 50_000  # by which a rate is changed
+_LARGEST_OFFSET = 4096  # of a block's range: float32 rounds to a 4,000th of that range then, and beyond to more
 _FREE = 1 << 23  # samples that every file may hold, however short it is
 
 
@@ -47,10 +49,19 @@ def block_length(most: int, channels: int) -> int:
     return max(1, min(most, _BLOCK_VALUES // max(1, channels)))
 
 
-def as_block(values: object) -> Block:
-    """Return numbers as float32; what is too large becomes infinite, without a warning."""
+def as_block(values: NDArray[Any]) -> Block:
+    """Return numbers ``[channel, time]`` as float32; what is too large becomes infinite, without a warning.
+
+    Where a channel lies so far from 0 that float32 would round its samples to steps, they are float64: its offset is
+    taken away later.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(values, dtype=np.float32)
+        block = np.asarray(values, dtype=np.float32)
+        if values.dtype.itemsize <= 2 or values.dtype == np.float32 or not values.size:
+            return block
+        low, high = block.min(axis=-1), block.max(axis=-1)
+        far = (low != high) & np.isfinite(high) & (np.maximum(-low, high) > _LARGEST_OFFSET * (high - low))
+        return np.asarray(values, dtype=np.float64) if far.any() else block
 
 
 def check_rate(rate: float, name: str) -> None:

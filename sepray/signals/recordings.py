@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -126,7 +127,7 @@ def _checked_locations(recording: Recording, name: str) -> tuple[Location, ...]:
     """
     low, high, start = np.inf, -np.inf, 0
     stride = max(1, recording.frames // max(1, min(_LEVEL_SAMPLES, _LEVEL_VALUES // recording.channels)))
-    some: list[NDArray[np.float32]] = []
+    some: list[NDArray[np.floating[Any]]] = []
     try:
         for block in recording.blocks():
             finite = np.isfinite(block).all(axis=0)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 from .table_layout import Layout, layout_of
 from .time_columns import Stamps, names_counter, names_time
@@ -66,10 +68,10 @@ class TableRecording(Recording):
                     samples = [cell for column, cell in enumerate(cells) if column not in self.copied]
                 values.append(_numbers(samples, self.layout.decimal, self.name, line))
                 if len(values) == length:
-                    yield copied, as_block(values).T
+                    yield copied, as_block(np.array(values, dtype=np.float64).T)
                     copied, values = [], []
         if values:
-            yield copied, as_block(values).T
+            yield copied, as_block(np.array(values, dtype=np.float64).T)
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
@@ -188,7 +190,8 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         after_counter = (
             column == 1 and copied == [0] and 0 in stamps and stamps[0].counts and found.is_even and not found.repeats
         )
-        if column not in copied and (time or counter or rising or (after_counter and frames >= fewest)):
+        wrapping = leading and found.wraps and (column == 0 or names_counter(label))
+        if column not in copied and (time or counter or rising or wrapping or (after_counter and frames >= fewest)):
             copied.append(column)
     return tuple(sorted(copied)[: columns - 1])
 

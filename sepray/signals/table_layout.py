@@ -26,7 +26,7 @@ _MOST_COLUMNS = 4096
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
 _COMMENT = ("#", "%")
 _SAMPLE = 50  # rows of these
-_MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","))
+_MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","), (",", ","))
 _SAID_RATE = re.compile(r"sampl\w*[ _-]*(?:rate|freq\w*)\W*(?:\(?hz\)?\W*)?(\d+(?:\.\d+)?)", re.IGNORECASE)
 _EMPATICA = ((1e9, 1e11), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 
@@ -164,7 +164,7 @@ def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
     if not lengths:
         return _Trial(separator, decimal, 0)
     columns, score = max(lengths.items(), key=lambda item: item[1])
-    uses = separator is None or columns > 1 or ends_blank[columns]
+    uses = separator is None or columns > 1 or ends_blank[columns] or separator == decimal  # in quotes
     one_named = _names_one_column(lines[: first[columns]])
     mark = separator == "," and columns == 2 and one_named
     guess = decimal == "," and separator is None and columns == 1 and not one_named

@@ -92,6 +92,7 @@ class Stamps:
         falls: a time was earlier than the one before.
         whole: all times were whole numbers.
         repeats: number of times that were the one before.
+        ones: number of times that were 1 more than the one before.
     """
 
     label: str
@@ -101,6 +102,7 @@ class Stamps:
     falls: bool = False
     whole: bool = True
     repeats: int = 0
+    ones: int = 0
     _first: float | None = None
     _last: float = 0.0
     _begun_again: float = 0.0
@@ -133,6 +135,7 @@ class Stamps:
         self.whole = self.whole and float(time).is_integer()
         self.falls = self.falls or step < 0
         self.repeats += step == 0
+        self.ones += step == 1
         self._steps += 1
         if self._usual is not None:
             self._count(time, step)
@@ -162,7 +165,12 @@ class Stamps:
     @property
     def is_signal(self) -> bool:
         """Whether a column that no name tells is surely a channel: it falls, and holds plain numbers."""
-        return self.falls and not self.textual
+        return self.falls and not self.textual and not self.wraps
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the times are whole numbers that nearly always rise by 1, and fall: a counter that begins again."""
+        return not (self.broken or self.textual) and self.whole and self.falls and self.ones >= 0.9 * self._steps
 
     @property
     def is_even(self) -> bool:
@@ -198,6 +206,11 @@ class Stamps:
             )
         if self.counts:
             raise RateError(f"the time column of {name} counts samples, which gives no rate; give --rate, in Hz")
+        if self.whole and not self.textual and self._usual == self._unit() == 1:
+            raise RateError(
+                f"the times in {name} are whole numbers that rise by 1: whole seconds, or samples that are called "
+                "seconds; give --rate, in Hz (1 for seconds)"
+            )
         return self._hertz(self._even / self._even_sum, name)
 
     def gaps(self) -> str:

@@ -285,7 +285,8 @@ def _noises(folder: str, rate: int) -> tuple[list[NDArray[np.float32]], str]:
     channels = []
     for recording in map(open_recording, files):
         check_change(recording.rate, float(rate), str(recording.path))
-        blocks = list(resampled(recording.blocks(), recording.rate, float(rate)))
+        read = (block.astype(np.float32, copy=False) for block in recording.blocks())
+        blocks = list(resampled(read, recording.rate, float(rate)))
         channels += [channel for channel in np.concatenate(blocks, axis=1) if channel.std() > 0]
     channels = [(channel - np.median(channel)) / channel.std() for channel in channels]
     digest = hashlib.sha256(b"".join(channel.tobytes() for channel in channels)).hexdigest()

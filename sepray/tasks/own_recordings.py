@@ -186,7 +186,7 @@ class Config:
         if wanted.stop > recording.channels:
             raise UsageError(f"{file} has {recording.channels} channels, and none of number {wanted.stop - 1}")
         check_change(recording.rate, float(self.sample_rate), str(file))
-        blocks = (block[wanted] for block in recording.blocks())
+        blocks = (block[wanted].astype(np.float32, copy=False) for block in recording.blocks())
         return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))), axis=1)
 
     def _cropped(self, named: dict[str, Tensor], split: str, subjects: Mapping[str, str]) -> Split:

@@ -121,8 +121,14 @@ def test_tasks_are_listed_as_their_modules_say(run):
     rows = []
     for name in registry.names("sepray.tasks"):
         module = registry.find("sepray.tasks", name)
-        rows.append({"task": name, "what": sentence(module), "needs": sentence(module.Config), "from": "sepray"})
+        named = [f"{name}:{config}" for config in registry.config_names("sepray.tasks", name)]
+        row = {"task": name, "what": sentence(module), "needs": sentence(module.Config)}
+        row["configurations"] = [config for config in named if not config.endswith("debug")]
+        rows.append(row | {"from": "sepray"})
     assert json.loads(run("list", "tasks", "--json")) == rows
+    configurations = {row["task"]: row["configurations"] for row in rows}
+    assert configurations["ecg"] == ["ecg:quick", "ecg:paper", "ecg:varied"]
+    assert configurations["ppg"] == ["ppg:varied"]
 
 
 def test_separators_are_listed_as_their_modules_say(run):
@@ -167,7 +173,7 @@ def test_package_is_shown_only_where_there_are_others(run, lab):
 
 def test_package_is_not_shown_where_all_is_sepray_s(run):
     header = run("list", "tasks").splitlines()[1].split()
-    assert header == ["task", "what", "needs"]
+    assert header == ["task", "what", "needs", "configurations"]
 
 
 IMPORTED = """

@@ -101,6 +101,15 @@ def trained(separate, levels=LEVELS):
     return made
 
 
+def test_an_offset_of_a_million_is_taken_away_before_float32_rounds_the_samples():
+    values = NOISE[:1].astype(np.float64)
+    given = open_array(values + 1e6, 64)
+    assert [block.dtype for block in given.blocks()] == [np.float64]
+    found = np.concatenate(list(estimates_of(given, trained(noted([])))), axis=-1)[0, 0]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found - np.median(found), values[0] - np.median(values), atol=1e-5)
+
+
 @pytest.mark.parametrize("offset", [0.75, -3.0, 2048.0])
 def test_an_offset_beyond_the_training_mixtures_is_taken_away_and_in_no_estimate(offset):
     recording = open_array(NOISE[:2] + np.array([[0.1], [offset]], np.float32), 64)

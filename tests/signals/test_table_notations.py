@@ -47,6 +47,8 @@ NOTATIONS = {
     "Unix microseconds": "timestamp,II\n" + rows(lambda k: f"{1_600_000_000_000_000 + 4000 * k}"),
     "Unix nanoseconds": rows(lambda k: f"{1_600_000_000_000_000_001 + 4_000_000 * k}"),
     "decimal comma": "Zeit;II\n" + rows(lambda k: f"{k / RATE:.3f}", join=";").replace(".", ","),
+    "decimal comma in quotes, and commas": "time,II\n"
+    + "".join(f'"{k / RATE:.3f}","{v:.3f}"\n' for k, v in enumerate(ECG)).replace(".", ","),
     "decimal comma, tabs": "Zeit\tII\n" + rows(lambda k: f"{k / RATE:.3f}", join="\t").replace(".", ","),
     "trailing separators": "time (s),II,\n" + rows(lambda k: f"{k / RATE:.3f}", end=",\n"),
     "trailing separators but in the header": "time (s);II\n" + rows(lambda k: f"{k / RATE:.3f}", join=";", end=";\n"),
@@ -83,6 +85,10 @@ COUNTED = {
     "named otherwise": "x,II\n" + rows(lambda k: f"{k}"),
     "counter that begins again": "nSeq\tII\n" + rows(lambda k: f"{k % 16}", join="\t"),
     "time without a unit": "time,II\n" + rows(lambda k: f"{k}"),
+    "counter without a name that begins again": rows(lambda k: f"{k % 16}"),
+    "counter of another name that begins again": "x,II\n" + rows(lambda k: f"{(k + 9) % 16}"),
+    "seconds that are samples": "Elapsed time (s),II\n" + rows(lambda k: f"{k}"),
+    "Unix stamps of whole seconds": "timestamp,II\n" + rows(lambda k: f"{1_600_000_000 + k}"),
 }
 
 
@@ -90,7 +96,7 @@ COUNTED = {
 def test_numbers_of_samples_give_no_rate_and_are_copied(tmp_path, text):
     path = tmp_path / "ecg.csv"
     path.write_text(text)
-    with pytest.raises(RateError, match=r"^ecg .*count.* samples.*; give --rate, in Hz$"):
+    with pytest.raises(RateError, match=r"^.*ecg .*(count.*|, or) samples.*; give --rate, in Hz( \(1 for seconds\))?$"):
         open_recording(path, name="ecg")
     recording = open_recording(path, rate=RATE)
     assert (recording.rate, recording.channels) == (RATE, 1)

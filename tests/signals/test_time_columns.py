@@ -159,6 +159,26 @@ def test_whole_numbers_that_rise_by_one_count_samples():
     assert not stamps([*range(50), "x"]).counts
 
 
+@pytest.mark.parametrize(("start", "label"), [(0, "s"), (5, "Elapsed time (s)"), (1_600_000_000, "")])
+def test_whole_seconds_of_step_one_are_asked_about(start, label):
+    with pytest.raises(RateError, match=r"^the times in a.csv are whole numbers that rise by 1: .* \(1 for seconds\)$"):
+        stamps(range(start, start + 50), label).rate("a.csv")
+    assert stamps(range(start, start + 100, 2), label).rate("a.csv") == 0.5
+    assert stamps([start + k + 0.5 for k in range(50)], label).rate("a.csv") == 1.0
+    assert stamps(range(50), "ms").rate("a.csv") == 1000.0
+    assert stamps([f"00:00:{k:02d}" for k in range(50)], label).rate("a.csv") == 1.0
+
+
+def test_a_counter_that_begins_again_rises_by_one_nine_times_of_ten():
+    assert stamps([k % 10 for k in range(41)]).wraps
+    assert not stamps([k % 8 for k in range(41)]).wraps
+    assert not stamps(range(50)).wraps  # it never begins again
+    assert not stamps([0.5 + k % 10 for k in range(50)]).wraps
+    assert not stamps([2 * (k % 10) for k in range(50)]).wraps
+    assert not stamps([*(k % 10 for k in range(50)), "x"]).wraps
+    assert not stamps([k % 10 for k in range(41)]).is_signal
+
+
 @pytest.mark.parametrize(
     "cells",
     [
@@ -202,7 +222,7 @@ def test_times_that_repeat_are_of_a_coarse_clock():
 
 def uneven(count, of):
     """Times of ``of`` steps, of which ``count`` are three long."""
-    time, cells = 0.0, [0.0]
+    time, cells = 0.5, [0.5]
     for step in range(of):
         time += 3.0 if step % (of // count) == 0 and step // (of // count) < count else 1.0
         cells.append(time)

@@ -157,8 +157,24 @@ def test_segments_are_read_as_one_signal(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"whole\.hea has a gap between its segments: give the segments one by one"):
         open_recording(header)
     header.write_text("whole/4 2 250 1750\nlayout 0\nr1 1000\n~ 250\nr2 500\n")  # an interruption of a second
-    with pytest.raises(UsageError, match=r"whole\.hea has a sample that is not a finite number, at 4 s"):
+    with pytest.raises(UsageError, match=r"whole\.hea has a sample that is not a finite number, in lead0 at 4 s"):
         open_recording(header)
+
+
+def test_a_lead_that_segments_lack_is_named(tmp_path: Path) -> None:
+    _record(tmp_path, "r1", _signal())
+    _record(tmp_path, "r2", _signal()[:, :1])
+    absent = [f"~ 0 200/mV 16 0 0 0 0 {name}\n" for name in ("lead0", "lead1", "V5")]
+    (tmp_path / "all_layout.hea").write_text(f"all_layout 3 250 0\n{''.join(absent)}")
+    (tmp_path / "all.hea").write_text("all/3 3 250 2000\nall_layout 0\nr1 1000\nr2 1000\n")
+    with pytest.raises(
+        UsageError, match=r"all\.hea has no sample of V5, which it names: give its segments one by one$"
+    ):
+        open_recording(tmp_path / "all.hea")
+    (tmp_path / "two_layout.hea").write_text(f"two_layout 2 250 0\n{''.join(absent[:2])}")
+    (tmp_path / "two.hea").write_text("two/3 2 250 2000\ntwo_layout 0\nr1 1000\nr2 1000\n")
+    with pytest.raises(UsageError, match=r"two\.hea has a sample that is not a finite number, in lead1 at 4 s$"):
+        open_recording(tmp_path / "two.hea")
 
 
 def test_names_in_capital_letters_are_found(tmp_path: Path) -> None:
