@@ -9,6 +9,9 @@ Files may be CSV, NPY, WAV (and other sound files), WFDB (``.hea``) or EDF, and 
 mixture, it is the sum of the sources. One channel is taken of each file, or several (``channels``), resampled, and
 otherwise left as it is: amplitudes should be alike in all recordings. Mixtures of the task are random crops.
 
+With ``one_component`` each source is one signal for all channels of the mixture: the file's only channel (a scalp lead
+beside abdominal ones), or ``channel`` of it. Without a file for the mixture its files need all channels.
+
 A subject is what comes before the first underscore of a recording's name (``s03_walk``); none is in two splits, where
 there are three or more. 70, 15 and 15 percent are to train, to choose and to test.
 
@@ -72,6 +75,8 @@ class Config:
     """Channel of each file, counted from 0."""
     channels: int = 1
     """Number of channels of each file that are taken (leads), from ``channel`` on."""
+    one_component: bool = False
+    """Each source is one signal for all channels of the mixture, and not one for each."""
     remix: float = 0.0
     """Share of a training batch's mixtures that are made anew, each source from another item."""
     skip_bad: bool = False
@@ -79,7 +84,7 @@ class Config:
     seed: int = 0
     """Random seed of the split and of the crops."""
 
-    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False, "channels": 1}
+    LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False, "channels": 1, "one_component": False}
     """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
 
     def __post_init__(self) -> None:
@@ -98,6 +103,25 @@ class Config:
         )
         limits.check_chosen(self.sources, None, None, "source")
         check_source_names(self.sources)
+        if self._component and self.remix:
+            raise UsageError("remix needs the sources in all channels: set it to 0, or leave out one_component")
+
+    @property
+    def _component(self) -> bool:
+        return self.one_component and self.channels > 1
+
+    @property
+    def signal(self) -> Signal:
+        """Kind of signal, which no data is needed for."""
+        return Signal(
+            self.sources,
+            self.channels,
+            (self.item_samples,),
+            float(self.sample_rate),
+            heart_sources=self.sources if self.hearts else (),
+            template=self.template,
+            component_channels=1 if self._component else None,
+        )
 
     def load(self, cache: Path) -> TaskData:
         """Return the data; recordings are read once and kept in the folder ``cache``.
@@ -108,9 +132,7 @@ class Config:
         recordings = self._recordings(cache)
         subjects = heart_records.subjects_of([name for own in recordings.values() for name in own])
         splits = {split: self._cropped(recordings[split], split, subjects) for split in SPLITS}
-        hearts = self.sources if self.hearts else ()
-        shape, rate = (self.item_samples,), float(self.sample_rate)
-        signal = Signal(self.sources, self.channels, shape, rate, heart_sources=hearts, template=self.template)
+        signal = self.signal
         augmentation = Augmentation(remix=self.remix)
         content = {f"{name}/mixture": split.mixture for name, split in splits.items()}
         content |= {f"{name}/sources": split.sources for name, split in splits.items()}
@@ -124,7 +146,7 @@ class Config:
         return {split: item_digests(own.values()) for split, own in self._recordings(cache).items()}
 
     def _recordings(self, cache: Path) -> dict[str, dict[str, Tensor]]:
-        """Return the recordings of each split by name, ``[1 + source, channel, time]``: the mixture and its sources."""
+        """Return the recordings of each split by name, as ``_read`` does."""
         if self.folder == recording_folders.SYNTHESISED:
             make = partial(_synthesise, sources=self.sources, seed=self.seed)
             label = f"own-recordings-{'-'.join(self.sources)}-{self.seed}"
@@ -143,6 +165,7 @@ class Config:
                 self.channels,
                 self.item_samples,
                 self.skip_bad,
+                *(["one component"] if self._component else []),
             ],
             "version": _VERSION,
         }
@@ -157,11 +180,15 @@ class Config:
         return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
 
     def _read(self, files: Mapping[str, Path]) -> NDArray[np.float32]:
-        """Return the mixture and its sources ``[1 + source, channel, time]``."""
+        """Return the mixture and its sources ``[1 + source, channel, time]``.
+
+        Of one component for all channels, the mixture's channels and then the sources, ``[channel + source, 1, time]``.
+        """
         folder = next(iter(files.values())).parent
         if lacking := [source for source in self.sources if source not in files]:
             raise UsageError(f"{folder} has no file for {lacking[0]}, only for {', '.join(sorted(files))}")
-        parts = {stem: self._channels(file) for stem, file in files.items()}
+        single = self._component and _MIXTURE in files
+        parts = {stem: self._channels(file, single and stem != _MIXTURE) for stem, file in files.items()}
         lengths = {stem: part.shape[-1] for stem, part in parts.items()}
         if max(lengths.values()) - min(lengths.values()) > 1:  # one: where recordings of two rates are rounded
             listed = ", ".join(f"{stem} {length / self.sample_rate:.6g} s" for stem, length in lengths.items())
@@ -172,17 +199,20 @@ class Config:
             raise UsageError(f"{folder} is shorter than an item: {wanted}")
         sources = np.stack([parts[source][:, :samples] for source in self.sources])
         mixture = parts[_MIXTURE][:, :samples] if _MIXTURE in parts else sources.sum(axis=0)
+        if self._component:
+            return np.concatenate([mixture, sources[:, 0]])[:, None]
         return np.concatenate([mixture[None], sources])
 
-    def _channels(self, file: Path) -> NDArray[np.float32]:
-        """Return the channels of a file that are taken, ``[channel, time]``."""
+    def _channels(self, file: Path, single: bool) -> NDArray[np.float32]:
+        """Return the channels of a file that are taken, ``[channel, time]``; ``single``: the only one, or the first."""
         try:
             recording = open_recording(file)
         except RateError as error:
             if not self.file_rate:
                 raise UsageError(str(error).replace("--rate", "--task.file-rate")) from None
             recording = open_recording(file, self.file_rate)
-        wanted = slice(self.channel, self.channel + self.channels)
+        first = 0 if single and recording.channels == 1 else self.channel
+        wanted = slice(first, first + (1 if single else self.channels))
         if wanted.stop > recording.channels:
             raise UsageError(f"{file} has {recording.channels} channels, and none of number {wanted.stop - 1}")
         check_change(recording.rate, float(self.sample_rate), str(file))
@@ -190,7 +220,7 @@ class Config:
         return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))), axis=1)
 
     def _cropped(self, named: dict[str, Tensor], split: str, subjects: Mapping[str, str]) -> Split:
-        """Return random crops of recordings ``[1 + source, channel, time]``."""
+        """Return random crops of recordings as ``_read`` returns them."""
         names, recordings = list(named), list(named.values())
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         crops, units = [], []
@@ -199,6 +229,8 @@ class Config:
             crops.append(recordings[number][..., start : start + self.item_samples])
             units.append((subjects[names[number]],))
         items = torch.stack(crops)
+        if self._component:
+            return Split(items[:, : self.channels, 0].clone(), items[:, self.channels :].clone(), units=tuple(units))
         return Split(items[:, 0].clone(), items[:, 1:].clone(), units=tuple(units))
 
 

@@ -131,6 +131,33 @@ def test_several_channels_are_leads_of_mixture_and_sources(folder: Path, tmp_pat
         replace(config, channel=2).load(tmp_path / "cache")
 
 
+def test_a_source_may_be_one_signal_for_all_leads_of_the_mixture(folder: Path, tmp_path: Path) -> None:
+    for path in folder.rglob("mixture.csv"):
+        signal = np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
+        table(path, 0 * TIME, signal, -0.5 * signal)
+    for path in folder.rglob("maternal.csv"):  # of the fetus there is one lead alone
+        signal = np.loadtxt(path, delimiter=",", skiprows=1)[:, 1]
+        table(path, 0 * TIME, signal, 0.5 * signal)
+    config = replace(SMALL, folder=str(folder), channel=1, channels=2, one_component=True)
+    data = config.load(tmp_path / "cache")
+    assert data.signal == config.signal
+    assert (data.signal.channels, data.signal.source_channels) == (2, 1)
+    assert (data.train.mixture.shape, data.train.sources.shape) == ((20, 2, 100), (20, 2, 1, 100))
+    torch.testing.assert_close(data.train.mixture[:, 1], -0.5 * data.train.mixture[:, 0], atol=2e-5, rtol=0)
+    for mother, fetus, lead in zip(
+        *(heard(data.train.sources[:, k, 0]) for k in range(2)), heard(data.train.mixture[:, 0]), strict=True
+    ):
+        assert lead == mother | fetus | {40}
+    torch.testing.assert_close(data.train.sources.abs().amax((0, 2, 3)), torch.ones(2), atol=0.1, rtol=0)
+    with pytest.raises(UsageError, match=r"^remix needs the sources in all channels: set it to 0, or leave out one"):
+        replace(config, remix=0.5)
+    assert replace(config, channels=1, remix=0.5).signal.source_channels == 1
+    for path in folder.rglob("mixture.csv"):
+        path.unlink()
+    with pytest.raises(UsageError, match=r"fetal\.csv has 1 channels, and none of number 2"):
+        config.load(tmp_path / "cache")
+
+
 @pytest.mark.parametrize(
     ("harm", "line"),
     [
@@ -140,7 +167,7 @@ def test_several_channels_are_leads_of_mixture_and_sources(folder: Path, tmp_pat
             "s0_rest has files of unequal length: fetal 3 s, maternal 4",
         ),
         (
-            lambda p: (p / "fetal.csv").write_text("time (s),b\n1,2\n2,x\n"),
+            lambda p: (p / "fetal.csv").write_text("time (s),b\n0.01,2\n0.02,x\n"),
             "fetal.csv has a cell that is not a number in line 3",
         ),
         (lambda p: [table(q, tone(0, 0)[:90]) for q in p.iterdir()], "s0_rest is shorter than an item: 0.9 s, not 1 s"),
