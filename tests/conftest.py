@@ -23,8 +23,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "end_to_end" not in item.path.parts and item.path.name != "test_docs.py")
 
 
+_WITHOUT_BYTECODE = sys.dont_write_bytecode
+if "SEPRAY_MUTANTS_JOB" not in os.environ:  # whose copies of the code change under equal times
+    sys.dont_write_bytecode = False
+
+
 def pytest_collection_finish() -> None:
-    """Leave the modules and the tests themselves out of garbage collection, which goes over all of them otherwise."""
+    """Keep modules and tests out of garbage collection, and bytecode out of the folders where tests write modules.
+
+    Until here it is written even where ``PYTHONDONTWRITEBYTECODE`` is set: compiling the tests takes 13 seconds of CPU
+    in each worker, and hundreds of processes that tests start would compile sepray again.
+    """
+    sys.dont_write_bytecode = _WITHOUT_BYTECODE
     gc.collect()
     gc.freeze()
 

@@ -282,17 +282,17 @@ _PARTS = [
 
 
 @pytest.mark.parametrize("part", _PARTS)
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(15)
 def test_long_texts_take_no_more_than_their_length(part):
-    mask(part * (200_000 // len(part)) + " :// = : %3D")
+    mask(part * (100_000 // len(part)) + " :// = : %3D")
 
 
 @pytest.mark.parametrize("part", ["a://", "a://b:", "a://b:c/", "a://b:1/", "a://<b>:", "a://b?", "a://b@", "a"])
 @pytest.mark.parametrize("end", ["@", " @", "<@", "/@:"])
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(9)
 def test_long_addresses_take_no_more_than_their_length(part, end):
     """Each character was once looked at again from 2000 others."""
-    mask("://" + part * (1_000_000 // len(part)) + end)
+    mask("://" + part * (300_000 // len(part)) + end)
 
 
 def test_values_of_fields_that_are_named_as_secrets_are_masked_whole():

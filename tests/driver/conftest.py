@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -189,9 +190,22 @@ class Simulation:
         ).run()
 
 
+@functools.cache
+def _weights() -> Mapping[str, torch.Tensor]:
+    return cass.DEBUG.build(SIGNAL).state_dict()
+
+
+def trained_weights(folder: str) -> dict[str, torch.Tensor]:
+    """Return what a checkpoint in the folder of a simulated trial holds: other weights for each trial."""
+    number = int(folder[-5:])
+    return {
+        f"0/separator.{name}": tensor * (1 + number / 100) if tensor.is_floating_point() else tensor
+        for name, tensor in _weights().items()
+    }
+
+
 def _save_weights(folder: str, epoch: int) -> None:
-    weights = cass.DEBUG.build(SIGNAL).state_dict()
-    tensors = {f"0/separator.{name}": tensor for name, tensor in weights.items()}
+    tensors = trained_weights(folder)
     checkpoint.save(folder, epoch, tensors, {"members": [], "history": []})
 
 

@@ -12,7 +12,7 @@ import ray
 from ray.tune.search import Searcher
 
 from sepray.errors import StorageError, UnreachableError, UsageError
-from sepray.execution import capacity, cluster, ray_watch
+from sepray.execution import capacity, cluster, ray_watch, worker_code
 from sepray.execution.cluster import ClusterError, threads
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -170,8 +170,16 @@ class FakeRay:
         self.shut_down += 1
 
 
+@contextlib.contextmanager
+def names_alone(modules):
+    """Stand in for the copy of the code, which tests/execution/test_worker_code.py is about."""
+    yield worker_code.Shipment([f"/copied/{name}" for name in modules], list(modules), 1, 1)
+
+
 @pytest.fixture
 def fake(monkeypatch):
+    monkeypatch.setattr(cluster, "shipment", names_alone)
+
     def made(**options):
         stands = FakeRay(**options)
         monkeypatch.setattr(cluster, "ray", stands)
@@ -257,6 +265,7 @@ def test_ray_that_has_started_already_is_used(fake):
 
 def test_code_is_shipped_unless_ray_job_submit_has_shipped_it(fake, monkeypatch):
     stands, said = fake(), []
+    monkeypatch.setattr(cluster, "shipment", worker_code.shipment)
     cluster.connect("auto", 0, 1.0, 0.0, ["sepray"], said.append)
     assert "sepray" in stands.shipped
     assert stands.joined[0][1]["runtime_env"]["env_vars"] == cluster._ALLOCATOR_SETTINGS

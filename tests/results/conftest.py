@@ -17,25 +17,22 @@ from sepray.driver import driver, finish, stores
 from sepray.driver.champion import Registration
 from sepray.execution import checkpoint
 from sepray.results.study_result import StudyResult, load_study
-from sepray.separators import cass
 from sepray.spec.study import StudySpec
 
 from ..driver import conftest as simulated
-from ..driver.conftest import DATA, SIGNAL, simulation, spec, tracker
+from ..driver.conftest import DATA, simulation, spec, tracker, trained_weights
 
 __all__ = ["simulation", "spec", "tracker"]  # fixtures
 
 
 def save_weights(folder: str, epoch: int) -> None:
     """Write the last checkpoint of a trial as a trainable does, with a measure of each source for every epoch."""
-    weights = cass.DEBUG.build(SIGNAL).state_dict()
     number = float(ord(folder[-1]) - ord("0"))
     history = [
         {"epoch": e, "validation/low/relative_l2": number + 1 / e, "validation/high/relative_l2": number + 2 / e}
         for e in range(1, epoch + 1)
     ]
-    tensors = {f"0/separator.{name}": tensor for name, tensor in weights.items()}
-    checkpoint.save(folder, epoch, tensors, {"number": int(number), "members": [{"epochs": epoch}], "history": history})
+    checkpoint.save(folder, epoch, trained_weights(folder), {"number": int(number), "members": [{"epochs": epoch}], "history": history})
 
 
 @pytest.fixture

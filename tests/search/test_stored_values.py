@@ -1,6 +1,8 @@
 """What others have written into a shared database is refused in one line, before anything is made of it."""
 
 import contextlib
+import json
+import shutil
 import sqlite3
 
 import optuna
@@ -34,22 +36,43 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path}/optuna.db"
 
 
-def study(url, trial=None, **attributes):
-    made = optuna.create_study(study_name="n", storage=url)
-    for name, value in {**STUDY, **attributes}.items():
-        if name == "given" and value is None:
-            continue
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The database of a study with one trial, as sepray writes it."""
+    path = tmp_path_factory.mktemp("written") / "optuna.db"
+    made = optuna.create_study(study_name="n", storage=f"sqlite:///{path}")
+    for name, value in STUDY.items():
         made.set_user_attr(name, value)
-    made.add_trial(create_trial(value=1.0, user_attrs={**TRIAL, **(trial or {})}))
-    return made
+    made.add_trial(create_trial(value=1.0, user_attrs=TRIAL))
+    return path
+
+
+@pytest.fixture
+def study(written, url):
+    """Copies the database, with other attributes of the study or the trial; ``given=None`` leaves that one out."""
+
+    def changed(trial=None, **attributes):
+        copy = url.removeprefix("sqlite:///")
+        shutil.copy(written, copy)
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            for owner, values in (("study", attributes), ("trial", trial or {})):
+                for name, value in values.items():
+                    connection.execute(f"DELETE FROM {owner}_user_attributes WHERE key = ?", (name,))
+                    if (name, value) != ("given", None):
+                        columns = f"{owner}_user_attributes ({owner}_id, key, value_json)"
+                        connection.execute(f"INSERT INTO {columns} VALUES (1, ?, ?)", (name, json.dumps(value)))
+            connection.commit()
+        return optuna.load_study(study_name="n", storage=url)
+
+    return changed
 
 
 def refusal(what):
     return rf"^study 'n' in sqlite:.*optuna\.db has been changed: its {what} is not as sepray writes it; go back to"
 
 
-def test_what_sepray_writes_is_taken(url):
-    study(url)
+def test_what_sepray_writes_is_taken(study, url):
+    study()
     record = read_record("n", url, "out")
     assert record.trials("search")[0].user_attrs == TRIAL
     assert (record.separator, record.objectives) == ("nmf", {"a": "minimize"})
@@ -75,21 +98,21 @@ def test_what_sepray_writes_is_taken(url):
         ("mlflow_experiment_id", 5),
     ],
 )
-def test_changed_study_is_refused_in_one_line(url, name, value):
-    study(url, **{name: value})
+def test_changed_study_is_refused_in_one_line(study, url, name, value):
+    study(**{name: value})
     with pytest.raises(StorageError, match=refusal(name)) as refused:
         read_record("n", url, "out")
     assert "\n" not in str(refused.value)
 
 
-def test_changed_search_space_of_an_older_version_is_refused(url):
-    study(url, given=None, fingerprint={**FINGERPRINT, "search space": []})
+def test_changed_search_space_of_an_older_version_is_refused(study, url):
+    study(given=None, fingerprint={**FINGERPRINT, "search space": []})
     with pytest.raises(StorageError, match=refusal("fingerprint")):
         read_record("n", url, "out")
 
 
-def test_study_without_an_id_is_refused(url):
-    study(url, uid=None)
+def test_study_without_an_id_is_refused(study, url):
+    study(uid=None)
     with pytest.raises(ValueError, match="which is none of sepray's"):
         read_record("n", url, "out")
 
@@ -112,33 +135,33 @@ def test_study_without_an_id_is_refused(url):
         ("seed", True),
     ],
 )
-def test_changed_trial_is_refused_in_one_line(url, name, value):
-    study(url, trial={name: value})
+def test_changed_trial_is_refused_in_one_line(study, url, name, value):
+    study(trial={name: value})
     with pytest.raises(StorageError, match=refusal(f"{name} of trial 0")):
         read_record("n", url, "out").trials("search")
 
 
-def test_unfinished_trial_needs_a_whole_outcome(url):
-    made = load_study(url, study(url).study_name)
+def test_unfinished_trial_needs_a_whole_outcome(study, url):
+    made = load_study(url, study().study_name)
     made.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"outcome": {"tag": "complete"}}))
     with pytest.raises(StorageError, match=refusal("outcome of trial 1")):
         made.get_trials()
 
 
-def test_changed_study_is_not_gone_on_with(url):
-    study(url, fingerprint=[])
+def test_changed_study_is_not_gone_on_with(study, url):
+    study(fingerprint=[])
     with pytest.raises(StorageError, match=refusal("fingerprint")):
         open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
 
 
-def test_trial_of_a_study_that_goes_on_is_looked_at(url):
-    study(url, trial={"outcome": "text"})
+def test_trial_of_a_study_that_goes_on_is_looked_at(study, url):
+    study(trial={"outcome": "text"})
     with pytest.raises(StorageError, match=refusal("outcome of trial 0")):
         open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
 
 
-def test_settings_that_no_study_has_are_refused_in_one_line(url, tmp_path):
-    study(url, spec={**SPEC, "separator": {**PART, "config": {"no_such_field": 1}}})
+def test_settings_that_no_study_has_are_refused_in_one_line(study, url, tmp_path):
+    study(spec={**SPEC, "separator": {**PART, "config": {"no_such_field": 1}}})
     with pytest.raises(StorageError, match=refusal(r"spec \(.*no_such_field.*\)")) as refused:
         read_record("n", url, "out").spec(tmp_path)
     assert one_line(refused.value) == str(refused.value)
@@ -151,8 +174,8 @@ def test_secrets_of_the_address_are_not_told():
 
 @pytest.mark.parametrize("text", ["nonsense", "", "[" * 100_000])
 @pytest.mark.parametrize("table", ["study_user_attributes", "trial_user_attributes", "trial_system_attributes"])
-def test_attributes_that_are_no_json_are_told_in_one_line(url, tmp_path, table, text):
-    made = study(url)
+def test_attributes_that_are_no_json_are_told_in_one_line(study, url, tmp_path, table, text):
+    made = study()
     made.add_trial(create_trial(value=1.0, system_attrs={"x": 1}))
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
         connection.execute(f"UPDATE {table} SET value_json = ?", (text,))
@@ -176,9 +199,9 @@ def test_attributes_that_are_no_json_are_told_in_one_line(url, tmp_path, table, 
         *(("trial_params", "param_name", None), ("study_directions", "direction", "X")),
     ],
 )
-def test_columns_with_what_optuna_never_writes_are_told_in_one_line(url, tmp_path, table, column, value):
+def test_columns_with_what_optuna_never_writes_are_told_in_one_line(study, url, tmp_path, table, column, value):
     """SQLite takes any value in any column."""
-    made, uniform = study(url), {"a": optuna.distributions.FloatDistribution(0, 1)}
+    made, uniform = study(), {"a": optuna.distributions.FloatDistribution(0, 1)}
     given = {"params": {"a": 0.5}, "distributions": uniform, "intermediate_values": {1: 2.0}, "user_attrs": TRIAL}
     made.add_trial(create_trial(value=1.0, **given))
     with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:

@@ -123,7 +123,8 @@ def test_every_field_of_the_config_arrives(name):
 
     def outcome(config):
         separator = build(config, SIGNAL, 0)
-        run = Trainer(separator, data(separator), {}, 0, BATCH, config.betas)
+        seen = data(separator, first(split(), 2 * BATCH))  # two steps
+        run = Trainer(separator, seen, {}, 0, BATCH, config.betas)
         parts = run.epoch()
         return parts, weights(run), separated(run)
 
@@ -216,10 +217,11 @@ def test_training_changes_what_is_separated(name):
 
 
 def test_every_hyperparameter_is_read(name):
-    reference = trainer(name)
+    seen = first(split(), 2 * BATCH)  # two steps
+    reference = trainer(name, seen=seen)
     parts = reference.epoch()
     for key, value in reference.hyperparameters.items():
-        changed = trainer(name, {key: 0.0 if value else 0.1})
+        changed = trainer(name, {key: 0.0 if value else 0.1}, seen=seen)
         assert changed.epoch() != parts or not equal(weights(changed), weights(reference)), key
 
 
