@@ -448,9 +448,9 @@ def contents(place: Path) -> dict[str, int]:
 
 
 def often(cases):
-    """Every fifth case is tried in the default suite, and the others with the slow tests: each takes a second."""
+    """Every tenth case is tried in the default suite, and the others with the slow tests: each takes a second."""
     return [
-        pytest.param(case, id=case.typed, marks=() if index % 5 == 0 else pytest.mark.slow)
+        pytest.param(case, id=case.typed, marks=() if index % 10 == 0 else pytest.mark.slow)
         for index, case in enumerate(cases)
     ]
 
@@ -460,7 +460,8 @@ def test_bad_input_gets_one_line_at_once(case, place, names):
     assert check(case, place, names) < LIGHT
 
 
-@pytest.mark.parametrize("case", often(AFTER_LOADING))
+@pytest.mark.slow
+@pytest.mark.parametrize("case", AFTER_LOADING, ids=lambda case: case.typed)
 def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
     check(case, place, names)
 

@@ -128,6 +128,7 @@ def test_the_architecture_has_its_picture(site: Path):
     assert ("scoring", "signals") in edges
 
 
+@pytest.mark.slow  # as are the project's own pages
 def test_a_page_without_errors_is_built(tmp_path: Path):
     done = build_page(tmp_path, "[a heading](#a-page)\n\n::: sepray.errors.UsageError")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -141,6 +142,7 @@ def test_a_link_to_nothing_is_an_error(tmp_path: Path):
     assert set(told) == {"page does not exist", "anchor does not exist", "2 issues found"}
 
 
+@pytest.mark.slow
 def test_a_reference_to_nothing_is_an_error(tmp_path: Path):
     done = build_page(tmp_path, "::: sepray.missing")
     assert done.returncode != 0

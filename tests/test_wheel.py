@@ -193,6 +193,7 @@ def check_study(executables: Path, folder: Path) -> None:
     assert "cass-ecg" in report.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow  # its files: test_wheel_holds_sepray_with_search_spaces_and_studies_and_nothing_else
 @pytest.mark.timeout(180)  # it installs, and separates with torch
 def test_installed_wheel_brings_search_spaces_and_studies(wheel, tmp_path):
     """The environment sees the libraries of this one, but not the sepray that is installed in it."""

@@ -85,11 +85,12 @@ def _print_front(result: StudyResult) -> None:
     from ..choices import Objective
     from ..console.terminal import console
     from ..report.wording import trial_name
-    from ..scoring.tables import front_table  # torch
     from ..spec import choosing
 
     objectives = [Objective(key, direction) for key, direction in result.record.objectives.items()]
     if len(objectives) > 1 and result.best:
+        from ..scoring.tables import front_table  # torch
+
         rows = [(trial_name(t).removeprefix("trial "), t.values) for t in result.best]
         console.print(front_table("Pareto front on the validation split", [o.column for o in objectives], rows))
         if choose := result.record.description.get("choose"):

@@ -28,7 +28,7 @@ class StageEvents:
         progress: view of the stage in the terminal.
         discard: function that is called with the number of each trial whose checkpoints nobody will need.
         objectives: values that the study optimises.
-        earlier: Optuna records of the trials of the stage, those that have ended among them.
+        earlier: Optuna's trials of the stage, those that have ended among them.
         time_left: estimates how long the command still takes.
 
     Attributes:

@@ -103,7 +103,7 @@ class Finish:
             searched: finished trials of the search.
             finals: finished retrainings.
             plan: all retrainings of the study; only their roles may win.
-            trials: Optuna records of all retrainings, which say why none has finished, if that is so.
+            trials: Optuna's trials of all retrainings, which say why none has finished, if that is so.
 
         Returns:
             The exit status: 0, 1 if there is nothing to register, 3 if that is because the code raised an error.
@@ -174,7 +174,7 @@ class Finish:
 
         Args:
             reason: why there is nothing, in words.
-            trials: Optuna records of the stage that has no complete trial.
+            trials: Optuna's trials of the stage that has no complete trial.
 
         Returns:
             The exit status: 3 if the code of a trial raised an error, else 1.

@@ -1,4 +1,4 @@
-"""Works out what the MLflow runs of a study say, from its description and its Optuna records alone."""
+"""Works out what the MLflow runs of a study say, from its description and its trials in Optuna alone."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def expected_run(
     """Return what the run of a trial should say; None if the trial has not started.
 
     Args:
-        trial: Optuna record of the trial.
+        trial: the trial, as Optuna has it.
         stage: a key of ``STAGES``.
         objectives: values that the study optimises; the intermediate values are the first, or ``choices.guide_loss``.
         told: user attribute ``TOLD`` of the study; None for a study of an older version.
@@ -238,7 +238,7 @@ def expected_runs(
 
     Args:
         name: name of the study.
-        stages: Optuna records by stage.
+        stages: Optuna's trials by stage.
         objectives: values that the study optimises.
         told: user attribute ``TOLD`` of the study; None for a study of an older version.
     """

@@ -27,7 +27,7 @@ SAME_SETTINGS, BEST_OF_ARM = "same settings", "best of arm"
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial that ran its whole budget, as its Optuna record has it.
+    """A trial that ran its whole budget, as Optuna has it.
 
     Attributes:
         number: number of the trial.
@@ -36,7 +36,7 @@ class Finished:
         value: what it is chosen by, the objective on validation with the sign turned where more is better, so that less
             is better; of several objectives what the study's rule makes of them (``choosing.Rule.loss``).
         folder: folder or URI of its checkpoints.
-        attributes: all user attributes of the record.
+        attributes: all user attributes of the trial.
         arm: arm of the study that it belongs to; empty where there are none.
         losses: each objective on validation, the sign turned where more is better.
     """
@@ -110,7 +110,7 @@ def rule_of(prepared: PreparedStudy, searched: Iterable[FrozenTrial]) -> Rule:
 
     Args:
         prepared: the study.
-        searched: Optuna records of its search, in any state.
+        searched: Optuna's trials of its search, in any state.
     """
     objectives = prepared.objectives
     losses = [[o.sign * v for o, v in zip(objectives, t.values, strict=True)] for t in searched if is_sound(t)]
@@ -121,7 +121,7 @@ def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int
     """Return the trials that ran their whole budget and violated no constraint, without those that were run again.
 
     Args:
-        trials: Optuna records of a stage, in any state.
+        trials: Optuna's trials of a stage, in any state.
         rule: what the study makes of the objectives.
         folder_of: function from the number of a trial to the folder or URI of its checkpoints.
     """

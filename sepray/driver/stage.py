@@ -77,7 +77,7 @@ class Stage:
         return len(self.ended()) >= self.total
 
     def ended(self) -> list[FrozenTrial]:
-        """Return the Optuna records of the trials that have ended, with or without success, and are not run again."""
+        """Return Optuna's trials that have ended, with or without success, and are not run again."""
         return _standing(self.study, self.retry_failed, self.again)
 
 

@@ -114,7 +114,7 @@ class StudyRecord:
             raise stored_values.damaged(self.name, self.storage, f"spec ({one_line(error)})") from error
 
     def trials(self, stage: str) -> list[FrozenTrial]:
-        """Return the Optuna records of a stage's trials, read anew; none if it was not begun."""
+        """Return Optuna's trials of a stage, read anew; none if it was not begun."""
         return self.studies[stage].get_trials(deepcopy=False) if stage in self.studies else []
 
     def trial_folder(self, stage: str, number: int) -> str:

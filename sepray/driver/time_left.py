@@ -53,7 +53,7 @@ class TimeLeft:
             stage: ``"search"`` or ``"finals"``.
             total: number of its trials.
             members: separators trained per trial.
-            ended: Optuna records of its trials that have ended.
+            ended: its trials in Optuna that have ended.
             epochs: mean budget of its trials, where some have one of their own; None: that of the study.
         """
         self._longest = epochs or self._budget

@@ -50,8 +50,8 @@ class StudyResults:
     Attributes:
         spec: the study's description.
         objectives: objectives of the study, in the order of a trial's values.
-        trials: Optuna records of the search's trials in order of their numbers, without those that wait to start.
-        finals: Optuna records of the retrainings of the best configurations, without those that were run again.
+        trials: Optuna's trials of the search in order of their numbers, without those that wait to start.
+        finals: Optuna's trials of the retrainings of the best configurations, without those that were run again.
         folder: the study's local folder.
         checkpoints: path or URI of the folder with the checkpoints of all trials.
         data: the task's data; None if it cannot be loaded on this machine.

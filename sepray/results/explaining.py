@@ -161,7 +161,7 @@ class PathTraining:
         Those of other code, or of another number of epochs, cannot.
 
         Args:
-            trials: Optuna records of the path's own trainings.
+            trials: Optuna's trials of the path's own trainings.
         """
         is_whole = self.epochs == self._prepared.spec.budget.max_epochs
         finals = [t for t in self._study.trials_of["finals"] if is_whole and self._code_of(t) == self._code]

@@ -36,7 +36,7 @@ class Findings:
 
     Attributes:
         record: the study as its stores hold it.
-        trials_of: Optuna records of the trials of each stage that was begun (``study_record.STAGES``).
+        trials_of: Optuna's trials of each stage that was begun (``study_record.STAGES``).
         result: content of ``result.json``; None where the study has no champion.
         registration: content of ``registration.json``; empty where the study has not come so far.
         is_running: whether a driver on this machine runs the study.

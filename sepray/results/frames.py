@@ -31,7 +31,7 @@ def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]
 
     Args:
         record: the study.
-        stages: Optuna records by stage.
+        stages: Optuna's trials by stage.
     """
     import pandas
 

@@ -17,7 +17,7 @@ STOPPED = "not finished"
 EMPTY = "nothing to register"
 
 Stages = Mapping[str, Sequence[FrozenTrial]]
-"""Optuna records of the trials of each stage that was begun (``study_record.STAGES``)."""
+"""Optuna's trials of each stage that was begun (``study_record.STAGES``)."""
 
 
 def is_sound(trial: FrozenTrial) -> bool:

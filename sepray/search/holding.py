@@ -1,6 +1,6 @@
-"""Who holds a study: the records of its lease in an Optuna storage, and whether the owner that they name still lives.
+"""Who holds a study: the entries of its lease in an Optuna storage, and whether the owner that they name still lives.
 
-A record is an empty study that is named ``<study>/lease/<generation>`` (``lease``).
+An entry is an empty study that is named ``<study>/lease/<generation>`` (``lease``).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ENDED_SECONDS = 45.0
 LAST_OWNER = "owner"
 """User attribute of a study with the ``Owner`` that wrote to it last, and the identity of its outbox."""
 OWNER, BEAT = "owner", "heartbeat"
-"""User attributes of a record."""
+"""User attributes of an entry."""
 _POLL_SECONDS = 1.0
-_FIRST_POLL_SECONDS = 0.05  # while a record is being filled in
+_FIRST_POLL_SECONDS = 0.05  # while an entry is being filled in
 _BEGINNING_SECONDS = 1.0  # in which a driver that takes a lease has said who it is
 
 
@@ -33,8 +33,8 @@ class HeldError(UsageError):
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a lease's record held when it was read."""
+class Entry:
+    """What a lease's entry held when it was read."""
 
     generation: int
     study_id: int
@@ -47,15 +47,15 @@ class Record:
         return self.owner and self.owner.token, self.beat
 
 
-def records(storage: BaseStorage, name: str) -> dict[int, Record]:
-    """Return the records of a study's lease by generation."""
+def entries(storage: BaseStorage, name: str) -> dict[int, Entry]:
+    """Return the entries of a study's lease by generation."""
     start, found = f"{name}/lease/", {}
     for study in storage.get_all_studies():
         number = study.study_name.removeprefix(start)
         if number != study.study_name and number.isdecimal():
             told = study.user_attrs
             owner = Owner.restored(told.get(OWNER))
-            found[int(number)] = Record(int(number), study._study_id, owner, told.get(BEAT))
+            found[int(number)] = Entry(int(number), study._study_id, owner, told.get(BEAT))
     return found
 
 
@@ -67,9 +67,9 @@ def last_owner(storage: BaseStorage, name: str) -> Owner | None:
 
 
 def watch(
-    storage: BaseStorage, name: str, holder: Record, here: Surroundings, say: Callable[[str], None]
-) -> Record | None:
-    """Return the record of an owner as it was read last when it has ended; None when it has given the study free.
+    storage: BaseStorage, name: str, holder: Entry, here: Surroundings, say: Callable[[str], None]
+) -> Entry | None:
+    """Return the entry of an owner as it was read last when it has ended; None when it has given the study free.
 
     Raises:
         HeldError: the owner is alive.
@@ -87,7 +87,7 @@ def watch(
             of_whom = f"a heartbeat of {holder.owner}" if holder.owner else "a driver that began and has not said which"
             say(f"{name}: waiting up to {ENDED_SECONDS:.0f} s, until {until}, for {of_whom}")
         here.sleep(_POLL_SECONDS if holder.owner else _FIRST_POLL_SECONDS)
-        now = records(storage, name).get(holder.generation)
+        now = entries(storage, name).get(holder.generation)
         if now is None:
             return None
         if holder.owner and now.state != holder.state:
@@ -96,25 +96,25 @@ def watch(
     return holder
 
 
-def has_ended(holder: Record, here: Surroundings) -> bool:
-    """Say whether the process of a record's owner is known to have ended, because it was one of this machine."""
+def has_ended(holder: Entry, here: Surroundings) -> bool:
+    """Say whether the process of an entry's owner is known to have ended, because it was one of this machine."""
     return holder.owner is not None and here.exists(holder.owner) is False
 
 
-def in_words(name: str, record: Record, here: Surroundings) -> str:
+def in_words(name: str, entry: Entry, here: Surroundings) -> str:
     """Return who holds a study, since when, and when it has given a sign of life, as a message."""
-    if record.owner is None:
+    if entry.owner is None:
         return f"{name} is being started by another driver"
     now = here.now()
-    when = float(record.beat[1]) if record.beat else record.owner.since
+    when = float(entry.beat[1]) if entry.beat else entry.owner.since
     return (
-        f"{name} is held by {record.owner}, since {record.owner.since_in_words(now)} "
+        f"{name} is held by {entry.owner}, since {entry.owner.since_in_words(now)} "
         f"(heartbeat {max(0.0, now - when):.0f} s ago)"
     )
 
 
 def delete(storage: BaseStorage, study_id: int) -> None:
-    """Delete a record, unless another driver has done so or does so at this moment."""
+    """Delete an entry, unless another driver has done so or does so at this moment."""
     try:
         storage.delete_study(study_id)
     except KeyError:

@@ -1,10 +1,10 @@
 """The lease of a study: one driver at a time owns it, whatever folders, machines and containers share its storage.
 
-A lease is a record in the Optuna storage: an empty study that is named ``<study>/lease/<generation>``. Optuna's user
+A lease is an entry in the Optuna storage: an empty study that is named ``<study>/lease/<generation>``. Optuna's user
 attributes are last-write-wins, but the name of a study is unique in every storage (databases, journals, memory, gRPC),
-so of many drivers that ask for the same generation exactly one creates its record. The owner of the greatest generation
-deletes the records of smaller ones, and an owner whose own record is gone has lost the study. In the end it deletes its
-own record, so that no such study is left for a dashboard to show.
+so of many drivers that ask for the same generation exactly one creates its entry. The owner of the greatest generation
+deletes the entries of smaller ones, and an owner whose own entry is gone has lost the study. In the end it deletes its
+own entry, so that no such study is left for a dashboard to show.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 
 from ..errors import SeprayError
 from . import holding
-from .holding import HeldError, Record
+from .holding import Entry, HeldError
 from .owner import Owner, Surroundings
 from .storage import STORAGE_FAILURES, _storage_errors, connect
 
@@ -65,7 +65,7 @@ class Lease:
             LostError: it does not.
         """
         if self._lost is None:
-            with contextlib.suppress(KeyError):  # there is no such record
+            with contextlib.suppress(KeyError):  # there is no such entry
                 written = self._storage.get_study_user_attrs(self._study_id).get(holding.OWNER, {})
                 if written.get("token") == self.owner.token:
                     return
@@ -111,7 +111,7 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Give the study free; nothing is written where it was lost. What fails leaves a record without heartbeat."""
+        """Give the study free; nothing is written where it was lost. What fails leaves an entry without heartbeat."""
         self._ending.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
@@ -134,8 +134,8 @@ class Lease:
     def _loss(self) -> LostError:
         if self._ending.is_set():
             return LostError("this driver has given the study free")
-        records = holding.records(self._storage, self._name)
-        later = [records[generation] for generation in sorted(records) if generation > self.owner.generation]
+        entries = holding.entries(self._storage, self._name)
+        later = [entries[generation] for generation in sorted(entries) if generation > self.owner.generation]
         owner = later[-1].owner if later else holding.last_owner(self._storage, self._name)
         if owner is None or owner.token == self.owner.token:
             who = "another driver has taken the study over"
@@ -171,12 +171,12 @@ def take(
     here = here or Surroundings.here()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     while True:
-        records = holding.records(storage, name)
-        holder = records[max(records)] if records else None
+        entries = holding.entries(storage, name)
+        holder = entries[max(entries)] if entries else None
         if holder is not None and not force:
             holder = holding.watch(storage, name, holder, here, say)
         last = holding.last_owner(storage, name)
-        generation = max([0, *records] + ([last.generation] if last else [])) + 1
+        generation = max([0, *entries] + ([last.generation] if last else [])) + 1
         lease = _create(storage, name, generation, here)
         if lease is None:
             force = False  # somebody else was faster, and has a right to it
@@ -235,12 +235,12 @@ def held(url: str, name: str) -> Iterator[None]:
 
 def holder_of(storage: BaseStorage, name: str) -> Owner | None:
     """Return the owner of a study's lease, alive or not; None where nobody has taken it."""
-    records = holding.records(storage, name)
-    return records[max(records)].owner if records else None
+    entries = holding.entries(storage, name)
+    return entries[max(entries)].owner if entries else None
 
 
 def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings) -> Lease | None:
-    """Create the record of a generation; return None where another driver was faster."""
+    """Create the entry of a generation; return None where another driver was faster."""
     try:
         study_id = storage.create_new_study([StudyDirection.MINIMIZE], f"{name}/lease/{generation}")
         owner = Owner(
@@ -252,19 +252,19 @@ def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings
     return Lease(storage, name, study_id, owner, here)
 
 
-def _is_greatest(storage: BaseStorage, name: str, lease: Lease, holder: Record | None, force: bool) -> bool:
-    """Delete the records of smaller generations and say whether there is no greater one.
+def _is_greatest(storage: BaseStorage, name: str, lease: Lease, holder: Entry | None, force: bool) -> bool:
+    """Delete the entries of smaller generations and say whether there is no greater one.
 
     Raises:
         HeldError: the holder of a smaller one has given a sign of life since it was watched.
     """
-    records = holding.records(storage, name)
-    if max(records, default=0) != lease.owner.generation:
+    entries = holding.entries(storage, name)
+    if max(entries, default=0) != lease.owner.generation:
         return False
-    for generation, record in records.items():
+    for generation, entry in entries.items():
         if generation == lease.owner.generation:
             continue
-        if not force and holder is not None and record.study_id == holder.study_id and record.state != holder.state:
-            raise HeldError(holding.in_words(name, record, lease._here))
-        holding.delete(storage, record.study_id)
+        if not force and holder is not None and entry.study_id == holder.study_id and entry.state != holder.state:
+            raise HeldError(holding.in_words(name, entry, lease._here))
+        holding.delete(storage, entry.study_id)
     return True

@@ -1,4 +1,4 @@
-"""How trials end: decided from a trial's last result, and read from the record of one that has ended."""
+"""How trials end: decided from a trial's last result, and read again of one that has ended."""
 
 from __future__ import annotations
 

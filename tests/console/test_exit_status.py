@@ -326,6 +326,7 @@ def study(tmp_path, separator=SEPARATOR, task=TASK):
     return script(tmp_path, STUDY, "--cache", "cache", timeout=120)
 
 
+@pytest.mark.slow  # in this process: test_bug_in_a_users_separator_shows_its_file_and_line_alone
 def test_study_shows_the_line_of_a_broadcast_error_in_build(tmp_path):
     separator = SEPARATOR.replace("        self.pause = config.pause\n", BROADCAST)
     line = separator[: separator.index(BROADCAST)].count("\n") + 1
@@ -491,7 +492,9 @@ refuse()
 ALONE, TRACE = r"script\.py: no\n", r"Traceback (.*\n)+.* in refuse\n(.*\n)+sepray.*UsageError: no\n"
 
 
-@pytest.mark.parametrize("load", ["import sepray.study", "import sepray; sepray.load_study"])
+@pytest.mark.parametrize(
+    "load", ["import sepray.study", pytest.param("import sepray; sepray.load_study", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("error", "module", "flags", "status", "printed"),
     [

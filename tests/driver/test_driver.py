@@ -114,7 +114,7 @@ def test_slow_format_of_a_study_that_has_ended_is_nobodys_worry(spec, study, scr
     assert screen.getvalue().count("has no instructions for bfloat16") == 1
 
 
-@pytest.mark.parametrize("gone", ["result", "model"])
+@pytest.mark.parametrize("gone", ["result", pytest.param("model", marks=pytest.mark.slow)])
 def test_retraining_whose_checkpoints_are_gone_is_trained_again_where_it_is_needed(spec, study, registered, gone):
     driver.run(spec)
     [folder] = (Path(spec.stores.storage_path) / "small").iterdir()

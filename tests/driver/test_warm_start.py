@@ -19,7 +19,7 @@ from sepray.driver.stage import START, trial_parameters
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
-from sepray.tracking import models
+from sepray.tracking import load_check, models
 from sepray.training.augmentation import PLAIN
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
@@ -109,6 +109,12 @@ def test_neural_egg_trains_from_what_was_added(small, tmp_path):
     assert trainer.epoch()["l1"] > 0
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Packages models without the clean process, which takes seconds."""
+    monkeypatch.setattr(load_check, "require_working", lambda *_: None)
+
+
 def packaged(folder: Path, module=adversarial_masking, **changes: object) -> tuple[str, torch.nn.Module]:
     separator = build(module.DEBUG, SIGNAL, 1)
     metadata = {"sources": ["low", "high"], "sample_rate": 128.0, "supervision": separator.supervision.value}
@@ -119,6 +125,7 @@ def packaged(folder: Path, module=adversarial_masking, **changes: object) -> tup
     return str(folder), separator
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
     path, separator = packaged(tmp_path / "model")
     start = find(path)
@@ -141,6 +148,7 @@ def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
         ),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_model_that_does_not_fit_is_refused_in_one_line(tmp_path, changes, message):
     path, _ = packaged(tmp_path / "model", **changes)
     with pytest.raises(UsageError, match=rf"^{message}$"):
@@ -190,6 +198,7 @@ def test_start_that_diverges_is_told_in_one_line_and_keeps_nothing(small, tmp_pa
 
 
 @pytest.mark.timeout(180)  # a process of its own, on a busy machine
+@pytest.mark.slow
 def test_study_with_a_bad_start_ends_with_status_2_and_leaves_nothing(tmp_path):
     script = Path(__file__).parents[2] / "studies" / "neural_egg_notes_and_bursts.py"
     command = [sys.executable, str(script), "--separator.start", "glo", "--task.train", "8"]

@@ -313,7 +313,10 @@ class Broken(Separator):
 
 @pytest.mark.parametrize(
     ("breaks", "told"),
-    [("1 / 0", "ZeroDivisionError"), ("sys.exit(5)", "the code ended the process with status 5")],
+    [
+        pytest.param("1 / 0", "ZeroDivisionError", marks=pytest.mark.slow),
+        ("sys.exit(5)", "the code ended the process with status 5"),
+    ],
 )
 def test_error_in_the_users_own_code_is_told_with_its_traceback(spec, screen, tmp_path, monkeypatch, breaks, told):
     (tmp_path / "broken_separator.py").write_text(BROKEN.replace("BREAKS", breaks))

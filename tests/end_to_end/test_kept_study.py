@@ -57,6 +57,13 @@ def recorded(kept: Laboratory, study: str, file: str) -> dict:
     return json.loads(path.read_text())
 
 
+def address_of(kept: Laboratory, study: str) -> str:
+    """Return the address of a study's registered model, by its alias where it has it."""
+    version = recorded(kept, study, "registration.json")["version"]
+    [(champion,)] = kept.query("select version from registered_model_aliases where alias = 'champion'")
+    return f"models:/{MODEL}@champion" if str(champion) == version else f"models:/{MODEL}/{version}"
+
+
 def test_interrupted_study_goes_on(kept):
     before, known, registered = kept.trials("halfway"), runs(kept), versions(kept)
     logged = set(kept.query("select run_uuid, key, step, timestamp, value from metrics"))
@@ -94,18 +101,20 @@ def test_interrupted_study_goes_on(kept):
 
 
 @pytest.mark.parametrize("study", ["finished", pytest.param("published", marks=pytest.mark.slow)])
-def test_registered_model_scores_as_it_did_and_loads_without_sepray(kept, study):
-    version, result = recorded(kept, study, "registration.json")["version"], recorded(kept, study, "result.json")
-    [(champion,)] = kept.query("select version from registered_model_aliases where alias = 'champion'")
-    address = f"models:/{MODEL}@champion" if str(champion) == version else f"models:/{MODEL}/{version}"
-
+def test_registered_model_scores_as_it_did(kept, study):
+    address, result = address_of(kept, study), recorded(kept, study, "result.json")
     # Its code is older than what is installed here, and than the list of what this user's studies have packaged.
     found = json.loads(kept.sepray("evaluate", address, "--json", "--trust-model-code").stdout)["scores"][address]
     assert found.keys() >= result["scores"].keys()  # later measures too
     for metric, items in result["scores"].items():
         for item, scores in zip(items, found[metric]["items"], strict=True):
             assert scores == pytest.approx(item, rel=1e-3, abs=1e-3), metric
-    assert "shape (3, 2, 1, 50)" in kept.load_elsewhere(address)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["finished", "published"])
+def test_registered_model_loads_without_sepray(kept, study):
+    assert "shape (3, 2, 1, 50)" in kept.load_elsewhere(address_of(kept, study))
 
 
 @pytest.mark.slow
@@ -141,6 +150,7 @@ def test_report_and_reconcile_read_it(kept, study):
     assert (runs(kept), versions(kept)) == (known, registered)
 
 
+@pytest.mark.slow  # tests/driver/test_other_settings.py and tests/test_bad_input.py have it too
 def test_another_fingerprint_is_refused_saying_what_differs(kept):
     before = [(t.state, t.params, t.values) for t in kept.trials("finished")]
     refused = run(kept, "finished", "--max-epochs", "9", "--task.seed", "3", "--separator.width", "4", status=2)

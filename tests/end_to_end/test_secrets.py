@@ -1,4 +1,7 @@
-"""Canaries: secrets of addresses, environment, errors and fields of a task are in nothing that a study leaves."""
+"""Canaries: secrets of addresses, environment, errors and fields of a task are in nothing that a study leaves.
+
+The default suite looks for them after the whole study of test_study.py; here studies are interrupted.
+"""
 
 import base64
 import signal
@@ -40,7 +43,7 @@ SAID = (  # what an error of the separator's says: what is known, and what only 
 _SECRETS = ("Canary", "canary", "TailOf")
 SEPARATOR = SCRIPTS["my_separator.py"].replace(
     "        total =",
-    "        if (weights['weight'] < 0.5).any():\n"
+    "        if (weights['weight'] == 0).any():\n"
     "            import base64, os\n"
     "            raise RuntimeError(base64.b64decode(os.environ['PLANTED']).decode())\n"
     "        total =",
@@ -127,13 +130,6 @@ def interrupted(canaries, number: int) -> None:
     assert list(canaries.ray.iterdir()) == []
 
 
-def test_nothing_that_an_interrupted_study_leaves_holds_a_secret(canaries):
-    interrupted(canaries, signal.SIGTERM)
-    [broken] = [t for t in canaries.trials() if t.state is TrialState.FAIL]
-    assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
-    assert "the *** of https://other?x=***" in broken.user_attrs["traceback"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_that_a_study_leaves_holds_a_secret(canaries, number):
@@ -142,6 +138,7 @@ def test_nothing_that_a_study_leaves_holds_a_secret(canaries, number):
     [broken] = [t for t in canaries.trials() if t.state is TrialState.FAIL]
     assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
     assert "PWD%3D***" in broken.user_attrs["traceback"]
+    assert "the *** of https://other?x=***" in broken.user_attrs["traceback"]
     for text in (printed, broken.user_attrs["traceback"], canaries.sepray("show", "lab", "--json").stdout):
         assert not [secret for secret in _SECRETS if secret in text], text
     assert found(canaries.folder) == []

@@ -1,4 +1,4 @@
-"""A whole study with real Ray, Optuna and MLflow: how its trials end, and where its results are found."""
+"""A whole study with real Ray, Optuna and MLflow: how its trials end, where its results are, and no secret in them."""
 
 import json
 import math
@@ -7,20 +7,31 @@ from collections import Counter
 import pytest
 from optuna.trial import TrialState
 
+from .conftest import SCRIPTS
+from .test_secrets import FIELDS, canaries, found
+
+__all__ = ["canaries"]  # a fixture
+
 # Less than a minute each on an idle machine; whole studies, in processes of their own, wait for busy ones.
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
-    printed = laboratory.run()
+def test_study_from_nothing_to_a_model_that_loads_anywhere(canaries):
+    """It is given secrets, and the error of its first trial tells them."""
+    laboratory = canaries
+    printed = laboratory.run(*FIELDS)
 
     trials = laboratory.trials()
     assert [t.number for t in trials] == list(range(6))
     assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
-    assert trials[0].params == {"learning_rate": 2e-3, "weight": 1.0}
-    assert trials[0].user_attrs["label"] == "careful"
-    assert trials[0].state is TrialState.COMPLETE
-    for trial in trials:
+    broken, careful, *_ = trials
+    assert broken.state is TrialState.FAIL
+    assert broken.user_attrs["reason"].startswith("RuntimeError: cannot read https://host/data?sig=***")
+    assert "the *** of https://other?x=***" in broken.user_attrs["traceback"]
+    assert careful.params == {"learning_rate": 2e-3, "weight": 1.0}
+    assert careful.user_attrs["label"] == "careful"
+    assert careful.state is TrialState.COMPLETE
+    for trial in trials[1:]:
         epochs = sorted(trial.intermediate_values)
         if trial.state is TrialState.COMPLETE:
             assert epochs == [1, 2, 3, 4]
@@ -46,14 +57,14 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     logged = laboratory.query(
         "select step, value from metrics where run_uuid = ? and key = 'validation/relative_l2' order by step", first
     )
-    assert logged == sorted(trials[0].intermediate_values.items())
+    assert logged == sorted(careful.intermediate_values.items())
     keys = {k for (k,) in laboratory.query("select distinct key from metrics where run_uuid = ?", first)}
     names = ("relative_l1", "relative_l2", "relative_linf", "si_sdr")
     assert {f"validation/{s}/{m}" for s in ("slow", "fast") for m in names} | {"train/mse"} <= keys
     assert laboratory.query("select count(*) from inputs where source_type = 'DATASET'") == [(len(runs),)]
     best = laboratory.query("select step, value from metrics where key = 'best so far/relative_l2' order by step")
     values = [t.value if t.state is TrialState.COMPLETE else math.inf for t in trials]
-    assert best == [(step, min(values[: step + 1])) for step in range(len(trials))]
+    assert best == [(step, min(values[: step + 1])) for step in range(1, len(trials))]  # the first has no value
 
     assert "the first champion" in printed
     laboratory.champion(printed)
@@ -64,6 +75,13 @@ def test_study_from_nothing_to_a_model_that_loads_anywhere(laboratory):
     model = "models:/my-separator-my-task@champion"
     assert "shape (3, 2, 1, 50)" in laboratory.load_elsewhere(model)
 
-    found = json.loads(laboratory.sepray("evaluate", model, "--json").stdout)["scores"]
+    # The same data of a task that needs no secrets: the model's own has them nowhere.
+    (laboratory.folder / "same_task.py").write_text(SCRIPTS["my_task.py"].lstrip())
+    scores = json.loads(laboratory.sepray("evaluate", model, "--task", "same_task", "--json").stdout)["scores"]
     [row] = [line for line in printed.splitlines() if line.strip().startswith("champion, ")]
-    assert f"{found[model]['relative_l2']['mean']['mean']:.3f}" in row
+    assert f"{scores[model]['relative_l2']['mean']['mean']:.3f}" in row
+
+    (laboratory.folder / "planted").write_text("canary")
+    assert found(laboratory.folder) == [str(laboratory.folder / "planted")]  # which shows that all would be found
+    assert found(laboratory.ray) == []
+    assert not [secret for secret in ("Canary", "canary", "TailOf") if secret in printed]

@@ -77,7 +77,7 @@ print(json.dumps({"total": total, **{name: 1024 * (after[name] - before[name]) f
 """
 
 
-@pytest.mark.parametrize("copied", ["copied", "shown"])
+@pytest.mark.parametrize("copied", [pytest.param("copied", marks=pytest.mark.slow), "shown"])
 def test_worker_has_no_memory_of_its_own_for_mapped_items(files, copied):
     import pickle
 

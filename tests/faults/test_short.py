@@ -99,7 +99,10 @@ def clean(small, study):
     return _clean[0]
 
 
-@pytest.mark.parametrize("fault", ERRORS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(f, marks=pytest.mark.slow if f in ("SIGINT", "SIGHUP", "bug") else ()) for f in ERRORS],
+)
 def test_study_that_is_ended_at_random_epochs_comes_to_the_same_end(
     study,
     small,

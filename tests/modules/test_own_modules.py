@@ -200,7 +200,7 @@ def test_current_folder_announces_nothing_to_libraries(name, tmp_path, monkeypat
     assert own_modules.hint() == ""
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o700])
+@pytest.mark.parametrize("mode", [0o777, pytest.param(0o700, marks=pytest.mark.slow)])
 def test_commands_run_no_library_of_the_current_folder(tmp_path, mode):
     """A folder of data that has a torch.py, unpacked by this user or shared by all."""
     for library in ("torch", "mlflow", "optuna", "numpy", "rich"):

@@ -59,6 +59,7 @@ def test_page_holds_result_figures_and_commands_and_needs_nothing_else(finished)
     )
     assert "0.300" in text
     assert "[0.290, 0.310]" in text
+    assert '<h2 id="discriminators"' in made.html  # trained with adversaries, as by default
     assert "Registered as cass-ecg version 3." in text
     assert "sepray evaluate &lt;it&gt;\nsepray report small" in made.html
     scores = np.array(finished.result["scores"]["relative_l2"])

@@ -32,7 +32,12 @@ def save_weights(folder: str, epoch: int) -> None:
         {"epoch": e, "validation/low/relative_l2": number + 1 / e, "validation/high/relative_l2": number + 2 / e}
         for e in range(1, epoch + 1)
     ]
-    checkpoint.save(folder, epoch, trained_weights(folder), {"number": int(number), "members": [{"epochs": epoch}], "history": history})
+    checkpoint.save(
+        folder,
+        epoch,
+        trained_weights(folder),
+        {"number": int(number), "members": [{"epochs": epoch}], "history": history},
+    )
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def test_generations_go_on_where_the_last_owner_that_wrote_has_ended(connection,
     assert world.take(connection()).owner.generation == 42
 
 
-def test_record_that_its_driver_has_not_filled_in_is_waited_for(connection, world):
+def test_entry_that_its_driver_has_not_filled_in_is_waited_for(connection, world):
     storage = connection()
     number = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "small/lease/1")
     owner = Owner(1, "ab", "bob", "host-a", "host-a", 2, "start 2", 0.0)
@@ -227,7 +227,7 @@ def test_record_that_its_driver_has_not_filled_in_is_waited_for(connection, worl
     assert 0 < world.passed < 1
 
 
-def test_heartbeat_that_arrives_while_the_record_is_made_keeps_the_owner(connection, world, monkeypatch):
+def test_heartbeat_that_arrives_while_the_entry_is_made_keeps_the_owner(connection, world, monkeypatch):
     first = world.take(connection(), process=1, host="host-b")
     create = lease_module._create
 
@@ -304,7 +304,7 @@ def test_heartbeats_are_written_by_a_thread_until_the_end(connection, world, mon
     monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.001)
     first, storage, seen = world.take(connection()), connection(), set()
     while len(seen) < 4:
-        seen |= {record.beat[0] for record in holding.records(storage, "small").values()}
+        seen |= {entry.beat[0] for entry in holding.entries(storage, "small").values()}
     first.release()
     assert holder_of(storage, "small") is None
 

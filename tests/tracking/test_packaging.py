@@ -171,7 +171,7 @@ def installed(request, tmp_path, users_folder, monkeypatch):
     return importlib.import_module("lab.separator")
 
 
-def test_an_installed_separator_travels_with_all_that_its_distribution_gives_it(tmp_path, installed):
+def test_an_installed_separator_travels_with_all_that_its_distribution_gives_it(tmp_path, installed, unchecked):
     package(tmp_path / "model", scaled.built(installed.Config()))
     copied = {
         str(p.relative_to(next((tmp_path / "model" / "code").iterdir()))) for p in (tmp_path / "model").rglob("*.py")
@@ -205,7 +205,11 @@ def test_an_installed_separator_travels_with_all_that_its_distribution_gives_it(
             "No module named 'sepray' (separator.py: __import__('sepray.choices'))",
             marks=pytest.mark.slow,
         ),
-        ("open(__file__.replace('separator.py', 'table.txt')).close()", "FileNotFoundError: [Errno 2]"),
+        pytest.param(
+            "open(__file__.replace('separator.py', 'table.txt')).close()",
+            "FileNotFoundError: [Errno 2]",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_cannot_load_by_itself_is_refused_and_the_old_model_stays(tmp_path, users_folder, line, why):
