@@ -13,18 +13,20 @@ be there.
 ``same batch`` are the seconds of epochs of 400 items in a process by itself whose batches are all the same, so that
 nothing is read: an epoch that waits for its data takes longer. ``mapped`` reads all batches, in such a process too.
 
-Measured on two cores of an Intel Xeon that ten to fifteen other processes kept busy, torch 2.11, megabytes:
+Measured on two cores of an Intel Xeon with 24 GB of memory that ten to fifteen other processes kept busy, torch 2.11,
+megabytes:
 
-    --gigabytes                       1.2      2.4
-    worker, private, at most          640      707
-    worker, resident, at most        2200     3425
-    driver, private                   475      475
-    object store                        0        0
-    written to the cache                0        0
+    --gigabytes                       1.2      2.4       20
+    worker, private, at most          640      707      704
+    worker, resident, at most        2200     3425     9097
+    driver, private                   475      475      475
+    object store                        0        0        0
+    written to the cache                0        0        0
 
-Both trials of the search map the same pages. Of 640 MB, 256 are what ``prepare`` measures, for a moment, and 300 are
-torch. Epochs of 400 items: the same batch 0.8 to 1.4 s, all batches 0.8 to 1.9 s, where nearly nothing is computed.
-The data were in the system's cache: neither figure says how fast the disk is.
+Both trials of the search map the same pages, which the system takes back as it needs them. Of 640 MB, 256 are what
+``prepare`` measures, for a moment, and 370 are what torch and Ray Tune take (``worker.py``). Epochs of 400 items: the
+same batch 0.8 to 1.4 s, all batches 0.8 to 1.9 s, where nearly nothing is computed. The data of these were in the
+system's cache: neither figure says how fast the disk is. An epoch of all 20 GB took 330 s, two trials at once.
 """
 
 from __future__ import annotations
@@ -79,14 +81,14 @@ class Watch(threading.Thread):
             for process in (own, *own.children(recursive=True)):
                 try:
                     words = process.cmdline() or [""]
-                    memory = _memory(process.pid)
+                    found = _memory(process.pid)
                 except (psutil.Error, OSError):
                     continue
                 name = "driver" if process == own else words[0].split("/")[-1].split("(")[0]
                 kind = name if name in ("driver", "raylet") else "worker" if "Trainable" in name else "others"
                 largest = self.largest.setdefault(kind, {"private": 0, "resident": 0})
-                store += memory.pop("store")
-                for key, value in memory.items():
+                store += found.pop("store")
+                for key, value in found.items():
                     largest[key] = max(largest[key], value)
             self.store = max(self.store, store)
 

@@ -1,0 +1,85 @@
+"""What memory a trial's process takes on the machine, and what of it comes with torch and Ray alone.
+
+    python benchmarks/worker.py
+
+First each step of a worker is taken in a process by itself: Ray Tune's import, torch's, sepray's, the data of ``ecg``,
+the separator ``cass``, and two epochs. Then ``studies/cass_alpha_sweep.py`` runs for two trials of two epochs, and its
+workers are looked at every half second (the largest figures count). Megabytes: ``private`` is what a process has for
+itself, ``resident`` has also the pages of libraries and data that it shares with others.
+
+On two cores of an Intel Xeon (AVX-512), Python 3.11, torch 2.11 with CUDA's libraries, Ray 2.60:
+
+    after                 private   resident
+    Ray Tune                  110        188
+    torch                     369        655
+    sepray's worker           371        658
+    the data                  384        680
+    the separator             399        700
+    an epoch                  440        763
+    two epochs                440        763
+    a worker of a study       480        868
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from large import Watch
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = """
+import sys
+from pathlib import Path
+
+def show(after):
+    with open("/proc/self/smaps_rollup") as lines:
+        found = {words[0]: int(words[1]) * 1024 / 1e6 for line in lines if len(words := line.split()) == 3}
+    print(f"{after:20}{found['Anonymous:']:9.0f}{found['Rss:']:11.0f}", flush=True)
+
+import ray.tune
+show("Ray Tune")
+import torch
+show("torch")
+torch.set_num_threads(1)
+from sepray.execution import trainable
+show("sepray's worker")
+from sepray.loading import load_task
+from sepray.separators import cass
+from sepray.tasks import ecg
+from sepray.training.trainer import Trainer, build
+data = load_task(ecg.Config(), Path(sys.argv[1]))
+show("the data")
+config = cass.Config()
+separator = build(config, data.signal, 0)
+split = {"mixture": data.train.mixture, "sources": data.train.sources}
+trainer = Trainer(separator, split, {}, 0, config.batch_size, config.betas)
+show("the separator")
+trainer.epoch()
+show("an epoch")
+trainer.epoch()
+show("two epochs")
+"""
+
+
+def main() -> None:
+    """Print a line for each step."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = f"{folder}/cache"
+        study = [str(ROOT / "studies" / "cass_alpha_sweep.py"), "--trials", "2", "--max-epochs", "2", "--cache", cache]
+        watch = Watch()
+        watch.start()
+        done = subprocess.run([sys.executable, *study], cwd=folder, capture_output=True, text=True, check=False)
+        watch.end()
+        if done.returncode:
+            sys.exit(f"the study ended with status {done.returncode}: {done.stderr}")
+        print(f"{'after':20}{'private':>9}{'resident':>11}", flush=True)
+        subprocess.run([sys.executable, "-c", STEPS, cache], cwd=Path(__file__).parent, check=True)
+        largest = watch.largest["worker"]
+        print(f"{'a worker of a study':20}{largest['private'] / 1e6:9.0f}{largest['resident'] / 1e6:11.0f}")
+
+
+if __name__ == "__main__":
+    main()
