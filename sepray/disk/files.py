@@ -199,13 +199,18 @@ def sync_tree(folder: Path) -> None:
     sync_folder(folder)
 
 
-def open_regular(path: Path) -> IO[bytes]:
-    """Open a file that sepray has written, to be read, in a folder that others may write to.
+def open_regular(path: Path, follow: bool = False) -> IO[bytes]:
+    """Open a file, to be read, in a folder that others may write to.
+
+    Args:
+        path: the file.
+        follow: whether it may be a link, which sepray never makes.
 
     Raises:
         OSError: it cannot be opened, or it is a link, a pipe, which would be waited for without end, or a device.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)

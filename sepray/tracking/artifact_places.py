@@ -18,8 +18,10 @@ from urllib.parse import unquote, urlsplit
 from ..disk import links
 from ..errors import UsageError, mask
 
-HOSTS = "SEPRAY_TRUST_ARTIFACT_HOSTS"
-"""Variable with hosts (``name`` or ``name:port``), between commas, that may be asked for files beside MLflow's own."""
+TRUSTED = "SEPRAY_TRUST_ARTIFACT_PLACES"
+"""Variable with hosts (``name`` or ``name:port``) and folders (absolute), between commas, that may have files too."""
+DEFAULT_EXPERIMENT = "0"
+"""Id of the experiment that every server of MLflow has made by itself."""
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
 # Azure's data lakes get a token; MLflow takes the domain from the address.
@@ -28,6 +30,21 @@ _LAKE = re.compile(
 )
 _asked: ContextVar[str] = ContextVar("asked", default="")
 _guarded: dict[str, Any] = {}  # by scheme
+
+
+def refusal(place: str, experiment: str, uri: str, default: Callable[[], str | None]) -> str:
+    """Return why files are not sent to a place; empty where they may be.
+
+    Args:
+        place: address of the files of a run or a model, as MLflow has it.
+        experiment: that of the files of its experiment.
+        uri: MLflow's address, as the user has given it.
+        default: returns what ``elsewhere`` compares the experiment with, where that is needed.
+    """
+    if reason := of_others(place, uri) or foreign(place, experiment):
+        return reason
+    is_server = urlsplit(uri).scheme in ("http", "https")
+    return elsewhere(experiment, default()) if is_server and _folder(experiment) is not None else ""
 
 
 def foreign(place: str, experiment: str) -> str:
@@ -53,10 +70,33 @@ def foreign(place: str, experiment: str) -> str:
     return ""
 
 
+def elsewhere(experiment: str, default: str | None) -> str:
+    """Return why files are not written to a folder of this machine that an experiment of a server says.
+
+    Whoever creates an experiment may say where its files are; a server whose files lie on a shared disk has those of
+    its experiments beside one another.
+
+    Args:
+        experiment: address of the files of an experiment.
+        default: that of the experiment which every server has (number 0); None where it is not told.
+    """
+    folder, usual = _folder(experiment), _folder(default) if default else None
+    if folder is None or ".." in folder.parts:
+        return f"its files would go to {mask(experiment)}"
+    known = [Path(each) for each in os.environ.get(TRUSTED, "").split(",") if os.path.isabs(each)]
+    known += [usual.parent] if usual is not None and len(usual.parents) > 1 else []
+    if any(folder.is_relative_to(each) for each in known):
+        return ""
+    return (
+        f"its files would go to {mask(experiment)} on this machine, which is not where the server has others; if you "
+        f"know it: {TRUSTED}={folder}"
+    )
+
+
 def of_others(place: str, uri: str) -> str:
     """Return why a host is not asked for files, or given any; empty where a place names none that gets a login.
 
-    That is the host of MLflow's own address, and those of ``HOSTS``.
+    That is the host of MLflow's own address, and those of ``TRUSTED``.
 
     Args:
         place: address of files, as MLflow has it.
@@ -79,7 +119,7 @@ def of_others(place: str, uri: str) -> str:
         return ""
     return (
         f"files would be at {mask(place)}, which is no host of MLflow's address, and would get its login; if you know "
-        f"it: {HOSTS}={host}"
+        f"it: {TRUSTED}={host}"
     )
 
 
@@ -122,7 +162,7 @@ def _host(text: str, scheme: str) -> tuple[str, int] | None:
 
 
 def _trusted(scheme: str) -> list[tuple[str, int] | None]:
-    return [_host(each.strip(), scheme) for each in os.environ.get(HOSTS, "").split(",") if each]
+    return [_host(each.strip(), scheme) for each in os.environ.get(TRUSTED, "").split(",") if each]
 
 
 def _folder(place: str) -> Path | None:

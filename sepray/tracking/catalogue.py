@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .connection import import_mlflow
 from .models import connected, quoted
+from .packaged_model import DESCRIPTION, ModelError, describe_folder
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class RegisteredModel:
         aliases: aliases of the version, e.g. ``champion``, sorted.
         registered: local time of the registration.
         described: metadata of the packaged model (sources, sample rate, metric, task, study); empty where its files
-            cannot be read.
+            cannot be read, or are not sepray's.
         score: the metric on the test split at the registration; None where the version's run does not tell.
     """
 
@@ -59,9 +61,10 @@ def _versions(client: Any, model: Any) -> list[RegisteredModel]:
 def _version(client: Any, version: Any, aliases: tuple[str, ...]) -> RegisteredModel:
     mlflow = import_mlflow()
     try:
-        info = mlflow.models.get_model_info(f"models:/{version.name}/{version.version}")
-        described = dict(info.metadata or {})
-    except (mlflow.MlflowException, OSError):  # its files are gone, or were never MLflow's
+        model = f"models:/{version.name}/{version.version}"
+        file = mlflow.artifacts.download_artifacts(artifact_uri=f"{model}/{DESCRIPTION}")
+        described, _ = describe_folder(Path(file).parent, model)
+    except (mlflow.MlflowException, OSError, ModelError):  # its files are gone, or are none that sepray has packaged
         described = {}
     return RegisteredModel(
         name=str(version.name),

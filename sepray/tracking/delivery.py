@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import mask
-from .artifact_places import foreign, of_others
+from .artifact_places import DEFAULT_EXPERIMENT, refusal
 from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
 from .outbox import Operation, Outbox, OutboxError, Rejected, RunKey
@@ -229,12 +229,19 @@ class Delivery:
         if run_id not in self._placed:
             info = self.call(self.client.get_run, run_id).info
             if info.experiment_id not in self._experiments:
-                experiment = self.call(self.client.get_experiment, info.experiment_id)
-                self._experiments[info.experiment_id] = str(experiment.artifact_location)
-            place = str(info.artifact_uri)
-            if reason := of_others(place, self._uri) or foreign(place, self._experiments[info.experiment_id]):
+                found = self.call(self.client.get_experiment, info.experiment_id)
+                self._experiments[info.experiment_id] = str(found.artifact_location)
+            experiment = self._experiments[info.experiment_id]
+            if reason := refusal(str(info.artifact_uri), experiment, self._uri, self._default_place):
                 raise RefusedError(f"run {run_id}: {reason}")
             self._placed.add(run_id)
+
+    def _default_place(self) -> str | None:
+        """Return where the files of the experiment are that every server has; None where it does not tell."""
+        try:
+            return str(self.call(self.client.get_experiment, DEFAULT_EXPERIMENT).artifact_location)
+        except RefusedError:
+            return None
 
 
 def _keyed(values: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import SeprayError, UnreachableError
-from .artifact_places import foreign
+from .artifact_places import DEFAULT_EXPERIMENT, refusal
 from .calls import reason_of
 from .connection import import_mlflow
 from .packaged_model import DIGEST, ModelError
@@ -49,7 +49,7 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
     An interrupted upload is repeated into the same model, and so is one whose files were deleted since.
 
     Raises:
-        ModelError: the files would go to a folder of this machine that is not the experiment's.
+        ModelError: the files would go to a folder of this machine that is not the experiment's, or to another host.
         UnreachableError: the store of the artifacts does not answer.
     """
     from mlflow.entities import LoggedModelOutput
@@ -78,8 +78,8 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
             description.model_id, description.run_id = model.model_id, run_id
             description.artifact_path = model.artifact_location
             description.save(str(target / "MLmodel"))
-            experiment_place = client.get_experiment(experiment).artifact_location
-            if reason := foreign(model.artifact_location, experiment_place):
+            own, usual = _place_of(client, experiment), lambda: _place_of(client, DEFAULT_EXPERIMENT)
+            if reason := refusal(model.artifact_location, own, client.tracking_uri, usual):
                 raise ModelError(f"the model's files are not sent: {reason}")
             _upload(client, model.model_id, target)
         if is_new:
@@ -88,6 +88,10 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
     if all(output.model_id != model.model_id for output in outputs):
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def _place_of(client: Any, experiment: str) -> str:
+    return str(client.get_experiment(experiment).artifact_location)
 
 
 def has_files(client: Any, model_id: str) -> bool:

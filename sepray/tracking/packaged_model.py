@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import logging
 import pwd
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ import numpy as np
 import yaml
 
 from .. import registry
+from ..disk import temporary
+from ..disk.files import open_regular
 from ..errors import UsageError, mask
 from ..modules import own_modules
 from ..plain_text import in_one_line
@@ -36,6 +39,7 @@ SIGNATURE = "signature"
 """Key of the metadata with the signature of the digest and of all other metadata."""
 _DATA = "data/separator"
 _NAMED = 5  # files that differ
+_LARGEST_DESCRIPTION = 1 << 24  # bytes
 
 _log = logging.getLogger("sepray.models")  # without a handler of the user's, on standard error
 
@@ -115,20 +119,29 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
             cause.
     """
     described = _read(folder, name)
-    with _refused(name):
-        code = model_code.read(folder, described["flavors"]["python_function"])
-        digest, run_id = model_code.content_digest(code, folder / _DATA), described.get("run_id")
-        differing = code.differences()
-    signed = _require_sealed(name, digest, described["metadata"])
-    whose = (lambda: author(run_id)) if author else lambda: _owner(folder)
-    if differing:
-        _require_trusted(name, folder, code, differing, whose)
-        is_here = False
-    else:
-        is_here = _may_import(name, code, folder / _DATA, signed, whose)
-    with _refused(name):
-        separation = _separation(code, folder / _DATA, is_here)
-    return PackagedModel(folder, dict(described["metadata"]), run_id, separation)
+    whose = (lambda: author(described.get("run_id"))) if author else lambda: _owner(folder)
+    with temporary.folder("sepray-model-") as place:
+        data = Path(place)  # a copy: who may write to the model's folder could change what was looked at before its use
+        with _refused(name):
+            code = model_code.read(folder, described["flavors"]["python_function"])
+            _copy_files(folder / _DATA, data)
+            digest, differing = model_code.content_digest(code, data), code.differences()
+        signed = _require_sealed(name, digest, described["metadata"])
+        if differing:
+            _require_trusted(name, folder, code, differing, whose)
+            is_here = False
+        else:
+            is_here = _may_import(name, code, data, signed, whose)
+        with _refused(name):
+            separation = _separation(code, data, is_here)
+    return PackagedModel(folder, dict(described["metadata"]), described.get("run_id"), separation)
+
+
+def _copy_files(folder: Path, to: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_file():
+            with open_regular(path, follow=True) as source, (to / path.name).open("xb") as target:
+                shutil.copyfileobj(source, target)
 
 
 def is_sealed(folder: Path, name: str) -> bool:
@@ -255,7 +268,11 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         ModelError: it cannot be read, describes no Python function, or is not sepray's.
     """
     with _refused(name):
-        described: Any = yaml.load((folder / DESCRIPTION).read_text(encoding="utf-8"), _WithoutMerging)
+        with open_regular(folder / DESCRIPTION, follow=True) as file:
+            text = file.read(_LARGEST_DESCRIPTION + 1).decode()
+        if len(text) > _LARGEST_DESCRIPTION:
+            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} is larger than any description")
+        described: Any = yaml.load(text, _WithoutMerging)
         if not model_metadata.is_bounded(described):
             raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} repeats itself without end or measure")
     flavors = described.get("flavors") if isinstance(described, dict) else None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.tracking.artifact_places import HOSTS, asked, foreign, of_others
+from sepray.tracking.artifact_places import TRUSTED, asked, foreign, of_others, refusal
 from sepray.tracking.connection import import_mlflow
 
 
@@ -79,7 +79,7 @@ def test_hosts_that_get_a_login_are_those_of_mlflow(place):
     ],
 )
 def test_hosts_of_others_get_no_login(place):
-    assert f"{HOSTS}=" in of_others(place, LAB)
+    assert f"{TRUSTED}=" in of_others(place, LAB)
     assert "secret" not in of_others(place, LAB)
 
 
@@ -89,7 +89,7 @@ def test_a_login_that_was_encrypted_stays_so():
 
 
 def test_hosts_that_the_user_trusts_are_asked(monkeypatch):
-    monkeypatch.setenv(HOSTS, "files.lab, other.lab:81")
+    monkeypatch.setenv(TRUSTED, "files.lab, other.lab:81")
     for place in ("https://files.lab/api", "http://other.lab:81/api", "abfss://a@files.lab/0"):
         assert of_others(place, LAB) == ""
     assert of_others("http://other.lab/api", LAB) != ""
@@ -107,3 +107,28 @@ def test_mlflow_asks_no_other_host_for_what_a_database_names():
             own = get_artifact_repository("mlflow-artifacts:/0/run", tracking_uri="http://mlflow.lab:5000")
             assert own.artifact_uri == "http://mlflow.lab:5000/api/2.0/mlflow-artifacts/artifacts/0/run"
         assert get_artifact_repository(other).artifact_uri == other
+
+
+@pytest.mark.parametrize(
+    ("experiment", "default", "is_taken"),
+    [
+        ("/shared/mlruns/7", "/shared/mlruns/0", True),
+        ("file:///shared/mlruns/7", "/shared/mlruns/0", True),
+        ("/home/me", "/shared/mlruns/0", False),
+        ("/shared/mlruns/../../home/me", "/shared/mlruns/0", False),
+        ("/home/me", "mlflow-artifacts:/0", False),
+        ("/home/me", "/0", False),
+        ("/home/me", None, False),
+        ("/trusted/7", None, True),
+        ("mlflow-artifacts:/7", None, True),
+        ("s3://bucket/7", None, True),
+    ],
+)
+def test_an_experiment_of_a_server_chooses_no_folder_of_this_machine(experiment, default, is_taken, monkeypatch):
+    """Everybody who may create an experiment there may say where its files go."""
+    monkeypatch.setenv(TRUSTED, "/trusted")
+    assert (refusal(f"{experiment}/run/artifacts", experiment, LAB, lambda: default) == "") is is_taken
+
+
+def test_a_local_database_says_where_its_experiments_are():
+    assert refusal("/a/mlruns/e/run", "/a/mlruns/e", "sqlite:////a/mlflow.db", lambda: "/elsewhere/0") == ""

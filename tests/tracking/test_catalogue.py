@@ -61,6 +61,18 @@ def test_every_version_is_listed_with_what_it_was_packaged_with(
     assert listed[2].registered == utc + kathmandu
 
 
+def test_a_description_that_is_none_is_told_by_no_traceback_and_takes_no_time(tmp_path, uri, client):
+    """Whoever registers a model writes its MLmodel, which MLflow would read as it is."""
+    levels = "\n".join(f"  a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 10))
+    bomb = f"flavors: {{python_function: {{x: y}}}}\nmetadata:\n  digest: x\n  a0: &a0 {{x: y}}\n{levels}\n"
+    client.create_registered_model("cass")
+    for number, text in enumerate(("flavors: []", "[", "\0", bomb)):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "MLmodel").write_text(text)
+        client.create_model_version("cass", str(tmp_path / str(number)))
+    assert [model.described for model in catalogue.registered(uri)] == [{}] * 4
+
+
 @pytest.mark.parametrize(
     ("metric", "version", "score"),
     [("test/si_sdr", "1", 7.5), ("test/mean/si_sdr", "1", 7.5), ("test/sdr", "1", None), ("test/si_sdr", "2", None)],

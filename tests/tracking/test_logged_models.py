@@ -23,7 +23,7 @@ class Mlflow:
     def __init__(self):
         self.tags, self.metrics, self.logged, self.outputs, self.files = {}, [], [], [], []
         self.sent, self.batches, self.finalised, self.failure = [], [], [], None
-        self.place = "/artifacts"
+        self.place, self.tracking_uri = "/artifacts", "sqlite:////mlflow.db"
         data = SimpleNamespace(tags={"mlflow.user": "eve", "sepray.study": "s"}, params={"beta": "0.1"})
         self.run = SimpleNamespace(info=SimpleNamespace(experiment_id="7"), data=data, outputs=None)
 

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import os
 import py_compile
 import re
 import shutil
@@ -317,6 +318,35 @@ def test_installed_module_that_only_the_model_names_is_not_imported(folder, fore
     )
     assert not foreign.exists()
     assert "flies_away" not in sys.modules
+
+
+def test_what_was_looked_at_is_what_is_used(folder, tmp_path, monkeypatch, foreign):
+    """Whoever may write to a model's folder could put another file there once its digest has been found to be right."""
+    described(folder, module="user.mine.separator")
+    path = folder / "data" / "separator" / "separator.json"
+    sealed, swapped = packaged_model._require_sealed, []
+
+    def then_swapped(*arguments):
+        swapped.append(path.write_text(json.dumps(json.loads(path.read_text()) | {"module": "user.flies_away"})))
+        (path.parent / "weights.safetensors").write_bytes(b"")
+        return sealed(*arguments)
+
+    monkeypatch.setattr(packaged_model, "_require_sealed", then_swapped)
+    with trust.consent(True):
+        loaded = load_folder(folder, "it")
+    np.testing.assert_allclose(loaded.predict(MIXTURES), EXPECTED, rtol=1e-6)
+    assert swapped
+    assert not foreign.exists()
+
+
+def test_description_that_is_no_file_or_endless_is_refused(folder):
+    (folder / "MLmodel").write_bytes(b" " * (2**24 + 1))
+    with pytest.raises(ModelError, match="its file MLmodel is larger than any description"):
+        load_folder(folder, "it")
+    (folder / "MLmodel").unlink()
+    os.mkfifo(folder / "MLmodel")
+    with pytest.raises(ModelError, match="it is no file"):
+        load_folder(folder, "it")
 
 
 def test_with_consent_such_a_module_is_imported_in_a_process_of_its_own(folder, foreign, processes):
