@@ -126,7 +126,7 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     """
     module, short = registry.find("sepray.separators", entry.separator), entry.short
     configuration, setting, spaced = _configuration(module, entry)
-    own = {**comparison.given(short), **(comparison.given(entry.name) if entry.name else {}), **entry.settings}
+    own = {**comparison.given(short), **entry.settings, **(comparison.given(entry.name) if entry.name else {})}
     names = [f.name for f in fields(configuration)]
     given = _with_start(_canonical(own, names), configuration)
     structure = {name: value for name, value in given.items() if name in names}

@@ -29,6 +29,7 @@ FIGURES = (Figure("item", "Figure 2"), Figure("iterations", "Figure 2, iteration
 PSNR = {"snr": "PSNR"}
 ROWS = turned(METHODS, "speech", "0.0, 2.4, 5.7, 3.3, 7.5, 7.5, 8.3")
 TABLE = Table("nes-table-2", "NES, Table 2", ("snr", "si_sdr"), (Part("", SPEECH, ROWS, ("speech",), STAND_IN),),
-              Form(250, 3), Form(20, 1, SMALL), {"neural_egg": 250}, headings=PSNR, figures=FIGURES)  # fmt: skip
+              Form(250, 3, {"FT": "start_epochs=250"}), Form(20, 1, SMALL), {"neural_egg": 250},
+              headings=PSNR, figures=FIGURES)  # fmt: skip
 if __name__ == "__main__":
     main(TABLE)
