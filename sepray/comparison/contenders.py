@@ -43,6 +43,7 @@ class Contender:
         epochs: epochs of its trainings; None: those of the comparison.
         published_epochs: epochs that its paper trains its settings for; 0: the paper is silent; None: its settings are
             searched, or its own.
+        learns: whether anything of it is trained.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Contender:
     what: str = ""
     epochs: int | None = None
     published_epochs: int | None = None
+    learns: bool = True
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
         what=described if entry.name else "",
         epochs=epochs,
         published_epochs=of_paper,
+        learns=separator.learns,
     )
 
 

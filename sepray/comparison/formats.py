@@ -224,11 +224,12 @@ def _stacked(cell: ScoreSummary | None, measure: str, bold: bool) -> str:
         return "-"
     mean, low, high = (_minus(number(measure, value)) for value in (cell.mean, cell.low, cell.high))
     told = rf"\textbf{{{mean}}}" if bold else mean
-    return rf"\shortstack[r]{{{told}\\{{\scriptsize [{low}, {high}]}}}}"
+    interval = f"{low}, {high}" if math.isfinite(cell.high) else "too few"
+    return rf"\shortstack[r]{{{told}\\{{\scriptsize [{interval}]}}}}"
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", "$-$").replace("inf", r"$\infty$")
+    return text.replace("-", "$-$")
 
 
 def _math(text: str) -> str:

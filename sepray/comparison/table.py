@@ -71,6 +71,7 @@ class Table:
         best: (measure, column) -> the separator's system with the best mean.
         too_few: that there are too few recordings for any test, in words; empty where there are not.
         units: what the test items were cut from.
+        samples: what the unpaired samples were that separators saw, in a sentence; also a part of the caption.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Table:
     best: Mapping[tuple[str, str], str] = field(default_factory=dict)
     too_few: str = ""
     units: Units | None = None
+    samples: str = ""
 
     @property
     def separators(self) -> list[Row]:
@@ -158,8 +160,11 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome, others: Impo
     few = too_few(units, len(ranked) - 1)
     notes = _notes([e.contender for e in entries])
     caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, notes)
-    caption = (others.words if others is not None else "") + caption + _samples(data, entries)
-    return Table(title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units)
+    seen = _samples(data, entries)
+    caption = (others.words if others is not None else "") + caption + seen
+    return Table(
+        title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units, seen.strip()
+    )
 
 
 def _middle(values: NDArray[np.float64], measure: str) -> float:

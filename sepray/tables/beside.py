@@ -86,7 +86,8 @@ def part_table(
     others = [row for row in found.rows if row.kind != "separator"] if found else []
     notes = {"bound": "a bound", "imported": "not computed here"}
     lines += [Line(row.system, ours=_cells(row, sources, table.measures), note=notes[row.kind]) for row in others]
-    caption = f"{found.caption.partition('. ')[0]}." if found else ""  # tests and costs are in the comparison's table
+    # Tests and costs are in the comparison's table.
+    caption = " ".join([f"{found.caption.partition('. ')[0]}.", found.samples]).strip() if found else ""
     return PartTable(part.title, forms.label(table, part, chosen), sources, table.measures, lines, caption)
 
 
@@ -109,7 +110,7 @@ def _line(
     if ours is None or ours.entry is None:
         return Line(row.label, printed, what=what, note=f"no figures: {_reason(row, found.left_out)}")
     contender = ours.entry.contender
-    epochs = forms.epochs_words(table, row, chosen)
+    epochs = forms.epochs_words(table, row, chosen) if contender.learns else ""
     cells = _cells(ours, sources, table.measures)
     return Line(row.label, printed, cells, epochs, ours.seeds, contender.what or what, ours.entry.missing)
 

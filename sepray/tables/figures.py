@@ -1,4 +1,4 @@
-"""Figures beside a table, as PDF: error curves of several methods, discriminators side by side, one item by all."""
+"""Figures beside a table, as PDF: error curves of several methods, discriminators, one item by all, boxes of scores."""
 
 from __future__ import annotations
 
@@ -161,6 +161,42 @@ def by_iteration(figure: Figure, rows: Sequence[Drawn], part: PartTable, result:
     return _first_item({f"iteration {number}": estimates for number, estimates in found.items()}, part, data)
 
 
+def boxes(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+    """Draw the scores of the test items as SSGAN's figure 4 does, a column for each source, a row for each measure."""
+    signal, labels = result.data.signal, {row.entry.contender.key: row.label for row in rows}
+    found = result.table.rows if result.table is not None else []
+    shown = {labels.get(r.key, r.system): r.scores for r in found if r.key in labels or r.kind == "imported"}
+    height, width = len(part.measures), len(part.sources)
+    drawing, grid = new_figure(0.9 + 1.8 * height, height, width, squeeze=False)
+    for axes, measure in zip(grid, part.measures, strict=True):
+        for panel, source in zip(axes, part.sources, strict=True):
+            place = signal.sources.index(source)
+            stats = {name: box(scores[measure][..., place]) for name, scores in shown.items() if measure in scores}
+            if drawn := [{**one, "label": name} for name, one in stats.items() if one]:
+                panel.bxp(drawn, showmeans=True, showfliers=False, widths=0.6)
+            panel.set_title(source, fontsize=8.5)
+            panel.tick_params(axis="x", labelrotation=45, labelsize=7)
+        axes[0].set_ylabel(f"{measure_words(measure)} ({MEASURES[measure].unit})", fontsize=8.5)
+    return drawing
+
+
+def box(scores: NDArray[np.float64]) -> dict[str, float]:
+    """Return mean, median, mean -+ standard deviation, least and largest of items' scores, the mean over seeds of each.
+
+    Items without a score are left out; empty where none has one.
+
+    Args:
+        scores: ``[seed, item]``.
+    """
+    each = scores.mean(0)
+    each = each[np.isfinite(each)]
+    if not each.size:
+        return {}
+    mean, deviation = float(each.mean()), float(each.std())
+    ends = {"q1": mean - deviation, "q3": mean + deviation, "whislo": float(each.min()), "whishi": float(each.max())}
+    return {"mean": mean, "med": float(np.median(each)), **ends}
+
+
 def _first_item(estimates: Mapping[str, Tensor], part: PartTable, data: TaskData) -> Drawing:
     """Draw estimates ``[source, channel, *signal]`` of the first test item between its mixture and its sources."""
     signal, mixture, truth = data.signal, data.test.mixture[0], data.test.sources[0]
@@ -179,8 +215,16 @@ def _first_item(estimates: Mapping[str, Tensor], part: PartTable, data: TaskData
     return drawing
 
 
-_DRAW = {"curves": curves, "discriminators": discriminators, "item": item, "iterations": by_iteration}
+_DRAW = {
+    "boxes": boxes,
+    "curves": curves,
+    "discriminators": discriminators,
+    "item": item,
+    "iterations": by_iteration,
+}
 _WORDS = {
+    "boxes": "scores of the test items, of several seeds their mean; ends of lines: least and largest; box: mean -+ "
+    "standard deviation; line in it: median; triangle: mean",
     "curves": "error on the validation split after every epoch (the test split is read once, at the end); thin lines "
     "are seeds",
     "discriminators": "outputs for estimates of the other source, test items, first seed",

@@ -1,21 +1,60 @@
-"""Writes a table with its published figures: Markdown, LaTeX and CSV; the form stands above each of them."""
+"""Writes a table with its published figures: for the terminal, Markdown, LaTeX and CSV; the form is above each."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
 
 from ..comparison.formats import escape
 from ..comparison.table import number
-from ..plain_text import as_code, in_csv, in_markdown
+from ..plain_text import as_code, in_csv, in_markdown, shown
 from ..scoring.many_systems import ScoreSummary
 from . import forms
 from .beside import Line, PartTable
 from .spec import NONE, Table
 
 _COSTS = ("epochs", "seeds")
+
+
+def terminal(table: Table, parts: Sequence[PartTable]) -> Iterator[RenderableType]:
+    """Yield what the terminal shows: of each part its form, and a table for each measure, whose rows fit 80 columns.
+
+    A column of published figures is there only where the paper has some. Intervals stand below their figures.
+    """
+    for part in parts:
+        yield Text(shown(f"{table.source}: {part.title}" if part.title else table.source), style="bold")
+        yield Text(shown(part.label))
+        for measure in part.measures:
+            grid = Grid(
+                title=_text(forms.heading(table, measure)), title_justify="left", box=box.SIMPLE, pad_edge=False
+            )
+            grid.add_column(min_width=11)
+            printed = [s for s in part.sources if any((s, measure) in line.published for line in part.lines)]
+            for source in part.sources:
+                if source in printed:
+                    grid.add_column(_text(f"{source}\npaper"), justify="right")
+                grid.add_column(_text(f"{source}\nours"), justify="right", no_wrap=True)
+            grid.add_column("epochs", no_wrap=True)
+            for line in part.lines:
+                cells = [line.label]
+                for source in part.sources:
+                    paper, ours = _cells(line, (source, measure), measure, gap="\n")
+                    cells += [paper, ours] if source in printed else [ours]
+                grid.add_row(*map(_text, (*cells, line.epochs or NONE)))
+            yield grid
+        for line in part.lines:
+            if line.note and line.what:
+                yield Text(shown(f"{line.label}: {line.note}."))
+        yield Text(shown(part.caption))
+    if table.note:
+        yield Text(shown(table.note))
 
 
 def markdown(table: Table, parts: Sequence[PartTable], figures: Mapping[str, str] | None = None) -> str:
@@ -100,17 +139,21 @@ def comma_separated(table: Table, parts: Sequence[PartTable]) -> str:
     return stream.getvalue()
 
 
-def _cells(line: Line, key: tuple[str, str], measure: str, mean_only: bool = False) -> tuple[str, str]:
+def _cells(line: Line, key: tuple[str, str], measure: str, mean_only: bool = False, gap: str = " ") -> tuple[str, str]:
     """Return the published figure, as printed, and ours with its interval."""
-    return line.published.get(key, NONE), _ours(line.ours.get(key), measure, mean_only)
+    return line.published.get(key, NONE), _ours(line.ours.get(key), measure, mean_only, gap)
 
 
-def _ours(cell: ScoreSummary | None, measure: str, mean_only: bool) -> str:
+def _text(text: str) -> Text:
+    return Text(shown(text))
+
+
+def _ours(cell: ScoreSummary | None, measure: str, mean_only: bool, gap: str) -> str:
     if cell is None:
         return NONE
     mean = number(measure, cell.mean)
     if mean_only:
         return mean
     if not math.isfinite(cell.high):
-        return f"{mean} [too few]"
-    return f"{mean} [{number(measure, cell.low)}, {number(measure, cell.high)}]"
+        return f"{mean}{gap}[too few]"
+    return f"{mean}{gap}[{number(measure, cell.low)}, {number(measure, cell.high)}]"

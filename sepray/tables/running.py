@@ -78,7 +78,8 @@ def run(
         ran.append(Ran(shown, result, figures.pictures(table, shown, result)))
         write(table, ran, folder)
     write(table, ran, folder)
-    console.print(formats.markdown(table, [each.shown for each in ran]), markup=False, soft_wrap=True)
+    for block in formats.terminal(table, [each.shown for each in ran]):
+        console.print(block)
     names = ", ".join(made.name for made in comparisons if not isinstance(made, Missing))
     told = (
         f"Table (Markdown, LaTeX, CSV) and figures (PDF): {folder}; tests, costs, scores of every item: beside, {names}"

@@ -113,16 +113,17 @@ class Figure:
     """A figure beside the table, one for each part.
 
     Attributes:
-        kind: ``curves`` (error of every epoch), ``discriminators`` (their outputs for the other source's estimates),
-            ``item`` (one test item, separated by all methods) or ``iterations`` (one test item, separated by one method
-            that trains in iterations, after each; its first seed is trained again for that).
+        kind: ``boxes`` (scores of all test items), ``curves`` (error of every epoch), ``discriminators`` (their outputs
+            for the other source's estimates), ``item`` (one test item, separated by all methods) or ``iterations`` (one
+            test item, separated by one method that trains in iterations, after each; its first seed is trained again
+            for that).
         title: which figure of the paper it is as.
         rows: labels of the rows that are drawn; empty for all.
         tail: last share of the epochs that is drawn again, larger; 0 for none.
         by: what one step of the curves' axis is; an iteration is as many epochs as the separator says.
     """
 
-    kind: Literal["curves", "discriminators", "item", "iterations"]
+    kind: Literal["boxes", "curves", "discriminators", "item", "iterations"]
     title: str
     rows: tuple[str, ...] = ()
     tail: float = 0.0

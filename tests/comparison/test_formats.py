@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from sepray.comparison import formats
+from sepray.scoring.many_systems import ScoreSummary
 
 
 def test_csv_reads_back_to_the_same_figures(built):
@@ -162,7 +164,11 @@ def test_latex_of_signs_and_small_probabilities():
     assert formats._math("<0.001") == "$<$0.001"
     assert formats._math("a<b") == r"a\textless{}b"
     assert formats._minus("-1.5") == "$-$1.5"
-    assert formats._minus("-inf") == r"$-$$\infty$"
+
+
+def test_latex_says_where_units_are_too_few_for_an_interval():
+    cell = ScoreSummary(-1.5, -math.inf, math.inf, None)
+    assert formats._stacked(cell, "si_sdr", False) == r"\shortstack[r]{$-$1.50\\{\scriptsize [too few]}}"
 
 
 def test_terminal_has_a_table_a_measure_and_one_of_the_costs(built):

@@ -2,8 +2,10 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from sepray.comparison import table as comparisons
 from sepray.comparison.contenders import LeftOut
@@ -89,6 +91,46 @@ def test_markdown_has_each_figure_beside_ours_and_the_form_above(part):
     assert "| Failed | 1.25 | - | 0.9 | - | - | - | no figures: out of memory |" in lines
     assert "| Not public | 3.5 | - | - | - | - | - | its code is not public |" in lines
     assert lines[-1] == "- `figure-5.pdf`: curves"
+
+
+def test_terminal_has_a_table_a_measure_that_fits_80_columns(part):
+    console = Console(file=io.StringIO(), width=80)
+    for each in formats.terminal(TABLE, [part]):
+        console.print(each)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "Lab & Co, Table 1"
+    assert lines[1].startswith("SHORT FORM (--budget minutes): 12 epochs where the paper has 500, 2 seeds.")
+    heads = [line for line in lines if "epochs" in line and "ours" in line]
+    assert [(head.count("paper"), head.count("ours")) for head in heads] == [(2, 2), (1, 2)]
+    [first, second] = [number for number, line in enumerate(lines) if line.strip().startswith("The good")]
+    assert lines[first].split() == ["The", "good", "6.50", "7.50", "8.50", "9.50", "12", "of", "500"]
+    assert lines[first + 1].split()[0].startswith("[")
+    assert lines[second].split()[2] == "0.10"
+    assert "Failed: no figures: out of memory." in lines
+    assert not any("…" in line for line in lines)
+
+
+def test_what_learns_nothing_has_no_epochs(data):  # noqa: F811
+    good = entry("The-good", "The-good", [[5, 6, 7, 8]])
+    still = replace(good, contender=replace(good.contender, learns=False))
+    found = comparisons.build(Comparison(task="my_task", measures=("si_sdr",)), data, Outcome([still]))
+    assert beside.part_table(TABLE, PART, CHOSEN, found).lines[0].epochs == ""
+
+
+def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(data):  # noqa: F811
+    few = replace(data.train, units=(("the only piece",),) * len(data.train))
+    shown = entry("The-good", "The-good", [[5, 6, 7, 8]])
+    shown = replace(shown, contender=replace(shown.contender, supervision="unpaired sources"))
+    comparison = Comparison(task="my_task", measures=("si_sdr",))
+    found = comparisons.build(comparison, replace(data, train=few, unit_names=("pieces",)), Outcome([shown]))
+    caption = beside.part_table(TABLE, PART, CHOSEN, found).caption
+    assert caption.startswith("Mean over 4 test items")
+    assert caption.endswith(
+        "There are too few pieces to be divided: unpaired samples are other crops than those in the mixtures, but of "
+        "the same."
+    )
+    assert caption in formats.markdown(TABLE, [beside.part_table(TABLE, PART, CHOSEN, found)])
 
 
 def test_csv_has_a_line_for_each_figure_with_its_form(part):

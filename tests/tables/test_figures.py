@@ -72,6 +72,26 @@ def test_figure_that_cannot_be_drawn_says_why(drawn):
     assert discriminators.description == "Figure 6: not drawn, the checkpoints of Slow one are gone"
 
 
+def test_box_has_the_mean_and_a_standard_deviation_on_either_side_of_the_items_that_have_a_score():
+    found = figures.box(np.array([[1.0, 2.0, np.nan, 9.0], [3.0, 4.0, 5.0, 9.0]]))  # items: 2, 3, none, 9
+    deviation = np.sqrt((2.667**2 + 1.667**2 + 4.333**2) / 3)
+    expected = {"mean": 4.667, "med": 3, "q1": 4.667 - deviation, "q3": 4.667 + deviation, "whislo": 2, "whishi": 9}
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert figures.box(np.full((2, 3), np.nan)) == {}
+
+
+def test_boxes_have_every_method_by_its_label_in_a_panel_for_each_source_and_measure(data):  # noqa: F811
+    comparison = Comparison(task="my_task", measures=("si_sdr", "relative_l2"))
+    outcome = Outcome([entry("Quick-one", "Quick-one", [[1, 2, 3, 4]]), entry("Other", "Other", [[5, 6, 7, 8]])])
+    found = comparisons.build(comparison, data, outcome)
+    part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), found)
+    part = replace(part, measures=("si_sdr", "relative_l2"))
+    rows = [figures.Drawn(label, e) for label, e in zip(("Quick one", "Other"), outcome.entries, strict=True)]
+    drawing = figures.boxes(Figure("boxes", "4"), rows, part, Result(comparison, 0, data, outcome, found))
+    assert [axes.get_title() for axes in drawing.axes] == ["low", "high"] * 2
+    assert [[t.get_text() for t in axes.get_xticklabels()] for axes in drawing.axes] == [["Other", "Quick one"]] * 4
+
+
 class ByGradients:
     """A trained separator that computes a gradient in order to separate, as GLO masking does."""
 
