@@ -68,6 +68,16 @@ def _own_search_path(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """MLflow's database without runs: making one takes a second of CPU, copying it none."""
+    from sepray.tracking.connection import connect
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def lab_site(tmp_path_factory):
     """The site-packages folder into which the wheel of ``lab_echo`` is installed."""
     folder = tmp_path_factory.mktemp("lab")

@@ -466,6 +466,7 @@ def test_what_only_the_data_tells_gets_one_line_too(case, place, names):
     check(case, place, names)
 
 
+@pytest.mark.slow  # in this process: tests/driver/test_other_settings.py
 def test_other_settings_of_a_study_are_told_a_line_each(place):
     status, output, errors, _ = measured([sys.executable, "study.py", "--name", "other"], place)
     first, *lines = errors.splitlines()

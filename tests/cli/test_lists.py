@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ from sepray.tracking.connection import connect
 ROOT = Path(__file__).parents[2]
 
 
-def test_models(models, run, tmp_path):
+def test_models(models, run, tmp_path, empty_database):
+    shutil.copy(empty_database, tmp_path / "there.db")
     there = f"sqlite:///{tmp_path}/there.db"
     client = connect(there)
     uri = f"file://{models.half}"

@@ -1,5 +1,7 @@
 """``sepray report``: which stores it reads, and what it says of MLflow; what is in a report is in ``tests/report``."""
 
+import shutil
+
 from sepray.spec.folder import lock, study_folder
 
 
@@ -26,11 +28,9 @@ def test_stores_are_those_that_were_given(tmp_path, run, study, monkeypatch):
     assert list((tmp_path / "cache").rglob("*.*"))  # the task's data, of which it shows items
 
 
-def test_mlflow_without_the_study_is_said(tmp_path, run, study):
-    from sepray.tracking.connection import connect
-
+def test_mlflow_without_the_study_is_said(tmp_path, run, study, empty_database):
     study()
-    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     printed = run("report", "small", "--cache", tmp_path / "cache")
     assert printed.endswith(
         "the report is not added to MLflow, which does not have the study's run; first run: sepray reconcile small "
@@ -38,12 +38,11 @@ def test_mlflow_without_the_study_is_said(tmp_path, run, study):
     )
 
 
-def test_running_study_gets_the_report_through_its_own_outbox(tmp_path, run, study):
-    from sepray.tracking.connection import connect
+def test_running_study_gets_the_report_through_its_own_outbox(tmp_path, run, study, empty_database):
     from sepray.tracking.outbox import Outbox
 
     study()
-    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     folder = study_folder("sepray-results", "small", "12ab")
     with lock(folder, "small"):
         run("report", "small", "--cache", tmp_path / "cache")

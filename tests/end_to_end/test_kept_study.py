@@ -150,7 +150,7 @@ def test_report_and_reconcile_read_it(kept, study):
     assert (runs(kept), versions(kept)) == (known, registered)
 
 
-@pytest.mark.slow  # tests/driver/test_other_settings.py and tests/test_bad_input.py have it too
+@pytest.mark.slow  # in this process: tests/driver/test_other_settings.py
 def test_another_fingerprint_is_refused_saying_what_differs(kept):
     before = [(t.state, t.params, t.values) for t in kept.trials("finished")]
     refused = run(kept, "finished", "--max-epochs", "9", "--task.seed", "3", "--separator.width", "4", status=2)

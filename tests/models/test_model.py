@@ -1,6 +1,7 @@
 """A model is loaded from a folder or a registry, and separates arrays."""
 
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -28,8 +29,9 @@ def test_model_of_a_folder_says_what_it_is_and_separates(packaged):
     assert repr(half) == f"Model({packaged.half!r}: maternal, fetal; 1 channel(s); 128 Hz)"
 
 
-def test_model_of_a_local_registry_is_loaded_without_mlflow(packaged, tmp_path, monkeypatch):
+def test_model_of_a_local_registry_is_loaded_without_mlflow(packaged, tmp_path, monkeypatch, empty_database):
     """As sepray registers it: in an SQLite file, with the model's own folder."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     client = connect(f"sqlite:///{tmp_path}/mlflow.db")
     client.create_registered_model("shares")
     client.create_model_version("shares", packaged.half)

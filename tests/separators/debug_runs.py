@@ -49,10 +49,10 @@ def debug(name: str):
     return registry.config(PACKAGE, name if ":" in name else f"{name}:debug")
 
 
-def data(separator: Separator, seen: Split | None = None, seed: int = 5) -> dict[str, torch.Tensor]:
+def data(separator: Separator, seen: Split | None = None, seed: int = 5, items: int = 32) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    items = 64 if separator.supervision in WEAK else 32  # of which half give mixtures, and half samples
-    return view(seen or split(separator.signal, items), separator.supervision, generator, separator.paired_fraction)
+    count = 2 * items if separator.supervision in WEAK else items  # of which half give mixtures, and half samples
+    return view(seen or split(separator.signal, count), separator.supervision, generator, separator.paired_fraction)
 
 
 def trainer(
@@ -63,9 +63,10 @@ def trainer(
     seen: Split | None = None,
     view_seed: int = 5,
     device: str = "cpu",
+    items: int = 32,
 ) -> Trainer:
     config = debug(name)
     separator = build(config, signal, seed)
     return Trainer(
-        separator, data(separator, seen, view_seed), hyperparameters or {}, seed, BATCH, config.betas, device
+        separator, data(separator, seen, view_seed, items), hyperparameters or {}, seed, BATCH, config.betas, device
     )

@@ -19,9 +19,11 @@ from sepray.loading import build_separator
 from sepray.training.functional import phase_gradients, phase_parameters
 from sepray.training.trainer import NonFiniteLossError, Trainer, batches, build
 
-from .debug_runs import BATCH, COMPONENTS, IMAGES, NAMES, PACKAGE, SIGNAL, THREE, data, debug, split, trainer
+from . import debug_runs
+from .debug_runs import BATCH, COMPONENTS, IMAGES, NAMES, PACKAGE, SIGNAL, THREE, data, debug, split
 
 pytestmark = pytest.mark.parametrize("name", NAMES)
+trainer = functools.partial(debug_runs.trainer, items=2 * BATCH)  # two steps an epoch
 
 
 def weights(run: Trainer) -> dict[str, torch.Tensor]:
@@ -62,7 +64,7 @@ def test_it_passes_the_check_that_a_study_makes_before_its_first_trial(name):
 
 def test_debug_is_small_enough_to_train_an_epoch_in_a_second(name):
     """No clock is asked: most work has cyclegan (1.4e8 operations) and most calls has ssgan (5600), at 32 items."""
-    run = trainer(name)
+    run = trainer(name, items=32)
     with Work() as work:
         run.epoch()
     assert work.operations < 3e8
@@ -123,8 +125,7 @@ def test_every_field_of_the_config_arrives(name):
 
     def outcome(config):
         separator = build(config, SIGNAL, 0)
-        seen = data(separator, first(split(), 2 * BATCH))  # two steps
-        run = Trainer(separator, seen, {}, 0, BATCH, config.betas)
+        run = Trainer(separator, data(separator, items=2 * BATCH), {}, 0, BATCH, config.betas)
         parts = run.epoch()
         return parts, weights(run), separated(run)
 
@@ -217,11 +218,10 @@ def test_training_changes_what_is_separated(name):
 
 
 def test_every_hyperparameter_is_read(name):
-    seen = first(split(), 2 * BATCH)  # two steps
-    reference = trainer(name, seen=seen)
+    reference = trainer(name)
     parts = reference.epoch()
     for key, value in reference.hyperparameters.items():
-        changed = trainer(name, {key: 0.0 if value else 0.1}, seen=seen)
+        changed = trainer(name, {key: 0.0 if value else 0.1})
         assert changed.epoch() != parts or not equal(weights(changed), weights(reference)), key
 
 

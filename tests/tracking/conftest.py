@@ -12,14 +12,6 @@ from sepray.tracking.outbox import Outbox
 from . import scaled
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A migrated database without runs: making one takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    connect(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def folder(tmp_path, empty_database):
     """A folder with an empty mlflow.db."""

@@ -37,6 +37,7 @@ print(json.dumps({"estimates": estimates, "sepray": "sepray" in sys.modules}))
 """
 
 
+@pytest.mark.slow  # in this process: test_the_signature_refuses_other_shapes_and_types; alone: tests/end_to_end
 def test_a_model_predicts_the_same_where_neither_sepray_nor_the_users_files_exist(tmp_path, separator, unchecked):
     package(tmp_path / "model", separator)
     done = subprocess.run(
