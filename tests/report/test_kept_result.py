@@ -59,6 +59,7 @@ CHANGES = [
     *(("scores", {"si_sdr": table}) for table in ([], [[]], [[1], [1, 2]], [["a"]], 5)),
     *(("rows", rows) for rows in ([], [5], [{}], [{**OLD["rows"][0], "values": {"a": [1, 2, 3]}}])),
     *(("rows", [{**OLD["rows"][0], "values": {"mean": value}}]) for value in (5, [1, 2], ["a", 1, 2])),
+    ("rows", [OLD["rows"][0], {**OLD["rows"][0], "values": {"a": [1, 2, 3]}}]),
     *(("validation_scores", 5), ("validation_scores", {"si_sdr": 5}), ("columns", "a"), ("columns", [5]), ("edges", 5)),
     *(("units", value) for value in (5, {}, {**NEW["units"], "of_items": [[], []]}, {**NEW["units"], "names": []})),
     *(("scored", 5), ("scored", "other"), ("samples", 5), ("references", ["a"]), ("best_of_arms", 5)),

@@ -13,6 +13,7 @@ from sepray.contracts import Signal, Split
 from sepray.errors import UsageError
 from sepray.scoring import evaluation, metrics, tables
 from sepray.scoring.answers import Answer, Contrast, Effect
+from sepray.scoring.explanation import Change, explained
 from sepray.scoring.tables import ResultRow, front_table, markdown_table, result_table
 from sepray.signals.ideal_masks import ORACLES
 from sepray.signals.stft import Spectrogram
@@ -260,5 +261,23 @@ def test_table_of_arms_fits_the_terminal(width, sources, row):
     lines = shown(width, tables.answer_table(of_arms(*sources), width))
     assert lines[0] == "relative L2 error on the test split: difference to none"
     assert re.sub(r" {2,}", " | ", lines[3].strip()) == row
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+
+
+FIRST, AFTER = {1: 0.90, 2: 0.92, 3: 0.91}, {1: 0.30, 2: 0.33, 3: 0.31}
+STEPS = [(Change("rate", 1e-05, 0.002, {}), AFTER), (Change("beta", 0.1, 0.0123456, {}), AFTER)]
+PATH = explained("p", "the start", "relative L2 error", "minimize", "greedy", 3, 12, FIRST, STEPS)
+
+
+def test_steps_of_a_path_that_earned_something_are_bold():
+    _, table, _ = tables.path_table(PATH, 120).renderables
+    assert [row.style for row in table.rows] == ["", "bold", "", ""]
+
+
+@pytest.mark.parametrize(("width", "same_line"), [(120, True), (60, False)])
+def test_values_of_a_path_are_below_the_names_in_a_narrow_terminal(width, same_line):
+    lines = shown(width, tables.path_table(PATH, width))
+    assert any("rate 1e-05 -> 0.002" in line for line in lines) is same_line
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
