@@ -53,17 +53,17 @@ class ModelProcess:
         """
         folder = temporary.make("sepray-model-")
         code.write(Path(folder))
-        cache = os.path.join(folder, "compiled")  # Python reads no compiled file from beside its source then
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", "-X", f"pycache_prefix={cache}", separate_alone.__file__],
+            [sys.executable, "-I", "-B", separate_alone.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={k: v for k, v in os.environ.items() if k in _PASSED or k.startswith(_PASSED_GROUPS)},
         )
         self._finalizer = weakref.finalize(self, _end, self._process, folder)
         path = [folder, *(entry for entry in sys.path if _is_library(entry))]
-        found = self._answer({"path": path, "loader": code.loader, "data": str(data.resolve())})
+        settings = {"path": path, "loader": code.loader, "data": str(data.resolve())}
+        found = self._answer({**settings, "compiled": os.path.join(folder, "compiled")})
         signal = found["signal"]
         sources_of, shape = tuple(map(str, signal["sources"])), tuple(map(int, signal["shape"]))
         own = signal.get("component_channels")  # older models lack it

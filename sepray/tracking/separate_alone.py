@@ -1,10 +1,11 @@
 """Script: loads a packaged model with the code that it brings, and separates what it is sent, until its input ends.
 
 Imports only the standard library before the settings. The first line of standard input is a JSON object: ``path`` (the
-value of ``sys.path``, first the folder of the copied package), ``loader`` (module) and ``data`` (folder). Answered with
-``{"signal": ...}`` or ``{"error": ..., "missing": ...}`` in one line. Then each request is a line
-``{"bytes": ..., "params": ...}`` and an NPY file of mixtures ``[batch, channel, *signal]``; its answer is a line
-``{"bytes": ...}`` and an NPY file of estimates ``[batch, source, channel, *signal]``, or ``{"error": ...}``.
+value of ``sys.path``, first the folder of the copied package), ``loader`` (module), ``data`` (folder) and ``compiled``
+(an empty folder). Answered with ``{"signal": ...}`` or ``{"error": ..., "missing": ...}`` in one line. Then each
+request is a line ``{"bytes": ..., "params": ...}`` and an NPY file of mixtures ``[batch, channel, *signal]``; its
+answer is a line ``{"bytes": ...}`` and an NPY file of estimates ``[batch, source, channel, *signal]``, or ``{"error":
+...}``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import os
 import sys
 from typing import Any, BinaryIO
 
+LIBRARIES = ("numpy", "safetensors.torch", "torch")
+
 
 def main() -> None:
     """Run the script."""
@@ -26,6 +29,9 @@ def main() -> None:
     settings = json.loads(requests.readline())
     sys.path[:] = settings["path"]
     try:
+        for name in LIBRARIES:  # whose compiled files are read: without them torch takes seconds more
+            importlib.import_module(name)
+        sys.pycache_prefix = settings["compiled"]  # an empty folder: no compiled file beside the model's source is read
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
         model = getattr(model, "model", model)  # without the limits of a server
         signal = dataclasses.asdict(model.signal)

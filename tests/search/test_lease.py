@@ -330,7 +330,9 @@ def test_storage_that_fails_for_a_while_ends_no_heartbeat(world, monkeypatch):
     first.release()
 
 
-def test_block_that_is_no_driver_owns_the_study_meanwhile(url, world):
+def test_block_that_is_no_driver_owns_the_study_meanwhile(url, world, monkeypatch):
+    monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.05)  # after which a driver elsewhere is seen to live
+    monkeypatch.setattr(holding, "_POLL_SECONDS", 0.05)
     with held(url, "small"), pytest.raises(HeldError, match="small is held by"):
         take(connect(url), "small")
     driver = world.take(connect(url))
