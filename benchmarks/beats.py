@@ -2,6 +2,7 @@
 
 Usage: python -m benchmarks.beats [--items 100] [--records FOLDER]
        python -m benchmarks.beats --faint [--items 1500] [--model pretrained:ecg]
+       python -m benchmarks.beats --hers [--items 1500] [--model pretrained:ecg]
 
 Synthetic: ``ecg:varied``, 10 s at 250 Hz: clean sources, mothers in the mixture, fetuses in what template subtraction
 leaves, and how often noise shows a fetus. Real: WFDB records with ``.atr`` (all leads, 10 s segments). F1 is within
@@ -11,6 +12,9 @@ A detector that raises has found nothing in that signal, and its errors are coun
 ``--faint``: how high the beats of fetuses are, the mother's = 1, which sets ``real_records.FAINT``: the height that
 2.5% of the fetuses are below whose beats are found (F1 above 0.8) in what template subtraction leaves of 10 s of
 ``ecg:varied``. With ``--model`` the same of its estimates. No real recording is looked at.
+
+``--hers``: how many of a found fetus's beats are within 50 ms of one of the mother's, and how many fetuses are said to
+be there by ``real_records.HERS`` and without it, where she has 105 to 115 beats a minute.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from torch import Tensor
 
 from sepray.models.model import load_model
 from sepray.scoring.beat_scores import counts
-from sepray.scoring.real_records import FAINT
+from sepray.scoring.real_records import FAINT, HERS, shared
 from sepray.signals.beats import ADULT, FETUS, detect, height
 from sepray.signals.overlap_add import separated
 from sepray.signals.template import residual
@@ -120,8 +124,12 @@ def main() -> None:
     parser.add_argument("--items", type=int, help="synthetic items; default: 100, with --faint 1500")
     parser.add_argument("--records", type=Path, help="folder of WFDB records with .atr")
     parser.add_argument("--faint", action="store_true", help="how high fetuses' beats are, the mothers' = 1")
+    parser.add_argument("--hers", action="store_true", help="how many of a fetus's beats are a fast mother's")
     parser.add_argument("--model", help="address of a model, whose estimates are looked at too")
     arguments = parser.parse_args()
+    if arguments.hers:
+        hers(arguments.items or 1500, arguments.model)
+        return
     if arguments.faint:
         faint(arguments.items or 1500, arguments.model)
         return
@@ -146,9 +154,9 @@ def main() -> None:
         real(arguments.records)
 
 
-def items_of(items: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def items_of(items: int, seed: int, mothers: tuple[float, float] = (55.0, 115.0)) -> tuple[Tensor, Tensor, Tensor]:
     """Return mixtures, sources and beats of ``ecg:varied``, 10 s long, three in ten without a fetus."""
-    config = Config(train=2, validation=items, test=2, item_samples=2500, without_fetus=0.3)
+    config = Config(train=2, validation=items, test=2, item_samples=2500, without_fetus=0.3, maternal_bpm=mothers)
     return config._split(np.random.default_rng(seed), items, [])
 
 
@@ -176,6 +184,29 @@ def faint(items: int, address: str | None) -> None:
             print(
                 f"  none below {limit:g}: {lost:.3f} of those found are lost, "
                 f"and of {int((~has).sum())} without a fetus {invented:.3f} show one"
+            )
+
+
+def hers(items: int, address: str | None) -> None:
+    """Print how many of a fetus's beats are those of a fast mother, and what the rule about them does."""
+    mixture, _, beats = items_of(items, 600, (105.0, 115.0))
+    mother = detect(mixture[:, 0], RATE, *ADULT, least=0).times
+    left = residual(mixture[:, 0].double(), RATE, mother)
+    systems = {"template subtraction": (left, mixture[:, 0] - left, mother)}
+    if address is not None:
+        systems[address] = estimates(address, mixture)
+    has = beats[:, 1].isfinite().any(-1)
+    for name, (fetal, maternal, times) in systems.items():
+        found = detect(fetal, RATE, *FETUS)
+        there = (found.rate > 0) & (height(fetal, RATE, found.times) >= FAINT * height(maternal, RATE, times))
+        right = has & there & (counts(found.times, beats[:, 1], 10.0).f1 > 0.8)
+        share = shared(found.times, times)
+        print(f"{name}: of {int(right.sum())} fetuses that are found, share of the beats that are hers: ", end="")
+        print(", ".join(f"{q:g}: {torch.quantile(share[right].double(), q):.2f}" for q in (0.5, 0.9, 0.99, 1.0)))
+        for words, kept in (("without the rule", there), (f"none above {HERS:g}", there & (share <= HERS))):
+            print(
+                f"  {words}: {int((right & kept).sum())} found, {int((has & kept & ~right).sum())} of {int(has.sum())} "
+                f"with other beats, {kept[~has].double().mean():.3f} of {int((~has).sum())} without a fetus show one"
             )
 
 

@@ -2,7 +2,8 @@
 
 Segments of 10 s are scored by themselves, in each lead. A lead is right if the median rate of its segments is within
 5 beats a minute of the annotated one; where there is no such heart, every segment with beats is an invented one. A
-fetus whose beats are much lower than the mother's (``FAINT``) is taken for what is left of her, and not found.
+fetus whose beats are much lower than the mother's (``FAINT``), or beat when hers do (``HERS``), is taken for what is
+left of her, and not found.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from ..contracts import Signal
 from ..signals.beats import FETAL_RATE, Beats, detect, height
 from ..signals.heart_annotations import Annotation
-from .beat_scores import counts
+from .beat_scores import TOLERANCE, counts
 
 SECONDS = 10.0
 """Length of a segment in seconds; of a shorter recording all of it is one."""
@@ -31,6 +32,13 @@ FAINT = 0.07
 
 It is that of 2.5% of the synthetic fetuses that are found; ``python -m benchmarks.beats --faint`` finds it, without any
 real recording."""
+
+
+HERS = 0.6
+"""Share of a fetus's beats within ``TOLERANCE`` of one of the mother's, above which they are hers.
+
+By chance it is a fifth, and half of them for a fetus that beats twice as fast as she does; ``python -m benchmarks.beats
+--hers`` says that of synthetic fetuses that are found."""
 
 
 def segments(signal: Tensor, rate: float) -> Tensor:
@@ -67,8 +75,15 @@ def found_beats(
     if mother is None:
         return found
     faint = height(estimate, rate, found.times) < FAINT * height(mother[0], rate, mother[1])
-    times, beats = found.times.masked_fill(faint[..., None], math.nan), found.rate.masked_fill(faint, 0.0)
-    return Beats(times, beats, found.confidence.masked_fill(faint, 0.0))
+    none = faint | (shared(found.times, mother[1]) > HERS)
+    times, beats = found.times.masked_fill(none[..., None], math.nan), found.rate.masked_fill(none, 0.0)
+    return Beats(times, beats, found.confidence.masked_fill(none, 0.0))
+
+
+def shared(beats: Tensor, mothers: Tensor) -> Tensor:
+    """Return the share ``[...]`` of a fetus's beats ``[..., beat]`` that are also the mother's; 0 where it has none."""
+    near = ((beats[..., :, None] - mothers[..., None, :]).abs() <= TOLERANCE).any(-1)
+    return near.sum(-1) / beats.isfinite().sum(-1).clamp(min=1)
 
 
 @dataclass(frozen=True)

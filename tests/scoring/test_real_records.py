@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sepray.contracts import Signal
 from sepray.scoring import fetal_baselines
-from sepray.scoring.real_records import FAINT, found_beats, score, segments
+from sepray.scoring.real_records import FAINT, HERS, found_beats, score, segments, shared
 from sepray.signals.beats import ADULT, FETUS, Beats, detect, height
 from sepray.signals.heart_annotations import Annotation
 
@@ -69,6 +69,29 @@ def test_a_fetus_that_is_faint_beside_the_mother_is_not_found() -> None:
     assert float(found_beats(0.01 * fetus, 250, "fetal", SIGNAL, none).rate) == pytest.approx(60 / 0.43, abs=1)
     silent = torch.zeros_like(fetus)
     assert float(found_beats(silent, 250, "fetal", SIGNAL, (mother, times)).rate) == 0
+
+
+def test_a_fetus_that_beats_when_the_mother_does_is_not_found() -> None:
+    period = 60 / 110
+    hers, mother = _every(period)[None, None], _heart(_every(period), 0.012)[None, None]
+    late = _heart(_every(period) + 0.04, 0.006)[None, None]
+    assert float(found_beats(late, 250, "fetal", SIGNAL).rate) == pytest.approx(110, abs=1)
+    found = found_beats(late, 250, "fetal", SIGNAL, (mother, hers))
+    assert (float(found.rate), float(found.confidence), int(found.times.isfinite().sum())) == (0, 0, 0)
+    between = _heart(_every(period) + 0.2, 0.006)[None, None]
+    assert float(found_beats(between, 250, "fetal", SIGNAL, (mother, hers)).rate) == pytest.approx(110, abs=1)
+    slow = _every(2 * period)[None, None]  # of a fetus that beats twice as fast as she does
+    twice = _heart(_every(period), 0.006)[None, None]
+    assert float(found_beats(twice, 250, "fetal", SIGNAL, (mother, slow)).rate) == pytest.approx(110, abs=1)
+
+
+def test_share_of_beats_that_are_the_mothers_by_hand() -> None:
+    nan = math.nan
+    beats = torch.tensor([[1.0, 2.0, 3.0, nan], [nan] * 4], dtype=torch.float64)
+    mothers = torch.tensor([[1.04, 2.06, nan], [1.0, 2.0, 3.0]], dtype=torch.float64)
+    assert shared(beats, mothers).tolist() == [pytest.approx(1 / 3), 0]
+    assert HERS > 0.5
+    assert shared(beats, mothers[:, :0]).tolist() == [0, 0]
 
 
 def test_each_lead_and_segment_is_compared_with_its_own_mother() -> None:
