@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ..console.exit_status import format_error
 from ..console.json_output import print_json
+from ..console.output import say
+from ..errors import StorageError
 from .available import SEPRAY, Available, available
 
 _STATES = {"complete": "complete", "pruned": "stopped_early", "fail": "failed", "running": "running"}
@@ -114,19 +118,18 @@ def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
     from .application import require_storage
 
     require_storage(storage)
-    import optuna
+    from ..search.storage import load_study, summaries
 
-    from ..search.storage import connect
-    from ..search.stored_values import check_study
-
-    opened = connect(storage)
     rows = []
-    for summary in sorted(optuna.get_all_study_summaries(opened), key=lambda s: str(s.study_name)):
-        if "fingerprint" not in summary.user_attrs or "/" in summary.study_name:  # retrainings, ablation paths
+    for summary in summaries(storage):
+        if "fingerprint" not in summary.user_attrs or "/" in str(summary.study_name):  # retrainings, ablation paths
             continue
-        check_study(summary.study_name, storage, summary.user_attrs)
-        study = optuna.load_study(study_name=summary.study_name, storage=opened)
-        trials = study.get_trials(deepcopy=False)
+        try:
+            study = load_study(storage, summary.study_name)
+            trials = study.get_trials(deepcopy=False)
+        except StorageError as error:  # costs the list of the others nothing
+            say(format_error("sepray", error), file=sys.stderr)
+            continue
         states = Counter(t.state.name.lower() for t in trials)
         sound = [t for t in trials if t.state.name == "COMPLETE" and all(v <= 0 for v in t.constraints.values())]
         fingerprint = summary.user_attrs["fingerprint"]

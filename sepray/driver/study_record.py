@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from .. import registry
 from ..errors import UsageError, mask, one_line
 from ..search import stored_values
-from ..search.storage import FINGERPRINT, connect, load_study
+from ..search.storage import FINGERPRINT, load_study, summaries
 from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, own_folder, trial_folder
 from ..spec.study import StudySpec
 
@@ -159,5 +159,4 @@ def study_names(storage: str) -> list[str]:
         StorageError: the storage cannot be opened.
         UsageError: the URL is of no known kind, or its driver is not installed.
     """
-    summaries = optuna.get_all_study_summaries(connect(storage), include_best_trial=False)
-    return sorted(s.study_name for s in summaries if "spec" in s.user_attrs and is_name(s.study_name))
+    return [s.study_name for s in summaries(storage) if "spec" in s.user_attrs and is_name(str(s.study_name))]

@@ -197,6 +197,19 @@ def load_study(storage: str, name: str) -> optuna.Study:
     raise UsageError(f"no study {name!r} in {mask(storage)}; {there}")
 
 
+def summaries(storage: str) -> list[optuna.study.StudySummary]:
+    """Return what a storage says of all its studies, sorted by their names; trials are not read.
+
+    Raises:
+        StorageError: the storage cannot be opened or read.
+        UsageError: the URL is of no known kind, or its driver is not installed.
+    """
+    connected = connect(storage)
+    with _storage_errors(storage):
+        found = optuna.get_all_study_summaries(connected, include_best_trial=False)
+    return sorted(found, key=lambda summary: str(summary.study_name))
+
+
 def connect(url: str) -> BaseStorage:
     """Return the Optuna storage at ``url``; SQLite is set up so that readers and the study do not block each other.
 

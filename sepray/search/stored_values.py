@@ -131,6 +131,9 @@ def check_trials(name: str, storage: str, trials: Iterable[FrozenTrial]) -> None
         for key in attributes.keys() & _TRIAL.keys():
             if not _TRIAL[key](attributes[key]):
                 raise damaged(name, storage, f"{key} of trial {trial.number}")
+        for key, value in trial.system_attrs.items():
+            if not _is_of_optuna(key, value):
+                raise damaged(name, storage, f"{key[:80]} of trial {trial.number}")
         ended = attributes.get("outcome")
         if (
             ended is not None
@@ -138,6 +141,15 @@ def check_trials(name: str, storage: str, trials: Iterable[FrozenTrial]) -> None
             and not {"state", "values", "reason", "tag"} <= set(ended)
         ):
             raise damaged(name, storage, f"outcome of trial {trial.number}")
+
+
+def _is_of_optuna(key: str, value: Any) -> bool:
+    """Say whether an attribute of a trial that Optuna keeps for itself, and that is read here, can be Optuna's."""
+    if key == "constraints":  # of versions before 5
+        return _or_none(_list_of(_is_number))(value)
+    if key.startswith("constraints:"):
+        return _is_number(value)
+    return key != "fixed_params" or _mapping(_is_plain)(value)
 
 
 def damaged(name: str, storage: str, what: str) -> StorageError:

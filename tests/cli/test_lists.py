@@ -103,6 +103,14 @@ def test_studies(run):
     owned.release()
 
 
+def test_study_that_others_have_changed_costs_the_list_of_the_others_nothing(run):
+    sweep("sqlite:///there.db")
+    changed = sweep("sqlite:///there.db", "changed")
+    changed.add_trial(optuna.trial.create_trial(value=1.0, system_attrs={"constraints:collapsed": "\x1b[31m"}))
+    rows = json.loads(run("list", "studies", "--json", "--storage", "sqlite:///there.db"))
+    assert [row["study"] for row in rows] == ["sweep"]
+
+
 def test_table_has_a_row_a_study_and_says_where_there_is_none(run):
     optuna.create_study(storage="sqlite:///optuna.db", study_name="of another program")
     assert run("list", "studies") == "there are no studies yet\n"

@@ -141,6 +141,25 @@ def test_changed_trial_is_refused_in_one_line(study, url, name, value):
         read_record("n", url, "out").trials("search")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("constraints:collapsed", value) for value in ("../x", None, [1.0], True)),
+        *(("constraints", value) for value in ("x", 5, ["1"])),
+        *(("fixed_params", value) for value in (5, [], {"alpha": []})),
+    ],
+)
+def test_changed_attribute_of_optunas_is_refused_in_one_line(name, value):
+    changed = create_trial(value=1.0, system_attrs={name: value})
+    with pytest.raises(StorageError, match=f"has been changed: its {name} of trial"):
+        stored_values.check_trials("n", "sqlite:///optuna.db", [changed])
+
+
+def test_attributes_as_optuna_writes_them_are_taken():
+    kept = {"constraints:collapsed": -1.0, "constraints": [-1.0], "fixed_params": {"alpha": 1, "kind": "x"}, "x": []}
+    stored_values.check_trials("n", "sqlite:///optuna.db", [create_trial(value=1.0, system_attrs=kept)])
+
+
 def test_unfinished_trial_needs_a_whole_outcome(study, url):
     made = load_study(url, study().study_name)
     made.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"outcome": {"tag": "complete"}}))
