@@ -42,7 +42,9 @@ def show(what: Kind, json: bool, storage: str, tracking_uri: str | None) -> None
     columns = [name for name in rows[0] if name != "from" or any(row["from"] != SEPRAY for row in rows)]
     table = Table(box=box.SIMPLE)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold", min_width=_longest_word(rows, column))
+        longest = _longest_word(rows, column)
+        narrow = longest if column == "configurations" else None  # one below the other, or the sentences have no room
+        table.add_column(column.replace("_", " "), overflow="fold", min_width=longest, max_width=narrow)
     for row in rows:
         table.add_row(*(_shown(row[column]) for column in columns))
     needed = console.measure(table, options=console.options.update(max_width=10_000)).minimum

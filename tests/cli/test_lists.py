@@ -182,8 +182,10 @@ def test_package_is_shown_only_where_there_are_others(run, lab):
 
 
 def test_package_is_not_shown_where_all_is_sepray_s(run):
-    header = run("list", "tasks").splitlines()[1].split()
+    printed = run("list", "tasks")
+    header = printed.splitlines()[1].split()
     assert header == ["task", "what", "needs", "configurations"]
+    assert {"ecg:quick,", "ecg:paper,", "ecg:varied", "ppg:varied"} <= set(printed.split())  # whole
 
 
 IMPORTED = """
