@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import sepray
-from docs import diagram
+from docs import diagram, tables
 from sepray import registry
 
 from .documents import ROOT
@@ -85,12 +85,26 @@ class Page(HTMLParser):
             self.named.add(data)
 
 
-def test_every_page_is_in_the_navigation_and_in_the_site(site: Path):
+def test_every_page_is_in_the_navigation():
     navigation = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
     assert sorted(re.findall(r"'([\w-]+)\.md'", str(navigation))) == PAGES
+
+
+def test_the_table_of_separators_has_a_row_for_each():
+    rows = tables.separators().split("<tr>")[2:]
+    named = [re.findall(r">([^<>]+)</code>", row.partition("</td>")[0]) for row in rows]
+    assert set(registry.names("sepray.separators")) | {"cass:published", "ssgan:lou"} <= {
+        n for own in named for n in own
+    }
+    assert len(rows) == len({own[0] for own in named})
+
+
+@pytest.mark.slow  # the site takes seconds; `make docs` makes it too
+def test_every_page_is_in_the_site(site: Path):
     assert sorted(path.stem for path in site.glob("*.html") if path.stem != "404") == PAGES
 
 
+@pytest.mark.slow
 def test_no_page_loads_anything_from_the_network(site: Path):
     loads = {path.name: Page(path).loads for path in site.rglob("*.html")}
     assert len(loads["index.html"]) >= 4  # scripts and styles
@@ -103,6 +117,7 @@ def test_no_page_loads_anything_from_the_network(site: Path):
     assert not re.findall(r'class="[^"]*\b(mermaid|arithmatex)\b', text)
 
 
+@pytest.mark.slow
 def test_the_tables_have_every_separator_and_task(site: Path):
     named = Page(site / "catalogue.html").named
     separators, tasks = registry.names("sepray.separators"), registry.names("sepray.tasks")
@@ -111,6 +126,7 @@ def test_the_tables_have_every_separator_and_task(site: Path):
     assert set(separators) | set(tasks) | {"cass:published", "ssgan:lou", "cass_alpha_sweep", "maternal"} <= named
 
 
+@pytest.mark.slow
 def test_the_reference_has_the_public_api(site: Path):
     text = (site / "reference.html").read_text(encoding="utf-8")
     documented = {name.rpartition(".")[2] for name in re.findall(r'id="(sepray\.[\w.]+)"', text)}
@@ -119,6 +135,7 @@ def test_the_reference_has_the_public_api(site: Path):
     assert {"settings", "table", "separate", "Separator", "TaskData", "UsageError", "trials"} <= documented
 
 
+@pytest.mark.slow
 def test_the_architecture_has_its_picture(site: Path):
     text = (site / "architecture.html").read_text(encoding="utf-8")
     source = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```mermaid\n")[1].split("```")[0]

@@ -27,13 +27,6 @@ with open(sys.argv[1], "w") as file:
 """
 
 
-def test_a_model_that_comes_with_sepray_needs_torch_alone(tmp_path):
-    (tmp_path / "wave.csv").write_text("".join(f"{k % 7}\n" for k in range(300)))
-    none = SimpleNamespace(half=tmp_path / "half")
-    [found] = imported(tmp_path, none, "separate pretrained:ecg wave.csv --rate 250 --no-picture")
-    assert found == {"torch"}
-
-
 def imported(folder, models, *commands):
     """Run commands in a process of their own; return which of the large packages it had imported after each."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(models.half).parent}", "HOME": str(folder)}
@@ -48,13 +41,14 @@ def imported(folder, models, *commands):
 def test_commands_on_models_import_only_what_they_need(models, tmp_path):
     (tmp_path / "wave.csv").write_text("".join(f"{k % 7}\n" for k in range(300)))
     commands = [
-        f"separate {models.half} . -o out --rate 200 --no-picture",
+        "separate pretrained:ecg wave.csv --rate 250 --no-picture",
+        f"separate {models.half} wave.csv -o out --rate 200 --no-picture",
         f"evaluate {models.half} --cache cache --quiet",
         f"compare {models.half} {models.most} --cache cache",
         f"separate {models.half} wave.csv --rate 200",
     ]
-    torch, evaluation, comparison, picture = imported(tmp_path, models, *commands)
-    assert torch == evaluation == {"torch"}
+    shipped, own, evaluation, comparison, picture = imported(tmp_path, models, *commands)
+    assert shipped == own == evaluation == {"torch"}
     assert comparison == {"torch", "scipy"}
     assert picture >= {"torch", "scipy", "matplotlib"}
     assert not picture & {"ray", "mlflow", "optuna"}
