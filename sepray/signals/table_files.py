@@ -162,7 +162,8 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
     stamps: dict[int, Stamps] = {}
     if columns > 1:
         for column, label in enumerate(layout.labels):
-            if column < max(2, layout.first_signal) or names_time(label, first=column == 0):
+            named = label and (names_time(label, first=column == 0) or names_counter(label))
+            if column < max(2, layout.first_signal) or named:
                 stamps[column] = Stamps(label, layout.decimal)
     kept = {k for k, label in enumerate(layout.labels) if label and (names_counter(label) or names_time(label, k == 0))}
     with path.open(newline="", encoding=layout.encoding) as file:
@@ -190,8 +191,11 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         after_counter = (
             column == 1 and copied == [0] and 0 in stamps and stamps[0].counts and found.is_even and not found.repeats
         )
-        wrapping = leading and found.wraps and (column == 0 or names_counter(label))
-        if column not in copied and (time or counter or rising or wrapping or (after_counter and frames >= fewest)):
+        named = bool(label) and names_counter(label) and ((found.counts and found.is_even) or found.wraps)
+        wrapping = leading and found.wraps and (column == 0 or not label)
+        if column not in copied and (
+            time or counter or named or rising or wrapping or (after_counter and frames >= fewest)
+        ):
             copied.append(column)
     return tuple(sorted(copied)[: columns - 1])
 

@@ -112,6 +112,17 @@ def test_numbers_of_samples_give_no_rate_and_are_copied(tmp_path, text):
     assert firsts[0] == firsts[1]
 
 
+@pytest.mark.parametrize("numbers", [range(40), [k % 16 for k in range(40)]])
+def test_a_column_that_is_named_and_is_a_counter_may_stand_anywhere(tmp_path, numbers):
+    path = tmp_path / "ecg.csv"
+    path.write_text("II,V5,counter\n" + "".join(f"{v:.3f},{-v:.3f},{k}\n" for k, v in zip(numbers, ECG, strict=True)))
+    recording = open_recording(path, rate=RATE)
+    np.testing.assert_allclose(read(recording), [ECG, -ECG], atol=1e-6)
+    copy(recording, tmp_path / "half.csv", factor=0.5)
+    written = np.loadtxt(tmp_path / "half.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(written, np.stack([ECG / 2, -ECG / 2, numbers], axis=1), atol=1e-6)
+
+
 def test_a_channel_is_no_time_because_it_stands_first(tmp_path):
     path = tmp_path / "ecg.csv"
     path.write_text("I,II\n" + "".join(f"{-v:.3f},{v:.3f}\n" for v in ECG))
