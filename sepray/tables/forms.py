@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from .. import registry
-from ..choices import OBJECTIVES, measure_words
+from ..choices import MEASURES, OBJECTIVES, measure_words
 from ..comparison import separators_flag
 from ..comparison.spec import Comparison
 from ..errors import UsageError
@@ -192,5 +192,6 @@ def label(table: Table, part: Part, chosen: Chosen) -> str:
 
 
 def heading(table: Table, measure: str) -> str:
-    """Return the name of a measure in the table, as the paper has it where that is another."""
-    return table.headings.get(measure, measure_words(measure))
+    """Return the name of a measure in the table, as the paper has it where that is another, with its unit."""
+    name, unit = table.headings.get(measure, measure_words(measure)), MEASURES[measure].unit
+    return f"{name} ({unit})" if unit else name

@@ -81,7 +81,8 @@ def test_markdown_has_each_figure_beside_ours_and_the_form_above(part):
     assert lines[0] == "# Lab & Co, Table 1"
     assert lines[2].startswith("**SHORT FORM (--budget minutes): 12 epochs where the paper has 500, 2 seeds.")
     head = (
-        "| low | SDR: paper | SDR: ours | relative L2 error: paper | relative L2 error: ours | epochs | seeds | note |"
+        "| low | SDR (dB): paper | SDR (dB): ours | relative L2 error: paper | relative L2 error: ours | epochs "
+        "| seeds | note |"
     )
     assert head in lines
     [good, high] = [line for line in lines if line.startswith("| The good")]
