@@ -57,11 +57,13 @@ LIMITS = {
 - It has learned from synthetic hearts alone. On recordings of patients it is as good as its figures on real records
   below, and not as good as those on synthetic items. Where no figure on real records stands below, none was measured.
 - It is no medical device: nobody has validated it for diagnosis or monitoring, and it does not say when it is wrong. A
-  fetal estimate is drawn whether there is a fetus or not.
+  fetal estimate is drawn whether there is a fetus or not: what it leaves of a mother's beats is small and even.
 - Amplitudes of the fetal estimate are less certain than its times. A fetal beat under a maternal QRS complex may be
   lost.
 - Maternal rates of {maternal_bpm} and fetal rates of {fetal_bpm} beats a minute were trained; others, ectopic beats,
-  twins and pacemakers were not. Leads without a maternal R peak (scalp electrodes) are another problem.
+  twins and pacemakers were not. Beside a mother of more than 105 beats a minute a fetus is drawn at her own
+  rate more often; `sepray evaluate` takes its beats for hers. Leads without a maternal R peak (scalp electrodes) are
+  another problem.
 - It separates {length:g} s at once at {rate:g} Hz, and each recording in overlapping windows of that length.
 """,
 }

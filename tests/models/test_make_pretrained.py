@@ -176,3 +176,9 @@ def test_code_makes_of_their_weights_the_model_that_was_scored(folder, tmp_path)
     model = load_model(f"pretrained:{folder.name}", device="cpu")
     found, kept = np.array(make_pretrained.check_of(model, tmp_path)), np.array(model.metadata["check"])
     np.testing.assert_allclose(found, kept, atol=2e-3)
+
+
+def test_card_that_is_shipped_has_the_limits_that_a_new_one_would_have():
+    card = (pretrained.FOLDER / "ecg" / pretrained.CARD).read_text(encoding="utf-8")
+    facts = {"maternal_bpm": "55 to 115", "fetal_bpm": "105 to 185", "length": 4.0, "rate": 250.0}
+    assert card.endswith("## Limits\n\n" + make_pretrained.LIMITS["ecg"].format(**facts))
