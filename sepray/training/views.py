@@ -84,14 +84,15 @@ def note(split: Split, supervision: Supervision, unit_names: Sequence[str]) -> s
     """
     if not divides(split, supervision):
         return ""
-    few = [unit_names[part] for part in samples.shared_parts(split)]
+    few = [unit_names[part] for part in _shared(split, supervision)]
     if few:
         return (
             f"there are too few {' and '.join(few)} to be divided: unpaired samples are other crops than those in the "
             "mixtures, but of the same"
         )
     return (
-        "unpaired samples are of recordings that are in none of the mixtures learned from, half of the training items"
+        "unpaired samples are of recordings that are in none of the mixtures learned from, which are about half of the "
+        "training items"
     )
 
 
@@ -102,7 +103,15 @@ def divides(split: Split, supervision: Supervision) -> bool:
 
 def shares_recordings(split: Split, supervision: Supervision) -> bool:
     """Say whether there are too few recordings for samples from others than the mixtures'."""
-    return divides(split, supervision) and bool(samples.shared_parts(split))
+    return divides(split, supervision) and bool(_shared(split, supervision))
+
+
+def _shared(split: Split, supervision: Supervision) -> tuple[int, ...]:
+    """Return the parts of the units that are too few, of those that the samples which are seen have to do with."""
+    few, sources = samples.shared_parts(split), split.sources.shape[1]
+    if supervision is Supervision.OBSERVED_SOURCE and split.units and len(split.units[0]) == sources > 1:
+        return tuple(part for part in few if part == sources - 1)
+    return few
 
 
 def _apart(split: Split, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:

@@ -154,6 +154,13 @@ def test_too_few_recordings_are_divided_by_items_and_told(seed):
     )
 
 
+def test_too_few_recordings_of_a_source_that_is_not_seen_alone_are_no_matter():
+    data = of_units(*(("one piano", f"song {n % 5}") for n in range(20)))
+    assert shares_recordings(data, Supervision.UNPAIRED_SOURCES)
+    assert not shares_recordings(data, Supervision.OBSERVED_SOURCE)
+    assert note(data, Supervision.OBSERVED_SOURCE, ("pianos", "songs")).startswith("unpaired samples are of recordings")
+
+
 def test_notes_are_of_methods_that_see_unpaired_samples_alone():
     data = of_units(*((f"piece {n % 3}",) for n in range(9)))
     assert note(data, Supervision.UNPAIRED_SOURCES, ("pieces",)).startswith("unpaired samples are of recordings")
