@@ -11,7 +11,8 @@ import re
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, C1
     "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # directions, what has no width
-    "\ud800-\udfff\U000e0000-\U000e007f]"  # half characters, which no encoding has; tags
+    "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # letters and marks that nobody sees
+    "\ud800-\udfff\U000e0000-\U000e0fff]"  # half characters, which no encoding has; tags, variants
 )
 _BLANKS = re.compile(r"\s+")
 _MARKDOWN = re.compile(
@@ -19,7 +20,13 @@ _MARKDOWN = re.compile(
 )
 _MARKDOWN_FORMS = {"&": "&amp;", "<": "&lt;", "://": "&#58;//"}
 _LABEL = 40  # characters; more would leave no width to the axes of a report
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = (
+    *"=+-@",
+    *"\uff1d\uff0b\uff0d\uff20",
+    "\t",
+    "\r",
+    "\n",
+)  # of full width: to spreadsheets in East Asia the same
 
 
 def shown(text: str) -> str:

@@ -91,6 +91,13 @@ _FLAG = re.compile(  # in a list of arguments, or in a command
     rf"{_VALUE}(?!-)[^\s'\"]*[\w=/+](?![\w=/+])(?:(?<=\d)|(?<=[=/+])|(?<=\w{{12}})|(?=\s*(?:$|\s-)|[\"'`])))",
     re.IGNORECASE | re.MULTILINE,
 )
+_USER_OF_COMMAND = re.compile(  # of curl and others: user and password in one word
+    r"((?<![\w-])(?:-[uU]|--(?:proxy-)?user)(?:\\?[\"'],\s?|[ =])(?P<quote>\\?[\"'])?[^\s:/'\"\\]{1,80}:)"
+    r"(?!\d{1,9}(?!\w))(?(quote)[^'\"\\\n]+|[^\s'\"\\]+)"
+)
+_PASSWORD_OF_COMMAND = re.compile(
+    r"(\b(?:sshpass\s+-p\s?|(?:mysql|mariadb)[\w-]{0,20}\s(?:[^\s|;]{1,200}\s){0,20}?-p))[^\s'\"]+"
+)
 _SCHEMES = (
     "basic|bearer|token|digest|negotiate|ntlm|kerberos|gssapi|oauth|hawk|hoba|mutual|vapid|dpop|jwt|api-?key|key|"
     r"scram-sha-\d+|aws4-[\w-]{1,40}|sso-key|splunk"
@@ -161,9 +168,9 @@ def mask(text: str) -> str:
     credential, jwt, and api, access, account or private key, or end with _auth, _pat, _cred or _pw. ``name=value`` in
     queries (there also sig, sas, key, auth and code; also percent-encoded) and variables, ``name => value``, ``name:
     value`` in prose, JSON and dicts, ``("name", "value")``, ``<name>value</name>``, ``--name value`` in commands and
-    lists, ``pass=value``, ``Authorization``, ``Cookie`` and ``Bearer``. And what has the form of a secret: private keys
-    (PEM), JSON web tokens, tokens of AWS, GitHub, GitLab, Google, Hugging Face, OpenAI and Slack, addresses of
-    webhooks.
+    lists, what ``curl -u``, ``sshpass -p`` and ``mysql -p`` are given, ``pass=value``, ``Authorization``,
+    ``Cookie`` and ``Bearer``. And what has the form of a secret: private keys (PEM), JSON web tokens, tokens of
+    AWS, GitHub, GitLab, Google, Hugging Face, OpenAI and Slack, addresses of webhooks.
     """
     if (known := _known()) is not None:
         text = known.sub(HIDDEN, text)
@@ -179,7 +186,7 @@ def mask(text: str) -> str:
         text = _COOKIE.sub(_hidden, text)
         text = _SAID.sub(_hidden, _LINE.sub(_hidden, text))
     if "-" in text:
-        text = _FLAG.sub(_hidden, text)
+        text = _PASSWORD_OF_COMMAND.sub(rf"\1{HIDDEN}", _USER_OF_COMMAND.sub(rf"\1{HIDDEN}", _FLAG.sub(_hidden, text)))
     if "'" in text or '"' in text:
         text = _UNCLOSED.sub(rf"\1{HIDDEN}", _PAIR.sub(rf"\1{HIDDEN}", text))
     if "</" in text:

@@ -55,6 +55,7 @@ def folded(text):
         ("a\x1b[31mb\x07", "a\\x1b[31mb\\x07"),
         ("a\x9bb\x85", "a\\x9bb\\x85"),
         ("a\u202eb\u2066\u200b\ufeff", "a\\u202eb\\u2066\\u200b\\ufeff"),
+        ("a\xad\u3164\U000e0100", "a\\xad\\u3164\\U000e0100"),
         ("a\ud800\U000e0041", "a\\ud800\\U000e0041"),
         ("a\r\nb\tc\rd", "a\nb\tc\\x0dd"),
         ("Größe 中 é [int] [/x] :boom: 🎹", "Größe 中 é [int] [/x] :boom: 🎹"),
@@ -179,7 +180,7 @@ def test_a_report_holds_texts_as_texts(text):
     assert "<script>" not in page
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@SUM(A1)", "\t=1", "\n=1", "=", "-1+1", "- 1"])
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@SUM(A1)", "\t=1", "\n=1", "=", "-1+1", "- 1", "\uff1d1"])
 def test_no_cell_of_csv_is_a_formula(text):
     assert in_csv(text) == f"'{text}"
 

@@ -137,7 +137,8 @@ def refuse_links(paths: Iterable[Path], folder: Path) -> None:
 def replace_folder(folder: Path, made: Path) -> None:
     """Put the folder ``made`` in the place of ``folder``, synced to the disk with all that is in it.
 
-    A crash leaves the old folder, none, or the new one, whole.
+    A crash leaves the old folder, none, or the new one, whole. Nothing is deleted where somebody has put a link in the
+    place of the folder that both are in since ``made`` was made there.
 
     Args:
         folder: the place.
@@ -147,8 +148,15 @@ def replace_folder(folder: Path, made: Path) -> None:
         OSError: a file cannot be synced, or the folder not be moved.
     """
     sync_tree(made)
-    shutil.rmtree(folder, ignore_errors=True)
-    made.rename(folder)
+    made, parent = made.absolute(), folder.absolute().parent
+    inside = os.path.relpath(made, parent) if made.is_relative_to(parent) else str(made)
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.stat(inside, dir_fd=descriptor)
+        shutil.rmtree(folder.name, ignore_errors=True, dir_fd=descriptor)
+        os.rename(inside, folder.name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
     sync_folder(folder.parent)
 
 

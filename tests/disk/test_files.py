@@ -80,6 +80,19 @@ def test_folder_takes_the_place_of_another_synced_with_all_that_is_in_it(tmp_pat
     assert synced[-1] == tmp_path  # the folder that has the name, after the rename
 
 
+def test_no_folder_behind_a_link_that_came_meanwhile_gives_way(tmp_path):
+    """A model takes seconds to make, in which a member of the group may put a link in the place of its study."""
+    made = tmp_path / "study" / ".model-x" / "model"
+    made.mkdir(parents=True)
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "thesis").touch()
+    (tmp_path / "study").rename(tmp_path / "away")
+    (tmp_path / "study").symlink_to("mine")
+    with pytest.raises(FileNotFoundError):
+        files.replace_folder(tmp_path / "study" / "model", made)
+    assert (tmp_path / "mine" / "model" / "thesis").exists()
+
+
 def test_a_new_file_never_opens_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(files.secrets, "token_hex", lambda count: "0" * count)
     victim = tmp_path / "victim"
