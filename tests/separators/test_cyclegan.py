@@ -104,6 +104,11 @@ SETTINGS = {
 SMALL = dataclasses.replace(cyclegan.SMALL, wanted=("bursts",))
 
 
+def test_small_configuration_has_a_way_around_its_networks():
+    assert (cyclegan.SMALL.shortcut, cyclegan.Config().shortcut) == (True, False)
+    assert (cyclegan.SMALL.width, cyclegan.SMALL.discriminator_width, cyclegan.SMALL.window) == (8, 8, 1024)
+
+
 @pytest.mark.slow
 def test_separates_bursts_somewhat_without_pairs():
     data = notes_and_bursts(128, 32)

@@ -141,3 +141,12 @@ def test_each_channel_by_itself():
 
     mixture = RANDOM.normal(size=(3, 4, 50)).astype(np.float32)
     np.testing.assert_array_equal(each_channel(one)(mixture), np.stack([mixture, 2 * mixture], axis=1))
+
+
+@pytest.mark.parametrize(("frames", "sizes"), [(7, [5, 2]), (5, [5]), (0, []), (11, [5, 5, 1]), (99, [5, 5, 5])])
+def test_stream_of_several_channels_is_cut_after_so_many_samples(frames, sizes):
+    signal = np.arange(30.0).reshape(2, 15)
+    found = list(cut((signal[:, start : start + 5] for start in (0, 5, 10)), frames))
+    assert [block.shape for block in found] == [(2, size) for size in sizes]
+    if found:
+        np.testing.assert_array_equal(joined(found), signal[:, :frames])

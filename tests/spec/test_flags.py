@@ -9,7 +9,15 @@ import pytest
 
 from sepray.errors import UsageError
 from sepray.spec import flags
-from sepray.spec.flags import Changes, StudyOptions, description, name_given, parse_early, refuse_unknown_fields
+from sepray.spec.flags import (
+    Changes,
+    StudyOptions,
+    description,
+    name_given,
+    parse_early,
+    refuse_unknown_fields,
+    with_budget,
+)
 from sepray.spec.settings import SettingsError
 from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
@@ -116,3 +124,18 @@ def test_json_and_an_estimate_go_not_together():
     assert dataclasses.replace(StudyOptions(json=True)).json
     with pytest.raises(UsageError, match="leave out one"):
         StudyOptions(json=True, dry_run=True)
+
+
+@pytest.mark.parametrize("arguments", [["--budget", "full"], ["--trials", "3", "--budget=full"]])
+def test_budget_takes_the_long_form_where_there_is_one(arguments):
+    full = SPEC.changed(max_epochs=500)
+    assert with_budget(SPEC, full, arguments) is full
+    assert with_budget(SPEC, full, ["--trials", "3"]) is SPEC
+    with pytest.raises(UsageError, match=r"^this study has no long form: give --max-epochs"):
+        with_budget(SPEC, None, arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--budget"], ["--budget", "small"], ["--budget="]])
+def test_other_budgets_are_refused(arguments):
+    with pytest.raises(UsageError, match=r"^--budget takes full, not '(small)?'$"):
+        with_budget(SPEC, SPEC, arguments)

@@ -428,6 +428,12 @@ def test_large_data_are_measured_in_part_and_trained_on_as_all_others(monkeypatc
     assert whole.batches == small.separator.batches
 
 
+def test_of_large_items_two_are_measured_however_large_they_are(monkeypatch):
+    monkeypatch.setattr(mapping, "LARGE_BYTES", 100)
+    monkeypatch.setattr(trainer_module, "PREPARED_BYTES", 1)
+    assert trainer(toy=Toy(), items=40).separator.mean.item() == (10 + (10 + 2 * 20)) / 2
+
+
 def test_separator_that_keeps_something_of_each_item_is_shown_all_of_large_data(monkeypatch):
     monkeypatch.setattr(mapping, "LARGE_BYTES", 100)
     monkeypatch.setattr(trainer_module, "PREPARED_BYTES", 1)
