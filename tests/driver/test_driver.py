@@ -1,15 +1,19 @@
 """A whole study on simulated trials: from its description to its end, once and again."""
 
+import io
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
 import sqlalchemy
 import torch
+from rich.console import Console
 
+from sepray.choices import Objective
 from sepray.disk.files import replace_file
 from sepray.driver import driver, finish
 from sepray.driver.champion import Registration
@@ -17,10 +21,13 @@ from sepray.driver.prepared import prepare
 from sepray.errors import UsageError
 from sepray.identity import plain
 from sepray.separators import cass
+from sepray.spec import choosing
 from sepray.study import StudySpec
 from sepray.tracking.outbox import Rejected, RunKey
 
-from .conftest import DATA
+from .conftest import DATA, FakeTracker
+
+NAMED = {"name": "small", "separator": "nmf", "task": "ecg", "space": {}}
 
 
 @pytest.fixture
@@ -322,3 +329,14 @@ def test_both_databases_are_asked_before_any_data(flag, what, monkeypatch):
     spec = StudySpec("s", "cass", "ecg", {}, **{flag: "postgresql+psycopg://ann:secret@10.0.0.5/x"})
     with pytest.raises(UsageError, match=rf"^{what} postgresql\+psycopg://ann:\*\*\*@10.0.0.5/x cannot be used"):
         driver.require_stores(spec)
+
+
+def test_rule_by_which_a_front_is_chosen_from_is_one_line_to_copy_in_any_terminal(monkeypatch):
+    screen = Console(file=io.StringIO(), width=40)
+    monkeypatch.setattr(driver, "console", screen)
+    objectives = (Objective("validation/si_sdr", "maximize"), Objective("validation/relative_l2", "minimize"))
+    trial = optuna.trial.create_trial(values=[3.0, 0.5])
+    stores = SimpleNamespace(search=SimpleNamespace(best_trials=[trial]), tracker=FakeTracker())
+    driver._show_front(SimpleNamespace(spec=StudySpec(**NAMED), objectives=objectives), stores)
+    assert choosing.words((choosing.KNEE,), objectives) in screen.file.getvalue().splitlines()
+    assert [args[1] for args, _ in stores.tracker.named("trial_tags")] == [{"pareto_front": "true"}]
