@@ -254,10 +254,11 @@ def test_every_row_of_the_campaign_has_a_short_form():
 
 
 @pytest.mark.parametrize("test", sorted({test for tests in SHORT.values() for test in tests}))
-def test_short_form_exists(test):
+def test_short_form_exists_and_is_not_slow(test):
     file, _, name = test.partition("::")
-    functions = [f.name for f in ast.parse((_TESTS / file).read_text()).body if isinstance(f, ast.FunctionDef)]
+    functions = {f.name: f for f in ast.parse((_TESTS / file).read_text()).body if isinstance(f, ast.FunctionDef)}
     assert name in functions
+    assert "pytest.mark.slow" not in {ast.unparse(decorator) for decorator in functions[name].decorator_list}
 
 
 def test_names_of_rows_are_theirs_alone():

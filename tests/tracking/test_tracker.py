@@ -385,7 +385,6 @@ def server(folder, uri):
     server.stop()
 
 
-@pytest.mark.slow  # two starts of a server; without one: test_sender.py and test_delivery.py
 def test_a_server_that_comes_late_and_goes_away_costs_nothing_and_gets_everything_once(folder, server, read):
     troubles = []
     where = {"uri": server.uri.replace("//", "//me:hunter2@"), "on_trouble": troubles.append}
