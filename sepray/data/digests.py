@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..disk.files import replace_file
+from ..disk.files import open_regular, replace_file
 from ..disk.private_list import is_own
 from ..errors import UsageError
 from ..separator_checks import type_name
@@ -42,7 +42,7 @@ def file_digest(folder: Path, file: Path) -> str:
     for place in (note, own):
         if len(digest := _noted(place)) == 64:
             return digest
-    with file.open("rb") as opened:
+    with open_regular(file, follow=True) as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if time.time_ns() - stat.st_mtime_ns > SETTLED:
         place = own if os.path.lexists(note) and not is_own(os.lstat(note)) else note

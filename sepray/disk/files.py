@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -207,7 +208,7 @@ def sync_tree(folder: Path) -> None:
     sync_folder(folder)
 
 
-def open_regular(path: Path, follow: bool = False) -> IO[bytes]:
+def open_regular(path: Path, follow: bool = False) -> BufferedReader:
     """Open a file, to be read, in a folder that others may write to.
 
     Args:

@@ -1,4 +1,4 @@
-"""Refuses links below a folder, and deletes there without following any.
+"""Refuses links below a folder, and writes and deletes there without following any.
 
 Where a group may write into a study's folder (``--shared``), one of its members can put a link in the place of a folder
 or a file. What is deleted or written through it would be what the link leads to, with the rights of who runs sepray.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -73,6 +75,45 @@ def remove(path: Path, top: Path) -> None:
             shutil.rmtree(path.name, dir_fd=descriptor)
         else:
             os.unlink(path.name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, top: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one; its folder is made where it does not exist.
+
+    Also a link that somebody puts between ``top`` and the file meanwhile is not followed.
+
+    Args:
+        path: the file, below ``top``.
+        top: a folder, which may be a link, or lie behind one.
+        content: all of it.
+
+    Raises:
+        OSError: it cannot be written; an old file is unchanged.
+        UsageError: a folder between the file and ``top`` is a link, or the path is not below ``top``.
+    """
+    refuse(path.parent, top)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _opened(path.absolute().parent, top.absolute())
+    temporary = f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        with os.fdopen(os.open(temporary, _NEW, 0o666, dir_fd=descriptor), "wb") as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, path.name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+            except BaseException:
+                os.unlink(temporary, dir_fd=descriptor)
+                raise
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot do that
+                raise
+    except OSError as error:  # which names files by their place in the folder alone
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 

@@ -35,6 +35,7 @@ from ..console import interruption
 from ..console.exit_status import BAD_INPUT, BUG, is_bad_input
 from ..console.terminal import console
 from ..errors import mask, one_line
+from ..plain_text import shown
 
 OUTCOMES = {0: "done", 1: "nothing to register", BAD_INPUT: "bad input", BUG: "a bug"}
 OUTCOMES |= dict.fromkeys(interruption.STATUSES, "interrupted")
@@ -60,7 +61,8 @@ def run_on_finish(
         folder: folder of the study, if it has one.
         report: report of the study, if it was made.
         model: address of the registered model, or the folder of the packaged one, if there is one.
-        conclusion: the sentences that the study ended with, or its error; passwords are masked.
+        conclusion: the sentences that the study ended with, or its error; passwords are masked, and control
+            characters, which a terminal would obey, escaped.
     """
     if not command.strip():
         return
@@ -71,7 +73,7 @@ def run_on_finish(
         "FOLDER": folder or "",
         "REPORT": report or "",
         "MODEL": model or "",
-        "CONCLUSION": mask(conclusion),
+        "CONCLUSION": shown(mask(conclusion)),
     }
     environment = {**os.environ, **{f"SEPRAY_{name}": str(value) for name, value in values.items()}}
     try:

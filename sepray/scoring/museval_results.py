@@ -50,7 +50,7 @@ def files(folder: Path) -> list[Path]:
         UsageError: there are none, or one is a link that leads out of the folder.
     """
     place = folder / "test" if (folder / "test").is_dir() else folder
-    found = sorted(place.rglob("*.json")) if place.is_dir() else []
+    found = sorted(path for path in place.rglob("*.json") if path.is_file()) if place.is_dir() else []
     refuse_links(found, folder)
     if not found:
         raise UsageError(

@@ -148,6 +148,8 @@ def files_of(header: Path) -> set[Path]:
 
 def _named(header: Path) -> tuple[list[str], bool]:
     """Return the files or segments that a header names, one for each of its lines, and whether they are segments."""
+    if not header.is_file():  # such as a pipe of that name beside a recording
+        return [], False
     try:
         lines = [line.split() for line in header.read_text(encoding="latin-1").splitlines()]
     except OSError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..disk import links
-from ..disk.files import open_lock, open_regular, replace_file
+from ..disk.files import open_lock, open_regular
 from ..errors import UsageError
 
 TRIAL_FOLDER = "trial-{number:05d}"
@@ -78,8 +78,7 @@ def write(folder: Path, name: str, content: bytes | str) -> None:
         OSError: it cannot be written; an old file is unchanged.
         UsageError: the folder, or one between it and the file, is a link.
     """
-    links.refuse((folder / name).parent, links.above(folder, LEVELS))
-    replace_file(folder / name, content)
+    links.write(folder / name, links.above(folder, LEVELS), content.encode() if isinstance(content, str) else content)
 
 
 def local_root(storage_path: str) -> Path:

@@ -146,11 +146,11 @@ class Config:
         """Return the records of each split, ``[maternal, fetal or noise; time]``, by name; from the cache if there."""
         folder = Path(self.folder).expanduser()
         ending = "_mecg.hea"
-        found = [p.relative_to(folder) for p in sorted(folder.rglob(f"*{ending}"))]
+        found = [p.relative_to(folder) for p in sorted(folder.rglob(f"*{ending}")) if p.is_file()]
         names = [p.as_posix().removesuffix(ending) for p in found if not is_clutter(p)]
         if not names:
             raise UsageError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
-        files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat"))
+        files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat") and p.is_file())
         refuse_links(files, folder)
         key = {
             "folder": str(folder.absolute()),

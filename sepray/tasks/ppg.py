@@ -135,7 +135,7 @@ class Config:
     def _references(self, cache: Path) -> dict[str, dict[str, Tensor]]:
         """Return the pulses ``[pulse, phase]`` of each recording, by split and name; from the cache if there."""
         folder = Path(self.references).expanduser()
-        found = [p for p in folder.rglob("*") if p.suffix.lower() in (".hea", ".csv")]
+        found = [p for p in folder.rglob("*") if p.suffix.lower() in (".hea", ".csv") and p.is_file()]
         parts = {part for p in found if p.suffix.lower() == ".hea" for part in wfdb_files.files_of(p)}
         named = {p.relative_to(folder): p for p in found if p not in parts}
         files = {name.as_posix(): p for name, p in named.items() if not is_clutter(name)}

@@ -73,3 +73,38 @@ def test_files_below_are_no_links(top):
 def test_folder_above_is_the_highest_at_most(tmp_path):
     assert links.above(tmp_path / "a" / "b", 2) == tmp_path
     assert str(links.above(tmp_path, 99)) == "/"
+
+
+def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a" / "b" / "report.html"
+    links.write(path, tmp_path, b"old")
+    links.write(path, tmp_path, b"new")
+    assert path.read_bytes() == b"new"
+    monkeypatch.setattr(links.os, "fsync", lambda descriptor: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        links.write(path, tmp_path, b"newer")
+    assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == [("report.html", b"new")]
+
+
+def test_a_link_that_comes_after_the_look_is_not_written_through(tmp_path, monkeypatch):
+    """A folder that gives way to a link between the look and the opening, or between the opening and the rename."""
+    (tmp_path / "private").mkdir()
+    study = tmp_path / "study"
+    study.mkdir()
+
+    def swapped():
+        study.rename(tmp_path / "away")
+        study.symlink_to("private")
+
+    with monkeypatch.context() as patch:
+        looked = links.refuse
+        patch.setattr(links, "refuse", lambda path, top: (looked(path, top), swapped()))
+        with pytest.raises(UsageError, match="is a link"):
+            links.write(study / "report.html", tmp_path, b"theirs")
+    study.unlink()
+    (tmp_path / "away").rename(study)
+    synced = os.fsync
+    monkeypatch.setattr(links.os, "fsync", lambda descriptor: (synced(descriptor), study.is_symlink() or swapped()))
+    links.write(study / "report.html", tmp_path, b"mine")
+    assert list((tmp_path / "private").iterdir()) == []
+    assert (tmp_path / "away" / "report.html").read_bytes() == b"mine"

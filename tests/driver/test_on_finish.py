@@ -89,9 +89,11 @@ def test_failure_is_a_note(command, note, screen):
     assert screen.getvalue() == note
 
 
-def test_value_that_no_environment_takes_is_a_note(screen):
-    run_on_finish("true", "sweep", 0, conclusion="a\0b")
-    assert screen.getvalue() == "note: --on-finish true could not be run: embedded null byte\n"
+def test_conclusion_is_text_that_a_terminal_does_not_obey(tmp_path, screen):
+    command = f"printf %s \"$SEPRAY_CONCLUSION\" > '{tmp_path}/told'"
+    run_on_finish(command, "sweep", 0, conclusion="a\0b\x1b[2J\nc\ud800")
+    assert (tmp_path / "told").read_text() == "a\\x00b\\x1b[2J\nc\\ud800"
+    assert screen.getvalue() == ""
 
 
 def test_conclusion_that_is_too_long_is_a_note(screen):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -287,11 +288,11 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(small, monkeypatch):
     page = report.publish(small)
     monkeypatch.setattr(report, "build", lambda results: report.Report("new", {}))
 
-    def full_disk(self, target):
-        raise OSError(28, "No space left on device", str(target))
+    def full_disk(source, target, **_):
+        raise OSError(28, "No space left on device", source, None, target)
 
-    monkeypatch.setattr(type(page), "replace", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match=f"No space left on device: '{page}'$"):
         report.publish(small)
     assert page.read_text() == "<!doctype html> µ"
     assert [path.name for path in small.folder.iterdir() if path.is_file()] == ["report.html"]

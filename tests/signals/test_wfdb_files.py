@@ -1,5 +1,6 @@
 """Reading WFDB records, good and bad."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -216,3 +217,8 @@ def test_a_folder_has_a_record_once_and_nothing_that_nobody_put_there(tmp_path: 
     assert found == ["b.CSV", "sub/c.dat", "whole.hea"]
     with pytest.raises(UsageError, match=r"r1\.dat is a part of the WFDB record r1\.hea: give that file"):
         open_recording(tmp_path / "r1.dat", rate=250)
+
+
+def test_pipe_with_the_name_of_a_header_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.hea")
+    assert wfdb_files.files_of(tmp_path / "a.hea") == set()
