@@ -120,6 +120,8 @@ def _evaluate_recordings(
             console.print(f"Without rates or beats, not scored: {', '.join(found.left_out)}", soft_wrap=True)
         for reason in found.refused.values():
             console.print(f"Not scored: {reason}", soft_wrap=True)
+        for note in found.notes:
+            console.print(f"Note: {note}.", soft_wrap=True)
         console.print(f"Pictures: {pictures}", soft_wrap=True)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("bpm", "leads right", "segments right", "beat F1")
 _CAPTION = """bpm: median of what was found; segment: 10 s of one lead, right within 5 bpm;
-invented: segments with a heart that is not there; F1: beats within 50 ms"""
+invented: segments with a heart that is not there; F1: beats within 50 ms;
+--json has missed and invented beats too, and the confidence"""
 
 
 def real_table(result: RecordResult, model: str) -> Group:

@@ -159,33 +159,39 @@ def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads
     return replace(shape, amplitudes=directions @ components)
 
 
-def complexes(of: Beats, shape: Shapes, seconds: float) -> Array:
+def widenings(random: np.random.Generator, of: Beats) -> Array:
+    """Return how much wider than the others QRS complexes are, ``[item, beat]``: 1 but for ectopic ones."""
+    widths: Array = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
+    return widths
+
+
+def complexes(of: Beats, shape: Shapes, widening: Array, seconds: float) -> Array:
     """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
 
     The time of one is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R may be
-    as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.)
+    as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.) In a
+    complex that is wider (``widenings``) it lies farther from R.
     """
     amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))[:, :, 1:4]
     energies = np.square(amplitudes).sum(axis=1) * shape.widths[:, 1:4]
     offset = (energies * shape.places[:, 1:4]).sum(axis=1) / energies.sum(axis=1)
-    times: Array = of.times + offset[:, None]
+    times: Array = of.times + offset[:, None] * widening
     times[(times < 0) | (times >= seconds) | (of.amplitudes <= 0)] = np.nan
     return times
 
 
-def drawn(random: np.random.Generator, of: Beats, shape: Shapes, rate: float, samples: int) -> Array:
+def drawn(of: Beats, shape: Shapes, widening: Array, rate: float, samples: int) -> Array:
     """Return ``[item, lead, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
 
     It is ``[item, time]`` for shapes of amplitudes ``[item, wave]``.
 
     Args:
-        random: source of the widths of ectopic beats.
         of: the beats.
         shape: their shapes.
+        widening: of their QRS complexes (``widenings``).
         rate: samples a second.
         samples: number of samples, margins among them.
     """
-    widening = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
     reach = round(_REACH * rate)
     around = np.arange(-reach, reach + 1)
     amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))

@@ -55,7 +55,7 @@ _KEPT = (
 LIMITS = {
     "ecg": """\
 - It has learned from synthetic hearts alone. On recordings of patients it is as good as its figures on real records
-  below, and not as good as those on synthetic items. Where no figure on real records stands below, none was measured.
+  above, and not as good as those on synthetic items. Where no figure on real records stands above, none was measured.
 - It is no medical device: nobody has validated it for diagnosis or monitoring, and it does not say when it is wrong. A
   fetal estimate is drawn whether there is a fetus or not: what it leaves of a mother's beats is small and even.
 - Amplitudes of the fetal estimate are less certain than its times. A fetal beat under a maternal QRS complex may be
@@ -177,7 +177,7 @@ def _card(
         "rate": model.sample_rate or 0.0,
         **{key: " to ".join(f"{end:g}" for end in settings.get(key, ())) for key in ("maternal_bpm", "fetal_bpm")},
     }
-    limits = LIMITS.get(name, "- It is as good as its figures below, on data like those that it has learned from.\n")
+    limits = LIMITS.get(name, "- It is as good as its figures above, on data like those that it has learned from.\n")
     lines = [
         f"# pretrained:{name}\n",
         f"Separates a recording of {model.channels} channel(s) into {', '.join(model.sources)}. Made by",

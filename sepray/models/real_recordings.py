@@ -65,12 +65,14 @@ class RealScores:
         records: a result for each recording that has annotations.
         left_out: recordings without annotations.
         refused: recordings that cannot be read or scored: name -> why.
+        notes: what the user should know, a line each: rows of the table of rates that say nothing.
     """
 
     model: str
     records: tuple[RecordResult, ...]
     left_out: tuple[str, ...] = field(default=())
     refused: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class RealScores:
             ],
             "left_out": list(self.left_out),
             "refused": dict(self.refused),
+            "notes": list(self.notes),
         }
 
 
@@ -135,11 +138,12 @@ def evaluate_recordings(
     files = [
         path for path in recordings_below(place) if not heart_annotations.is_annotation(path, signal.heart_sources)
     ]
+    names = [path.relative_to(place).as_posix() for path in files]
+    notes = heart_annotations.unused(rows, names, signal.heart_sources)
     results, left_out, refused = [], [], {}
-    for path in files:
-        name = path.relative_to(place).as_posix()
-        row = rows.get(name) or rows.get(Path(name).with_suffix("").as_posix())
+    for path, name in zip(files, names, strict=True):
         try:
+            row = heart_annotations.row_of(rows, name)
             recording = open_recording(path, rate)
             known = _known(recording, signal, row)
             if known:
@@ -153,9 +157,9 @@ def evaluate_recordings(
     if not results:
         raise UsageError(
             f"no recording in {place} has rates or beats: give them in {heart_annotations.RATES} (record,source,rate), "
-            "NAME.SOURCE.csv or WFDB annotations"
+            f"NAME.SOURCE.csv or WFDB annotations{''.join(f'; {note}' for note in notes[:1])}"
         )
-    return RealScores(ready.name, tuple(results), tuple(left_out), refused)
+    return RealScores(ready.name, tuple(results), tuple(left_out), refused, notes)
 
 
 def heart_signal(model: Model) -> Signal:
@@ -274,13 +278,17 @@ def _systems(
 
 def _beats(estimate: Mapping[str, Tensor], signal: Signal, rate: float) -> dict[str, Beats]:
     """Return the beats of each heart in the estimates of one system."""
+    import torch
+
     from ..scoring.real_records import found_beats, mother_and_fetus
+    from ..signals.beats import level
 
     pair = mother_and_fetus(signal)
+    loudest = torch.stack([level(own) for own in estimate.values()]).amax(0)
     found: dict[str, Beats] = {}
     for name in sorted(signal.heart_sources, key=lambda source: pair is not None and source == pair[1]):
         mother = (estimate[pair[0]], found[pair[0]].times) if pair and name == pair[1] else None
-        found[name] = found_beats(estimate[name], rate, name, signal, mother)
+        found[name] = found_beats(estimate[name], rate, name, signal, mother, loudest)
     return found
 
 

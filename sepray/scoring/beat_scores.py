@@ -19,13 +19,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..contracts import Signal, Split
-from ..signals.beats import Beats, detect, rate_of
+from ..signals.beats import Beats, detect, level, rate_of
 
 TOLERANCE = 0.050
 """Seconds between a true beat and the one that counts as it."""
 
 EDGE = 0.100
 """Seconds from either end of a signal within which a beat needs no partner."""
+
+ROUNDING = 1e-6
+"""Seconds that a beat may be farther away, because times in seconds are rounded."""
 
 
 class BeatCounts(NamedTuple):
@@ -63,16 +66,35 @@ def counts(beats: Tensor, true: Tensor, seconds: float, tolerance: float = TOLER
 
     Args:
         beats: ``[..., beat]`` in seconds, NaN where an item has fewer.
-        true: ``[..., beat]`` likewise. Neither has two beats within twice the tolerance.
+        true: ``[..., beat]`` likewise. Each beat has one partner at most.
         seconds: length of the signals.
         tolerance: in seconds.
     """
-    near = (beats[..., :, None] - true[..., None, :]).abs() <= tolerance
-    found, matched = near.any(-1), near.any(-2)
-    both = torch.minimum(found.sum(-1), matched.sum(-1))
+    beats, true = (times.double().sort(-1).values for times in (beats, true))  # NaN last
+    found, matched = _partners(beats, true, tolerance + ROUNDING)
     missed = (~matched & _counts(true, seconds)).sum(-1)
     invented = (~found & _counts(beats, seconds)).sum(-1)
-    return BeatCounts(both.double(), missed.double(), invented.double())
+    return BeatCounts(found.sum(-1).double(), missed.double(), invented.double())
+
+
+def _partners(beats: Tensor, true: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Return which of rising ``[..., beat]`` have a partner, in both; as many pairs as there can be.
+
+    In rising order each true beat takes the earliest beat near it that none has taken.
+    """
+    found, matched = (torch.zeros_like(times, dtype=torch.bool) for times in (beats, true))
+    if not beats.shape[-1]:
+        return found, matched
+    following = torch.zeros((*beats.shape[:-1], 1), dtype=torch.long, device=beats.device)
+    for k in range(true.shape[-1]):
+        time = true[..., k, None]
+        following = torch.maximum(following, (beats < time - tolerance).sum(-1, keepdim=True))
+        place = following.clamp(max=beats.shape[-1] - 1)
+        near = (following == place) & ((beats.gather(-1, place) - time).abs() <= tolerance)
+        found.scatter_(-1, place, found.gather(-1, place) | near)
+        matched[..., k] = near[..., 0]
+        following = following + near
+    return found, matched
 
 
 def _counts(beats: Tensor, seconds: float) -> Tensor:
@@ -87,18 +109,24 @@ _USUAL: tuple[float, float] = (40.0, 200.0)  # beats a minute, where the task sa
 _LEAST_ECG_RATE = 100.0  # Hz: beats of signals with a lower rate are pulses, where the task says no ranges
 
 
-def detected(source: Tensor, name: str, signal: Signal) -> Beats:
+def detected(source: Tensor, name: str, signal: Signal, beside: Tensor) -> Beats:
     """Return the beats of one source.
 
     Args:
         source: ``[item, channel, time]``.
         name: its name.
         signal: kind of signal, which says the range of its rate, and whether its beats are pulses.
+        beside: ``[item]``: level of the item's loudest source, beside which it may be silent.
     """
     low, high = signal.heart_range(name) or _USUAL
     rate = signal.sample_rate or math.nan
     pulse = name in signal.pulse_sources or (not signal.heart_rates and rate < _LEAST_ECG_RATE)
-    return detect(_one_lead(source), rate, low, high, pulse)
+    return detect(_one_lead(source), rate, low, high, pulse, beside=beside)
+
+
+def _loudest(sources: Tensor) -> Tensor:
+    """Return the level ``[item]`` of the loudest source, ``[item, source, channel, time]``."""
+    return level(sources).flatten(1).amax(1)
 
 
 def _one_lead(leads: Tensor) -> Tensor:
@@ -123,8 +151,9 @@ def with_beats(split: Split, signal: Signal) -> Split:
         return split
     none = split.sources.new_zeros(len(split), 0, dtype=torch.float64)
     sources = zip(split.sources.unbind(1), signal.sources, strict=True)
+    loudest = _loudest(split.sources)
     times = [
-        detected(source, name, signal).times.double() if name in signal.heart_sources else none
+        detected(source, name, signal, loudest).times.double() if name in signal.heart_sources else none
         for source, name in sources
     ]
     most = max(own.shape[1] for own in times)
@@ -153,14 +182,16 @@ def score(estimate: Tensor, reference: Tensor, signal: Signal, beats: Tensor | N
     seconds = estimate.shape[-1] / (signal.sample_rate or math.nan)
     scores = {name: estimate.new_full(estimate.shape[:2], math.nan) for name in MEASURES}
     finite = estimate.flatten(2).isfinite().all(-1)
+    true_level = _loudest(reference)
+    loudest = torch.maximum(true_level, _loudest(estimate))
     for k, name in enumerate(signal.sources):
         if name not in signal.heart_sources:
             continue
         if beats is None:
-            true, true_rate, _ = detected(reference[:, k], name, signal)
+            true, true_rate, _ = detected(reference[:, k], name, signal, true_level)
         else:
             true, true_rate = beats[:, k], rate_of(beats[:, k])
-        times, rate, _ = detected(estimate[:, k], name, signal)
+        times, rate, _ = detected(estimate[:, k], name, signal, loudest)
         found = counts(times, true, seconds)
         error = (rate - true_rate).abs()
         if signal.heart_range(name) is None:

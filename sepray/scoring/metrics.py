@@ -154,7 +154,10 @@ def heart_rate_error(estimate: Tensor, reference: Tensor, sample_rate: float, he
     _check(estimate, reference)
     if estimate.ndim != 4:
         raise ValueError(f"a heart rate needs [item, source, channel, time], not {list(estimate.shape)}")
-    estimated, true = (heart_rate(signal.mean(2), sample_rate) for signal in (estimate, reference))
+    means = [signal.mean(2) for signal in (estimate, reference)]
+    levels = [own.double().std(-1, correction=0).nan_to_num(0.0, 0.0, 0.0).amax(1, keepdim=True) for own in means]
+    beside = [torch.maximum(*levels).expand(own.shape[:2]) for own in means]
+    estimated, true = (heart_rate(own, sample_rate, loud) for own, loud in zip(means, beside, strict=True))
     has_heart = torch.tensor(list(hearts), device=estimate.device)
     return (estimated - true).abs().masked_fill(~has_heart, math.nan)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..contracts import Signal
 from ..signals.beats import FETAL_RATE, Beats, detect, height
 from ..signals.heart_annotations import Annotation
-from .beat_scores import TOLERANCE, counts
+from .beat_scores import ROUNDING, TOLERANCE, counts
 
 SECONDS = 10.0
 """Length of a segment in seconds; of a shorter recording all of it is one."""
@@ -58,7 +58,12 @@ def mother_and_fetus(signal: Signal) -> tuple[str, str] | None:
 
 
 def found_beats(
-    estimate: Tensor, rate: float, name: str, signal: Signal, mother: tuple[Tensor, Tensor] | None = None
+    estimate: Tensor,
+    rate: float,
+    name: str,
+    signal: Signal,
+    mother: tuple[Tensor, Tensor] | None = None,
+    beside: Tensor | None = None,
 ) -> Beats:
     """Return the beats of a source in segments of its estimate, ``[lead, segment, time]``.
 
@@ -69,9 +74,11 @@ def found_beats(
         signal: kind of signal, which says its range.
         mother: of the same system, the mother's estimate and her beats ``[lead, segment, beat]``; None: there is none,
             or it is she.
+        beside: level ``[lead, segment]`` of the loudest estimate of the same system, beside which this one may be
+            silent; None: it is not compared.
     """
     low, high = signal.heart_range(name) or (40.0, 200.0)
-    found = detect(estimate, rate, low, high, name in signal.pulse_sources)
+    found = detect(estimate, rate, low, high, name in signal.pulse_sources, beside=beside)
     if mother is None:
         return found
     faint = height(estimate, rate, found.times) < FAINT * height(mother[0], rate, mother[1])
@@ -82,7 +89,7 @@ def found_beats(
 
 def shared(beats: Tensor, mothers: Tensor) -> Tensor:
     """Return the share ``[...]`` of a fetus's beats ``[..., beat]`` that are also the mother's; 0 where it has none."""
-    near = ((beats[..., :, None] - mothers[..., None, :]).abs() <= TOLERANCE).any(-1)
+    near = ((beats[..., :, None] - mothers[..., None, :]).abs() <= TOLERANCE + ROUNDING).any(-1)
     return near.sum(-1) / beats.isfinite().sum(-1).clamp(min=1)
 
 
@@ -98,6 +105,9 @@ class RecordScores:
         invented: share of the segments with a heart that is not there; None where it is there.
         beat_f1: mean F1 of the beats within 50 ms, over segments; None without annotated beats.
         rate: median rate that was found, over all segments with one, in beats a minute; 0 if there is none.
+        missed_beats: mean share of the annotated beats that are missed, over segments; None without annotated beats.
+        invented_beats: likewise, of the beats that were found the share that are not annotated.
+        confidence: median over segments of the confidence that there is such a heart (``signals.beats``), 0 to 1.
     """
 
     leads: int
@@ -107,6 +117,9 @@ class RecordScores:
     invented: float | None
     beat_f1: float | None
     rate: float
+    missed_beats: float | None = None
+    invented_beats: float | None = None
+    confidence: float = 0.0
 
     @property
     def document(self) -> dict[str, Any]:
@@ -126,8 +139,9 @@ def score(found: Beats, known: Annotation, seconds: float) -> RecordScores:
     rates = found.rate.numpy()
     there = rates[rates > 0]
     median = float(np.median(there)) if len(there) else 0.0
+    sure = float(np.median(found.confidence.nan_to_num().numpy()))
     if known.absent:
-        return RecordScores(leads, None, leads * count, None, float((rates > 0).mean()), None, median)
+        return RecordScores(leads, None, leads * count, None, float((rates > 0).mean()), None, median, confidence=sure)
     wanted = np.array([known.rate_in(k * seconds, (k + 1) * seconds) for k in range(count)])
     scored = np.isfinite(wanted)
     right = np.abs(rates[:, scored] - wanted[scored]) <= NEAR
@@ -135,9 +149,14 @@ def score(found: Beats, known: Annotation, seconds: float) -> RecordScores:
         leads_right = int((np.abs(np.median(rates[:, scored], 1) - np.median(wanted[scored])) <= NEAR).sum())
     else:
         leads_right = 0
-    f1 = None
+    f1 = missed = invented = None
     if known.beats is not None:
         true = [torch.from_numpy(known.beats_in(k * seconds, (k + 1) * seconds)) for k in range(count)]
         padded = torch.nn.utils.rnn.pad_sequence(true, batch_first=True, padding_value=math.nan)
-        f1 = float(counts(found.times, padded.expand(leads, -1, -1), seconds).f1.mean())
-    return RecordScores(leads, leads_right, int(right.size), int(right.sum()), None, f1, median)
+        counted = counts(found.times, padded.expand(leads, -1, -1), seconds)
+        parts = (counted.f1, counted.missed_share, counted.invented_share)
+        f1, missed, invented = (float(part.mean()) for part in parts)
+    segments_right = int(right.sum())
+    return RecordScores(
+        leads, leads_right, int(right.size), segments_right, None, f1, median, missed, invented, confidence=sure
+    )

@@ -48,7 +48,7 @@ _NEARLY = 0.85  # of the highest autocorrelation
 _FEWEST = 0.25  # of a high beat's height (the upper quartile): less is no beat
 _AROUND = 0.060  # seconds around a QRS complex whose centre of energy is its time
 _BEYOND = 1.1  # of the range, that a rate may lie out of it
-_SILENCE = 1e-6  # root mean square
+_SILENCE = 1e-6  # of what a signal was separated from
 
 
 class _Kind(NamedTuple):
@@ -96,7 +96,13 @@ class Beats(NamedTuple):
 
 
 def detect(
-    signal: Tensor, sample_rate: float, low: float, high: float, pulse: bool = False, least: float = LEAST_CONFIDENCE
+    signal: Tensor,
+    sample_rate: float,
+    low: float,
+    high: float,
+    pulse: bool = False,
+    least: float = LEAST_CONFIDENCE,
+    beside: Tensor | None = None,
 ) -> Beats:
     """Return the beats of ``[..., time]``, in any unit; none where it is silent, not finite, or shows no such heart.
 
@@ -109,12 +115,15 @@ def detect(
         high: highest rate.
         pulse: whether it is a PPG, whose pulses point upwards, and no ECG.
         least: confidence below which there is no heart; 0: beats are found in noise too.
+        beside: ``level`` ``[...]`` of what the signal was separated from, or of the loudest of what was separated: a
+            signal of a millionth of it is silent. None: a signal is silent only where it is constant, but for its
+            rounding.
     """
+    silent = is_silent(signal, beside).flatten()
     flat = signal.reshape(-1, signal.shape[-1]).double()
     finite = flat.isfinite().all(-1)
     flat = torch.where(finite[:, None], flat, 0.0)
     flat = flat - flat.median(-1, keepdim=True).values
-    silent = flat.square().mean(-1).sqrt() < _SILENCE
     if flat.shape[-1] < 2 * 60 / high * sample_rate or not len(flat):
         times, sure = flat.new_full((len(flat), 0), math.nan), flat.new_zeros(len(flat))
     else:
@@ -130,6 +139,25 @@ def detect(
     return Beats(
         times.reshape(*shape, times.shape[-1]), rate.reshape(shape), sure.masked_fill(~finite, math.nan).reshape(shape)
     )
+
+
+def level(signal: Tensor) -> Tensor:
+    """Return the root mean square ``[...]`` of ``[..., time]`` without its offset, in float64; 0 if not finite."""
+    centred = signal.double()
+    if not centred.numel():
+        return centred.new_zeros(centred.shape[:-1])
+    centred = centred - centred.median(-1, keepdim=True).values
+    found: Tensor = centred.square().mean(-1).sqrt().nan_to_num(0.0, 0.0, 0.0)
+    return found
+
+
+def is_silent(signal: Tensor, beside: Tensor | None = None) -> Tensor:
+    """Return whether a signal ``[..., time]``, in any unit, is nothing but rounding, ``[...]``; see ``detect``."""
+    if not signal.shape[-1]:
+        return torch.ones(signal.shape[:-1], dtype=torch.bool, device=signal.device)
+    largest = signal.abs().amax(-1).double().nan_to_num(0.0, 0.0, 0.0)
+    rounding = largest * (torch.finfo(signal.dtype).eps if signal.is_floating_point() else 0.0)
+    return level(signal) <= (rounding if beside is None else torch.maximum(rounding, _SILENCE * beside))
 
 
 def in_band(signal: Tensor, sample_rate: float, low: float, pulse: bool = False) -> Tensor:

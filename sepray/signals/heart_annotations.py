@@ -17,7 +17,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,14 +95,63 @@ def read_rates(folder: Path) -> dict[str, Row]:
                     f"{path} lacks the column {sorted(missing)[0]}: its first line is record,source,rate"
                 )
             for row in reader:
-                name = (row["record"] or "").strip()
+                name = PurePosixPath((row["record"] or "").strip().replace("\\", "/")).as_posix()
                 leads = _leads(row.get("leads") or "", f"{path}, line {reader.line_num}")
                 rate = _rate(row["rate"], f"{path}, line {reader.line_num}")
-                known = rows.get(name, Row({}))
-                rows[name] = Row({**known.rates, (row["source"] or "").strip(): rate}, leads or known.leads)
+                one = Row({(row["source"] or "").strip(): rate}, leads)
+                rows[name] = _merged(rows.get(name), one, f"{path}, line {reader.line_num}")
         except (csv.Error, UnicodeDecodeError) as error:
             raise RecordingError(f"{path} is no table of rates: {error}") from None
     return rows
+
+
+def row_of(rows: Mapping[str, Row], record: str) -> Row | None:
+    """Return what the table of rates says of a record, with and without the suffix of its file; None: nothing.
+
+    Args:
+        rows: as ``read_rates`` returns them.
+        record: path of the recording within the folder.
+
+    Raises:
+        RecordingError: the two say different rates of one source.
+    """
+    names = (record, PurePosixPath(record).with_suffix("").as_posix())
+    found: Row | None = None
+    for name in names:
+        if name in rows:
+            found = _merged(found, rows[name], f"{RATES}, {name}")
+    return found
+
+
+def unused(rows: Mapping[str, Row], records: Sequence[str], sources: Sequence[str]) -> tuple[str, ...]:
+    """Return a note on each row of the table of rates that says nothing of any recording's hearts.
+
+    Args:
+        rows: as ``read_rates`` returns them.
+        records: paths of all recordings within the folder.
+        sources: the hearts that are scored.
+    """
+    known = {name for record in records for name in (record, PurePosixPath(record).with_suffix("").as_posix())}
+    notes = []
+    for name, row in rows.items():
+        if name not in known:
+            same = [r for r in records if PurePosixPath(r).stem == PurePosixPath(name).stem or r.startswith(f"{name}.")]
+            hint = f"; is it {same[0]}?" if same else ""
+            notes.append(f"{RATES} has a rate of {name}, and there is no such recording{hint}")
+        else:
+            other = [source for source in row.rates if source not in sources]
+            notes += [f"{RATES} has a rate of {s} in {name}, and hearts are {', '.join(sources)}" for s in other]
+    return tuple(notes)
+
+
+def _merged(known: Row | None, more: Row, where: str) -> Row:
+    """Return what two rows say together; refuse different rates of one source."""
+    if known is None:
+        return more
+    for source, rate in more.rates.items():
+        if known.rates.get(source, rate) != rate:
+            raise RecordingError(f"{where}: {source} has two rates, {known.rates[source]:g} and {rate:g}")
+    return Row({**known.rates, **more.rates}, more.leads or known.leads)
 
 
 def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row: Row | None) -> Annotation | None:

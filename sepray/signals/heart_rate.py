@@ -22,10 +22,10 @@ SLOWEST, FASTEST = 30.0, 240.0
 _BASELINE_SECONDS = 1.0  # averaged to remove slower components
 _BLUR_SECONDS = 0.04  # averaged to blur R peaks
 _NEARLY = 0.8  # of the highest maximum: k of McLeod and Wyvill
-_SILENCE = 1e-6  # root mean square
+_SILENCE = 1e-6  # of what a signal was separated from
 
 
-def heart_rate(signal: Tensor, sample_rate: float) -> Tensor:
+def heart_rate(signal: Tensor, sample_rate: float, beside: Tensor | None = None) -> Tensor:
     """Return the mean heart rate ``[...]`` of ``[..., time]`` in beats a minute.
 
     0 where the signal is silent or shows no beats: no two of them fit into it, or it has no period between 30 and 240
@@ -34,11 +34,16 @@ def heart_rate(signal: Tensor, sample_rate: float) -> Tensor:
     Args:
         signal: ECG or PPG, in any unit, either polarity.
         sample_rate: sampling rate in Hz.
+        beside: root mean square ``[...]`` of the loudest of what was separated: a signal of a millionth of it is
+            silent. None: a signal is silent only where it is constant, but for its rounding.
     """
     flat = signal.reshape(-1, signal.shape[-1]).double()
     finite = flat.isfinite().all(-1)
     flat = flat.nan_to_num(0, 0, 0)
-    silent = (flat - flat.mean(-1, keepdim=True)).square().mean(-1).sqrt() < _SILENCE
+    least = flat.abs().amax(-1) * torch.finfo(signal.dtype).eps
+    if beside is not None:
+        least = torch.maximum(least, _SILENCE * beside.flatten().double())
+    silent = (flat - flat.mean(-1, keepdim=True)).square().mean(-1).sqrt() <= least
     first, last = math.ceil(60 * sample_rate / FASTEST), math.floor(60 * sample_rate / SLOWEST)
     last = min(last, flat.shape[-1] * 2 // 3)  # a third of the signal overlaps itself, at least
     if last < first + 2:

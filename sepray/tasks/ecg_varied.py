@@ -178,6 +178,8 @@ class Config:
         noises, digest = _noises(self.noise_folder, self.sample_rate)
         own = {name: value for name, value in asdict(self).items() if name not in _NOT_MADE}
         key = {**own, "noise": digest, "versions": [varied_ecg.VERSION, version("numpy")]}
+        if self.ectopic:
+            key["ectopic_beats"] = "at the centres of their wide complexes"  # not so in older entries of the cache
         return cached(cache, "ecg-varied", json.loads(json.dumps(key)), lambda: self._made(noises))
 
     def _made(self, noises: list[NDArray[np.float32]]) -> dict[str, Tensor]:
@@ -239,8 +241,9 @@ class Config:
         beats = varied_ecg.beats(random, items, bpm, seconds, 0.0 if fetal else self.ectopic, self.missed)
         shapes = varied_ecg.shapes(random, beats.period, fetal)
         seen = varied_ecg.seen_by_leads(leads, shapes, fetal, self.channels)
-        signal = varied_ecg.drawn(random, beats, seen, rate, samples)
-        return signal, varied_ecg.complexes(beats, seen, self.item_samples / self.sample_rate)
+        wider = varied_ecg.widenings(random, beats)
+        signal = varied_ecg.drawn(beats, seen, wider, rate, samples)
+        return signal, varied_ecg.complexes(beats, seen, wider, self.item_samples / self.sample_rate)
 
     def _noise(
         self,

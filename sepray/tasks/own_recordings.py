@@ -7,7 +7,8 @@
 
 Files may be CSV, NPY, WAV (and other sound files), WFDB (``.hea``) or EDF, and lie at any depth. Without a file for the
 mixture, it is the sum of the sources. One channel is taken of each file, or several (``channels``), resampled, and
-otherwise left as it is: amplitudes should be alike in all recordings. Mixtures of the task are random crops.
+otherwise left as it is: amplitudes should be alike in all recordings. Mixtures of the task are random crops. A mixture
+with an offset that its sources do not have (counts of a converter beside millivolts) is refused.
 
 With ``one_component`` each source is one signal for all channels of the mixture: the file's only channel (a scalp lead
 beside abdominal ones), or ``channel`` of it. Without a file for the mixture its files need all channels.
@@ -43,7 +44,8 @@ from ..signals.recording_types import RateError, check_change
 from ..signals.recordings import open_recording, recordings_below
 
 _MIXTURE = "mixture"
-_VERSION = 1  # of how recordings are read
+_VERSION = 2  # of how recordings are read and refused
+_FARTHEST = 3.0  # standard deviations of a mixture, that it may lie from its sources
 _NEEDS = "a folder for each recording with a file for each source, e.g. monday/maternal.csv"
 
 
@@ -199,6 +201,8 @@ class Config:
             raise UsageError(f"{folder} is shorter than an item: {wanted}")
         sources = np.stack([parts[source][:, :samples] for source in self.sources])
         mixture = parts[_MIXTURE][:, :samples] if _MIXTURE in parts else sources.sum(axis=0)
+        if _MIXTURE in files:
+            _refuse_offset(mixture, sources, self._component, files[_MIXTURE])
         if self._component:
             return np.concatenate([mixture, sources[:, 0]])[:, None]
         return np.concatenate([mixture[None], sources])
@@ -254,6 +258,29 @@ def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]
     return found
 
 
+def _refuse_offset(mixture: NDArray[np.float32], sources: NDArray[np.float32], component: bool, file: Path) -> None:
+    """Refuse a mixture with an offset that its sources do not have: what separates it would be trained on that.
+
+    Args:
+        mixture: ``[channel, time]``.
+        sources: ``[source, channel, time]``; of one component, of which the channels are mixtures, in its own unit.
+        component: whether they are.
+        file: the mixture's.
+    """
+    middle, spread = np.median(mixture, axis=-1), _FARTHEST * mixture.std(axis=-1, dtype=np.float64)
+    middles = np.median(sources, axis=-1)
+    if component:
+        far = np.abs(middles) > _FARTHEST * sources.std(axis=-1, dtype=np.float64)
+        offset = np.where(far.any(), 0.0, middle)
+    else:
+        offset = middle - middles.sum(axis=0)
+    worst = int(np.argmax(np.abs(offset) - spread))
+    if abs(offset[worst]) > spread[worst]:
+        raise UsageError(
+            f"{file} lies {offset[worst]:.4g} from the sum of its sources: take that offset out of it, or add it to one"
+        )
+
+
 def _synthesise(folder: Path, sources: tuple[str, ...], seed: int) -> None:
     """Write six recordings of four seconds at 250 Hz: hearts of a rate and a shape each."""
     random = np.random.default_rng(seed)
@@ -263,7 +290,8 @@ def _synthesise(folder: Path, sources: tuple[str, ...], seed: int) -> None:
         for place, source in enumerate(sources):
             beats = varied_ecg.beats(random, 1, (60.0 + 40 * place, 90.0 + 40 * place), 4)
             shapes = varied_ecg.shapes(random, beats.period, fetal=place > 0)
-            signal = varied_ecg.drawn(random, beats, shapes, 250, 1500)[0, 250:1250] / (1 + place)
+            wider = varied_ecg.widenings(random, beats)
+            signal = varied_ecg.drawn(beats, shapes, wider, 250, 1500)[0, 250:1250] / (1 + place)
             total += signal
             _write(folder / f"s{number}" / f"{source}.csv", signal)
         _write(folder / f"s{number}" / f"{_MIXTURE}.csv", total + 0.01 * random.standard_normal(1000))

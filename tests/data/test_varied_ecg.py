@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from sepray.data import varied_ecg
-from sepray.data.varied_ecg import Beats, Shapes, band_passed, beats, coloured, decimated, drawn, shapes
+from sepray.data.varied_ecg import (
+    Beats,
+    Shapes,
+    band_passed,
+    beats,
+    coloured,
+    complexes,
+    decimated,
+    drawn,
+    shapes,
+    widenings,
+)
 
 ITEMS = 2000
 
@@ -80,7 +91,7 @@ def test_beat_before_the_first_and_after_the_last_sample_is_drawn_as_far_as_it_r
     shape = Shapes(np.zeros((1, 5)), np.ones((1, 5)), np.array([[0, 0, 1.0, 0, 0]]))
     for time, inside in ((-1.3, slice(0, 76)), (2.2, slice(124, 200)), (-1.0, slice(0, 76)), (0.99, slice(124, 200))):
         one = Beats(np.array([[time]]), np.ones(1), np.ones((1, 1)), np.zeros((1, 1), bool))
-        (signal,) = drawn(random(), one, shape, 100, 200)
+        (signal,) = drawn(one, shape, np.ones((1, 1)), 100, 200)
         since = np.arange(200) / 100 - 1 - time
         expected = np.zeros(200)
         expected[inside] = np.exp(-0.5 * since[inside] ** 2)
@@ -130,7 +141,9 @@ def test_a_beat_is_the_sum_of_its_waves_and_an_ectopic_one_is_wide():
     places, widths = np.array([[-0.16, -0.03, 0, 0.04, 0.3]]), np.array([[0.03, 0.01, 0.012, 0.011, 0.06]])
     amplitudes = np.array([[0.2, -0.3, 1, -0.5, 0.4]])
     both = Beats(np.array([[0.5, 2.5]]), np.ones(1), np.array([[1.0, 2.0]]), np.array([[False, True]]))
-    (signal,) = drawn(random(), both, Shapes(places, widths, amplitudes), 1000, 5000)
+    wider = widenings(random(), both)
+    assert wider[0, 0] == 1 < 1.6 <= wider[0, 1] <= 2.2
+    (signal,) = drawn(both, Shapes(places, widths, amplitudes), wider, 1000, 5000)
     time = np.arange(5000) / 1000 - varied_ecg.MARGIN
     expected = sum(
         a * np.exp(-0.5 * ((time - 0.5 - m) / w) ** 2) for m, w, a in zip(*places, *widths, *amplitudes, strict=True)
@@ -193,16 +206,28 @@ def test_directions_of_leads_are_uniform_on_the_sphere():
     assert is_uniform(cosine[..., 0], -1, 1)  # as a point on a sphere is, along any axis
 
 
+def test_a_wide_complex_has_its_centre_of_energy_where_its_time_is():
+    shape = Shapes(np.array([[-0.16, -0.05, 0, 0.06, 0.3]]), np.full((1, 5), 0.01), np.array([[0, -0.2, 0.3, -1.0, 0]]))
+    one = Beats(np.array([[1.0]]), np.ones(1), np.ones((1, 1)), np.array([[True]]))
+    for wide in (1.0, 2.0):
+        (signal,) = drawn(one, shape, np.full((1, 1), wide), 1000, 4000)
+        energy = signal**2
+        centre = (energy * (np.arange(4000) / 1000 - varied_ecg.MARGIN)).sum() / energy.sum()
+        assert complexes(one, shape, np.full((1, 1), wide), 3.0)[0, 0] == pytest.approx(centre, abs=1e-3)
+        assert centre == pytest.approx(1 + wide * (0.06 - 0.05 * 0.04) / 1.13, abs=1e-3)
+
+
 def test_a_beat_in_several_leads_is_in_each_what_it_is_alone_there():
     period = np.full(3, 0.8)
     alone = shapes(random(), period, False)
     seen = varied_ecg.seen_by_leads(random(1), alone, False, 3)
     found = beats(random(2), 3, (60, 80), 4, ectopic=0.3)
-    together = drawn(random(3), found, seen, 250, 1500)
+    wider = widenings(random(3), found)
+    together = drawn(found, seen, wider, 250, 1500)
     assert together.shape == (3, 3, 1500)
     for lead in range(3):
         one = Shapes(seen.places, seen.widths, seen.amplitudes[:, lead])
-        np.testing.assert_array_equal(together[:, lead], drawn(random(3), found, one, 250, 1500))
+        np.testing.assert_array_equal(together[:, lead], drawn(found, one, wider, 250, 1500))
 
 
 @pytest.mark.parametrize("power", [0, 1, 2])

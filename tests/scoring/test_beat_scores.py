@@ -30,6 +30,31 @@ def test_counts_by_hand() -> None:
     assert [float(n) for n in counts(beats, true, 10.0, tolerance=0.06)] == [3, 1, 1]
 
 
+def test_each_beat_has_one_partner_and_a_tolerance_is_met_exactly() -> None:
+    both, one = torch.tensor([1.04, 1.00], dtype=torch.float64), torch.tensor([1.02], dtype=torch.float64)
+    assert [float(n) for n in counts(both, one, 10.0)] == [1, 0, 1]
+    assert [float(n) for n in counts(one, both, 10.0)] == [1, 1, 0]
+    chain = torch.tensor([1.0, 1.08, 1.16], dtype=torch.float64)  # each is near two of the others
+    assert [float(n) for n in counts(chain, chain + 0.04, 10.0)] == [3, 0, 0]
+    true = torch.arange(1, 9, dtype=torch.float64)
+    for shift in (0.05, -0.05):
+        assert [float(n) for n in counts(true + shift, true, 10.0)] == [8, 0, 0]
+
+
+def test_an_estimate_is_silent_beside_what_it_was_separated_from_in_any_unit() -> None:
+    sources = _sources()
+    dust = torch.cat([sources[:, :1], 1e-7 * sources[:, 1:]], dim=1)
+    for unit in (1.0, 1e-7, 1e7):
+        same = score(unit * sources, unit * sources, SIGNAL)
+        assert same["beat_f1"].tolist() == [[1, 1]]
+        none = score(unit * dust, unit * sources, SIGNAL)
+        assert none["beat_f1"].tolist() == [[1, 0]]
+        assert none["heart_rate_error"][0, 1] == pytest.approx(60 / 0.44, abs=0.1)
+        assert score(unit * dust, unit * dust, SIGNAL)["beat_f1"].tolist() == [[1, 1]]  # no fetus, and none is found
+        split = with_beats(Split(dust.sum(1), unit * dust), SIGNAL)
+        assert split.beats.isfinite().sum(-1).tolist() == [[13, 0]]
+
+
 def test_beats_at_the_ends_need_no_partner_but_may_have_one() -> None:
     true, beats = torch.tensor([0.05, 1.0, 9.95]), torch.tensor([0.06, 1.0])
     assert [float(n) for n in counts(beats, true, 10.0)] == [2, 0, 0]

@@ -42,10 +42,11 @@ def test_scores_by_hand() -> None:
     nan = math.nan
     rates = torch.tensor([[134.0, 130.0, 0.0], [120.0, 150.0, 133.0]])
     times = torch.tensor([[[1.0, 2.0, 3.0]] * 3, [[1.0, 2.0, nan]] * 3])
-    found = Beats(times, rates, torch.ones(2, 3))
+    found = Beats(times, rates, torch.tensor([[0.9, 0.8, 0.0], [0.7, 0.6, 0.5]]))
     given = score(found, Annotation(134.0, None, ""), 10.0)
     assert (given.leads, given.leads_right, given.segments, given.segments_right) == (2, 2, 6, 3)
-    assert (given.invented, given.beat_f1) == (None, None)
+    assert (given.invented, given.beat_f1, given.missed_beats, given.invented_beats) == (None, None, None, None)
+    assert given.confidence == pytest.approx(0.65)
     assert given.rate == 133  # of those that were found
     absent = score(found, Annotation(0.0, None, ""), 10.0)
     assert (absent.leads_right, absent.segments_right) == (None, None)
@@ -55,6 +56,8 @@ def test_scores_by_hand() -> None:
     assert (known.segments, known.segments_right, known.leads_right) == (4, 0, 0)
     by_hand = [4 / 6, 1, 0, 4 / 5, 4 / 5, 0]  # 3.1 is found by none; of the second segment the second lead misses one
     assert known.beat_f1 == pytest.approx(np.mean(by_hand))
+    assert known.missed_beats == pytest.approx(np.mean([1 / 3, 0, 0, 1 / 3, 1 / 3, 0]))
+    assert known.invented_beats == pytest.approx(np.mean([1 / 3, 0, 1, 0, 0, 1]))
 
 
 def test_a_fetus_that_is_faint_beside_the_mother_is_not_found() -> None:
@@ -83,6 +86,14 @@ def test_a_fetus_that_beats_when_the_mother_does_is_not_found() -> None:
     slow = _every(2 * period)[None, None]  # of a fetus that beats twice as fast as she does
     twice = _heart(_every(period), 0.006)[None, None]
     assert float(found_beats(twice, 250, "fetal", SIGNAL, (mother, slow)).rate) == pytest.approx(110, abs=1)
+
+
+def test_a_residual_of_nothing_but_rounding_has_no_fetus_in_any_unit() -> None:
+    fetus = _heart(_every(0.43), 0.006)[None, None]
+    for unit in (1.0, 1e-7):
+        for size, found in ((1e-5, True), (1e-7, False)):
+            beats = found_beats(unit * size * fetus, 250, "fetal", SIGNAL, beside=torch.full((1, 1), unit))
+            assert (float(beats.rate) > 0) == found
 
 
 def test_share_of_beats_that_are_the_mothers_by_hand() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, height, rate_of, widened
+from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, height, level, rate_of, widened
 
 
 def _train(
@@ -118,6 +118,19 @@ def test_silent_short_and_broken_signals() -> None:
         assert float(detect(beating[:samples], 250, *ADULT).rate) == 0
     assert float(detect(beating[: 3 * 250], 250, *ADULT).rate) == pytest.approx(75, abs=1.5)
     assert detect(torch.zeros(0, 2500), 250, *ADULT).rate.shape == (0,)
+
+
+def test_beats_are_found_in_any_unit_but_not_in_rounding() -> None:
+    times = _times(75, 10)
+    beating = _train(times, 250, 10)
+    for unit in (1e-12, 1e-6, 1e9):
+        found = detect(unit * torch.stack([beating, 1e-7 * beating]), 250, *ADULT, beside=torch.full((2,), unit))
+        assert found.rate.tolist() == [pytest.approx(75, abs=0.5), 0]
+        assert float(detect(unit * beating, 250, *ADULT).rate) == pytest.approx(75, abs=0.5)
+    rounded = (1e-8 * beating + 3).float()  # nothing is left of the beats but the rounding
+    assert float(detect(rounded, 250, *ADULT, least=0).rate) == 0
+    assert float(detect((0.01 * beating + 3).float(), 250, *ADULT).rate) == pytest.approx(75, abs=0.5)
+    assert level(torch.tensor([[5.0, 5.0, 8.0, 5.0], [1.0, math.nan, 0.0, 0.0]])).tolist() == [1.5, 0]
 
 
 def test_items_of_a_batch_are_those_alone() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
-from sepray.signals.heart_annotations import Annotation, annotation, is_annotation, read_rates
+from sepray.signals.heart_annotations import Annotation, annotation, is_annotation, read_rates, row_of, unused
 from sepray.signals.recording_types import RecordingError
 
 HEARTS = ("maternal", "fetal")
@@ -27,6 +27,26 @@ def test_table_of_rates(tmp_path) -> None:
     assert annotation(tmp_path / "b.csv", "maternal", HEARTS, 250, rows["b"]) is None
 
 
+def test_rows_of_one_record_are_merged_and_rows_of_nothing_are_named(tmp_path) -> None:
+    (tmp_path / "rates.csv").write_text(
+        "record,source,rate,leads\nX,maternal,81,\nX.CSV,fetal,134,2\nX,maternal,81,\n./y.csv,fetal,0,\n"
+        "nosuch,fetal,120,\nz,fetal,120,\nX,twin,130,\n"
+    )
+    rows = read_rates(tmp_path)
+    both = row_of(rows, "X.CSV")
+    assert (both.rates, both.leads) == ({"maternal": 81, "fetal": 134, "twin": 130}, (1,))
+    assert row_of(rows, "y.csv").rates == {"fetal": 0}
+    assert row_of(rows, "ward/z.csv") is None
+    assert unused(rows, ["X.CSV", "y.csv", "ward/z.csv"], HEARTS) == (
+        "rates.csv has a rate of twin in X, and hearts are maternal, fetal",
+        "rates.csv has a rate of nosuch, and there is no such recording",
+        "rates.csv has a rate of z, and there is no such recording; is it ward/z.csv?",
+    )
+    (tmp_path / "rates.csv").write_text("record,source,rate\nX,fetal,81\nX.CSV,fetal,134\n")
+    with pytest.raises(RecordingError, match=r"rates\.csv, X: fetal has two rates, 134 and 81"):
+        row_of(read_rates(tmp_path), "X.CSV")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -39,6 +59,7 @@ def test_table_of_rates(tmp_path) -> None:
             "line 2: leads are numbers from 1, such as 1-5 or 1 3, not '0-2'",
         ),
         ("record,source,rate,leads\na,fetal,80,3-1\n", "leads are numbers from 1"),
+        ("record,source,rate\na,fetal,80\na,fetal,90\n", "line 3: fetal has two rates, 80 and 90"),
     ],
 )
 def test_wrong_tables_are_refused_in_one_line(text, why, tmp_path) -> None:

@@ -53,7 +53,10 @@ def test_a_smooth_pulse_with_a_second_wave() -> None:
 def test_what_has_no_beats_has_no_rate() -> None:
     faint = 1e-9 * torch.sin(torch.linspace(0, 60, 512))
     batch = torch.stack([torch.zeros(512), torch.full((512,), 3.0), faint])
-    assert heart_rate(batch, 128).tolist() == [0, 0, 0]
+    assert heart_rate(batch, 128, torch.full((3,), 1e-2)).tolist() == [0, 0, 0]
+    assert heart_rate(batch[:2], 128).tolist() == [0, 0]
+    assert float(heart_rate(faint, 128)) == pytest.approx(float(heart_rate(1e9 * faint, 128)))
+    assert float(heart_rate(faint + 1e-2, 128)) == 0  # rounding
     assert float(heart_rate(torch.sin(torch.arange(40.0)), 128)) == 0  # a third of a second has no two beats
 
 

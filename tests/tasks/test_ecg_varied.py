@@ -198,7 +198,7 @@ def test_template_is_a_matter_of_networks_and_the_data_stay_the_same(data, tmp_p
 def peaks(monkeypatch, config, tmp_path):
     """Load a task whose hearts are a pulse each, so that a source shows its amplitude."""
 
-    def pulse(random, of, shape, rate, samples):
+    def pulse(of, shape, widening, rate, samples):
         signal = np.zeros((len(of.times), 1, samples))
         signal[..., samples // 2] = 1
         return signal
@@ -255,7 +255,7 @@ def test_broadband_noise_is_a_share_of_the_fetal_peak_and_mains_hums_in_some(mon
 
 def test_steps_are_there_where_they_are_asked_for(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        varied_ecg, "drawn", lambda random, of, shape, rate, samples: np.zeros((len(of.times), 1, samples))
+        varied_ecg, "drawn", lambda of, shape, widening, rate, samples: np.zeros((len(of.times), 1, samples))
     )
     jumps = []
     for steps in (0, 1):
@@ -279,7 +279,7 @@ def test_three_quarters_are_filtered_with_their_sources(tmp_path):
 def test_hearts_are_made_at_a_rate_that_holds_them(rate, made_at, tmp_path, monkeypatch):
     rates = set()
 
-    def ramp(random, of, shape, rate, samples):
+    def ramp(of, shape, widening, rate, samples):
         """A wave of 2 Hz that begins with the item, whatever the rate that it is made at."""
         rates.add(rate)
         return np.tile(np.sin(4 * np.pi * (np.arange(samples) / rate - varied_ecg.MARGIN)), (len(of.times), 1, 1))

@@ -10,7 +10,7 @@ import torch
 
 from sepray.contracts import Augmentation
 from sepray.errors import UsageError
-from sepray.tasks.own_recordings import DEBUG, Config
+from sepray.tasks.own_recordings import DEBUG, Config, _refuse_offset
 
 SMALL = Config(train=20, validation=4, test=4, item_samples=100, sample_rate=100)
 TIME = np.arange(400) / 100
@@ -65,6 +65,19 @@ def test_items_are_crops_of_the_mixture_and_its_own_sources(folder: Path, tmp_pa
     hearts = replace(config, hearts=True, remix=0.5).load(tmp_path / "cache")
     assert (hearts.signal.heart_sources, hearts.augmentation.remix) == (("maternal", "fetal"), 0.5)
     assert hearts.fingerprint != data.fingerprint
+
+
+@pytest.mark.parametrize("component", [False, True])
+def test_an_offset_that_only_the_mixture_or_only_a_source_has_is_refused(component: bool) -> None:
+    sources = np.stack([tone(0, 0), tone(0, 1)])[:, None]
+    drift = 2 * np.cos(2 * np.pi * 0.2 * TIME).astype(np.float32)
+    mixture = sources.sum(0) + drift
+    for both in (0, 2048):  # sources with the same offset
+        _refuse_offset(mixture + both, sources + np.array([both, 0])[:, None, None], component, Path("mixture.csv"))
+    with pytest.raises(
+        UsageError, match=r"^mixture\.csv lies 20\d\d from the sum of its sources: take that offset out"
+    ):
+        _refuse_offset(mixture + 2048, sources, component, Path("mixture.csv"))
 
 
 def test_without_a_mixture_it_is_the_sum(folder: Path, tmp_path: Path) -> None:
