@@ -7,6 +7,7 @@ and these columns.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from .time_columns import Stamps, names_counter, names_time
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
 _LOOK_EVERY = 64  # rows, after which columns that are surely channels are no longer looked at
+_COUNTED_ROWS = 16  # by which a table is seen to have no channel
 _FEWEST_ROWS = 4  # by which a named column is seen to rise evenly
+_ONE_RATE = 2e-3  # that two rates of one file may differ by, of themselves
 _CELL_VALUES = 4  # a cell takes as much memory as so many samples, as a number of Python's
 
 
@@ -105,7 +108,7 @@ class _TableWriter:
         if self.left_out:
             rows = list(csv.reader([line], delimiter=self.table.layout.separator or " ", skipinitialspace=True))
             cells = rows[0] if rows else []
-            if len(cells) - len(self.table.layout.labels) in (0, int(self.table.layout.trailing)):
+            if len(cells) - len(self.table.layout.labels) in (0, self.table.layout.trailing):
                 self.rows.writerow([cell for column, cell in enumerate(cells) if column not in self.left_out])
                 return
         self.file.write(line + "\n")
@@ -119,7 +122,7 @@ class _TableWriter:
             if columns:
                 for column, cell in zip(columns, next(self.copied), strict=True):
                     cells.insert(column, cell)
-            self.rows.writerow([*cells, ""] if layout.trailing else cells)
+            self.rows.writerow([*cells, *[""] * layout.trailing])
 
 
 def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
@@ -141,18 +144,27 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
     if not frames:
         raise RecordingError(f"{name} holds no rows of numbers")
     copied = _copied(layout, stamps, frames)
-    timed = [
-        stamps[k] for k in copied if k in stamps and not stamps[k].counts and (stamps[k].rises or len(copied) == 1)
-    ]
-    if rate is None and timed:
-        rate = timed[0].rate(name)
-    elif rate is None:
-        rate = layout.rate
+    if len(copied) == len(layout.labels):
+        raise RecordingError(f"{name} has no column of samples, only {_told(layout)}")
+    clocks = [stamps[k] for k in copied if k in stamps and not stamps[k].counts]
+    timed = [s for s in clocks if s.rises or (len(copied) == 1 and not (s.counts_down or s.is_constant))]
+    own = layout.rate
+    if timed:
+        try:
+            own = timed[0].rate(name)
+        except RateError:
+            if rate is None:
+                raise
+    notes: tuple[str, ...] = ()
+    if rate is None:
+        rate = own
+    elif own is not None and not math.isclose(rate, own, rel_tol=_ONE_RATE):
+        notes = (f"{name} says that its rate is {own:.6g} Hz, and it is taken at {rate:.6g} Hz, as you say",)
     if rate is None:
         counted = ", only one that counts samples," if copied else ""
         raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
     gaps = [stamps[k].gaps() for k in copied if k in stamps]
-    notes = tuple(note for note in gaps[:1] if note)
+    notes += tuple(note for note in gaps[:1] if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 
 
@@ -160,11 +172,10 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
     """Return what could be times or numbers of samples, by column, and the number of rows; check their lengths."""
     columns, frames = len(layout.labels), 0
     stamps: dict[int, Stamps] = {}
-    if columns > 1:
-        for column, label in enumerate(layout.labels):
-            named = label and (names_time(label, first=column == 0) or names_counter(label))
-            if column < max(2, layout.first_signal) or named:
-                stamps[column] = Stamps(label, layout.decimal)
+    for column, label in enumerate(layout.labels):
+        named = label and (names_time(label, first=column == 0) or names_counter(label))
+        if column < 2 or column in layout.no_signals or named:
+            stamps[column] = Stamps(label, layout.decimal)
     kept = {k for k, label in enumerate(layout.labels) if label and (names_counter(label) or names_time(label, k == 0))}
     with path.open(newline="", encoding=layout.encoding) as file:
         for line, cells in layout.rows(file):
@@ -179,25 +190,52 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
 
 
 def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:
-    """Return the columns that are no channels: at least one other is left."""
-    columns = len(layout.labels)
-    copied: list[int] = list(range(layout.first_signal))
+    """Return the columns that are no channels."""
+    if len(layout.labels) == 1:
+        return _copied_alone(layout, stamps, frames)
+    copied: list[int] = list(layout.no_signals)
     for column, found in stamps.items():
         label, leading = layout.labels[column], column == len(copied)
         time = found.textual or names_time(label, first=column == 0)
         counter = leading and found.counts and (column == 0 or found.is_even) and names_counter(label)
         fewest = _FEWEST_ROWS if layout.has_names and label else 2
-        rising = column == 0 and frames >= fewest and found.rises and (found.is_even or not label)
+        rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and not label))
+        late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
+        falling = column == 0 and (found.falls_evenly or (not label and found.is_constant and frames >= fewest))
         after_counter = (
             column == 1 and copied == [0] and 0 in stamps and stamps[0].counts and found.is_even and not found.repeats
         )
-        named = bool(label) and names_counter(label) and ((found.counts and found.is_even) or found.wraps)
+        named = (
+            bool(label)
+            and names_counter(label)
+            and (
+                (found.counts and found.is_even) or found.wraps or found.counts_down or (leading and found.is_constant)
+            )
+        )
         wrapping = leading and found.wraps and (column == 0 or not label)
         if column not in copied and (
-            time or counter or named or rising or wrapping or (after_counter and frames >= fewest)
+            time or counter or named or rising or late or falling or wrapping or (after_counter and frames >= fewest)
         ):
             copied.append(column)
-    return tuple(sorted(copied)[: columns - 1])
+    every = len(copied) == len(layout.labels) and frames < _COUNTED_ROWS  # too few rows to tell
+    return tuple(sorted(copied)[: len(copied) - every])
+
+
+def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:
+    """Return the only column if it is no channel: a name says so and it rises, or it counts its rows."""
+    found, label = stamps.get(0), layout.labels[0]
+    if found is None or frames < _FEWEST_ROWS:
+        return ()
+    named = bool(label) and (names_counter(label) or names_time(label, first=True))
+    clock = found.textual or found.is_even or found.mostly_rises
+    counts = not found.broken and frames >= _COUNTED_ROWS and found.ones == frames - 1
+    return (0,) if (named and clock) or counts else ()
+
+
+def _told(layout: Layout) -> str:
+    """Return what the columns of a table without channels are."""
+    labels = [label for label in layout.labels if label]
+    return "times or numbers of samples" + (f" ({', '.join(labels)[:80]})" if labels else "")
 
 
 def _numbers(cells: list[str], decimal: str, name: str, line: int) -> list[float]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from .recording_types import RecordingError
+from .table_checks import are_column_numbers, cells_without_end, refuse_other_names, refuse_split_numbers, spoiled
 from .time_columns import number, time_of
 
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
@@ -26,8 +27,11 @@ _MOST_COLUMNS = 4096
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
 _COMMENT = ("#", "%")
 _SAMPLE = 50  # rows of these
+_LOOKED_AT = 1000  # rows whose cells are compared
 _MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","), (",", ","))
-_SAID_RATE = re.compile(r"sampl\w*[ _-]*(?:rate|freq\w*)\W*(?:\(?hz\)?\W*)?(\d+(?:\.\d+)?)", re.IGNORECASE)
+_SAID_RATE = re.compile(
+    r"sampl\w*[ _-]*(?:rate|freq\w*)\W*?(?:\(?(k?hz)\)?\W*)?(\d+(?:\.\d+)?)[ \t]*(khz)?", re.IGNORECASE
+)
 _EMPATICA = ((1e9, 1e11), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 
 
@@ -42,9 +46,9 @@ class Layout:
         header: lines before the first row of numbers.
         labels: names of the columns, with units where a line of the header has them; all empty where none has names.
         has_names: whether a line of the header names the columns.
-        trailing: whether rows end with a separator.
+        trailing: number of empty cells that rows end with.
         rate: rate that the header states, in Hz; None where it does not.
-        first_signal: number of the first column of samples where the header says which it is, else 0.
+        no_signals: numbers of the columns that the header says are none.
     """
 
     encoding: str
@@ -53,9 +57,9 @@ class Layout:
     header: int
     labels: tuple[str, ...]
     has_names: bool
-    trailing: bool
+    trailing: int
     rate: float | None = None
-    first_signal: int = 0
+    no_signals: tuple[int, ...] = ()
 
     def rows(self, file: IO[str]) -> Iterator[tuple[int, list[str]]]:
         """Yield line number and cells of every row; blank lines are passed over, at the end also empty cells alone."""
@@ -99,23 +103,13 @@ def layout_of(path: Path, name: str) -> Layout:
     trials = [_trial(lines, separator, decimal) for separator, decimal in _MARKS]
     best = max(trials, key=lambda trial: trial.score)
     if not best.score:
-        words = "holds no rows of numbers" if _is_header(lines) else "is not a table of numbers in text (CSV)"
-        raise RecordingError(f"{name} {words}")
+        no_table = f"{name} is not a table of numbers in text (CSV)"
+        raise RecordingError(
+            f"{name} holds no rows of numbers" if _is_header(lines) else spoiled(lines, name) or no_table
+        )
     if best.columns > _MOST_COLUMNS:
         raise RecordingError(f"{name} has {best.columns} columns, and a table has at most {_MOST_COLUMNS}")
-    _refuse_split_numbers(lines, best, name)
     return _described(lines, best, encoding, name)
-
-
-def _refuse_split_numbers(lines: list[str], best: _Trial, name: str) -> None:
-    """Refuse a column of numbers with decimal commas that would be read as two: nobody writes 004 for 4."""
-    rows = [line.strip() for line in lines if line.strip()] if best.separator == "," and best.columns == 2 else []
-    split = [row for row in rows if re.fullmatch(r"[+-]?\d+,0\d+", row)]
-    if split and all(re.fullmatch(r"[+-]?\d+,\d+", row) for row in rows):
-        raise RecordingError(
-            f"{name} has commas that look like decimal marks, as in {split[0]}: write points, or a line with the names "
-            "of the columns before the numbers"
-        )
 
 
 def _refuse_endless_lines(file: IO[bytes], name: str) -> None:
@@ -141,36 +135,36 @@ class _Trial:
     score: int  # rows of numbers of one length among the first lines
     columns: int = 0
     start: int = 0  # line of the first such row
-    trailing: bool = False
+    trailing: int = 0
 
 
 def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
     lengths: Counter[int] = Counter()
     first: dict[int, int] = {}
-    ends_blank: Counter[int] = Counter()
+    ends_blank: dict[int, int] = {}  # fewest
     for place, line in enumerate(lines):
         cells = _cells(line, separator)
         if _is_comment(line) or not any(cell.strip() for cell in cells):
             continue
-        blank = len(cells) > 1 and not cells[-1].strip()
-        cells = cells[: len(cells) - blank]
+        kept = cells_without_end(cells)
+        blank, cells = len(cells) - len(kept), kept
         values = [is_number(cell, decimal) for cell in cells]
         if any(values) and all(v or time_of(c, decimal) for v, c in zip(values, cells, strict=True)):
             lengths[len(cells)] += 1
-            ends_blank[len(cells)] += blank
+            ends_blank[len(cells)] = min(blank, ends_blank.get(len(cells), blank))
             first.setdefault(len(cells), place)
         if lengths.total() >= _SAMPLE:
             break
     if not lengths:
         return _Trial(separator, decimal, 0)
     columns, score = max(lengths.items(), key=lambda item: item[1])
-    uses = separator is None or columns > 1 or ends_blank[columns] or separator == decimal  # in quotes
+    uses = separator is None or columns > 1 or ends_blank[columns] > 0 or separator == decimal  # in quotes
     one_named = _names_one_column(lines[: first[columns]])
     mark = separator == "," and columns == 2 and one_named
     guess = decimal == "," and separator is None and columns == 1 and not one_named
     if not uses or mark or guess:
         return _Trial(separator, decimal, 0)
-    return _Trial(separator, decimal, score, columns, first[columns], ends_blank[columns] == lengths[columns])
+    return _Trial(separator, decimal, score, columns, first[columns], ends_blank[columns])
 
 
 def _names_one_column(header: list[str]) -> bool:
@@ -186,28 +180,49 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
         if not line.strip() or _is_comment(line):
             continue
         cells = _without_trailing(_cells(line, best.separator), best.columns)
+        if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
+            cells = cells[: best.columns]
         if (broken := _not_a_number(cells, best.decimal)) is not None:
             raise RecordingError(f"{name} has a cell that is not a number in line {place + 1}: {broken[:80]!r}")
         named += [_names(line, cells, best)]
     comments = [line.lstrip("#%; ") for line in header if _is_comment(line)]
+    names_nothing = not named
     if not named and comments:
         named = [_names(comments[-1], _cells(comments[-1], best.separator), best)]
+    rows = [
+        _cells(line, best.separator)[: best.columns]
+        for line in lines[best.start : best.start + _LOOKED_AT]
+        if not _is_comment(line)
+    ]
+    rows = [cells for cells in rows if len(cells) == best.columns]
     fitting = [cells for cells in named if len(cells) == best.columns]
+    if not fitting:
+        if best.separator == ",":
+            refuse_split_numbers(rows, name)
+        if not names_nothing:
+            named = refuse_other_names(named, rows, best.separator, name)
+            fitting = [cells for cells in named if len(cells) == best.columns]
     labels = tuple(" ".join(cell.strip(" '\"") for cell in cells) for cells in zip(*fitting, strict=True))
-    said = {float(found) for line in header for found in _SAID_RATE.findall(line)}
+    said = {
+        float(value) * (1000 if "k" in (before + after).lower() else 1)
+        for line in header
+        for before, value, after in _SAID_RATE.findall(line)
+    }
     rate = said.pop() if len(said) == 1 else None
-    columns, first_signal = _open_signals(comments)
+    columns, others = _open_signals(comments)
     if len(columns) == best.columns:
         labels = columns
     else:
-        first_signal = 0
-    rows, empatica = 0, None if header else _empatica(lines, best)
+        others = ()
+    more, empatica = 0, None if header else _empatica(lines, best)
     if empatica is not None:
-        rows, rate = 2, empatica
+        more, rate = 2, empatica
+    elif names_nothing and are_column_numbers(rows, best.decimal):
+        more = 1
     names = bool(labels)
     labels = labels or ("",) * best.columns
     marks = (best.separator, best.decimal)
-    return Layout(encoding, *marks, best.start + rows, labels, names, best.trailing, rate, first_signal)
+    return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
 
 
 def _not_a_number(cells: list[str], decimal: str) -> str | None:
@@ -223,24 +238,33 @@ def _not_a_number(cells: list[str], decimal: str) -> str | None:
 def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
     """Return the cells of a header line; in a table with blanks, names may have a blank of their own."""
     if best.separator is None and len(cells) != best.columns:
-        return re.split(r"\s{2,}|\t", line.strip())
+        apart = re.split(r"\s{2,}|\t", line.strip())
+        return apart if len(apart) == best.columns else cells
     return cells
 
 
-def _open_signals(comments: list[str]) -> tuple[tuple[str, ...], int]:
-    """Return the columns of an OpenSignals file (biosignalsplux, BITalino) and the first one with samples."""
+def _open_signals(comments: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the columns of an OpenSignals file (biosignalsplux, BITalino), and the numbers of those without samples.
+
+    Those of several devices stand side by side.
+    """
     for line in comments:
         try:
             devices = json.loads(line)
         except (ValueError, RecursionError):
             continue
+        columns: list[str] = []
+        others: list[int] = []
         for device in devices.values() if isinstance(devices, dict) else ():
             column, label = (device.get(key) for key in ("column", "label")) if isinstance(device, dict) else (0, 0)
             if isinstance(column, list) and isinstance(label, list) and label:
-                columns = tuple(map(str, column))
-                first = str(label[0])
-                return columns, columns.index(first) if first in columns else 0
-    return (), 0
+                own, signals = list(map(str, column)), set(map(str, label))
+                if signals <= set(own):
+                    others += [len(columns) + place for place, one in enumerate(own) if one not in signals]
+                columns += own
+        if columns:
+            return tuple(columns), tuple(others)
+    return (), ()
 
 
 def _empatica(lines: list[str], best: _Trial) -> float | None:
@@ -278,8 +302,10 @@ def _cells(line: str, separator: str | None) -> list[str]:
 
 
 def _without_trailing(cells: list[str], columns: int) -> list[str]:
-    """Return cells without the empty one that a separator at the end of the line makes."""
-    return cells[:-1] if len(cells) == columns + 1 and not cells[-1].strip() else cells
+    """Return cells without the empty ones after the last column, which separators at the end of the line make."""
+    while len(cells) > columns and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _is_comment(line: str) -> bool:

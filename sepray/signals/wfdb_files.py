@@ -74,6 +74,7 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
     wfdb = _wfdb()
     _refuse_links(header)
     _refuse_repeated_segments(header)
+    _refuse_missing_files(header)
     with _in_small_letters(header) as record:
         try:
             described = wfdb.rdheader(record, rd_segments=True)
@@ -96,7 +97,11 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
             units = tuple(str(unit) for unit in read.units)
         except Exception as error:
             if several and "~" in list(getattr(described, "seg_name", None) or ()):
-                raise UsageError(f"{header} has a gap between its segments: give the segments one by one") from None
+                parts = [f"{part}.hea" for part in _named(header)[0]]
+                raise UsageError(
+                    f"{header} has a gap between its segments: give them one by one, {', '.join(parts[:3])}"
+                    f"{' ...' if len(parts) > 3 else ''}"
+                ) from None
             raise UsageError(f"{header} is damaged or cut short: {_one_line(error)}") from None
     return Signals(tuple(names[number] for number in numbers), units, rates, samples)
 
@@ -121,6 +126,14 @@ def _refuse_repeated_segments(header: Path) -> None:
     names, several = _named(header)
     if several and (len(set(names)) < len(names) or header.stem in names):
         raise UsageError(f"{header} is no sound WFDB header: it names a segment more than once")
+
+
+def _refuse_missing_files(header: Path) -> None:
+    """Refuse a record, one of whose files is not there: wfdb would name a place that the user does not know."""
+    names = {path.name.lower() for path in _written(header, files_of(header))}
+    for path in sorted(files_of(header)):
+        if path.name.lower() not in names and header.is_file():
+            raise UsageError(f"{header} names {path.name}, and there is no such file beside it")
 
 
 def _check_promises(header: Path, described: Any, signals: int) -> None:

@@ -1,5 +1,7 @@
 """Where the rows of a table begin, and how many columns they have."""
 
+import json
+
 import pytest
 
 from sepray.signals import table_layout
@@ -26,17 +28,136 @@ def test_columns_are_those_of_most_rows_and_lines_before_them_are_passed_over(tm
 
 def test_a_column_of_decimal_commas_is_not_read_as_two(tmp_path):
     with pytest.raises(
-        RecordingError, match=r"a\.csv has commas that look like decimal marks, as in -0,012: write points"
+        RecordingError, match=r"a\.csv has commas that look like decimal marks, as in -0,012: write points, or sep.*"
     ):
-        laid_out(tmp_path, "0,5\n-0,012\n1,25\n")
+        laid_out(tmp_path, "# ecg\n0,5\n-0,012\n1,25\n")
     assert len(laid_out(tmp_path, "1,5\n-2,12\n3,25\n")[0].labels) == 2  # whole numbers, perhaps
     assert laid_out(tmp_path, "lead\n0,5\n-0,012\n1,25\n")[0].decimal == ","
     assert len(laid_out(tmp_path, "a,b\n0,5\n1,12\n")[0].labels) == 2
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "ECG I,ECG II\n0,1446,1,4404\n0,2,-1,5\n0,31,1,25\n",  # names of half the columns
+        "t,a,b\n0,0000,0,14,1,4\n0,0040,0,15,1,5\n",
+        "sample,a,b\n0,0,14,1,4\n1,0,15,1,5\n",
+        "0,0000,3\n0,0040,4\n",  # without a header: times alone
+        "0,3,14,-0,5\n1,3,05,1,4\n2,2,9,1,25\n",
+        "# t,a\n0,0000,0,14\n0,0040,0,15\n",
+    ],
+)
+def test_rows_of_decimal_commas_between_commas_are_refused(tmp_path, text):
+    with pytest.raises(RecordingError, match=r"^a\.csv has commas that look like decimal marks, as in [-\d,]+: write"):
+        laid_out(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2048,1990\n2051,2003\n987,12\n",  # counts
+        "0012,0456\n0100,0007\n",  # counts of one width
+        "1,-05\n2,-06\n",  # no fraction has a sign
+        "1.5,05\n2.5,06\n",
+        "h,m,a\n7,05,1.5\n7,06,2.5\n",  # as the header says
+    ],
+)
+def test_columns_of_whole_numbers_are_no_halves_of_others(tmp_path, text):
+    layout, rows = laid_out(tmp_path, text)
+    assert len(layout.labels) == text.splitlines()[0].count(",") + 1
+    assert len(rows) == len(text.splitlines()) - layout.has_names
+
+
+@pytest.mark.parametrize(
+    ("header", "row"), [("t,a,b", "0.5,1.5,2.5,1.25"), ("t,a,b,c", "0.5,1.5,2.5"), ("t;a", "1,5;2;3")]
+)
+def test_names_of_other_columns_are_refused(tmp_path, header, row):
+    names, cells = (len(line.replace(";", ",").split(",")) for line in (header, row.replace("1,5;", "1;")))
+    told = header.replace(";", ",").replace(",", ", ")
+    with pytest.raises(
+        RecordingError, match=rf"a\.csv names {names} columns \({told}\) above rows of {cells} cells: na"
+    ):
+        laid_out(tmp_path, f"{header}\n{row}\n{row}\n")
+    laid_out(tmp_path, f"# {header}\n{row}\n{row}\n")
+
+
+@pytest.mark.parametrize("first", ["1", '"1"'])
+def test_r_gives_the_column_of_row_names_no_name(tmp_path, first):
+    layout, _ = laid_out(tmp_path, f'"time_ms" "a"\n{first} 0 1.5\n{first.replace("1", "2")} 4 2.5\n')
+    assert layout.labels == ("", "time_ms", "a")
+
+
+@pytest.mark.parametrize(
+    ("rows", "header"),
+    [
+        ("0.25,-1.5\n0.75,1.5\n0.25,2.5\n", True),
+        ("2051,2040\n2052,2041\n2047,2044\n", True),
+        ("0.0,2040\n0.004,2041\n0.008,2041\n", True),
+        ("0.004,2.5\n0.008,1.5\n0.012,2.5\n", False),  # the first sample, at 0 s
+        ("1,2.5\n2,1.5\n3,2.5\n", False),  # likewise, number 0
+        ("-3,2\n4,1\n-1,5\n", False),
+    ],
+)
+def test_numbers_of_the_columns_are_a_header(tmp_path, rows, header):
+    layout, found = laid_out(tmp_path, "0,1\n" + rows)
+    assert (layout.header, len(found), layout.labels) == (int(header), 4 - header, ("", ""))
+
+
+@pytest.mark.parametrize("end", [",,", ",,,"])
+def test_empty_columns_at_the_end_are_dropped(tmp_path, end):
+    names = "".join(f",x{k}" for k in range(len(end)))
+    for header in ("t,a", f"t,a{names}", f"t,a{end}"):
+        layout, rows = laid_out(tmp_path, f"{header}\n0.5,1{end}\n0.75,2{end}\n")
+        assert (layout.labels, layout.trailing, layout.header) == (("t", "a"), len(end), 1)
+        assert [cells for _, cells in rows] == [["0.5", "1"], ["0.75", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("t,x,a\n0,,1\n1,,2\n", r"nothing in column 2 \(x\), as in line 3"),
+        ("t;a;note\n0,5;1;N\n1,5;2;V\n", r"text: 'V' in column 3 \(note\), as in line 3"),
+        (",a\ns0,1.5\ns1,2.5\n", "text: 's1' in column 1, as in line 3"),
+        ("s0,1.5\ns1,2.5\n", "text: 's1' in column 1, as in line 2"),
+    ],
+)
+def test_a_column_without_numbers_is_named(tmp_path, text, why):
+    with pytest.raises(RecordingError, match=rf"a\.csv has {why}: leave that column out, or fill it with numbers"):
+        laid_out(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("line", "rate"),
+    [
+        ("sampling rate: 0.25 kHz", 250),
+        ("Sampling rate (kHz): 1.5", 1500),
+        ("Sample Frequency: 250 Hz", 250),
+        ("sampling_rate=250", 250),
+        ("Sampling frequency (Hz): 250", 250),
+    ],
+)
+def test_rate_of_the_header_in_its_unit(tmp_path, line, rate):
+    assert laid_out(tmp_path, f"# {line}\na,b\n1.5,2\n2.5,3\n")[0].rate == rate
+
+
+def test_open_signals_of_two_devices_names_all_columns(tmp_path):
+    one = {"column": ["nSeq", "I1", "CH1"], "label": ["CH1"]}
+    other = {"column": ["nSeq", "CH1", "CH2"], "label": ["CH1", "CH2"]}
+    text = f"# {json.dumps({'a': one, 'b': other})}\n" + "".join(f"{k}\t0\t5\t{k}\t7\t8\n" for k in range(3))
+    layout, _ = laid_out(tmp_path, text)
+    assert layout.labels == ("nSeq", "I1", "CH1", "nSeq", "CH1", "CH2")
+    assert layout.no_signals == (0, 1, 3)
+
+
+@pytest.mark.parametrize(
     ("cells", "kept"),
-    [(["1", "2", " "], ["1", "2"]), (["1", "", "2"], ["1", "", "2"]), (["1", ""], ["1", ""]), (["1", "2"], ["1", "2"])],
+    [
+        (["1", "2", " "], ["1", "2"]),
+        (["1", "2", "", ""], ["1", "2"]),
+        (["1", "", "2"], ["1", "", "2"]),
+        (["1", ""], ["1", ""]),
+        (["1", "2"], ["1", "2"]),
+    ],
 )
 def test_only_an_empty_cell_after_the_last_column_is_left_out(cells, kept):
     assert table_layout._without_trailing(cells, 2) == kept

@@ -41,6 +41,12 @@ NOTATIONS = {
     "hh:mm:ss over midnight": "Time,II\n"
     + rows(lambda k: f"{'23:59:59' if k < 25 else '00:00:00'}.{(900 + 4 * k) % 1000:03d}"),
     "PhysioNet's absolute time": "Time,II\n" + rows(lambda k: f"'[10:00:00.{4 * k:03d} 01/02/2020]'"),
+    "hh:mm:ss:mmm": "Time,II\n"
+    + rows(lambda k: f"01:59:59:{900 + k * 4:03d}" if k < 25 else f"02:00:00:{k * 4 - 100:03d}"),
+    "mm:ss:mmm": "Time,II\n" + rows(lambda k: f"59:59:{4 * k:03d}"),
+    "pandas time delta": ",II\n" + rows(lambda k: f"1 days 00:00:0{k / RATE:.6f}" if k else "1 days 00:00:00"),
+    "MATLAB's days": "time,II\n" + rows(lambda k: f"{738000 + k / RATE / 86400:.10f}"),
+    "Excel's days": rows(lambda k: f"{45000.5 + k / RATE / 86400:.12f}"),
     "date and time in columns": "date,time,II\n" + rows(lambda k: f"2020-02-01,10:00:00.{4 * k:03d}"),
     "Unix seconds": "timestamp,II\n" + rows(lambda k: f"{1.6e9 + k / RATE:.3f}"),
     "Unix milliseconds": "timestamp,II\n" + rows(lambda k: f"{1_600_000_000_000 + 4 * k}"),
@@ -121,6 +127,71 @@ def test_a_column_that_is_named_and_is_a_counter_may_stand_anywhere(tmp_path, nu
     copy(recording, tmp_path / "half.csv", factor=0.5)
     written = np.loadtxt(tmp_path / "half.csv", delimiter=",", skiprows=1)
     np.testing.assert_allclose(written, np.stack([ECG / 2, -ECG / 2, numbers], axis=1), atol=1e-6)
+
+
+JITTER = [7, 1, 9, 5, 2, 6, 4, 3, 6, 5]
+
+
+@pytest.mark.parametrize("header", ["", "ts,I,II\n"])
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [1_600_000_000_000 + 4 * (k + (k == 9) - (k == 10)) for k in range(40)],  # two in another order
+        [1_600_000_000_000 + 4 * k + JITTER[k % 10] for k in range(40)],
+        [f"{(k + (k == 9) - (k == 10)) / RATE:.3f}" for k in range(40)],
+    ],
+)
+def test_a_clock_that_falls_now_and_then_is_copied(tmp_path, header, stamps):
+    path = tmp_path / "ecg.csv"
+    path.write_text(header + "".join(f"{t},{v},{-v}\n" for t, v in zip(stamps, ECG, strict=True)))
+    with pytest.raises(RateError, match=r"the time column of .* does not rise; give --rate"):
+        open_recording(path)
+    np.testing.assert_allclose(read(open_recording(path, rate=RATE)), [ECG, -ECG], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("idx", range(40, 0, -1)),
+        ("", range(40, 0, -1)),
+        ("", [k / RATE for k in range(40, 0, -1)]),
+        ("id", [5] * 40),
+        ("", [5] * 40),
+    ],
+)
+def test_a_first_column_that_counts_down_or_is_constant_is_copied(tmp_path, name, numbers):
+    path = tmp_path / "ecg.csv"
+    header = f"{name},I,II\n" if name else ""
+    path.write_text(header + "".join(f"{t},{v},{-v}\n" for t, v in zip(numbers, ECG, strict=True)))
+    np.testing.assert_allclose(read(open_recording(path, rate=RATE)), [ECG, -ECG], atol=1e-6)
+
+
+def test_a_constant_lead_that_is_named_is_a_lead(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("I,II\n" + rows(lambda k: 0))
+    assert open_recording(path, rate=RATE).channels == 2
+
+
+@pytest.mark.parametrize("header", ["index", "time (s)", "index,time", "timestamp", None])
+def test_a_table_of_times_alone_has_no_channel(tmp_path, header):
+    path = tmp_path / "ecg.csv"
+    count = (header or "").count(",") + 1
+    first = 1_600_000_000_000 if header == "timestamp" else 0
+    lines = [",".join([str(first + k)] + [f"{k / RATE:.3f}"] * (count - 1)) for k in range(40)]
+    path.write_text("\n".join([header] * bool(header) + lines))
+    told = f" \\({header.replace(',', ', ').replace('(', '.').replace(')', '.')}\\)" if header else ""
+    for rate in (None, RATE):
+        with pytest.raises(RecordingError, match=rf"has no column of samples, only times or numbers of samples{told}$"):
+            open_recording(path, rate=rate)
+
+
+@pytest.mark.parametrize("header", ["time (s),II\n", "# sampling rate: 250 Hz\nI,II\n"])
+def test_a_rate_that_is_not_the_files_own_is_noted(tmp_path, header):
+    path = tmp_path / "ecg.csv"
+    path.write_text(header + rows(lambda k: f"{k / RATE:.3f}"))
+    assert open_recording(path, rate=RATE).notes == ()
+    (note,) = open_recording(path, rate=500, name="ecg").notes
+    assert note == "ecg says that its rate is 250 Hz, and it is taken at 500 Hz, as you say"
 
 
 def test_a_channel_is_no_time_because_it_stands_first(tmp_path):

@@ -136,6 +136,31 @@ def test_rate_that_rounding_moved_is_a_whole_number_again():
     assert stamps([k / 250.3 for k in range(1000)], "s").rate("a.csv") == pytest.approx(250.3)
 
 
+def with_gaps(step, apart, count=400):
+    """Times of which one is missing after so many steps, in turn."""
+    times, left = [0], apart[0]
+    for _ in range(count - 1):
+        left -= 1
+        times.append(times[-1] + (step if left else 2 * step))
+        left = left or apart[len(times) % len(apart)]
+    return times
+
+
+def test_missing_samples_do_not_change_the_rate_and_are_told_from_a_coarse_clock():
+    for apart in ((50,), (20,), (29, 35)):
+        column = stamps(with_gaps(4, apart), "ms")
+        assert column.rate("a.csv") == 250
+        assert "gaps, the longest of 0.008 s" in column.gaps()
+    uneven = r"^\d+ of 399 steps in the time column of a\.csv are uneven; give --rate"
+    with pytest.raises(RateError, match=uneven):
+        stamps(with_gaps(4, (4,)), "ms").rate("a.csv")
+    with pytest.raises(RateError, match=uneven):
+        stamps(with_gaps(1, (20, 21)), "ms").rate("a.csv")  # 952 Hz, by a clock of 1 ms
+    assert stamps(with_gaps(1, (23, 32, 47)), "ms").rate("a.csv") == 1000  # not as evenly as that would be
+    with pytest.raises(RateError, match=uneven):
+        stamps([4.0 * k + 3 * (k // 20) for k in range(400)], "ms").rate("a.csv")  # no sample is missing
+
+
 def test_times_in_an_unknown_unit_are_seconds_unless_the_rate_were_below_one():
     assert stamps([2.5 + k for k in range(50)]).rate("a.csv") == 1.0
     with pytest.raises(RateError, match=r"^the time column of a.csv gives 0.25 Hz if it is in seconds; give --rate \("):

@@ -1,0 +1,149 @@
+"""Tells what is wrong with a table that would be read wrongly, and headers that look like rows."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from .recording_types import RecordingError
+from .time_columns import number
+
+_LOOKED_AT = 1000  # lines
+_SHOWN = 40  # characters of a cell, or of names
+_WHOLE = re.compile(r"[+-]?\d+")
+_DIGITS = re.compile(r"\d+")
+
+
+def refuse_split_numbers(rows: Sequence[Sequence[str]], name: str) -> None:
+    """Refuse numbers with decimal commas that would be read as two columns each.
+
+    Nobody writes 004 for 4, or -0: a column has such cells, without signs, where the column before it has whole numbers
+    without leading zeros. Whole numbers that are all padded to one width have them too, and are no fractions.
+
+    Args:
+        rows: cells between commas; their header names no columns, or other ones.
+        name: what messages call the file.
+
+    Raises:
+        RecordingError: there are such columns.
+    """
+    columns = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
+    for place, (before, after) in enumerate(itertools.pairwise(columns)):
+        if not (all(map(_WHOLE.fullmatch, before)) and all(map(_DIGITS.fullmatch, after))):
+            continue
+        if any(re.match(r"[+-]?0\d", cell) for cell in before) or len({*map(len, before), *map(len, after)}) == 1:
+            continue
+        padded = [k for k, cell in enumerate(after) if re.match(r"0\d", cell) or before[k] == "-0"]
+        if padded:
+            cells = [column[padded[0]] for column in columns]
+            _refuse_commas(",".join(cells[place : place + 2]), name)
+
+
+def _refuse_commas(example: str, name: str) -> None:
+    raise RecordingError(
+        f"{name} has commas that look like decimal marks, as in {example}: write points, or separate the columns by "
+        "semicolons under a line with their names"
+    )
+
+
+def refuse_other_names(
+    named: list[list[str]], rows: Sequence[Sequence[str]], separator: str | None, name: str
+) -> list[list[str]]:
+    """Return lines of names, after refusing those that name more or fewer columns than the rows have.
+
+    R names all columns but the first, which counts the rows: it gets an empty name.
+
+    Args:
+        named: cells of the lines of the header, none of which has a cell for each column.
+        rows: cells of the rows.
+        separator: between cells; None: blanks, which names have too.
+        name: what messages call the file.
+
+    Raises:
+        RecordingError: the last line names other columns.
+    """
+    last = [cell.strip(" '\"") for cell in named[-1]] if named else []
+    if len(last) < 2 or not rows or any(number(cell) is not None for cell in last):
+        return named
+    columns = len(rows[0])
+    firsts = [number(cells[0].strip(" '\"")) for cells in rows]
+    rising = [b - a == 1 for a, b in itertools.pairwise(firsts) if a is not None and b is not None]
+    if len(last) == columns - 1 and len(rising) == len(firsts) - 1 and all(rising):
+        return [["", *cells] for cells in named if len(cells) == len(last)]
+    if separator is None:
+        return named
+    if separator == "," and all(_WHOLE.fullmatch(cell.strip()) for cells in rows for cell in cells):
+        _refuse_commas(",".join(cell.strip() for cell in rows[-1])[:_SHOWN], name)
+    told = ", ".join(last)
+    told = told if len(told) <= _SHOWN else f"{told[:_SHOWN]} ..."
+    raise RecordingError(
+        f"{name} names {len(last)} columns ({told}) above rows of {columns} cells: name each column, or begin the line "
+        "with # if it names none"
+    )
+
+
+def are_column_numbers(rows: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Say whether the first row numbers the columns from 0, as pandas does, and is no sample.
+
+    It is a sample if the first column goes on evenly from it, or if the values below are of its kind: whole numbers
+    that lie around it.
+    """
+    count = len(rows[0]) if rows else 0
+    if count < 2 or len(rows) < 3 or [cell.strip() for cell in rows[0]] != [str(k) for k in range(count)]:
+        return False
+    below = [[number(cell, decimal) for cell in cells] for cells in rows[1:]]
+    if any(value is None for cells in below for value in cells):
+        return False
+    first, second = float(below[0][0] or 0.0), float(below[1][0] or 0.0)
+    if first > 0 and abs(second - 2 * first) < 1e-3 * first:
+        return False
+    for place in range(count):
+        values = [float(cells[place] or 0.0) for cells in below]
+        written = any(not _WHOLE.fullmatch(cells[place].strip()) for cells in rows[1:])
+        if not (written or place < min(values) or place > max(values)):
+            return False
+    return True
+
+
+def cells_without_end(cells: list[str]) -> list[str]:
+    """Return the cells of a row, two or more, without the empty ones at its end."""
+    kept = len(cells)
+    while kept > 1 and not cells[kept - 1].strip():
+        kept -= 1
+    return cells[:kept]
+
+
+def spoiled(lines: Sequence[str], name: str) -> str:
+    """Return what is wrong with lines that no separator makes rows of numbers; empty if they are nothing like it.
+
+    That is a column which is empty, or holds text, beside columns of numbers.
+    """
+    best: tuple[int, str, list[tuple[int, list[str]]]] = (0, "", [])
+    for separator in ("\t", ";", ","):
+        split = [(k, next(csv.reader([line], delimiter=separator), [])) for k, line in enumerate(lines[:_LOOKED_AT], 1)]
+        rows = [(k, cells) for k, cells in split if any(_is_number(cell) for cell in cells) and len(cells) > 1]
+        length = Counter(len(cells) for _, cells in rows).most_common(1)
+        if length and length[0][1] > best[0]:
+            best = (length[0][1], separator, [(k, cells) for k, cells in rows if len(cells) == length[0][0]])
+    seen, separator, rows = best
+    if seen < 2 or 2 * seen < len([line for line in lines[:_LOOKED_AT] if line.strip()]):
+        return ""
+    for column in range(len(rows[0][1])):
+        line, cells = rows[-1]  # which is no header
+        if all(not _is_number(own[column]) for _, own in rows[1:]):
+            what = f"text: {cells[column].strip()[:_SHOWN]!r}" if cells[column].strip() else "nothing"
+            header = next(csv.reader(lines[:1], delimiter=separator), [])
+            label = header[column].strip() if len(header) == len(cells) and rows[0][0] > 1 else ""
+            named = f" ({label[:_SHOWN]})" if label else ""
+            return (
+                f"{name} has {what} in column {column + 1}{named}, as in line {line}: leave that column out, or "
+                "fill it with numbers"
+            )
+    return ""
+
+
+def _is_number(cell: str) -> bool:
+    return number(cell) is not None or number(cell, ",") is not None
