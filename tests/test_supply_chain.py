@@ -1,5 +1,6 @@
 """What is installed is locked and hashed, no file names an index, and nothing becomes root unasked."""
 
+import contextlib
 import os
 import pty
 import re
@@ -137,11 +138,14 @@ def asked(machine: Path, answer: str | None = None) -> tuple[int, str, str]:
     controller, terminal = pty.openpty()
     os.write(controller, f"{answer}\n".encode())
     process = subprocess.Popen(["/bin/sh", SCRIPT], env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
-    status = process.wait(20)
-    words = os.read(controller, 10_000).decode()
-    os.close(controller)
     os.close(terminal)
-    return status, words, (machine / "notes").read_text()
+    words = b""
+    with contextlib.suppress(OSError):  # the end of a terminal that nobody writes to any more
+        while more := os.read(controller, 10_000):
+            words += more
+    status = process.wait(20)
+    os.close(controller)
+    return status, words.decode(), (machine / "notes").read_text()
 
 
 def test_nothing_is_done_where_ffmpeg_is_there(machine):
