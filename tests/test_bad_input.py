@@ -249,7 +249,7 @@ CASES = [
     Case(f"{SEPARATE} nan.csv --rate 4", "sepray: nan.csv has a sample that is not a finite number, at 0.5 s"),
     Case(
         f"{SEPARATE} words.csv --rate 4",
-        "sepray: words.csv has a cell that is not a number in line 3: could not convert string to float: 'two'",
+        "sepray: words.csv has a cell that is not a number in line 3, column 1 (ecg): 'two'",
     ),
     Case(f"{SEPARATE} prose.txt", "sepray: prose.txt holds no rows of numbers"),
     Case(f"{SEPARATE} plain.csv", "sepray: plain.csv has no time column to tell its rate; give --rate, in Hz"),

@@ -86,24 +86,27 @@ def refuse_other_names(
 
 
 def are_column_numbers(rows: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Say whether the first row numbers the columns from 0, as pandas does, and is no sample.
+    """Say whether the first row numbers the columns from 0, as pandas does, or from 1, and is no sample.
 
     It is a sample if the first column goes on evenly from it, or if the values below are of its kind: whole numbers
     that lie around it.
     """
-    count = len(rows[0]) if rows else 0
-    if count < 2 or len(rows) < 3 or [cell.strip() for cell in rows[0]] != [str(k) for k in range(count)]:
+    if not rows:
+        return False
+    count = len(rows[0])
+    start = next((k for k in (0, 1) if [cell.strip() for cell in rows[0]] == [str(k + n) for n in range(count)]), None)
+    if start is None or count < 2 or len(rows) < 3:
         return False
     below = [[number(cell, decimal) for cell in cells] for cells in rows[1:]]
     if any(value is None for cells in below for value in cells):
         return False
     first, second = float(below[0][0] or 0.0), float(below[1][0] or 0.0)
-    if first > 0 and abs(second - 2 * first) < 1e-3 * first:
+    if first > start and abs(second - 2 * first + start) < 1e-3 * (first - start):
         return False
     for place in range(count):
         values = [float(cells[place] or 0.0) for cells in below]
         written = any(not _WHOLE.fullmatch(cells[place].strip()) for cells in rows[1:])
-        if not (written or place < min(values) or place > max(values)):
+        if not (written or start + place < min(values) or start + place > max(values)):
             return False
     return True
 
@@ -132,7 +135,7 @@ def spoiled(lines: Sequence[str], name: str) -> str:
     if seen < 2 or 2 * seen < len([line for line in lines[:_LOOKED_AT] if line.strip()]):
         return ""
     for column in range(len(rows[0][1])):
-        line, cells = rows[-1]  # which is no header
+        line, cells = rows[1]  # the first may be a header
         if all(not _is_number(own[column]) for _, own in rows[1:]):
             what = f"text: {cells[column].strip()[:_SHOWN]!r}" if cells[column].strip() else "nothing"
             header = next(csv.reader(lines[:1], delimiter=separator), [])

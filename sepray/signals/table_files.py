@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
-from .table_layout import Layout, layout_of
+from .table_layout import Layout, is_number, layout_of
 from .time_columns import Stamps, names_counter, names_time
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
@@ -69,12 +69,26 @@ class TableRecording(Recording):
                 else:
                     copied.append([cells[column] for column in self.copied])
                     samples = [cell for column, cell in enumerate(cells) if column not in self.copied]
-                values.append(_numbers(samples, self.layout.decimal, self.name, line))
+                try:
+                    values.append(_numbers(samples, self.layout.decimal))
+                except ValueError:
+                    raise RecordingError(self._not_a_number(cells, line)) from None
                 if len(values) == length:
                     yield copied, as_block(np.array(values, dtype=np.float64).T)
                     copied, values = [], []
         if values:
             yield copied, as_block(np.array(values, dtype=np.float64).T)
+
+    def _not_a_number(self, cells: list[str], line: int) -> str:
+        """Return what to say of the first sample of a row that is no number."""
+        for column, cell in enumerate(cells):
+            if column not in self.copied and is_number(cell, self.layout.decimal):
+                continue
+            if column not in self.copied:
+                label = f" ({self.layout.labels[column][:40]})" if self.layout.labels[column] else ""
+                where = f"line {line}, column {column + 1}{label}"
+                return f"{self.name} has a cell that is not a number in {where}: {cell.strip()[:40]!r}"
+        return f"{self.name} has a cell that is not a number in line {line}"
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
@@ -222,14 +236,13 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
 
 
 def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:
-    """Return the only column if it is no channel: a name says so and it rises, or it counts its rows."""
+    """Return the only column if it is no channel: a name says so and it rises, or all steps are alike."""
     found, label = stamps.get(0), layout.labels[0]
     if found is None or frames < _FEWEST_ROWS:
         return ()
     named = bool(label) and (names_counter(label) or names_time(label, first=True))
     clock = found.textual or found.is_even or found.mostly_rises
-    counts = not found.broken and frames >= _COUNTED_ROWS and found.ones == frames - 1
-    return (0,) if (named and clock) or counts else ()
+    return (0,) if (named and clock) or (found.is_ramp and frames >= _COUNTED_ROWS) else ()
 
 
 def _told(layout: Layout) -> str:
@@ -238,10 +251,7 @@ def _told(layout: Layout) -> str:
     return "times or numbers of samples" + (f" ({', '.join(labels)[:80]})" if labels else "")
 
 
-def _numbers(cells: list[str], decimal: str, name: str, line: int) -> list[float]:
-    try:
-        if decimal == ",":
-            return [float(cell.replace(".", "?").replace(",", ".")) for cell in cells]
-        return [float(cell) for cell in cells]
-    except ValueError as error:
-        raise RecordingError(f"{name} has a cell that is not a number in line {line}: {str(error)[:80]}") from None
+def _numbers(cells: list[str], decimal: str) -> list[float]:
+    if decimal == ",":
+        return [float(cell.replace(".", "?").replace(",", ".")) for cell in cells]
+    return [float(cell) for cell in cells]

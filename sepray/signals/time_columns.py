@@ -232,6 +232,11 @@ class Stamps:
         return (self.rises or self.mostly_rises) and self._even >= 0.9 * self._steps
 
     @property
+    def is_ramp(self) -> bool:
+        """Whether all steps are alike, and up."""
+        return self.is_even and self._even == self._steps
+
+    @property
     def counts(self) -> bool:
         """Whether the times are whole numbers that mostly rise by 1, in no stated unit and no Unix stamps."""
         self._settle()

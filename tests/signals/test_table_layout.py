@@ -101,6 +101,8 @@ def test_r_gives_the_column_of_row_names_no_name(tmp_path, first):
 def test_numbers_of_the_columns_are_a_header(tmp_path, rows, header):
     layout, found = laid_out(tmp_path, "0,1\n" + rows)
     assert (layout.header, len(found), layout.labels) == (int(header), 4 - header, ("", ""))
+    assert laid_out(tmp_path, "1,2\n0.5,2.5\n0.25,1.5\n")[0].header == 1
+    assert laid_out(tmp_path, "1,2\n2,2.5\n3,1.5\n")[0].header == 0
 
 
 @pytest.mark.parametrize("end", [",,", ",,,"])

@@ -178,7 +178,7 @@ def test_a_table_of_times_alone_has_no_channel(tmp_path, header):
     count = (header or "").count(",") + 1
     first = 1_600_000_000_000 if header == "timestamp" else 0
     lines = [",".join([str(first + k)] + [f"{k / RATE:.3f}"] * (count - 1)) for k in range(40)]
-    path.write_text("\n".join([header] * bool(header) + lines))
+    path.write_text("\n".join([header] * bool(header) + (lines if header else [f"{k / RATE:.3f}" for k in range(40)])))
     told = f" \\({header.replace(',', ', ').replace('(', '.').replace(')', '.')}\\)" if header else ""
     for rate in (None, RATE):
         with pytest.raises(RecordingError, match=rf"has no column of samples, only times or numbers of samples{told}$"):
@@ -237,9 +237,13 @@ def test_blank_last_lines_are_no_rows(tmp_path, end):
 
 def test_a_row_without_values_among_others_is_refused(tmp_path):
     path = tmp_path / "ecg.csv"
-    path.write_text("I,II\n0.5,1\n,\n0.25,0\n")
-    with pytest.raises(RecordingError, match=r"not a number in line 3"):
-        open_recording(path, rate=RATE)
+    for lines, where in (
+        ("0.5,1\n,\n0.25,0\n", r"3, column 1 \(I\): ''"),
+        ("0,1\n0,2\n0,-\n", r"4, column 2 \(II\): '-'"),
+    ):
+        path.write_text(f"I,II\n{lines}")
+        with pytest.raises(RecordingError, match=rf"has a cell that is not a number in line {where}"):
+            open_recording(path, rate=RATE)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig", "utf-16-le"])
