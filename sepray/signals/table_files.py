@@ -161,7 +161,8 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
     if len(copied) == len(layout.labels):
         raise RecordingError(f"{name} has no column of samples, only {_told(layout)}")
     clocks = [stamps[k] for k in copied if k in stamps and not stamps[k].counts]
-    timed = [s for s in clocks if s.rises or (len(copied) == 1 and not (s.counts_down or s.is_constant))]
+    numbers = [s for s in clocks if s.counts_down or (s.is_constant and not names_time(s.label, first=True))]
+    timed = [s for s in clocks if s.rises or (len(copied) == 1 and s not in numbers)]
     own = layout.rate
     if timed:
         try:

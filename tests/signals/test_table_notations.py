@@ -164,6 +164,12 @@ def test_a_first_column_that_counts_down_or_is_constant_is_copied(tmp_path, name
     header = f"{name},I,II\n" if name else ""
     path.write_text(header + "".join(f"{t},{v},{-v}\n" for t, v in zip(numbers, ECG, strict=True)))
     np.testing.assert_allclose(read(open_recording(path, rate=RATE)), [ECG, -ECG], atol=1e-6)
+    refusal = "the time column" if not name and numbers[0] < 1 else "no time column, only one that counts samples"
+    with pytest.raises(RateError, match=refusal):
+        open_recording(path)
+    path.write_text("time,II\n" + rows(lambda k: "1.7e9"))
+    with pytest.raises(RateError, match="the time column"):
+        open_recording(path)
 
 
 def test_a_constant_lead_that_is_named_is_a_lead(tmp_path):
