@@ -33,6 +33,12 @@ REQUEST_LIMITS = {
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
 }
 
+_NO_COMMANDS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+# No protocol is allowed, whatever the settings say; newer versions of git know the second one too. Without locks, git
+# writes no index, which a hook hears of.
+_NO_FETCHING = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+_OF_ITS_OWN_FILES = ("--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+
 
 def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
     """Return the address to track to, absolute where it is a file.
@@ -82,8 +88,9 @@ def environment_tags(lock_file: Path | None = None, folder: Path | None = None) 
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
-        if not _runs_commands(folder):
-            tags["git.dirty"] = str(bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))).lower()
+        changed = None if _runs_commands(folder) else _git(folder, "status", *_OF_ITS_OWN_FILES)
+        if changed is not None:
+            tags["git.dirty"] = str(bool(changed)).lower()
     return tags
 
 
@@ -97,19 +104,25 @@ def _version(package: str) -> str | None:
 def _runs_commands(folder: Path | None) -> bool:
     """Say whether a repository's own settings have commands that ``git status`` would run, as one of a stranger's may.
 
-    Its file system monitor, the other such setting, is switched off.
+    They are filters, and what fetches files that a partial clone lacks. Where git does not say, they count as there.
+    Hooks, the file system monitor and submodules, which have settings of their own, are left out in any case.
     """
-    filters = _git(folder, "config", "--show-scope", "--get-regexp", r"^filter\..*\.(clean|process)$")
-    return any(line.startswith(("local", "worktree")) for line in (filters or "").splitlines())
+    pattern = r"^(filter\..*\.(clean|process)|extensions\.partialclone|remote\..*\.promisor)$"
+    found = _git(folder, "config", "--show-scope", "--get-regexp", pattern, allowed=(0, 1))  # 1: there are none
+    return found is None or any(line.startswith(("local", "worktree")) for line in found.splitlines())
 
 
-def _git(folder: Path | None, *arguments: str) -> str | None:
-    command = ["git", "-c", "core.fsmonitor=false", *arguments]
+def _git(folder: Path | None, *arguments: str, allowed: tuple[int, ...] = (0,)) -> str | None:
+    """Return what git says, as a repository's own settings have it do nothing; None where it fails."""
+    command = ["git", *_NO_COMMANDS, *arguments]
+    environment = os.environ | _NO_FETCHING
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: names that are no text
         return None
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode in allowed else None
 
 
 @contextlib.contextmanager

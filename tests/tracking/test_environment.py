@@ -38,7 +38,9 @@ def test_tags_name_versions_the_platform_and_the_lock_file(tmp_path):
     assert "lock_file.sha256" not in environment_tags(tmp_path / "none.txt", tmp_path)
 
 
-def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, monkeypatch):
+@pytest.fixture
+def git(tmp_path, monkeypatch):
+    """Runs git in a new repository with one file that is tracked, and one that is not."""
     for name in ("GIT_DIR", "GIT_WORK_TREE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -52,14 +54,22 @@ def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, mo
     git("add", "file")
     git("commit", "-m", "first")
     (tmp_path / "not tracked").write_text("")
+    return git
+
+
+def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, git):
     tags = environment_tags(None, tmp_path)
     assert (tags["mlflow.source.git.commit"], tags["git.dirty"]) == (git("rev-parse", "HEAD"), "false")
     (tmp_path / "file").write_text("2")
     assert environment_tags(None, tmp_path)["git.dirty"] == "true"
 
     # A repository of a stranger's, unpacked: its settings are commands.
-    monitor, driver = tmp_path / "monitor", tmp_path / "driver"
+    monitor, driver, hook = tmp_path / "monitor", tmp_path / "driver", tmp_path / ".git" / "hooks" / "post-index-change"
     git("config", "core.fsmonitor", f"touch {monitor}; false")
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {monitor}\n")
+    hook.chmod(0o755)
+    os.utime(tmp_path / "file", (1, 1))
     assert environment_tags(None, tmp_path)["git.dirty"] == "true"
     (tmp_path / "more").write_text(f"[filter 'x']\nclean = touch {driver}; cat\n".replace("'", '"'))
     git("config", "include.path", str(tmp_path / "more"))
@@ -70,6 +80,52 @@ def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, mo
     assert tags["mlflow.source.git.commit"]
     assert not monitor.exists()
     assert not driver.exists()
+
+
+def test_settings_of_a_submodule_run_nothing(tmp_path, git):
+    ran, inner = tmp_path / "ran", tmp_path / "inner"
+    git("init", str(inner))
+    (inner / "file").write_text("1")
+    (inner / ".gitattributes").write_text("* filter=x\n")
+    git("-C", str(inner), "add", ".")
+    git("-C", str(inner), "commit", "-m", "first")
+    git("add", "inner")
+    git("commit", "-m", "second")
+    git("-C", str(inner), "config", "filter.x.clean", f"touch {ran}; cat")
+    (inner / "file").write_text("2")
+    os.utime(inner / "file", (1, 1))
+    assert environment_tags(None, tmp_path)["git.dirty"] == "false"
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("partial", [("extensions.partialClone", "origin"), ("remote.origin.promisor", "true")])
+def test_what_a_partial_clone_lacks_is_not_fetched(tmp_path, monkeypatch, git, partial):
+    ran = tmp_path / "ran"
+    tree = git("rev-parse", "HEAD^{tree}")
+    (tmp_path / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    git("config", "core.repositoryFormatVersion", "1")
+    git("config", "remote.origin.url", "ssh://host/x")
+    git("config", "core.sshCommand", f"touch {ran} #")
+    git("config", *partial)
+    assert "git.dirty" not in environment_tags(None, tmp_path)
+    monkeypatch.setattr(environment, "_runs_commands", lambda folder: False)  # what would be without the question
+    assert "git.dirty" not in environment_tags(None, tmp_path)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("failure", [None, subprocess.TimeoutExpired("git", 10)])
+def test_a_repository_whose_settings_git_does_not_tell_is_not_looked_at(tmp_path, monkeypatch, failure):
+    asked = []
+
+    def run(command, **named):
+        asked.append(words := [word for word in command if word in ("rev-parse", "config", "status")])
+        if words == ["config"] and failure:
+            raise failure
+        return subprocess.CompletedProcess(command, 129 if words == ["config"] else 0, "abc", "")
+
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    assert "git.dirty" not in environment_tags(None, tmp_path)
+    assert asked == [["rev-parse"], ["config"]]
 
 
 def test_default_variables_hold_inside_the_block_and_yield_to_the_users(monkeypatch):
@@ -126,7 +182,8 @@ def test_without_git_there_is_no_commit(tmp_path, monkeypatch, failure):
     monkeypatch.setattr(environment.subprocess, "run", run)
     tags = environment_tags(None, tmp_path)
     assert not {"mlflow.source.git.commit", "git.dirty"} & set(tags)
-    assert asked[-1] == (["git", "-c", "core.fsmonitor=false", "rev-parse", "HEAD"], tmp_path, 10)
+    command, *named = asked[-1]
+    assert (command[0], command[-2:], *named) == ("git", ["rev-parse", "HEAD"], tmp_path, 10)
 
 
 def test_requests_end_in_seconds_and_mlflow_reports_nothing():
