@@ -44,7 +44,8 @@ def folder(tmp_path):
     np.savetxt(folder / "ward/alone.csv", alone, delimiter=",", header="seconds,a", comments="", fmt="%.5f")
     np.savetxt(folder / "unknown.csv", alone, delimiter=",", header="seconds,a", comments="", fmt="%.5f")
     np.savetxt(folder / "both.fetal.csv", FETAL_BEATS, fmt="%.4f")
-    rows = "record,source,rate,leads\nboth.csv,maternal,81,1-2\nward/alone,fetal,0,\nward/alone,maternal,100,\n"
+    rows = "record,source,rate,leads\nboth.csv,maternal,81,1-2\n"
+    rows += "ward/alone,fetal,0,\nward/alone,maternal,100,\nnosuch,fetal,120,\n"
     (folder / "rates.csv").write_text(rows)
     return folder
 
@@ -80,6 +81,10 @@ def test_records_with_beats_rates_and_without_a_fetus(folder, tmp_path):
     assert alone.scores["fetal"]["mixture itself"].invented == 0
     assert alone.scores["maternal"]["mixture itself"].leads_right == 0  # 81, and 100 was told
     assert found.left_out == ("unknown.csv",)
+    assert found.notes == ("rates.csv has a rate of nosuch, and there is no such recording",)
+    assert found.document["notes"] == list(found.notes)
+    assert 0 <= template.missed_beats < 0.06 > template.invented_beats
+    assert template.confidence > 0.9
     assert json.loads(json.dumps(found.document))["records"][0]["scores"]["fetal"][systems[2]]["leads_right"] == 2
     for result, name in ((both, "both.csv.png"), (alone, "ward/alone.csv.png")):
         assert result.picture == tmp_path / "pictures" / name
