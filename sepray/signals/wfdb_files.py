@@ -6,6 +6,7 @@ Signals of several rates in one record keep theirs, and the segments of a multi-
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 
 from ..disk.files import refuse_links
 from ..errors import MissingLibraryError, UsageError
+from ..plain_text import in_one_line
 from .recording_types import check_promise, check_rate
 
 _LONGEST_NAME = 200  # characters of a file's name
+_NOTHING = "~"  # the name of a gap between segments, and of the file of a signal that has no samples
 _MOST_SAMPLES = 64  # in a byte of a record's files: compressed ones, or segments with long gaps between them
 
 
@@ -107,11 +110,18 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
 
 def _refuse_links(header: Path) -> None:
-    """Refuse a record whose files lie behind links that lead out of its folder: their names can be any."""
-    named = files_of(header)
-    refuse_links(_written(header, named), header.parent)
-    segments = [path for path in _written(header, named) if path.suffix.lower() == ".hea"]
-    refuse_links(_written(header, {inner for path in segments for inner in files_of(path)}), header.parent)
+    """Refuse a record whose files lie behind links that lead out of its folder, and names that no file of it has."""
+    waiting, seen = [header], {header}
+    while waiting:
+        one = waiting.pop()
+        named = files_of(one)
+        if wrong := [name for name in _named(one)[0] if not _is_possible(name)]:
+            raise UsageError(f"{header} is no sound WFDB header: it names {in_one_line(wrong[0])[:60]!r}, no such file")
+        there = _written(header, named)
+        refuse_links(there, header.parent)
+        inner = {path for path in there if path.suffix.lower() == ".hea"} - seen  # segments may have segments
+        seen |= inner
+        waiting += inner
 
 
 def _written(header: Path, named: Collection[Path]) -> list[Path]:
@@ -132,7 +142,7 @@ def _refuse_missing_files(header: Path) -> None:
     """Refuse a record, one of whose files is not there: wfdb would name a place that the user does not know."""
     names = {path.name.lower() for path in _written(header, files_of(header))}
     for path in sorted(files_of(header)):
-        if path.name.lower() not in names and header.is_file():
+        if path.name.lower() not in names and path.name != _NOTHING and header.is_file():
             raise UsageError(f"{header} names {path.name}, and there is no such file beside it")
 
 
@@ -154,22 +164,29 @@ def _check_promises(header: Path, described: Any, signals: int) -> None:
 def files_of(header: Path) -> set[Path]:
     """Return the files that a record's header names: those of its signals, and the headers of its segments."""
     names, several = _named(header)
-    names = [name + ".hea" if several else name for name in names]
-    possible = [n for n in names if n not in (".", "..") and "/" not in n and "\0" not in n and len(n) <= _LONGEST_NAME]
-    return {header.with_name(name) for name in possible}
+    return {header.with_name(name + ".hea" if several else name) for name in names if _is_possible(name)}
+
+
+def _is_possible(name: str) -> bool:
+    return name not in (".", "..") and "/" not in name and "\0" not in name and len(name) <= _LONGEST_NAME
 
 
 def _named(header: Path) -> tuple[list[str], bool]:
-    """Return the files or segments that a header names, one for each of its lines, and whether they are segments."""
+    """Return the files or segments that a header names, one for each of its lines, and whether they are segments.
+
+    They are read exactly as wfdb reads them, which opens a file by any name that it finds: as ASCII, other bytes left
+    out, and with ``-`` and ``~`` as names of files, but for the gap ``~`` between segments.
+    """
     if not header.is_file():  # such as a pipe of that name beside a recording
         return [], False
     try:
-        lines = [line.split() for line in header.read_text(encoding="latin-1").splitlines()]
+        lines = [line.strip() for line in header.read_text(encoding="ascii", errors="ignore").splitlines()]
     except OSError:
         return [], False
-    lines = [words for words in lines if words and not words[0].startswith("#")]
-    several = bool(lines) and "/" in lines[0][0]
-    return [words[0] for words in lines[1:] if words[0] not in "~-"], several
+    lines = [line for line in lines if line and not line.startswith("#")]
+    several = bool(lines) and re.match(r"[-\w]+/\d", lines[0]) is not None
+    names = [line.split()[0] for line in lines[1:]]
+    return [name for name in names if not (several and name == _NOTHING)], several
 
 
 @contextlib.contextmanager
@@ -180,6 +197,7 @@ def _in_small_letters(header: Path) -> Iterator[str]:
         yield str(header.with_suffix(""))
         return
     there = {path.name.lower(): path for path in header.parent.iterdir()} if header.parent.is_dir() else {}
+    there[header.name.lower()] = header  # not another of that name in other letters
     with tempfile.TemporaryDirectory(prefix="sepray-") as folder:
         wanted = [Path(header.stem + ".hea"), *files_of(header)]
         for path in wanted:

@@ -208,6 +208,43 @@ def test_files_that_a_header_names_are_no_links_out_of_its_folder(tmp_path: Path
     assert len(wfdb_files.read_signals(tmp_path / "lk" / "l.hea").samples) == 2
 
 
+_LINKED = b" 16 200 16 0 0 0 0 I\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "link", "why"),
+    [
+        ({"r": b"r 1 250 2000\n-" + _LINKED}, "-", "is a link that leads out of"),
+        ({"r": b"r 1 250 2000\n~-" + _LINKED}, "~-", "is a link that leads out of"),
+        ({"r": b"r 1 250 2000\n~" + _LINKED}, "~", "is a link that leads out of"),
+        ({"r": b"r 1 250 2000\nl\xffm.sig" + _LINKED}, "lm.sig", "is a link that leads out of"),
+        ({"r": b"r 1 250 2000\n\xff#\n\x1cl.sig" + _LINKED}, "l.sig", "is a link that leads out of"),
+        ({"r": b"r/ 1 250 2000\nl.sig" + _LINKED}, "l.sig", "is a link that leads out of"),
+        ({"r": b"r 1 250 2000\n" + b"a" * 210 + _LINKED}, "a" * 210, "r.hea is no sound WFDB header: it names 'aaa"),
+        ({"r": b"r/1 1 250 9\na\xff 9\n", "a": b"a 1 250 9\nl.sig" + _LINKED}, "l.sig", "is a link that leads out of"),
+        (
+            {"r": b"r/1 1 250 9\na 9\n", "a": b"a/1 1 250 9\nb 9\n", "b": b"b 1 250 9\nl.sig" + _LINKED},
+            "l.sig",
+            "is a link that leads out of",
+        ),
+    ],
+)
+def test_names_are_read_as_the_library_reads_them(tmp_path: Path, headers: dict[str, bytes], link: str, why: str):
+    """It opens what it reads: what is a name to it and none to sepray would not be looked at."""
+    pytest.importorskip("wfdb")
+    folder = tmp_path / "lk"
+    folder.mkdir()
+    (tmp_path / "private").write_bytes(bytes(range(200)) * 20)
+    for name, content in headers.items():
+        (folder / f"{name}.hea").write_bytes(content)
+    (folder / "l.sig.hea").touch()
+    (folder / "l\xffm.sig").write_bytes(bytes(4000))
+    (folder / link).symlink_to(tmp_path / "private")
+    with pytest.raises(UsageError) as refused:
+        wfdb_files.read_signals(folder / "r.hea")
+    assert why in str(refused.value)
+
+
 def test_a_folder_has_a_record_once_and_nothing_that_nobody_put_there(tmp_path: Path) -> None:
     segments(tmp_path)
     for name in ("b.CSV", "._b.csv", "__MACOSX/b.csv", ".hidden/b.csv", "sub/c.dat"):
