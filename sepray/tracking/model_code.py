@@ -18,7 +18,8 @@ from typing import Any
 from . import sources
 
 _LOADER = re.compile(rf"({sources.OWN}_model_[0-9a-f]{{12}})\.tracking\.loader")
-_OWN_LOADER = "tracking/loader.py"  # the one here is used instead, whatever differs
+OWN_LOADER = "tracking/loader.py"
+"""File that loads the model in a process of its own; where only it differs, the one here may load the model instead."""
 _COMPILED = "__pycache__"  # never read, never copied
 
 
@@ -69,7 +70,7 @@ class ModelCode:
             path.write_bytes(content)
 
     def _is_here(self, name: str, content: bytes, own: set[str]) -> bool:
-        if name == _OWN_LOADER or (name.endswith("__init__.py") and not content):
+        if name.endswith("__init__.py") and not content:
             return True
         path = _here(PurePosixPath(name))
         try:

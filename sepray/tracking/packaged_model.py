@@ -127,11 +127,9 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
             _copy_files(folder / _DATA, data)
             digest, differing = model_code.content_digest(code, data), code.differences()
         signed = _require_sealed(name, digest, described["metadata"])
-        if differing:
-            _require_trusted(name, folder, code, differing, whose)
-            is_here = False
-        else:
-            is_here = _may_import(name, code, data, signed, whose)
+        is_here = set(differing) <= {model_code.OWN_LOADER} and _may_import(name, code, data, signed, differing, whose)
+        if not is_here and differing:
+            _require_trusted(name, folder, code, signed, differing, whose)
         with _refused(name):
             separation = _separation(code, data, is_here)
     return PackagedModel(folder, dict(described["metadata"]), described.get("run_id"), separation)
@@ -182,7 +180,9 @@ def _module(code: model_code.ModelCode, data: Path) -> str:
     return model_code.module_here(module)
 
 
-def _may_import(name: str, code: model_code.ModelCode, data: Path, signed: bool, author: Callable[[], str]) -> bool:
+def _may_import(
+    name: str, code: model_code.ModelCode, data: Path, signed: bool, differing: list[str], author: Callable[[], str]
+) -> bool:
     """Say whether this process may import the separator's module, which is installed here.
 
     Any installed module could be named, also one that does things when it is imported. What no separator of sepray, no
@@ -200,10 +200,11 @@ def _may_import(name: str, code: model_code.ModelCode, data: Path, signed: bool,
     except registry.UnknownNameError:
         if trust.consented():
             return False
+        beside = f". The latter runs its own {', '.join(differing)}, which is not what is installed here, as you"
         raise ModelError(
             f"{name} ({author()}) would import {module}, which no command of yours has named here. If you know it: "
             f"{own_modules.how_to_trust(module)}, or --trust-model-code (Python: trust_model_code=True; any command: "
-            f"{trust.CONSENT}=1)"
+            f"{trust.CONSENT}=1){beside if differing else ''}"
         ) from None
     return True
 
@@ -233,14 +234,16 @@ def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> bool
 
 
 def _require_trusted(
-    name: str, folder: Path, code: model_code.ModelCode, differing: list[str], author: Callable[[], str]
+    name: str, folder: Path, code: model_code.ModelCode, signed: bool, differing: list[str], author: Callable[[], str]
 ) -> None:
     """Refuse code that is not what is installed here, unless this user's studies wrote it, or the user trusts it.
+
+    What differs is named wherever it runs by a consent.
 
     Raises:
         ModelError: it is not trusted; the message says whose model it is and what differs.
     """
-    if trust.is_own(code.digest) or trust.signature("") is not None:  # whose signature has been checked
+    if trust.is_own(code.digest) or signed:
         return
     more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
     told = f"{name} ({author()}) brings code that is not what is installed here: {', '.join(differing[:_NAMED])}{more}"

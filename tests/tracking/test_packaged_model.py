@@ -356,6 +356,42 @@ def test_with_consent_such_a_module_is_imported_in_a_process_of_its_own(folder, 
     assert "flies_away" not in sys.modules
 
 
+def with_another_loader(folder):
+    [package] = (folder / "code").glob("sepray_model_*")
+    (package / "tracking" / "loader.py").write_text("# theirs")
+    resealed(folder)
+
+
+def test_another_loader_is_not_run_where_all_else_is_what_is_installed_here(folder, processes, nobody, monkeypatch):
+    with_another_loader(folder)
+    monkeypatch.setenv(own_modules.TRUSTED, "mine.separator")
+    np.testing.assert_allclose(load_folder(folder, "it").predict(MIXTURES), EXPECTED, rtol=1e-6)
+    assert not processes
+
+
+def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, processes, monkeypatch, caplog):
+    """It is what the model's own process runs."""
+    with_another_loader(folder)
+    with pytest.raises(
+        ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The latter runs its own tracking/loader\.py, "
+    ):
+        load_folder(folder, "it")
+    with trust.consent(True):
+        load_folder(folder, "it")
+    assert "not what is installed here: tracking/loader.py; it runs in a process of its own" in caplog.text
+    rewritten(folder, "gains.py", "# theirs")
+    with pytest.raises(
+        ModelError, match=r"not what is installed here: tracking/loader\.py, user/mine/gains\.py\. It wo"
+    ):
+        load_folder(folder, "it")
+    caplog.clear()
+    monkeypatch.setenv(trust.KEY, "k" * 16)  # which has not signed it
+    with trust.consent(True):
+        load_folder(folder, "it")
+    assert "tracking/loader.py, user/mine/gains.py; it runs in a process of its own" in caplog.text
+    assert len(processes) == 2
+
+
 def test_a_wrong_signature_and_consent_import_nothing_here(folder, foreign, processes, monkeypatch):
     monkeypatch.setenv(trust.KEY, "k" * 16)
     with trust.consent(True):
