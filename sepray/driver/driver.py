@@ -81,7 +81,7 @@ def connect(spec: StudySpec) -> int:
     own = spec.resources
     with interruption.kept():
         slots = cluster.connect(
-            own.address,
+            own.cluster_address,
             own.concurrency,
             own.cpus_per_trial,
             own.gpus_per_trial,

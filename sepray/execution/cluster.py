@@ -69,8 +69,7 @@ def connect(
     """Start Ray in this process, or join the cluster at ``address``; return how many trials run at once.
 
     Args:
-        address: ``auto``, ``host:port``, or None to start Ray here. Inside ``ray job submit`` the job's cluster is
-            joined.
+        address: ``auto`` or ``host:port``; None, nothing or ``local`` to start Ray here, whatever RAY_ADDRESS says.
         concurrency: most trials at once; 0 for as many as fit. With a number, a cluster that has no nodes for trials
             yet is joined, and the study waits for them.
         cpus: CPUs that a trial needs, whole or fractional.
@@ -86,14 +85,14 @@ def connect(
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # names in the end the trials whose workers were lost
-    address = address or os.environ.get("RAY_ADDRESS")
+    is_own = address in (None, "", "local")
     if not ray.is_initialized():
-        if address is None:
+        if is_own:
             _start_local(concurrency, cpus)
         else:
-            _join(address, modules, say)
+            _join(str(address), modules, say)
     needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
-    if address is not None:
+    if not is_own:
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_MOST_PENDING)
         return capacity.slots_of_cluster(needs, concurrency, say)
     fits = _capacity(needs)

@@ -62,7 +62,7 @@ def _is_known_sampler(sampler: str) -> bool:
 
 def is_named_cluster(address: str) -> bool:
     """Say whether a command or the environment of this user has named a Ray cluster."""
-    if address == os.environ.get("RAY_ADDRESS"):
+    if address in (os.environ.get("RAY_ADDRESS"), "local"):  # the latter is no cluster: Ray is started here
         return True
     told = mask(address)
     leads_there = told == address or (place(address) is not None and place(told) == place(address))

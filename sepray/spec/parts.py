@@ -128,7 +128,7 @@ class Resources:
         str | None,
         tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: $RAY_ADDRESS, else a Ray of its own)"),
     ] = None
-    """Ray cluster: auto, host:port or ray://host:port."""
+    """Ray cluster: auto, host:port or ray://host:port; local for a Ray of the study's own."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
@@ -145,8 +145,13 @@ class Resources:
 
     @property
     def cluster_address(self) -> str:
-        """Address of the Ray cluster, from the flag or RAY_ADDRESS; empty for a Ray of this process's own."""
-        return self.address or os.environ.get("RAY_ADDRESS") or ""
+        """Address of the Ray cluster, from the flag or RAY_ADDRESS; empty for a Ray of this process's own.
+
+        ``local`` is Ray's word for the latter. Ray itself takes RAY_ADDRESS where it is told ``auto``.
+        """
+        environment = os.environ.get("RAY_ADDRESS", "")
+        address = self.address or environment
+        return "" if address == "local" or (address, environment) == ("auto", "local") else address
 
 
 @dataclass(frozen=True)

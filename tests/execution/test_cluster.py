@@ -241,19 +241,17 @@ def test_trial_that_does_not_fit_is_refused_in_one_line(fake, address, needs, me
     assert isinstance(refusal.value, UnreachableError)
 
 
-def test_address_is_the_flag_or_rays_own_variable_or_this_machine(fake, monkeypatch):
+@pytest.mark.parametrize("address", [None, "", "local"])
+def test_without_an_address_ray_is_started_here_with_a_token(fake, monkeypatch, address):
     stands = fake()
     cluster.connect("host:6379", 0, 1.0, 0.0, ["sepray"])
-    monkeypatch.setenv("RAY_ADDRESS", "other:6379")
-    for address in (None, "", "host:6379"):
+    assert [joined for joined, _ in stands.joined] == ["host:6379"]
+    for environment in ("other:6379", "local", ""):
+        monkeypatch.setenv("RAY_ADDRESS", environment)
         stands.joined.clear()
-        cluster.connect(address, 0, 1.0, 0.0, ["sepray"])
-        assert [joined for joined, _ in stands.joined] == [address or "other:6379"]
-    monkeypatch.delenv("RAY_ADDRESS")
-    stands.joined.clear()
-    cluster.connect(None, 3, 2.0, 0.0, ["sepray"])
-    [(address, options)] = stands.joined
-    assert (address, options["num_cpus"]) == ("local", 6)
+        cluster.connect(address, 3, 2.0, 0.0, ["sepray"])
+        [(joined, options)] = stands.joined
+        assert (joined, options["num_cpus"], options["_node_ip_address"]) == ("local", 6, "127.0.0.1")
 
 
 def test_ray_that_has_started_already_is_used(fake):

@@ -35,6 +35,10 @@ def test_cluster_that_a_command_has_named_is_joined(address, monkeypatch):
     assert named_by_user.usable({"address": address})["address"] == address
 
 
+def test_a_ray_of_ones_own_is_no_cluster_that_must_be_named():
+    assert named_by_user.usable({"address": "local"})["address"] == "local"
+
+
 def test_odd_address_whose_hash_was_kept_by_an_older_version_is_not_joined(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     address = "ray://evil:x/y@head:10001"

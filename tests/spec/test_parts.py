@@ -54,11 +54,24 @@ def test_lesser_values_are_refused_in_one_line(make, line):
 
 @pytest.mark.parametrize(
     ("flag", "environment", "address"),
-    [(None, None, ""), (None, "auto", "auto"), ("ray://a:1", None, "ray://a:1"), ("ray://a:1", "auto", "ray://a:1")],
+    [
+        (None, None, ""),
+        (None, "auto", "auto"),
+        ("ray://a:1", None, "ray://a:1"),
+        ("ray://a:1", "auto", "ray://a:1"),
+        (None, "", ""),
+        ("", "a:1", "a:1"),
+        ("local", None, ""),
+        ("local", "a:1", ""),
+        (None, "local", ""),
+        ("auto", "local", ""),  # Ray would take the environment's
+        ("auto", "a:1", "auto"),
+        ("a:1", "local", "a:1"),
+    ],
 )
 def test_address_of_the_cluster_is_the_flag_or_that_of_the_environment(flag, environment, address, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if environment:
+    if environment is not None:
         monkeypatch.setenv("RAY_ADDRESS", environment)
     assert Resources(address=flag).cluster_address == address
 
