@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,15 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.files import refuse_links
-from ..errors import MissingLibraryError
+from ..plain_text import in_one_line
 from .recording_types import RecordingError
+from .wfdb_annotations import read_beats
 
 RATES = "rates.csv"
 """Name of the table of rates in a folder of recordings."""
 
 _FETAL, _FIRST = ("fqrs", "qrs"), ("atr",)
-_BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")  # WFDB's codes of beats; others are rhythms, noise, waves
 _MOST_BYTES = 1 << 26
+_MOST_LEADS = 4096
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Annotation:
         if self.beats is None:
             return self.rate
         inside = self.beats_in(start, stop)
-        return float(60 / np.median(np.diff(inside))) if len(inside) > 2 else math.nan
+        interval = float(np.median(np.diff(inside))) if len(inside) > 2 else math.nan
+        return 60 / interval if interval > 0 else math.nan
 
     def beats_in(self, start: float, stop: float) -> NDArray[np.float64]:
         """Return the beats between two times, in seconds from the first of them."""
@@ -85,6 +88,8 @@ def read_rates(folder: Path) -> dict[str, Row]:
     if not path.is_file():
         return {}
     refuse_links([path], folder)
+    if path.stat().st_size > _MOST_BYTES:
+        raise RecordingError(f"{path} is too large for a table of rates")
     rows: dict[str, Row] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
@@ -150,7 +155,7 @@ def _merged(known: Row | None, more: Row, where: str) -> Row:
         return more
     for source, rate in more.rates.items():
         if known.rates.get(source, rate) != rate:
-            raise RecordingError(f"{where}: {source} has two rates, {known.rates[source]:g} and {rate:g}")
+            raise RecordingError(f"{where}: {in_one_line(source)[:60]} has two rates, {known.rates[source]:g} and {rate:g}")
     return Row({**known.rates, **more.rates}, more.leads or known.leads)
 
 
@@ -167,7 +172,6 @@ def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row
     Raises:
         RecordingError: an annotation is damaged.
         UsageError: its file is a link that leads out of the recording's folder.
-        MissingLibraryError: it is WFDB's, and wfdb is not installed.
     """
     beside = path.with_name(f"{path.stem}.{source}.csv")
     if beside.is_file():
@@ -178,7 +182,8 @@ def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row
         for record in (path.with_suffix(""), path):
             if (file := Path(f"{record}.{extension}")).is_file():
                 refuse_links([file], path.parent)
-                return Annotation(math.nan, _wfdb_beats(record, extension, rate), file.name)
+                beats = read_beats(file, rate)
+                return Annotation(math.nan, np.sort(beats[beats >= 0]), file.name)
     if row is not None and source in row.rates:
         return Annotation(row.rates[source], None, RATES)
     return None
@@ -204,27 +209,13 @@ def _times(path: Path) -> NDArray[np.float64]:
     return found
 
 
-def _wfdb_beats(record: Path, extension: str, rate: float) -> NDArray[np.float64]:
-    try:
-        import wfdb
-    except ImportError:
-        raise MissingLibraryError("annotations of WFDB need wfdb: pip install 'sepray[wfdb]'") from None
-    try:
-        found = wfdb.rdann(str(record), extension)
-    except Exception as error:  # whatever a damaged file makes of the reader
-        raise RecordingError(f"{record}.{extension} is no annotation of WFDB: {error}") from None
-    beats = np.array([code in _BEATS for code in found.symbol], dtype=bool)
-    times: NDArray[np.float64] = np.asarray(found.sample, dtype=np.float64)[beats] / float(found.fs or rate)
-    return times[times >= 0]
-
-
 def _rate(text: str | None, where: str) -> float:
     try:
         rate = float((text or "").strip() or "nan")
     except ValueError:
         rate = math.nan
     if not (rate == 0 or 10 <= rate <= 400):
-        raise RecordingError(f"{where}: a rate is beats a minute, or 0 where there is no such heart, not {text!r}")
+        raise RecordingError(f"{where}: a rate is beats a minute, or 0 where there is no such heart, not {_short(text)}")
     return rate
 
 
@@ -232,8 +223,15 @@ def _leads(text: str, where: str) -> tuple[int, ...]:
     """Return the numbers, from 0, of leads such as ``1-5`` or ``1 3``."""
     leads: list[int] = []
     for part in text.replace(";", " ").split():
-        first, _, last = part.partition("-")
-        if not first.isdigit() or not (last or first).isdigit() or not 1 <= int(first) <= int(last or first) <= 4096:
-            raise RecordingError(f"{where}: leads are numbers from 1, such as 1-5 or 1 3, not {text!r}")
-        leads += range(int(first) - 1, int(last or first))
+        found = re.fullmatch(r"0*(\d{1,4})(?:-0*(\d{1,4}))?", part, re.ASCII)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= first <= last <= _MOST_LEADS:
+            raise RecordingError(f"{where}: leads are numbers from 1, such as 1-5 or 1 3, not {_short(text)}")
+        if len(leads) + last - first >= _MOST_LEADS:
+            raise RecordingError(f"{where}: {_short(text)} are more than {_MOST_LEADS} leads")
+        leads += range(first - 1, last)
     return tuple(leads)
+
+
+def _short(text: str | None) -> str:
+    return repr(in_one_line(text or "")[:60])

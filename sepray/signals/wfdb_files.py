@@ -167,6 +167,18 @@ def files_of(header: Path) -> set[Path]:
     return {header.with_name(name + ".hea" if several else name) for name in names if _is_possible(name)}
 
 
+def frame_rate(header: Path) -> float | None:
+    """Return frames a second that a record's header says, in which annotations count; None: it says none.
+
+    Raises:
+        UsageError: the header is a link that leads out of its folder.
+    """
+    lines = _lines(header)
+    refuse_links([header], header.parent)
+    said = re.match(r"[-\w]+/?\d*[ \t]+\d+[ \t]+(\d+\.?\d*)", lines[0], re.ASCII) if lines else None
+    return float(said[1]) if said else None
+
+
 def _is_possible(name: str) -> bool:
     return name not in (".", "..") and "/" not in name and "\0" not in name and len(name) <= _LONGEST_NAME
 
@@ -177,16 +189,21 @@ def _named(header: Path) -> tuple[list[str], bool]:
     They are read exactly as wfdb reads them, which opens a file by any name that it finds: as ASCII, other bytes left
     out, and with ``-`` and ``~`` as names of files, but for the gap ``~`` between segments.
     """
-    if not header.is_file():  # such as a pipe of that name beside a recording
-        return [], False
-    try:
-        lines = [line.strip() for line in header.read_text(encoding="ascii", errors="ignore").splitlines()]
-    except OSError:
-        return [], False
-    lines = [line for line in lines if line and not line.startswith("#")]
+    lines = _lines(header)
     several = bool(lines) and re.match(r"[-\w]+/\d", lines[0]) is not None
     names = [line.split()[0] for line in lines[1:]]
     return [name for name in names if not (several and name == _NOTHING)], several
+
+
+def _lines(header: Path) -> list[str]:
+    """Return the lines of a header that are no comments, as wfdb reads them."""
+    if not header.is_file():  # such as a pipe of that name beside a recording
+        return []
+    try:
+        lines = [line.strip() for line in header.read_text(encoding="ascii", errors="ignore").splitlines()]
+    except OSError:
+        return []
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 @contextlib.contextmanager

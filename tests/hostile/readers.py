@@ -20,7 +20,7 @@ from PIL import Image
 
 from sepray.data import images
 from sepray.scoring import museval_results
-from sepray.signals import decoding
+from sepray.signals import decoding, heart_annotations
 from sepray.signals.overlap_add import resampled
 from sepray.signals.recording_types import RateError, check_change
 from sepray.signals.recordings import open_recording
@@ -86,6 +86,15 @@ def read_stems(path: Path) -> None:
     plan.fill({name: np.zeros(shape, np.float32) for name, shape in plan.shapes.items()})
 
 
+def read_annotation(path: Path) -> None:
+    """Read what stands beside a recording of a heart, as ``sepray evaluate --recordings`` does."""
+    rows = heart_annotations.read_rates(path.parent)
+    row = heart_annotations.row_of(rows, "x.csv")
+    for source in ("maternal", "fetal"):
+        known = heart_annotations.annotation(path.with_name("x.csv"), source, ("maternal", "fetal"), 250.0, row)
+        assert known is None or known.rate_in(0, 10) >= 0 or known.beats is not None
+
+
 def _sound(kind: str, subtype: str | None = None) -> bytes:
     stream = io.BytesIO()
     soundfile.write(stream, _TONES.T, RATE, subtype, format=kind)
@@ -133,6 +142,14 @@ def wfdb_segments() -> dict[str, bytes]:
     one = parts["r.hea"].replace(b"r.dat", b"a.dat").replace(b"r 2", b"a 2")
     two = one.replace(b"a 2", b"b 2")
     return {"r.hea": b"r/2 2 250 2000\na 1000\nb 1000\n", "a.hea": one, "b.hea": two, "a.dat": parts["r.dat"]}
+
+
+def wfdb_annotation() -> bytes:
+    """Return a WFDB annotation file of eight beats, with a note of the rate, a definition, a skip and a text."""
+    texts = (b"## time resolution: 250", b"## annotation type definitions", b"42 Z of a fetus", b"## end of definitions")
+    notes = b"".join(b"\0\x58" + bytes((len(text), 0xFC)) + text + b"\0" * (len(text) % 2) for text in texts)
+    skip, text = b"\0\xec\1\0\x20\3", b"\3\xfcV1\0\0"
+    return notes + b"\xc8\4" * 4 + skip + b"\xc8\x14" + text + b"\xc8\4\1\xf4" * 3 + b"\0\0"
 
 
 def idx() -> bytes:
@@ -221,6 +238,11 @@ def _readers() -> dict[str, Reader]:
     table |= {
         "wfdb": Reader("r.hea", wfdb_record, read_recording),
         "segments": Reader("r.hea", wfdb_segments, read_recording),
+        "annotation": _alone("x.atr", wfdb_annotation, read_annotation),
+        "beats": _alone("x.fetal.csv", lambda: b"time (s)\n0.31\n0.74\n1.16\n1.6\n", read_annotation),
+        "rates": _alone(
+            "rates.csv", lambda: b"record,source,rate,leads\nx,fetal,141,1-3\nx.csv,maternal,0,2 4;6\n", read_annotation
+        ),
         "idx": _alone("x-idx3-ubyte", idx, images.read_idx),
         "idx.gz": _alone("x-idx3-ubyte.gz", lambda: gzip.compress(idx(), mtime=0), images.read_idx),
         "in idx.gz": _alone("x-idx3-ubyte.gz", idx, images.read_idx, pack=partial(gzip.compress, mtime=0)),

@@ -110,9 +110,54 @@ def test_annotations_of_wfdb(tmp_path) -> None:
         annotation(tmp_path / "s.hea", "fetal", HEARTS, 100, None)
 
 
+_END = b"\xc8\4" * 2 + b"\0\0"  # two beats, 200 samples apart
+
+
+@pytest.mark.parametrize(
+    ("content", "times"),
+    [
+        (b"\0\x58\x17\xfc## time resolution: 400\0" + _END, [0.5, 1.0]),
+        (b"\0\x58\x17\xfc## time re\xffolution: 250\0" + _END, [2.0, 4.0]),  # wfdb goes on for ever with it
+        (_END, [2.0, 4.0]),  # the rate is the header's, in frames
+        (b"\0\xec\1\0\x90\1" + _END, [2.0 + (65536 + 400) / 100, 4.0 + (65536 + 400) / 100]),
+        (b"\0\xec\xff\xff\xfe\xff" + _END, [1.98, 3.98]),  # two samples back
+        (_END + b"\xc8\4" * 5, [2.0, 4.0]),
+        (b"\0\x58\x17\xfc## time resolution: 000\0" + _END, [2.0, 4.0]),
+        (b"\0\x58\x17\xfc## time resolution: 9e9\0" + _END, [22.222222, 44.444444]),
+        (b"\xc8\4\xc8", None),
+        (b"\0\xec\1\0", None),
+        (b"\xc8\4\xff\xfcV1", None),
+    ],
+)
+def test_annotations_of_any_content_are_read_within_their_file(tmp_path, content, times) -> None:
+    (tmp_path / "a.atr").write_bytes(content)
+    (tmp_path / "a.hea").write_text("a 1 100/7 1000\na.dat 16x5 200\n")
+    if times is None:
+        with pytest.raises(RecordingError, match=r"a\.atr is no annotation of WFDB: it is damaged or cut short"):
+            annotation(tmp_path / "a.csv", "maternal", HEARTS, 500, None)
+        return
+    known = annotation(tmp_path / "a.csv", "maternal", HEARTS, 500, None)
+    np.testing.assert_allclose(known.beats, times, rtol=1e-6)
+    assert np.isnan(Annotation(np.nan, np.array([1.0, 1.0, 1.0]), "").rate_in(0, 2))  # and no division by zero
+
+
+@pytest.mark.parametrize(
+    ("leads", "why"),
+    [
+        ("\u00b2", r"leads are numbers from 1, such as 1-5 or 1 3, not '\u00b2'$"),
+        ("9" * 5000, "leads are numbers from 1, such as 1-5 or 1 3, not '9{60}'$"),
+        ("1-4096 1", "'1-4096 1' are more than 4096 leads$"),
+        ("1-4096 " * 9000, "are more than 4096 leads$"),
+    ],
+)
+def test_leads_of_any_text_are_refused_in_a_line(tmp_path, leads, why) -> None:
+    (tmp_path / "rates.csv").write_text(f"record,source,rate,leads\nx,fetal,130,{leads}\n", encoding="utf-8")
+    with pytest.raises(RecordingError, match=why):
+        read_rates(tmp_path)
+
+
 @pytest.mark.skipif(not RECORD.exists(), reason="needs ../shared/data/ecg/mitbih")
 def test_beats_of_mit_bih_100() -> None:
-    pytest.importorskip("wfdb")
     known = annotation(RECORD, "maternal", HEARTS, 360, None)
     assert len(known.beats) == 2273
     assert known.rate_in(0, 10) == pytest.approx(74, abs=2)
