@@ -70,8 +70,8 @@ def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, u
             axes[k].fill_between(time, envelope.low, envelope.high, color=colour, linewidth=0.4)
         else:
             axes[k].plot(time, envelope.low, color=colour, linewidth=0.9)
-        axes[k].set_title(label, loc="left", fontsize=10, color=colour)
-        axes[k].set_ylabel(f"amplitude\n({unit})", fontsize=8)
+        axes[k].set_title(in_figure(label), loc="left", fontsize=10, color=colour)
+        axes[k].set_ylabel(f"amplitude\n({in_figure(unit)})", fontsize=8)
         axes[k].tick_params(labelsize=8)
         axes[k].grid(alpha=0.25)
         axes[k].margins(x=0)

@@ -5,6 +5,7 @@ Signals of lower rates are brought to the highest one. The written table has a c
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import IO
 
 import numpy as np
 
+from ..plain_text import in_csv, in_one_line
 from .edf_files import read_edf
 from .overlap_add import resampled
 from .recording_types import (
@@ -64,7 +66,8 @@ class SignalsRecording(Recording):
         """Write a table with the names of the first ``channels`` (None: all), their units, and the time in seconds."""
         with path.open("w", newline="", encoding="utf-8") as file:
             named = [f"{n} ({u})" if u else n for n, u in zip(self.names, self.units, strict=True)][:channels]
-            file.write(",".join(["time (s)", *(name.replace(",", " ") for name in named)]) + "\n")
+            cells = [in_csv(in_one_line(name.replace(",", " "))) for name in named]  # names are whatever a file says
+            csv.writer(file, lineterminator="\n").writerow(["time (s)", *cells])
             yield _Writer(file, self.rate)
 
 

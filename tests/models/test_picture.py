@@ -41,11 +41,11 @@ def test_time_axis_ends_with_the_signal(tmp_path, monkeypatch, frames, rate, axi
     monkeypatch.setattr("matplotlib.figure.Figure", Kept)
     envelope = Envelope(frames)
     envelope.add(np.linspace(-1, 1, frames, dtype=np.float32))
-    picture.draw(tmp_path / "it.png", "it", {"mixture": envelope, "fetal": envelope}, rate, "mV")
+    picture.draw(tmp_path / "it.png", "it", {"mixture": envelope, "$\\frac{$": envelope}, rate, "mV$_{$")
     axes = figures[0].axes
-    assert [a.get_title(loc="left") for a in axes] == ["mixture", "fetal"]
+    assert [a.get_title(loc="left") for a in axes] == ["mixture", r"\$\frac{\$"]  # dollars, and no mathematics
     assert axes[-1].get_xlabel() == axis
-    assert axes[0].get_ylabel() == "amplitude\n(mV)"
+    assert axes[0].get_ylabel() == "amplitude\n(mV\\$_{\\$)"
     assert axes[0].dataLim.x1 == pytest.approx(end)
     assert [a.get_xlim() for a in axes] == [(a.dataLim.x0, a.dataLim.x1) for a in axes]  # no margins
     assert (tmp_path / "it.png").read_bytes().startswith(b"\x89PNG")
