@@ -155,7 +155,9 @@ def _merged(known: Row | None, more: Row, where: str) -> Row:
         return more
     for source, rate in more.rates.items():
         if known.rates.get(source, rate) != rate:
-            raise RecordingError(f"{where}: {in_one_line(source)[:60]} has two rates, {known.rates[source]:g} and {rate:g}")
+            raise RecordingError(
+                f"{where}: {in_one_line(source)[:60]} has two rates, {known.rates[source]:g} and {rate:g}"
+            )
     return Row({**known.rates, **more.rates}, more.leads or known.leads)
 
 
@@ -215,7 +217,9 @@ def _rate(text: str | None, where: str) -> float:
     except ValueError:
         rate = math.nan
     if not (rate == 0 or 10 <= rate <= 400):
-        raise RecordingError(f"{where}: a rate is beats a minute, or 0 where there is no such heart, not {_short(text)}")
+        raise RecordingError(
+            f"{where}: a rate is beats a minute, or 0 where there is no such heart, not {_short(text)}"
+        )
     return rate
 
 

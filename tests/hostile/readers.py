@@ -146,7 +146,7 @@ def wfdb_segments() -> dict[str, bytes]:
 
 def wfdb_annotation() -> bytes:
     """Return a WFDB annotation file of eight beats, with a note of the rate, a definition, a skip and a text."""
-    texts = (b"## time resolution: 250", b"## annotation type definitions", b"42 Z of a fetus", b"## end of definitions")
+    texts = (b"## time resolution: 250", b"## annotation type definitions", b"42 Z own", b"## end of definitions")
     notes = b"".join(b"\0\x58" + bytes((len(text), 0xFC)) + text + b"\0" * (len(text) % 2) for text in texts)
     skip, text = b"\0\xec\1\0\x20\3", b"\3\xfcV1\0\0"
     return notes + b"\xc8\4" * 4 + skip + b"\xc8\x14" + text + b"\xc8\4\1\xf4" * 3 + b"\0\0"

@@ -76,5 +76,5 @@ def test_names_of_others_are_no_formulas_and_no_commands_in_what_is_written(tmp_
     recording = SignalsRecording(tmp_path / "a.edf", 250.0, 3, 1, np.zeros((3, 1), np.float32), names, ("mV", "", "mV"))
     with recording.writer(tmp_path / "a.csv") as writer:
         writer.write(recording.values)
-    header = "time (s),'=1+2+cmd|'x'!A0 (mV),\"'@SUM(1) \\x1b[31mR\"\"\",I  II (mV)"
+    header = "time (s),'=1+2+cmd|'x'!A0 (mV),\"'@SUM(1) \\x1b[31mR\"\"\",I II (mV)"
     assert (tmp_path / "a.csv").read_text() == f"{header}\n0,0,0,0\n"
