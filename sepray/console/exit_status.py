@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.metadata
 import os
 import re
 import shlex
@@ -47,6 +48,7 @@ TRACEBACK_HELP = "Print the whole traceback of an error, of bad input too."
 _SEPRAY = Path(__file__).resolve().parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
+_PLUGIN_GROUPS = ("sepray.separators", "sepray.tasks")
 _HOOK_SETTERS = {"sys", "ray", "torch"}
 """Packages whose own ``sys.excepthook`` is no choice of the user's: Python's, and those of libraries of ours."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -209,10 +211,23 @@ def _is_sepray(filename: str) -> bool:
 
 
 def _is_users(filename: str) -> bool:
-    """Say whether a file of Python is neither sepray's, nor installed, nor generated (``<string>``)."""
+    """Say whether a file of Python is neither sepray's, nor a library's, nor generated (``<string>``).
+
+    An installed package that announces separators or tasks is no library.
+    """
     path = Path(filename).resolve()
-    library = path.is_relative_to(_STANDARD_LIBRARY) or not _INSTALLED.isdisjoint(path.parts)
-    return not (filename.startswith("<") or library or path.is_relative_to(_SEPRAY))
+    if filename.startswith("<") or path.is_relative_to(_SEPRAY):
+        return False
+    if not _INSTALLED.isdisjoint(path.parts):
+        return any(path == place.with_suffix(".py") or path.is_relative_to(place) for place in _plugin_places())
+    return not path.is_relative_to(_STANDARD_LIBRARY)
+
+
+def _plugin_places() -> list[Path]:
+    """Return where the packages lie that announce separators or tasks; of a single module without its suffix."""
+    points = [point for group in _PLUGIN_GROUPS for point in importlib.metadata.entry_points(group=group)]
+    tops = [(point.dist, point.module.partition(".")[0]) for point in points]
+    return [Path(str(dist.locate_file(top))).resolve() for dist, top in tops if dist is not None]
 
 
 def command_line(without: Collection[str] = ()) -> str:

@@ -26,7 +26,7 @@ from . import code, runs, selection
 from .finish import Finish
 from .known_names import refuse_misspelt
 from .leaving import run_and_leave
-from .other_settings import refuse_other_settings
+from .other_settings import refuse_other_settings, under_former_name
 from .prepared import PreparedStudy, prepare
 from .stage import Stage, finals_stage, run_stage, search_stage
 from .stores import StudyStores
@@ -47,6 +47,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     Raises:
         SeprayError: something that the user can put right.
     """
+    spec = under_former_name(spec)
     refuse_other_settings(spec)
     refuse_misspelt(spec)
     refuse_unfit(spec.separator, spec.task)

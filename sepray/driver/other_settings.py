@@ -6,6 +6,7 @@ What only the data can tell, the content of files, is compared by ``search.stora
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import optuna
 import torch
 
 from .. import identity
+from ..console.terminal import console
 from ..contracts import Signal, Split, TaskData
 from ..errors import SeprayError
 from ..search.storage import FINGERPRINT, load_study, refuse_differences
@@ -54,6 +56,34 @@ def refuse_other_settings(spec: StudySpec) -> None:
         now["separator"] = {"name": key(spec.separator), "config": identity.told(spec.separator)}
         changes += identity.differences({name: then[name] for name in now}, now)
     refuse_differences(spec.name, spec.stores.storage, _with_names(changes, before.user_attrs["spec"], spec))
+
+
+def under_former_name(spec: StudySpec) -> StudySpec:
+    """Return a study with the separator that its name stood for when the study was begun.
+
+    Other studies come back as they are. Fields that the user has changed keep their values; those that the former
+    separator lacks are left out.
+    """
+    before = stored(spec)
+    if before is None:
+        return spec
+    kept = before.user_attrs["spec"]["separator"]
+    try:
+        then: Any = rebuilt("sepray.separators", kept["module"], kept["config"])
+    except (SeprayError, KeyError, TypeError, ValueError):  # of another version of the separator
+        return spec
+    now = spec.separator
+    former = getattr(sys.modules[type(then).__module__], "NAMED_BEFORE", None)
+    if former is None or type(then) is type(now) or separator_name(now) != former:
+        return spec
+    usual, has = type(now)(), {field.name for field in fields(then)}
+    changed = {f.name: getattr(now, f.name) for f in fields(now) if getattr(now, f.name) != getattr(usual, f.name)}
+    config = type(then)(**{name: value for name, value in changed.items() if name in has})
+    console.print(
+        f"{spec.name} was begun when {former} was another method, now {separator_name(config)}: it goes on with that",
+        soft_wrap=True,
+    )
+    return spec.changed(separator=config)
 
 
 def stored(spec: StudySpec) -> optuna.Study | None:

@@ -15,7 +15,7 @@ from .. import arms
 from ..console.terminal import console, size
 from ..contracts import TaskData
 from ..driver.known_names import refuse_misspelt
-from ..driver.other_settings import refuse_other_settings
+from ..driver.other_settings import refuse_other_settings, under_former_name
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import trial_parameters
 from ..execution.schedulers import make_scheduler
@@ -44,6 +44,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     Raises:
         SeprayError: a run of the study would be refused for the same reason.
     """
+    spec = under_former_name(spec)
     refuse_other_settings(spec)
     if data is None:
         refuse_misspelt(spec)

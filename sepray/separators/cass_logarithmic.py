@@ -44,6 +44,8 @@ VARIANT_OF = "cass"
 """Its configurations are named ``cass:logarithmic...`` (``registry``)."""
 STORED_AS = "published"
 """Value of ``variant`` in what is stored."""
+NAMED_BEFORE = "cass:published"
+"""What these configurations were named before: a study that was begun by that name goes on with them."""
 
 
 @dataclass(frozen=True)

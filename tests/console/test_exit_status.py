@@ -549,3 +549,23 @@ def test_nothing_is_changed_at_a_prompt(monkeypatch, argv):
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     exit_status.tell_scripts_errors_in_one_line()
     assert sys.excepthook is hook
+
+
+def test_bug_in_an_installed_plug_in_is_its_own_and_one_in_a_library_is_not(tmp_path, monkeypatch):
+    place = tmp_path / "site-packages"
+    info = place / "lab_echo-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-echo\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sepray.separators]\necho = lab_echo:separator\n")
+    told = {}
+    for name in ("lab_echo", "lab_other"):
+        (place / f"{name}.py").write_text("def build():\n    raise ValueError('shapes')\n")
+    monkeypatch.syspath_prepend(place)
+    for name in ("lab_echo", "lab_other"):
+        try:
+            importlib.import_module(name).build()
+        except ValueError as error:
+            told[name] = exit_status.format_error("sepray", error)
+    assert "bug in the code shown above" in told["lab_echo"]
+    assert told["lab_echo"].count("  File ") == 1
+    assert "this is a bug in sepray" in told["lab_other"]

@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution
 
 from sepray import registry
 from sepray.driver import driver, other_settings
-from sepray.driver.other_settings import refuse_other_settings
+from sepray.driver.other_settings import refuse_other_settings, under_former_name
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
 from sepray.search.storage import FingerprintMismatchError
@@ -81,6 +81,12 @@ def test_a_study_of_a_variant_that_has_another_name_now_is_told_the_name(spec, t
     assert refused(former) == []
     now = former.changed(separator=registry.config("sepray.separators", "cass:published_debug"))
     assert refused(now) == ['separator: "cass:logarithmic" -> "cass:published"']
+    assert refused(under_former_name(now)) == []
+    wider = now.changed(separator=replace(now.separator, width=8))
+    assert refused(under_former_name(wider)) == ["separator.config.width: 4 -> 8"]
+    other = now.changed(separator=registry.config("sepray.separators", "cass:debug"))
+    assert under_former_name(other) is other
+    assert under_former_name(former) is former
 
 
 def test_names_that_templates_stand_for_are_the_same_space(begun):

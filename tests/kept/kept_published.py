@@ -1,4 +1,4 @@
-"""A study of the named configuration ``cass:logarithmic``; flags make its networks tiny."""
+"""A study of the named configuration ``cass:published``; flags make its networks tiny."""
 
 from optuna.distributions import FloatDistribution
 
@@ -6,7 +6,7 @@ from sepray.study import StudySpec, main
 
 STUDY = StudySpec(
     name="published",
-    separator="cass:logarithmic",
+    separator="cass:published",
     task="kept_task",
     space={"autoencoder_learning_rate": FloatDistribution(1e-4, 1e-2, log=True)},
     reference_points={"slow": {"autoencoder_learning_rate": 1e-3}},
