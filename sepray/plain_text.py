@@ -1,12 +1,16 @@
-"""Escapes texts of others (names, labels, errors, paths) for the terminal, Markdown and CSV. Imports nothing.
+"""Escapes texts of others (names, labels, errors, paths) for the terminal, Markdown and CSV. Imports nothing of sepray.
 
 Nothing in them is an instruction to a terminal, and nothing is markup of Markdown or a formula of a spreadsheet.
 """
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, C1
@@ -62,6 +66,26 @@ def in_figure_label(text: str) -> str:
     """Return what ``in_figure`` does, in one line that leaves room for what it labels: of a long text both ends."""
     line = in_one_line(text)
     return in_figure(line if len(line) <= _LABEL else f"{line[: _LABEL // 2]}…{line[-(_LABEL - _LABEL // 2 - 1) :]}")
+
+
+@contextlib.contextmanager
+def in_own_style(style: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Have figures drawn by matplotlib's defaults meanwhile, and by ``style``; also a decorator.
+
+    matplotlib obeys a file ``matplotlibrc`` in the current folder, which a stranger may have written: it can have LaTeX
+    run on texts of its own.
+    """
+    import matplotlib
+
+    settings: Any = matplotlib.rcParams
+    own: dict[str, Any] = {
+        name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
+    }  # nothing is shown
+    with matplotlib.rc_context():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of settings that are deprecated
+            settings.update({**own, **(style or {})})
+        yield
 
 
 def as_code(text: str) -> str:

@@ -5,8 +5,10 @@ import io
 import re
 import unicodedata
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,11 +19,22 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from sepray import plain_text
 from sepray.comparison import formats
 from sepray.console import exit_status, terminal
 from sepray.console.terminal import PlainConsole
 from sepray.errors import UsageError
-from sepray.plain_text import as_code, in_csv, in_figure, in_figure_label, in_html, in_markdown, in_one_line, shown
+from sepray.plain_text import (
+    as_code,
+    in_csv,
+    in_figure,
+    in_figure_label,
+    in_html,
+    in_markdown,
+    in_one_line,
+    in_own_style,
+    shown,
+)
 from sepray.report import html
 from sepray.scoring import answer_words, tables
 from sepray.secrecy import mask
@@ -225,3 +238,23 @@ def test_latex_takes_any_text(text):
     bare = re.sub(r"\\(?:text\w+\{\}|[{}&%$#_])", "", found)
     assert not set(bare) & set("\\{}&%$#_^~")
     assert "\n" not in found
+
+
+def test_figures_are_drawn_in_sepray_s_own_style_whatever_a_file_of_settings_says():
+    theirs = {"text.usetex": True, "text.latex.preamble": "input", "axes.grid": True, "font.size": 3.0}
+    with matplotlib.rc_context(theirs):
+        with in_own_style({"font.size": 10.5}):
+            shown = {name: matplotlib.rcParams[name] for name in theirs}
+            assert shown == {
+                "text.usetex": False, "text.latex.preamble": "", "axes.grid": False, "font.size": 10.5
+            }  # fmt: skip
+        assert {name: matplotlib.rcParams[name] for name in theirs} == theirs
+
+
+def test_every_figure_of_sepray_is_drawn_in_that_style():
+    top = Path(plain_text.__file__).parent
+    sources = {path.relative_to(top).as_posix(): path.read_text() for path in top.rglob("*.py")}
+    assert [name for name, text in sources.items() if "rc_context" in text] == ["plain_text.py"]
+    saving = [name for name, text in sources.items() if ".savefig(" in text and "in_own_style(" not in text]
+    assert saving == ["report/figures.py"]  # whose callers have it
+    assert not [name for name, text in sources.items() if "matplotlib.pyplot" in text or "import pyplot" in text]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 
-from ..plain_text import in_figure_label
+from ..plain_text import in_figure_label, in_own_style
 from ..report.figures import BLACK, BLUE, GREY, STYLE, VERMILLION, MediaFile, new_figure, render
 from ..scoring.tables import over_sources
 from .table import MEAN, Row, Table, heading, number, rises
@@ -15,7 +15,7 @@ from .table import MEAN, Row, Table, heading, number, rises
 
 def pictures(table: Table) -> list[MediaFile]:
     """Return a figure for each measure, as SVG for papers and as PNG."""
-    with matplotlib.rc_context(STYLE):
+    with in_own_style(STYLE):
         return [shown for measure in table.measures for shown in _measure(table, measure)]
 
 
@@ -52,7 +52,7 @@ def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
     return [render(figure, f"{measure}.{kind}", words, caption) for kind in ("svg", "png")]
 
 
-def _row(row: Row, measure: str, place: int, colour: str, axes: matplotlib.axes.Axes) -> None:
+def _row(row: Row, measure: str, place: int, colour: str, axes: Axes) -> None:
     each = np.stack([over_sources(measure, one) for one in row.scores[measure]])
     each = each[:, np.isfinite(each).all(0)]  # of BSS Eval some items may have no score
     drawn = axes.boxplot(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plain_text import in_figure
+from ..plain_text import in_figure, in_own_style
 
 _COLUMNS = 1600
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the mixture is grey.
@@ -41,6 +41,7 @@ class Envelope:
         self.taken += len(block)
 
 
+@in_own_style()
 def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, unit: str) -> None:
     """Write a PNG with one panel for each signal, all on one scale.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..plain_text import in_figure
+from ..plain_text import in_figure, in_own_style
 from ..signals.beats import Beats
 from ..signals.heart_annotations import Annotation
 from ..signals.recording_types import Recording
@@ -18,6 +18,7 @@ from ..signals.recording_types import Recording
 _MIXTURE, _COLOURS = "#555555", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
+@in_own_style()
 def draw(
     path: Path,
     title: str,

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..disk import links
 from ..execution import weights
+from ..plain_text import in_own_style
 from ..scoring import tables
 from ..scoring.units import ITEMS, sample_words
 from ..spec.folder import LEVELS, write
@@ -92,7 +92,7 @@ def files_of(folder: Path) -> list[tuple[str, Path]]:
 
 def build(results: StudyResults) -> Report:
     """Return the report of a study in its present state."""
-    with matplotlib.rc_context(STYLE):
+    with in_own_style(STYLE):
         items, curves, sounds = _separation(results)
         sections: list[Section | str | None] = [answer.arms(results), answer.settings(results), answer.path(results)]
         sections += [*items, _result_table(results)]

@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -19,6 +18,7 @@ from ..comparison.publishing import Result
 from ..comparison.running import Entry
 from ..contracts import TaskData
 from ..errors import one_line
+from ..plain_text import in_own_style
 from ..report.best_trials import discriminator_outputs, tells_apart
 from ..report.figures import GREY, SOURCES, STYLE, MediaFile, new_figure, whole_numbers
 from ..signals.stft import Spectrogram
@@ -56,14 +56,14 @@ def pictures(table: Table, part: PartTable, result: Result) -> list[MediaFile]:
         wanted = [row for row in rows if not figure.rows or row.label in figure.rows]
         wanted = [row for row in wanted if row.entry.trainings]
         name = f"{slug(figure.title).lower()}.pdf"
-        with matplotlib.rc_context({**STYLE, "pdf.fonttype": 42}):
+        with in_own_style({**STYLE, "pdf.fonttype": 42}):
             drawn = _drawn(figure, wanted, part, result)
-        if isinstance(drawn, str):
-            found.append(MediaFile(name, b"", f"{figure.title}: not drawn, {drawn}"))
-            continue
-        words = f"{figure.title}: {_WORDS[figure.kind]}. {part.label}"
-        drawn.suptitle(_wrapped(words), fontsize=7, color=GREY, x=0.01, ha="left")
-        found.append(MediaFile(name, _pdf(drawn), words))
+            if isinstance(drawn, str):
+                found.append(MediaFile(name, b"", f"{figure.title}: not drawn, {drawn}"))
+                continue
+            words = f"{figure.title}: {_WORDS[figure.kind]}. {part.label}"
+            drawn.suptitle(_wrapped(words), fontsize=7, color=GREY, x=0.01, ha="left")
+            found.append(MediaFile(name, _pdf(drawn), words))
     return found
 
 

@@ -1,5 +1,6 @@
 """The envelope of a long signal, and the picture of a separation."""
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -39,6 +40,8 @@ def test_time_axis_ends_with_the_signal(tmp_path, monkeypatch, frames, rate, axi
             figures.append(self)
 
     monkeypatch.setattr("matplotlib.figure.Figure", Kept)
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)  # of a file that lies about: LaTeX is not run
+    monkeypatch.setattr("matplotlib.texmanager.TexManager", None)
     envelope = Envelope(frames)
     envelope.add(np.linspace(-1, 1, frames, dtype=np.float32))
     picture.draw(tmp_path / "it.png", "it", {"mixture": envelope, "$\\frac{$": envelope}, rate, "mV$_{$")
