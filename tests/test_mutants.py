@@ -265,3 +265,10 @@ def test_near_tests_are_those_of_the_module_and_then_those_of_its_folder(project
     refused = run(project, "--near", "--only", "sepray/deep", "--all")
     assert refused == (2, refused[1])
     assert "self-test failed: no test reaches sepray/deep/command.py" in refused[1]
+
+
+def test_mutants_that_nobody_can_observe_are_still_made():
+    lines = (ROOT / "tests" / "equivalent_mutants.txt").read_text().splitlines()
+    listed = {line.partition(" || ")[0] for line in lines if not line.startswith("#")}
+    sources = {path: (ROOT / path).read_bytes() for path in {line.partition(": ")[0] for line in listed}}
+    assert listed <= {mutant.key(source) for path, source in sources.items() for mutant in mutants(path, source)}
