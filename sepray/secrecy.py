@@ -19,7 +19,7 @@ HIDDEN = "***"
 """What stands in the place of a secret."""
 
 _WORDS = (
-    "password|passwd|passphrase|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
+    "password|passwd|passphrase|passcode|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
     "signature|credential|jwt"
 )
 _ENDS = r"[_-](?:auth|pat|creds?|pw)"  # of names
@@ -65,6 +65,7 @@ _USER_AND_PASSWORD = re.compile(
 _USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^:/@?#\\]++@")
 _ASSIGNED = re.compile(
     rf"((?:(?:{_WORDS})[\w.-]{{0,80}}|{_ENDS})\\?[\"']?\s?={{1,3}}>?\s?{_PREFIX})"
+    r"(?![\[(]\\?[\"']?\*\*\*)"
     rf"{_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
     re.IGNORECASE,
 )
@@ -112,7 +113,7 @@ _COOKIE = re.compile(
     rf"(\b(?:set-)?cookie(?:\\?[\"'])?\s*:\s*{_PREFIX}){_VALUE}[^\s'\"=;]{{1,200}}=[^\n'\"]+)", re.IGNORECASE
 )
 _PASS = re.compile(  # as a name, or the end of a variable's; not of filters: low_pass
-    rf"((?<![\w-])(?:(?:[A-Z0-9_]{{0,80}}_)?PASS|[Pp]ass)\s?=\s?)"
+    rf"((?<![\w-])(?:(?:[A-Z0-9_]{{0,80}}_)?PASS|[Pp]ass|PW|[Pp]w)\s?=\s?)"
     rf"(?!(?:[Tt]rue|[Ff]alse|yes|no|[Nn]one|null)\b|[\d.]+(?![\w.])|[\[{{(=<>~]){_VALUE}[^&\s#'\";]*[^&\s#'\";,])"
 )
 _UNCLOSED = re.compile(
@@ -125,6 +126,20 @@ _TAG = re.compile(rf"(<({_NAMED})>)(?=\S)[^<\n]{{1,2000}}(?<=\S)(?=</\2>)", re.I
 _ENCODED_ADDRESS = re.compile(
     r"(%3A(?://|%2F%2F)[^\s:/@'\"%]{0,80}(?::|%3A))(?!\d{1,5}(?:[/?#]|%2F))[^\s'\"&]{1,300}(?=@|%40)", re.IGNORECASE
 )
+_LISTED = re.compile(  # several in brackets, but for numbers: [a, b], ["a"], (user, a)
+    rf"((?:(?:{_WORDS})s?|{_ENDS})(?:\\?[\"'])?\s?[:=]\s?)"
+    r"(?:\[(?![\s\d.,+-]*\])([^\[\]\n]{1,2000})(\])|\((?=[^()\n]{0,2000}[,'\"])([^()\n]{1,2000})(\)))",
+    re.IGNORECASE,
+)
+_IN_COLUMNS = re.compile(  # of a table, whose next column may be no secret
+    r"(\b(?:password|passwd|passphrase|passcode|pwd|secret|token)\t{1,9})(?=[^\s\d]{0,200}\d)(?=[^\sA-Za-z]{0,200}[A-Za-z])"
+    r"\S+",
+    re.IGNORECASE,
+)
+_NETRC = re.compile(
+    r"(\b(?:(?:machine|login|account)\s{1,9}\S{1,200}|default)\s{1,9}password\s{1,9})(\S+)", re.IGNORECASE
+)
+_AUTH_OF_JSON = re.compile(r"(\\?[\"']auth\\?[\"']\s?:\s?\\?[\"'])[\w+/=.-]{8,}(?=\\?[\"'])")  # of registries of images
 _BEARER = re.compile(r"(\bBearer\s+)(?=\S*\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
 _FORMS = re.compile(
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # JSON web tokens
@@ -164,7 +179,7 @@ def mask(text: str) -> str:
     that many give for a password and no text could do without, such as ``postgres``, do not count.
 
     Then: the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and values by names
-    that contain one of these words, in any case: password, passwd, passphrase, pwd, token, secret, signature,
+    that contain one of these words, in any case: password, passwd, passphrase, passcode, pwd, token, secret, signature,
     credential, jwt, and api, access, account or private key, or end with _auth, _pat, _cred or _pw. ``name=value`` in
     queries (there also sig, sas, key, auth and code; also percent-encoded) and variables, ``name => value``, ``name:
     value`` in prose, JSON and dicts, ``("name", "value")``, ``<name>value</name>``, ``--name value`` in commands and
@@ -177,13 +192,14 @@ def mask(text: str) -> str:
     text = _FORMS.sub(HIDDEN, text)
     if "://" in text and "@" in text:
         text = _UP_TO_AT.sub(_address_hidden, text)
+    text = _NETRC.sub(rf"\1{HIDDEN}", _IN_COLUMNS.sub(rf"\1{HIDDEN}", _LISTED.sub(_list_hidden, text)))
     text = _AUTHORIZATION.sub(rf"\1{HIDDEN}", text)
     if "=" in text:
         text = _QUERY.sub(rf"\1{HIDDEN}", _PASS.sub(_hidden, _ASSIGNED.sub(_hidden, text)))
     if "%3" in text:
         text = _ENCODED_ADDRESS.sub(rf"\1{HIDDEN}", _ENCODED.sub(rf"\1{HIDDEN}", text))
     if ":" in text:
-        text = _COOKIE.sub(_hidden, text)
+        text = _AUTH_OF_JSON.sub(rf"\1{HIDDEN}", _COOKIE.sub(_hidden, text))
         text = _SAID.sub(_hidden, _LINE.sub(_hidden, text))
     if "-" in text:
         text = _PASSWORD_OF_COMMAND.sub(rf"\1{HIDDEN}", _USER_OF_COMMAND.sub(rf"\1{HIDDEN}", _FLAG.sub(_hidden, text)))
@@ -203,6 +219,13 @@ def _hidden(found: re.Match[str]) -> str:
     value = found[2]
     quoted = next((mark for mark in ('\\"', '"', "'") if value.startswith(mark) and len(value) > len(mark)), "")
     return f"{found[1]}{quoted}{HIDDEN}{quoted if value.endswith(quoted) else ''}"
+
+
+def _list_hidden(found: re.Match[str]) -> str:
+    """Return a name with its list hidden: one of texts stays one, so that JSON stays JSON."""
+    inner, end = (found[2], found[3]) if found[2] is not None else (found[4], found[5])
+    quote = next((mark for mark in ('\\"', '"', "'") if inner.lstrip().startswith(mark)), "")
+    return f"{found[1]}{'[' if end == ']' else '('}{quote}{HIDDEN}{quote}{end}"
 
 
 def masked(value: Any, name: str = "") -> Any:
@@ -247,19 +270,25 @@ def _pattern(literals: frozenset[str]) -> re.Pattern[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _of_variable(name: str, value: str) -> frozenset[str]:
-    found = set(_within(value))
+    found = set(_within(value)).union(*(_forms(said[2]) for said in _NETRC.finditer(value)))
+    found = found.union(*map(_of_address, _addresses(value)))
     if re.match(r"[A-Za-z][\w+.-]*://", value):
-        return frozenset(found.union(*map(_of_address, _addresses(value))))
+        return frozenset(found)
     if _VARIABLE.search(name) and not name.upper().endswith(_PLACES) and name not in _FOLDERS:
         found.update(_of_named(name, value))
     return frozenset(found)
 
 
 def _addresses(word: str) -> list[str]:
-    """Return the addresses in a word of a command line: itself, or those in it where it is a command of its own."""
+    """Return the addresses in a value or in a word of a command line, which may be a list or a command of its own."""
     if "://" not in word:
         return []
-    return re.findall(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+", word) if re.search(r"\s", word) else [word]
+    starts = [found.start() for found in re.finditer(r"[A-Za-z][\w+.-]{0,40}://", word)]
+    parts = [word[start:stop] for start, stop in zip(starts, [*starts[1:], len(word)], strict=False)]
+    parts = [re.split(r"[\s'\"<>]", part, maxsplit=1)[0] for part in parts]
+    if not re.search(r"\s", word):
+        return [word, *parts]
+    return [*re.findall(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+", word), *parts]
 
 
 @functools.lru_cache(maxsize=64)

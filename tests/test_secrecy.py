@@ -91,6 +91,13 @@ def nothing_learned(monkeypatch):
         ),
         ("'-----BEGIN PRIVATE KEY-----\\nTUlJ\\n-----END PRIVATE KEY-----\\n'", "'***\\n'"),
         ("-----BEGIN PRIVATE KEY-----\nTUlJRXZRSUJBREFOQmdr\nTUlJRXZRSUJBREFOQmdr\ncut off", "***\ncut off"),
+        ('{"password": ["a", "b c"], "n": [1]}', '{"password": ["***"], "n": [1]}'),
+        ("token=['a', 'b'] then", "token=['***'] then"),
+        ("passwords: [a, b], credentials=(me, a1)", "passwords: [***], credentials=(***)"),
+        ("password\ta1\tuser", "password\t***\tuser"),
+        ("pw=x passcode: a1", "pw=*** passcode: ***"),
+        ('{"auths": {"r": {"auth":"bWU6c2VjcmV0"}}}', '{"auths": {"r": {"auth":"***"}}}'),
+        ("machine h login me password a then", "machine h login me password *** then"),
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text, hidden):
@@ -120,6 +127,7 @@ def test_what_looks_like_a_secret_is_masked(text, hidden):
         "first pass: loss 0.3, pass=3, two_pass = true, bypass=x, all tests pass; band-pass=yes, low_pass=butter",
         "columns ('user', 'password', 'host'), the tag <password> and </password>",
         "http%3A//host:8080/x%40y, token's end, the secret 'of",
+        "user\tpassword\temail, tokens: [12, 7], the password (optional): none, 2 kW, auth: basic",
     ],
 )
 def test_what_only_reads_like_a_secret_stays(text):
@@ -252,6 +260,23 @@ def test_passwords_within_the_values_of_variables_are_known(monkeypatch):
     assert mask("c4nary/1+a==, c4nary 2, c4nary-3, there me") == "***, ***, ***, there me"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"postgresql://me:c4nary-1@h/d"',
+        " postgresql://me:c4nary-1@h/d",
+        "jdbc:postgresql://me:c4nary-1@h/d",
+        "a=http://host/x,b=postgresql://me:c4nary-1@h/d,c=2",
+        "https://host/x,postgresql://me:c4nary-1@h/d",
+        "machine h\nlogin me\npassword c4nary-1",
+    ],
+)
+def test_addresses_are_found_anywhere_in_the_value_of_a_variable(monkeypatch, value):
+    monkeypatch.setenv("PLACES", value)
+    monkeypatch.setenv("NO_PLACE", "://, ://x and " + "a" * 100)
+    assert mask("it said c4nary-1 of me at host") == "it said *** of me at host"
+
+
 def test_password_with_a_slash_is_known_in_every_form(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:c4n%40ry/word1@host/db")
     assert mask("c4n@ry/word1 c4n%40ry/word1 c4n%40ry%2Fword1 c4n%40ry%2fword1") == "*** *** *** ***"
@@ -283,6 +308,16 @@ _PARTS = [
     *("pass=", "a_pass=", "a_", "token='a", "('token', '", "<token>", "%3A//a:", "%3A//"),
     *("\ntoken: a", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----abcdefghijklmnopqrst", "sk-", "sk-a"),
     *("cookie: a=", "authorization: basic ", "authorization: a=b,", "_auth", "'--token', '", "\n- -", "token: 'a\\"),
+    *(
+        "token: [",
+        "token: [1, ",
+        "token=(a, ",
+        "credentials=(",
+        "machine a ",
+        "login a password ",
+        "password\t1",
+        "'auth':'a",
+    ),
 ]
 
 
