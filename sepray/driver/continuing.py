@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,14 @@ def refuse_other_place(
     if is_here or not study.get_trials(deepcopy=False):
         return ""
     is_local = not folder.is_remote(there) and host == Surroundings.here().host
-    if is_local and not Path(there).exists():
+    if is_local and not os.path.exists(there):
         return ""  # nobody can go back to them
     where = mask(there) if folder.is_remote(there) else f"{there} on {host}"
     if permitted.move_here:
         return where
     raise UsageError(
         f"the checkpoints of {study.study_name} are not here but in {where}: run the same command there"
-        + (f", or give --storage-path {Path(there).parents[1]}" if is_local else "")
+        + (f", or give --storage-path {Path(there).parent.parent}" if is_local else "")
         + (f"; {MOVE_HERE} goes on here without them: unfinished trials begin again" if goes_on else "")
     )
 

@@ -6,6 +6,7 @@ An entry is an empty study that is named ``<study>/lease/<generation>`` (``lease
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from optuna.storages import BaseStorage
 
 from ..errors import UsageError
-from .owner import Owner, Surroundings
+from .owner import Owner, Surroundings, is_time
 from .storage import STORAGE_FAILURES
 
 ENDED_SECONDS = 45.0
@@ -23,6 +24,7 @@ LAST_OWNER = "owner"
 """User attribute of a study with the ``Owner`` that wrote to it last, and the identity of its outbox."""
 OWNER, BEAT = "owner", "heartbeat"
 """User attributes of an entry."""
+_GENERATION = re.compile("[1-9][0-9]{0,17}")  # at most MOST_GENERATIONS
 _POLL_SECONDS = 1.0
 _FIRST_POLL_SECONDS = 0.05  # while an entry is being filled in
 _BEGINNING_SECONDS = 1.0  # in which a driver that takes a lease has said who it is
@@ -38,7 +40,7 @@ class Entry:
 
     generation: int
     study_id: int
-    owner: Owner | None  # None: its driver has not written it yet
+    owner: Owner | None  # None: its driver has not written it yet, or others have written something else
     beat: Any  # of any value: only whether it changes is looked at, and when its owner wrote it
 
     @property
@@ -52,7 +54,7 @@ def entries(storage: BaseStorage, name: str) -> dict[int, Entry]:
     start, found = f"{name}/lease/", {}
     for study in storage.get_all_studies():
         number = study.study_name.removeprefix(start)
-        if number != study.study_name and number.isdecimal():
+        if number != study.study_name and _GENERATION.fullmatch(number):
             told = study.user_attrs
             owner = Owner.restored(told.get(OWNER))
             found[int(number)] = Entry(int(number), study._study_id, owner, told.get(BEAT))
@@ -90,7 +92,7 @@ def watch(
         now = entries(storage, name).get(holder.generation)
         if now is None:
             return None
-        if holder.owner and now.state != holder.state:
+        if (holder.owner or holder.beat is not None) and now.state != holder.state:
             raise HeldError(in_words(name, now, here))
         holder = now
     return holder
@@ -106,7 +108,8 @@ def in_words(name: str, entry: Entry, here: Surroundings) -> str:
     if entry.owner is None:
         return f"{name} is being started by another driver"
     now = here.now()
-    when = float(entry.beat[1]) if entry.beat else entry.owner.since
+    beat = entry.beat
+    when = beat[1] if isinstance(beat, list | tuple) and len(beat) == 2 and is_time(beat[1]) else entry.owner.since
     return (
         f"{name} is held by {entry.owner}, since {entry.owner.since_in_words(now)} "
         f"(heartbeat {max(0.0, now - when):.0f} s ago)"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from secrets import token_hex
 
 import optuna
@@ -23,8 +23,9 @@ from optuna.study import StudyDirection
 from ..errors import SeprayError
 from . import holding
 from .holding import Entry, HeldError
-from .owner import Owner, Surroundings
+from .owner import MOST_GENERATIONS, Owner, Surroundings
 from .storage import STORAGE_FAILURES, _storage_errors, connect
+from .stored_values import damaged
 
 BEAT_SECONDS = 10.0
 """Seconds between the heartbeats of an owner."""
@@ -66,8 +67,8 @@ class Lease:
         """
         if self._lost is None:
             with contextlib.suppress(KeyError):  # there is no such entry
-                written = self._storage.get_study_user_attrs(self._study_id).get(holding.OWNER, {})
-                if written.get("token") == self.owner.token:
+                written = self._storage.get_study_user_attrs(self._study_id).get(holding.OWNER)
+                if isinstance(written, Mapping) and written.get("token") == self.owner.token:
                     return
             self._lost = self._loss()
         raise self._lost
@@ -166,6 +167,7 @@ def take(
 
     Raises:
         HeldError: another driver owns the study.
+        StorageError: others have written a number of owners that cannot be.
         Exception: of the storage.
     """
     here = here or Surroundings.here()
@@ -177,6 +179,8 @@ def take(
             holder = holding.watch(storage, name, holder, here, say)
         last = holding.last_owner(storage, name)
         generation = max([0, *entries] + ([last.generation] if last else [])) + 1
+        if generation > MOST_GENERATIONS:
+            raise damaged(name, "its storage", "number of owners")
         lease = _create(storage, name, generation, here)
         if lease is None:
             force = False  # somebody else was faster, and has a right to it

@@ -14,6 +14,20 @@ from typing import Any
 
 import psutil
 
+MOST_GENERATIONS = 10**18 - 1
+"""Owners that a study may have; a greater number is none that sepray has counted."""
+_MOST_PROCESSES = 2**32
+_LATEST = 2.0**38  # seconds since 1970: thousands of years, which every calendar can say
+
+
+def is_time(value: Any) -> bool:
+    """Say whether a stored value is a time, in seconds since 1970, that can be said."""
+    return _is_within(value, _LATEST)
+
+
+def _is_within(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -41,9 +55,14 @@ class Owner:
 
     @classmethod
     def restored(cls, values: Any) -> Owner | None:
-        """Return the owner that ``plain`` described; None where that is no such description."""
+        """Return the owner that ``plain`` described; None where that is no such description, as others may write."""
         names = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or not names <= values.keys():
+            return None
+        numbers = {"generation": MOST_GENERATIONS, "process": _MOST_PROCESSES}
+        are_whole = all(isinstance(values[name], int) and _is_within(values[name], numbers[name]) for name in numbers)
+        are_texts = all(isinstance(values[name], str) for name in names - numbers.keys() - {"since"})
+        if not (are_whole and are_texts and is_time(values["since"])):
             return None
         return cls(**{name: values[name] for name in names})
 

@@ -21,6 +21,7 @@ from optuna.storages._grpc import servicer
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
 from optuna.study import StudyDirection
 
+from sepray.errors import StorageError
 from sepray.search import holding
 from sepray.search import lease as lease_module
 from sepray.search.guard import guard
@@ -225,6 +226,47 @@ def test_entry_that_its_driver_has_not_filled_in_is_waited_for(connection, world
     with pytest.raises(HeldError, match="held by bob on host-a, process 2"):
         world.take(connection())
     assert 0 < world.passed < 1
+
+
+def entry_of_another(storage, number="1", **attributes):
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE], f"small/lease/{number}")
+    for name, value in attributes.items():
+        storage.set_study_user_attr(study_id, name, value)
+    return study_id
+
+
+@pytest.mark.parametrize("beat", ["x", 5, [1], [1, "x"], [1, 1e300], [1, None], {"1": 2}, True])
+def test_heartbeat_that_others_have_written_is_passed_over_in_words(world, beat):
+    storage = InMemoryStorage()
+    entry_of_another(
+        storage, owner=Owner(1, "t", "bob", "h", "host-a", 2, "start 2", 1.8e9 - 7).plain(), heartbeat=beat
+    )
+    with pytest.raises(HeldError, match=r"small is held by bob on h, process 2, since .* \(heartbeat 7 s ago\)"):
+        world.take(storage)
+
+
+@pytest.mark.parametrize("owner", ["x", 5, [1], {"token": "t"}])
+def test_entry_whose_owner_others_have_written_is_followed_unless_its_heart_beats(world, owner):
+    storage = InMemoryStorage()
+    study_id = entry_of_another(storage, owner=owner, heartbeat=[1, 1.0])
+    world.meanwhile = lambda: storage.set_study_user_attr(study_id, "heartbeat", [world.passed, 1.0])
+    with pytest.raises(HeldError, match="small is being started by another driver"):
+        world.take(storage)
+    world.meanwhile = lambda: None
+    first = world.take(storage)
+    storage.set_study_user_attr(first._study_id, "owner", owner)
+    with pytest.raises(LostError):
+        first.check()
+
+
+def test_numbers_of_owners_that_cannot_be_are_passed_over_or_refused(world):
+    storage = InMemoryStorage()
+    for number in ("9" * 480, "\u0663", "0", "01", "-1", "1.5"):
+        entry_of_another(storage, number)
+    assert world.take(storage).owner.generation == 1
+    entry_of_another(storage, "9" * 18)
+    with pytest.raises(StorageError, match=r"'small' in its storage has been changed: its number of owners is not as"):
+        world.take(storage)
 
 
 def test_heartbeat_that_arrives_while_the_entry_is_made_keeps_the_owner(connection, world, monkeypatch):

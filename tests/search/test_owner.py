@@ -118,3 +118,20 @@ def test_description_of_another_kind_is_no_owner():
     owner = Owner(1, "ab", "", "host-a", "m", 2, "s", 0.0)
     assert Owner.restored({**owner.plain(), "outbox": "cd"}) == owner
     assert str(owner) == "somebody on host-a, process 2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            (name, value)
+            for name in ("generation", "process")
+            for value in ("9", None, 1e300, 2.0, True, -1, 10**30, [1])
+        ),
+        *(("since", value) for value in ("x", None, 1e300, float("nan"), -1.0, True)),
+        *((name, value) for name in ("token", "user", "host", "machine", "started") for value in (5, None, ["a"])),
+    ],
+)
+def test_value_that_sepray_does_not_write_is_no_owners(name, value):
+    owner = Owner(1, "ab", "", "host-a", "m", 2, "s", 0.0)
+    assert Owner.restored({**owner.plain(), name: value}) is None
