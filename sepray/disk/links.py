@@ -48,6 +48,23 @@ def refuse(path: Path, top: Path) -> Path:
     return path
 
 
+def refuse_of_others(path: Path) -> Path:
+    """Return the path of a database if it is no link that another user has made; it need not exist.
+
+    A link of this user's own, or of root's, is taken: it was put there to keep the database elsewhere.
+
+    Raises:
+        UsageError: it is a link of another user's.
+    """
+    try:
+        found = path.lstat()
+    except (OSError, ValueError):  # which is told where it is opened
+        return path
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
+        raise _refused(path)
+    return path
+
+
 def remove(path: Path, top: Path) -> None:
     """Delete a file, a link, or a folder with all that is in it, if it is there; what links lead to stays.
 

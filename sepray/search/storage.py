@@ -19,6 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..disk import links
 from ..disk.files import begin_file, locked
 from ..errors import SeprayError, StorageError, UsageError, explain_database, how_to_install, mask
 from ..identity import differences, plain
@@ -215,7 +216,8 @@ def connect(url: str) -> BaseStorage:
 
     Raises:
         StorageError: it cannot be opened.
-        UsageError: the URL is of no known kind, or its driver is not installed.
+        UsageError: the URL is of no known kind, its driver is not installed, or another user has put a link in the
+            place of its file.
     """
     scheme, separator, path = url.partition("://")
     if not separator:
@@ -225,6 +227,8 @@ def connect(url: str) -> BaseStorage:
     with _storage_errors(url):
         if scheme == "grpc":
             return open_proxy(url)
+        if (file := _file(url)) is not None:
+            links.refuse_of_others(file)
         if scheme == "journal":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             return JournalStorage(RepairingBackend(path))

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .. import __version__
+from ..disk import links
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
@@ -47,13 +48,16 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
         uri: address, or path of an SQLite file; None: the variable MLFLOW_TRACKING_URI or else ``mlflow.db``, which a
             bare ``mlflow ui`` that is started in ``folder`` reads.
         folder: relative paths start here; default: the current folder.
+
+    Raises:
+        UsageError: another user has put a link in the place of the file.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
         uri = f"sqlite:///{uri}"
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
-        return f"sqlite:///{((folder or Path.cwd()) / path).resolve()}"
+        return f"sqlite:///{links.refuse_of_others((folder or Path.cwd()) / path).resolve()}"
     return uri
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from sepray.disk import links
 from sepray.errors import UsageError
+from sepray.search.storage import connect
+from sepray.tracking.environment import resolve_uri
 
 
 @pytest.fixture
@@ -108,3 +110,38 @@ def test_a_link_that_comes_after_the_look_is_not_written_through(tmp_path, monke
     links.write(study / "report.html", tmp_path, b"mine")
     assert list((tmp_path / "private").iterdir()) == []
     assert (tmp_path / "away" / "report.html").read_bytes() == b"mine"
+
+
+@pytest.fixture
+def of_another(monkeypatch):
+    """Makes a link that another user has made."""
+
+    def made(link, target):
+        link.symlink_to(target)
+        if own := os.geteuid():
+            monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+        else:
+            os.lchown(link, 65534, -1)
+
+    return made
+
+
+def test_link_of_another_user_in_the_place_of_a_database_is_refused(tmp_path, of_another):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    own = tmp_path / "own.db"
+    own.symlink_to(victim / "own.db")
+    assert links.refuse_of_others(own) == own
+    assert links.refuse_of_others(tmp_path / "none.db") == tmp_path / "none.db"
+    of_another(tmp_path / "optuna.db", victim / "other.db")
+    place = tmp_path / "optuna.db"
+    for refused in (
+        lambda: links.refuse_of_others(place),
+        lambda: connect(f"sqlite:///{place}"),
+        lambda: connect(f"journal://{place}"),
+        lambda: resolve_uri("sqlite:///optuna.db", tmp_path),
+        lambda: resolve_uri(str(place)),
+    ):
+        with pytest.raises(UsageError, match=r"optuna\.db is a link, which sepray has not made"):
+            refused()
+    assert not list(victim.iterdir())
