@@ -132,7 +132,7 @@ def check_task_data(data: object) -> None:
     """
     if not isinstance(data, TaskData):
         raise UsageError(f"load must return a TaskData, returns {type_name(data)}")
-    _check_signal(data.signal)
+    check_signal(data.signal)
     crop = _crop(data)
     for name in SPLITS:
         _check_split(name, getattr(data, name), data.signal, crop if name == "train" else 0)
@@ -167,12 +167,27 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
         raise UsageError(f"{what} must be different names (not by capitals alone), are {', '.join(names)}")
 
 
-def _check_signal(signal: object) -> None:
+def check_signal(signal: object, any_names: bool = False) -> None:
+    """Check what a task or a trained model says of its signals.
+
+    Args:
+        signal: a ``Signal``.
+        any_names: whether sources may be called anything, as those of old models.
+
+    Raises:
+        UsageError: an entry is not as ``contracts`` says.
+    """
     if not isinstance(signal, Signal):
         raise UsageError(f"signal must be a Signal, is {type_name(signal)}")
     if not isinstance(signal.sources, tuple) or not signal.sources:
         raise UsageError(f"signal.sources must be a tuple of one name or more, is {signal.sources!r}")
-    check_source_names(signal.sources, "signal.sources")
+    if any_names:
+        if not all(isinstance(name, str) and name.strip() for name in signal.sources):
+            raise UsageError(f"signal.sources must be names, are {signal.sources!r}")
+        if len(set(signal.sources)) < len(signal.sources):
+            raise UsageError(f"signal.sources must be different names, are {signal.sources!r}")
+    else:
+        check_source_names(signal.sources, "signal.sources")
     if not _is_count(signal.channels):
         raise UsageError(f"signal.channels must be a whole number above 0, is {signal.channels!r}")
     own: object = signal.component_channels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -227,7 +227,8 @@ def separate_into(
     suffix = recording.written_suffix
     drawing = picture_name or f"{stem}.png"
     with beside(output) as folder:
-        files = {key: folder / (stem + "." + re.sub(r"[^\w.-]+", "-", key) + suffix) for key in wanted}
+        names = _file_names(model.sources)
+        files = {key: folder / f"{stem}.{names[key]}{suffix}" for key in wanted}
         check_names([*files.values(), *([folder / drawing] if picture else [])], name)
         envelopes, clipped = _write(recording, model, files, window, progress)
         drawn = folder / drawing
@@ -238,6 +239,20 @@ def separate_into(
     at = output / drawn.name if picture else None
     facts = (name, model.name, recording.rate, recording.frames, recording.channels)
     return Separation(*facts, written, clipped, at, notes_on(recording, model))
+
+
+def _file_names(sources: Sequence[str]) -> dict[str, str]:
+    """Return what each source is called in names of files: different ones, also where capitals do not count."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for source in sources:
+        plain = name = re.sub(r"[^\w.-]+", "-", source)
+        number = 2
+        while name.lower() in taken:
+            name, number = f"{plain}-{number}", number + 1
+        taken.add(name.lower())
+        names[source] = name
+    return names
 
 
 def _estimates(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import math
 import pwd
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from ..plain_text import in_one_line
 from . import model_code, model_metadata, trust
 
 if TYPE_CHECKING:  # they bring torch
+    from ..contracts import Signal
     from .loader import SeparationModel
     from .model_process import ModelProcess
 
@@ -38,6 +40,7 @@ DIGEST = "digest"
 SIGNATURE = "signature"
 """Key of the metadata with the signature of the digest and of all other metadata."""
 _DATA = "data/separator"
+_MOST_VALUES = 1 << 28  # of an item that a model was trained on: a gigabyte
 _NAMED = 5  # files that differ
 _LARGEST_DESCRIPTION = 1 << 24  # bytes
 
@@ -132,6 +135,7 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
             _require_trusted(name, folder, code, signed, differing, whose)
         with _refused(name):
             separation = _separation(code, data, is_here)
+        _check_signal(name, separation.signal)
     return PackagedModel(folder, dict(described["metadata"]), described.get("run_id"), separation)
 
 
@@ -166,6 +170,22 @@ def _separation(code: model_code.ModelCode, data: Path, is_here: bool) -> Separa
     from . import loader
 
     return loader.load(str(data), importlib.import_module(_module(code, data)).Config)
+
+
+def _check_signal(name: str, signal: Signal) -> None:
+    """Refuse a model whose signal cannot be: it would fail after work, or want all of the memory.
+
+    Raises:
+        ModelError: it cannot be.
+    """
+    from .. import loading
+
+    try:
+        loading.check_signal(signal, any_names=True)
+        if math.prod(signal.shape) * signal.channels > _MOST_VALUES:
+            raise UsageError(f"signal.shape {signal.shape!r} of {signal.channels!r} channels is longer than any")
+    except UsageError as error:
+        raise ModelError(f"{name} cannot be loaded: {in_one_line(str(error))[:500]}") from None
 
 
 def _module(code: model_code.ModelCode, data: Path) -> str:

@@ -80,10 +80,11 @@ def test_samples_beyond_the_number_type_are_counted():
 
 
 def test_each_source_of_a_name_is_a_file_of_that_name():
-    odd = model("m", lambda m: np.stack([m, -m], axis=1), sources=("a b", "c/d"))
+    odd = model("m", lambda m: np.stack([m, -m], axis=1), sources=("a/b", "A b"))
     found = separate(odd, WAVE, 64, output="out")
-    assert found.files == [Path("out/recording.a-b.npy"), Path("out/recording.c-d.npy")]
-    np.testing.assert_allclose(np.load(found["c/d"]), -WAVE, atol=1e-6)
+    assert found.files == [Path("out/recording.A-b-2.npy"), Path("out/recording.a-b.npy")]  # not one in the other's
+    np.testing.assert_allclose(np.load(found["A b"]), -WAVE, atol=1e-6)
+    assert separate(odd, WAVE, 64, output="one", source="A b").files == [Path("one/recording.A-b-2.npy")]
 
 
 @pytest.mark.parametrize("output", [None, "out"])
