@@ -72,7 +72,8 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.
-        UsageError: the record is damaged or cut short, has not that channel, or names a link out of its folder.
+        UsageError: the record is damaged or cut short, has not that channel, names a link out of its folder, or has
+            ``::`` in its path.
     """
     wfdb = _wfdb()
     _refuse_links(header)
@@ -111,6 +112,8 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
 def _refuse_links(header: Path) -> None:
     """Refuse a record whose files lie behind links that lead out of its folder, and names that no file of it has."""
+    if "::" in str(header.absolute()):  # wfdb would open what is before it, a file that nobody has looked at
+        raise UsageError(f"{header} has :: in its path, which wfdb takes for an address: rename the file or folder")
     waiting, seen = [header], {header}
     while waiting:
         one = waiting.pop()

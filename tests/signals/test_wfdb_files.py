@@ -245,6 +245,17 @@ def test_names_are_read_as_the_library_reads_them(tmp_path: Path, headers: dict[
     assert why in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["rec::y/r.hea", "rec::y.hea"])
+def test_a_path_that_the_library_takes_for_an_address_is_refused(tmp_path: Path, name: str) -> None:
+    """Of ``rec::y/r.hea`` it would open ``rec``, which may be a link out of the folder."""
+    pytest.importorskip("wfdb")
+    header = tmp_path / name
+    header.parent.mkdir(exist_ok=True)
+    header.write_bytes(b"r 1 250 100\nl.sig" + _LINKED)
+    with pytest.raises(UsageError, match=r"has :: in its path, which wfdb takes for an address: rename"):
+        wfdb_files.read_signals(header)
+
+
 def test_a_folder_has_a_record_once_and_nothing_that_nobody_put_there(tmp_path: Path) -> None:
     segments(tmp_path)
     for name in ("b.CSV", "._b.csv", "__MACOSX/b.csv", ".hidden/b.csv", "sub/c.dat"):
