@@ -206,7 +206,14 @@ def test_code_that_is_trusted_runs_in_a_process_of_its_own_without_secrets(folde
 def processes(monkeypatch):
     """What would be started, without starting it."""
     started = []
-    monkeypatch.setattr("sepray.tracking.model_process.ModelProcess", lambda code, data: started.append(code))
+
+    class Process:
+        signal = SIGNAL
+
+        def __init__(self, code, _):
+            started.append(code)
+
+    monkeypatch.setattr("sepray.tracking.model_process.ModelProcess", Process)
     return started
 
 
