@@ -36,6 +36,7 @@ from ..errors import UsageError
 from ..loading import check_source_names
 
 EXAMPLE = "example"
+_EXAMPLES = {"example:discs": True, "example:stripes": False}
 _SHARES = (0.8, 0.1, 0.1)
 _VERSION = 1
 
@@ -45,7 +46,8 @@ class Config:
     """Needs two folders (or zip or tar files) of pictures: first and second."""
 
     first: str = ""
-    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; example makes a few."""
+    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; example makes a few
+    (discs; of the second source stripes; example:discs and example:stripes for either)."""
     second: str = ""
     """Pictures of the second source, e.g. handbags, which is the observed one: a folder, a zip or tar file, or
     example."""
@@ -112,6 +114,9 @@ class Config:
         if given == EXAMPLE:
             folder = cache / "image-pairs-example" / str(k)
             _write_example(folder, discs=not k)
+        elif given in _EXAMPLES:
+            folder = cache / "image-pairs-example" / given.partition(":")[2]
+            _write_example(folder, discs=_EXAMPLES[given])
         pictures = images.pictures(folder)
         files = [folder] if folder.is_file() else [Path(picture.name) for picture in pictures]
         key = {

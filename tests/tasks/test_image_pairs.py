@@ -146,3 +146,19 @@ def test_examples_are_discs_and_upright_stripes(tmp_path: Path) -> None:
                 edges = np.flatnonzero(np.diff(lit[0].astype(int)))
                 assert len(set(np.diff(edges))) == 1  # lit and dark stripes are as wide as each other
                 assert set(np.diff(edges)) <= {2, 3, 4}
+
+
+def test_examples_can_be_exchanged_so_that_the_other_source_is_the_observed_one(tmp_path: Path) -> None:
+    pairs = ("example", "example"), ("example:discs", "example:stripes"), ("example:stripes", "example:discs")
+    usual, named, turned = (
+        image_pairs.Config(first=first, second=second, train=24, validation=4, test=4, size=16)._pools(tmp_path)[
+            "train"
+        ]
+        for first, second in pairs
+    )
+    for k in (0, 1):
+        assert np.array_equal(named[k], usual[k])
+        assert sorted(map(bytes, turned[k])) != sorted(map(bytes, usual[k]))
+    discs, stripes = ({bytes(image) for image in own} for own in usual)
+    assert len({bytes(image) for image in turned[1]} & discs) > len(discs) / 2
+    assert len({bytes(image) for image in turned[0]} & stripes) > len(stripes) / 2
