@@ -18,21 +18,18 @@ LOW = "10.6 0.65, 16.5 0.71, 17.8 0.83, 15.1 0.76, 23.4 0.95, 23.9 0.95, 24.1 0.
 HIGH = "10.8 0.65, 15.5 0.66, 18.2 0.84, 15.3 0.79, 23.4 0.95, 23.8 0.95, 24.4 0.96, 23.8 0.95"
 BAGS = "6.9 0.48, 13.9 0.48, 15.5 0.67, 15.1 0.66, 22.3 0.85, 22.7 0.86, 22.9 0.86, 22.5 0.85"
 SHOES = "10.8 0.65, 11.8 0.51, 16.2 0.65, 14.8 0.65, 22.4 0.85, 22.8 0.86, 22.8 0.86, 22.7 0.86"
-FIRST, SECOND, SIZE = "names=bags,shoes", "names=shoes,bags", "size=16"
-DISCS, STRIPES = "example:discs", "example:stripes"
-MNIST, DIGITS = "MNIST at 32 x 32", "scikit-learn's digits of 8 x 8, each pixel doubled"
-PHOTOS, MADE = "Shoes and Handbags", "made-up discs (bags) and stripes (shoes), 16 x 16"
+FIRST, SECOND, PHOTOS, MADE = "names=bags,shoes", "names=shoes,bags", "Shoes and Handbags", "made-up discs and stripes"
+MNIST, DIGITS, SIZE = "MNIST at 32 x 32", "scikit-learn's digits of 8 x 8, each pixel doubled", "size=16"
+DISCS, STRIPES = ("first=example:discs", "second=example:stripes"), ("first=example:stripes", "second=example:discs")
 PARTS = (
     Part("X 0-4, B 5-9", Data("mnist_split", ("folder={mnist}", "observed=5-9"), MNIST), turned(SMALLER, "0-4", LOW),
          ("0-4",), Data("digits_split", ("observed=5-9",), DIGITS)),
     Part("X 5-9, B 0-4", Data("mnist_split", ("folder={mnist}", "observed=0-4"), MNIST), turned(SMALLER, "5-9", HIGH),
          ("5-9",), Data("digits_split", ("observed=0-4",), DIGITS)),
     Part("X bags, B shoes", Data("image_pairs", ("first={bags}", "second={shoes}", FIRST), PHOTOS),
-         turned(METHODS, "bags", BAGS), ("bags",),
-         Data("image_pairs", (f"first={DISCS}", f"second={STRIPES}", SIZE, FIRST), MADE)),
+         turned(METHODS, "bags", BAGS), ("bags",), Data("image_pairs", (*DISCS, SIZE, FIRST), MADE)),
     Part("X shoes, B bags", Data("image_pairs", ("first={shoes}", "second={bags}", SECOND), PHOTOS),
-         turned(METHODS, "shoes", SHOES), ("shoes",),
-         Data("image_pairs", (f"first={STRIPES}", f"second={DISCS}", SIZE, SECOND), MADE)),
+         turned(METHODS, "shoes", SHOES), ("shoes",), Data("image_pairs", (*STRIPES, SIZE, SECOND), MADE)),
 )  # fmt: skip
 SMALL = {
     "neural_egg": "width=8 layers=3 epochs_per_iteration=2 batch_size=16 start_epochs=10",
