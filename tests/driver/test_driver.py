@@ -67,7 +67,7 @@ def study(tracker, simulation, screen, loaded, registered):
 def test_study_searches_retrains_scores_and_registers(spec, study, screen, loaded, registered, tracker):
     assert driver.run(spec) == 0
     assert loaded == [(spec.task, spec.stores.cache)]
-    assert study.connections[0] == (None, 0, 1.0, 0.0, spec.modules())
+    assert study.connections[0] == ("", 0, 1.0, 0.0, spec.modules())
     assert [run["name"].partition("-")[0] for run in study.runs] == ["search", "finals"]
     searched = [entry for entry in study.trained if entry[0] == "search"]
     finals = [entry for entry in study.trained if entry[0] == "finals"]
@@ -108,7 +108,7 @@ def test_study_that_lacks_retrainings_alone_starts_ray_for_them(spec, study, scr
     study.runs.clear()
     more = spec.changed(final_seeds=3)
     assert driver.run(more) == 0
-    assert study.connections == [(None, 0, 1.0, 0.0, spec.modules()), "disconnect"]
+    assert study.connections == [("", 0, 1.0, 0.0, spec.modules()), "disconnect"]
     assert [run["name"].partition("-")[0] for run in study.runs] == ["finals"]
     assert study.runs[0]["slots"] == 2
 

@@ -220,7 +220,9 @@ if "stem.mp4" not in readers.READERS:  # which are read with ffmpeg
 HONEST = {
     "long WAV": Bomb("x.wav", lambda path: _wav(path, 8000, 30 * 10**6), readers.open_recording),
     "CSV with a deep comment": Bomb(
-        "x.csv", lambda path: path.write_text("# " + "[" * 30_000 + "\n" + "1,2\n" * 9), readers.read_recording
+        "x.csv",
+        lambda path: path.write_text("# " + "[" * 30_000 + "\n" + "1,2\n5,3\n2,7\n" * 3),
+        readers.read_recording,
     ),
     "many channels": Bomb(
         "x.npy",

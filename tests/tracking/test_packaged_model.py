@@ -383,7 +383,7 @@ def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, proce
         ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The latter runs its own tracking/loader\.py, "
     ):
         load_folder(folder, "it")
-    with trust.consent(True):
+    with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         load_folder(folder, "it")
     assert "not what is installed here: tracking/loader.py; it runs in a process of its own" in caplog.text
     rewritten(folder, "gains.py", "# theirs")
@@ -393,7 +393,7 @@ def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, proce
         load_folder(folder, "it")
     caplog.clear()
     monkeypatch.setenv(trust.KEY, "k" * 16)  # which has not signed it
-    with trust.consent(True):
+    with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         load_folder(folder, "it")
     assert "tracking/loader.py, user/mine/gains.py; it runs in a process of its own" in caplog.text
     assert len(processes) == 2
