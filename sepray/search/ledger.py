@@ -238,7 +238,8 @@ class Ledger:
         if self._retried is None:
             failed = (t.number for t in trials if self._retry_failed and failed_by_environment(t))
             self._retried = self._again.union(failed)
-        return [t for t in trials if t.number in self._retried - replaced(trials)]
+        left = self._retried - replaced(trials)
+        return [t for t in trials if t.number in left]
 
     def _enqueue_fixed(self, trials: Sequence[FrozenTrial], fixed: Mapping[str, FixedTrial]) -> None:
         retried = {t.user_attrs.get("point"): t.number for t in self._to_retry(trials)}

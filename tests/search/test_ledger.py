@@ -6,6 +6,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
+from sepray.search import ledger as ledgers
 from sepray.search.ledger import FixedTrial, Ledger, contains, history
 from sepray.search.outcomes import Outcome
 from sepray.search.samplers import capacity, make_sampler
@@ -282,3 +283,17 @@ def test_label_and_attributes_are_no_part_of_a_point():
 )
 def test_value_lies_in_the_space_or_not(name, value, inside):
     assert contains(SPACE, name, value) is inside
+
+
+@pytest.mark.parametrize("fixed", [None, [FixedTrial("a", {}, 0)]])
+def test_trials_are_looked_at_as_often_however_many_there_are(url, monkeypatch, fixed):
+    looks = []
+    monkeypatch.setattr(ledgers, "replaced", lambda trials: looks.append(len(trials)) or set())
+    study, counts = study_at(url), []
+    for _ in range(2):
+        looks.clear()
+        ledger_of(study, fixed=fixed).count()
+        counts.append(len(looks))
+        for _ in range(20):
+            study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+    assert counts[0] == counts[1] <= 4
