@@ -3,23 +3,24 @@
     python benchmarks/history.py [--trials 0 1000 10000] [--sampler tpe] [--repeat 20] [--arms]
 
 SQLite, seven hyperparameters, trials of 2 to 20 epochs. Figures are seconds of CPU time, or of wall time ("clock")
-where Tune waits; medians where an action repeats. With ``--repeat 6`` on two cores of an Intel Xeon (AVX-512), some
-tests beside it in the first seconds, Python 3.11, Optuna 5.0, Ray 2.60; on a busy machine all are longer:
+where Tune waits; medians where an action repeats. With ``--repeat 6`` on two idle cores of an Intel Xeon (AVX-512),
+Python 3.11, Optuna 5.0, Ray 2.60; on a busy machine all are longer:
 
     seconds, with finished trials:                   0       1,000      10,000   last / first
-    open the study                             0.08604     0.19312     1.61104        18.7x
-    read the history                           0.00552     0.00933     0.28916        52.4x
-    replay it to asha                          0.00018     0.00929     0.11784       668.8x
-    a decision of asha                         0.00002     0.00008     0.00042        25.8x
-    replay it to median                        0.00011     0.01009     0.12436      1120.2x
-    a decision of median                       0.00008     0.00227     0.03928       464.0x
-    count what is left                         0.00899     0.00504     0.02007         2.2x
-    ask, in the background                     0.04316     0.14243     0.49364        11.4x
-    report, in the background                  0.00220     0.00173     0.00129         0.6x
-    tell, in the background                    0.01635     0.01275     0.00972         0.6x
-    first suggestion, clock                    0.04009     0.15983     0.75691        18.9x
-    a suggestion, longest, clock               0.00005     0.00006     0.00004         0.8x
-    a trial's end, longest, clock              0.00033     0.00023     0.00019         0.6x
+    open the study                             0.01904     0.10898     0.79557        41.8x
+    its trials in memory, MB                   0.06144     2.58867    27.03770       440.1x
+    read the history                           0.00149     0.00792     0.19953       134.0x
+    replay it to asha                          0.00011     0.00505     0.05156       482.6x
+    a decision of asha                         0.00001     0.00004     0.00021        20.3x
+    replay it to median                        0.00006     0.00592     0.05780       947.0x
+    a decision of median                       0.00004     0.00113     0.01427       338.0x
+    count what is left                         0.00299     0.01145     0.08269        27.7x
+    ask, in the background                     0.02098     0.08567     0.40865        19.5x
+    report, in the background                  0.00103     0.00105     0.00101         1.0x
+    tell, in the background                    0.00744     0.00784     0.00767         1.0x
+    first suggestion, clock                    0.01979     0.08027     0.48759        24.6x
+    a suggestion, longest, clock               0.00006     0.00005     0.00004         0.7x
+    a trial's end, longest, clock              0.00028     0.00023     0.00018         0.7x
 
 Optuna's own first read makes an object of every value; ``sepray.search.bulk_read`` reads the tables instead. TPE's own
 work makes an ask longer, once for each hyperparameter; asks are made ahead, while trials run.
