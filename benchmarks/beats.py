@@ -160,16 +160,19 @@ def items_of(items: int, seed: int, mothers: tuple[float, float] = (55.0, 115.0)
     return config._split(np.random.default_rng(seed), items, [])
 
 
-def faint(items: int, address: str | None) -> None:
-    """Print how high the beats of fetuses that are found are, and how many are said to be there where there is none."""
-    mixture, _, beats = items_of(items, 200)
+def systems_of(mixture: Tensor, address: str | None) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Return by system the fetal and the maternal estimate, and the mother's beats: template subtraction, a model."""
     mother = detect(mixture[:, 0], RATE, *ADULT, least=0).times
     left = residual(mixture[:, 0].double(), RATE, mother)
     systems = {"template subtraction": (left, mixture[:, 0] - left, mother)}
-    if address is not None:
-        systems[address] = estimates(address, mixture)
+    return systems if address is None else systems | {address: estimates(address, mixture)}
+
+
+def faint(items: int, address: str | None) -> None:
+    """Print how high the beats of fetuses that are found are, and how many are said to be there where there is none."""
+    mixture, _, beats = items_of(items, 200)
     has = beats[:, 1].isfinite().any(-1)
-    for name, (fetal, maternal, times) in systems.items():
+    for name, (fetal, maternal, times) in systems_of(mixture, address).items():
         found = detect(fetal, RATE, *FETUS)
         there = found.rate > 0
         high = height(fetal, RATE, found.times) / height(maternal, RATE, times)
@@ -190,13 +193,8 @@ def faint(items: int, address: str | None) -> None:
 def hers(items: int, address: str | None) -> None:
     """Print how many of a fetus's beats are those of a fast mother, and what the rule about them does."""
     mixture, _, beats = items_of(items, 600, (105.0, 115.0))
-    mother = detect(mixture[:, 0], RATE, *ADULT, least=0).times
-    left = residual(mixture[:, 0].double(), RATE, mother)
-    systems = {"template subtraction": (left, mixture[:, 0] - left, mother)}
-    if address is not None:
-        systems[address] = estimates(address, mixture)
     has = beats[:, 1].isfinite().any(-1)
-    for name, (fetal, maternal, times) in systems.items():
+    for name, (fetal, maternal, times) in systems_of(mixture, address).items():
         found = detect(fetal, RATE, *FETUS)
         there = (found.rate > 0) & (height(fetal, RATE, found.times) >= FAINT * height(maternal, RATE, times))
         right = has & there & (counts(found.times, beats[:, 1], 10.0).f1 > 0.8)

@@ -82,9 +82,7 @@ class TableRecording(Recording):
     def _not_a_number(self, cells: list[str], line: int) -> str:
         """Return what to say of the first sample of a row that is no number."""
         for column, cell in enumerate(cells):
-            if column not in self.copied and is_number(cell, self.layout.decimal):
-                continue
-            if column not in self.copied:
+            if column not in self.copied and not is_number(cell, self.layout.decimal):
                 label = f" ({self.layout.labels[column][:40]})" if self.layout.labels[column] else ""
                 where = f"line {line}, column {column + 1}{label}"
                 return f"{self.name} has a cell that is not a number in {where}: {cell.strip()[:40]!r}"

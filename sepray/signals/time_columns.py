@@ -285,8 +285,9 @@ class Stamps:
 
     @property
     def _uneven(self) -> bool:
-        """Whether too many steps are none, to tell a rate, or the clock may be coarse: its ticks are a power of ten
-        apart, and it leaves out one as evenly as can be.
+        """Whether the steps tell no rate: too many are neither the usual one nor a gap of whole steps, or too many are
+        gaps. Fewer gaps are enough where the clock may be coarse: its ticks are a power of ten apart, and the gaps come
+        as evenly as can be.
         """
         others = self._steps - self._even - self._whole_gaps
         ticks = math.log10(self._usual) if self._usual and self._usual > 0 else 0.0
