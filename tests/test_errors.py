@@ -99,3 +99,31 @@ def test_what_an_extra_brings_is_named(module, command):
 @pytest.mark.parametrize("error", [None, ImportError("cannot import name"), ValueError("psycopg")])
 def test_other_errors_name_no_extra(error):
     assert errors.how_to_install(error) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "helps"),
+    [
+        ("(sqlite3.OperationalError) database is locked", "it is locked by another program"),
+        ("attempt to write a readonly database", "it is read-only"),
+        ("database disk image is malformed", "it is damaged"),
+        ("file is not a database", "the file is damaged, or not a database"),
+        ("database or disk is full", "its disk is full"),
+        ("unable to open database file", "the file cannot be opened"),
+        ('FATAL:  database "sweeps" does not exist', "make it there first"),
+        ("Unknown database 'sweeps'", "make it there first"),
+        ('role "me" does not exist', "give another user"),
+        ("fe_sendauth: no password supplied", "give another user"),
+        ("Access denied for user 'me'", "give another user"),
+        ('no pg_hba.conf entry for host "h"', "let this host in"),
+        ("Host 'h' is not allowed to connect", "let this host in"),
+        ("permission denied for schema public", "let this user in"),
+    ],
+)
+def test_what_a_database_says_comes_with_what_helps(message, helps):
+    assert errors.explain_database(message).startswith(f"{message} ({helps}")
+
+
+def test_message_of_a_database_that_is_not_known_stays():
+    assert errors.explain_database("the server closed the connection") == "the server closed the connection"
+    assert errors.refused_for_good("database is locked") == ""

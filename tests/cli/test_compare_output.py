@@ -1,6 +1,7 @@
 """``sepray compare`` on models that are functions: its settings arrive, and it prints what the statistics say."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,3 +64,17 @@ def test_what_does_not_fit_is_refused_in_one_line(sizes, settings, line):
     assert str(refusal.value).startswith(line)
     assert "\n" not in str(refusal.value)
     assert not sizes
+
+
+def test_units_stand_with_figures_and_small_p_values_are_powers_of_ten():
+    units = SimpleNamespace(told=True, words="3 recordings", name="recordings")
+    given = {"metric": "si_sdr", "unit": "dB", "split": "test", "items": 7, "names": ("a", "b"), "means": (1.5, 2.25)}
+    given |= {"difference": -0.75, "interval": (-1.0, 0.5), "p_sign_flips": 0.001, "p_wilcoxon": 0.00099}
+    given |= {"rank_biserial": -0.5, "wins": 2, "seen": ("Seen.",), "conclusion": "Conclusion."}
+    assert command._text(SimpleNamespace(**given, result=SimpleNamespace(units=units))).splitlines() == [
+        "SI-SDR on 7 test items of 3 recordings: a 1.5000 dB, b 2.2500 dB",
+        "difference -0.7500 dB [-1.0000, +0.5000] (95% over recordings), p 0.001 by sign flips; Wilcoxon p 9.9e-04",
+        "effect size: rank-biserial -0.50; a is the better one on 2 of 7 items",
+        "Seen.",
+        "Conclusion.",
+    ]

@@ -1,6 +1,8 @@
 """Links below a folder are refused, and nothing is deleted through one; the folder itself may be a link."""
 
+import errno
 import os
+import stat
 
 import pytest
 
@@ -145,3 +147,23 @@ def test_link_of_another_user_in_the_place_of_a_database_is_refused(tmp_path, of
         with pytest.raises(UsageError, match=r"optuna\.db is a link, which sepray has not made"):
             refused()
     assert not list(victim.iterdir())
+
+
+@pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_disk_that_cannot_sync_folders_is_written_to_and_one_that_fails_is_told(tmp_path, monkeypatch, number, passes):
+    synced = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        synced(descriptor)
+
+    monkeypatch.setattr(links.os, "fsync", fsync)
+    path = tmp_path / "report.html"
+    if passes:
+        links.write(path, tmp_path, b"new")
+        assert path.read_bytes() == b"new"
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)) as failure:
+            links.write(path, tmp_path, b"new")
+        assert (failure.value.errno, failure.value.filename) == (number, str(path))

@@ -65,6 +65,8 @@ def test_links_and_other_folders_stay(tmp_path):
         (parent / name).mkdir()
     (parent / "sepray.abcdefg1").write_text("a file")
     before = sorted(os.listdir(parent))
+    for end in (".abcdef12", "-model-abcdefgh", "-separate-a_cdefgh", "-dry-run-abcdefgh", "-items-abcdefgh"):
+        (parent / f"sepray{end}").mkdir()  # what killed processes have left
     with temporary.folder("sepray-separate-") as path:
         assert os.path.dirname(path) == os.environ.get("TMPDIR", "/tmp")
     temporary.remove(temporary.make(temporary.RAY, str(parent)))

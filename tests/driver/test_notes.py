@@ -66,3 +66,18 @@ def test_metrics_and_table_of_several_objectives():
     title, shown, _, caption = notes.table_words(spec, HEARTS, result)
     assert (title, shown) == ("hearts: all objectives on the test split", columns)
     assert "of the heart rate error less is better, of the SI-SDR more; the champion" in caption
+
+
+def test_description_of_a_study_ends_with_what_to_do_next():
+    found = notes.describe(SPEC, HEARTS, RESULT)
+    commands = ["sepray evaluate models:/hearts/1", "mlflow ui"]
+    text = notes.describe_study(SPEC, HEARTS, RESULT, "Registered as hearts version 1.", commands, True)
+    assert text.split("\n\n") == [
+        *"\n\n".join(found).split("\n\n"),
+        "Registered as hearts version 1.",
+        f"Data: `{HEARTS.fingerprint}`.",
+        "```\nsepray evaluate models:/hearts/1\nmlflow ui\n```",
+        "The figures are among this run's artifacts, all of them on one page in `report.html`.",
+    ]
+    without = notes.describe_study(SPEC, HEARTS, RESULT, "Registered as hearts version 1.", commands, False)
+    assert without == text.rpartition("\n\n")[0]

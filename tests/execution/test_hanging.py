@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.experiment import Trial
 
+from sepray.execution import hanging
 from sepray.execution.hanging import HangWatch, time_limit
 
 
@@ -58,6 +59,16 @@ def test_epoch_is_told_once_after_a_minute(watched):
     assert watched.at(171.0, first)[2:] == [(1, 61.0)]
 
 
+def test_worker_is_the_one_that_ray_knows(monkeypatch):
+    known = {"ab": {"Pid": "9", "Address": {"IPAddress": "10.0.0.2"}}}
+    monkeypatch.setattr(hanging.ray._private.state, "actors", known.__getitem__)
+    one, new = trial(1), trial(2)
+    for each, number in ((one, "ab"), (new, "cd")):
+        each.temporary_state.ray_actor = SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda number=number: number))
+    assert hanging._worker(one) == (9, "10.0.0.2")
+    assert hanging._worker(new) == (7, "10.0.0.1")
+
+
 def test_slow_epochs_are_no_hang(watched):
     slow = trial(1)
     for _ in range(3):
@@ -71,6 +82,7 @@ def test_last_fifty_epochs_say_what_is_usual(watched):
     for took in [99.0] * 26 + [1.0] * 25:  # of fifty, half take long
         report(watched, 0.0, first, took)
     assert watched.at(500.0, first) == []
+    assert watched.at(500.9, first) == []  # it looks once a second
     assert watched.at(501.0, first) == [(1, 501.0)]
     assert watched.told[0].usual == 50.0
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sepray.contracts import Signal
 from sepray.scoring import fetal_baselines
-from sepray.scoring.real_records import FAINT, HERS, found_beats, score, segments, shared
+from sepray.scoring.real_records import FAINT, HERS, found_beats, mother_and_fetus, score, segments, shared
 from sepray.signals.beats import ADULT, FETUS, Beats, detect, height
 from sepray.signals.heart_annotations import Annotation
 
@@ -36,6 +36,20 @@ def test_segments_are_whole_and_short_recordings_are_one() -> None:
     assert segments(torch.zeros(3, 7600), 250).shape == (3, 3, 2500)
     assert segments(torch.arange(5100.0)[None], 250)[0, 1, 0] == 2500
     assert segments(torch.zeros(3, 1200), 250).shape == (3, 1, 1200)
+
+
+def test_a_mother_and_her_fetus_are_told_from_two_of_a_kind_and_from_pulses() -> None:
+    def pair(*rates, pulses=()):
+        names = tuple(name for name, *_ in rates)
+        return mother_and_fetus(Signal(names, 1, (2500,), 250.0, names, heart_rates=rates, pulse_sources=pulses))
+
+    mother, fetus = ("maternal", *ADULT), ("fetal", *FETUS)
+    assert pair(mother, fetus) == pair(fetus, mother) == ("maternal", "fetal")
+    assert pair(("a", 89.0, 185.0), ("b", 90.0, 100.0)) == ("a", "b")
+    assert pair(("a", 60.0, 185.0), ("b", 89.0, 185.0)) is None
+    assert pair(("a", 90.0, 185.0), ("b", 100.0, 185.0)) is None
+    assert pair(mother) is pair(mother, fetus, ("twin", *FETUS)) is None
+    assert pair(mother, fetus, pulses=("fetal",)) is None
 
 
 def test_scores_by_hand() -> None:

@@ -102,12 +102,16 @@ def names(storage):
 def test_first_owner_holds_until_it_gives_the_study_free(connection, world):
     first = world.take(connection())
     first.check()
+    world.passed = 5.0
+    first.beat()
     world.passed = 8.0
     with pytest.raises(HeldError, match=r"^small is held by alice on host-a, process 1, since \d\d:\d\d") as held:
         world.take(connection(), process=2)
-    assert str(held.value).endswith(" (heartbeat 8 s ago)")
+    assert str(held.value).endswith(" (heartbeat 3 s ago)")
     first.check()
     first.release()
+    with pytest.raises(LostError, match=r"^this driver has given the study free$"):
+        first.check()
     second = world.take(connection(), process=2)
     second.check()
     second.release()
@@ -160,7 +164,8 @@ def test_driver_that_was_killed_before_it_said_who_it_is_is_told_and_waited_for(
 def test_owner_elsewhere_whose_heart_beats_is_waited_for_no_longer_than_a_beat(connection, world, ahead):
     first = world.take(connection(), process=1, host="host-b", ahead=ahead)
     world.meanwhile = lambda: first.beat() if world.passed == 10 else None
-    with pytest.raises(HeldError, match="held by bob on host-b, process 1"):
+    shown = rf"held by bob on host-b, process 1, since .* \(heartbeat {7200 if ahead < 0 else 0} s ago\)$"
+    with pytest.raises(HeldError, match=shown):
         world.take(connection(), process=2)
     assert world.passed == 10
     first.check()
@@ -340,6 +345,7 @@ def test_loss_interrupts_the_main_thread_and_is_what_ends_it(connection, world, 
         drive()
     first._thread.join(10)
     assert not first._thread.is_alive()
+    assert not first._interrupts  # what follows the block is not interrupted
 
 
 def test_heartbeats_are_written_by_a_thread_until_the_end(connection, world, monkeypatch):
@@ -381,6 +387,14 @@ def test_block_that_is_no_driver_owns_the_study_meanwhile(url, world, monkeypatc
     with pytest.raises(HeldError, match="small is held by alice on host-a, process 1"), held(url, "small"):
         pass
     driver.check()
+    said = []
+    with pytest.raises(HeldError, match=r" s ago\); ask alice$"):
+        lease_module.take_at(url, "small", False, said.append, "; ask alice")
+    assert [text.partition(",")[0] for text in said] == ["small: waiting up to 45 s"]
+    monkeypatch.setattr(lease_module, "_SETTLE_SECONDS", 0.0)
+    lease_module.take_at(url, "small", True, said.append).release()
+    with pytest.raises(LostError):
+        driver.check()
 
 
 def _race(storages, rounds, barrier, queue):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
+from sepray.signals import wfdb_annotations
 from sepray.signals.heart_annotations import Annotation, annotation, is_annotation, read_rates, row_of, unused
 from sepray.signals.recording_types import RecordingError
 
@@ -54,6 +55,9 @@ def test_rows_of_one_record_are_merged_and_rows_of_nothing_are_named(tmp_path) -
         ("record,source,rate\na,fetal,fast\n", r"rates.csv, line 2: a rate is beats a minute, or 0 .*, not 'fast'"),
         ("record,source,rate\na,fetal,\n", "line 2: a rate is beats a minute"),
         ("record,source,rate\na,fetal,5\n", "line 2: a rate is beats a minute"),
+        ("record,source,rate\na,fetal,9.9\n", "line 2: a rate is beats a minute"),
+        ("record,source,rate\na,fetal,10\na,maternal,401\n", "line 3: a rate is beats a minute"),
+        ("record,source,rate\na,fetal,400\na,maternal,-80\n", "line 3: a rate is beats a minute, .*, not '-80'"),
         (
             "record,source,rate,leads\na,fetal,80,0-2\n",
             "line 2: leads are numbers from 1, such as 1-5 or 1 3, not '0-2'",
@@ -75,6 +79,8 @@ def test_times_of_beats_beside_a_recording(tmp_path) -> None:
     assert known.beats.tolist() == [0.5, 0.9, 1.3, 1.8, 10.2]
     assert known.rate_in(0, 10) == pytest.approx(60 / 0.4)
     assert np.isnan(known.rate_in(10, 20))  # one beat has no rate
+    assert np.isnan(known.rate_in(0, 1))  # nor have two
+    assert known.beats_in(0.5, 1.3).tolist() == pytest.approx([0, 0.4])  # the end is not within
     assert known.beats_in(10, 20).tolist() == pytest.approx([0.2])
     assert not known.absent
     assert is_annotation(tmp_path / "a.fetal.csv", HEARTS)
@@ -111,6 +117,15 @@ def test_annotations_of_wfdb(tmp_path) -> None:
 
 
 _END = b"\xc8\4" * 2 + b"\0\0"  # two beats, 200 samples apart
+_DEFINITIONS = "## annotation type definitions"
+
+
+def _text(words):
+    return bytes((len(words), 252)) + words.encode() + b"\0" * (len(words) % 2)
+
+
+def _note(words):
+    return b"\0\x58" + _text(words)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +137,16 @@ _END = b"\xc8\4" * 2 + b"\0\0"  # two beats, 200 samples apart
         (b"\0\xec\1\0\x90\1" + _END, [2.0 + (65536 + 400) / 100, 4.0 + (65536 + 400) / 100]),
         (b"\0\xec\xff\xff\xfe\xff" + _END, [1.98, 3.98]),  # two samples back
         (_END + b"\xc8\4" * 5, [2.0, 4.0]),
+        (b"\0\xec\xff\xff\xd4\xfe" + _END, [1.0]),  # the first is before the recording
+        (b"\0\xec\xff\xff\x38\xff" + _END, [0.0, 2.0]),
+        (b"\x64\0" + _END, [3.0, 5.0]),  # an annotation of no kind, after a second
+        (b"\x05\xf0\x05\xf4\x05\xf8" + _END, [2.0, 4.0]),  # what says more of an annotation takes no time
+        (_note("## time resolution: 400") + _note("## time resolution: 50") + _END, [0.5, 1.0]),
+        (b"\x64\x58" + _text("## time resolution: 400") + _END, [3.0, 5.0]),  # said later than at the start
+        (_note(_DEFINITIONS) + _note("42 N beat") + b"\x64\xa8" + _END, [1.0, 3.0, 5.0]),
+        (_note(_DEFINITIONS) + _note("1 x noise") + _END, []),
+        (_note(_DEFINITIONS) + _note("## end of definitions") + _note("1 x noise") + _END, [2.0, 4.0]),
+        (_note("1 x noise") + _END, [2.0, 4.0]),
         (b"\0\x58\x17\xfc## time resolution: 000\0" + _END, [2.0, 4.0]),
         (b"\0\x58\x17\xfc## time resolution: 9e9\0" + _END, [22.222222, 44.444444]),
         (b"\xc8\4\xc8", None),
@@ -139,6 +164,19 @@ def test_annotations_of_any_content_are_read_within_their_file(tmp_path, content
     known = annotation(tmp_path / "a.csv", "maternal", HEARTS, 500, None)
     np.testing.assert_allclose(known.beats, times, rtol=1e-6)
     assert np.isnan(Annotation(np.nan, np.array([1.0, 1.0, 1.0]), "").rate_in(0, 2))  # and no division by zero
+
+
+def test_annotations_of_no_possible_rate_or_size_are_refused(tmp_path, monkeypatch) -> None:
+    content = _note("## time resolution: 99999999999") + _END
+    (tmp_path / "a.atr").write_bytes(content)
+    with pytest.raises(RecordingError, match=r"a\.atr is no annotation of WFDB: it says that its rate is 1e\+11 Hz$"):
+        annotation(tmp_path / "a.csv", "maternal", HEARTS, 500, None)
+    (tmp_path / "a.atr").write_bytes(_END)
+    monkeypatch.setattr(wfdb_annotations, "_MOST_BYTES", len(_END))
+    assert annotation(tmp_path / "a.csv", "maternal", HEARTS, 500, None).beats.tolist() == [0.4, 0.8]
+    monkeypatch.setattr(wfdb_annotations, "_MOST_BYTES", len(_END) - 1)
+    with pytest.raises(RecordingError, match=r"a\.atr is too large"):
+        annotation(tmp_path / "a.csv", "maternal", HEARTS, 500, None)
 
 
 @pytest.mark.parametrize(

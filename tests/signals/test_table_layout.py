@@ -81,6 +81,14 @@ def test_names_of_other_columns_are_refused(tmp_path, header, row):
     laid_out(tmp_path, f"# {header}\n{row}\n{row}\n")
 
 
+def test_many_names_of_other_columns_are_cut(tmp_path):
+    most = "time, abdominal lead one, and another, x"
+    assert len(most) == 40
+    for names, told in ((most, most), (f"{most}y", f"{most} ...")):
+        with pytest.raises(RecordingError, match=rf"names 4 columns \({told}\) above rows of 3 cells"):
+            laid_out(tmp_path, f"{names}\n0.5,1.5,2.5\n1.5,2.5,3.5\n")
+
+
 @pytest.mark.parametrize("first", ["1", '"1"'])
 def test_r_gives_the_column_of_row_names_no_name(tmp_path, first):
     layout, _ = laid_out(tmp_path, f'"time_ms" "a"\n{first} 0 1.5\n{first.replace("1", "2")} 4 2.5\n')
@@ -96,11 +104,16 @@ def test_r_gives_the_column_of_row_names_no_name(tmp_path, first):
         ("0.004,2.5\n0.008,1.5\n0.012,2.5\n", False),  # the first sample, at 0 s
         ("1,2.5\n2,1.5\n3,2.5\n", False),  # likewise, number 0
         ("-3,2\n4,1\n-1,5\n", False),
+        ("-3,-2\n-4,-5\n-7,-9\n", True),
+        ("0.5,1\n0.25,4\n0.5,3\n", False),  # as small as the smallest below
+        ("0.5,1\n0.25,-4\n0.5,-3\n", False),
+        ("0.25,-1.5\n", False),  # one row says too little
+        ("0.25,-1.5\n0.75,1.5\n", True),
     ],
 )
 def test_numbers_of_the_columns_are_a_header(tmp_path, rows, header):
     layout, found = laid_out(tmp_path, "0,1\n" + rows)
-    assert (layout.header, len(found), layout.labels) == (int(header), 4 - header, ("", ""))
+    assert (layout.header, len(found), layout.labels) == (int(header), rows.count("\n") + 1 - header, ("", ""))
     assert laid_out(tmp_path, "1,2\n0.5,2.5\n0.25,1.5\n")[0].header == 1
     assert laid_out(tmp_path, "1,2\n2,2.5\n3,1.5\n")[0].header == 0
 
@@ -121,10 +134,21 @@ def test_empty_columns_at_the_end_are_dropped(tmp_path, end):
         ("t;a;note\n0,5;1;N\n1,5;2;V\n", r"text: 'V' in column 3 \(note\), as in line 3"),
         (",a\ns0,1.5\ns1,2.5\n", "text: 's1' in column 1, as in line 3"),
         ("s0,1.5\ns1,2.5\n", "text: 's1' in column 1, as in line 2"),
+        (
+            "y" * 50 + ",a\n" + ("x" * 50 + ",1.5\n") * 2,
+            rf"text: '{'x' * 40}' in column 1 \({'y' * 40}\), as in line 3",
+        ),
+        ("a,b\nc,d\n1,x\n2,y\n", r"text: 'y' in column 2 \(b\), as in line 4"),
     ],
 )
 def test_a_column_without_numbers_is_named(tmp_path, text, why):
     with pytest.raises(RecordingError, match=rf"a\.csv has {why}: leave that column out, or fill it with numbers"):
+        laid_out(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["a,b\nc,d\ne,f\n1,x\n2,y\n", "1,x\n"])
+def test_a_text_with_a_few_numbers_is_no_table(tmp_path, text):
+    with pytest.raises(RecordingError, match=r"a\.csv (holds no rows of numbers|is not a table of numbers)"):
         laid_out(tmp_path, text)
 
 

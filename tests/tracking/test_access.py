@@ -7,8 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from sepray.errors import UsageError
+from sepray.tracking import access
 from sepray.tracking.access import require_access
 
 LOGIN = "Basic " + base64.b64encode(b"alice:correct horse").decode()
@@ -32,7 +34,7 @@ class Server:
         own = {"do_GET": lambda request: self.answer(request), "log_message": lambda *_: None}
         handler = type("Handler", (BaseHTTPRequestHandler,), own)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.005,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
     def answer(self, request):
@@ -51,10 +53,15 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
+def bare(monkeypatch, tmp_path):
+    """No login in variables or in a file."""
     for name in VARIABLES:
         monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def server(bare):
     stands = Server()
     yield stands
     stands.http.shutdown()
@@ -129,6 +136,9 @@ def test_server_that_does_not_answer_refuses_no_study(server):
         ({"0": "s3://bucket/0", "cass-ecg": "s3://own/7"}, "s3://own/7"),
         ({"0": "mlflow-artifacts:/0", "cass-ecg": "mlflow-artifacts:/7"}, ""),
         ({"0": "./mlruns/0"}, ""),
+        ({"0": "mlflow-artifacts://host/0"}, ""),
+        ({"0": "file:///srv/mlruns/0"}, ""),
+        ({"0": "http://host/0", "cass-ecg": "https://host/7"}, ""),
         ({}, ""),
     ],
 )
@@ -143,7 +153,60 @@ def test_what_is_no_server_of_mlflow_is_not_asked(uri):
     assert require_access(uri, "cass-ecg") == ""
 
 
-def test_login_that_a_plugin_makes_is_not_looked_at(server, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "kubernetes")
+@pytest.mark.parametrize("name", ["AUTH", "AWS_SIGV4"])
+def test_login_that_a_plugin_makes_is_not_looked_at(server, monkeypatch, name):
+    monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "kubernetes")
     assert require_access(server.url, "cass-ecg") == ""
     assert server.asked == []
+
+
+FILE = "[mlflow]\nmlflow_tracking_username = alice\nmlflow_tracking_password = 50%(x\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "login"),
+    [
+        ({}, "", {}),
+        ({"USERNAME": "bob"}, "", {}),
+        ({"PASSWORD": "horse"}, "", {}),
+        ({"USERNAME": "bob", "TOKEN": "t0ken"}, "", {"headers": {"Authorization": "Bearer t0ken"}}),
+        ({"USERNAME": "bob", "PASSWORD": "horse", "TOKEN": "t0ken"}, "", {"auth": ("bob", "horse")}),
+        ({}, FILE, {"auth": ("alice", "50%(x")}),
+        ({"USERNAME": "bob"}, FILE, {"auth": ("bob", "50%(x")}),
+        ({"TOKEN": "t0ken"}, "no file of settings", {"headers": {"Authorization": "Bearer t0ken"}}),
+        ({}, "[other]\nmlflow_tracking_username = alice\n", {}),
+    ],
+)
+def test_variables_come_before_the_file_and_a_password_before_a_token(bare, monkeypatch, tmp_path, given, file, login):
+    for name, value in given.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    if file:
+        (tmp_path / ".mlflow").mkdir()
+        (tmp_path / ".mlflow" / "credentials").write_text(file)
+    assert access._login() == login
+
+
+@pytest.mark.parametrize(
+    ("given", "tls"),
+    [
+        ({}, {"verify": True}),
+        ({"INSECURE_TLS": "True"}, {"verify": False}),
+        ({"INSECURE_TLS": "1", "SERVER_CERT_PATH": "ca.pem"}, {"verify": False}),
+        ({"INSECURE_TLS": "no", "SERVER_CERT_PATH": "ca.pem"}, {"verify": "ca.pem"}),
+        ({"CLIENT_CERT_PATH": "me.pem"}, {"verify": True, "cert": "me.pem"}),
+    ],
+)
+def test_certificates_are_those_of_mlflows_client(bare, monkeypatch, given, tls):
+    asked = []
+
+    def get(url, **named):
+        asked.append((url, named))
+        raise requests.ConnectionError
+
+    for name, value in given.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    monkeypatch.setattr(requests, "get", get)
+    assert require_access("https://mlflow.example/", "cass-ecg") == ""
+    first = {"params": {"max_results": "1"}, "timeout": 5.0, **tls}
+    assert asked[0] == ("https://mlflow.example/api/2.0/mlflow/experiments/search", first)
+    assert [named["params"] for _, named in asked[1:]] == [{"experiment_name": "cass-ecg"}, {"experiment_id": "0"}]
