@@ -31,7 +31,7 @@ STUDY = StudySpec(
     objective=("fetal/relative_l2", "fetal/beat_f1:max"),
     only_arms=("no adversaries", "CASS", "cross all"),
     trials=3,
-    max_epochs=54,
+    max_epochs=45,
     final_seeds=1,
 )
 FULL = STUDY.changed(name="cass-ecg-varied-full", only_arms=(), trials=120, max_epochs=200, final_seeds=9)
