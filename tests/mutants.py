@@ -53,6 +53,7 @@ sys.path.pop(0)  # the folder of this file, whose packages have names such as `d
 
 WARM = """torch torchaudio torchmetrics scipy.signal scipy.stats sklearn pandas matplotlib.pyplot optuna ray.tune
 mlflow.pyfunc safetensors.torch soundfile pyarrow rich tyro"""
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # signals that end this process, and with it its children
 END_TO_END = "tests/end_to_end/"
 OWN = ("tests/mutants.py", "tests/mutations.py")
 COVERAGE = """[run]
@@ -136,6 +137,7 @@ class Children:
         self.trees = [folder / f"tree{slot}" for slot in range(jobs)]
         self.own = [folder / f"job{slot}" for slot in range(jobs)]
         self.temporary = Path(tempfile.mkdtemp(prefix="mutants-"))
+        self.running: dict[int, tuple[Task, int, float, dict[str, bytes]]] = {}
         command = ["git", "ls-files", "-coz", "--exclude-standard"]
         listed = subprocess.run(command, cwd=root, capture_output=True, check=True, text=True).stdout
         for tree in self.trees:
@@ -149,12 +151,22 @@ class Children:
             subprocess.run(command, cwd=tree, check=True)
 
     def close(self) -> None:
-        """Remove what the tests wrote."""
+        """End what still runs, and remove what the tests wrote."""
+        self._end()
         shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _end(self) -> None:
+        """Kill the children that still run, and what they have started."""
+        while self.running:
+            pid, _ = self.running.popitem()
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for own in self.own:
+            _end_processes(str(own))
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, dict]]:
         """Yield each task as it ends, with its result: tests, failed, lines, status, late, seconds."""
-        waiting, running = iter(tasks), {}
+        waiting, running = iter(tasks), self.running
         free = list(range(len(self.trees)))
         try:
             while True:
@@ -179,10 +191,7 @@ class Children:
                         result = self._result(slot) | {"late": late, "seconds": seconds}
                         yield task, {"status": os.waitstatus_to_exitcode(status)} | result
         finally:
-            for pid in running:
-                os.killpg(pid, signal.SIGKILL)
-            for own in self.own:
-                _end_processes(str(own))
+            self._end()
 
     def _fork(self, task: Task, slot: int) -> int:
         tree, own = self.trees[slot], self.own[slot]
@@ -199,6 +208,8 @@ class Children:
             return pid
         try:
             os.setpgid(0, 0)
+            for number in ENDING:
+                signal.signal(number, signal.SIG_DFL)
             _child(task, tree, own)
             atexit._run_exitfuncs()  # Ray ends its processes there
         except BaseException as error:
@@ -541,6 +552,8 @@ def main() -> int:
     for name in [*arguments.warm.split(), "pytest"]:
         importlib.import_module(name)
     folder.mkdir(exist_ok=True)
+    for number in ENDING:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     children = Children(root, folder, arguments.jobs)
     try:
         return _examine_and_report(children, drawn, sources, arguments, root)

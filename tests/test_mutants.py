@@ -1,7 +1,9 @@
 """The script that draws mutants and finds those that no test notices, on a small project."""
 
 import ast
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -243,6 +245,24 @@ def test_list_runs_nothing(project):
     _, printed = run(project, "--list", "--sample", "3", "--seed", "5")
     assert len(printed.splitlines()) == 4
     assert printed == run(project, "--list", "--sample", "3", "--seed", "5")[1]
+
+
+def test_child_ends_with_the_script_when_a_signal_ends_it(project):
+    lines = (
+        "import os, sys, time",
+        f"sys.path.insert(0, {str(ROOT / 'tests')!r})",
+        "import mutants",
+        "mutants._child = lambda *_: (print(os.getpid(), flush=True), time.sleep(60))",
+        "mutants.main()",
+    )
+    command = [sys.executable, "-c", "; ".join(lines), "--root", str(project), "--warm", "", "--near"]
+    with subprocess.Popen([*command, "--only", "sepray/size.py"], stdout=subprocess.PIPE, text=True) as script:
+        assert "mutants, seed 0" in script.stdout.readline()
+        child = int(script.stdout.readline())
+        script.terminate()
+        assert script.wait(30) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 @pytest.mark.slow
