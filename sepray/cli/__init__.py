@@ -1,1 +1,3 @@
-"""The ``sepray`` command: separate, evaluate, compare, report, list, reconcile, doctor."""
+"""The ``sepray`` command: clean, compare, delete, doctor, evaluate, explain, list, reconcile, report, reproduce, run,
+separate, show.
+"""
