@@ -14,12 +14,13 @@ Where a study stops, its unfinished trials stay as they are, and the same comman
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from .errors import SeprayError
+from .errors import SeprayError, one_line
 
 UNSAVED = "unsaved"
 """Outcome in a result of a trial whose checkpoints cannot be written or read: the trial has not ended."""
@@ -36,6 +37,7 @@ LOSSES_OF_THE_EXECUTOR = 10
 # Frames of the module that writes checkpoints, in tracebacks of versions that took its errors for the trial's.
 _CHECKPOINTS = re.compile(r'File "[^"]*sepray/execution/(checkpoint|checkpoint_writer|file_systems)\.py"')
 _SYSTEM_ERROR = re.compile(r"^(OSError|\w+Error): \[Errno -?\d+\]")
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class CheckpointError(SeprayError, RuntimeError):
@@ -155,3 +157,29 @@ def of_environment(outcome: Mapping[str, Any], traceback: str = "") -> bool:
     A process that the trial's own code ends cannot be told from one that the machine ends, and counts too.
     """
     return of_outcome(outcome, traceback) in (Whose.STORE, Whose.EXECUTOR)
+
+
+def is_bad_input(error: BaseException) -> bool:
+    """Say whether the user can put an error right.
+
+    That is every ``SeprayError``, every error of the operating system that names a file, and a full disk, of which the
+    operating system names no file.
+    """
+    if isinstance(error, SeprayError):
+        return True
+    return isinstance(error, OSError) and (error.filename is not None or is_disk_full(error))
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether the operating system has refused a write because a disk, or this user's share of it, is full."""
+    return isinstance(error, OSError) and not isinstance(error, SeprayError) and error.errno in _DISK_FULL
+
+
+def bad_input_line(error: BaseException) -> str:
+    """Return the line that is shown of an error that the user can put right (``is_bad_input``).
+
+    An error of the operating system is told by its file: ``weights.pt: No such file or directory``.
+    """
+    if isinstance(error, OSError) and not isinstance(error, SeprayError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return one_line(error)

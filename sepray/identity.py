@@ -74,7 +74,7 @@ def _plain_distribution(distribution: Any) -> Any:
 
 
 def told(value: Any) -> Any:
-    """Return what ``plain`` does, without secrets: what records, models and messages say of a configuration.
+    """Return what ``plain`` does, without secrets: what stored studies, models and messages say of a configuration.
 
     A configuration that is made of it again lacks them (``loading.load_task`` says so).
     """

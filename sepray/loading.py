@@ -65,7 +65,7 @@ def load_task(config: TaskConfig, cache: Path) -> TaskData:
 
 
 def _refuse_hidden(name: str, config: TaskConfig) -> None:
-    """Refuse a configuration from a record, which holds no secrets.
+    """Refuse a configuration that was read from a study's storage or a model, which keep no secrets.
 
     Raises:
         UsageError: a field had one.
@@ -74,7 +74,7 @@ def _refuse_hidden(name: str, config: TaskConfig) -> None:
         given = getattr(config, field.name)
         if any(isinstance(text, str) and HIDDEN in text for text in (given if isinstance(given, tuple) else (given,))):
             raise UsageError(
-                f"{name}: {field.name} had a secret when this was recorded, and records hold none: give it in the "
+                f"{name}: {field.name} had a secret, which studies and models do not keep: give it in the "
                 "study's own command, or let the task read it from the environment"
             )
 

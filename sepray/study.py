@@ -113,8 +113,8 @@ def run(
         allow_changed_code: go on although source files that trainings run have changed since the last start.
 
     Returns:
-        The result. Its ``status`` is 0 where all went well, 1 where there is nothing to register, and 3 where that is
-        because the code of the trials raised errors; ``failures`` says what failed.
+        The result. Its ``status`` is 0 where all went well and 1 where there is nothing to register; 2 or 3 where that
+        is because trials raised errors, 2 if you can put all of them right; ``failures`` says what failed.
 
     Raises:
         SeprayError: something that the user can put right.
@@ -147,8 +147,8 @@ def execute(spec: StudySpec, permitted: Permissions | None = None) -> int:
         permitted: what the user allows; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, that of a signal
-        (``console.interruption``) where one has ended the study.
+        The exit status: 0 done; 1 nothing to register; 2 or 3 where that is because trials raised errors
+        (``driver.failed_trials``); that of a signal (``console.interruption``) where one has ended the study.
 
     Raises:
         SeprayError: something that the user can put right.

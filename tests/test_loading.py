@@ -86,7 +86,7 @@ def test_sound_data_come_back_as_they_are(data: TaskData) -> None:
 
 @pytest.mark.parametrize("hidden", ["https://h/x?sig=***", ("a", "***")])
 def test_a_configuration_of_a_record_that_had_a_secret_is_refused(hidden: Any) -> None:
-    with pytest.raises(UsageError, match="made had a secret when this was recorded, and records hold none: give it in"):
+    with pytest.raises(UsageError, match="made had a secret, which studies and models do not keep: give it in"):
         load_task(Config(hidden), Path())
 
 

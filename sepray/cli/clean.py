@@ -14,7 +14,7 @@ from .confirmation import is_confirmed
 from .delete import Yes
 
 if TYPE_CHECKING:
-    from ..driver.study_record import StudyRecord
+    from ..driver.saved_study import SavedStudy
     from ..results.cleaning import Deletable
 
 _Name = Annotated[
@@ -57,15 +57,15 @@ def clean(
         raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
     application.require_storage(storage)
     from ..console.terminal import console, size
-    from ..driver.study_record import read_record, study_names
+    from ..driver.saved_study import read_saved_study, study_names
     from ..results import cleaning
 
     names = study_names(storage) if name is None else [name]
-    records = [read_record(each, storage, storage_path) for each in names]
+    studies = [read_saved_study(each, storage, storage_path) for each in names]
     with contextlib.ExitStack() as stack:
-        deletable = [item for record in records for item in _deletable(record, stack, alone=name is not None)]
+        deletable = [item for saved in studies for item in _deletable(saved, stack, alone=name is not None)]
         if name is None:
-            found = cleaning.orphans({(record.name, record.uid) for record in records}, storage_path)
+            found = cleaning.orphans({(saved.name, saved.uid) for saved in studies}, storage_path)
             if orphans:
                 deletable += found
             elif found:
@@ -94,7 +94,7 @@ def clean(
         application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 
-def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) -> list[Deletable]:
+def _deletable(saved: SavedStudy, stack: contextlib.ExitStack, alone: bool) -> list[Deletable]:
     """Hold a study and return what can be deleted of it; leave one alone that is running or behind a link.
 
     Raises:
@@ -107,10 +107,10 @@ def _deletable(record: StudyRecord, stack: contextlib.ExitStack, alone: bool) ->
     from ..tracking.outbox import BusyError
 
     try:
-        stack.enter_context(held(record))
+        stack.enter_context(held(saved))
     except (HeldError, UsageError, BusyError) as error:  # it runs, or a link is in the place of its folder
         if alone:
             raise
         console.print(f"left alone: {error}", soft_wrap=True)
         return []
-    return cleaning.deletable_in_study(record)
+    return cleaning.deletable_in_study(saved)

@@ -36,11 +36,11 @@ def delete(
     application.require_storage(study.storage)
     from ..console.terminal import console
     from ..driver import tracking_address
-    from ..driver.study_record import read_record
+    from ..driver.saved_study import read_saved_study
     from ..results import deletion
 
     try:
-        record = read_record(study.name, study.storage, study.storage_path)
+        saved = read_saved_study(study.name, study.storage, study.storage_path)
     except UsageError:
         if not deletion.finish_interrupted(study.name, study.storage_path):
             raise
@@ -52,8 +52,8 @@ def delete(
     if runs or models:  # the address is the study's own, unless another one is given
         own, _ = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
         address = application.require_tracking(own)
-    with deletion.held(record):
-        planned = deletion.plan(record, address, runs, models)
+    with deletion.held(saved):
+        planned = deletion.plan(saved, address, runs, models)
         told = {"deletes": list(planned.deleted), "keeps": list(planned.kept)}
         console.print(f"This deletes the study {study.name}:", soft_wrap=True)
         for line in told["deletes"]:

@@ -24,12 +24,12 @@ def report(study: application.Study, json: application.Json = False) -> None:
     """
     study.require()
     from ..console.terminal import console
-    from ..driver.study_record import read_record
+    from ..driver.saved_study import read_saved_study
     from ..report.report import publish
     from ..report.study_results import StudyResults
     from ..spec.folder import study_folder
 
-    found = read_record(study.name, study.storage, study.storage_path)
+    found = read_saved_study(study.name, study.storage, study.storage_path)
     spec, stages = found.spec(study.cache, with_space=False), found.studies
     folder = study_folder(study.storage_path, study.name, found.uid)
     results = StudyResults.read(spec, stages["search"], stages.get("finals"), folder, _data(spec))

@@ -60,11 +60,11 @@ def reproduce(
     origin = _origin(study) if study.is_model else None
     if origin is None:
         study.require()
-    from ..driver.study_record import read_record
+    from ..driver.saved_study import read_saved_study
     from ..results import reproduction
 
     name = study.name if origin is None else origin.study
-    found = read_record(name, study.storage, study.storage_path)
+    found = read_saved_study(name, study.storage, study.storage_path)
     if origin is not None:
         reproduction.require_same(found, origin)
         stage, number = "finals", origin.number

@@ -87,13 +87,13 @@ def _print_front(result: StudyResult) -> None:
     from ..report.wording import trial_name
     from ..spec import choosing
 
-    objectives = [Objective(key, direction) for key, direction in result.record.objectives.items()]
+    objectives = [Objective(key, direction) for key, direction in result.saved.objectives.items()]
     if len(objectives) > 1 and result.best:
         from ..scoring.tables import front_table  # torch
 
         rows = [(trial_name(t).removeprefix("trial "), t.values) for t in result.best]
         console.print(front_table("Pareto front on the validation split", [o.column for o in objectives], rows))
-        if choose := result.record.description.get("choose"):
+        if choose := result.saved.description.get("choose"):
             console.print(choosing.words(choose, objectives))
 
 
@@ -105,14 +105,14 @@ def _print_trials(result: StudyResult) -> None:
     from ..report.wording import OUTCOMES
     from ..search.outcomes import outcome
 
-    sign = 1 if next(iter(result.record.objectives.values())) == "minimize" else -1
+    sign = 1 if next(iter(result.saved.objectives.values())) == "minimize" else -1
     trials = sorted(
         result.trials_of["search"],
         key=lambda trial: (not trial.values, sign * trial.values[0] if trial.values else 0.0, trial.number),
     )
     if not trials:
         return
-    first, *others = result.record.objectives
+    first, *others = result.saved.objectives
     by = f" in {Objective(first, '').words}" if others else ""
     console.print(f"\nTrials, the best{by} first:", style="bold")
     values = {t.number: " ".join(f"{value:.4f}" for value in t.values or ()) for t in trials[:_TRIALS_SHOWN]}

@@ -130,7 +130,7 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     configuration, setting, spaced = _configuration(module, entry)
     own = {**comparison.given(short), **entry.settings, **(comparison.given(entry.name) if entry.name else {})}
     names = [f.name for f in fields(configuration)]
-    given = _with_start(_canonical(own, names), configuration)
+    given = _with_warm_start(_canonical(own, names), configuration)
     structure = {name: value for name, value in given.items() if name in names}
     config = configured(configuration, structure, short)
     try:
@@ -201,8 +201,8 @@ def _canonical(given: Mapping[str, str], names: Collection[str]) -> dict[str, st
     return {fitting[k] if k not in names and fitting[k] in names else k: value for k, value in given.items()}
 
 
-def _with_start(given: Mapping[str, str], configuration: Any) -> dict[str, str]:
-    """Return given settings with those of the start, ``start.FIELD``, put behind its name."""
+def _with_warm_start(given: Mapping[str, str], configuration: Any) -> dict[str, str]:
+    """Return given settings with those of the warm start, ``start.FIELD``, put behind its name."""
     own = {k: v for k, v in given.items() if not k.startswith(f"{START}.")}
     start = [f"{k.partition('.')[2]}={v}" for k, v in given.items() if k not in own]
     if start and hasattr(configuration, START):

@@ -69,11 +69,13 @@ class ComparisonEstimate:
 
     @property
     def status(self) -> int:
-        """Exit status: 0 where some separator can be compared, else 3 where its code is at fault, or 1."""
+        """Exit status: 0 where some separator can be compared, else 3 where there is a bug, 2 for bad input, or 1."""
         found = [estimate.status for _, estimate in self.studies]
         if 0 in found:
             return 0
-        return BUG if BUG in found or any(left.bug for left in self.left_out) else 1
+        if any(left.bug for left in self.left_out):
+            return BUG
+        return max(found, default=1)
 
 
 def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:

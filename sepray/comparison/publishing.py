@@ -165,6 +165,6 @@ def _track(
     tracker.study_finished(metrics, {"outcome": "finished"}, note)
     if left := tracker.close(timeout=20):
         console.print(
-            f"{left} records wait for the tracking server {mask(comparison.stores.tracking_uri)}; "
+            f"{left} updates wait for the tracking server {mask(comparison.stores.tracking_uri)}; "
             f"the same command delivers them"
         )

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.metadata
 import os
 import re
@@ -27,7 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from ..errors import SeprayError, one_line
+from ..errors import SeprayError
+from ..fault import bad_input_line, is_bad_input, is_disk_full
 from ..plain_text import shown
 from ..secrecy import HIDDEN, mask, words
 from . import interruption, output, waiting
@@ -51,7 +51,6 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _PLUGIN_GROUPS = ("sepray.separators", "sepray.tasks")
 _HOOK_SETTERS = {"sys", "ray", "torch"}
 """Packages whose own ``sys.excepthook`` is no choice of the user's: Python's, and those of libraries of ours."""
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _LEAST_BYTES = 2**22  # a disk with less is full
 
 
@@ -111,17 +110,6 @@ def _ending_with_status(former: _Hook) -> _Hook:
     return hook
 
 
-def is_bad_input(error: BaseException) -> bool:
-    """Say whether the user can put an error right.
-
-    That is every ``SeprayError``, every error of the operating system that names a file, and a full disk, of which the
-    operating system names no file.
-    """
-    if isinstance(error, OSError):
-        return isinstance(error, SeprayError) or error.filename is not None or error.errno in _DISK_FULL
-    return isinstance(error, SeprayError)
-
-
 def format_error(program: str, error: Exception, whole: bool = False) -> str:
     """Return what is printed of an error, without secrets: one line for bad input, a traceback for a bug.
 
@@ -138,11 +126,10 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
     if whole:
         return shown(mask("".join(traceback.format_exception(error)))).rstrip()
     if is_bad_input(error):
-        text = str(error) if isinstance(error, SeprayError) and error.in_lines else one_line(error)
-        if isinstance(error, OSError) and not isinstance(error, SeprayError) and error.filename is not None:
-            text = f"{error.filename}: {error.strerror}"
-        if isinstance(error, OSError) and error.errno in _DISK_FULL and not isinstance(error, SeprayError):
-            text += f"; free some space {'there' if error.filename else _full_places()}, and run the same command again"
+        text = str(error) if isinstance(error, SeprayError) and error.in_lines else bad_input_line(error)
+        if is_disk_full(error):
+            where = "there" if getattr(error, "filename", None) else _full_places()
+            text += f"; free some space {where}, and run the same command again"
         return f"{program}: {shown(mask(text))}"
     formatted = traceback.TracebackException.from_exception(error)
     formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's

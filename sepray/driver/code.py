@@ -49,9 +49,9 @@ def attribute(found: Mapping[str, str]) -> str:
     return f"code.{digest_of(found)}"
 
 
-def changed(recorded: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+def changed(stored: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
     """Return the names of the modules whose files differ, or that only one side has, sorted."""
-    return sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
+    return sorted(name for name in stored.keys() | present.keys() if stored.get(name) != present.get(name))
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from ..tracking.tracker import Tracker
 from . import runs, tracking_address
 from .final_scores import load_result
 from .finish import Finish
-from .study_record import read_record
+from .saved_study import read_saved_study
 
 
 def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: Path) -> Reconciled:
@@ -35,7 +35,7 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         UsageError: there is no such study, or it is running.
         UnreachableError: the tracking server does not answer.
     """
-    study = read_record(name, storage, storage_path)
+    study = read_saved_study(name, storage, storage_path)
     spec = study.spec(cache, tracking_uri, with_space=False)
     folder = study_folder(storage_path, name, study.uid)
     outbox, experiment = folder / "outbox.db", study.model_name
@@ -46,7 +46,7 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         expected = runs.expected_runs(name, trials, objectives, told)
         done = reconcile_runs(outbox, study.run_key, expected, uri=tracking_uri, experiment=experiment)
         console.print(
-            f"{name}: {done.delivered} waiting records delivered, {len(done.created)} runs created, "
+            f"{name}: {done.delivered} waiting updates delivered, {len(done.created)} runs created, "
             f"{len(done.corrected)} states corrected, {done.completed} missing values completed, "
             f"{len(done.rejected)} refused"
         )

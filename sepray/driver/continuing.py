@@ -96,7 +96,7 @@ def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitt
     Raises:
         UsageError: files have changed; the message names them.
     """
-    names = code.changed(_recorded(study, "last", present), present)
+    names = code.changed(_stored_digests(study, "last", present), present)
     if not names or not present or not study.get_trials(deepcopy=False):
         return []
     is_edited = study.user_attrs.get(LAST_OWNER, {}).get("version") == __version__
@@ -131,17 +131,17 @@ def keep_code(study: optuna.Study, present: Mapping[str, str]) -> None:
         return
     study.set_user_attr(code.attribute(present), dict(present))
     digest = code.digest_of(present)
-    first = code.digest_of(_recorded(study, "first", present))
+    first = code.digest_of(_stored_digests(study, "first", present))
     study.set_user_attr(CODE, {"first": first, "last": digest})
 
 
 def code_tags(study: optuna.Study, present: Mapping[str, str]) -> dict[str, str]:
     """Return the tag of trials that run other source files than the study's first ones; none where they are equal."""
-    names = code.changed(_recorded(study, "first", present), present)
+    names = code.changed(_stored_digests(study, "first", present), present)
     return {CHANGED_CODE: ", ".join(names)} if names else {}
 
 
-def _recorded(study: optuna.Study, when: str, present: Mapping[str, str]) -> Mapping[str, str]:
+def _stored_digests(study: optuna.Study, when: str, present: Mapping[str, str]) -> Mapping[str, str]:
     """Return the digests of the first or last start; of an older version's study the kept ones that are closest."""
     kept: dict[str, dict[str, str]] = {k: v for k, v in study.user_attrs.items() if k.startswith("code.")}
     known = study.user_attrs.get(CODE, {}).get(when)

@@ -41,8 +41,8 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
         permitted: what the user allows; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 nothing to register, 3 the code of the trials raised errors, that of a signal
-        (``console.interruption``) where one has ended the study.
+        The exit status: 0 done; 1 nothing to register; 2 or 3 where that is because trials raised errors
+        (``failed_trials.exit_status``); that of a signal (``console.interruption``) where one has ended the study.
 
     Raises:
         SeprayError: something that the user can put right.

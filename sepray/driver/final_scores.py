@@ -120,7 +120,7 @@ def score_all(
             bounds[name] = _score(spec, data, trials[0], test)
         elif trials:
             console.print(f"{name} has no row: the checkpoints of trial {trials[0].number} are damaged or gone")
-    bounds |= _of_the_start(spec, data, test)
+    bounds |= _of_initial_model(spec, data, test)
     stft = stft_of(spec, data)
     bounds |= tables.references(test, stft["n_fft"], stft["hop"], data.signal)
     rows += [row(name, scores) for name, scores in bounds.items()]
@@ -145,13 +145,13 @@ def score_all(
     }
 
 
-def _of_the_start(spec: StudySpec, data: TaskData, split: Split | Tracks) -> dict[str, Scores]:
+def _of_initial_model(spec: StudySpec, data: TaskData, split: Split | Tracks) -> dict[str, Scores]:
     """Return the scores of the model whose weights trainings began with, as it came; nothing where there is none."""
     if not spec.start:
         return {}
     try:
         separate = models.as_function(models.load(spec.start, spec.stores.tracking_uri))
-    except SeprayError as error:  # it was there at the start of the study
+    except SeprayError as error:  # it was there when the study began
         console.print(f"{spec.start} has no row: {error}", markup=False, soft_wrap=True)
         return {}
     return {f"{spec.start}, as it comes": tables.score(separate, split, signal=data.signal)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from ..console.exit_status import BUG, TRACEBACK, shorten_traceback
 from ..console.shell_commands import from_this_shell
 from ..console.terminal import console
 from ..contracts import Oracle, TaskData
 from ..disk import links
-from ..errors import SeprayError, UsageError, mask, one_line
+from ..errors import SeprayError, UsageError, one_line
 from ..scoring.answers import Importance
 from ..scoring.tables import answer_table, result_table
 from ..search import dashboard
@@ -30,7 +28,7 @@ from ..spec.study import StudySpec
 from ..tracking.packaging import is_whole
 from ..tracking.sources import PackagingError
 from ..tracking.tracker import Tracker
-from . import mean_rows, notes, pairs, selection
+from . import failed_trials, mean_rows, notes, pairs, selection
 from .champion import Registration, next_commands, package, register
 from .final_scores import Result, has_weights, load_result, save_result, score_all
 from .selection import Finished, Retraining
@@ -106,7 +104,7 @@ class Finish:
             trials: Optuna's trials of all retrainings, which say why none has finished, if that is so.
 
         Returns:
-            The exit status: 0, 1 if there is nothing to register, 3 if that is because the code raised an error.
+            The exit status: 0, or where there is nothing to register that of ``without_champion``.
         """
         champion = selection.champion(finals, selection.may_win(plan))
         if champion is None:
@@ -177,16 +175,15 @@ class Finish:
             trials: Optuna's trials of the stage that has no complete trial.
 
         Returns:
-            The exit status: 3 if the code of a trial raised an error, else 1.
+            The exit status (``failed_trials.exit_status``).
         """
         console.print(f"{reason}: there is nothing to register")
-        bugs = [trial for trial in trials if trial.user_attrs.get("outcome", {}).get("tag") == "error"]
-        if bugs:
-            self._show_bug(bugs)
+        for paragraph in failed_trials.words(trials):
+            console.print(paragraph, soft_wrap=True)
         make_report(self._spec, self._data, self._folder, self._tracker)
         note = f"Study `{self._spec.name}` has ended, and there is nothing to register: {reason}."
         self._tracker.study_finished({}, {"outcome": "nothing to register"}, note)
-        return BUG if bugs else 1
+        return failed_trials.exit_status(trials)
 
     def announce(self, result: Result, problem: str = "") -> None:
         """Register the packaged champion, unless it is registered already, and show the result.
@@ -221,18 +218,6 @@ class Finish:
         """Keep a note that optuna-dashboard shows; an older study is at most without one."""
         with contextlib.suppress(SeprayError, *STORAGE_FAILURES):
             dashboard.save_note(load_study(self._spec.stores.storage, self._spec.name), note)
-
-    def _show_bug(self, trials: Sequence[FrozenTrial]) -> None:
-        """Show the error that ended the last of these trials, by the frames of the user's own files."""
-        trace = str(trials[-1].user_attrs.get("traceback", ""))
-        shown = trace if TRACEBACK in sys.argv else shorten_traceback(trace)
-        console.print(mask(shown).rstrip(), soft_wrap=True)
-        noun = "trial" if len(trials) == 1 else "trials"
-        console.print(
-            f"{len(trials)} {noun} ended in an error of the code, the last one as shown above; {TRACEBACK} shows the "
-            f"whole traceback, and every trial's run has its own as traceback.txt",
-            soft_wrap=True,
-        )
 
     def _package(self, member: Finished) -> str:
         """Package the champion, unless that is done; return why it cannot be packaged, or an empty text."""

@@ -1,7 +1,6 @@
-"""Reads the weights of a trained model, which every training of a study begins with (``--start``).
+"""Reads the initial weights of a study's trainings from a trained model, the initial model (``--start``).
 
-A study that starts from a model challenges it too: its final table has a row of the model as it comes, and the model's
-own digest is part of what makes the study the same.
+The study's final table has a row for that model as it comes, and its digest is part of the study's fingerprint.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .warm_start import refuse_wider_supervision
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """A trained model that a study starts from.
+    """The initial model of a study.
 
     Attributes:
         name: its address.
@@ -37,11 +36,11 @@ class InitialWeights:
     model: PackagedModel = field(repr=False)
 
 
-def find(start: str, separator: Separator, tracking_uri: str) -> InitialWeights | None:
-    """Return the model that trainings begin with; None where the study names none.
+def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights | None:
+    """Return the initial model; None where the study names none.
 
     Args:
-        start: address of the model; empty for none.
+        model: address of the model; empty for none.
         separator: an untrained separator of the study.
         tracking_uri: MLflow of a registered model.
 
@@ -49,30 +48,30 @@ def find(start: str, separator: Separator, tracking_uri: str) -> InitialWeights 
         UsageError: there is no such model, or it is of another separator, other sources, or saw more than the study's.
         UnreachableError: the tracking server does not answer.
     """
-    if not start:
+    if not model:
         return None
-    if ":/" in start:
+    if ":/" in model:
         address = resolve_uri(tracking_uri)
-        preflight.require_database(address, f"MLflow database {mask(address)} with the start {start}")
-    elif pretrained.is_pretrained(start):
-        pretrained.folder_of(start)
-    loaded = models.load(start, tracking_uri)
+        preflight.require_database(address, f"MLflow database {mask(address)} with the initial model {model}")
+    elif pretrained.is_pretrained(model):
+        pretrained.folder_of(model)
+    loaded = models.load(model, tracking_uri)
     signal = separator.signal
     if list(signal.sources) != loaded.metadata.get("sources") or signal.sample_rate != loaded.metadata["sample_rate"]:
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
-        raise UsageError(f"the start {start} does not separate the sources of the task: {kind}")
-    refuse_wider_supervision(start, str(loaded.metadata.get("supervision", "paired")), separator.supervision)
+        raise UsageError(f"the initial model {model} does not separate the sources of the task: {kind}")
+    refuse_wider_supervision(f"the initial model {model}", str(loaded.metadata.get("supervision", "paired")), separator.supervision)
     trained = getattr(loaded.separation, "separator", None)
     if trained is None:
-        raise UsageError(f"the start {start} brings code of its own, whose weights are not handed out")
+        raise UsageError(f"the initial model {model} runs in a process of its own, which does not hand out its weights")
     values = {name: value.cpu().numpy() for name, value in trained.state_dict().items()}
     own = {name: tuple(value.shape) for name, value in separator.state_dict().items()}
     if {name: value.shape for name, value in values.items()} != own:
         raise UsageError(
-            f"the start {start} is another separator, or one of other sizes: {_told(trained)} Give the study these "
+            f"the initial model {model} is another separator, or of other sizes: {_told(trained)} Give the study these "
             "settings (--separator, --separator.FIELD, and --task.FIELD for leads and template)"
         )
-    return InitialWeights(start, str(loaded.metadata[DIGEST]), values, loaded)
+    return InitialWeights(model, str(loaded.metadata[DIGEST]), values, loaded)
 
 
 def _told(separator: Separator) -> str:

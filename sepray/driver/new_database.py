@@ -13,7 +13,7 @@ from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
 from ..tracking.missing_runs import tell_anew
 from . import runs
-from .study_record import STAGES
+from .saved_study import STAGES
 
 
 def fill(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> None:

@@ -32,9 +32,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..console import interruption
-from ..console.exit_status import BAD_INPUT, BUG, is_bad_input
+from ..console.exit_status import BAD_INPUT, BUG
 from ..console.terminal import console
 from ..errors import mask, one_line
+from ..fault import is_bad_input
 from ..plain_text import shown
 
 OUTCOMES = {0: "done", 1: "nothing to register", BAD_INPUT: "bad input", BUG: "a bug"}

@@ -25,6 +25,7 @@ from ..spec.study import StudySpec, key
 from ..training import views
 from . import code, initial_weights, warm_start
 from .known_names import refuse_unknown
+from .warm_start import WarmStart
 
 Settings = Mapping[str, Any]
 """Hyperparameter -> value."""
@@ -54,7 +55,7 @@ class PreparedStudy:
             hyperparameter that they have at another value, or because no arm has them.
         controls: changes to the best settings, by name.
         arms: alternatives that the study is about, by name, the control first; empty for a study without.
-        start: estimates that training starts from, for separators that need some; else None.
+        warm_start: separator whose estimates training begins with; None for separators that need none.
         weights: trained model whose weights every training begins with; None for random ones.
         fingerprint: everything that must be equal for two runs of a command to be the same study.
     """
@@ -69,7 +70,7 @@ class PreparedStudy:
     left_out: tuple[str, ...]
     controls: Mapping[str, Settings]
     arms: Mapping[str, Arm]
-    start: warm_start.WarmStart | None
+    warm_start: WarmStart | None
     weights: initial_weights.InitialWeights | None
     fingerprint: Mapping[str, Any]
 
@@ -171,7 +172,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     Raises:
         UsageError: an objective that the task does not have, a rule that does not fit the objectives, or a setting that
             the separator does not have.
-        UnreachableError: the registry with the model to start from does not answer.
+        UnreachableError: the registry with the model of --start does not answer.
     """
     signal = data.signal
     separator = build_separator(spec.separator, signal)
@@ -209,7 +210,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     rows, tried = _references(spec, points, space)
     objectives = spec.objectives(signal)
     choosing.weights_of(spec.choose, objectives)
-    start = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
+    warm = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
     weights = initial_weights.find(spec.start, separator, spec.stores.tracking_uri)
     fingerprint: dict[str, Any] = {
         "objectives": {objective.key: objective.direction for objective in objectives},
@@ -223,11 +224,11 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         fingerprint["weights"] = weights.digest
     if signal.template:  # the data are the same, what networks get of them is not
         fingerprint["task"]["template"] = True
-    fingerprint |= ({"start": start.identity} if start else {}) | ({"arms": plain(arms)} if arms else {})
+    fingerprint |= ({"start": warm.identity} if warm else {}) | ({"arms": plain(arms)} if arms else {})
     if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources
         fingerprint[SAMPLES] = "in none of the mixtures"
     return PreparedStudy(
-        spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, start, weights, fingerprint
+        spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, warm, weights, fingerprint
     )
 
 

@@ -24,7 +24,7 @@ STAGES = ("search", "finals", "explain")
 
 
 @dataclass(frozen=True)
-class StudyRecord:
+class SavedStudy:
     """What is stored of a study.
 
     Attributes:
@@ -122,7 +122,7 @@ class StudyRecord:
         return trial_folder(self.checkpoints, stage, number)
 
 
-def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
+def read_saved_study(name: str, storage: str, storage_path: str) -> SavedStudy:
     """Return what is stored of a study.
 
     Raises:
@@ -147,7 +147,7 @@ def read_record(name: str, storage: str, storage_path: str) -> StudyRecord:
         if not isinstance(space, Mapping):
             raise stored_values.damaged(name, storage, FINGERPRINT)
         given = {"space": {key: json.dumps(distribution) for key, distribution in space.items()}}
-    return StudyRecord(
+    return SavedStudy(
         name, storage, storage_path, studies, checked_uid(attributes.get("uid")), attributes["spec"], given
     )
 

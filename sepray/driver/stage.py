@@ -36,8 +36,8 @@ from .stores import StudyStores
 from .time_left import TimeLeft
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-START, OWN_SEED = "start", "of its own seed"
-"""Key and value of the conditions of a trial that starts from estimates made with its own seed."""
+WARM_START, OWN_SEED = "start", "of its own seed"
+"""Key and value of the conditions of a trial whose warm start was trained with the trial's own seed."""
 _TITLES = {
     "search": "search",
     "finals": "retraining on new seeds",
@@ -291,10 +291,10 @@ def trial_parameters(
         members: separators trained per trial.
         prepared: the study.
         checkpoints: folder or URI that holds the checkpoints of each stage.
-        seeds: seeds of its trials, where these are fixed: each has a start of its own, if the study has any.
+        seeds: seeds of its trials, where these are fixed: each has a warm start of its own, if the study has any.
 
     Raises:
-        UsageError: the separator that training starts from cannot be trained, or a folder is a link.
+        UsageError: the separator of the warm start cannot be trained, or a folder is a link.
     """
     spec, data = prepared.spec, prepared.data
     if "://" not in checkpoints:
@@ -317,21 +317,21 @@ def trial_parameters(
         origin={"code": code.digest_of(prepared.code), "data": data.fingerprint},
     )
     train: Mapping[str, Tensor] = prepared.train
-    starts = {}
-    if prepared.start:
+    warm_starts = {}
+    if prepared.warm_start:
         given, folder = (train, data.augmentation), f"{checkpoints}/start"
         for seed in seeds:
-            found, took = prepared.start.estimates(*given, seed, context.device, f"{folder}/{seed}")
-            starts[seed] = (found.numpy(), took)
+            found, took = prepared.warm_start.estimates(*given, seed, context.device, f"{folder}/{seed}")
+            warm_starts[seed] = (found.numpy(), took)
         if not seeds:  # one for all trials of the search
-            train = prepared.start.add_to(*given, spec.seed, context.device, folder)
+            train = prepared.warm_start.add_to(*given, spec.seed, context.device, folder)
         else:
-            context = replace(context, origin={**context.origin, START: OWN_SEED})
+            context = replace(context, origin={**context.origin, WARM_START: OWN_SEED})
     return {
         "context": context,
         "train": {name: items.handed(tensor, prepared.is_large) for name, tensor in train.items()},
         "validation": {name: items.handed(tensor, prepared.is_large) for name, tensor in prepared.validation.items()},
-        **({"starts": starts} if starts else {}),
+        **({"warm_starts": warm_starts} if warm_starts else {}),
         **({"weights": prepared.weights.values} if prepared.weights else {}),
     }
 

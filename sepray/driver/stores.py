@@ -37,20 +37,20 @@ _LOCK_SECONDS = 60.0  # for a driver on this machine from which the study was ta
 
 
 def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
-    """Return the sentence on records that MLflow has not taken yet, and the command for later."""
+    """Return the sentence on updates that MLflow has not taken yet, and the command for later."""
     later = study_commands.on_study("reconcile", spec)
     server = mask(spec.stores.tracking_uri)
-    return f"{waiting} records wait for the tracking server {server}. When it answers again: {later}"
+    return f"{waiting} updates wait for the tracking server {server}. When it answers again: {later}"
 
 
 def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
-    """Return the sentence on records that MLflow has refused for good, with the first reason and what to do."""
+    """Return the sentence on updates that MLflow has refused for good, with the first reason and what to do."""
     reasons = Counter(each.reason for each in refused)
     most, count = reasons.most_common(1)[0]
     others = f", and {len(refused) - count} for other reasons" if len(reasons) > 1 else ""
     later = study_commands.on_study("reconcile", spec)
     return (
-        f"MLflow refused {plural(len(refused), 'record')} ({count}: {mask(most)}{others}). To try them again: {later}"
+        f"MLflow refused {plural(len(refused), 'update')} ({count}: {mask(most)}{others}). To try them again: {later}"
     )
 
 
@@ -192,7 +192,7 @@ class StudyStores:
         Where another driver has taken the study over, nothing more is delivered.
 
         Returns:
-            How many records still wait for the tracking server.
+            How many updates still wait for the tracking server.
         """
         self._cleaner.shutdown()
         waiting = 0

@@ -27,7 +27,7 @@ ATTRIBUTE = "tracking_uri"
 
 
 def require(study: Study, folder: Path, spec: StudySpec) -> None:
-    """Refuse another address than the one that records of the study wait for.
+    """Refuse another address than the one that updates of the study wait for.
 
     Args:
         study: Optuna study of the search.
@@ -35,14 +35,14 @@ def require(study: Study, folder: Path, spec: StudySpec) -> None:
         spec: description of the study.
 
     Raises:
-        UsageError: records wait for another address.
+        UsageError: updates wait for another address.
     """
     before, now = kept(study.user_attrs, folder), spec.stores.tracking_uri
     if before is not None and not is_same(before, now) and (waiting := _waiting(folder)):
         there = study_commands.on_study("reconcile", spec.changed(tracking_uri=before))
         here = study_commands.on_study("reconcile", spec, "--yes")
         raise UsageError(
-            f"{waiting} records of {spec.name} wait for MLflow at {before}, not at {mask(now)}. Give --tracking-uri "
+            f"{waiting} updates of {spec.name} wait for MLflow at {before}, not at {mask(now)}. Give --tracking-uri "
             f"{before}, or deliver them first: {there}. To have them at {mask(now)} instead: {here}"
         )
 
@@ -100,13 +100,13 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
 
 
 def _is_own(before: str, address: str, folder: Path) -> bool:
-    """Say whether this user knows the address that a storage has kept: records and passwords would go there."""
+    """Say whether this user knows the address that a storage has kept: updates and passwords would go there."""
     known = [resolve_uri(None), (_target(folder) if _is_private(folder) else None) or ""]
     return private_list.is_named("tracking", before) or any(is_same(address, own) for own in known if own)
 
 
 def _is_private(folder: Path) -> bool:
-    """Say whether nobody but this user can have told the outbox of a study where its records go."""
+    """Say whether nobody but this user can have told the outbox of a study where its updates go."""
     with contextlib.suppress(OSError):
         return all(private_list.is_own(path.lstat()) for path in (folder, folder / "outbox.db"))
     return False

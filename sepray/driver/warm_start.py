@@ -1,19 +1,19 @@
-"""Trains or loads another separator, whose estimates a separator's training starts from.
+"""Warm starts: trains or loads another separator, whose estimates a separator's training begins with.
 
-A separator that starts from such estimates has the fields ``start`` and ``start_epochs`` in its ``Config``. The start
-is one of
+A separator that takes such estimates has the fields ``start`` and ``start_epochs`` in its ``Config``. ``start`` is one
+of
 
 - ``"constant"``: no other separator;
-- the name of a separator, which is trained first, for ``start_epochs`` epochs on the same view of the data. Settings of
-  its own may follow its name, fields of its ``Config`` or hyperparameters: ``"glo_masking:paper learning_rate=0.002"``;
-  all others are its defaults. It is trained in the driver: once with the study's seed for all trials of the search, and
-  once with the seed of each retraining, which is charged for it;
+- the name of a separator, which is trained first, for ``start_epochs`` epochs on the same view of the data. Fields of
+  its ``Config`` and hyperparameters may follow the name: ``"glo_masking:paper learning_rate=0.002"``; all others have
+  their defaults. It is trained in the driver, once with the study's seed for all trials of the search, and once with
+  the seed of each retraining, whose time includes it;
 - a registered model (``models:/NAME@champion``), one that comes with sepray (``pretrained:ecg``), or the folder of a
   packaged one.
 
-The estimates of the training mixtures are kept in the study's folder and join the training view as ``data["start"]``,
-``[item, source, channel, *signal]``. The other separator may not have seen more of the data than the separator itself
-may see, because its estimates would pass that on.
+Its estimates of the training mixtures are kept in the study's folder and join the training view as ``data["start"]``,
+``[item, source, channel, *signal]``. It may not have seen more of the data than the separator itself may see, because
+its estimates would pass that on.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ Separate = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class WarmStart:
-    """The other separator, and where its estimates are kept.
+    """The other separator of a warm start.
 
     Attributes:
-        name: name of the start in the separator's configuration.
+        name: what the field ``start`` of the separator's configuration says.
         identity: plain values and configurations that the estimates depend on, beside the task and the seed.
         separator: function of the training view, its augmentation, the seed and the device. It returns the function
             that separates mixtures.
@@ -69,14 +69,16 @@ class WarmStart:
     def estimates(
         self, view: Tensors, augmentation: Augmentation, seed: int, device: str, folder: str
     ) -> tuple[Tensor, float]:
-        """Return the estimates of the training mixtures, and the seconds that it took to have them.
+        """Return the other separator's estimates of the training mixtures, and the seconds that this took.
+
+        They are read from ``folder`` where an earlier command has kept them there.
 
         Args:
             view: training view of the separator.
             augmentation: augmentation of the training items.
             seed: seed of the other separator's training.
             device: ``"cpu"`` or ``"cuda"``.
-            folder: path or URI where the estimates are kept, and found again by the next start of the study.
+            folder: path or URI where the estimates are kept.
 
         Raises:
             UsageError: the other separator could not be trained.
@@ -94,7 +96,7 @@ class WarmStart:
 
 
 def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart | None:
-    """Return the other separator that a configuration wants to start from; None if it wants none.
+    """Return the other separator that a configuration names for its warm start; None if it names none.
 
     Args:
         config: configuration of the separator to be trained.
@@ -124,14 +126,14 @@ def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision)
     except registry.UnknownNameError:
         there = ", ".join(registry.names("sepray.separators"))
         raise UsageError(
-            f"there is no start {name!r}: give {CONSTANT}, a separator ({there}), a registered model "
+            f"there is no warm start {name!r}: give {CONSTANT}, a separator ({there}), a registered model "
             f"(models:/NAME@champion) or the folder of a packaged one"
         ) from None
     except UsageError as error:
-        raise UsageError(f"the start {name} does not fit the task: {error}") from None
+        raise UsageError(f"the warm start {name} does not fit the task: {error}") from None
     if isinstance(model, Oracle):
-        raise UsageError(f"the start {name} is an oracle, which cannot separate anything without the true sources")
-    refuse_wider_supervision(name, model.supervision.value, supervision)
+        raise UsageError(f"the warm start {name} is an oracle, which cannot separate anything without the true sources")
+    refuse_wider_supervision(f"the warm start {name}", model.supervision.value, supervision)
 
     def separator(view: Tensors, augmentation: Augmentation, seed: int, device: str) -> Separate:
         console.print(f"training {name} for {epochs} epochs: the study starts from its estimates")
@@ -141,12 +143,12 @@ def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision)
             for _ in range(epochs):
                 trainer.epoch()
         except NonFiniteLossError as error:
-            raise UsageError(f"the start {name} cannot be trained: {error}; give a trained model instead") from None
+            raise UsageError(f"the warm start {name} cannot be trained: {error}; give a trained model instead") from None
         return trainer.separator.eval().separate
 
     if unknown := sorted(set(given) - set(model.hyperparameters())):
         known = ", ".join([*(f.name for f in fields(config)), *model.hyperparameters()])  # type: ignore[arg-type]
-        raise UsageError(f"the start {name} has no setting {', '.join(unknown)}; it has {known}")
+        raise UsageError(f"the warm start {name} has no setting {', '.join(unknown)}; it has {known}")
     hyperparameters = {**model.hyperparameters(), **given}
     described = {"separator": name, "config": config, "epochs": epochs, "hyperparameters": hyperparameters}
     return WarmStart(name, described, separator)
@@ -174,7 +176,7 @@ def _with_settings(
             else:
                 others[field] = float(value)
         except ValueError as error:
-            raise UsageError(f"the start {name}: {setting!r} is no setting FIELD=VALUE ({error})") from None
+            raise UsageError(f"the warm start {name}: {setting!r} is no setting FIELD=VALUE ({error})") from None
     return replace(config, **changes), others  # type: ignore[type-var]
 
 
@@ -189,18 +191,18 @@ def _as_type_of(present: Any, value: str) -> Any:
 def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart:
     if ":/" in name:
         address = resolve_uri(tracking_uri)
-        preflight.require_database(address, f"MLflow database {mask(address)} with the start {name}")
+        preflight.require_database(address, f"MLflow database {mask(address)} with the warm start {name}")
     loaded = models.load(name, tracking_uri)
     described = loaded.metadata
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
-        raise UsageError(f"the start {name} does not separate the sources of the task: {kind}")
-    refuse_wider_supervision(name, described.get("supervision", Supervision.PAIRED.value), supervision)
+        raise UsageError(f"the warm start {name} does not separate the sources of the task: {kind}")
+    refuse_wider_supervision(f"the warm start {name}", described.get("supervision", Supervision.PAIRED.value), supervision)
     separate = models.as_function(loaded)
     return WarmStart(name, {"model": described[DIGEST]}, lambda view, augmentation, seed, device: separate)
 
 
-def refuse_wider_supervision(name: str, other: str, own: Supervision) -> None:
-    """Refuse another separator that was trained on more than the separator itself may see."""
+def refuse_wider_supervision(what: str, other: str, own: Supervision) -> None:
+    """Refuse a separator or model that was trained on more than the study's separator may see; ``what`` names it."""
     if own is not Supervision.PAIRED and other not in (own.value, Supervision.NONE.value):
-        raise UsageError(f"the start {name} is trained on more than this separator may see: {other}, not {own.value}")
+        raise UsageError(f"{what} was trained on more than this separator may see: {other}, not {own.value}")

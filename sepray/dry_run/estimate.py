@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from ..arms import Arm
-from ..console.exit_status import BUG
+from ..console.exit_status import BAD_INPUT, BUG
 from ..contracts import SPLITS, Signal, TaskData
 from ..driver.prepared import PreparedStudy
 from ..spec.study import StudySpec
@@ -66,7 +66,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Disk:
-    """Space on the disk that a study takes at most, in bytes; without the report and the records of its trials.
+    """Space on the disk that a study takes at most, in bytes; without its databases and the report.
 
     Attributes:
         checkpoint: size of one trial's last checkpoint.
@@ -108,7 +108,8 @@ class Estimate:
         memory: memory that the study takes; None where nothing was measured.
         disk: space on the disk that the study takes; None where nothing was measured.
         failure: traceback of the trial that was tried, or why it ended; empty where it trained.
-        bug: whether the code of the trial raised the error in ``failure``.
+        bug: whether ``failure`` is a bug in the code of the trial.
+        refused: whether ``failure`` is an error of the trial that the user can put right.
         warnings: one sentence for each thing that does not fit.
     """
 
@@ -133,6 +134,7 @@ class Estimate:
     disk: Disk | None = None
     failure: str = ""
     bug: bool = False
+    refused: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -142,8 +144,10 @@ class Estimate:
 
     @property
     def status(self) -> int:
-        """Exit status of the dry run: 0, 3 where the code of the trial raised an error, 1 where it was killed."""
-        return 0 if not self.failure else BUG if self.bug else 1
+        """Exit status of the dry run: 0; where the trial failed 2 if the user can put that right, 3 for a bug, else 1."""
+        if not self.failure:
+            return 0
+        return BAD_INPUT if self.refused else BUG if self.bug else 1
 
 
 def split_sizes(data: TaskData) -> tuple[SplitSize, ...]:
@@ -242,7 +246,7 @@ class TimeModel:
             return Range(0.0, 0.0, 0.0)
         stopping = early_stopping(spec, len(points), left - len(points), len(self._prepared.arms))
         least, likely, most = self._shares()
-        start = self._measured.start
+        start = self._measured.worker_start
         return Range(
             start + self._makespan(stopping.least, least),
             start + mean([self._makespan(epochs, likely) for epochs in stopping.likely]) if stopping.likely else None,
@@ -269,7 +273,7 @@ class TimeModel:
                 self._measured.trial_seconds(epochs, {**shares, **self._active(change)}) / self._members
                 for change, epochs in each
             )
-            return self._measured.start + makespan(trained, self._slots)
+            return self._measured.worker_start + makespan(trained, self._slots)
 
         return self._each(seconds)
 

@@ -24,7 +24,7 @@ from ..spec import folder
 from ..spec.study import StudySpec, key
 from . import machine
 from .estimate import Disk, Estimate, Memory, TimeModel, split_sizes, tried_settings
-from .measurement import Measurement, TrialError, measure_trial, start_view
+from .measurement import Measurement, TrialError, measure_trial, with_zero_estimates
 from .schedule import Range
 from .stored import Progress, attributes_of, progress
 from .text import show
@@ -77,7 +77,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     try:
         return _measured(found, prepared, done, slots)
     except TrialError as error:
-        return replace(found, failure=str(error), bug=error.bug)
+        return replace(found, failure=str(error), bug=error.bug, refused=error.refused)
 
 
 def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: int) -> Estimate:
@@ -94,7 +94,7 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
     measured = measure_trial(parameters, tried, spec.seed, here, available)
     times = TimeModel(prepared, done, measured, at_once)
     # One for the search, and one for each seed of the retrainings.
-    start = Range(*[_start_seconds(prepared, parameters, available) * (1 + prepared.final_seeds)] * 3)
+    warm = Range(*[_warm_start_seconds(prepared, parameters, available) * (1 + prepared.final_seeds)] * 3)
     search = times.search()
     memory, disk = _memory(measured, here), _disk(spec, done, measured, times.trial())
     complete = replace(
@@ -103,7 +103,7 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
         measurement=measured,
         epoch_seconds=times.epoch(),
         search_seconds=search,
-        seconds=start + search + times.finals() + times.scoring(),
+        seconds=warm + search + times.finals() + times.scoring(),
         memory=memory,
         disk=disk,
     )
@@ -137,15 +137,15 @@ def _parameters(prepared: PreparedStudy) -> dict[str, Any]:
     Where training starts from another separator's estimates, zeros take their place.
     """
     members = prepared.spec.budget.seeds_per_trial
-    parameters = trial_parameters("search", members, replace(prepared, start=None), "")
-    if prepared.start:
-        parameters["train"] = start_view(parameters["train"], len(prepared.signal.sources))
+    parameters = trial_parameters("search", members, replace(prepared, warm_start=None), "")
+    if prepared.warm_start:
+        parameters["train"] = with_zero_estimates(parameters["train"], len(prepared.signal.sources))
     return parameters
 
 
-def _start_seconds(prepared: PreparedStudy, parameters: dict[str, Any], available: int) -> float:
+def _warm_start_seconds(prepared: PreparedStudy, parameters: dict[str, Any], available: int) -> float:
     """Return the seconds of training the other separator that this study starts from; 0 where none is trained."""
-    described = prepared.start.identity if prepared.start else {}
+    described = prepared.warm_start.identity if prepared.warm_start else {}
     if "epochs" not in described:
         return 0.0
     context = replace(parameters["context"], separator=described["config"], members=1, max_epochs=described["epochs"])

@@ -29,15 +29,17 @@ _SECONDS = 6.0
 class TrialError(Exception):
     """The code of the trial raised an error, or its process was killed.
 
-    The message is the traceback of the error, or the sentence that the process was killed.
+    The message is the traceback of the error, one line where the user can put the error right, or the sentence that the
+    process was killed.
 
     Attributes:
-        bug: whether the code raised an error for another reason than a lack of memory.
+        bug: whether the error is a bug, and no lack of memory.
+        refused: whether the user can put the error right (``fault.is_bad_input``).
     """
 
-    def __init__(self, message: str, bug: bool) -> None:
+    def __init__(self, message: str, bug: bool, refused: bool = False) -> None:
         super().__init__(message)
-        self.bug = bug
+        self.bug, self.refused = bug, refused
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Measurement:
 
     Attributes:
         at_once: number of trials that were measured at the same time.
-        start: seconds of the start of a worker: its imports, and the work that only its first trial does.
+        worker_start: seconds of the start of a worker: its imports, and the work that only its first trial does.
         setup: seconds of building the separators and preparing them.
         epochs: seconds of each of the first epochs without its steps and without validation: the outer iterations, or
             the whole training of a method without steps.
@@ -87,7 +89,7 @@ class Measurement:
     """
 
     at_once: int
-    start: float
+    worker_start: float
     setup: float
     epochs: tuple[float, ...]
     step: float
@@ -243,7 +245,8 @@ def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
         ended = f"the code ended the process with status {process.returncode}"  # os._exit(), or a library that does so
         raise TrialError("\n".join(filter(None, (printed, ended))), bug=True) from None
     if "error" in answer:
-        raise TrialError(str(answer["error"]), bug=not answer["out_of_memory"])
+        refused = str(answer.get("refused", ""))
+        raise TrialError(refused or str(answer["error"]), not (refused or answer["out_of_memory"]), bool(refused))
     return answer
 
 
@@ -266,7 +269,7 @@ def _joined(answers: Sequence[Mapping[str, Any]]) -> Measurement:
     return Measurement(at_once=len(answers), epochs=epochs, phases=tuple(phases), problem=problem, **values)
 
 
-_TIMES = ("start", "setup", "step", "validation", "saving")
+_TIMES = ("worker_start", "setup", "step", "validation", "saving")
 _MIDDLE = (*_TIMES, "slowdown")
 _SIZES = (
     "steps", "checkpoint_bytes", "weights_bytes", "parameters", "private_bytes", "shared_bytes", "gpu_bytes",
@@ -274,7 +277,7 @@ _SIZES = (
 )  # fmt: skip
 
 
-def start_view(train: Mapping[str, np.ndarray], sources: int) -> dict[str, np.ndarray]:
+def with_zero_estimates(train: Mapping[str, np.ndarray], sources: int) -> dict[str, np.ndarray]:
     """Add zeros to the training view in the place of the estimates that training starts from."""
     mixture = train["mixture"]
     shape = (mixture.shape[0], sources, *mixture.shape[1:])

@@ -257,7 +257,7 @@ def _disk(disk: Disk) -> str:
     free = f"; {size(disk.free)} are free" if disk.free is not None else ""
     return (
         f"at most {size(disk.total)}: {count(disk.files, 'checkpoint')} of {size(disk.checkpoint)}, and the model "
-        f"twice, {size(disk.model)}{free}. Not counted: the report, the records of the trials."
+        f"twice, {size(disk.model)}{free}. Not counted: the databases and the report."
     )
 
 

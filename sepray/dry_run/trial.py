@@ -36,6 +36,7 @@ from ..execution import checkpoint
 from ..execution.items import Given, tensors
 from ..execution.members import Members, score
 from ..execution.trainable import TrialContext, is_out_of_memory
+from ..fault import bad_input_line, is_bad_input
 from ..training.finite import NonFiniteLossError
 from ..training.trainer import Trainer
 
@@ -157,7 +158,7 @@ def measure(
     first_steps = (watch.steps[0] - step for watch in watches[:1] if watch.steps)
     return {
         # What only the first trial of a worker takes: libraries that are loaded when they are used, plans of FFTs ...
-        "start": max(0.0, first_setup - setup) + max(0.0, *first_steps, 0.0),
+        "worker_start": max(0.0, first_setup - setup) + max(0.0, *first_steps, 0.0),
         "setup": setup,
         "epochs": [sum(outside) for outside in zip(*(watch.outside for watch in watches), strict=True)],
         "step": context.members * step,
@@ -313,13 +314,14 @@ def main() -> None:
     try:
         job: Job = pickle.load(sys.stdin.buffer)
         answer = run(job)
-        answer["start"] += used if is_timed_by_cpu(job.context) else passed
+        answer["worker_start"] += used if is_timed_by_cpu(job.context) else passed
     except SystemExit as end:
         status = 0 if end.code is None else end.code
         ended = f"{traceback.format_exc()}the code ended the process with status {status}"
         answer = {"error": ended, "out_of_memory": False}
     except Exception as error:
         answer = {"error": traceback.format_exc(), "out_of_memory": is_out_of_memory(error)}
+        answer |= {"refused": bad_input_line(error)} if is_bad_input(error) else {}
     json.dump(answer, answers)
     answers.close()
 

@@ -90,12 +90,12 @@ class _RestartSafe(_KeepsStartingWorkers):
         for number, curve in history:
             finite = [(epoch, value) for epoch, value in curve if math.isfinite(value)]
             if finite:
-                self._record(_identity(number), finite)
+                self._count_curve(_identity(number), finite)
                 self._last_epoch[_identity(number)] = finite[-1][0]
 
-    def _record(self, trial: _Identity, curve: Curve) -> None:
+    def _count_curve(self, trial: _Identity, curve: Curve) -> None:
         """Count the epochs of a curve without deciding on any."""
-        raise TypeError(f"{type(self).__name__} must define _record()")
+        raise TypeError(f"{type(self).__name__} must define _count_curve()")
 
     def _revoke_stop(self, trial: _Identity) -> None:
         """Forget that a trial was to be stopped."""
@@ -124,7 +124,7 @@ class _RestartSafe(_KeepsStartingWorkers):
         identity = _identity(trial.config["number"])
         entries = [e for e in (*result.get("history", ()), result) if self._is_new(identity, e)]
         if entries:
-            self._record(identity, [(entry[TIME], entry[METRIC]) for entry in entries])
+            self._count_curve(identity, [(entry[TIME], entry[METRIC]) for entry in entries])
             self._last_epoch[identity] = entries[-1][TIME]
         self.on_trial_remove(tune_controller, trial)
 
@@ -149,7 +149,7 @@ class Asha(_RestartSafe, AsyncHyperBandScheduler):
     only on the trials that have reached the rung before, which the history holds, so a restart changes no decision.
     """
 
-    def _record(self, trial: _Identity, curve: Curve) -> None:
+    def _count_curve(self, trial: _Identity, curve: Curve) -> None:
         for bracket in self._brackets:
             for milestone, recorded in bracket._rungs:
                 value_there = next((value for epoch, value in curve if epoch >= milestone), None)
@@ -164,7 +164,7 @@ class Median(_RestartSafe, MedianStoppingRule):
         super().__init__(**options)
         self._means: dict[tuple[_Identity, float], float] = {}
 
-    def _record(self, trial: _Identity, curve: Curve) -> None:
+    def _count_curve(self, trial: _Identity, curve: Curve) -> None:
         self._results[trial] += [{TIME: epoch, METRIC: value} for epoch, value in curve]
 
     def _revoke_stop(self, trial: _Identity) -> None:

@@ -118,7 +118,7 @@ class SeparatorTrainable(tune.Trainable):
         context: TrialContext,
         train: Mapping[str, Given],
         validation: Mapping[str, Given],
-        starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
+        warm_starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
         weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
@@ -127,8 +127,8 @@ class SeparatorTrainable(tune.Trainable):
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context
-        # By seed: estimates that its training starts from, and the seconds that they took.
-        self._starts = dict(starts or {})
+        # By seed: estimates of the warm start, and the seconds that they took.
+        self._warm_starts = dict(warm_starts or {})
         self._weights = weights
         self._given = train, validation
         self._train, self._validation = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
@@ -154,7 +154,9 @@ class SeparatorTrainable(tune.Trainable):
                 unprepared = isinstance(error, fault.NodeError)
                 return self._final_result(fault.UNPREPARED if unprepared else fault.UNSAVED, str(error))
             if not is_out_of_memory(error):
-                return self._final_result("error", reason, traceback.format_exc())
+                refused = {"reason": mask(fault.bad_input_line(error)), "refused": True}
+                final = self._final_result("error", reason, traceback.format_exc())
+                return final | (refused if fault.is_bad_input(error) else {})
         # Outside the handler the error and its frames, which hold tensors, are gone.
         return self._retry_with_more_memory(reason)
 
@@ -223,7 +225,7 @@ class SeparatorTrainable(tune.Trainable):
                 context.signal,
                 seed=self.config["seed"],
                 count=context.members,
-                train={**self._train, **self._start()},
+                train={**self._train, **self._warm_start()},
                 hyperparameters=self.config["hyperparameters"],
                 device=context.device,
                 augmentation=context.augmentation,
@@ -265,7 +267,7 @@ class SeparatorTrainable(tune.Trainable):
     def _epoch(self, members: Members) -> dict[str, Any]:
         started = time.monotonic()
         means = members.epoch(self._validation, self._context.evaluation_batch)
-        own = self._starts.get(self.config["seed"])
+        own = self._warm_starts.get(self.config["seed"])
         means |= {"start_seconds": own[1]} if own is not None and members.epochs == 1 else {}
         return means | {
             "epoch": members.epochs,
@@ -274,9 +276,9 @@ class SeparatorTrainable(tune.Trainable):
             "timestamp_ms": time.time_ns() // 1_000_000,
         }
 
-    def _start(self) -> dict[str, torch.Tensor]:
-        """Return the estimates that this trial's seed starts from, as ``start``; nothing where it has none."""
-        own = self._starts.get(self.config["seed"])
+    def _warm_start(self) -> dict[str, torch.Tensor]:
+        """Return the estimates of the warm start of this trial's seed, as ``start``; nothing where there is none."""
+        own = self._warm_starts.get(self.config["seed"])
         return {} if own is None else {"start": without_copy(own[0], self._context.device)}
 
     def _judge(self, members: Members) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def estimates_of(
 def offsets_of(recording: Recording, model: Model) -> tuple[float, ...]:
     """Return what is taken away from each channel before it is separated; 0 where it lies as training mixtures did.
 
-    It is 0 for models that do not record how those lay, and for recordings whose samples have not been read.
+    It is 0 for models that do not say where those lay, and for recordings whose samples have not been read.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
     if not trained or not recording.locations:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..console import terminal
 from ..disk import links
-from ..driver.study_record import STAGES, StudyRecord
+from ..driver.saved_study import STAGES, SavedStudy
 from ..errors import mask
 from ..execution.file_systems import StoredFile, files, folders, reachable, remove
 from ..search.outcomes import UNFINISHED, outcome
@@ -68,16 +68,16 @@ class Deletable:
     top: str = field(default="", compare=False)
 
 
-def deletable_in_study(record: StudyRecord) -> list[Deletable]:
+def deletable_in_study(saved: SavedStudy) -> list[Deletable]:
     """Return what can be deleted of a study, which the caller holds (``deletion.held``).
 
     Raises:
         SeprayError: its object store or its storage does not answer.
     """
-    stages = {stage: record.trials(stage) for stage in record.studies}
-    told = all((record.folder / name).is_file() for name in ("result.json", "registration.json"))
-    is_finished = progress.state(record, stages, told) == progress.FINISHED
-    found = files(record.checkpoints)
+    stages = {stage: saved.trials(stage) for stage in saved.studies}
+    told = all((saved.folder / name).is_file() for name in ("result.json", "registration.json"))
+    is_finished = progress.state(saved, stages, told) == progress.FINISHED
+    found = files(saved.checkpoints)
     deletable = []
     for stage, trials in stages.items():
         for trial in trials:
@@ -85,28 +85,28 @@ def deletable_in_study(record: StudyRecord) -> list[Deletable]:
             size = _size_below(found, folder)
             if size and outcome(trial) not in ("complete", UNFINISHED):
                 deletable.append(
-                    Deletable(record.name, ENDED, f"{record.checkpoints}/{folder}", size, record.storage_path)
+                    Deletable(saved.name, ENDED, f"{saved.checkpoints}/{folder}", size, saved.storage_path)
                 )
             elif size and is_finished and stage == "search" and "label" not in trial.user_attrs:
-                deletable += _weights(record, f"{record.checkpoints}/{folder}")
+                deletable += _weights(saved, f"{saved.checkpoints}/{folder}")
     going = any(outcome(trial) == UNFINISHED for trials in stages.values() for trial in trials)
-    if (size := _size_below(found, "ray")) and not (going and is_remote(record.storage_path)):
-        deletable.append(Deletable(record.name, TEMPORARY, f"{record.checkpoints}/ray", size, record.storage_path))
-    return deletable + _left_behind(record, [item.place for item in deletable if item.kind != WEIGHTS])
+    if (size := _size_below(found, "ray")) and not (going and is_remote(saved.storage_path)):
+        deletable.append(Deletable(saved.name, TEMPORARY, f"{saved.checkpoints}/ray", size, saved.storage_path))
+    return deletable + _left_behind(saved, [item.place for item in deletable if item.kind != WEIGHTS])
 
 
-def _left_behind(record: StudyRecord, besides: Sequence[str]) -> list[Deletable]:
+def _left_behind(saved: SavedStudy, besides: Sequence[str]) -> list[Deletable]:
     """Return what a killed process was writing into a study's local folder, except below the places ``besides``."""
     sizes: dict[str, int] = {}
     latest: dict[str, float] = {}
-    for file in files(str(record.folder)):
+    for file in files(str(saved.folder)):
         if match := _TEMPORARY.search(file.name):
-            place = f"{record.folder}/{file.name[: match.end()].rstrip('/')}"
+            place = f"{saved.folder}/{file.name[: match.end()].rstrip('/')}"
             sizes[place] = sizes.get(place, 0) + file.size
             latest[place] = max(latest.get(place, 0.0), file.modified)
     now = time.time()
     return [
-        Deletable(record.name, TEMPORARY, place, size, str(local_root(record.storage_path)))
+        Deletable(saved.name, TEMPORARY, place, size, str(local_root(saved.storage_path)))
         for place, size in sizes.items()
         if now - latest[place] > _SETTLED_SECONDS and not place.startswith(tuple(f"{other}/" for other in besides))
     ]
@@ -183,12 +183,12 @@ def delete(deletable: Deletable) -> None:
             remove(parent, deletable.top)
 
 
-def _weights(record: StudyRecord, folder: str) -> list[Deletable]:
+def _weights(saved: SavedStudy, folder: str) -> list[Deletable]:
     from ..execution import checkpoint
 
     with reachable(folder):
         size = checkpoint.tensor_bytes(folder)
-    return [Deletable(record.name, WEIGHTS, folder, size, record.storage_path)] if size else []
+    return [Deletable(saved.name, WEIGHTS, folder, size, saved.storage_path)] if size else []
 
 
 def _size_below(found: list[StoredFile], folder: str) -> int:

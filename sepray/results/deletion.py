@@ -14,7 +14,7 @@ import optuna
 
 from ..console import terminal
 from ..disk import links
-from ..driver.study_record import STAGES, StudyRecord
+from ..driver.saved_study import STAGES, SavedStudy
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
 from ..report.kept_result import read_registration
@@ -34,14 +34,14 @@ class Deletion:
     """What will be deleted of a study, and what will be kept.
 
     Attributes:
-        record: the study.
+        saved: the study.
         tracking_uri: address of MLflow; None where it is not asked.
         runs: whether its MLflow runs are deleted.
         models: whether its versions of registered models are deleted.
         tracked: what MLflow has of it; None where it is not asked.
     """
 
-    record: StudyRecord
+    saved: SavedStudy
     tracking_uri: str | None = None
     runs: bool = False
     models: bool = False
@@ -50,16 +50,16 @@ class Deletion:
     @property
     def deleted(self) -> list[str]:
         """One line for each kind of thing that is deleted: how many there are, how large they are, and where."""
-        record = self.record
-        trials, *retrained = (record.trials(stage) for stage in STAGES)
+        saved = self.saved
+        trials, *retrained = (saved.trials(stage) for stage in STAGES)
         again = [trial for stage in retrained for trial in stage]
         counts = [plural(len(trials), "trial")] + [plural(len(again), "retraining")] * bool(again)
         going = sum(outcome(trial) == UNFINISHED for trial in (*trials, *again))
         unfinished = f", {going} of them not finished," if going else ""
-        lines = [f"{' and '.join(counts)}{unfinished} in {mask(record.storage)}"]
-        places = {str(record.folder): files(str(record.folder))}
-        if is_remote(record.storage_path):
-            places[record.checkpoints] = files(record.checkpoints)
+        lines = [f"{' and '.join(counts)}{unfinished} in {mask(saved.storage)}"]
+        places = {str(saved.folder): files(str(saved.folder))}
+        if is_remote(saved.storage_path):
+            places[saved.checkpoints] = files(saved.checkpoints)
         for place, found in places.items():
             if found:
                 size = terminal.size(sum(file.size for file in found))
@@ -71,29 +71,29 @@ class Deletion:
             )
         if self.tracked is not None and self.models:
             lines += [_shown(version) for version in self.tracked.versions]
-        if waiting := _waiting(record):
-            lines.append(f"{plural(waiting, 'record')} that MLflow has not been told yet")
+        if waiting := _waiting(saved):
+            lines.append(f"{plural(waiting, 'update')} that MLflow has not been told yet")
         return lines
 
     @property
     def kept(self) -> list[str]:
         """One line for each kind of thing that is kept, with the flag that deletes it too."""
         lines = []
-        attributes = self.record.studies["search"].user_attrs
+        attributes = self.saved.studies["search"].user_attrs
         runs = sum(name.endswith("mlflow_run_id") for name in attributes)
         if runs and not self.runs:
             lines.append(f"{plural(runs, 'MLflow run')} (--runs deletes them)")
         if not self.models:
-            versions = self.tracked.versions if self.tracked is not None else _registered(self.record)
+            versions = self.tracked.versions if self.tracked is not None else _registered(self.saved)
             lines += [f"{_shown(version)} (--models deletes it)" for version in versions]
         return lines
 
 
-def plan(record: StudyRecord, tracking_uri: str | None, runs: bool, models: bool) -> Deletion:
+def plan(saved: SavedStudy, tracking_uri: str | None, runs: bool, models: bool) -> Deletion:
     """Return what would be deleted of a study; MLflow is asked only where something is to be deleted there.
 
     Args:
-        record: the study.
+        saved: the study.
         tracking_uri: address of MLflow.
         runs: whether its MLflow runs are deleted.
         models: whether its versions of registered models are deleted.
@@ -102,13 +102,13 @@ def plan(record: StudyRecord, tracking_uri: str | None, runs: bool, models: bool
         UnreachableError: MLflow does not answer.
     """
     if not (runs or models):
-        return Deletion(record)
+        return Deletion(saved)
     assert tracking_uri is not None
-    return Deletion(record, tracking_uri, runs, models, tracked(record.run_key, tracking_uri))
+    return Deletion(saved, tracking_uri, runs, models, tracked(saved.run_key, tracking_uri))
 
 
 @contextlib.contextmanager
-def held(record: StudyRecord) -> Iterator[None]:
+def held(saved: SavedStudy) -> Iterator[None]:
     """Keep drivers out of a study, and wait for the process that delivers to MLflow.
 
     Raises:
@@ -117,10 +117,10 @@ def held(record: StudyRecord) -> Iterator[None]:
         BusyError: another process still delivers what the study told MLflow.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(lease.held(record.storage, record.name))
-        if record.folder.is_dir():
-            stack.enter_context(lock(record.folder, record.name))
-        outbox = record.folder / "outbox.db"
+        stack.enter_context(lease.held(saved.storage, saved.name))
+        if saved.folder.is_dir():
+            stack.enter_context(lock(saved.folder, saved.name))
+        outbox = saved.folder / "outbox.db"
         if outbox.is_file():
             queue = Outbox(outbox)
             queue.close()  # only its lock is needed, and the file is going to be deleted
@@ -135,24 +135,24 @@ def carry_out(deletion: Deletion) -> None:
         OSError: a file cannot be deleted.
         SeprayError: a store does not answer; the same command deletes the rest later.
     """
-    record = deletion.record
-    root = local_root(record.storage_path)
+    saved = deletion.saved
+    root = local_root(saved.storage_path)
     if deletion.tracked is not None and deletion.models:
         delete_versions(deletion.tracked.versions, str(deletion.tracking_uri))
     if deletion.tracked is not None and deletion.runs:
         delete_runs(deletion.tracked.runs, str(deletion.tracking_uri))
-    if is_remote(record.storage_path):
-        remove(record.checkpoints, record.storage_path)
-        _remove_empty(record.checkpoints.rpartition("/")[0], record.storage_path)
-    if record.folder.is_dir():
-        for inner in sorted(record.folder.iterdir()):
+    if is_remote(saved.storage_path):
+        remove(saved.checkpoints, saved.storage_path)
+        _remove_empty(saved.checkpoints.rpartition("/")[0], saved.storage_path)
+    if saved.folder.is_dir():
+        for inner in sorted(saved.folder.iterdir()):
             if inner.name != _LOCK:
                 remove(str(inner), str(root))
     for stage in reversed(STAGES):
-        if stage in record.studies:
-            optuna.delete_study(study_name=record.studies[stage].study_name, storage=connect(record.storage))
-    remove(str(record.folder), str(root))
-    _remove_empty(str(record.folder.parent), str(root))
+        if stage in saved.studies:
+            optuna.delete_study(study_name=saved.studies[stage].study_name, storage=connect(saved.storage))
+    remove(str(saved.folder), str(root))
+    _remove_empty(str(saved.folder.parent), str(root))
 
 
 def finish_interrupted(name: str, storage_path: str) -> bool:
@@ -180,9 +180,9 @@ def _remove_empty(folder: str, top: str) -> None:
         remove(folder, top)
 
 
-def _waiting(record: StudyRecord) -> int:
-    """Return how many records of a study MLflow has not been told."""
-    path = record.folder / "outbox.db"
+def _waiting(saved: SavedStudy) -> int:
+    """Return how many updates of a study's runs still wait for MLflow."""
+    path = saved.folder / "outbox.db"
     if not path.is_file():
         return 0
     outbox = Outbox(path)
@@ -192,9 +192,9 @@ def _waiting(record: StudyRecord) -> int:
         outbox.close()
 
 
-def _registered(record: StudyRecord) -> list[ModelVersion]:
+def _registered(saved: SavedStudy) -> list[ModelVersion]:
     """Return the version that the study says it has registered, without asking MLflow."""
-    told = read_registration(record.folder)
+    told = read_registration(saved.folder)
     return [ModelVersion(told["name"], told["version"], ())] if told.get("name") and told.get("version") else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..driver.study_record import STAGES, StudyRecord
+from ..driver.saved_study import STAGES, SavedStudy
 from ..execution.file_systems import files
 from ..spec.folder import is_remote
 
@@ -14,16 +14,16 @@ _REPORT = ("report.html", "figures", "audio")
 _CHECKPOINTS = (*STAGES, "start", "ray")
 
 
-def disk_used(record: StudyRecord) -> Mapping[str, int]:
+def disk_used(saved: SavedStudy) -> Mapping[str, int]:
     """Return the number of bytes of a study's files for each kind in ``KINDS``.
 
     If the study's checkpoints are in an object store, they are counted beside the files of its local folder.
     """
     used = dict.fromkeys(KINDS, 0)
-    for file in files(str(record.folder)):
+    for file in files(str(saved.folder)):
         used[_kind(file.name)] += file.size
-    if is_remote(record.storage_path):
-        used["checkpoints"] += sum(file.size for file in files(record.checkpoints))
+    if is_remote(saved.storage_path):
+        used["checkpoints"] += sum(file.size for file in files(saved.checkpoints))
     return used
 
 

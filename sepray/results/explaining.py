@@ -114,7 +114,7 @@ class PathTraining:
             KeyboardInterrupt: the path was interrupted; training it again goes on.
             SeprayError: a store cannot be used, or another process runs the study.
         """
-        there = str(self._study.record.description.get("address") or "")
+        there = str(self._study.saved.description.get("address") or "")
         if self.left and there and not named_by_user.is_named_cluster(there):
             raise UsageError(
                 f"the study ran on the Ray cluster {mask(there)}, as its storage says, which no command of yours has "
@@ -146,7 +146,7 @@ class PathTraining:
         names = list(self._ablation.names)
         if self.order != "importance":
             return names
-        stored = self._study.record
+        stored = self._study.saved
         spec, folder = self._prepared.spec, stored.folder
         results = StudyResults.read(spec, stored.studies["search"], None, folder, self._prepared.data)
         counted = importance.points(results)

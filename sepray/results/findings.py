@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, better_words, measure_words
-from ..driver.study_record import StudyRecord
+from ..driver.saved_study import SavedStudy
 from ..errors import UsageError
 from ..report.wording import number
 from ..scoring.answers import Answer
@@ -35,8 +35,8 @@ class Findings:
     """What the stores of a study told when this was made.
 
     Attributes:
-        record: the study as its stores hold it.
-        trials_of: Optuna's trials of each stage that was begun (``study_record.STAGES``).
+        saved: the study as its stores hold it.
+        trials_of: Optuna's trials of each stage that was begun (``saved_study.STAGES``).
         result: content of ``result.json``; None where the study has no champion.
         registration: content of ``registration.json``; empty where the study has not come so far.
         is_running: whether a driver on this machine runs the study.
@@ -46,7 +46,7 @@ class Findings:
         given_status: exit status of the run that this is the result of; None where it is only read.
     """
 
-    record: StudyRecord
+    saved: SavedStudy
     trials_of: Mapping[str, Sequence[FrozenTrial]]
     result: Mapping[str, Any] | None
     registration: Mapping[str, Any]
@@ -58,7 +58,7 @@ class Findings:
     @property
     def name(self) -> str:
         """Name of the study."""
-        return self.record.name
+        return self.saved.name
 
     @cached_property
     def spec(self) -> StudySpec:
@@ -67,12 +67,12 @@ class Findings:
         Raises:
             UnknownNameError: the module of its separator or task is not found on this machine.
         """
-        return self.record.spec(self.cache, self.tracking_uri)
+        return self.saved.spec(self.cache, self.tracking_uri)
 
     @property
     def folder(self) -> Path:
         """Folder of the study's files on this machine; it does not exist where another machine ran the study."""
-        return self.record.folder
+        return self.saved.folder
 
     @property
     def report(self) -> Path | None:
@@ -89,11 +89,11 @@ class Findings:
         if self.result is None:
             raise UsageError(f"{self.name} has no champion, so no settings: {self.state_in_words}")
         return Settings(
-            separator=self.record.separator,
+            separator=self.saved.separator,
             hyperparameters=self.result["hyperparameters"],
             study=self.name,
             trial=self.result["role"],
-            task=self.record.task,
+            task=self.saved.task,
         )
 
     @cached_property
@@ -108,7 +108,7 @@ class Findings:
         """All trials of the search and the retrainings; see ``frames.trials_frame``."""
         from .frames import trials_frame
 
-        return trials_frame(self.record, self.trials_of)
+        return trials_frame(self.saved, self.trials_of)
 
     @cached_property
     def failures(self) -> pandas.DataFrame:
@@ -125,9 +125,9 @@ class Findings:
     @cached_property
     def best(self) -> list[FrozenTrial]:
         """The best trial of the search, of several objectives those that no other beats; empty before the first."""
-        if len(self.record.objectives) > 1:
-            return sorted(self.record.studies["search"].best_trials, key=lambda t: t.number)
-        sign = 1 if list(self.record.objectives.values()) == ["minimize"] else -1
+        if len(self.saved.objectives) > 1:
+            return sorted(self.saved.studies["search"].best_trials, key=lambda t: t.number)
+        sign = 1 if list(self.saved.objectives.values()) == ["minimize"] else -1
         sound = filter(progress.is_sound, self.trials_of["search"])
         return sorted(sound, key=lambda t: (sign * t.values[0], t.number))[:1]
 
@@ -135,12 +135,12 @@ class Findings:
     def state(self) -> str:
         """How far the study is: ``finished``, ``running``, ``not finished`` or ``nothing to register``."""
         is_registered = bool(self.registration) and self.result is not None
-        return progress.state(self.record, self.trials_of, is_registered, self.is_running)
+        return progress.state(self.saved, self.trials_of, is_registered, self.is_running)
 
     @property
     def state_in_words(self) -> str:
         """How far the study is, as a clause that begins with its name."""
-        return progress.in_words(self.state, self.record, self.trials_of)
+        return progress.in_words(self.state, self.saved, self.trials_of)
 
     @cached_property
     def answer(self) -> Answer | None:
@@ -201,7 +201,7 @@ class Findings:
         )
         if columns and "mean" not in columns:  # objectives of several measures
             found = ", ".join(f"{name} {_with_interval(values[name])}" for name in columns if name in values)
-            better = better_words(dict.fromkeys(key.rpartition("/")[2] for key in self.record.objectives))
+            better = better_words(dict.fromkeys(key.rpartition("/")[2] for key in self.saved.objectives))
         else:
             unit = f" {MEASURES[metric].unit}" if MEASURES[metric].unit else ""
             found, better = f"{measure_words(metric)} {_with_interval(values['mean'], unit)}", better_words([metric])
@@ -226,7 +226,7 @@ class Findings:
     @property
     def run_id(self) -> str | None:
         """Id of the study's own MLflow run; None where MLflow has not answered yet."""
-        return self.record.studies["search"].user_attrs.get("mlflow_run_id")
+        return self.saved.studies["search"].user_attrs.get("mlflow_run_id")
 
     @property
     def runs_page(self) -> str | None:
@@ -235,20 +235,20 @@ class Findings:
         Of a local database it is the address while ``mlflow ui`` runs. A study of an older version has it once it has
         gone on.
         """
-        experiment = self.record.studies["search"].user_attrs.get("mlflow_experiment_id")
+        experiment = self.saved.studies["search"].user_attrs.get("mlflow_experiment_id")
         return runs_page(resolve_uri(self.tracking_uri), experiment) if experiment else None
 
     @cached_property
     def disk(self) -> Mapping[str, int]:
         """Bytes of the study's files by what they are for (``disk.KINDS``)."""
-        return disk_used(self.record)
+        return disk_used(self.saved)
 
     @property
     def status(self) -> int | None:
         """Exit status of the study's command; None while it runs.
 
-        0: done. 1: nothing to register. 3: that is because the code of a trial raised an error. 130: not finished; the
-        same command continues it.
+        0: done. 1: nothing to register. 2 or 3: that is because the trials raised errors, 2 where you can put all of
+        them right, 3 where one is a bug. 130: not finished; the same command continues it.
         """
         if self.given_status is not None:
             return self.given_status

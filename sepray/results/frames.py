@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from ..driver.study_record import STAGES, StudyRecord
+from ..driver.saved_study import STAGES, SavedStudy
 from ..scoring import explanation_words
 from ..scoring.explanation import Explanation
 from ..search.ledger import settings
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 _FAILURES = ("number", "stage", "label", "outcome", "reason", "traceback")
 
 
-def trials_frame(record: StudyRecord, stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
+def trials_frame(saved: SavedStudy, stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
     """Return a row for each trial, of the search first, with the columns of Optuna's ``Study.trials_dataframe``.
 
     These are ``number``, ``value`` (of several objectives ``values_SOURCE/MEASURE`` each; ``values_0``, ... in their
     order in a study of an older version, which has no names of them), ``datetime_start``, ``datetime_complete``,
     ``duration``, ``params_NAME`` (what the trial was trained with, beyond the search space too) and ``state``. Further
-    columns: ``stage`` (one of ``study_record.STAGES``), ``label``, ``outcome`` (``outcomes.outcome``), ``epochs``,
+    columns: ``stage`` (one of ``saved_study.STAGES``), ``label``, ``outcome`` (``outcomes.outcome``), ``epochs``,
     ``seed`` and ``reason``.
 
     Args:
-        record: the study.
+        saved: the study.
         stages: Optuna's trials by stage.
     """
     import pandas
 
-    names = _value_columns(record)
+    names = _value_columns(saved)
     trials = [(stage, trial) for stage in STAGES for trial in stages.get(stage, ())]
     parameters = list(dict.fromkeys(name for _, trial in trials for name in settings(trial)))
     rows = []
@@ -128,9 +128,9 @@ def explanation_frame(path: Explanation | None) -> pandas.DataFrame:
     return table
 
 
-def _value_columns(record: StudyRecord) -> list[str]:
-    count = len(record.objectives)
+def _value_columns(saved: SavedStudy) -> list[str]:
+    count = len(saved.objectives)
     if count == 1:
         return ["value"]
-    named = record.studies["search"].metric_names or range(count)
+    named = saved.studies["search"].metric_names or range(count)
     return [f"values_{name}" for name in named]

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from ..console.exit_status import BUG, INTERRUPTED
-from ..driver.study_record import StudyRecord
+from ..console.exit_status import INTERRUPTED
+from ..driver import failed_trials
+from ..driver.saved_study import SavedStudy
 from ..report.wording import plural
 from ..search.outcomes import UNFINISHED, outcome
 
@@ -17,7 +18,7 @@ STOPPED = "not finished"
 EMPTY = "nothing to register"
 
 Stages = Mapping[str, Sequence[FrozenTrial]]
-"""Optuna's trials of each stage that was begun (``study_record.STAGES``)."""
+"""Optuna's trials of each stage that was begun (``saved_study.STAGES``)."""
 
 
 def is_sound(trial: FrozenTrial) -> bool:
@@ -25,11 +26,11 @@ def is_sound(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
 
 
-def state(record: StudyRecord, stages: Stages, is_registered: bool, is_running: bool = False) -> str:
+def state(saved: SavedStudy, stages: Stages, is_registered: bool, is_running: bool = False) -> str:
     """Return how far a study is.
 
     Args:
-        record: the study.
+        saved: the study.
         stages: its trials.
         is_registered: whether the study has tried to register its champion.
         is_running: whether a driver on this machine runs it.
@@ -39,7 +40,7 @@ def state(record: StudyRecord, stages: Stages, is_registered: bool, is_running: 
     """
     searched, finals = stages["search"], stages.get("finals")
     unfinished = any(outcome(trial) == UNFINISHED for trial in (*searched, *(finals or ())))
-    is_short = len(searched) < int(record.description["trials"])
+    is_short = len(searched) < int(saved.description["trials"])
     if is_running:  # or an ablation path is trained beside it, or its report written again
         return FINISHED if is_registered and not unfinished and not is_short else RUNNING
     if unfinished or (finals is None and is_short):
@@ -51,24 +52,24 @@ def state(record: StudyRecord, stages: Stages, is_registered: bool, is_running: 
     return STOPPED
 
 
-def in_words(found: str, record: StudyRecord, stages: Stages) -> str:
+def in_words(found: str, saved: SavedStudy, stages: Stages) -> str:
     """Return the state of a study as a clause that begins with its name."""
     searched = stages["search"]
     ended = sum(outcome(trial) != UNFINISHED for trial in searched)
-    wanted = max(int(record.description["trials"]), len(searched))
+    wanted = max(int(saved.description["trials"]), len(searched))
     if found == EMPTY:
         if any(map(is_sound, searched)):
             why = "none of the best configurations could be trained again"
         else:
             why = "no trial has run its whole budget"
-        return f"{record.name} has nothing to register: {why}"
+        return f"{saved.name} has nothing to register: {why}"
     if found == FINISHED:
-        return f"{record.name} is finished"
+        return f"{saved.name} is finished"
     retraining = "" if "finals" not in stages else ", and the best were being trained again"
     so_far = f"{ended} of {plural(wanted, 'trial')} have ended{retraining}"
     if found == RUNNING:
-        return f"{record.name} is running: {so_far}"
-    return f"{record.name} is not finished: {so_far}; the same command continues it"
+        return f"{saved.name} is running: {so_far}"
+    return f"{saved.name} is not finished: {so_far}; the same command continues it"
 
 
 def exit_status(found: str, stages: Stages, is_packaged: bool) -> int | None:
@@ -80,7 +81,8 @@ def exit_status(found: str, stages: Stages, is_packaged: bool) -> int | None:
         is_packaged: False where the champion could not be made a model.
 
     Returns:
-        0: done. 1: nothing to register. 3: that is because the code of a trial raised an error. 130: not finished.
+        0: done. 1: nothing to register. 2 or 3: that is because trials raised an error (``failed_trials.exit_status``).
+        130: not finished.
     """
     if found == RUNNING:
         return None
@@ -89,4 +91,4 @@ def exit_status(found: str, stages: Stages, is_packaged: bool) -> int | None:
     if found == FINISHED:
         return 0 if is_packaged else 1
     stage = "finals" if any(map(is_sound, stages["search"])) else "search"
-    return BUG if any(outcome(trial) == "error" for trial in stages[stage]) else 1
+    return failed_trials.exit_status(stages[stage])

@@ -14,8 +14,8 @@ from ..choices import guide_loss
 from ..console.shell_commands import from_this_shell
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
-from ..driver.stage import START, trial_parameters
-from ..driver.study_record import StudyRecord
+from ..driver.stage import WARM_START, trial_parameters
+from ..driver.saved_study import SavedStudy
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
 from ..execution.items import tensors
@@ -86,7 +86,7 @@ class Reproduction:
         if self.changes:
             return "What differs: " + "; ".join(self.changes)
         if not self.conditions_known:
-            return "The trial was trained by an older version, which did not record on what."
+            return "The trial was trained by an older version, which did not keep on which machine and with what."
         return (
             "The machine, the versions, the code and the data are those of the first training: the separator or the "
             "task draws random numbers of its own, or runs operations that are not deterministic."
@@ -94,7 +94,7 @@ class Reproduction:
 
 
 def reproduce(
-    found: StudyRecord,
+    found: SavedStudy,
     cache: Path,
     stage: str,
     number: int,
@@ -153,7 +153,7 @@ class Again:
         return self.members.epoch(self.validation, self.context.evaluation_batch)
 
 
-def again(found: StudyRecord, cache: Path, stage: str, number: int) -> Again:
+def again(found: SavedStudy, cache: Path, stage: str, number: int) -> Again:
     """Return a trial before its first epoch. Sets the threads and the determinism of this process to the trial's.
 
     Args:
@@ -180,7 +180,7 @@ def again(found: StudyRecord, cache: Path, stage: str, number: int) -> Again:
     return Again(name, trial, prepared, *_trained_as(stage, prepared, found, trial))
 
 
-def champion(found: StudyRecord) -> tuple[str, int]:
+def champion(found: SavedStudy) -> tuple[str, int]:
     """Return stage and number of the training that a study's model is of.
 
     Raises:
@@ -242,7 +242,7 @@ def origin(model: str, tracking_uri: str | None) -> Origin:
     return Origin(model, study, told["trial"], told["seed"], told["hyperparameters"], told["storage"])
 
 
-def require_same(found: StudyRecord, model: Origin) -> None:
+def require_same(found: SavedStudy, model: Origin) -> None:
     """Refuse a study whose training is another one than the model's.
 
     Raises:
@@ -259,15 +259,15 @@ def require_same(found: StudyRecord, model: Origin) -> None:
 
 
 def _trained_as(
-    stage: str, prepared: PreparedStudy, found: StudyRecord, trial: FrozenTrial
+    stage: str, prepared: PreparedStudy, found: SavedStudy, trial: FrozenTrial
 ) -> tuple[TrialContext, Members, dict[str, torch.Tensor]]:
     """Return the context, the untrained members and the validation split of a trial, as its worker had them."""
     count = prepared.spec.budget.seeds_per_trial if stage == "search" else 1
     seed = trial.user_attrs["seed"]
-    has_own_start = START in trial.user_attrs.get("conditions", {})
-    seeds = [seed] if has_own_start else []
+    has_own_warm_start = WARM_START in trial.user_attrs.get("conditions", {})
+    seeds = [seed] if has_own_warm_start else []
     parameters: dict[str, Any] = trial_parameters(stage, count, prepared, found.checkpoints, seeds)
-    train = parameters["train"] | ({"start": parameters["starts"][seed][0]} if has_own_start else {})
+    train = parameters["train"] | ({"start": parameters["starts"][seed][0]} if has_own_warm_start else {})
     context: TrialContext = parameters["context"]
     torch.set_num_threads(context.threads)
     set_deterministic(context.deterministic)
@@ -294,7 +294,7 @@ def _value(context: TrialContext, means: Mapping[str, float]) -> float:
     return guide_loss(objectives, means)
 
 
-def _changes(then: Mapping[str, str], now: Mapping[str, str], prepared: PreparedStudy, found: StudyRecord) -> list[str]:
+def _changes(then: Mapping[str, str], now: Mapping[str, str], prepared: PreparedStudy, found: SavedStudy) -> list[str]:
     """Return what is not as it was, with the modules of the code by name where the study knows them."""
     lines = differences(then, now)
     if then.get("algorithms") == "any":

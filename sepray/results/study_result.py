@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..driver.study_record import read_record
+from ..driver.saved_study import read_saved_study
 from ..errors import UsageError
 from ..report.kept_result import read_registration, read_result
 from ..spec.parts import default_storage
@@ -73,13 +73,13 @@ def load_study(
         UsageError: there is no such study, or sepray has not made it.
         StorageError: the storage cannot be read.
     """
-    record = read_record(name, storage or default_storage(), storage_path)
+    saved = read_saved_study(name, storage or default_storage(), storage_path)
     return StudyResult(
-        record=record,
-        trials_of={stage: record.trials(stage) for stage in record.studies},
-        result=read_result(record.folder),
-        registration=read_registration(record.folder),
-        is_running=record.is_running,
+        saved=saved,
+        trials_of={stage: saved.trials(stage) for stage in saved.studies},
+        result=read_result(saved.folder),
+        registration=read_registration(saved.folder),
+        is_running=saved.is_running,
         tracking_uri=tracking_uri,
         cache=cache,
         given_status=status,

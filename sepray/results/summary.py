@@ -8,7 +8,7 @@ from html import escape
 from ..choices import FAILED, Objective
 from ..console.shell_commands import from_this_shell
 from ..console.terminal import size
-from ..driver.study_record import STAGES
+from ..driver.saved_study import STAGES
 from ..errors import mask
 from ..report.wording import OUTCOMES, number, objective_words, plural, trial_name
 from ..scoring import answer_words, explanation_words
@@ -76,7 +76,7 @@ def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 def title(result: Findings) -> str:
     """Return the name of a study, its separator and task, and how far it is."""
-    return f"{result.name}: {result.record.separator} on {result.record.task}, {result.state}"
+    return f"{result.name}: {result.saved.separator} on {result.saved.task}, {result.state}"
 
 
 def trials(result: Findings) -> list[str]:
@@ -88,7 +88,7 @@ def trials(result: Findings) -> list[str]:
     retrained = len(result.trials_of.get("finals", ()))
     sentences = [f"{total}: {ended}" if ended else total]
     sentences[0] += f"; {plural(retrained, 'retraining')} of the best." if retrained else "."
-    objectives = [Objective(key, direction) for key, direction in result.record.objectives.items()]
+    objectives = [Objective(key, direction) for key, direction in result.saved.objectives.items()]
     if len(objectives) > 1 and result.best:
         numbers = ", ".join(str(trial.number) for trial in result.best[:20]) + ", ..." * (len(result.best) > 20)
         words = " and ".join(map(objective_words, objectives))
@@ -111,13 +111,13 @@ def locations(result: Findings) -> dict[str, str]:
 
     The last rows are the size of its files on the disk, in all and by kind.
     """
-    record, run = result.record, result.run_id
-    found = {"storage": mask(record.storage), "folder": str(record.folder)}
-    if is_remote(record.storage_path):
-        found["checkpoints"] = mask(record.checkpoints)
+    saved, run = result.saved, result.run_id
+    found = {"storage": mask(saved.storage), "folder": str(saved.folder)}
+    if is_remote(saved.storage_path):
+        found["checkpoints"] = mask(saved.checkpoints)
     found["report"] = str(result.report or f"none; {from_this_shell(f'sepray report {result.name}')} makes it")
     found["MLflow"] = mask(resolve_uri(result.tracking_uri))
-    found |= {"experiment": record.model_name, "run": run or "none yet"}
+    found |= {"experiment": saved.model_name, "run": run or "none yet"}
     if result.runs_page is not None:
         server = is_server(resolve_uri(result.tracking_uri))
         found["runs' page"] = result.runs_page + ("" if server else "  (while mlflow ui runs)")

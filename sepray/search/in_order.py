@@ -119,7 +119,7 @@ class InOrderSearcher(StudySearcher):
         if result is None:
             self._end(order, told, decide(told.result, True, self._objectives))
             return
-        self._record(told, result)
+        self._write_epochs(told, result)
         goes_on = not result.get("outcome")
         if goes_on and self._judge.on_trial_result(None, trial, dict(result)) != TrialScheduler.STOP:
             return

@@ -19,7 +19,7 @@ _CHUNK = 65536
 
 
 class RepairingBackend(JournalFileBackend):
-    """Drops a last line that is not whole before it appends: the next record would become a part of it.
+    """Drops a last line that is not whole before it appends: the next line would become a part of it.
 
     What such a line says has never happened: whoever wrote it has not had an answer. Readers pass it over.
     """
@@ -32,7 +32,7 @@ class RepairingBackend(JournalFileBackend):
         return {name: value for name, value in self.__dict__.items() if name != "_thread"}
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records to the file, whole also where a signal ends the wait for it.
+        """Append entries of Optuna's journal to the file, whole also where a signal ends the wait for it.
 
         Raises:
             OSError: the disk is full, or the file cannot be written.

@@ -74,7 +74,7 @@ class AskedTrial:
         hyperparameters: hyperparameters to train with.
         label: name of a reference point or fixed trial, which is never stopped early; else None.
         resumed: whether an earlier driver has asked Optuna for it.
-        recorded: epochs whose intermediate value is in the storage.
+        stored_epochs: epochs whose intermediate value is in the storage.
         perturbations: changes by the scheduler (PBT), in order.
         arm: arm of the study that it belongs to; empty where there are none.
         epochs: epochs of a fixed trial that has a budget of its own; None: those of the study.
@@ -86,7 +86,7 @@ class AskedTrial:
     hyperparameters: dict[str, Any]
     label: str | None
     resumed: bool
-    recorded: set[int]
+    stored_epochs: set[int]
     perturbations: list[dict[str, Any]]
     arm: str = ""
     epochs: int | None = None
@@ -103,7 +103,7 @@ class Ledger:
     ``retry_of``.
 
     Attributes:
-        ended_late: trials with an outcome that an earlier driver has recorded and not concluded, as of the last
+        ended_late: trials with an outcome that an earlier driver has written and not concluded, as of the last
             ``count``; ``finish`` is still to be called for each.
         sampler_for: makes the sampler that proposes the trial of a number; None: the study's own proposes all of them.
     """
@@ -179,7 +179,7 @@ class Ledger:
         """Write an intermediate value, past ``Trial.report``, which refuses studies of several objectives."""
         self._study._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
 
-    def record(self, number: int, outcome: Outcome, traceback: str = "") -> None:
+    def write_outcome(self, number: int, outcome: Outcome, traceback: str = "") -> None:
         """Write an outcome as a user attribute: from now on the trial is trained no more, however the driver ends.
 
         ``conclude`` follows once MLflow, the terminal and whoever clears checkpoints have been told.
@@ -187,6 +187,8 @@ class Ledger:
         storage, trial_id = self._study._storage, self._trial_id(number)
         outcome, traceback = dataclasses.replace(outcome, reason=mask(outcome.reason)), mask(traceback)
         attribute = {**dataclasses.asdict(outcome), "state": outcome.state.name}
+        if not outcome.refused:
+            del attribute["refused"]  # older versions do not know it
         try:
             storage.set_trial_user_attr(trial_id, "outcome", plain(attribute))
             for key, value in (("reason", outcome.reason), ("traceback", traceback)):
@@ -198,13 +200,13 @@ class Ledger:
             return  # by an attempt whose answer was lost
 
     def conclude(self, number: int, outcome: Outcome) -> None:
-        """Write the state of a trial whose outcome is recorded; may be repeated."""
+        """Write the state of a trial whose outcome is written; may be repeated."""
         with contextlib.suppress(UpdateFinishedTrialError):  # by an attempt whose answer was lost
             self._study.tell(number, outcome.values, state=outcome.state, skip_if_finished=True)
 
     def finish(self, number: int, outcome: Outcome, traceback: str = "") -> None:
         """Write an outcome and the state; may be repeated from any point, also where the outcome is there in part."""
-        self.record(number, outcome, traceback)
+        self.write_outcome(number, outcome, traceback)
         self.conclude(number, outcome)
 
     def annotate(self, number: int, key: str, value: Any) -> None:
@@ -261,7 +263,7 @@ class Ledger:
                 if "seed" not in old.user_attrs or old.state is TrialState.WAITING:
                     self.finish(old.number, dropped)  # nobody has heard of it
                 elif "outcome" not in old.user_attrs:
-                    self.record(old.number, dropped)  # ``count`` takes it for one that ended late
+                    self.write_outcome(old.number, dropped)  # ``count`` takes it for one that ended late
 
     def _ended_late(self, trial: FrozenTrial) -> tuple[AskedTrial, Outcome]:
         attribute = dict(trial.user_attrs["outcome"])
@@ -333,7 +335,7 @@ class Ledger:
             hyperparameters=dict(perturbations[-1]["hyperparameters"] if perturbations else given),
             label=attributes.get("label"),
             resumed=unfinished is not None,
-            recorded=set(unfinished.intermediate_values) if unfinished is not None else set(),
+            stored_epochs=set(unfinished.intermediate_values) if unfinished is not None else set(),
             perturbations=perturbations,
             arm=arm,
             epochs=attributes.get("epochs"),

@@ -28,6 +28,7 @@ class Outcome:
         tag: ``complete``, ``pruned``, ``diverged``, ``collapsed``, ``error``, ``out_of_memory`` or ``lost``.
         constraint: more than 0 for a collapsed trial, which Optuna's samplers then avoid; less for another COMPLETE
             one; None for all others.
+        refused: whether the error that ended the trial is one that the user can put right (``fault.is_bad_input``).
     """
 
     state: TrialState
@@ -35,6 +36,7 @@ class Outcome:
     reason: str
     tag: str
     constraint: float | None = None
+    refused: bool = False
 
 
 def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[str]) -> Outcome:
@@ -52,7 +54,8 @@ def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[s
     result = result or {}
     tag, reason = result.get("outcome") or "pruned", str(result.get("reason") or "")
     if tag in _FAILURES:
-        return Outcome(TrialState.FAIL, None, reason or tag.replace("_", " "), tag)
+        refused = bool(result.get("refused"))
+        return Outcome(TrialState.FAIL, None, reason or tag.replace("_", " "), tag, refused=refused)
     if tag not in ("complete", "collapsed", "pruned"):
         return Outcome(TrialState.FAIL, None, f"unknown outcome {tag!r}", "error")
     for key in objectives:
@@ -91,3 +94,8 @@ def reason(trial: FrozenTrial) -> str:
     """Return why a trial ended as it did, in one line; empty for one that ran its whole budget."""
     told = trial.user_attrs
     return str(told.get("reason") or told.get("outcome", {}).get("reason", ""))
+
+
+def is_refused(trial: FrozenTrial) -> bool:
+    """Say whether a trial ended in an error that the user can put right; trials of older versions do not tell."""
+    return bool(trial.user_attrs.get("outcome", {}).get("refused"))

@@ -1,13 +1,13 @@
-"""Ray Tune's searcher over an Optuna study: hands out trials, records what they report and how each of them ended.
+"""Ray Tune's searcher over an Optuna study: hands out trials, writes what they report and how each of them ended.
 
 All that a study knows is in its Optuna storage; Tune keeps nothing. Every start is a new Tune experiment, which first
 gets the trials that an earlier driver left unfinished, under their old numbers, and then new ones until the study
 holds as many as were asked for. One background thread calls the storage, so that neither a suggestion nor a report
 waits for it. Imports neither torch nor MLflow.
 
-How a trial ended is told in this order: its outcome is recorded in Optuna, the listener is told (who tells MLflow and
+How a trial ended is told in this order: its outcome is written to Optuna, the listener is told (who tells MLflow and
 then clears checkpoints), its state in Optuna is concluded. A driver that is killed in between does no harm: where the
-outcome is recorded the next one tells the listener and concludes, where it is not the trial goes on.
+outcome is written the next one tells the listener and concludes, where it is not the trial goes on.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class StudySearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Queue the writing of a result; one of a trial that has ended is ignored."""
         if live := self._live.get(trial_id):
-            self._record(live, result)
+            self._write_epochs(live, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Queue the writing of a trial's outcome, or hand the trial out again where its worker was lost.
@@ -198,7 +198,7 @@ class StudySearcher(Searcher):
         if error and self._hand_out_again(live, self._loss_of(trial_id)):
             return
         if result:
-            self._record(live, result)
+            self._write_epochs(live, result)
         if not self._stops_study(live.result):
             self._finish(live.trial.number, decide(live.result, error, self._objectives), live.result)
 
@@ -285,14 +285,14 @@ class StudySearcher(Searcher):
             raise self._stop
 
     def _finish(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
-        """Queue the end of a trial: record it in Optuna, then tell the listener, then conclude it in Optuna."""
+        """Queue the end of a trial: write its outcome, then tell the listener, then conclude it in Optuna."""
         traceback = str(result.get("traceback") or "")[-TRACEBACK_CHARACTERS:]
-        self._background.put(lambda: self._ledger.record(number, outcome, traceback))
+        self._background.put(lambda: self._ledger.write_outcome(number, outcome, traceback))
         self._background.put(lambda: self._tell_listener("finished", number, outcome, result))
         self._background.put(lambda: self._ledger.conclude(number, outcome))
 
     def _count(self) -> None:
-        """Count the trials, and end those whose outcome an earlier driver has recorded; in the background thread."""
+        """Count the trials, and end those whose outcome an earlier driver has written; in the background thread."""
         self._ledger.count()
         for ended, outcome in self._ledger.ended_late:
             if ended.number not in self._told_late:
@@ -313,7 +313,7 @@ class StudySearcher(Searcher):
         except Exception as error:
             self._listener_error = self._listener_error or error
 
-    def _record(self, live: LiveTrial, result: Mapping[str, Any]) -> None:
+    def _write_epochs(self, live: LiveTrial, result: Mapping[str, Any]) -> None:
         """Queue the epochs of ``result`` and its history that are not in the storage; announce those not heard of."""
         number = live.trial.number
         for each in (*result.get("history", ()), result):
@@ -322,8 +322,8 @@ class StudySearcher(Searcher):
             epoch, value = int(entry.get("epoch") or 0), entry.get(self._intermediate)
             if epoch < 1 or value is None:
                 continue
-            if epoch not in live.trial.recorded:
-                live.trial.recorded.add(epoch)
+            if epoch not in live.trial.stored_epochs:
+                live.trial.stored_epochs.add(epoch)
                 self._report(number, epoch, float(value))
                 for conditions in entry.get("conditions", ()):
                     self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)

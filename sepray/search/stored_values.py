@@ -86,6 +86,7 @@ _TRIAL: dict[str, _Check] = {
         reason=_or_none(_is_text),
         tag=_or_none(_is_text),
         constraint=_or_none(_is_number),
+        refused=lambda value: isinstance(value, bool),
     ),
     "seed": _is_whole,
     "retry_of": _is_whole,

@@ -1,7 +1,7 @@
 """Remembers the modules, clusters and servers that this user has named, and uses no others that a storage names.
 
 Which modules are imported, which Ray cluster is joined (whoever runs it can run code in what joins it) and where
-records and passwords for MLflow are sent is nothing that a row in a database may decide.
+updates and passwords for MLflow are sent is nothing that a row in a database may decide.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri
     if ":" in sampler:
         own_modules.remember(sampler.partition(":")[0])
         private_list.name("sampler-at", sampler)
-    if start := _started_from(separator):
+    if start := _warm_start_module(separator):
         own_modules.remember(start)
     private_list.name("address", mask(address))
     private_list.name("tracking", mask(tracking_uri))
@@ -88,22 +88,22 @@ def place(address: str) -> tuple[str, ...] | None:
     return (parts.scheme, user, host, str(port), mask(parts.path), mask(f"?{parts.query}#{parts.fragment}"))
 
 
-def require_start(separator: Any) -> None:
-    """Refuse another separator to start from that only the storage names, where it is a module of somebody's own.
+def require_warm_start(separator: Any) -> None:
+    """Refuse a warm start by a module that only the storage names, and no command of this user.
 
     Registered models and folders are not refused here: whose code may run is known when they are loaded.
 
     Raises:
         UnknownNameError: it is.
     """
-    module = _started_from(separator)
+    module = _warm_start_module(separator)
     is_formerly_named = private_list.is_named("start", str(getattr(separator, "start", "")))
     if module and not own_modules.is_known(module, formerly=is_formerly_named):
         registry.require_named("sepray.separators", module)
 
 
-def _started_from(separator: Any) -> str:
-    """Return the module of the separator that another one starts from; empty where that is none."""
+def _warm_start_module(separator: Any) -> str:
+    """Return the module of the separator of a warm start; empty where there is none, or where it is a model."""
     start = str(getattr(separator, "start", ""))
     name = start.partition(" ")[0].partition(":")[0]
     is_model = ":/" in start or Path(start).is_dir()

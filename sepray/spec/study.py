@@ -235,11 +235,11 @@ class StudySpec:
         return objectives.read(self.objective[0]).measure
 
     def plain(self) -> dict[str, Any]:
-        """Return the study as JSON values for its record, from which ``restored`` makes it again.
+        """Return the study as JSON values, as its storage keeps it; ``restored`` makes the study from them again.
 
-        All fields of the parts lie side by side, as in studies of every version. Left out are the search space with its
-        points, which the record has elsewhere, what depends on the machine (addresses and the cache), and what is asked
-        of one start alone (``retry_failed``). Secrets of separator and task are masked.
+        All fields of the parts lie side by side, as in studies of every version. Left out are the fields of
+        ``plain_given``, what depends on the machine (addresses and the cache), and what is asked of one command alone
+        (``retry_failed``). Secrets of separator and task are masked.
         """
         values: dict[str, Any] = {"name": self.name, "seed": self.seed, "objective": list(self.objective), **flat(self)}
         values["choose"] = list(self.choose)
@@ -253,7 +253,7 @@ class StudySpec:
         return values | {"storage": "", "tracking_uri": ""}
 
     def plain_given(self) -> dict[str, Any]:
-        """Return the fields without a flag (``GIVEN``) as JSON values, for the study's record."""
+        """Return the fields without a flag (``GIVEN``) as JSON values, as the study's storage keeps them."""
         from optuna.distributions import distribution_to_json
 
         values = {name: identity.plain(getattr(self, name)) for name in GIVEN if name not in ("space", "arms")}
@@ -280,7 +280,7 @@ class StudySpec:
         parts = {p: rebuilt(f"sepray.{p}s", values[p]["module"], values[p]["config"]) for p in ("separator", "task")}
         lists = {name: tuple(values.get(name, ())) for name in ("objective", "only_arms")}
         lists["choose"] = tuple(values.get("choose", (choosing.KNEE,)))
-        named_by_user.require_start(parts["separator"])
+        named_by_user.require_warm_start(parts["separator"])
         return cls(**{**named_by_user.usable(values), **parts, **lists, "space": {}, **changes})
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..comparison.running import Entry
 from ..comparison.spec import Comparison
 from ..contracts import TaskData
-from ..driver.study_record import read_record
+from ..driver.saved_study import read_saved_study
 from ..results import reproduction
 
 MOST = 6
@@ -41,10 +41,10 @@ def retrained(entry: Entry, comparison: Comparison, data: TaskData) -> Iteration
         UsageError: the study of the row is not in the stores any more.
     """
     stores, contender = comparison.stores, entry.contender
-    record = read_record(f"{comparison.name}-{contender.key}", stores.storage, stores.storage_path)
+    saved = read_saved_study(f"{comparison.name}-{contender.key}", stores.storage, stores.storage_path)
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        again = reproduction.again(record, stores.cache, "finals", entry.trainings[0].number)
+        again = reproduction.again(saved, stores.cache, "finals", entry.trainings[0].number)
         period, epochs = contender.config.epochs_per_iteration, len(entry.trainings[0].history)
         shown = set(chosen(epochs // period))
         found = {}

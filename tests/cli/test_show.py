@@ -208,12 +208,12 @@ def test_trial_without_a_value_comes_last(run, study):
 def test_front_of_several_objectives_names_them_and_how_the_champion_is_chosen(capsys):
     keys = {"validation/fetal/relative_l2": "minimize", "validation/si_sdr": "maximize"}
     labelled = SimpleNamespace(number=3, user_attrs={"label": "CASS"}, values=(0.25, 7.5))
-    result = SimpleNamespace(record=SimpleNamespace(objectives=keys, description={"choose": ["knee"]}), best=[labelled])
+    result = SimpleNamespace(saved=SimpleNamespace(objectives=keys, description={"choose": ["knee"]}), best=[labelled])
     show._print_front(result)
     told = " ".join(capsys.readouterr().out.split())
     assert "fetal relative L2 error (less is better) SI-SDR (dB, more is better)" in told
     assert "3 (CASS) 0.2500 7.5000" in told
     assert told.endswith("on a scale from the best to the worst value on the front (--choose knee).")
     for one in ({"validation/si_sdr": "maximize"}, keys):
-        show._print_front(SimpleNamespace(record=SimpleNamespace(objectives=one), best=[labelled] * (one is not keys)))
+        show._print_front(SimpleNamespace(saved=SimpleNamespace(objectives=one), best=[labelled] * (one is not keys)))
     assert capsys.readouterr().out == ""

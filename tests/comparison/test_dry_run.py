@@ -159,7 +159,8 @@ def test_bug_that_was_found_before_is_shown_with_its_traceback():
     [
         ([0], [], 0),
         ([3, 0], [], 0),
-        ([3, 1], [], 3),
+        ([3, 2, 1], [], 3),
+        ([1, 2], [], 2),
         ([1], [], 1),
         ([], [], 1),
         ([1], [LeftOut("a", "x", ValueError())], 3),
@@ -169,6 +170,7 @@ def test_bug_that_was_found_before_is_shown_with_its_traceback():
 )
 def test_exit_status(statuses, left, status):
     made = {0: estimate(), 1: estimate(failure="killed"), 3: estimate(failure="trace", bug=True)}
+    made[2] = estimate(failure="no such width", refused=True)
     studies = tuple((contender("a"), made[each]) for each in statuses)
     assert replace(BOTH, studies=studies, left_out=tuple(left)).status == status
 

@@ -162,7 +162,7 @@ def test_records_that_wait_are_told_without_the_password(published, screen, monk
     monkeypatch.setattr(Tracker, "waiting", 7)
     published()
     told = " ".join(screen.getvalue().split())
-    assert "7 records wait for the tracking server http://me:***@host; the same command delivers them " in told
+    assert "7 updates wait for the tracking server http://me:***@host; the same command delivers them " in told
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_ctrl_c_says_how_to_go_on_and_closes_everything(spec, study, screen, tra
 def test_what_mlflow_refused_is_told_in_the_end(spec, study, screen, tracker):
     tracker.refused = [Rejected(RunKey("s", "1"), "log", {}, "run r was deleted in MLflow")]
     driver.run(spec)
-    assert "MLflow refused 1 record (1: run r was deleted in MLflow)" in screen.getvalue()
+    assert "MLflow refused 1 update (1: run r was deleted in MLflow)" in screen.getvalue()
 
 
 def test_error_closes_everything_too(spec, study, tracker, monkeypatch):
@@ -190,7 +190,7 @@ def test_waiting_records_are_told_with_the_command_that_delivers_them(spec, stud
     tracker.waiting = 3
     driver.run(spec.changed(tracking_uri="http://me:secret@tracker:5000"))
     printed = screen.getvalue()
-    assert "3 records wait for the tracking server http://me:***@tracker:5000" in printed
+    assert "3 updates wait for the tracking server http://me:***@tracker:5000" in printed
     assert "sepray reconcile small" in printed
 
 
@@ -228,6 +228,15 @@ def test_bug_in_the_code_of_every_trial_shows_where_it_is_and_ends_with_status_3
     assert "trainer.py" not in printed
     assert "4 trials ended in an error of the code" in printed
     assert tracker.named("study_finished") == [(({}, {"outcome": "nothing to register"}, NOTE), {})]
+
+
+def test_error_of_every_trial_that_the_user_can_put_right_is_one_line_and_ends_with_status_2(spec, study, screen):
+    trace = TRACE.format(sepray=Path(driver.__file__).parents[1])
+    refusal = {"outcome": "error", "reason": "my_separator: no such width", "traceback": trace, "refused": True}
+    study.endings = dict.fromkeys(range(4), refusal)
+    assert driver.run(spec) == 2
+    assert "\ntrial 3: my_separator: no such width (4 trials ended in such an error)\n" in screen.getvalue()
+    assert "my_separator.py" not in screen.getvalue()
 
 
 def test_whole_traceback_is_shown_where_it_is_asked_for(spec, study, screen, monkeypatch):

@@ -86,20 +86,20 @@ def test_the_model_is_part_of_what_makes_a_study_the_same(model, spec):
     [
         (
             {"signal": replace(SIGNAL, sources=("a", "b"))},
-            "the start x does not separate the sources of the task: low",
+            "the initial model x does not separate the sources of the task: low",
         ),
         (
             {"signal": replace(SIGNAL, sample_rate=32.0)},
-            "the start x does not separate the sources of the task: low",
+            "the initial model x does not separate the sources of the task: low",
         ),
         (
             {"config": supervised_mask.DEBUG},
-            r"the start x is another separator, .*: supervised_mask of",
+            r"the initial model x is another separator, .*: supervised_mask of",
         ),
-        ({"config": replace(cass.DEBUG, width=8)}, r"the start x is another separator, or one of other sizes: cass of"),
+        ({"config": replace(cass.DEBUG, width=8)}, r"the initial model x is another separator, or of other sizes: cass of"),
         (
             {"signal": replace(SIGNAL, template=True)},
-            r"the start x is another separator, .*, 1 channel\(s\), with --task\.template",
+            r"the initial model x is another separator, .*, 1 channel\(s\), with --task\.template",
         ),
     ],
 )
@@ -115,7 +115,7 @@ def test_weights_that_run_in_a_process_of_their_own_are_not_handed_out(monkeypat
     loaded = trained()[1]
     del loaded.separation.separator
     monkeypatch.setattr(models, "load", lambda *_: loaded)
-    with pytest.raises(UsageError, match=r"^the start x brings code of its own"):
+    with pytest.raises(UsageError, match=r"^the initial model x runs in a process of its own"):
         initial_weights.find("x", cass.DEBUG.build(SIGNAL), "")
 
 

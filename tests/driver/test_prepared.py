@@ -29,7 +29,7 @@ def test_names_of_the_sources_are_filled_in_everywhere(spec):
     assert made.signal is SIGNAL
     assert isinstance(made.separator, cass.Cass)
     assert made.objectives == (Objective("validation/relative_l2", "minimize"),)
-    assert made.start is None
+    assert made.warm_start is None
 
 
 def test_what_a_published_setting_leaves_open_has_the_separators_default(spec):

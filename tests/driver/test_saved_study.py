@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import create_trial
 
 from sepray.driver.stores import StudyStores
-from sepray.driver.study_record import StudyRecord, read_record, study_names
+from sepray.driver.saved_study import SavedStudy, read_saved_study, study_names
 from sepray.driver.tracking_address import of_study
 from sepray.errors import UsageError
 from sepray.search.storage import connect
@@ -17,7 +17,7 @@ from sepray.search.storage import connect
 def record(separator="sepray.separators.cass", config=None, task="sepray.tasks.ecg", **fields):
     description = {"separator": {"module": separator, "config": config or {}}, "task": {"module": task, "config": {}}}
     given = {"name": "n", "storage": "", "storage_path": "out", "studies": {}, "uid": "ab12", "given": {}}
-    return StudyRecord(**given | fields, description=description)
+    return SavedStudy(**given | fields, description=description)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_stages_are_those_that_were_begun(tmp_path):
     for name, value in {"spec": spec, "uid": "ab12", "fingerprint": {"objectives": {"a": "minimize"}}}.items():
         search.set_user_attr(name, value)
     search.add_trial(create_trial(value=1.0))
-    before = read_record("n", url, "out")
+    before = read_saved_study("n", url, "out")
     assert (list(before.studies), before.uid, before.description) == (["search"], "ab12", spec)
     assert before.objectives == {"a": "minimize"}
     assert ([t.value for t in before.trials("search")], before.trials("finals")) == ([1.0], [])
     finals = optuna.create_study(study_name="n/finals", storage=url)
     finals.add_trial(create_trial(value=2.0))
     finals.set_user_attr("spec", {})
-    assert [t.value for t in read_record("n", url, "out").trials("finals")] == [2.0]
+    assert [t.value for t in read_saved_study("n", url, "out").trials("finals")] == [2.0]
     optuna.create_study(study_name="of another program", storage=url)
     optuna.create_study(study_name="m", storage=url).set_user_attr("spec", {})
     assert study_names(url) == ["m", "n"]
@@ -71,7 +71,7 @@ def test_stages_are_those_that_were_begun(tmp_path):
 
 def test_reading_brings_neither_torch_nor_mlflow(tmp_path):
     program = (
-        "import sys; from sepray.driver import study_record; from sepray.results import deletion, study_result; "
+        "import sys; from sepray.driver import saved_study; from sepray.results import deletion, study_result; "
         "print([m for m in ('torch', 'ray', 'mlflow', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=50)
@@ -80,11 +80,11 @@ def test_reading_brings_neither_torch_nor_mlflow(tmp_path):
 
 def test_study_is_described_as_it_was_with_and_without_its_search_space(prepared, spec, tracker):
     stores = StudyStores(prepared)
-    before = read_record("small", spec.stores.storage, spec.stores.storage_path)
+    before = read_saved_study("small", spec.stores.storage, spec.stores.storage_path)
     assert list(before.studies) == ["search"]
     stores.open_finals()
     stores.close()
-    found = read_record("small", spec.stores.storage, spec.stores.storage_path)
+    found = read_saved_study("small", spec.stores.storage, spec.stores.storage_path)
     assert [study.study_name for study in found.studies.values()] == ["small", "small/finals"]
     assert (found.uid, found.folder, found.run_key) == (stores.uid, stores.folder, f"small-{stores.uid}")
     cache = spec.stores.cache
@@ -97,10 +97,10 @@ def test_study_is_described_as_it_was_with_and_without_its_search_space(prepared
 def test_study_that_is_not_there_or_not_sepray_s_is_refused(prepared, spec, tracker):
     StudyStores(prepared).close()
     with pytest.raises(UsageError, match=r"no study 'smaller' in .*; there are: small"):
-        read_record("smaller", spec.stores.storage, spec.stores.storage_path)
+        read_saved_study("smaller", spec.stores.storage, spec.stores.storage_path)
     optuna.create_study(study_name="other", storage=connect(spec.stores.storage))
     with pytest.raises(UsageError, match=r"^other in .*optuna\.db is not a study of sepray$"):
-        read_record("other", spec.stores.storage, spec.stores.storage_path)
+        read_saved_study("other", spec.stores.storage, spec.stores.storage_path)
 
 
 def test_id_that_somebody_has_changed_in_the_storage_leads_nowhere(prepared, spec, tracker):
@@ -108,7 +108,7 @@ def test_id_that_somebody_has_changed_in_the_storage_leads_nowhere(prepared, spe
     study = optuna.load_study(study_name="small", storage=connect(spec.stores.storage))
     study.set_user_attr("uid", "../../victim")
     with pytest.raises(UsageError, match=r"^the storage gives the study the id '\.\./\.\./victim'"):
-        read_record("small", spec.stores.storage, spec.stores.storage_path)
+        read_saved_study("small", spec.stores.storage, spec.stores.storage_path)
     with pytest.raises(UsageError, match=r"^the storage gives the study the id '\.\./\.\./victim'"):
         of_study(None, "small", spec.stores.storage, spec.stores.storage_path)
     with pytest.raises(UsageError, match=r"^the storage gives the study the id '\.\./\.\./victim'"):
@@ -121,4 +121,4 @@ def test_studies_whose_names_are_paths_are_not_listed(prepared, spec, tracker):
         optuna.create_study(study_name=name, storage=connect(spec.stores.storage)).set_user_attr("spec", {})
     assert study_names(spec.stores.storage) == ["fine", "small"]
     with pytest.raises(UsageError, match=r"^'\.\./up' cannot be the name of a study$"):
-        read_record("../up", spec.stores.storage, spec.stores.storage_path)
+        read_saved_study("../up", spec.stores.storage, spec.stores.storage_path)

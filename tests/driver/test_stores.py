@@ -157,7 +157,7 @@ def test_refused_records_are_counted_with_a_reason_and_what_to_do(spec):
 
     told = refused_by_mlflow(spec, [refused("run r was deleted"), refused("run r was deleted"), refused("too long")])
     assert told.startswith(
-        "MLflow refused 3 records (2: run r was deleted, and 1 for other reasons). To try them again: "
+        "MLflow refused 3 updates (2: run r was deleted, and 1 for other reasons). To try them again: "
     )
     assert on_study("reconcile", spec) in told
     assert "(1: too long)" in refused_by_mlflow(spec, [refused("too long")])

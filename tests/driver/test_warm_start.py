@@ -15,7 +15,7 @@ from sepray import identity
 from sepray.contracts import Signal, Split, Supervision, TaskData
 from sepray.driver import warm_start
 from sepray.driver.prepared import prepare
-from sepray.driver.stage import START, trial_parameters
+from sepray.driver.stage import WARM_START, trial_parameters
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.separators import adversarial_masking, cass, neural_egg, supervised_mask
@@ -140,11 +140,11 @@ def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sources": ["high", "low"]}, r"the start .* does not separate the sources of the task: low, high at 128 Hz"),
-        ({"sample_rate": 64.0}, r"the start .* does not separate the sources of the task: low, high at 128 Hz"),
+        ({"sources": ["high", "low"]}, r"the warm start .* does not separate the sources of the task: low, high at 128 Hz"),
+        ({"sample_rate": 64.0}, r"the warm start .* does not separate the sources of the task: low, high at 128 Hz"),
         (
             {"supervision": "paired"},
-            r"the start .* is trained on more than this separator may see: paired, not observed source",
+            r"the warm start .* was trained on more than this separator may see: paired, not observed source",
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_model_that_does_not_fit_is_refused_in_one_line(tmp_path, changes, messa
 
 
 def test_start_that_saw_the_hidden_source_is_refused():
-    message = r"^the start supervised_mask is trained on more than this separator may see: paired, not observed source$"
+    message = r"^the warm start supervised_mask was trained on more than this separator may see: paired, not observed source$"
     with pytest.raises(UsageError, match=message):
         find("supervised_mask")
     allowed = warm_start.find(egg("supervised_mask"), SIGNAL, Supervision.PAIRED, "")
@@ -168,12 +168,12 @@ def test_start_that_saw_the_hidden_source_is_refused():
     [
         (
             "glo",
-            r"there is no start 'glo': give constant, a separator \(adversarial_masking, .*\), a registered model ",
+            r"there is no warm start 'glo': give constant, a separator \(adversarial_masking, .*\), a registered model ",
         ),
-        ("no/such/folder", r"there is no start 'no/such/folder': give constant, a separator "),
+        ("no/such/folder", r"there is no warm start 'no/such/folder': give constant, a separator "),
         ("tests", r"tests is neither a models:/ address nor a folder with a packaged model"),
-        ("oracle", r"the start oracle is an oracle, which cannot separate anything without the true sources"),
-        ("models:/egg@champion", r"there is no MLflow database .*none.db with the start models:/egg@champion"),
+        ("oracle", r"the warm start oracle is an oracle, which cannot separate anything without the true sources"),
+        ("models:/egg@champion", r"there is no MLflow database .*none.db with the warm start models:/egg@champion"),
     ],
 )
 def test_bad_name_or_address_is_refused_in_one_line(start, message, monkeypatch):
@@ -186,13 +186,13 @@ def test_bad_name_or_address_is_refused_in_one_line(start, message, monkeypatch)
 
 def test_separator_that_the_task_does_not_suit_is_refused(small):
     three = Signal(("a", "b", "c"), 1, (256,), 128.0)
-    with pytest.raises(UsageError, match=r"^the start small_masking does not fit the task: a mask separates 2 sources"):
+    with pytest.raises(UsageError, match=r"^the warm start small_masking does not fit the task: a mask separates 2 sources"):
         find(small, three)
 
 
 def test_start_that_diverges_is_told_in_one_line_and_keeps_nothing(small, tmp_path):
     data = {name: torch.full_like(tensor, torch.nan) for name, tensor in seen().items()}
-    with pytest.raises(UsageError, match=r"^the start small_masking cannot be trained: .* is not finite .* instead$"):
+    with pytest.raises(UsageError, match=r"^the warm start small_masking cannot be trained: .* is not finite .* instead$"):
         find(small).add_to(data, PLAIN, SEED, "cpu", str(tmp_path / "start"))
     assert not (tmp_path / "start").exists()
 
@@ -206,7 +206,7 @@ def test_study_with_a_bad_start_ends_with_status_2_and_leaves_nothing(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=150)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith("neural-egg-notes-and-bursts: there is no start 'glo': give constant, a separator (")
+    assert line.startswith("neural-egg-notes-and-bursts: there is no warm start 'glo': give constant, a separator (")
     assert not list(tmp_path.iterdir())
 
 
@@ -234,7 +234,7 @@ def test_settings_of_a_start_follow_its_name(small, tmp_path):
     ],
 )
 def test_bad_settings_of_a_start_are_refused_in_one_line(small, settings, message):
-    with pytest.raises(UsageError, match=f"^the start {small}:? ?.*{message}"):
+    with pytest.raises(UsageError, match=f"^the warm start {small}:? ?.*{message}"):
         find(f"{small} {settings}")
 
 
@@ -253,12 +253,12 @@ def test_each_seed_of_the_retrainings_has_a_start_of_its_own_and_the_search_has_
     prepared = prepare(study, data)
     search = trial_parameters("search", 1, prepared, str(tmp_path))
     assert "start" in search["train"]
-    assert "starts" not in search
+    assert "warm_starts" not in search
     finals = trial_parameters("finals", 1, prepared, str(tmp_path), [3, 5])
     assert "start" not in finals["train"]
-    assert sorted(finals["starts"]) == [3, 5]
-    (third, took), (fifth, _) = finals["starts"][3], finals["starts"][5]
+    assert sorted(finals["warm_starts"]) == [3, 5]
+    (third, took), (fifth, _) = finals["warm_starts"][3], finals["warm_starts"][5]
     assert took > 0
     assert not np.array_equal(third, fifth)
-    assert finals["context"].origin[START] == "of its own seed"
-    assert START not in search["context"].origin
+    assert finals["context"].origin[WARM_START] == "of its own seed"
+    assert WARM_START not in search["context"].origin

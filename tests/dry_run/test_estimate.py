@@ -156,7 +156,14 @@ def test_phase_that_no_trial_has_is_not_tried(spec, monkeypatch):
     assert tried_settings(made) == {}
 
 
-@pytest.mark.parametrize(("failure", "bug", "status"), [("", False, 0), ("Traceback", True, 3), ("killed", False, 1)])
-def test_exit_status(spec, failure, bug, status):
-    found = Estimate(spec, "paired", SIGNAL, (), {}, {}, {}, left(), 2, failure=failure, bug=bug)
-    assert found.status == status
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ({}, 0),
+        ({"failure": "Traceback", "bug": True}, 3),
+        ({"failure": "no such width", "refused": True}, 2),
+        ({"failure": "killed"}, 1),
+    ],
+)
+def test_exit_status(spec, ending, status):
+    assert Estimate(spec, "paired", SIGNAL, (), {}, {}, {}, left(), 2, **ending).status == status

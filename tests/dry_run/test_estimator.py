@@ -278,7 +278,7 @@ def test_small_study_is_really_measured(tmp_path, screen, monkeypatch):
     # Weights, two moments and Adam's steps of each, and a header.
     assert 3 * measured.weights_bytes < measured.checkpoint_bytes < 20 * measured.weights_bytes
     assert found.disk.files == 3
-    assert found.seconds.least == found.seconds.most > 2 * measured.start
+    assert found.seconds.least == found.seconds.most > 2 * measured.worker_start
     assert found.status == 0
     assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from sepray.dry_run import measurement, trial
-from sepray.dry_run.measurement import Measurement, PhaseTime, TrialError, measure_trial, start_view
+from sepray.dry_run.measurement import Measurement, PhaseTime, TrialError, measure_trial, with_zero_estimates
 from sepray.execution import cluster
 
 from .test_trial import context
 
 MEASURED = Measurement(
     at_once=2,
-    start=3.0,
+    worker_start=3.0,
     setup=2.0,
     epochs=(10.0, 1.0, 4.0),
     step=0.5,
@@ -34,7 +34,7 @@ MEASURED = Measurement(
     problem="",
 )
 ANSWER = {
-    "start": 3.0, "setup": 2.0, "epochs": [10.0, 1.0, 4.0], "step": 0.5,
+    "worker_start": 3.0, "setup": 2.0, "epochs": [10.0, 1.0, 4.0], "step": 0.5,
     "phases": [["separator", None, 0.2], ["critics", "adversarial", 0.125]],
     "steps": 8, "validation": 0.75, "saving": 0.25, "checkpoint_bytes": 4000, "weights_bytes": 1000, "parameters": 240,
     "private_bytes": 300, "shared_bytes": 200, "gpu_bytes": 0, "gpu_machine_bytes": 0, "problem": "", "slowdown": 1.0,
@@ -120,7 +120,7 @@ def test_several_at_once_are_measured_together_where_their_memory_fits(processes
 
 def test_trials_that_share_a_cpu_take_as_many_times_as_long(processes):
     found = measure_trial(parameters(), {}, 0, 6, 10**9)
-    assert (found.start, found.setup, found.step, found.validation, found.saving) == (4.5, 3.0, 0.75, 1.125, 0.375)
+    assert (found.worker_start, found.setup, found.step, found.validation, found.saving) == (4.5, 3.0, 0.75, 1.125, 0.375)
     assert found.epochs == (15.0, 1.5, 6.0)
     assert [phase.seconds for phase in found.phases] == pytest.approx([0.3, 0.1875])
     assert (found.checkpoint_bytes, found.steps, found.at_once) == (4000, 8, 6)
@@ -147,14 +147,14 @@ def test_on_a_gpu_one_is_measured_alone(processes):
 
 def test_times_of_several_are_their_median_and_sizes_their_largest():
     other = ANSWER | {
-        "start": 5.0, "setup": 4.0, "epochs": [20.0, 3.0], "step": 1.5, "validation": 1.25, "saving": 1.25,
+        "worker_start": 5.0, "setup": 4.0, "epochs": [20.0, 3.0], "step": 1.5, "validation": 1.25, "saving": 1.25,
         "phases": [["separator", None, 0.4], ["critics", "adversarial", 0.375]], "checkpoint_bytes": 4100,
         "private_bytes": 280, "shared_bytes": 240, "gpu_bytes": 7, "gpu_machine_bytes": 9, "problem": "not finite",
         "slowdown": 2.0,
     }  # fmt: skip
     assert measurement._joined([ANSWER, other]) == Measurement(
         at_once=2,
-        start=4.0,
+        worker_start=4.0,
         setup=3.0,
         epochs=(15.0, 2.0),
         step=1.0,
@@ -176,7 +176,7 @@ def test_times_of_several_are_their_median_and_sizes_their_largest():
 
 def test_start_is_zeros_of_the_shape_of_estimates():
     train = {"mixture": np.ones((5, 1, 16), np.float32), "observed": np.ones((5, 1, 16), np.float32)}
-    found = start_view(train, 3)
+    found = with_zero_estimates(train, 3)
     assert found.keys() == {"mixture", "observed", "start"}
     np.testing.assert_array_equal(found["start"], np.zeros((5, 3, 1, 16), np.float32))
     assert found["start"].dtype == np.float32
@@ -225,6 +225,7 @@ def test_processes_have_the_path_the_threads_and_the_allocator_of_workers(stub, 
     [
         ({"error": "Traceback: x", "out_of_memory": False}, "Traceback: x", True),
         ({"error": "MemoryError", "out_of_memory": True}, "MemoryError", False),
+        ({"error": "Traceback: x", "out_of_memory": False, "refused": "no such width"}, "no such width", False),
         ({"words": "cannot begin"}, "cannot begin\nthe code ended the process with status 1", True),
         ({"words": 0}, "the code ended the process with status 0", True),
         ({"words": 5}, "the code ended the process with status 5", True),
@@ -263,4 +264,4 @@ def test_real_process_measures_a_real_separator():
     assert len(found.epochs) == 2
     assert found.checkpoint_bytes > found.weights_bytes == 0
     assert found.epoch_seconds({}) > 0
-    assert found.start > 0
+    assert found.worker_start > 0

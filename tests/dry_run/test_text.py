@@ -78,8 +78,8 @@ time          about 2 min 30 s; at most 1 h 06 min, at least 1 min 40 s (the
 memory        1.3 GiB = 2 x 300 MiB a trial + 200 MiB shared + 500 MiB the
               driver; 4.0 GiB of 8.0 GiB are free
 disk          at most 33.0 MiB: 16 checkpoints of 2.0 MiB, and the model twice,
-              1.0 MiB; 1.0 GiB are free. Not counted: the report, the records of
-              the trials.
+              1.0 MiB; 1.0 GiB are free. Not counted: the databases and the
+              report.
 
 To run it:
   python studies/x.py --trials 4

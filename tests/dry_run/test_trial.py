@@ -92,11 +92,11 @@ def test_every_part_of_a_training_is_timed(tmp_path):
 def test_what_only_a_workers_first_trial_takes_is_part_of_its_start(tmp_path):
     BUILT.clear()
     found = measured(tmp_path, Config(first_build_seconds=3.0))
-    assert found["start"] == pytest.approx(3.0 + 7.0)  # of building, and of the first step
+    assert found["worker_start"] == pytest.approx(3.0 + 7.0)  # of building, and of the first step
     assert found["setup"] == pytest.approx(0.5 + 1.5)
     assert found["step"] == pytest.approx(0.5)
-    assert measured(tmp_path, Config(fits=True))["start"] == pytest.approx(0.0)
-    assert measured(tmp_path, Config(warm_up_seconds=-0.125))["start"] == pytest.approx(0.0)
+    assert measured(tmp_path, Config(fits=True))["worker_start"] == pytest.approx(0.0)
+    assert measured(tmp_path, Config(warm_up_seconds=-0.125))["worker_start"] == pytest.approx(0.0)
 
 
 def test_time_grows_with_the_separators_of_a_trial(tmp_path):
@@ -242,7 +242,7 @@ def test_job_has_the_data_as_a_worker_gets_them(tmp_path, monkeypatch, threads):
     def fake(of, train, validation, settings, **more):
         seen.update(train=train, validation=validation, settings=settings, context=of, **more)
         seen["threads"] = torch.get_num_threads()
-        return {"setup": 1.0, "start": 0.5}
+        return {"setup": 1.0, "worker_start": 0.5}
 
     monkeypatch.setattr(trial, "measure", fake)
     before = torch.get_num_threads()
@@ -286,7 +286,7 @@ def test_script_answers_with_figures_or_with_a_traceback(tmp_path):
     assert found["parameters"] == sum(p.numel() for p in model.parameters())
     assert found["steps"] == steps_of(6, cass.DEBUG.batch_size)
     assert len(found["epochs"]) == 2
-    assert 0 < found["start"] < 60
+    assert 0 < found["worker_start"] < 60
     assert found["private_bytes"] > 50 << 20  # Python with torch and Ray
     assert found["problem"] == ""
     failed = script(b"no pickle")

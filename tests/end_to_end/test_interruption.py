@@ -156,7 +156,7 @@ def test_tracking_server_that_is_dead_throughout_costs_nothing_and_gets_all_late
         assert "the first champion" in done.stdout
         assert_everything_once(laboratory, trials=2, epochs=2)
         again = reconcile()
-        assert "0 waiting records delivered, 0 runs created, 0 states corrected, 0 missing" in again.stdout
+        assert "0 waiting updates delivered, 0 runs created, 0 states corrected, 0 missing" in again.stdout
         assert "version 1 is the champion" in again.stdout
     finally:
         server.kill()

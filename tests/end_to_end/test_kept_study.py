@@ -139,7 +139,7 @@ def test_report_and_reconcile_read_it(kept, study):
     page = kept.folder / kept.sepray("report", study).stdout.strip().splitlines()[0]
     assert len(page.read_text()) > 10_000
     printed = kept.sepray("reconcile", study).stdout
-    assert "0 waiting records delivered, 0 runs created, 0 states corrected" in printed
+    assert "0 waiting updates delivered, 0 runs created, 0 states corrected" in printed
     assert "0 refused" in printed
     # What older versions did not tell: names with values, the best so far.
     ended = [t for t in kept.trials(study) if t.state.is_finished()]

@@ -18,6 +18,7 @@ import torch
 from sepray import fault
 from sepray.choices import Objective
 from sepray.contracts import Augmentation
+from sepray.errors import UsageError
 from sepray.execution import checkpoint, items, trainable
 from sepray.execution.trainable import CHECKPOINT_PAUSES_SECONDS, MEMORY_RETRIES
 from sepray.execution.verdict import COLLAPSE_PATIENCE
@@ -120,10 +121,28 @@ def test_code_that_raises_in_build_ends_as_an_error_at_the_first_step(bench):
     assert math.isnan(last["objective"])
 
 
-def test_unknown_hyperparameter_ends_as_an_error(bench):
+def test_unknown_hyperparameter_ends_as_an_error_that_the_user_can_put_right(bench):
     [last] = run(bench(settings={"gamma": 1.0}))
-    assert last["outcome"] == "error"
-    assert last["reason"] == "UsageError: unknown hyperparameter gamma; there are: noise, rate"
+    assert (last["outcome"], last["refused"]) == ("error", True)
+    assert last["reason"] == "unknown hyperparameter gamma; there are: noise, rate"
+    assert "in resolve" in last["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "refused"),
+    [
+        (UsageError("give another\nwidth"), "give another; width", True),
+        (FileNotFoundError(2, "No such file or directory", "weights.pt"), "weights.pt: No such file or directory", True),
+        (OSError("no name"), "OSError: no name", None),
+        (ValueError("broken"), "ValueError: broken", None),
+    ],
+)
+def test_errors_that_the_user_can_put_right_are_told_from_bugs(bench, error, reason, refused):
+    def event(separator, epoch):
+        raise error
+
+    [last] = run(bench(Config(event=event)))
+    assert (last["outcome"], last["reason"], last.get("refused")) == ("error", reason, refused)
 
 
 def collapse(*epochs: int) -> Config:
@@ -290,9 +309,9 @@ def test_killed_trial_has_the_outcome_that_it_was_about_to_report(bench, budget)
 def test_trial_starts_from_the_estimates_of_its_seed_and_is_charged_for_them(bench):
     trial = bench(max_epochs=2, seed=7)
     estimates = np.ones((1, 2, 1, 64), np.float32)
-    trial._starts = {7: (estimates, 12.5), 8: (0 * estimates, 1.0)}
-    assert torch.equal(trial._start()["start"], torch.ones(1, 2, 1, 64))
-    trial._start = dict  # the separator of these tests takes none
+    trial._warm_starts = {7: (estimates, 12.5), 8: (0 * estimates, 1.0)}
+    assert torch.equal(trial._warm_start()["start"], torch.ones(1, 2, 1, 64))
+    trial._warm_start = dict  # the separator of these tests takes none
     results = run(trial)
     assert [result.get("start_seconds") for result in results] == [12.5, None]
 

@@ -250,7 +250,7 @@ def finish(run: Run) -> None:
         run.again()
     if run.proxy is not None:
         run.proxy.mode = "open"
-    if "records wait for" in run.printed or "the model waits in" in run.printed:
+    if "updates wait for" in run.printed or "the model waits in" in run.printed:
         run.laboratory.sepray("reconcile", "lab")
 
 

@@ -149,14 +149,14 @@ def test_samplers_and_starts_are_bound_to_their_folder_too(two, monkeypatch):
     stored = {"sampler": f"{name}:Sampler"}
     assert named_by_user.usable(stored)["sampler"] == "random"
     with pytest.raises(registry.UnknownNameError):
-        named_by_user.require_start(start)
+        named_by_user.require_warm_start(start)
     named_by_user.remember(start, start, f"{name}:Sampler", "", "")
     assert named_by_user.usable(stored) == stored
-    named_by_user.require_start(start)
+    named_by_user.require_warm_start(start)
     enter(monkeypatch, theirs)
     assert named_by_user.usable(stored)["sampler"] == "random"
     with pytest.raises(registry.UnknownNameError):
-        named_by_user.require_start(start)
+        named_by_user.require_warm_start(start)
 
 
 def test_modules_are_found_in_the_current_folder_behind_what_is_installed(tmp_path, monkeypatch):

@@ -24,9 +24,9 @@ from .conftest import found, save_weights
 
 
 def deletable_of(spec):
-    record = found(spec).record
-    with held(record):
-        return deletable_in_study(record)
+    saved = found(spec).saved
+    with held(saved):
+        return deletable_in_study(saved)
 
 
 def clean(spec):
@@ -68,9 +68,9 @@ def test_report_is_the_same_afterwards(run_study, spec):
     run_study(spec.changed(trials=9))
 
     def page():
-        record = found(spec).record
+        saved = found(spec).saved
         results = StudyResults.read(
-            found(spec).spec, record.studies["search"], record.studies["finals"], record.folder, DATA
+            found(spec).spec, saved.studies["search"], saved.studies["finals"], saved.folder, DATA
         )
         return report.build(results)
 
@@ -211,24 +211,24 @@ def test_checkpoints_in_an_object_store_are_cleaned_there(run_study, spec, tmp_p
     monkeypatch.chdir(tmp_path)
     remote = spec.changed(storage_path=f"file://{tmp_path}/bucket")
     assert run_study(remote) == 0
-    record = found(remote).record
-    assert record.checkpoints == f"file://{tmp_path}/bucket/small/{record.uid}"
-    assert record.folder == tmp_path / "sepray-results" / "small" / record.uid
-    save_weights(f"{record.checkpoints}/ray", 1)
-    places = [item.place.removeprefix(f"{record.checkpoints}/") for item in deletable_of(remote)]
+    saved = found(remote).saved
+    assert saved.checkpoints == f"file://{tmp_path}/bucket/small/{saved.uid}"
+    assert saved.folder == tmp_path / "sepray-results" / "small" / saved.uid
+    save_weights(f"{saved.checkpoints}/ray", 1)
+    places = [item.place.removeprefix(f"{saved.checkpoints}/") for item in deletable_of(remote)]
     assert places == ["search/trial-00001", "search/trial-00002", "search/trial-00003", "ray"]
     clean(remote)
     assert deletable_of(remote) == []
-    assert checkpoint.tensor_bytes(f"{record.checkpoints}/search/trial-00001") == 0
-    assert checkpoint.tensor_bytes(f"{record.checkpoints}/finals/trial-00001") > 0
+    assert checkpoint.tensor_bytes(f"{saved.checkpoints}/search/trial-00001") == 0
+    assert checkpoint.tensor_bytes(f"{saved.checkpoints}/finals/trial-00001") > 0
     # A driver elsewhere would hold no lock here: as long as a trial is not finished, its folder of Ray's is left alone.
     optuna.load_study(study_name="small", storage=spec.stores.storage).ask()
-    save_weights(f"{record.checkpoints}/ray", 1)
+    save_weights(f"{saved.checkpoints}/ray", 1)
     assert deletable_of(remote) == []
 
 
 def test_orphans_are_folders_of_studies_that_the_storage_does_not_have(finished, spec):
-    root, uid = Path(spec.stores.storage_path), finished.record.uid
+    root, uid = Path(spec.stores.storage_path), finished.saved.uid
     for place in ("small/0a1b2c3d", "gone/11112222", "running/33334444", "gone/not-an-id", "gone/55556666"):
         (root / place).mkdir(parents=True)
         (root / place / "weights").write_bytes(b"x" * 10)

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from sepray.driver import driver
-from sepray.driver.study_record import read_record
+from sepray.driver.saved_study import read_saved_study
 from sepray.errors import UsageError
 from sepray.results import deletion
 from sepray.results.deletion import Deletion, carry_out, finish_interrupted, held, plan
@@ -26,7 +26,7 @@ TRACKED = TrackedStudy(("run-1", "run-2"), (ModelVersion("cass-ecg", "3", ("cham
 
 
 def record_of(spec):
-    return read_record(spec.name, spec.stores.storage, spec.stores.storage_path)
+    return read_saved_study(spec.name, spec.stores.storage, spec.stores.storage_path)
 
 
 def names(spec):
@@ -62,7 +62,7 @@ def test_same_name_can_be_used_again(finished, spec, run_study, simulation):
     carry_out(Deletion(record_of(spec)))
     assert run_study(spec) == 0
     assert len(simulation.trained) == (4 + 6) * 3
-    assert found(spec).record.uid != finished.record.uid
+    assert found(spec).saved.uid != finished.saved.uid
 
 
 def test_remote_checkpoints_go_too(run_study, spec, tmp_path, monkeypatch):
@@ -71,11 +71,11 @@ def test_remote_checkpoints_go_too(run_study, spec, tmp_path, monkeypatch):
     run_study(remote)
     (tmp_path / "bucket" / "other").mkdir()
     planned = Deletion(record_of(remote))
-    record = planned.record
+    saved = planned.saved
     checkpoints = [p for p in (tmp_path / "bucket").rglob("*") if p.is_file()]
     size = sum(p.stat().st_size for p in checkpoints)
     assert len(checkpoints) == 10
-    assert f"10 files, {size / 1024:.0f} KiB, in {record.checkpoints}" in planned.deleted
+    assert f"10 files, {size / 1024:.0f} KiB, in {saved.checkpoints}" in planned.deleted
     carry_out(planned)
     assert list((tmp_path / "bucket").iterdir()) == [tmp_path / "bucket" / "other"]
     assert list((tmp_path / "sepray-results").iterdir()) == []
@@ -96,7 +96,7 @@ def test_plan_says_what_goes_and_what_stays(finished, spec, mlflow):
         f"4 trials and 6 retrainings in {storage}",
         f"{len(files)} files, {size / 1024:.0f} KiB, in {finished.folder}",
     ]
-    waiting = "1 record that MLflow has not been told yet"
+    waiting = "1 update that MLflow has not been told yet"
     runs = "2 MLflow runs in http://me:***@tracker, which can be restored until mlflow gc"
     versions = ["models:/cass-ecg/3, champion", "models:/x/1"]
 
@@ -108,7 +108,7 @@ def test_plan_says_what_goes_and_what_stays(finished, spec, mlflow):
     planned = plan(record_of(spec), uri, runs=True, models=False)
     assert planned.deleted == [*in_stores, runs, waiting]
     assert planned.kept == [f"{version} (--models deletes it)" for version in versions]
-    assert mlflow == [("tracked", f"small-{finished.record.uid}", uri)]
+    assert mlflow == [("tracked", f"small-{finished.saved.uid}", uri)]
 
     planned = plan(record_of(spec), uri, runs=False, models=True)
     assert planned.deleted == [*in_stores, *versions, waiting]
@@ -206,7 +206,7 @@ def test_uid_is_known_until_everything_else_is_gone(finished, spec, monkeypatch)
     carry_out(Deletion(record_of(spec)))
     assert order.index("small/finals") + 1 == order.index("small")
     assert {"finals", "search", "model", "result.json"} <= set(order[: order.index("small/finals")])
-    assert order[order.index("small") + 1 :] == [finished.record.uid, "small"]
+    assert order[order.index("small") + 1 :] == [finished.saved.uid, "small"]
 
 
 def test_remains_of_a_killed_deletion_are_a_lock_at_most(tmp_path):
@@ -229,10 +229,10 @@ def test_remains_of_a_killed_deletion_are_a_lock_at_most(tmp_path):
 
 def test_running_study_is_refused_and_a_held_one_cannot_be_run(finished, spec, run_study):
     driver_of_it = lock(finished.folder, "small")
-    with pytest.raises(RunningError, match="small is running already"), held(finished.record):
+    with pytest.raises(RunningError, match="small is running already"), held(finished.saved):
         pass
     driver_of_it.close()
-    with held(finished.record), pytest.raises(HeldError, match="small is held by"):
+    with held(finished.saved), pytest.raises(HeldError, match="small is held by"):
         run_study(spec)
 
 
@@ -241,8 +241,8 @@ def test_what_a_killed_driver_left_of_its_ownership_goes_with_the_study(finished
     gone = replace(Surroundings.here(), process=2**22 + 1, started="gone")
     take(storage, "small", here=gone)._ending.set()
     assert [name for name in names(spec) if "/lease/" in name]
-    with held(finished.record):
-        carry_out(Deletion(finished.record))
+    with held(finished.saved):
+        carry_out(Deletion(finished.saved))
     assert names(spec) == []
 
 
@@ -251,14 +251,14 @@ def test_study_whose_records_are_being_delivered_is_refused(finished, monkeypatc
     waited = []
     exclusive = Outbox.exclusive
     monkeypatch.setattr(Outbox, "exclusive", lambda self, timeout: waited.append(timeout) or exclusive(self, 0.0))
-    with outbox.exclusive(0.0), pytest.raises(BusyError, match="another process delivers from"), held(finished.record):
+    with outbox.exclusive(0.0), pytest.raises(BusyError, match="another process delivers from"), held(finished.saved):
         pass
     outbox.close()
     assert waited == [0.0, 5.0]
 
 
 def test_holding_a_study_of_another_machine_makes_nothing(finished, tmp_path, spec):
-    record = read_record("small", spec.stores.storage, str(tmp_path / "elsewhere"))
-    with held(record):
+    saved = read_saved_study("small", spec.stores.storage, str(tmp_path / "elsewhere"))
+    with held(saved):
         pass
     assert not (tmp_path / "elsewhere").exists()

@@ -2,14 +2,14 @@
 
 import pytest
 
-from sepray.driver.study_record import StudyRecord
+from sepray.driver.saved_study import SavedStudy
 from sepray.results.disk import disk_used
 
 
 @pytest.fixture
-def record(tmp_path):
+def saved(tmp_path):
     def make(storage_path):
-        return StudyRecord("n", "sqlite://", storage_path, {}, "ab12", {}, {})
+        return SavedStudy("n", "sqlite://", storage_path, {}, "ab12", {}, {})
 
     return make
 
@@ -39,9 +39,9 @@ def write(folder, files):
         (folder / name).write_bytes(b"x" * size)
 
 
-def test_every_file_is_counted_once(tmp_path, record):
+def test_every_file_is_counted_once(tmp_path, saved):
     write(tmp_path / "n" / "ab12", FILES)
-    assert disk_used(record(str(tmp_path))) == {
+    assert disk_used(saved(str(tmp_path))) == {
         "checkpoints": 1 + 2 + 4 + 8,
         "model": 16 + 32,
         "report": 64 + 128 + 256,
@@ -50,13 +50,13 @@ def test_every_file_is_counted_once(tmp_path, record):
     }
 
 
-def test_checkpoints_in_an_object_store_are_counted_there(tmp_path, record, monkeypatch):
+def test_checkpoints_in_an_object_store_are_counted_there(tmp_path, saved, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "bucket" / "n" / "ab12", {"search/trial-00000/x": 5})
     write(tmp_path / "sepray-results" / "n" / "ab12", {"start/x": 7, "model/MLmodel": 9})
-    used = disk_used(record(f"file://{tmp_path}/bucket"))
+    used = disk_used(saved(f"file://{tmp_path}/bucket"))
     assert used == {"checkpoints": 12, "model": 9, "report": 0, "outbox": 0, "other": 0}
 
 
-def test_study_of_another_machine_uses_nothing_here(tmp_path, record):
-    assert set(disk_used(record(str(tmp_path))).values()) == {0}
+def test_study_of_another_machine_uses_nothing_here(tmp_path, saved):
+    assert set(disk_used(saved(str(tmp_path))).values()) == {0}

@@ -101,7 +101,7 @@ def test_what_mlflow_has_not_taken_is_said(finished, tracker, monkeypatch):
     monkeypatch.setattr(leaving, "console", said)
     tracker.waiting = 17
     training(finished, order="given", seeds=2, epochs=1).train()
-    assert said.file.getvalue().startswith("17 records wait for the tracking server sqlite:///")
+    assert said.file.getvalue().startswith("17 updates wait for the tracking server sqlite:///")
     assert "sepray reconcile small" in said.file.getvalue()
 
 
@@ -156,7 +156,7 @@ def test_epochs_of_its_own_are_other_trainings_than_the_retrainings(finished, sp
     assert {max(t.intermediate_values) for t in own_trials(spec)} == {2}
     assert path.epochs == 2
     assert training(found(spec), order="given", seeds=2).left == 5 * 2 - 3 * 2  # three of its points are retrainings
-    assert found(spec).record.description["max_epochs"] == 3
+    assert found(spec).saved.description["max_epochs"] == 3
 
 
 def test_trainings_of_other_code_are_no_steps(finished, spec, simulation, monkeypatch):
@@ -302,10 +302,10 @@ def test_measure_that_is_to_be_more_rises(spec, run_study):
 
 def test_deletion_of_the_study_deletes_its_path(finished, spec):
     training(finished, order="given", seeds=2).train()
-    record = found(spec).record
+    saved = found(spec).saved
     count = len(finished.trials_of["finals"]) + len(own_trials(spec))
-    with deletion.held(record):
-        planned = deletion.plan(record, None, False, False)
+    with deletion.held(saved):
+        planned = deletion.plan(saved, None, False, False)
         assert f"4 trials and {count} retrainings in" in planned.deleted[0]
         deletion.carry_out(planned)
     assert optuna.get_all_study_names(spec.stores.storage) == []

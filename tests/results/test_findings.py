@@ -41,13 +41,13 @@ class Record:
 @pytest.fixture
 def found(tmp_path, monkeypatch):
     """Return what is found of a study that has the values given."""
-    monkeypatch.setattr(progress, "in_words", lambda state, record, stages: f"{record.name} is {state}")
+    monkeypatch.setattr(progress, "in_words", lambda state, saved, stages: f"{saved.name} is {state}")
 
     def made(state=progress.FINISHED, objectives=None, attributes=None, best=(), trials=(), **given):
         monkeypatch.setattr(progress, "state", lambda *seen: asked.append(seen) or state)
-        record = Record(tmp_path, objectives or {"validation/relative_l2": "minimize"}, attributes or {}, best)
+        saved = Record(tmp_path, objectives or {"validation/relative_l2": "minimize"}, attributes or {}, best)
         values = {"result": RESULT, "registration": REGISTERED, "is_running": False, **given}
-        return Findings(record=record, trials_of={"search": list(trials)}, **values)
+        return Findings(saved=saved, trials_of={"search": list(trials)}, **values)
 
     asked = made.asked = []
     return made
@@ -190,6 +190,6 @@ def test_tables_are_made_of_what_the_stores_told(found, monkeypatch):
         monkeypatch.setattr(f"sepray.results.frames.{name}", lambda *given, name=name: (name, *given))
     study = found()
     assert study.table == ("result_frame", RESULT)
-    assert study.trials == ("trials_frame", study.record, study.trials_of)
+    assert study.trials == ("trials_frame", study.saved, study.trials_of)
     assert study.failures == ("failures_frame", study.trials_of)
     assert study.explanation == ("explanation_frame", study.ablation_path)

@@ -14,7 +14,7 @@ from sepray.cli import main as cli
 from sepray.console import terminal
 from sepray.driver import champion as champion_module
 from sepray.driver import selection
-from sepray.driver.study_record import StudyRecord, read_record
+from sepray.driver.saved_study import SavedStudy, read_saved_study
 from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import reproduction
@@ -57,7 +57,7 @@ def kept(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> StudyRecord:
+def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> SavedStudy:
     """A finished study of two trials of three epochs, trained for real."""
     monkeypatch.setattr(cluster, "run_trials", train_for_real)
     monkeypatch.setattr(reproduction, "load_task", lambda config, cache: DATA)
@@ -68,10 +68,10 @@ def trained(run_study, simulation, spec, tmp_path, kept, monkeypatch) -> StudyRe
         shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(terminal, "console", Console(highlight=False, markup=False, width=80))
     stores = spec.stores
-    return read_record(spec.name, stores.storage, stores.storage_path)
+    return read_saved_study(spec.name, stores.storage, stores.storage_path)
 
 
-def with_trial(trained: StudyRecord, number: int, values=None, **attributes) -> StudyRecord:
+def with_trial(trained: SavedStudy, number: int, values=None, **attributes) -> SavedStudy:
     """Return the study with other intermediate values, or other user attributes (None: without), of a trial."""
     copy = optuna.create_study()
     for key, value in trained.studies["search"].user_attrs.items():
@@ -117,7 +117,9 @@ def test_trial_of_an_older_version_says_that_nothing_is_known(trained):
     other = with_trial(trained, 0, {1: 9.0}, conditions=None)
     again = reproduce(other, "search", 0, epochs=1)
     assert (again.changes, again.conditions_known) == ((), False)
-    assert again.explanation == "The trial was trained by an older version, which did not record on what."
+    assert again.explanation == (
+        "The trial was trained by an older version, which did not keep on which machine and with what."
+    )
 
 
 def test_equal_conditions_leave_the_separator_and_the_task():

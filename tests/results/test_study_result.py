@@ -78,7 +78,7 @@ def test_description_is_that_of_the_run_with_the_addresses_that_were_given(finis
 def test_page_of_the_runs_is_known_once_mlflow_has_answered(finished, spec):
     assert finished.runs_page is None
     assert "runs' page" not in summary.locations(finished)
-    finished.record.studies["search"].set_user_attr("mlflow_experiment_id", "7")
+    finished.saved.studies["search"].set_user_attr("mlflow_experiment_id", "7")
     page = "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning"
     assert found(spec).runs_page == page
     assert summary.locations(found(spec))["runs' page"] == f"{page}  (while mlflow ui runs)"
@@ -87,7 +87,7 @@ def test_page_of_the_runs_is_known_once_mlflow_has_answered(finished, spec):
 
 
 def test_optuna_dashboard_has_the_answer_as_a_note(finished):
-    search = finished.record.studies["search"]
+    search = finished.saved.studies["search"]
     note = search._storage.get_study_system_attrs(search._study_id)["dashboard:note_str:0"]
     assert note.startswith(f"{finished.answer}\n\n**relative L2 error on the test split: difference to plain**")
     assert search.metric_names == ["relative_l2"]
@@ -193,7 +193,7 @@ def test_collapsed_trial_is_never_the_best(finished, spec):
 def test_several_objectives_have_a_front(run_study, spec):
     assert run_study(spec.changed(objective=("relative_l2:each",))) == 0
     result = found(spec)
-    assert result.record.objectives == {
+    assert result.saved.objectives == {
         "validation/low/relative_l2": "minimize",
         "validation/high/relative_l2": "minimize",
     }
@@ -203,7 +203,7 @@ def test_several_objectives_have_a_front(run_study, spec):
     # Both objectives of a simulated trial are equal, so one trial beats all others.
     assert [t.number for t in result.best] == [int(search.set_index("number")[low].idxmin())]
     storage = optuna.storages.get_storage(spec.stores.storage)
-    storage.set_study_system_attr(result.record.studies["search"]._study_id, "study:metric_names", None)
+    storage.set_study_system_attr(result.saved.studies["search"]._study_id, "study:metric_names", None)
     assert {"values_0", "values_1"} <= set(found(spec).trials.columns)  # of a study of an older version
 
 

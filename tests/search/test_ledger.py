@@ -135,7 +135,7 @@ def test_new_trials_have_seeds_and_folders_that_are_written_down(url):
     assert [trial.seed for trial in asked] == expected
     assert [trial.folder for trial in asked] == ["t000", "t001", "t002"]
     assert [trial.hyperparameters for trial in asked] == [t.params for t in study.get_trials()]
-    assert [(trial.label, trial.resumed, trial.recorded, trial.perturbations) for trial in asked] == [
+    assert [(trial.label, trial.resumed, trial.stored_epochs, trial.perturbations) for trial in asked] == [
         (None, False, set(), [])
     ] * 3
     stored = [(t.user_attrs["seed"], t.user_attrs["checkpoint"]) for t in study.get_trials()]
@@ -179,7 +179,7 @@ def test_remaining_goes_down_with_every_trial(url):
     assert ledger.remaining == 0, "trials that were handed out are not given twice"
 
 
-def test_resumed_trial_knows_the_epochs_that_are_recorded(url):
+def test_resumed_trial_knows_the_epochs_that_are_stored(url):
     study = study_at(url)
     ledger = ledger_of(study, trials=1)
     ledger.count()
@@ -188,7 +188,7 @@ def test_resumed_trial_knows_the_epochs_that_are_recorded(url):
         ledger.report(number, epoch, 0.5 / epoch)
     again = ledger_of(study_at(url), trials=1)
     again.count()
-    assert again.next().recorded == {1, 2, 4}
+    assert again.next().stored_epochs == {1, 2, 4}
     assert study.get_trials()[0].intermediate_values == {1: 0.5, 2: 0.25, 4: 0.125}
 
 

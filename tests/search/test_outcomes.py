@@ -46,6 +46,11 @@ LOST = "the worker was lost 3 times in a row without an epoch of progress"
             False,
             Outcome(FAIL, None, "KeyError: 'x'", "error"),
         ),
+        (
+            {"outcome": "error", "reason": "no such width", "refused": True},
+            False,
+            Outcome(FAIL, None, "no such width", "error", refused=True),
+        ),
         ({"outcome": "out_of_memory"}, False, Outcome(FAIL, None, "out of memory", "out_of_memory")),
         ({"epoch": 4, "outcome": "complete"}, False, Outcome(FAIL, None, f"the last result has no {KEY}", "error")),
         ({"epoch": 4, KEY: 1.0, "outcome": "odd"}, False, Outcome(FAIL, None, "unknown outcome 'odd'", "error")),

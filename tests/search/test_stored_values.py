@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from sepray.driver.study_record import read_record
+from sepray.driver.saved_study import read_saved_study
 from sepray.errors import StorageError, one_line
 from sepray.search import stored_values
 from sepray.search.storage import load_study, open_study
@@ -73,7 +73,7 @@ def refusal(what):
 
 def test_what_sepray_writes_is_taken(study, url):
     study()
-    record = read_record("n", url, "out")
+    record = read_saved_study("n", url, "out")
     assert record.trials("search")[0].user_attrs == TRIAL
     assert (record.separator, record.objectives) == ("nmf", {"a": "minimize"})
 
@@ -101,20 +101,20 @@ def test_what_sepray_writes_is_taken(study, url):
 def test_changed_study_is_refused_in_one_line(study, url, name, value):
     study(**{name: value})
     with pytest.raises(StorageError, match=refusal(name)) as refused:
-        read_record("n", url, "out")
+        read_saved_study("n", url, "out")
     assert "\n" not in str(refused.value)
 
 
 def test_changed_search_space_of_an_older_version_is_refused(study, url):
     study(given=None, fingerprint={**FINGERPRINT, "search space": []})
     with pytest.raises(StorageError, match=refusal("fingerprint")):
-        read_record("n", url, "out")
+        read_saved_study("n", url, "out")
 
 
 def test_study_without_an_id_is_refused(study, url):
     study(uid=None)
     with pytest.raises(ValueError, match="which is none of sepray's"):
-        read_record("n", url, "out")
+        read_saved_study("n", url, "out")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_study_without_an_id_is_refused(study, url):
 def test_changed_trial_is_refused_in_one_line(study, url, name, value):
     study(trial={name: value})
     with pytest.raises(StorageError, match=refusal(f"{name} of trial 0")):
-        read_record("n", url, "out").trials("search")
+        read_saved_study("n", url, "out").trials("search")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_trial_of_a_study_that_goes_on_is_looked_at(study, url):
 def test_settings_that_no_study_has_are_refused_in_one_line(study, url, tmp_path):
     study(spec={**SPEC, "separator": {**PART, "config": {"no_such_field": 1}}})
     with pytest.raises(StorageError, match=refusal(r"spec \(.*no_such_field.*\)")) as refused:
-        read_record("n", url, "out").spec(tmp_path)
+        read_saved_study("n", url, "out").spec(tmp_path)
     assert one_line(refused.value) == str(refused.value)
 
 
@@ -201,7 +201,7 @@ def test_attributes_that_are_no_json_are_told_in_one_line(study, url, tmp_path, 
         connection.commit()
     told = r"^storage sqlite:.*optuna\.db cannot be read: an attribute in it is no JSON \(\w+\); go back to"
     with pytest.raises(StorageError, match=told):
-        read_record("n", url, "out").trials("search")
+        read_saved_study("n", url, "out").trials("search")
     with pytest.raises(StorageError, match=told):
         open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
 
@@ -228,5 +228,5 @@ def test_columns_with_what_optuna_never_writes_are_told_in_one_line(study, url, 
         connection.commit()
     told = r"^storage sqlite:.*optuna\.db cannot be read: a row in it is not as Optuna writes it \(.*\); go back to"
     with pytest.raises(StorageError, match=told) as refused:
-        read_record("n", url, "out").trials("search")
+        read_saved_study("n", url, "out").trials("search")
     assert one_line(refused.value) == str(refused.value)

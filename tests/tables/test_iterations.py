@@ -65,7 +65,7 @@ def asked(monkeypatch, data):
             members=trained, context=SimpleNamespace(device="cpu"), epoch=lambda: trained.epoch(split, 12)
         )
 
-    monkeypatch.setattr(iterations, "read_record", lambda name, storage, folder: f"record of {name}")
+    monkeypatch.setattr(iterations, "read_saved_study", lambda name, storage, folder: f"record of {name}")
     monkeypatch.setattr(iterations.reproduction, "again", again)
     return asked
 
