@@ -48,8 +48,9 @@ class Signal:
         heart_rates: name, lowest and highest rate in beats a minute of those whose beats are looked for in a range of
             their own (see ``heart_range``).
         pulse_sources: names of those whose beats are pulses (PPG) and no QRS complexes (ECG).
-        component_channels: number of channels of sources and estimates where these are fewer: the first ones of the
-            mixture, as which each source is then told; only separators that ``makes_components``. None: all of them.
+        component_channels: number of channels of sources and estimates where they have fewer than mixtures: a source is
+            then given as it is in the first channels of the mixture, and only separators that ``makes_components`` may
+            be trained. None: sources have all channels.
     """
 
     sources: tuple[str, ...]
@@ -247,7 +248,7 @@ class Separator(nn.Module):
     """Base class of all separators; each module of ``sepray.separators`` has one, built by its ``Config``.
 
     Attributes:
-        supervision: what it may see of the training split.
+        supervision: what the separator may see of the training split.
         learns: False for a method with nothing to train, which has neither ``phases`` nor ``fit_epoch``.
         keeps_items: True for a method that keeps something for each training item from one epoch to the next (an
             estimate, a code); its items are cropped once, and the same in all epochs.

@@ -61,7 +61,7 @@ class Whose(StrEnum):
     DRIVER = "the driver"
 
 
-class Loss(NamedTuple):
+class WorkerLoss(NamedTuple):
     """Why a trial has lost its worker.
 
     Attributes:
@@ -75,13 +75,13 @@ class Loss(NamedTuple):
     ends_study: bool = False
 
 
-_PROCESS_ENDED = Loss(Whose.TRIAL, "its process has ended")
+_PROCESS_ENDED = WorkerLoss(Whose.TRIAL, "its process has ended")
 _LOSSES = (
     ("SystemExit", _PROCESS_ENDED),  # by its own code: Ray calls such an actor unavailable
-    ("node has died", Loss(Whose.EXECUTOR, "its node has died")),
-    ("node running low on memory", Loss(Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it")),
-    ("killed by `ray.kill`", Loss(Whose.EXECUTOR, "Ray has ended it")),
-    ("temporarily unavailable", Loss(Whose.EXECUTOR, "its node does not answer")),
+    ("node has died", WorkerLoss(Whose.EXECUTOR, "its node has died")),
+    ("node running low on memory", WorkerLoss(Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it")),
+    ("killed by `ray.kill`", WorkerLoss(Whose.EXECUTOR, "Ray has ended it")),
+    ("temporarily unavailable", WorkerLoss(Whose.EXECUTOR, "its node does not answer")),
 )
 """Part of a message of Ray's, which is all that Ray keeps of the cause -> the loss."""
 
@@ -96,7 +96,7 @@ _MAY_PASS = re.compile(
 """Kinds of errors with which a worker fails to begin today and begins tomorrow: of stores, networks and memory."""
 
 
-def of_loss(message: str) -> Loss:
+def of_loss(message: str) -> WorkerLoss:
     """Return why a trial has lost its worker.
 
     Args:
@@ -108,13 +108,13 @@ def of_loss(message: str) -> Loss:
     return next((loss for part, loss in _LOSSES if part in message), _PROCESS_ENDED)
 
 
-def _of_beginning(message: str) -> Loss:
+def _of_beginning(message: str) -> WorkerLoss:
     """Return the loss of a worker that could not begin, from Ray's message: a sentence, and a traceback."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     causes = [found[1] for line in lines if (found := _CAUSE.match(line))]
     cause, node = causes[-1] if causes else lines[-1], _NODE.search(message)
     why = f"{f'node {node[1]}' if node else 'a node'} cannot begin it: {cause}"
-    return Loss(Whose.EXECUTOR, why, ends_study=not _MAY_PASS.match(cause))
+    return WorkerLoss(Whose.EXECUTOR, why, ends_study=not _MAY_PASS.match(cause))
 
 
 def of_training(error: BaseException) -> Whose:

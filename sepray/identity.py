@@ -73,7 +73,7 @@ def _plain_distribution(distribution: Any) -> Any:
     return plain(json.loads(distribution_to_json(distribution)))
 
 
-def told(value: Any) -> Any:
+def without_secrets(value: Any) -> Any:
     """Return what ``plain`` does, without secrets: what stored studies, models and messages say of a configuration.
 
     A configuration that is made of it again lacks them (``loading.load_task`` says so).

@@ -128,7 +128,7 @@ def check_task_data(data: object) -> None:
     """Check types, shapes, values and names of a task's data.
 
     Raises:
-        UsageError: one of them is not as ``contracts`` says.
+        UsageError: a part of the data is not as ``contracts`` says.
     """
     if not isinstance(data, TaskData):
         raise UsageError(f"load must return a TaskData, returns {type_name(data)}")

@@ -79,7 +79,7 @@ def stored_variants(module: str) -> dict[str, str]:
     return found
 
 
-def home(module: str) -> str:
+def stored_module(module: str) -> str:
     """Return the full name under which a module's configurations are stored: a variant's is that of its base module."""
     package, _, name = module.rpartition(".")
     return f"{package}.{_base(package, name)}" if package.startswith(_OWN) else module
@@ -128,7 +128,7 @@ def module_name(package: str, name: str) -> str:
 def key(module: str) -> str:
     """Return the short name of the module of a ``Config``: what its package announces it by, or else its last part."""
     plugin = plugin_with(module)
-    return plugin.name if plugin is not None else home(module).rpartition(".")[2]
+    return plugin.name if plugin is not None else stored_module(module).rpartition(".")[2]
 
 
 def plugin_with(module: str) -> Plugin | None:
@@ -290,7 +290,7 @@ def require_named(package: str, module: str) -> None:
     the current folder that does nothing but define one and that nobody else can have written (``definitions``).
 
     Raises:
-        UnknownNameError: it is none of these.
+        UnknownNameError: this user does not know the module.
     """
     path, method = module_name(package, module), _METHODS[package]
     parent, _, short = path.rpartition(".")

@@ -1,7 +1,7 @@
 """Removes secrets from texts where these are made: errors, reasons, tracebacks, commands, what stores keep.
 
 First go the secrets that are known word by word: those of this process's environment and command line, and of addresses
-that it was given (``learn``). Then what looks like one. Imports nothing from sepray.
+that it was given (``remember_secrets``). Then what looks like one. Imports nothing from sepray.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ _WEBHOOK = re.compile(
 _learned: set[str] = set()
 
 
-def learn(*addresses: str | None) -> None:
+def remember_secrets(*addresses: str | None) -> None:
     """Remember the secrets of addresses (databases, servers, object stores), so that they are masked wherever they are.
 
     A process without the address does not know them; where a pattern fits they are masked all the same.
@@ -172,11 +172,11 @@ def learn(*addresses: str | None) -> None:
 def mask(text: str) -> str:
     """Return ``text`` with ``***`` in place of its secrets.
 
-    Known secrets are masked where they stand for themselves. They are passwords and tokens of addresses (``learn``, the
-    environment, the command line) and the values of variables and flags whose name says that they are secret, also
-    line by line. Letters alone count from 12 characters (6 where a name ends with what it holds, such as ``password``),
-    digits alone from 10 (8), both from 5; of the password of an address, letters or digits alone count from 6. Words
-    that many give for a password and no text could do without, such as ``postgres``, do not count.
+    Known secrets are masked where they stand for themselves. They are passwords and tokens of addresses
+    (``remember_secrets``, the environment, the command line) and the values of variables and flags whose name says that
+    they are secret, also line by line. Letters alone count from 12 characters (6 where a name ends with what it holds,
+    such as ``password``), digits alone from 10 (8), both from 5; of the password of an address, letters or digits alone
+    count from 6. Words that many give for a password and no text could do without, such as ``postgres``, do not count.
 
     Then: the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and values by names
     that contain one of these words, in any case: password, passwd, passphrase, passcode, pwd, token, secret, signature,

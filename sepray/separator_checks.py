@@ -33,7 +33,7 @@ def check_config(config: object) -> None:
     """Check what a separator's configuration must have beside ``build``.
 
     Raises:
-        UsageError: it is no dataclass, or ``batch_size`` or ``betas`` is missing or no such value.
+        UsageError: ``config`` is no dataclass, or ``batch_size`` or ``betas`` is missing or has no valid value.
     """
     check_dataclass(config)
     name = full_name(type(config))
@@ -52,7 +52,8 @@ def check_separator(separator: Separator) -> None:
     """Check the hyperparameters and phases of a separator that has just been built, without training it.
 
     Raises:
-        UsageError: they are not as ``contracts`` says, or nothing would be trained; one line names class and method.
+        UsageError: hyperparameters or phases are not as ``contracts`` says, or nothing would be trained; one line names
+            class and method.
     """
     name = full_name(type(separator))
     known = _checked_hyperparameters(name, separator.hyperparameters())
@@ -74,7 +75,7 @@ def check_loss(separator: Separator, phase: Phase, loss: object) -> None:
     """Check what the loss of a phase has returned.
 
     Raises:
-        UsageError: it is no ``Loss``, or one whose total, parts, carry or kept are not as ``Loss`` says.
+        UsageError: ``loss`` is no ``Loss``, or its total, parts, carry or kept are not as ``Loss`` says.
     """
     if not isinstance(loss, Loss):
         raise _loss_error(separator, phase, f"must return a sepray.contracts.Loss, returns {type_name(loss)}")
@@ -105,7 +106,7 @@ def check_gradients(
         gradients: gradient of each; None for a parameter that the loss does not depend on.
 
     Raises:
-        UsageError: there is such a parameter.
+        UsageError: the loss does not depend on one of the parameters.
     """
     for name, gradient in zip(names, gradients, strict=True):
         if gradient is None:
@@ -116,7 +117,7 @@ def check_fit(separator: Separator, parts: object) -> None:
     """Check what ``fit_epoch`` has returned.
 
     Raises:
-        UsageError: it is no dict of numbers.
+        UsageError: ``parts`` is no dict of numbers.
     """
     what = f"{full_name(type(separator))}.fit_epoch() must return a dict of name -> number"
     if not isinstance(parts, Mapping):
@@ -130,7 +131,7 @@ def check_epoch_data(separator: Separator, data: object) -> None:
     """Check what ``before_epoch`` has returned.
 
     Raises:
-        UsageError: it is no dict of tensors.
+        UsageError: ``data`` is no dict of tensors.
     """
     if not isinstance(data, Mapping) or not all(isinstance(tensor, Tensor) for tensor in data.values()):
         name = full_name(type(separator))
@@ -146,7 +147,7 @@ def check_estimates(separator: Separator, estimates: object, sources: Tensor) ->
         sources: true sources of the mixtures, ``[batch, source, channel, *signal]``.
 
     Raises:
-        UsageError: it is no tensor, or one of another shape than the sources.
+        UsageError: ``estimates`` is no tensor, or has another shape than the sources.
     """
     if not isinstance(estimates, Tensor) or estimates.shape != sources.shape:
         method = "separate_given" if isinstance(separator, Oracle) else "separate"

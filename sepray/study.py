@@ -75,9 +75,9 @@ def _run_and_tell(spec: StudySpec, options: RunOptions) -> int:
     command = options.on_finish
     if not command:
         return execute(spec, options.permitted)
-    from .driver.on_finish import run_on_finish, told_when_it_raises
+    from .driver.on_finish import run_on_error, run_on_finish
 
-    with told_when_it_raises(command, spec.name):
+    with run_on_error(command, spec.name):
         status = execute(spec, options.permitted)
     found = _result(spec, status)
     run_on_finish(

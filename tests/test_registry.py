@@ -30,7 +30,7 @@ def test_a_variant_is_known_by_the_name_of_its_base():
     assert registry.variants(base.__name__)["published"] == variant.__name__
     assert registry.stored_variants(base.__name__) == {"published": "logarithmic", "published_code": "published"}
     assert registry.variants(variant.__name__) == registry.variants(f"{package}.nmf") == {}
-    assert registry.home(variant.__name__) == registry.home(base.__name__) == base.__name__
+    assert registry.stored_module(variant.__name__) == registry.stored_module(base.__name__) == base.__name__
     assert registry.config(package, "cass:published") == variant.Config()
     assert registry.config(package, "cass:published_small") is variant.SMALL
     assert list(registry.configs(base)) == [
@@ -80,7 +80,7 @@ def test_module_of_a_package_that_is_not_installed_is_named(tmp_path, monkeypatc
     )
     (tmp_path / "lab_gone.py").write_text(LAB)
     monkeypatch.syspath_prepend(tmp_path)
-    private_list.name("module", "lab_gone")
+    private_list.remember_named("module", "lab_gone")
     assert type(registry.restored("sepray.separators", "lab_gone", {})).__module__ == "lab_gone"
 
 
@@ -88,7 +88,7 @@ def test_modules_of_users_have_no_variants(tmp_path, monkeypatch):
     for name in ("house", "house_red"):
         (tmp_path / f"{name}.py").write_text(LAB)
     monkeypatch.syspath_prepend(tmp_path)
-    assert registry.home("house_red") == "house_red"
+    assert registry.stored_module("house_red") == "house_red"
     assert set(registry.configs(registry.find("sepray.separators", "house"))) == {"wide", "wide_debug"}
     assert registry.config_names("sepray.separators", "house") == ("wide", "wide_debug")
     assert registry.config("sepray.separators", "house_red:wide").taps == 99

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sepray import secrecy
-from sepray.secrecy import HIDDEN, learn, mask, masked, words
+from sepray.secrecy import HIDDEN, mask, masked, remember_secrets, words
 
 # No secret's name, and nothing that ends one, is in what surrounds it.
 _secrets = st.text(string.ascii_letters + string.digits + "+/~._-", min_size=8, max_size=24).filter(
@@ -139,7 +139,7 @@ def test_secrets_of_addresses_are_masked_in_every_form_in_which_they_are_repeate
     from urllib.parse import quote
 
     secrecy._learned.clear()
-    learn(f"postgresql://me:{quote(secret, safe='')}@host/db", None, "not an address")
+    remember_secrets(f"postgresql://me:{quote(secret, safe='')}@host/db", None, "not an address")
     for told in (
         f"no role {secret} here",
         f"'{secret}'",
@@ -152,7 +152,7 @@ def test_secrets_of_addresses_are_masked_in_every_form_in_which_they_are_repeate
 
 
 def test_secrets_of_queries_and_of_users_alone_are_known():
-    learn(
+    remember_secrets(
         "abfs://store?sig=c4nary%2Bsig", "http://c4narytoken@host", "mssql://h?odbc_connect=PWD%3Dc4nary-odbc%3BX%3D1"
     )
     assert mask("c4nary+sig c4nary%2Bsig c4narytoken c4nary-odbc X") == "*** *** *** *** X"
@@ -170,7 +170,7 @@ def test_secrets_of_queries_and_of_users_alone_are_known():
     ],
 )
 def test_passwords_of_addresses_are_known_though_they_are_words(address, secret):
-    learn(address.format(secret))
+    remember_secrets(address.format(secret))
     assert mask(f"FATAL for lab {secret}") == "FATAL for lab ***"
 
 
@@ -184,7 +184,7 @@ def test_command_within_a_word_keeps_what_is_beside_its_addresses(monkeypatch):
 
 @pytest.mark.parametrize("secret", ["postgres", "sepray", "training", "test", "12345", "a1b2"])
 def test_words_counts_and_short_ids_stay_words_where_they_stand_alone(secret):
-    learn(f"postgresql://me:{secret}@host/db")
+    remember_secrets(f"postgresql://me:{secret}@host/db")
     assert mask(f"{secret} of sepray") == f"{secret} of sepray"
     assert secret not in mask(f"postgresql://me:{secret}@host/db").replace("postgresql", "")
 

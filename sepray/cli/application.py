@@ -128,7 +128,7 @@ class StoredStudy:
         own_modules.add_current_folder()
         uid = found.user_attrs.get("uid")
         if uid is not None:
-            keep_as(own_folder(self.storage_path, self.name, checked_uid(uid)))
+            share_like(own_folder(self.storage_path, self.name, checked_uid(uid)))
 
 
 Study = Annotated[StoredStudy, tyro.conf.arg(name="")]
@@ -162,9 +162,10 @@ def command(name: str) -> Callable[[Command], Command]:
 
 
 def _call(function: Command, *positional: Any, **flags: Any) -> int | None:
-    """Run a command; with ``--json``, whatever it prints goes to standard error, and only ``print_json`` elsewhere.
+    """Run a command; with ``--json`` all that it prints goes to standard error, but for the document of ``print_json``.
 
-    What it writes is its user's alone, with ``--shared`` the group's; beside a study, as its folder is (``keep_as``).
+    What it writes is private to its user; with ``--shared``, and in the folder of a study that is shared
+    (``share_like``), the user's group may read and write it too.
     """
     with kept_private(flags.get("shared") is True), only_json(flags.get("json") is True):
         return function(*positional, **flags)
@@ -230,10 +231,11 @@ def require_study(url: str, name: str) -> optuna.Study:
     return load_study(url, name)
 
 
-def keep_as(folder: Path) -> None:
-    """Let the group have what this command writes where the folder of its study is the group's, as with ``--shared``.
+def share_like(folder: Path) -> None:
+    """Set the umask so that the user's group may read and write new files exactly where it may write to ``folder``.
 
-    The folder itself says so, which only its owner can change; what the storage says anybody who shares it can.
+    The rights of a study's folder decide, which only its owner can change, and not what the storage says of
+    ``--shared``, which everybody who shares the storage can change.
     """
     with contextlib.suppress(OSError):
         found = folder.lstat()

@@ -129,7 +129,7 @@ def check_flags(*models: str, batch_size: int) -> None:
     """Refuse addresses of no model and an empty batch; let the user's own tasks be found in the current folder.
 
     Raises:
-        UsageError: one of them is wrong.
+        UsageError: an address can be of no model, or ``batch_size`` is below 1.
     """
     from ..models.address import check_address
 

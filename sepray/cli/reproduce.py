@@ -102,7 +102,7 @@ def _chosen(trial: str) -> tuple[str, int]:
     """Return stage and number of the trial that the flag names.
 
     Raises:
-        UsageError: it names none.
+        UsageError: the flag names no trial.
     """
     matched = _TRIAL.fullmatch(trial)
     if matched is None:

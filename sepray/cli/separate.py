@@ -14,7 +14,7 @@ import tyro
 
 from ..console import preflight
 from ..console.exit_status import BAD_INPUT
-from ..console.output import give_out, say
+from ..console.output import copy_to_stdout, say
 from ..console.terminal import duration
 from ..disk import temporary
 from ..errors import UsageError
@@ -108,7 +108,7 @@ def separate(
         _note(found)
         if output == _STANDARD:
             with found.files[0].open("rb") as file:
-                give_out(file)
+                copy_to_stdout(file)
         elif json:
             application.print_json(found.document)
         elif not quiet:
@@ -120,7 +120,7 @@ def _refuse_flags(inputs: Sequence[str], output: str, source: str | None, severa
     """Refuse flags that do not go together.
 
     Raises:
-        UsageError: they do not.
+        UsageError: flags do not go together.
     """
     if output == _STANDARD and json:
         raise UsageError("--json prints to standard output, which -o - gives the separated recording; leave out one")

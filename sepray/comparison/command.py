@@ -8,7 +8,7 @@ from .. import study
 from ..console.exit_status import exit_with_status
 from ..console.waiting import wait_for
 from ..disk.files import kept_private
-from ..driver.on_finish import run_on_finish, told_when_it_raises
+from ..driver.on_finish import run_on_error, run_on_finish
 from ..modules import own_modules
 from ..spec.flags import name_given
 from ..spec.permissions import Permissions
@@ -31,7 +31,7 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
         given, options = parse_command(comparison, arguments)
         if options.dry_run:
             return _show_estimate(given, spaces)
-        with told_when_it_raises(options.on_finish, given.name):
+        with run_on_error(options.on_finish, given.name):
             status = run(given, spaces, options.permitted)
         run_on_finish(options.on_finish, given.name, status)
         return status

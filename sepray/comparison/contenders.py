@@ -24,7 +24,7 @@ from .separators_flag import slug as slug
 from .spec import Comparison, Spaces, configured
 
 DEFAULTS = "defaults"
-"""Name of the settings, and of the configuration, that a separator has of itself."""
+"""Name of a separator's own hyperparameters (``hyperparameters()``), and of its ``Config()`` without changes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Contender:
         space: search space of its study, with the sources' names; without a search each distribution has one value.
         points: settings that are tried first, by name.
         parameters: number of trained weights, those of critics included.
-        supervision: what it may see of the training split.
+        supervision: what the separator may see of the training split.
         what: what stands behind a name that the user gave it, in words; empty where it has none.
         epochs: epochs of its trainings; None: those of the comparison.
         published_epochs: epochs that its paper trains its settings for; 0: the paper is silent; None: its settings are

@@ -145,12 +145,12 @@ def _track(
         "objective": " ".join(comparison.objective),
         "settings": " ".join(comparison.settings),
     }
-    params |= {f"task.{k}": v for k, v in identity.told(task).items()}
+    params |= {f"task.{k}": v for k, v in identity.without_secrets(task).items()}
     params["separators"] = " ".join(e.contender.key for e in outcome.entries)
     tags = {"stage": "comparison", "data_fingerprint": data.fingerprint, "reference": found.reference}
     tags |= {f"study.{e.contender.key}": f"{comparison.name}-{e.contender.key}" for e in outcome.entries}
     tracker.open_study(comparison.name, params, environment_tags() | tags)
-    described = {"config": identity.told(task), "sources": list(data.signal.sources)}
+    described = {"config": identity.without_secrets(task), "sources": list(data.signal.sources)}
     tracker.log_dataset(key(task), data.fingerprint, described, "comparison")
     for name in files:
         tracker.log_file("", name, folder / name)

@@ -22,8 +22,9 @@ from ..contracts import Separator, Signal, TaskData
 from ..disk.files import read_json
 from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
-from ..report.study_results import StudyResults, is_feasible
+from ..report.study_results import StudyResults
 from ..scoring import evaluation, summed_magnitudes, tables
+from ..search.outcomes import is_feasible
 from ..search.storage import load_study
 from ..shapes import fits, is_table
 from ..spec.folder import checked_uid, study_folder, write
@@ -164,11 +165,13 @@ def _run(
     results = StudyResults.read(spec, searched, finals, folder, data)
     assert results.result is not None  # a study that ends with 0 has written it
     role = results.result["role"]
-    mine = [t for t in results.finals if t.user_attrs.get("role") == role and _asked(t, spec.budget.seeds())]
+    mine = [
+        t for t in results.finals if t.user_attrs.get("role") == role and _is_of_first_seeds(t, spec.budget.seeds())
+    ]
     feasible = [t for t in mine if is_feasible(t)]
     if not feasible:
         return LeftOut(contender.system, _why(spec, searched))
-    scored = {t.number: found for t in feasible if (found := _member(spec, results, t, data, measures)) is not None}
+    scored = {t.number: found for t in feasible if (found := _scores_of(spec, results, t, data, measures)) is not None}
     if not scored:
         return LeftOut(contender.system, _GONE)
     sound, measured = [t for t in feasible if t.number in scored], list(scored.values())
@@ -180,7 +183,7 @@ def _run(
             m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0] if all(m in s for s, _ in measured)
         },
         hyperparameters=dict(results.result["hyperparameters"]),
-        training_seconds=float(np.mean([_trained(results, t) for t in sound])),
+        training_seconds=float(np.mean([_training_seconds(results, t) for t in sound])),
         separation_seconds=float(np.mean([seconds for _, seconds in measured])) / len(data.scored("test")),
         missing=f"{len(lost)} of {len(mine)} seeds failed: {why}" if lost else "",
         uid=uid,
@@ -194,7 +197,7 @@ def _training(results: StudyResults, trial: FrozenTrial) -> Training:
     return Training(results.history("finals", trial.number), folder, trial.number, trial.user_attrs.get("seed"))
 
 
-def _member(
+def _scores_of(
     spec: StudySpec, results: StudyResults, trial: FrozenTrial, data: TaskData, measures: Sequence[str] = ()
 ) -> tuple[tables.Scores, float] | None:
     """Return the scores ``[item, source]`` of one training and the seconds of separating; they are kept in a file.
@@ -238,12 +241,12 @@ def _are_scores(found: Any) -> bool:
     return fits(found, _KeptScores) and all(map(is_table, found["scores"].values()))
 
 
-def _asked(trial: FrozenTrial, seeds: int) -> bool:
+def _is_of_first_seeds(trial: FrozenTrial, seeds: int) -> bool:
     """Say whether a retraining belongs to the first ``seeds`` seeds; its label ends in the seed's number."""
     return int(trial.user_attrs["label"].rpartition(" ")[2]) <= seeds
 
 
-def _trained(results: StudyResults, trial: FrozenTrial) -> float:
+def _training_seconds(results: StudyResults, trial: FrozenTrial) -> float:
     """Return the seconds of a training, those of the separator that it started from among them."""
     history = results.history("finals", trial.number)
     return float(sum(epoch["epoch_seconds"] + epoch.get("start_seconds", 0.0) for epoch in history))

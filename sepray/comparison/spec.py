@@ -138,7 +138,7 @@ class Comparison:
         """Check that separators, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.
 
         Raises:
-            UsageError: one of them is unknown, or a value is out of range.
+            UsageError: a name is unknown, or a value is out of range.
         """
         for entry in self.entries():
             registry.check("sepray.separators", entry.separator)

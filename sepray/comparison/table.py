@@ -69,7 +69,7 @@ class Table:
         left_out: separators without figures, and why.
         reference: system that the others are tested against.
         best: (measure, column) -> the separator's system with the best mean.
-        too_few: that there are too few recordings for any test, in words; empty where there are not.
+        too_few: sentence that there are too few recordings for any test; empty where there are enough.
         units: what the test items were cut from.
         samples: what the unpaired samples were that separators saw, in a sentence; also a part of the caption.
     """

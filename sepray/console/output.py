@@ -83,7 +83,7 @@ class _RobustStream(io.TextIOWrapper):
             _to_nowhere(self._descriptor)
 
 
-def give_out(file: BinaryIO) -> None:
+def copy_to_stdout(file: BinaryIO) -> None:
     """Copy a file to standard output, until nobody reads it any more."""
     try:
         shutil.copyfileobj(file, sys.stdout.buffer)

@@ -78,7 +78,8 @@ def require_driver(url: str, shown: str) -> None:
         shown: what messages call the storage, without secrets.
 
     Raises:
-        UsageError: it is no URL, its driver is not installed, or it is a database of SQLite in memory or with options.
+        UsageError: the storage is no URL, its driver is not installed, or it is a SQLite database in memory or with
+            options.
     """
     scheme, separator, path = url.partition("://")
     if not separator:
@@ -138,7 +139,7 @@ def require_storage(url: str, shown: str) -> None:
         shown: what messages call the storage, without secrets.
 
     Raises:
-        UsageError: it is no URL, its driver is not installed, or its folder cannot be written to.
+        UsageError: the storage is no URL, its driver is not installed, or its folder cannot be written to.
         UnreachableError: nothing listens there.
     """
     require_listening(url, shown)
@@ -155,7 +156,7 @@ def _require_file(path: str, shown: str) -> None:
     """Refuse a database of SQLite that is no file by a plain path, where others find it again.
 
     Raises:
-        UsageError: it is in memory, or has options; processes and commands would each see another.
+        UsageError: the database is in memory, or has options; processes and commands would each see another.
     """
     if path in ("", "/", "/:memory:"):
         raise UsageError(f"{shown} is in memory, and gone before anybody reads it: give sqlite:///file.db")
@@ -170,7 +171,7 @@ def require_tracking_address(uri: str) -> None:
         uri: address, or path of an SQLite file.
 
     Raises:
-        UsageError: it is a folder, or a database of SQLite in memory or with options.
+        UsageError: the address is a folder, or a database of SQLite in memory or with options.
     """
     path = uri.removeprefix("sqlite:///")
     scheme, separator, rest = uri.partition("://")
@@ -188,7 +189,7 @@ def require_ray_address(address: str) -> None:
     """Refuse the address of Ray's dashboard as that of a cluster.
 
     Raises:
-        UsageError: it is a web page's.
+        UsageError: the address is a web page's.
     """
     if address.startswith(("http://", "https://")):
         raise UsageError(
@@ -234,7 +235,7 @@ def require_writable(folder: Path, instead: str = "") -> None:
         instead: flag with which another folder is chosen.
 
     Raises:
-        UsageError: it cannot be written to; the message says why.
+        UsageError: the folder cannot be written to; the message says why.
     """
     otherwise = f"; choose another folder with {instead}" if instead else ""
     try:

@@ -1,12 +1,12 @@
-"""Reads and writes one entry of the cache: a safetensors file, which is whole or not there, and made by this user.
+"""Reads and writes one entry of the cache: a safetensors file, written whole or not at all.
 
-Its header has the key that it was made for, and digests of its tensors, which show damage. In a folder that several
-users share, another could replace a file by one with other tensors and their digests. So what this user has made is on
-a list of the user's own (``private_list``), by its *seal*: the digest of key, facts and the tensors' digests. What is
-not on it counts only where nobody else can have written it.
+The header has the key of the data and the digests of the tensors, which show damage. In a folder that several users
+share, another user could replace the file by one with other tensors and matching digests. So every user has a private
+list (``private_list``) of the entries that this user has made: of each its *seal*, the digest of key, facts and the
+tensors' digests. An entry that is not on the list is used only where no other user can have written it.
 
-A large entry is read whole once, to see that it is what the seal says; then the list has its inode, size and times too,
-which change with every write (``st_ctime`` can be set by nobody), and it is not read again before it is used.
+A large entry is read whole once, to check it against its seal. Then its inode, size and times go on the list too, and
+while these are the same it is not read whole again: every write changes ``st_ctime``, which no user can set.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | No
     """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types).
 
     Raises:
-        UsageError: one of them is no tensor, such as an array of numpy.
+        UsageError: a value is no tensor, such as an array of numpy.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
@@ -81,7 +81,7 @@ def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
     """Return the SHA-256 of the bytes of each item, the name of a synthetic recording, which has no file.
 
     Raises:
-        UsageError: one of them is no tensor, such as an array of numpy.
+        UsageError: an item is no tensor, such as an array of numpy.
     """
     digests = []
     for item in items:

@@ -98,7 +98,7 @@ def read_all(
 
     Raises:
         MissingLibraryError: from ``read``.
-        UsageError: one cannot be read, and bad ones are not to be skipped; or none can.
+        UsageError: a recording cannot be read, and bad ones are not to be skipped; or none can be read.
     """
     recordings: dict[str, NDArray[Any]] = {}
     left_out: dict[str, str] = {}

@@ -25,8 +25,8 @@ from torch import Tensor
 from ..contracts import SPLITS, Signal, Split, TaskData
 from ..disk.files import is_clutter, refuse_links, replace_file
 from ..errors import UsageError, one_line
+from .archives import FREE, MOST_GROWTH, open_tar, read_at_most, unpacked
 from .cache import content_hash
-from .packed import FREE, MOST_GROWTH, open_tar, read_at_most, unpacked
 
 Images = NDArray[np.uint8]
 """``[image, channel, height, width]``."""
@@ -61,7 +61,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array of an IDX file of bytes, the format of MNIST, gzipped or not.
 
     Raises:
-        UsageError: it is no such file, or is shorter or longer than its header says; the message names it.
+        UsageError: the file is no IDX, or is shorter or longer than its header says; the message names it.
     """
     try:
         size = path.stat().st_size
@@ -165,7 +165,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
         part: ``"whole"``, or its ``"left"`` or ``"right"`` half, for files that hold a drawing and a photograph.
 
     Raises:
-        UsageError: it is damaged, cut short or enormous; the message names it.
+        UsageError: the picture is damaged, cut short or enormous; the message names it.
     """
     from PIL import Image
 

@@ -26,7 +26,7 @@ def check(config: Any, limits: Limits) -> None:
     """Refuse fields of a dataclass that are out of their limits, or no whole numbers where they are declared ``int``.
 
     Raises:
-        UsageError: one line for the first of them.
+        UsageError: a field is out of its limits; one line names the first.
     """
     whole = {field.name for field in dataclasses.fields(config) if field.type in ("int", int)}
     for name, (low, high) in limits.items():
@@ -41,7 +41,7 @@ def check_ranges(config: Any, limits: Limits) -> None:
     """Refuse fields that are not a lowest and a highest value, in this order, within their limits.
 
     Raises:
-        UsageError: one line for the first of them.
+        UsageError: a field is no such pair; one line names the first.
     """
     for name, (low, high) in limits.items():
         value = getattr(config, name)

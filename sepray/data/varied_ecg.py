@@ -56,7 +56,7 @@ class Beats:
     Attributes:
         times: times of the R peaks from the start of the item, ``[item, beat]``, from before it to after its end.
         period: mean period of each item, ``[item]``.
-        amplitudes: of each beat as a whole, ``[item, beat]``; 0 for a missed one.
+        amplitudes: amplitude of each beat as a whole, ``[item, beat]``; 0 for a missed one.
         ectopic: whether a beat is ectopic, ``[item, beat]``.
     """
 
@@ -188,7 +188,7 @@ def drawn(of: Beats, shape: Shapes, widening: Array, rate: float, samples: int) 
     Args:
         of: the beats.
         shape: their shapes.
-        widening: of their QRS complexes (``widenings``).
+        widening: factors by which their QRS complexes are wider (``widenings``).
         rate: samples a second.
         samples: number of samples, margins among them.
     """

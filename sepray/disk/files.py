@@ -75,7 +75,7 @@ def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tup
             temporary.unlink(missing_ok=True)
 
 
-def begin_file(path: Path) -> None:
+def create_for_sqlite(path: Path) -> None:
     """Make an empty file for SQLite, which would give its group fewer rights than the umask leaves.
 
     One that is there stays as it is. Where none can be made, SQLite will say why.
@@ -122,7 +122,7 @@ def refuse_links(paths: Iterable[Path], folder: Path) -> None:
         folder: may be a link itself, because the user has named it.
 
     Raises:
-        UsageError: one of the paths is, or lies behind, a link to a place outside.
+        UsageError: one of the paths is a link to a place outside, or lies behind one.
     """
     if os.environ.get("SEPRAY_FOLLOW_LINKS") == "1":
         return
@@ -216,7 +216,7 @@ def open_regular(path: Path, follow: bool = False) -> BufferedReader:
         follow: whether it may be a link, which sepray never makes.
 
     Raises:
-        OSError: it cannot be opened, or it is a link, a pipe, which would be waited for without end, or a device.
+        OSError: the file cannot be opened; or it is a link, a device, or a pipe, which would block without end.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
@@ -253,7 +253,7 @@ def open_lock(path: Path) -> IO[str]:
     """Open a file that processes lock, which is made where there is none; what is in it stays.
 
     Raises:
-        OSError: it cannot be opened, or is a link or no file, which somebody else has put there.
+        OSError: the file cannot be opened, or another user has put a link or no file in its place.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666)

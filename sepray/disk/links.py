@@ -35,7 +35,7 @@ def refuse(path: Path, top: Path) -> Path:
         top: a folder, which may be a link, or lie behind one.
 
     Raises:
-        UsageError: there is a link, or the path is not below ``top``.
+        UsageError: a folder on the way, or the path itself, is a link, or the path is not below ``top``.
     """
     path, top = path.absolute(), top.absolute()
     if not path.is_relative_to(top) or ".." in path.relative_to(top).parts:
@@ -54,7 +54,7 @@ def refuse_of_others(path: Path) -> Path:
     A link of this user's own, or of root's, is taken: it was put there to keep the database elsewhere.
 
     Raises:
-        UsageError: it is a link of another user's.
+        UsageError: the path is a link that another user has made.
     """
     try:
         found = path.lstat()
@@ -99,7 +99,7 @@ def remove(path: Path, top: Path) -> None:
 def write(path: Path, top: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one; its folder is made where it does not exist.
 
-    Also a link that somebody puts between ``top`` and the file meanwhile is not followed.
+    No link between ``top`` and the file is followed, not even one that another user makes during the call.
 
     Args:
         path: the file, below ``top``.
@@ -107,7 +107,7 @@ def write(path: Path, top: Path, content: bytes) -> None:
         content: all of it.
 
     Raises:
-        OSError: it cannot be written; an old file is unchanged.
+        OSError: the file cannot be written; an old file is unchanged.
         UsageError: a folder between the file and ``top`` is a link, or the path is not below ``top``.
     """
     refuse(path.parent, top)

@@ -17,8 +17,15 @@ from pathlib import Path
 
 
 @dataclass
-class _Read:
-    """What was read of a list: its file, how far, and the words; also those that could not be written."""
+class _KnownList:
+    """A list as this process knows it.
+
+    Attributes:
+        file: device and inode of the file that was read.
+        end: number of its bytes that were read.
+        words: words that were read.
+        own: words that this process has added and could not write.
+    """
 
     file: tuple[int, int] = (0, 0)
     end: int = 0
@@ -27,7 +34,7 @@ class _Read:
 
 
 _NAMED = "named"  # the list
-_lists: dict[Path, _Read] = {}
+_lists: dict[Path, _KnownList] = {}
 _lock = threading.Lock()
 
 
@@ -40,7 +47,7 @@ def contains(name: str, word: str) -> bool:
     """
     with contextlib.suppress(RuntimeError), _lock:  # there is no home folder
         path = _path(name)
-        known = _lists.setdefault(path, _Read())
+        known = _lists.setdefault(path, _KnownList())
         return word in known.own or word in _words(path, known)
     return False
 
@@ -54,7 +61,7 @@ def add(name: str, word: str) -> None:
     """
     with contextlib.suppress(RuntimeError), _lock:
         path = _path(name)
-        known = _lists.setdefault(path, _Read())
+        known = _lists.setdefault(path, _KnownList())
         if word in _words(path, known):
             return
         try:
@@ -68,18 +75,18 @@ def add(name: str, word: str) -> None:
             known.own.add(word)
 
 
-def name(kind: str, value: str) -> None:
+def remember_named(kind: str, value: str) -> None:
     """Remember that a command of this user has named something: a module, a sampler, an address.
 
     Args:
-        kind: what it is.
+        kind: what the thing is, such as ``address``.
         value: its name, without secrets.
     """
     add(_NAMED, _named(kind, value))
 
 
 def is_named(kind: str, value: str) -> bool:
-    """Say whether a command of this user has named it."""
+    """Say whether a command of this user has named something (``remember_named``, with the same arguments)."""
     return contains(_NAMED, _named(kind, value))
 
 
@@ -92,7 +99,7 @@ def _named(kind: str, value: str) -> str:
     return f"{kind}:{hashlib.sha256(value.encode()).hexdigest()}"
 
 
-def _words(path: Path, known: _Read) -> set[str]:
+def _words(path: Path, known: _KnownList) -> set[str]:
     """Return the words of a list; of a list that has grown only what is new is read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

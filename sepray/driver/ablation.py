@@ -103,8 +103,8 @@ class Ablation:
         return {name: self._value(point, name) for name in names}
 
 
-def beginnings(prepared: PreparedStudy, searched: Iterable[Finished]) -> list[str]:
-    """Return the names of what a path can begin with: published settings that ran their whole budget, and the control.
+def origin_names(prepared: PreparedStudy, searched: Iterable[Finished]) -> list[str]:
+    """Return the names of the settings that a path can begin with: published settings that ran whole, and the control.
 
     Args:
         prepared: the study.
@@ -113,8 +113,10 @@ def beginnings(prepared: PreparedStudy, searched: Iterable[Finished]) -> list[st
     return [*_published(prepared, searched), *[CONTROL] * bool(prepared.arms or prepared.controls)]
 
 
-def beginning(wanted: str, prepared: PreparedStudy, searched: Sequence[Finished], champion: Point) -> tuple[str, Point]:
-    """Return the name and the settings of what a path begins with.
+def find_origin(
+    wanted: str, prepared: PreparedStudy, searched: Sequence[Finished], champion: Point
+) -> tuple[str, Point]:
+    """Return the name and the settings with which a path begins.
 
     Args:
         wanted: name of published settings, or ``control``: the best settings of the control arm, or without arms the
@@ -133,7 +135,7 @@ def beginning(wanted: str, prepared: PreparedStudy, searched: Sequence[Finished]
     if wanted and wanted not in published:
         close = difflib.get_close_matches(wanted, published, 1)
         meant = f" (perhaps you meant {close[0]!r})" if close else ""
-        there = ", ".join(map(repr, beginnings(prepared, searched))) or "none"
+        there = ", ".join(map(repr, origin_names(prepared, searched))) or "none"
         raise UsageError(f"{name} has no finished published settings {wanted!r}{meant}; a path can begin with: {there}")
     label = wanted or min(published, key=lambda label: published[label].value)
     spec, start = prepared.spec, published[label]

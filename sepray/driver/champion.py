@@ -73,7 +73,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
             "sample_rate": data.signal.sample_rate,
             "supervision": separator.supervision.value,
             "task": type(spec.task).__module__,
-            "task_config": identity.told(spec.task),
+            "task_config": identity.without_secrets(spec.task),
             "data_fingerprint": data.fingerprint,
             "hyperparameters": dict(member.hyperparameters),
             MIXTURE_LEVEL: None if data.signal.sample_rate is None else offset_range(data.train.mixture.numpy()),

@@ -57,7 +57,7 @@ def refuse_other_place(
         Where the checkpoints are that the study goes on without; empty where none are left behind.
 
     Raises:
-        UsageError: they are elsewhere; the message says where, and what can be done.
+        UsageError: the checkpoints are elsewhere; the message says where, and what can be done.
     """
     last: Mapping[str, Any] = study.user_attrs.get(LAST_OWNER, {})
     there, host = str(last.get("checkpoints", checkpoints)), str(last.get("host", ""))

@@ -23,9 +23,9 @@ from ..spec.study import StudySpec, key
 from ..tracking import access, trust
 from ..tracking.environment import resolve_uri
 from . import code, runs, selection
+from .closing import run_and_close
 from .finish import Finish
 from .known_names import refuse_misspelt
-from .leaving import run_and_leave
 from .other_settings import refuse_other_settings, under_former_name
 from .prepared import PreparedStudy, prepare
 from .stage import Stage, finals_stage, run_stage, search_stage
@@ -56,7 +56,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     with trust.consent(permitted is not None and permitted.trust_model_code):
         prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
         stores = StudyStores(prepared, permitted=permitted)
-        return run_and_leave(spec.name, stores, lambda: _run(prepared, stores))
+        return run_and_close(spec.name, stores, lambda: _run(prepared, stores))
 
 
 def require_stores(spec: StudySpec) -> None:

@@ -60,7 +60,9 @@ def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights 
     if list(signal.sources) != loaded.metadata.get("sources") or signal.sample_rate != loaded.metadata["sample_rate"]:
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
         raise UsageError(f"the initial model {model} does not separate the sources of the task: {kind}")
-    refuse_wider_supervision(f"the initial model {model}", str(loaded.metadata.get("supervision", "paired")), separator.supervision)
+    refuse_wider_supervision(
+        f"the initial model {model}", str(loaded.metadata.get("supervision", "paired")), separator.supervision
+    )
     trained = getattr(loaded.separation, "separator", None)
     if trained is None:
         raise UsageError(f"the initial model {model} runs in a process of its own, which does not hand out its weights")

@@ -89,7 +89,7 @@ def run_on_finish(
 
 
 @contextlib.contextmanager
-def told_when_it_raises(command: str, study: str) -> Iterator[None]:
+def run_on_error(command: str, study: str) -> Iterator[None]:
     """Run the user's command if the study in this context ends with an error; the error is then raised again.
 
     Args:

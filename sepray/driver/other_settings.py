@@ -53,7 +53,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
         changes = identity.differences(then, prepare(spec, unloaded).fingerprint)
     else:
         now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}
-        now["separator"] = {"name": key(spec.separator), "config": identity.told(spec.separator)}
+        now["separator"] = {"name": key(spec.separator), "config": identity.without_secrets(spec.separator)}
         changes += identity.differences({name: then[name] for name in now}, now)
     refuse_differences(spec.name, spec.stores.storage, _with_names(changes, before.user_attrs["spec"], spec))
 
@@ -105,7 +105,9 @@ def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
     places = {
         f.name: getattr(spec.task, f.name) for f in fields(then) if f.name == "folder" or f.type in (Path, "Path")
     }
-    return identity.differences({"task": identity.told(replace(then, **places))}, {"task": identity.told(spec.task)})
+    return identity.differences(
+        {"task": identity.without_secrets(replace(then, **places))}, {"task": identity.without_secrets(spec.task)}
+    )
 
 
 def _with_names(changes: list[str], stored: Mapping[str, Any], spec: StudySpec) -> list[str]:

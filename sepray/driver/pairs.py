@@ -171,7 +171,7 @@ def answer(
     if not any(found) and importance is None:
         return None
     first, *others = [Answer(q.metric, q.column, contrasts) for q, contrasts in zip(questions, found, strict=True)]
-    return answer_words.told(replace(first, importance=importance, others=tuple(others)))
+    return answer_words.with_sentence(replace(first, importance=importance, others=tuple(others)))
 
 
 def _pairs(pairs: Mapping[str, Any], measure: str, first: str, units: Mapping[str, Any] | None = None) -> list[Pairs]:

@@ -218,7 +218,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
         "seeds_per_trial": spec.budget.seeds_per_trial,
         "search space": space,
         "task": {"name": key(spec.task), "data": data.fingerprint},
-        "separator": {"name": key(spec.separator), "config": identity.told(spec.separator)},
+        "separator": {"name": key(spec.separator), "config": identity.without_secrets(spec.separator)},
     }
     if weights:
         fingerprint["weights"] = weights.digest

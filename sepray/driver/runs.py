@@ -33,7 +33,7 @@ def study_params(spec: StudySpec) -> dict[str, Any]:
     """Return the parameters of a study's own run."""
     params: dict[str, Any] = {"task": key(spec.task), "separator": key(spec.separator)}
     for part in ("task", "separator"):
-        params |= {f"{part}.{name}": value for name, value in identity.told(getattr(spec, part)).items()}
+        params |= {f"{part}.{name}": value for name, value in identity.without_secrets(getattr(spec, part)).items()}
     return params | {
         "trials": spec.budget.trials,
         "max_epochs": spec.budget.max_epochs,
@@ -59,7 +59,7 @@ def study_tags(spec: StudySpec, data: TaskData, fingerprint: Mapping[str, Any]) 
 def dataset(spec: StudySpec, data: TaskData) -> dict[str, Any]:
     """Return the description of a study's data: the task's configuration, the sources, the items of each split."""
     items = {split: len(getattr(data, split)) for split in SPLITS}
-    return {"config": identity.told(spec.task), "sources": list(data.signal.sources), "items": items}
+    return {"config": identity.without_secrets(spec.task), "sources": list(data.signal.sources), "items": items}
 
 
 def run_label(stage: str, number: int) -> str:

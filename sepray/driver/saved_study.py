@@ -56,7 +56,7 @@ class SavedStudy:
         """Local folder of the study's files, which need not exist on this machine.
 
         Raises:
-            UsageError: it is a link, or lies behind one below ``storage_path``.
+            UsageError: the folder is a link, or lies behind one below ``storage_path``.
         """
         return own_folder(self.storage_path, self.name, self.uid)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ..arms import ARM, Arm, hyperparameters, of_settings
 from ..search.ledger import FixedTrial, replaced
+from ..search.outcomes import is_feasible
 from ..spec import choosing
 from ..spec.choosing import Rule
 from . import runs
@@ -33,8 +34,8 @@ class Finished:
         number: number of the trial.
         label: name of a reference point or a retraining; None for a trial that the sampler proposed.
         hyperparameters: settings that it was trained with.
-        value: what it is chosen by, the objective on validation with the sign turned where more is better, so that less
-            is better; of several objectives what the study's rule makes of them (``choosing.Rule.loss``).
+        value: the objective on validation, with the sign turned where more is better, so that less is better; with
+            several objectives the one value that the study's rule makes of them (``choosing.Rule.loss``).
         folder: folder or URI of its checkpoints.
         attributes: all user attributes of the trial.
         arm: arm of the study that it belongs to; empty where there are none.
@@ -100,11 +101,6 @@ class Champion:
     member: Finished
 
 
-def is_sound(trial: FrozenTrial) -> bool:
-    """Return whether a trial ran its whole budget and violated no constraint."""
-    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
-
-
 def rule_of(prepared: PreparedStudy, searched: Iterable[FrozenTrial]) -> Rule:
     """Return the rule that turns the objectives of a study's trials into one number.
 
@@ -113,7 +109,7 @@ def rule_of(prepared: PreparedStudy, searched: Iterable[FrozenTrial]) -> Rule:
         searched: Optuna's trials of its search, in any state.
     """
     objectives = prepared.objectives
-    losses = [[o.sign * v for o, v in zip(objectives, t.values, strict=True)] for t in searched if is_sound(t)]
+    losses = [[o.sign * v for o, v in zip(objectives, t.values, strict=True)] for t in searched if is_feasible(t)]
     return choosing.rule(prepared.spec.choose, objectives, np.array(losses, dtype=np.float64))
 
 
@@ -139,7 +135,7 @@ def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int
             losses=rule.losses(trial.values),
         )
         for trial in trials
-        if is_sound(trial) and trial.number not in others
+        if is_feasible(trial) and trial.number not in others
     ]
 
 

@@ -19,7 +19,7 @@ from ..disk import links
 from ..execution import cluster, items
 from ..execution.capacity import Following
 from ..execution.hanging import Hang, HangWatch
-from ..execution.losses import LossWatch
+from ..execution.lost_workers import WorkerLossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.in_order import InOrderSearcher
@@ -82,7 +82,7 @@ class Stage:
 
 
 def _standing(study: Study, retry_failed: bool, again: frozenset[int]) -> list[FrozenTrial]:
-    """Return the trials that have ended, without those that another one stands for or is to stand for."""
+    """Return the trials that have ended, without those that have been run again, or will be."""
     trials = study.get_trials(deepcopy=False)
     others = replaced(trials) | again | {t.number for t in trials if retry_failed and failed_by_environment(t)}
     return [trial for trial in trials if trial.state in ENDED and trial.number not in others]
@@ -164,7 +164,10 @@ def run_stage(
             stage.study.get_trials(deepcopy=False, states=ENDED),
             time_left,
         )
-        losses, hangs = LossWatch(), HangWatch(lambda hang: console.print(told(hang, stage.name, spec), soft_wrap=True))
+        losses, hangs = (
+            WorkerLossWatch(),
+            HangWatch(lambda hang: console.print(hang_message(hang, stage.name, spec), soft_wrap=True)),
+        )
         searcher, scheduler = _search(stage, prepared, events, slots, losses)
         try:
             with items.served(parameters, str(spec.stores.cache), bool(spec.resources.cluster_address)) as given:
@@ -220,7 +223,7 @@ def _tell_of_environment(stage: Stage, epoch_timeout: float) -> None:
         )
 
 
-def told(hang: Hang, stage: str, spec: StudySpec) -> str:
+def hang_message(hang: Hang, stage: str, spec: StudySpec) -> str:
     """Return what is said of a trial that may hang."""
     usual = "no epoch has ended yet" if hang.usual is None else f"an epoch usually takes {duration(hang.usual)}"
     worker = f"process {hang.pid} on {hang.node}" if hang.pid else "not known"
@@ -233,7 +236,7 @@ def told(hang: Hang, stage: str, spec: StudySpec) -> str:
 
 
 def _search(
-    stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int, losses: LossWatch
+    stage: Stage, prepared: PreparedStudy, events: StageEvents, slots: int, losses: WorkerLossWatch
 ) -> tuple[StudySearcher, Any]:
     """Return the searcher and the scheduler of a stage; those of a deterministic search tell results in order."""
     spec, points = prepared.spec, {"reference_points": stage.reference_points}

@@ -143,7 +143,9 @@ def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision)
             for _ in range(epochs):
                 trainer.epoch()
         except NonFiniteLossError as error:
-            raise UsageError(f"the warm start {name} cannot be trained: {error}; give a trained model instead") from None
+            raise UsageError(
+                f"the warm start {name} cannot be trained: {error}; give a trained model instead"
+            ) from None
         return trainer.separator.eval().separate
 
     if unknown := sorted(set(given) - set(model.hyperparameters())):
@@ -197,7 +199,9 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
         raise UsageError(f"the warm start {name} does not separate the sources of the task: {kind}")
-    refuse_wider_supervision(f"the warm start {name}", described.get("supervision", Supervision.PAIRED.value), supervision)
+    refuse_wider_supervision(
+        f"the warm start {name}", described.get("supervision", Supervision.PAIRED.value), supervision
+    )
     separate = models.as_function(loaded)
     return WarmStart(name, {"model": described[DIGEST]}, lambda view, augmentation, seed, device: separate)
 

@@ -144,7 +144,7 @@ class Estimate:
 
     @property
     def status(self) -> int:
-        """Exit status of the dry run: 0; where the trial failed 2 if the user can put that right, 3 for a bug, else 1."""
+        """Exit status of the dry run: 0; where the trial failed 2 if the user can put it right, 3 for a bug, else 1."""
         if not self.failure:
             return 0
         return BAD_INPUT if self.refused else BUG if self.bug else 1

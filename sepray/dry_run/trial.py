@@ -106,7 +106,7 @@ class _Stopwatch:
         self.phases[phase.name][-1] += self._clock() - self._update_started
 
     def ends(self) -> None:
-        """Keep the seconds of a step."""
+        """Store the seconds that the step took."""
         self.steps.append(self._clock() - self._step_started)
 
 

@@ -35,7 +35,7 @@ _METADATA: dict[str, Any] = {
     "identity": str,
     "seconds": float,
 }
-"""Form of the metadata that trials and other separators to start from keep; there may be others."""
+"""Names and types of the metadata that trials and warm starts read; metadata may have further names."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def of_trial(number: int, seed: int | None) -> Callable[[Mapping[str, Any]], boo
 
 
 def tensor_bytes(folder: str) -> int:
-    """Return how many bytes of the checkpoints in ``folder`` are tensors; read are only the first bytes of each."""
+    """Return how many bytes the tensors of all checkpoints in ``folder`` have. Of each file only the header is read."""
     filesystem, path = _open(folder)
     total = 0
     for _, name in _newest_first(filesystem, path):
@@ -121,9 +121,10 @@ def tensor_bytes(folder: str) -> int:
 
 
 def keep_metadata(folder: str, without: Collection[str] = ()) -> None:
-    """Put one checkpoint with the metadata of the newest, and without tensors, in the place of those in ``folder``.
+    """Replace the checkpoints in ``folder`` by one that has the metadata of the newest, and no tensors.
 
-    Nothing is changed where no checkpoint is undamaged. A crash leaves the old ones, or some of them beside the new.
+    Nothing is changed where all of them are damaged. The new one is written before the old ones are deleted, so after a
+    crash old ones may be left.
 
     Args:
         folder: a path or a URI.

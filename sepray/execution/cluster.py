@@ -19,8 +19,8 @@ from ray.tune.search import ConcurrencyLimiter
 from ..errors import SeprayError, mask
 from . import capacity, private_ray, worker_path
 from .capacity import ClusterError as ClusterError
-from .forgetting import Forgetting
 from .ray_watch import RayDiedError, RayWatch
+from .tune_statistics import DropStatistics
 from .worker_code import Shipment, shipment
 
 _RAY_SETTINGS = {
@@ -171,7 +171,7 @@ def run_trials(
     # Spare trials wait for a slot to become free. Where there is room for more than ``slots`` they would start at once,
     # so there are none.
     limiter = ConcurrencyLimiter(searcher, slots if slots < _capacity(needs) else slots + max(1, slots // 4))
-    watches: list[tune.Callback] = [RayWatch(), Forgetting()]
+    watches: list[tune.Callback] = [RayWatch(), DropStatistics()]
     if follow is not None:
         watches.append(capacity.Follower(needs, limiter, follow))
     tuner = tune.Tuner(
@@ -225,7 +225,12 @@ def _start_local(concurrency: int, cpus: float) -> None:
         os.environ.setdefault(name, value)
     for tries_left in reversed(range(_STARTS)):
         try:
-            with worker_path.as_here(), _start_errors(), _without_rays_lines(), private_ray.private() as options:
+            with (
+                worker_path.like_this_process(),
+                _start_errors(),
+                _without_rays_lines(),
+                private_ray.private() as options,
+            ):
                 ray.init(
                     address="local",  # without it Ray would join the cluster that anybody has started last here
                     **options,

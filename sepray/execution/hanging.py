@@ -45,9 +45,9 @@ class Hang:
 
     Attributes:
         number: number of the trial.
-        seconds: seconds since it has reported, or started.
-        usual: seconds that an epoch usually takes; None before one has ended.
-        pid: process of its worker; None where that is not known.
+        seconds: seconds since the trial's last report, or since it was started.
+        usual: median seconds of an epoch; None before one has ended.
+        pid: process id of its worker; None where that is not known.
         node: address of the node on which its worker runs; empty where that is not known.
     """
 
@@ -59,10 +59,10 @@ class Hang:
 
 
 class HangWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
-    """Tells once of each epoch that takes longer than 60 s and ten times the usual.
+    """Reports each epoch once that takes longer than 60 s and ten times as long as usual.
 
     Args:
-        tell: is called in the driver's thread.
+        tell: called with the hang, in the driver's thread.
         clock: returns seconds.
     """
 

@@ -136,7 +136,7 @@ class _Source:
         """Return bytes of a place of this study's.
 
         Raises:
-            ValueError: it is none, or its file has changed.
+            ValueError: the place is none of this study's, or its file has changed.
         """
         array = mapping.opened(place) if place in self._places else None
         if array is None:

@@ -200,7 +200,7 @@ class SeparatorTrainable(tune.Trainable):
         """Return where this trial's checkpoints are, which are written and removed: one folder among the stage's.
 
         Raises:
-            UsageError: it is a link, or lies behind one below the folder of all studies.
+            UsageError: the folder is a link, or lies behind one below the folder of all studies.
             ValueError: the name is that of no folder.
         """
         name = str(self.config["folder"])
@@ -348,7 +348,7 @@ class SeparatorTrainable(tune.Trainable):
         """Read or write a checkpoint, again and again where its place fails.
 
         Raises:
-            CheckpointError: it has failed for about two minutes.
+            CheckpointError: the place of the checkpoints has failed for about two minutes.
         """
         for pause in CHECKPOINT_PAUSES_SECONDS:
             try:

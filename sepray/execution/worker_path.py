@@ -31,7 +31,7 @@ def job_config() -> JobConfig:
 
 
 @contextlib.contextmanager
-def as_here() -> Iterator[None]:
+def like_this_process() -> Iterator[None]:
     """Let workers of a Ray that is started meanwhile import from where this process does.
 
     That may be a folder that a notebook has put on ``sys.path``, and one that is behind what is installed.

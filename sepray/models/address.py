@@ -19,7 +19,7 @@ def check_address(model: str) -> None:
     """Refuse what is no address of a model that is registered or comes with sepray, and no folder with a model.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: ``model`` is no such address and no such folder.
     """
     if pretrained.is_pretrained(model):
         pretrained.folder_of(model)

@@ -27,7 +27,7 @@ def check_items(task: str | TaskConfig | None, split: str, batch_size: int) -> N
     """Refuse a task or a split that does not exist, and batches of nothing, before torch is imported.
 
     Raises:
-        UsageError: one of them is wrong.
+        UsageError: there is no such task or split, or ``batch_size`` is below 1.
     """
     if isinstance(task, str):
         registry.check("sepray.tasks", task)
@@ -100,7 +100,7 @@ def seen_by(model: Model, fingerprint: str, split: str) -> str:
 
     Args:
         model: a loaded model.
-        fingerprint: that of the task's data.
+        fingerprint: fingerprint of the task's data.
         split: name of the split that is scored.
     """
     if model.metadata.get("data_fingerprint") != fingerprint:

@@ -239,7 +239,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("model", help="models:/NAME@champion, models:/NAME/VERSION, or a folder with an MLmodel file")
     parser.add_argument("--tracking-uri", help="MLflow tracking server or database")
     parser.add_argument("--cache", default=CACHE, help="folder for generated data")
-    parser.add_argument("--real", type=Path, help="Markdown file with the scores on recordings of patients, for the card")
+    parser.add_argument(
+        "--real", type=Path, help="Markdown file with the scores on recordings of patients, for the card"
+    )
     given = parser.parse_args(arguments)
     real = given.real.read_text(encoding="utf-8") if given.real else ""
     made = ship(given.name, given.model, given.tracking_uri, Path(given.cache).expanduser(), real=real)

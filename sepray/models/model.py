@@ -120,7 +120,7 @@ def check_model(model: Address | Model, device: str) -> None:
     """Check the address of a model, and the name of a device, without importing torch.
 
     Raises:
-        UsageError: one of the two cannot be one.
+        UsageError: ``model`` can be no address, or ``device`` no device.
     """
     if not isinstance(model, Model):
         check_address(os.fspath(model))

@@ -37,7 +37,7 @@ def draw(
         path: file of the picture.
         title: its title.
         mixture: ``[lead, segment, time]``.
-        estimates: likewise, by source.
+        estimates: estimates of that shape, by source.
         beats: what was found in each heart's estimate.
         known: what is known of each heart.
         recording: the recording, which says rate and unit.

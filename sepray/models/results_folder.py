@@ -15,7 +15,7 @@ def check_names(files: Sequence[Path], name: str) -> None:
     """Refuse names of results that the file system cannot take.
 
     Raises:
-        UsageError: one of them is too long.
+        UsageError: a name is too long.
     """
     longest = max(files, key=lambda file: len(os.fsencode(file.name)))
     length = len(os.fsencode(longest.name))

@@ -98,7 +98,7 @@ def require_sounds(model: Model) -> float:
     """Return the sample rate of a model of sounds.
 
     Raises:
-        UsageError: it is a model of images.
+        UsageError: the model separates images.
     """
     if model.sample_rate is None or len(model.shape) != 1:
         raise UsageError(f"{model.name} separates images; recordings need a model of sounds")

@@ -29,7 +29,7 @@ def remember(module: str) -> None:
         module: its full name.
     """
     if place := _place(module):
-        private_list.name("module-at", f"{module}\n{place}")
+        private_list.remember_named("module-at", f"{module}\n{place}")
 
 
 def is_known(module: str, formerly: bool = False) -> bool:
@@ -140,9 +140,9 @@ def _is_own(module: str, file: Path) -> bool:
 
 
 def _are_of_user(paths: Iterable[Path]) -> bool:
-    """Say whether files and folders are this user's or root's, and not everybody's to write into.
+    """Say whether files and folders belong to this user or root, and not everybody may write to them.
 
-    A group may be let in by their owner, who is asked for no more than that.
+    Their group may: the owner has allowed that.
     """
     try:
         found = [path.stat() for path in paths]

@@ -26,7 +26,7 @@ def check_choice(config: object, name: str, literal: Any) -> None:
     """Check that a field has one of the values of a ``Literal``.
 
     Raises:
-        UsageError: it has another value.
+        UsageError: the field has another value.
     """
     value, choices = getattr(config, name), get_args(literal)
     if value not in choices:

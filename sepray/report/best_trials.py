@@ -14,8 +14,9 @@ from torch import Tensor
 from ..choices import measure_words
 from ..contracts import Separator, Split
 from ..plain_text import in_figure_label
+from ..search.outcomes import is_feasible
 from .figures import BLACK, GREY, SOURCES, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
-from .study_results import StudyResults, is_feasible
+from .study_results import StudyResults
 from .wording import number, unit
 
 _TOLD_APART = 0.05

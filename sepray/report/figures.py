@@ -60,7 +60,7 @@ class MediaFile:
     Attributes:
         name: file name.
         content: content of the file.
-        description: what it shows or plays, for readers who cannot see it.
+        description: what the file shows or plays, for readers who cannot see it.
         caption: text above the figure.
         folded: whether the page shows it only when its caption is clicked.
     """

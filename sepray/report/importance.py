@@ -20,7 +20,8 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from ..scoring.answers import Importance
-from .study_results import StudyResults, ending, is_feasible
+from ..search.outcomes import is_feasible
+from .study_results import StudyResults, ending
 
 FEWEST = 5
 """Smallest number of trials from which the importance of a parameter is estimated."""

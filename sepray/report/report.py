@@ -83,7 +83,7 @@ def files_of(folder: Path) -> list[tuple[str, Path]]:
     """Return the name and path of each file of the report in a study's folder; the page is the last.
 
     Raises:
-        UsageError: one of them lies behind a link, or the page is one.
+        UsageError: a file lies behind a link, or the page is a link.
     """
     top = links.above(folder, LEVELS)
     paths = [path for name in _FOLDERS for path in sorted(links.files_below(links.refuse(folder / name, top)))]

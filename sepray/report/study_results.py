@@ -19,7 +19,7 @@ from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
 from ..contracts import TaskData
 from ..execution import checkpoint
 from ..scoring.answers import Answer
-from ..search.outcomes import has_failed, outcome
+from ..search.outcomes import has_failed, is_feasible, outcome
 from ..spec import choosing
 from ..spec.folder import checked_uid, checkpoint_root, trial_folder
 from ..spec.study import StudySpec
@@ -36,11 +36,6 @@ def settings(trial: FrozenTrial) -> Mapping[str, Any]:
     """Return all hyperparameters that a trial was given, those that its arm fixes among them."""
     given: Mapping[str, Any] = trial.user_attrs.get("hyperparameters", trial.params)
     return given
-
-
-def is_feasible(trial: FrozenTrial) -> bool:
-    """Return whether a trial ran its whole budget and violated no constraint."""
-    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
 
 
 @dataclass(frozen=True)

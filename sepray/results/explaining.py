@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial
 
 from ..arms import ARM
 from ..contracts import TaskData
-from ..driver import code, driver, final_scores, finish, leaving, notes, selection
-from ..driver.ablation import GREEDY, Ablation, Point, beginning, beginnings, points, walk
+from ..driver import closing, code, driver, final_scores, finish, notes, selection
+from ..driver.ablation import GREEDY, Ablation, Point, find_origin, origin_names, points, walk
 from ..driver.prepared import prepare
 from ..driver.stage import ENDED, fixed_stage, run_stage
 from ..driver.stores import StudyStores
@@ -41,7 +41,7 @@ class PathOptions:
     """What the user asks of an ablation path.
 
     Attributes:
-        origin: settings that the path begins with (``ablation.beginning``); empty for the published ones that are the
+        origin: settings that the path begins with (``ablation.find_origin``); empty for the published ones that are the
             best on validation.
         order: ``greedy``, ``importance`` or ``given``; empty for greedy, unless that takes too many trainings.
         seeds: number of seeds; 0 for as many as the retrainings have, unless that takes too many trainings.
@@ -90,11 +90,11 @@ class PathTraining:
         self._champion = self._champions_settings()
         self._rule = selection.rule_of(self._prepared, result.trials_of["search"])
         searched = selection.finished(result.trials_of["search"], self._rule, lambda number: "")
-        self.origin, self.start = beginning(options.origin, self._prepared, searched, self._champion)
+        self.origin, self.start = find_origin(options.origin, self._prepared, searched, self._champion)
         self._defaults = self._prepared.separator.hyperparameters()
         self._ablation = Ablation(self.start, self._champion, self._prepared.arms, self._defaults)
         if not self._ablation.names:
-            others = [repr(name) for name in beginnings(self._prepared, searched) if name != self.origin]
+            others = [repr(name) for name in origin_names(self._prepared, searched) if name != self.origin]
             other = f"; begin with another: --from {' or '.join(others)}" if others else ""
             raise UsageError(f"{self.start.name} are the champion's own: there is nothing to explain{other}")
         count = len(self._ablation.names)
@@ -129,10 +129,10 @@ class PathTraining:
                 self._keep(path, stores)
                 return path
         except BaseException:
-            leaving.mark(stores)
+            closing.mark_interrupted(stores)
             raise
         finally:
-            leaving.close(stores)
+            closing.close(stores)
 
     @property
     def _is_greedy(self) -> bool:

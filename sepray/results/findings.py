@@ -18,7 +18,7 @@ from ..report.wording import number
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
 from ..scoring.units import ITEMS, sample_words
-from ..search.outcomes import outcome
+from ..search.outcomes import is_feasible, outcome
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
@@ -128,7 +128,7 @@ class Findings:
         if len(self.saved.objectives) > 1:
             return sorted(self.saved.studies["search"].best_trials, key=lambda t: t.number)
         sign = 1 if list(self.saved.objectives.values()) == ["minimize"] else -1
-        sound = filter(progress.is_sound, self.trials_of["search"])
+        sound = filter(is_feasible, self.trials_of["search"])
         return sorted(sound, key=lambda t: (sign * t.values[0], t.number))[:1]
 
     @cached_property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ..console.exit_status import INTERRUPTED
 from ..driver import failed_trials
 from ..driver.saved_study import SavedStudy
 from ..report.wording import plural
-from ..search.outcomes import UNFINISHED, outcome
+from ..search.outcomes import UNFINISHED, is_feasible, outcome
 
 FINISHED = "finished"
 RUNNING = "running"
@@ -19,11 +19,6 @@ EMPTY = "nothing to register"
 
 Stages = Mapping[str, Sequence[FrozenTrial]]
 """Optuna's trials of each stage that was begun (``saved_study.STAGES``)."""
-
-
-def is_sound(trial: FrozenTrial) -> bool:
-    """Say whether a trial ran its whole budget and violated no constraint."""
-    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())
 
 
 def state(saved: SavedStudy, stages: Stages, is_registered: bool, is_running: bool = False) -> str:
@@ -47,7 +42,7 @@ def state(saved: SavedStudy, stages: Stages, is_registered: bool, is_running: bo
         return STOPPED
     if is_registered:
         return FINISHED
-    if not any(map(is_sound, searched)) or (finals and not any(map(is_sound, finals))):
+    if not any(map(is_feasible, searched)) or (finals and not any(map(is_feasible, finals))):
         return EMPTY
     return STOPPED
 
@@ -58,7 +53,7 @@ def in_words(found: str, saved: SavedStudy, stages: Stages) -> str:
     ended = sum(outcome(trial) != UNFINISHED for trial in searched)
     wanted = max(int(saved.description["trials"]), len(searched))
     if found == EMPTY:
-        if any(map(is_sound, searched)):
+        if any(map(is_feasible, searched)):
             why = "none of the best configurations could be trained again"
         else:
             why = "no trial has run its whole budget"
@@ -90,5 +85,5 @@ def exit_status(found: str, stages: Stages, is_packaged: bool) -> int | None:
         return INTERRUPTED
     if found == FINISHED:
         return 0 if is_packaged else 1
-    stage = "finals" if any(map(is_sound, stages["search"])) else "search"
+    stage = "finals" if any(map(is_feasible, stages["search"])) else "search"
     return failed_trials.exit_status(stages[stage])

@@ -14,8 +14,8 @@ from ..choices import guide_loss
 from ..console.shell_commands import from_this_shell
 from ..driver import code, final_scores, runs
 from ..driver.prepared import PreparedStudy, prepare
-from ..driver.stage import WARM_START, trial_parameters
 from ..driver.saved_study import SavedStudy
+from ..driver.stage import WARM_START, trial_parameters
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
 from ..execution.items import tensors
@@ -116,7 +116,7 @@ def reproduce(
             or its data cannot be loaded.
         training.finite.NonFiniteLossError: the loss is not finite in an epoch in which it was finite before.
     """
-    trained = again(found, cache, stage, number)
+    trained = repetition(found, cache, stage, number)
     compared = []
     recorded = sorted(trained.trial.intermediate_values.items())[:epochs]
     for epoch, value in recorded:
@@ -129,14 +129,14 @@ def reproduce(
 
 
 @dataclass(frozen=True)
-class Again:
+class Repetition:
     """A trial that is trained again in this process, as its worker trained it.
 
     Attributes:
-        name: the trial's name for a reader.
-        trial: what the study has recorded of it.
+        name: name of the trial as messages show it.
+        trial: the trial as the study's storage has it.
         prepared: its study.
-        context: what it shares with the study's other trials.
+        context: settings and data that the trial shares with the study's other trials.
         members: its separators, untrained at first.
         validation: the validation split.
     """
@@ -153,8 +153,10 @@ class Again:
         return self.members.epoch(self.validation, self.context.evaluation_batch)
 
 
-def again(found: SavedStudy, cache: Path, stage: str, number: int) -> Again:
-    """Return a trial before its first epoch. Sets the threads and the determinism of this process to the trial's.
+def repetition(found: SavedStudy, cache: Path, stage: str, number: int) -> Repetition:
+    """Return the repetition of a trial before its first epoch.
+
+    Sets the number of threads and the determinism of this process to those of the trial.
 
     Args:
         found: the study, from its stores.
@@ -177,7 +179,7 @@ def again(found: SavedStudy, cache: Path, stage: str, number: int) -> Again:
         raise UsageError(f"{name} was given the weights of other trials by pbt, so it cannot be trained by itself")
     spec = found.spec(cache, with_space=False)
     prepared = prepare(spec, load_task(spec.task, cache))
-    return Again(name, trial, prepared, *_trained_as(stage, prepared, found, trial))
+    return Repetition(name, trial, prepared, *_trained_as(stage, prepared, found, trial))
 
 
 def champion(found: SavedStudy) -> tuple[str, int]:
@@ -246,7 +248,7 @@ def require_same(found: SavedStudy, model: Origin) -> None:
     """Refuse a study whose training is another one than the model's.
 
     Raises:
-        UsageError: it is.
+        UsageError: the study's training is not the one of which the model was made.
     """
     trials = found.trials("finals")
     trial = trials[model.number] if model.number < len(trials) else None

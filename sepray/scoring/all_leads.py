@@ -31,7 +31,7 @@ def joined(leads: Tensor, estimates: Tensor, signal: Signal, rate: float) -> dic
 
     Args:
         leads: ``[lead, segment, time]``, in any units.
-        estimates: of the model's sources in each lead, ``[source, lead, segment, time]``, in the leads' units.
+        estimates: estimates of the sources in each lead, ``[source, lead, segment, time]``, in the leads' units.
         signal: kind of signal, which says what the sources are.
         rate: samples a second.
     """

@@ -18,7 +18,7 @@ _OBJECTIVE, _DIFFERENCE = "objective", "difference"
 _FEW = 4
 
 
-def told(answer: Answer) -> Answer:
+def with_sentence(answer: Answer) -> Answer:
     """Return an answer with its sentence."""
     return replace(answer, sentence=sentence(answer))
 

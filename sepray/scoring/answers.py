@@ -104,13 +104,13 @@ class Contrast:
         control: name of its control.
         seeds: number of pairs.
         items: number of test items.
-        effects: by source, and for the mean over sources (``MEAN``).
+        effects: effects by source, and for the mean over sources (``MEAN``).
         claim: whether interval and test both show a difference in the answer's column.
         items_decide: whether the seeds agree on a difference, but too few units to show it for others.
         seeds_needed: number of seeds that would show a difference like this one with a probability of 80%; None if that
             is more than ``MOST_SEEDS``, and for a claim.
         cut_from: what the test items were cut from, in words (``Units.words``); empty where the task does not say.
-        too_few: that these are too few for any claim, in words; empty where they are not.
+        too_few: sentence that there are too few recordings for any claim; empty where there are enough.
     """
 
     arm: str
@@ -147,7 +147,7 @@ class Answer:
         column: source that claims are about, or ``MEAN``.
         contrasts: one for each arm and its control; empty for a study without arms.
         importance: the setting that matters most; None where that cannot be estimated.
-        sentence: the answer as one paragraph, from ``answer_words.told``.
+        sentence: the answer as one paragraph, from ``answer_words.with_sentence``.
         others: answers by the other objectives of the study, with its contrasts alone.
     """
 

@@ -47,7 +47,7 @@ def files(folder: Path) -> list[Path]:
     """Return the files of a method's test tracks: those in ``FOLDER/test``, or in ``FOLDER`` where that is not there.
 
     Raises:
-        UsageError: there are none, or one is a link that leads out of the folder.
+        UsageError: there are no files, or one is a link that leads out of the folder.
     """
     place = folder / "test" if (folder / "test").is_dir() else folder
     found = sorted(path for path in place.rglob("*.json") if path.is_file()) if place.is_dir() else []

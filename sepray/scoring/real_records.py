@@ -106,7 +106,8 @@ class RecordScores:
         beat_f1: mean F1 of the beats within 50 ms, over segments; None without annotated beats.
         rate: median rate that was found, over all segments with one, in beats a minute; 0 if there is none.
         missed_beats: mean share of the annotated beats that are missed, over segments; None without annotated beats.
-        invented_beats: likewise, of the beats that were found the share that are not annotated.
+        invented_beats: mean share of the found beats that are not annotated, over segments; None without annotated
+            beats.
         confidence: median over segments of the confidence that there is such a heart (``signals.beats``), 0 to 1.
     """
 

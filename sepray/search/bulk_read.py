@@ -72,7 +72,7 @@ def _check_columns(trial: FrozenTrial) -> None:
     """Refuse values of other types than their columns have.
 
     Raises:
-        RowError: there is one.
+        RowError: a value has another type than its column.
     """
     if type(trial.number) is not int or trial.number < 0 or not isinstance(trial.state, TrialState):
         raise RowError(f"a trial has the number {trial.number!r} and the state {trial.state!r}")

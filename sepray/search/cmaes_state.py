@@ -22,7 +22,7 @@ def dumps(optimizer: Any) -> bytes:
     """Return an optimizer of the package cmaes as JSON.
 
     Raises:
-        TypeError: it holds what has no form here.
+        TypeError: the optimizer holds a value of a type that JSON cannot hold here.
     """
     return json.dumps(_plain(optimizer)).encode()
 
@@ -31,7 +31,7 @@ def loads(content: bytes) -> Any:
     """Return the optimizer of ``dumps``; its random numbers are not those that it had, which Optuna seeds anew.
 
     Raises:
-        StorageError: it is something else, such as a pickle.
+        StorageError: ``content`` is something else, such as a pickle.
     """
     try:
         optimizer = _built(json.loads(content))

@@ -63,7 +63,7 @@ class Lease:
         """Ask the storage whether this process still owns the study.
 
         Raises:
-            LostError: it does not.
+            LostError: another process owns the study.
         """
         if self._lost is None:
             with contextlib.suppress(KeyError):  # there is no such entry
@@ -168,7 +168,7 @@ def take(
     Raises:
         HeldError: another driver owns the study.
         StorageError: others have written a number of owners that cannot be.
-        Exception: of the storage.
+        Exception: any error of the storage.
     """
     here = here or Surroundings.here()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -235,12 +235,6 @@ def held(url: str, name: str) -> Iterator[None]:
         yield
     finally:
         lease.release()
-
-
-def holder_of(storage: BaseStorage, name: str) -> Owner | None:
-    """Return the owner of a study's lease, alive or not; None where nobody has taken it."""
-    entries = holding.entries(storage, name)
-    return entries[max(entries)].owner if entries else None
 
 
 def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings) -> Lease | None:

@@ -236,7 +236,7 @@ class Ledger:
             self._study.enqueue_trial(parameters(self._arms, self._references[label]), user_attrs={"label": label})
 
     def _to_retry(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials of earlier drivers that are to be run again and that no other one stands for yet."""
+        """Return the trials of earlier drivers that are to run again and that no later trial has replaced."""
         if self._retried is None:
             failed = (t.number for t in trials if self._retry_failed and failed_by_environment(t))
             self._retried = self._again.union(failed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import SeprayError
-from ..fault import LOSSES_WITHOUT_PROGRESS, Loss, Whose
+from ..fault import LOSSES_WITHOUT_PROGRESS, Whose, WorkerLoss
 from . import stopping
 from .ledger import AskedTrial
 
@@ -25,7 +25,7 @@ class LiveTrial:
     last_loss: int = 0  # ``last_epoch`` at the last of them
     result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
 
-    def count(self, loss: Loss) -> None:
+    def count(self, loss: WorkerLoss) -> None:
         """Count a loss of its worker; losses with an epoch of progress in between are forgotten."""
         if self.last_epoch > self.last_loss:
             self.losses = self.losses_of_executor = 0
@@ -40,6 +40,6 @@ class LiveTrial:
         """Whether its process has ended so often that the trial fails."""
         return self.losses >= LOSSES_WITHOUT_PROGRESS
 
-    def too_often(self, loss: Loss) -> SeprayError | None:
+    def too_often(self, loss: WorkerLoss) -> SeprayError | None:
         """Return the error that stops the study where its worker is lost too often, or will be whatever is done."""
         return stopping.by_loss(self.trial.number, loss, self.losses_of_executor)

@@ -99,3 +99,8 @@ def reason(trial: FrozenTrial) -> str:
 def is_refused(trial: FrozenTrial) -> bool:
     """Say whether a trial ended in an error that the user can put right; trials of older versions do not tell."""
     return bool(trial.user_attrs.get("outcome", {}).get("refused"))
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Return whether a trial ran its whole budget and violated no constraint."""
+    return trial.state is TrialState.COMPLETE and all(value <= 0 for value in trial.constraints.values())

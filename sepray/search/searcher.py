@@ -21,7 +21,7 @@ from ray.tune.search import Searcher
 
 from ..arms import Arm, of_settings
 from ..errors import SeprayError, UsageError
-from ..fault import Loss, of_loss
+from ..fault import WorkerLoss, of_loss
 from ..identity import plain
 from . import stopping
 from .background import BackgroundThread
@@ -95,7 +95,7 @@ class StudySearcher(Searcher):
         arms: Mapping[str, Arm] | None = None,
         retry_failed: bool = False,
         again: Collection[int] = (),
-        loss_of: Callable[[str], Loss] = lambda trial_id: of_loss(""),
+        loss_of: Callable[[str], WorkerLoss] = lambda trial_id: of_loss(""),
     ) -> None:
         """Start the background thread; the first suggestions are being made when this returns.
 
@@ -253,7 +253,7 @@ class StudySearcher(Searcher):
         if self._listener_error is not None:
             raise self._listener_error
 
-    def _hand_out_again(self, live: LiveTrial, loss: Loss) -> bool:
+    def _hand_out_again(self, live: LiveTrial, loss: WorkerLoss) -> bool:
         """Hand a trial out again whose worker was lost, unless it is lost too often without an epoch of progress.
 
         Returns:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SeprayError
-from ..fault import LOSSES_OF_THE_EXECUTOR, UNPREPARED, UNSAVED, CheckpointError, ExecutorError, Loss, NodeError
+from ..fault import LOSSES_OF_THE_EXECUTOR, UNPREPARED, UNSAVED, CheckpointError, ExecutorError, NodeError, WorkerLoss
 
 _STOPS = "So the study stops, and no trial is lost"
 _NODE = f"{_STOPS}: give that node what it lacks, or take it out of the cluster, and the same command goes on"
@@ -20,7 +20,7 @@ def by_result(result: Mapping[str, Any]) -> SeprayError | None:
     return NodeError(f"{reason}. {_NODE}") if result.get("outcome") == UNPREPARED else None
 
 
-def by_loss(number: int, loss: Loss, count: int) -> SeprayError | None:
+def by_loss(number: int, loss: WorkerLoss, count: int) -> SeprayError | None:
     """Return the error of a lost worker that stops the study; None where its trial goes on.
 
     Args:

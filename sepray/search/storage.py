@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..disk import links
-from ..disk.files import begin_file, locked
+from ..disk.files import create_for_sqlite, locked
 from ..errors import SeprayError, StorageError, UsageError, explain_database, how_to_install, mask
 from ..identity import differences, plain
 from . import stored_values
@@ -157,7 +157,7 @@ def refuse_differences(name: str, storage: str, changes: Sequence[str]) -> None:
         changes: a line for each difference, ``setting: old -> new``; none: nothing is refused.
 
     Raises:
-        FingerprintMismatchError: there are differences.
+        FingerprintMismatchError: the settings differ; the message has all differences.
     """
     if changes:
         told = [_CONTENT if line.startswith("task.data: ") else line for line in changes]
@@ -215,7 +215,7 @@ def connect(url: str) -> BaseStorage:
     """Return the Optuna storage at ``url``; SQLite is set up so that readers and the study do not block each other.
 
     Raises:
-        StorageError: it cannot be opened.
+        StorageError: the storage cannot be opened.
         UsageError: the URL is of no known kind, its driver is not installed, or another user has put a link in the
             place of its file.
     """
@@ -244,7 +244,7 @@ def _with_tables(url: str) -> BulkReadStorage:
     file, attempts = _file(url), 10
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        begin_file(file)
+        create_for_sqlite(file)
     while True:
         attempts -= 1
         try:

@@ -109,7 +109,7 @@ def check_study(name: str, storage: str, attributes: Mapping[str, Any]) -> None:
         attributes: user attributes of the study.
 
     Raises:
-        StorageError: it has one.
+        StorageError: the study has such an attribute.
     """
     for key, check in _STUDY.items():
         if key in attributes and not check(attributes[key]):
@@ -125,7 +125,7 @@ def check_trials(name: str, storage: str, trials: Iterable[FrozenTrial]) -> None
         trials: trials of the study.
 
     Raises:
-        StorageError: one has one.
+        StorageError: a trial has such an attribute.
     """
     for trial in trials:
         attributes = trial.user_attrs

@@ -140,7 +140,7 @@ class FlexibleNmf(Separator):
         return {"components": min(30.0, float(self.config.most_components)), "iterations": 50.0}
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Keep both."""
+        """Store the number of components, at most ``most_components``, and of iterations for separation."""
         self.components.fill_(min(max(round(hyperparameters["components"]), 1), self.config.most_components))
         self.iterations.fill_(round(hyperparameters["iterations"]))
 

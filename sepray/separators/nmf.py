@@ -54,7 +54,9 @@ class Config:
     observed_updates: int = 200
     """Updates of the observed source's bases, all at the start of the first epoch."""
     updates: int = 30
-    """Updates of the unknown source's bases in an epoch, and of the activations before them and in separation."""
+    """Updates in an epoch: so many of the activations alone, then so many of the unknown source's bases and all
+    activations. Separation makes as many updates of the activations.
+    """
     mask_power: float | None = None
     """None: estimates are the models W Z (eq. 18); else the power of both in a mask: 1 ratio mask, 2 Wiener filter."""
 

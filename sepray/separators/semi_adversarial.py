@@ -67,7 +67,7 @@ class Config:
     critic_steps: int = 5
     """Updates of the critics for each update of the separator."""
     batch_size: int = 64
-    """Items in a batch: so many paired ones, unpaired mixtures and unpaired sources."""
+    """Items in a batch. A step takes three batches: paired items, unpaired mixtures and unpaired sources."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's moments."""
 

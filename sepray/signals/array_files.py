@@ -136,7 +136,7 @@ def of_array(values: NDArray[np.generic], rate: float | None, name: str) -> Memo
         name: what messages call the array.
 
     Raises:
-        RecordingError: it is empty, of a wrong shape or type, or without a rate.
+        RecordingError: the array is empty or of a wrong shape or type, or has no rate.
     """
     channels, frames = _shape(values, name)
     if rate is None:

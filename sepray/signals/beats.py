@@ -52,15 +52,17 @@ _SILENCE = 1e-6  # of what a signal was separated from
 
 
 class _Kind(NamedTuple):
-    """A kind of beat.
+    """How beats of one kind are found, and how sure it is that there are any.
 
     Attributes:
-        band: that is kept, in Hz.
-        tight: weight of an interval's distance from the mean one: at 4 a beat is found a third early, at 8 a sixth.
-        shape: seconds before and after a beat that are compared with the others'.
-        slack: seconds that it is moved by for that.
-        weights: of the three facts of the confidence.
-        intercept: likewise; of 5% of noises the confidence is more than a half (``benchmarks/beats.py``).
+        band: lowest and highest frequency of the band-pass filter, in Hz.
+        tight: weight of an interval's distance from the mean interval: at 4 a beat that comes a third early is found,
+            at 8 one that comes a sixth early.
+        shape: half the length of the window around a beat whose shape is compared with the other beats', in seconds.
+        slack: the most that the window is moved for the best match, in seconds.
+        weights: coefficients of the confidence's logistic model, one for each of its three features.
+        intercept: intercept of that model, at which 5% of noises have a confidence above one half
+            (``benchmarks/beats.py``).
     """
 
     band: Band

@@ -74,7 +74,7 @@ class Loaded:
         may_be_silent: whether all may be the same.
 
     Raises:
-        RecordingError: there are none, they are not finite, or all are the same.
+        RecordingError: there are no samples, some are not finite, or all are equal.
     """
 
     path: Path

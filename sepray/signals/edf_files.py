@@ -24,7 +24,7 @@ def read_edf(path: Path, name: str) -> Signals:
         name: what messages call it.
 
     Raises:
-        RecordingError: it is no such file, cut short, without signals, or with interruptions (EDF+D).
+        RecordingError: the file is no EDF or BDF, is cut short, has no signals, or has interruptions (EDF+D).
     """
     content = path.read_bytes()
     try:

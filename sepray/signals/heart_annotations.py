@@ -82,7 +82,7 @@ def read_rates(folder: Path) -> dict[str, Row]:
 
     Raises:
         RecordingError: the table lacks a column, or a row is wrong.
-        UsageError: it is a link that leads out of the folder.
+        UsageError: the table is a link that leads out of the folder.
     """
     path = folder / RATES
     if not path.is_file():

@@ -49,8 +49,8 @@ def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transfor
 def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
     """Return estimates with the true magnitudes and the mixture's phase.
 
-    What a network of magnitudes gives if it has learned its targets perfectly, but not the least error that it can
-    have: where the phase is wrong a smaller magnitude, as that of ``phase_sensitive_mask``, has a smaller one.
+    That is what a network estimates that predicts magnitudes without error. It is no lower bound of the error: where
+    the mixture's phase is wrong a magnitude below the true one, as of ``phase_sensitive_mask``, has a smaller error.
     """
     phase = spectrogram.transform(mixture[:, : sources.shape[2]]).angle().unsqueeze(1)
     return spectrogram.inverse(torch.polar(spectrogram.transform(sources).abs(), phase), mixture.shape[-1])

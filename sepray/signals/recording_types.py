@@ -68,7 +68,7 @@ def check_rate(rate: float, name: str) -> None:
     """Refuse a rate that no recording has, which a damaged header may say.
 
     Raises:
-        RecordingError: it is no finite number within ``RATES``.
+        RecordingError: the rate is no finite number within ``RATES``.
     """
     low, high = RATES
     if not low <= rate <= high:
@@ -102,7 +102,7 @@ def check_promise(samples: float, size: int, most: int, name: str) -> None:
         name: what messages call the file.
 
     Raises:
-        RecordingError: it promises more.
+        RecordingError: the file promises more samples than it can hold.
     """
     if samples > max(_FREE, most * size):
         raise RecordingError(f"{name} is damaged or truncated: it promises {samples:.4g} samples, and has {size} bytes")

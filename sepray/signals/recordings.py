@@ -41,7 +41,7 @@ def recordings_below(folder: Path) -> list[Path]:
 
 
 def written_suffix(path: Path) -> str:
-    """Return the suffix of what is written of a file that has a suffix."""
+    """Return the suffix of the files of a recording's estimates: that of the recording, but ``.csv`` for WFDB, EDF."""
     suffix = path.suffix.lower()
     return ".csv" if suffix in record_files.SUFFIXES else suffix
 

@@ -28,7 +28,7 @@ def refuse_split_numbers(rows: Sequence[Sequence[str]], name: str) -> None:
         name: what messages call the file.
 
     Raises:
-        RecordingError: there are such columns.
+        RecordingError: two columns are one number with a decimal comma.
     """
     columns = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
     for place, (before, after) in enumerate(itertools.pairwise(columns)):

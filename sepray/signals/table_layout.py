@@ -40,7 +40,7 @@ class Layout:
     """How a table is written.
 
     Attributes:
-        encoding: of its text.
+        encoding: encoding of the file's text.
         separator: between cells; None: blanks.
         decimal: decimal mark.
         header: lines before the first row of numbers.
@@ -85,7 +85,7 @@ def layout_of(path: Path, name: str) -> Layout:
         name: what messages call it.
 
     Raises:
-        RecordingError: it is not a table, or its first row has a cell that is no number.
+        RecordingError: the file is not a table, or its first row has a cell that is no number.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)

@@ -29,7 +29,7 @@ def read_beats(path: Path, rate: float) -> NDArray[np.float64]:
         rate: samples a second where neither says one.
 
     Raises:
-        RecordingError: it is damaged, or too large.
+        RecordingError: the file is damaged, or too large.
         UsageError: its header is a link that leads out of its folder.
     """
     if path.stat().st_size > _MOST_BYTES:

@@ -62,7 +62,7 @@ def require_type(name: str, value: object, kind: Any) -> None:
     """Refuse a value of a field that is not of the type ``kind``: int, float, bool, str, Path or str | None.
 
     Raises:
-        UsageError: it is not; a truth value is no number.
+        UsageError: the value is of another type; a truth value is no number.
     """
     classes, words = _KINDS[kind]
     if not isinstance(value, classes) or (isinstance(value, bool) and kind is not bool):
@@ -73,7 +73,7 @@ def require_texts(name: str, value: object) -> None:
     """Refuse a value that is no tuple of texts.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the value is no tuple, or one of its entries no text.
     """
     if type(value) is not tuple or not all(isinstance(text, str) for text in value):
         such_as = " of names, such as ('si_sdr',)" if name in ("objective", "measures") else " of texts (str)"
@@ -88,7 +88,7 @@ def require_parts(given: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
         kinds: name of a part -> its class.
 
     Raises:
-        UsageError: one is of another class.
+        UsageError: a part is of another class.
     """
     for name, kind in kinds.items():
         if not isinstance(given[name], kind):
@@ -111,7 +111,7 @@ def require_space(space: object) -> None:
     """Refuse a search space that does not give an Optuna distribution for every hyperparameter.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the space is no dictionary, or a value no distribution.
     """
     wanted = "a distribution of Optuna, such as FloatDistribution(1e-3, 1)"
     for name, value in require_names("space", space, wanted):
@@ -125,7 +125,7 @@ def require_settings(name: str, value: object) -> None:
     """Refuse a field that does not give a dictionary of hyperparameters for every name.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the field is no dictionary of dictionaries.
     """
     wanted = "a dictionary of hyperparameters"
     for label, point in require_names(name, value, wanted):
@@ -137,7 +137,7 @@ def require_arms(arms: object) -> None:
     """Refuse arms that do not give an ``Arm`` for every name.
 
     Raises:
-        UsageError: they do not.
+        UsageError: the arms are no dictionary, or a value no ``Arm``.
     """
     for label, arm in require_names("arms", arms, "an Arm (sepray.arms)"):
         if not isinstance(arm, Arm):

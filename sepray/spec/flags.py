@@ -94,7 +94,7 @@ def with_budget(spec: StudySpec, full: StudySpec | None, arguments: Sequence[str
     Args:
         spec: the study as its file gives it.
         full: its long form; None where it has none.
-        arguments: of the command line.
+        arguments: arguments of the command line.
 
     Raises:
         UsageError: the flag names another budget, or the study has no long form.
@@ -121,7 +121,7 @@ def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tu
 
     Args:
         spec: the study as its file gives it.
-        arguments: of the command line; default: those of this process.
+        arguments: arguments of the command line; default: those of this process.
 
     Raises:
         UsageError: an unknown flag, a value that it does not take, or settings that are not for the separator.

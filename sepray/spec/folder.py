@@ -31,7 +31,7 @@ def checked_uid(uid: object) -> str:
     """Return the id of a study as its storage has it, which becomes a part of paths.
 
     Raises:
-        UsageError: it is none that sepray makes, such as a path out of the folder of studies.
+        UsageError: sepray makes no such id: it could be a path out of the folder of studies.
     """
     if not re.fullmatch(r"[0-9a-f]{2,64}", str(uid)):
         raise UsageError(
@@ -49,7 +49,7 @@ def study_folder(storage_path: str, name: str, uid: str) -> Path:
     """Return the local folder of a study's files, made where it does not exist.
 
     Raises:
-        UsageError: it is a link, or lies behind one below ``storage_path``.
+        UsageError: the folder is a link, or lies behind one below ``storage_path``.
     """
     folder = own_folder(storage_path, name, uid)
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def own_folder(storage_path: str, name: str, uid: str) -> Path:
     """Return the local folder of a study's files, which need not exist.
 
     Raises:
-        UsageError: it is a link, or lies behind one below ``storage_path``.
+        UsageError: the folder is a link, or lies behind one below ``storage_path``.
     """
     root = local_root(storage_path)
     return links.refuse(root / name / uid, root)
@@ -75,7 +75,7 @@ def write(folder: Path, name: str, content: bytes | str) -> None:
         content: all of it.
 
     Raises:
-        OSError: it cannot be written; an old file is unchanged.
+        OSError: the file cannot be written; an old file is unchanged.
         UsageError: the folder, or one between it and the file, is a link.
     """
     links.write(folder / name, links.above(folder, LEVELS), content.encode() if isinstance(content, str) else content)

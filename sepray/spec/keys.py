@@ -15,7 +15,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file.
 
     Raises:
-        UsageError: it cannot be read, or is not TOML; the message does not name the file.
+        UsageError: the file cannot be read, or is not TOML; the message does not name the file.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

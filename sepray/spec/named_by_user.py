@@ -32,14 +32,14 @@ def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri
         tracking_uri: MLflow tracking server or database.
     """
     for config in (separator, task):
-        own_modules.remember(registry.home(type(config).__module__))
+        own_modules.remember(registry.stored_module(type(config).__module__))
     if ":" in sampler:
         own_modules.remember(sampler.partition(":")[0])
-        private_list.name("sampler-at", sampler)
+        private_list.remember_named("sampler-at", sampler)
     if start := _warm_start_module(separator):
         own_modules.remember(start)
-    private_list.name("address", mask(address))
-    private_list.name("tracking", mask(tracking_uri))
+    private_list.remember_named("address", mask(address))
+    private_list.remember_named("tracking", mask(tracking_uri))
 
 
 def usable(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def require_warm_start(separator: Any) -> None:
     Registered models and folders are not refused here: whose code may run is known when they are loaded.
 
     Raises:
-        UnknownNameError: it is.
+        UnknownNameError: the warm start's module is named by the storage alone.
     """
     module = _warm_start_module(separator)
     is_formerly_named = private_list.is_named("start", str(getattr(separator, "start", "")))

@@ -41,7 +41,8 @@ class Budget:
     seeds_per_trial: int = 1
     """Separators trained per trial, each from a seed of its own; the trial's value is their mean."""
     finalists: int = 2
-    """Number of best settings that are trained again after the search; with arms, the best of each arm are instead."""
+    """Number of best settings that are trained again after the search. A study with arms trains the best of each arm
+    instead."""
     final_seeds: int = 0
     """Number of new random seeds on which each of these settings is trained again. 0: three, or in a study with arms
     as many as are needed for a claim at the 5% level."""
@@ -133,7 +134,7 @@ class Resources:
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
-        secrecy.learn(self.address)
+        secrecy.remember_secrets(self.address)
         _at_least(self, concurrency=0)
         _finite(self, "cpus_per_trial", "gpus_per_trial", "epoch_timeout")
         if not self.cpus_per_trial > 0:
@@ -176,7 +177,7 @@ class Stores:
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
-        secrecy.learn(self.storage, self.storage_path, self.tracking_uri)
+        secrecy.remember_secrets(self.storage, self.storage_path, self.tracking_uri)
         _finite(self, "checkpoint_seconds")
         if not self.checkpoint_seconds > 0:
             raise FieldError("checkpoint_seconds", f"must be more than 0, not {self.checkpoint_seconds:g}")

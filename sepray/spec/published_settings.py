@@ -16,7 +16,7 @@ def check_budget(value: str) -> None:
     """Refuse a value that ``--reference-budget`` does not take.
 
     Raises:
-        FieldError: it is none of ``BUDGETS``.
+        FieldError: the value is none of ``BUDGETS``.
     """
     if value not in BUDGETS:
         raise FieldError("reference_budget", f"must be one of {', '.join(BUDGETS)}, not {value!r}")
@@ -26,7 +26,7 @@ def require_epochs(epochs: object) -> None:
     """Refuse published budgets that are no whole numbers of epochs, by the name of the setting.
 
     Raises:
-        UsageError: they are not.
+        UsageError: an entry is no whole number of epochs.
     """
     for label, value in require_names("reference_epochs", epochs, "a number of epochs"):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -142,7 +142,7 @@ class Settings:
         """Refuse settings that are for another separator than the one of this name (``separator_name``).
 
         Raises:
-            UsageError: they are.
+            UsageError: the settings are for another separator.
         """
         if separator != self.separator:
             raise UsageError(f"the settings are for {self.separator}, not for {separator}")
@@ -155,7 +155,7 @@ def separator_name(config: Any) -> str:
     of the module for a user's own.
     """
     module = type(config).__module__
-    home = registry.home(module)
+    home = registry.stored_module(module)
     name = home.removeprefix("sepray.separators.")
     return next((f"{name}:{variant}" for variant, path in registry.variants(home).items() if path == module), name)
 

@@ -77,8 +77,8 @@ class StudySpec:
     """How the champion is chosen from the Pareto front of several objectives: knee; the name of an objective, whose
     best is taken; or weights and a number for each objective."""
     start: str = ""
-    """Trained model whose weights every training begins with: pretrained:ecg, models:/NAME@champion or a folder.
-    That model as it comes has a row of the final table. Empty: random weights."""
+    """Initial model, with whose weights every training begins: pretrained:ecg, models:/NAME@champion or a folder. It
+    has a row of the final table as it is, without further training. Empty: random weights."""
     seed: int = 0
     """Random seed of the sampler and of all trials."""
     budget: BudgetFlags = field(default_factory=Budget)
@@ -248,8 +248,8 @@ class StudySpec:
         values["only_arms"] = list(self.search.only_arms)
         for part in ("separator", "task"):
             config = getattr(self, part)
-            module = registry.home(type(config).__module__)
-            values[part] = {"module": module, "config": identity.told(config)}
+            module = registry.stored_module(type(config).__module__)
+            values[part] = {"module": module, "config": identity.without_secrets(config)}
         return values | {"storage": "", "tracking_uri": ""}
 
     def plain_given(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class PartTable:
 
     Attributes:
         title: title of the part.
-        label: which form it is, of how much, and on which data.
+        label: which form the part is in, how much it trains, and on which data.
         sources: sources in the order of the columns.
         measures: measures in the order of the columns.
         lines: the methods, in the order of the paper; then the bounds.

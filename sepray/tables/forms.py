@@ -27,8 +27,8 @@ class Chosen:
     """A form of a table that was chosen.
 
     Attributes:
-        length: which one.
-        form: what it trains.
+        length: name of the form.
+        form: the form itself: how much it trains.
         folders: name -> folder of data.
     """
 
@@ -54,7 +54,7 @@ def chosen(table: Table, length: Length, folders: Sequence[str], max_epochs: int
 
     Args:
         table: the table.
-        length: which form.
+        length: name of the form.
         folders: ``NAME=FOLDER`` each; a table that names one folder takes a bare one.
         max_epochs: epochs instead of the form's; 0 for the form's.
         seeds: seeds instead of the form's; 0 for the form's.
@@ -106,7 +106,7 @@ def comparison(
 
     Args:
         table: the table.
-        number: which part, from 0.
+        number: number of the part, from 0.
         chosen: the form.
         name: what the comparison's name begins with; empty for that of table and form.
         seed: random seed.

@@ -44,7 +44,7 @@ def retrained(entry: Entry, comparison: Comparison, data: TaskData) -> Iteration
     saved = read_saved_study(f"{comparison.name}-{contender.key}", stores.storage, stores.storage_path)
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
-        again = reproduction.again(saved, stores.cache, "finals", entry.trainings[0].number)
+        again = reproduction.repetition(saved, stores.cache, "finals", entry.trainings[0].number)
         period, epochs = contender.config.epochs_per_iteration, len(entry.trainings[0].history)
         shown = set(chosen(epochs // period))
         found = {}
@@ -65,7 +65,7 @@ def chosen(iterations: int) -> list[int]:
     return [round(1 + k * (iterations - 1) / (MOST - 1)) for k in range(MOST)]
 
 
-def _estimates(again: reproduction.Again, data: TaskData) -> Tensor:
+def _estimates(again: reproduction.Repetition, data: TaskData) -> Tensor:
     separator = again.members.trainers[0].separator
     mixture = data.test.mixture[:1].to(again.context.device, copy=True)
     return separator.separate(mixture)[0].detach().cpu()

@@ -25,13 +25,13 @@ from .spec import Table
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A part that was run, or why it was not.
+class PartResult:
+    """The result of one part of a table.
 
     Attributes:
-        shown: its lines.
-        result: its comparison; None where it was not run.
-        pictures: its figures.
+        shown: lines of the part; where it was not run one says why.
+        result: result of its comparison; None where it was not run.
+        pictures: figures of the part.
     """
 
     shown: PartTable
@@ -56,26 +56,26 @@ def run(
         permitted: what the user allows the studies; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 no part has figures, that of a signal where one has ended it.
+        The exit status: 0 done, 1 no part has a result, that of the signal where one has ended it.
     """
     folder = local_root(storage_path) / f"{table.name}-{chosen.length}"
-    ran: list[Ran] = []
+    ran: list[PartResult] = []
     for part, made in zip(table.parts, comparisons, strict=True):
         console.rule(f"{table.source}{f': {part.title}' if part.title else ''}")
         if isinstance(made, Missing):
-            ran.append(Ran(beside.part_table(table, part, chosen, None, made.reason)))
+            ran.append(PartResult(beside.part_table(table, part, chosen, None, made.reason)))
             continue
         try:
             result = publishing.result(made, checked(made, None), permitted)
         except SeprayError as error:
-            ran.append(Ran(beside.part_table(table, part, chosen, None, f"not run: {one_line(error)}")))
+            ran.append(PartResult(beside.part_table(table, part, chosen, None, f"not run: {one_line(error)}")))
             continue
         if result.status in interruption.STATUSES:
             console.print("The same command goes on; what has ended is kept.")
             return result.status
         left = result.outcome.left_out if result.outcome else ()
         shown = beside.part_table(table, part, chosen, result.table, left_out=left)
-        ran.append(Ran(shown, result, figures.pictures(table, shown, result)))
+        ran.append(PartResult(shown, result, figures.pictures(table, shown, result)))
         write(table, ran, folder)
     write(table, ran, folder)
     for block in formats.terminal(table, [each.shown for each in ran]):
@@ -88,7 +88,7 @@ def run(
     return 0 if any(each.result is not None and each.result.table is not None for each in ran) else 1
 
 
-def write(table: Table, ran: Sequence[Ran], folder: Path) -> None:
+def write(table: Table, ran: Sequence[PartResult], folder: Path) -> None:
     """Write table and figures of the parts that are there to a folder."""
     shown = [each.shown for each in ran]
     drawn = [

@@ -117,7 +117,7 @@ class Figure:
             for the other source's estimates), ``item`` (one test item, separated by all methods) or ``iterations`` (one
             test item, separated by one method that trains in iterations, after each; its first seed is trained again
             for that).
-        title: which figure of the paper it is as.
+        title: title, which names the figure of the paper that this one repeats.
         rows: labels of the rows that are drawn; empty for all.
         tail: last share of the epochs that is drawn again, larger; 0 for none.
         by: what one step of the curves' axis is; an iteration is as many epochs as the separator says.

@@ -242,7 +242,7 @@ def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]
     """Return the files of each recording by source, by the recording's name.
 
     Raises:
-        UsageError: there are none, or two for one source.
+        UsageError: there are no files, or two for one source of a recording.
     """
     found: dict[str, dict[str, Path]] = {}
     for path in recordings_below(folder):

@@ -72,7 +72,7 @@ class Config:
     drift: tuple[float, float] = (0.02, 1.0)
     """Lowest and highest standard deviation of the drift, the pulse being 1 from foot to peak."""
     noise: tuple[float, float] = (0.0, 0.05)
-    """Lowest and highest standard deviation of the white noise, likewise."""
+    """Lowest and highest standard deviation of the white noise, the pulse being 1 from foot to peak."""
     motion: float = 0.3
     """Share of the mixtures with a motion."""
     remix: float = 0.75

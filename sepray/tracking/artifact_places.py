@@ -37,7 +37,7 @@ def refusal(place: str, experiment: str, uri: str, default: Callable[[], str | N
 
     Args:
         place: address of the files of a run or a model, as MLflow has it.
-        experiment: that of the files of its experiment.
+        experiment: place of the files of the run's experiment.
         uri: MLflow's address, as the user has given it.
         default: returns what ``elsewhere`` compares the experiment with, where that is needed.
     """
@@ -55,7 +55,7 @@ def foreign(place: str, experiment: str) -> str:
 
     Args:
         place: address of the files of a run or a model, as MLflow has it.
-        experiment: that of the files of its experiment.
+        experiment: place of the files of the run's experiment.
     """
     folder, top = _folder(place), _folder(experiment)
     if folder is None:

@@ -52,8 +52,8 @@ def call(client: Any, function: Callable[..., Any], *arguments: Any, **named: An
         named: further ones.
 
     Raises:
-        RefusedError: it will refuse the same call again.
-        FailedError: it failed, although the server answers other requests.
+        RefusedError: MLflow will refuse the same call again.
+        FailedError: the call failed, although the server answers other requests.
         UnavailableError: the server does not answer.
     """
     try:

@@ -99,7 +99,7 @@ def _device(name: str) -> torch.device:
     """Return a device by its name.
 
     Raises:
-        ValueError: there is none of that name here.
+        ValueError: there is no such device here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -148,7 +148,7 @@ class _Bounded(TorchFunctionMode):
         """Make a tensor if there is room for it; anything else is done as it is.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no room for the tensor.
         """
         given = kwargs or {}
         if func in _MAKERS and "out" not in given:

@@ -128,8 +128,8 @@ def described(data: Path) -> dict[str, Any]:
         data: folder with ``separator.json``.
 
     Raises:
-        ValueError: it describes no separator.
-        OSError: it cannot be read.
+        ValueError: the file describes no separator.
+        OSError: the file cannot be read.
     """
     try:
         description: Any = json.loads((data / "separator.json").read_text(encoding="utf-8"))

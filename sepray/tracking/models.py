@@ -91,7 +91,7 @@ def register(
 
     Raises:
         UnreachableError: the server does not answer, refuses the login or does not take the model's files.
-        ModelError: it refuses the model, or the folder has a link.
+        ModelError: MLflow refuses the model, or the folder has a link.
     """
     if links.any_below(folder):
         raise ModelError(f"{folder} has a link, which no packaged model has: what it leads to would be sent to MLflow")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..disk import links
-from ..disk.files import begin_file, open_lock, open_regular
+from ..disk.files import create_for_sqlite, open_lock, open_regular
 from ..errors import SeprayError, UsageError, explain_database
 from .stored_operations import is_copy
 
@@ -114,7 +114,7 @@ class Outbox:
         self.files = self.path.with_name(self.path.name + ".files")
         self._lock = threading.Lock()
         with self._locked():
-            begin_file(self.path)
+            create_for_sqlite(self.path)
             self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")

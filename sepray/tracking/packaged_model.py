@@ -176,7 +176,7 @@ def _check_signal(name: str, signal: Signal) -> None:
     """Refuse a model whose signal cannot be: it would fail after work, or want all of the memory.
 
     Raises:
-        ModelError: it cannot be.
+        ModelError: the signal cannot be.
     """
     from .. import loading
 
@@ -209,7 +209,7 @@ def _may_import(
     package and no command of this user's names is not imported here; a consent starts a process of its own for it.
 
     Raises:
-        ModelError: it may not, and the user has not consented; or the model has no such module.
+        ModelError: the process may not, and the user has not consented; or the model has no such module.
     """
     with _refused(name):
         module = _module(code, data)
@@ -233,7 +233,7 @@ def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> bool
     """Refuse a model that is not what was packaged, or that the user's key has not signed; say whether it has.
 
     Raises:
-        ModelError: it is not.
+        ModelError: the model is not what was packaged, or the user's key has not signed it.
     """
     if metadata[DIGEST] != digest:
         raise ModelError(f"{name} cannot be loaded: its files are not those that were packaged (another digest)")
@@ -261,7 +261,7 @@ def _require_trusted(
     What differs is named wherever it runs by a consent.
 
     Raises:
-        ModelError: it is not trusted; the message says whose model it is and what differs.
+        ModelError: the code is not trusted; the message says whose model it is and what differs.
     """
     if trust.is_own(code.digest) or signed:
         return
@@ -288,7 +288,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     """Return the content of the file ``MLmodel``.
 
     Raises:
-        ModelError: it cannot be read, describes no Python function, or is not sepray's.
+        ModelError: the file cannot be read, describes no Python function, or is not sepray's.
     """
     with _refused(name):
         with open_regular(folder / DESCRIPTION, follow=True) as file:

@@ -19,10 +19,10 @@ _TAGS_A_REQUEST = 100  # MLflow's limit
 
 
 class RunFinder:
-    """The runs that the operations of an outbox are of.
+    """Finds the MLflow run to which an operation of an outbox belongs, or creates it.
 
     Args:
-        outbox: queue of operations, which knows runs.
+        outbox: queue of operations; it stores the ids of the runs that were found.
         uri: MLflow's address, with its secrets.
         client: returns the MlflowClient.
         on_run_id: called with the key, the id and the experiment's id of each run that was created or found.
@@ -39,12 +39,12 @@ class RunFinder:
     def find_or_create(
         self, key: RunKey, creation: Mapping[str, Any] | None, tags: Mapping[str, str]
     ) -> tuple[str, str | None, dict[str, str]]:
-        """Return a run, which is created where it does not exist.
+        """Return a run; create it where it does not exist.
 
         Args:
-            key: the run.
-            creation: what it is created with; None: it must exist.
-            tags: tags that it is to have.
+            key: key of the run.
+            creation: name, start and experiment of a new run; None: the run must exist.
+            tags: tags that the run is to have.
 
         Returns:
             Its id, its last known status, and the tags that are still to be set.
@@ -69,12 +69,12 @@ class RunFinder:
         return run_id, "RUNNING", left
 
     def steps(self, key: RunKey, run_id: str, metrics: Set[str]) -> set[tuple[str, int]]:
-        """Return the metrics and steps that a run had when it was found, because another outbox has told of it.
+        """Return the metrics and steps that a run had already when it was found, because another outbox had sent them.
 
         Args:
-            key: the run.
-            run_id: its id.
-            metrics: names of the metrics that are asked for.
+            key: key of the run.
+            run_id: MLflow's id of the run.
+            metrics: names of the metrics to look up.
         """
         if key not in self._found:
             return set()

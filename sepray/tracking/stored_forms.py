@@ -34,10 +34,10 @@ def as_texts(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def as_key(name: str) -> str:
-    """Return the name of a metric, parameter or tag as MLflow takes it; ``name_of`` returns the name again.
+    """Return a key that MLflow accepts for the name of a metric, parameter or tag; ``name_of`` inverts it.
 
-    MLflow takes letters, digits and ``/ _ . - :`` and spaces, in a path that needs no shortening. Any other character,
-    such as those of a source's name, becomes ``_x<its code in hexadecimal>_``.
+    MLflow accepts letters, digits, ``/ _ . - :`` and spaces, in a normalised path: no ``..``, no slash at either end,
+    no two in a row. Every other character becomes ``_x<its code in hexadecimal>_``.
     """
     path = posixpath.normpath(name)
     if not _REFUSED.search(name) and path == name and not path.startswith(("/", "..")) and path != ".":
@@ -51,7 +51,7 @@ def _escaped(name: str, characters: str) -> str:
 
 
 def name_of(key: str) -> str:
-    """Return the name that ``as_key`` has made this key of."""
+    """Return the name for which ``as_key`` returns this key."""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), key)
 
 

@@ -47,7 +47,7 @@ def signature(digest: str, facts: Mapping[str, Any] | None = None) -> str | None
     """Return the signature of a model (HMAC-SHA256); None where there is no key.
 
     Args:
-        digest: that of its code, configuration and weights.
+        digest: digest of the model's code, configuration and weights.
         facts: everything else that it says of itself; JSON values.
 
     Raises:

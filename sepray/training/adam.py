@@ -24,7 +24,7 @@ class Adam:
     Attributes:
         lr: learning rate.
         eps: what is added to the root of the second moment.
-        betas: as given.
+        betas: decay rates of the two moments.
         state: of each parameter ``step``, ``exp_avg`` and ``exp_avg_sq``, the names that torch's optimizer has; empty
             before its first step.
     """

@@ -40,10 +40,10 @@ def test_what_is_written_beside_a_study_is_as_its_folder(tmp_path, mode, mask):
     (tmp_path / "link").symlink_to("study")
     before = os.umask(0o077)
     try:
-        application.keep_as(tmp_path / "study")
+        application.share_like(tmp_path / "study")
         assert os.umask(0o077) == mask
         for name in ("nothing", "link"):
-            application.keep_as(tmp_path / name)
+            application.share_like(tmp_path / name)
             assert os.umask(0o077) == 0o077
     finally:
         os.umask(before)

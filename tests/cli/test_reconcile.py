@@ -56,7 +56,7 @@ def tracked(study):
 def test_server_is_the_studys_own(run, tracked, called):
     printed = run("reconcile", "small", status=2)
     assert "small is tracked at http://127.0.0.1:9, as its storage says, which no command of yours has named" in printed
-    private_list.name("tracking", "http://127.0.0.1:9")
+    private_list.remember_named("tracking", "http://127.0.0.1:9")
     printed = run("reconcile", "small", status=2)
     assert printed == "sepray: the tracking server http://127.0.0.1:9 does not answer: Connection refused\n"
     assert called == []

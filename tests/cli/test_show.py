@@ -59,7 +59,7 @@ def test_answer_comes_first_and_the_champions_settings_after_it(run, kept, monke
     effects = {name: Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016) for name in ("mean", "slow", "fast")}
     arms = ("cross maternal to fetal", "cross fetal to maternal")
     contrasts = tuple(Contrast(arm, "no adversaries", 8, 24, effects, True, False, None) for arm in arms)
-    answer = answer_words.told(Answer("relative_l2", "mean", contrasts, Importance("learning_rate", 0.73)))
+    answer = answer_words.with_sentence(Answer("relative_l2", "mean", contrasts, Importance("learning_rate", 0.73)))
     [folder] = (kept / "finished").iterdir()
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, "answer": answer.plain()}))

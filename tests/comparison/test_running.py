@@ -52,7 +52,7 @@ def test_study_without_a_sound_trial_says_what_became_of_the_last(stage, tmp_pat
 
 def test_no_more_seeds_count_than_are_asked_for():
     trials = [optuna.trial.create_trial(value=1.0, user_attrs={"label": f"trial 0 seed {k}"}) for k in (1, 2, 10)]
-    assert [running._asked(trial, 2) for trial in trials] == [True, True, False]
+    assert [running._is_of_first_seeds(trial, 2) for trial in trials] == [True, True, False]
 
 
 def test_interruption_ends_the_comparison(monkeypatch, no_specs, data):
@@ -117,7 +117,7 @@ def finished(tmp_path, monkeypatch, data):
             scores = {"si_sdr": np.full((4, 2), trial.number)}, trial.number
             return scores if found is results and "gone" not in trial.user_attrs else None
 
-        monkeypatch.setattr(running, "_member", member)
+        monkeypatch.setattr(running, "_scores_of", member)
         return running._run(spec, taking_part()[0], data, None)
 
     return run
@@ -165,7 +165,7 @@ def test_scores_that_cannot_be_read_are_made_again_and_without_weights_there_are
     (tmp_path / "test-00012.json").write_text('{"seconds": 1.0, "sco')
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
     results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
-    assert running._member(spec, results, retraining(2), data) is None
+    assert running._scores_of(spec, results, retraining(2), data) is None
 
 
 def test_a_measure_with_a_separation_of_its_own_is_scored_where_it_is_wanted(monkeypatch, tmp_path, data):
@@ -173,7 +173,7 @@ def test_a_measure_with_a_separation_of_its_own_is_scored_where_it_is_wanted(mon
     monkeypatch.setattr(running.weights, "load_separator", lambda *given: loaded.append(given) or halves)
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
     results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
-    found = [running._member(spec, results, retraining(2), data, m) for m in ((), WANTED, (), WANTED)]
+    found = [running._scores_of(spec, results, retraining(2), data, m) for m in ((), WANTED, (), WANTED)]
     assert ["magnitude_l2" in scores for scores, _ in found] == [False, True, True, True]
     assert len(loaded) == 2  # what is kept is not scored again
     assert found[1][0]["magnitude_l2"].shape == found[1][0]["relative_l2"].shape == (4, 2)
@@ -208,7 +208,7 @@ def test_training_is_scored_once_with_the_threads_of_a_trial(cpus, threads, monk
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={}, cpus_per_trial=cpus)
     results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
     for _ in range(2):
-        scores, seconds = running._member(spec, results, retraining(2), data)
+        scores, seconds = running._scores_of(spec, results, retraining(2), data)
         assert scores["si_sdr"].tolist() == [[1.0, 2.0]]
         assert seconds == 2.5
     assert scored == [("model", True, True, threads)]
@@ -223,7 +223,7 @@ def test_scores_that_are_no_numbers_are_named(tmp_path, data):
     (tmp_path / "test-00012.json").write_text(json.dumps(kept))
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
     with pytest.raises(ValueError, match=r"^relative_l2 of some test items"):
-        running._member(spec, SimpleNamespace(folder=tmp_path), retraining(2), data)
+        running._scores_of(spec, SimpleNamespace(folder=tmp_path), retraining(2), data)
 
 
 def test_bss_eval_is_computed_once_where_it_is_asked_for_and_may_lack_a_score(monkeypatch, tmp_path, data):
@@ -235,9 +235,9 @@ def test_bss_eval_is_computed_once_where_it_is_asked_for_and_may_lack_a_score(mo
     )
     spec = StudySpec(name="lab", separator="cass", task="ecg", space={})
     results = SimpleNamespace(folder=tmp_path, trial_folder=lambda stage, number: f"{stage}/{number}")
-    first, _ = running._member(spec, results, retraining(2), data, ("si_sdr",))
+    first, _ = running._scores_of(spec, results, retraining(2), data, ("si_sdr",))
     assert (set(first), asked) == ({"si_sdr"}, [])
     for _ in range(2):
-        scores, _ = running._member(spec, results, retraining(2), data, ("sdr",))
+        scores, _ = running._scores_of(spec, results, retraining(2), data, ("sdr",))
         np.testing.assert_array_equal(scores["sdr"], [[3.0, np.nan]])
     assert asked == [(data.test, data.signal)]

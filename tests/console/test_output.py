@@ -84,7 +84,8 @@ def test_stream_that_is_not_blocking_gets_everything():
 def test_a_file_is_given_out_until_nobody_reads(tmp_path):
     (tmp_path / "large").write_bytes(b"line\n" * 200_000)
     code = (
-        "import sys; from sepray.console.output import give_out; give_out(open(sys.argv[1], 'rb')); print('after');"
+        "import sys; from sepray.console.output import copy_to_stdout as copy; copy(open(sys.argv[1], 'rb'));"
+        "print('after');"
         "print('said', file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "large")]

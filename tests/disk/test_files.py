@@ -231,14 +231,14 @@ def test_links_that_lead_out_of_a_folder_are_refused(tmp_path, monkeypatch):
 
 def test_a_begun_file_has_the_rights_that_the_umask_leaves_and_an_old_one_keeps_its(tmp_path):
     with files.kept_private(shared=True):
-        files.begin_file(tmp_path / "a.db")
+        files.create_for_sqlite(tmp_path / "a.db")
     assert (tmp_path / "a.db").stat().st_mode & 0o777 == 0o660
     (tmp_path / "a.db").write_text("old")
     with files.kept_private(shared=False):
-        files.begin_file(tmp_path / "a.db")
-        files.begin_file(tmp_path / "none" / "b.db")  # SQLite will say why
+        files.create_for_sqlite(tmp_path / "a.db")
+        files.create_for_sqlite(tmp_path / "none" / "b.db")  # SQLite will say why
     assert (tmp_path / "a.db").read_text() == "old"
     assert (tmp_path / "a.db").stat().st_mode & 0o777 == 0o660
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
-    files.begin_file(tmp_path / "link")
+    files.create_for_sqlite(tmp_path / "link")
     assert not (tmp_path / "theirs").exists()

@@ -103,9 +103,9 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def _modules_with_a_console() -> list[Any]:
-    from sepray.driver import continuing, driver, events, finish, leaving, stage, stores
+    from sepray.driver import closing, continuing, driver, events, finish, stage, stores
 
-    return [terminal, driver, events, finish, leaving, stage, continuing, stores]
+    return [terminal, driver, events, finish, closing, stage, continuing, stores]
 
 
 @pytest.fixture

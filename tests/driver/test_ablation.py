@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from sepray.arms import Arm
-from sepray.driver.ablation import Ablation, Point, beginning, beginnings, points, walk
+from sepray.driver.ablation import Ablation, Point, find_origin, origin_names, points, walk
 from sepray.driver.prepared import prepare
 from sepray.driver.selection import Finished
 from sepray.errors import UsageError
@@ -138,14 +138,14 @@ SEARCHED = [
 
 
 def test_path_begins_with_the_best_published_settings_or_those_that_are_named(prepared):
-    assert beginnings(prepared, SEARCHED) == ["paper", "other paper", "control"]
-    assert beginning("", prepared, SEARCHED, TARGET) == (
+    assert origin_names(prepared, SEARCHED) == ["paper", "other paper", "control"]
+    assert find_origin("", prepared, SEARCHED, TARGET) == (
         "other paper",
         Point("the published settings 'other paper'", {"beta": 0.4}),
     )
-    assert beginning("paper", prepared, SEARCHED, TARGET)[1].hyperparameters == {"beta": 0.5}
+    assert find_origin("paper", prepared, SEARCHED, TARGET)[1].hyperparameters == {"beta": 0.5}
     with pytest.raises(UsageError) as caught:
-        beginning("papr", prepared, SEARCHED, TARGET)
+        find_origin("papr", prepared, SEARCHED, TARGET)
     assert str(caught.value) == (
         "small has no finished published settings 'papr' (perhaps you meant 'paper'); a path can begin with: 'paper', "
         "'other paper', 'control'"
@@ -153,12 +153,12 @@ def test_path_begins_with_the_best_published_settings_or_those_that_are_named(pr
 
 
 def test_without_published_settings_it_begins_with_the_control_or_is_refused(prepared, spec):
-    name, control = beginning("", prepared, SEARCHED[3:], TARGET)
+    name, control = find_origin("", prepared, SEARCHED[3:], TARGET)
     assert (name, control.name) == ("control", "the settings of the control 'plain'")
     assert control.hyperparameters == {**TARGET.hyperparameters, "adversarial": 0}
     bare = prepare(spec.changed(controls={}), DATA)
     with pytest.raises(UsageError, match=r"^small has neither finished published settings nor arms nor controls"):
-        beginning("", bare, SEARCHED[3:], TARGET)
+        find_origin("", bare, SEARCHED[3:], TARGET)
 
 
 def test_control_of_a_study_with_arms_is_the_best_of_its_first_arm(spec):
@@ -169,7 +169,7 @@ def test_control_of_a_study_with_arms_is_the_best_of_its_first_arm(spec):
     }
     made = prepare(spec.changed(space=space, arms=arms, controls={}, reference_points={}), DATA)
     searched = [trial(k, value, None, "plain", rate=k) for k, value in enumerate((0.5, 0.3, 0.4))]
-    name, control = beginning("control", made, [*searched, trial(3, 0.1, None, "CASS", beta=1)], TARGET)
+    name, control = find_origin("control", made, [*searched, trial(3, 0.1, None, "CASS", beta=1)], TARGET)
     assert (name, control) == ("control", Point("the best settings of 'plain'", {"rate": 1}, "plain"))
     with pytest.raises(UsageError, match=r"^no trial of the control arm 'plain' has run its whole budget$"):
-        beginning("control", made, [], TARGET)
+        find_origin("control", made, [], TARGET)

@@ -96,7 +96,10 @@ def test_the_model_is_part_of_what_makes_a_study_the_same(model, spec):
             {"config": supervised_mask.DEBUG},
             r"the initial model x is another separator, .*: supervised_mask of",
         ),
-        ({"config": replace(cass.DEBUG, width=8)}, r"the initial model x is another separator, or of other sizes: cass of"),
+        (
+            {"config": replace(cass.DEBUG, width=8)},
+            r"the initial model x is another separator, or of other sizes: cass of",
+        ),
         (
             {"signal": replace(SIGNAL, template=True)},
             r"the initial model x is another separator, .*, 1 channel\(s\), with --task\.template",

@@ -8,7 +8,7 @@ from .hearts import HEARTS, SPEC
 
 EFFECT = Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016)
 CONTRAST = Contrast("trial 7", "plain", 8, 5, {"mean": EFFECT}, True, False, None)
-ANSWER = answer_words.told(Answer("relative_l2", "mean", (CONTRAST,)))
+ANSWER = answer_words.with_sentence(Answer("relative_l2", "mean", (CONTRAST,)))
 RESULT = {
     "role": "trial 7",
     "metric": "relative_l2",

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from sepray.driver import on_finish
-from sepray.driver.on_finish import run_on_finish, told_when_it_raises
+from sepray.driver.on_finish import run_on_error, run_on_finish
 from sepray.errors import StorageError, UsageError
 
 VARIABLES = ("STUDY", "STATUS", "OUTCOME", "FOLDER", "REPORT", "MODEL", "CONCLUSION")
@@ -120,12 +120,12 @@ def test_ctrl_c_ends_the_command_and_not_the_study(screen):
 )
 def test_study_that_raises_is_told_and_its_error_goes_on(tmp_path, error, status):
     command = f"""echo "$SEPRAY_STUDY $SEPRAY_STATUS $SEPRAY_CONCLUSION" > '{tmp_path}/told'"""
-    with pytest.raises(type(error)), told_when_it_raises(command, "small"):
+    with pytest.raises(type(error)), run_on_error(command, "small"):
         raise error
     assert (tmp_path / "told").read_text().split() == ["small", str(status), str(error) or "KeyboardInterrupt"]
 
 
 def test_study_that_does_not_raise_is_not_told_yet(tmp_path):
-    with told_when_it_raises(f"touch '{tmp_path}/told'", "small"):
+    with run_on_error(f"touch '{tmp_path}/told'", "small"):
         pass
     assert not (tmp_path / "told").exists()

@@ -16,7 +16,7 @@ from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
-from sepray.search import lease as lease_module
+from sepray.search import holding
 from sepray.search.holding import ENDED_SECONDS, HeldError
 from sepray.search.lease import LostError
 from sepray.search.owner import Surroundings
@@ -162,14 +162,18 @@ def test_driver_of_the_same_folder_waits_until_the_other_has_stopped(spec, study
         except BaseException as error:
             errors.append(error)
 
+    def owner():
+        entries = holding.entries(stores_module.lease.connect(spec.stores.storage), "small")
+        return entries[max(entries)].owner if entries else None
+
     thread = threading.Thread(target=second)
 
     def take_over(stage, number, epoch):
         if len(study.trained) == 5:
             at("host-a", process=7, started="7")
-            first = lease_module.holder_of(stores_module.lease.connect(spec.stores.storage), "small")
+            first = owner()
             thread.start()
-            while lease_module.holder_of(stores_module.lease.connect(spec.stores.storage), "small") == first:
+            while owner() == first:
                 pass
 
     study.after_epoch = take_over

@@ -7,8 +7,8 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from sepray.driver.stores import StudyStores
 from sepray.driver.saved_study import SavedStudy, read_saved_study, study_names
+from sepray.driver.stores import StudyStores
 from sepray.driver.tracking_address import of_study
 from sepray.errors import UsageError
 from sepray.search.storage import connect

@@ -21,7 +21,7 @@ from sepray.driver.stage import Stage, finals_stage, run_stage, sampler_of_trial
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.hanging import Hang
-from sepray.execution.losses import LossWatch
+from sepray.execution.lost_workers import WorkerLossWatch
 from sepray.execution.trainable import SeparatorTrainable
 from sepray.loading import load_task
 from sepray.separators import cass, neural_egg, semi_adversarial, supervised_mask
@@ -404,7 +404,7 @@ def test_each_trial_of_a_deterministic_study_has_a_sampler_of_its_own(spec):
     ],
 )
 def test_hanging_trial_is_told_with_its_worker(spec, hang, timeout, words):
-    assert stage_module.told(hang, "search", spec.changed(epoch_timeout=timeout)) == words
+    assert stage_module.hang_message(hang, "search", spec.changed(epoch_timeout=timeout)) == words
 
 
 def test_trials_are_watched_and_know_their_limit(prepared, stores, simulation, screen, monkeypatch):
@@ -414,7 +414,7 @@ def test_trials_are_watched_and_know_their_limit(prepared, stores, simulation, s
     [run] = simulation.runs
     assert run["parameters"]["context"].epoch_timeout == 30.0
     losses, watch = run["callbacks"]
-    assert isinstance(losses, LossWatch)
+    assert isinstance(losses, WorkerLossWatch)
     watch._tell(Hang(3, 75.0, 2.0, 99, "10.0.0.1"))
     assert "trial 3 has reported nothing for 1 min 15 s" in screen.getvalue()
 

@@ -25,7 +25,7 @@ def opened(prepared, tracking_uri=None):
 def named(*addresses):
     """Let commands of this user have named addresses."""
     for address in addresses:
-        private_list.name("tracking", address)
+        private_list.remember_named("tracking", address)
 
 
 def asked(spec, given=None):

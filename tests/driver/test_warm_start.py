@@ -140,7 +140,10 @@ def test_packaged_model_gives_its_estimates_and_its_digest(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sources": ["high", "low"]}, r"the warm start .* does not separate the sources of the task: low, high at 128 Hz"),
+        (
+            {"sources": ["high", "low"]},
+            r"the warm start .* does not separate the sources of the task: low, high at 128 Hz",
+        ),
         ({"sample_rate": 64.0}, r"the warm start .* does not separate the sources of the task: low, high at 128 Hz"),
         (
             {"supervision": "paired"},
@@ -156,7 +159,9 @@ def test_model_that_does_not_fit_is_refused_in_one_line(tmp_path, changes, messa
 
 
 def test_start_that_saw_the_hidden_source_is_refused():
-    message = r"^the warm start supervised_mask was trained on more than this separator may see: paired, not observed source$"
+    message = (
+        r"^the warm start supervised_mask was trained on more than this separator may see: paired, not observed source$"
+    )
     with pytest.raises(UsageError, match=message):
         find("supervised_mask")
     allowed = warm_start.find(egg("supervised_mask"), SIGNAL, Supervision.PAIRED, "")
@@ -168,7 +173,7 @@ def test_start_that_saw_the_hidden_source_is_refused():
     [
         (
             "glo",
-            r"there is no warm start 'glo': give constant, a separator \(adversarial_masking, .*\), a registered model ",
+            r"there is no warm start 'glo': give constant, a separator \(adversarial_masking, .*\), a registered model",
         ),
         ("no/such/folder", r"there is no warm start 'no/such/folder': give constant, a separator "),
         ("tests", r"tests is neither a models:/ address nor a folder with a packaged model"),
@@ -186,13 +191,17 @@ def test_bad_name_or_address_is_refused_in_one_line(start, message, monkeypatch)
 
 def test_separator_that_the_task_does_not_suit_is_refused(small):
     three = Signal(("a", "b", "c"), 1, (256,), 128.0)
-    with pytest.raises(UsageError, match=r"^the warm start small_masking does not fit the task: a mask separates 2 sources"):
+    with pytest.raises(
+        UsageError, match=r"^the warm start small_masking does not fit the task: a mask separates 2 sources"
+    ):
         find(small, three)
 
 
 def test_start_that_diverges_is_told_in_one_line_and_keeps_nothing(small, tmp_path):
     data = {name: torch.full_like(tensor, torch.nan) for name, tensor in seen().items()}
-    with pytest.raises(UsageError, match=r"^the warm start small_masking cannot be trained: .* is not finite .* instead$"):
+    with pytest.raises(
+        UsageError, match=r"^the warm start small_masking cannot be trained: .* is not finite .* instead$"
+    ):
         find(small).add_to(data, PLAIN, SEED, "cpu", str(tmp_path / "start"))
     assert not (tmp_path / "start").exists()
 

@@ -120,7 +120,13 @@ def test_several_at_once_are_measured_together_where_their_memory_fits(processes
 
 def test_trials_that_share_a_cpu_take_as_many_times_as_long(processes):
     found = measure_trial(parameters(), {}, 0, 6, 10**9)
-    assert (found.worker_start, found.setup, found.step, found.validation, found.saving) == (4.5, 3.0, 0.75, 1.125, 0.375)
+    assert (found.worker_start, found.setup, found.step, found.validation, found.saving) == (
+        4.5,
+        3.0,
+        0.75,
+        1.125,
+        0.375,
+    )
     assert found.epochs == (15.0, 1.5, 6.0)
     assert [phase.seconds for phase in found.phases] == pytest.approx([0.3, 0.1875])
     assert (found.checkpoint_bytes, found.steps, found.at_once) == (4000, 8, 6)

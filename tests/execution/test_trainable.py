@@ -132,7 +132,11 @@ def test_unknown_hyperparameter_ends_as_an_error_that_the_user_can_put_right(ben
     ("error", "reason", "refused"),
     [
         (UsageError("give another\nwidth"), "give another; width", True),
-        (FileNotFoundError(2, "No such file or directory", "weights.pt"), "weights.pt: No such file or directory", True),
+        (
+            FileNotFoundError(2, "No such file or directory", "weights.pt"),
+            "weights.pt: No such file or directory",
+            True,
+        ),
         (OSError("no name"), "OSError: no name", None),
         (ValueError("broken"), "ValueError: broken", None),
     ],

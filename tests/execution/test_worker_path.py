@@ -19,11 +19,11 @@ def test_ray_puts_before_all_others_what_is_so_here(tmp_path, monkeypatch):
 def test_order_of_folders_is_kept(monkeypatch):
     monkeypatch.setattr(sys, "path", ["/script", "", sys.prefix + "/lib", "/behind", "/script"])
     monkeypatch.setenv("PYTHONPATH", "/before")
-    with worker_path.as_here():
+    with worker_path.like_this_process():
         found = os.environ["PYTHONPATH"].split(os.pathsep)
     assert found == ["/script", os.getcwd(), sys.prefix + "/lib", "/behind", "/before"]
     assert os.environ["PYTHONPATH"] == "/before"
     monkeypatch.delenv("PYTHONPATH")
-    with worker_path.as_here():
+    with worker_path.like_this_process():
         assert "/behind" in os.environ["PYTHONPATH"]
     assert "PYTHONPATH" not in os.environ

@@ -110,7 +110,7 @@ def test_installed_module_is_remembered_wherever_python_is(two, monkeypatch, tmp
 
 def test_names_that_an_older_version_has_remembered_count_for_files_of_this_user_alone(two):
     name, mine, _ = two
-    private_list.name("module", name)
+    private_list.remember_named("module", name)
     assert not is_refused(name)
     (mine / f"{name}.py").chmod(0o664)
     assert is_refused(name)

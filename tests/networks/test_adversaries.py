@@ -19,7 +19,7 @@ LOGITS = torch.tensor([-3.0, 0.5, 2.0])
         ("least_squares", 8.625 / 3, 8.625 / 3, 6.625 / 3),
     ],
 )
-def test_losses_by_hand(name, persuading, real, fake):
+def test_lost_workers_by_hand(name, persuading, real, fake):
     adversary = ADVERSARIES[name]
     assert adversary.persuading(LOGITS).item() == pytest.approx(persuading)
     assert adversary.real(LOGITS).item() == pytest.approx(real)

@@ -16,7 +16,7 @@ from .studies import study_results, text_of
 
 EFFECT = Effect(-0.00775, -0.013, -0.0025, 0.25, 0.008, 0.016)
 CONTRAST = Contrast("trial 7", "plain", 8, 5, {"mean": EFFECT, "low": EFFECT}, True, False, None)
-ANSWER = answer_words.told(Answer("relative_l2", "mean", (CONTRAST,), Importance("learning_rate", 0.73)))
+ANSWER = answer_words.with_sentence(Answer("relative_l2", "mean", (CONTRAST,), Importance("learning_rate", 0.73)))
 SETTINGS = {"adversarial": 0, "learning_rate": 0.012345678}
 
 
@@ -57,7 +57,7 @@ def test_without_an_answer_the_champion_leads(finished):
 
 
 def test_answer_without_arms_has_no_table(finished):
-    told = answer_words.told(Answer("relative_l2", "mean", (), Importance("beta", 0.5)))
+    told = answer_words.with_sentence(Answer("relative_l2", "mean", (), Importance("beta", 0.5)))
     assert answer.arms(with_answer(finished, told)) is None
     assert answer.arms(with_answer(finished, None)) is None
 

@@ -7,7 +7,8 @@ from optuna.trial import TrialState
 
 from sepray.choices import Objective
 from sepray.execution import checkpoint
-from sepray.report.study_results import StudyResults, ending, is_feasible
+from sepray.report.study_results import StudyResults, ending
+from sepray.search.outcomes import is_feasible
 
 from .studies import data, searched, spec, study_results, trial
 from .test_kept_result import OLD as RESULT

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from sepray.arms import Arm
-from sepray.driver import leaving
+from sepray.driver import closing
 from sepray.driver.selection import new_seeds
 from sepray.errors import UsageError
 from sepray.execution import cluster
@@ -98,7 +98,7 @@ def test_description_of_the_run_has_the_path_and_the_run_itself_is_left_alone(fi
 
 def test_what_mlflow_has_not_taken_is_said(finished, tracker, monkeypatch):
     said = Console(file=io.StringIO(), width=200)
-    monkeypatch.setattr(leaving, "console", said)
+    monkeypatch.setattr(closing, "console", said)
     tracker.waiting = 17
     training(finished, order="given", seeds=2, epochs=1).train()
     assert said.file.getvalue().startswith("17 updates wait for the tracking server sqlite:///")

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from sepray.fault import LOSSES_OF_THE_EXECUTOR, LOSSES_WITHOUT_PROGRESS, Loss, Whose
+from sepray.fault import LOSSES_OF_THE_EXECUTOR, LOSSES_WITHOUT_PROGRESS, Whose, WorkerLoss
 from sepray.search.live_trial import LiveTrial
 
-PROCESS = Loss(Whose.TRIAL, "its process has ended")
-NODE = Loss(Whose.EXECUTOR, "its node has died")
+PROCESS = WorkerLoss(Whose.TRIAL, "its process has ended")
+NODE = WorkerLoss(Whose.EXECUTOR, "its node has died")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from sepray.errors import UsageError
 from sepray.execution.schedulers import make_scheduler
-from sepray.fault import UNPREPARED, UNSAVED, CheckpointError, ExecutorError, Loss, NodeError, Whose
+from sepray.fault import UNPREPARED, UNSAVED, CheckpointError, ExecutorError, NodeError, Whose, WorkerLoss
 from sepray.search.searcher import StudySearcher
 from sepray.search.storage import open_study
 
@@ -284,7 +284,7 @@ def test_history_after_a_resume_is_merged_once(url):
 # -- whose fault it is, and what is told when --------------------------------------------------------------------------
 
 
-def test_losses_with_progress_in_between_are_forgotten(url):
+def test_lost_workers_with_progress_in_between_are_forgotten(url):
     """The worker of trial 0 is lost after every epoch, that of trial 1 after its second, always."""
     reached = Counter()
 
@@ -309,13 +309,13 @@ def test_losses_with_progress_in_between_are_forgotten(url):
     assert trials[1].intermediate_values == {1: value(1, 1), 2: value(1, 2)}
 
 
-NODE = Loss(Whose.EXECUTOR, "its node has died")
+NODE = WorkerLoss(Whose.EXECUTOR, "its node has died")
 
 
-def test_losses_of_nodes_neither_fail_a_trial_nor_count(url):
+def test_lost_workers_of_nodes_neither_fail_a_trial_nor_count(url):
     """Trial 0 loses two workers to itself, nine to the executor, before it trains an epoch; trial 1 loses three."""
     heard, lost, why = Recorder(), Counter({0: 11, 1: 3}), []
-    own = Loss(Whose.TRIAL, "its process has ended")
+    own = WorkerLoss(Whose.TRIAL, "its process has ended")
 
     def report(trial):
         number = trial.config["number"]
@@ -463,7 +463,7 @@ def test_node_that_cannot_train_stops_the_study_at_its_first_trial(url):
 
 
 def test_worker_that_cannot_begin_stops_the_study_at_once_and_fails_no_trial(url):
-    loss = Loss(Whose.EXECUTOR, "node 192.0.2.7 cannot begin it: ModuleNotFoundError: soxr", ends_study=True)
+    loss = WorkerLoss(Whose.EXECUTOR, "node 192.0.2.7 cannot begin it: ModuleNotFoundError: soxr", ends_study=True)
     study, heard, told = study_at(url), Recorder(), []
     searcher = searcher_of(study, trials=3, listener=heard, loss_of=lambda trial_id: loss)
     with pytest.raises(NodeError, match=r"^trial 0 was not begun: node 192.0.2.7 cannot begin it: Mod.* soxr\. So the"):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from sepray.fault import LOSSES_OF_THE_EXECUTOR, CheckpointError, ExecutorError, Loss, NodeError, Whose
+from sepray.fault import LOSSES_OF_THE_EXECUTOR, CheckpointError, ExecutorError, NodeError, Whose, WorkerLoss
 from sepray.search import stopping
 
-LOSS = Loss(Whose.EXECUTOR, "its node is gone")
+LOSS = WorkerLoss(Whose.EXECUTOR, "its node is gone")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_other_results_stop_nothing(result):
     assert stopping.by_result(result) is None
 
 
-def test_losses_stop_the_study_from_the_tenth_in_a_row_on():
+def test_lost_workers_stop_the_study_from_the_tenth_in_a_row_on():
     assert LOSSES_OF_THE_EXECUTOR == 10
     assert stopping.by_loss(7, LOSS, 9) is None
     error = stopping.by_loss(7, LOSS, 10)
@@ -42,6 +42,6 @@ def test_losses_stop_the_study_from_the_tenth_in_a_row_on():
 
 
 def test_loss_that_every_worker_of_the_node_would_have_stops_it_at_once():
-    error = stopping.by_loss(7, Loss(Whose.EXECUTOR, "no torch there", ends_study=True), 1)
+    error = stopping.by_loss(7, WorkerLoss(Whose.EXECUTOR, "no torch there", ends_study=True), 1)
     assert type(error) is NodeError
     assert str(error).startswith("trial 7 was not begun: no torch there. So the study stops")

@@ -85,7 +85,7 @@ def entropy(logit: float, real: bool) -> float:
     return math.log(1 + math.exp(-logit if real else logit))
 
 
-def test_losses_are_those_worked_out_by_hand():
+def test_lost_workers_are_those_worked_out_by_hand():
     module, noise = stand_in()
     loss = cass_logarithmic.variational_loss(module, batch(), tensors(module), {"noise": noise})
     # Codes are 0.5 + 0.25 and 0.25 + 0.5, so masks 0.75 and 1.5, of a magnitude of e - 1.

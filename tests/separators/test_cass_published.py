@@ -96,7 +96,7 @@ def entropy(logit: float, real: bool) -> float:
 
 
 @pytest.mark.parametrize(("trained_on", "given"), [("summed", 2.0), ("mixture", 1.0)])
-def test_losses_are_those_worked_out_by_hand(trained_on, given):
+def test_lost_workers_are_those_worked_out_by_hand(trained_on, given):
     module = stand_in(trained_on=trained_on)
     loss = cass_published.variational_loss(module, batch(), tensors(module), {"noise": torch.ones(5, 2, 3)})
     assert module.encoders[0].image.unique().item() == pytest.approx(math.log(1 + given))

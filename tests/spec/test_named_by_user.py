@@ -21,7 +21,7 @@ from sepray.spec import named_by_user
 def test_masking_hides_no_host(address, shown, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for own in ("ray://lab:***@head:10001", "ray://***@head:10001", "ray://evil:***@head:10001"):
-        private_list.name("address", own)
+        private_list.remember_named("address", own)
     assert mask(address) == shown
     assert not named_by_user.is_named_cluster(address)
     assert named_by_user.usable({"address": address})["address"] is None
@@ -31,7 +31,7 @@ def test_masking_hides_no_host(address, shown, monkeypatch):
 def test_cluster_that_a_command_has_named_is_joined(address, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert not named_by_user.is_named_cluster(address)
-    private_list.name("address", mask(address))
+    private_list.remember_named("address", mask(address))
     assert named_by_user.usable({"address": address})["address"] == address
 
 
@@ -42,5 +42,5 @@ def test_a_ray_of_ones_own_is_no_cluster_that_must_be_named():
 def test_odd_address_whose_hash_was_kept_by_an_older_version_is_not_joined(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     address = "ray://evil:x/y@head:10001"
-    private_list.name("address", mask(address))
+    private_list.remember_named("address", mask(address))
     assert not named_by_user.is_named_cluster(address)

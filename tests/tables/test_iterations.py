@@ -66,7 +66,7 @@ def asked(monkeypatch, data):
         )
 
     monkeypatch.setattr(iterations, "read_saved_study", lambda name, storage, folder: f"record of {name}")
-    monkeypatch.setattr(iterations.reproduction, "again", again)
+    monkeypatch.setattr(iterations.reproduction, "repetition", again)
     return asked
 
 
@@ -107,7 +107,7 @@ def test_threads_of_the_process_are_as_before(data, asked, monkeypatch):
         torch.set_num_threads(before + 1)
         raise RuntimeError("the disk is gone")
 
-    monkeypatch.setattr(iterations.reproduction, "again", fails)
+    monkeypatch.setattr(iterations.reproduction, "repetition", fails)
     part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), None)
     one = replace(entry("NES", "NES", [[1, 2, 3, 4]]), trainings=(Training([], "gone", 3, 0),))
     result = Result(Comparison(name="lab", task="my_task"), 0, data)

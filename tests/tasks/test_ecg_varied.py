@@ -32,7 +32,9 @@ def test_names():
     assert registry.config("sepray.tasks", "ecg:varied") == Config()
     assert registry.config("sepray.tasks", "ecg:paper") == registry.config("sepray.tasks", "ecg") == ecg.Config()
     for config in (Config(seed=3), ecg.Config(seed=3)):
-        assert registry.restored("sepray.tasks", registry.home(type(config).__module__), plain(config)) == config
+        assert (
+            registry.restored("sepray.tasks", registry.stored_module(type(config).__module__), plain(config)) == config
+        )
     assert "variant" not in plain(ecg.PAPER)  # or stored studies of ecg would be others
 
 

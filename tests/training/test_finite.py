@@ -67,7 +67,7 @@ def test_what_optimizers_read_is_a_float_without_dimensions():
     assert not losses.found.requires_grad
 
 
-def test_losses_are_remembered_across_blocks(monkeypatch):
+def test_lost_workers_are_remembered_across_blocks(monkeypatch):
     monkeypatch.setattr(finite, "BLOCK", 5)
     losses = FiniteLosses(torch.device("cpu"))
     for step in range(7):

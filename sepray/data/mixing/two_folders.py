@@ -54,7 +54,7 @@ def check_config(config: TwoFoldersConfig, ratio: str) -> None:
         ratio: name of its field for the level of the first source over the second.
 
     Raises:
-        UsageError: one line for the first of them.
+        UsageError: a value is out of range; one line names the first.
     """
     check(config, _LIMITS)
     check_ranges(config, {ratio: RATIO_LIMITS})

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.experiment import Trial
 
-from sepray.execution.forgetting import Forgetting
+from sepray.execution.tune_statistics import DropStatistics
 
 
 def ended(number: int) -> Trial:
@@ -22,24 +22,24 @@ def ended(number: int) -> Trial:
 def test_last_result_of_a_trial_stays_and_tunes_statistics_go(event):
     trial = ended(3)
     assert trial.metric_analysis["validation/measure_0"]["max"] == 1.0
-    getattr(Forgetting(), event)(iteration=1, trials=[trial], trial=trial)
+    getattr(DropStatistics(), event)(iteration=1, trials=[trial], trial=trial)
     assert trial.metric_analysis == {} == trial.metric_n_steps
     assert trial.last_result["validation/measure_0"] == 1 / 8
 
 
 def test_trial_that_has_ended_takes_less_than_ten_kilobytes():
     """It took 70 with them: 700 MB in a study of 10,000 trials."""
-    forgetting, trials = Forgetting(), []
+    drop, trials = DropStatistics(), []
     ended(0)  # what only the first one imports
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for number in range(50):
         trials.append(ended(number))
-        forgetting.on_trial_complete(1, trials, trials[-1])
+        drop.on_trial_complete(1, trials, trials[-1])
     size = (tracemalloc.get_traced_memory()[0] - before) / 50
     tracemalloc.stop()
     assert size < 10_000
 
 
 def test_trial_of_another_tune_is_left_alone():
-    Forgetting().on_trial_complete(1, [], SimpleNamespace())
+    DropStatistics().on_trial_complete(1, [], SimpleNamespace())

@@ -54,7 +54,7 @@ def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
         most: bytes that it may have.
 
     Raises:
-        UsageError: it promises or has more.
+        UsageError: the file has more bytes, or its header says so.
     """
     if size > most:
         raise UsageError(f"its {size} bytes are too many")
@@ -71,7 +71,7 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """Open a tar file, packed or not.
 
     Raises:
-        UsageError: it unpacks to more than a hundred times its bytes and 16 MB, at any moment while it is read.
+        UsageError: the archive unpacks to more than a hundred times its bytes and 16 MB; raised while it is read.
     """
     with path.open("rb") as file:
         first = file.read(6)

@@ -8,7 +8,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 
-class Forgetting(tune.Callback):  # type: ignore[misc] # Ray has no types
+class DropStatistics(tune.Callback):  # type: ignore[misc] # Ray has no types
     """Removes Tune's own statistics of each metric of a trial that has ended: 65 KB with 20 metrics.
 
     Nobody reads them: everything that was reported is in the Optuna storage.

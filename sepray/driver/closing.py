@@ -14,7 +14,7 @@ from ..plain_text import in_markdown
 from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
 
 
-def run_and_leave(name: str, stores: StudyStores, job: Callable[[], int]) -> int:
+def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int:
     """Run a study to its end, its interruption or its error; close its stores in every case.
 
     Args:
@@ -32,17 +32,17 @@ def run_and_leave(name: str, stores: StudyStores, job: Callable[[], int]) -> int
         with stores.lease.kept():
             return job()
     except KeyboardInterrupt as error:
-        mark(stores, f"Study `{name}` is interrupted; the same command goes on with it.")
+        mark_interrupted(stores, f"Study `{name}` is interrupted; the same command goes on with it.")
         console.print(f"\n{name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
         return interruption.status_of(error)
     except BaseException as error:
-        mark(stores, f"Study `{name}` has stopped: {in_markdown(mask(one_line(error)))}")
+        mark_interrupted(stores, f"Study `{name}` has stopped: {in_markdown(mask(one_line(error)))}")
         raise
     finally:
         close(stores)
 
 
-def mark(stores: StudyStores, note: str = "") -> None:
+def mark_interrupted(stores: StudyStores, note: str = "") -> None:
     """End the open runs as interrupted; an outbox that takes nothing leaves them as they are.
 
     Where another driver has taken the study over, the runs are that driver's.

@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from sepray.data import images, packed
+from sepray.data import archives, images
 from sepray.errors import UsageError
 
 
@@ -23,13 +23,13 @@ def test_tar_files_are_read_whatever_packs_them(tmp_path, pack):
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     (tmp_path / "x").write_bytes(pack(plain.getvalue()))
-    with packed.open_tar(tmp_path / "x") as found:
+    with archives.open_tar(tmp_path / "x") as found:
         assert {member.name: found.extractfile(member).read() for member in found} == {"a": b"one", "b": bytes(70_000)}
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gz", "bz2", "xz"])
 def test_what_unpacks_to_much_more_is_refused_as_soon_as_it_does(tmp_path, pack, monkeypatch):
-    monkeypatch.setattr(packed, "FREE", 1 << 16)
+    monkeypatch.setattr(archives, "FREE", 1 << 16)
     member = tarfile.TarInfo("a.png")
     member.size = 1 << 22
     (tmp_path / "x.tar.gz").write_bytes(pack(member.tobuf() + bytes(1 << 23)))
@@ -38,17 +38,17 @@ def test_what_unpacks_to_much_more_is_refused_as_soon_as_it_does(tmp_path, pack,
 
 
 def test_a_file_is_read_up_to_what_it_may_have():
-    assert packed.read_at_most(io.BytesIO(bytes(9)), 9, 9) == bytes(9)
+    assert archives.read_at_most(io.BytesIO(bytes(9)), 9, 9) == bytes(9)
     with pytest.raises(UsageError, match=r"^its 10 bytes are too many$"):
-        packed.read_at_most(io.BytesIO(b""), 10, 9)
+        archives.read_at_most(io.BytesIO(b""), 10, 9)
     with pytest.raises(UsageError, match=r"^more than 9 bytes are too many$"):
-        packed.read_at_most(io.BytesIO(bytes(10)), 3, 9)
+        archives.read_at_most(io.BytesIO(bytes(10)), 3, 9)
 
 
 def test_first_bytes_say_whether_a_file_is_packed(tmp_path):
     for name, content in (("plain", b"text"), ("packed", gzip.compress(b"text"))):
         (tmp_path / name).write_bytes(content)
-        with packed.unpacked(tmp_path / name) as file:
+        with archives.unpacked(tmp_path / name) as file:
             assert file.read() == b"text"
 
 

@@ -18,7 +18,7 @@ _LET_GO = "all references to the actor were removed"
 """In the cause of an actor's end that is none: Tune lets an actor go that has not answered."""
 
 
-class LossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+class WorkerLossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
     """Knows the trials of a Tune experiment, and the error with which each has ended."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class LossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
         """Hear of the trials."""
         self._trials = trials
 
-    def of(self, trial_id: str) -> fault.Loss:
+    def of(self, trial_id: str) -> fault.WorkerLoss:
         """Return why a trial, by Tune's id, has lost its worker."""
         return fault.of_loss(next((_message(trial) for trial in self._trials if trial.trial_id == trial_id), ""))
 

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from sepray.console import interruption
-from sepray.driver import driver, leaving
+from sepray.driver import closing, driver
 from sepray.driver.stores import StudyStores
 from sepray.errors import StorageError, UsageError
 from sepray.execution import cluster
@@ -32,7 +32,7 @@ def opened(prepared, tracker, simulation, screen):
 
 
 def test_status_is_that_of_the_job(opened, tracker):
-    assert leaving.run_and_leave("small", opened, lambda: 1) == 1
+    assert closing.run_and_close("small", opened, lambda: 1) == 1
     assert not tracker.named("interrupted")
     lock(opened.folder, "small").close()  # it is free
 
@@ -40,7 +40,7 @@ def test_status_is_that_of_the_job(opened, tracker):
 @pytest.mark.parametrize("number", interruption.SIGNALS, ids=lambda number: number.name)
 def test_signal_marks_runs_and_says_how_to_go_on(opened, tracker, simulation, screen, number):
     error = interruption.Interrupted(number)
-    assert leaving.run_and_leave("small", opened, raising(error)) == 128 + number
+    assert closing.run_and_close("small", opened, raising(error)) == 128 + number
     assert called(tracker) == ["interrupted", "close"]
     assert simulation.connections == ["disconnect"]
     assert "small is interrupted; nothing is lost. The same command goes on" in screen.getvalue()
@@ -49,7 +49,7 @@ def test_signal_marks_runs_and_says_how_to_go_on(opened, tracker, simulation, sc
 @pytest.mark.parametrize("error", [UsageError("no"), ValueError("a bug\nof two lines"), SystemExit(4)])
 def test_error_marks_runs_and_is_raised_again(opened, tracker, simulation, error):
     with pytest.raises(type(error)):
-        leaving.run_and_leave("small", opened, raising(error))
+        closing.run_and_close("small", opened, raising(error))
     assert called(tracker) == ["interrupted", "close"]
     [((note,), _)] = tracker.named("interrupted")
     assert note.startswith("Study `small` has stopped: ")
@@ -61,13 +61,13 @@ def test_error_marks_runs_and_is_raised_again(opened, tracker, simulation, error
 def test_outbox_that_takes_nothing_hides_no_error(opened, tracker, monkeypatch):
     monkeypatch.setattr(opened.tracker, "interrupted", lambda note: raising(OutboxError("disk full"))(), raising=False)
     with pytest.raises(StorageError):
-        leaving.run_and_leave("small", opened, raising(StorageError("the storage has failed")))
+        closing.run_and_close("small", opened, raising(StorageError("the storage has failed")))
     assert tracker.calls[-1][0] == "close"
 
 
 def test_ray_that_does_not_end_keeps_no_store_open(opened, tracker, screen, monkeypatch):
     monkeypatch.setattr(cluster, "disconnect", raising(RuntimeError("the raylet is gone")))
-    assert leaving.run_and_leave("small", opened, lambda: 0) == 0
+    assert closing.run_and_close("small", opened, lambda: 0) == 0
     assert tracker.calls[-1][0] == "close"
     assert "Ray has not ended as it should: the raylet is gone" in screen.getvalue()
 
@@ -80,7 +80,7 @@ def test_handlers_are_installed_again_after_ray_has_ended(opened, monkeypatch):
     with interruption.handled():
         ours = signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(opened, "close", lambda: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
-        leaving.run_and_leave("small", opened, lambda: 0)
+        closing.run_and_close("small", opened, lambda: 0)
     assert seen == [ours]
 
 

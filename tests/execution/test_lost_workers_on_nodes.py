@@ -10,8 +10,8 @@ from ray import tune
 from ray.cluster_utils import Cluster
 from ray.tune.search import Searcher
 
-from sepray.execution.losses import LossWatch
-from sepray.fault import Loss, Whose
+from sepray.execution.lost_workers import WorkerLossWatch
+from sepray.fault import Whose, WorkerLoss
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -31,7 +31,7 @@ class Epochs(tune.Trainable):
 class Kinds(Searcher):
     """Hands out one trial of each kind, and keeps why each has lost its worker."""
 
-    def __init__(self, watch: LossWatch, remove) -> None:
+    def __init__(self, watch: WorkerLossWatch, remove) -> None:
         super().__init__()
         self.watch, self.remove = watch, remove
         self.left, self.kinds, self.losses = ["exit", "node"], {}, {}
@@ -77,7 +77,7 @@ def test_node_that_dies_is_told_from_code_that_ends_its_process(tmp_path, monkey
             [node] = [node for node in nodes if node.node_id == node_id]
             cluster.remove_node(node, allow_graceful=False)
 
-        watch = LossWatch()
+        watch = WorkerLossWatch()
         kinds = Kinds(watch, remove)
         tune.Tuner(
             tune.with_resources(Epochs, tune.PlacementGroupFactory([{"CPU": 1}])),
@@ -92,6 +92,6 @@ def test_node_that_dies_is_told_from_code_that_ends_its_process(tmp_path, monkey
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert kinds.losses["exit"] == Loss(Whose.TRIAL, "its process has ended")
+    assert kinds.losses["exit"] == WorkerLoss(Whose.TRIAL, "its process has ended")
     assert kinds.losses["node"].whose is Whose.EXECUTOR
     assert kinds.losses["node"].why in ("its node has died", "its node does not answer")
