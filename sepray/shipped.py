@@ -20,7 +20,7 @@ from typing import Any
 from . import registry
 from .arms import Arm
 from .errors import UsageError
-from .modules import source
+from .modules import own_modules, source
 
 _HERE = Path(__file__).parent
 _STUDY = re.compile(r"^STUDY\b.*=", re.MULTILINE)
@@ -58,7 +58,7 @@ def search_space(separator: Any) -> SearchSpace | None:
         separator: a name as ``registry.config`` takes it, or a ``Config``. A name that no separator has has no space.
 
     Raises:
-        UsageError: the file has no ``SPACE``.
+        UsageError: the file has no ``SPACE``, or others may have put it into the current folder.
     """
     if isinstance(separator, str):
         module = registry.module_name("sepray.separators", separator)
@@ -70,7 +70,10 @@ def search_space(separator: Any) -> SearchSpace | None:
     plugin = registry.plugin_with(module)
     if plugin is not None:
         name, module = plugin.name, plugin.module
-    own = _read(Path("search_spaces") / f"{name}.py")
+    file = Path("search_spaces") / f"{name}.py"
+    if file.is_file():
+        own_modules.require_own_file(file)
+    own = _read(file)
     if own is None and source.definition(module, "SPACE") is not None:
         return _space(importlib.import_module(module))
     return own

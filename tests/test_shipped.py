@@ -1,11 +1,13 @@
 """Search spaces and studies are found by name: those of sepray, and the user's own in the current folder."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from optuna.distributions import FloatDistribution
 
 from sepray import registry, shipped
+from sepray.modules import own_modules
 from sepray.shipped import SearchSpace
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +69,27 @@ def test_every_separator_of_sepray_has_a_search_space():
 def test_separator_of_a_user_has_a_file_in_the_current_folder(name):
     write("search_spaces/mine.py")
     assert shipped.search_space(name) == OWN_SPACE
+
+
+@pytest.mark.parametrize("opened", [".", "search_spaces", "search_spaces/mine.py"])
+def test_file_that_others_may_have_put_into_the_current_folder_is_not_run(opened, tmp_path, monkeypatch):
+    write("search_spaces/mine.py", "open('ran', 'w').close()\nSPACE = {}")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
+    monkeypatch.delenv(own_modules.TRUSTED, raising=False)
+    before = Path(opened).stat().st_mode
+    Path(opened).chmod(0o777)
+    for name in ("mine", "lab.mine"):
+        with pytest.raises(registry.UsageError, match=r"^search_spaces/mine\.py is not run: others may ") as refused:
+            shipped.search_space(name)
+    assert not Path("ran").exists()
+    monkeypatch.setenv(own_modules.TRUSTED, str(refused.value).rpartition("=")[2])
+    assert shipped.search_space("mine") == SearchSpace({})
+    monkeypatch.delenv(own_modules.TRUSTED)
+    monkeypatch.syspath_prepend(tmp_path)  # as PYTHONPATH=. does
+    assert shipped.search_space("mine") == SearchSpace({})
+    monkeypatch.setattr(sys, "path", sys.path[1:])
+    Path(opened).chmod(before & ~0o022)
+    assert shipped.search_space("mine") == SearchSpace({})
 
 
 def test_configuration_of_a_user_has_it_too():

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..disk import private_list
+from ..errors import UsageError
 from ..plain_text import in_one_line
 from . import definitions, source
 
@@ -79,6 +80,26 @@ def add_named_folder(folder: Path) -> None:
     """
     if str(folder) not in sys.path and _announcing(folder) is None:
         sys.path.append(str(folder))
+
+
+def require_own_file(path: Path) -> None:
+    """Refuse to run a file of the current folder whose modules would not be imported from there either.
+
+    Args:
+        path: the file, relative to the current folder.
+
+    Raises:
+        UsageError: others may have put it there, and the user has not named it (``TRUSTED``).
+    """
+    here, file = Path.cwd(), path.absolute()
+    if {"", str(here)} & set(sys.path):
+        return
+    given = [Path(each).resolve() for each in os.environ.get(TRUSTED, "").split(",") if os.path.isabs(each)]
+    inside = [file, *(folder for folder in file.parents if here in folder.parents)]
+    if file.resolve() in given or (_why_not(here) is None and _are_of_user(inside)):
+        return
+    why = _why_not(here) or "others may have put it there"
+    raise UsageError(f"{path} is not run: {why}. If you trust it: {TRUSTED}={file.resolve()}")
 
 
 def hint() -> str:
