@@ -39,7 +39,7 @@ def reproduce(
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None,
     json: application.Json = False,
 ) -> int:
-    """Train a trial of a study again, and compare each epoch with what the study recorded.
+    """Train a trial of a study again, and compare each epoch with the value that the study stored.
 
     Given a registered model, the command repeats the training that the model's weights are from.
 

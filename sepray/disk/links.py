@@ -21,7 +21,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def above(path: Path, levels: int) -> Path:
+def ancestor(path: Path, levels: int) -> Path:
     """Return the folder that lies ``levels`` above a path, or the highest one."""
     folders = path.absolute().parents
     return folders[min(levels, len(folders)) - 1]

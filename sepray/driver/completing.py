@@ -42,7 +42,7 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
     with held(storage, name), lock(folder, name):
         trials = {stage: study.trials(stage) for stage in study.studies}
         objectives = [Objective(key, direction) for key, direction in study.objectives.items()]
-        told = study.studies["search"].user_attrs.get(runs.TOLD)
+        told = study.studies["search"].user_attrs.get(runs.RUN_CONTEXT)
         expected = runs.expected_runs(name, trials, objectives, told)
         done = reconcile_runs(outbox, study.run_key, expected, uri=tracking_uri, experiment=experiment)
         console.print(
@@ -55,5 +55,5 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
             tracker = Tracker(outbox, study.run_key, uri=tracking_uri, experiment=experiment)
             Finish(spec, load_task(spec.task, cache), folder, tracker).announce(result)
             tracker.close()
-        tracking_address.move(study.studies["search"], folder, tracking_uri)
+        tracking_address.store(study.studies["search"], folder, tracking_uri)
     return done

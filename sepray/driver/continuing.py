@@ -109,8 +109,8 @@ def refuse_changed_code(study: optuna.Study, present: Mapping[str, str], permitt
     return names
 
 
-def tell(name: str, changed: Sequence[str], left_behind: str) -> None:
-    """Say what a study goes on in spite of.
+def say_what_changed(name: str, changed: Sequence[str], left_behind: str) -> None:
+    """Print that a study goes on although its code or its folder has changed.
 
     Args:
         name: name of the study.

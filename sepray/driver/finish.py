@@ -114,7 +114,7 @@ class Finish:
         kept = load_result(self._folder)
         is_other = kept is None or kept["member"] != champion.member.number
         if is_other:
-            links.remove(self._model, links.above(self._folder, LEVELS))  # the model of an earlier champion
+            links.remove(self._model, links.ancestor(self._folder, LEVELS))  # the model of an earlier champion
         if kept is None or is_other or self._lacks(kept, systems) or self._lacks_rows(kept, rows):
             result = score_all(self._spec, self._data, champion, searched, systems, rows)
         else:
@@ -224,7 +224,7 @@ class Finish:
         if self._oracle or self._is_packaged():
             return ""
         if links.any_below(self._model):  # which its files would be written through, or sent from
-            links.remove(self._model, links.above(self._folder, LEVELS))
+            links.remove(self._model, links.ancestor(self._folder, LEVELS))
         try:
             package(self._spec, self._data, member, self._model)
         except PackagingError as error:

@@ -11,12 +11,12 @@ from ..console.terminal import console
 from ..search.storage import load_study
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
-from ..tracking.missing_runs import tell_anew
+from ..tracking.missing_runs import queue_everything
 from . import runs
 from .saved_study import STAGES
 
 
-def fill(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> None:
+def queue_ended_trials(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> None:
     """Queue the trials of a study that have ended, if MLflow's database is a local file and the file is missing.
 
     Nothing is queued for a tracking server: it answers whether or not it has lost its database. ``sepray reconcile``
@@ -39,11 +39,11 @@ def fill(spec: StudySpec, search: optuna.Study, outbox: Path, study: str) -> Non
         if (name := f"{spec.name}/{stage}") in names:
             trials[stage] = load_study(spec.stores.storage, name).get_trials(deepcopy=False)
     objectives = [Objective(key, way) for key, way in search.user_attrs["fingerprint"]["objectives"].items()]
-    expected = runs.expected_runs(spec.name, trials, objectives, search.user_attrs.get(runs.TOLD))
+    expected = runs.expected_runs(spec.name, trials, objectives, search.user_attrs.get(runs.RUN_CONTEXT))
     told = [run for run in expected if run.tags.get("outcome") != "interrupted"]
     console.print(
         f"MLflow's database {database} is missing: a new one is made, and told of the {len(told) - 1} trials that have "
         "ended",
         soft_wrap=True,
     )
-    tell_anew(outbox, study, spec.model_name, told)
+    queue_everything(outbox, study, spec.model_name, told)

@@ -72,7 +72,7 @@ def contest(spec: StudySpec, data: TaskData, result: Result, folder: Path, uri: 
     if not challenger:
         challenger = _scored(models.as_function(models.load(str(folder), uri)), data)
     units = Units.of_split(data.validation, data.unit_names)
-    objectives = deciding(spec, data)
+    objectives = deciding_objectives(spec, data)
     if few := too_few(units, len(objectives)):
         return False, f"; version {old} stays the champion: on validation there are {few}; {by_hand}"
     sources = data.signal.sources
@@ -91,7 +91,7 @@ def contest(spec: StudySpec, data: TaskData, result: Result, folder: Path, uri: 
     return False, f"; version {old} stays the champion ({told})"
 
 
-def deciding(spec: StudySpec, data: TaskData) -> tuple[Objective, ...]:
+def deciding_objectives(spec: StudySpec, data: TaskData) -> tuple[Objective, ...]:
     """Return the objectives that decide a contest: the one that ``--choose`` names, or all of them."""
     objectives = spec.objectives(data.signal)
     weights = choosing.weights_of(spec.choose, objectives)

@@ -23,8 +23,8 @@ from .best_so_far import BestSoFar, history, milliseconds
 
 STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}
 """Stage of a study -> what a trial of it is called."""
-TOLD = "mlflow"
-"""User attribute of the search with what its runs were told beside the trials: parameters, tags, data."""
+RUN_CONTEXT = "mlflow"
+"""User attribute of the search with what its runs get beside what their trials say: parameters, tags, data."""
 _ENDINGS = {"pruned": "stopped early", "collapsed": "collapsed"}
 """Outcome -> its word; of all others but ``complete`` it is that the trial failed."""
 
@@ -160,13 +160,13 @@ def end_tags(tag: str, reason: str, epochs: int, note: str) -> dict[str, Any]:
     return {"outcome": tag, "epochs": epochs, NOTE: note} | ({"reason": reason} if reason else {})
 
 
-def told(
+def run_context(
     before: Mapping[str, Any] | None, params: Any, tags: Mapping[str, str], data: Any, now_ms: int
 ) -> dict[str, Any]:
-    """Return what the runs of a study are told from now on, for the user attribute ``TOLD``.
+    """Return what the runs of a study get from now on beside their trials, for the user attribute ``RUN_CONTEXT``.
 
     Args:
-        before: what they were told at the last start; None at the first.
+        before: what they got at the last start; None at the first.
         params: parameters of the study's own run.
         tags: its tags.
         data: its data, as an operation.
@@ -178,16 +178,16 @@ def told(
     return {"params": params, "data": data, "starts": starts}
 
 
-def _tags_at(told: Mapping[str, Any], moment_ms: int) -> Mapping[str, str]:
+def _tags_at(context: Mapping[str, Any], moment_ms: int) -> Mapping[str, str]:
     """Return the tags of the study's own run at a time; none where nobody kept them."""
     tags: Mapping[str, str] = {}
-    for start in told.get("starts", ()):
+    for start in context.get("starts", ()):
         tags = start["tags"] if start["at"] <= moment_ms else tags
     return tags
 
 
 def expected_run(
-    trial: FrozenTrial, stage: str, objectives: Sequence[Objective], told: Mapping[str, Any] | None = None
+    trial: FrozenTrial, stage: str, objectives: Sequence[Objective], context: Mapping[str, Any] | None = None
 ) -> ExpectedRun | None:
     """Return what the run of a trial should say; None if the trial has not started.
 
@@ -195,7 +195,7 @@ def expected_run(
         trial: the trial, as Optuna has it.
         stage: a key of ``STAGES``.
         objectives: values that the study optimises; the intermediate values are the first, or ``choices.guide_loss``.
-        told: user attribute ``TOLD`` of the study; None for a study of an older version.
+        context: user attribute ``RUN_CONTEXT`` of the study; None for a study of an older version.
     """
     if trial.state is TrialState.WAITING or "seed" not in trial.user_attrs:
         return None
@@ -223,8 +223,8 @@ def expected_run(
         tags=tags,
         epochs={epoch: {metric: value} for epoch, value in trial.intermediate_values.items()},
         former_name=begun,
-        inherited=inherited(_tags_at(told or {}, start)),
-        dataset=(told or {}).get("data"),
+        inherited=inherited(_tags_at(context or {}, start)),
+        dataset=(context or {}).get("data"),
     )
 
 
@@ -232,7 +232,7 @@ def expected_runs(
     name: str,
     stages: Mapping[str, Sequence[FrozenTrial]],
     objectives: Sequence[Objective],
-    told: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> list[ExpectedRun]:
     """Return what the runs of a study and of all its trials should say.
 
@@ -240,10 +240,10 @@ def expected_runs(
         name: name of the study.
         stages: Optuna's trials by stage.
         objectives: values that the study optimises.
-        told: user attribute ``TOLD`` of the study; None for a study of an older version.
+        context: user attribute ``RUN_CONTEXT`` of the study; None for a study of an older version.
     """
     known = [(stage, trial) for stage, trials in stages.items() for trial in trials]
-    trials = [run for stage, t in known if (run := expected_run(t, stage, objectives, told)) is not None]
+    trials = [run for stage, t in known if (run := expected_run(t, stage, objectives, context)) is not None]
     own_trials = [run for run in trials if run.tags["stage"] != "explain"]  # which a study that has ended may have
     going = any(run.tags["outcome"] == "interrupted" for run in own_trials)
     start = min((run.start_ms for run in own_trials), default=0)
@@ -255,11 +255,11 @@ def expected_runs(
         status="KILLED" if going else "FINISHED",
         start_ms=start,
         end_ms=end,
-        params=(told or {}).get("params", {}),
+        params=(context or {}).get("params", {}),
         tags={"stage": "study"},
         epochs={step: metrics for (step, metrics), _ in best},
         times_ms={step: time for (step, _), time in best},
-        inherited=_tags_at(told or {}, end),
-        dataset=(told or {}).get("data"),
+        inherited=_tags_at(context or {}, end),
+        dataset=(context or {}).get("data"),
     )
     return [own, *trials]

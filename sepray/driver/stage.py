@@ -302,7 +302,7 @@ def trial_parameters(
     spec, data = prepared.spec, prepared.data
     if "://" not in checkpoints:
         for name in (stage, "start", "ray"):
-            links.refuse(Path(checkpoints, name), links.above(Path(checkpoints), LEVELS))
+            links.refuse(Path(checkpoints, name), links.ancestor(Path(checkpoints), LEVELS))
     context = TrialContext(
         separator=spec.separator,
         signal=prepared.signal,

@@ -54,7 +54,7 @@ def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
     )
 
 
-def ended_without_a_word(name: str) -> str:
+def sender_ended_message(name: str) -> str:
     """Return what the sender says of a driver that could not say how it ended."""
     return (
         f"{name}: the process of the study has ended without a word: it was killed, or Ray has ended it, whose own "
@@ -114,11 +114,11 @@ class StudyStores:
         path = spec.stores.storage_path
         self.search = self._open(spec.name)
         self.uid = folder.checked_uid(self.search.user_attrs.get("uid") or secrets.token_hex(4))
-        continuing.tell(spec.name, *self._refuse(self.search, goes_on))
+        continuing.say_what_changed(spec.name, *self._refuse(self.search, goes_on))
         self.checkpoints = self._places(self.uid)[1]
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
-        tracking_address.require(self.search, self.folder, spec)
+        tracking_address.require_same(self.search, self.folder, spec)
         if goes_on and "uid" not in self.search.user_attrs:
             self.search.set_user_attr(RETRAINS_REFERENCES, True)
         self.search.set_user_attr("uid", self.uid)
@@ -136,7 +136,7 @@ class StudyStores:
         outbox, run_key = self.folder / "outbox.db", f"{spec.name}-{self.uid}"
         if elsewhere:
             forget(outbox, run_key)
-        new_database.fill(spec, self.search, outbox, run_key)
+        new_database.queue_ended_trials(spec, self.search, outbox, run_key)
         self.tracker = Tracker(
             outbox,
             run_key,
@@ -144,7 +144,7 @@ class StudyStores:
             experiment=spec.model_name,
             on_run_id=self._keep_run_id,
             on_outbox_trouble=_tell_outbox_trouble,
-            last_words=ended_without_a_word(spec.name) if goes_on else "",
+            last_words=sender_ended_message(spec.name) if goes_on else "",
         )
         if goes_on:
             self._open_run()
@@ -227,8 +227,8 @@ class StudyStores:
         self.tracker.log_dataset(key(spec.task), data.fingerprint, described, "training")
         # So that the runs can be made again from the storage alone.
         kept = dataset(key(spec.task), data.fingerprint, described, "training")
-        before = self.search.user_attrs.get(runs.TOLD)
-        self.search.set_user_attr(runs.TOLD, runs.told(before, as_texts(params), tags, kept, now()))
+        before = self.search.user_attrs.get(runs.RUN_CONTEXT)
+        self.search.set_user_attr(runs.RUN_CONTEXT, runs.run_context(before, as_texts(params), tags, kept, now()))
 
     def _keep_run_id(self, label: str, run_id: str, experiment_id: str) -> None:
         """Keep a run's id in the Optuna study; called from the tracker's thread, which the storage must not stop.

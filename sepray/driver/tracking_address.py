@@ -26,7 +26,7 @@ ATTRIBUTE = "tracking_uri"
 """User attribute of the search's Optuna study: the address as it was given, without secrets."""
 
 
-def require(study: Study, folder: Path, spec: StudySpec) -> None:
+def require_same(study: Study, folder: Path, spec: StudySpec) -> None:
     """Refuse another address than the one that updates of the study wait for.
 
     Args:
@@ -37,7 +37,7 @@ def require(study: Study, folder: Path, spec: StudySpec) -> None:
     Raises:
         UsageError: updates wait for another address.
     """
-    before, now = kept(study.user_attrs, folder), spec.stores.tracking_uri
+    before, now = stored(study.user_attrs, folder), spec.stores.tracking_uri
     if before is not None and not is_same(before, now) and (waiting := _waiting(folder)):
         there = study_commands.on_study("reconcile", spec.changed(tracking_uri=before))
         here = study_commands.on_study("reconcile", spec, "--yes")
@@ -47,15 +47,15 @@ def require(study: Study, folder: Path, spec: StudySpec) -> None:
         )
 
 
-def move(study: optuna.Study, folder: Path, address: str) -> None:
-    """Keep another address, to which all that waited has gone; one of the same place stays as it was given."""
-    before = kept(study.user_attrs, folder)
+def store(study: optuna.Study, folder: Path, address: str) -> None:
+    """Store another address of MLflow, to which all updates have gone; one of the same place stays as it was given."""
+    before = stored(study.user_attrs, folder)
     if before is None or not is_same(before, address):
         study.set_user_attr(ATTRIBUTE, mask(address))
 
 
-def kept(attributes: Mapping[str, Any], folder: Path) -> str | None:
-    """Return the address that a study has kept, without secrets; None where an older version has kept none.
+def stored(attributes: Mapping[str, Any], folder: Path) -> str | None:
+    """Return the address that a study has stored, without secrets; None where an older version has stored none.
 
     Args:
         attributes: user attributes of the search's Optuna study.
@@ -86,7 +86,7 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
     attributes = load_study(storage, name).user_attrs
     uid = attributes.get("uid")
     folder = own_folder(storage_path, name, "" if uid is None else checked_uid(uid))
-    before = kept(attributes, folder)
+    before = stored(attributes, folder)
     if given or before is None:
         address = resolve_uri(given)
         return address, "" if before is None or is_same(before, address) else before

@@ -54,7 +54,7 @@ def threads(cpus_per_trial: float) -> int:
     return max(1, int(cpus_per_trial))
 
 
-def _unsaid(text: str) -> None:
+def _say_nothing(text: str) -> None:
     """Drop what is said about the cluster where the caller shows nothing."""
 
 
@@ -64,7 +64,7 @@ def connect(
     cpus: float,
     gpus: float,
     modules: Iterable[str],
-    say: Callable[[str], None] = _unsaid,
+    say: Callable[[str], None] = _say_nothing,
 ) -> int:
     """Start Ray in this process, or join the cluster at ``address``; return how many trials run at once.
 

@@ -50,10 +50,10 @@ def set_deterministic(on: bool) -> None:
     torch.backends.cudnn.deterministic = on
 
 
-def differences(recorded: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
-    """Return a line ``name: recorded -> present`` for each condition that was recorded and is another now."""
+def differences(stored: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """Return a line ``name: stored -> present`` for each condition that was stored and is another now."""
     return [
         f"{name}: {value} -> {present.get(name, 'unknown')}"
-        for name, value in recorded.items()
+        for name, value in stored.items()
         if present.get(name) != value
     ]

@@ -208,7 +208,7 @@ class SeparatorTrainable(tune.Trainable):
             raise ValueError(f"{name[:80]!r} is no name of a trial's folder")
         folder = f"{self._context.checkpoints}/{name}"
         if "://" not in folder:
-            links.refuse(Path(folder), links.above(Path(folder), _LEVELS))
+            links.refuse(Path(folder), links.ancestor(Path(folder), _LEVELS))
         return folder
 
     def _built(self) -> Members:

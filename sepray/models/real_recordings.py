@@ -281,10 +281,10 @@ def _beats(estimate: Mapping[str, Tensor], signal: Signal, rate: float) -> dict[
     import torch
 
     from ..scoring.real_records import found_beats, mother_and_fetus
-    from ..signals.beats import level
+    from ..signals.beats import root_mean_square
 
     pair = mother_and_fetus(signal)
-    loudest = torch.stack([level(own) for own in estimate.values()]).amax(0)
+    loudest = torch.stack([root_mean_square(own) for own in estimate.values()]).amax(0)
     found: dict[str, Beats] = {}
     for name in sorted(signal.heart_sources, key=lambda source: pair is not None and source == pair[1]):
         mother = (estimate[pair[0]], found[pair[0]].times) if pair and name == pair[1] else None

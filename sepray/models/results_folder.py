@@ -29,7 +29,7 @@ def check_names(files: Sequence[Path], name: str) -> None:
 
 
 @contextlib.contextmanager
-def beside(target: Path) -> Iterator[Path]:
+def temporary_folder_beside(target: Path) -> Iterator[Path]:
     """Make a temporary folder on the disk of ``target``; remove it at the end, and ``target`` too if it is empty."""
     made = [part for part in (target, *target.parents) if not part.exists()]
     target.mkdir(parents=True, exist_ok=True)

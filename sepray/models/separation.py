@@ -21,7 +21,7 @@ from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording
 from .model import Address, Model, check_model, loaded
 from .picture import Envelope, draw
-from .results_folder import beside, check_names
+from .results_folder import check_names, temporary_folder_beside
 from .stream import check_window, estimate_channels, estimates_of, notes_on, offsets_of, wanted_sources
 
 Array = NDArray[np.float32]
@@ -226,7 +226,7 @@ def separate_into(
     stem = recording.path.stem
     suffix = recording.written_suffix
     drawing = picture_name or f"{stem}.png"
-    with beside(output) as folder:
+    with temporary_folder_beside(output) as folder:
         names = _file_names(model.sources)
         files = {key: folder / f"{stem}.{names[key]}{suffix}" for key in wanted}
         check_names([*files.values(), *([folder / drawing] if picture else [])], name)

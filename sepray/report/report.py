@@ -70,7 +70,7 @@ def publish(results: StudyResults, artifacts: Artifacts | None = None) -> Path:
     """
     report = build(results)
     for name in _FOLDERS:
-        links.remove(results.folder / name, links.above(results.folder, LEVELS))
+        links.remove(results.folder / name, links.ancestor(results.folder, LEVELS))
     for name, content in {**report.files, PAGE: report.html.encode()}.items():
         write(results.folder, name, content)
     if artifacts is not None:
@@ -85,7 +85,7 @@ def files_of(folder: Path) -> list[tuple[str, Path]]:
     Raises:
         UsageError: a file lies behind a link, or the page is a link.
     """
-    top = links.above(folder, LEVELS)
+    top = links.ancestor(folder, LEVELS)
     paths = [path for name in _FOLDERS for path in sorted(links.files_below(links.refuse(folder / name, top)))]
     return [(path.relative_to(folder).as_posix(), path) for path in (*paths, links.refuse(folder / PAGE, top))]
 

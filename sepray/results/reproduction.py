@@ -27,7 +27,7 @@ from ..tracking import models
 
 @dataclass(frozen=True)
 class Epoch:
-    """The value of an epoch: as it was recorded, and as it is now.
+    """The value of an epoch: as the study stored it, and as it is now.
 
     Attributes:
         number: number of the epoch, from 1.
@@ -101,7 +101,7 @@ def reproduce(
     epochs: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Reproduction:
-    """Train a trial again in this process and compare it with what the study has recorded. The study is not changed.
+    """Train a trial again in this process and compare it with what the study has stored. The study is not changed.
 
     Args:
         found: the study, from its stores.
@@ -118,8 +118,8 @@ def reproduce(
     """
     trained = repetition(found, cache, stage, number)
     compared = []
-    recorded = sorted(trained.trial.intermediate_values.items())[:epochs]
-    for epoch, value in recorded:
+    stored = sorted(trained.trial.intermediate_values.items())[:epochs]
+    for epoch, value in stored:
         compared.append(Epoch(epoch, value, _value(trained.context, trained.epoch())))
         on_epoch(compared[-1])
     then: Mapping[str, str] = trained.trial.user_attrs.get("conditions", {})
@@ -303,8 +303,8 @@ def _changes(then: Mapping[str, str], now: Mapping[str, str], prepared: Prepared
         lines.append("a GPU's sums come in another order every time, unless the study was run with --deterministic")
     if then.get("code") == now["code"] or "code" not in then:
         return lines
-    recorded = found.studies["search"].user_attrs.get(f"code.{then['code']}")
-    if recorded is not None:
-        modules = ", ".join(code.changed(recorded, prepared.code))
+    stored = found.studies["search"].user_attrs.get(f"code.{then['code']}")
+    if stored is not None:
+        modules = ", ".join(code.changed(stored, prepared.code))
         lines = [f"code: {modules}" if line.startswith("code:") else line for line in lines]
     return lines

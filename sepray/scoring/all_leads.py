@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Signal
-from ..signals.beats import detect, height, in_band
+from ..signals.beats import detect, in_band, qrs_height
 from .real_records import mother_and_fetus
 
 _RIDGE = 0.01  # of the power in each lead, added to what is left there: bounds the weights where that is nothing
@@ -84,8 +84,8 @@ def comparable(
 ) -> Tensor:
     """Return a mother's and her fetus's signals without a unit, ``[2, 1, segment, time]``, scaled to the same one.
 
-    The mother's is scaled to beats of height 1 (``signals.beats.height``), and the fetus's to the height that its beats
-    have beside hers in a lead, in the lead in which that is most.
+    The mother's is scaled to beats of height 1 (``signals.beats.qrs_height``). The fetus's beats get the largest ratio
+    of their height to the mother's that a lead has.
 
     Args:
         hearts: the two signals, each ``[1, segment, time]``.
@@ -95,11 +95,11 @@ def comparable(
         rate: samples a second.
     """
     (hers, its), (her_beats, its_beats), (mothers, fetuses) = hearts, beats, in_leads
-    beside = height(fetuses, rate, its_beats.expand(len(fetuses), -1, -1)) / _height(mothers, rate, her_beats)
+    beside = qrs_height(fetuses, rate, its_beats.expand(len(fetuses), -1, -1)) / _height(mothers, rate, her_beats)
     scales = 1 / _height(hers, rate, her_beats), beside.amax(0, keepdim=True) / _height(its, rate, its_beats)
     return torch.stack([own * scale[..., None] for own, scale in zip((hers, its), scales, strict=True)])
 
 
 def _height(signal: Tensor, rate: float, beats: Tensor) -> Tensor:
-    """Return ``height`` of ``[lead, segment, time]`` at beats of one lead, never 0."""
-    return height(signal, rate, beats.expand(len(signal), -1, -1)).clamp(min=1e-30)
+    """Return ``qrs_height`` of ``[lead, segment, time]`` at beats of one lead, never 0."""
+    return qrs_height(signal, rate, beats.expand(len(signal), -1, -1)).clamp(min=1e-30)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..contracts import Signal, Split
-from ..signals.beats import Beats, detect, level, rate_of
+from ..signals.beats import Beats, detect, rate_of, root_mean_square
 
 TOLERANCE = 0.050
 """Seconds between a true beat and the one that counts as it."""
@@ -126,7 +126,7 @@ def detected(source: Tensor, name: str, signal: Signal, beside: Tensor) -> Beats
 
 def _loudest(sources: Tensor) -> Tensor:
     """Return the level ``[item]`` of the loudest source, ``[item, source, channel, time]``."""
-    return level(sources).flatten(1).amax(1)
+    return root_mean_square(sources).flatten(1).amax(1)
 
 
 def _one_lead(leads: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Signal
-from ..signals.beats import FETAL_RATE, Beats, detect, height
+from ..signals.beats import FETAL_RATE, Beats, detect, qrs_height
 from ..signals.heart_annotations import Annotation
 from .beat_scores import ROUNDING, TOLERANCE, counts
 
@@ -28,7 +28,7 @@ NEAR = 5.0
 """Beats a minute between a rate that is right and the annotated one."""
 
 FAINT = 0.07
-"""Height (``signals.beats.height``) of a fetus's beats, the mother's = 1, below which there is none.
+"""Height (``signals.beats.qrs_height``) of a fetus's beats, the mother's = 1, below which there is none.
 
 It is that of 2.5% of the synthetic fetuses that are found; ``python -m benchmarks.beats --faint`` finds it, without any
 real recording."""
@@ -81,13 +81,13 @@ def found_beats(
     found = detect(estimate, rate, low, high, name in signal.pulse_sources, beside=beside)
     if mother is None:
         return found
-    faint = height(estimate, rate, found.times) < FAINT * height(mother[0], rate, mother[1])
-    none = faint | (shared(found.times, mother[1]) > HERS)
+    faint = qrs_height(estimate, rate, found.times) < FAINT * qrs_height(mother[0], rate, mother[1])
+    none = faint | (share_of_mothers(found.times, mother[1]) > HERS)
     times, beats = found.times.masked_fill(none[..., None], math.nan), found.rate.masked_fill(none, 0.0)
     return Beats(times, beats, found.confidence.masked_fill(none, 0.0))
 
 
-def shared(beats: Tensor, mothers: Tensor) -> Tensor:
+def share_of_mothers(beats: Tensor, mothers: Tensor) -> Tensor:
     """Return the share ``[...]`` of a fetus's beats ``[..., beat]`` that are also the mother's; 0 where it has none."""
     near = ((beats[..., :, None] - mothers[..., None, :]).abs() <= TOLERANCE + ROUNDING).any(-1)
     return near.sum(-1) / beats.isfinite().sum(-1).clamp(min=1)

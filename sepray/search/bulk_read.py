@@ -41,7 +41,7 @@ class BulkReadStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        with _rows_told():
+        with _bad_rows_reported():
             if states is not None or trial_id_greater_than >= 0:
                 trials: list[FrozenTrial] = super()._get_trials(
                     study_id, states, included_trial_ids, trial_id_greater_than
@@ -59,7 +59,7 @@ class RowError(ValueError):
 
 
 @contextlib.contextmanager
-def _rows_told() -> Iterator[None]:
+def _bad_rows_reported() -> Iterator[None]:
     try:
         yield
     except (RowError, json.JSONDecodeError):

@@ -45,7 +45,7 @@ def loads(content: bytes) -> Any:
         ) from error
 
 
-def keep_as_json() -> None:
+def store_state_as_json() -> None:
     """Let Optuna's CMA-ES keep its state as JSON from now on."""
     _cmaes.pickle = _JSON  # type: ignore[attr-defined, assignment]
 

@@ -62,7 +62,7 @@ def make_sampler(
     Raises:
         UsageError: the name is unknown, a package is missing, or the class does not take these options.
     """
-    cmaes_state.keep_as_json()
+    cmaes_state.store_state_as_json()
     short_name = {class_name: key for key, (class_name, _) in _SAMPLERS.items()}.get(name, name)
     cls = sampler_class(short_name)
     arguments = {**_DEFAULTS.get(short_name, {}), **(options or {})}

@@ -58,7 +58,7 @@ class StoredStudy(optuna.study.Study):
         Raises:
             StorageError: an attribute of one is not as sepray writes it.
         """
-        with _damage_told(self.address):
+        with _damage_reported(self.address):
             trials = super().get_trials(deepcopy, states)
         stored_values.check_trials(self.study_name, self.address, trials)
         return trials
@@ -318,7 +318,7 @@ def first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _damage_told(url: str) -> Iterator[None]:
+def _damage_reported(url: str) -> Iterator[None]:
     """Raise what others have written in the place of JSON as an error that says so; a journal's has more to say."""
     try:
         yield
@@ -338,7 +338,7 @@ def _damage_told(url: str) -> Iterator[None]:
 def _storage_errors(url: str) -> Iterator[None]:
     """Raise errors of the storage at ``url`` as errors that a user can put right, in one line."""
     try:
-        with _damage_told(url):
+        with _damage_reported(url):
             yield
     except SeprayError:  # some are ValueErrors
         raise

@@ -117,7 +117,7 @@ def detect(
         high: highest rate.
         pulse: whether it is a PPG, whose pulses point upwards, and no ECG.
         least: confidence below which there is no heart; 0: beats are found in noise too.
-        beside: ``level`` ``[...]`` of what the signal was separated from, or of the loudest of what was separated: a
+        beside: ``root_mean_square`` ``[...]`` of the mixture that the signal is a part of, or of the loudest part: a
             signal of a millionth of it is silent. None: a signal is silent only where it is constant, but for its
             rounding.
     """
@@ -143,7 +143,7 @@ def detect(
     )
 
 
-def level(signal: Tensor) -> Tensor:
+def root_mean_square(signal: Tensor) -> Tensor:
     """Return the root mean square ``[...]`` of ``[..., time]`` without its offset, in float64; 0 if not finite."""
     centred = signal.double()
     if not centred.numel():
@@ -159,7 +159,7 @@ def is_silent(signal: Tensor, beside: Tensor | None = None) -> Tensor:
         return torch.ones(signal.shape[:-1], dtype=torch.bool, device=signal.device)
     largest = signal.abs().amax(-1).double().nan_to_num(0.0, 0.0, 0.0)
     rounding = largest * (torch.finfo(signal.dtype).eps if signal.is_floating_point() else 0.0)
-    return level(signal) <= (rounding if beside is None else torch.maximum(rounding, _SILENCE * beside))
+    return root_mean_square(signal) <= (rounding if beside is None else torch.maximum(rounding, _SILENCE * beside))
 
 
 def in_band(signal: Tensor, sample_rate: float, low: float, pulse: bool = False) -> Tensor:
@@ -337,7 +337,7 @@ def _alike(band: Tensor, centre: Tensor, there: Tensor, reach: int, slack: int) 
     return alike.clamp(min=0)
 
 
-def height(signal: Tensor, sample_rate: float, times: Tensor) -> Tensor:
+def qrs_height(signal: Tensor, sample_rate: float, times: Tensor) -> Tensor:
     """Return how high QRS complexes are, ``[...]``: the median over beats of the envelope from 10 to 45 Hz.
 
     In that band a mother's and a fetus's are comparable. It is 0 where there are no beats, or the signal is not finite.

@@ -119,7 +119,7 @@ def cells_without_end(cells: list[str]) -> list[str]:
     return cells[:kept]
 
 
-def spoiled(lines: Sequence[str], name: str) -> str:
+def column_without_numbers(lines: Sequence[str], name: str) -> str:
     """Return what is wrong with lines that no separator makes rows of numbers; empty if they are nothing like it.
 
     That is a column which is empty, or holds text, beside columns of numbers.

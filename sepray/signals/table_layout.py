@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import IO
 
 from .recording_types import RecordingError
-from .table_checks import are_column_numbers, cells_without_end, refuse_other_names, refuse_split_numbers, spoiled
+from .table_checks import (
+    are_column_numbers,
+    cells_without_end,
+    column_without_numbers,
+    refuse_other_names,
+    refuse_split_numbers,
+)
 from .time_columns import number, time_of
 
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
@@ -105,7 +111,7 @@ def layout_of(path: Path, name: str) -> Layout:
     if not best.score:
         no_table = f"{name} is not a table of numbers in text (CSV)"
         raise RecordingError(
-            f"{name} holds no rows of numbers" if _is_header(lines) else spoiled(lines, name) or no_table
+            f"{name} holds no rows of numbers" if _is_header(lines) else column_without_numbers(lines, name) or no_table
         )
     if best.columns > _MOST_COLUMNS:
         raise RecordingError(f"{name} has {best.columns} columns, and a table has at most {_MOST_COLUMNS}")

@@ -78,7 +78,9 @@ def write(folder: Path, name: str, content: bytes | str) -> None:
         OSError: the file cannot be written; an old file is unchanged.
         UsageError: the folder, or one between it and the file, is a link.
     """
-    links.write(folder / name, links.above(folder, LEVELS), content.encode() if isinstance(content, str) else content)
+    links.write(
+        folder / name, links.ancestor(folder, LEVELS), content.encode() if isinstance(content, str) else content
+    )
 
 
 def local_root(storage_path: str) -> Path:
@@ -163,7 +165,7 @@ def lock(folder: Path, name: str, patience: float = 0.0) -> IO[str]:
         RunningError: another process on this machine runs the study.
         UsageError: the folder is a link, or lies behind one below that of all studies.
     """
-    links.refuse(folder, links.above(folder, LEVELS))
+    links.refuse(folder, links.ancestor(folder, LEVELS))
     file, deadline = open_lock(folder / "lock"), time.monotonic() + patience
     while True:
         try:

@@ -64,7 +64,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> Options:
     Raises:
         UsageError: an unknown flag, or a value that it does not take.
     """
-    known = sorted({name for part in table.parts for name in forms.needs(part.data)})
+    known = sorted({name for part in table.parts for name in forms.needed_folders(part.data)})
     takes = f" --folder takes {', '.join(f'{name}=FOLDER' for name in known)}." if known else ""
     text = described(f"{table.source}.{takes}\n\n{Options.__doc__}")
     kind = Annotated[Options, tyro.conf.arg(name="")]
@@ -79,7 +79,7 @@ def run(table: Table, options: Options) -> int:
     """
     if options.resources.cluster_address.startswith("ray://"):
         raise UsageError("a table is made where its command runs: start it on the cluster's head, with --address auto")
-    form = forms.chosen(table, options.budget, options.folder, options.max_epochs, options.final_seeds)
+    form = forms.chosen_form(table, options.budget, options.folder, options.max_epochs, options.final_seeds)
     made = [
         forms.comparison(table, k, form, "", options.seed, options.resources, options.stores, options.museval_results)
         for k in range(len(table.parts))

@@ -49,7 +49,7 @@ class Missing:
     reason: str
 
 
-def chosen(table: Table, length: Length, folders: Sequence[str], max_epochs: int = 0, seeds: int = 0) -> Chosen:
+def chosen_form(table: Table, length: Length, folders: Sequence[str], max_epochs: int = 0, seeds: int = 0) -> Chosen:
     """Return the form of a table that a command line asks for.
 
     Args:
@@ -62,7 +62,7 @@ def chosen(table: Table, length: Length, folders: Sequence[str], max_epochs: int
     Raises:
         UsageError: a folder has no name, or one that the table does not know.
     """
-    known = list(dict.fromkeys(name for part in table.parts for name in needs(part.data)))
+    known = list(dict.fromkeys(name for part in table.parts for name in needed_folders(part.data)))
     given: dict[str, str] = {}
     for text in folders:
         name, equals, folder = text.partition("=")
@@ -76,14 +76,14 @@ def chosen(table: Table, length: Length, folders: Sequence[str], max_epochs: int
     return Chosen(length, replace(form, max_epochs=max_epochs or form.max_epochs, seeds=seeds or form.seeds), given)
 
 
-def needs(data: Data) -> list[str]:
+def needed_folders(data: Data) -> list[str]:
     """Return the names of the folders that data need."""
     return [name for setting in data.settings for name in _FOLDER.findall(setting)]
 
 
 def data_of(part: Part, chosen: Chosen) -> Data | Missing:
     """Return the data of a part: its own, or in the short form a stand-in where a folder is not given."""
-    lacking = [name for name in needs(part.data) if name not in chosen.folders]
+    lacking = [name for name in needed_folders(part.data) if name not in chosen.folders]
     if not lacking:
         return replace(part.data, settings=tuple(s.format_map(chosen.folders) for s in part.data.settings))
     if chosen.is_short and part.stand_in is not None:

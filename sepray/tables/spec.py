@@ -42,7 +42,7 @@ class Row:
         return f"{self.name}={self.separator}"
 
 
-def turned(methods: Mapping[str, str], source: str, figures: str) -> tuple[Row, ...]:
+def rows_of(methods: Mapping[str, str], source: str, figures: str) -> tuple[Row, ...]:
     """Return the rows of a line of a table whose columns are methods.
 
     Args:

@@ -39,15 +39,15 @@ def refusal(place: str, experiment: str, uri: str, default: Callable[[], str | N
         place: address of the files of a run or a model, as MLflow has it.
         experiment: place of the files of the run's experiment.
         uri: MLflow's address, as the user has given it.
-        default: returns what ``elsewhere`` compares the experiment with, where that is needed.
+        default: returns what ``refusal_of_experiment`` compares the experiment with, where that is needed.
     """
-    if reason := of_others(place, uri) or foreign(place, experiment):
+    if reason := refusal_of_host(place, uri) or refusal_outside_experiment(place, experiment):
         return reason
     is_server = urlsplit(uri).scheme in ("http", "https")
-    return elsewhere(experiment, default()) if is_server and _folder(experiment) is not None else ""
+    return refusal_of_experiment(experiment, default()) if is_server and _folder(experiment) is not None else ""
 
 
-def foreign(place: str, experiment: str) -> str:
+def refusal_outside_experiment(place: str, experiment: str) -> str:
     """Return why files are not written to a place; empty where they may be.
 
     A folder of this machine must lie below that of the experiment, and behind no link there. Where another server or
@@ -70,7 +70,7 @@ def foreign(place: str, experiment: str) -> str:
     return ""
 
 
-def elsewhere(experiment: str, default: str | None) -> str:
+def refusal_of_experiment(experiment: str, default: str | None) -> str:
     """Return why files are not written to a folder of this machine that an experiment of a server says.
 
     Whoever creates an experiment may say where its files are; a server whose files lie on a shared disk has those of
@@ -93,8 +93,8 @@ def elsewhere(experiment: str, default: str | None) -> str:
     )
 
 
-def of_others(place: str, uri: str) -> str:
-    """Return why a host is not asked for files, or given any; empty where a place names none that gets a login.
+def refusal_of_host(place: str, uri: str) -> str:
+    """Return why no files are read from or sent to a host; empty where they may be, or the place names no such host.
 
     That is the host of MLflow's own address, and those of ``TRUSTED``.
 
@@ -124,8 +124,8 @@ def of_others(place: str, uri: str) -> str:
 
 
 @contextlib.contextmanager
-def asked(uri: str) -> Iterator[None]:
-    """Let MLflow ask no host for files, in this thread, that ``of_others`` refuses, until the block ends.
+def trusted_hosts_only(uri: str) -> Iterator[None]:
+    """Let MLflow ask no host for files, in this thread, that ``refusal_of_host`` refuses, until the block ends.
 
     MLflow raises an MlflowException (INVALID_PARAMETER_VALUE) then.
     """
@@ -146,7 +146,7 @@ def asked(uri: str) -> Iterator[None]:
 def _checked(made: Callable[..., Any]) -> Callable[..., Any]:
     def repository(artifact_uri: str, *arguments: Any, **named: Any) -> Any:
         uri = _asked.get()
-        if uri and (reason := of_others(artifact_uri, uri)):
+        if uri and (reason := refusal_of_host(artifact_uri, uri)):
             from mlflow.exceptions import MlflowException
 
             raise MlflowException.invalid_parameter_value(reason)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..disk.files import locked
 from .environment import QUIET
-from .relocation import follow
+from .relocation import update_paths
 
 
 def connect(uri: str) -> Any:
@@ -26,7 +26,7 @@ def connect(uri: str) -> Any:
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
         _create(path)
-        follow(path)
+        update_paths(path)
     client = mlflow.MlflowClient(uri, registry_uri=uri)
     client.search_experiments(max_results=1)
     return client

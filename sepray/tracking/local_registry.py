@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from .relocation import beside, local
+from .relocation import local_path, mlruns_beside
 
 _MODEL = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
@@ -61,9 +61,9 @@ def model_folder(model: str, uri: str) -> Path | None:
         location = model if _LOGGED.fullmatch(model) else _registered(connection, model)
         if location and (logged := _LOGGED.fullmatch(location)):
             location = _only(connection, "select artifact_location from logged_models where model_id = ?", logged["id"])
-        folder = local(location)
+        folder = local_path(location)
         if folder is not None:
-            folder = beside(Path(uri.removeprefix("sqlite:///")), folder)
+            folder = mlruns_beside(Path(uri.removeprefix("sqlite:///")), folder)
             if (folder / "MLmodel").is_file():
                 return folder
     return None

@@ -109,7 +109,7 @@ def reconcile(
         box.close()
 
 
-def tell_anew(outbox: Path, study: str, experiment: str, expected: Sequence[ExpectedRun]) -> None:
+def queue_everything(outbox: Path, study: str, experiment: str, expected: Sequence[ExpectedRun]) -> None:
     """Queue all that runs of a study should hold, for an MLflow that has none of them; the outbox forgets its own.
 
     Args:

@@ -107,7 +107,7 @@ def read(folder: Path, function: Mapping[str, Any]) -> ModelCode:
 
 
 def content_digest(code: ModelCode, data: Path) -> str:
-    """Return the SHA-256 of code, configuration and weights, as a model's metadata record it.
+    """Return the SHA-256 of code, configuration and weights, as a model's metadata have it.
 
     Args:
         code: the source files.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..disk import links
 from ..errors import UnreachableError, how_to_install, mask
 from . import logged_models, pretrained
-from .artifact_places import asked
+from .artifact_places import trusted_hosts_only
 from .calls import PERMANENT, reason_of
 from .connection import connect, import_mlflow, registry_at
 from .environment import default_variables, resolve_uri
@@ -300,7 +300,7 @@ def connected(uri: str | None) -> Iterator[Any]:
                 client = connect(address)
             except Exception as error:
                 raise _unusable(address, error) from None
-        with registry_at(address), default_variables(_LATER_REQUESTS), asked(address):
+        with registry_at(address), default_variables(_LATER_REQUESTS), trusted_hosts_only(address):
             yield client
     except mlflow.MlflowException as error:
         if error.error_code in PERMANENT:

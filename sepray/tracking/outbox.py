@@ -187,7 +187,7 @@ class Outbox:
             file = operation.body.get("file", "")
             if operation.kind == "artifact" and is_copy(file) and file not in kept:
                 with suppress(OSError, UsageError):  # a link is left where it is
-                    links.remove((self.files / file).parent, links.above(self.path, _LEVELS))
+                    links.remove((self.files / file).parent, links.ancestor(self.path, _LEVELS))
 
     def rejected(self) -> list[Rejected]:
         """Return the operations that MLflow refused, oldest first."""
@@ -296,7 +296,7 @@ class Outbox:
     def refuse_links(self, path: Path) -> None:
         """Raise ``OutboxError`` if a path, or a folder between it and the folder of all studies, is a link."""
         try:
-            links.refuse(path, links.above(self.path, _LEVELS))
+            links.refuse(path, links.ancestor(self.path, _LEVELS))
         except UsageError as error:
             raise OutboxError(f"the outbox {self.path}: {error}") from None
 

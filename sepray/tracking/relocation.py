@@ -26,7 +26,7 @@ _COLUMNS = (
 _MLRUNS = "mlruns"
 
 
-def local(location: str | None) -> Path | None:
+def local_path(location: str | None) -> Path | None:
     """Return a location as a path; None where it is none of this machine's file systems."""
     if location is None:
         return None
@@ -36,7 +36,7 @@ def local(location: str | None) -> Path | None:
     return Path(location) if not parts.scheme and Path(location).is_absolute() else None
 
 
-def beside(database: Path, place: Path) -> Path:
+def mlruns_beside(database: Path, place: Path) -> Path:
     """Return the place of artifacts in ``mlruns`` beside a database, where it is there; else the place as it is."""
     names = place.parts
     for k in range(len(names) - 1, 0, -1):
@@ -45,7 +45,7 @@ def beside(database: Path, place: Path) -> Path:
     return place
 
 
-def follow(database: Path) -> None:
+def update_paths(database: Path) -> None:
     """Let the paths in an MLflow database follow it to where it is now, with its ``mlruns`` beside it.
 
     Nothing is changed where ``mlruns`` has stayed behind. A database that cannot be read or written is left to MLflow,
@@ -73,7 +73,7 @@ def _former(connection: sqlite3.Connection, database: Path) -> Iterator[str]:
     found = set()
     for name, location in connection.execute("select name, artifact_location from experiments"):
         own = Path(artifact_location(f"sqlite:///{database}", name) or "")
-        place = local(location)
+        place = local_path(location)
         if place is not None and place.parts[-2:] == own.parts[-2:] and place != own:
             found.add(str(location).rpartition("/")[0])
     yield from sorted(found)

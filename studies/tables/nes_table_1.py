@@ -6,7 +6,7 @@ FT is NES started from GLO masking; the figures of NES started from AM are in se
 """
 
 from sepray.tables.command import main
-from sepray.tables.spec import Data, Figure, Form, Part, Table, turned
+from sepray.tables.spec import Data, Figure, Form, Part, Table, rows_of
 
 METHODS = {"Const": "constant_mask", "NMF": "nmf", "AM": "adversarial_masking layers=4", "GLOM": "glo_masking",
            "NES": "neural_egg", "FT": "neural_egg:paper start=glo_masking:paper", "Supervised": "supervised_mask",
@@ -22,14 +22,14 @@ FIRST, SECOND, PHOTOS, MADE = "names=bags,shoes", "names=shoes,bags", "Shoes and
 MNIST, DIGITS, SIZE = "MNIST at 32 x 32", "scikit-learn's digits of 8 x 8, each pixel doubled", "size=16"
 DISCS, STRIPES = ("first=example:discs", "second=example:stripes"), ("first=example:stripes", "second=example:discs")
 PARTS = (
-    Part("X 0-4, B 5-9", Data("mnist_split", ("folder={mnist}", "observed=5-9"), MNIST), turned(SMALLER, "0-4", LOW),
+    Part("X 0-4, B 5-9", Data("mnist_split", ("folder={mnist}", "observed=5-9"), MNIST), rows_of(SMALLER, "0-4", LOW),
          ("0-4",), Data("digits_split", ("observed=5-9",), DIGITS)),
-    Part("X 5-9, B 0-4", Data("mnist_split", ("folder={mnist}", "observed=0-4"), MNIST), turned(SMALLER, "5-9", HIGH),
+    Part("X 5-9, B 0-4", Data("mnist_split", ("folder={mnist}", "observed=0-4"), MNIST), rows_of(SMALLER, "5-9", HIGH),
          ("5-9",), Data("digits_split", ("observed=0-4",), DIGITS)),
     Part("X bags, B shoes", Data("image_pairs", ("first={bags}", "second={shoes}", FIRST), PHOTOS),
-         turned(METHODS, "bags", BAGS), ("bags",), Data("image_pairs", (*DISCS, SIZE, FIRST), MADE)),
+         rows_of(METHODS, "bags", BAGS), ("bags",), Data("image_pairs", (*DISCS, SIZE, FIRST), MADE)),
     Part("X shoes, B bags", Data("image_pairs", ("first={shoes}", "second={bags}", SECOND), PHOTOS),
-         turned(METHODS, "shoes", SHOES), ("shoes",), Data("image_pairs", (*STRIPES, SIZE, SECOND), MADE)),
+         rows_of(METHODS, "shoes", SHOES), ("shoes",), Data("image_pairs", (*STRIPES, SIZE, SECOND), MADE)),
 )  # fmt: skip
 SMALL = {
     "neural_egg": "width=8 layers=3 epochs_per_iteration=2 batch_size=16 start_epochs=10",

@@ -7,7 +7,7 @@ The paper's speech is LRW. PSNR of sounds is the energy of the source over that 
 """
 
 from sepray.tables.command import main
-from sepray.tables.spec import Data, Figure, Form, Part, Table, turned
+from sepray.tables.spec import Data, Figure, Form, Part, Table, rows_of
 
 METHODS = {"Const": "constant_mask", "NMF": "nmf", "AM": "adversarial_masking", "GLOM": "glo_masking",
            "NES": "neural_egg", "FT": "neural_egg:paper start=glo_masking:paper",
@@ -27,7 +27,7 @@ SMALL = {
 FIGURES = (Figure("item", "Figure 2"), Figure("iterations", "Figure 2, iterations of NES", ("NES",)),
            Figure("curves", "Figure 3", ("NES", "FT"), by="iteration"))  # fmt: skip
 PSNR = {"snr": "PSNR"}
-ROWS = turned(METHODS, "speech", "0.0, 2.4, 5.7, 3.3, 7.5, 7.5, 8.3")
+ROWS = rows_of(METHODS, "speech", "0.0, 2.4, 5.7, 3.3, 7.5, 7.5, 8.3")
 TABLE = Table("nes-table-2", "NES, Table 2", ("snr", "si_sdr"), (Part("", SPEECH, ROWS, ("speech",), STAND_IN),),
               Form(250, 3, {"FT": "start_epochs=250"}), Form(20, 1, SMALL), {"neural_egg": 250},
               headings=PSNR, figures=FIGURES)  # fmt: skip

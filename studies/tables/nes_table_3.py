@@ -7,7 +7,7 @@ music. The figures of FT from AM are in the section's text.
 """
 
 from sepray.tables.command import main
-from sepray.tables.spec import Data, Form, Part, Table, turned
+from sepray.tables.spec import Data, Form, Part, Table, rows_of
 
 NES = "neural_egg:authors' code, music"
 METHODS = {"Const": "constant_mask", "NMF": "nmf", "AM": "adversarial_masking", "GLOM": "glo_masking", "NES": NES,
@@ -18,10 +18,10 @@ MUSDB, WORDS = ("folder={musdb}", "sample_rate=20480", "item_samples=10240"), "M
 MADE, STAND_IN = ("folder=:synthesised:", "sample_rate=8000"), "five synthesised tracks of half a second"
 PARTS = (
     Part("X vocals, B instrumental", Data("stems", (*MUSDB, "sources=vocals,accompaniment"), WORDS),
-         turned(METHODS, "vocals", VOCALS), ("vocals",),
+         rows_of(METHODS, "vocals", VOCALS), ("vocals",),
          Data("stems", (*MADE, "sources=vocals,accompaniment"), STAND_IN)),
     Part("X drums, B instrumental", Data("stems", (*MUSDB, "sources=drums,instrumental"), WORDS),
-         turned(METHODS, "drums", DRUMS), ("drums",), Data("stems", (*MADE, "sources=drums,instrumental"), STAND_IN)),
+         rows_of(METHODS, "drums", DRUMS), ("drums",), Data("stems", (*MADE, "sources=drums,instrumental"), STAND_IN)),
 )  # fmt: skip
 SMALL = {
     "neural_egg": "width=8 layers=3 epochs_per_iteration=2 batch_size=16 start_epochs=10",

@@ -75,8 +75,8 @@ def test_files_below_are_no_links(top):
 
 
 def test_folder_above_is_the_highest_at_most(tmp_path):
-    assert links.above(tmp_path / "a" / "b", 2) == tmp_path
-    assert str(links.above(tmp_path, 99)) == "/"
+    assert links.ancestor(tmp_path / "a" / "b", 2) == tmp_path
+    assert str(links.ancestor(tmp_path, 99)) == "/"
 
 
 def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

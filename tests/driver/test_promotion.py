@@ -183,5 +183,5 @@ def test_better_in_one_objective_and_worse_in_none(found, won):
 
 def test_objective_that_the_rule_names_decides():
     spec = SPEC.changed(objective=("heart_rate_error", "breath/si_sdr"))
-    names = [[o.name for o in promotion.deciding(spec.changed(choose=choose), HEARTS)] for choose in RULES]
+    names = [[o.name for o in promotion.deciding_objectives(spec.changed(choose=choose), HEARTS)] for choose in RULES]
     assert names == [["heart_rate_error", "breath/si_sdr"], ["breath/si_sdr"], ["heart_rate_error"]]

@@ -145,11 +145,12 @@ def test_name_of_a_trial_that_has_ended_says_its_value_and_its_arm(arm, label, w
 
 
 def test_runs_are_told_as_at_the_start_before_them(study):
-    first = runs.told(None, {"trials": "1"}, {"mlflow.user": "me", "platform": "a"}, {"digest": "d"}, 5)
+    first = runs.run_context(None, {"trials": "1"}, {"mlflow.user": "me", "platform": "a"}, {"digest": "d"}, 5)
     assert (
-        runs.told(first, {"trials": "2"}, {"mlflow.user": "me", "platform": "a"}, None, 6)["starts"] == first["starts"]
+        runs.run_context(first, {"trials": "2"}, {"mlflow.user": "me", "platform": "a"}, None, 6)["starts"]
+        == first["starts"]
     )
-    later = runs.told(first, {"trials": "2"}, {"mlflow.user": "you"}, {"digest": "e"}, 2**50)
+    later = runs.run_context(first, {"trials": "2"}, {"mlflow.user": "you"}, {"digest": "e"}, 2**50)
     finished(study)
     own, trial = runs.expected_runs("sweep", {"search": study.trials}, OBJECTIVES, later)
     assert (trial.inherited, trial.dataset) == ({"mlflow.user": "me"}, {"digest": "e"})

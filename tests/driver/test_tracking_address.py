@@ -143,12 +143,12 @@ def test_same_place_is_known_whatever_its_password(stored, own):
 
 
 def test_study_of_an_older_version_has_the_address_that_answered_last(tmp_path):
-    assert tracking_address.kept({}, tmp_path) is None
+    assert tracking_address.stored({}, tmp_path) is None
     outbox = Outbox(tmp_path / "outbox.db")
-    assert tracking_address.kept({}, tmp_path) is None
+    assert tracking_address.stored({}, tmp_path) is None
     outbox.set_target("http://lab")
     outbox.close()
-    assert tracking_address.kept({}, tmp_path) == "http://lab"
+    assert tracking_address.stored({}, tmp_path) == "http://lab"
 
 
 def test_relative_path_means_the_database_that_answered(prepared, tracker, spec, tmp_path, monkeypatch):
@@ -206,4 +206,4 @@ def test_commands_are_whole(spec, monkeypatch, tmp_path):
 
 def test_outbox_that_cannot_be_read_keeps_no_study_from_starting(tmp_path):
     (tmp_path / "outbox.db").write_bytes(b"no database" * 1000)
-    assert tracking_address.kept({}, tmp_path) is None
+    assert tracking_address.stored({}, tmp_path) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sepray.errors import UsageError
-from sepray.models.results_folder import beside, check_names
+from sepray.models.results_folder import check_names, temporary_folder_beside
 
 
 def test_longest_name_decides_in_bytes(tmp_path):
@@ -28,7 +28,7 @@ def test_folder_that_does_not_exist_says_nothing(tmp_path):
 
 def test_temporary_folder_lies_in_the_target_and_empty_folders_go(tmp_path):
     target = tmp_path / "a" / "b"
-    with beside(target) as folder:
+    with temporary_folder_beside(target) as folder:
         assert folder.parent == target
         assert folder.name.startswith(".sepray-")
     assert list(tmp_path.iterdir()) == []
@@ -36,10 +36,10 @@ def test_temporary_folder_lies_in_the_target_and_empty_folders_go(tmp_path):
 
 def test_what_was_written_or_there_stays(tmp_path):
     (tmp_path / "there").mkdir()
-    with beside(tmp_path / "there" / "new") as folder:
+    with temporary_folder_beside(tmp_path / "there" / "new") as folder:
         (folder / "part").touch()
         (folder / "part").rename(folder.parent / "whole")
-    with beside(tmp_path / "there"):
+    with temporary_folder_beside(tmp_path / "there"):
         pass
     assert [p.relative_to(tmp_path) for p in sorted(tmp_path.rglob("*"))] == [
         Path("there"),
@@ -49,6 +49,6 @@ def test_what_was_written_or_there_stays(tmp_path):
 
 
 def test_an_error_leaves_nothing_either(tmp_path):
-    with pytest.raises(KeyError), beside(tmp_path / "a"):
+    with pytest.raises(KeyError), temporary_folder_beside(tmp_path / "a"):
         raise KeyError
     assert list(tmp_path.iterdir()) == []

@@ -64,7 +64,9 @@ def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
     monkeypatch.setattr(finish, "package", package)
     monkeypatch.setattr(finish, "is_whole", Path.exists)
-    monkeypatch.setattr(stores, "new_database", SimpleNamespace(fill=lambda *given: None))  # the tracker has none
+    monkeypatch.setattr(
+        stores, "new_database", SimpleNamespace(queue_ended_trials=lambda *given: None)
+    )  # the tracker has none
     monkeypatch.setattr(finish, "register", register)
     monkeypatch.setattr(finish, "make_report", report)
     return driver.run

@@ -9,7 +9,7 @@ from torch import Tensor
 from sepray.contracts import Signal
 from sepray.scoring.all_leads import comparable, filtered, joined
 from sepray.scoring.real_records import FAINT, found_beats
-from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, height
+from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, qrs_height
 
 SIGNAL = Signal(
     ("maternal", "fetal"),
@@ -81,11 +81,11 @@ def test_the_fetus_is_as_high_beside_the_mother_as_in_the_lead_that_shows_it_bes
     leads, estimates = _leads()
     found = joined(leads, estimates, SIGNAL, 250)
     beats = [detect(found[name], 250, *rates).times for name, rates in (("maternal", ADULT), ("fetal", FETUS))]
-    assert float(height(found["maternal"], 250, beats[0])) == pytest.approx(1)
-    pair = [height(own, 250, own_beats.expand(2, -1, -1)) for own, own_beats in zip(estimates, beats, strict=True)]
+    assert float(qrs_height(found["maternal"], 250, beats[0])) == pytest.approx(1)
+    pair = [qrs_height(own, 250, own_beats.expand(2, -1, -1)) for own, own_beats in zip(estimates, beats, strict=True)]
     most = float((pair[1] / pair[0]).max())
     assert most == float((pair[1] / pair[0])[1])  # its half as high beside a mother of 0.8
-    assert float(height(found["fetal"], 250, beats[1])) == pytest.approx(most)
+    assert float(qrs_height(found["fetal"], 250, beats[1])) == pytest.approx(most)
     assert float(found_beats(found["fetal"], 250, "fetal", SIGNAL).rate) == pytest.approx(60 / 0.44, abs=1)
 
 
@@ -93,7 +93,7 @@ def test_the_fetus_is_as_high_beside_the_mother_as_in_the_lead_that_shows_it_bes
 def test_a_fetus_that_is_faint_in_every_lead_is_none(size: float, there: bool) -> None:
     leads, estimates = _leads()
     beats = [detect(own, 250, *rates).times for own, rates in ((MOTHER, ADULT), (FETUS_BEATS, FETUS))]
-    alike = height(FETUS_BEATS, 250, beats[1]) / height(MOTHER, 250, beats[0])
+    alike = qrs_height(FETUS_BEATS, 250, beats[1]) / qrs_height(MOTHER, 250, beats[0])
     estimates[1] = size * FAINT / float(alike) * 0.8 * torch.sign(estimates[1]) * FETUS_BEATS
     found = joined(leads, estimates, SIGNAL, 250)
     hers = found_beats(found["maternal"], 250, "maternal", SIGNAL)

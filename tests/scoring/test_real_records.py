@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sepray.contracts import Signal
 from sepray.scoring import fetal_baselines
-from sepray.scoring.real_records import FAINT, HERS, found_beats, mother_and_fetus, score, segments, shared
-from sepray.signals.beats import ADULT, FETUS, Beats, detect, height
+from sepray.scoring.real_records import FAINT, HERS, found_beats, mother_and_fetus, score, segments, share_of_mothers
+from sepray.signals.beats import ADULT, FETUS, Beats, detect, qrs_height
 from sepray.signals.heart_annotations import Annotation
 
 DAISY = Path("../shared/data/ecg/FOETAL_ECG.dat")
@@ -114,9 +114,9 @@ def test_share_of_beats_that_are_the_mothers_by_hand() -> None:
     nan = math.nan
     beats = torch.tensor([[1.0, 2.0, 3.0, nan], [nan] * 4], dtype=torch.float64)
     mothers = torch.tensor([[1.04, 2.06, nan], [1.0, 2.0, 3.0]], dtype=torch.float64)
-    assert shared(beats, mothers).tolist() == [pytest.approx(1 / 3), 0]
+    assert share_of_mothers(beats, mothers).tolist() == [pytest.approx(1 / 3), 0]
     assert HERS > 0.5
-    assert shared(beats, mothers[:, :0]).tolist() == [0, 0]
+    assert share_of_mothers(beats, mothers[:, :0]).tolist() == [0, 0]
 
 
 def test_each_lead_and_segment_is_compared_with_its_own_mother() -> None:
@@ -143,7 +143,7 @@ def test_baselines_find_a_fetus_that_the_mixture_hides() -> None:
         own, other = torch.corrcoef(torch.stack((both[k, 0, 0], heart, (fetus, mother)[k])))[0, 1:].abs().tolist()
         assert own > 0.5 > 2.5 * other  # the components are between 1 and 45 Hz
     hers = detect(both[0], 250, *ADULT)
-    assert height(both[0], 250, hers.times).tolist() == [[pytest.approx(1)]]
+    assert qrs_height(both[0], 250, hers.times).tolist() == [[pytest.approx(1)]]
     assert float(found_beats(both[1], 250, "fetal", SIGNAL, (both[0], hers.times)).rate) == pytest.approx(
         60 / 0.44, abs=1
     )

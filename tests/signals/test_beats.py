@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, height, level, rate_of, widened
+from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, qrs_height, rate_of, root_mean_square, widened
 
 
 def _train(
@@ -130,7 +130,7 @@ def test_beats_are_found_in_any_unit_but_not_in_rounding() -> None:
     rounded = (1e-8 * beating + 3).float()  # nothing is left of the beats but the rounding
     assert float(detect(rounded, 250, *ADULT, least=0).rate) == 0
     assert float(detect((0.01 * beating + 3).float(), 250, *ADULT).rate) == pytest.approx(75, abs=0.5)
-    assert level(torch.tensor([[5.0, 5.0, 8.0, 5.0], [1.0, math.nan, 0.0, 0.0]])).tolist() == [1.5, 0]
+    assert root_mean_square(torch.tensor([[5.0, 5.0, 8.0, 5.0], [1.0, math.nan, 0.0, 0.0]])).tolist() == [1.5, 0]
 
 
 def test_items_of_a_batch_are_those_alone() -> None:
@@ -165,8 +165,8 @@ def test_height_is_in_the_unit_of_the_signal_whatever_its_polarity() -> None:
     broken[7] = math.nan
     signals = torch.stack([heart, -3 * heart, once, 5 + heart, 0 * heart, broken])
     padded = torch.cat([times, torch.full((2,), math.nan)]).expand(6, -1)
-    found = height(signals, 250.0, padded)
+    found = qrs_height(signals, 250.0, padded)
     assert 0.3 < float(found[0]) < 1.2
     assert (found / found[0]).tolist() == pytest.approx([1, 3, 1, 1, 0, 0], abs=0.01)
-    assert height(signals, 250.0, padded[:, :0]).tolist() == [0] * 6
-    assert height(signals, 250.0, padded * math.nan).tolist() == [0] * 6
+    assert qrs_height(signals, 250.0, padded[:, :0]).tolist() == [0] * 6
+    assert qrs_height(signals, 250.0, padded * math.nan).tolist() == [0] * 6

@@ -27,7 +27,7 @@ TABLE = Table(
     "lab-1", "Lab & Co, Table 1", ("si_sdr", "relative_l2"), (PART,), Form(500, 5), Form(12, 2), {"nmf": 500},
     headings={"si_sdr": "SDR"},
 )  # fmt: skip
-CHOSEN = forms.chosen(TABLE, "minutes", ())
+CHOSEN = forms.chosen_form(TABLE, "minutes", ())
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def drawn(data, monkeypatch):  # noqa: F811
     ]
     comparison = Comparison(task="my_task", measures=("relative_l2",))
     found = comparisons.build(comparison, data, Outcome(entries, []))
-    part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), found)
+    part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), found)
     shown = []
     kept = figures._pdf
 
@@ -84,7 +84,7 @@ def test_boxes_have_every_method_by_its_label_in_a_panel_for_each_source_and_mea
     comparison = Comparison(task="my_task", measures=("si_sdr", "relative_l2"))
     outcome = Outcome([entry("Quick-one", "Quick-one", [[1, 2, 3, 4]]), entry("Other", "Other", [[5, 6, 7, 8]])])
     found = comparisons.build(comparison, data, outcome)
-    part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), found)
+    part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), found)
     part = replace(part, measures=("si_sdr", "relative_l2"))
     rows = [figures.Drawn(label, e) for label, e in zip(("Quick one", "Other"), outcome.entries, strict=True)]
     drawing = figures.boxes(Figure("boxes", "4"), rows, part, Result(comparison, 0, data, outcome, found))
@@ -108,7 +108,9 @@ def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alo
     separator = None if broken else ByGradients()
     monkeypatch.setattr(Training, "separator", lambda *_: separator)
     one = replace(entry("Other", "Other", [[1, 2, 3, 4]]), trainings=(training([0.5], 0),))
-    part = beside.part_table(TABLE, replace(PART, sources=("low", "high")), forms.chosen(TABLE, "minutes", ()), None)
+    part = beside.part_table(
+        TABLE, replace(PART, sources=("low", "high")), forms.chosen_form(TABLE, "minutes", ()), None
+    )
     drawn = figures._drawn(
         Figure("item", "Figure 1"), [figures.Drawn("Other", one)], part, Result(Comparison(task="my_task"), 0, data)
     )

@@ -29,7 +29,7 @@ def test_there_is_a_file_for_each_table_of_the_papers():
 
 
 def test_short_form_needs_no_folder_and_all_its_names_exist(table):
-    short = forms.chosen(table, "minutes", ())
+    short = forms.chosen_form(table, "minutes", ())
     for number, part in enumerate(table.parts):
         comparison = forms.comparison(table, number, short)
         assert not isinstance(comparison, forms.Missing), part.title
@@ -52,7 +52,7 @@ def test_settings_are_fields_of_the_separators_or_hyperparameters(table):
             known = registry.configs(registry.find("sepray.separators", entry.separator))
             name = f"{entry.separator}:{entry.wanted}" if entry.wanted in known else entry.separator
             known_fields = {field.name for field in fields(registry.config("sepray.separators", name))}
-            comparison = forms.comparison(table, number, forms.chosen(table, "minutes", ()))
+            comparison = forms.comparison(table, number, forms.chosen_form(table, "minutes", ()))
             given = {*comparison.given(row.name), *entry.settings}
             others = {field for field in given - known_fields if not field.startswith(("start.", "cross."))}
             assert others <= {"autoencoder_learning_rate", "discriminator_learning_rate"}, row.label
@@ -77,7 +77,7 @@ def test_mnist_has_smaller_networks_than_pairs_of_images(monkeypatch):
     small = supervised_mask.DEBUG.build(signal)
     monkeypatch.setattr("sepray.comparison.contenders.build", lambda *_: small)  # the networks themselves take a second
     for number in (0, 2):
-        full = forms.chosen(table, "full", ("mnist=.", "shoes=.", "bags=."))
+        full = forms.chosen_form(table, "full", ("mnist=.", "shoes=.", "bags=."))
         given = forms.comparison(table, number, full)
         rows = [contender(entry, given, given.spaces(), signal).config for entry in given.entries()]
         found.append({row.label: config for row, config in zip(table.parts[number].rows, rows, strict=True)})
@@ -92,7 +92,7 @@ def test_mnist_has_smaller_networks_than_pairs_of_images(monkeypatch):
 
 def test_short_forms_settings_are_those_that_are_trained_also_where_a_row_has_others():
     table = runpy.run_path(str(FOLDER / "nes_table_1.py"))["TABLE"]
-    given = forms.comparison(table, 0, forms.chosen(table, "minutes", ()))
+    given = forms.comparison(table, 0, forms.chosen_form(table, "minutes", ()))
     signal = Signal(("x", "b"), 1, (16, 16), None)
     [glom] = [contender(e, given, given.spaces(), signal) for e in given.entries() if e.name == "GLOM"]
     assert (glom.config.size, glom.config.width) == (16, 8)

@@ -4,7 +4,7 @@ import pytest
 
 from sepray.errors import UsageError
 from sepray.tables import forms
-from sepray.tables.spec import Data, Form, Part, Row, Table, turned
+from sepray.tables.spec import Data, Form, Part, Row, Table, rows_of
 
 ROWS = (
     Row("Plain (no cross)", "cass:CASS", {"low": "0.5 0.6"}),
@@ -23,7 +23,7 @@ PART = TABLE.parts[0]
 
 
 def made(length, folders=(), **changes):
-    return forms.comparison(TABLE, 0, forms.chosen(TABLE, length, folders, **changes))
+    return forms.comparison(TABLE, 0, forms.chosen_form(TABLE, length, folders, **changes))
 
 
 def test_short_form_takes_the_stand_in_and_says_so_in_capitals():
@@ -31,7 +31,7 @@ def test_short_form_takes_the_stand_in_and_says_so_in_capitals():
     assert comparison.name == "paper-1-minutes"
     assert (comparison.budget.max_epochs, comparison.budget.final_seeds, comparison.budget.trials) == (4, 2, 0)
     assert "task.folder=:synthesised:" in comparison.settings
-    said = forms.label(TABLE, PART, forms.chosen(TABLE, "minutes", ()))
+    said = forms.label(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()))
     assert said.startswith(
         "SHORT FORM (--budget minutes): 4 epochs where the paper has 500 or 1000, 2 seeds, with cass width=8"
     )
@@ -43,7 +43,7 @@ def test_short_form_with_the_folder_has_the_papers_data_with_few_items():
     comparison = made("minutes", ["/songs"])
     assert comparison.settings[-2:] == ("task.folder=/songs", "task.sample_rate=8000")
     assert "task.train=64" in comparison.settings
-    said = forms.label(TABLE, PART, forms.chosen(TABLE, "minutes", ["songs=/songs"]))
+    said = forms.label(TABLE, PART, forms.chosen_form(TABLE, "minutes", ["songs=/songs"]))
     assert "SHORT FORM" in said
     assert "Data: fifty songs." in said
     assert "STAND-IN" not in said
@@ -54,7 +54,7 @@ def test_full_form_needs_its_data_and_has_no_settings_of_the_short_one():
     comparison = made("full", ["songs=/songs"])
     assert comparison.settings == ("task.folder=/songs", "task.sample_rate=8000")
     assert (comparison.name, comparison.budget.max_epochs, comparison.budget.final_seeds) == ("paper-1-full", 500, 5)
-    said = forms.label(TABLE, PART, forms.chosen(TABLE, "full", ["/songs"]))
+    said = forms.label(TABLE, PART, forms.chosen_form(TABLE, "full", ["/songs"]))
     assert said.startswith(
         "Full form (--budget full): 500 epochs where the paper has 1000, 5 seeds. Data: fifty songs."
     )
@@ -72,7 +72,7 @@ def test_rows_that_cannot_be_run_are_no_part_of_the_comparison():
 
 
 def test_given_epochs_and_seeds_are_those_of_the_label():
-    changed = forms.chosen(TABLE, "full", ["/songs"], max_epochs=20, seeds=1)
+    changed = forms.chosen_form(TABLE, "full", ["/songs"], max_epochs=20, seeds=1)
     assert forms.label(TABLE, PART, changed).startswith(
         "Full form (--budget full): 20 epochs where the paper has 500 or 1000, 1 seed."
     )
@@ -82,20 +82,20 @@ def test_given_epochs_and_seeds_are_those_of_the_label():
 def test_objective_is_the_norm_of_the_papers_curves_or_the_first_that_every_epoch_can_afford():
     assert made("minutes").objective == ("relative_l2",)
     slow = Table("t", "T", ("sdr", "si_sdr"), TABLE.parts, TABLE.full, TABLE.minutes)
-    assert forms.comparison(slow, 0, forms.chosen(slow, "minutes", ())).objective == ("si_sdr",)
+    assert forms.comparison(slow, 0, forms.chosen_form(slow, "minutes", ())).objective == ("si_sdr",)
 
 
 def test_parts_have_names_of_their_own():
     parts = (Part("X low", STAND_IN, ROWS), Part("X high", STAND_IN, ROWS))
     two = Table("t", "T", ("si_sdr", "snr"), parts, TABLE.full, TABLE.minutes)
-    form = forms.chosen(two, "minutes", ())
+    form = forms.chosen_form(two, "minutes", ())
     assert [forms.comparison(two, k, form).name for k in (0, 1)] == ["t-minutes-x-low", "t-minutes-x-high"]
 
 
 @pytest.mark.parametrize("folder", ["others=/x", "songs="])
 def test_folder_without_a_place_in_the_table_is_refused(folder):
     with pytest.raises(UsageError, match="the table takes songs=FOLDER"):
-        forms.chosen(TABLE, "full", [folder])
+        forms.chosen_form(TABLE, "full", [folder])
 
 
 def test_figures_are_checked_when_a_table_is_written():
@@ -114,15 +114,15 @@ def test_figures_are_checked_when_a_table_is_written():
 
 
 def test_line_of_a_table_whose_columns_are_methods_becomes_rows():
-    rows = turned({"NMF": "nmf", "NES": "neural_egg"}, "speech", "2.4 0.1, 7.5 0.2")
+    rows = rows_of({"NMF": "nmf", "NES": "neural_egg"}, "speech", "2.4 0.1, 7.5 0.2")
     assert rows == (Row("NMF", "nmf", {"speech": "2.4 0.1"}), Row("NES", "neural_egg", {"speech": "7.5 0.2"}))
     with pytest.raises(UsageError, match="3 figures for 1 methods"):
-        turned({"NMF": "nmf"}, "speech", "1, 2, 3")
+        rows_of({"NMF": "nmf"}, "speech", "1, 2, 3")
 
 
 def test_results_of_others_are_compared_on_the_papers_tracks_alone():
     bss = Table("t", "T", ("sdr", "si_sdr"), TABLE.parts, TABLE.full, TABLE.minutes)
     given = {"museval_results": ("OZE=/sisec/OZE",)}
-    on_songs = forms.comparison(bss, 0, forms.chosen(bss, "full", ["/songs"]), **given)
+    on_songs = forms.comparison(bss, 0, forms.chosen_form(bss, "full", ["/songs"]), **given)
     assert on_songs.museval_results == ("OZE=/sisec/OZE",)
-    assert forms.comparison(bss, 0, forms.chosen(bss, "minutes", ()), **given).museval_results == ()
+    assert forms.comparison(bss, 0, forms.chosen_form(bss, "minutes", ()), **given).museval_results == ()

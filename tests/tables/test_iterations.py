@@ -79,7 +79,7 @@ def test_each_panel_is_of_the_training_at_the_end_of_that_iteration(data, asked,
         contender=replace(one.contender, config=CONFIG),
         trainings=(Training([{"epoch": k} for k in range(1, 7)], "gone", 3, 0),),
     )
-    part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), None)
+    part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), None)
     result = Result(Comparison(name="lab", task="my_task"), 0, data)
 
     figure = figures._drawn(FIGURE, [figures.Drawn("NES", one)], part, result)
@@ -108,7 +108,7 @@ def test_threads_of_the_process_are_as_before(data, asked, monkeypatch):
         raise RuntimeError("the disk is gone")
 
     monkeypatch.setattr(iterations.reproduction, "repetition", fails)
-    part = beside.part_table(TABLE, PART, forms.chosen(TABLE, "minutes", ()), None)
+    part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), None)
     one = replace(entry("NES", "NES", [[1, 2, 3, 4]]), trainings=(Training([], "gone", 3, 0),))
     result = Result(Comparison(name="lab", task="my_task"), 0, data)
     assert figures._drawn(FIGURE, [figures.Drawn("NES", one)], part, result) == "RuntimeError: the disk is gone"

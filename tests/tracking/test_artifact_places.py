@@ -2,7 +2,13 @@
 
 import pytest
 
-from sepray.tracking.artifact_places import TRUSTED, asked, foreign, of_others, refusal
+from sepray.tracking.artifact_places import (
+    TRUSTED,
+    refusal,
+    refusal_of_host,
+    refusal_outside_experiment,
+    trusted_hosts_only,
+)
 from sepray.tracking.connection import import_mlflow
 
 
@@ -17,7 +23,7 @@ from sepray.tracking.connection import import_mlflow
     ],
 )
 def test_places_of_the_experiment_are_taken(place, experiment):
-    assert foreign(place, experiment) == ""
+    assert refusal_outside_experiment(place, experiment) == ""
 
 
 @pytest.mark.parametrize(
@@ -32,16 +38,18 @@ def test_places_of_the_experiment_are_taken(place, experiment):
     ],
 )
 def test_other_folders_are_refused(place, experiment):
-    assert foreign(place, experiment).startswith(f"its files would go to {place}, which is not a place of its exp")
+    assert refusal_outside_experiment(place, experiment).startswith(
+        f"its files would go to {place}, which is not a place of its exp"
+    )
 
 
 def test_links_below_the_experiments_folder_are_refused(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "mlruns").symlink_to("disk")
-    assert foreign(f"{tmp_path}/mlruns/e/run", f"{tmp_path}/mlruns/e") == ""
+    assert refusal_outside_experiment(f"{tmp_path}/mlruns/e/run", f"{tmp_path}/mlruns/e") == ""
     (tmp_path / "disk" / "e").mkdir()
     (tmp_path / "disk" / "e" / "run").symlink_to(tmp_path)
-    assert "e/run is a link" in foreign(f"{tmp_path}/mlruns/e/run/artifacts", f"{tmp_path}/mlruns/e")
+    assert "e/run is a link" in refusal_outside_experiment(f"{tmp_path}/mlruns/e/run/artifacts", f"{tmp_path}/mlruns/e")
 
 
 LAB = "http://me:secret@mlflow.lab:5000/prefix"
@@ -61,7 +69,7 @@ LAB = "http://me:secret@mlflow.lab:5000/prefix"
     ],
 )
 def test_hosts_that_get_a_login_are_those_of_mlflow(place):
-    assert of_others(place, LAB) == ""
+    assert refusal_of_host(place, LAB) == ""
 
 
 @pytest.mark.parametrize(
@@ -79,20 +87,20 @@ def test_hosts_that_get_a_login_are_those_of_mlflow(place):
     ],
 )
 def test_hosts_of_others_get_no_login(place):
-    assert f"{TRUSTED}=" in of_others(place, LAB)
-    assert "secret" not in of_others(place, LAB)
+    assert f"{TRUSTED}=" in refusal_of_host(place, LAB)
+    assert "secret" not in refusal_of_host(place, LAB)
 
 
 def test_a_login_that_was_encrypted_stays_so():
-    assert of_others("https://mlflow.lab/api", "https://mlflow.lab") == ""
-    assert of_others("http://mlflow.lab:443/api", "https://mlflow.lab") != ""
+    assert refusal_of_host("https://mlflow.lab/api", "https://mlflow.lab") == ""
+    assert refusal_of_host("http://mlflow.lab:443/api", "https://mlflow.lab") != ""
 
 
 def test_hosts_that_the_user_trusts_are_asked(monkeypatch):
     monkeypatch.setenv(TRUSTED, "files.lab, other.lab:81")
     for place in ("https://files.lab/api", "http://other.lab:81/api", "abfss://a@files.lab/0"):
-        assert of_others(place, LAB) == ""
-    assert of_others("http://other.lab/api", LAB) != ""
+        assert refusal_of_host(place, LAB) == ""
+    assert refusal_of_host("http://other.lab/api", LAB) != ""
 
 
 def test_mlflow_asks_no_other_host_for_what_a_database_names():
@@ -101,7 +109,7 @@ def test_mlflow_asks_no_other_host_for_what_a_database_names():
 
     other = "http://elsewhere/api/2.0/mlflow-artifacts/artifacts/0"
     for _ in range(2):
-        with asked("http://mlflow.lab:5000"):
+        with trusted_hosts_only("http://mlflow.lab:5000"):
             with pytest.raises(mlflow.MlflowException, match="no host of MLflow's address"):
                 get_artifact_repository(other)
             own = get_artifact_repository("mlflow-artifacts:/0/run", tracking_uri="http://mlflow.lab:5000")

@@ -6,7 +6,7 @@ import pytest
 
 from sepray.errors import UnreachableError
 from sepray.tracking.connection import import_mlflow
-from sepray.tracking.missing_runs import ExpectedRun, reconcile, tell_anew
+from sepray.tracking.missing_runs import ExpectedRun, queue_everything, reconcile
 from sepray.tracking.outbox import BusyError, Outbox, RunKey
 
 EXPECTED = [
@@ -65,7 +65,7 @@ def test_new_database_is_told_all_at_once_with_what_waits(folder, outbox, delive
         outbox.save_run(RunKey("s", label), "gone", "7", "FINISHED")
     outbox.put(RunKey("s", "0"), "log", {"metrics": [["extra", 3.0, 2, 5]]})
     told = [replace(EXPECTED[0], epochs={0: {"best": 0.5}}, times_ms={0: 5}), *EXPECTED[1:]]
-    tell_anew(folder / "outbox.db", "s", "sepray", told)
+    queue_everything(folder / "outbox.db", "s", "sepray", told)
     assert delivery.deliver(100) == (9, None)
     assert outbox.rejected() == []
     found = read()

@@ -16,7 +16,7 @@ from sepray.tracking.delivery import Delivery
 from sepray.tracking.environment import artifact_location
 from sepray.tracking.local_registry import model_folder
 from sepray.tracking.outbox import Outbox, RunKey
-from sepray.tracking.relocation import beside, follow, local
+from sepray.tracking.relocation import local_path, mlruns_beside, update_paths
 
 from .scaled import EXPECTED, MIXTURES, package
 
@@ -127,21 +127,21 @@ def test_places_of_the_users_own_are_left_alone(project):
         )
     connection.close()
     before = paths(project)
-    follow(project / "mlflow.db")
+    update_paths(project / "mlflow.db")
     assert paths(project) == before
 
 
 def test_folder_above_may_be_called_mlruns_too(tmp_path):
     there = tmp_path / "mlruns" / "b"
     (there / "mlruns" / "exp").mkdir(parents=True)
-    assert beside(there / "mlflow.db", Path("/old/mlruns/a/mlruns/exp")) == there / "mlruns" / "exp"
-    assert beside(there / "mlflow.db", Path("/old/mlruns/none")) == Path("/old/mlruns/none")
-    assert beside(there / "mlflow.db", Path("/old/exp")) == Path("/old/exp")
+    assert mlruns_beside(there / "mlflow.db", Path("/old/mlruns/a/mlruns/exp")) == there / "mlruns" / "exp"
+    assert mlruns_beside(there / "mlflow.db", Path("/old/mlruns/none")) == Path("/old/mlruns/none")
+    assert mlruns_beside(there / "mlflow.db", Path("/old/exp")) == Path("/old/exp")
 
 
 def test_database_that_cannot_be_read_is_left_to_mlflow(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database" * 100)
-    follow(tmp_path / "mlflow.db")
+    update_paths(tmp_path / "mlflow.db")
     assert (tmp_path / "mlflow.db").read_text() == "no database" * 100
 
 
@@ -159,7 +159,7 @@ def test_database_that_cannot_be_read_is_left_to_mlflow(tmp_path):
     ],
 )
 def test_location_is_a_path_where_it_is_of_this_machine(location, path):
-    assert local(location) == (path and Path(path))
+    assert local_path(location) == (path and Path(path))
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_only_paths_in_the_former_folders_follow(database, tmp_path):
     runs = [f"{first}/r/artifacts", "/old/mlruns", "/old/mlruns2/r", "/old/mlruns-other", f"{second}/r", remote]
     path = database(experiments, runs)
     (path.parent / "mlruns").mkdir()
-    follow(path)
+    update_paths(path)
     here = path.parent / "mlruns"
     assert stored(path) == [
         [own(path.parent, "ecg"), own(path.parent, "ppg"), remote, "/old/mlruns2/mine"],
@@ -215,10 +215,10 @@ def test_paths_follow_where_the_former_folder_is_gone_and_stay_where_it_is_not(d
     (there / "mlruns").mkdir(parents=True)
     gone, kept = own("/gone", "ecg"), own(there, "ppg")
     path = database([("ecg", gone), ("ppg", kept)])
-    follow(path)  # there is no mlruns beside it
+    update_paths(path)  # there is no mlruns beside it
     assert stored(path)[0] == [own(path.parent, "ecg"), kept]
     (path.parent / "mlruns").mkdir()
-    follow(path)
+    update_paths(path)
     assert stored(path)[0] == [own(path.parent, "ecg"), own(path.parent, "ppg")]
 
 
@@ -226,5 +226,5 @@ def test_database_that_somebody_writes_is_waited_for(database, monkeypatch):
     asked, connect_to = [], sqlite3.connect
     path = database([("ecg", own("/gone", "ecg"))])
     monkeypatch.setattr(sqlite3, "connect", lambda *place, **given: asked.append(given) or connect_to(*place, **given))
-    follow(path)
+    update_paths(path)
     assert asked == [{"timeout": 30}]
