@@ -45,9 +45,9 @@ class Signal:
         heart_sources: names of the sources that have a heart rate (ECG, PPG).
         template: whether networks get, beside each channel of a mixture, what is left of it without the strongest
             heart's average beat (``signals.template_input``); only separators that ``takes_template``.
-        heart_rates: name, lowest and highest rate in beats a minute of those whose beats are looked for in a range of
-            their own (see ``heart_range``).
-        pulse_sources: names of those whose beats are pulses (PPG) and no QRS complexes (ECG).
+        heart_rates: name, lowest and highest rate in beats a minute, for each source whose beats are looked for in a
+            range of its own (see ``heart_range``).
+        pulse_sources: names of the sources whose beats are pulses (PPG); those of other hearts are QRS complexes (ECG).
         component_channels: number of channels of sources and estimates where they have fewer than mixtures: a source is
             then given as it is in the first channels of the mixture, and only separators that ``makes_components`` may
             be trained. None: sources have all channels.
@@ -82,14 +82,15 @@ class Split:
         sources: ``[item, source, channel, *signal]``, float32, finite. Their sum may differ from the mixture (noise).
         observed: ``[item, channel, *signal]``, float32, finite: as many samples of the last source that are in no
             mixture, for training with OBSERVED_SOURCE; None if the sources of the mixtures are shown instead.
-        units: for each item what it was cut from: one identity, or of a mixture of independent recordings one for each,
-            in the same order in all items. Items of one recording (piece, subject, image) name the same; no two splits
-            share one. Intervals and tests resample these. None where the task does not say: then each item is a unit.
+        units: for each item the identities of what it was cut from: one, or for a mixture of independent recordings one
+            each, in the same order in all items. Items of one recording (piece, subject, image) have the same; no two
+            splits share one. Intervals and tests resample these. None where the task does not say: then each item is a
+            unit.
         beats: when each source beats, ``[item, source, beat]`` in seconds from the first sample, NaN where there are
             fewer; float64. None where the task does not know: then beats are detected in the sources.
         parts: what each source adds to the mixture, ``[item, source, channel, *signal]``, where sources have fewer
-            channels: they are the first ones of these. Only mixtures that are made anew (``Augmentation.remix``) are
-            made of them. None: the sources themselves.
+            channels than mixtures: ``sources`` are its first channels. Only remixed mixtures (``Augmentation.remix``)
+            are made from it. None: ``sources`` are all that they add.
     """
 
     mixture: Tensor
@@ -169,7 +170,8 @@ class TaskData:
     tracks: Tracks | None = None
 
     def scored(self, split: str) -> Split | Tracks:
-        """Return what figures on a split are of: of the test split its whole recordings, where the task has them."""
+        """Return what a split is scored on: the test split's whole recordings, where the task has them, else the
+        items."""
         items: Split = getattr(self, split)
         return self.tracks if split == "test" and self.tracks is not None else items
 
@@ -180,8 +182,8 @@ class TaskConfig(Protocol):
     def load(self, cache: Path) -> TaskData:
         """Return the data, built once and then read from the folder ``cache``.
 
-        A configuration that has an attribute ``signal``, its ``Signal``, lets separators that do not take it be refused
-        before.
+        Where the configuration has an attribute ``signal``, its ``Signal``, separators that do not take it are refused
+        before the data is loaded.
         """
         ...
 
@@ -240,7 +242,7 @@ class Phase:
 
     @property
     def draws_batches(self) -> bool:
-        """Whether each update is on a batch of its own; what such a phase carries over is of the last one's items."""
+        """Whether each update has a batch of its own; what the phase carries over is then of the last batch's items."""
         return self.own_batches or self.repeats > 1
 
 
@@ -267,8 +269,9 @@ class Separator(nn.Module):
     off: frozenset[str] = frozenset()
     """Hyperparameters that are 0 in this training and that a phase names as ``active``; the trainer sets it.
 
-    A loss leaves out what these weigh, which so costs nothing. It is part of the structure, like the number of layers:
-    a loss that is traced for several members under ``torch.func.vmap`` computes everything unless it is 0 in all."""
+    A loss leaves out the terms that they weigh, which then cost nothing. It is part of the structure, like the number
+    of layers: a loss that is traced for several members under ``torch.func.vmap`` computes everything unless it is 0 in
+    all."""
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
@@ -287,7 +290,7 @@ class Separator(nn.Module):
         """
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Keep the hyperparameters that act on separation (in buffers); called before training and after changes."""
+        """Store in buffers the hyperparameters that act in separation; called before training and after changes."""
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the updates of one step, in order; asked for after ``build``, and again after ``prepare``."""

@@ -3,8 +3,8 @@
 A module ``a_b`` of sepray that says ``VARIANT_OF = "a"`` is a *variant* of the module ``a``, in a file of its own
 because it shares little code with it: its ``Config()`` is the configuration ``a:b``, its constant ``NAME`` is
 ``a:b_name``. Everything that is stored knows a variant by the name ``a`` and the value ``b`` of the field ``variant``
-(``home``, ``restored``), or that of its constant ``STORED_AS``: so a variant can be renamed.
-So ``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
+(``stored_module``, ``restored``), or that of its constant ``STORED_AS``: so a variant can be renamed. So
+``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
 
 A name is looked for in sepray itself, then among those that installed packages announce (``plugins``), then as a module
 that can be imported, such as a file in the current folder.
@@ -259,13 +259,13 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
 
     Args:
         package: package of sepray that holds the module, e.g. ``"sepray.separators"``.
-        module: ``home`` of the configuration's module.
+        module: ``stored_module`` of the configuration's module.
         values: those of the fields, and of ``FORMER_FIELDS``, of which ``variant`` names the variant; of fields that it
             lacks those of ``LATER_FIELDS``, with which an older version's configuration means what it did.
 
     Raises:
-        UnknownNameError: there is no such module, where it is of another package, that is named; or nobody but the
-            storage names it (``require_named``).
+        UnknownNameError: there is no such module (of another package: the message names it), or nobody but the storage
+            names it (``require_named``).
     """
     top = module.partition(".")[0]
     if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:

@@ -23,7 +23,7 @@ def check_dataclass(config: object) -> None:
     """Refuse the configuration of a separator or a task that is no dataclass: nothing could say what is in it.
 
     Raises:
-        UsageError: as said.
+        UsageError: the configuration is no dataclass.
     """
     if not dataclasses.is_dataclass(config):
         raise UsageError(f"{full_name(type(config))} must be a dataclass: put @dataclass(frozen=True) above it")
@@ -227,7 +227,7 @@ def _parameters(separator: Separator) -> dict[str, Tensor | None]:
 
 
 def _check_nothing_to_train(name: str, separator: Separator) -> None:
-    """Refuse a separator without phases and ``fit_epoch``, unless it says that it learns nothing, and so it is."""
+    """Refuse a separator without phases and ``fit_epoch`` that has weights, or does not set ``learns = False``."""
     what = f"{name} has neither phases nor fit_epoch: nothing would be trained"
     trainable = [parameter for parameter, value in separator.named_parameters() if value.requires_grad]
     if trainable:

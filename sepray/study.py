@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Resources", "Search", "Stores", "StudySpec", "execute", "main", "run"]
 
 started: list[str] = []
-"""Names of the studies and comparisons that this process has begun to run, for ``sepray run FILE``, which asks."""
+"""Names of the studies and comparisons that this process has begun to run, so that ``sepray run FILE`` knows whether
+FILE runs one."""
 
 tell_scripts_errors_in_one_line()
 
@@ -37,7 +38,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
 
     Args:
         spec: the study; every field of it can be changed by a flag.
-        full: its long form, which ``--budget full`` runs instead; flags change it likewise.
+        full: its long form, which ``--budget full`` runs instead; flags change it too.
     """
 
     def job(given: list[str]) -> int:

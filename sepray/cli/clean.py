@@ -98,7 +98,7 @@ def _deletable(saved: SavedStudy, stack: contextlib.ExitStack, alone: bool) -> l
     """Hold a study and return what can be deleted of it; leave one alone that is running or behind a link.
 
     Raises:
-        SeprayError: it is running and the only one that was asked for, or one of its stores does not answer.
+        SeprayError: the study is running and no other was asked for, or one of its stores does not answer.
     """
     from ..console.terminal import console
     from ..results import cleaning

@@ -13,7 +13,7 @@ def is_confirmed(yes: bool, question: str = "Delete this?", left: str = "nothing
     Args:
         yes: the answer was given on the command line.
         question: the question.
-        left: what is so without an answer, for the message.
+        left: what is not done without an answer, for the message.
 
     Raises:
         UsageError: nobody can answer: this is no terminal, and the answer was not given.

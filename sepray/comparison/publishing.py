@@ -28,7 +28,7 @@ from .spec import Comparison, Spaces
 
 @dataclass(frozen=True)
 class Result:
-    """What a comparison has come to.
+    """The result of a comparison.
 
     Attributes:
         comparison: the comparison, as it was asked for.

@@ -113,7 +113,7 @@ def require_login(url: str, shown: str) -> None:
         shown: what messages call the database, without secrets.
 
     Raises:
-        UsageError: the server refuses the connection for good; with what to set.
+        UsageError: the server refuses the connection for good; the message says what to set.
     """
     if url.partition("://")[0].partition("+")[0] not in ("postgresql", "mysql", "mariadb"):
         return

@@ -20,7 +20,7 @@ from ..errors import UsageError
 FREE = 16 << 20
 """Bytes that an archive, or a member of one, may unpack to, however short it is."""
 MOST_GROWTH = 100
-"""How many times its own bytes it may unpack to: pictures are packed already."""
+"""Largest factor by which an archive may grow when it is unpacked: pictures are compressed already."""
 
 _PART = 1 << 20  # bytes that are unpacked at once
 
@@ -50,8 +50,8 @@ def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
 
     Args:
         file: the file.
-        size: bytes that it promises.
-        most: bytes that it may have.
+        size: number of bytes that its header promises.
+        most: largest number of bytes that it may have.
 
     Raises:
         UsageError: the file has more bytes, or its header says so.
@@ -68,7 +68,7 @@ def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
 
 @contextlib.contextmanager
 def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
-    """Open a tar file, packed or not.
+    """Open a tar file, compressed or not.
 
     Raises:
         UsageError: the archive unpacks to more than a hundred times its bytes and 16 MB; raised while it is read.
@@ -87,7 +87,7 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 class _Limited(io.RawIOBase):
-    """What a packed file unpacks to, as long as that is no more than ``most`` bytes."""
+    """The unpacked content of a compressed file, of ``most`` bytes at most."""
 
     def __init__(self, content: IO[bytes], most: int) -> None:
         self.content, self.most = content, most

@@ -196,8 +196,8 @@ def locked(lock: Path) -> Iterator[None]:
     file that is no longer ``lock``: try again.
 
     Raises:
-        UsageError: it is a symbolic link, which leads to a file of somebody else's choice, or a folder, or another
-            user's, who has not shared it.
+        UsageError: the lock is a symbolic link, which leads to a file of somebody else's choice, or a folder, or
+            another user's, who has not shared it.
     """
     while True:
         try:

@@ -28,7 +28,7 @@ _MOST_PULSES = 200  # of one recording
 
 
 def ppg_signal(samples: int, rate: float, rates: tuple[float, float]) -> Signal:
-    """Return what the items of a task are that separates the heart's and the breath's part of a PPG of one channel.
+    """Return the kind of signal of tasks that separate the heart's and the breath's part of a PPG of one channel.
 
     Args:
         samples: length of an item.

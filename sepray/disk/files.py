@@ -108,7 +108,7 @@ def kept_private(shared: bool) -> Iterator[None]:
 
 
 def is_clutter(path: Path) -> bool:
-    """Say whether a path within a folder is hidden, or of macOS's making (``._x.csv``, ``__MACOSX``)."""
+    """Say whether a path within a folder is hidden, or made by macOS (``._x.csv``, ``__MACOSX``)."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 

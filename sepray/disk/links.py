@@ -68,7 +68,7 @@ def refuse_of_others(path: Path) -> Path:
 def remove(path: Path, top: Path) -> None:
     """Delete a file, a link, or a folder with all that is in it, if it is there; what links lead to stays.
 
-    Also a link that somebody puts between ``top`` and the path meanwhile is not followed.
+    No link between ``top`` and the path is followed, not even one that another user makes during the call.
 
     Args:
         path: what is deleted, below ``top``.
@@ -136,7 +136,7 @@ def write(path: Path, top: Path, content: bytes) -> None:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the regular files in a folder, which may be a link, and in those below it; no link among them is one."""
+    """Yield the regular files in a folder, which may be a link, and in those below it; links are left out."""
     for place, _, names in os.walk(folder):
         for path in (Path(place, name) for name in names):
             if not path.is_symlink() and path.is_file():

@@ -58,7 +58,7 @@ def mark_interrupted(stores: StudyStores, note: str = "") -> None:
 
 
 def close(stores: StudyStores) -> None:
-    """Leave Ray and close the stores; say what waits for MLflow. What fails keeps nothing else from being closed."""
+    """Leave Ray and close the stores, each even if another fails; print what waits for MLflow."""
     try:
         with interruption.kept():  # Ray's end sets the handlers to the system's own
             cluster.disconnect()

@@ -63,7 +63,7 @@ def require_stores(spec: StudySpec) -> None:
     """Refuse servers that do not let this user in, missing databases and buckets, before anything is computed.
 
     Raises:
-        SeprayError: with what to set.
+        SeprayError: a store cannot be used; the message says what to set.
     """
     tracking = resolve_uri(spec.stores.tracking_uri)
     preflight.require_login(spec.stores.storage, f"the storage {mask(spec.stores.storage)}")
@@ -198,7 +198,7 @@ def _machine(prepared: PreparedStudy) -> str:
 
 
 def _is_slow(prepared: PreparedStudy, flags: Collection[str]) -> bool:
-    """Say whether trials run in bfloat16 on this machine's CPU, which has these instruction sets, and not for it."""
+    """Say whether trials run in bfloat16 on this machine's CPU although its instruction sets have nothing for it."""
     resources = prepared.spec.resources
     on_this_cpu = not resources.gpus_per_trial and not resources.cluster_address
     return on_this_cpu and prepared.separator.uses_bfloat16(torch.device("cpu")) and not processor.has_bfloat16(flags)

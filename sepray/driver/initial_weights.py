@@ -45,7 +45,8 @@ def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights 
         tracking_uri: MLflow of a registered model.
 
     Raises:
-        UsageError: there is no such model, or it is of another separator, other sources, or saw more than the study's.
+        UsageError: there is no such model, or it is of another separator or other sources, or was trained on more than
+            the study's separator may see.
         UnreachableError: the tracking server does not answer.
     """
     if not model:

@@ -26,7 +26,7 @@ STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}
 RUN_CONTEXT = "mlflow"
 """User attribute of the search with what its runs get beside what their trials say: parameters, tags, data."""
 _ENDINGS = {"pruned": "stopped early", "collapsed": "collapsed"}
-"""Outcome -> its word; of all others but ``complete`` it is that the trial failed."""
+"""Outcome -> its word; trials with another outcome than these and ``complete`` are called failed."""
 
 
 def study_params(spec: StudySpec) -> dict[str, Any]:
@@ -95,10 +95,10 @@ def finished_name(
     hyperparameters: Mapping[str, Any],
     arm: str = "",
 ) -> str:
-    """Return the name of the run of a trial that has ended: its number, its value or how it ended, and who it was.
+    """Return the name of the run of a trial that has ended: its number, its value or how it ended, and its name.
 
-    That is its arm, its label, or else its first three settings. Retrainings are f000, f001 ...; MLflow's list of runs
-    shows about fifteen characters, which the value is among.
+    The name is its arm or its label, or else its first three settings. Retrainings are f000, f001 ...; MLflow's list of
+    runs shows about fifteen characters, which the value is among.
 
     Args:
         stage: ``"search"`` or ``"finals"``.

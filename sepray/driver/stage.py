@@ -194,8 +194,7 @@ def run_stage(
 
 
 def _following(stage: Stage, spec: StudySpec, time_left: TimeLeft) -> Following | None:
-    """Return how a stage follows the nodes of a cluster; None where its trials run on this machine, or in slots that
-    decide which trials there are."""
+    """Return how a stage follows the nodes of a cluster; None on one machine, and where slots decide on the trials."""
     in_order = stage.fixed is None and spec.search.deterministic
     if not spec.resources.cluster_address or in_order:
         return None

@@ -55,7 +55,7 @@ def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
 
 
 def sender_ended_message(name: str) -> str:
-    """Return what the sender says of a driver that could not say how it ended."""
+    """Return the message that the sender prints where the driver has ended without one."""
     return (
         f"{name}: the process of the study has ended without a word: it was killed, or Ray has ended it, whose own "
         "processes had died. Nothing is lost; the same command goes on"
@@ -233,7 +233,7 @@ class StudyStores:
     def _keep_run_id(self, label: str, run_id: str, experiment_id: str) -> None:
         """Keep a run's id in the Optuna study; called from the tracker's thread, which the storage must not stop.
 
-        Of the study's own run also that of its experiment, which the address of its page has.
+        With the study's own run the id of its experiment is stored too, for the address of MLflow's page.
         """
         if label.isdigit():
             name = f"{folder.TRIAL_FOLDER.format(number=int(label))}.mlflow_run_id"

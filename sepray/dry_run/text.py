@@ -23,7 +23,7 @@ WIDTH = 80
 _LABEL = 14
 _SHOWN_DIMENSIONS = 12
 _NOTICED = 1.2
-"""Slowdown of a measurement from which on it is told."""
+"""Slowdown of a measurement from which on the text mentions it."""
 
 
 def show(estimate: Estimate) -> None:

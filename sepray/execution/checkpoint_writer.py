@@ -16,7 +16,7 @@ class CheckpointWriter:
     """Background thread that writes one checkpoint at a time, for one trial after another.
 
     Args:
-        interval: least seconds between the starts of two writes.
+        interval: least time between the starts of two writes, in seconds.
     """
 
     def __init__(self, interval: float) -> None:
@@ -26,7 +26,7 @@ class CheckpointWriter:
         self.restart_interval()
 
     def restart_interval(self) -> None:
-        """Count the interval from now, as after a write; for a trial that begins."""
+        """Start the interval now, as after a write; called when a trial begins."""
         self._written_at = time.monotonic()
 
     def is_due(self) -> bool:
@@ -38,7 +38,7 @@ class CheckpointWriter:
         """Start to write a checkpoint, once the one before is written; the caller must not change ``tensors`` any more.
 
         Raises:
-            Exception: what the write before has failed with.
+            Exception: the error of the previous write.
         """
         self.wait()
         self._written_at = time.monotonic()
@@ -48,13 +48,13 @@ class CheckpointWriter:
         """Wait until the checkpoint is written.
 
         Raises:
-            Exception: what the write has failed with; once.
+            Exception: the error of the write; it is raised once.
         """
         if error := self.wait_for_error():
             raise error
 
     def wait_for_error(self) -> BaseException | None:
-        """Wait until the checkpoint is written; return what the write has failed with, and forget it."""
+        """Wait until the checkpoint is written; return the error of the write, which is then not raised any more."""
         pending, self._pending = self._pending, None
         return None if pending is None else pending.exception()
 

@@ -103,7 +103,7 @@ def require_place(place: str, flag: str) -> None:
 def files(place: str) -> list[StoredFile]:
     """Return all files below a path or URI, in the order of their names; none where it does not exist.
 
-    Links in a folder are not followed, and are none of them.
+    Links in a folder are neither followed nor returned.
 
     Raises:
         SeprayError: the object store cannot be used.
@@ -121,7 +121,7 @@ def files(place: str) -> list[StoredFile]:
 
 
 def folders(place: str) -> list[str]:
-    """Return the names of the folders in a path or URI, sorted; none where it does not exist. Links are none of them.
+    """Return the names of the folders in a path or URI, sorted; none where it does not exist. Links are left out.
 
     Raises:
         SeprayError: the object store cannot be used.

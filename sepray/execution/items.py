@@ -58,7 +58,7 @@ def handed(tensor: Tensor, large: bool) -> NDArray[Any] | Place:
 
     Args:
         tensor: on the CPU.
-        large: whether it belongs to large data, which are told by their place where they have one.
+        large: whether it belongs to large data: of these the place in a file is returned, where there is one.
     """
     place = mapping.place_of(tensor) if large else None
     return tensor.numpy() if place is None else place
@@ -66,7 +66,7 @@ def handed(tensor: Tensor, large: bool) -> NDArray[Any] | Place:
 
 @contextlib.contextmanager
 def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Iterator[dict[str, Any]]:
-    """Let the nodes of a cluster fetch the items that trials are told by place, while they train.
+    """Let the nodes of a cluster fetch, while trials run, the items of which they have the place only.
 
     Args:
         parameters: parameters of the trials, with ``train`` and ``validation``.
@@ -98,7 +98,7 @@ def tensors(view: Mapping[str, Given], device: str, copied: bool = False) -> dic
     Args:
         view: values by name.
         device: ``"cpu"`` or ``"cuda"``.
-        copied: whether somebody may write to them, which others must not see.
+        copied: whether to copy the tensors, because the caller may write to them.
 
     Raises:
         OSError: this node has no room for what it has to fetch.

@@ -15,7 +15,7 @@ from .. import fault
 
 _UNAVAILABLE = re.compile(r"The actor ([0-9a-f]+) is unavailable")
 _LET_GO = "all references to the actor were removed"
-"""In the cause of an actor's end that is none: Tune lets an actor go that has not answered."""
+"""Part of Ray's message where Tune has dropped an actor that did not answer: that is no cause."""
 
 
 class WorkerLossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
@@ -29,7 +29,7 @@ class WorkerLossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Hear of the trials."""
+        """Keep the trials, for ``of``."""
         self._trials = trials
 
     def of(self, trial_id: str) -> fault.WorkerLoss:

@@ -23,7 +23,7 @@ _LOOPBACK = "127.0.0.1"
 
 @contextlib.contextmanager
 def private() -> Iterator[dict[str, Any]]:
-    """Let a Ray that is started meanwhile be this user's alone; yields the options of ``ray.init`` for it.
+    """Make a Ray that is started in the block private to this user; yield the options of ``ray.init`` for it.
 
     The environment of this process is afterwards as it was: Ray's processes have got theirs, and this process keeps
     token and mode in memory until ``forget`` is called.

@@ -1,4 +1,4 @@
-"""Lets go of what Tune keeps of trials that have ended, so that a driver's memory does not grow with its study."""
+"""Drops what Tune keeps of trials that have ended, so that a driver's memory does not grow with its study."""
 
 from __future__ import annotations
 

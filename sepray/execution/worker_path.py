@@ -15,7 +15,7 @@ from ray.job_config import JobConfig
 
 
 class _Permitted(list[str]):
-    """Folders that Ray puts before all others: those alone from which this process imports first of all."""
+    """Folders that Ray puts first on the path: only those that this process looks into before installed packages."""
 
     def extend(self, folders: Iterable[str]) -> None:
         """Add those of the folders that the driver looks into before it looks where packages are installed."""

@@ -40,7 +40,7 @@ class Evaluation:
         data_fingerprint: digest of the task's data.
         sources: names of the sources.
         scores: system -> measure -> scores ``[item, source]``; NaN where a measure is not defined.
-        units: what the items were cut from; intervals are over these. None: each item is taken for one.
+        units: what the items were cut from; intervals are over these. None: each item is a unit.
         seen: a sentence, where the model may have learned from these items.
         tracks: names of the items, where these are whole tracks.
     """

@@ -24,7 +24,7 @@ CACHE = "~/.cache/sepray"
 
 
 def check_items(task: str | TaskConfig | None, split: str, batch_size: int) -> None:
-    """Refuse a task or a split that does not exist, and batches of nothing, before torch is imported.
+    """Refuse a task or a split that does not exist, and an empty batch, before torch is imported.
 
     Raises:
         UsageError: there is no such task or split, or ``batch_size`` is below 1.
@@ -96,7 +96,7 @@ def on_tensors(model: Model) -> Callable[[Tensor], Tensor]:
 
 
 def seen_by(model: Model, fingerprint: str, split: str) -> str:
-    """Return that a model has, or may have, learned from the items that it is scored on; empty where it has not.
+    """Return a sentence if a model has, or may have, learned from the items that it is scored on; else an empty text.
 
     Args:
         model: a loaded model.

@@ -165,7 +165,7 @@ def evaluate_recordings(
 def heart_signal(model: Model) -> Signal:
     """Return the kind of a model's signals, with the hearts and ranges that it was packaged with.
 
-    A model that does not say them is told by the names of its sources (maternal, fetal, heart).
+    Where the model does not say them, they follow from the names of its sources (maternal, fetal, heart).
 
     Raises:
         UsageError: none of its sources has a heart.

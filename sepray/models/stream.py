@@ -30,8 +30,8 @@ def estimates_of(
 ) -> Iterator[Array]:
     """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
 
-    They have ``estimate_channels``. A model of one channel separates each channel by itself. ``offsets_of`` are taken
-    away before.
+    They have ``estimate_channels`` channels. A model of one channel separates each channel by itself. Offsets
+    (``offsets_of``) are taken away first.
 
     Args:
         recording: the mixture.
@@ -143,7 +143,8 @@ def wanted_sources(model: Model, source: str | None) -> tuple[str, ...]:
 
 
 def estimate_channels(recording: Recording, model: Model) -> int:
-    """Return the number of channels that estimates of a recording have: all of its, or the first ones."""
+    """Return the number of channels of a recording's estimates: as many as the recording's, or as the model's
+    sources."""
     return recording.channels if model.source_channels == model.channels else model.source_channels
 
 

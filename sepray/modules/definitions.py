@@ -1,6 +1,6 @@
 """Checks a user's module before it is imported: it must only define things, and nobody else may have written it.
 
-A row in a database may name a module. That may be imported which would do nothing but define a separator or a task:
+A row in a database may name a module. It may be imported only if that does nothing but define a separator or a task:
 what runs while a module is imported is read from its source (decorators, defaults, annotations, calls, and the hooks of
 classes), and so is what it imports from the same folder.
 """

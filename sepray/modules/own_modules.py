@@ -64,8 +64,8 @@ def how_to_trust(module: str) -> str:
 def add_current_folder() -> None:
     """Let modules be imported from the current folder, behind what is installed, if it is this user's alone.
 
-    It is not where others may put files there. Nor is it where it announces modules (entry points) as an installed
-    package does: libraries (torch, MLflow) import what any folder announces that modules are found in, and in an
+    The folder is left out where others may put files there, and where it announces modules (entry points) as an
+    installed package does: libraries (torch, MLflow) import what a folder of the search path announces, and in an
     archive that was unpacked there that may be anything.
     """
     here = os.getcwd()
@@ -76,7 +76,7 @@ def add_current_folder() -> None:
 def add_named_folder(folder: Path) -> None:
     """Let modules be imported from the folder of a file that the user has named, behind what is installed.
 
-    It may be anybody's; what it announces to libraries is as in the current folder.
+    The folder may belong to anybody; it is left out where it announces modules, as the current folder is.
     """
     if str(folder) not in sys.path and _announcing(folder) is None:
         sys.path.append(str(folder))

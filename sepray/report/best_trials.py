@@ -20,7 +20,8 @@ from .study_results import StudyResults
 from .wording import number, unit
 
 _TOLD_APART = 0.05
-"""Outputs of a discriminator, which are probabilities, whose medians are nearer to each other than this are equal."""
+"""Smallest difference between medians of a discriminator's outputs (probabilities) that tells two kinds of input
+apart."""
 
 
 def retrainings(results: StudyResults) -> Section | None:

@@ -129,7 +129,7 @@ def _are_pairs(pairs: Mapping[str, Any]) -> bool:
 
 
 def _is_told(result: Mapping[str, Any]) -> bool:
-    """Say whether what is made of a result's own parts can be made: units, an answer, an explanation."""
+    """Say whether units, answer and explanation can be restored from their parts of a result."""
     try:
         Units.restored(result.get("units"), len(result["scores"][result["metric"]]))
         answer = Answer.restored(result["answer"]) if result.get("answer") else None

@@ -208,6 +208,6 @@ def _started(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _standing(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that no other one stands for, which was run again in their place."""
+    """Return the trials without those in whose place another one was run."""
     others = {trial.user_attrs.get("retry_of") for trial in trials}
     return [trial for trial in trials if trial.number not in others]

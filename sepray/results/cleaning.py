@@ -58,7 +58,7 @@ class Deletable:
         kind: WEIGHTS, ENDED, TEMPORARY, ORPHAN or CACHED.
         place: folder, file or URI.
         size: bytes that are freed.
-        top: folder or URI that holds it, below which no link is followed; empty: the one that holds it itself.
+        top: folder or URI below which no link is followed; empty: the folder that ``place`` is in.
     """
 
     study: str

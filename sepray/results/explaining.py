@@ -33,7 +33,7 @@ from ..spec import named_by_user
 from .study_result import StudyResult
 
 FEWEST_SEEDS, MOST_TRAININGS = 3, 60
-"""By default a path has at least so many seeds, and with more of them at most so many trainings."""
+"""Least number of seeds of a path by default, and number of trainings that more seeds may not exceed."""
 
 
 @dataclass(frozen=True)

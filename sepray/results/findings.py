@@ -124,7 +124,7 @@ class Findings:
 
     @cached_property
     def best(self) -> list[FrozenTrial]:
-        """The best trial of the search, of several objectives those that no other beats; empty before the first."""
+        """The best trial of the search, with several objectives the Pareto front; empty before a trial has ended."""
         if len(self.saved.objectives) > 1:
             return sorted(self.saved.studies["search"].best_trials, key=lambda t: t.number)
         sign = 1 if list(self.saved.objectives.values()) == ["minimize"] else -1

@@ -106,7 +106,7 @@ class Contrast:
         items: number of test items.
         effects: effects by source, and for the mean over sources (``MEAN``).
         claim: whether interval and test both show a difference in the answer's column.
-        items_decide: whether the seeds agree on a difference, but too few units to show it for others.
+        items_decide: whether the seeds agree on a difference, but there are too few units to show it for other units.
         seeds_needed: number of seeds that would show a difference like this one with a probability of 80%; None if that
             is more than ``MOST_SEEDS``, and for a claim.
         cut_from: what the test items were cut from, in words (``Units.words``); empty where the task does not say.

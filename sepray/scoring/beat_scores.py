@@ -22,7 +22,7 @@ from ..contracts import Signal, Split
 from ..signals.beats import Beats, detect, rate_of, root_mean_square
 
 TOLERANCE = 0.050
-"""Seconds between a true beat and the one that counts as it."""
+"""Largest distance in seconds between a true beat and the beat that is counted as it."""
 
 EDGE = 0.100
 """Seconds from either end of a signal within which a beat needs no partner."""
@@ -35,9 +35,9 @@ class BeatCounts(NamedTuple):
     """Numbers of beats, each ``[...]``.
 
     Attributes:
-        found: true beats that are there.
-        missed: true beats that are not.
-        invented: beats that are not true.
+        found: true beats that the estimate has.
+        missed: true beats that it lacks.
+        invented: beats of the estimate that are not true.
     """
 
     found: Tensor
@@ -66,7 +66,7 @@ def counts(beats: Tensor, true: Tensor, seconds: float, tolerance: float = TOLER
 
     Args:
         beats: ``[..., beat]`` in seconds, NaN where an item has fewer.
-        true: ``[..., beat]`` likewise. Each beat has one partner at most.
+        true: true beats, ``[..., beat]`` in seconds, NaN where an item has fewer. Each beat has one partner at most.
         seconds: length of the signals.
         tolerance: in seconds.
     """

@@ -25,20 +25,19 @@ SECONDS = 10.0
 """Length of a segment in seconds; of a shorter recording all of it is one."""
 
 NEAR = 5.0
-"""Beats a minute between a rate that is right and the annotated one."""
+"""Largest difference between a right rate and the annotated one, in beats a minute."""
 
 FAINT = 0.07
 """Height (``signals.beats.qrs_height``) of a fetus's beats, the mother's = 1, below which there is none.
 
-It is that of 2.5% of the synthetic fetuses that are found; ``python -m benchmarks.beats --faint`` finds it, without any
+Of synthetic fetuses that are found, 2.5% are lower; ``python -m benchmarks.beats --faint`` measures it, without any
 real recording."""
 
 
 HERS = 0.6
-"""Share of a fetus's beats within ``TOLERANCE`` of one of the mother's, above which they are hers.
-
-By chance it is a fifth, and half of them for a fetus that beats twice as fast as she does; ``python -m benchmarks.beats
---hers`` says that of synthetic fetuses that are found."""
+"""Share of a fetus's beats within ``TOLERANCE`` of one of the mother's, above which they are taken for hers. By chance
+it is a fifth, and a half for a fetus that beats twice as fast as she does; ``python -m benchmarks.beats --hers``
+measures it on synthetic fetuses."""
 
 
 def segments(signal: Tensor, rate: float) -> Tensor:

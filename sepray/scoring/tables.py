@@ -60,7 +60,7 @@ def score(
         split: mixtures and true sources: items, or whole tracks.
         signal: kind of signal in the split, which decides the measures.
         batch_size: number of items separated at once.
-        measures: further measures that are wanted; of them there are those of ``summed_magnitudes`` and BSS Eval's.
+        measures: further measures to compute: any of ``summed_magnitudes`` and of BSS Eval.
     """
     found = _measures(evaluation.score_split(separate, split, batch_size, signal=signal))
     if set(BSS_EVAL) & set(measures):
@@ -81,7 +81,7 @@ def references(
         n_fft: samples in a frame of the oracles' STFT.
         hop: samples from one frame to the next.
         signal: kind of signal in the split, which decides the measures.
-        measures: further measures that are wanted; of them there are those of ``summed_magnitudes`` and BSS Eval's.
+        measures: further measures to compute: any of ``summed_magnitudes`` and of BSS Eval.
     """
     bounds = evaluation.bounds(split, n_fft, hop, signal=signal)
     if set(BSS_EVAL) & set(measures):

@@ -39,7 +39,7 @@ class Units:
     Attributes:
         of_items: for each item its unit, of a mixture of independent recordings one for each (``Split.units``).
         names: what they are called, in the plural (``TaskData.unit_names``).
-        told: whether the task says so; else each item is a unit.
+        told: whether the task says what the units are; else each item is a unit.
     """
 
     of_items: tuple[tuple[str, ...], ...]

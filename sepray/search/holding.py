@@ -19,7 +19,7 @@ from .owner import Owner, Surroundings, is_time
 from .storage import STORAGE_FAILURES
 
 ENDED_SECONDS = 45.0
-"""An owner on another machine counts as ended when its heartbeat has not changed for so many seconds of a waiting."""
+"""Seconds of waiting without a new heartbeat after which an owner on another machine counts as ended."""
 LAST_OWNER = "owner"
 """User attribute of a study with the ``Owner`` that wrote to it last, and the identity of its outbox."""
 OWNER, BEAT = "owner", "heartbeat"
@@ -71,7 +71,7 @@ def last_owner(storage: BaseStorage, name: str) -> Owner | None:
 def watch(
     storage: BaseStorage, name: str, holder: Entry, here: Surroundings, say: Callable[[str], None]
 ) -> Entry | None:
-    """Return the entry of an owner as it was read last when it has ended; None when it has given the study free.
+    """Return an owner's entry, as read last, once the owner has ended; None if the owner has released the study.
 
     Raises:
         HeldError: the owner is alive.

@@ -112,7 +112,7 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Give the study free; nothing is written where it was lost. What fails leaves an entry without heartbeat."""
+        """Release the study; nothing is written where it was lost. If it fails an entry without heartbeats is left."""
         self._ending.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()

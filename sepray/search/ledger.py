@@ -156,7 +156,7 @@ class Ledger:
         self.ended_late = [self._ended_late(t) for t in running if "outcome" in t.user_attrs]
 
     def past(self) -> list[tuple[int, int, bool]]:
-        """Return of every trial that was asked for, in order: number, epochs that it took, and whether it has ended.
+        """Return for every trial that was asked for, in order, its number, its epochs, and whether it has ended.
 
         A failure takes the time of an epoch.
         """

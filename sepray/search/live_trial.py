@@ -41,5 +41,6 @@ class LiveTrial:
         return self.losses >= LOSSES_WITHOUT_PROGRESS
 
     def too_often(self, loss: WorkerLoss) -> SeprayError | None:
-        """Return the error that stops the study where its worker is lost too often, or will be whatever is done."""
+        """Return the error that stops the study if the worker was lost too often, or is sure to be lost again; else
+        None."""
         return stopping.by_loss(self.trial.number, loss, self.losses_of_executor)

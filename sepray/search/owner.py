@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 
 MOST_GENERATIONS = 10**18 - 1
-"""Owners that a study may have; a greater number is none that sepray has counted."""
+"""Largest number of owners of a study; a greater one cannot be from sepray."""
 _MOST_PROCESSES = 2**32
 _LATEST = 2.0**38  # seconds since 1970: thousands of years, which every calendar can say
 
 
 def is_time(value: Any) -> bool:
-    """Say whether a stored value is a time, in seconds since 1970, that can be said."""
+    """Say whether a stored value is a time, in seconds since 1970, that can be shown as a date."""
     return _is_within(value, _LATEST)
 
 

@@ -218,7 +218,7 @@ class StudySearcher(Searcher):
         self._background.put(lambda: self._ledger.annotate(number, key, value))
 
     def perturbed(self, number: int, parent: int, epoch: int, hyperparameters: Mapping[str, Any]) -> None:
-        """Record that a scheduler (PBT) has given a trial the weights of ``parent`` and these hyperparameters.
+        """Store that a scheduler (PBT) has given a trial the weights of ``parent`` and these hyperparameters.
 
         Optuna's own parameters of the trial stay those that it began with; a later start goes on with the last ones.
         """

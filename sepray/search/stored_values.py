@@ -154,7 +154,7 @@ def _is_of_optuna(key: str, value: Any) -> bool:
 
 
 def damaged(name: str, storage: str, what: str) -> StorageError:
-    """Return the error that says that something stored of a study is none of sepray's."""
+    """Return the error for a stored value that sepray cannot have written."""
     return StorageError(
         f"study {name!r} in {mask(storage)} has been changed: its {what} is not as sepray writes it; go back to a "
         "copy of the storage, or begin the study under another --name"

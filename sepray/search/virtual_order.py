@@ -38,8 +38,8 @@ class VirtualOrder:
 
     Args:
         slots: number of trials that run at once.
-        past: of every trial that was asked for under an earlier driver, in order: its number, the virtual time that it
-            took so far, and whether it has ended.
+        past: for every trial that an earlier driver asked for, in order, its number, the virtual time that it took so
+            far, and whether it has ended.
     """
 
     def __init__(self, slots: int, past: Iterable[tuple[int, int, bool]] = ()) -> None:

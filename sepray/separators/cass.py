@@ -78,8 +78,8 @@ class Config:
     """Decay rates of Adam's moments."""
 
     critic_losses: CriticLosses = "paper"
-    """What critics and autoencoders play for: the paper's cross entropy, or weighted: a sum of it and of hinge, least
-    squares and feature matching, each with a hyperparameter of its name as its weight."""
+    """Adversarial loss: the paper's cross entropy; or weighted: the weighted sum of it, hinge, least squares and
+    feature matching, whose weights are hyperparameters of these names."""
     critic_sees_mixture: bool = False
     """Show critics the spectrogram of the mixture beside the one that they judge."""
     spectral_norm: bool = False
@@ -92,7 +92,8 @@ class Config:
         "critic_sees_mixture": False,
         "spectral_norm": False,
     }
-    """Not in the identity of studies where they are as they were before there were these fields."""
+    """Field -> the value at which it is no part of the identity of studies: what older versions did, which lacked the
+    field."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "depth", "stages", "discriminator_width", "discriminator_stages", "batch_size")

@@ -71,11 +71,12 @@ class Config:
     hop_seconds: float = 0.032
     """Time from one frame to the next, in seconds."""
     most_components: int = 100
-    """Spectral patterns of a source that there is room for; the hyperparameter ``components`` is how many it has."""
+    """Largest number of spectral patterns of a source; the hyperparameter ``components`` is the number in use."""
     frames: int = 10000
-    """Frames of each source that an epoch shows, at most."""
+    """Largest number of frames of each source in an epoch."""
     updates: int = 30
-    """Updates of the spectral patterns and their activations in an epoch, and of a mixture's before its iterations."""
+    """Updates of the spectral patterns and their activations in an epoch; in separation, updates of a mixture's
+    activations before its iterations."""
     bands: int = 0
     """Bands of each source's filter; 0: no filter."""
     mixing: Mixing = "instantaneous"

@@ -141,7 +141,7 @@ class Kam(Separator):
         self.register_buffer("settings", torch.tensor(list(self.hyperparameters().values())))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the number of iterations and the sizes of the kernels; of a kernel that no source has nothing is read.
+        """Return the number of iterations and the sizes of all kernels; those of kernels that no source has do nothing.
 
         ``horizontal_seconds``, ``vertical_hertz``, ``cross_seconds`` and ``cross_hertz`` are whole lengths, rounded to
         an odd number of frames or bins. ``repetitions`` is the number of periods on either side.
@@ -156,7 +156,7 @@ class Kam(Separator):
         }
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Keep them all, as separation is where they act."""
+        """Store all hyperparameters, as all of them act in separation."""
         self.settings.copy_(torch.tensor([hyperparameters[name] for name in self.hyperparameters()]))
 
     def sizes(self) -> Sizes:

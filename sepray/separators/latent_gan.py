@@ -184,7 +184,7 @@ class LatentGan(Separator):
         }
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Keep the weights that act in separation."""
+        """Store the weights that act in separation."""
         self.critic_weight.fill_(hyperparameters["critic_weight"])
         self.smoothness.fill_(hyperparameters["smoothness"])
 

@@ -44,7 +44,7 @@ class Config:
     """First estimates: constant; the name of a separator that is trained first (glo_masking, adversarial_masking); a
     registered model (models:/name@champion), or the folder of a packaged one."""
     start_epochs: int = 40
-    """Epochs of training of a separator that start names."""
+    """Epochs for which the separator that start names is trained."""
     iterations: int = 10
     """N: number of iterations, each with its own estimates (in the first one, start)."""
     epochs_per_iteration: int = 5

@@ -58,7 +58,8 @@ class Config:
     activations. Separation makes as many updates of the activations.
     """
     mask_power: float | None = None
-    """None: estimates are the models W Z (eq. 18); else the power of both in a mask: 1 ratio mask, 2 Wiener filter."""
+    """None: estimates are the models W Z (eq. 18). A number: estimates are the mixture times a mask, the models' ratio
+    to this power (1: ratio mask, 2: Wiener filter)."""
 
     batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)

@@ -110,7 +110,7 @@ def open_array_file(path: Path, rate: float | None, name: str) -> ArrayRecording
         name: what messages call the file.
 
     Raises:
-        RecordingError: no NPY file of real numbers, empty, truncated, of a wrong shape, or without a rate.
+        RecordingError: the file is no NPY file of real numbers, empty, truncated, of a wrong shape, or without a rate.
     """
     with path.open("rb") as file:
         start = file.read(12)

@@ -29,7 +29,8 @@ LEAST_CONFIDENCE = 0.5
 """Confidence below which a signal shows no heart of the range."""
 
 FETAL_RATE = 90.0
-"""Beats a minute: a range that begins above it is a fetus's, whose QRS complexes are about half as long."""
+"""A range of rates that begins above this, in beats a minute, is a fetus's, whose QRS complexes are about half as
+long."""
 
 Band = tuple[float, float]
 
@@ -79,7 +80,7 @@ _PULSE = _Kind((0.4, 5.0), 4.0, 0.35, 0.03, (12.0, 0.0, -20.0), 6.0)
 
 
 def widened(usual: Band, own: Band) -> Band:
-    """Return a range of rates that covers the usual one and one's own."""
+    """Return the range of rates that covers the usual range and a task's own."""
     return min(usual[0], own[0]), max(usual[1], own[1])
 
 

@@ -94,7 +94,7 @@ def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecord
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.
-        RecordingError: no such file, damaged, empty, or of another rate.
+        RecordingError: the file is no EDF, damaged, empty, or of another rate.
         UsageError: the same of WFDB records.
     """
     signals = read_signals(path) if path.suffix.lower() == ".hea" else read_edf(path, name)

@@ -56,7 +56,8 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
         name: what messages call the file.
 
     Raises:
-        RecordingError: missing, empty, truncated, of no known kind, not finite, all samples alike, or of unknown rate.
+        RecordingError: the file is missing, empty, truncated, of no known kind or of unknown rate, or its samples are
+            not finite or all equal.
     """
     name = name or str(path)
     if not path.is_file():
@@ -87,7 +88,8 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
         name: what messages call the array, and the stem of files that are written of it.
 
     Raises:
-        RecordingError: empty, of a wrong shape or type, not finite, all samples alike, or of unknown rate.
+        RecordingError: the array is empty, of a wrong shape or type or of unknown rate, or its samples are not finite
+            or all equal.
     """
     _check_rate(rate)
     recording = of_array(values, rate, name)

@@ -112,7 +112,7 @@ def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording
         name: what messages call the file.
 
     Raises:
-        RecordingError: no sound file, empty, shorter than its header says, or of another rate.
+        RecordingError: the file is no sound file, empty, shorter than its header says, or of another rate.
     """
     try:
         with _opened(path) as file:

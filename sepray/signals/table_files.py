@@ -146,7 +146,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
         name: what messages call the file.
 
     Raises:
-        RecordingError: no table, empty, of uneven columns, or of a rate that cannot be told.
+        RecordingError: the file is no table, is empty, has uneven columns, or a rate that cannot be found.
     """
     layout = layout_of(path, name)
     try:

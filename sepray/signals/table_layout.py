@@ -47,14 +47,14 @@ class Layout:
 
     Attributes:
         encoding: encoding of the file's text.
-        separator: between cells; None: blanks.
+        separator: text between cells; None: blanks.
         decimal: decimal mark.
         header: lines before the first row of numbers.
         labels: names of the columns, with units where a line of the header has them; all empty where none has names.
         has_names: whether a line of the header names the columns.
         trailing: number of empty cells that rows end with.
         rate: rate that the header states, in Hz; None where it does not.
-        no_signals: numbers of the columns that the header says are none.
+        no_signals: numbers of the columns that are no signals by the header.
     """
 
     encoding: str

@@ -46,7 +46,8 @@ def read_channel(header: Path, channel: Callable[[Sequence[str]], int | None]) -
 
     Args:
         header: the record's ``.hea`` file.
-        channel: chooses one by the names of all channels, and returns its number; None is refused.
+        channel: function that takes the names of all channels and returns the number of the chosen one; None is
+            refused.
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.
@@ -68,7 +69,7 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
     Args:
         header: the record's ``.hea`` file, in small or capital letters.
-        channel: chooses one of them as for ``read_channel``; None: all.
+        channel: function that chooses one, as for ``read_channel``; None: all.
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 NEAR = 0.02
-"""Part of a range, on its own scale, that counts as its edge."""
+"""Share of a range, on the linear or logarithmic scale of its distribution, that counts as its edge at either end."""
 
 
 def sentences(settings: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]) -> list[str]:
@@ -17,7 +17,7 @@ def sentences(settings: Mapping[str, Any], ranges: Mapping[str, BaseDistribution
 
     Args:
         settings: hyperparameter -> value.
-        ranges: those that were searched -> distribution; choices have no edges.
+        ranges: hyperparameter that was searched -> its distribution; choices have no edges.
     """
     return [
         sentence

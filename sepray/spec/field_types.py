@@ -99,7 +99,7 @@ def require_known(names: Collection[str], known: Collection[str]) -> None:
     """Refuse keywords that are no fields.
 
     Raises:
-        UnknownFieldError: with the nearest known name, and all of them.
+        UnknownFieldError: a keyword is no field; the message has the nearest known name, and all of them.
     """
     try:
         refuse_unknown(names, known, "unknown field ")

@@ -45,7 +45,7 @@ class StudyOptions(RunOptions):
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=JSON_HELP, help_behavior_hint="")] = False
 
     def __post_init__(self) -> None:
-        """Refuse to print an estimate as JSON, which has none."""
+        """Refuse ``--json`` with ``--dry-run``: an estimate has no JSON form."""
         if self.json and self.dry_run:
             raise UsageError("--json prints the result of a study, which --dry-run does not run; leave out one")
 
@@ -63,7 +63,7 @@ class Changes:
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """Let refusals of settings that are found later, when the data is loaded, name the file that has them."""
+        """Let refusals of settings name their file, until the block ends; some come only once the data is loaded."""
         try:
             yield
         except SettingsError as error:

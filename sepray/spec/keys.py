@@ -37,7 +37,7 @@ def refuse_unknown(names: Collection[str], known: Collection[str], prefix: str =
             the beginning of a sentence that ends with a blank.
 
     Raises:
-        UsageError: with the nearest known name, and all of them.
+        UsageError: a name is not known; the message has the nearest known name, and all of them.
     """
     for name in names:
         if name not in known:

@@ -58,7 +58,7 @@ def require_own_types(values: Mapping[str, Any]) -> None:
     """Refuse values of a study's own fields that are of a wrong type.
 
     Raises:
-        UsageError: a value is.
+        UsageError: a value has a wrong type.
     """
     require_type("name", values["name"], str)
     require_type("seed", values["seed"], int)
@@ -76,7 +76,7 @@ def published_space(separator: Any) -> shipped.SearchSpace:
     """Return the published search space of a separator, given by its name or its configuration.
 
     Raises:
-        UsageError: there is no such separator, or it has none.
+        UsageError: there is no such separator, or it has no search space.
     """
     found = shipped.search_space(separator)
     if found is None:

@@ -178,8 +178,8 @@ class StudySpec:
         """Check that separator, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.
 
         Raises:
-            UsageError: one of them is unknown, an objective is too slow for every epoch, or the scheduler is pbt with
-                a sampler that it would mislead.
+            UsageError: a name is unknown, an objective is too slow for every epoch, or the scheduler is pbt with a
+                sampler that it would mislead.
         """
         from ..search.samplers import sampler_class  # Optuna
 

@@ -19,7 +19,8 @@ from ..driver.saved_study import read_saved_study
 from ..results import reproduction
 
 MOST = 6
-"""Iterations that are shown; of more of them as many, evenly apart, the first and the last among them."""
+"""Largest number of iterations that are shown; of more, so many at equal distances, the first and the last among
+them."""
 
 
 @dataclass(frozen=True)

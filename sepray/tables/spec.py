@@ -43,7 +43,7 @@ class Row:
 
 
 def rows_of(methods: Mapping[str, str], source: str, figures: str) -> tuple[Row, ...]:
-    """Return the rows of a line of a table whose columns are methods.
+    """Return a row for each method, from one printed line of a table whose columns are methods.
 
     Args:
         methods: label -> what is trained, in the order of the columns.
@@ -61,7 +61,7 @@ def rows_of(methods: Mapping[str, str], source: str, figures: str) -> tuple[Row,
 
 @dataclass(frozen=True)
 class Data:
-    """A task.
+    """The data of a part: a task and its settings.
 
     Attributes:
         task: name, or NAME:CONFIGURATION.

@@ -64,8 +64,8 @@ class Config:
     item_samples: int = 127 * 768
     """Length of a mixture in samples."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
-    crops of training items."""
+    """Length of a training item as a multiple of a mixture's; no longer than the shortest training recording. Batches
+    have random crops of training items."""
     sample_rate: int = 44100
     """Sample rate in Hz; recordings of other rates are resampled to it."""
     validation_pieces: int = 1
@@ -80,7 +80,7 @@ class Config:
     """Random seed of the split and of the crops."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
-    """What a study or a model has whose version of sepray lacked the field."""
+    """Field -> its value in studies and models of versions of sepray that lacked it."""
 
     def __post_init__(self) -> None:
         pieces = {"validation_pieces": (1, 1000), "test_pieces": (1, 1000)}

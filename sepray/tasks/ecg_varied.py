@@ -107,9 +107,10 @@ class Config:
     """Random seed of everything."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
-    """By which a stored configuration is told from one of ``ecg``."""
+    """What distinguishes a stored configuration from one of ``ecg``."""
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1, "one_component": False, "template": False}
-    """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
+    """Field -> the value that means what versions without it did, so that identities of studies stay
+    (``identity.plain``)."""
 
     def __post_init__(self) -> None:
         shares = ("without_fetus", "mains", "filtered", "ectopic", "missed", "steps", "remix")

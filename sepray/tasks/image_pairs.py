@@ -46,11 +46,11 @@ class Config:
     """Needs two folders (or zip or tar files) of pictures: first and second."""
 
     first: str = ""
-    """Pictures of the first source, e.g. shoes: a folder, or a zip or tar file; example makes a few
-    (discs; of the second source stripes; example:discs and example:stripes for either)."""
+    """Pictures of the first source, e.g. shoes: a folder, a zip or a tar file; or example, which makes a few pictures
+    of discs (example:stripes: of stripes)."""
     second: str = ""
-    """Pictures of the second source, e.g. handbags, which is the observed one: a folder, a zip or tar file, or
-    example."""
+    """Pictures of the second source, e.g. handbags, which is the observed one: a folder, a zip or a tar file; or
+    example, which makes a few pictures of stripes (example:discs: of discs)."""
     names: tuple[str, str] = ("shoes", "handbags")
     """Names of the two sources."""
     train: int = 5000

@@ -41,8 +41,8 @@ class Config:
     """Needs the MNIST files (IDX, gzipped or not) in folder; 12,000, 1,000 and 5,000 mixtures."""
 
     folder: str = ""
-    """Folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k, with .gz or without; example
-    makes a few digits, to try the task."""
+    """Folder with MNIST's four files (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-...,
+    t10k-labels-...), gzipped (.gz) or not; or example, which makes a few digits to try the task."""
     observed: Literal["5-9", "0-4"] = "5-9"
     """Class that separators of one observed source are shown alone (the paper's B); it is the last source."""
     train: int = 12000

@@ -72,7 +72,7 @@ class Config:
     sample_rate: int = 250
     """Sample rate in Hz; recordings of other rates are resampled to it."""
     file_rate: float = 0.0
-    """Sample rate of files that do not say it (NPY, CSV without a time column), in Hz; 0: there are none."""
+    """Sample rate in Hz of files that do not say it (NPY, CSV without a time column); 0: all files say it."""
     channel: int = 0
     """Channel of each file, counted from 0."""
     channels: int = 1
@@ -87,7 +87,8 @@ class Config:
     """Random seed of the split and of the crops."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False, "channels": 1, "one_component": False}
-    """What settings of later versions did before, so that identities of studies stay (``identity.plain``)."""
+    """Field -> the value that means what versions without it did, so that identities of studies stay
+    (``identity.plain``)."""
 
     def __post_init__(self) -> None:
         limits.check(

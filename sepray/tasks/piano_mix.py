@@ -58,8 +58,8 @@ class Config:
     item_samples: int = 16384
     """Length of a mixture in samples."""
     stretch: float = 2.0
-    """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
-    crops of training items."""
+    """Length of a training item as a multiple of a mixture's; no longer than the shortest training recording. Batches
+    have random crops of training items."""
     sample_rate: int = 16000
     """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     validation_share: float = 0.1

@@ -81,7 +81,7 @@ class Config:
     """Random seed of everything."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
-    """By which a stored configuration is told from one of ``ppg``."""
+    """What distinguishes a stored configuration from one of ``ppg``."""
 
     def __post_init__(self) -> None:
         sizes = {"item_samples": (16, 2**20), "sample_rate": (16, 4096), "motion": (0, 1), "remix": (0, 1)}

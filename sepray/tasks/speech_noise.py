@@ -64,14 +64,15 @@ class Config:
     item_samples: int = 8000
     """Length of a mixture in samples."""
     stretch: float = 1.0
-    """Length of a training item over that of a mixture, cut to the shortest training recording's. Batches have random
-    crops of training items that are longer; these have the ratio of the whole item, not of the crop."""
+    """Length of a training item as a multiple of a mixture's; no longer than the shortest training recording. Of longer
+    items batches have random crops, and the ratio is that of the whole item, not of the crop."""
     sample_rate: int = 16000
     """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     speaker: str = ""
-    """Regular expression for a file's path below speech, whose first group is the speaker."""
+    """Regular expression for a file's path below speech; its first group is the name of the speaker."""
     clip: str = ""
-    """Regular expression for a file's path below noise, whose first group is the clip that it is a take of."""
+    """Regular expression for a file's path below noise; its first group is the name of the clip, whose takes share a
+    split."""
     validation_share: float = 0.1
     """Share of the speakers, and of the noise, that is the validation split."""
     test_share: float = 0.2
@@ -84,7 +85,7 @@ class Config:
     """Random seed of the split, of the crops and of the ratios."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
-    """What a study or a model has whose version of sepray lacked the field."""
+    """Field -> its value in studies and models of versions of sepray that lacked it."""
 
     def __post_init__(self) -> None:
         check_config(self, "snr")

@@ -19,7 +19,7 @@ from ..disk import links
 from ..errors import UsageError, mask
 
 TRUSTED = "SEPRAY_TRUST_ARTIFACT_PLACES"
-"""Variable with hosts (``name`` or ``name:port``) and folders (absolute), between commas, that may have files too."""
+"""Variable with further hosts (``name`` or ``name:port``) and absolute folders for files, separated by commas."""
 DEFAULT_EXPERIMENT = "0"
 """Id of the experiment that every server of MLflow has made by itself."""
 _PORTS = {"http": 80, "https": 443}
@@ -39,7 +39,8 @@ def refusal(place: str, experiment: str, uri: str, default: Callable[[], str | N
         place: address of the files of a run or a model, as MLflow has it.
         experiment: place of the files of the run's experiment.
         uri: MLflow's address, as the user has given it.
-        default: returns what ``refusal_of_experiment`` compares the experiment with, where that is needed.
+        default: returns the place of the default experiment's files (``refusal_of_experiment``); called only where
+            needed.
     """
     if reason := refusal_of_host(place, uri) or refusal_outside_experiment(place, experiment):
         return reason
@@ -50,8 +51,8 @@ def refusal(place: str, experiment: str, uri: str, default: Callable[[], str | N
 def refusal_outside_experiment(place: str, experiment: str) -> str:
     """Return why files are not written to a place; empty where they may be.
 
-    A folder of this machine must lie below that of the experiment, and behind no link there. Where another server or
-    store takes them, it decides.
+    A folder of this machine must lie below that of the experiment, and behind no link there. A server or an object
+    store decides itself.
 
     Args:
         place: address of the files of a run or a model, as MLflow has it.
@@ -71,14 +72,14 @@ def refusal_outside_experiment(place: str, experiment: str) -> str:
 
 
 def refusal_of_experiment(experiment: str, default: str | None) -> str:
-    """Return why files are not written to a folder of this machine that an experiment of a server says.
+    """Return why no files are written to the folder of this machine that a server names for an experiment, or nothing.
 
     Whoever creates an experiment may say where its files are; a server whose files lie on a shared disk has those of
     its experiments beside one another.
 
     Args:
         experiment: address of the files of an experiment.
-        default: that of the experiment which every server has (number 0); None where it is not told.
+        default: the same of the experiment that every server has (number 0); None where it is not known.
     """
     folder, usual = _folder(experiment), _folder(default) if default else None
     if folder is None or ".." in folder.parts:
@@ -96,7 +97,7 @@ def refusal_of_experiment(experiment: str, default: str | None) -> str:
 def refusal_of_host(place: str, uri: str) -> str:
     """Return why no files are read from or sent to a host; empty where they may be, or the place names no such host.
 
-    That is the host of MLflow's own address, and those of ``TRUSTED``.
+    Files are exchanged with the host of MLflow's own address, and with those of ``TRUSTED``.
 
     Args:
         place: address of files, as MLflow has it.
@@ -125,7 +126,7 @@ def refusal_of_host(place: str, uri: str) -> str:
 
 @contextlib.contextmanager
 def trusted_hosts_only(uri: str) -> Iterator[None]:
-    """Let MLflow ask no host for files, in this thread, that ``refusal_of_host`` refuses, until the block ends.
+    """Keep MLflow from hosts that ``refusal_of_host`` refuses, in this thread, until the block ends.
 
     MLflow raises an MlflowException (INVALID_PARAMETER_VALUE) then.
     """
@@ -156,7 +157,7 @@ def _checked(made: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _host(text: str, scheme: str) -> tuple[str, int] | None:
-    """Return name and port of a host; None where it is not written as plainly as every reader takes it."""
+    """Return name and port of a host; None where programs could read it differently."""
     match = _HOST.fullmatch(text)
     return None if match is None else (match["name"].lower(), int(match["port"] or _PORTS.get(scheme, 0)))
 

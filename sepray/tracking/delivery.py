@@ -1,8 +1,8 @@
 """Delivers operations from the outbox to MLflow, so that a repetition after any interruption changes nothing.
 
 Runs are found again by their tags (``run_finding``). Metrics carry the time of their epoch: MLflow keeps one row for
-the same key, step, time and value. Of a run that another outbox has told of, no epoch is told that MLflow has already.
-Equal parameters and tags are overwritten by the same values.
+the same key, step, time and value. To a run that another outbox has delivered to, no epoch is sent that MLflow has
+already. Equal parameters and tags are overwritten by the same values.
 
 The operations of a trial whose run a user has deleted in MLflow are kept as refused.
 """

@@ -173,10 +173,10 @@ def _separation(code: model_code.ModelCode, data: Path, is_here: bool) -> Separa
 
 
 def _check_signal(name: str, signal: Signal) -> None:
-    """Refuse a model whose signal cannot be: it would fail after work, or want all of the memory.
+    """Refuse a model whose signal is impossible: separation would fail late, or take all of the memory.
 
     Raises:
-        ModelError: the signal cannot be.
+        ModelError: the signal is impossible.
     """
     from .. import loading
 

@@ -65,7 +65,7 @@ def signature(digest: str, facts: Mapping[str, Any] | None = None) -> str | None
 
 
 def is_former(given: object) -> bool:
-    """Say whether a signature is of the kind before this one, which was of the digest alone."""
+    """Say whether a signature has the form of older versions, which signed the digest alone."""
     return str(given).startswith(_FORMER_METHOD)
 
 
@@ -85,7 +85,7 @@ def is_signed(digest: str, given: object, facts: Mapping[str, Any] | None = None
 
 
 def remember(code: str) -> None:
-    """Remember the digest of code that a study of this user has packaged; a folder that cannot be written does without.
+    """Remember the digest of code that a study of this user has packaged; nothing where the list cannot be written.
 
     Args:
         code: SHA-256, in hexadecimal.

@@ -18,7 +18,7 @@ class Adam:
     """Adam over some parameters; those without a gradient stay as they are.
 
     Args:
-        parameters: on one device.
+        parameters: parameters to update, all on one device.
         betas: decay rates of the moments.
 
     Attributes:

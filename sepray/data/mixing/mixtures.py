@@ -57,7 +57,7 @@ class MixtureConfig(Protocol):
 
     @property
     def stretch(self) -> float:
-        """Length of a training item over that of a mixture."""
+        """Length of a training item as a multiple of a mixture's."""
         ...
 
     @property
