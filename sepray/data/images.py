@@ -138,7 +138,8 @@ def _content(archive: Path, name: str) -> bytes:
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
             info = opened.getinfo(name)
-            return read_at_most(member, info.file_size, _most(info.compress_size))
+            packed = min(info.compress_size, archive.stat().st_size)  # the first is what the archive says
+            return read_at_most(member, info.file_size, _most(packed))
     with open_tar(archive) as tar:
         packed = tar.extractfile(name)
         size = tar.getmember(name).size

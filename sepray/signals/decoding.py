@@ -178,6 +178,9 @@ def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
             f"({str(error).splitlines()[0]}); or give MUSDB18-HQ, which is WAV"
         ) from None
     try:
+        with path.open("rb") as file:
+            if file.read(8)[4:] != b"ftyp":  # ffmpeg tells files by their content, and some are lists of other files
+                raise RecordingError("it is no MP4")
         longest = max(_STEM_SECONDS, path.stat().st_size / _STEM_BYTES)
         # Whatever length the file says, ffmpeg decodes no more than this.
         track = musdb.MultiTrack(path=str(path), name=path.name, stem_id=0, is_wav=False, chunk_duration=longest)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,8 +33,11 @@ RATES = "rates.csv"
 """Name of the table of rates in a folder of recordings."""
 
 _FETAL, _FIRST = ("fqrs", "qrs"), ("atr",)
-_MOST_BYTES = 1 << 26
+_MOST_BYTES = 1 << 24  # of beats
+_MOST_TABLE_BYTES = 1 << 22  # of rates, of a hundred thousand records
 _MOST_LEADS = 4096
+_MOST_LEADS_IN_ALL = 1 << 18  # of all different texts in a table
+_MOST_COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,10 @@ def read_rates(folder: Path) -> dict[str, Row]:
     if not path.is_file():
         return {}
     refuse_links([path], folder)
-    if path.stat().st_size > _MOST_BYTES:
+    if path.stat().st_size > _MOST_TABLE_BYTES:
         raise RecordingError(f"{path} is too large for a table of rates")
     rows: dict[str, Row] = {}
+    known = _Leads()
     with path.open(newline="", encoding="utf-8-sig") as file:
         try:
             reader = csv.DictReader(file, skipinitialspace=True)
@@ -99,9 +104,11 @@ def read_rates(folder: Path) -> dict[str, Row]:
                 raise RecordingError(
                     f"{path} lacks the column {sorted(missing)[0]}: its first line is record,source,rate"
                 )
+            if (columns := len(reader.fieldnames or ())) > _MOST_COLUMNS:
+                raise RecordingError(f"{path} is no table of rates: it has {columns} columns")
             for row in reader:
                 name = PurePosixPath((row["record"] or "").strip().replace("\\", "/")).as_posix()
-                leads = _leads(row.get("leads") or "", f"{path}, line {reader.line_num}")
+                leads = known.of(row.get("leads") or "", f"{path}, line {reader.line_num}")
                 rate = _rate(row["rate"], f"{path}, line {reader.line_num}")
                 one = Row({(row["source"] or "").strip(): rate}, leads)
                 rows[name] = _merged(rows.get(name), one, f"{path}, line {reader.line_num}")
@@ -199,12 +206,13 @@ def is_annotation(path: Path, sources: Sequence[str]) -> bool:
 def _times(path: Path) -> NDArray[np.float64]:
     if path.stat().st_size > _MOST_BYTES:
         raise RecordingError(f"{path} is too large for times of beats")
-    times = []
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-        try:
-            times.append(float(line.strip().rstrip(",;")))
-        except ValueError:
-            continue
+    times = array("d")  # without an object for each
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for line in file:
+            try:
+                times.append(float(line.strip().rstrip(",;")))
+            except ValueError:
+                continue
     found = np.sort(np.array(times, dtype=np.float64))
     if not len(found) or not np.isfinite(found).all() or found[0] < 0:
         raise RecordingError(f"{path} has no times of beats: it needs seconds from the first sample, one in a line")
@@ -221,6 +229,22 @@ def _rate(text: str | None, where: str) -> float:
             f"{where}: a rate is beats a minute, or 0 where there is no such heart, not {_short(text)}"
         )
     return rate
+
+
+class _Leads:
+    """The leads of a table's rows, each text of them once: a few letters may stand for thousands."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[int, ...]] = {}
+        self._total = 0
+
+    def of(self, text: str, where: str) -> tuple[int, ...]:
+        if text not in self._of:
+            self._of[text] = _leads(text, where)
+            self._total += len(self._of[text])
+            if self._total > _MOST_LEADS_IN_ALL:
+                raise RecordingError(f"{where}: there are more than {_MOST_LEADS_IN_ALL} leads up to here")
+        return self._of[text]
 
 
 def _leads(text: str, where: str) -> tuple[int, ...]:

@@ -35,8 +35,10 @@ _COMMENT = ("#", "%")
 _SAMPLE = 50  # rows of these
 _LOOKED_AT = 1000  # rows whose cells are compared
 _MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","), (",", ","))
-_SAID_RATE = re.compile(
-    r"sampl\w*[ _-]*(?:rate|freq\w*)\W*?(?:\(?(k?hz)\)?\W*)?(\d+(?:\.\d+)?)[ \t]*(khz)?", re.IGNORECASE
+_SAID_RATE = re.compile(  # of bounded length: a long line of such words would be gone through for ever
+    r"sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?"
+    r"(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,4}(khz)?",
+    re.IGNORECASE,
 )
 _EMPATICA = ((1e9, 1e11), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 

@@ -18,6 +18,7 @@ _ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model do
 _STEPS_FOR_MEDIAN = 4096
 _EXACT_DIGITS = 15  # that a float holds
 _LATEST = 1e30  # in any unit
+_LONGEST = 80  # characters of a time: in a long run of digits, a clock would be looked for at each of them
 _NEVER = 1e15  # seconds, after which a time in days begins again
 _MOST_UNEVEN = 0.01  # share of the steps that may be uneven, beyond which the times give no rate
 _MOST_GAPS = 0.1  # likewise, that may be gaps of missing samples: of nearly whole numbers of steps
@@ -62,6 +63,8 @@ def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
     hour is skipped or repeated.
     """
     text = cell.strip().strip("'\"[]").strip()
+    if len(text) > _LONGEST:
+        return None
     days = 0.0
     if (before := _DAYS.match(text)) is not None:
         days, text = float(before[1]), text[before.end() :]

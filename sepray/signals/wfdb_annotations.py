@@ -16,7 +16,7 @@ from .wfdb_files import frame_rate
 _BEATS = frozenset((*range(1, 14), 25, 30, 34, 35, 38, 41))  # codes of beats; others are rhythms, noise, waves
 _SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # of the same
 _NOTE, _SKIP, _EXTRA, _TEXT = 22, 59, (60, 61, 62), 63
-_MOST_BYTES = 1 << 24  # a day of beats has a quarter of a megabyte
+_MOST_BYTES = 1 << 22  # a day of beats has a quarter of a megabyte
 
 
 def read_beats(path: Path, rate: float) -> NDArray[np.float64]:

@@ -77,3 +77,17 @@ def test_scans_of_a_jpeg_are_counted_before_they_are_decoded():
     scan = good[good.index(b"\xff\xda") : -2]
     with pytest.raises(UsageError, match=r"^x\.jpg is no sound picture: \d+ scans are too many$"):
         images.decode(images.Picture("x.jpg", lambda: good[:-2] + scan * 100 + good[-2:]), 8, colour=False)
+
+
+def test_bytes_that_an_archive_says_a_member_has_are_no_more_than_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "FREE", 1000)
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(10**6))
+    content = bytearray(path.read_bytes())
+    place = content.rfind(b"PK\1\2") + 20  # compressed size, in the directory
+    content[place : place + 4] = (10**9).to_bytes(4, "little")
+    path.write_bytes(content)
+    [picture] = images.pictures(path)
+    with pytest.raises(UsageError, match=r"^its 1000000 bytes are too many$"):
+        picture.read()

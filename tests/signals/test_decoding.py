@@ -1,5 +1,6 @@
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -94,4 +95,16 @@ def test_stem_file_is_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(out["mixture"], sum(v for k, v in out.items() if k != "mixture"), atol=0.05)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(UsageError, match=r"a\.stem\.mp4 is no stem file that can be read"):
+        decoding.of_stem_file(path, 8000, 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"#EXTM3U\n#EXTINF:10,\nfile:///other/pipe\n", b"ffconcat version 1.0\nfile b.mp4\n", b""]
+)
+def test_a_list_of_other_files_is_no_stem_file(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ffmpeg would open the files that it names, wherever they lie, and wait for a pipe among them."""
+    monkeypatch.setitem(sys.modules, "musdb", types.ModuleType("musdb"))
+    path = tmp_path / "a.stem.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"a\.stem\.mp4 is no stem file that can be read: it is no MP4$"):
         decoding.of_stem_file(path, 8000, 1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
-from sepray.signals import wfdb_annotations
+from sepray.signals import heart_annotations, wfdb_annotations
 from sepray.signals.heart_annotations import Annotation, annotation, is_annotation, read_rates, row_of, unused
 from sepray.signals.recording_types import RecordingError
 
@@ -208,3 +208,26 @@ def test_annotations_are_no_links_out_of_the_folder(tmp_path, name):
     (tmp_path / "data" / name).symlink_to(tmp_path / "private")
     with pytest.raises(UsageError, match=rf"{name} is a link that leads out of"):
         annotation(tmp_path / "data" / "a.csv", "fetal", ["fetal"], 250, read_rates(tmp_path / "data").get("a"))
+
+
+def test_few_letters_do_not_stand_for_more_than_a_table_has(tmp_path, monkeypatch) -> None:
+    """A megabyte of rows has taken gigabytes by their leads, and hours by columns that have no meaning."""
+    header = "record,source,rate,leads"
+    (tmp_path / "rates.csv").write_text(f"{header}\na,fetal,80,1-4096\nb,fetal,80,1-4096\n")
+    rows = read_rates(tmp_path)
+    assert rows["a"].leads is rows["b"].leads
+    assert len(rows["a"].leads) == 4096
+    monkeypatch.setattr(heart_annotations, "_MOST_LEADS_IN_ALL", 5)
+    (tmp_path / "rates.csv").write_text(f"{header}\na,fetal,80,1-3\nb,fetal,80,1-3\nc,fetal,80,2-3\n")
+    assert len(read_rates(tmp_path)) == 3
+    (tmp_path / "rates.csv").write_text(f"{header}\na,fetal,80,1-3\nb,fetal,80,1-3\nc,fetal,80,2-4\n")
+    with pytest.raises(RecordingError, match=r"rates\.csv, line 4: there are more than 5 leads up to here$"):
+        read_rates(tmp_path)
+    (tmp_path / "rates.csv").write_text(f"{header}{',x' * 60}\na,fetal,80,1\n")
+    assert read_rates(tmp_path)["a"].leads == (0,)
+    (tmp_path / "rates.csv").write_text(f"{header}{',' * 61}\na,fetal,80,1\n")
+    with pytest.raises(RecordingError, match=r"rates\.csv is no table of rates: it has 65 columns$"):
+        read_rates(tmp_path)
+    monkeypatch.setattr(heart_annotations, "_MOST_TABLE_BYTES", 9)
+    with pytest.raises(RecordingError, match=r"rates\.csv is too large for a table of rates$"):
+        read_rates(tmp_path)

@@ -204,3 +204,23 @@ def test_only_an_empty_cell_after_the_last_column_is_left_out(cells, kept):
 )
 def test_first_bytes_tell_the_encoding(head, encoding):
     assert table_layout._encoding(head) == encoding
+
+
+@pytest.mark.parametrize("line", ["sampl" * 12_000, "samplfreq" * 7_000, "sample rate" + "(" * 60_000])
+def test_long_lines_of_a_header_are_gone_through_once(tmp_path, line):
+    layout, rows = laid_out(tmp_path, f"# {line}\n0.5,1.5\n0.25,2.5\n0.75,1\n")  # for hours before
+    assert (layout.rate, layout.header, len(rows)) == (None, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ("Sampling Rate (Hz): 1000", 1000.0),
+        ("# sampling_rate=256.5", 256.5),
+        ("# sample frequency: (kHz) 2", 2000.0),
+        ("# Samples freq. 1.5 kHz", 1500.0),
+        ("sample_size 4", None),
+    ],
+)
+def test_rate_that_a_header_says(tmp_path, said, rate):
+    assert laid_out(tmp_path, f"{said}\n0.5,1.5\n0.25,2.5\n0.75,1\n")[0].rate == rate

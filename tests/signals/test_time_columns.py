@@ -336,3 +336,10 @@ def test_a_broken_column_takes_no_more_cells():
     column = stamps([1, "x", 2, 3])
     assert (column.broken, column._steps, column._last) == (True, 0, 1.0)
     assert not math.isnan(column._last)
+
+
+def test_a_long_cell_is_no_time():
+    """In its digits a clock would be looked for at each of them: 130,000 took minutes."""
+    assert time_of("1" * 74 + ":05:10") == (float("1" * 74) * 3600 + 310, 86400.0)
+    assert time_of("1" * 75 + ":05:10") is None
+    assert time_of("1" * 130_000 + ":") is None
