@@ -31,7 +31,6 @@ from .errors import UsageError
 from .modules import definitions, own_modules, plugins, source
 from .modules.plugins import Plugin
 
-_OWN = "sepray."
 _METHODS = {"sepray.separators": "build", "sepray.tasks": "load"}
 _VARIANT = re.compile(r'^VARIANT_OF = "(\w+)"$', re.MULTILINE)
 _STORED_AS = re.compile(r'^STORED_AS = "(\w+)"$', re.MULTILINE)
@@ -63,7 +62,7 @@ def plugged(package: str) -> dict[str, Plugin]:
 def variants(module: str) -> dict[str, str]:
     """Return the variants of a module of sepray: name (``published``) -> full name of the variant's module."""
     package, _, name = module.rpartition(".")
-    if not package.startswith(_OWN):
+    if package not in _METHODS:
         return {}
     modules = _modules(package)
     others = (other for other in modules if other != name and _base(package, other) == name)
@@ -82,7 +81,7 @@ def stored_variants(module: str) -> dict[str, str]:
 def stored_module(module: str) -> str:
     """Return the full name under which a module's configurations are stored: a variant's is that of its base module."""
     package, _, name = module.rpartition(".")
-    return f"{package}.{_base(package, name)}" if package.startswith(_OWN) else module
+    return f"{package}.{_base(package, name)}" if package in _METHODS else module
 
 
 def find(package: str, name: str) -> ModuleType:
@@ -319,7 +318,7 @@ def _modules(package: str) -> list[str]:
 @functools.cache
 def _base(package: str, name: str) -> str:
     """Return the module that ``name`` declares to be a variant of, from its source; itself if it declares none."""
-    if "_" not in name or not package.startswith(_OWN):
+    if "_" not in name or package not in _METHODS:
         return name
     declared = _VARIANT.search(_text(f"{package}.{name}"))
     return declared[1] if declared and name.startswith(f"{declared[1]}_") else name

@@ -138,8 +138,9 @@ def _content(archive: Path, name: str) -> bytes:
     if archive.name.lower().endswith(".zip"):
         with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
             info = opened.getinfo(name)
-            packed = min(info.compress_size, archive.stat().st_size)  # the first is what the archive says
-            return read_at_most(member, info.file_size, _most(packed))
+            # Its packed size is what the archive says.
+            own = min(info.compress_size, archive.stat().st_size)
+            return read_at_most(member, info.file_size, _most(own))
     with open_tar(archive) as tar:
         packed = tar.extractfile(name)
         size = tar.getmember(name).size

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import IO, Any
 from ..errors import UsageError
 
 _LARGEST_JSON = 1 << 30  # bytes: of more, as a file of holes may seem to have, nothing is JSON any more
+_MOST_DIGITS = 30  # of a whole number: sepray writes none of more, and floats have no room for some
+_POLL_SECONDS = 0.02
 
 
 def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: int = 0o666) -> None:
@@ -232,9 +235,15 @@ def read_json(path: Path) -> Any:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size > _LARGEST_JSON:
                 return None
-            return json.loads(file.read().decode())
+            return json.loads(file.read().decode(), parse_int=_whole)
     except (OSError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number of more digits than any")
+    return int(digits)
 
 
 def sync_folder(folder: Path) -> None:
@@ -264,15 +273,29 @@ def open_lock(path: Path) -> IO[str]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience: float = 20.0) -> Iterator[None]:
     """Hold the system's lock of a folder, which needs no lock file; wait for other processes that hold it.
 
-    On a file system without locks nothing is held.
+    On a file system without locks nothing is held, nor where it is held for too long: everybody who may look into a
+    folder can hold its lock, and would keep its owner waiting for ever.
+
+    Args:
+        folder: the folder.
+        patience: seconds to wait at most.
     """
+    deadline = time.monotonic() + patience
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
+                    continue
+            except OSError:  # without locks
+                pass
+            break
         yield
     finally:
         os.close(descriptor)

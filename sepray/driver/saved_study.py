@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from .. import registry
-from ..errors import UsageError, mask, one_line
+from ..errors import SeprayError, UsageError, mask, one_line
 from ..search import stored_values
 from ..search.storage import FINGERPRINT, load_study, summaries
 from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, own_folder, trial_folder
@@ -110,7 +110,9 @@ class SavedStudy:
         description = {k: v for k, v in self.description.items() if k != "tracking_uri"}
         try:
             return StudySpec.restored(description, self.given if with_space else None, **stores, **tracking)
-        except (AttributeError, KeyError, TypeError) as error:
+        except SeprayError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise stored_values.damaged(self.name, self.storage, f"spec ({one_line(error)})") from error
 
     def trials(self, stage: str) -> list[FrozenTrial]:

@@ -34,6 +34,7 @@ FINGERPRINT = "fingerprint"
 STORAGE_FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError)
 """Errors of a storage that is busy, full, restarting or unreachable; repeating the call may help."""
 _BUSY_SECONDS = 60.0
+_TOO_LONG = "integer string conversion"  # part of what Python says of a number of more digits than it reads
 _own_versions: set[str] = set()  # of tables, which this version of Optuna reads and writes
 _CONTENT = "task.data: other content, of its files or by another version of the task"
 
@@ -322,15 +323,16 @@ def _damage_reported(url: str) -> Iterator[None]:
     """Raise what others have written in the place of JSON as an error that says so; a journal's has more to say."""
     try:
         yield
-    except (json.JSONDecodeError, RecursionError) as error:
-        if url.startswith("journal:"):
-            raise
-        told = f"an attribute in it is no JSON ({type(error).__name__}); go back to a copy of it"
-        raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
     except (RowError, LookupError) as error:
         if not isinstance(error, RowError) and type(error) is not LookupError:  # SQLAlchemy's, of names in a column
             raise
         told = f"a row in it is not as Optuna writes it ({first_line(error)}); go back to a copy of it"
+        raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
+    except (ValueError, RecursionError) as error:
+        is_no_json = isinstance(error, json.JSONDecodeError | RecursionError) or _TOO_LONG in str(error)
+        if not is_no_json or url.startswith("journal:"):
+            raise
+        told = f"an attribute in it is no JSON ({type(error).__name__}); go back to a copy of it"
         raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
 
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import StorageError, mask
 
 _Check = Callable[[Any], bool]
+_LARGEST = 10**30  # whole number: floats have no room for some
 
 
 def _is_text(value: Any) -> bool:
@@ -21,15 +22,15 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return _is_whole(value) if isinstance(value, int) else isinstance(value, float)
 
 
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float)
+    return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
 def _or_none(check: _Check) -> _Check:

@@ -15,6 +15,8 @@ from ..disk.files import locked
 from .environment import QUIET
 from .relocation import update_paths
 
+_CREATION_SECONDS = 300.0  # more than MLflow's migrations take on a busy machine
+
 
 def connect(uri: str) -> Any:
     """Return an MlflowClient that has had an answer to its first request.
@@ -69,7 +71,7 @@ def _create(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent):
+    with locked(path.parent, patience=_CREATION_SECONDS):
         if path.exists():
             return
         begun = f".{path.name}.creating"

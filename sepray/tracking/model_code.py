@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ _LOADER = re.compile(rf"({sources.OWN}_model_[0-9a-f]{{12}})\.tracking\.loader")
 OWN_LOADER = "tracking/loader.py"
 """File that loads the model in a process of its own; where only it differs, the one here may load the model instead."""
 _COMPILED = "__pycache__"  # never read, never copied
+_MOST_FILES, _MOST_BYTES = 10_000, 1 << 28  # of a model's code, with the data files of its packages
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,12 @@ def read(folder: Path, function: Mapping[str, Any]) -> ModelCode:
     if function.get("code", "code") != "code" or found != {match[1]}:
         raise ValueError("beside its own package it brings modules")
     package = code / match[1]
-    paths = [path for path in package.rglob("*") if path.is_file() and _COMPILED not in path.parts]
+    if package.is_symlink():
+        raise ValueError("its package is a link")
+    below = list(itertools.islice(package.rglob("*"), _MOST_FILES + 1))
+    paths = [path for path in below if path.is_file() and _COMPILED not in path.parts]
+    if len(below) > _MOST_FILES or sum(path.stat().st_size for path in paths) > _MOST_BYTES:
+        raise ValueError("its code has more files, or larger ones, than any")
     return ModelCode(match[1], {path.relative_to(package).as_posix(): path.read_bytes() for path in paths})
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 _MOST_VALUES = 10_000_000  # of a file that describes a model, its characters among them
 _MOST_SAMPLES = 2**20  # of a frame of the STFT
+_LARGEST = 1e30  # number
+_RATES = (1.0, 1000.0)  # beats a minute
+_LONGEST_NAME = 100  # characters of a source, which becomes a part of names of files
 
 
 def _is_text(value: Any) -> bool:
@@ -18,7 +21,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
 def _is_frame(value: Any) -> bool:
@@ -30,7 +33,11 @@ def _is_list_of(check: Callable[[Any], bool], value: Any) -> bool:
 
 
 def _is_heart(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and _is_text(value[0]) and all(map(_is_number, value[1:]))
+    if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value[1:]))):
+        return False
+    name, low, high = value
+    is_name = _is_text(name) and 0 < len(name) <= _LONGEST_NAME and not {"/", "\0"} & set(name)
+    return is_name and _RATES[0] <= low <= high <= _RATES[1]
 
 
 def _are_hearts(value: Any) -> bool:

@@ -39,10 +39,11 @@ DIGEST = "digest"
 """Key of the metadata that only the models of sepray have."""
 SIGNATURE = "signature"
 """Key of the metadata with the signature of the digest and of all other metadata."""
-_DATA = "data/separator"
+_DATA, _WEIGHTS = "data/separator", "weights.safetensors"
 _MOST_VALUES = 1 << 28  # of an item that a model was trained on: a gigabyte
 _NAMED = 5  # files that differ
 _LARGEST_DESCRIPTION = 1 << 24  # bytes
+_DEEPEST = 50  # levels of it
 
 _log = logging.getLogger("sepray.models")  # without a handler of the user's, on standard error
 
@@ -140,6 +141,17 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
 
 
 def _copy_files(folder: Path, to: Path) -> None:
+    """Copy the files of a folder.
+
+    Raises:
+        ValueError: there is no room for them, or one is too large to describe anything: a file of holes may seem to
+            have any size.
+    """
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    if sum(sizes.values()) > shutil.disk_usage(to).free // 2:
+        raise ValueError(f"there is no room in {to.parent} for a copy of its {sum(sizes.values())} bytes")
+    if large := [name for name, size in sizes.items() if size > _LARGEST_DESCRIPTION and name != _WEIGHTS]:
+        raise ValueError(f"its file {large[0]} is too large")
     for path in folder.iterdir():
         if path.is_file():
             with open_regular(path, follow=True) as source, (to / path.name).open("xb") as target:
@@ -295,6 +307,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
             text = file.read(_LARGEST_DESCRIPTION + 1).decode()
         if len(text) > _LARGEST_DESCRIPTION:
             raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} is larger than any description")
+        _refuse_deep(text, name)
         described: Any = yaml.load(text, _WithoutMerging)
         if not model_metadata.is_bounded(described):
             raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} repeats itself without end or measure")
@@ -314,6 +327,19 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} says a run that is none of MLflow's")
     content: dict[str, Any] = described
     return content
+
+
+def _refuse_deep(text: str, name: str) -> None:
+    """Refuse YAML of many levels, by what its parser yields one after the other: to build it ends the process.
+
+    Raises:
+        ModelError: it has too many.
+    """
+    level = 0
+    for event in yaml.parse(text, _YAML):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > _DEEPEST:
+            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} has more than {_DEEPEST} levels")
 
 
 @contextlib.contextmanager

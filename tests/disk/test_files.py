@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -242,3 +243,26 @@ def test_a_begun_file_has_the_rights_that_the_umask_leaves_and_an_old_one_keeps_
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
     files.create_for_sqlite(tmp_path / "link")
     assert not (tmp_path / "theirs").exists()
+
+
+def test_lock_that_another_holds_for_ever_is_not_waited_for_for_ever(tmp_path):
+    """Everybody who may look into a folder can hold its lock."""
+    held = os.open(tmp_path, os.O_RDONLY)
+    other = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with files.locked(tmp_path), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for patience in (0.0, 0.05):
+            with files.locked(tmp_path, patience):
+                pass
+    finally:
+        os.close(held)
+        os.close(other)
+
+
+def test_whole_numbers_of_json_are_no_longer_than_any(tmp_path):
+    (tmp_path / "a.json").write_text(f"[{'9' * 30}, -{'9' * 29}]")
+    assert files.read_json(tmp_path / "a.json") == [10**30 - 1, 1 - 10**29]
+    (tmp_path / "a.json").write_text(f"[{'9' * 31}]")
+    assert files.read_json(tmp_path / "a.json") is None

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from sepray.driver.saved_study import read_saved_study
 from sepray.errors import StorageError, one_line
 from sepray.search import stored_values
-from sepray.search.storage import load_study, open_study
+from sepray.search.storage import load_study, open_study, summaries
 
 PART = {"module": "sepray.separators.nmf", "config": {}}
 TASK = {"module": "sepray.tasks.ecg", "config": {}}
@@ -133,6 +133,9 @@ def test_study_without_an_id_is_refused(study, url):
         *(("perturbations", value) for value in (5, [5], [{}], [{"hyperparameters": 5}])),
         *((name, "3") for name in ("seed", "retry_of", "epochs", "base")),
         ("seed", True),
+        *((name, 10**30) for name in ("seed", "epochs")),
+        *(("outcome", {**OUTCOME, "values": [value]}) for value in (10**30, -(10**30))),
+        ("hyperparameters", {"alpha": 10**30}),
     ],
 )
 def test_changed_trial_is_refused_in_one_line(study, url, name, value):
@@ -189,6 +192,49 @@ def test_settings_that_no_study_has_are_refused_in_one_line(study, url, tmp_path
 def test_secrets_of_the_address_are_not_told():
     error = stored_values.damaged("n", "postgresql://me:hidden@host/db", "spec")
     assert "hidden" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"space": {"x": "nonsense"}},
+        {"space": {"x": "[" * 100_000}},
+        {"space": {"x": '{"name": "FloatDistribution", "attributes": {"low": 2, "high": 1}}'}},
+    ],
+)
+def test_search_space_that_cannot_be_is_refused_in_one_line(study, url, tmp_path, given):
+    study(given=given)
+    with pytest.raises(StorageError, match=refusal(r"spec \(.*\)")) as refused:
+        read_saved_study("n", url, "out").spec(tmp_path)
+    assert one_line(refused.value) == str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_seconds", "cpus_per_trial"])
+def test_number_that_no_float_holds_is_refused_in_one_line(study, url, tmp_path, name):
+    study(spec={**SPEC, name: 10**400})
+    with pytest.raises(StorageError, match=refusal(r"spec \(int too large to convert to float\)")):
+        read_saved_study("n", url, "out").spec(tmp_path)
+
+
+@pytest.mark.parametrize("module", ["sepray.separators.nmf.x_y", "sepray.separators..", "sepray.no_such.x_y"])
+def test_module_that_cannot_be_has_no_variants(study, url, module):
+    study(spec={**SPEC, "separator": {"module": module, "config": {}}})
+    found = read_saved_study("n", url, "out")
+    assert found.separator == module.removeprefix("sepray.separators.")
+
+
+def test_number_of_more_digits_than_python_reads_is_told_in_one_line(study, url, tmp_path):
+    study()
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = ?", ("9" * 5000,))
+        connection.commit()
+    told = r"^storage sqlite:.*optuna\.db cannot be read: an attribute in it is no JSON \(ValueError\); go back to"
+    with pytest.raises(StorageError, match=told):
+        read_saved_study("n", url, "out")
+    with pytest.raises(StorageError, match=told):
+        open_study(url, "n", ["minimize"], FINGERPRINT, optuna.samplers.RandomSampler())
+    with pytest.raises(StorageError, match=told):
+        summaries(url)
 
 
 @pytest.mark.parametrize("text", ["nonsense", "", "[" * 100_000])

@@ -39,6 +39,13 @@ def test_what_sepray_writes_and_what_is_missing_is_not_wrong():
         *(("hearts", {"rates": value, "pulses": []}) for value in ([["a", 1]], [["a", 1, "2"]], [[1, 1, 2]], "a")),
         ("hearts", {"rates": []}),
         ("hearts", {"rates": [], "pulses": [5]}),
+        *(("hearts", {"rates": [[name, 40, 200]], "pulses": []}) for name in ("", "a/b", "a\0b", "a" * 101)),
+        *(
+            ("hearts", {"rates": [["a", *rates]], "pulses": []})
+            for rates in ((0.5, 9), (9, 1001), (9, 8), (float("nan"), 9), (9, float("inf")), (9, 10**400))
+        ),
+        *(("sample_rate", value) for value in (float("nan"), float("inf"), 10**400, 1.1e30)),
+        ("mixture_level", {"low": 0, "usual": float("nan"), "high": 1}),
         *((name, value) for name in ("n_fft", "hop") for value in (0, 2**20 + 1, 5.0, True)),
         *((name, 5) for name in ("digest", "signature", "task", "metric", "supervision", "data_fingerprint", "study")),
     ],

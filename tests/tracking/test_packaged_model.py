@@ -356,6 +356,45 @@ def test_description_that_is_no_file_or_endless_is_refused(folder):
         load_folder(folder, "it")
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000 + "a", "{a: " * 51 + "b"])
+def test_deep_description_is_refused_before_it_is_built(folder, text):
+    """PyYAML builds it in C, level by level: the process ended by a signal."""
+    (folder / "MLmodel").write_text(text)
+    with pytest.raises(ModelError, match=r"^it cannot be loaded: its file MLmodel has more than 50 levels$"):
+        describe_folder(folder, "it")
+
+
+def test_code_and_data_of_no_models_size_are_not_read(folder, monkeypatch):
+    [package] = (folder / "code").glob("sepray_model_*")
+    with (package / "holes.bin").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match=r"its code has more files, or larger ones, than any$"):
+        load_folder(folder, "it")
+    (package / "holes.bin").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(model_code, "_MOST_FILES", 3)
+        with pytest.raises(ModelError, match=r"its code has more files, or larger ones, than any$"):
+            load_folder(folder, "it")
+    settings = folder / "data" / "separator" / "separator.json"
+    before = settings.read_bytes()
+    os.truncate(settings, (1 << 24) + 1)
+    with pytest.raises(ModelError, match=r"its file separator\.json is too large$"):
+        load_folder(folder, "it")
+    settings.write_bytes(before)
+    weights = settings.with_name("weights.safetensors")
+    os.truncate(weights, 1 << 43)
+    with pytest.raises(ModelError, match=r"there is no room in .* for a copy of its \d{13} bytes$"):
+        load_folder(folder, "it")
+
+
+def test_package_that_is_a_link_is_not_read(folder, tmp_path):
+    [package] = (folder / "code").glob("sepray_model_*")
+    package.rename(tmp_path / "elsewhere")
+    package.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match=r"its package is a link$"):
+        load_folder(folder, "it")
+
+
 def test_with_consent_such_a_module_is_imported_in_a_process_of_its_own(folder, foreign, processes):
     with trust.consent(True):
         load_folder(folder, "it")
