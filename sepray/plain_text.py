@@ -96,7 +96,12 @@ def as_code(text: str) -> str:
 def in_csv(text: str) -> str:
     """Return a text for a cell of a CSV file, which a spreadsheet does not take for a formula: numbers stay."""
     text = shown(text)
-    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+    return f"'{text}" if is_formula(text) else text
+
+
+def is_formula(text: str) -> bool:
+    """Say whether a spreadsheet may take a cell for a formula; numbers are none."""
+    return text.startswith(_FORMULA) and not _is_number(text)
 
 
 def _is_number(text: str) -> bool:

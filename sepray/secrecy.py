@@ -141,9 +141,12 @@ _NETRC = re.compile(
 )
 _AUTH_OF_JSON = re.compile(r"(\\?[\"']auth\\?[\"']\s?:\s?\\?[\"'])[\w+/=.-]{8,}(?=\\?[\"'])")  # of registries of images
 _BEARER = re.compile(r"(\bBearer\s+)(?=\S*\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
+# A run of these characters is begun once: one without dots would be gone through from each eyJ in it.
+_WEB_TOKEN = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]++\.)((?:(?!\beyJ)[\w-])*+)eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+_QUOTED = re.compile(r"(\bpass(?:word|wd|phrase)\s{1,9}(?:is\s{1,9})?([\"']))[^\"'\n]{1,2000}(?=\2)", re.IGNORECASE)
+_PASS_OF_JSON = re.compile(r"(\\?[\"']pass\\?[\"']\s?:\s?(\\?[\"']))(?:(?!\2)[^\n]){1,2000}(?=\2)", re.IGNORECASE)
 _FORMS = re.compile(
-    r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # JSON web tokens
-    r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeprs]-[\w-]{10,}"
+    r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeprs]-[\w-]{10,}"
     r"|AIza[\w-]{30,})"
     r"|(?<![\w-])sk-(?=[A-Za-z_-]{0,200}\d)[\w-]{20,}"
     # Private keys: whole, or as far as they go on in lines of base64.
@@ -190,6 +193,8 @@ def mask(text: str) -> str:
     if (known := _known()) is not None:
         text = known.sub(HIDDEN, text)
     text = _FORMS.sub(HIDDEN, text)
+    if "eyJ" in text:
+        text = _WEB_TOKEN.sub(rf"\1{HIDDEN}", text)
     if "://" in text and "@" in text:
         text = _UP_TO_AT.sub(_address_hidden, text)
     text = _NETRC.sub(rf"\1{HIDDEN}", _IN_COLUMNS.sub(rf"\1{HIDDEN}", _LISTED.sub(_list_hidden, text)))
@@ -204,6 +209,7 @@ def mask(text: str) -> str:
     if "-" in text:
         text = _PASSWORD_OF_COMMAND.sub(rf"\1{HIDDEN}", _USER_OF_COMMAND.sub(rf"\1{HIDDEN}", _FLAG.sub(_hidden, text)))
     if "'" in text or '"' in text:
+        text = _PASS_OF_JSON.sub(rf"\1{HIDDEN}", _QUOTED.sub(rf"\1{HIDDEN}", text))
         text = _UNCLOSED.sub(rf"\1{HIDDEN}", _PAIR.sub(rf"\1{HIDDEN}", text))
     if "</" in text:
         text = _TAG.sub(rf"\1{HIDDEN}", text)

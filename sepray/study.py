@@ -188,6 +188,7 @@ def refuse_bad_input(spec: StudySpec) -> None:
         SeprayError: with the reason, in one line.
     """
     spec.check()
+    preflight.require_usable_folder()
     preflight.require_ray_address(spec.resources.cluster_address)
     preflight.require_tracking_address(spec.stores.tracking_uri)
     stores, address, gpus = spec.stores, spec.resources.cluster_address, spec.resources.gpus_per_trial

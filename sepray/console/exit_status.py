@@ -30,7 +30,7 @@ from ..errors import SeprayError
 from ..fault import bad_input_line, is_bad_input, is_disk_full
 from ..plain_text import shown
 from ..secrecy import HIDDEN, mask, words
-from . import interruption, output, waiting
+from . import interruption, output, preflight, waiting
 from .shell_commands import from_this_shell
 
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
@@ -71,6 +71,7 @@ def exit_with_status(
     interruption.install()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        preflight.require_usable_folder()
         status = job([argument for argument in given if argument != TRACEBACK]) or 0
         waiting.done()
     except KeyboardInterrupt as error:

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import sqlite3
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..errors import UnreachableError, UsageError, how_to_install, mask, refused
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
 _PORTS["grpc"] = 13000  # of Optuna's proxy
 _CONNECT_SECONDS = 3.0
+_MATPLOTLIB, _LARGEST_SETTINGS = "matplotlibrc", 2**20
 _PROBE_BYTES = 2**16  # a disk that is full may still take a folder or an empty file
 
 
@@ -224,6 +226,26 @@ def require_token() -> None:
         raise UsageError(
             "RAY_AUTH_MODE=disabled would let everybody on this machine run code as you: unset it; a study's own Ray "
             "makes a token for itself"
+        )
+
+
+def require_usable_folder() -> None:
+    """Refuse to start where matplotlib's file of settings in the current folder is no file, or larger than any.
+
+    matplotlib reads it when it is imported, by whichever library: it would wait for a pipe for ever.
+
+    Raises:
+        UsageError: it is a pipe, a device, or of more than a megabyte.
+    """
+    try:
+        found = os.stat(_MATPLOTLIB)
+    except OSError:
+        return
+    is_file = stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST_SETTINGS
+    if not is_file and not stat.S_ISDIR(found.st_mode):
+        raise UsageError(
+            f"{_MATPLOTLIB} in this folder is no file of settings, and matplotlib would read it: remove it, or "
+            "start in another folder"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,7 +95,7 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
     if not _is_own(before, address, folder):
         raise UsageError(
             f"{name} is tracked at {before}, as its storage says, which no command of yours has named: give "
-            f"--tracking-uri {before} if you know it"
+            f"--tracking-uri {shlex.quote(before)} if you know it"
         )
     return address, ""
 

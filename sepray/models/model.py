@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..console import preflight
 from ..errors import UsageError
+from ..plain_text import in_one_line
 from .address import check_address, require_models
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Model:
 
     def __repr__(self) -> str:
         rate = "images" if self.sample_rate is None else f"{self.sample_rate:g} Hz"
-        return f"Model({self.name!r}: {', '.join(self.sources)}; {self.channels} channel(s); {rate})"
+        sources = in_one_line(", ".join(self.sources))
+        return f"Model({self.name!r}: {sources}; {self.channels} channel(s); {rate})"
 
 
 def load_model(

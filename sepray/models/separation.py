@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..console import preflight
 from ..disk.files import move_files
 from ..errors import UsageError
+from ..plain_text import in_one_line
 from ..signals.array_files import MemoryRecording
 from ..signals.recording_types import Recording
 from ..signals.recordings import open_array, open_recording
@@ -74,7 +75,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
 
     def __repr__(self) -> str:
         length = f"{self.frames} samples at {self.rate:g} Hz, {self.channels} channel(s)"
-        return f"Separation({self.name!r}: {length}; {', '.join(self)})"
+        return f"Separation({self.name!r}: {length}; {in_one_line(', '.join(self))})"
 
     @property
     def files(self) -> list[Path]:

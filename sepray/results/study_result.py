@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..driver.saved_study import read_saved_study
 from ..errors import UsageError
+from ..plain_text import shown
 from ..report.kept_result import read_registration, read_result
 from ..spec.parts import default_storage
 from . import summary
@@ -28,7 +29,7 @@ class StudyResult(Findings):
     """
 
     def __repr__(self) -> str:
-        return summary.text(self)
+        return shown(summary.text(self))
 
     def _repr_html_(self) -> str:
         return summary.html(self)

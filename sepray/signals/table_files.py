@@ -16,9 +16,10 @@ from typing import IO
 
 import numpy as np
 
+from ..plain_text import in_csv, is_formula
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 from .table_layout import Layout, is_number, layout_of
-from .time_columns import Stamps, names_counter, names_time
+from .time_columns import Stamps, names_counter, names_time, time_of
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
@@ -116,14 +117,18 @@ class _TableWriter:
         self.rows = csv.writer(file, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
 
     def write_header(self, line: str) -> None:
-        """Write a line of the table's header, without the cells of columns that are not written."""
-        if self.left_out:
-            rows = list(csv.reader([line], delimiter=self.table.layout.separator or " ", skipinitialspace=True))
-            cells = rows[0] if rows else []
-            if len(cells) - len(self.table.layout.labels) in (0, self.table.layout.trailing):
-                self.rows.writerow([cell for column, cell in enumerate(cells) if column not in self.left_out])
-                return
-        self.file.write(line + "\n")
+        """Write a line of the table's header, without the cells of columns that are not written.
+
+        A line that has a formula of a spreadsheet in a cell is written with that as a text.
+        """
+        cells = next(csv.reader([line], delimiter=self.table.layout.separator or " ", skipinitialspace=True), [])
+        kept = [in_csv(cell) for cell in cells]
+        if self.left_out and len(cells) - len(self.table.layout.labels) in (0, self.table.layout.trailing):
+            self.rows.writerow([cell for column, cell in enumerate(kept) if column not in self.left_out])
+        elif kept != cells:
+            self.rows.writerow(kept)
+        else:
+            self.file.write(line + "\n")
 
     def write(self, block: Block) -> None:
         layout, columns = self.table.layout, self.copied_columns
@@ -133,7 +138,8 @@ class _TableWriter:
                 cells = [cell.replace(".", ",") for cell in cells]
             if columns:
                 for column, cell in zip(columns, next(self.copied), strict=True):
-                    cells.insert(column, cell)
+                    is_text = is_formula(cell) and time_of(cell, layout.decimal) is None
+                    cells.insert(column, in_csv(cell) if is_text else cell)
             self.rows.writerow([*cells, *[""] * layout.trailing])
 
 

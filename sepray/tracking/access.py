@@ -42,7 +42,8 @@ def require_access(uri: str, experiment: str) -> str:
 
 
 def _location(answer: Any) -> str:
-    return str(answer.get("experiment", {}).get("artifact_location", "")) if isinstance(answer, dict) else ""
+    experiment = answer.get("experiment") if isinstance(answer, dict) else None
+    return str(experiment.get("artifact_location", "")) if isinstance(experiment, dict) else ""
 
 
 def _get(uri: str, method: str, query: dict[str, str]) -> Any:
@@ -67,7 +68,7 @@ def _get(uri: str, method: str, query: dict[str, str]) -> Any:
         raise UsageError(f"MLflow at {shown} forbids this user to {method} (403): ask for that, or {_WHAT_TO_SET}")
     try:
         return answer.json() if answer.status_code == 200 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

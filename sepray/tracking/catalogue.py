@@ -64,16 +64,24 @@ def _version(client: Any, version: Any, aliases: tuple[str, ...]) -> RegisteredM
         model = f"models:/{version.name}/{version.version}"
         file = mlflow.artifacts.download_artifacts(artifact_uri=f"{model}/{DESCRIPTION}")
         described, _ = describe_folder(Path(file).parent, model)
-    except (mlflow.MlflowException, OSError, ModelError):  # its files are gone, or are none that sepray has packaged
+    except (mlflow.MlflowException, OSError, ImportError, ModelError):  # gone, out of reach, or none of sepray's
         described = {}
     return RegisteredModel(
         name=str(version.name),
         version=str(version.version),
         aliases=aliases,
-        registered=datetime.datetime.fromtimestamp(version.creation_timestamp / 1000),
+        registered=_moment(version.creation_timestamp),
         described=described,
         score=_score(client, version, described.get("metric")),
     )
+
+
+def _moment(milliseconds: Any) -> datetime.datetime:
+    """Return a time since 1970 as local time; 1970 for one that cannot be, as others may write into a database."""
+    try:
+        return datetime.datetime.fromtimestamp(milliseconds / 1000)
+    except (OverflowError, ValueError, TypeError, OSError):
+        return datetime.datetime.fromtimestamp(0)
 
 
 def _score(client: Any, version: Any, metric: str | None) -> float | None:

@@ -569,3 +569,11 @@ def test_bug_in_an_installed_plug_in_is_its_own_and_one_in_a_library_is_not(tmp_
     assert "bug in the code shown above" in told["lab_echo"]
     assert told["lab_echo"].count("  File ") == 1
     assert "this is a bug in sepray" in told["lab_other"]
+
+
+def test_nothing_begins_where_matplotlib_would_wait_for_a_pipe(ended, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("matplotlibrc")
+    status, told = ended(lambda given: pytest.fail("it began"))
+    assert status == exit_status.BAD_INPUT
+    assert told.startswith("program: matplotlibrc in this folder is no file of settings")

@@ -365,3 +365,28 @@ def test_database_that_may_answer_later_passes(message, monkeypatch):
 def test_only_servers_of_databases_are_asked_for_a_login(url, monkeypatch):
     refusing(monkeypatch, PASSWORD)
     preflight.require_login(url, "the storage")
+
+
+def test_pipe_or_device_that_matplotlib_would_read_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    preflight.require_usable_folder()
+    place = tmp_path / "matplotlibrc"
+    refused = (
+        r"^matplotlibrc in this folder is no file of settings, and matplotlib would read it: remove it, or start in"
+    )
+    os.mkfifo(place)
+    with pytest.raises(UsageError, match=refused):
+        preflight.require_usable_folder()
+    place.unlink()
+    place.symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match=refused):
+        preflight.require_usable_folder()
+    place.unlink()
+    place.mkdir()  # which matplotlib passes over
+    preflight.require_usable_folder()
+    place.rmdir()
+    place.write_text("text.usetex: True\n")
+    preflight.require_usable_folder()
+    os.truncate(place, 2**20 + 1)
+    with pytest.raises(UsageError, match=refused):
+        preflight.require_usable_folder()

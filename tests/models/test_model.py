@@ -92,5 +92,7 @@ def test_model_of_images_has_no_rate():
     images = model("m", lambda data: data, shape=(8, 8), sample_rate=None)
     assert (images.sample_rate, images.shape) == (None, (8, 8))
     assert repr(images) == "Model('m': heart, breath; 1 channel(s); images)"
+    images.sources = ("\x1b[31mheart", "a\nb")  # as another's model may call them
+    assert repr(images) == r"Model('m': \x1b[31mheart, a b; 1 channel(s); images)"
     assert isinstance(images, Model)
     assert images.channels == SIGNAL.channels

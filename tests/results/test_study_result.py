@@ -354,6 +354,11 @@ def test_printed_result_is_readable(finished):
     assert "  model          models:/cass-ecg/3" in lines
 
 
+def test_printed_result_commands_no_terminal(finished, monkeypatch):
+    monkeypatch.setattr(type(finished), "conclusion", "\x1b]0;title\x07\n[/x]")
+    assert repr(finished).splitlines()[1:3] == [r"  \x1b]0;title\x07", "  [/x]"]
+
+
 def test_notebook_shows_conclusion_table_and_places_and_no_markup_of_the_user(finished, spec):
     told = {"name": "a", "version": "1", "champion": True, "sentence": "Registered <script>.", "commands": []}
     (finished.folder / "registration.json").write_text(json.dumps(told))

@@ -110,3 +110,19 @@ def test_unit_and_rounding_of_the_time_column(tmp_path, header, step, rate):
     path = tmp_path / "table.csv"
     path.write_text(f"{header},hr\n" + "".join(f"{k * step:.6f},{k}\n" for k in range(11)))
     assert open_recording(path).rate == pytest.approx(rate, rel=1e-9)
+
+
+def test_formulas_of_a_header_and_of_times_are_texts_in_what_is_written(tmp_path):
+    """Those of an unknown table would run in the spreadsheet that its estimates are opened with."""
+    path = tmp_path / "a.csv"
+    times = ["-1 days +23:59:59.500", "=cmd|' /C calc'!A0", *(f"0 days 00:00:00.{k:03}" for k in range(0, 600, 2))]
+    rows = "".join(f"{time},{k % 7},{k % 5}\n" for k, time in enumerate(times))
+    path.write_text(f"time,=1+1,+x\n{rows}")
+    recording = open_recording(path, 500)
+    copy(recording, tmp_path / "whole.csv")
+    lines = (tmp_path / "whole.csv").read_text().splitlines()
+    assert lines[:3] == ["time,'=1+1,'+x", "-1 days +23:59:59.500,0,0", "'=cmd|' /C calc'!A0,1,1"]
+    with recording.writer(tmp_path / "one.csv", channels=1) as writer:
+        for block in recording.blocks():
+            writer.write(block[:1])
+    assert (tmp_path / "one.csv").read_text().splitlines()[:2] == ["time,'=1+1", "-1 days +23:59:59.500,0"]

@@ -130,6 +130,16 @@ def test_server_that_does_not_answer_refuses_no_study(server):
 
 
 @pytest.mark.parametrize(
+    "told", ["[" * 100_000, "[]", '{"experiment": []}', '{"experiment": {"artifact_location": 5}}', "x"]
+)
+def test_answers_that_mlflow_never_gives_are_passed_over(told, monkeypatch):
+    answer = requests.Response()
+    answer.status_code, answer._content = 200, told.encode()
+    monkeypatch.setattr(requests, "get", lambda *_, **__: answer)
+    assert require_access("http://host", "cass-ecg") == ""
+
+
+@pytest.mark.parametrize(
     ("locations", "place"),
     [
         ({"0": "s3://bucket/mlflow/0"}, "s3://bucket/mlflow"),

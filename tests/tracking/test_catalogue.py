@@ -107,3 +107,9 @@ def test_all_pages_of_a_search_are_read():
 
     assert catalogue.all_pages(search, filter_string="x") == [1, 1, 2, 2, 3, 3]
     assert asked == [(token, {"filter_string": "x"}) for token in (None, "second", "third")]
+
+
+@pytest.mark.parametrize("when", [10**400, 10**18, -(10**18), float("nan"), None, "x"])
+def test_a_time_that_cannot_be_is_none(when):
+    assert catalogue._moment(when) == datetime.datetime.fromtimestamp(0)
+    assert catalogue._moment(86_400_000) == datetime.datetime.fromtimestamp(86400)
