@@ -269,7 +269,7 @@ def _trained_as(
     has_own_warm_start = WARM_START in trial.user_attrs.get("conditions", {})
     seeds = [seed] if has_own_warm_start else []
     parameters: dict[str, Any] = trial_parameters(stage, count, prepared, found.checkpoints, seeds)
-    train = parameters["train"] | ({"start": parameters["starts"][seed][0]} if has_own_warm_start else {})
+    train = parameters["train"] | ({"start": parameters["warm_starts"][seed][0]} if has_own_warm_start else {})
     context: TrialContext = parameters["context"]
     torch.set_num_threads(context.threads)
     set_deterministic(context.deterministic)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import optuna
@@ -111,6 +112,24 @@ def test_departure_is_measured_and_what_has_changed_is_named(trained):
     assert again.changes == (f"numpy: 1.0 -> {numpy.__version__}", "code: gone, sepray.training.trainer")
     assert again.explanation == f"What differs: numpy: 1.0 -> {numpy.__version__}; code: gone, sepray.training.trainer"
     assert reproduce(other, "search", 1, epochs=1).explanation == ""  # these are the same
+
+
+def test_retraining_is_repeated_with_the_warm_start_of_its_own_seed(monkeypatch):
+    shared = SimpleNamespace(threads=1, deterministic=False, separator=0, signal=0, device="cpu", augmentation=0)
+    handed = {}
+
+    def parameters(stage, members, prepared, checkpoints, seeds):
+        estimates = {seed: (numpy.full((2, 1), seed, numpy.float32), 1.5) for seed in seeds}
+        context = SimpleNamespace(**vars(shared), members=members)
+        return {"context": context, "train": {}, "validation": {}, "warm_starts": estimates}
+
+    monkeypatch.setattr(reproduction, "trial_parameters", parameters)
+    monkeypatch.setattr(reproduction, "set_deterministic", lambda on: None)
+    monkeypatch.setattr(reproduction, "Members", lambda *_, train, **__: handed.update(train))
+    attributes = {"seed": 7, "hyperparameters": {}, "conditions": {"start": "of its own seed"}}
+    trial = optuna.trial.create_trial(value=0.5, user_attrs=attributes)
+    reproduction._trained_as("finals", None, SimpleNamespace(checkpoints=""), trial)
+    assert handed["start"].tolist() == [[7], [7]]
 
 
 def test_trial_of_an_older_version_says_that_nothing_is_known(trained):
