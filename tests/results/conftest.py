@@ -27,7 +27,7 @@ __all__ = ["simulation", "spec", "tracker"]  # fixtures
 
 def save_weights(folder: str, epoch: int) -> None:
     """Write the last checkpoint of a trial as a trainable does, with a measure of each source for every epoch."""
-    number = float(ord(folder[-1]) - ord("0"))
+    number = int(folder.rpartition("-")[2])
     history = [
         {"epoch": e, "validation/low/relative_l2": number + 1 / e, "validation/high/relative_l2": number + 2 / e}
         for e in range(1, epoch + 1)
@@ -36,7 +36,7 @@ def save_weights(folder: str, epoch: int) -> None:
         folder,
         epoch,
         trained_weights(folder),
-        {"number": int(number), "members": [{"epochs": epoch}], "history": history},
+        {"number": number, "members": [{"epochs": epoch}], "history": history},
     )
 
 
@@ -64,9 +64,8 @@ def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
     monkeypatch.setattr(finish, "package", package)
     monkeypatch.setattr(finish, "is_whole", Path.exists)
-    monkeypatch.setattr(
-        stores, "new_database", SimpleNamespace(queue_ended_trials=lambda *given: None)
-    )  # the tracker has none
+    no_database = SimpleNamespace(queue_ended_trials=lambda *given: None)  # the tracker has none
+    monkeypatch.setattr(stores, "new_database", no_database)
     monkeypatch.setattr(finish, "register", register)
     monkeypatch.setattr(finish, "make_report", report)
     return driver.run
