@@ -10,10 +10,16 @@ import contextlib
 import gzip
 import io
 import lzma
+import os
+import shutil
 import tarfile
+import tempfile
+import threading
+import weakref
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ..errors import UsageError
 
@@ -84,6 +90,94 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
         most = max(FREE, MOST_GROWTH * path.stat().st_size)
         with opener(file) as content, tarfile.open(fileobj=_Limited(content, most), mode="r:") as archive:
             yield archive
+
+
+class ZipMembers:
+    """The files in a zip archive, whose list is read once, however many of them are.
+
+    Attributes:
+        names: their paths, as the archive has them.
+
+    Raises:
+        OSError, zipfile.BadZipFile: it is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._archive, self._size, self._lock = zipfile.ZipFile(path), path.stat().st_size, threading.Lock()
+        self.names = self._archive.namelist()
+
+    def read(self, name: str, most: Callable[[int], int]) -> bytes:
+        """Return the content of a file. Any thread may call it.
+
+        Args:
+            name: its path.
+            most: returns how many bytes it may have, by its packed size.
+
+        Raises:
+            UsageError: it has more.
+        """
+        info = self._archive.getinfo(name)
+        packed = min(info.compress_size, self._size)  # the first is what the archive says
+        with self._lock, self._archive.open(info) as file:
+            return read_at_most(file, info.file_size, most(packed))
+
+
+class TarMembers:
+    """The files in a tar archive, each read from its place. Those that are holes are left out.
+
+    A packed archive is unpacked once, into a temporary file: to go to a place in it is to unpack all that is before.
+
+    Attributes:
+        names: their paths, as the archive has them.
+
+    Raises:
+        OSError, tarfile.TarError: it is damaged.
+        UsageError: it unpacks to too much (``open_tar``).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._size, self._lock = path.stat().st_size, threading.Lock()
+        with open_tar(path) as archive:
+            files = [member for member in archive if member.isfile() and not member.issparse()]
+            self._places = {member.name: (member.offset_data, member.size) for member in files}
+            is_packed = isinstance(archive.fileobj, _Limited)
+        self._path, self._is_packed = path, is_packed
+        self._file: IO[bytes] | None = None
+        self.names = list(self._places)
+
+    def read(self, name: str, most: Callable[[int], int]) -> bytes:
+        """Return the content of a file. Any thread may call it.
+
+        Args:
+            name: its path.
+            most: returns how many bytes it may have, by the archive's size.
+
+        Raises:
+            UsageError: it has more, or is cut short.
+        """
+        offset, size = self._places[name]
+        if size > most(self._size):
+            raise UsageError(f"its {size} bytes are too many")
+        with self._lock:
+            if self._file is None:
+                self._file = self._opened()
+                weakref.finalize(self, self._file.close)
+            descriptor = self._file.fileno()
+        content = os.pread(descriptor, size, offset)
+        if len(content) < size:
+            raise UsageError("it is cut short")
+        return content
+
+    def _opened(self) -> IO[bytes]:
+        if not self._is_packed:
+            return self._path.open("rb")
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open
+        with open_tar(self._path) as archive:
+            content = cast("_Limited", archive.fileobj)
+            content.seek(0)
+            shutil.copyfileobj(content, file, _PART)
+        file.flush()
+        return file
 
 
 class _Limited(io.RawIOBase):

@@ -11,7 +11,6 @@ import hashlib
 import io
 import math
 import warnings
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,7 @@ from torch import Tensor
 from ..contracts import SPLITS, Signal, Split, TaskData
 from ..disk.files import is_clutter, refuse_links, replace_file
 from ..errors import UsageError, one_line
-from .archives import FREE, MOST_GROWTH, open_tar, read_at_most, unpacked
+from .archives import FREE, MOST_GROWTH, TarMembers, ZipMembers, read_at_most, unpacked
 from .cache import content_hash
 
 Images = NDArray[np.uint8]
@@ -119,32 +118,15 @@ def pictures(folder: Path) -> list[Picture]:
 def _members(archive: Path) -> Iterator[Picture]:
     """Yield the pictures in an archive. Nothing is unpacked, but an archive with paths out of it is not trusted."""
     try:
-        if archive.name.lower().endswith(".zip"):
-            names = zipfile.ZipFile(archive).namelist()
-        else:
-            with open_tar(archive) as opened:
-                names = [member.name for member in opened if member.isfile()]
+        opened = ZipMembers(archive) if archive.name.lower().endswith(".zip") else TarMembers(archive)
     except Exception as error:  # damaged archives raise errors of any kind
         raise UsageError(f"{archive} is no sound archive: {one_line(error)[:200]}") from None
-    for name in names:
+    for name in opened.names:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in path.as_posix().partition("/")[0]:
             raise UsageError(f"{archive} has the path {name!r}, which leads out of it")
         if path.suffix.lower() in SUFFIXES and not name.endswith("/"):
-            yield Picture(f"{archive}/{name}", functools.partial(_content, archive, name))
-
-
-def _content(archive: Path, name: str) -> bytes:
-    if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
-            info = opened.getinfo(name)
-            # Its packed size is what the archive says.
-            own = min(info.compress_size, archive.stat().st_size)
-            return read_at_most(member, info.file_size, _most(own))
-    with open_tar(archive) as tar:
-        packed = tar.extractfile(name)
-        size = tar.getmember(name).size
-        return b"" if packed is None else read_at_most(packed, size, _most(archive.stat().st_size))
+            yield Picture(f"{archive}/{name}", functools.partial(opened.read, name, _most))
 
 
 def _bytes(path: Path) -> bytes:

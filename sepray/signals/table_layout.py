@@ -76,8 +76,8 @@ class Layout:
         held: list[tuple[int, list[str]]] = []
         columns = len(self.labels)
         for line, cells in _split(file, self.separator, self.header + 1):
-            if not any(map(str.strip, cells)):
-                held += [(line, cells)] if len(cells) > 1 else []
+            if not any(cells) or not any(map(str.strip, cells)):
+                held = held or ([(line, cells)] if len(cells) > 1 else [])  # the first: rows after it would say no more
                 continue
             if held:
                 yield from held

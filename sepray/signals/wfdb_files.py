@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,24 +115,25 @@ def _refuse_links(header: Path) -> None:
     """Refuse a record whose files lie behind links that lead out of its folder, and names that no file of it has."""
     if "::" in str(header.absolute()):  # wfdb would open what is before it, a file that nobody has looked at
         raise UsageError(f"{header} has :: in its path, which wfdb takes for an address: rename the file or folder")
-    waiting, seen = [header], {header}
+    waiting, seen, listed = [header], {header}, _listed(header.parent)
     while waiting:
         one = waiting.pop()
         named = files_of(one)
         if wrong := [name for name in _named(one)[0] if not _is_possible(name)]:
             raise UsageError(f"{header} is no sound WFDB header: it names {in_one_line(wrong[0])[:60]!r}, no such file")
-        there = _written(header, named)
+        there = [path for name in {path.name.lower() for path in named} for path in listed.get(name, ())]
         refuse_links(there, header.parent)
         inner = {path for path in there if path.suffix.lower() == ".hea"} - seen  # segments may have segments
         seen |= inner
         waiting += inner
 
 
-def _written(header: Path, named: Collection[Path]) -> list[Path]:
-    """Return the files in a record's folder that have the given names, in small or capital letters."""
-    names = {path.name.lower() for path in named}
-    folder = header.parent
-    return [path for path in folder.iterdir() if path.name.lower() in names] if folder.is_dir() else []
+def _listed(folder: Path) -> dict[str, list[Path]]:
+    """Return the files in a folder by their names in small letters."""
+    found: dict[str, list[Path]] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        found.setdefault(path.name.lower(), []).append(path)
+    return found
 
 
 def _refuse_repeated_segments(header: Path) -> None:
@@ -144,7 +145,7 @@ def _refuse_repeated_segments(header: Path) -> None:
 
 def _refuse_missing_files(header: Path) -> None:
     """Refuse a record, one of whose files is not there: wfdb would name a place that the user does not know."""
-    names = {path.name.lower() for path in _written(header, files_of(header))}
+    names = _listed(header.parent).keys()
     for path in sorted(files_of(header)):
         if path.name.lower() not in names and path.name != _NOTHING and header.is_file():
             raise UsageError(f"{header} names {path.name}, and there is no such file beside it")

@@ -91,3 +91,53 @@ def test_bytes_that_an_archive_says_a_member_has_are_no_more_than_its_own(tmp_pa
     [picture] = images.pictures(path)
     with pytest.raises(UsageError, match=r"^its 1000000 bytes are too many$"):
         picture.read()
+
+
+def _tar_of(count, pack=bytes):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for number in range(count):
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = 1
+            archive.addfile(member, io.BytesIO(bytes([number])))
+    return pack(content.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_is_gone_through_once_however_many_pictures_it_has(tmp_path, kind, monkeypatch):
+    """It was anew for each: a tar file of 70 kB took hours."""
+    path = tmp_path / f"x.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in range(9):
+                archive.writestr(f"{number}.png", bytes([number]))
+    else:
+        path.write_bytes(_tar_of(9, gzip.compress if kind == "tar.gz" else bytes))
+    opened = []
+    for module, name in ((tarfile, "open"), (zipfile, "ZipFile"), (gzip, "open")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _real=real, _n=name, **k: [opened.append(_n), _real(*a, **k)][1])
+    monkeypatch.setattr(archives, "_PACKERS", ((b"\x1f\x8b", gzip.open),))
+    pictures = images.pictures(path)
+    assert [picture.read() for picture in pictures] == [bytes([number]) for number in range(9)]
+    assert len(opened) == {"zip": 1, "tar": 1, "tar.gz": 4}[kind]  # the last is listed, and then unpacked
+
+
+def test_a_member_that_is_cut_short_is_none(tmp_path):
+    path = tmp_path / "x.tar"
+    path.write_bytes(_tar_of(2))
+    pictures = images.pictures(path)
+    path.write_bytes(path.read_bytes()[:600])
+    assert pictures[0].read() == b"\0"
+    with pytest.raises(UsageError, match=r"^it is cut short$"):
+        pictures[1].read()
+
+
+def test_packed_members_are_unpacked_up_to_the_limit_alone(tmp_path, monkeypatch):
+    path = tmp_path / "x.tar.gz"
+    path.write_bytes(_tar_of(3, gzip.compress))
+    [first, *_] = images.pictures(path)
+    monkeypatch.setattr(archives, "FREE", 1000)
+    monkeypatch.setattr(archives, "MOST_GROWTH", 0)
+    with pytest.raises(UsageError, match=r"^it unpacks to more than 0 MB"):
+        first.read()

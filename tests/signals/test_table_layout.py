@@ -224,3 +224,10 @@ def test_long_lines_of_a_header_are_gone_through_once(tmp_path, line):
 )
 def test_rate_that_a_header_says(tmp_path, said, rate):
     assert laid_out(tmp_path, f"{said}\n0.5,1.5\n0.25,2.5\n0.75,1\n")[0].rate == rate
+
+
+def test_of_empty_rows_within_a_table_the_first_is_kept(tmp_path):
+    """They were all kept: eight megabytes of them took eight hundred."""
+    data = "".join(f"{k}.5,1\n" for k in range(5))
+    assert len(laid_out(tmp_path, data + ",\n" * 9)[1]) == 5
+    assert laid_out(tmp_path, f"{data},\n , \n,\n7.5,2\n")[1][5:] == [(6, ["", ""]), (9, ["7.5", "2"])]
