@@ -122,12 +122,12 @@ def _filled(template: str, binding: Mapping[str, str]) -> str:
     return template
 
 
-def _refuse_unknown(start: str, names: Collection[str], known: Collection[str], why: str) -> None:
+def _refuse_unknown(what: str, names: Collection[str], known: Collection[str], why: str) -> None:
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             meant = f" (perhaps you meant {close[0]})" if close else ""
-            raise UsageError(f"{start} {name}{meant}, {why} {', '.join(sorted(known)) or 'none'}")
+            raise UsageError(f"{what} {name}{meant}, {why} {', '.join(sorted(known)) or 'none'}")
 
 
 def chosen(arms: Mapping[str, Arm], names: Sequence[str]) -> dict[str, Arm]:

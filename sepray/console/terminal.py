@@ -141,7 +141,7 @@ class Progress:
             self._live.stop()
         console.print(f"{self.title}: {self._summary()}")
 
-    def asked(
+    def handed_out(
         self,
         number: int,
         seed: int,

@@ -56,7 +56,7 @@ class StageEvents:
         for (step, metrics), time_ms in before:
             tracker.study_metrics(metrics, step, time_ms, known=True)
 
-    def asked(
+    def handed_out(
         self,
         number: int,
         seed: int,
@@ -77,8 +77,8 @@ class StageEvents:
                 stage=self._stage,
             )
             if self._time_left:
-                self._time_left.asked(number)
-            self._progress.asked(number, seed, hyperparameters, label, resumed, arm=arm)
+                self._time_left.handed_out(number)
+            self._progress.handed_out(number, seed, hyperparameters, label, resumed, arm=arm)
 
     def epoch(self, number: int, result: Mapping[str, Any]) -> None:
         """Log the measures of an epoch; say once in a stage that checkpoints cannot be written."""

@@ -66,7 +66,7 @@ class TimeLeft:
         """Hear how many trials run at once from now on."""
         self._slots = max(1, slots)
 
-    def asked(self, number: int) -> None:
+    def handed_out(self, number: int) -> None:
         """Hear of a trial that starts."""
         self._running[number] = 0
 

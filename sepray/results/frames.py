@@ -48,9 +48,9 @@ def trials_frame(saved: SavedStudy, stages: Mapping[str, Sequence[FrozenTrial]])
         row |= {f"params_{name}": trained.get(name) for name in parameters}
         row |= {"state": trial.state.name, "outcome": outcome(trial), "epochs": trial.last_step or 0}
         rows.append(row | {"seed": trial.user_attrs.get("seed"), "reason": reason(trial)})
-    start = ["stage", "number", "label", *names, "datetime_start", "datetime_complete", "duration"]
+    first = ["stage", "number", "label", *names, "datetime_start", "datetime_complete", "duration"]
     end = ["state", "outcome", "epochs", "seed", "reason"]
-    return pandas.DataFrame(rows, columns=[*start, *(f"params_{name}" for name in parameters), *end])
+    return pandas.DataFrame(rows, columns=[*first, *(f"params_{name}" for name in parameters), *end])
 
 
 def failures_frame(stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:

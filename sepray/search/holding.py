@@ -51,9 +51,9 @@ class Entry:
 
 def entries(storage: BaseStorage, name: str) -> dict[int, Entry]:
     """Return the entries of a study's lease by generation."""
-    start, found = f"{name}/lease/", {}
+    prefix, found = f"{name}/lease/", {}
     for study in storage.get_all_studies():
-        number = study.study_name.removeprefix(start)
+        number = study.study_name.removeprefix(prefix)
         if number != study.study_name and _GENERATION.fullmatch(number):
             told = study.user_attrs
             owner = Owner.restored(told.get(OWNER))

@@ -40,7 +40,7 @@ class Listener(Protocol):
     ``finished`` is called from the searcher's own thread, every other method from the driver's.
     """
 
-    def asked(
+    def handed_out(
         self,
         number: int,
         seed: int,
@@ -303,7 +303,7 @@ class StudySearcher(Searcher):
 
     def _announce(self, trial: AskedTrial) -> None:
         given = trial.number, trial.seed, trial.hyperparameters, trial.label, trial.resumed
-        self._tell_listener("asked", *given, arm=trial.arm)
+        self._tell_listener("handed_out", *given, arm=trial.arm)
 
     def _tell_listener(self, event: str, *arguments: Any, **named: Any) -> None:
         """Call a method of the listener, if there is one; keep its first error for ``close``."""

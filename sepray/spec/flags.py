@@ -213,7 +213,7 @@ def refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> N
     Raises:
         UsageError: there is no such field.
     """
-    package, start = f"sepray.{part}s", f"--{part}."
+    package, prefix = f"sepray.{part}s", f"--{part}."
     known: Collection[str] | None
     if isinstance(config, str):
         known = None
@@ -223,11 +223,11 @@ def refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> N
         known = [f.name for f in fields(config)]
     if known is None:
         return
-    for flag in (a.partition("=")[0] for a in arguments if a.startswith(start)):
-        name = flag.removeprefix(start).replace("-", "_").partition(".")[0]
+    for flag in (a.partition("=")[0] for a in arguments if a.startswith(prefix)):
+        name = flag.removeprefix(prefix).replace("-", "_").partition(".")[0]
         if not {name, name.removeprefix("no_")} & set(known):
             close = difflib.get_close_matches(name, known, 1)
-            meant = f"perhaps you meant {start}{close[0].replace('_', '-')}; " if close else ""
+            meant = f"perhaps you meant {prefix}{close[0].replace('_', '-')}; " if close else ""
             others = _with_field(package, name)
             have = f"{flag} is a flag of the {part}s {', '.join(others)}; " if others else ""
             shown = config if isinstance(config, str) else key(config)

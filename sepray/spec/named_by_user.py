@@ -36,8 +36,8 @@ def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri
     if ":" in sampler:
         own_modules.remember(sampler.partition(":")[0])
         private_list.remember_named("sampler-at", sampler)
-    if start := _warm_start_module(separator):
-        own_modules.remember(start)
+    if module := _warm_start_module(separator):
+        own_modules.remember(module)
     private_list.remember_named("address", mask(address))
     private_list.remember_named("tracking", mask(tracking_uri))
 
@@ -104,7 +104,7 @@ def require_warm_start(separator: Any) -> None:
 
 def _warm_start_module(separator: Any) -> str:
     """Return the module of the separator of a warm start; empty where there is none, or where it is a model."""
-    start = str(getattr(separator, "start", ""))
-    name = start.partition(" ")[0].partition(":")[0]
-    is_model = ":/" in start or Path(start).is_dir()
+    given = str(getattr(separator, "start", ""))
+    name = given.partition(" ")[0].partition(":")[0]
+    is_model = ":/" in given or Path(given).is_dir()
     return "" if is_model or name in ("", "constant") else registry.module_name("sepray.separators", name)

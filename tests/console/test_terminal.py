@@ -75,10 +75,10 @@ def test_log_has_a_line_for_every_trial_with_what_is_left(screen):
     console, left = screen(140), iter([None, 90.0, 61.0, 20.0, None])
     with Progress("sweep", 4, "relative_l2", seconds_left=lambda: next(left)) as progress:
         assert printed(console) == ["sweep: 0 of 4 done"]
-        progress.asked(0, 1, {}, "CASS", False)
+        progress.handed_out(0, 1, {}, "CASS", False)
         progress.epoch(0, {"epoch": 3, "objective": 0.5})
         progress.finished(0, Ending("complete"), {"epoch": 3, "objective": 0.25})
-        progress.asked(1, 1, {}, None, False)
+        progress.handed_out(1, 1, {}, None, False)
         progress.finished(1, Ending("pruned", "stopped by the scheduler at epoch 1"), {"epoch": 1, "objective": 0.125})
         progress.finished(2, Ending("out_of_memory", "CUDA out of memory"), {"epoch": 0})
         progress.finished(
@@ -121,7 +121,7 @@ def test_more_trials_than_were_asked_for_are_never_more_than_all(screen):
     console = screen(140)
     with Progress("sweep", 4, "l2", done=Counter({"complete": 3})) as progress:
         for number in (3, 4):
-            progress.asked(number, 1, {}, None, True)
+            progress.handed_out(number, 1, {}, None, True)
         assert progress._view().renderables[0].plain == "sweep  3 of 5 done"
         for number in (3, 4, 4):
             progress.finished(number, Ending("lost" if number == 4 else "complete"), {"epoch": 2, "objective": 0.5})
@@ -139,8 +139,8 @@ def drawn(progress: Progress, width: int) -> list[str]:
 def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
     console = screen(120, live=True)
     with Progress("sweep", 3, "si_sdr", sign=-1, epochs=6, seconds_left=lambda: 300.0) as progress:
-        progress.asked(0, 1, {}, "CASS", False)
-        progress.asked(1, 1, {}, None, True)
+        progress.handed_out(0, 1, {}, "CASS", False)
+        progress.handed_out(1, 1, {}, None, True)
         progress.epoch(0, {"epoch": 4, "objective": -7.25})
         progress.epoch(9, {"epoch": 4, "objective": -7.25})  # has ended already
         lines = drawn(progress, 120)
@@ -161,7 +161,7 @@ def test_live_view_cuts_nothing(width):
     progress.seconds_left = lambda: 9000.0
     label = "cross maternal to fetal at the settings of trial 5 seed 2"
     for number in (10, 11):
-        progress.asked(number, 1, {}, label, False)
+        progress.handed_out(number, 1, {}, label, False)
     progress.epoch(11, {"epoch": 123, "objective": 0.5858})
     progress.finished(9, Ending("complete"), {"epoch": 500, "objective": 0.5})
     progress._names[9] = label

@@ -26,13 +26,13 @@ def heard():
 
 def test_trial_that_is_handed_out_begins_its_run(heard):
     events, tracker, progress, _ = heard
-    events.asked(3, 77, {"beta": 0.123, "adversarial": 1}, None, resumed=True, arm="CASS")
+    events.handed_out(3, 77, {"beta": 0.123, "adversarial": 1}, None, resumed=True, arm="CASS")
     [((label, name, params, tags), kwargs)] = tracker.named("trial_started")
     assert (label, name) == ("final-3", "final 003 · beta=0.12 adversarial=1")
     assert params == {"beta": 0.123, "adversarial": 1, "seed": 77, "arm": "CASS"}
     assert tags == {"stage": "finals", "trial": 3, "label": ""}
     assert kwargs == {"stage": "finals"}
-    assert progress.named("asked") == [((3, 77, {"beta": 0.123, "adversarial": 1}, None, True), {"arm": "CASS"})]
+    assert progress.named("handed_out") == [((3, 77, {"beta": 0.123, "adversarial": 1}, None, True), {"arm": "CASS"})]
 
 
 def test_epoch_logs_measures_and_nothing_else_at_the_time_of_the_epoch(heard):
@@ -60,7 +60,7 @@ def test_epoch_logs_measures_and_nothing_else_at_the_time_of_the_epoch(heard):
 )
 def test_end_of_a_trial_ends_its_run_and_only_a_complete_one_keeps_its_checkpoints(heard, state, tag, status, told):
     events, tracker, progress, discarded = heard
-    events.asked(5, 77, {"beta": 0.123}, "trial 3 seed 1", resumed=False, arm="cross")
+    events.handed_out(5, 77, {"beta": 0.123}, "trial 3 seed 1", resumed=False, arm="cross")
     outcome = Outcome(state, (0.25,) if tag == "complete" else None, "" if tag == "complete" else "why", tag)
     events.finished(5, outcome, {"epoch": 4})
     note = f"Arm cross. {told[0].upper()}{told[1:]} after 4 epochs{'' if tag == 'pruned' else ': why'}."
@@ -134,10 +134,10 @@ def test_retrainings_are_not_charted(heard):
 def test_time_left_hears_of_starts_epochs_and_ends():
     left = FakeTracker()
     events = StageEvents("search", FakeTracker(), Recorder(), lambda number: None, OBJECTIVES, time_left=left)
-    events.asked(3, 77, {}, None, resumed=False)
+    events.handed_out(3, 77, {}, None, resumed=False)
     events.epoch(3, {"epoch": 1, "objective": 0.5})
     events.finished(3, Outcome(TrialState.COMPLETE, None, "", "complete"), {"epoch": 1})
-    told = [("asked", (3,), {}), ("epoch", (3, {"epoch": 1, "objective": 0.5}), {}), ("finished", (3,), {})]
+    told = [("handed_out", (3,), {}), ("epoch", (3, {"epoch": 1, "objective": 0.5}), {}), ("finished", (3,), {})]
     assert left.calls == told
 
 

@@ -63,8 +63,8 @@ class Recorder:
     def __init__(self):
         self.events = []
 
-    def asked(self, number, seed, hyperparameters, label, resumed, *, arm=""):
-        self.events.append(("asked", number, label, resumed))
+    def handed_out(self, number, seed, hyperparameters, label, resumed, *, arm=""):
+        self.events.append(("handed_out", number, label, resumed))
 
     def epoch(self, number, result):
         self.events.append(("epoch", number, result["epoch"]))

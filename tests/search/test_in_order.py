@@ -90,7 +90,7 @@ def test_listener_hears_every_epoch_once_and_the_end_after_it(url):
         own = [event for event in listener.events if event[1] == trial.number]
         epochs = [event[2] for event in own if event[0] == "epoch"]
         assert epochs == sorted(trial.intermediate_values) == list(range(1, len(epochs) + 1))
-        assert [event[0] for event in own] == ["asked", *["epoch"] * len(epochs), "finished"]
+        assert [event[0] for event in own] == ["handed_out", *["epoch"] * len(epochs), "finished"]
 
 
 def test_bad_ends_are_told_in_order_too(url):

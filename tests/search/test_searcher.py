@@ -253,7 +253,11 @@ def test_an_outcome_decided_before_the_kill_stands(url):
     kill(searcher)
     assert study.get_trials()[0].state == TrialState.PRUNED
     assert study.get_trials()[0].intermediate_values == {1: value(0, 1), 2: value(0, 2)}
-    assert listener.events[:3] == [("asked", 0, None, True), ("finished", 0, "pruned"), ("asked", 1, None, True)]
+    assert listener.events[:3] == [
+        ("handed_out", 0, None, True),
+        ("finished", 0, "pruned"),
+        ("handed_out", 1, None, True),
+    ]
 
 
 def _raise_system_exit(*_args, **_kwargs):
@@ -272,7 +276,7 @@ def test_history_after_a_resume_is_merged_once(url):
     searcher.close()
     assert study.get_trials()[0].intermediate_values == {e: value(0, e) for e in (1, 2, 3, 4)}
     assert listener.events == [
-        ("asked", 0, None, False),
+        ("handed_out", 0, None, False),
         ("epoch", 0, 1),
         ("epoch", 0, 2),
         ("epoch", 0, 3),
@@ -380,7 +384,7 @@ def test_driver_killed_before_optuna_has_the_outcome_tells_nobody(url, monkeypat
     searcher.on_trial_result("t", result_of(0, 1))
     searcher.on_trial_complete("t", result_of(0, 2))
     searcher._background._thread.join()
-    assert heard.events == [("asked", 0, None, False), ("epoch", 0, 1), ("epoch", 0, 2)]
+    assert heard.events == [("handed_out", 0, None, False), ("epoch", 0, 1), ("epoch", 0, 2)]
 
 
 def test_driver_killed_while_it_tells_tells_again(url):
@@ -399,7 +403,7 @@ def test_driver_killed_while_it_tells_tells_again(url):
     controller = Controller(searcher, report)
     controller.run()
     searcher.close()
-    assert heard.events == [("asked", 0, None, True), ("finished", 0, "complete")]
+    assert heard.events == [("handed_out", 0, None, True), ("finished", 0, "complete")]
     assert (controller.trials, states(study)) == ([], {"COMPLETE": 1})
 
 
