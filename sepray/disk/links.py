@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 
+_BESIDE = ("-journal", "-wal", "-shm")  # the names of SQLite's own files, after the database's
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,19 +50,23 @@ def refuse(path: Path, top: Path) -> Path:
 
 
 def refuse_of_others(path: Path) -> Path:
-    """Return the path of a database if it is no link that another user has made; it need not exist.
+    """Return the path of a database if neither it nor what SQLite has beside it is a link that another user has made.
 
-    A link of this user's own, or of root's, is taken: it was put there to keep the database elsewhere.
+    Nor may it be a pipe or a device, which SQLite, or who reads a journal, would wait for. It need not exist. A link of
+    this user's own, or of root's, is taken: it was put there to keep the database elsewhere.
 
     Raises:
-        UsageError: the path is a link that another user has made.
+        UsageError: a path is a link that another user has made, or no file.
     """
-    try:
-        found = path.lstat()
-    except (OSError, ValueError):  # which is told where it is opened
-        return path
-    if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
-        raise _refused(path)
+    for place in (path, *(Path(f"{path}{end}") for end in _BESIDE)):
+        try:
+            found = place.lstat()
+        except (OSError, ValueError):  # which is told where it is opened
+            continue
+        if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
+            raise _refused(place)
+        if not (stat.S_ISLNK(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise UsageError(f"{place} is no file of a database: remove it, or give another database")
     return path
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import get_lock_file
+
+from ..errors import StorageError, mask
+from . import stored_values
 
 _CHUNK = 65536
 
@@ -30,6 +34,19 @@ class RepairingBackend(JournalFileBackend):
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the thread, which cannot be pickled."""
         return {name: value for name, value in self.__dict__.items() if name != "_thread"}
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Yield the records from a number on.
+
+        Raises:
+            StorageError: a record is not as Optuna writes it.
+            ValueError: a line before the last is no JSON.
+        """
+        for number, record in enumerate(super().read_logs(log_number_from), log_number_from + 1):
+            if not stored_values.is_record(record):
+                told = f"line {number} is not as Optuna writes it; delete that line, or go back to a copy"
+                raise StorageError(mask(f"storage journal://{self._file_path} cannot be read: {told}"))
+            yield record
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries of Optuna's journal to the file, whole also where a signal ends the wait for it.

@@ -154,6 +154,45 @@ def _is_of_optuna(key: str, value: Any) -> bool:
     return key != "fixed_params" or _mapping(_is_plain)(value)
 
 
+_JOURNAL: dict[str, _Check] = {
+    **dict.fromkeys(("study_name", "param_name", "distribution", "worker_id"), _is_text),
+    **dict.fromkeys(("study_id", "trial_id", "step", "state"), _is_whole),
+    **dict.fromkeys(("datetime_start", "datetime_complete"), _or_none(_is_text)),
+    "directions": _list_of(_is_whole, 1),
+    **dict.fromkeys(("user_attr", "system_attr"), lambda value: isinstance(value, Mapping) and len(value) == 1),
+    **dict.fromkeys(("param_value_internal", "intermediate_value"), _or_none(_is_number)),
+    "values": _or_none(_list_of(_is_number)),
+    "value": _or_none(_is_number),
+    **dict.fromkeys(("user_attrs", "system_attrs"), _mapping()),
+    **dict.fromkeys(("params", "intermediate_values"), _mapping(_or_none(_is_number))),
+    "distributions": _mapping(_is_text),
+}
+"""Field of a record in a journal -> whether its value can be Optuna's."""
+_NEEDED: tuple[tuple[str, ...], ...] = (
+    ("study_name", "directions"),
+    ("study_id",),
+    ("study_id", "user_attr"),
+    ("study_id", "system_attr"),
+    ("study_id", "datetime_start"),
+    ("trial_id", "param_name", "param_value_internal", "distribution"),
+    ("trial_id", "state", "values"),
+    ("trial_id", "step", "intermediate_value"),
+    ("trial_id", "user_attr"),
+    ("trial_id", "system_attr"),
+    (),
+)
+"""Fields that a record must have, by the number of its operation (Optuna's ``JournalOperation``)."""
+
+
+def is_record(value: Any) -> bool:
+    """Say whether a line of a journal can be Optuna's: an operation with its fields, of their types."""
+    if not isinstance(value, Mapping) or not _is_whole(value.get("op_code")):
+        return False
+    if not (0 <= value["op_code"] < len(_NEEDED) and {"worker_id", *_NEEDED[value["op_code"]]} <= value.keys()):
+        return False
+    return all(check(value[name]) for name, check in _JOURNAL.items() if name in value)
+
+
 def damaged(name: str, storage: str, what: str) -> StorageError:
     """Return the error for a stored value that sepray cannot have written."""
     return StorageError(

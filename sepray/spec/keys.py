@@ -25,6 +25,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"it is not TOML: {error}") from None
     except UnicodeDecodeError:
         raise UsageError("it is not text in UTF-8") from None
+    except (ValueError, RecursionError):  # of a number with more digits, or brackets in more levels, than Python reads
+        raise UsageError("it is not TOML that can be read: it has a number too long, or too many levels") from None
 
 
 def refuse_unknown(names: Collection[str], known: Collection[str], prefix: str = "") -> None:

@@ -167,3 +167,18 @@ def test_disk_that_cannot_sync_folders_is_written_to_and_one_that_fails_is_told(
         with pytest.raises(OSError, match=os.strerror(number)) as failure:
             links.write(path, tmp_path, b"new")
         assert (failure.value.errno, failure.value.filename) == (number, str(path))
+
+
+@pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm"])
+def test_pipe_in_the_place_of_a_database_or_beside_it_is_not_waited_for(tmp_path, end):
+    place = tmp_path / "optuna.db"
+    if end:
+        place.touch()
+    os.mkfifo(f"{place}{end}")
+    for refused in (
+        lambda: connect(f"sqlite:///{place}"),
+        lambda: connect(f"journal://{place}"),
+        lambda: resolve_uri(str(place)),
+    ):
+        with pytest.raises(UsageError, match=rf"optuna\.db{end} is no file of a database: remove it"):
+            refused()
