@@ -11,6 +11,7 @@ import torch
 from scipy.stats import qmc
 
 from sepray import registry
+from sepray.contracts import Split
 from sepray.scoring import real_records
 from sepray.spec.parts import Search
 from sepray.training.trainer import Trainer, build
@@ -202,3 +203,44 @@ def test_rules_that_join_leads_take_the_surest_lead_or_the_sum():
     assert torch.equal(mother[0, 0], noise[1])
     _, summed = leads.summed((pair[0], torch.stack((0.8 * fetus, -fetus))[:, None]))
     assert abs(float(torch.corrcoef(torch.stack((summed[0, 0], fetus)))[0, 1])) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def fetal_measures():
+    return benchmark("_fetal_measures")
+
+
+def test_fetal_beats_near_the_mothers_are_hidden(fetal_measures):
+    nan = math.nan
+    beats = torch.tensor([[[0.5, 1.5, nan], [0.53, 1.0, 1.45]], [[0.02, 2.0, nan], [0.03, 1.98, nan]]]).double()
+    expected = torch.tensor([[0.53, nan, nan], [nan, nan, nan]]).double()  # 50 ms are too far, and ends are left out
+    torch.testing.assert_close(fetal_measures.hidden(beats, 2.0), expected, equal_nan=True)
+
+
+def test_windows_of_beats_have_no_mean_and_are_empty_where_there_is_no_beat(fetal_measures):
+    signal = torch.arange(100.0)[None] + 5
+    cut = fetal_measures.windows(signal, torch.tensor([[0.4, math.nan]]), 100.0)
+    assert cut.tolist() == [[[-4, -3, -2, -1, 0, 1, 2, 3, 4], [0] * 9]]
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1.0, 0.0), (0.5, 0.0), (-2.0, 3.0)])
+def test_fetal_measures_see_size_and_sign_and_no_offset(fetal_measures, factor, offset):
+    """Two items of 4 s; in the second no beat is hidden."""
+    time = torch.arange(1000) / 250
+    fetal = torch.stack([torch.arange(0.2, 4, 0.4), torch.arange(0.2, 4, 0.4)]).double()
+    maternal = torch.stack([fetal[0] + 0.8, fetal[0] + 0.2])[:, :4]
+    beats = torch.stack([torch.nn.functional.pad(maternal, (0, 6), value=math.nan), fetal], 1)
+    true = torch.exp(-0.5 * ((time[:, None] - fetal[0]) / 0.008) ** 2).sum(-1).float().expand(2, 1, -1)
+    sources = torch.stack([torch.zeros_like(true), true], 1)
+    split = Split(5 * true, sources, beats=beats)
+    found = fetal_measures.scores(factor * sources + offset, split, 250.0)
+    assert {name: len(values) for name, values in found.items() if len(values) != 1} == {
+        "relative L2": 2,
+        "beat F1": 2,
+        "spectrum, dB": 2,
+    }
+    assert found["hidden slope"] == pytest.approx(factor)
+    assert found["hidden relative L2"] == pytest.approx(abs(1 - factor))
+    assert found["hidden sizes"] == pytest.approx(abs(math.log(abs(factor))), abs=1e-6)
+    assert found["hidden recall"] == found["beat F1"][0] == 1
+    assert found["spectrum, dB"] == pytest.approx(abs(20 * math.log10(abs(factor))), abs=0.02)
