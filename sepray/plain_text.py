@@ -33,7 +33,7 @@ _FORMULA = (
 )  # of full width: to spreadsheets in East Asia the same
 
 
-def shown(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""Return a text with its control characters escaped (``\x1b``), but for tabs and ends of lines.
 
     Control characters are those of ASCII, of C1, and of Unicode those that change the direction of a text, have no
@@ -43,8 +43,8 @@ def shown(text: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Return what ``shown`` does, in one line, with one space in the place of tabs, ends of lines and many spaces."""
-    return _BLANKS.sub(" ", shown(text)).strip()
+    """Return what ``escape_controls`` does, in one line: tabs, ends of lines and several spaces become one space."""
+    return _BLANKS.sub(" ", escape_controls(text)).strip()
 
 
 def in_markdown(text: str) -> str:
@@ -54,12 +54,12 @@ def in_markdown(text: str) -> str:
 
 def in_html(text: str) -> str:
     """Return a text for HTML, also for the value of an attribute."""
-    return html.escape(shown(text))
+    return html.escape(escape_controls(text))
 
 
 def in_figure(text: str) -> str:
     """Return a text for matplotlib, which takes what stands between two dollar signs for mathematics."""
-    return re.sub(r"\\*\$", lambda found: "\\$", shown(text))
+    return re.sub(r"\\*\$", lambda found: "\\$", escape_controls(text))
 
 
 def in_figure_label(text: str) -> str:
@@ -95,7 +95,7 @@ def as_code(text: str) -> str:
 
 def in_csv(text: str) -> str:
     """Return a text for a cell of a CSV file, which a spreadsheet does not take for a formula: numbers stay."""
-    text = shown(text)
+    text = escape_controls(text)
     return f"'{text}" if is_formula(text) else text
 
 

@@ -45,7 +45,7 @@ def names(package: str) -> tuple[str, ...]:
 
     These are its public modules without variants, and what installed packages announce.
     """
-    announced = {name for name, plugin in plugged(package).items() if plugin.problem is None}
+    announced = {name for name, plugin in announced_modules(package).items() if plugin.problem is None}
     return tuple(sorted(announced.union(_shipped(package))))
 
 
@@ -54,7 +54,7 @@ def _shipped(package: str) -> list[str]:
     return [name for name in modules if _base(package, name) == name]
 
 
-def plugged(package: str) -> dict[str, Plugin]:
+def announced_modules(package: str) -> dict[str, Plugin]:
     """Return what installed packages announce for a package of sepray, by name; some cannot be used."""
     return plugins.announced(package, _modules(package))
 
@@ -113,7 +113,7 @@ def module_name(package: str, name: str) -> str:
         UnknownNameError: an installed package announces the name, and it cannot be used.
     """
     short, _, named = name.partition(":")
-    plugin = plugged(package).get(short)
+    plugin = announced_modules(package).get(short)
     if plugin is not None:
         if plugin.problem is not None:
             raise UnknownNameError(plugin.problem)
@@ -126,14 +126,14 @@ def module_name(package: str, name: str) -> str:
 
 def key(module: str) -> str:
     """Return the short name of the module of a ``Config``: what its package announces it by, or else its last part."""
-    plugin = plugin_with(module)
+    plugin = plugin_of(module)
     return plugin.name if plugin is not None else stored_module(module).rpartition(".")[2]
 
 
-def plugin_with(module: str) -> Plugin | None:
+def plugin_of(module: str) -> Plugin | None:
     """Return what an installed package announces and whose ``Config`` is defined in that module; None if nothing is."""
     for package in ("sepray.separators", "sepray.tasks"):
-        for plugin in plugged(package).values():
+        for plugin in announced_modules(package).values():
             if plugin.problem is None and module in (plugin.module, _defining(plugin.module)):
                 return plugin
     return None
@@ -293,7 +293,7 @@ def require_named(package: str, module: str) -> None:
     """
     path, method = module_name(package, module), _METHODS[package]
     parent, _, short = path.rpartition(".")
-    announced = [plugin.module for plugin in plugged(package).values() if plugin.problem is None]
+    announced = [plugin.module for plugin in announced_modules(package).values() if plugin.problem is None]
     if (parent == package and short in _modules(package)) or path in [*announced, *map(_defining, announced)]:
         return
     if own_modules.is_known(path, formerly=private_list.is_named("module", path)):

@@ -67,7 +67,7 @@ def search_space(separator: Any) -> SearchSpace | None:
     package, _, name = module.rpartition(".")
     if package == "sepray.separators":
         return _read(_folder("search_spaces") / f"{name}.py")
-    plugin = registry.plugin_with(module)
+    plugin = registry.plugin_of(module)
     if plugin is not None:
         name, module = plugin.name, plugin.module
     file = Path("search_spaces") / f"{name}.py"

@@ -156,7 +156,7 @@ def execute(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """
     started.append(spec.name)
     output.keep_going()
-    with interruption.handled(), kept_private(spec.stores.shared):
+    with interruption.installed(), kept_private(spec.stores.shared):
         return _execute(spec, permitted)
 
 

@@ -26,6 +26,7 @@ from sepray.console.terminal import PlainConsole
 from sepray.errors import UsageError
 from sepray.plain_text import (
     as_code,
+    escape_controls,
     in_csv,
     in_figure,
     in_figure_label,
@@ -33,7 +34,6 @@ from sepray.plain_text import (
     in_markdown,
     in_one_line,
     in_own_style,
-    shown,
 )
 from sepray.report import html
 from sepray.scoring import answer_words, tables
@@ -75,14 +75,14 @@ def folded(text):
     ],
 )
 def test_control_characters_are_seen_and_all_else_stays(text, seen):
-    assert shown(text) == seen
+    assert escape_controls(text) == seen
     assert in_one_line(text) == " ".join(seen.split())
 
 
 @given(NASTY)
 def test_nothing_that_is_shown_moves_a_cursor_or_turns_a_text(text):
     for found in (
-        shown(text),
+        escape_controls(text),
         in_one_line(text),
         in_markdown(text),
         in_csv(text),
@@ -100,7 +100,7 @@ def test_nothing_that_is_shown_moves_a_cursor_or_turns_a_text(text):
 @settings(deadline=None)
 @given(NASTY)
 def test_a_console_prints_texts_as_they_are_wherever_they_stand(text):
-    seen = folded(shown(text))
+    seen = folded(escape_controls(text))
     table = Table(title=text, caption=text)
     table.add_column(text)
     table.add_row(text)
@@ -148,7 +148,7 @@ def test_errors_are_shown_as_texts(text):
 def test_tables_of_results_take_any_name(text):
     rows = [tables.ResultRow(text, {"mean": (1.0, 0.5, 1.5)}, bold=True)]
     found = folded(printed(tables.result_table(text, ["mean"], rows, text)))
-    assert folded(shown(text)) in found
+    assert folded(escape_controls(text)) in found
     printed(tables.front_table(text, [text], [(text, [1.0])]))
     Console(file=io.StringIO(), markup=False).print(tables.result_table("title", ["mean"], rows))
 
@@ -210,7 +210,7 @@ def test_a_cell_of_csv_comes_back_and_begins_no_formula(text):
     ((cell, last),) = csv.reader(io.StringIO(stream.getvalue()))
     assert last == "last"
     assert not cell.startswith(("=", "@", "\t", "\r"))
-    assert cell.removeprefix("'") == shown(text).removeprefix("'")
+    assert cell.removeprefix("'") == escape_controls(text).removeprefix("'")
 
 
 @example("$\\frac$")
@@ -218,7 +218,7 @@ def test_a_cell_of_csv_comes_back_and_begins_no_formula(text):
 @given(NASTY)
 def test_nothing_in_a_figure_is_mathematics(text):
     assert not is_math_text(in_figure(text))
-    assert "$" in text or in_figure(text) == shown(text)
+    assert "$" in text or in_figure(text) == escape_controls(text)
 
 
 @given(NASTY)

@@ -39,10 +39,10 @@ def available(package: str) -> list[Available]:
 
     Names that an installed package announces and that cannot be used are among them, with the reason.
     """
-    plugged = registry.plugged(package)
+    announced = registry.announced_modules(package)
     found = []
-    for name in sorted({*registry.names(package), *plugged}):
-        plugin = plugged.get(name)
+    for name in sorted({*registry.names(package), *announced}):
+        plugin = announced.get(name)
         if plugin is not None and plugin.problem is not None:
             found.append(Available(name, plugin.problem, origin=plugin.origin))
         else:

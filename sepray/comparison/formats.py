@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ..plain_text import in_csv, in_markdown, in_one_line, shown
+from ..plain_text import escape_controls, in_csv, in_markdown, in_one_line
 from ..scoring.many_systems import ScoreSummary
 from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
 
@@ -59,7 +59,7 @@ def terminal(table: Table) -> Iterator[RenderableType]:
     for left in table.left_out:
         grid.add_row(*map(_text, (left.system, *["-"] * (len(_COSTS) + 1), f"no figures: {left.reason}")))
     yield grid
-    yield Text(shown(table.caption), style="dim")
+    yield Text(escape_controls(table.caption), style="dim")
 
 
 def markdown(table: Table) -> str:
@@ -208,7 +208,7 @@ def _grid(title: str) -> Grid:
 
 
 def _text(text: str) -> Text:
-    return Text(shown(text))
+    return Text(escape_controls(text))
 
 
 def _plain(cell: ScoreSummary | None, measure: str, gap: str) -> str:

@@ -28,7 +28,7 @@ from typing import NoReturn
 
 from ..errors import SeprayError
 from ..fault import bad_input_line, is_bad_input, is_disk_full
-from ..plain_text import shown
+from ..plain_text import escape_controls
 from ..secrecy import HIDDEN, mask, words
 from . import interruption, output, preflight, waiting
 from .shell_commands import from_this_shell
@@ -125,13 +125,13 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
         whole: return the whole traceback, of bad input too.
     """
     if whole:
-        return shown(mask("".join(traceback.format_exception(error)))).rstrip()
+        return escape_controls(mask("".join(traceback.format_exception(error)))).rstrip()
     if is_bad_input(error):
         text = str(error) if isinstance(error, SeprayError) and error.in_lines else bad_input_line(error)
         if is_disk_full(error):
             where = "there" if getattr(error, "filename", None) else _full_places()
             text += f"; free some space {where}, and run the same command again"
-        return f"{program}: {shown(mask(text))}"
+        return f"{program}: {escape_controls(mask(text))}"
     formatted = traceback.TracebackException.from_exception(error)
     formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's
     own = [_keep_own_frames(part) for part in _chain(formatted)]
@@ -139,7 +139,7 @@ def format_error(program: str, error: Exception, whole: bool = False) -> str:
         hint = f"this is a bug in the code shown above; {TRACEBACK} shows the whole traceback"
     else:
         hint = f"this is a bug in sepray; report it with the whole traceback, which {TRACEBACK} shows"
-    return shown(mask("".join(formatted.format()))).rstrip() + f"\n{program}: {hint}"
+    return escape_controls(mask("".join(formatted.format()))).rstrip() + f"\n{program}: {hint}"
 
 
 def _full_places() -> str:

@@ -74,7 +74,7 @@ def install() -> None:
 
 
 @contextlib.contextmanager
-def handled() -> Iterator[None]:
+def installed() -> Iterator[None]:
     """Let the signals raise ``Interrupted`` in this context, and give back the handlers that were there before."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -96,7 +96,7 @@ def handled() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def installed_again() -> Iterator[None]:
     """Install the handlers again after a library has set its own in this context, as Ray does at its start and its end.
 
     Ray's own handlers raise ``SystemExit``, which is an interruption here.

@@ -15,7 +15,7 @@ import shutil
 import sys
 from typing import BinaryIO, TextIO
 
-from ..plain_text import shown
+from ..plain_text import escape_controls
 from ..secrecy import mask
 
 _PLAIN = {"·": "|", "…": "...", "→": "->", "−": "-", "–": "-", "—": "-", "×": "x", "±": "+/-", "≥": ">=", "≤": "<="}
@@ -25,7 +25,7 @@ _GONE = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO}
 
 def say(*texts: object, file: TextIO | None = None, sep: str = " ", end: str = "\n") -> None:
     """Print texts without secrets, and with their control characters escaped; the arguments are those of ``print``."""
-    print(*(shown(mask(str(text))) for text in texts), file=file, sep=sep, end=end, flush=True)
+    print(*(escape_controls(mask(str(text))) for text in texts), file=file, sep=sep, end=end, flush=True)
 
 
 def keep_going() -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..choices import FAILED
-from ..plain_text import in_one_line, shown
+from ..plain_text import escape_controls, in_one_line
 from ..secrecy import mask
 from . import waiting
 
@@ -34,12 +34,12 @@ class PlainConsole(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it is printed."""
         plain = {**options, "markup": False, "emoji": False, "highlight": False}
-        return super().render_str(shown(mask(text)), **plain)
+        return super().render_str(escape_controls(mask(text)), **plain)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yield what is printed; also of objects that hold texts of their own."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=shown(segment.text))
+            yield segment if segment.control else segment._replace(text=escape_controls(segment.text))
 
 
 console = PlainConsole(highlight=False, markup=False, emoji=False)

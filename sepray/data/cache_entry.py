@@ -35,7 +35,7 @@ from torch import Tensor
 from ..disk import private_list
 from ..disk.files import file_beside
 from ..errors import UsageError
-from ..plain_text import shown
+from ..plain_text import escape_controls
 from .digests import SETTLED, content_hash
 
 TRUST = "SEPRAY_TRUST_CACHE"
@@ -98,7 +98,7 @@ def read(path: Path, description: str, verified: float = math.inf) -> Entry | No
     try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
-            raise UsageError(f"{shown(str(path))} is a folder that sepray has not made: remove it")
+            raise UsageError(f"{escape_controls(str(path))} is a folder that sepray has not made: remove it")
         if not stat.S_ISREG(found.st_mode):
             _tell(path, "is not a file")
             return None
@@ -157,7 +157,7 @@ def seal_of(header: Mapping[str, Any]) -> str:
 
 
 def _tell(path: Path, why: str) -> None:
-    print(f"{shown(str(path))} {why}: building it again", file=sys.stderr)
+    print(f"{escape_controls(str(path))} {why}: building it again", file=sys.stderr)
 
 
 def _identity(found: os.stat_result) -> str:

@@ -29,7 +29,7 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
         BaseException: what ``job`` raised, but for ``KeyboardInterrupt``.
     """
     try:
-        with stores.lease.kept():
+        with stores.lease.interrupt_when_lost():
             return job()
     except KeyboardInterrupt as error:
         mark_interrupted(stores, f"Study `{name}` is interrupted; the same command goes on with it.")
@@ -60,7 +60,7 @@ def mark_interrupted(stores: StudyStores, note: str = "") -> None:
 def close(stores: StudyStores) -> None:
     """Leave Ray and close the stores, each even if another fails; print what waits for MLflow."""
     try:
-        with interruption.kept():  # Ray's end sets the handlers to the system's own
+        with interruption.installed_again():  # Ray's end sets the handlers to the system's own
             cluster.disconnect()
     except Exception as error:
         console.print(f"Ray has not ended as it should: {mask(one_line(error))}", soft_wrap=True)

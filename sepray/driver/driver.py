@@ -80,7 +80,7 @@ def connect(spec: StudySpec) -> int:
         ClusterError: the cluster does not answer or refuses this process, or not one trial fits.
     """
     own = spec.resources
-    with interruption.kept():
+    with interruption.installed_again():
         slots = cluster.connect(
             own.cluster_address,
             own.concurrency,

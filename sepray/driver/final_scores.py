@@ -39,7 +39,7 @@ Result = Mapping[str, Any]
 ``scores`` (measure -> ``[item][source]``, the champion's), ``units`` (what ``Units.plain`` returns of the test
 split), ``scored`` (what these scores are of: test items, or whole tracks), ``validation_scores`` (as ``scores``, on
 validation), ``rows`` (of the final table), ``columns`` (those that the table shows), ``pairs`` (what
-``pairs.stored`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own best settings), ``answer``
+``pairs.as_json`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own best settings), ``answer``
 (what ``Answer.plain`` returns; null where there is none), ``edges`` (a sentence for each setting at an edge of its
 range) and ``references`` (numbers of the retrainings of published settings), as JSON values. Where an ablation path
 to these settings was trained, ``explanation`` is what ``Explanation.plain`` returns. ``samples`` says where
@@ -138,7 +138,7 @@ def score_all(
         "units": units.plain(),
         "scored": TRACKS if isinstance(test, Tracks) else ITEMS,
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
-        "pairs": pairs.stored(systems, by_measure.pop(spec.metric), by_measure),
+        "pairs": pairs.as_json(systems, by_measure.pop(spec.metric), by_measure),
         "best_of_arms": sorted(compared - of_pairs),
         "samples": views.note(data.train, build_separator(spec.separator, data.signal).supervision, data.unit_names),
         "references": sorted({t.number for each in others if each.label for t in each.members}),

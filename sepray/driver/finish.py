@@ -244,7 +244,7 @@ class Finish:
             console.print(str(answer), style="bold")
             if answer.contrasts:
                 console.print(answer_table(answer, console.width))
-        if settings := notes.shown(result["hyperparameters"]):
+        if settings := notes.readable(result["hyperparameters"]):
             exactly = on_study("show", self._spec, "--settings")
             console.print(f"Settings of the champion, {result['role']}:")
             width = max(map(len, settings)) + 2

@@ -63,12 +63,12 @@ def test_metrics(spec: StudySpec, data: TaskData, result: Result) -> dict[str, f
     return {**metrics, f"test/{metric}": float(values["mean"][0])}
 
 
-def origin(spec: StudySpec, data: TaskData) -> str:
+def origin_paragraph(spec: StudySpec, data: TaskData) -> str:
     """Return the paragraph that says where a champion comes from."""
     return f"Champion of the study `{spec.name}`; data `{data.fingerprint}`."
 
 
-def shown(settings: Mapping[str, Any]) -> dict[str, str]:
+def readable(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return settings for a reader: numbers with four digits."""
     return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in settings.items()}
 
@@ -78,7 +78,7 @@ def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
 
     Where an ablation path was trained, it comes after the settings.
     """
-    answer, settings = answer_of(result), shown(result["hyperparameters"])
+    answer, settings = answer_of(result), readable(result["hyperparameters"])
     paragraphs = []
     if answer is not None:
         paragraphs.append(in_markdown(str(answer)))
@@ -133,6 +133,6 @@ def describe_model(spec: StudySpec, data: TaskData, result: Result) -> str:
     Paragraphs beyond what MLflow keeps are left out, the last ones first.
     """
     paragraphs = describe(spec, data, result)
-    while len(text := "\n\n".join([*paragraphs, origin(spec, data)])) > LONGEST and paragraphs:
+    while len(text := "\n\n".join([*paragraphs, origin_paragraph(spec, data)])) > LONGEST and paragraphs:
         paragraphs.pop()
     return text[:LONGEST]

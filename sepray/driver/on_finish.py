@@ -36,7 +36,7 @@ from ..console.exit_status import BAD_INPUT, BUG
 from ..console.terminal import console
 from ..errors import mask, one_line
 from ..fault import is_bad_input
-from ..plain_text import shown
+from ..plain_text import escape_controls
 
 OUTCOMES = {0: "done", 1: "nothing to register", BAD_INPUT: "bad input", BUG: "a bug"}
 OUTCOMES |= dict.fromkeys(interruption.STATUSES, "interrupted")
@@ -74,7 +74,7 @@ def run_on_finish(
         "FOLDER": folder or "",
         "REPORT": report or "",
         "MODEL": model or "",
-        "CONCLUSION": shown(mask(conclusion)),
+        "CONCLUSION": escape_controls(mask(conclusion)),
     }
     environment = {**os.environ, **{f"SEPRAY_{name}": str(value) for name, value in values.items()}}
     try:

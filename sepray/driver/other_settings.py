@@ -38,7 +38,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
         FingerprintMismatchError: their settings differ; a line for each difference.
         SeprayError: the settings are none of the separator's, as ``prepare`` says.
     """
-    before = stored(spec)
+    before = stored_study(spec)
     if before is None:
         return
     then: dict[str, Any] = dict(before.user_attrs[FINGERPRINT])
@@ -64,7 +64,7 @@ def under_former_name(spec: StudySpec) -> StudySpec:
     Other studies come back as they are. Fields that the user has changed keep their values; those that the former
     separator lacks are left out.
     """
-    before = stored(spec)
+    before = stored_study(spec)
     if before is None:
         return spec
     kept = before.user_attrs["spec"]["separator"]
@@ -86,7 +86,7 @@ def under_former_name(spec: StudySpec) -> StudySpec:
     return spec.changed(separator=config)
 
 
-def stored(spec: StudySpec) -> optuna.Study | None:
+def stored_study(spec: StudySpec) -> optuna.Study | None:
     """Return the study of this name; None where there is none that sepray has made, or where it cannot be read."""
     with contextlib.suppress(SeprayError):  # what keeps it from being read is said when it is opened
         study = load_study(spec.stores.storage, spec.name)

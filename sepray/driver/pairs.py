@@ -114,7 +114,7 @@ def _by_seed(trials: Iterable[Finished], base: int) -> dict[tuple[int, int], Fin
     return {(base, int(trial.attributes["seed"])): trial for trial in trials}
 
 
-def stored(
+def as_json(
     systems: Compared, scores: Mapping[int, Values], others: Mapping[str, Mapping[int, Values]] | None = None
 ) -> dict[str, Any]:
     """Return the scores of the compared systems as JSON values, with six digits.
@@ -136,12 +136,12 @@ def stored(
 
 
 def numbers(pairs: Mapping[str, Any]) -> set[int]:
-    """Return the numbers of the retrainings that ``stored`` was given."""
+    """Return the numbers of the retrainings that ``as_json`` was given."""
     return {int(member["trial"]) for members in pairs["systems"].values() for member in members}
 
 
 def measures(pairs: Mapping[str, Any], first: str) -> set[str]:
-    """Return the measures that ``stored`` was given, of which the first is not named there."""
+    """Return the measures that ``as_json`` was given, of which the first is not named there."""
     members = [member for members in pairs["systems"].values() for member in members]
     return {first}.union(*(member.get("others", ()) for member in members))
 
@@ -156,7 +156,7 @@ def answer(
     """Return what a study says about its question; None if it compares nothing and no setting is known to matter.
 
     Args:
-        pairs: scores that ``stored`` has kept.
+        pairs: scores that ``as_json`` has kept.
         spec: description of the study.
         signal: signal of the task.
         importance: the setting that matters most, if that is known.
@@ -178,9 +178,9 @@ def _pairs(pairs: Mapping[str, Any], measure: str, first: str, units: Mapping[st
     """Return the pairs by one measure.
 
     Args:
-        pairs: scores that ``stored`` has kept.
+        pairs: scores that ``as_json`` has kept.
         measure: name of the measure.
-        first: name of the measure that ``stored`` has put first.
+        first: name of the measure that ``as_json`` has put first.
         units: what ``Units.plain`` returned of the test split.
     """
     systems = {name: _scores(members, measure, first) for name, members in pairs["systems"].items()}

@@ -78,10 +78,10 @@ class Stage:
 
     def ended(self) -> list[FrozenTrial]:
         """Return Optuna's trials that have ended, with or without success, and are not run again."""
-        return _standing(self.study, self.retry_failed, self.again)
+        return _not_replaced(self.study, self.retry_failed, self.again)
 
 
-def _standing(study: Study, retry_failed: bool, again: frozenset[int]) -> list[FrozenTrial]:
+def _not_replaced(study: Study, retry_failed: bool, again: frozenset[int]) -> list[FrozenTrial]:
     """Return the trials that have ended, without those that have been run again, or will be."""
     trials = study.get_trials(deepcopy=False)
     others = replaced(trials) | again | {t.number for t in trials if retry_failed and failed_by_environment(t)}
@@ -122,7 +122,7 @@ def fixed_stage(
         again: numbers of trials that are missing although they have ended.
     """
     again = frozenset(again)
-    ended = _standing(study, retry_failed, again)
+    ended = _not_replaced(study, retry_failed, again)
     missing = {trial.point for trial in fixed} - {trial.user_attrs.get("point") for trial in ended}
     return Stage(name, study, total=len(ended) + len(missing), fixed=fixed, retry_failed=retry_failed, again=again)
 

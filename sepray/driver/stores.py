@@ -29,7 +29,7 @@ from ..tracking.outbox import Rejected
 from ..tracking.stored_forms import as_texts, dataset, now
 from ..tracking.tracker import Tracker, forget
 from . import code, continuing, new_database, runs, selection, study_commands, tracking_address
-from .other_settings import SIGNAL, stored
+from .other_settings import SIGNAL, stored_study
 from .prepared import RETRAINS_REFERENCES, PreparedStudy
 
 _LAST_DELIVERY_SECONDS = 20
@@ -97,7 +97,7 @@ class StudyStores:
     def __init__(self, prepared: PreparedStudy, goes_on: bool = True, permitted: Permissions | None = None) -> None:
         spec = prepared.spec
         self._prepared, self.spec, self._permitted = prepared, spec, permitted or Permissions()
-        if self._permitted.take_over and (study := stored(spec)) is not None:
+        if self._permitted.take_over and (study := stored_study(spec)) is not None:
             self._refuse(study, goes_on)  # before the other driver is stopped
         remedy = f"; {lease.TAKE_OVER} takes it from there" if goes_on else ""
         self.lease = lease.take_at(spec.stores.storage, spec.name, self._permitted.take_over, wait_for, remedy)

@@ -82,7 +82,7 @@ class StudyResults:
             spec=spec,
             objectives=tuple(Objective(key, direction) for key, direction in keys.items()),
             trials=_started(study),
-            finals=_standing(_started(finals)) if finals is not None else [],
+            finals=_not_replaced(_started(finals)) if finals is not None else [],
             folder=folder,
             checkpoints=checkpoint_root(
                 spec.stores.storage_path, spec.name, checked_uid(study.user_attrs["uid"]), folder
@@ -207,7 +207,7 @@ def _started(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in study.get_trials(deepcopy=False) if t.state is not TrialState.WAITING]
 
 
-def _standing(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+def _not_replaced(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials without those in whose place another one was run."""
     others = {trial.user_attrs.get("retry_of") for trial in trials}
     return [trial for trial in trials if trial.number not in others]

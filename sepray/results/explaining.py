@@ -122,7 +122,7 @@ class PathTraining:
             )
         stores = StudyStores(self._prepared, goes_on=False)
         try:
-            with stores.lease.kept():
+            with stores.lease.interrupt_when_lost():
                 first, steps = self._walked(stores)
                 path = self._explained(first, steps)
                 stores.lease.check()

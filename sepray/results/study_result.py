@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..driver.saved_study import read_saved_study
 from ..errors import UsageError
-from ..plain_text import shown
+from ..plain_text import escape_controls
 from ..report.kept_result import read_registration, read_result
 from ..spec.parts import default_storage
 from . import summary
@@ -29,7 +29,7 @@ class StudyResult(Findings):
     """
 
     def __repr__(self) -> str:
-        return shown(summary.text(self))
+        return escape_controls(summary.text(self))
 
     def _repr_html_(self) -> str:
         return summary.html(self)

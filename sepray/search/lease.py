@@ -85,7 +85,7 @@ class Lease:
             self._storage.set_study_user_attr(self._study_id, holding.BEAT, [self._beats, self._here.now()])
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
+    def interrupt_when_lost(self) -> Iterator[None]:
         """Interrupt the main thread when the lease is lost inside the block, and raise what ends the block as that.
 
         The interruption is that of Ctrl-C. Where the process was started with Ctrl-C ignored (``nohup``, ``command &``

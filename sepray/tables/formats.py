@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..comparison.formats import escape
 from ..comparison.table import number
-from ..plain_text import as_code, in_csv, in_markdown, shown
+from ..plain_text import as_code, escape_controls, in_csv, in_markdown
 from ..scoring.many_systems import ScoreSummary
 from . import forms
 from .beside import Line, PartTable
@@ -29,8 +29,8 @@ def terminal(table: Table, parts: Sequence[PartTable]) -> Iterator[RenderableTyp
     A column of published figures is there only where the paper has some. Intervals stand below their figures.
     """
     for part in parts:
-        yield Text(shown(f"{table.source}: {part.title}" if part.title else table.source), style="bold")
-        yield Text(shown(part.label))
+        yield Text(escape_controls(f"{table.source}: {part.title}" if part.title else table.source), style="bold")
+        yield Text(escape_controls(part.label))
         for measure in part.measures:
             grid = Grid(
                 title=_text(forms.heading(table, measure)), title_justify="left", box=box.SIMPLE, pad_edge=False
@@ -51,10 +51,10 @@ def terminal(table: Table, parts: Sequence[PartTable]) -> Iterator[RenderableTyp
             yield grid
         for line in part.lines:
             if line.note and line.what:
-                yield Text(shown(f"{line.label}: {line.note}."))
-        yield Text(shown(part.caption))
+                yield Text(escape_controls(f"{line.label}: {line.note}."))
+        yield Text(escape_controls(part.caption))
     if table.note:
-        yield Text(shown(table.note))
+        yield Text(escape_controls(table.note))
 
 
 def markdown(table: Table, parts: Sequence[PartTable], figures: Mapping[str, str] | None = None) -> str:
@@ -145,7 +145,7 @@ def _cells(line: Line, key: tuple[str, str], measure: str, mean_only: bool = Fal
 
 
 def _text(text: str) -> Text:
-    return Text(shown(text))
+    return Text(escape_controls(text))
 
 
 def _ours(cell: ScoreSummary | None, measure: str, mean_only: bool, gap: str) -> str:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from sepray.console import interruption
-from sepray.console.interruption import Interrupted, handled, kept, of_status, status_of
+from sepray.console.interruption import Interrupted, installed, installed_again, of_status, status_of
 
 COMMAND = """
 import signal, sys, time
@@ -111,10 +111,10 @@ def handlers(monkeypatch):
 
 
 def test_handlers_of_a_program_are_given_back(handlers):
-    with pytest.raises(Interrupted, match="SIGTERM"), handled():
+    with pytest.raises(Interrupted, match="SIGTERM"), installed():
         signal.raise_signal(signal.SIGTERM)
     assert [signal.getsignal(number) for number in interruption.SIGNALS] == [signal.SIG_DFL] * 3
-    with pytest.raises(Interrupted, match="SIGHUP"), handled():  # counts as the first again
+    with pytest.raises(Interrupted, match="SIGHUP"), installed():  # counts as the first again
         signal.raise_signal(signal.SIGHUP)
 
 
@@ -123,8 +123,8 @@ def terminated():
 
 
 def test_handler_that_a_library_replaces_is_installed_again(handlers):
-    with handled():
-        with kept():
+    with installed():
+        with installed_again():
             signal.signal(signal.SIGTERM, lambda number, frame: None)
         with pytest.raises(Interrupted):
             terminated()
@@ -134,18 +134,18 @@ def test_library_whose_handler_exits_is_interrupted(handlers):
     """Ray's own handlers exit with status 1, or 15."""
 
     def starting():
-        with kept():
+        with installed_again():
             signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
             terminated()
 
-    with handled():
+    with installed():
         with pytest.raises(Interrupted, match="SIGTERM"):
             starting()
         assert signal.getsignal(signal.SIGTERM) is interruption._handle
 
 
 def test_nothing_is_installed_where_nothing_was(handlers):
-    with kept():
+    with installed_again():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
@@ -154,7 +154,7 @@ def test_other_threads_have_no_handlers(handlers):
     ran = []
 
     def run():
-        with handled(), kept():
+        with installed(), installed_again():
             ran.append(True)
 
     thread = threading.Thread(target=run)
@@ -171,7 +171,7 @@ def test_status_is_that_of_the_signal(handlers):
 
 def test_plain_interruption_has_the_status_of_the_signal_that_was_received(handlers):
     """Where Ray waits in C++, it raises a KeyboardInterrupt of its own."""
-    with handled():
+    with installed():
         with pytest.raises(Interrupted):
             terminated()
         assert status_of(KeyboardInterrupt()) == 143

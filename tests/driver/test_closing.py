@@ -77,7 +77,7 @@ def test_handlers_are_installed_again_after_ray_has_ended(opened, monkeypatch):
     monkeypatch.setattr(interruption, "_received", [])
     monkeypatch.setattr(cluster, "disconnect", lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     seen = []
-    with interruption.handled():
+    with interruption.installed():
         ours = signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(opened, "close", lambda: seen.append(signal.getsignal(signal.SIGTERM)) or 0)
         closing.run_and_close("small", opened, lambda: 0)
@@ -94,7 +94,7 @@ def test_handlers_are_installed_again_after_ray_has_replaced_them(spec, simulati
         def __exit__(self, *error):
             seen.append(list(simulation.connections))
 
-    monkeypatch.setattr(interruption, "kept", Kept)
+    monkeypatch.setattr(interruption, "installed_again", Kept)
     monkeypatch.setattr(driver, "load_task", lambda task, cache: DATA)
     monkeypatch.setattr(driver, "run_stage", lambda *given: raising(KeyboardInterrupt())())
     assert driver.run(spec) == 130

@@ -87,7 +87,7 @@ def test_study_without_arms_and_controls_compares_nothing():
     trials = [member(0, "trial 7", seed=1)]
     found = compared(trials, plan(trials), ())
     assert (found.systems, found.contrasts) == ([], [])
-    kept = pairs.stored(found, {})
+    kept = pairs.as_json(found, {})
     assert pairs.answer(kept, SPEC, SIGNAL, None) is None
     told = pairs.answer(kept, SPEC, SIGNAL, Importance("beta", 0.5))
     assert str(told) == "What matters most is beta: it explains 50% of what trials differ by."
@@ -97,7 +97,7 @@ def kept_of(*entries: tuple[Finished, float]) -> dict:
     """What is kept of retrainings, of which every item and source has one score."""
     found = compared([t for t, _ in entries], plan([t for t, _ in entries]), ())
     scores = {t.number: np.full((3, 2), value) for t, value in entries}
-    return json.loads(json.dumps(pairs.stored(found, scores)))
+    return json.loads(json.dumps(pairs.as_json(found, scores)))
 
 
 def test_pairs_are_of_the_same_seed():
@@ -124,7 +124,7 @@ def test_several_settings_are_averaged_in_each_seed_and_not_counted_as_more_seed
 
 def test_training_without_scores_is_no_pair():
     trials = [arm(0, "no adversaries", 1), arm(1, "CASS", 1)]
-    kept = pairs.stored(compared(trials, plan(trials), ()), {0: np.ones((3, 2))})
+    kept = pairs.as_json(compared(trials, plan(trials), ()), {0: np.ones((3, 2))})
     assert pairs.numbers(kept) == {0, 1}
     assert pairs.answer(kept, SPEC, SIGNAL, None) is None
 
@@ -140,7 +140,7 @@ def test_claims_are_about_what_the_study_optimises(objective, column):
 
 def test_scores_are_kept_with_six_digits():
     trials = [arm(0, "no adversaries", 1), arm(1, "CASS", 1)]
-    kept = pairs.stored(compared(trials, plan(trials), ()), {0: np.array([[1 / 3, 2e-5 / 3]]), 1: np.ones((1, 2))})
+    kept = pairs.as_json(compared(trials, plan(trials), ()), {0: np.array([[1 / 3, 2e-5 / 3]]), 1: np.ones((1, 2))})
     assert kept["systems"]["no adversaries"] == [
         {"trial": 0, "base": 19, "seed": 1, "scores": [[0.333333, 6.66667e-06]]}
     ]
@@ -152,7 +152,7 @@ def test_each_objective_has_its_answer_and_all_are_corrected_together():
     trials = [arm(10 * k + seed, name, seed) for k, name in enumerate(("no adversaries", "CASS")) for seed in range(6)]
     errors = {t.number: np.full((3, 2), 0.5 if t.number < 10 else 0.4) for t in trials}
     ratios = {t.number: np.array([[9.0, 2.0]] * 3) + (t.number >= 10) for t in trials}  # dB, one more in the arm
-    kept = pairs.stored(compared(trials, plan(trials), ()), errors, {"si_sdr": ratios})
+    kept = pairs.as_json(compared(trials, plan(trials), ()), errors, {"si_sdr": ratios})
     kept = json.loads(json.dumps(kept))
     assert pairs.measures(kept, "relative_l2") == {"relative_l2", "si_sdr"}
     first = pairs.answer(kept, spec, SIGNAL, Importance("beta", 0.5))

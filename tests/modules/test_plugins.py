@@ -172,6 +172,6 @@ def test_problem_is_found_only_among_the_entry_points_of_its_group(site):
     announce(site, "other-lab", "2.0", "[sepray.tasks]\ncass = other_lab\n[other.group]\necg = other_lab\n")
     found = plugins.announced(TASKS, ["ecg"])
     assert list(found) == ["cass"]
-    assert registry.plugged(SEPARATORS) == {}
+    assert registry.announced_modules(SEPARATORS) == {}
     registry.check(SEPARATORS, "cass")
     registry.check(TASKS, "ecg")

@@ -337,7 +337,7 @@ def test_loss_interrupts_the_main_thread_and_is_what_ends_it(connection, world, 
     first = world.take(connection(), process=1)
 
     def drive():
-        with first.kept():
+        with first.interrupt_when_lost():
             world.take(connection(), process=2, host="host-b", force=True)
             threading.Event().wait(30)
 

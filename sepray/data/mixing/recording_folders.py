@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ...disk.files import is_clutter, make_folder, refuse_links
 from ...errors import UsageError
-from ...plain_text import shown
+from ...plain_text import escape_controls
 from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
@@ -159,7 +159,7 @@ def refuse_unusable(problems: Sequence[str], skip_bad: bool, usable: int, least:
 def report_left_out(facts: Mapping[str, Any]) -> None:
     """List on stderr what ``--task.skip-bad`` has left out, from an entry's facts."""
     for line in facts["left_out"]:
-        print(f"left out: {shown(line)}", file=sys.stderr)
+        print(f"left out: {escape_controls(line)}", file=sys.stderr)
 
 
 def synthesised_folder(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
