@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def refuse_other_place(
         return where
     raise UsageError(
         f"the checkpoints of {study.study_name} are not here but in {where}: run the same command there"
-        + (f", or give --storage-path {Path(there).parent.parent}" if is_local else "")
+        + (f", or give --storage-path {shlex.quote(str(Path(there).parent.parent))}" if is_local else "")
         + (f"; {MOVE_HERE} goes on here without them: unfinished trials begin again" if goes_on else "")
     )
 

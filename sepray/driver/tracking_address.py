@@ -44,7 +44,7 @@ def require_same(study: Study, folder: Path, spec: StudySpec) -> None:
         here = study_commands.on_study("reconcile", spec, "--yes")
         raise UsageError(
             f"{waiting} updates of {spec.name} wait for MLflow at {before}, not at {mask(now)}. Give --tracking-uri "
-            f"{before}, or deliver them first: {there}. To have them at {mask(now)} instead: {here}"
+            f"{shlex.quote(before)}, or deliver them first: {there}. To have them at {mask(now)} instead: {here}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, Objective
+from ..plain_text import in_figure
 
 OUTCOMES = {
     "complete": "ran the whole budget",
@@ -22,8 +23,8 @@ def objective_words(objective: Objective) -> str:
 
 
 def objective_axis(objective: Objective) -> str:
-    """Return the label of an objective's axis: the objective and its unit."""
-    return f"{objective_words(objective)} ({unit(objective.key)})"
+    """Return the label of an objective's axis, for matplotlib: the objective and its unit."""
+    return in_figure(f"{objective_words(objective)} ({unit(objective.key)})")
 
 
 def unit(key: str) -> str:

@@ -38,3 +38,7 @@ def test_numbers_and_names():
     assert [plural(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
     assert trial_name(trial(3, [0.5])) == "trial 3"
     assert trial_name(trial(3, [0.5], label="published")) == "trial 3 (published)"
+
+
+def test_an_axis_has_no_mathematics_of_an_objective_that_others_have_written():
+    assert objective_axis(Objective(r"validation/a$\b$/relative_l2", "minimize")).count(r"\$") == 2
