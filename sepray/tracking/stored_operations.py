@@ -6,7 +6,6 @@ group has not: a row may ask for no file but a copy that the outbox has made.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 _Check = Callable[[Any], bool]
 
 _COPY = re.compile(r"[0-9a-f]{32}/[^/\0]+")
+_LARGEST = 2.0**62  # whole number that MLflow's columns take; infinity and NaN are no times
 _STATES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
 
@@ -37,7 +37,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
 def _is_texts(value: Any) -> bool:
@@ -49,7 +49,7 @@ def _is_metric(row: Any) -> bool:
         isinstance(row, list | tuple)
         and len(row) == 4
         and _is_text(row[0])
-        and isinstance(row[1], int | float)
+        and (isinstance(row[1], float) or _is_time(row[1]))
         and all(map(_is_time, row[2:]))
     )
 

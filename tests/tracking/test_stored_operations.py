@@ -106,7 +106,10 @@ DAMAGED = [
     ),
     *(
         ("log", {"metrics": rows})
-        for rows in (5, [5], [["a", 1]], [[5, 1, 2, 3]], [["a", "b", 2, 3]], [["a", 1, "x", 3]])
+        for rows in (
+            *(5, [5], [["a", 1]], [[5, 1, 2, 3]], [["a", "b", 2, 3]], [["a", 1, "x", 3]]),
+            *([["a", 10**400, 2, 3]], [["a", 1, 10**400, 3]], [["a", 1, 2, math.nan]], [["a", 1, 2, 1e19]]),
+        )
     ),
     *(("status", body) for body in ({}, {"status": 5}, {"status": "DONE"}, {"status": "KILLED", "end": "x"})),
     *(("name", {}), ("name", {"name": 5}), ("dataset", {**DATASET, "name": 5}), ("dataset", {"name": "x"})),
