@@ -13,7 +13,7 @@ from torch import Tensor
 from sepray.contracts import Split
 from sepray.scoring.beat_scores import counts
 from sepray.scoring.metrics import relative_error
-from sepray.signals.beats import FETUS, detect, level
+from sepray.signals.beats import FETUS, detect, root_mean_square
 
 Scores = dict[str, NDArray[np.float64]]
 
@@ -63,7 +63,7 @@ def scores(estimates: Tensor, split: Split, rate: float) -> Scores:
     """
     assert split.beats is not None
     estimate, true, mixture = (s.double() for s in (estimates[:, 1, 0], split.sources[:, 1, 0], split.mixture[:, 0]))
-    seconds, beats, loudness = mixture.shape[-1] / rate, split.beats, level(mixture)
+    seconds, beats, loudness = mixture.shape[-1] / rate, split.beats, root_mean_square(mixture)
     quiet = _LEAST * loudness[:, None]
     found = detect(estimate, rate, *FETUS, beside=loudness).times
     times = hidden(beats, seconds)

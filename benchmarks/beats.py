@@ -35,8 +35,8 @@ from torch import Tensor
 
 from sepray.models.model import load_model
 from sepray.scoring.beat_scores import counts
-from sepray.scoring.real_records import FAINT, HERS, shared
-from sepray.signals.beats import ADULT, FETUS, detect, height
+from sepray.scoring.real_records import FAINT, HERS, share_of_mothers
+from sepray.signals.beats import ADULT, FETUS, detect, qrs_height
 from sepray.signals.overlap_add import separated
 from sepray.signals.template import residual
 from sepray.tasks.ecg_varied import Config
@@ -175,7 +175,7 @@ def faint(items: int, address: str | None) -> None:
     for name, (fetal, maternal, times) in systems_of(mixture, address).items():
         found = detect(fetal, RATE, *FETUS)
         there = found.rate > 0
-        high = height(fetal, RATE, found.times) / height(maternal, RATE, times)
+        high = qrs_height(fetal, RATE, found.times) / qrs_height(maternal, RATE, times)
         right = has & there & (counts(found.times, beats[:, 1], 10.0).f1 > 0.8)
         print(
             f"{name}: {int(right.sum())} of {int(has.sum())} fetuses are found; height below which a share of them is"
@@ -196,9 +196,9 @@ def hers(items: int, address: str | None) -> None:
     has = beats[:, 1].isfinite().any(-1)
     for name, (fetal, maternal, times) in systems_of(mixture, address).items():
         found = detect(fetal, RATE, *FETUS)
-        there = (found.rate > 0) & (height(fetal, RATE, found.times) >= FAINT * height(maternal, RATE, times))
+        there = (found.rate > 0) & (qrs_height(fetal, RATE, found.times) >= FAINT * qrs_height(maternal, RATE, times))
         right = has & there & (counts(found.times, beats[:, 1], 10.0).f1 > 0.8)
-        share = shared(found.times, times)
+        share = share_of_mothers(found.times, times)
         print(f"{name}: of {int(right.sum())} fetuses that are found, share of the beats that are hers: ", end="")
         print(", ".join(f"{q:g}: {torch.quantile(share[right].double(), q):.2f}" for q in (0.5, 0.9, 0.99, 1.0)))
         for words, kept in (("without the rule", there), (f"none above {HERS:g}", there & (share <= HERS))):
