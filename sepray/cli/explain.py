@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from ..scoring.explanation import Explanation
     from ..spec.study import StudySpec
 
-_Number = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: at most 60 trainings)")]
+_Number = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="N", help_behavior_hint="(default: as many as the retrainings have, for at most 60 trainings)"
+    ),
+]
 _Epochs = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the study's)")]
 _Origin = Annotated[
     str | None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..choices import Objective
 from ..console.terminal import console
 from ..loading import load_task
+from ..report.wording import plural
 from ..search.lease import held
 from ..spec.folder import lock, study_folder
 from ..tracking.missing_runs import Reconciled
@@ -46,9 +47,9 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         expected = runs.expected_runs(name, trials, objectives, told)
         done = reconcile_runs(outbox, study.run_key, expected, uri=tracking_uri, experiment=experiment)
         console.print(
-            f"{name}: {done.delivered} waiting updates delivered, {len(done.created)} runs created, "
-            f"{len(done.corrected)} states corrected, {done.completed} missing values completed, "
-            f"{len(done.rejected)} refused"
+            f"{name}: {plural(done.delivered, 'waiting update')} delivered, "
+            f"{plural(len(done.created), 'run')} created, {plural(len(done.corrected), 'state')} corrected, "
+            f"{plural(done.completed, 'missing value')} completed, {len(done.rejected)} refused"
         )
         result = load_result(folder)
         if result is not None:

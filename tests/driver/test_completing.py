@@ -56,7 +56,7 @@ def test_every_run_of_the_study_is_asked_for_and_what_was_done_is_told(
     assert asked["expected"][0].params["trials"] == "4"
     assert asked["expected"][1].dataset["digest"] == DATA.fingerprint[:36]
     assert printed.getvalue() == (
-        "small: 7 waiting updates delivered, 2 runs created, 1 states corrected, "
+        "small: 7 waiting updates delivered, 2 runs created, 1 state corrected, "
         "11 missing values completed, 0 refused\n"
     )
 
