@@ -189,10 +189,11 @@ def arm_retrainings(
 ) -> list[Retraining]:
     """Return the retrainings of a study with arms, all on the same new seeds: pairs, and the best of each arm.
 
-    The pairs have one set of settings, of which every arm uses what it searches: those of the best trial, and what that
-    trial does not search as in the best trial that does. So with the same seed, and with it the same initial weights,
-    order of the items and batches, two of them differ in nothing but the arm. An arm whose own best trial has just
-    these settings is not trained at them again. An arm that searches what no finished trial has is left out.
+    The pairs share one set of settings, of which every arm uses the hyperparameters that it searches. They have the
+    values of the best trial; one that this trial does not search has its value in the best trial that searches it. So
+    with the same seed, and with it the same initial weights, order of items and batches, two trainings of a pair differ
+    in nothing but the arm. An arm whose own best trial has these settings is not trained at them twice. An arm that
+    searches a hyperparameter which no finished trial has is left out.
 
     Args:
         searched: finished trials of the search.
@@ -298,7 +299,7 @@ def most_retrainings(prepared: PreparedStudy) -> int:
 
 
 def most_epochs(prepared: PreparedStudy) -> list[int]:
-    """Return the epochs of each retraining that a study can have, of the largest number of them, in their order."""
+    """Return the epochs of each retraining, in their order, for the largest number that a study can have."""
     budget, arms = prepared.spec.budget, len(prepared.arms)
     # With arms: all of them at the best settings, and all but the best one at their own.
     roles = 2 * arms - 1 if arms > 1 else min(budget.finalists, budget.trials)
@@ -308,7 +309,8 @@ def most_epochs(prepared: PreparedStudy) -> list[int]:
 
 
 def new_seeds(count: int, study_seed: int) -> list[int]:
-    """Return the seeds of all retrainings, which no trial of the search has; of a larger number the first are equal."""
+    """Return the seeds of all retrainings, which no trial of the search has; a larger number begins with the same
+    ones."""
     return [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(count)]
 
 

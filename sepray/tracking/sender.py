@@ -2,9 +2,9 @@
 
 It reads its settings as one JSON line and then commands (``flush``, ``finish``) from standard input, and writes events
 as JSON lines to standard output. The address comes that way because other users can read a command line and an
-environment. The process runs at low priority, ignores the terminal's Ctrl-C, and ends when its parent does. Of a parent
-that has ended without ``finish`` it says so in the terminal: nobody else can, where the parent was killed, or where Ray
-has ended it from C++ (as when Ray's own processes die).
+environment. The process runs at low priority, ignores the terminal's Ctrl-C, and ends when its parent does. Where the
+parent has ended without ``finish`` it says so in the terminal: nobody else can, where the parent was killed, or where
+Ray has ended it from C++ (as when Ray's own processes die).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 NICENESS = 19  # lower priority than Ray's workers, which have 15
 OPERATIONS_A_ROUND = 2000
 RESTART_PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Pauses before the process is started again after it has died; the last one is that of all further times."""
+"""Pauses before the process is started again after it has died; the last one is repeated."""
 _HEALTHY_SECONDS = 60.0  # after which a process that dies is started again without delay
 _LAST_ATTEMPTS = 3  # at the end of a study whose server never answered; one that did gets the whole timeout
 
@@ -185,7 +185,8 @@ class Sender:
         return f"the sender ended ({process.returncode}): {' '.join(output)[:500]}"
 
     def _tell_run_ids(self) -> None:
-        """Tell the ids of runs; those that nobody takes, because a storage fails, are told again with the next one."""
+        """Pass on the ids of runs; those that are not taken, because a storage fails, are passed on again with the
+        next."""
         while self._untold and self._telling.acquire(blocking=False):  # else another thread is about to tell them
             try:
                 if self._untold:
@@ -310,7 +311,7 @@ def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events
 
 
 def _say_last_words(settings: dict[str, Any]) -> None:
-    """Say in the terminal of a parent that is to be told of that it has ended, unless nobody reads there."""
+    """Print the parent's last words in its terminal, unless nobody reads there any more."""
     if "terminal" in settings:
         with contextlib.suppress(OSError):
             os.write(settings["terminal"], f"{settings['last_words']}\n".encode())
