@@ -170,8 +170,7 @@ class TaskData:
     tracks: Tracks | None = None
 
     def scored(self, split: str) -> Split | Tracks:
-        """Return what a split is scored on: the test split's whole recordings, where the task has them, else the
-        items."""
+        """Return what a split is scored on: whole recordings of the test split where the task has them, else items."""
         items: Split = getattr(self, split)
         return self.tracks if split == "test" and self.tracks is not None else items
 

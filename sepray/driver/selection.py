@@ -309,8 +309,7 @@ def most_epochs(prepared: PreparedStudy) -> list[int]:
 
 
 def new_seeds(count: int, study_seed: int) -> list[int]:
-    """Return the seeds of all retrainings, which no trial of the search has; a larger number begins with the same
-    ones."""
+    """Return the seeds of all retrainings, which no trial of the search has; more seeds begin with the same ones."""
     return [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(count)]
 
 

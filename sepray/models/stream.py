@@ -143,8 +143,7 @@ def wanted_sources(model: Model, source: str | None) -> tuple[str, ...]:
 
 
 def estimate_channels(recording: Recording, model: Model) -> int:
-    """Return the number of channels of a recording's estimates: as many as the recording's, or as the model's
-    sources."""
+    """Return the number of channels of a recording's estimates: the recording's, or that of the model's sources."""
     return recording.channels if model.source_channels == model.channels else model.source_channels
 
 

@@ -41,6 +41,5 @@ class LiveTrial:
         return self.losses >= LOSSES_WITHOUT_PROGRESS
 
     def too_often(self, loss: WorkerLoss) -> SeprayError | None:
-        """Return the error that stops the study if the worker was lost too often, or is sure to be lost again; else
-        None."""
+        """Return the error that stops the study if the worker was lost too often, or is sure to be lost again."""
         return stopping.by_loss(self.trial.number, loss, self.losses_of_executor)

@@ -288,8 +288,9 @@ class Stamps:
 
     @property
     def _uneven(self) -> bool:
-        """Whether the steps tell no rate: too many are neither the usual one nor a gap of whole steps, or too many are
-        gaps. Fewer gaps are enough where the clock may be coarse: its ticks are a power of ten apart, and the gaps come
+        """Whether the steps tell no rate: too many are neither the usual one nor gaps of whole steps, or gaps.
+
+        Fewer gaps are enough where the clock may be coarse: its ticks are a power of ten apart, and the gaps come
         as evenly as can be.
         """
         others = self._steps - self._even - self._whole_gaps

@@ -185,8 +185,7 @@ class Sender:
         return f"the sender ended ({process.returncode}): {' '.join(output)[:500]}"
 
     def _tell_run_ids(self) -> None:
-        """Pass on the ids of runs; those that are not taken, because a storage fails, are passed on again with the
-        next."""
+        """Pass on the ids of runs; those not taken, because a storage fails, are passed on again with the next."""
         while self._untold and self._telling.acquire(blocking=False):  # else another thread is about to tell them
             try:
                 if self._untold:
