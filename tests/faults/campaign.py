@@ -55,7 +55,8 @@ class Campaign:
         self._place = results.parent / f"clean-{self._code}-{platform.node()}"
         known = [r for r in figures.read([figures.KEPT, results]) if any_code or r.code == self._code]
         done = {(r.row, r.seed) for r in known if not r.skipped}
-        left = [(row, seed) for seed in range(seeds) for row in rows if (row.name, seed) not in done]
+        wanted = [(seed, row) for row in rows for seed in row.seeds(seeds) if (row.name, seed) not in done]
+        left = [(row, seed) for seed, row in sorted(wanted, key=lambda each: each[0])]
         self._queue = _in_turn(left, max([-1, *(r.seed for r in known if r.row.startswith("undisturbed"))]) + 1)
         self.left = len(left)
         self.broken = 0

@@ -55,7 +55,7 @@ def run_row(row: Row, seed: int, clean: Path) -> dict[str, Any]:
                 stack.enter_context(small_disk(run, row.disk))
             row.prepare(run)
             run.start()
-            if run.reach(row.moment):
+            if run.reach(row.moment_of(seed)):
                 row.fault(run)
             harness.finish(run)
             if run.statuses[-1] != 0:

@@ -21,7 +21,7 @@ class Row:
     Attributes:
         name: what happens.
         fault: makes it happen.
-        moment: when, one of ``harness.MOMENTS``; the exact one is drawn.
+        moment: when, one of ``harness.MOMENTS``, or several, which the seeds take in turn; the exact one is drawn.
         prepare: is called before the study's first start.
         study: which study, a key of ``files.STUDIES``.
         flags: flags of the study's command.
@@ -37,7 +37,7 @@ class Row:
 
     name: str
     fault: inject.Fault
-    moment: str = "search"
+    moment: str | tuple[str, ...] = "search"
     prepare: inject.Fault = inject.nothing
     study: str = "given"
     flags: tuple[str, ...] = ()
@@ -53,6 +53,19 @@ class Row:
     def missing(self) -> str:
         """Return why the row cannot be run here; empty if it can."""
         return f"{self.program} is not installed" if self.program and shutil.which(self.program) is None else ""
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """All moments of the row."""
+        return (self.moment,) if isinstance(self.moment, str) else self.moment
+
+    def moment_of(self, seed: int) -> str:
+        """Return the moment of a seed."""
+        return self.moments[seed % len(self.moments)]
+
+    def seeds(self, wanted: int) -> range:
+        """Return the seeds of the row where this many are wanted: at least one for each moment."""
+        return range(max(wanted, len(self.moments)))
 
     @property
     def kind(self) -> str:
@@ -90,16 +103,11 @@ PROCESSES = [
 ]
 
 LEAVING = [
-    *(Row(f"{number.name}, {stage}", inject.signalled(number), stage) for number in SIGNALS for stage in STAGES),
+    *(Row(number.name, inject.signalled(number), STAGES) for number in SIGNALS),
+    *(Row(f"{number.name} twice", inject.signalled(number, twice=True), STAGES) for number in SIGNALS),
     *(
-        Row(f"{number.name} twice, {stage}", inject.signalled(number, twice=True), stage)
+        Row(f"{number.name} of the process group", inject.signalled(number, group=True), ("search", "finals"))
         for number in SIGNALS
-        for stage in STAGES
-    ),
-    *(
-        Row(f"{number.name} of the process group, {stage}", inject.signalled(number, group=True), stage)
-        for number in SIGNALS
-        for stage in ("search", "finals")
     ),
     _at_start("reader of the output gone", condition.reader_gone),
     _at_start("ASCII terminal", condition.ascii_terminal),

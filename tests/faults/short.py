@@ -37,9 +37,9 @@ SHORT: dict[str, tuple[str, ...]] = {
     "sender killed five times": (
         "tracking/test_sender.py::test_process_that_dies_is_started_again_however_often_it_does",
     ),
-    "SIG[A-Z]+, .*": ("console/test_interruption.py::test_each_signal_unwinds_and_has_its_own_status", _STEP, _ENDED),
-    "SIG[A-Z]+ twice, .*": ("console/test_interruption.py::test_second_signal_ends_at_once", _KILLED, _STEP),
-    "SIG[A-Z]+ of the process group, .*": (
+    "SIG[A-Z]+": ("console/test_interruption.py::test_each_signal_unwinds_and_has_its_own_status", _STEP, _ENDED),
+    "SIG[A-Z]+ twice": ("console/test_interruption.py::test_second_signal_ends_at_once", _KILLED, _STEP),
+    "SIG[A-Z]+ of the process group": (
         "execution/test_cluster.py::test_rays_processes_are_in_process_groups_of_their_own",
         "console/test_interruption.py::test_same_signal_twice_within_a_second_is_one",
     ),

@@ -2,7 +2,7 @@
 
 from . import campaign, figures
 from .figures import Result
-from .rows import BY_NAME, ROWS, UNDISTURBED
+from .rows import BY_NAME, ROWS, STAGES, UNDISTURBED
 
 PLACE = {"code": "c", "commit": "", "machine": "two cores", "session": "s"}
 
@@ -26,6 +26,20 @@ def test_every_row_has_its_first_seed_before_any_has_its_second_and_undisturbed_
         (21, early, 4),
         (31, "undisturbed", 5),
         (41, early, 5),
+    ]
+
+
+def test_seeds_of_a_row_take_its_moments_in_turn_and_none_is_left_out(tmp_path):
+    row = BY_NAME["SIGTERM twice"]
+    assert row.moments == STAGES == ("startup", "search", "finals", "packaging", "registration", "report")
+    assert [row.moment_of(seed) for seed in (*row.seeds(1), 6)] == [*STAGES, "startup"]
+    assert list(row.seeds(8)) == list(range(8))
+    other = BY_NAME["worker killed in finals"]
+    assert ([other.moment_of(seed) for seed in other.seeds(2)], other.moments) == (["finals", "finals"], ("finals",))
+    made = campaign.Campaign(tmp_path / "none", 2, [row, other], False, 0.0)
+    left = [(one.name, seed) for one, seed in made._queue if one.name in (row.name, other.name)]
+    assert left == [(one.name, seed) for seed in range(2) for one in (row, other)] + [
+        (row.name, n) for n in range(2, 6)
     ]
 
 
