@@ -11,6 +11,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_LARGEST = 10**30  # whole number: floats have no room for some
+
 
 def fits(value: Any, kind: Any) -> bool:
     """Say whether a JSON value has the form of a type.
@@ -26,7 +28,9 @@ def fits(value: Any, kind: Any) -> bool:
     if kind in (None, type(None)):
         return value is None
     if kind in (int, float):
-        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+        if isinstance(value, int):
+            return not isinstance(value, bool) and -_LARGEST < value < _LARGEST
+        return kind is float and isinstance(value, float)
     if kind in (str, bool):
         return isinstance(value, kind)
     if dataclasses.is_dataclass(kind) or typing.is_typeddict(kind):

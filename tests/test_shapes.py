@@ -63,6 +63,8 @@ def test_what_fits(value, kind):
             (0, None),
             ("x", int | None),
             ([[1]], list[int]),
+            (10**30, int),
+            (-(10**400), float),
         ),
         *(([1], tuple[int, str]), ([1, "a", 2], tuple[int, str]), ("ab", list[str]), ("a", tuple[str, ...])),
         *(([], Mapping[str, int]), ({"a": "b"}, Mapping[str, int]), ({}, Inner), ({"a": 1, "c": 2}, Inner)),

@@ -7,16 +7,23 @@ from typing import Any, get_args
 
 from ..errors import UsageError
 
+_LAYERS = ("blocks", "depth", "layers", "levels", "stages")  # what names of fields end with that count them
+_MOST_LAYERS = 1000
+
 
 def check_counts(config: object, names: Iterable[str]) -> None:
-    """Check that each of these fields is at least 1, and that Adam's moments decay.
+    """Check that each of these fields is at least 1, that no network has more layers than any, and that Adam's moments
+    decay.
 
     Raises:
-        UsageError: a field is below 1, or one of ``betas`` (if the configuration has them) is outside [0, 1).
+        UsageError: a field is below 1, one that counts layers is above 1000 (another's model may say millions, which
+            would be built for hours), or one of ``betas`` (if the configuration has them) is outside [0, 1).
     """
     for name in names:
         if getattr(config, name) < 1:
             raise UsageError(f"{name} must be at least 1, not {getattr(config, name)}")
+        if name.rpartition("_")[2] in _LAYERS and getattr(config, name) > _MOST_LAYERS:
+            raise UsageError(f"{name} must be at most {_MOST_LAYERS}, not {getattr(config, name)}")
     betas = getattr(config, "betas", ())
     if not all(0 <= beta < 1 for beta in betas):
         raise UsageError(f"betas must be at least 0 and below 1, not {betas}")

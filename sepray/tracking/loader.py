@@ -28,6 +28,7 @@ VALUES_AT_ONCE = 2**22
 """Most values of mixtures that are separated at once: a batch has fewer items the longer they are."""
 _TIMES_WEIGHTS, _BESIDE_WEIGHTS = 4, 2**28
 """Most bytes that are allocated to build a separator: so many times those of its file, and so many more."""
+_MOST_TENSORS = 20_000  # that are made to build a separator: settings of millions of layers would be built for hours
 _MAKERS = frozenset(
     {
         torch.empty,
@@ -142,7 +143,7 @@ class _Bounded(TorchFunctionMode):
     def __init__(self, most: int) -> None:
         """Allow so many bytes."""
         super().__init__()
-        self._left = most
+        self._left, self._tensors = most, _MOST_TENSORS
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Make a tensor if there is room for it; anything else is done as it is.
@@ -154,7 +155,8 @@ class _Bounded(TorchFunctionMode):
         if func in _MAKERS and "out" not in given:
             plan = func(*args, **{k: v for k, v in given.items() if k != "generator"} | {"device": "meta"})
             self._left -= plan.numel() * plan.element_size()
-            if self._left < 0:
+            self._tensors -= 1
+            if self._left < 0 or self._tensors < 0:
                 raise ValueError("its settings ask for a model much larger than its weights")
         return func(*args, **given)
 

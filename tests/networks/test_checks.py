@@ -21,6 +21,7 @@ class Config:
 
 def test_counts_of_one_and_betas_from_zero_are_accepted():
     check_counts(Config(), ("width", "layers"))
+    check_counts(Config(width=1001, layers=1000), ("width", "layers"))
     check_choice(Config(kind="hard"), "kind", Kind)
 
 
@@ -29,6 +30,7 @@ def test_counts_of_one_and_betas_from_zero_are_accepted():
     [
         (Config(layers=0), r"layers must be at least 1, not 0"),
         (Config(width=-2), r"width must be at least 1, not -2"),
+        (Config(layers=1001), r"layers must be at most 1000, not 1001"),
         (Config(betas=(0.9, 1.0)), r"betas must be at least 0 and below 1, not \(0.9, 1.0\)"),
         (Config(betas=(-0.1, 0.9)), r"betas must be at least 0 and below 1, not \(-0.1, 0.9\)"),
     ],

@@ -155,6 +155,15 @@ def test_what_is_made_of_tensors_counts_together_and_as_it_would_be():
             torch.zeros(1, dtype=torch.uint8)
 
 
+def test_tensors_without_number_are_not_made(monkeypatch):
+    monkeypatch.setattr(loader, "_MOST_TENSORS", 3)
+    with loader._Bounded(100):
+        for _ in range(3):
+            torch.zeros(0)
+        with pytest.raises(ValueError, match="much larger than its weights"):
+            torch.zeros(0)
+
+
 def test_separators_weights_are_those_of_the_file_and_the_random_state_stays(shipped):
     folder = shipped()
     torch.manual_seed(0)
