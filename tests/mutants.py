@@ -569,7 +569,8 @@ def _examine_and_report(
         tests = Map(root, root / ".mutants", children, arguments.limit, arguments.tests, arguments.unit_only)
     for name in tests.failing:
         print(f"fails on the unchanged tree, left out: {name}")
-    if problem := self_test(tests, children, drawn[0].path):
+    reached = next((mutant.path for mutant in drawn if tests.order(mutant)[0]), drawn[0].path)
+    if problem := self_test(tests, children, reached):
         print(f"self-test failed: {problem}")
         return 2
 

@@ -70,6 +70,8 @@ def test_no_file_names_the_host_of_an_index():
         pytest.skip("no clone")
     hosts = re.compile("|".join((r"pypi\." + "org", "python" + "hosted", "conda" + r"\.anaconda", "index" + "-url +h")))
     names = listed.stdout.decode().split("\0")
+    if names == [""]:
+        pytest.skip("a copy of a clone")  # in a folder that git ignores, as make mutants makes it
     texts = {name: (ROOT / name).read_bytes().decode(errors="ignore") for name in names if (ROOT / name).is_file()}
     assert len(texts) > 500
     assert [name for name, text in texts.items() if hosts.search(text)] == []
