@@ -276,6 +276,16 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         "signal.heart_rates must be a tuple of (name among ('low',), lowest, highest beats a minute), is "
         "(('low', 115.0, 55.0),)",
     ),
+    "a range without an end": (
+        signal(heart_sources=("low",), heart_rates=(("low", 55.0, float("inf")),)),
+        "signal.heart_rates must be a tuple of (name among ('low',), lowest, highest beats a minute), is "
+        "(('low', 55.0, inf),)",
+    ),
+    "a range from nothing": (
+        signal(heart_sources=("low",), heart_rates=(("low", 0.0, 115.0),)),
+        "signal.heart_rates must be a tuple of (name among ('low',), lowest, highest beats a minute), is "
+        "(('low', 0.0, 115.0),)",
+    ),
     "a range of no heart": (
         signal(heart_sources=("low",), heart_rates=(("high", 55.0, 115.0),)),
         "signal.heart_rates must be a tuple of (name among ('low',), lowest, highest beats a minute), is "

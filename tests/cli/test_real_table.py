@@ -8,9 +8,13 @@ from sepray.cli.real_table import real_table
 from sepray.scoring.real_records import RecordScores
 
 
-def lines(capsys, scores, leads, segments):
+def shown(scores, leads, segments):
     result = SimpleNamespace(record="a.csv", leads=leads, segments=segments, scores=scores, known={"fetal": "130 bpm"})
-    Console(width=80).print(real_table(result, "mine"))
+    return real_table(result, "mine")
+
+
+def lines(capsys, scores, leads, segments):
+    Console(width=80).print(shown(scores, leads, segments))
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -22,6 +26,9 @@ def test_row_has_rate_leads_segments_and_beats(capsys):
     }
     told = lines(capsys, {"fetal": scores}, 3, 4)
     assert "a.csv: 3 leads, 4 segments each" in told
+    title, table, caption = shown({"fetal": scores}, 3, 4).renderables
+    assert (title.style, caption.style) == ("italic", "dim")
+    assert [row.style for row in table.rows] == ["italic", "bold", "", ""]  # the model's own among the others
     for row in (
         *("source, system bpm leads right segments right beat F1", "fetal: 130 bpm"),
         *("mine 132 2/3 7/12 0.988", "silence - 0/3 0/12 -", "invents 99 - 12.3% invented -"),

@@ -26,6 +26,10 @@ from sepray.spec.parts import Budget
         ("--separators cass --reference nmf", "--reference 'nmf' is not among the separators cass"),
         ("--max-epochs 0", "--max-epochs must be at least 1, not 0"),
         ("--separators casss", "unknown separator 'casss'"),
+        (
+            "--separators FT=neural_egg:paper start=glo_masking:paper",
+            "put a separator and its settings in quotes: 'FT=neural_egg:paper start=glo_masking:paper'",
+        ),
         ("--task eeg", "unknown task 'eeg'"),
         ("--sheduler none", "unknown: --sheduler"),
         ("--scheduler no", "unknown scheduler 'no'"),

@@ -25,6 +25,24 @@ def test_tar_files_are_read_whatever_packs_them(tmp_path, pack):
     (tmp_path / "x").write_bytes(pack(plain.getvalue()))
     with archives.open_tar(tmp_path / "x") as found:
         assert {member.name: found.extractfile(member).read() for member in found} == {"a": b"one", "b": bytes(70_000)}
+        inner = found.extractfile("b")
+        assert (inner.seek(69_990), inner.read()) == (69_990, bytes(10))
+
+
+def test_file_that_is_unpacked_ends_where_its_limit_is():
+    file = archives._Limited(io.BytesIO(bytes(range(10))), 5)
+    assert file.readable()
+    assert (file.seek(5), file.seek(2), file.seek(3, io.SEEK_CUR), file.tell()) == (5, 2, 5, 5)
+    for wrong in ((6,), (1, io.SEEK_CUR)):
+        with pytest.raises(UsageError, match=r"^it unpacks to more than 0 MB"):
+            file.seek(*wrong)
+    file.seek(0)
+    assert (file.read(3), file.seek(0), file.read(9), file.seek(0)) == (bytes(range(3)), 0, bytes(range(6)), 0)
+    assert file.read() == bytes(range(6))
+    with pytest.raises(UsageError, match=r"^it unpacks to more than 0 MB"):
+        file.read(1)
+    with pytest.raises(UsageError, match=r"^it unpacks to more than 3 MB"):
+        archives._Limited(io.BytesIO(b""), 3 << 20).seek((3 << 20) + 1)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gz", "bz2", "xz"])

@@ -328,6 +328,7 @@ def test_long_words_such_as_paths_are_never_broken():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ([], "Computed from CPU time, for a machine with nothing else to do."),
         ([{}], "Computed from CPU time, for a machine with nothing else to do."),
         ([{"slowdown": 1.19}], "Computed from CPU time, for a machine with nothing else to do."),
         (

@@ -1,5 +1,7 @@
 """Files in folders and object stores (``file://`` stands for one): found, sized, removed, and refused in one line."""
 
+from types import SimpleNamespace
+
 import pytest
 from pyarrow import fs
 
@@ -49,6 +51,15 @@ def test_store_that_is_not_a_local_one_is_cleaned_through_its_file_system(tmp_pa
     remove("s3://bucket/x")
     remove("s3://bucket/deep")
     assert list((tmp_path / "bucket").iterdir()) == []
+
+
+def test_size_and_time_that_a_store_does_not_tell_are_0(monkeypatch):
+    untold = SimpleNamespace(path="bucket/a/x", type=fs.FileType.File, size=None, mtime_ns=None)
+    told = SimpleNamespace(path="bucket/a/b/y", type=fs.FileType.File, size=7, mtime_ns=2_500_000_000)
+    inner = SimpleNamespace(path="bucket/a/b", type=fs.FileType.Directory)
+    store = SimpleNamespace(get_file_info=lambda selector: [untold, inner, told])
+    monkeypatch.setattr(file_systems, "open_place", lambda place: (store, "bucket/a"))
+    assert files("s3://bucket/a") == [StoredFile("b/y", 7, 2.5), StoredFile("x", 0, 0.0)]
 
 
 def test_store_that_does_not_answer_is_refused_in_one_line_without_secrets():

@@ -102,6 +102,9 @@ def test_relativistic_average_least_squares():
     assert discriminator_loss("relativistic", REAL, (FAKE, 1.0)).item() == pytest.approx(1 + 1)
     # Fake: (0 - 2 - 1)^2 and (2 - 2 - 1)^2; real: (1 - 1 + 1)^2 and (3 - 1 + 1)^2.
     assert adversarial_loss("relativistic", REAL, FAKE).item() == pytest.approx(5 + 5)
+    # Means that are no turning points: (4 - 2 - 1)^2, (6 - 2 - 1)^2, (1 - 5 + 1)^2, (3 - 5 + 1)^2; (1 - 5 - 1)^2, ...
+    assert adversarial_loss("relativistic", REAL, MIXED).item() == pytest.approx(5 + 5)
+    assert discriminator_loss("relativistic", REAL, (MIXED, 1.0)).item() == pytest.approx(17 + 17)
 
 
 def test_relativistic_discriminator_that_rejects_a_second_kind():

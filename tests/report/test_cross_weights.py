@@ -122,6 +122,8 @@ def test_dots_are_each_weight_against_both_errors(mapped, drawn):
     first, second = drawn["cross-trials.svg"].axes
     assert (first.get_xlabel(), second.get_xlabel()) == ("weight low → high (factor)", "weight high → low (factor)")
     assert (first.get_ylabel(), second.get_ylabel()) == ("relative L2 error (ratio)", "")
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["low", "high"]
+    assert second.get_legend() is None
     of_high = [c.get_offsets() for c in first.collections if c.get_label() == "high"]
     np.testing.assert_allclose(of_high[0], [[k / 12, 0.9 - k / 24] for k in range(12)])
     assert mapped.figures[1].description == "The 12 trials of the map: each weight against the errors."

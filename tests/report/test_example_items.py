@@ -110,6 +110,8 @@ def test_spectrograms_are_in_decibels_below_the_highest_of_the_mixture(drawn):
     assert [p.get_title(loc="left") or p.get_title() for p in panels[:6]] == [
         *("mixture", "", "a: truth", "a: estimate", "b: truth", "b: estimate"),
     ]
+    assert [panel.axison for panel in panels[:6]] == [True, False, True, True, True, True]
+    assert not any(line.get_visible() for panel in panels[:6] if panel.images for line in panel.get_xgridlines())
     shown = {p.get_title(loc="left") or p.get_title(): p.images[0] for p in panels[:6] if p.images}
     tops = {name: float(image.get_array().max()) for name, image in shown.items()}
     expected = {"mixture": 0, "a: truth": 0, "a: estimate": -40, "b: truth": -20, "b: estimate": -60}

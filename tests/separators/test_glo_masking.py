@@ -183,6 +183,15 @@ def test_of_several_starts_the_best_counts_for_each_image():
     assert (single[1] < single[0]).any()
 
 
+def test_codes_of_a_colour_image_are_the_same_alone_and_beside_another_one():
+    config = dataclasses.replace(DEBUG, separation_steps=2, restarts=2)
+    separator = build(config, dataclasses.replace(IMAGES, channels=3), 0).eval()
+    image, there = noise(2, 3, 16, 16).abs(), torch.ones(2, 1, 16, 16)
+    together, alone = separator.infer(image, there), separator.infer(image[1:], there[1:])
+    for both, one in zip(together, alone, strict=True):
+        torch.testing.assert_close(both[1:], one, rtol=1e-3, atol=1e-4)
+
+
 def test_item_is_separated_the_same_alone_and_in_inference_mode():
     run = trainer()
     run.epoch()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sepray.signals import beats
 from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, qrs_height, rate_of, root_mean_square, widened
 
 
@@ -170,3 +171,14 @@ def test_height_is_in_the_unit_of_the_signal_whatever_its_polarity() -> None:
     assert (found / found[0]).tolist() == pytest.approx([1, 3, 1, 1, 0, 0], abs=0.01)
     assert qrs_height(signals, 250.0, padded[:, :0]).tolist() == [0] * 6
     assert qrs_height(signals, 250.0, padded * math.nan).tolist() == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("apart", "usual", "linked"), [(90, 100.0, True), (89, 100.0, False), (250, 250.0, True), (251, 250.0, False)]
+)
+def test_beats_are_a_tenth_early_or_a_quarter_late_at_most(apart: int, usual: float, linked: bool) -> None:
+    """At 200 Hz in a range from 60 to 120 beats a minute, whose intervals are 100 to 200 samples."""
+    heights, peaks = torch.zeros(1, 900), torch.arange(20, 900, apart)
+    heights[0, peaks] = 1.0
+    places = beats._sequence(heights, torch.tensor([usual]), 200.0, 60.0, 120.0, 0.01)
+    assert ([place for place in places[0].tolist() if place >= 0] == peaks.tolist()) == linked

@@ -235,6 +235,47 @@ def test_what_falls_and_is_plain_numbers_is_a_signal():
     assert not stamps(["00:02", "00:01"]).is_signal
 
 
+def after(*steps):
+    """Times with such steps between them, which are no whole numbers."""
+    return list(itertools.accumulate(steps, initial=0.25))
+
+
+KINDS = ("is_signal", "wraps", "mostly_rises", "counts_down", "falls_evenly", "is_constant", "is_stamp")
+KINDS += ("is_even", "is_ramp")
+
+
+@pytest.mark.parametrize(
+    ("cells", "kinds"),
+    [
+        (after(*[1] * 8), {"mostly_rises", "is_even", "is_ramp"}),
+        (after(*[1] * 7), {"is_even", "is_ramp"}),
+        (after(*[1] * 9, 3), {"mostly_rises", "is_even"}),
+        (after(*[1] * 8, 3), {"mostly_rises"}),
+        (after(*[4, 4, 4, -1] * 2), {"mostly_rises"}),  # a quarter of the steps may fall
+        (after(*[4, 4, -1] * 3), {"is_signal"}),
+        (after(*[1, 1, 1, -0.5] * 2), {"mostly_rises"}),  # 5 forward of a way of 7
+        (after(*[1, 1, 1, -0.625] * 2), {"is_signal"}),
+        (after(*[-1] * 8), {"falls_evenly"}),
+        (after(*[-1] * 7), set()),
+        (range(9, 0, -1), {"counts_down", "falls_evenly"}),
+        ([*range(10, 0, -1), 5], {"counts_down", "falls_evenly"}),
+        ([*range(10, 1, -1), 5, 6], {"is_signal"}),
+        ([3, 2, 1], {"counts_down"}),
+        ([3, 2], set()),
+        ([5, 5], {"is_constant"}),
+        ([5], set()),
+        ([5, 5, 6], set()),
+        ([10**9, 10**9 + 2], {"is_stamp", "is_even", "is_ramp"}),
+        ([10**9 - 1, 10**9 + 1], {"is_even", "is_ramp"}),
+        ([5, 5, "x"], set()),
+        ([*range(20, 0, -1), "x"], set()),
+    ],
+)
+def test_steps_tell_what_a_column_may_be(cells, kinds):
+    column = stamps(cells)
+    assert {name for name in KINDS if getattr(column, name)} == kinds
+
+
 def test_times_that_repeat_are_of_a_coarse_clock():
     column = stamps([0, 0, 1, 1, 2], "s")
     assert (column.repeats, column.falls) == (2, False)

@@ -1,5 +1,7 @@
 """A Ray cluster that only a storage names is not joined, also where masking would hide which one it is."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from sepray.disk import private_list
@@ -44,3 +46,19 @@ def test_odd_address_whose_hash_was_kept_by_an_older_version_is_not_joined(monke
     address = "ray://evil:x/y@head:10001"
     private_list.remember_named("address", mask(address))
     assert not named_by_user.is_named_cluster(address)
+
+
+@pytest.mark.parametrize(
+    ("start", "module"),
+    [
+        ("", ""),
+        ("constant", ""),
+        ("nmf", "sepray.separators.nmf"),
+        ("glo_masking:paper size=32", "sepray.separators.glo_masking"),
+        ("models:/cass-ecg/1", ""),
+        (".", ""),
+    ],
+)
+def test_only_a_separator_that_training_starts_from_has_a_module(start, module):
+    assert named_by_user._warm_start_module(SimpleNamespace(start=start)) == module
+    assert named_by_user._warm_start_module(SimpleNamespace()) == ""

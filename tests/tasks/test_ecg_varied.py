@@ -58,6 +58,8 @@ def test_true_beats_are_those_of_the_sources_and_no_part_of_the_fingerprint(data
     assert torch.equal(split.beats.isfinite().any(-1), ~silent)
     assert float(split.beats.nan_to_num(1.0).min()) >= 0
     assert float(split.beats.nan_to_num(1.0).max()) < 4
+    intervals = split.beats.diff(dim=-1)
+    assert float(intervals[intervals.isfinite()].min()) > 0.1  # no beat is told twice
     scores = beat_scores.score(split.sources, split.sources, made.signal, split.beats)
     assert scores["beat_f1"].mean() > 0.96
     assert made.signal.heart_range("fetal") == (105, 185)
@@ -135,6 +137,9 @@ def test_values_of_a_seed(data, tmp_path):
 
 def test_first_of_several_leads_is_that_of_one_and_the_others_see_the_same_beats(data, tmp_path):
     leads = replace(DEBUG, channels=3).load(tmp_path)
+    hearts = replace(DEBUG, channels=3).recordings(tmp_path)
+    for split in SPLITS:  # each heart counts once, whatever its leads
+        assert len(hearts[split]) == int(getattr(leads, split).sources.flatten(2).any(-1).sum())
     assert leads.signal.channels == 3
     assert leads.train.sources.shape == (24, 2, 3, 496)
     for split in SPLITS:

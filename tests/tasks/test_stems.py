@@ -12,6 +12,7 @@ from sepray.contracts import Augmentation
 from sepray.data.mixing import recording_folders
 from sepray.errors import UsageError
 from sepray.loading import load_task
+from sepray.tasks import stems
 from sepray.tasks.stems import Config
 
 from .sounds import DATA, RATE, disjoint, heard, tone, write
@@ -149,6 +150,17 @@ def test_a_silent_stem_is_left_out_of_the_sum_and_refused_as_a_source(tmp_path: 
         write(tmp_path / "in" / "Track 1" / f"{stem}.wav", np.zeros_like(tone(300)))
     with pytest.raises(UsageError, match=r"Track 1/bass\.wav is silent: all of its samples are 0 \(and 2 more\)"):
         config.load(tmp_path / "cache")
+
+
+def test_a_source_is_unheard_where_all_of_its_stems_are_and_the_rest_may_be() -> None:
+    vocals, bass, drums, other = ((1, stem) for stem in ("vocals", "bass", "drums", "other"))
+    recipe = {"vocals": (vocals,), "accompaniment": (bass, drums), stems._REST: (other,)}
+    found = {
+        heard: stems._unheard_source(recipe, set(heard.split())) for heard in ("vocals bass", "bass", "vocals", "")
+    }
+    assert found == {"vocals bass": None, "bass": "vocals", "vocals": "accompaniment", "": "vocals"}
+    kept = {"vocals": (vocals,), "accompaniment": (bass,), stems._REST: ()}
+    assert stems._without_silence(recipe, {"bass"}) == kept
 
 
 def test_mixture_of_all(folder: Path, tmp_path: Path) -> None:

@@ -208,6 +208,9 @@ def test_a_models_page_lists_its_versions_once_and_its_last_description(mlflow):
     assert len(mlflow.sent) == 3
 
 
+MIXED = '[{"name": "m", "version": "3"}, 5]'  # a version, and what is none
+
+
 class Client:
     """Keeps the tags of one logged model."""
 
@@ -221,7 +224,9 @@ class Client:
         self.tags |= tags
 
 
-@pytest.mark.parametrize("kept", [None, "", "nonsense", "[" * 100_000, "5", "{}", "[5]", '[{"name": "m"}]', "null"])
+@pytest.mark.parametrize(
+    "kept", [None, "", "nonsense", "[" * 100_000, "5", "{}", "[5]", '[{"name": "m"}]', "null", MIXED]
+)
 def test_what_others_have_written_gives_way_to_the_version(kept):
     client = Client({} if kept is None else {"mlflow.modelVersions": kept})
     logged_models.describe(client, "id", "m", "3", "a note")

@@ -34,7 +34,8 @@ def test_partition_is_seeded_and_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "fraction", "expected"), [(100, 0.1, 10), (3, 0.1, 1), (3, 0.5, 1), (4, 0.5, 1), (14, 0.2, 3)]
+    ("count", "fraction", "expected"),
+    [(100, 0.1, 10), (3, 0.1, 1), (3, 0.5, 1), (4, 0.5, 1), (5, 0.5, 2), (14, 0.2, 3)],
 )
 def test_share(count: int, fraction: float, expected: int) -> None:
     assert splitting.share_of(count, fraction) == expected
