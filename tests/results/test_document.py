@@ -51,7 +51,7 @@ def result(**changes):
         separator="cass",
         hyperparameters={"beta": 0.5},
     )
-    record = SimpleNamespace(
+    saved = SimpleNamespace(
         separator="cass",
         task="ecg",
         objectives=["validation/si_sdr"],
@@ -62,7 +62,7 @@ def result(**changes):
     )
     given = {
         "name": "small",
-        "record": record,
+        "saved": saved,
         "state": "finished",
         "status": 0,
         "answer": None,
