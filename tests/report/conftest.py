@@ -1,7 +1,8 @@
 import pytest
 
+from sepray.plain_text import in_own_style
 from sepray.report import best_trials, cross_weights, example_items, hyperparameters, search_progress
-from sepray.report.figures import MediaFile
+from sepray.report.figures import STYLE, MediaFile
 from sepray.report.study_results import StudyResults
 
 from .studies import finished_study
@@ -24,4 +25,5 @@ def drawn(monkeypatch):
 
     for module in (search_progress, hyperparameters, cross_weights, best_trials, example_items):
         monkeypatch.setattr(module, "render", keep)
-    return kept
+    with in_own_style(STYLE):  # as the report draws them
+        yield kept

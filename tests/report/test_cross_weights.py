@@ -109,6 +109,7 @@ def test_map_has_a_panel_for_the_error_of_each_source(mapped, drawn):
         assert [label.get_text() for label in panel.get_xticklabels()] == ["low", "high"]
         assert [label.get_text() for label in panel.get_yticklabels()] == ["low", "high"]
         assert (panel.get_xlabel(), panel.get_ylabel()) == ("to the discriminator of", "from the estimate of")
+        assert not any(line.get_visible() for line in panel.get_xgridlines())
     assert high.images[0].get_array()[0, 1] == pytest.approx(-1)  # low -> high: row 0, column 1
     alpha = high.images[0].get_alpha()
     assert alpha.tolist() == [[1, 1], [0.35, 1]]
@@ -156,7 +157,7 @@ def test_without_scores_of_sources_the_objective_is_mapped(tmp_path, drawn):
     ]
     made = cross_weights.cross_weights(study_results(tmp_path, trials, data=data()))
     first, *_ = drawn["cross-map.svg"].axes
-    assert first.get_title() == "relative L2 error"
+    assert first.get_title(loc="left") == "relative L2 error"
     assert made.sentence.startswith(
         "Over 6 trials with adversaries, more weight on low → high went with a better relative L2 error (-1.00"
     )
