@@ -64,11 +64,16 @@ def scores(estimates: Tensor, split: Split, rate: float) -> Scores:
     assert split.beats is not None
     estimate, true, mixture = (s.double() for s in (estimates[:, 1, 0], split.sources[:, 1, 0], split.mixture[:, 0]))
     seconds, beats, loudness = mixture.shape[-1] / rate, split.beats, root_mean_square(mixture)
-    quiet = _LEAST * loudness[:, None]
+    quiet, has = _LEAST * loudness[:, None], beats[:, 1].isfinite().any(-1)
+    hers = beats[:, 0].where((beats[:, 0] >= NEAR) & (beats[:, 0] <= seconds - NEAR), torch.nan)[~has]
+    left, mother = (
+        windows(signal[~has], hers, rate).square().sum((1, 2)).sqrt()
+        for signal in (estimate, split.sources[:, 0, 0].double())
+    )
     found = detect(estimate, rate, *FETUS, beside=loudness).times
     times = hidden(beats, seconds)
     here = times.isfinite()
-    some, has = here.any(-1), beats[:, 1].isfinite().any(-1)
+    some = here.any(-1)
     own, its = windows(estimate, times, rate), windows(true, times, rate)
     energy = its.square().sum((1, 2))[some]
     logs = [cut.square().mean(-1).sqrt().clamp(min=quiet).log() for cut in (own, its)]
@@ -82,6 +87,7 @@ def scores(estimates: Tensor, split: Split, rate: float) -> Scores:
         "hidden relative L2": ((own - its).square().sum((1, 2))[some] / energy).sqrt(),
         "hidden slope": (own * its).sum((1, 2))[some] / energy,
         "hidden sizes": torch.stack([(a - b).abs().mean() for a, b in zip(*sorted_logs, strict=True)]),
+        "left of hers": (left / mother).clamp(min=_LEAST).log(),
         "spectrum, dB": (10 * (power[0] / power[1]).log10()).square().mean(-1).sqrt(),
     }
     return {name: value.numpy() for name, value in measures.items()}

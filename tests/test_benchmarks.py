@@ -235,6 +235,7 @@ def test_fetal_measures_see_size_and_sign_and_no_offset(fetal_measures, factor, 
     split = Split(5 * true, sources, beats=beats)
     found = fetal_measures.scores(factor * sources + offset, split, 250.0)
     assert {name: len(values) for name, values in found.items() if len(values) != 1} == {
+        "left of hers": 0,
         "relative L2": 2,
         "beat F1": 2,
         "spectrum, dB": 2,
@@ -244,3 +245,15 @@ def test_fetal_measures_see_size_and_sign_and_no_offset(fetal_measures, factor, 
     assert found["hidden sizes"] == pytest.approx(abs(math.log(abs(factor))), abs=1e-6)
     assert found["hidden recall"] == found["beat F1"][0] == 1
     assert found["spectrum, dB"] == pytest.approx(abs(20 * math.log10(abs(factor))), abs=0.02)
+
+
+def test_what_is_left_of_the_mother_is_measured_where_there_is_no_fetus(fetal_measures):
+    time = torch.arange(1000) / 250
+    beats = torch.full((2, 2, 5), math.nan, dtype=torch.float64)
+    beats[:, 0] = torch.arange(0.4, 4, 0.8)
+    beats[0, 1] = beats[0, 0]
+    maternal = torch.exp(-0.5 * ((time[:, None] - beats[0, 0]) / 0.01) ** 2).sum(-1).float().expand(2, 1, -1)
+    sources = torch.stack([maternal, torch.stack([maternal[0], 0 * maternal[1]])], 1)
+    estimates = torch.stack([maternal, -0.1 * maternal], 1)
+    found = fetal_measures.scores(estimates, Split(sources.sum(1), sources, beats=beats), 250.0)
+    assert found["left of hers"] == pytest.approx(math.log(0.1), abs=1e-5)
