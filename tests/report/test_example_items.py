@@ -173,3 +173,13 @@ def test_silent_sounds_and_black_images_are_shown_as_they_are(drawn):
     black = torch.zeros(2, 1, 8, 8)
     example_items.figures_of(example_items.Item("worst", 0, 0.1, black[0], black, black, [0.1, 0.2]), image, "PSNR")
     assert float(drawn["images-worst.png"].axes[0].images[0].get_array().max()) == 0
+
+
+def test_sources_that_lie_over_each_other_are_as_bright_as_in_their_mixture(drawn):
+    signal = Signal(("a", "b"), 1, (4, 5), None)
+    sources = torch.zeros(2, 1, 4, 5)
+    sources[:, 0, 1, 2] = 0.5
+    item = example_items.Item("worst", 4, 0.1, 2 * sources.sum(0), sources, sources, [0.1, 0.2])
+    example_items.figures_of(item, signal, "PSNR")
+    bright = [panel.images[0].get_array()[1, 2] for panel in drawn["images-worst.png"].axes if panel.images]
+    assert bright == pytest.approx([1, 0.25, 0.25, 0.25, 0.25])
