@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import sqlalchemy
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
+from optuna.storages._rdb.models import BaseModel
 from optuna.storages.journal import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
@@ -246,6 +249,7 @@ def _with_tables(url: str) -> BulkReadStorage:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         create_for_sqlite(file)
+        _refuse_programs(file, url)
     while True:
         attempts -= 1
         try:
@@ -256,6 +260,27 @@ def _with_tables(url: str) -> BulkReadStorage:
             if not attempts or not any(word in told for word in ("already exists", "unique", "duplicate")):
                 raise
         time.sleep(random.uniform(0.05, 0.5))
+
+
+def _refuse_programs(file: Path, url: str) -> None:
+    """Refuse a database with a view in the place of one of Optuna's tables, or a trigger on one.
+
+    Optuna makes none, and a query of one may go on for ever, which no signal ends.
+
+    Raises:
+        StorageError: it has one.
+    """
+    place = f"file:{quote(str(file.absolute()))}?mode=ro"
+    names = {*BaseModel.metadata.tables, "alembic_version"}
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place, uri=True)) as connection:
+        found = connection.execute(
+            "SELECT type, tbl_name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        ).fetchall()
+        if wrong := [(kind, name) for kind, name in found if str(name).lower() in names]:
+            told = (
+                f"it has a {wrong[0][0]} in the place of, or on, Optuna's table {wrong[0][1]}; go back to a copy of it"
+            )
+            raise StorageError(mask(f"storage {url} cannot be read: {told}"))
 
 
 def _relational(url: str) -> BulkReadStorage:

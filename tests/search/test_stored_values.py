@@ -276,3 +276,25 @@ def test_columns_with_what_optuna_never_writes_are_told_in_one_line(study, url, 
     with pytest.raises(StorageError, match=told) as refused:
         read_saved_study("n", url, "out").trials("search")
     assert one_line(refused.value) == str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "CREATE VIEW trials AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
+        "CREATE TRIGGER t AFTER INSERT ON studies BEGIN DELETE FROM studies; END",
+    ],
+)
+def test_view_or_trigger_that_could_go_on_for_ever_is_refused(study, url, tmp_path, program):
+    study()
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute("CREATE VIEW of_my_own AS SELECT 1")
+        connection.commit()
+        assert load_study(url, "n").study_name == "n"
+        connection.execute("PRAGMA legacy_alter_table = ON")
+        if "VIEW" in program:
+            connection.execute("ALTER TABLE trials RENAME TO others")
+        connection.execute(program)
+        connection.commit()
+    with pytest.raises(StorageError, match=r"optuna\.db cannot be read: it has a (view|trigger) in the place of, "):
+        load_study(url, "n")
