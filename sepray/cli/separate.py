@@ -55,8 +55,8 @@ def separate(
     Files may be WAV (and FLAC, AIFF ...), CSV with a column for each channel, NPY of [time] or [channel, time], WFDB
     (give the .hea file) and EDF. Estimates of WFDB and EDF files are written as CSV. Columns of time or sample numbers
     are copied. A recording is resampled to the model's rate, separated in overlapping windows, and resampled back. A
-    model of one channel separates each channel by itself. A constant offset that the training mixtures did not have is
-    removed first; no estimate contains it.
+    model of one channel separates each channel by itself. An offset that the training mixtures did not have, steps and
+    drifts are removed first; no estimate contains them.
 
     If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. If a recording
     cannot be separated, the others are; the command names it at the end, and exits with status 2.

@@ -23,7 +23,7 @@ from ..signals.recordings import open_array, open_recording
 from .model import Address, Model, check_model, loaded
 from .picture import Envelope, draw
 from .results_folder import check_names, temporary_folder_beside
-from .stream import check_window, estimate_channels, estimates_of, notes_on, offsets_of, wanted_sources
+from .stream import Levels, check_window, estimate_channels, estimates_of, levels_of, notes_on, wanted_sources
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -48,7 +48,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
         values_by_source: the estimates or the files, by source.
         clipped: number of samples that the file's number type could not hold, by source.
         picture: file of the picture; None where none was drawn.
-        notes: what the user should know: gaps in the recording, an offset that was taken away.
+        notes: what the user should know: gaps in the recording, an offset or a wander that was taken away.
     """
 
     name: str
@@ -181,11 +181,12 @@ def separate(
     ready = loaded(model, tracking_uri, device)
     if output is not None:
         return separate_into(Path(output), opened, ready, name, source, window, picture, progress)
-    estimates = _estimates(opened, ready, source, window, progress)
+    levels = levels_of(opened, ready)
+    estimates = _estimates(opened, ready, levels, source, window, progress)
     if isinstance(opened, MemoryRecording) and opened.values.ndim == 1:
         estimates = {key: estimate[0] for key, estimate in estimates.items()}
     clipped = dict.fromkeys(estimates, 0)
-    notes = notes_on(opened, ready)
+    notes = notes_on(opened, ready, levels)
     return Separation(name, ready.name, opened.rate, opened.frames, opened.channels, estimates, clipped, notes=notes)
 
 
@@ -231,7 +232,8 @@ def separate_into(
         names = _file_names(model.sources)
         files = {key: folder / f"{stem}.{names[key]}{suffix}" for key in wanted}
         check_names([*files.values(), *([folder / drawing] if picture else [])], name)
-        envelopes, clipped = _write(recording, model, files, window, progress)
+        levels = levels_of(recording, model)
+        envelopes, clipped = _write(recording, model, levels, files, window, progress)
         drawn = folder / drawing
         if picture:
             draw(drawn, f"{stem}: {model.name}", envelopes, recording.rate, recording.unit)
@@ -239,7 +241,7 @@ def separate_into(
     written = {key: output / path.name for key, path in files.items()}
     at = output / drawn.name if picture else None
     facts = (name, model.name, recording.rate, recording.frames, recording.channels)
-    return Separation(*facts, written, clipped, at, notes_on(recording, model))
+    return Separation(*facts, written, clipped, at, notes_on(recording, model, levels))
 
 
 def _file_names(sources: Sequence[str]) -> dict[str, str]:
@@ -257,7 +259,12 @@ def _file_names(sources: Sequence[str]) -> dict[str, str]:
 
 
 def _estimates(
-    recording: Recording, model: Model, source: str | None, window: float | None, progress: Progress | None
+    recording: Recording,
+    model: Model,
+    levels: Levels,
+    source: str | None,
+    window: float | None,
+    progress: Progress | None,
 ) -> dict[str, Array]:
     """Return the estimates by source, each ``[channel, time]``."""
     check_window(window, model)
@@ -265,7 +272,7 @@ def _estimates(
     shape = (estimate_channels(recording, model), recording.frames)
     estimates = {name: np.empty(shape, dtype=np.float32) for name in wanted}
     done = 0
-    for block in estimates_of(recording, model, window):
+    for block in estimates_of(recording, model, window, levels=levels):
         until = done + block.shape[-1]
         for name, estimate in estimates.items():
             estimate[:, done:until] = block[model.sources.index(name)]
@@ -276,17 +283,23 @@ def _estimates(
 
 
 def _write(
-    recording: Recording, model: Model, files: Mapping[str, Path], window: float | None, progress: Progress | None
+    recording: Recording,
+    model: Model,
+    levels: Levels,
+    files: Mapping[str, Path],
+    window: float | None,
+    progress: Progress | None,
 ) -> tuple[dict[str, Envelope], dict[str, int]]:
     """Separate into files.
 
     Returns:
         Envelopes of the first channel of the mixture and the estimates, and the number of clipped samples by source.
     """
-    offset = offsets_of(recording, model)[0]  # without which the mixture is drawn on one scale with the estimates
-    mixture = f"mixture less {offset:.6g}" if offset else "mixture"
+    offset = levels.offsets[0]  # without which the mixture is drawn on one scale with the estimates
+    less = "its running median" if levels.wandering[0] else f"{offset:.6g}" if offset else ""
+    mixture = f"mixture less {less}" if less else "mixture"
     envelopes = {name: Envelope(recording.frames) for name in (mixture, *files)}
-    estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0] - offset))
+    estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0]), levels)
     done = 0
     with contextlib.ExitStack() as stack:
         channels = estimate_channels(recording, model)

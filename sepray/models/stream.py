@@ -1,22 +1,25 @@
 """A recording through a model, block by block: resampled, separated in overlapping windows, and resampled back.
 
 A channel that lies where no training mixture lay (counts of a converter, the constant part of a PPG, unsigned numbers)
-is shifted to their usual level before it is separated. What was taken away is in no estimate, so it stays in what the
-mixture has beyond their sum.
+is shifted to their usual level before it is separated. Where its level changes by more than theirs did (steps, drifts),
+a running median is taken away. What was taken away is in no estimate, so it stays in what the mixture has beyond their
+sum.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..scoring.offsets import MIXTURE_LEVEL, offset
+from ..scoring.offsets import MIXTURE_LEVEL, offset, usual_spread, wanders
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
+from ..signals.running_median import less_running_median, stretches
 from .model import Model
 
 Array = NDArray[np.float32]
@@ -25,19 +28,48 @@ _FEWEST_SAMPLES = 16  # of a window
 _MOST_TOLD = 4  # channels in a note
 
 
+@dataclass(frozen=True)
+class Levels:
+    """What is taken away from a recording before it is separated.
+
+    Attributes:
+        offsets: a constant for each channel; 0 where it lies as training mixtures did.
+        wandering: whether the running median of each channel is taken away, before its offset.
+        samples: samples of the recording that a running median is over.
+    """
+
+    offsets: tuple[float, ...]
+    wandering: tuple[bool, ...]
+    samples: int
+
+    def taken_from(self, blocks: Iterable[Block]) -> Iterator[Array]:
+        """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
+        offsets = np.array(self.offsets)[:, None]
+        if any(self.wandering):
+            blocks = less_running_median(blocks, self.samples, self.wandering)
+        for block in blocks:  # in the block's own type: of float64, float32 would round the samples
+            level = block - offsets.astype(block.dtype) if offsets.any() else block
+            yield np.asarray(level, dtype=np.float32)
+
+
 def estimates_of(
-    recording: Recording, model: Model, window: float | None = None, each: Callable[[Block], None] | None = None
+    recording: Recording,
+    model: Model,
+    window: float | None = None,
+    each: Callable[[Array], None] | None = None,
+    levels: Levels | None = None,
 ) -> Iterator[Array]:
     """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
 
-    They have ``estimate_channels`` channels. A model of one channel separates each channel by itself. Offsets
-    (``offsets_of``) are taken away first.
+    They have ``estimate_channels`` channels. A model of one channel separates each channel by itself. The levels
+    (``levels_of``) are taken away first.
 
     Args:
         recording: the mixture.
         model: a model of sounds, for which ``require_sounds`` has passed.
         window: length that the model separates at once, in seconds; None: the length that it was trained on.
-        each: called with every block of the mixture, ``[channel, time]``, before it is separated.
+        each: called with every block ``[channel, time]`` that is separated: the mixture without its levels.
+        levels: those of the recording, which are found here if they are not given.
 
     Raises:
         UsageError: the model takes another number of channels, or a rate that is far from the recording's.
@@ -46,14 +78,13 @@ def estimates_of(
     check_change(recording.rate, rate, str(recording.path))
     separate = _for_channels(model, recording.channels)
     samples = model.shape[0] if window is None else round(window * rate)
-    offsets = np.array(offsets_of(recording, model))[:, None]
+    taken = levels_of(recording, model) if levels is None else levels
 
     def mixture() -> Iterator[Array]:
-        for block in recording.blocks():
+        for block in taken.taken_from(recording.blocks()):
             if each is not None:
                 each(block)
-            level = block - offsets.astype(block.dtype) if offsets.any() else block
-            yield np.asarray(level, dtype=np.float32)
+            yield block
 
     at_model_rate = resampled(mixture(), recording.rate, rate)
     frames = resampled_length(recording.frames, recording.rate, rate)
@@ -61,27 +92,54 @@ def estimates_of(
     return cut(resampled(estimates, rate, recording.rate), recording.frames)
 
 
-def offsets_of(recording: Recording, model: Model) -> tuple[float, ...]:
-    """Return what is taken away from each channel before it is separated; 0 where it lies as training mixtures did.
+def levels_of(recording: Recording, model: Model) -> Levels:
+    """Return what is taken away from a recording before it is separated, which may take reading it through.
 
-    It is 0 for models that do not say where those lay, and for recordings whose samples have not been read.
+    It is nothing for models that do not say where their training mixtures lay, and for recordings whose samples have
+    not been read. The level of a recording shorter than the model's items does not wander.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
+    samples = round(model.shape[0] / require_sounds(model) * recording.rate)
+    none = (False,) * recording.channels
     if not trained or not recording.locations:
-        return (0.0,) * recording.channels
-    return tuple(offset(*found, trained) for found in recording.locations)
+        return Levels((0.0,) * recording.channels, none, samples)
+    offsets = [offset(*found, trained) for found in recording.locations]
+    if samples < _FEWEST_SAMPLES or recording.frames <= samples:
+        return Levels(tuple(offsets), none, samples)
+    middles, spreads = stretches(recording.blocks(), samples)
+    middles -= np.array(offsets)[:, None]
+    wandering = tuple(wanders(*found, trained) for found in zip(middles, spreads, strict=True))
+    for channel in np.flatnonzero(wandering):
+        offsets[channel] = -trained["usual"] * usual_spread(spreads[channel])
+    return Levels(tuple(offsets), wandering, samples)
 
 
-def notes_on(recording: Recording, model: Model) -> tuple[str, ...]:
-    """Return what the user should know of a recording and of its separation, a line each."""
-    offsets = [(channel, value) for channel, value in enumerate(offsets_of(recording, model), 1) if value]
+def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -> tuple[str, ...]:
+    """Return what the user should know of a recording and of its separation, a line each.
+
+    Args:
+        recording: the mixture.
+        model: the model.
+        levels: those of the recording, which are found here if they are not given.
+    """
+    taken = levels_of(recording, model) if levels is None else levels
     notes = (*recording.notes, *_note_on_rate(recording.rate, float(model.sample_rate or 0.0)))
-    if not offsets:
-        return notes
-    told = ", ".join(f"{value:.6g} (channel {channel})" for channel, value in offsets[:_MOST_TOLD])
-    more = f" and {len(offsets) - _MOST_TOLD} more" if len(offsets) > _MOST_TOLD else ""
-    words = f"the recording has an offset that no training mixture had, and that is in no estimate: {told}{more}"
-    return (*notes, words)
+    each = list(enumerate(zip(taken.offsets, taken.wandering, strict=True), 1))
+    constant = [f"{value:.6g} (channel {channel})" for channel, (value, wanders) in each if value and not wanders]
+    if constant:
+        words = "the recording has an offset that no training mixture had, and that is in no estimate"
+        notes = (*notes, f"{words}: {_told(constant)}")
+    if any(taken.wandering):
+        channels = [f"channel {channel}" for channel, (_, wanders) in each if wanders]
+        seconds = taken.samples / recording.rate
+        words = f"the level changes by more than in any training mixture: a running median of {seconds:.3g} s"
+        notes = (*notes, f"{words} is taken away, and is in no estimate: {_told(channels)}")
+    return notes
+
+
+def _told(parts: list[str]) -> str:
+    more = f" and {len(parts) - _MOST_TOLD} more" if len(parts) > _MOST_TOLD else ""
+    return f"{', '.join(parts[:_MOST_TOLD])}{more}"
 
 
 def _note_on_rate(rate: float, trained: float) -> tuple[str, ...]:

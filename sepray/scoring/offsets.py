@@ -14,6 +14,9 @@ MIXTURE_LEVEL = "mixture_level"
 """Key of the range of offsets in the metadata of a packaged model; models of before version 0.2 lack it."""
 
 _TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
+_FAR = 2.5  # likewise, of the level of a stretch: where one lies farther beyond, the level wanders
+_USUAL = 40  # percent of the stretches that have a smaller spread than the usual one
+_OFTEN = (95, 1.0)  # percent of the stretches that lie less far than so many standard deviations beyond
 _ITEMS = 1000  # about so many are looked at
 _TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
 
@@ -48,3 +51,32 @@ def offset(middle: float, spread: float, trained: dict[str, float]) -> float:
     if (trained["low"] - _TOLERANCE) * spread <= middle <= (trained["high"] + _TOLERANCE) * spread:
         return 0.0
     return middle - trained["usual"] * spread
+
+
+def wanders(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> bool:
+    """Return whether the level of a signal changes by more than that of training mixtures.
+
+    Small wander is in training too: the level does not wander unless a stretch lies 2.5 standard deviations beyond the
+    range, or one in twenty lies one beyond it. Of twelve minutes of ``ecg:varied`` in stretches of 4 s, which wanders
+    by up to the height of the mother's R, none lies 0.9 beyond it; that height is 1.2 to 5.
+
+    Args:
+        middles: ``[stretch]``, medians of stretches as long as training mixtures, less the offset of the whole.
+        spreads: their standard deviations. What is quieter than usual is counted in the usual one.
+        trained: range of the offsets of the training mixtures, as ``offset_range`` returns it.
+    """
+    usual = usual_spread(spreads)
+    if not usual:
+        return False
+    levels = middles / np.maximum(spreads, usual)
+    beyond = np.maximum(levels - trained["high"], trained["low"] - levels)
+    return bool(beyond.max() > _FAR or np.percentile(beyond, _OFTEN[0]) > _OFTEN[1])
+
+
+def usual_spread(spreads: NDArray[Any]) -> float:
+    """Return the usual one of the standard deviations of stretches that are not silent; 0 if all are.
+
+    It is a bit below the median, so that of three stretches two may have a step.
+    """
+    heard = spreads[spreads > 0]
+    return float(np.percentile(heard, _USUAL, method="lower")) if len(heard) else 0.0

@@ -193,3 +193,15 @@ def test_picture_shows_the_mixture_beside_the_estimates_without_its_offset(tmp_p
         assert (drawn[label].low.min(), drawn[label].high.max()) == (-1, 1)
         np.testing.assert_allclose(np.load(found["heart"]), np.tile([0, 0.5, 0, -0.5, 0], 80), atol=1e-3)
         drawn.clear()
+
+
+def test_picture_shows_the_mixture_without_its_wander(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(separation, "draw", lambda path, title, signals, rate, unit: drawn.update(signals))
+    trained = shares_of_the_mixture("m", 0.5)
+    trained.metadata = {**trained.metadata, "mixture_level": {"low": -1, "usual": 0, "high": 1}}
+    beats = np.tile([0.0, 1, 0, -1, 0], 80)
+    found = separate(trained, beats + 2048 * (np.arange(400) >= 200), 64, output=tmp_path, picture=True)
+    label = "mixture less its running median"
+    assert max(-drawn[label].low.min(), drawn[label].high.max()) <= 2  # near the step, the median is a beat's
+    assert found.notes[0].startswith("the level changes by more than in any training mixture")

@@ -7,8 +7,8 @@ from sepray.errors import UsageError
 from sepray.models.stream import (
     check_window,
     estimates_of,
+    levels_of,
     notes_on,
-    offsets_of,
     require_sounds,
     shortest_window,
     wanted_sources,
@@ -115,12 +115,12 @@ def test_an_offset_beyond_the_training_mixtures_is_taken_away_and_in_no_estimate
     recording = open_array(NOISE[:2] + np.array([[0.1], [offset]], np.float32), 64)
     middle, spread = recording.locations[1]
     usual, taken = NOISE[1] + offset - middle + 0.25 * spread, middle - 0.25 * spread
-    mixture, offsets = [], offsets_of(recording, trained(noted([])))
+    mixture, offsets = [], levels_of(recording, trained(noted([]))).offsets
     assert offsets == pytest.approx((0, taken))
     found = list(estimates_of(recording, trained(noted([])), None, mixture.append))
     estimates = np.concatenate(found, axis=-1)
     np.testing.assert_allclose(estimates[0], np.stack([NOISE[0] + 0.1, usual]), atol=1e-3)
-    np.testing.assert_allclose(np.concatenate(mixture, axis=1)[1], NOISE[1] + offset, atol=1e-3)
+    np.testing.assert_allclose(np.concatenate(mixture, axis=1), estimates[0], atol=1e-6)
     (note,) = notes_on(recording, trained(noted([])))
     assert note == (
         f"the recording has an offset that no training mixture had, and that is in no estimate: {taken:.6g} (channel 2)"
@@ -130,10 +130,46 @@ def test_an_offset_beyond_the_training_mixtures_is_taken_away_and_in_no_estimate
 @pytest.mark.parametrize("levels", [None, {"low": -1, "usual": 0, "high": 5}])
 def test_recordings_in_the_range_and_older_models_are_separated_as_they_are(levels):
     recording = open_array(NOISE + 3, 64)
-    assert offsets_of(recording, model("m", noted([]))) == (0, 0, 0)
+    assert levels_of(recording, model("m", noted([]))).offsets == (0, 0, 0)
     estimates = np.concatenate(list(estimates_of(recording, trained(noted([]), levels))), axis=-1)
     np.testing.assert_allclose(estimates[0], NOISE + 3, atol=1e-5)
     assert notes_on(recording, trained(noted([]), levels)) == ()
+
+
+RISE = np.arange(1000) > 640
+WANDERS = {"step": 3 * RISE, "large step": 1e6 * RISE, "drift": np.arange(1000) / 64}
+
+
+@pytest.mark.parametrize("kind", WANDERS)
+def test_a_level_that_changes_by_more_than_the_training_mixtures_did_is_taken_away(kind):
+    usual = {"low": -0.1, "usual": 0.0, "high": 0.1}
+    recording = open_array(NOISE[:2] + np.array([[0.0], [1.0]]) * WANDERS[kind], 64)
+    levels = levels_of(recording, trained(noted([]), usual))
+    assert (levels.wandering, levels.offsets, levels.samples) == ((False, True), (0, 0), 64)
+    estimates = np.concatenate(list(estimates_of(recording, trained(noted([]), usual))), axis=-1)[0]
+    np.testing.assert_allclose(estimates[0], NOISE[0], atol=1e-6)
+    left = estimates[1] - NOISE[1]  # 64 samples of noise have a median within half of their spread, but near the step
+    away = np.abs(np.arange(1000) - 640) > 32
+    assert np.abs(left[away]).max() < 0.7
+    assert np.abs(left).max() < 4  # and there within the noise
+    assert notes_on(recording, trained(noted([]), usual)) == (
+        "the level changes by more than in any training mixture: a running median of 1 s is taken away, "
+        "and is in no estimate: channel 2",
+    )
+
+
+def test_a_wander_is_taken_away_down_to_the_usual_level():
+    recording = open_array(NOISE[:1] + 1000 * RISE, 64)
+    levels = levels_of(recording, trained(noted([])))
+    assert levels.offsets == pytest.approx((-0.25 * 1,), abs=0.05)
+    estimates = np.concatenate(list(estimates_of(recording, trained(noted([])))), axis=-1)[0, 0]
+    assert [np.median(estimates[:600]), np.median(estimates[700:])] == pytest.approx([0.25, 0.25], abs=0.1)
+
+
+def test_the_level_of_a_recording_as_short_as_an_item_does_not_wander():
+    step = 1000.0 * (np.arange(65) > 40)
+    assert levels_of(open_array(NOISE[0, :64] + step[:64], 64), trained(noted([]))).wandering == (False,)
+    assert levels_of(open_array(NOISE[0, :65] + step, 64), trained(noted([]))).wandering == (True,)
 
 
 def test_a_recording_that_lacks_most_of_the_models_frequencies_is_told_of():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepray.scoring.offsets import offset, offset_range
+from sepray.scoring.offsets import offset, offset_range, usual_spread, wanders
 
 BEATS = np.array([0.0, 0, 0, 1, -3, 0, 0, 2])  # median 0
 SPREAD = BEATS.std()
@@ -35,3 +35,38 @@ def test_range_is_that_of_medians_in_units_of_the_spread():
 )
 def test_offset_is_what_lies_beyond_and_leads_to_the_usual_level(middle, expected):
     assert offset(middle, 2, {"low": -1, "usual": 0.5, "high": 2}) == pytest.approx(expected)
+
+
+TRAINED = {"low": -1.0, "usual": 0.5, "high": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ([0.0] * 40, False),
+        ([2.9] * 20 + [-1.9] * 20, False),
+        ([4.4] + [0.0] * 39, False),  # 2.4 standard deviations beyond
+        ([4.6] + [0.0] * 39, True),
+        ([-3.6] + [0.0] * 39, True),
+        ([3.1] * 2 + [0.0] * 38, False),
+        ([3.1] * 3 + [0.0] * 37, True),  # more than one in twenty
+        ([-2.1] * 3 + [0.0] * 37, True),
+    ],
+)
+def test_level_wanders_where_one_stretch_lies_far_beyond_the_range_or_many_do(levels, expected):
+    assert wanders(7 * np.array(levels), np.full(40, 7.0), TRAINED) is expected
+
+
+def test_loud_and_quiet_stretches_do_not_wander_more_than_their_noise():
+    levels = np.array([0.0, 0, 0, 58, 2.9, 0])
+    assert wanders(levels, np.array([1.0, 1, 1, 20, 1, 1]), TRAINED) is False
+    assert wanders(levels, np.ones(6), TRAINED) is True
+    assert wanders(levels / 40, np.array([1, 1, 1, 1, 1e-6, 0]), TRAINED) is False  # beside which one is silent
+    assert wanders(np.array([0.0, 5]), np.zeros(2), TRAINED) is False
+
+
+def test_usual_spread_is_that_of_the_stretches_without_a_step():
+    assert usual_spread(np.array([500.0, 1, 500])) == 1
+    assert usual_spread(np.array([500.0, 1, 2, 500])) == 2
+    assert usual_spread(np.array([0.0, 3, 0])) == 3
+    assert usual_spread(np.zeros(3)) == 0

@@ -1,0 +1,88 @@
+"""Levels of a signal over time: medians of stretches, and a running median, block by block.
+
+A running median follows drifts, and steps without rounding them off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .recording_types import Block
+
+_SAMPLES = 1024  # of half a stretch, evenly spaced, that its median and spread are of
+
+
+def stretches(blocks: Iterable[Block], length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the median and the standard deviation of stretches that overlap by half, each ``[channel, stretch]``.
+
+    The first and the last stretch are half as long, so that the ends are seen. What is left at the end is in the last.
+
+    Args:
+        blocks: a signal, ``[channel, time]`` at a time.
+        length: samples of a stretch, at least 2.
+    """
+    half = length // 2
+    stride = max(1, half // _SAMPLES)
+    found = []
+    before: NDArray[np.float64] | None = None
+    for part in _halves(blocks, half):
+        some = part[:, ::stride].astype(np.float64)
+        found.append(_location(some) if before is None else _location(np.concatenate([before, some], axis=-1)))
+        before = some
+    if before is not None:
+        found.append(_location(before))
+    middles, spreads = zip(*found, strict=True)
+    return np.stack(middles, 1), np.stack(spreads, 1)
+
+
+def _halves(blocks: Iterable[Block], half: int) -> Iterator[Block]:
+    """Yield ``[channel, time]`` in parts of ``half`` samples, the last one with what is left."""
+    held: Block | None = None
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block], axis=-1)
+        while held.shape[-1] >= 2 * half:
+            yield held[:, :half]
+            held = held[:, half:]
+    if held is not None:
+        yield held
+
+
+def _location(part: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.median(part, axis=1), part.std(axis=1)
+
+
+def less_running_median(blocks: Iterable[Block], length: int, which: Sequence[bool]) -> Iterator[NDArray[np.float64]]:
+    """Yield a signal without its running median, block by block as if at once; both ends are mirrored.
+
+    Args:
+        blocks: the signal, ``[channel, time]`` at a time.
+        length: samples that the median is taken over, made odd.
+        which: whether a channel loses it; the others stay as they are.
+    """
+    reach = length // 2
+    held: NDArray[np.float64] | None = None  # from `reach` samples before the next one on
+    begun = False
+    for block in blocks:
+        held = np.asarray(block, np.float64) if held is None else np.concatenate([held, block], axis=-1)
+        if not begun and held.shape[-1] > reach:
+            held, begun = np.pad(held, ((0, 0), (reach, 0)), mode="symmetric"), True
+        if begun and held.shape[-1] > 2 * reach:
+            yield _centre(held, reach, which)
+            held = held[:, held.shape[-1] - 2 * reach :]
+    if held is not None:
+        whole = np.pad(held, ((0, 0), (0 if begun else reach, reach)), mode="symmetric")
+        yield _centre(whole, reach, which)
+
+
+def _centre(held: NDArray[np.float64], reach: int, which: Sequence[bool]) -> NDArray[np.float64]:
+    """Return ``[channel, time]`` less its running median, without the ``reach`` samples at either end."""
+    from scipy.ndimage import median_filter
+
+    inner = slice(reach, held.shape[-1] - reach)
+    less = held[:, inner].copy()
+    for channel in np.flatnonzero(which):
+        less[channel] -= median_filter(held[channel], 2 * reach + 1)[inner]
+    return less
