@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .recording_types import RecordingError
-from .time_columns import number
+from .time_cells import number
 
 _LOOKED_AT = 1000  # lines
 _SHOWN = 40  # characters of a cell, or of names

@@ -19,7 +19,8 @@ import numpy as np
 from ..plain_text import in_csv, is_formula
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 from .table_layout import Layout, is_number, layout_of
-from .time_columns import Stamps, names_counter, names_time, time_of
+from .time_cells import names_counter, names_time, time_of
+from .time_columns import Stamps
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
@@ -165,8 +166,8 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
     if len(copied) == len(layout.labels):
         raise RecordingError(f"{name} has no column of samples, only {_told(layout)}")
     clocks = [stamps[k] for k in copied if k in stamps and not stamps[k].counts]
-    numbers = [s for s in clocks if s.counts_down or (s.is_constant and not names_time(s.label, first=True))]
-    timed = [s for s in clocks if s.rises or (len(copied) == 1 and s not in numbers)]
+    numbers = [s for s in clocks if _counts(s)]
+    timed = [s for s in clocks if s not in numbers and (s.rises or s.starts_again or len(copied) == 1)]
     own = layout.rate
     if timed:
         try:
@@ -183,7 +184,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
         counted = ", only one that counts samples," if copied else ""
         raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
     gaps = [stamps[k].gaps() for k in copied if k in stamps]
-    notes += tuple(note for note in gaps[:1] if note)
+    notes += tuple(note for note in (*[one.parts() for one in timed[:1]], *gaps[:1]) if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 
 
@@ -201,7 +202,7 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
             if len(cells) != columns:
                 raise RecordingError(f"{name} has {len(cells)} columns in line {line}, but {columns} before")
             for column, found in stamps.items():
-                found.add(cells[column])
+                found.add(cells[column], line)
             frames += 1
             if frames % _LOOK_EVERY == 0:
                 stamps = {column: found for column, found in stamps.items() if column in kept or not found.is_signal}
@@ -220,18 +221,27 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         fewest = _FEWEST_ROWS if layout.has_names and label else 2
         rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and not label))
         late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
+        again = found.starts_again or found.counts_packets
         falling = column == 0 and (found.falls_evenly or (not label and found.is_constant and frames >= fewest))
         after_counter = (
-            column == 1 and copied == [0] and 0 in stamps and stamps[0].counts and found.is_even and not found.repeats
+            column == 1
+            and copied == [0]
+            and 0 in stamps
+            and stamps[0].counts
+            and (found.starts_again or (found.is_even and not found.repeats))
         )
         named = (
             bool(label)
             and names_counter(label)
             and (
-                (found.counts and found.is_even) or found.wraps or found.counts_down or (leading and found.is_constant)
+                (found.counts and found.is_even)
+                or found.wraps
+                or again
+                or found.counts_down
+                or (leading and found.is_constant)
             )
         )
-        wrapping = leading and found.wraps and (column == 0 or not label)
+        wrapping = (leading and found.wraps and (column == 0 or not label)) or (column == 0 and again)
         if column not in copied and (
             time or counter or named or rising or late or falling or wrapping or (after_counter and frames >= fewest)
         ):
@@ -248,6 +258,16 @@ def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tup
     named = bool(label) and (names_counter(label) or names_time(label, first=True))
     clock = found.textual or found.is_even or found.mostly_rises
     return (0,) if (named and clock) or (found.is_ramp and frames >= _COUNTED_ROWS) else ()
+
+
+def _counts(found: Stamps) -> bool:
+    """Say whether a column that is no channel numbers samples or packets, down or from its start again and again."""
+    if found.counts_down or found.counts_packets:
+        return True
+    plain = not found.textual and not names_time(found.label, first=True)
+    return plain and (
+        found.is_constant or (found.starts_again and found.whole and not found.is_stamp and names_counter(found.label))
+    )
 
 
 def _told(layout: Layout) -> str:

@@ -25,7 +25,7 @@ from .table_checks import (
     refuse_other_names,
     refuse_split_numbers,
 )
-from .time_columns import number, time_of
+from .time_cells import number, time_of
 
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
 _LINE_BYTES = 1 << 20  # at least one line ends in so many bytes

@@ -6,26 +6,26 @@ clock times (``mm:ss.mmm``, ``hh:mm:ss``, PhysioNet's ``[hh:mm:ss.mmm dd/mm/yyyy
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from dataclasses import dataclass, field
 from statistics import median
 
 from .recording_types import RateError
+from .time_cells import EXACT_DIGITS, number, time_of, words
 
 _ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
 _STEPS_FOR_MEDIAN = 4096
-_EXACT_DIGITS = 15  # that a float holds
 _LATEST = 1e30  # in any unit
-_LONGEST = 80  # characters of a time: in a long run of digits, a clock would be looked for at each of them
-_NEVER = 1e15  # seconds, after which a time in days begins again
 _MOST_UNEVEN = 0.01  # share of the steps that may be uneven, beyond which the times give no rate
 _MOST_GAPS = 0.1  # likewise, that may be gaps of missing samples: of nearly whole numbers of steps
 _NEARLY_WHOLE = 0.2  # of a step
 _MOST_FALLS = 0.25  # of the steps of a clock that is set back now and then, or is read late
 _STRAIGHT = 0.7  # of the way that such a clock goes in all, that it is farther at the end
 _FEWEST_STEPS = 8  # by which such a clock is seen
+_FEWEST_OF_PARTS = 16  # by which a column is seen to start again
+_GREAT_FALL = 4.0  # steps: a clock that falls by more starts again, and is not only read late
+_FREQUENT = 0.01  # share of the steps that may be gaps where these hold most of the time
 _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLAB), and the longest step between samples
 
 _UNITS = (
@@ -37,64 +37,10 @@ _UNITS = (
     (r"h|hours?", 3600.0),
     (r"days?|datenum", 86400.0),
 )
-_TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed")
-_TIME_AS_FIRST = re.compile(r"ts?|sec|secs|seconds?|m?s|msec|clock")
-_COUNTER = re.compile(r"|samples?|index|idx|nseq|seq|sequence|counter|count|frames?|packets?|rows?|unnamed|n|no|nr|id")
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{2})(?:[.,](\d+)|:(\d{3,6}))?(?![\d:])")
-_DAYS = re.compile(r"(-?\d+) days? ")  # of a time that pandas writes
 _UNIX = ((1e18, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
-
-
-def names_time(label: str, first: bool) -> bool:
-    """Say whether a column's name says that it is time; the first column's may be as short as ``t`` or ``ms``."""
-    words = _words(label)
-    return any(_TIME.fullmatch(word) or (first and _TIME_AS_FIRST.fullmatch(word)) for word in words[:3])
-
-
-def names_counter(label: str) -> bool:
-    """Say whether a column's name, or its lack of one, says that it counts samples."""
-    return _COUNTER.fullmatch((_words(label) or [""])[0]) is not None
-
-
-def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
-    """Return the time that a cell shows, and after how much it begins again at 0 (0: never); None if it shows none.
-
-    A plain number is in an unknown unit; all else is in seconds. A date without a time zone is taken as UTC, where no
-    hour is skipped or repeated.
-    """
-    text = cell.strip().strip("'\"[]").strip()
-    if len(text) > _LONGEST:
-        return None
-    days = 0.0
-    if (before := _DAYS.match(text)) is not None:
-        days, text = float(before[1]), text[before.end() :]
-    elif (value := number(text, decimal)) is not None:
-        return value, 0.0
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        found = _CLOCK.search(text)
-        if found is None or re.search(r"[a-z]{3}", text.lower()):
-            return None
-        hours, minutes, seconds, fraction, thousandths = found.groups()
-        clock = float(minutes) * 60 + float(seconds) + float(f"0.{fraction or thousandths or 0}")
-        if before is not None:
-            return days * 86400 + float(hours or 0) * 3600 + clock, _NEVER
-        return (clock, 3600.0) if hours is None else (clock + float(hours) * 3600, 86400.0)
-    return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp(), 0.0
-
-
-def number(cell: str, decimal: str = ".") -> float | None:
-    """Return the number in a cell, as an ``int`` where it has many digits; None if it is none."""
-    text = cell.strip()
-    if decimal == ",":
-        if "." in text:
-            return None
-        text = text.replace(",", ".")
-    try:
-        return int(text) if len(text) > _EXACT_DIGITS and text.isdigit() else float(text)
-    except ValueError:
-        return None
+_TICKS = (1e17, 7e17, 1e-7)  # limits of Windows' and .NET's stamps, since 1601 and the year 1, and their unit
+_STAMPS = {1.0: "Unix seconds", 1e-3: "Unix milliseconds", 1e-6: "Unix microseconds", 1e-9: "Unix nanoseconds"}
+_SMALLER = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
 
 @dataclass
@@ -110,6 +56,8 @@ class Stamps:
         whole: all times were whole numbers.
         repeats: number of times that were the one before.
         ones: number of times that were 1 more than the one before; minus_ones: 1 less.
+        broken_at: line and text of the cell that was no time.
+        fell_at: line of the first time that was earlier than the one before.
     """
 
     label: str
@@ -121,7 +69,13 @@ class Stamps:
     repeats: int = 0
     ones: int = 0
     minus_ones: int = 0
+    broken_at: tuple[int, str] = (0, "")
+    fell_at: int = 0
     _falls: int = 0
+    _fallen: tuple[float, float] = (math.inf, 0.0)  # by how much, at least and at most
+    _extent: tuple[float, float] = (math.inf, -math.inf)  # least and latest time
+    _great_falls: int = 0
+    _gap_sum: float = 0.0
     _way: float = 0.0  # all steps, whether up or down
     _first: float | None = None
     _last: float = 0.0
@@ -138,13 +92,13 @@ class Stamps:
     _gap_at: int = 0
     _longest: tuple[float, float] = (0.0, 0.0)  # length of the longest gap, and when it begins
 
-    def add(self, cell: str) -> None:
-        """Take the next cell."""
+    def add(self, cell: str, line: int = 0) -> None:
+        """Take the next cell, and the number of its line."""
         if self.broken:
             return
         time, period = self._time(cell)
         if not -_LATEST <= time <= _LATEST:  # also where it is not a number
-            self.broken = True
+            self.broken, self.broken_at = True, (line, cell.strip())
             return
         if self._first is None:
             self._first = self._last = time
@@ -157,8 +111,12 @@ class Stamps:
         step = time - self._last
         self._last = time
         self.whole = self.whole and float(time).is_integer()
-        self.falls = self.falls or step < 0
-        self._falls += step < 0
+        if step < 0:
+            self.fell_at = self.fell_at if self.falls else line
+            self.falls = True
+            self._falls += 1
+            self._fallen = (min(self._fallen[0], -step), max(self._fallen[1], -step))
+            self._extent = (min(self._extent[0], time), max(self._extent[1], time - step))
         self.repeats += step == 0
         self.ones += step == 1
         self.minus_ones += step == -1
@@ -173,7 +131,7 @@ class Stamps:
 
     def _time(self, cell: str) -> tuple[float, float]:
         """Return a cell's time as ``time_of`` does, NaN for none; note whether it is more than a plain number."""
-        if len(cell) <= _EXACT_DIGITS and self.decimal == ".":
+        if len(cell) <= EXACT_DIGITS and self.decimal == ".":
             try:
                 return float(cell), 0.0
             except ValueError:
@@ -193,12 +151,31 @@ class Stamps:
     def is_signal(self) -> bool:
         """Whether a column that no name tells is surely a channel: it falls, and holds plain numbers."""
         maybe = self.textual or self.wraps or self.mostly_rises or self._falls >= 0.9 * self._steps
-        return self.falls and not maybe
+        of_parts = self._steps >= _FEWEST_OF_PARTS and self._falls <= 0.1 * self._steps
+        return self.falls and not (maybe or of_parts)
 
     @property
     def wraps(self) -> bool:
         """Whether the times are whole numbers that nearly always rise by 1, and fall: a counter that begins again."""
         return not (self.broken or self.textual) and self.whole and self.falls and self.ones >= 0.9 * self._steps
+
+    @property
+    def starts_again(self) -> bool:
+        """Whether the times rise evenly, but for a few great falls: of several parts, or of a few bits."""
+        if self.broken or not self.falls or self._steps < _FEWEST_OF_PARTS:
+            return False
+        self._settle()
+        return (self._usual or 0.0) > 0 and self._great_falls == self._falls and self._even >= 0.9 * self._steps
+
+    @property
+    def counts_packets(self) -> bool:
+        """Whether the times are whole numbers that stay, or rise by 1, and fall from their last to their first."""
+        if self.broken or self.textual or not (self.whole and self.falls and self.repeats):
+            return False
+        low, high = self._fallen
+        alike = low == high == self._extent[1] - self._extent[0] >= _FEWEST_STEPS - 1
+        within = self._extent[0] <= (self._first or 0.0) and self._last <= self._extent[1]
+        return alike and within and self.ones + self.repeats + self._falls == self._steps
 
     @property
     def mostly_rises(self) -> bool:
@@ -255,7 +232,13 @@ class Stamps:
             RateError: the times do not rise, repeat themselves, are uneven, or count samples.
         """
         self._settle()
-        if self.broken or self._first is None or self._last <= self._first or self.falls:
+        line, cell = self.broken_at
+        if self.broken and line:
+            raise RateError(f"{name} has a cell that is no time in line {line}: {cell[:40]!r}; give --rate, in Hz")
+        if self.starts_again:
+            if self._unit() is None:
+                raise RateError(f"the time column of {name} starts again at line {self.fell_at}; give --rate, in Hz")
+        elif self.broken or self._first is None or self._last <= self._first or self.falls:
             raise RateError(f"the time column of {name} does not rise; give --rate, in Hz")
         if self.repeats:
             coarse = f"{self.repeats} of the times in {name} repeat the one before, because the clock is coarse"
@@ -265,6 +248,10 @@ class Stamps:
             raise RateError(
                 f"{uneven} of {self._steps} steps in the time column of {name} are uneven; give --rate, in Hz"
             )
+        if self._gaps > max(2, _FREQUENT * self._steps) and self._gap_sum > (self._last - (self._first or 0.0)) / 2:
+            raise RateError(
+                f"{self._gaps} gaps hold most of the time in {name}, as stamps of packets do; give --rate, in Hz"
+            )
         if self.counts:
             raise RateError(f"the time column of {name} counts samples, which gives no rate; give --rate, in Hz")
         if self.whole and not self.textual and self._usual == self._unit() == 1:
@@ -272,7 +259,19 @@ class Stamps:
                 f"the times in {name} are whole numbers that rise by 1: whole seconds, or samples that are called "
                 "seconds; give --rate, in Hz (1 for seconds)"
             )
+        if self.whole and not self.textual and self._usual == 1 and self._named_unit() is None:
+            raise RateError(
+                f"the times in {name} are whole numbers that rise by 1: stamps of a clock, or numbers of samples; give "
+                f"--rate, in Hz ({1 / (self._unit() or 1.0):.6g} for stamps)"
+            )
         return self._hertz(self._even / self._even_sum, name)
+
+    def parts(self) -> str:
+        """Return a note on times that start again; empty if they do not."""
+        if not self.starts_again:
+            return ""
+        times = f", and {self._falls} times in all" if self._falls > 1 else ""
+        return f"the times start again at line {self.fell_at}{times}; the samples are taken as if they did not"
 
     def gaps(self) -> str:
         """Return a note on the gaps between the times; empty if there are none."""
@@ -312,6 +311,7 @@ class Stamps:
     def _count(self, time: float, step: float) -> None:
         usual = self._usual or 0.0
         self._counted += 1
+        self._great_falls += step < -_GREAT_FALL * usual
         if min(usual / 2, 1.5 * usual) <= step <= max(usual / 2, 1.5 * usual):
             self._even += 1
             self._even_sum += step
@@ -323,32 +323,40 @@ class Stamps:
                 least, most = self._apart or (apart, apart)
                 self._apart = [min(least, apart), max(most, apart)]
             self._gap_at = self._counted
+            self._gap_sum += step - usual
             self._gaps += 1
             self._longest = max(self._longest, (step, time - step))
+
+    def _named_unit(self) -> float | None:
+        """Return the unit in seconds that the column's name states; None if it does not."""
+        for word in words(self.label):
+            for pattern, unit in _UNITS:
+                if re.fullmatch(pattern, word):
+                    return unit
+        return None
 
     def _unit(self) -> float | None:
         """Return the unit in seconds that name or size of the times tell; None if they do not."""
         if self.textual:
             return 1.0
-        for word in _words(self.label):
-            for pattern, unit in _UNITS:
-                if re.fullmatch(pattern, word):
-                    return unit
+        if (named := self._named_unit()) is not None:
+            return named
         first = self._first or 0.0
         if _SERIAL[0] <= first < _SERIAL[1] and 0 < (self._usual or 0.0) < _SERIAL[2]:
             return 86400.0
+        if _TICKS[0] <= first < _TICKS[1]:
+            return _TICKS[2]
         return next((unit for least, unit in _UNIX if first >= least), None)
 
     def _hertz(self, rate: float, name: str) -> float:
         unit = self._unit()
-        if unit is None and rate < 1:
+        stated = self.textual or self._named_unit() is not None
+        if not stated and rate / (unit or 1.0) < 1:
+            what = "is in seconds" if unit is None else f"holds {_STAMPS.get(unit, 'stamps')}"
+            word, factor = next((one for one in _SMALLER if rate * one[1] >= 1), _SMALLER[0])
             raise RateError(
-                f"the time column of {name} gives {rate:.3g} Hz if it is in seconds; give --rate "
-                f"({rate * 1000:.4g} if it is in milliseconds)"
+                f"the time column of {name} gives {rate / (unit or 1.0):.3g} Hz if it {what}; give --rate "
+                f"({rate * factor:.4g} if it is in {word})"
             )
         rate /= unit or 1.0
         return float(round(rate)) if abs(rate - round(rate)) < _ROUNDING * rate else rate
-
-
-def _words(label: str) -> list[str]:
-    return [word for word in re.split(r"[^a-zµμ]+", label.lower()) if word]

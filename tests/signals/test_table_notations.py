@@ -323,3 +323,53 @@ def test_rate_of_stamps_with_few_digits_is_their_mean_step(tmp_path):
     path = tmp_path / "ecg.csv"
     path.write_text("time (s),II\n" + rows(lambda k: f"{k / 128:.3f}", values=np.tile(ECG, 30)))
     assert open_recording(path).rate == 128  # though most steps are of 8 ms
+
+
+AGAIN = {
+    "two recordings": ("Zeit", [k % 25 / RATE for k in range(40)], "starts again at line 27"),
+    "without a name": ("", [k % 25 / RATE for k in range(40)], "starts again at line 26"),
+    "of 16 bits": ("tick", [(65_500 + 4 * k) % 65_536 for k in range(40)], "starts again at line 11"),
+    "of 16 bits, without a name": ("", [(65_500 + 4 * k) % 65_536 for k in range(40)], "only one that counts"),
+    "numbers of step 2": ("seq", [2 * k % 32 for k in range(40)], "only one that counts"),
+    "numbers of packets": ("seq", [k // 2 % 9 for k in range(40)], "only one that counts"),
+    "packets without a name": ("", [k // 2 % 9 for k in range(40)], "only one that counts"),
+}
+
+
+@pytest.mark.parametrize(("name", "numbers", "why"), AGAIN.values(), ids=AGAIN.keys())
+def test_a_first_column_that_starts_again_is_no_lead(tmp_path, name, numbers, why):
+    path = tmp_path / "ecg.csv"
+    path.write_text((f"{name},II\n" if name else "") + rows(lambda k: f"{numbers[k]:g}"))
+    with pytest.raises(RateError, match=rf"^.* {why}.*; give --rate, in Hz$"):
+        open_recording(path)
+    recording = open_recording(path, rate=RATE)
+    assert recording.copied == (0,)
+    np.testing.assert_allclose(read(recording)[0], ECG, atol=1e-6)
+    line = why.partition(" at ")[2]
+    told = f"the times start again at {line}; the samples are taken as if they did not"
+    assert recording.notes == ((told,) if line else ())
+
+
+def test_the_rate_of_times_that_start_again_is_used_where_their_unit_is_known(tmp_path):
+    path = tmp_path / "ecg.csv"
+    path.write_text("micros,II\n" + rows(lambda k: f"{(2**32 - 60_000 + 4000 * k) % 2**32}"))
+    recording = open_recording(path)
+    assert (recording.rate, recording.channels) == (RATE, 1)
+    assert recording.notes == ("the times start again at line 17; the samples are taken as if they did not",)
+    path.write_text("time (ms),II\n" + rows(lambda k: f"{4 * (k % 16)}"))
+    assert "at line 18, and 2 times in all; " in open_recording(path).notes[0]
+
+
+@pytest.mark.parametrize(
+    "lead",
+    [
+        [k % 8 / 50 for k in range(40)],  # falls too often
+        [k - 3 * (k == 20) for k in ECG.cumsum()],
+        [k // 2 % 5 for k in range(40)],  # falls by too little
+        [k // 2 % 9 + (k == 30) for k in range(40)],  # steps otherwise
+    ],
+)
+def test_a_lead_that_falls_is_a_lead(tmp_path, lead):
+    path = tmp_path / "ecg.csv"
+    path.write_text("I,II\n" + rows(lambda k: f"{lead[k]:.3f}"))
+    assert open_recording(path, rate=RATE).channels == 2

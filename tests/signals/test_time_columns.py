@@ -7,7 +7,8 @@ import math
 import pytest
 
 from sepray.signals.recording_types import RateError
-from sepray.signals.time_columns import Stamps, names_counter, names_time, number, time_of
+from sepray.signals.time_cells import names_counter, names_time, number, time_of
+from sepray.signals.time_columns import Stamps
 
 
 def stamps(cells, label="", decimal="."):
@@ -188,7 +189,8 @@ def test_whole_numbers_that_rise_by_one_count_samples():
 def test_whole_seconds_of_step_one_are_asked_about(start, label):
     with pytest.raises(RateError, match=r"^the times in a.csv are whole numbers that rise by 1: .* \(1 for seconds\)$"):
         stamps(range(start, start + 50), label).rate("a.csv")
-    assert stamps(range(start, start + 100, 2), label).rate("a.csv") == 0.5
+    if label:
+        assert stamps(range(start, start + 100, 2), label).rate("a.csv") == 0.5
     assert stamps([start + k + 0.5 for k in range(50)], label).rate("a.csv") == 1.0
     assert stamps(range(50), "ms").rate("a.csv") == 1000.0
     assert stamps([f"00:00:{k:02d}" for k in range(50)], label).rate("a.csv") == 1.0
@@ -384,3 +386,50 @@ def test_a_long_cell_is_no_time():
     assert time_of("1" * 74 + ":05:10") == (float("1" * 74) * 3600 + 310, 86400.0)
     assert time_of("1" * 75 + ":05:10") is None
     assert time_of("1" * 130_000 + ":") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "why"),
+    [
+        (1_600_000_000, 2, r"gives 0\.5 Hz if it holds Unix seconds; give --rate \(500 if it is in milliseconds\)"),
+        (2_345_678_901, 4, r"gives 0\.25 Hz if it holds Unix seconds; give --rate \(250 if it is in milliseconds\)"),
+        (1_234_567_890_123, 4000, r".* Unix milliseconds; give --rate \(250 if it is in microseconds\)"),
+        (12_345_678_901_234, 4_000_000, r".* Unix milliseconds; give --rate \(250 if it is in nanoseconds\)"),
+        (17, 4000, r"gives 0\.00025 Hz if it is in seconds; give --rate \(250 if it is in microseconds\)"),
+    ],
+)
+def test_stamps_since_a_start_in_small_units_are_asked_about(first, step, why):
+    with pytest.raises(RateError, match=rf"^the time column of a\.csv {why}$"):
+        stamps([first + k * step for k in range(50)], "timestamp").rate("a.csv")
+
+
+@pytest.mark.parametrize("first", [637 * 10**15, 133 * 10**15])
+def test_stamps_of_100_ns_since_1601_or_the_year_1(first):
+    assert stamps([first + 40_000 * k for k in range(50)], "ticks").rate("a.csv") == 250
+
+
+@pytest.mark.parametrize(("first", "rate"), [(16 * 10**11, "1000"), (16 * 10**14, r"1e\+06")])
+def test_stamps_of_step_one_without_a_unit_are_asked_about(first, rate):
+    with pytest.raises(
+        RateError, match=rf"whole numbers that rise by 1: .*; give --rate, in Hz \({rate} for stamps\)$"
+    ):
+        stamps(range(first, first + 50), "timestamp").rate("a.csv")
+    assert stamps(range(first, first + 50), "timestamp ms").rate("a.csv") == 1000
+
+
+def test_gaps_that_hold_most_of_the_time_give_no_rate():
+    packets = [80 * (k // 20) + k % 20 for k in range(400)]
+    with pytest.raises(RateError, match=r"^19 gaps hold most of the time in a\.csv, .*; give --rate, in Hz$"):
+        stamps([k / 2000 for k in packets], "s").rate("a.csv")
+    parts = stamps([(k + 900 * (k // 200)) / 250 for k in range(600)], "s")
+    assert parts.rate("a.csv") == 250
+    assert "2 gaps" in parts.gaps()
+
+
+@pytest.mark.parametrize(
+    ("cell", "hour"),
+    [("12:59:59 AM", 0), ("11:59:59 am", 11), ("12:59:59 PM", 12), ("1:59:59 p.m.", 13), ("13:59:59 PM", 13)],
+)
+def test_clocks_of_twelve_hours(cell, hour):
+    assert time_of(cell) == (hour * 3600 + 3599, 86400.0)
+    assert time_of(f"3/31/2024 {cell}") == (hour * 3600 + 3599, 86400.0)

@@ -1,0 +1,81 @@
+"""What a cell of a table shows: a number, a clock time or a date; and what the name of a column says of it.
+
+Clock times are ``mm:ss.mmm``, ``hh:mm:ss`` (also of twelve hours, with AM or PM) or PhysioNet's
+``[hh:mm:ss.mmm dd/mm/yyyy]``, dates ISO 8601.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+EXACT_DIGITS = 15
+"""Digits of a whole number that a float holds."""
+
+_LONGEST = 80  # characters of a time: in a long run of digits, a clock would be looked for at each of them
+_NEVER = 1e15  # seconds, after which a time in days begins again
+
+_TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed")
+_TIME_AS_FIRST = re.compile(r"ts?|sec|secs|seconds?|m?s|msec|clock")
+_COUNTER = re.compile(r"|samples?|index|idx|nseq|seq|sequence|counter|count|frames?|packets?|rows?|unnamed|n|no|nr|id")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{2})(?:[.,](\d+)|:(\d{3,6}))?(?![\d:])")
+_HALF_DAY = re.compile(r"\s?([ap])\.?m\b")  # after a clock time
+_DAYS = re.compile(r"(-?\d+) days? ")  # of a time that pandas writes
+
+
+def names_time(label: str, first: bool) -> bool:
+    """Say whether a column's name says that it is time; the first column's may be as short as ``t`` or ``ms``."""
+    return any(_TIME.fullmatch(word) or (first and _TIME_AS_FIRST.fullmatch(word)) for word in words(label)[:3])
+
+
+def names_counter(label: str) -> bool:
+    """Say whether a column's name, or its lack of one, says that it counts samples."""
+    return _COUNTER.fullmatch((words(label) or [""])[0]) is not None
+
+
+def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
+    """Return the time that a cell shows, and after how much it begins again at 0 (0: never); None if it shows none.
+
+    A plain number is in an unknown unit; all else is in seconds. A date without a time zone is taken as UTC, where no
+    hour is skipped or repeated.
+    """
+    text = cell.strip().strip("'\"[]").strip()
+    if len(text) > _LONGEST:
+        return None
+    days = 0.0
+    if (before := _DAYS.match(text)) is not None:
+        days, text = float(before[1]), text[before.end() :]
+    elif (value := number(text, decimal)) is not None:
+        return value, 0.0
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        found = _CLOCK.search(text)
+        if found is None or re.search(r"[a-z]{3}", text.lower()):
+            return None
+        hours, minutes, seconds, fraction, thousandths = found.groups()
+        clock = float(minutes) * 60 + float(seconds) + float(f"0.{fraction or thousandths or 0}")
+        if hours is not None and int(hours) <= 12 and (half := _HALF_DAY.match(text.lower(), found.end())) is not None:
+            hours = str(int(hours) % 12 + 12 * (half[1] == "p"))
+        if before is not None:
+            return days * 86400 + float(hours or 0) * 3600 + clock, _NEVER
+        return (clock, 3600.0) if hours is None else (clock + float(hours) * 3600, 86400.0)
+    return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp(), 0.0
+
+
+def number(cell: str, decimal: str = ".") -> float | None:
+    """Return the number in a cell, as an ``int`` where it has many digits; None if it is none."""
+    text = cell.strip()
+    if decimal == ",":
+        if "." in text:
+            return None
+        text = text.replace(",", ".")
+    try:
+        return int(text) if len(text) > EXACT_DIGITS and text.isdigit() else float(text)
+    except ValueError:
+        return None
+
+
+def words(label: str) -> list[str]:
+    """Return the words of a column's name, in small letters."""
+    return [word for word in re.split(r"[^a-zµμ]+", label.lower()) if word]
