@@ -40,6 +40,7 @@ def _cells(scores: RecordScores) -> tuple[str, ...]:
     rate = f"{scores.rate:.0f}" if scores.rate else "-"
     if scores.invented is not None:
         return rate, "-", f"{100 * scores.invented:.1f}% invented", "-"
-    right = f"{scores.segments_right}/{scores.segments}"
+    leads = "-" if scores.leads_right is None else f"{scores.leads_right}/{scores.leads}"
+    right = "-" if scores.segments_right is None else f"{scores.segments_right}/{scores.segments}"
     f1 = "-" if scores.beat_f1 is None else f"{scores.beat_f1:.3f}"
-    return rate, f"{scores.leads_right}/{scores.leads}", right, f1
+    return rate, leads, right, f1

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..signals.recording_types import RateError, Recording
-from ..signals.recordings import SUFFIXES, open_recording, recordings_below, written_suffix
+from ..signals.recording_types import Recording
+from ..signals.recordings import SUFFIXES, open_in_folder, open_recording, recordings_below, written_suffix
 from .model import Model
 from .separation import Progress, Separation, separate_into
 from .stream import check_window, require_sounds, wanted_sources
@@ -141,9 +141,4 @@ def separate_all(
 
 def _opened(planned: Planned, rate: float | None) -> Recording:
     """Open a recording; one that was found in a folder keeps a rate of its own, and ``rate`` is for the others."""
-    if not planned.found or rate is None:
-        return open_recording(planned.path, rate)
-    try:
-        return open_recording(planned.path, None)
-    except RateError:
-        return open_recording(planned.path, rate)
+    return open_in_folder(planned.path, rate) if planned.found else open_recording(planned.path, rate)

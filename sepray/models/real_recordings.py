@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ import numpy as np
 from ..console import preflight
 from ..errors import UsageError
 from ..signals import heart_annotations
-from ..signals.recordings import open_array, open_recording, recordings_below
+from ..signals.recording_clock import clock_of
+from ..signals.recordings import open_array, open_in_folder, recordings_below
 from .model import Address, Model, check_model, loaded
-from .stream import estimates_of, require_sounds
+from .stream import estimates_of, levels_of, notes_on, require_sounds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +34,7 @@ HEARTS = "hearts"
 ALL_LEADS = ", all leads"
 """What is added to a model's name for the scores of its estimates in all leads together (``scoring.all_leads``)."""
 
+_ONE_RATE = 2e-3  # that two rates of one file may differ by, of themselves
 _PULSE_RATE = 100.0  # Hz: models of a lower rate are of pulses, where they do not say
 
 
@@ -65,7 +68,8 @@ class RealScores:
         records: a result for each recording that has annotations.
         left_out: recordings without annotations.
         refused: recordings that cannot be read or scored: name -> why.
-        notes: what the user should know, a line each: rows of the table of rates that say nothing.
+        notes: what the user should know, a line each: rows of the table of rates that say nothing, and what is to be
+            known of a recording, after its name (gaps, an offset that was taken away, another rate than the given one).
     """
 
     model: str
@@ -118,7 +122,7 @@ def evaluate_recordings(
         model: address of a model (see ``load_model``), or a loaded one.
         folder: folder of recordings.
         pictures: folder for a picture of each recording; None: none is drawn.
-        rate: samples a second of files that do not say it.
+        rate: samples a second of files that do not say it; the others keep their own, and a note tells.
         device: device of a model that is loaded here, as for ``load_model``.
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
 
@@ -139,15 +143,17 @@ def evaluate_recordings(
         path for path in recordings_below(place) if not heart_annotations.is_annotation(path, signal.heart_sources)
     ]
     names = [path.relative_to(place).as_posix() for path in files]
-    notes = heart_annotations.unused(rows, names, signal.heart_sources)
+    notes = list(heart_annotations.unused(rows, names, signal.heart_sources))
     results, left_out, refused = [], [], {}
     for path, name in zip(files, names, strict=True):
         try:
             row = heart_annotations.row_of(rows, name)
-            recording = open_recording(path, rate)
+            recording = open_in_folder(path, rate)
             known = _known(recording, signal, row)
             if known:
-                results.append(_scored(ready, recording, name, known, signal, row, pictures))
+                result, told = _scored(ready, recording, name, known, signal, row, pictures)
+                results.append(result)
+                notes += [f"{name}: {note}" for note in (*told, *_more_notes(recording, rate, known))]
             else:
                 left_out.append(name)
         except UsageError as error:  # of this recording: the others are scored
@@ -159,7 +165,7 @@ def evaluate_recordings(
             f"no recording in {place} has rates or beats: give them in {heart_annotations.RATES} (record,source,rate), "
             f"NAME.SOURCE.csv or WFDB annotations{''.join(f'; {note}' for note in notes[:1])}"
         )
-    return RealScores(ready.name, tuple(results), tuple(left_out), refused, notes)
+    return RealScores(ready.name, tuple(results), tuple(left_out), refused, tuple(notes))
 
 
 def heart_signal(model: Model) -> Signal:
@@ -193,7 +199,8 @@ def heart_signal(model: Model) -> Signal:
 def _known(recording: Recording, signal: Signal, row: Row | None) -> dict[str, Annotation]:
     """Return what is known of each heart in a recording, by source."""
     hearts = signal.heart_sources
-    found = {s: heart_annotations.annotation(recording.path, s, hearts, recording.rate, row) for s in hearts}
+    clock = clock_of(recording) if heart_annotations.has_times(recording.path, hearts) else None
+    found = {s: heart_annotations.annotation(recording.path, s, hearts, recording.rate, row, clock) for s in hearts}
     return {source: annotation for source, annotation in found.items() if annotation is not None}
 
 
@@ -205,7 +212,8 @@ def _scored(
     signal: Signal,
     row: Row | None,
     pictures: str | os.PathLike[str] | None,
-) -> RecordResult:
+) -> tuple[RecordResult, tuple[str, ...]]:
+    """Return the scores on a recording, and what is to be known of its separation."""
     import torch
 
     from ..scoring import real_records
@@ -213,7 +221,9 @@ def _scored(
     leads = _chosen(recording, () if row is None else row.leads, name)
     values = torch.from_numpy(leads).double()
     mixture = real_records.segments(values, recording.rate)
-    whole = np.concatenate(list(estimates_of(open_array(leads, recording.rate, name), model)), axis=-1)
+    chosen = open_array(leads, recording.rate, name)
+    levels = levels_of(chosen, model)
+    whole = np.concatenate(list(estimates_of(chosen, model, levels=levels)), axis=-1)
     estimates = real_records.segments(torch.from_numpy(whole).double(), recording.rate)
     seconds = mixture.shape[-1] / recording.rate
     scores: dict[str, dict[str, RecordScores]] = {source: {} for source in known}
@@ -240,7 +250,22 @@ def _scored(
             recording,
         )
     said = {source: _words(annotation) for source, annotation in known.items()}
-    return RecordResult(name, len(leads), mixture.shape[1], scores, said, drawn)
+    result = RecordResult(name, len(leads), mixture.shape[1], scores, said, drawn)
+    return result, (*recording.notes, *notes_on(chosen, model, levels))
+
+
+def _more_notes(recording: Recording, rate: float | None, known: Mapping[str, Annotation]) -> Iterator[str]:
+    """Yield notes on the rate that was given, the length, and beats that are not in the recording."""
+    from ..scoring.real_records import SECONDS
+
+    length = recording.frames / recording.rate
+    if rate is not None and not math.isclose(rate, recording.rate, rel_tol=_ONE_RATE):
+        yield f"it says that its rate is {recording.rate:.6g} Hz, which it keeps: --rate is for files that say none"
+    if recording.frames < round(SECONDS * recording.rate):
+        yield f"it has {length:.3g} s, less than a segment of {SECONDS:g} s, and is scored as one"
+    for source, annotation in known.items():
+        if annotation.beats is not None and not len(annotation.beats_in(0, length)):
+            yield f"no beat in {annotation.origin} is within the recording, so {source} is not scored"
 
 
 def _chosen(recording: Recording, numbers: tuple[int, ...], name: str) -> Any:

@@ -98,11 +98,11 @@ class RecordScores:
 
     Attributes:
         leads: number of estimates: leads, or 1 where all of them give one.
-        leads_right: those whose median rate is right; None where the heart is not there.
+        leads_right: those whose median rate is right; None where the heart is not there, or no segment has a rate.
         segments: number of segments of all leads that have an annotated rate.
-        segments_right: those whose rate is right; None where the heart is not there.
+        segments_right: those whose rate is right; None where ``leads_right`` is.
         invented: share of the segments with a heart that is not there; None where it is there.
-        beat_f1: mean F1 of the beats within 50 ms, over segments; None without annotated beats.
+        beat_f1: mean F1 of the beats within 50 ms, over segments; None without annotated beats in any of them.
         rate: median rate that was found, over all segments with one, in beats a minute; 0 if there is none.
         missed_beats: mean share of the annotated beats that are missed, over segments; None without annotated beats.
         invented_beats: mean share of the found beats that are not annotated, over segments; None without annotated
@@ -145,18 +145,17 @@ def score(found: Beats, known: Annotation, seconds: float) -> RecordScores:
     wanted = np.array([known.rate_in(k * seconds, (k + 1) * seconds) for k in range(count)])
     scored = np.isfinite(wanted)
     right = np.abs(rates[:, scored] - wanted[scored]) <= NEAR
+    leads_right = segments_right = None
     if scored.any():
         leads_right = int((np.abs(np.median(rates[:, scored], 1) - np.median(wanted[scored])) <= NEAR).sum())
-    else:
-        leads_right = 0
+        segments_right = int(right.sum())
     f1 = missed = invented = None
-    if known.beats is not None:
+    if len(known.beats_in(0, count * seconds)):
         true = [torch.from_numpy(known.beats_in(k * seconds, (k + 1) * seconds)) for k in range(count)]
         padded = torch.nn.utils.rnn.pad_sequence(true, batch_first=True, padding_value=math.nan)
         counted = counts(found.times, padded.expand(leads, -1, -1), seconds)
         parts = (counted.f1, counted.missed_share, counted.invented_share)
         f1, missed, invented = (float(part.mean()) for part in parts)
-    segments_right = int(right.sum())
     return RecordScores(
         leads, leads_right, int(right.size), segments_right, None, f1, median, missed, invented, confidence=sure
     )

@@ -2,7 +2,8 @@
 
 What is looked for beside ``NAME.SUFFIX``, for a source such as ``fetal``:
 
-- ``NAME.fetal.csv``: times of beats in seconds, one in a line; other lines (a header) are left out;
+- ``NAME.fetal.csv``: times of beats in seconds, one in a line; other lines (a header) are left out. They are on the
+  recording's own clock where it has a column of times (``recording_clock``), else from its first sample;
 - ``NAME.fqrs`` or ``NAME.qrs`` (WFDB): fetal beats, as in PhysioNet's fetal ECG; ``NAME.atr``: those of the first
   heart; ``NAME.SUFFIX.qrs`` too, as beside EDF files;
 - a row of ``rates.csv`` in the folder: ``record,source,rate``, in beats a minute, 0 for a heart that is not there. A
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from ..disk.files import refuse_links
 from ..plain_text import in_one_line
+from .recording_clock import Clock
 from .recording_types import RecordingError
 from .wfdb_annotations import read_beats
 
@@ -168,7 +170,9 @@ def _merged(known: Row | None, more: Row, where: str) -> Row:
     return Row({**known.rates, **more.rates}, more.leads or known.leads)
 
 
-def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row: Row | None) -> Annotation | None:
+def annotation(
+    path: Path, source: str, sources: Sequence[str], rate: float, row: Row | None, clock: Clock | None = None
+) -> Annotation | None:
     """Return what is known of one source of a recording; None where there is nothing.
 
     Args:
@@ -177,15 +181,17 @@ def annotation(path: Path, source: str, sources: Sequence[str], rate: float, row
         sources: names of all sources with a heart, the first of which ``.atr`` is of.
         rate: samples a second of the recording, in which WFDB annotations count.
         row: what the table of rates says of the recording.
+        clock: the recording's, on which times of beats may be; None: it has none.
 
     Raises:
         RecordingError: an annotation is damaged.
         UsageError: its file is a link that leads out of the recording's folder.
     """
-    beside = path.with_name(f"{path.stem}.{source}.csv")
+    beside = _beside(path, source)
     if beside.is_file():
         refuse_links([beside], path.parent)
-        return Annotation(math.nan, _times(beside), beside.name)
+        times = _times(beside, least=0.0 if clock is None else -math.inf)
+        return Annotation(math.nan, times if clock is None else clock.from_start(times), beside.name)
     extensions = (*(_FETAL if source == "fetal" else ()), *(_FIRST if source == sources[0] else ()))
     for extension in extensions:
         for record in (path.with_suffix(""), path):
@@ -203,7 +209,16 @@ def is_annotation(path: Path, sources: Sequence[str]) -> bool:
     return path.name == RATES or any(path.name.endswith(f".{source}.csv") for source in sources)
 
 
-def _times(path: Path) -> NDArray[np.float64]:
+def has_times(path: Path, sources: Sequence[str]) -> bool:
+    """Return whether there are times of beats in seconds beside a recording, of any of the sources."""
+    return any(_beside(path, source).is_file() for source in sources)
+
+
+def _beside(path: Path, source: str) -> Path:
+    return path.with_name(f"{path.stem}.{source}.csv")
+
+
+def _times(path: Path, least: float) -> NDArray[np.float64]:
     if path.stat().st_size > _MOST_BYTES:
         raise RecordingError(f"{path} is too large for times of beats")
     times = array("d")  # without an object for each
@@ -214,7 +229,7 @@ def _times(path: Path) -> NDArray[np.float64]:
             except ValueError:
                 continue
     found = np.sort(np.array(times, dtype=np.float64))
-    if not len(found) or not np.isfinite(found).all() or found[0] < 0:
+    if not len(found) or not np.isfinite(found).all() or found[0] < least:
         raise RecordingError(f"{path} has no times of beats: it needs seconds from the first sample, one in a line")
     return found
 

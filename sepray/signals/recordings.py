@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..disk.files import is_clutter, refuse_links
 from . import record_files, sound_files, table_files
 from .array_files import of_array, open_array_file
-from .recording_types import LARGEST, RATES, Location, Recording, RecordingError, SilentError, check_rate
+from .recording_types import LARGEST, RATES, Location, RateError, Recording, RecordingError, SilentError, check_rate
 from .sound_files import open_sound_file
 from .wfdb_files import files_of
 
@@ -77,6 +77,24 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
         recording = open_sound_file(path, rate, name)
     check_rate(recording.rate, name)
     return dataclasses.replace(recording, locations=_checked_locations(recording, name))
+
+
+def open_in_folder(path: Path, rate: float | None) -> Recording:
+    """Open a recording that was found in a folder: ``rate`` is for those that do not say theirs.
+
+    Args:
+        path: the file.
+        rate: samples per second; None: not given.
+
+    Raises:
+        RecordingError: as ``open_recording``.
+    """
+    if rate is None:
+        return open_recording(path)
+    try:
+        return open_recording(path)
+    except RateError:
+        return open_recording(path, rate)
 
 
 def open_array(values: NDArray[np.generic], rate: float | None, name: str = "recording") -> Recording:

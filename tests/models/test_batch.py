@@ -146,14 +146,14 @@ def test_file_that_may_not_be_read_is_told_and_a_full_disk_stops(record, monkeyp
     record("in/a.npy", "in/b.npy")
     from sepray.models import batch
 
-    opened = batch.open_recording
+    opened = batch.open_in_folder
 
     def refuse(path, rate):
         if path.name == "a.npy":
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, rate)
 
-    monkeypatch.setattr(batch, "open_recording", refuse)
+    monkeypatch.setattr(batch, "open_in_folder", refuse)
     outcomes = list(separate_all(plan([Path("in")], Path("out")), QUARTER, rate=64))
     assert outcomes[0] == Refused("in/a.npy", "in/a.npy: Permission denied")
     assert isinstance(outcomes[1], Separation)

@@ -128,3 +128,55 @@ def test_a_recording_that_cannot_be_read_costs_the_others_nothing(folder):
     (folder / "both.fetal.csv").unlink()
     with pytest.raises(UsageError, match=r"broken\.csv"):
         evaluate_recordings(MODEL, folder)
+
+
+def alone(folder, name, times, mother=MOTHER):
+    folder.mkdir(exist_ok=True)
+    rows = np.column_stack((times, mother))
+    np.savetxt(folder / f"{name}.csv", rows, delimiter=",", header="seconds,a", comments="", fmt="%.5f")
+
+
+def test_beats_are_on_the_clock_of_the_recording_and_its_gaps_are_noted(tmp_path):
+    alone(tmp_path, "ward", np.where(TIMES < 5, TIMES, TIMES + 2.5) + 1.6e9)
+    beats = np.where(MATERNAL_BEATS < 5, MATERNAL_BEATS, MATERNAL_BEATS + 2.5) + 1.6e9
+    np.savetxt(tmp_path / "ward.maternal.csv", beats, fmt="%.4f")
+    found = evaluate_recordings(MODEL, tmp_path)
+    scores = found.records[0].scores["maternal"]["mixture itself"]
+    assert (scores.beat_f1, scores.segments_right) == (1, 2)
+    assert found.document["notes"] == [
+        "ward.csv: the recording has a gap of 2.504 s, 4.996 s after the start; its samples are taken as if there were "
+        "none"
+    ]
+
+
+def test_what_lies_outside_the_recording_is_not_scored(tmp_path):
+    alone(tmp_path, "ward", TIMES)
+    np.savetxt(tmp_path / "ward.maternal.csv", 1.6e9 + MATERNAL_BEATS, fmt="%.4f")
+    found = evaluate_recordings(MODEL, tmp_path)
+    for scores in found.document["records"][0]["scores"]["maternal"].values():
+        assert (scores["leads_right"], scores["segments_right"], scores["beat_f1"], scores["segments"]) == (
+            *(None, None, None),
+            0,
+        )
+    assert found.notes == ("ward.csv: no beat in ward.maternal.csv is within the recording, so maternal is not scored",)
+
+
+def test_a_rate_is_for_files_that_say_none_and_short_recordings_are_noted(tmp_path):
+    alone(tmp_path, "ward", TIMES)
+    alone(tmp_path, "bare", TIMES[:400], MOTHER[:400])
+    (tmp_path / "bare.csv").write_text("".join(f"{value:.5f}\n" for value in MOTHER[:400]))
+    (tmp_path / "rates.csv").write_text("record,source,rate\nward,maternal,81\nbare,maternal,81\n")
+    found = evaluate_recordings(MODEL, tmp_path, rate=200)
+    assert found.notes == (
+        "bare.csv: it has 2 s, less than a segment of 10 s, and is scored as one",
+        "ward.csv: it says that its rate is 250 Hz, which it keeps: --rate is for files that say none",
+    )
+
+
+def test_steps_of_the_level_are_noted(tmp_path):
+    alone(tmp_path, "ward", TIMES, MOTHER + 1000 * (TIMES > 7))
+    (tmp_path / "rates.csv").write_text("record,source,rate\nward,maternal,81\n")
+    trained = model("m", _told, ("maternal", "fetal"), shape=(1000,), sample_rate=250.0)
+    trained.metadata = {**trained.metadata, "mixture_level": {"low": 0.0, "usual": 0.0, "high": 0.0}}
+    (note,) = evaluate_recordings(trained, tmp_path).notes
+    assert note.startswith("ward.csv: the level changes by more than in any training mixture")

@@ -72,6 +72,10 @@ def test_scores_by_hand() -> None:
     assert known.beat_f1 == pytest.approx(np.mean(by_hand))
     assert known.missed_beats == pytest.approx(np.mean([1 / 3, 0, 0, 1 / 3, 1 / 3, 0]))
     assert known.invented_beats == pytest.approx(np.mean([1 / 3, 0, 1, 0, 0, 1]))
+    nothing = score(found, Annotation(nan, np.array([31.0, 32.0, 33.0]), ""), 10.0)  # after the end
+    assert (nothing.segments, nothing.segments_right, nothing.leads_right, nothing.beat_f1) == (0, None, None, None)
+    few = score(found, Annotation(nan, np.array([1.0, 2.0]), ""), 10.0)  # two beats have no rate
+    assert (few.segments, few.leads_right, few.beat_f1) == (0, None, pytest.approx(np.mean([4 / 5, 0, 0, 1, 0, 0])))
 
 
 def test_a_fetus_that_is_faint_beside_the_mother_is_not_found() -> None:
