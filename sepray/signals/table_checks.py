@@ -148,5 +148,17 @@ def column_without_numbers(lines: Sequence[str], name: str) -> str:
     return ""
 
 
+def two_decimal_marks(lines: Sequence[str], name: str) -> str:
+    """Return what is wrong with lines in which one column has decimal points and another commas; empty if none has."""
+    for number_of_line, line in enumerate(lines[:_LOOKED_AT], 1):
+        for separator in ("\t", ";"):
+            cells = [cell.strip() for cell in line.split(separator)]
+            marks = {mark for mark in ".," for cell in cells if mark in cell}
+            if len(marks) == 2 and len(cells) > 1 and all(map(_is_number, cells)):
+                example = separator.join(cells)[:_SHOWN]
+                return f"{name} has decimal points and decimal commas, as in line {number_of_line}: {example!r}"
+    return ""
+
+
 def _is_number(cell: str) -> bool:
     return number(cell) is not None or number(cell, ",") is not None

@@ -64,7 +64,7 @@ class TableRecording(Recording):
         with self.path.open(newline="", encoding=self.layout.encoding) as file:
             for line, cells in self.layout.rows(file):
                 if len(cells) != columns:
-                    raise RecordingError(f"{self.name} has {len(cells)} columns in line {line}, but {columns} before")
+                    raise _wrong_length(self.layout, cells, line, self.name)
                 if leading is not None:
                     copied.append(cells[:leading])
                     samples = cells[leading:]
@@ -176,10 +176,12 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
             if rate is None:
                 raise
     notes: tuple[str, ...] = ()
+    if own is not None and layout.rate is not None and not math.isclose(own, layout.rate, rel_tol=_ONE_RATE):
+        notes = (f"the header of {name} says that its rate is {layout.rate:.6g} Hz, and its times {own:.6g} Hz",)
     if rate is None:
         rate = own
     elif own is not None and not math.isclose(rate, own, rel_tol=_ONE_RATE):
-        notes = (f"{name} says that its rate is {own:.6g} Hz, and it is taken at {rate:.6g} Hz, as you say",)
+        notes += (f"{name} says that its rate is {own:.6g} Hz, and it is taken at {rate:.6g} Hz, as you say",)
     if rate is None:
         counted = ", only one that counts samples," if copied else ""
         raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
@@ -200,7 +202,10 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
     with path.open(newline="", encoding=layout.encoding) as file:
         for line, cells in layout.rows(file):
             if len(cells) != columns:
-                raise RecordingError(f"{name} has {len(cells)} columns in line {line}, but {columns} before")
+                raise _wrong_length(layout, cells, line, name)
+            if not any(map(str.strip, cells)):
+                shown = f" ({layout.labels[0][:40]})" if layout.labels[0] else ""
+                raise RecordingError(f"{name} has a cell that is not a number in line {line}, column 1{shown}: ''")
             for column, found in stamps.items():
                 found.add(cells[column], line)
             frames += 1
@@ -258,6 +263,14 @@ def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tup
     named = bool(label) and (names_counter(label) or names_time(label, first=True))
     clock = found.textual or found.is_even or found.mostly_rises
     return (0,) if (named and clock) or (found.is_ramp and frames >= _COUNTED_ROWS) else ()
+
+
+def _wrong_length(layout: Layout, cells: list[str], line: int, name: str) -> RecordingError:
+    columns = len(layout.labels)
+    if columns < len(cells) <= columns + layout.trailing:
+        nothing = f"has nothing in column {columns + 1} before line {line}, and {cells[columns].strip()[:40]!r} there"
+        return RecordingError(f"{name} {nothing}: leave the rows without samples out")
+    return RecordingError(f"{name} has {len(cells)} columns in line {line}, but {columns} before")
 
 
 def _counts(found: Stamps) -> bool:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +22,17 @@ from .table_checks import (
     column_without_numbers,
     refuse_other_names,
     refuse_split_numbers,
+    two_decimal_marks,
+)
+from .table_headers import (
+    COMMENT,
+    channel_titles,
+    empatica,
+    is_comment,
+    is_setting,
+    naming_comment,
+    open_signals,
+    said_rate,
 )
 from .time_cells import number, time_of
 
@@ -31,16 +40,10 @@ _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
 _LINE_BYTES = 1 << 20  # at least one line ends in so many bytes
 _MOST_COLUMNS = 4096
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
-_COMMENT = ("#", "%")
+_MISSING = ("", "-", "--", "---", "na", "n/a", "#n/a", "null", "none", "?", "*")  # in the place of a sample
 _SAMPLE = 50  # rows of these
 _LOOKED_AT = 1000  # rows whose cells are compared
 _MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","), (",", ","))
-_SAID_RATE = re.compile(  # of bounded length: a long line of such words would be gone through for ever
-    r"sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?"
-    r"(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,4}(khz)?",
-    re.IGNORECASE,
-)
-_EMPATICA = ((1e9, 1e11), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,9 @@ def layout_of(path: Path, name: str) -> Layout:
     if not best.score:
         no_table = f"{name} is not a table of numbers in text (CSV)"
         raise RecordingError(
-            f"{name} holds no rows of numbers" if _is_header(lines) else column_without_numbers(lines, name) or no_table
+            f"{name} holds no rows of numbers"
+            if _is_header(lines)
+            else column_without_numbers(lines, name) or two_decimal_marks(lines, name) or no_table
         )
     if best.columns > _MOST_COLUMNS:
         raise RecordingError(f"{name} has {best.columns} columns, and a table has at most {_MOST_COLUMNS}")
@@ -152,7 +157,7 @@ def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
     ends_blank: dict[int, int] = {}  # fewest
     for place, line in enumerate(lines):
         cells = _cells(line, separator)
-        if _is_comment(line) or not any(cell.strip() for cell in cells):
+        if is_comment(line) or not any(cell.strip() for cell in cells):
             continue
         kept = cells_without_end(cells)
         blank, cells = len(cells) - len(kept), kept
@@ -177,32 +182,36 @@ def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
 
 def _names_one_column(header: list[str]) -> bool:
     """Say whether a header names a single column, so that a comma in its rows is a decimal mark."""
-    named = [line for line in header if line.strip() and not _is_comment(line)]
+    named = [line for line in header if line.strip() and not is_comment(line)]
     return bool(named) and all(re.fullmatch(r"\s*[^\s,;]+\s*", line) is not None for line in named)
 
 
 def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layout:
     header = lines[: best.start]
+    rows = [
+        _cells(line, best.separator)[: best.columns]
+        for line in lines[best.start : best.start + _LOOKED_AT]
+        if not is_comment(line)
+    ]
+    rows = [cells for cells in rows if len(cells) == best.columns]
     named: list[list[str]] = []
     for place, line in enumerate(header):
-        if not line.strip() or _is_comment(line):
+        if not line.strip() or is_comment(line) or is_setting(line):
             continue
         cells = _without_trailing(_cells(line, best.separator), best.columns)
         if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
             cells = cells[: best.columns]
-        if (broken := _not_a_number(cells, best.decimal)) is not None:
+        broken = _not_a_number(cells, best.decimal, after_names=bool(named))
+        broken = _without_sample(cells, rows[:1], best.decimal) if broken is None else broken
+        if broken is not None:
             raise RecordingError(f"{name} has a cell that is not a number in line {place + 1}: {broken[:80]!r}")
         named += [_names(line, cells, best)]
-    comments = [line.lstrip("#%; ") for line in header if _is_comment(line)]
+    comments = [line.lstrip("#%; ") for line in header if is_comment(line)]
     names_nothing = not named
+    if not named and (titles := channel_titles(header, best.columns)):
+        named, names_nothing = [titles], False
     if not named and comments:
-        named = [_names(comments[-1], _cells(comments[-1], best.separator), best)]
-    rows = [
-        _cells(line, best.separator)[: best.columns]
-        for line in lines[best.start : best.start + _LOOKED_AT]
-        if not _is_comment(line)
-    ]
-    rows = [cells for cells in rows if len(cells) == best.columns]
+        named = [naming_comment([_names(line, _cells(line, best.separator), best) for line in comments], best.columns)]
     fitting = [cells for cells in named if len(cells) == best.columns]
     if not fitting:
         if best.separator == ",":
@@ -211,20 +220,15 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
             named = refuse_other_names(named, rows, best.separator, name)
             fitting = [cells for cells in named if len(cells) == best.columns]
     labels = tuple(" ".join(cell.strip(" '\"") for cell in cells) for cells in zip(*fitting, strict=True))
-    said = {
-        float(value) * (1000 if "k" in (before + after).lower() else 1)
-        for line in header
-        for before, value, after in _SAID_RATE.findall(line)
-    }
-    rate = said.pop() if len(said) == 1 else None
-    columns, others = _open_signals(comments)
+    rate = said_rate(header)
+    columns, others = open_signals(comments)
     if len(columns) == best.columns:
         labels = columns
     else:
         others = ()
-    more, empatica = 0, None if header else _empatica(lines, best)
-    if empatica is not None:
-        more, rate = 2, empatica
+    more, found = 0, empatica(lines, best.start, best.separator, best.decimal)
+    if found is not None:
+        more, rate = found
     elif names_nothing and are_column_numbers(rows, best.decimal):
         more = 1
     names = bool(labels)
@@ -233,14 +237,31 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
 
 
-def _not_a_number(cells: list[str], decimal: str) -> str | None:
-    """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers."""
+def _not_a_number(cells: list[str], decimal: str, after_names: bool) -> str | None:
+    """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers.
+
+    Names are empty in a first line only: below them (``after_names``) an empty cell is a sample that is not there.
+    """
     numbers = [cell.strip() for cell in cells if is_number(cell, decimal)]
     others = [cell.strip() for cell in cells if not is_number(cell, decimal)]
     if not numbers or not others:
         return None
+    if all(cell.lower() in _MISSING and (cell or after_names) for cell in others):
+        return others[0]
     names = not is_number(cells[0], decimal) and all(cell.isdigit() for cell in numbers)
     return None if names and not any(cell[:1].isdigit() for cell in others) else others[0]
+
+
+def _without_sample(cells: list[str], rows: list[list[str]], decimal: str) -> str | None:
+    """Return the cell for a sample that is not there, in a line above the rows with a clock time or date as theirs."""
+    if not rows or len(cells) != len(rows[0]):
+        return None
+    times = [place for place, cell in enumerate(rows[0]) if not is_number(cell, decimal)]
+    shown = [k for k in times if time_of(cells[k], decimal) and not is_number(cells[k], decimal)]
+    others = [cell.strip() for place, cell in enumerate(cells) if place not in shown and not is_number(cell, decimal)]
+    if not shown or not others:
+        return None
+    return others[0] if shown[0] == 0 or all(cell.lower() in _MISSING for cell in others) else None
 
 
 def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
@@ -249,41 +270,6 @@ def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
         apart = re.split(r"\s{2,}|\t", line.strip())
         return apart if len(apart) == best.columns else cells
     return cells
-
-
-def _open_signals(comments: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the columns of an OpenSignals file (biosignalsplux, BITalino), and the numbers of those without samples.
-
-    Those of several devices stand side by side.
-    """
-    for line in comments:
-        try:
-            devices = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        columns: list[str] = []
-        others: list[int] = []
-        for device in devices.values() if isinstance(devices, dict) else ():
-            column, label = (device.get(key) for key in ("column", "label")) if isinstance(device, dict) else (0, 0)
-            if isinstance(column, list) and isinstance(label, list) and label:
-                own, signals = list(map(str, column)), set(map(str, label))
-                if signals <= set(own):
-                    others += [len(columns) + place for place, one in enumerate(own) if one not in signals]
-                columns += own
-        if columns:
-            return tuple(columns), tuple(others)
-    return (), ()
-
-
-def _empatica(lines: list[str], best: _Trial) -> float | None:
-    """Return the rate in the second header row of Empatica's files; None where the first rows are no such header."""
-    rows = [[number(cell) for cell in _cells(line, best.separator)] for line in itertools.islice(lines, 3)]
-    if len(rows) < 3 or any(len(set(row)) != 1 for row in rows[:2]):
-        return None
-    (start, rate), (limits, rates) = (rows[0][0], rows[1][0]), _EMPATICA
-    if start is None or rate is None or not (limits[0] <= start <= limits[1] and rates[0] <= rate <= rates[1]):
-        return None
-    return None if any(value is None or value >= limits[0] for value in rows[2]) else float(rate)
 
 
 def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) -> Iterator[tuple[int, list[str]]]:
@@ -301,7 +287,7 @@ def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) ->
     split = csv.reader(few(), delimiter=separator) if separator else (line.split() for line in lines)
     for place, cells in enumerate(split, start):
         taken = 0
-        if cells and cells[0][:1] not in _COMMENT:
+        if cells and cells[0][:1] not in COMMENT:
             yield place, cells
 
 
@@ -316,10 +302,6 @@ def _without_trailing(cells: list[str], columns: int) -> list[str]:
     return cells
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith(_COMMENT)
-
-
 def _is_header(lines: list[str]) -> bool:
     """Say whether the lines look like a header alone."""
     return len([line for line in lines if line.strip()]) <= 1
@@ -331,6 +313,8 @@ def _encoding(head: bytes) -> str:
         return "utf-16"
     if len(head) > 3 and head[1] == 0 and head[3] == 0 and head[0]:
         return "utf-16-le"
+    if len(head) > 3 and head[0] == 0 and head[2] == 0 and head[1]:
+        return "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

@@ -160,6 +160,11 @@ def test_a_text_with_a_few_numbers_is_no_table(tmp_path, text):
         ("Sample Frequency: 250 Hz", 250),
         ("sampling_rate=250", 250),
         ("Sampling frequency (Hz): 250", 250),
+        ("fs = 250", 250),
+        ("Fs 250", 250),
+        ("fs (kHz): 0.25", 250),
+        ("offs 3", None),
+        ("a,fs,3", None),
     ],
 )
 def test_rate_of_the_header_in_its_unit(tmp_path, line, rate):
@@ -199,6 +204,7 @@ def test_only_an_empty_cell_after_the_last_column_is_left_out(cells, kept):
         (b"\xef\xbb\xbfa\n", "utf-8-sig"),
         ("a,b".encode("utf-16"), "utf-16"),
         ("a,b".encode("utf-16-le"), "utf-16-le"),
+        ("a,b".encode("utf-16-be"), "utf-16-be"),
         (b"a\0b", "utf-8"),
     ],
 )
@@ -231,3 +237,68 @@ def test_of_empty_rows_within_a_table_the_first_is_kept(tmp_path):
     data = "".join(f"{k}.5,1\n" for k in range(5))
     assert len(laid_out(tmp_path, data + ",\n" * 9)[1]) == 5
     assert laid_out(tmp_path, f"{data},\n , \n,\n7.5,2\n")[1][5:] == [(6, ["", ""]), (9, ["7.5", "2"])]
+
+
+@pytest.mark.parametrize(
+    ("comments", "labels"),
+    [
+        ("# time (ms), ecg\n# end of header\n", ("time (ms)", "ecg")),
+        ("# time (ms), ecg\n# by A, in B\n", ("time (ms)", "ecg")),
+        ("# sample, ecg\n#\n", ("sample", "ecg")),
+        ("# by A, in B\n# lead one, lead two\n", ("lead one", "lead two")),
+        ("# lead one, lead two\n# end\n", ("", "")),
+    ],
+)
+def test_the_comment_that_names_a_time_names_the_columns(tmp_path, comments, labels):
+    assert laid_out(tmp_path, f"{comments}0,1.5\n4,2.5\n8,1.25\n")[0].labels == labels
+
+
+LABCHART = (
+    "Interval=\t{}\nExcelDateTime=\t4.4e4\t12/1/2020 10:10:10.000\nDateFormat=\t\nChannelTitle=\t{}\nRange=\t10 mV\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("interval", "titles", "labels"),
+    [("0.004 s", "I\tII", ("", "I", "II")), ("4 ms", "a\tb\tc\t", ("a", "b", "c")), ("4000 us", "I", ("", "", ""))],
+)
+def test_labchart_says_interval_and_titles_in_its_header(tmp_path, interval, titles, labels):
+    layout, rows = laid_out(tmp_path, LABCHART.format(interval, titles) + "0\t1.5\t2\n0.004\t2.5\t1\n0.008\t1\t2\n")
+    assert (layout.rate, layout.labels, layout.header, len(rows)) == (250, labels, 5, 3)
+
+
+@pytest.mark.parametrize("first", ["10:00:00.000", "2024-01-01T00:00:00.000", "2024-01-01 00:00:00"])
+@pytest.mark.parametrize("missing", ["-", "", "NA", "lead off"])
+def test_rows_without_a_sample_at_the_start_are_no_header(tmp_path, first, missing):
+    text = "time,ecg\n" + f"{first},{missing}\n" * 60 + f"{first},1.5\n" * 60
+    with pytest.raises(RecordingError, match=rf"^a\.csv has a cell that is not a number in line 2: '{missing}'$"):
+        laid_out(tmp_path, text)
+    with pytest.raises(RecordingError, match=rf"^a\.csv has a cell that is not a number in line 1: '{missing}'$"):
+        laid_out(tmp_path, text.partition("\n")[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("ecg,ppg\n-,512\n0.5,513\n0.25,514\n", "line 2: '-'"),
+        ("ecg,ppg\n,512\n0.5,513\n0.25,514\n", "line 2: ''"),
+        ("-,512\n0.5,513\n0.25,514\n", "line 1: '-'"),
+        ("ecg,time\nNA,10:00:00\n0.5,10:00:01\n0.25,10:00:02\n", "line 2: 'NA'"),
+    ],
+)
+def test_a_first_row_without_its_first_sample_is_no_header(tmp_path, text, line):
+    with pytest.raises(RecordingError, match=rf"^a\.csv has a cell that is not a number in {line}$"):
+        laid_out(tmp_path, text)
+
+
+@pytest.mark.parametrize("line", ["Start,10:00:00", "begun at,2024-01-01", ",0"])
+def test_a_line_with_a_time_above_the_names_is_a_header(tmp_path, line):
+    layout, rows = laid_out(tmp_path, f"{line}\necg,time\n0.5,10:00:01\n0.25,10:00:02\n")
+    assert (layout.header, len(rows)) == (2, 2)
+
+
+def test_two_decimal_marks_are_named(tmp_path):
+    with pytest.raises(
+        RecordingError, match=r"^a\.csv has decimal points and decimal commas, as in line 2: '0\.5;1,5'$"
+    ):
+        laid_out(tmp_path, "Zeit;EKG\n0.5;1,5\n0.75;2,5\n")

@@ -1,0 +1,175 @@
+"""What the header of a table says beside names: the rate, in words, as LabChart does, or as Empatica's devices do."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import re
+from collections.abc import Sequence
+
+from .table_checks import cells_without_end
+from .time_cells import names_counter, names_time, number
+
+COMMENT = ("#", "%")
+"""What a line that is a comment begins with."""
+
+_SAID_RATE = re.compile(  # of bounded length: a long line of such words would be gone through for ever
+    r"(?:sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})|(?<!\w)fs\b(?![ \t]{0,9}[,;]))"
+    r"\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,4}(khz)?",
+    re.IGNORECASE,
+)
+_INTERVAL = re.compile(r"Interval=[ \t]{0,9}(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,9}(s|ms|us)?[ \t]{0,9}")
+_INTERVAL_UNITS = {"": 1.0, "s": 1.0, "ms": 1e3, "us": 1e6}
+_KEY = re.compile(r"[A-Za-z]\w{0,40}=(?:\t|$)")  # of a line of LabChart's header
+_EMPATICA = ((1e9, 1e17), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
+_E4_RATES = (1, 4, 32, 64)  # of the signals of a device that writes its start as a date
+_LOOKED_AT = 100  # lines, for Empatica's rows
+
+
+def is_comment(line: str) -> bool:
+    """Say whether a line is a comment."""
+    return line.lstrip().startswith(COMMENT)
+
+
+def is_setting(line: str) -> bool:
+    """Say whether a line of a header is a name and a value of LabChart's, and names no columns."""
+    return _KEY.match(line) is not None
+
+
+def said_rate(header: Sequence[str]) -> float | None:
+    """Return the rate in Hz that the lines of a header state; None where they state none, or several."""
+    said = {
+        float(value) * (1000 if "k" in (before + after).lower() else 1)
+        for line in header
+        for before, value, after in _SAID_RATE.findall(line)
+    }
+    for line in header:
+        found = _INTERVAL.fullmatch(line)
+        if found is not None and float(found[1]) > 0:
+            said.add(round(_INTERVAL_UNITS[found[2] or ""] / float(found[1]), 6))
+    return said.pop() if len(said) == 1 else None
+
+
+def channel_titles(header: Sequence[str], columns: int) -> list[str]:
+    """Return names of as many columns, by LabChart's line of titles of the channels; none where there is no such line.
+
+    The first column has no title if it is one more than the channels.
+    """
+    titles = next((line.split("\t")[1:] for line in header if line.startswith("ChannelTitle=\t")), [])
+    while len(titles) > 1 and not titles[-1].strip():
+        titles = titles[:-1]
+    return titles if len(titles) == columns else ["", *titles] if titles and len(titles) == columns - 1 else []
+
+
+def naming_comment(named: Sequence[list[str]], columns: int) -> list[str]:
+    """Return the cells of the comment that names the columns: the last one that names a time or numbers, or the last.
+
+    Args:
+        named: cells of each comment.
+        columns: number of columns.
+    """
+    for cells in reversed(named):
+        labels = [cell.strip(" '\"") for cell in cells]
+        if len(cells) == columns and labels[0]:
+            of_time = any(names_time(label, first=place == 0) for place, label in enumerate(labels))
+            if of_time or names_counter(labels[0]):
+                return cells
+    return named[-1]
+
+
+def empatica(lines: Sequence[str], start: int, separator: str | None, decimal: str) -> tuple[int, float] | None:
+    """Return the rate of Empatica's header, and how many lines from the first row of numbers belong to it.
+
+    It is two rows of numbers, the Unix time of the start and the rate, or a row of that time as a date and one of the
+    rate, each with the same cell for all columns.
+
+    Args:
+        lines: lines of the file.
+        start: place of the first row of numbers.
+        separator: text between cells; None: blanks.
+        decimal: decimal mark.
+    """
+    rows = [(place, line) for place, line in enumerate(lines) if line.strip() and not is_comment(line)]
+    before = [line for place, line in rows if place < start][-1:]
+    found = [(k, _split(line, separator)) for k, line in rows if start <= k < start + _LOOKED_AT]
+    if len(found) < 3:
+        return None
+    values = [[number(cell, decimal) for cell in cells] for _, cells in found[:3]]
+    (limits, rates), first = _EMPATICA, values[0][0]
+    if before and _is_date(before[0], separator, len(values[0])) and _is_dated_rate(found, decimal):
+        return found[0][0] + 1 - start, float(first or 0.0)
+    if any(len(set(row)) != 1 for row in values[:2]):
+        return None
+    rate = values[1][0]
+    if first is None or rate is None or not (limits[0] <= first <= limits[1] and rates[0] <= rate <= rates[1]):
+        return None
+    if any(value is None or value >= limits[0] for value in values[2]):
+        return None
+    return found[1][0] + 1 - start, float(rate)
+
+
+def _is_date(line: str, separator: str | None, columns: int) -> bool:
+    """Say whether a line is one date with its time, as often as there are columns."""
+    cells = {cell.strip(" '\"") for cell in (_split(line, separator) if separator else [line.strip()])}
+    if len(cells) != 1 or (separator and len(_split(line, separator)) != columns):
+        return False
+    date = cells.pop()
+    try:
+        datetime.datetime.fromisoformat(date)
+    except ValueError:
+        return False
+    return ":" in date
+
+
+def _is_dated_rate(rows: Sequence[tuple[int, list[str]]], decimal: str) -> bool:
+    """Say whether the first row is a rate, and no sample: by its number, and by more or fewer digits than samples have.
+
+    A rate with six digits may also lie beyond all samples.
+    """
+    first = {cell.strip() for cell in rows[0][1]}
+    text = first.pop()
+    rate = number(text, decimal)
+    below = [cell.strip() for _, cells in rows[1:] for cell in cells]
+    if first or rate not in _E4_RATES or decimal not in text:
+        return False
+    digits = {_digits(cell, decimal) for cell in below}
+    samples = [number(cell, decimal) for cell in below]
+    if any(value is None for value in samples):
+        return False
+    known = [value for value in samples if value is not None]
+    beyond = _digits(text, decimal) == 6 and not min(known) <= rate <= max(known)
+    return beyond or (len(digits) == 1 and _digits(text, decimal) not in digits)
+
+
+def _digits(cell: str, decimal: str) -> int:
+    return len(cell.partition(decimal)[2])
+
+
+def _split(line: str, separator: str | None) -> list[str]:
+    cells = next(csv.reader([line], delimiter=separator), []) if separator else line.split()
+    return cells_without_end(cells)
+
+
+def open_signals(comments: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the columns of an OpenSignals file (biosignalsplux, BITalino), and the numbers of those without samples.
+
+    Those of several devices stand side by side.
+    """
+    for line in comments:
+        try:
+            devices = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        columns: list[str] = []
+        others: list[int] = []
+        for device in devices.values() if isinstance(devices, dict) else ():
+            column, label = (device.get(key) for key in ("column", "label")) if isinstance(device, dict) else (0, 0)
+            if isinstance(column, list) and isinstance(label, list) and label:
+                own, signals = list(map(str, column)), set(map(str, label))
+                if signals <= set(own):
+                    others += [len(columns) + place for place, one in enumerate(own) if one not in signals]
+                columns += own
+        if columns:
+            return tuple(columns), tuple(others)
+    return (), ()
