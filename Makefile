@@ -19,7 +19,7 @@ TABLES ?= $(basename $(notdir $(filter-out %/__init__.py,$(wildcard studies/tabl
 tables: $(VENV)/.run ffmpeg  ## short forms of the papers' tables, about ten minutes each, without a download: TABLES="cass_table_2 ..."
 	@for table in $(TABLES); do $(BIN)/python studies/tables/$$table.py $(ARGS) || exit; done
 
-pretrained: $(VENV)/.run  ## a model that comes with sepray, of a registered one: NAME=ecg MODEL=models:/cass-ecg-varied@champion
+pretrained: $(VENV)/.run  ## a model that comes with sepray, of a registered one: NAME=ecg MODEL=models:/cass-ecg@champion
 	$(BIN)/python -m sepray.models.make_pretrained $(NAME) $(MODEL) $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests

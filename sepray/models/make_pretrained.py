@@ -1,6 +1,6 @@
 """Turns a trained model into one that comes with sepray: ``python -m sepray.models.make_pretrained NAME MODEL``.
 
-``MODEL`` is a registered version (``models:/cass-ecg-varied@champion``) or the folder of a packaged model, of a
+``MODEL`` is a registered version (``models:/cass-ecg@champion``) or the folder of a packaged model, of a
 separator and a task of sepray. Its source files are left behind and none of them runs; its configuration and weights go
 into ``sepray/pretrained/NAME``, with ``model.json`` and the model card: how it was trained, on which data, what it
 scores on the test split beside the unprocessed mixture and the oracle bounds, and its limits. Scores are measured here,

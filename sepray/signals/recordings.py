@@ -35,9 +35,23 @@ def recordings_below(folder: Path) -> list[Path]:
     found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     found = [path for path in found if not is_clutter(path.relative_to(folder))]
     refuse_links(found, folder)
-    headers = [path for path in found if path.suffix.lower() == ".hea"]
+    headers = [path for path in found if _is_header(path)]
     parts = {str(part).lower() for header in headers for part in files_of(header)}
     return [path for path in found if str(path).lower() not in parts]
+
+
+def others_below(folder: Path) -> list[Path]:
+    """Return the files in a folder and the folders in it that sepray does not read, sorted.
+
+    Hidden files, what macOS adds and files of WFDB records are left out.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() not in SUFFIXES and path.is_file()]
+    parts = {str(part).lower() for path in recordings_below(folder) if _is_header(path) for part in files_of(path)}
+    return [path for path in found if not is_clutter(path.relative_to(folder)) and str(path).lower() not in parts]
+
+
+def _is_header(path: Path) -> bool:
+    return path.suffix.lower() == ".hea"
 
 
 def written_suffix(path: Path) -> str:

@@ -40,14 +40,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData, units_of_items
-from ..data import limits, varied_ecg
+from ..data import left_out, limits, varied_ecg
 from ..data.cache import cached, content_hash, item_digests
 from ..data.varied_ecg import MARGIN
 from ..errors import UsageError
 from ..signals.beats import ADULT, FETUS, widened
 from ..signals.overlap_add import resampled
 from ..signals.recording_types import check_change
-from ..signals.recordings import open_recording, recordings_below
+from ..signals.recordings import SUFFIXES, open_recording, others_below, recordings_below
 
 VARIANT_OF = "ecg"
 """Its configurations are named ``ecg:varied...`` (``registry``)."""
@@ -57,6 +57,7 @@ _RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last o
 _LOW, _HIGH = (0.5, 3.0), (30.0, 60.0)  # Hz, ends of the band-pass
 _LEVELS = (0.02, 1.0)
 _NOISE = 0.35  # of the fetal R peak
+_UNREAD = "files, which are of no kind that is read (convert them to CSV, NPY, WAV, WFDB or EDF)"
 _NOT_MADE = ("noise_folder", "remix", "template", "one_component")  # fields that the tensors do not depend on
 _PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1.0)}  # of a recording of noise
 
@@ -147,10 +148,15 @@ class Config:
         """Return the data, which is made once and kept in the folder ``cache``.
 
         Raises:
-            UsageError: ``noise_folder`` has no recordings, or one that cannot be used.
+            UsageError: ``noise_folder`` has no recordings, or one that cannot be used. Its files that sepray does not
+                read are listed on standard error.
         """
         signal = self.signal
         tensors = self._tensors(cache)
+        if self.noise_folder:
+            folder = Path(self.noise_folder).expanduser()
+            names = [str(path.relative_to(folder)) for path in others_below(folder)]
+            left_out.report(names, folder, len(names) + len(recordings_below(folder)), _UNREAD)
         parts = {s: tensors[f"{s}/sources"] for s in SPLITS}
         tensors |= {f"{s}/sources": parts[s][:, :, : signal.source_channels].contiguous() for s in SPLITS}
         train, validation, test = (
@@ -285,7 +291,9 @@ def _noises(folder: str, rate: int) -> tuple[list[NDArray[np.float32]], str]:
         return [], ""
     path = Path(folder).expanduser()
     if not path.is_dir() or not (files := recordings_below(path)):
-        raise UsageError(f"{path} has no recordings (--task.noise-folder)")
+        other = sorted({file.suffix for file in others_below(path)}) if path.is_dir() else []
+        kinds = f"; it has {', '.join(other)}, and these are read: {', '.join(SUFFIXES)}" if other else ""
+        raise UsageError(f"{path} has no recordings (--task.noise-folder){kinds}")
     channels = []
     for recording in map(open_recording, files):
         check_change(recording.rate, float(rate), str(recording.path))

@@ -311,7 +311,7 @@ def test_real_noise_is_taken_from_a_stretch_of_its_own_for_each_split(tmp_path):
         power = torch.fft.rfft(items.mixture[:, 0] - items.sources[:, :, 0].sum(1)).abs()
         at = {hertz: float(power[:, frequencies == hertz].square().mean()) for hertz in (40, 70)}
         assert at[there] > 20 * at[110 - there]
-    with pytest.raises(UsageError, match=r"nothing has no recordings \(--task\.noise-folder\)"):
+    with pytest.raises(UsageError, match=r"nothing has no recordings \(--task\.noise-folder\)$"):
         replace(DEBUG, noise_folder=str(tmp_path / "nothing")).load(tmp_path)
 
 
@@ -319,3 +319,20 @@ def test_real_noise_is_taken_from_a_stretch_of_its_own_for_each_split(tmp_path):
 def test_values_out_of_range_are_refused(changes):
     with pytest.raises(UsageError, match=f"^{next(iter(changes))} must be"):
         replace(ecg_varied.DEBUG, **changes)
+
+
+def test_files_in_a_folder_of_noise_that_are_not_read_are_named(tmp_path, capfd):
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    for name in ("BW.mat", "EM.mat", ".DS_Store"):
+        (folder / name).write_bytes(b"MATLAB 5.0")
+    config = replace(DEBUG, noise_folder=str(folder))
+    with pytest.raises(
+        UsageError, match=r"noise has no recordings .*; it has \.mat, and these are read: \.\w+, .*\.hea"
+    ):
+        config.load(tmp_path)
+    soundfile.write(folder / "tone.wav", np.sin(np.arange(500.0)) / 2, 250)
+    config.load(tmp_path)
+    first, *names = capfd.readouterr().err.splitlines()
+    assert first.startswith(f"{folder}: left out 2 of 3 files, which are of no kind that is read (convert them to CSV,")
+    assert names == ["  BW.mat", "  EM.mat"]
