@@ -121,7 +121,11 @@ def _refuse_missing(signals: Signals, name: str) -> None:
             raise RecordingError(f"{name} has no sample of {lead}, which it names: give its segments one by one")
     for (lead, missing), rate in zip(leads, signals.rates, strict=True):
         if missing.any():
-            seconds = int(np.argmax(missing)) / rate
+            start = int(np.argmax(missing))
+            seconds, count = start / rate, int(np.argmin(np.append(missing[start:], False)))
+            if count >= rate:
+                until = f"from {seconds:.6g} to {(start + count) / rate:.6g} s"
+                raise RecordingError(f"{name} has no samples of {lead} {until}: give the parts that have it one by one")
             raise RecordingError(f"{name} has a sample that is not a finite number, in {lead} at {seconds:.6g} s")
 
 

@@ -75,7 +75,7 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
     """
     name = name or str(path)
     if not path.is_file():
-        raise RecordingError(f"{name} is a folder, not a recording" if path.is_dir() else f"there is no file {name}")
+        raise RecordingError(_no_file(path, name))
     if not path.stat().st_size:
         raise RecordingError(f"{name} is empty")
     _check_rate(rate)
@@ -126,6 +126,20 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
     _check_rate(rate)
     recording = of_array(values, rate, name)
     return dataclasses.replace(recording, locations=_checked_locations(recording, name))
+
+
+def _no_file(path: Path, name: str) -> str:
+    """Return what to say of a path that is no file: a folder, a pipe, or a WFDB record without its suffix."""
+    if path.is_dir():
+        return f"{name} is a folder, not a recording"
+    if path.exists():
+        return f"{name} is no plain file, and a recording is read twice: write it to one, or give - for standard input"
+    headers = [path.with_name(path.name + suffix) for suffix in (".hea", ".HEA")]
+    try:
+        header = next((header.name for header in headers if header.is_file()), None)
+    except OSError:  # such a long name
+        header = None
+    return f"there is no file {name}" + (f"; the WFDB record of that name is {header}" if header else "")
 
 
 def _check_rate(rate: float | None) -> None:

@@ -1,6 +1,7 @@
 """Opening a recording: its kind is found, and what is damaged is refused."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,22 @@ def test_damaged_files_are_refused(tmp_path):
             open_recording(tmp_path / name, rate=9, name=name)
     with pytest.raises(RecordingError, match=r"is a folder, not a recording$"):
         open_recording(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".hea", ".HEA"])
+def test_what_is_no_file_is_told(tmp_path, suffix):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(
+        RecordingError, match=r"pipe is no plain file, .*: write it to one, or give - for standard input$"
+    ):
+        open_recording(tmp_path / "pipe")
+    with pytest.raises(RecordingError, match=r"there is no file .*b$"):
+        open_recording(tmp_path / ("b" * 253))
+    with pytest.raises(RecordingError, match=r"^there is no file a$"):
+        open_recording(tmp_path / "a", name="a")
+    (tmp_path / f"a{suffix}").touch()
+    with pytest.raises(RecordingError, match=rf"^there is no file a; the WFDB record of that name is a\{suffix}$"):
+        open_recording(tmp_path / "a", name="a")
 
 
 @pytest.mark.parametrize("index", [0, 99, 100, 250])
