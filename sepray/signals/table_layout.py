@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -194,6 +195,8 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
         if not is_comment(line)
     ]
     rows = [cells for cells in rows if len(cells) == best.columns]
+    firsts = [value for cells in rows if (value := number(cells[0], best.decimal)) is not None]
+    of_signals = any(after <= before for before, after in itertools.pairwise(firsts))
     named: list[list[str]] = []
     for place, line in enumerate(header):
         if not line.strip() or is_comment(line) or is_setting(line):
@@ -201,7 +204,7 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
         cells = _without_trailing(_cells(line, best.separator), best.columns)
         if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
             cells = cells[: best.columns]
-        broken = _not_a_number(cells, best.decimal, after_names=bool(named))
+        broken = _not_a_number(cells, best.decimal, no_names=bool(named) and of_signals)
         broken = _without_sample(cells, rows[:1], best.decimal) if broken is None else broken
         if broken is not None:
             raise RecordingError(f"{name} has a cell that is not a number in line {place + 1}: {broken[:80]!r}")
@@ -237,16 +240,17 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
 
 
-def _not_a_number(cells: list[str], decimal: str, after_names: bool) -> str | None:
+def _not_a_number(cells: list[str], decimal: str, no_names: bool) -> str | None:
     """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers.
 
-    Names are empty in a first line only: below them (``after_names``) an empty cell is a sample that is not there.
+    Empty cells are samples that are not there below names of signals alone (``no_names``); a first column that rises
+    may have no name, and no unit.
     """
     numbers = [cell.strip() for cell in cells if is_number(cell, decimal)]
     others = [cell.strip() for cell in cells if not is_number(cell, decimal)]
     if not numbers or not others:
         return None
-    if all(cell.lower() in _MISSING and (cell or after_names) for cell in others):
+    if all(cell.lower() in _MISSING and (cell or no_names) for cell in others):
         return others[0]
     names = not is_number(cells[0], decimal) and all(cell.isdigit() for cell in numbers)
     return None if names and not any(cell[:1].isdigit() for cell in others) else others[0]

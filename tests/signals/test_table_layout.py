@@ -291,6 +291,13 @@ def test_a_first_row_without_its_first_sample_is_no_header(tmp_path, text, line)
         laid_out(tmp_path, text)
 
 
+@pytest.mark.parametrize("first", ["0.0", "00:00.0"])
+def test_a_line_of_counts_below_the_names_is_a_header(tmp_path, first):
+    text = f"min\tCH1\tCH2\n\t5000\t5000\n{first}\t1.5\t2\n{first}1\t1.25\t3\n{first}2\t1.5\t4\n"  # BIOPAC
+    layout, rows = laid_out(tmp_path, text)
+    assert (layout.header, len(rows), layout.labels[0].strip()) == (2, 3, "min")
+
+
 @pytest.mark.parametrize("line", ["Start,10:00:00", "begun at,2024-01-01", ",0"])
 def test_a_line_with_a_time_above_the_names_is_a_header(tmp_path, line):
     layout, rows = laid_out(tmp_path, f"{line}\necg,time\n0.5,10:00:01\n0.25,10:00:02\n")
