@@ -9,12 +9,102 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .recording_types import RecordingError
-from .time_cells import number
+from .time_cells import number, time_of
 
 _LOOKED_AT = 1000  # lines
+_MARKS = ("-", "--", "---", "na", "n/a", "#n/a", "null", "none", "?", "*")  # in the place of a sample
+_MISSING = ("", *_MARKS)
+_RISES_FOR_A_FALL = 8  # of a first column that may be times
 _SHOWN = 40  # characters of a cell, or of names
 _WHOLE = re.compile(r"[+-]?\d+")
 _DIGITS = re.compile(r"\d+")
+
+
+def refuse_rows_above(
+    above: Sequence[tuple[int, list[str]]], rows: Sequence[Sequence[str]], decimal: str, name: str
+) -> None:
+    """Refuse lines above the first row of numbers that are no header, but rows without a sample.
+
+    Args:
+        above: number and cells of each of these lines, comments left out.
+        rows: cells of the first rows of numbers.
+        decimal: decimal mark.
+        name: what messages call the file.
+
+    Raises:
+        RecordingError: a line is a row without a sample, or with a cell that is no number.
+    """
+    columns = len(rows[0]) if rows else 0
+    signals = not may_be_times(rows, decimal)
+    fitting = [place for place, (_, cells) in enumerate(above) if len(cells) == columns and _names(cells, decimal)]
+    names_at = fitting[-1] if fitting else -1
+    missing = _MISSING if signals and fitting else _MARKS  # a column of times may have no name, and no unit
+    absent = 0  # lines that have a mark for each sample, of which the first may have the units
+    for place, (line, cells) in enumerate(above):
+        below_names = place > names_at
+        broken = _broken(cells, decimal, missing if below_names else ())
+        if broken is None and rows and len(cells) == columns:
+            broken = _lacking(cells, rows[0], decimal, below_names)
+            absent += below_names and _are_marks(cells)
+            broken = cells[0].strip() if broken is None and absent > 1 else broken
+        if broken is not None:
+            raise RecordingError(f"{name} has a cell that is not a number in line {line}: {broken[:80]!r}")
+        if below_names and fitting and len(cells) < columns and _goes_on(cells, rows[0], decimal, signals):
+            raise RecordingError(f"{name} has {len(cells)} columns in line {line}, but {columns} below")
+
+
+def may_be_times(rows: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Say whether the first column of the rows may be times or numbers of samples: it seldom falls."""
+    firsts = [value for cells in rows if (value := number(cells[0], decimal)) is not None]
+    falls = sum(after < before for before, after in itertools.pairwise(firsts))
+    return _RISES_FOR_A_FALL * falls <= len(firsts)
+
+
+def _broken(cells: Sequence[str], decimal: str, missing: Sequence[str]) -> str | None:
+    """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers.
+
+    No name is one of ``missing``, which stand in the place of a sample.
+    """
+    numbers = [cell.strip() for cell in cells if number(cell, decimal) is not None]
+    others = [cell.strip() for cell in cells if number(cell, decimal) is None]
+    if not numbers or not others:
+        return None
+    if all(cell.lower() in missing for cell in others):
+        return others[0]
+    names = number(cells[0], decimal) is None and all(cell.isdigit() for cell in numbers)
+    return None if names and not any(cell[:1].isdigit() for cell in others) else others[0]
+
+
+def _lacking(cells: Sequence[str], row: Sequence[str], decimal: str, below_names: bool) -> str | None:
+    """Return the cell for a sample that is not there, in a line with a clock time or date where a row has one."""
+    times = [place for place, cell in enumerate(row) if number(cell, decimal) is None]
+    shown = [place for place in times if number(cells[place], decimal) is None and time_of(cells[place], decimal)]
+    others = [cell.strip() for place, cell in enumerate(cells) if place not in shown and number(cell, decimal) is None]
+    if not shown or not others:
+        return None
+    of_row = below_names and shown[0] == 0
+    return others[0] if of_row or all(cell.lower() in _MISSING for cell in others) else None
+
+
+def _goes_on(cells: Sequence[str], row: Sequence[str], decimal: str, signals: bool) -> bool:
+    """Say whether the first cell of a short line is a time as that of the row that follows, and others no names."""
+    first, next_one = number(cells[0], decimal), number(row[0], decimal)
+    if any(number(cell, decimal) is None and cell.strip().lower() not in _MISSING for cell in cells[1:]):
+        return False
+    if first is None or next_one is None:
+        return first is None and next_one is None and time_of(cells[0], decimal) is not None
+    return not signals and first < next_one
+
+
+def _names(cells: Sequence[str], decimal: str) -> bool:
+    """Say whether cells are names or units: no numbers, no times, and not marks of missing samples alone."""
+    return all(time_of(cell, decimal) is None for cell in cells) and not all(
+        cell.strip().lower() in _MISSING for cell in cells
+    )
+
+
+def _are_marks(cells: Sequence[str]) -> bool:
+    return any(map(str.strip, cells)) and all(cell.strip().lower() in _MISSING for cell in cells)
 
 
 def refuse_split_numbers(rows: Sequence[Sequence[str]], name: str) -> None:

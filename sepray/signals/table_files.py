@@ -226,14 +226,14 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         fewest = _FEWEST_ROWS if layout.has_names and label else 2
         rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and not label))
         late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
-        again = found.starts_again or found.counts_packets
+        again = found.starts_again
         falling = column == 0 and (found.falls_evenly or (not label and found.is_constant and frames >= fewest))
         after_counter = (
             column == 1
             and copied == [0]
             and 0 in stamps
             and stamps[0].counts
-            and (found.starts_again or (found.is_even and not found.repeats))
+            and (again or (found.is_even and not found.repeats))
         )
         named = (
             bool(label)
@@ -261,7 +261,7 @@ def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tup
     if found is None or frames < _FEWEST_ROWS:
         return ()
     named = bool(label) and (names_counter(label) or names_time(label, first=True))
-    clock = found.textual or found.is_even or found.mostly_rises
+    clock = found.textual or found.is_even or found.mostly_rises or found.starts_again
     return (0,) if (named and clock) or (found.is_ramp and frames >= _COUNTED_ROWS) else ()
 
 
@@ -275,12 +275,12 @@ def _wrong_length(layout: Layout, cells: list[str], line: int, name: str) -> Rec
 
 def _counts(found: Stamps) -> bool:
     """Say whether a column that is no channel numbers samples or packets, down or from its start again and again."""
-    if found.counts_down or found.counts_packets:
+    if found.counts_down:
         return True
-    plain = not found.textual and not names_time(found.label, first=True)
-    return plain and (
-        found.is_constant or (found.starts_again and found.whole and not found.is_stamp and names_counter(found.label))
-    )
+    if found.textual or names_time(found.label, first=True):
+        return False
+    numbers = found.whole and not found.is_stamp and (names_counter(found.label) or found.repeats > 0)
+    return found.is_constant or (found.starts_again and numbers)
 
 
 def _told(layout: Layout) -> str:

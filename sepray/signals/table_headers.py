@@ -15,8 +15,13 @@ COMMENT = ("#", "%")
 """What a line that is a comment begins with."""
 
 _SAID_RATE = re.compile(  # of bounded length: a long line of such words would be gone through for ever
-    r"(?:sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})|(?<!\w)fs\b(?![ \t]{0,9}[,;]))"
-    r"\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,4}(khz)?",
+    r"sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?"
+    r"(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,4}(khz)?",
+    re.IGNORECASE,
+)
+_SAID_FS = re.compile(  # in Hz, and no full scale in volts
+    r"(?<![\w(])fs {0,9}(?:[(\[]?(k?hz)[)\]]?)? {0,9}[:= ] {0,9}(\d{1,20}(?:\.\d{1,20})?)(?![\d.]|,\d)"
+    r"(?: {0,9}(k?hz)\b|(?! {0,9}[a-zµ%]))",
     re.IGNORECASE,
 )
 _INTERVAL = re.compile(r"Interval=[ \t]{0,9}(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,9}(s|ms|us)?[ \t]{0,9}")
@@ -42,7 +47,7 @@ def said_rate(header: Sequence[str]) -> float | None:
     said = {
         float(value) * (1000 if "k" in (before + after).lower() else 1)
         for line in header
-        for before, value, after in _SAID_RATE.findall(line)
+        for before, value, after in (*_SAID_RATE.findall(line), *_SAID_FS.findall(line))
     }
     for line in header:
         found = _INTERVAL.fullmatch(line)
@@ -62,19 +67,18 @@ def channel_titles(header: Sequence[str], columns: int) -> list[str]:
     return titles if len(titles) == columns else ["", *titles] if titles and len(titles) == columns - 1 else []
 
 
-def naming_comment(named: Sequence[list[str]], columns: int) -> list[str]:
-    """Return the cells of the comment that names the columns: the last one that names a time or numbers, or the last.
+def naming_comment(named: Sequence[list[str]], columns: int, rises: bool) -> list[str]:
+    """Return the cells of the comment that names the columns: the last one, or one that names a first column of times.
 
     Args:
         named: cells of each comment.
         columns: number of columns.
+        rises: whether the first column may be times or numbers of samples.
     """
-    for cells in reversed(named):
-        labels = [cell.strip(" '\"") for cell in cells]
-        if len(cells) == columns and labels[0]:
-            of_time = any(names_time(label, first=place == 0) for place, label in enumerate(labels))
-            if of_time or names_counter(labels[0]):
-                return cells
+    for cells in reversed(named if rises else ()):
+        label = cells[0].strip(" '\"") if len(cells) == columns else ""
+        if any(map(str.isalpha, label)) and (names_time(label, first=True) or names_counter(label)):
+            return cells
     return named[-1]
 
 

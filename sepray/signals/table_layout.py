@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +20,9 @@ from .table_checks import (
     are_column_numbers,
     cells_without_end,
     column_without_numbers,
+    may_be_times,
     refuse_other_names,
+    refuse_rows_above,
     refuse_split_numbers,
     two_decimal_marks,
 )
@@ -41,7 +42,6 @@ _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
 _LINE_BYTES = 1 << 20  # at least one line ends in so many bytes
 _MOST_COLUMNS = 4096
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
-_MISSING = ("", "-", "--", "---", "na", "n/a", "#n/a", "null", "none", "?", "*")  # in the place of a sample
 _SAMPLE = 50  # rows of these
 _LOOKED_AT = 1000  # rows whose cells are compared
 _MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","), (",", ","))
@@ -195,8 +195,7 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
         if not is_comment(line)
     ]
     rows = [cells for cells in rows if len(cells) == best.columns]
-    firsts = [value for cells in rows if (value := number(cells[0], best.decimal)) is not None]
-    of_signals = any(after <= before for before, after in itertools.pairwise(firsts))
+    above: list[tuple[int, list[str]]] = []
     named: list[list[str]] = []
     for place, line in enumerate(header):
         if not line.strip() or is_comment(line) or is_setting(line):
@@ -204,17 +203,16 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
         cells = _without_trailing(_cells(line, best.separator), best.columns)
         if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
             cells = cells[: best.columns]
-        broken = _not_a_number(cells, best.decimal, no_names=bool(named) and of_signals)
-        broken = _without_sample(cells, rows[:1], best.decimal) if broken is None else broken
-        if broken is not None:
-            raise RecordingError(f"{name} has a cell that is not a number in line {place + 1}: {broken[:80]!r}")
+        above += [(place + 1, cells)]
         named += [_names(line, cells, best)]
+    refuse_rows_above(above, rows, best.decimal, name)
     comments = [line.lstrip("#%; ") for line in header if is_comment(line)]
     names_nothing = not named
     if not named and (titles := channel_titles(header, best.columns)):
         named, names_nothing = [titles], False
     if not named and comments:
-        named = [naming_comment([_names(line, _cells(line, best.separator), best) for line in comments], best.columns)]
+        cells_of = [_names(line, _cells(line, best.separator), best) for line in comments]
+        named = [naming_comment(cells_of, best.columns, rises=may_be_times(rows, best.decimal))]
     fitting = [cells for cells in named if len(cells) == best.columns]
     if not fitting:
         if best.separator == ",":
@@ -238,34 +236,6 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     labels = labels or ("",) * best.columns
     marks = (best.separator, best.decimal)
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
-
-
-def _not_a_number(cells: list[str], decimal: str, no_names: bool) -> str | None:
-    """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers.
-
-    Empty cells are samples that are not there below names of signals alone (``no_names``); a first column that rises
-    may have no name, and no unit.
-    """
-    numbers = [cell.strip() for cell in cells if is_number(cell, decimal)]
-    others = [cell.strip() for cell in cells if not is_number(cell, decimal)]
-    if not numbers or not others:
-        return None
-    if all(cell.lower() in _MISSING and (cell or no_names) for cell in others):
-        return others[0]
-    names = not is_number(cells[0], decimal) and all(cell.isdigit() for cell in numbers)
-    return None if names and not any(cell[:1].isdigit() for cell in others) else others[0]
-
-
-def _without_sample(cells: list[str], rows: list[list[str]], decimal: str) -> str | None:
-    """Return the cell for a sample that is not there, in a line above the rows with a clock time or date as theirs."""
-    if not rows or len(cells) != len(rows[0]):
-        return None
-    times = [place for place, cell in enumerate(rows[0]) if not is_number(cell, decimal)]
-    shown = [k for k in times if time_of(cells[k], decimal) and not is_number(cells[k], decimal)]
-    others = [cell.strip() for place, cell in enumerate(cells) if place not in shown and not is_number(cell, decimal)]
-    if not shown or not others:
-        return None
-    return others[0] if shown[0] == 0 or all(cell.lower() in _MISSING for cell in others) else None
 
 
 def _names(line: str, cells: list[str], best: _Trial) -> list[str]:

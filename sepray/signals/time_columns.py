@@ -24,7 +24,9 @@ _MOST_FALLS = 0.25  # of the steps of a clock that is set back now and then, or 
 _STRAIGHT = 0.7  # of the way that such a clock goes in all, that it is farther at the end
 _FEWEST_STEPS = 8  # by which such a clock is seen
 _FEWEST_OF_PARTS = 16  # by which a column is seen to start again
-_GREAT_FALL = 4.0  # steps: a clock that falls by more starts again, and is not only read late
+_GREAT_FALL = (4.0, 8.0)  # steps: a clock that falls by more starts again, and is not read late; of uneven steps
+_RISES_FOR_A_FALL = 8  # at least
+_MOST_RISE = 3.0  # times the mean one, of uneven steps
 _FREQUENT = 0.01  # share of the steps that may be gaps where these hold most of the time
 _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLAB), and the longest step between samples
 
@@ -72,8 +74,8 @@ class Stamps:
     broken_at: tuple[int, str] = (0, "")
     fell_at: int = 0
     _falls: int = 0
-    _fallen: tuple[float, float] = (math.inf, 0.0)  # by how much, at least and at most
-    _extent: tuple[float, float] = (math.inf, -math.inf)  # least and latest time
+    _least_fall: float = math.inf
+    _most_rise: float = 0.0
     _great_falls: int = 0
     _gap_sum: float = 0.0
     _way: float = 0.0  # all steps, whether up or down
@@ -115,8 +117,9 @@ class Stamps:
             self.fell_at = self.fell_at if self.falls else line
             self.falls = True
             self._falls += 1
-            self._fallen = (min(self._fallen[0], -step), max(self._fallen[1], -step))
-            self._extent = (min(self._extent[0], time), max(self._extent[1], time - step))
+            self._least_fall = min(self._least_fall, -step)
+        elif step > self._most_rise:
+            self._most_rise = step
         self.repeats += step == 0
         self.ones += step == 1
         self.minus_ones += step == -1
@@ -151,7 +154,7 @@ class Stamps:
     def is_signal(self) -> bool:
         """Whether a column that no name tells is surely a channel: it falls, and holds plain numbers."""
         maybe = self.textual or self.wraps or self.mostly_rises or self._falls >= 0.9 * self._steps
-        of_parts = self._steps >= _FEWEST_OF_PARTS and self._falls <= 0.1 * self._steps
+        of_parts = self._steps >= _FEWEST_OF_PARTS and _RISES_FOR_A_FALL * self._falls <= self._steps
         return self.falls and not (maybe or of_parts)
 
     @property
@@ -161,21 +164,25 @@ class Stamps:
 
     @property
     def starts_again(self) -> bool:
-        """Whether the times rise evenly, but for a few great falls: of several parts, or of a few bits."""
+        """Whether the times rise evenly, but for a few great falls: of several parts, or of a few bits.
+
+        Of a coarse clock, or one that is read late, and of numbers of packets, the steps up are of one size, roughly.
+        """
         if self.broken or not self.falls or self._steps < _FEWEST_OF_PARTS:
             return False
+        rises = self._steps - self._falls - self.repeats
+        if rises < _RISES_FOR_A_FALL * self._falls:
+            return False
+        mean = self._risen / rises
+        if self._least_fall >= _GREAT_FALL[1] * mean and self._most_rise <= _MOST_RISE * mean:
+            return True
         self._settle()
         return (self._usual or 0.0) > 0 and self._great_falls == self._falls and self._even >= 0.9 * self._steps
 
     @property
-    def counts_packets(self) -> bool:
-        """Whether the times are whole numbers that stay, or rise by 1, and fall from their last to their first."""
-        if self.broken or self.textual or not (self.whole and self.falls and self.repeats):
-            return False
-        low, high = self._fallen
-        alike = low == high == self._extent[1] - self._extent[0] >= _FEWEST_STEPS - 1
-        within = self._extent[0] <= (self._first or 0.0) and self._last <= self._extent[1]
-        return alike and within and self.ones + self.repeats + self._falls == self._steps
+    def _risen(self) -> float:
+        """Sum of all steps up."""
+        return (self._way + self._last - (self._first or 0.0)) / 2
 
     @property
     def mostly_rises(self) -> bool:
@@ -248,7 +255,7 @@ class Stamps:
             raise RateError(
                 f"{uneven} of {self._steps} steps in the time column of {name} are uneven; give --rate, in Hz"
             )
-        if self._gaps > max(2, _FREQUENT * self._steps) and self._gap_sum > (self._last - (self._first or 0.0)) / 2:
+        if self._gaps > max(2, _FREQUENT * self._steps) and self._gap_sum > self._risen / 2:
             raise RateError(
                 f"{self._gaps} gaps hold most of the time in {name}, as stamps of packets do; give --rate, in Hz"
             )
@@ -311,7 +318,7 @@ class Stamps:
     def _count(self, time: float, step: float) -> None:
         usual = self._usual or 0.0
         self._counted += 1
-        self._great_falls += step < -_GREAT_FALL * usual
+        self._great_falls += step < -_GREAT_FALL[0] * usual
         if min(usual / 2, 1.5 * usual) <= step <= max(usual / 2, 1.5 * usual):
             self._even += 1
             self._even_sum += step

@@ -163,7 +163,12 @@ def test_a_text_with_a_few_numbers_is_no_table(tmp_path, text):
         ("fs = 250", 250),
         ("Fs 250", 250),
         ("fs (kHz): 0.25", 250),
+        ("Fs: 250.0 Hz, 12 bit", 250),
         ("offs 3", None),
+        ("full scale (FS) = 2048", None),
+        ("FS = 250 mV", None),
+        ("fs 25.", None),
+        ("fs = 250,5", None),
         ("a,fs,3", None),
     ],
 )
@@ -212,7 +217,7 @@ def test_first_bytes_tell_the_encoding(head, encoding):
     assert table_layout._encoding(head) == encoding
 
 
-@pytest.mark.parametrize("line", ["sampl" * 12_000, "samplfreq" * 7_000, "sample rate" + "(" * 60_000])
+@pytest.mark.parametrize("line", ["sampl" * 12_000, "fs " * 20_000, "samplfreq" * 7_000, "sample rate" + "(" * 60_000])
 def test_long_lines_of_a_header_are_gone_through_once(tmp_path, line):
     layout, rows = laid_out(tmp_path, f"# {line}\n0.5,1.5\n0.25,2.5\n0.75,1\n")  # for hours before
     assert (layout.rate, layout.header, len(rows)) == (None, 1, 3)
@@ -283,12 +288,32 @@ def test_rows_without_a_sample_at_the_start_are_no_header(tmp_path, first, missi
         ("ecg,ppg\n-,512\n0.5,513\n0.25,514\n", "line 2: '-'"),
         ("ecg,ppg\n,512\n0.5,513\n0.25,514\n", "line 2: ''"),
         ("-,512\n0.5,513\n0.25,514\n", "line 1: '-'"),
+        ("time,a,b\n10:00:00\n10:00:01,0.5,1\n10:00:02,0.25,2\n", ""),
+        ("time,a,b\n0.0\n0.1,0.5,1\n0.2,0.25,2\n", ""),
+        ("ecg,ppg\n-,-\nNA,-\n0.5,513\n0.25,514\n", "line 3: 'NA'"),
         ("ecg,time\nNA,10:00:00\n0.5,10:00:01\n0.25,10:00:02\n", "line 2: 'NA'"),
     ],
 )
 def test_a_first_row_without_its_first_sample_is_no_header(tmp_path, text, line):
-    with pytest.raises(RecordingError, match=rf"^a\.csv has a cell that is not a number in {line}$"):
+    refusal = f"a cell that is not a number in {line}" if line else "1 columns in line 2, but 3 below"
+    with pytest.raises(RecordingError, match=rf"^a\.csv has {refusal}$"):
         laid_out(tmp_path, text)
+
+
+@pytest.mark.parametrize("line", ["mV,s", "250", ",", "-,-", "5,-5"])
+def test_a_line_below_the_names_that_is_no_row_is_a_header(tmp_path, line):
+    layout, rows = laid_out(tmp_path, f"time,ecg\n{line}\n0.0,0.5\n0.1,0.25\n0.2,0.5\n")
+    assert (layout.header, len(rows)) == ((1, 4) if line == "5,-5" else (2, 3))
+
+
+@pytest.mark.parametrize("line", ["10:00:00,start", "10:00:00", "-,-\n-,-"])
+def test_a_line_above_the_names_is_a_header_though_it_has_a_time(tmp_path, line):
+    assert len(laid_out(tmp_path, f"{line}\ntime,ecg\n10:00:01,0.5\n10:00:02,0.25\n")[1]) == 2
+
+
+def test_a_comment_names_no_time_above_a_first_column_that_falls(tmp_path):
+    layout, _ = laid_out(tmp_path, "# Time of the ward, by A\n# end\n0.5,1.5\n0.25,2.5\n0.75,1.25\n")
+    assert layout.labels == ("", "")
 
 
 @pytest.mark.parametrize("first", ["0.0", "00:00.0"])

@@ -328,6 +328,8 @@ def test_rate_of_stamps_with_few_digits_is_their_mean_step(tmp_path):
 AGAIN = {
     "two recordings": ("Zeit", [k % 25 / RATE for k in range(40)], "starts again at line 27"),
     "without a name": ("", [k % 25 / RATE for k in range(40)], "starts again at line 26"),
+    "coarse times": ("Zeit", [k // 2 % 15 / 100 for k in range(40)], "starts again at line 32"),
+    "late times": ("", [k % 25 / RATE + JITTER[k % 10] / 3000 for k in range(40)], "starts again at line 26"),
     "of 16 bits": ("tick", [(65_500 + 4 * k) % 65_536 for k in range(40)], "starts again at line 11"),
     "of 16 bits, without a name": ("", [(65_500 + 4 * k) % 65_536 for k in range(40)], "only one that counts"),
     "numbers of step 2": ("seq", [2 * k % 32 for k in range(40)], "only one that counts"),
@@ -356,6 +358,8 @@ def test_the_rate_of_times_that_start_again_is_used_where_their_unit_is_known(tm
     recording = open_recording(path)
     assert (recording.rate, recording.channels) == (RATE, 1)
     assert recording.notes == ("the times start again at line 17; the samples are taken as if they did not",)
+    path.write_text("sample,x,II\n" + rows(lambda k: f"{k},{k % 25 / RATE}"))
+    assert open_recording(path, rate=RATE).copied == (0, 1)
     path.write_text("time (ms),II\n" + rows(lambda k: f"{4 * (k % 16)}"))
     assert "at line 18, and 2 times in all; " in open_recording(path).notes[0]
 
@@ -366,6 +370,7 @@ def test_the_rate_of_times_that_start_again_is_used_where_their_unit_is_known(tm
         [k % 8 / 50 for k in range(40)],  # falls too often
         [k - 3 * (k == 20) for k in ECG.cumsum()],
         [k // 2 % 5 for k in range(40)],  # falls by too little
+        [k % 20 if k % 20 < 16 else 64 - 3 * (k % 20) for k in range(40)],  # a pulse: falls in several steps
         [k // 2 % 9 + (k == 30) for k in range(40)],  # steps otherwise
     ],
 )
