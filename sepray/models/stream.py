@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..scoring.offsets import MIXTURE_LEVEL, offset, usual_spread, wanders
+from ..scoring.offsets import MIXTURE_LEVEL, jumps, offset, usual_spread, wanders
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
 from ..signals.running_median import less_running_median, stretches
@@ -25,6 +25,7 @@ from .model import Model
 Array = NDArray[np.float32]
 
 _FEWEST_SAMPLES = 16  # of a window
+_PARTS = 4  # of an item, whose levels are looked at
 _MOST_TOLD = 4  # channels in a note
 
 
@@ -34,19 +35,18 @@ class Levels:
 
     Attributes:
         offsets: a constant for each channel; 0 where it lies as training mixtures did.
-        wandering: whether the running median of each channel is taken away, before its offset.
-        samples: samples of the recording that a running median is over.
+        medians: samples that the running median of each channel is over, which is taken away before its offset; 0: it
+            is not.
     """
 
     offsets: tuple[float, ...]
-    wandering: tuple[bool, ...]
-    samples: int
+    medians: tuple[int, ...]
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Array]:
         """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
         offsets = np.array(self.offsets)[:, None]
-        if any(self.wandering):
-            blocks = less_running_median(blocks, self.samples, self.wandering)
+        if any(self.medians):
+            blocks = less_running_median(blocks, self.medians)
         for block in blocks:  # in the block's own type: of float64, float32 would round the samples
             level = block - offsets.astype(block.dtype) if offsets.any() else block
             yield np.asarray(level, dtype=np.float32)
@@ -96,22 +96,26 @@ def levels_of(recording: Recording, model: Model) -> Levels:
     """Return what is taken away from a recording before it is separated, which may take reading it through.
 
     It is nothing for models that do not say where their training mixtures lay, and for recordings whose samples have
-    not been read. The level of a recording shorter than the model's items does not wander.
+    not been read. Levels of stretches as long as the model's items are looked at; and then, of what is left without
+    them, of a quarter of that, for steps that do not last.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
-    samples = round(model.shape[0] / require_sounds(model) * recording.rate)
-    none = (False,) * recording.channels
+    nothing = Levels((0.0,) * recording.channels, (0,) * recording.channels)
     if not trained or not recording.locations:
-        return Levels((0.0,) * recording.channels, none, samples)
-    offsets = [offset(*found, trained) for found in recording.locations]
-    if samples < _FEWEST_SAMPLES or recording.frames <= samples:
-        return Levels(tuple(offsets), none, samples)
-    middles, spreads = stretches(recording.blocks(), samples)
-    middles -= np.array(offsets)[:, None]
-    wandering = tuple(wanders(*found, trained) for found in zip(middles, spreads, strict=True))
-    for channel in np.flatnonzero(wandering):
-        offsets[channel] = -trained["usual"] * usual_spread(spreads[channel])
-    return Levels(tuple(offsets), wandering, samples)
+        return nothing
+    levels = Levels(tuple(offset(*found, trained) for found in recording.locations), nothing.medians)
+    item = round(model.shape[0] / require_sounds(model) * recording.rate)
+    for samples, changes in ((item, wanders), (item // _PARTS, jumps)):
+        if samples < _FEWEST_SAMPLES or recording.frames <= samples:
+            continue
+        offsets, medians = list(levels.offsets), list(levels.medians)
+        found = stretches(levels.taken_from(recording.blocks()), samples)
+        for channel, (middles, spreads) in enumerate(zip(*found, strict=True)):
+            if changes(middles, spreads, trained):
+                offsets[channel] = -trained["usual"] * usual_spread(spreads)
+                medians[channel] = samples
+        levels = Levels(tuple(offsets), tuple(medians))
+    return levels
 
 
 def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -> tuple[str, ...]:
@@ -124,16 +128,17 @@ def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -
     """
     taken = levels_of(recording, model) if levels is None else levels
     notes = (*recording.notes, *_note_on_rate(recording.rate, float(model.sample_rate or 0.0)))
-    each = list(enumerate(zip(taken.offsets, taken.wandering, strict=True), 1))
-    constant = [f"{value:.6g} (channel {channel})" for channel, (value, wanders) in each if value and not wanders]
+    each = list(enumerate(zip(taken.offsets, taken.medians, strict=True), 1))
+    constant = [f"{value:.6g} (channel {channel})" for channel, (value, samples) in each if value and not samples]
     if constant:
         words = "the recording has an offset that no training mixture had, and that is in no estimate"
         notes = (*notes, f"{words}: {_told(constant)}")
-    if any(taken.wandering):
-        channels = [f"channel {channel}" for channel, (_, wanders) in each if wanders]
-        seconds = taken.samples / recording.rate
-        words = f"the level changes by more than in any training mixture: a running median of {seconds:.3g} s"
-        notes = (*notes, f"{words} is taken away, and is in no estimate: {_told(channels)}")
+    running = [
+        f"over {samples / recording.rate:.3g} s (channel {channel})" for channel, (_, samples) in each if samples
+    ]
+    if running:
+        words = "the level changes by more than in any training mixture; its running median is in no estimate"
+        notes = (*notes, f"{words}: {_told(running)}")
     return notes
 
 

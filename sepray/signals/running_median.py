@@ -54,15 +54,14 @@ def _location(part: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return np.median(part, axis=1), part.std(axis=1)
 
 
-def less_running_median(blocks: Iterable[Block], length: int, which: Sequence[bool]) -> Iterator[NDArray[np.float64]]:
+def less_running_median(blocks: Iterable[Block], lengths: Sequence[int]) -> Iterator[NDArray[np.float64]]:
     """Yield a signal without its running median, block by block as if at once; both ends are mirrored.
 
     Args:
         blocks: the signal, ``[channel, time]`` at a time.
-        length: samples that the median is taken over, made odd.
-        which: whether a channel loses it; the others stay as they are.
+        lengths: samples that the median of each channel is taken over, made odd; 0: the channel stays as it is.
     """
-    reach = length // 2
+    reach = max(lengths) // 2
     held: NDArray[np.float64] | None = None  # from `reach` samples before the next one on
     begun = False
     for block in blocks:
@@ -70,19 +69,20 @@ def less_running_median(blocks: Iterable[Block], length: int, which: Sequence[bo
         if not begun and held.shape[-1] > reach:
             held, begun = np.pad(held, ((0, 0), (reach, 0)), mode="symmetric"), True
         if begun and held.shape[-1] > 2 * reach:
-            yield _centre(held, reach, which)
+            yield _centre(held, reach, lengths)
             held = held[:, held.shape[-1] - 2 * reach :]
     if held is not None:
         whole = np.pad(held, ((0, 0), (0 if begun else reach, reach)), mode="symmetric")
-        yield _centre(whole, reach, which)
+        yield _centre(whole, reach, lengths)
 
 
-def _centre(held: NDArray[np.float64], reach: int, which: Sequence[bool]) -> NDArray[np.float64]:
+def _centre(held: NDArray[np.float64], reach: int, lengths: Sequence[int]) -> NDArray[np.float64]:
     """Return ``[channel, time]`` less its running median, without the ``reach`` samples at either end."""
     from scipy.ndimage import median_filter
 
     inner = slice(reach, held.shape[-1] - reach)
     less = held[:, inner].copy()
-    for channel in np.flatnonzero(which):
-        less[channel] -= median_filter(held[channel], 2 * reach + 1)[inner]
+    for channel, length in enumerate(lengths):
+        if length:
+            less[channel] -= median_filter(held[channel], length // 2 * 2 + 1)[inner]
     return less

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepray.scoring.offsets import offset, offset_range, usual_spread, wanders
+from sepray.scoring.offsets import jumps, offset, offset_range, usual_spread, wanders
 
 BEATS = np.array([0.0, 0, 0, 1, -3, 0, 0, 2])  # median 0
 SPREAD = BEATS.std()
@@ -55,6 +55,12 @@ TRAINED = {"low": -1.0, "usual": 0.5, "high": 2.0}
 )
 def test_level_wanders_where_one_stretch_lies_far_beyond_the_range_or_many_do(levels, expected):
     assert wanders(7 * np.array(levels), np.full(40, 7.0), TRAINED) is expected
+
+
+def test_level_jumps_where_a_stretch_lies_very_far_beyond_the_range():
+    for level, expected in ((11.9, False), (12.1, True), (-10.9, False), (-11.1, True)):
+        assert jumps(7 * np.array([level] + [0.0] * 9), np.full(10, 7.0), TRAINED) is expected
+    assert jumps(np.array([0.0, 5]), np.zeros(2), TRAINED) is False
 
 
 def test_loud_and_quiet_stretches_do_not_wander_more_than_their_noise():

@@ -15,17 +15,25 @@ def blocks(signal, length):
 @pytest.mark.parametrize(("frames", "length", "block"), [(300, 31, 7), (300, 30, 64), (300, 31, 300), (20, 31, 6)])
 def test_running_median_in_blocks_is_that_of_the_whole(frames, length, block):
     signal = NOISE[:, :frames]
-    found = np.concatenate(list(less_running_median(blocks(signal, block), length, (False, True))), axis=1)
+    found = np.concatenate(list(less_running_median(blocks(signal, block), (0, length))), axis=1)
     np.testing.assert_array_equal(found[0], signal[0])
     mirrored = np.pad(signal[1], length // 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, length | 1)
     np.testing.assert_array_equal(found[1], signal[1] - np.median(windows, axis=1))
 
 
+def test_channels_have_running_medians_of_their_own():
+    both, first, second = (
+        np.concatenate(list(less_running_median(blocks(NOISE, 40), lengths)), axis=1)
+        for lengths in ((31, 7), (31, 0), (0, 7))
+    )
+    np.testing.assert_array_equal(both, np.stack([first[0], second[1]]))
+
+
 def test_a_step_stays_sharp_and_a_drift_is_followed():
     time = np.arange(300)
     levels = np.stack([1e6 * (time >= 137), 5.0 * time])
-    found = np.concatenate(list(less_running_median([levels], 31, (True, True))), axis=1)
+    found = np.concatenate(list(less_running_median([levels], (31, 31))), axis=1)
     np.testing.assert_array_equal(found[0], 0)
     np.testing.assert_array_equal(found[1, 15:-15], 0)
 
