@@ -305,7 +305,11 @@ class Stamps:
             not self._apart or self._apart[1] <= self._apart[0] + 1
         )
         most_gaps = _MOST_UNEVEN if maybe_coarse else _MOST_GAPS
-        return others > max(2, _MOST_UNEVEN * self._steps) or self._gaps > max(2, most_gaps * self._steps)
+        return (
+            not self._even
+            or others > max(2, _MOST_UNEVEN * self._steps)
+            or self._gaps > max(2, most_gaps * self._steps)
+        )
 
     def _settle(self) -> None:
         """Find the usual step, and count the early ones."""

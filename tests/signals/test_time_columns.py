@@ -433,3 +433,9 @@ def test_gaps_that_hold_most_of_the_time_give_no_rate():
 def test_clocks_of_twelve_hours(cell, hour):
     assert time_of(cell) == (hour * 3600 + 3599, 86400.0)
     assert time_of(f"3/31/2024 {cell}") == (hour * 3600 + 3599, 86400.0)
+
+
+def test_two_steps_of_other_sizes_give_no_rate():
+    """Their mean was divided by, of which there is none."""
+    with pytest.raises(RateError, match=r"^2 of 2 steps in the time column of a\.csv are uneven; give --rate, in Hz$"):
+        stamps([0.0, 0.1, 72.0]).rate("a.csv")
