@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..scoring.offsets import MIXTURE_LEVEL, jumps, offset, usual_spread, wanders
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
-from ..signals.running_median import less_running_median, stretches
+from ..signals.running_median import drift, less_drift, less_running_median, stretches
 from .model import Model
 
 Array = NDArray[np.float32]
@@ -37,16 +37,18 @@ class Levels:
         offsets: a constant for each channel; 0 where it lies as training mixtures did.
         medians: samples that the running median of each channel is over, which is taken away before its offset; 0: it
             is not.
+        drifts: slope in a sample of the line that is taken away before the running median, which lags in steep ones.
     """
 
     offsets: tuple[float, ...]
     medians: tuple[int, ...]
+    drifts: tuple[float, ...]
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Array]:
         """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
         offsets = np.array(self.offsets)[:, None]
         if any(self.medians):
-            blocks = less_running_median(blocks, self.medians)
+            blocks = less_running_median(less_drift(blocks, self.drifts), self.medians)
         for block in blocks:  # in the block's own type: of float64, float32 would round the samples
             level = block - offsets.astype(block.dtype) if offsets.any() else block
             yield np.asarray(level, dtype=np.float32)
@@ -100,21 +102,23 @@ def levels_of(recording: Recording, model: Model) -> Levels:
     them, of a quarter of that, for steps that do not last.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
-    nothing = Levels((0.0,) * recording.channels, (0,) * recording.channels)
+    none = (0.0,) * recording.channels
+    nothing = Levels(none, (0,) * recording.channels, none)
     if not trained or not recording.locations:
         return nothing
-    levels = Levels(tuple(offset(*found, trained) for found in recording.locations), nothing.medians)
+    levels = Levels(tuple(offset(*found, trained) for found in recording.locations), nothing.medians, none)
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
     for samples, changes in ((item, wanders), (item // _PARTS, jumps)):
         if samples < _FEWEST_SAMPLES or recording.frames <= samples:
             continue
-        offsets, medians = list(levels.offsets), list(levels.medians)
+        offsets, medians, drifts = list(levels.offsets), list(levels.medians), list(levels.drifts)
         found = stretches(levels.taken_from(recording.blocks()), samples)
         for channel, (middles, spreads) in enumerate(zip(*found, strict=True)):
             if changes(middles, spreads, trained):
                 offsets[channel] = -trained["usual"] * usual_spread(spreads)
+                drifts[channel] += drift(middles, samples)
                 medians[channel] = samples
-        levels = Levels(tuple(offsets), tuple(medians))
+        levels = Levels(tuple(offsets), tuple(medians), tuple(drifts))
     return levels
 
 

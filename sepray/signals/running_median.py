@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .recording_types import Block
 
+_FEWEST_CHANGES = 5  # from stretch to stretch, by which a drift is told from steps
 _SAMPLES = 1024  # of half a stretch, evenly spaced, that its median and spread are of
 
 
@@ -52,6 +53,32 @@ def _halves(blocks: Iterable[Block], half: int) -> Iterator[Block]:
 
 def _location(part: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.median(part, axis=1), part.std(axis=1)
+
+
+def drift(middles: NDArray[np.float64], length: int) -> float:
+    """Return how much the level changes in a sample where it changes evenly: 0 where there are too few stretches.
+
+    Steps do not count: it is the median of the changes from stretch to stretch.
+
+    Args:
+        middles: medians of the stretches of a channel, from ``stretches``.
+        length: samples of a stretch.
+    """
+    changes = np.diff(middles[1:-2])  # of whole ones
+    return float(np.median(changes)) / (length // 2) if len(changes) >= _FEWEST_CHANGES else 0.0
+
+
+def less_drift(blocks: Iterable[Block], slopes: Sequence[float]) -> Iterator[NDArray[np.float64]]:
+    """Yield a signal ``[channel, time]`` without a straight line from 0 in each channel, block by block.
+
+    Args:
+        blocks: the signal.
+        slopes: of each channel's line, in a sample.
+    """
+    start = 0
+    for block in blocks:
+        yield block - np.array(slopes)[:, None] * np.arange(start, start + block.shape[-1])
+        start += block.shape[-1]
 
 
 def less_running_median(blocks: Iterable[Block], lengths: Sequence[int]) -> Iterator[NDArray[np.float64]]:

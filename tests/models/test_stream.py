@@ -137,7 +137,12 @@ def test_recordings_in_the_range_and_older_models_are_separated_as_they_are(leve
 
 
 RISE = np.arange(1000) > 640
-WANDERS = {"step": 3 * RISE, "large step": 1e6 * RISE, "drift": np.arange(1000) / 64}
+WANDERS = {
+    "step": 3 * RISE,
+    "large step": 1e6 * RISE,
+    "drift": np.arange(1000) / 64,
+    "steep drift": 9.0 * np.arange(1000),
+}
 
 
 @pytest.mark.parametrize("kind", WANDERS)
@@ -146,6 +151,8 @@ def test_a_level_that_changes_by_more_than_the_training_mixtures_did_is_taken_aw
     recording = open_array(NOISE[:2] + np.array([[0.0], [1.0]]) * WANDERS[kind], 64)
     levels = levels_of(recording, trained(noted([]), usual))
     assert (levels.medians, levels.offsets) == ((0, 64), (0, 0))
+    slope = 0 if "step" in kind else WANDERS[kind][1]
+    assert levels.drifts == (0, pytest.approx(slope, abs=0.01))
     estimates = np.concatenate(list(estimates_of(recording, trained(noted([]), usual))), axis=-1)[0]
     np.testing.assert_allclose(estimates[0], NOISE[0], atol=1e-6)
     left = estimates[1] - NOISE[1]  # 64 samples of noise have a median within half of their spread, but near the step

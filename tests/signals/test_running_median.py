@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepray.signals.running_median import less_running_median, stretches
+from sepray.signals.running_median import drift, less_drift, less_running_median, stretches
 
 NOISE = np.random.default_rng(1).normal(size=(2, 300))
 
@@ -20,6 +20,15 @@ def test_running_median_in_blocks_is_that_of_the_whole(frames, length, block):
     mirrored = np.pad(signal[1], length // 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, length | 1)
     np.testing.assert_array_equal(found[1], signal[1] - np.median(windows, axis=1))
+
+
+def test_a_drift_is_told_from_steps_and_is_a_line_from_the_first_sample_on():
+    levels = np.stack([0.5 * np.arange(300), 1e6 * (np.arange(300) > 137)])
+    middles, _ = stretches([levels], 30)
+    assert [drift(own, 30) for own in middles] == [0.5, 0]
+    assert drift(middles[0, :8], 30) == 0  # four changes
+    found = np.concatenate(list(less_drift(blocks(levels, 70), (0.5, 0.0))), axis=1)
+    np.testing.assert_array_equal(found, levels * np.array([[0.0], [1.0]]))
 
 
 def test_channels_have_running_medians_of_their_own():
