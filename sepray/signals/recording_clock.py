@@ -12,7 +12,7 @@ from .table_files import TableRecording
 from .time_cells import time_of
 from .time_columns import Stamps
 
-_UNITS = np.array([1e-9, 1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0])  # of times, in seconds
+_UNITS = np.array([1e-9, 1e-7, 1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0])  # of times, in seconds
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,15 @@ def clock_of(recording: Recording) -> Clock | None:
 
 
 def _times(cells: list[str], label: str, decimal: str) -> NDArray[np.float64] | None:
-    """Return the times of a column in seconds; None where it does not tell a rate."""
+    """Return the times of a column in seconds; None where it does not tell a rate, or starts again."""
     stamps = Stamps(label, decimal)
     for cell in cells:
         stamps.add(cell)
     try:
         rate = stamps.rate(label)
     except RateError:
+        return None
+    if stamps.falls:  # it starts again: a moment would be at several samples
         return None
     found = [time_of(cell, decimal) or (np.nan, 0.0) for cell in cells]
     times = np.array([time for time, _ in found], dtype=np.float64)

@@ -40,6 +40,17 @@ def test_recordings_without_a_column_of_times_have_no_clock(tmp_path):
     assert clock_of(open_array(TIMES, 64)) is None
 
 
+def test_stamps_of_100_ns_are_in_seconds(tmp_path):
+    found = clock_of(table(tmp_path, "ticks", [f"{637 * 10**15 + round(1e7 * t)}" for t in TIMES]))
+    np.testing.assert_allclose(found.times - found.times[0], TIMES, atol=2e-5)
+
+
+def test_times_that_start_again_are_no_clock(tmp_path):
+    recording = table(tmp_path, "time (ms)", [f"{1000 * t:.3f}" for t in [*TIMES[:100], *TIMES[:100]]])
+    assert (recording.rate, recording.copied) == (64, (0,))
+    assert clock_of(recording) is None
+
+
 def test_moments_are_moved_by_the_first_time_and_by_the_gaps():
     clock = Clock(GAP + 100, 64)
     moments = np.array([100.5, 101.0 - 1 / 64, 102.0, 103.5, 104.0])  # the third is in the gap
