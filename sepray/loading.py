@@ -6,6 +6,7 @@ Imports nothing from sepray but the contracts, their checks and the errors.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Collection, Sequence
@@ -142,6 +143,7 @@ def check_task_data(data: object) -> None:
     _check_units(data)
     if data.tracks is not None:
         _check_tracks(data.tracks, data.signal, len(data.unit_names))
+        _check_units_of_tracks(data, data.tracks)
     if not isinstance(data.fingerprint, str) or not data.fingerprint:
         raise UsageError(f"fingerprint must be a string that is not empty, is {data.fingerprint!r}")
 
@@ -152,7 +154,7 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
     Raises:
         UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, is a
             column of the tables, is longer than 64 letters, or is there twice (also with other capitals, which some
-            file systems ignore).
+            file systems ignore), or two ordered pairs of them have one name (``cross.{i}_to_{j}``).
     """
     for name in names:
         if not isinstance(name, str) or not _SOURCE_NAME.fullmatch(name):
@@ -165,6 +167,14 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
             raise UsageError(f"{what} must not be called {' or '.join(_RESERVED)}, one is {name!r}")
     if len({name.lower() for name in names}) < len(names):
         raise UsageError(f"{what} must be different names (not by capitals alone), are {', '.join(names)}")
+    pairs: dict[str, tuple[str, str]] = {}
+    for a, b in itertools.permutations(names, 2):
+        other = pairs.setdefault(f"{a}_to_{b}".lower(), (a, b))
+        if other != (a, b):
+            raise UsageError(
+                f"{what} must be names whose ordered pairs have different names: {other[0]!r} to {other[1]!r} and "
+                f"{a!r} to {b!r} are both {a}_to_{b}"
+            )
 
 
 def check_signal(signal: object, any_names: bool = False) -> None:
@@ -331,7 +341,20 @@ def _check_tracks(tracks: object, signal: Signal, parts: int) -> None:
         _check_shape(f"mixture of track {name}", mixture, sizes)
         own = sizes | {"channel": signal.source_channels}
         _check_shape(f"sources of track {name}", sources, {"source": len(signal.sources), **own})
-        # Whether they are finite is seen when they are scored: to read all of them takes minutes.
+        if not mixture.shape[-1]:
+            raise UsageError(f"mixture of track {name} must have a sample or more, is {_described(mixture)}")
+        _check_finite("tracks.mixtures", mixture, f"track {name}, channel")
+        _check_finite("tracks.sources", sources, f"track {name}, source")
+
+
+def _check_units_of_tracks(data: TaskData, tracks: Tracks) -> None:
+    """Refuse tracks, which are the test split, that are cut from what the other splits are cut from."""
+    others = {
+        part: name for name in ("train", "validation") for u in getattr(data, name).units or () for part in enumerate(u)
+    }
+    for part in (part for unit in tracks.units or () for part in enumerate(unit)):
+        if other := others.get(part):
+            raise UsageError(f"{part[1]!r} is in {other}.units and in tracks.units: splits must share none")
 
 
 def _is_file_name(name: object) -> bool:
@@ -356,7 +379,7 @@ def _check_shape(name: str, tensor: Tensor, sizes: dict[str, int]) -> None:
         raise UsageError(f"{name} must be float32 [{wanted}], is {_described(tensor)}")
 
 
-def _check_finite(name: str, tensor: Tensor) -> None:
+def _check_finite(name: str, tensor: Tensor, first_axis: str = "item") -> None:
     at_once = max(1, _ELEMENTS_AT_ONCE // max(1, tensor[0].numel()))
     for start in range(0, len(tensor), at_once):
         items = tensor[start : start + at_once]
@@ -365,7 +388,7 @@ def _check_finite(name: str, tensor: Tensor) -> None:
             wrong = ~items.isfinite()
             first = int(wrong.flatten(1).any(1).nonzero()[0, 0])
             value = float(items[first][wrong[first]][0])
-            raise UsageError(f"{name} must be finite, is {value} in item {start + first}")
+            raise UsageError(f"{name} must be finite, is {value} in {first_axis} {start + first}")
 
 
 def _is_count(value: object) -> bool:

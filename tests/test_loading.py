@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sepray import loading, registry
-from sepray.contracts import Augmentation, Oracle, Separator, Signal, Split, TaskData
+from sepray.contracts import Augmentation, Oracle, Separator, Signal, Split, TaskData, Tracks
 from sepray.errors import UsageError
 from sepray.loading import build_separator, check_source_names, load_task, refuse_unfit
 from sepray.tasks import ecg_varied
@@ -60,6 +60,14 @@ def changed(name: str, **fields: Any) -> TaskData:
 
 def signal(**fields: Any) -> TaskData:
     return replace(DATA, signal=replace(SIGNAL, **fields))
+
+
+ZEROS = torch.zeros(2, 1, 900)
+
+
+def tracks(**fields: Any) -> TaskData:
+    sound = Tracks(("A", "B"), (ZEROS[0], ZEROS[0]), (ZEROS, ZEROS))
+    return replace(signal(sample_rate=8000), tracks=replace(sound, **fields))
 
 
 @pytest.mark.parametrize("name", registry.names("sepray.tasks"))
@@ -237,6 +245,27 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "two names alike": (
         signal(sources=("low", "low")),
         "signal.sources must be different names (not by capitals alone), are low, low",
+    ),
+    "pairs alike": (
+        signal(sources=("a", "b_to_c", "a_to_b", "c")),
+        "signal.sources must be names whose ordered pairs have different names: 'a' to 'b_to_c' and 'a_to_b' to 'c' "
+        "are both a_to_b_to_c",
+    ),
+    "NaN in a track": (
+        tracks(sources=(ZEROS, with_value(ZEROS, (1, 0, 8), math.nan))),
+        "tracks.sources must be finite, is nan in track B, source 1",
+    ),
+    "infinity in a track": (
+        tracks(mixtures=(with_value(ZEROS[0], (0, 3), math.inf), ZEROS[0])),
+        "tracks.mixtures must be finite, is inf in track A, channel 0",
+    ),
+    "empty track": (
+        tracks(mixtures=(ZEROS[0], ZEROS[0, :, :0]), sources=(ZEROS, ZEROS[..., :0])),
+        "mixture of track B must have a sample or more, is float32 [1, 0]",
+    ),
+    "unit of a track in another split": (
+        replace(tracks(units=(("x",), ("a",))), train=replace(TRAIN, units=(("a",),) * len(TRAIN))),
+        "'a' is in train.units and in tracks.units: splits must share none",
     ),
     "no name": (
         signal(sources=("low", "")),

@@ -78,6 +78,12 @@ def exit_with_status(
         waiting.done()
         print(f"{program}: interrupted", file=sys.stderr)
         status = interruption.status_of(error)
+    except SystemExit as error:
+        if not _is_raised_by_user(error):  # as that of --help
+            raise
+        waiting.done()
+        status = BUG
+        print(format_error(program, error, whole=TRACEBACK in given), file=sys.stderr)
     except Exception as error:
         waiting.done()
         status = BAD_INPUT if is_bad_input(error) else BUG
@@ -111,7 +117,13 @@ def _ending_with_status(former: _Hook) -> _Hook:
     return hook
 
 
-def format_error(program: str, error: Exception, whole: bool = False) -> str:
+def _is_raised_by_user(error: SystemExit) -> bool:
+    """Whether a separator or task of the user's has ended the process."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and _is_users(frames[-1].filename)
+
+
+def format_error(program: str, error: BaseException, whole: bool = False) -> str:
     """Return what is printed of an error, without secrets: one line for bad input, a traceback for a bug.
 
     A message that is a list (``SeprayError.in_lines``) keeps its lines.

@@ -1,5 +1,6 @@
 """What is printed of an error and the exit status: one line for bad input, the user's own frames for a bug."""
 
+import argparse
 import errno
 import importlib
 import os
@@ -50,6 +51,22 @@ def module(tmp_path, monkeypatch):
         return importlib.import_module(name)
 
     return module
+
+
+@pytest.mark.parametrize("code", [None, 0, 5, "enough"])
+def test_code_of_the_users_that_ends_the_process_is_a_bug(ended, module, code):
+    own = module("ending", f"import sys\ndef build():\n    sys.exit({code!r})\n")
+    status, printed = ended(lambda arguments: own.build())
+    assert status == 3
+    assert "ending.py" in printed
+    assert f"sys.exit({code!r})" in printed
+    assert printed.rstrip().endswith(HINT)
+
+
+def test_end_that_a_library_asks_for_keeps_its_status(ended):
+    parser = argparse.ArgumentParser()
+    assert ended(lambda arguments: parser.parse_args(["--help"]))[0] == 0
+    assert ended(lambda arguments: parser.parse_args(["--no"]))[0] == 2
 
 
 def raising(error):
