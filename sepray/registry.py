@@ -349,8 +349,10 @@ def _unknown_config(module: str, name: str, known: Iterable[str]) -> UnknownName
 def _unknown(package: str, name: str) -> UnknownNameError:
     known = names(package)
     what = f"unknown {_kind(package)} {name!r}"
+    base = _base(package, name) if name in _modules(package) else name
+    meant = _nearest(name, known) if base == name else f"it is named {base}:{name.removeprefix(f'{base}_')}; "
     return UnknownNameError(
-        f"{what}; {_nearest(name, known)}there are: {', '.join(known)}, or a module of your own{own_modules.hint()}"
+        f"{what}; {meant}there are: {', '.join(known)}, or a module of your own{own_modules.hint()}"
     )
 
 

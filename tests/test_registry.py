@@ -110,6 +110,13 @@ def test_unknown_names_are_refused_with_what_there_is(name):
         registry.find("sepray.tasks", name)
 
 
+def test_file_name_of_a_variant_is_refused_with_the_name_to_give():
+    with pytest.raises(registry.UnknownNameError, match=r"^unknown task 'ecg_varied'; it is named ecg:varied; there"):
+        registry.find("sepray.tasks", "ecg_varied")
+    with pytest.raises(registry.UnknownNameError, match=r"^unknown separator 'cass_published'; it .* cass:published; "):
+        registry.find("sepray.separators", "cass_published")
+
+
 def test_a_module_that_is_no_task_is_refused():
     with pytest.raises(registry.UnknownNameError, match="'json' is no task: it has no Config"):
         registry.find("sepray.tasks", "json")
