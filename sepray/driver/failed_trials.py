@@ -39,7 +39,8 @@ def words(trials: Iterable[FrozenTrial]) -> list[str]:
     last, count = (bugs or found)[-1], len(bugs or found)
     trace = str(last.user_attrs.get("traceback", ""))
     noun = "trial" if count == 1 else "trials"
-    if TRACEBACK in sys.argv:
+    is_whole = TRACEBACK in sys.argv
+    if is_whole:
         first = mask(trace).rstrip()
     elif bugs:
         first = mask(shorten_traceback(trace)).rstrip()
@@ -47,8 +48,9 @@ def words(trials: Iterable[FrozenTrial]) -> list[str]:
         name = last.user_attrs.get("label") or f"trial {last.number}"
         more = f" ({count} trials ended in such an error)" if count > 1 else ""
         return [mask(f"{name}: {reason(last)}{more}")]
+    whole = "" if is_whole else f"{TRACEBACK} shows the whole traceback, and "
     return [
         first,
-        f"{count} {noun} ended in an error of the code, the last one as shown above; {TRACEBACK} shows the whole "
-        "traceback, and every trial's run has its own as traceback.txt",
+        f"{count} {noun} ended in an error of the code, the last one as shown above; {whole}every trial's run has its "
+        "own as traceback.txt",
     ]

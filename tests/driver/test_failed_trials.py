@@ -42,6 +42,13 @@ def test_bug_comes_before_it_and_traceback_shows_all_of_the_last_one(monkeypatch
     bug, refused = failed(0, BUG, traceback=TRACE), failed(1, REFUSED, traceback=TRACE.replace("no", "later"))
     first, second = failed_trials.words([bug, refused])
     assert "ZeroDivisionError: no" in first
-    assert second.startswith("1 trial ended in an error of the code, the last one as shown above")
+    assert second == (
+        "1 trial ended in an error of the code, the last one as shown above; --traceback shows the whole traceback, "
+        "and every trial's run has its own as traceback.txt"
+    )
     monkeypatch.setattr(sys, "argv", ["study.py", "--traceback"])
     assert failed_trials.words([refused])[0].endswith("ZeroDivisionError: later")
+    assert failed_trials.words([bug, refused])[1] == (
+        "1 trial ended in an error of the code, the last one as shown above; every trial's run has its own as "
+        "traceback.txt"
+    )
