@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
-from ..disk import mapping
+from ..disk import files, mapping
 from ..disk.mapping import Place
 
 PIECE_BYTES = 1 << 26
@@ -167,10 +167,9 @@ def _fetched(given: Served) -> Place:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             _remove_unused(folder)
-            partial = folder / f"{name}.partial"
-            with open(partial, "wb") as file:
+            with files.file_beside(path, 0o600) as (partial, file):
                 _fetch(given, file)
-            partial.replace(path)
+                partial.replace(path)
         if name not in _held:
             _held[name] = open(path, "rb")  # noqa: SIM115 # for as long as this process lives
             fcntl.flock(_held[name], fcntl.LOCK_SH)
