@@ -52,8 +52,8 @@ def separate(
 ) -> int:
     """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
-    Files may be WAV (and FLAC, AIFF ...), CSV with a column for each channel, NPY of [time] or [channel, time], WFDB
-    (give the .hea file) and EDF. Estimates of WFDB and EDF files are written as CSV. Columns of time or sample numbers
+    Files may be WAV (and FLAC, AIFF ...), CSV with a column for each channel, NPY of [time] or [channel, time], EDF
+    and WFDB (give the .hea file). Estimates of WFDB and EDF files are written as CSV. Columns of time or sample numbers
     are copied. A recording is resampled to the model's rate, separated in overlapping windows, and resampled back. A
     model of one channel separates each channel by itself. An offset that the training mixtures did not have, steps and
     drifts are removed first; no estimate contains them.

@@ -135,7 +135,10 @@ def test_help_has_an_example_and_describes_every_flag(name, help_of):
 def test_text_of_a_flag_is_broken_by_the_terminal_alone(name, run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "1000")
     shown = run(name, "--help")
-    for flag, text in described(shown).items():
+    texts = described(shown)
+    assert "--traceback" in texts
+    assert not any(line.strip("│ ").startswith("(") for line in shown.splitlines())  # tyro begins a line before "("
+    for flag, text in texts.items():
         assert any(text.split("  ")[0] in line for line in shown.splitlines()), f"{flag}: {text}"
 
 
