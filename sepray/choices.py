@@ -181,7 +181,7 @@ def guide_words(objectives: Sequence[Objective]) -> str:
 
 
 def better_words(measures: Iterable[str]) -> str:
-    """Return which values of these measures are better, for each measure where they differ in that."""
+    """Return whether more or less of these measures is better; said for each measure if it differs among them."""
     told = {name: "less" if MEASURES[name].direction == "minimize" else "more" for name in measures}
     if len(set(told.values())) == 1:
         return f"{next(iter(told.values()))} is better"

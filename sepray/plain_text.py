@@ -1,6 +1,7 @@
-"""Escapes texts of others (names, labels, errors, paths) for the terminal, Markdown and CSV. Imports nothing of sepray.
+"""Escapes texts of others (names, labels, errors, paths) for the terminal, Markdown, HTML, CSV and figures.
 
 Nothing in them is an instruction to a terminal, and nothing is markup of Markdown or a formula of a spreadsheet.
+``in_own_style`` also has matplotlib draw in sepray's style, whatever the user's is. Imports nothing of sepray.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
         permitted: what the user allows the studies; default: nothing.
     """
     task, budget = task_config(comparison), comparison.budget
-    wait_for(f"{comparison.name}: loading the data of {comparison.task}; what is not in the cache is made")
+    wait_for(f"{comparison.name}: loading the data of {comparison.task}; data that the cache lacks are made first")
     data = load_task(task, comparison.stores.cache)
     others = imported.read(comparison.museval_results, data)
     taking_part, refused = contenders(comparison, spaces, data.signal)

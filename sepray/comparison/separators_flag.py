@@ -67,7 +67,7 @@ def read(text: str) -> Named:
 
 
 def refuse_stray_settings(separators: Iterable[str]) -> None:
-    """Refuse a setting that the shell has taken off the separator before it, because both were not put in quotes.
+    """Refuse a setting that the shell has split from its separator, because the two were not in one pair of quotes.
 
     Raises:
         UsageError: an entry has the name of a field of another one's ``Config``.

@@ -187,11 +187,11 @@ class _Limited(io.RawIOBase):
         self.content, self.most = content, most
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True: the content can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Return True: the place in the content can be set."""
         return True
 
     def tell(self) -> int:

@@ -135,7 +135,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _most(size: int) -> int:
-    """Return how many bytes a picture may have that lies in so many bytes of an archive."""
+    """Return the most bytes that a picture of an archive may have unpacked; ``size`` is its packed size."""
     return min(_MOST_BYTES, max(FREE, MOST_GROWTH * size))
 
 

@@ -188,7 +188,7 @@ def _mapping(first: int, end: int) -> dict[str, Any] | None:
 
 
 def _header(line: str, first: int, end: int) -> dict[str, Any] | None:
-    """Return what the first line of a mapping says, if it is of a file and has all these addresses."""
+    """Return what a mapping's first line in ``smaps`` says; None unless it maps a file to all these addresses."""
     addresses, _, offset, _, inode, *path = line.rstrip("\n").split(None, 5)
     start, stop = (int(address, 16) for address in addresses.split("-"))
     if not (start <= first and end <= stop) or not path or not path[0].startswith("/"):

@@ -52,7 +52,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     refuse_misspelt(spec)
     refuse_unfit(spec.separator, spec.task)
     require_stores(spec)
-    wait_for(f"{spec.name}: loading the data of {key(spec.task)}; what is not in the cache is made")
+    wait_for(f"{spec.name}: loading the data of {key(spec.task)}; data that the cache lacks are made first")
     with trust.consent(permitted is not None and permitted.trust_model_code):
         prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
         stores = StudyStores(prepared, permitted=permitted)

@@ -159,7 +159,7 @@ def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision)
 def _with_settings(
     name: str, config: SeparatorConfig, settings: Sequence[str]
 ) -> tuple[SeparatorConfig, dict[str, float]]:
-    """Return a configuration with the fields that are given, and what else is given: hyperparameters.
+    """Return ``config`` with the settings that are its fields, and the other settings, taken for hyperparameters.
 
     Raises:
         UsageError: a setting does not have the form ``FIELD=VALUE``, or a value is of a wrong type.

@@ -70,7 +70,7 @@ def forget() -> None:
 
 
 def _private_folder() -> str:
-    """Return a new folder, mode 0700, where Ray would put its own; what killed studies have left there goes."""
+    """Make a folder, mode 0700, where Ray would put its own; remove the folders that killed studies left there."""
     system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
     _folders.append(temporary.make(temporary.RAY, os.environ.get("RAY_TMPDIR") or system or "/tmp"))
     return _folders[-1]

@@ -25,7 +25,7 @@ class RayWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
         self._looked = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
+        """Return an empty state: Tune pickles callbacks to restore an experiment, and sepray never has it do so."""
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:

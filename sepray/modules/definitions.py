@@ -254,7 +254,7 @@ class _Module:
         return self._full(node) in _DECORATORS
 
     def _is_made(self, node: ast.expr | None) -> bool:
-        """Say whether an expression makes a plain dataclass of the module, or one like another."""
+        """Say whether an expression calls a plain dataclass of the module, or ``dataclasses.replace``."""
         if not isinstance(node, ast.Call) or not self._are_values(node):
             return False
         own = isinstance(node.func, ast.Name) and node.func.id in self._plain and node.func.id not in self._imported

@@ -181,7 +181,7 @@ class PathTraining:
         return str(trial.user_attrs.get("conditions", {}).get("code", ""))
 
     def _key(self, hyperparameters: Any) -> frozenset[tuple[str, Any]]:
-        """Return what two trainings have in common that differ in their seed alone."""
+        """Return all hyperparameters of a training, also those at their defaults; the seed is not one of them."""
         return frozenset({**self._defaults, **hyperparameters}.items())
 
     def _count_left(self) -> int:

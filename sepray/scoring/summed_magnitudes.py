@@ -97,7 +97,7 @@ def bounds(split: Split | Tracks, signal: Signal, batch_size: int = 64) -> dict[
 
 
 class _Spectra:
-    """Lets oracles see spectra as they are."""
+    """A transform that changes nothing, for oracles that are given spectra and not signals."""
 
     def transform(self, signal: Tensor) -> Tensor:
         return signal

@@ -308,9 +308,10 @@ def divergence(power: Tensor, model: Tensor) -> Tensor:
 
 
 def drawn_frames(magnitudes: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Return powers ``[bins, frame]``, their mean over channels, of frames that are not silent, in a random order.
+    """Return the power ``[bins, frame]``, mean over channels, of frames that are not silent, in a random order.
 
-    As many as there are, silent or not, but at most ``most``; if fewer are not silent, these are repeated.
+    The number of frames returned is that of all frames, silent ones too, but at most ``most``. If the frames that are
+    not silent are fewer, they are repeated.
 
     Args:
         magnitudes: samples of one source, ``[item, channel, bins, frames]``.

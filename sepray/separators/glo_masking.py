@@ -80,7 +80,8 @@ class Config:
     code: int = 64
     """Numbers in a code."""
     loss: Norm = "laplacian"
-    """Norm of eq. 5 to 7: L1 distance of Laplacian pyramids, l1 or l2."""
+    """Norm of the reconstruction errors (eq. 5 to 7 of the paper on GLO Masking): laplacian (L1 distance of Laplacian
+    pyramids), l1 or l2."""
     observed_epochs: int = 0
     """Epochs of the first of two stages; 0: both terms of eq. 6 are minimised together."""
     separation_steps: int = 80

@@ -102,7 +102,7 @@ class Config:
 
 
 LIGHT = Config(rank=50)
-"""The light form."""
+"""The light form of KAM: between iterations it keeps sources as decompositions of rank 50."""
 DEBUG = Config(window_seconds=0.060, hop_seconds=0.020, rank=4)
 
 

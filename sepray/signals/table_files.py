@@ -94,8 +94,8 @@ class TableRecording(Recording):
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
         """Write a table of this one's layout, with its header, its times and its numbers of samples.
 
-        Of its channels it has the first ``channels`` (None: all); lines of the header that have a cell for each column
-        lose those of the others.
+        The table written has only the first ``channels`` channels (None: all). The columns of the other channels are
+        also left out of header lines that have a cell for each column; all other header lines are copied whole.
         """
         encoding = self.layout.encoding
         with path.open("w", newline="", encoding=encoding) as file, self.path.open(encoding=encoding) as source:

@@ -84,7 +84,7 @@ class Search:
     reduction_factor: float = 3.0
     """For asha and hyperband: one trial in this many goes on at each rung."""
     deterministic: bool = False
-    """Give the same trials for the same seed, number of slots and kind of machine, whichever trial is faster."""
+    """Make the same trials from the same seed, number of slots and kind of machine, however long each trial takes."""
     retry_failed: bool = False
     """Run trials again, under new numbers, that failed because of a disk, a store, a worker or a node."""
     only_arms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()
@@ -119,7 +119,7 @@ class Resources:
     concurrency: int = 0
     """Number of trials at once; 0 for as many as the CPUs (or GPUs) allow."""
     cpus_per_trial: float = 1.0
-    """CPUs, and so threads, of a trial; trials with a fraction share a CPU."""
+    """CPUs of a trial, and threads of its worker; trials with a fraction share a CPU."""
     gpus_per_trial: float = 0.0
     """GPUs of a trial; trials with a fraction share a GPU."""
     epoch_timeout: float = 0.0

@@ -180,7 +180,7 @@ def _written(value: Value) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a TOML string; TOML has the escapes of JSON, and forbids one character more."""
+    """Return a TOML string: it has the escapes of JSON, but TOML wants U+007F (delete) escaped too."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

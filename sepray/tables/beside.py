@@ -14,7 +14,7 @@ from .forms import Chosen
 from .spec import Part, Row, Table
 
 Key = tuple[str, str]
-"""Source and measure."""
+"""Names of the source and of the measure that a figure is of."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ class Config:
     test_recordings: int = 15
     """Recordings of each source that the test mixtures are cropped from."""
     recording_seconds: float = 15.0
-    """Length of a recording in seconds. 7, 15 or 31 s are generated; any other length is cut from the next of them."""
+    """Length of a recording in seconds. Recordings of 3, 7, 15, 31 s and so on (a power of two less 1 s) are generated;
+    of any other length, they are the beginning of the next longer one."""
     maternal_bpm: tuple[float, float] = (80.0, 90.0)
     """Lowest and highest maternal heart rate, in beats a minute."""
     fetal_bpm: tuple[float, float] = (120.0, 160.0)

@@ -33,7 +33,7 @@ class Buffer:
         return len(self._waiting)
 
     def perform(self, operation: Callable[[], object]) -> None:
-        """Perform an operation, or keep it; raises nothing that the outbox or the disk is to blame for."""
+        """Perform an operation; errors of the outbox or the disk are reported, not raised, and it is kept for later."""
         with self._lock:
             self._waiting.append(operation)
             if time.monotonic() - self._failed_at >= RETRY_SECONDS:

@@ -291,7 +291,7 @@ def test_log_says_what_is_waited_for_and_warns_of_a_slow_format(spec, study, scr
     driver.run(spec.changed(separator=replace(cass.DEBUG, precision="bfloat16")))
     waits = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" ...")]
     assert waits == [
-        "small: loading the data of ecg; what is not in the cache is made ...",
+        "small: loading the data of ecg; data that the cache lacks are made first ...",
         "small: starting Ray ...",
         "small: scoring on the test split, packaging the model, drawing the report ...",
     ]
