@@ -127,8 +127,6 @@ def test_an_arm_without_search_has_a_single_trial():
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "random"])
 def test_every_sampler_searches_within_arms(url, sampler, caplog):
-    if sampler == "cmaes":
-        pytest.importorskip("cmaes")
     trials = run(study_at(url, sampler), trials=15)
     assert Counter(t.params["arm"] for t in trials) == {"off": 5, "plain": 5, "cross": 5}
     assert all(list(t.params) == PARAMETERS[t.params["arm"]] for t in trials)

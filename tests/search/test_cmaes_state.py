@@ -43,7 +43,6 @@ def test_what_is_no_state_is_refused_without_being_run(content):
 
 def test_planted_pickle_in_the_storage_does_not_run():
     """Through Optuna's own sampler, made here."""
-    pytest.importorskip("cmaes")
     sampler = make_sampler("CmaEsSampler", 0, SPACE)
     trial = optuna.trial.create_trial(state=optuna.trial.TrialState.COMPLETE, value=1.0)
     trial.system_attrs = sampler._split_optimizer_str(pickle.dumps(Planted()).hex())
@@ -59,7 +58,6 @@ def test_array_of_objects_is_refused():
 
 @pytest.mark.parametrize("options", [{}, {"use_separable_cma": True}, {"with_margin": True}])
 def test_optimizer_is_the_same_after_a_restart(options):
-    pytest.importorskip("cmaes")
     space = SPACE if "with_margin" in options else {"x": SPACE["x"], "y": SPACE["x"]}
     storage = optuna.storages.InMemoryStorage()
 
