@@ -3,6 +3,7 @@
 import json
 import string
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -330,18 +331,28 @@ _PARTS = [
 ]
 
 
+def cpu_seconds(text: str) -> float:
+    before = time.process_time()
+    mask(text)
+    return time.process_time() - before
+
+
+def takes_no_more_than_its_length(text: str) -> bool:
+    """Whether a text takes at most forty times a log of its length (about ten at most; a square takes thousands)."""
+    log = "some words of a log, line 7\n"
+    return cpu_seconds(text) < 40 * max(cpu_seconds(log * (len(text) // len(log))), 0.01)
+
+
 @pytest.mark.parametrize("part", _PARTS)
-@pytest.mark.timeout(15)
 def test_long_texts_take_no_more_than_their_length(part):
-    mask(part * (100_000 // len(part)) + " :// = : %3D")
+    assert takes_no_more_than_its_length(part * (100_000 // len(part)) + " :// = : %3D")
 
 
 @pytest.mark.parametrize("part", ["a://", "a://b:", "a://b:c/", "a://b:1/", "a://<b>:", "a://b?", "a://b@", "a"])
 @pytest.mark.parametrize("end", ["@", " @", "<@", "/@:"])
-@pytest.mark.timeout(9)
 def test_long_addresses_take_no_more_than_their_length(part, end):
     """Each character was once looked at again from 2000 others."""
-    mask("://" + part * (300_000 // len(part)) + end)
+    assert takes_no_more_than_its_length("://" + part * (300_000 // len(part)) + end)
 
 
 def test_values_of_fields_that_are_named_as_secrets_are_masked_whole():
