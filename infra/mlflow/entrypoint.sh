@@ -16,9 +16,10 @@ for name in MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACTS_DESTINATION MLFLOW_SERVER_
 done
 
 # auth.ini names the same database as the server, and the password again: MLflow before 3.16.1 knows no variable for it.
-# The copy is readable by this user alone, and % is written %% in it.
+# The copy is readable by this user alone, lasts as long as the server, and % is written %% in it.
 umask 077
 folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
 text=$(<"${MLFLOW_AUTH_TEMPLATE:-/etc/sepray/mlflow-auth.ini}")
 for name in MLFLOW_BACKEND_STORE_URI MLFLOW_AUTH_ADMIN_PASSWORD; do
     [[ $text != *"@$name@"* ]] || text="${text%%"@$name@"*}${!name//\%/%%}${text#*"@$name@"}"
@@ -29,5 +30,14 @@ export MLFLOW_AUTH_CONFIG_PATH="$folder/auth.ini"
 # Without its processes for jobs of its own (evaluation of language models), which sepray does not use.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 
-exec mlflow server --app-name basic-auth --workers "${MLFLOW_WORKERS:-2}" \
-    --host "${MLFLOW_HOST:-127.0.0.1}" --port "${MLFLOW_PORT:-5000}"
+mlflow server --app-name basic-auth --workers "${MLFLOW_WORKERS:-2}" \
+    --host "${MLFLOW_HOST:-127.0.0.1}" --port "${MLFLOW_PORT:-5000}" &
+server=$!
+trap 'kill -TERM "$server" 2> /dev/null || true' TERM INT HUP
+status=0
+wait "$server" || status=$?
+while kill -0 "$server" 2> /dev/null; do  # a signal ends a wait before the server has ended
+    status=0
+    wait "$server" || status=$?
+done
+exit "$status"

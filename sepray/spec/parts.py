@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -178,6 +179,10 @@ class Stores:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
         secrecy.remember_secrets(self.storage, self.storage_path, self.tracking_uri)
+        if re.match(r"[A-Za-z][\w+.-]+:/", str(self.cache)):  # a Path has one slash of two
+            raise FieldError(
+                "cache", f"must be a folder, which may be on a file system that machines share, not {self.cache}"
+            )
         _finite(self, "checkpoint_seconds")
         if not self.checkpoint_seconds > 0:
             raise FieldError("checkpoint_seconds", f"must be more than 0, not {self.checkpoint_seconds:g}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ _WHAT_TO_SET = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or ML
 
 
 def require_access(uri: str, experiment: str) -> str:
-    """Refuse a server that does not let this user in; return where runs of an experiment keep their artifacts.
+    """Refuse a server that does not let this user read and write; return where runs of an experiment keep artifacts.
 
-    The login is that of MLflow's client: variables, ``~/.mlflow/credentials``, or the address itself. A login that a
-    plug-in makes is not looked at.
+    Where the experiment and the registered model are there already, a tag ``sepray`` is written to each: another user
+    may have made them, and then this one may only read. The login is that of MLflow's client: variables,
+    ``~/.mlflow/credentials``, or the address itself. A login that a plug-in makes is not looked at.
 
     Args:
         uri: MLflow's address, with its secrets; files and databases pass.
-        experiment: name of the experiment, which need not exist.
+        experiment: name of the experiment and of the registered model, which need not exist.
 
     Returns:
         The URI below which artifacts lie; empty where the server keeps them itself or does not say.
@@ -35,25 +37,47 @@ def require_access(uri: str, experiment: str) -> str:
     """
     if not uri.startswith(("http://", "https://")) or any(os.environ.get(name) for name in _OTHER_LOGINS):
         return ""
-    _get(uri, "experiments/search", {"max_results": "1"})
-    own = _get(uri, "experiments/get-by-name", {"experiment_name": experiment})
-    place = _location(own) or _location(_get(uri, "experiments/get", {"experiment_id": "0"})).rpartition("/")[0]
+    if _ask(uri, "experiments/search", {"max_results": "1"}) is None:
+        return ""
+    own = _ask(uri, "experiments/get-by-name", {"experiment_name": experiment})
+    if number := _part(own, "experiment").get("experiment_id"):
+        _ask(uri, "experiments/set-experiment-tag", tag={"experiment_id": number}, what=f"experiment {experiment}")
+    if _part(_ask(uri, "registered-models/get", {"name": experiment}), "registered_model"):
+        _ask(uri, "registered-models/set-tag", tag={"name": experiment}, what=f"registered model {experiment}")
+    place = _location(own) or _location(_ask(uri, "experiments/get", {"experiment_id": "0"})).rpartition("/")[0]
     return place if "://" in place and not place.startswith(("mlflow-artifacts:", "file:", "http:", "https:")) else ""
 
 
 def _location(answer: Any) -> str:
-    experiment = answer.get("experiment") if isinstance(answer, dict) else None
-    return str(experiment.get("artifact_location", "")) if isinstance(experiment, dict) else ""
+    return str(_part(answer, "experiment").get("artifact_location", ""))
 
 
-def _get(uri: str, method: str, query: dict[str, str]) -> Any:
-    """Return the JSON answer of a request; None where there is none, or another one than 200."""
+def _part(answer: Any, name: str) -> dict[str, Any]:
+    """Return an object of an answer; empty where there is none."""
+    part = answer.get(name) if isinstance(answer, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _ask(
+    uri: str, method: str, query: Mapping[str, str] | None = None, tag: Mapping[str, str] | None = None, what: str = ""
+) -> Any:
+    """Return the JSON answer of a request; None where there is none, or another one than 200.
+
+    Args:
+        uri: MLflow's address.
+        method: what is asked, as MLflow's REST API calls it.
+        query: what a request that reads asks for.
+        tag: what a request that writes the tag ``sepray`` writes it to.
+        what: that in words.
+    """
     import requests
 
+    address, how = f"{uri.rstrip('/')}/api/2.0/mlflow/{method}", {**_login(), **_tls()}
     try:
-        answer = requests.get(
-            f"{uri.rstrip('/')}/api/2.0/mlflow/{method}", params=query, timeout=_SECONDS, **_login(), **_tls()
-        )
+        if tag is None:
+            answer = requests.get(address, params=query, timeout=_SECONDS, **how)
+        else:
+            answer = requests.post(address, json={**tag, "key": "sepray", "value": "true"}, timeout=_SECONDS, **how)
     except requests.RequestException:
         return None
     shown = mask(uri)
@@ -63,6 +87,11 @@ def _get(uri: str, method: str, query: dict[str, str]) -> Any:
         raise UsageError(
             f"MLflow at {shown} does not answer to this name (403): start it with --allowed-hosts 'HOST:PORT', or give "
             "--tracking-uri with a name that it knows"
+        )
+    if answer.status_code == 403 and tag is not None:
+        raise UsageError(
+            f"MLflow at {shown} lets this user read the {what}, which another user has made, and not write to it "
+            f"(403): ask for the permission EDIT, or {_WHAT_TO_SET}"
         )
     if answer.status_code == 403:
         raise UsageError(f"MLflow at {shown} forbids this user to {method} (403): ask for that, or {_WHAT_TO_SET}")

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,10 @@ def test_changes_go_to_the_parts_that_own_them():
         (lambda: Search(only_arms="CASS"), "only_arms must be a tuple of texts (str), not 'CASS'"),
         (lambda: Resources(address=6379), "address must be a text (str) or None, not 6379"),
         (lambda: Stores(cache="data"), "cache must be a path (pathlib.Path), not 'data'"),
+        (
+            lambda: Stores(cache=Path("s3://bucket/cache")),
+            "cache must be a folder, which may be on a file system that machines share, not s3:/bucket/cache",
+        ),
     ],
 )
 def test_values_of_a_wrong_type_are_refused_in_one_line(make, line):

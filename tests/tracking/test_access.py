@@ -31,7 +31,9 @@ class Server:
 
     def __init__(self):
         self.status, self.text, self.locations, self.asked = 0, "", {"0": "mlflow-artifacts:/0"}, []
-        own = {"do_GET": lambda request: self.answer(request), "log_message": lambda *_: None}
+        self.forbidden, self.written, self.model = set(), [], False
+        own = dict.fromkeys(("do_GET", "do_POST"), lambda request: self.answer(request))
+        own["log_message"] = lambda *_: None
         handler = type("Handler", (BaseHTTPRequestHandler,), own)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self.http.serve_forever, args=(0.005,), daemon=True).start()
@@ -41,12 +43,22 @@ class Server:
         parts = urlsplit(request.path)
         method, query = parts.path.removeprefix("/api/2.0/mlflow/"), parse_qs(parts.query)
         self.asked.append(method)
+        if request.command == "POST":
+            length = int(request.headers["Content-Length"])
+            self.written.append((method, json.loads(request.rfile.read(length))))
         allowed = request.headers.get("Authorization") in (LOGIN, "Bearer t0ken")
         status, text = (self.status or (200 if allowed else 401)), self.text
-        if status == 200:
+        if method in self.forbidden:
+            status, text = 403, "Permission denied"
+        elif status == 200 and request.command == "POST":
+            text = "{}"
+        elif status == 200 and method == "registered-models/get":
+            status, text = (200, json.dumps({"registered_model": {"name": "cass-ecg"}})) if self.model else (404, "{}")
+        elif status == 200:
             name = query.get("experiment_name", query.get("experiment_id", ["none"]))[0]
             status = 200 if method == "experiments/search" or name in self.locations else 404
-            text = json.dumps({"experiment": {"artifact_location": self.locations.get(name, "")}})
+            own = {"experiment_id": "7"} if name == "cass-ecg" else {}
+            text = json.dumps({"experiment": {"artifact_location": self.locations.get(name, ""), **own}})
         request.send_response(status)
         request.end_headers()
         request.wfile.write(text.encode())
@@ -102,6 +114,38 @@ def test_user_is_let_in_as_mlflows_client_would_be(server, monkeypatch, tmp_path
     else:
         url = url.replace("://", "://alice:correct%20horse@")
     assert require_access(url, "cass-ecg") == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("experiments/set-experiment-tag", "experiment cass-ecg"),
+        ("registered-models/set-tag", "registered model cass-ecg"),
+    ],
+)
+def test_user_who_may_only_read_what_another_has_made_is_told_before_the_search(server, monkeypatch, method, what):
+    login(monkeypatch)
+    server.locations["cass-ecg"], server.model = "mlflow-artifacts:/7", True
+    require_access(server.url, "cass-ecg")
+    tag = {"key": "sepray", "value": "true"}
+    assert server.written == [
+        ("experiments/set-experiment-tag", {"experiment_id": "7", **tag}),
+        ("registered-models/set-tag", {"name": "cass-ecg", **tag}),
+    ]
+    server.forbidden.add(method)
+    with pytest.raises(UsageError) as error:
+        require_access(server.url, "cass-ecg")
+    assert str(error.value) == (
+        f"MLflow at {server.url} lets this user read the {what}, which another user has made, and not write to it "
+        "(403): ask for the permission EDIT, or set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or "
+        "MLFLOW_TRACKING_TOKEN)"
+    )
+
+
+def test_nothing_is_written_to_a_server_that_has_neither(server, monkeypatch):
+    login(monkeypatch)
+    require_access(server.url, "cass-ecg")
+    assert server.written == []
 
 
 def test_password_of_the_address_is_not_shown(server):
@@ -219,4 +263,4 @@ def test_certificates_are_those_of_mlflows_client(bare, monkeypatch, given, tls)
     assert require_access("https://mlflow.example/", "cass-ecg") == ""
     first = {"params": {"max_results": "1"}, "timeout": 5.0, **tls}
     assert asked[0] == ("https://mlflow.example/api/2.0/mlflow/experiments/search", first)
-    assert [named["params"] for _, named in asked[1:]] == [{"experiment_name": "cass-ecg"}, {"experiment_id": "0"}]
+    assert len(asked) == 1, "a server that does not answer is asked once"
