@@ -107,7 +107,7 @@ def test_changes_go_to_the_parts_that_own_them():
         (lambda: Stores(cache="data"), "cache must be a path (pathlib.Path), not 'data'"),
         (
             lambda: Stores(cache=Path("s3://bucket/cache")),
-            "cache must be a folder, which may be on a file system that machines share, not s3:/bucket/cache",
+            "--cache must be a folder, which may be on a file system that machines share, not s3:/bucket/cache",
         ),
     ],
 )
