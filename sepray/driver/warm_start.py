@@ -77,7 +77,8 @@ class WarmStart:
             view: training view of the separator.
             augmentation: augmentation of the training items.
             seed: seed of the other separator's training.
-            device: ``"cpu"`` or ``"cuda"``.
+            device: device of the trials, ``"cpu"`` or ``"cuda"``. A driver without a GPU, as on the head of a cluster,
+                computes on its CPU instead, and says so.
             folder: path or URI where the estimates are kept.
 
         Raises:
@@ -88,6 +89,12 @@ class WarmStart:
         if kept is not None and kept.metadata.get("identity") == key and "start" in kept.tensors:
             return kept.tensors["start"], float(kept.metadata.get("seconds", 0.0))
         began = time.monotonic()
+        if device == "cuda" and not torch.cuda.is_available():
+            device = "cpu"
+            console.print(
+                f"this process has no GPU: the warm start {self.name} is computed on its CPU; trials are on GPUs",
+                soft_wrap=True,
+            )
         separate = self.separator(view, augmentation, seed, device)
         estimates = torch.cat([separate(part.to(device)).cpu() for part in view["mixture"].split(_ITEMS_AT_ONCE)])
         seconds = time.monotonic() - began

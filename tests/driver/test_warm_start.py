@@ -271,3 +271,42 @@ def test_each_seed_of_the_retrainings_has_a_start_of_its_own_and_the_search_has_
     assert not np.array_equal(third, fifth)
     assert finals["context"].origin[WARM_START] == "of its own seed"
     assert WARM_START not in search["context"].origin
+
+
+def test_driver_without_a_gpu_computes_the_start_on_its_cpu_while_trials_keep_theirs(
+    spec, tmp_path, monkeypatch, capsys
+):
+    data = TaskData(SIGNAL, split(), split(), split(), "ab" * 32)
+    study = spec.changed(separator=egg("constant"), space={}, reference_points={}, controls={}, gpus_per_trial=0.5)
+    devices = []
+
+    def halves(view, augmentation, seed, device):
+        devices.append(device)
+        return lambda mixture: torch.stack([mixture, mixture], 1) / 2
+
+    start = warm_start.WarmStart("halves", {"halves": 1}, halves)
+    prepared = dataclasses.replace(prepare(study, data), warm_start=start)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    search = trial_parameters("search", 1, prepared, str(tmp_path))
+    assert devices == ["cpu"]
+    assert search["context"].device == "cuda"
+    np.testing.assert_array_equal(search["train"]["start"][:, 0], search["train"]["mixture"] / 2)
+    [line] = capsys.readouterr().out.splitlines()
+    assert line == "this process has no GPU: the warm start halves is computed on its CPU; trials are on GPUs"
+    trial_parameters("search", 1, prepared, str(tmp_path))  # reads what is kept, and has nothing to tell
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("trials", "has_gpu", "own"), [("cuda", True, "cuda"), ("cuda", False, "cpu"), ("cpu", True, "cpu")]
+)
+def test_driver_computes_the_start_on_the_device_of_the_trials_where_it_has_it(
+    tmp_path, monkeypatch, trials, has_gpu, own
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+
+    def told(view, augmentation, seed, device):
+        raise UsageError(f"asked for {device}")
+
+    with pytest.raises(UsageError, match=f"asked for {own}$"):
+        warm_start.WarmStart("told", {}, told).estimates(seen(), PLAIN, SEED, trials, str(tmp_path))
