@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -307,10 +308,10 @@ def _join(address: str, modules: Iterable[str], say: Callable[[str], None]) -> N
     _authenticate()
     with _cluster_errors(address), _without_rays_lines(), contextlib.ExitStack() as stack:
         options: dict[str, Any] = {}
-        # `ray job submit` has shipped the code already, and a second environment would contradict it.
-        if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        given = _environment_of_job()
+        if not given.keys() & {"working_dir", "py_modules"}:  # else `ray job submit` has shipped the code already
             shipped = stack.enter_context(shipment(modules))
-            options = {"runtime_env": _runtime_environment(shipped)}
+            options = {"runtime_env": _runtime_environment(shipped, given.get("env_vars") or {})}
             say(f"code for the workers: {shipped.in_words()}")
         options["job_config"] = worker_path.job_config()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -328,9 +329,19 @@ def _cluster_errors(address: str) -> Iterator[None]:
         raise ClusterError(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from error
 
 
-def _runtime_environment(shipped: Shipment) -> dict[str, Any]:
-    """Return Ray's runtime environment: the code that is shipped, settings of the allocator."""
-    return {"py_modules": shipped.paths, "env_vars": dict(_ALLOCATOR_SETTINGS)}
+def _environment_of_job() -> dict[str, Any]:
+    """Return the runtime environment of the Ray job that this process runs in; empty where it has none, or is in none.
+
+    Ray adds to it what the process itself asks for, and refuses what is named in both.
+    """
+    config: dict[str, Any] = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    return config.get("runtime_env") or {}
+
+
+def _runtime_environment(shipped: Shipment, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return Ray's runtime environment: the code that is shipped, settings of the allocator but for ``variables``."""
+    settings = {name: value for name, value in _ALLOCATOR_SETTINGS.items() if name not in (variables or {})}
+    return {"py_modules": shipped.paths, "env_vars": settings}
 
 
 def _retried(address: str, connect: Callable[[], Any]) -> None:

@@ -1,6 +1,7 @@
 """Joining a cluster, with Ray's own calls replaced: what Ray is asked for, and what is said where it refuses."""
 
 import contextlib
+import json
 import math
 import os
 import pickle
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray.runtime_env.runtime_env import _merge_runtime_env
 from ray.tune.search import Searcher
 
 from sepray.errors import StorageError, UnreachableError, UsageError
@@ -261,18 +263,34 @@ def test_ray_that_has_started_already_is_used(fake):
     assert len(stands.joined) == 1
 
 
-def test_code_is_shipped_unless_ray_job_submit_has_shipped_it(fake, monkeypatch):
+def test_code_is_shipped_and_its_size_said(fake, monkeypatch):
     stands, said = fake(), []
     monkeypatch.setattr(cluster, "shipment", worker_code.shipment)
     cluster.connect("auto", 0, 1.0, 0.0, ["sepray"], said.append)
     assert "sepray" in stands.shipped
     assert stands.joined[0][1]["runtime_env"]["env_vars"] == cluster._ALLOCATOR_SETTINGS
     assert re.match(r"code for the workers: sepray, .*\(\d+ files, \d+\.\d MB\)$", said[0])
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    stands.joined, said[:] = [], []
+
+
+@pytest.mark.parametrize(
+    ("job", "is_shipped"),
+    [
+        ({}, True),
+        ({"runtime_env": {}, "metadata": {"job_submission_id": "raysubmit_1"}}, True),
+        ({"runtime_env": None}, True),
+        ({"runtime_env": {"pip": ["torch"], "env_vars": {"MALLOC_TRIM_THRESHOLD_": "9", "A": "b"}}}, True),
+        ({"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}}, False),
+        ({"runtime_env": {"py_modules": ["gcs://_ray_pkg_1.zip"]}}, False),
+    ],
+)
+def test_job_of_rays_is_sent_the_code_unless_it_brings_code_itself(fake, monkeypatch, job, is_shipped):
+    stands, said = fake(), []
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
     cluster.connect("auto", 0, 1.0, 0.0, ["sepray"], said.append)
-    assert "runtime_env" not in stands.joined[0][1]
-    assert said == []
+    own = stands.joined[0][1].get("runtime_env", {})
+    assert own.get("py_modules", []) == ["/copied/sepray"] * is_shipped
+    assert len(said) == is_shipped
+    assert _merge_runtime_env(job.get("runtime_env"), own) is not None  # Ray refuses what is named in both
 
 
 def test_settings_of_tune_are_made_unless_the_user_has_made_them(fake, monkeypatch):
