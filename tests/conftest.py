@@ -89,8 +89,13 @@ def lab_site(tmp_path_factory):
 @pytest.fixture
 def lab(lab_site, monkeypatch):
     """The same folder, on the search path of this process."""
+    _forget_lab()
     monkeypatch.syspath_prepend(str(lab_site))
     importlib.invalidate_caches()
     yield lab_site
+    _forget_lab()
+
+
+def _forget_lab() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "lab_echo"]:
         del sys.modules[name]

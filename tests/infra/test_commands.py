@@ -77,7 +77,7 @@ def test_ray_takes_the_options():
 
 def test_mlflow_takes_options_and_variables_of_the_entrypoint():
     command = source("mlflow", "cli", "__init__.py") + source("mlflow", "utils", "cli_args.py")
-    given = set(re.findall(r"(--[\w-]+)", TEXTS["mlflow/entrypoint.sh"].split("exec mlflow server")[1]))
+    given = set(re.findall(r"(--[\w-]+)", TEXTS["mlflow/entrypoint.sh"].split("\nmlflow server")[1]))
     assert len(given) == 4
     assert all(f'"{option}"' in command for option in given)
     for name in ("BACKEND_STORE_URI", "ARTIFACTS_DESTINATION", "SERVER_ALLOWED_HOSTS"):

@@ -27,7 +27,8 @@ __all__ = ["simulation", "spec", "tracker"]  # fixtures
 
 def save_weights(folder: str, epoch: int) -> None:
     """Write the last checkpoint of a trial as a trainable does, with a measure of each source for every epoch."""
-    number = int(folder.rpartition("-")[2])
+    last = folder.rpartition("-")[2]
+    number = int(last) if last.isdecimal() else 0  # of what is no trial's folder
     history = [
         {"epoch": e, "validation/low/relative_l2": number + 1 / e, "validation/high/relative_l2": number + 2 / e}
         for e in range(1, epoch + 1)

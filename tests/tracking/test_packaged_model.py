@@ -422,6 +422,9 @@ def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, proce
         ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The latter runs its own tracking/loader\.py, "
     ):
         load_folder(folder, "it")
+    logger = logging.getLogger("sepray.models")
+    monkeypatch.setattr(logger, "disabled", False)  # a migration of a database in another test disables all loggers
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         load_folder(folder, "it")
     assert "not what is installed here: tracking/loader.py; it runs in a process of its own" in caplog.text
