@@ -423,7 +423,7 @@ def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, proce
     ):
         load_folder(folder, "it")
     logger = logging.getLogger("sepray.models")
-    monkeypatch.setattr(logger, "disabled", False)  # a migration of a database in another test disables all loggers
+    monkeypatch.setattr(logger, "disabled", False)  # libraries that other tests run set up loggers
     monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         load_folder(folder, "it")
