@@ -58,8 +58,8 @@ def wanders(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, flo
     """Return whether the level of a signal changes by more than that of training mixtures.
 
     Small wander is in training too: the level does not wander unless a stretch lies 2.5 standard deviations beyond the
-    range, or one in twenty lies one beyond it. Of twelve minutes of ``ecg:varied`` in stretches of 4 s, which wanders
-    by up to the height of the mother's R, none lies 0.9 beyond it; that height is 1.2 to 5.
+    range, or one in twenty lies one beyond it. Of 40 minutes of ``ecg:varied`` in stretches of 4 s, which wanders by up
+    to the height of the mother's R, none lies more than 1.2 beyond it (``benchmarks/wander.py``).
 
     Args:
         middles: ``[stretch]``, medians of stretches as long as training mixtures, less the offset of the whole.
@@ -73,8 +73,8 @@ def wanders(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, flo
 def jumps(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> bool:
     """Return whether the level of a signal is elsewhere for a short time: in a stretch much shorter than an item.
 
-    It is if one lies 10 standard deviations beyond the range. Of 300 training items of ``ecg:varied`` none has a
-    quarter that lies 5.5 beyond it.
+    It is if one lies 10 standard deviations beyond the range. Of 300 items of ``ecg:varied`` none has a quarter that
+    lies more than 7.8 beyond it (``benchmarks/wander.py``).
 
     Args:
         middles: ``[stretch]``, medians of stretches of a quarter of training mixtures.
