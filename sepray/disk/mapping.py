@@ -171,20 +171,24 @@ def _identity(stat: os.stat_result) -> tuple[int, int, int]:
 
 def _mapping(first: int, end: int) -> dict[str, Any] | None:
     """Return the file's mapping that has these addresses of memory: start, offset, inode, path, whether written to."""
-    found: dict[str, Any] | None = None
     try:
+        with open("/proc/self/maps") as lines:
+            found = next(((line, told) for line in lines if (told := _header(line, first, end))), None)
+        if found is None:  # most tensors lie in no file: the system need not count the pages of all mappings
+            return None
+        header, told = found
         with open("/proc/self/smaps") as lines:
+            if header not in lines:  # reads up to it
+                return None
             for line in lines:
-                word = line.split(None, 1)[0]
-                if not word.endswith(":"):
-                    if found is not None:
-                        return found
-                    found = _header(line, first, end)
-                elif found is not None and word in ("Anonymous:", "Swap:") and line.split()[1] != "0":
-                    found["changed"] = True
+                word, _, value = line.partition(":")
+                if " " in word:  # the next mapping
+                    break
+                if word in ("Anonymous", "Swap") and value.split()[0] != "0":
+                    told["changed"] = True
     except OSError:
         return None
-    return found
+    return told
 
 
 def _header(line: str, first: int, end: int) -> dict[str, Any] | None:

@@ -165,16 +165,18 @@ def _providers() -> Mapping[str, list[str]]:
 def _provided_in(folder: str, changed: int) -> list[tuple[str, set[str]]]:
     """Return the distributions installed in a folder: name, and the top-level packages that it provides.
 
-    One whose list of files is malformed, which an installation that was broken off may leave, is left out.
+    One that names no packages and whose list of files is malformed, which an installation that was broken off may
+    leave, is left out.
     """
     found = []
     for distribution in importlib.metadata.distributions(path=[folder]):
-        files = _listed(distribution)
-        if files is None:
-            continue
-        declared = set((distribution.read_text("top_level.txt") or "").split())
-        modules = [path for path in files if path.suffix in _CODE - {".pyc"}]
-        found.append((distribution.metadata["Name"], declared or {path.parts[0].partition(".")[0] for path in modules}))
+        tops = set((distribution.read_text("top_level.txt") or "").split())
+        if not tops:
+            files = _listed(distribution)
+            if files is None:
+                continue
+            tops = {path.parts[0].partition(".")[0] for path in files if path.suffix in _CODE - {".pyc"}}
+        found.append((distribution.metadata["Name"], tops))
     return found
 
 
