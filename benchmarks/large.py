@@ -132,7 +132,7 @@ def study(folder: Path, items: int) -> list[float]:
 
     from sepray.console import terminal
     from sepray.driver.prepared import prepare
-    from sepray.driver.selection import Retraining
+    from sepray.driver.retrainings import Retraining
     from sepray.driver.stage import finals_stage, run_stage, search_stage
     from sepray.driver.stores import StudyStores
     from sepray.execution import cluster

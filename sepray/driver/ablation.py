@@ -15,9 +15,9 @@ from ..arms import ARM, Arm, hyperparameters
 from ..errors import UsageError
 from ..scoring.explanation import Change, Values
 from ..spec.published_settings import trained_words
-from . import selection
+from .finished_trials import Finished
 from .prepared import PreparedStudy
-from .selection import Finished
+from .retrainings import finalists
 
 GREEDY = "greedy"
 CONTROL = "control"
@@ -151,7 +151,7 @@ def _published(prepared: PreparedStudy, searched: Iterable[Finished]) -> dict[st
 def _control(prepared: PreparedStudy, searched: Iterable[Finished], champion: Point) -> Point:
     if prepared.arms:
         arm = next(iter(prepared.arms))
-        own = selection.finalists((trial for trial in searched if trial.arm == arm), 1)
+        own = finalists((trial for trial in searched if trial.arm == arm), 1)
         if not own:
             raise UsageError(f"no trial of the control arm {arm!r} has run its whole budget")
         return Point(f"the best settings of {arm!r}", own[0].hyperparameters, arm)

@@ -22,12 +22,13 @@ from ..spec.permissions import Permissions
 from ..spec.study import StudySpec, key
 from ..tracking import access, trust
 from ..tracking.environment import resolve_uri
-from . import code, runs, selection
+from . import code, retraining_plan, runs
 from .closing import run_and_close
 from .finish import Finish
 from .known_names import refuse_misspelt
 from .other_settings import refuse_other_settings, under_former_name
 from .prepared import PreparedStudy, prepare
+from .published_retrainings import reference_roles
 from .stage import Stage, finals_stage, run_stage, search_stage
 from .stores import StudyStores
 from .time_left import TimeLeft
@@ -129,8 +130,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
     searched = stores.finished("search", stores.search)
-    plan = selection.plan(prepared, searched)
-    roles = selection.reference_roles(prepared, plan)
+    plan = retraining_plan.plan(prepared, searched)
+    roles = reference_roles(prepared, plan)
     finish = Finish(spec, prepared.data, stores.folder, stores.tracker, prepared.ranges, roles)
     if not plan:
         return finish.without_champion("no trial has run its whole budget", stores.search.get_trials(deepcopy=False))

@@ -30,9 +30,10 @@ from ..spec.study import StudySpec
 from ..tracking import models
 from ..training import views
 from . import pairs
+from .champion import Champion
+from .finished_trials import Finished
 from .mean_rows import Row
 from .pairs import Compared
-from .selection import Champion, Finished
 
 Result = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ..spec.published_settings import own_epochs, row_title
 from ..spec.study import StudySpec
+from .champion import Champion
+from .finished_trials import Finished
 from .pairs import Compared
-from .selection import Champion, Finished
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from ..scoring import answer_words
 from ..scoring.answers import MEAN, Answer, Importance, Pairs, Question, compare_all
 from ..scoring.units import Units, Values
 from ..spec.study import StudySpec
-from .selection import BEST_OF_ARM, SAME_SETTINGS, Finished, Retraining
+from .finished_trials import Finished
+from .retrainings import BEST_OF_ARM, SAME_SETTINGS, Retraining
 
 _AT = " at the settings of "
 

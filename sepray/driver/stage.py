@@ -29,9 +29,11 @@ from ..search.searcher import StudySearcher
 from ..search.storage import Study
 from ..spec.folder import LEVELS, TRIAL_FOLDER
 from ..spec.study import StudySpec
-from . import code, runs, selection
+from . import code, runs
 from .events import StageEvents
+from .finished_trials import Finished
 from .prepared import PreparedStudy
+from .retrainings import Retraining
 from .stores import StudyStores
 from .time_left import TimeLeft
 
@@ -103,7 +105,7 @@ def search_stage(prepared: PreparedStudy, study: Study) -> Stage:
 
 
 def finals_stage(
-    plan: Sequence[selection.Retraining], study: Study, retry_failed: bool = False, again: Iterable[int] = ()
+    plan: Sequence[Retraining], study: Study, retry_failed: bool = False, again: Iterable[int] = ()
 ) -> Stage:
     """Return the stage that trains the chosen settings again, each on its given seeds."""
     return fixed_stage("finals", [retraining.fixed() for retraining in plan], study, retry_failed, again)
@@ -357,7 +359,7 @@ def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_l
     )
 
 
-def _guiding(objectives: Sequence[Objective], trial: selection.Finished) -> float:
+def _guiding(objectives: Sequence[Objective], trial: Finished) -> float:
     """Return the loss of a finished trial that the view of its stage compares it by."""
     values = {o.key: o.sign * loss for o, loss in zip(objectives, trial.losses, strict=True)}
     return guide_loss(objectives, values)

@@ -28,7 +28,7 @@ from ..tracking.environment import environment_tags
 from ..tracking.outbox import Rejected
 from ..tracking.stored_forms import as_texts, dataset, now
 from ..tracking.tracker import Tracker, forget
-from . import code, continuing, new_database, runs, selection, study_commands, tracking_address
+from . import code, continuing, finished_trials, new_database, runs, study_commands, tracking_address
 from .other_settings import SIGNAL, stored_study
 from .prepared import RETRAINS_REFERENCES, PreparedStudy
 
@@ -175,12 +175,12 @@ class StudyStores:
         """Return the folder or URI with the checkpoints of a trial."""
         return folder.trial_folder(self.checkpoints, stage, number)
 
-    def finished(self, stage: str, study: Study) -> list[selection.Finished]:
+    def finished(self, stage: str, study: Study) -> list[finished_trials.Finished]:
         """Return the trials of a stage that ran their whole budget and violated no constraint."""
         trials = study.get_trials(deepcopy=False)
         searched = trials if study is self.search else self.search.get_trials(deepcopy=False)
-        rule = selection.rule_of(self._prepared, searched)
-        return selection.finished(trials, rule, lambda n: self.trial_folder(stage, n))
+        rule = finished_trials.rule_of(self._prepared, searched)
+        return finished_trials.finished(trials, rule, lambda n: self.trial_folder(stage, n))
 
     def remove(self, place: str) -> None:
         """Delete a folder or URI of checkpoints, in a thread of its own; nothing where the study was lost."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from . import selection
 from .prepared import PreparedStudy
+from .retraining_plan import most_epochs
 
 END_SECONDS = 40.0
 """Seconds that the end of a study is taken to last: scores on the test split, packaging and its check, the report.
@@ -60,7 +60,7 @@ class TimeLeft:
         self._running, self._ended = {}, {trial.number: trial.last_step or 0 for trial in ended}
         self._total, self._members = total, members
         after = [self._budget] * self._after
-        self._later = sum(selection.most_epochs(self._prepared) if stage == "search" else after)
+        self._later = sum(most_epochs(self._prepared) if stage == "search" else after)
 
     def at_once(self, slots: int) -> None:
         """Hear how many trials run at once from now on."""

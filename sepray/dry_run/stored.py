@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 
-from ..driver import selection
+from ..driver import finished_trials, retraining_plan
 from ..driver.prepared import PreparedStudy
 from ..driver.stage import ENDED
 from ..errors import UsageError
@@ -153,10 +153,10 @@ def _retrainings(
     While the search is not done, these are the largest numbers that are possible.
     """
     if left:
-        most = selection.most_retrainings(prepared)
+        most = retraining_plan.most_retrainings(prepared)
         return most, most
     searched = list(searched)
-    finished = selection.finished(searched, selection.rule_of(prepared, searched), lambda number: "")
-    points = {retraining.fixed().point for retraining in selection.plan(prepared, finished)}
+    finished = finished_trials.finished(searched, finished_trials.rule_of(prepared, searched), lambda number: "")
+    points = {retraining.fixed().point for retraining in retraining_plan.plan(prepared, finished)}
     missing = points - {trial.user_attrs.get("point") for trial in retrained}
     return len(points), len(missing)

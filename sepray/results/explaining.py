@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from ..arms import ARM
 from ..contracts import TaskData
-from ..driver import closing, code, driver, final_scores, finish, notes, selection
+from ..driver import closing, code, driver, final_scores, finished_trials, notes, retrainings, study_report
 from ..driver.ablation import GREEDY, Ablation, Point, find_origin, origin_names, points, walk
 from ..driver.prepared import prepare
 from ..driver.stage import ENDED, fixed_stage, run_stage
@@ -88,8 +88,8 @@ class PathTraining:
         self._prepared = prepare(spec, load_task(spec.task, spec.stores.cache) if data is None else data)
         self._code = code.digest_of(self._prepared.code)
         self._champion = self._champions_settings()
-        self._rule = selection.rule_of(self._prepared, result.trials_of["search"])
-        searched = selection.finished(result.trials_of["search"], self._rule, lambda number: "")
+        self._rule = finished_trials.rule_of(self._prepared, result.trials_of["search"])
+        searched = finished_trials.finished(result.trials_of["search"], self._rule, lambda number: "")
         self.origin, self.start = find_origin(options.origin, self._prepared, searched, self._champion)
         self._defaults = self._prepared.separator.hyperparameters()
         self._ablation = Ablation(self.start, self._champion, self._prepared.arms, self._defaults)
@@ -101,7 +101,7 @@ class PathTraining:
         cheap = points(count, greedy=True) * FEWEST_SEEDS <= MOST_TRAININGS
         self.order = options.order or (GREEDY if cheap else "importance")
         fitting = max(FEWEST_SEEDS, min(self._prepared.final_seeds, MOST_TRAININGS // points(count, self._is_greedy)))
-        self.seeds = selection.new_seeds(options.seeds or fitting, spec.seed)
+        self.seeds = retrainings.new_seeds(options.seeds or fitting, spec.seed)
         self.epochs = options.epochs or spec.budget.max_epochs
         self.names = self._ordered()
         self.left = self._count_left()
@@ -169,7 +169,7 @@ class PathTraining:
         own = [t for t in trials if (t.user_attrs.get("epochs"), t.user_attrs.get("code")) == (self.epochs, self._code)]
         known: dict[tuple[Any, int], float | None] = {}
         for stage in (finals, own):
-            sound = {t.number: t.value for t in selection.finished(stage, self._rule, lambda number: "")}
+            sound = {t.number: t.value for t in finished_trials.finished(stage, self._rule, lambda number: "")}
             for trial in stage:
                 if trial.state in ENDED and trial.user_attrs.get("point"):
                     known[self._key(settings(trial)), int(trial.user_attrs["seed"])] = sound.get(trial.number)
@@ -266,7 +266,7 @@ class PathTraining:
         spec, data, told = self._prepared.spec, self._prepared.data, self._study.registration
         result = {**self._result, "explanation": path.plain()}
         final_scores.save_result(stores.folder, result)
-        page = finish.make_report(spec, data, stores.folder, stores.tracker)
+        page = study_report.make_report(spec, data, stores.folder, stores.tracker)
         sentence, commands = str(told.get("sentence") or ""), told.get("commands", ())
         note = notes.describe_study(spec, data, result, sentence, commands, page is not None)
         stores.tracker.trial_tags("", {"mlflow.note.content": note})

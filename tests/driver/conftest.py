@@ -26,6 +26,9 @@ from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
 
 from ..simulation import Controller, SimulatedTrial
+from .endings import ended, registry, study, tested
+
+__all__ = ["ended", "registry", "study", "tested"]  # fixtures
 
 SIGNAL = Signal(("low", "high"), 1, (128,), 64.0)
 
@@ -103,9 +106,21 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def _modules_with_a_console() -> list[Any]:
-    from sepray.driver import closing, continuing, driver, events, finish, stage, stores
+    from sepray.driver import (
+        announcement,
+        closing,
+        continuing,
+        driver,
+        events,
+        final_scores,
+        finish,
+        stage,
+        stores,
+        study_report,
+    )
 
-    return [terminal, driver, events, finish, closing, stage, continuing, stores]
+    own = [announcement, closing, continuing, driver, events, final_scores, finish, stage, stores, study_report]
+    return [terminal, *own]
 
 
 @pytest.fixture

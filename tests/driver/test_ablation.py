@@ -7,8 +7,8 @@ from optuna.distributions import FloatDistribution
 
 from sepray.arms import Arm
 from sepray.driver.ablation import Ablation, Point, find_origin, origin_names, points, walk
+from sepray.driver.finished_trials import Finished
 from sepray.driver.prepared import prepare
-from sepray.driver.selection import Finished
 from sepray.errors import UsageError
 
 from .conftest import DATA

@@ -1,6 +1,5 @@
 """A study with arms: what is prepared, which retrainings are paired, and a whole study on simulated trials."""
 
-import numpy as np
 import pytest
 import torch
 from optuna.distributions import FloatDistribution
@@ -8,15 +7,15 @@ from optuna.distributions import FloatDistribution
 from sepray import identity
 from sepray.arms import Arm
 from sepray.contracts import Augmentation
-from sepray.driver import driver, finish
-from sepray.driver.champion import Registration
+from sepray.driver import driver, packaged_champion, registration, study_report
 from sepray.driver.prepared import prepare
-from sepray.driver.selection import Finished, arm_retrainings, plan
+from sepray.driver.registration import Registration
 from sepray.errors import UsageError
 from sepray.execution.members import Members
 from sepray.search.storage import load_study
 from sepray.separators import cass
 
+from .arms import OFF, prepared_arms
 from .conftest import DATA, SIGNAL
 
 RATE = FloatDistribution(0.0, 1.0)
@@ -34,7 +33,6 @@ POINTS = {
     "both": {"adversarial": 1, "beta": 0.5, "cross.{i}_to_{j}": 0.25, "autoencoder_learning_rate": 0.5},
 }
 NAMES = ["no adversaries", "CASS", "cross low to high", "cross high to low"]
-OFF = {"cross.low_to_high": 0.0, "cross.high_to_low": 0.0}
 
 
 @pytest.fixture
@@ -45,21 +43,6 @@ def spec(spec):
 @pytest.fixture
 def made(spec):
     return prepare(spec, DATA)
-
-
-def trial(number, value, arm, **searched):
-    return Finished(number, None, {**searched, **prepared_arms()[arm].settings}, value, "", {}, arm)
-
-
-def prepared_arms():
-    low, high = {"cross.low_to_high": 0.0}, {"cross.high_to_low": 0.0}
-    both = ("beta", "autoencoder_learning_rate")
-    return {
-        "no adversaries": Arm({"adversarial": 0}, ("autoencoder_learning_rate",)),
-        "CASS": Arm({"adversarial": 1, **OFF}, both),
-        "cross low to high": Arm({"adversarial": 1, **high}, (*both, "cross.low_to_high")),
-        "cross high to low": Arm({"adversarial": 1, **low}, (*both, "cross.high_to_low")),
-    }
 
 
 def test_arms_have_the_sources_names_and_published_settings_an_arm(made):
@@ -143,98 +126,12 @@ def test_number_of_seeds_lets_a_claim_fall_below_the_level(spec, made):
     assert made.final_seeds == 2
 
 
-def test_pairs_have_the_best_settings_in_every_arm_and_the_best_of_each_arm_its_own():
-    searched = [
-        trial(0, 0.5, "no adversaries", autoencoder_learning_rate=0.9),
-        trial(1, 0.1, "CASS", beta=0.2, autoencoder_learning_rate=0.3),
-        trial(2, 0.4, "CASS", beta=0.6, autoencoder_learning_rate=0.7),
-        trial(3, 0.3, "cross low to high", beta=0.8, autoencoder_learning_rate=0.9, **{"cross.low_to_high": 0.75}),
-    ]
-    found = arm_retrainings(searched, prepared_arms(), 2, 5)
-    assert [(r.role, r.arm, r.pairing, r.base) for r in found[::2]] == [
-        ("no adversaries at the settings of trial 1", "no adversaries", "same settings", 1),
-        ("trial 1 (best of CASS)", "CASS", "same settings", 1),
-        ("cross low to high at the settings of trial 1", "cross low to high", "same settings", 1),
-        # "cross high to low" has no trial that its own weight could come from
-        ("trial 0 (best of no adversaries)", "no adversaries", "best of arm", 0),
-        ("trial 3 (best of cross low to high)", "cross low to high", "best of arm", 3),
-    ]
-    assert [r.hyperparameters for r in found[::2]] == [
-        {"autoencoder_learning_rate": 0.3, "adversarial": 0},
-        {"beta": 0.2, "autoencoder_learning_rate": 0.3, "adversarial": 1, **OFF},
-        {
-            "beta": 0.2,
-            "autoencoder_learning_rate": 0.3,
-            "cross.low_to_high": 0.75,
-            "adversarial": 1,
-            "cross.high_to_low": 0.0,
-        },
-        {"autoencoder_learning_rate": 0.9, "adversarial": 0},
-        {
-            "beta": 0.8,
-            "autoencoder_learning_rate": 0.9,
-            "cross.low_to_high": 0.75,
-            "adversarial": 1,
-            "cross.high_to_low": 0.0,
-        },
-    ]
-    seeds = [int(s) for s in np.random.SeedSequence([5, 0x5EED]).generate_state(2)]
-    assert [r.seed for r in found] == seeds * 5
-    assert [r.label for r in found[2:4]] == ["trial 1 (best of CASS) seed 1", "trial 1 (best of CASS) seed 2"]
-    assert found[0].fixed().attributes == {
-        "role": "no adversaries at the settings of trial 1",
-        "arm": "no adversaries",
-        "pairing": "same settings",
-        "base": 1,
-    }
-
-
-def test_what_the_best_trial_does_not_search_is_the_same_in_all_other_arms_too():
-    """Each arm's own weights would be another comparison: arms would differ in them as well."""
-    searched = [
-        trial(0, 0.1, "no adversaries", autoencoder_learning_rate=0.3),
-        trial(1, 0.2, "CASS", beta=0.6, autoencoder_learning_rate=0.7),
-        trial(2, 0.15, "cross low to high", beta=0.8, autoencoder_learning_rate=0.9, **{"cross.low_to_high": 0.75}),
-    ]
-    pairs = [r for r in arm_retrainings(searched, prepared_arms(), 1, 0) if r.pairing == "same settings"]
-    assert {r.arm: (r.hyperparameters["autoencoder_learning_rate"], r.hyperparameters.get("beta")) for r in pairs} == {
-        "no adversaries": (0.3, None),
-        "CASS": (0.3, 0.8),
-        "cross low to high": (0.3, 0.8),
-    }
-
-
-def test_best_trial_of_another_arm_at_equal_settings_is_not_trained_twice():
-    searched = [
-        trial(0, 0.1, "no adversaries", autoencoder_learning_rate=0.5),
-        trial(1, 0.2, "CASS", beta=0.2, autoencoder_learning_rate=0.5),
-    ]
-    found = arm_retrainings(searched, prepared_arms(), 1, 0)
-    assert [(r.role, r.pairing) for r in found] == [
-        ("trial 0 (best of no adversaries)", "same settings"),
-        ("CASS at the settings of trial 0", "same settings"),
-    ]
-
-
-def test_arms_with_equal_settings_are_retrainings_of_their_own():
-    arms = {"a": Arm({}, ("beta",)), "b": Arm({"adversarial": 1}, ("beta",))}
-    found = arm_retrainings([Finished(0, None, {"beta": 0.5, "adversarial": 1}, 0.1, "", {}, "b")], arms, 1, 0)
-    assert len({r.fixed().point for r in found}) == len(found) == 2
-
-
-def test_plan_of_a_study_with_one_arm_is_its_finalists(spec):
-    made = prepare(spec.changed(only_arms=("CASS",), finalists=2), DATA)
-    searched = [trial(k, 0.1 * k, "CASS", beta=0.2, autoencoder_learning_rate=0.1 * k) for k in range(3)]
-    own = [r for r in plan(made, searched) if not r.reference]
-    assert [(r.role, r.arm) for r in own] == [("trial 0", "")] * 2 + [("trial 1", "")] * 2
-
-
 def test_study_with_arms_runs_to_its_end(spec, tracker, simulation, screen, monkeypatch):
     """The objective of a simulated trial is its beta, 0 where it has none."""
     monkeypatch.setattr(driver, "load_task", lambda task, cache: DATA)
-    monkeypatch.setattr(finish, "register", lambda *_: Registration("x", "1", True, "Registered."))
-    monkeypatch.setattr(finish, "package", lambda *_: None)
-    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    monkeypatch.setattr(registration, "register", lambda *_: Registration("x", "1", True, "Registered."))
+    monkeypatch.setattr(packaged_champion, "package", lambda *_: None)
+    monkeypatch.setattr(study_report, "make_report", lambda *_: None)
     spec = spec.changed(controls={"louder": {"adversarial": 2}})
     assert driver.run(spec) == 0
     trained = list(simulation.trained)
@@ -262,9 +159,9 @@ def test_study_with_arms_runs_to_its_end(spec, tracker, simulation, screen, monk
 
 def test_a_study_of_one_arm_has_nothing_to_compare(spec, tracker, simulation, screen, monkeypatch):
     monkeypatch.setattr(driver, "load_task", lambda task, cache: DATA)
-    monkeypatch.setattr(finish, "register", lambda *_: Registration("x", "1", True, "Registered."))
-    monkeypatch.setattr(finish, "package", lambda *_: None)
-    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    monkeypatch.setattr(registration, "register", lambda *_: Registration("x", "1", True, "Registered."))
+    monkeypatch.setattr(packaged_champion, "package", lambda *_: None)
+    monkeypatch.setattr(study_report, "make_report", lambda *_: None)
     assert driver.run(spec.changed(only_arms=("CASS",), trials=2)) == 0
     trials = load_study(spec.stores.storage, "small").get_trials()
     assert [t.params.get("arm") for t in trials] == ["CASS"] * 2
@@ -273,9 +170,9 @@ def test_a_study_of_one_arm_has_nothing_to_compare(spec, tracker, simulation, sc
 
 def test_arms_that_the_search_does_not_reach_are_told_before_it(spec, tracker, simulation, screen, monkeypatch):
     monkeypatch.setattr(driver, "load_task", lambda task, cache: DATA)
-    monkeypatch.setattr(finish, "register", lambda *_: Registration("x", "1", True, "Registered."))
-    monkeypatch.setattr(finish, "package", lambda *_: None)
-    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    monkeypatch.setattr(registration, "register", lambda *_: Registration("x", "1", True, "Registered."))
+    monkeypatch.setattr(packaged_champion, "package", lambda *_: None)
+    monkeypatch.setattr(study_report, "make_report", lambda *_: None)
     assert driver.run(spec.changed(trials=2, reference_points={})) == 0
     left = ", ".join(NAMES[2:])
     told = " ".join(screen.getvalue().split())

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from sepray.choices import Objective
 from sepray.disk.files import replace_file
-from sepray.driver import driver, finish
-from sepray.driver.champion import Registration
+from sepray.driver import driver, packaged_champion, registration, study_report
 from sepray.driver.prepared import prepare
+from sepray.driver.registration import Registration
 from sepray.errors import UsageError
 from sepray.identity import plain
 from sepray.separators import cass
@@ -52,10 +52,10 @@ def registered(monkeypatch):
         results.append(result)
         return Registration(spec.model_name, "1", True, "Registered as version 1.")
 
-    monkeypatch.setattr(finish, "register", register)
-    monkeypatch.setattr(finish, "package", lambda *given: replace_file(given[-1] / "MLmodel", "a model"))
-    monkeypatch.setattr(finish, "is_whole", lambda folder: (folder / "MLmodel").is_file())
-    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    monkeypatch.setattr(registration, "register", register)
+    monkeypatch.setattr(packaged_champion, "package", lambda *given: replace_file(given[-1] / "MLmodel", "a model"))
+    monkeypatch.setattr(packaged_champion, "is_whole", lambda folder: (folder / "MLmodel").is_file())
+    monkeypatch.setattr(study_report, "make_report", lambda *_: None)
     return results
 
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from sepray.contracts import Tracks
+from sepray.driver.champion import Champion
 from sepray.driver.final_scores import load_result, save_result, score_all, stft_of
+from sepray.driver.finished_trials import Finished
 from sepray.driver.notes import table_words
 from sepray.driver.pairs import compared
-from sepray.driver.selection import BEST_OF_ARM, SAME_SETTINGS, Champion, Finished, Retraining
+from sepray.driver.retrainings import BEST_OF_ARM, SAME_SETTINGS, Retraining
 from sepray.execution import weights
 from sepray.scoring import metrics, tables
 from sepray.separators import constant_mask

@@ -10,8 +10,8 @@ import torch
 
 from sepray.contracts import Augmentation
 from sepray.driver import final_scores, initial_weights
+from sepray.driver.champion import Champion
 from sepray.driver.prepared import prepare
-from sepray.driver.selection import Champion
 from sepray.driver.stage import trial_parameters
 from sepray.errors import UsageError
 from sepray.execution.members import Members

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from sepray.driver.champion import Champion
+from sepray.driver.finished_trials import Finished
 from sepray.driver.mean_rows import Row, rows
 from sepray.driver.pairs import Compared, System
-from sepray.driver.selection import Champion, Finished
 
 PUBLISHED = {"paper a": "final a", "paper b": "final b"}
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sepray.driver import pairs
+from sepray.driver.finished_trials import Finished
 from sepray.driver.pairs import compared
-from sepray.driver.selection import Finished, Retraining
+from sepray.driver.retrainings import Retraining
 from sepray.scoring.answers import Importance
 
 from .hearts import SIGNAL, SPEC

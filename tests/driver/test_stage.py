@@ -16,7 +16,7 @@ from sepray.disk import mapping
 from sepray.driver import stage as stage_module
 from sepray.driver import warm_start
 from sepray.driver.prepared import prepare
-from sepray.driver.selection import Retraining
+from sepray.driver.retrainings import Retraining
 from sepray.driver.stage import Stage, finals_stage, run_stage, sampler_of_trial, search_stage, trial_parameters
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError

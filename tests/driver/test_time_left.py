@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from sepray.driver import selection
 from sepray.driver.prepared import prepare
 from sepray.driver.time_left import END_SECONDS, TimeLeft
 
@@ -70,16 +69,10 @@ def test_more_trials_than_were_asked_for_take_no_negative_time(left):
     assert left.seconds() == pytest.approx(1 + 6 * 3 / 2 + END_SECONDS)  # its outcome is still to come
 
 
-def test_largest_number_of_retrainings(spec):
-    assert selection.most_retrainings(prepare(spec, DATA)) == (1 + 1 + 1) * 2
-    assert selection.most_retrainings(prepare(spec.changed(finalists=9), DATA)) == (4 + 1 + 1) * 2
-
-
 def test_retrainings_have_budgets_of_their_own(spec):
     """Published settings that their paper trains for 30 epochs: two seeds of them beside 4 retrainings of 3 epochs."""
     own = spec.changed(reference_budget="published", reference_epochs={"published": 30})
     made = prepare(own, DATA)
-    assert selection.most_epochs(made) == [3] * 4 + [30] * 2
     left = TimeLeft(made, slots=2)
     left.begin("search", 1, 1, [])
     left.handed_out(0)

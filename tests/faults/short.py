@@ -102,8 +102,10 @@ SHORT: dict[str, tuple[str, ...]] = {
         "disk/test_files.py::test_json_that_cannot_be_read_is_absent",
     ),
     "result foreign": ("driver/test_finish.py::test_another_champion_after_an_extension_is_scored_anew",),
-    "model deleted": ("driver/test_finish.py::test_model_that_is_gone_is_packaged_again",),
-    "model (damaged|truncated|missing)": ("driver/test_finish.py::test_model_that_is_damaged_is_packaged_again",),
+    "model deleted": ("driver/test_packaged_champion.py::test_model_that_is_gone_is_packaged_again",),
+    "model (damaged|truncated|missing)": (
+        "driver/test_packaged_champion.py::test_model_that_is_damaged_is_packaged_again",
+    ),
     "separator: nan": ("execution/test_trainable.py::test_nan_loss_ends_as_diverged_and_touches_no_weight",),
     "separator: inf": ("execution/test_trainable.py::test_metric_that_is_not_finite_ends_as_diverged",),
     "separator: raise": (

@@ -13,8 +13,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sepray.console.interruption import Interrupted
-from sepray.driver import driver, finish
-from sepray.driver.champion import Registration
+from sepray.driver import driver, packaged_champion, registration, study_report
+from sepray.driver.registration import Registration
 from sepray.errors import StorageError
 from sepray.execution import cluster
 
@@ -31,9 +31,11 @@ _TESTS = Path(__file__).resolve().parents[1]
 def study(monkeypatch, tracker, simulation, screen) -> Simulation:  # noqa: F811
     """A study whose data are at hand, and whose model is neither packaged nor registered."""
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
-    monkeypatch.setattr(finish, "register", lambda given, *_: Registration(given.model_name, "1", True, "Registered."))
-    monkeypatch.setattr(finish, "package", lambda *_: None)
-    monkeypatch.setattr(finish, "make_report", lambda *_: None)
+    monkeypatch.setattr(
+        registration, "register", lambda given, *_: Registration(given.model_name, "1", True, "Registered.")
+    )
+    monkeypatch.setattr(packaged_champion, "package", lambda *_: None)
+    monkeypatch.setattr(study_report, "make_report", lambda *_: None)
     return simulation
 
 
@@ -138,9 +140,9 @@ def test_study_that_is_ended_at_random_epochs_comes_to_the_same_end(
 STEPS = {
     "startup": (cluster, "connect"),
     "search": (cluster, "run_trials"),
-    "packaging": (finish, "package"),
-    "registration": (finish, "register"),
-    "report": (finish, "make_report"),
+    "packaging": (packaged_champion, "package"),
+    "registration": (registration, "register"),
+    "report": (study_report, "make_report"),
 }
 
 

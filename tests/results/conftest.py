@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.driver import driver, finish, stores
-from sepray.driver.champion import Registration
+from sepray.driver import announcement, driver, finish, packaged_champion, registration, stores, study_report
+from sepray.driver.registration import Registration
 from sepray.execution import checkpoint
 from sepray.results.study_result import StudyResult, load_study
 from sepray.spec.study import StudySpec
@@ -45,7 +45,7 @@ def save_weights(folder: str, epoch: int) -> None:
 def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
     """Run a study on simulated trials; the report, the package and the registration are files without content."""
     screen = Console(file=io.StringIO(), width=140)
-    for module in (terminal, driver, finish):
+    for module in (terminal, driver, finish, announcement):
         monkeypatch.setattr(module, "console", screen)
 
     def package(spec: StudySpec, data: Any, member: Any, folder: Path) -> None:
@@ -63,12 +63,12 @@ def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
 
     monkeypatch.setattr(simulated, "_save_weights", save_weights)
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
-    monkeypatch.setattr(finish, "package", package)
-    monkeypatch.setattr(finish, "is_whole", Path.exists)
+    monkeypatch.setattr(packaged_champion, "package", package)
+    monkeypatch.setattr(packaged_champion, "is_whole", Path.exists)
     no_database = SimpleNamespace(queue_ended_trials=lambda *given: None)  # the tracker has none
     monkeypatch.setattr(stores, "new_database", no_database)
-    monkeypatch.setattr(finish, "register", register)
-    monkeypatch.setattr(finish, "make_report", report)
+    monkeypatch.setattr(registration, "register", register)
+    monkeypatch.setattr(study_report, "make_report", report)
     return driver.run
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sepray.arms import Arm
 from sepray.driver import closing
-from sepray.driver.selection import new_seeds
+from sepray.driver.retrainings import new_seeds
 from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import deletion

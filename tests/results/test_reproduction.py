@@ -13,8 +13,8 @@ from rich.console import Console
 
 from sepray.cli import main as cli
 from sepray.console import terminal
-from sepray.driver import champion as champion_module
-from sepray.driver import selection
+from sepray.driver import finished_trials, packaged_champion
+from sepray.driver.packaged_champion import package
 from sepray.driver.saved_study import SavedStudy, read_saved_study
 from sepray.errors import UsageError
 from sepray.execution import cluster
@@ -212,13 +212,13 @@ def test_command_refuses_what_is_no_trial(trained, arguments, line, capsys):
 def model(trained, monkeypatch) -> dict:
     """What the champion's model was packaged with; the model itself is a folder without weights."""
     packaged = {}
-    monkeypatch.setattr(champion_module, "package_model", lambda folder, **given: packaged.update(given))
+    monkeypatch.setattr(packaged_champion, "package_model", lambda folder, **given: packaged.update(given))
     number = reproduction.champion(trained)[1]
     folders, spec = trained.folder / "finals", trained.spec(CACHE)
     rule = choosing.rule(spec.choose, spec.objectives(DATA.signal), numpy.zeros((0, 1)))
-    finals = selection.finished(trained.trials("finals"), rule, lambda n: str(folders / f"trial-{n:05d}"))
+    finals = finished_trials.finished(trained.trials("finals"), rule, lambda n: str(folders / f"trial-{n:05d}"))
     [member] = [trial for trial in finals if trial.number == number]
-    champion_module.package(spec, DATA, member, trained.folder / "model")
+    package(spec, DATA, member, trained.folder / "model")
     monkeypatch.setattr(reproduction.models, "describe", lambda model, uri: packaged["metadata"])
     return packaged["metadata"]
 

@@ -1,0 +1,93 @@
+"""Packages the champion of a study as an MLflow model in the study's folder, unless that is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import identity
+from ..contracts import Signal, TaskData
+from ..disk import links
+from ..errors import mask
+from ..execution import weights
+from ..scoring.offsets import MIXTURE_LEVEL, offset_range
+from ..spec.folder import LEVELS
+from ..spec.study import StudySpec
+from ..tracking.environment import resolve_uri
+from ..tracking.packaging import is_whole, package_model
+from ..tracking.sources import PackagingError
+from . import runs
+from .final_scores import belongs_to, stft_of
+from .finished_trials import Finished
+
+
+def ensure_packaged(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> str:
+    """Package the champion into ``folder``, below the study's own, unless it is there as it was packaged.
+
+    Returns:
+        Why it cannot be packaged, in words; empty where it is.
+    """
+    if is_packaged(folder):
+        return ""
+    if links.any_below(folder):  # which its files would be written through, or sent from
+        remove(folder)
+    try:
+        package(spec, data, member, folder)
+    except PackagingError as error:
+        return str(error)
+    return ""
+
+
+def is_packaged(folder: Path) -> bool:
+    """Say whether a folder holds a model as it was packaged, and no links."""
+    return not links.any_below(folder) and is_whole(folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete a packaged model, if there is one, from the folder of its study."""
+    links.remove(folder, links.ancestor(folder.parent, LEVELS))
+
+
+def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> None:
+    """Write the champion as an MLflow model into ``folder``.
+
+    Args:
+        spec: description of the study.
+        data: data of its task.
+        member: retraining whose weights are packaged.
+        folder: folder of the model; what is there is replaced.
+
+    Raises:
+        PackagingError: the separator's source files cannot be packaged.
+    """
+    separator = weights.load_separator(spec.separator, data.signal, member.folder, belongs_to(member))
+    package_model(
+        folder,
+        separator=separator,
+        config=spec.separator,
+        example=data.validation.mixture[:1].numpy(),
+        metadata={
+            "study": spec.name,
+            "trial": runs.run_label("finals", member.number),
+            "seed": member.attributes.get("seed"),
+            "storage": mask(resolve_uri(spec.stores.storage)),
+            "metric": spec.metric,
+            "sources": list(data.signal.sources),
+            "sample_rate": data.signal.sample_rate,
+            "supervision": separator.supervision.value,
+            "task": type(spec.task).__module__,
+            "task_config": identity.without_secrets(spec.task),
+            "data_fingerprint": data.fingerprint,
+            "hyperparameters": dict(member.hyperparameters),
+            MIXTURE_LEVEL: None if data.signal.sample_rate is None else offset_range(data.train.mixture.numpy()),
+            **_hearts(data.signal),
+            **stft_of(spec, data),
+        },
+    )
+
+
+def _hearts(signal: Signal) -> dict[str, Any]:
+    """Return what a model says of its hearts: their ranges of rates, and which are pulses."""
+    if not signal.heart_rates:
+        return {}
+    return {"hearts": {"rates": [list(entry) for entry in signal.heart_rates], "pulses": list(signal.pulse_sources)}}
