@@ -37,6 +37,7 @@ VOCABULARY = frozenset(
         "processor",
         "fault",
         "secrecy",
+        "secret_forms",
         "plain_text",
         "shapes",
         "shipped",
@@ -304,7 +305,12 @@ def test_registered_model_ships_only_what_its_separator_needs():
     networks |= {f"networks.{name}" for name in ("adversaries", "spectral_norm")}
     tracking = {"tracking.loader", "tracking.served"}
     signals = {f"signals.{name}" for name in ("stft", "template", "template_input")}
-    needed = {"separators.cass", "contracts", "errors", "secrecy", "processor"} | networks | tracking | signals
+    needed = (
+        {"separators.cass", "contracts", "errors", "secrecy", "secret_forms", "processor"}
+        | networks
+        | tracking
+        | signals
+    )
     assert found == {f"sepray.{name}" for name in needed}
 
 
