@@ -267,7 +267,7 @@ def _caption(
         text += "; of Student's over seeds too where that p is larger. " if seeds > 1 else ", of these trainings. "
         text += "r: its effect size, the matched-pairs rank-biserial correlation (-1 to 1; above 0: larger scores). "
         text += f"U: p of the papers' two-sided Mann-Whitney U test of the {each}' scores, likewise corrected. "
-    on_cpu = not comparison.resources.cluster_address and not comparison.resources.gpus_per_trial
+    on_cpu = not comparison.resources.cluster_address and comparison.resources.trial_device == "cpu"
     where = f" on {processor.short_name()}" if on_cpu else ""
     text += f"Parameters: trained numbers, those of critics included. Training: seconds of one seed{where}."
     text += notes

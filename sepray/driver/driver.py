@@ -192,16 +192,19 @@ def _machine(prepared: PreparedStudy) -> str:
     resources = prepared.spec.resources
     if resources.cluster_address:
         return ""
-    device = torch.device("cuda" if resources.gpus_per_trial else "cpu")
-    name = torch.cuda.get_device_name() if resources.gpus_per_trial else processor.short_name()
-    capability = "" if resources.gpus_per_trial else f" ({torch.backends.cpu.get_cpu_capability()})"
-    return f", on {name}{capability} in {'bfloat16' if prepared.separator.uses_bfloat16(device) else 'float32'}"
+    device = resources.trial_device
+    if device == "cpu":
+        name = f"{processor.short_name()} ({torch.backends.cpu.get_cpu_capability()})"
+    else:
+        name = torch.cuda.get_device_name() if device == "cuda" else device
+    in_bfloat16 = prepared.separator.uses_bfloat16(torch.device(device))
+    return f", on {name} in {'bfloat16' if in_bfloat16 else 'float32'}"
 
 
 def _is_slow(prepared: PreparedStudy, flags: Collection[str]) -> bool:
     """Say whether trials run in bfloat16 on this machine's CPU although its instruction sets have nothing for it."""
     resources = prepared.spec.resources
-    on_this_cpu = not resources.gpus_per_trial and not resources.cluster_address
+    on_this_cpu = resources.trial_device == "cpu" and not resources.cluster_address
     return on_this_cpu and prepared.separator.uses_bfloat16(torch.device("cpu")) and not processor.has_bfloat16(flags)
 
 

@@ -312,7 +312,7 @@ def trial_parameters(
         members=members,
         checkpoints=f"{checkpoints}/{stage}",
         checkpoint_seconds=spec.stores.checkpoint_seconds,
-        device="cuda" if spec.resources.gpus_per_trial else "cpu",
+        device=spec.resources.trial_device,
         threads=cluster.threads(spec.resources.cpus_per_trial),
         augmentation=data.augmentation,
         deterministic=spec.search.deterministic,

@@ -18,6 +18,7 @@ from ..driver.known_names import refuse_misspelt
 from ..driver.other_settings import refuse_other_settings, under_former_name
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import trial_parameters
+from ..execution.devices import require_here
 from ..execution.schedulers import make_scheduler
 from ..loading import load_task, refuse_unfit
 from ..spec import folder
@@ -85,7 +86,9 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
 
     Raises:
         TrialError: the code of the trial raised an error, or its process was killed.
+        UsageError: this machine lacks the device that trials train on.
     """
+    require_here(prepared.spec.resources.trial_device, "a dry run")
     spec, at_once = prepared.spec, max(1, slots)
     # On another machine, or on a GPU, one trial is measured alone.
     here = at_once if slots and not spec.resources.cluster_address else 1

@@ -193,11 +193,11 @@ def measure_trial(
             return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS, places), count)
 
         count = at_once
-        if at_once > 1 and context.device != "cuda":
+        if at_once > 1 and context.device == "cpu":
             [alone] = measured(1, 1)  # for its memory
             fits = at_once * alone["private_bytes"] + alone["shared_bytes"] <= memory_bytes
             count = at_once if fits else 1
-        elif context.device == "cuda":
+        elif context.device != "cpu":
             count = 1
         found = _joined(measured(count, context.max_epochs))
         if not trial.is_timed_by_cpu(context):

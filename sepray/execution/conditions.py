@@ -20,7 +20,7 @@ def conditions(threads: int, device: str) -> dict[str, str]:
 
     Args:
         threads: number of threads that torch may use.
-        device: ``"cpu"`` or ``"cuda"``.
+        device: device in torch's words, such as ``"cpu"`` or ``"cuda"``.
     """
     found = {
         "processor": processor.name(),

@@ -97,7 +97,7 @@ def tensors(view: Mapping[str, Given], device: str, copied: bool = False) -> dic
 
     Args:
         view: values by name.
-        device: ``"cpu"`` or ``"cuda"``.
+        device: device in torch's words, such as ``"cpu"`` or ``"cuda"``.
         copied: whether to copy the tensors, because the caller may write to them.
 
     Raises:

@@ -30,7 +30,7 @@ class Members:
         count: number of members.
         train: the training view, tensors ``[item, ...]``.
         hyperparameters: those that differ from the separator's defaults.
-        device: ``"cpu"`` or ``"cuda"``.
+        device: device in torch's words, such as ``"cpu"`` or ``"cuda"``.
         augmentation: augmentation of the training items.
         weights: parameters and buffers that each member begins with, by name; None for random ones of its seed.
 

@@ -66,7 +66,7 @@ class TrialContext:
         members: number of separators trained per trial, each from a seed of its own; a result is their mean.
         checkpoints: folder or URI that holds a folder for each trial.
         checkpoint_seconds: longest training, in seconds, that a crash may cost (and one epoch more).
-        device: ``"cpu"`` or ``"cuda"``.
+        device: device in torch's words, such as ``"cpu"`` or ``"cuda"``.
         threads: number of torch's threads, the CPUs of a trial.
         augmentation: changes made to the training items.
         evaluation_batch: items separated at once on the validation split.

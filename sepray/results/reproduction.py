@@ -18,6 +18,7 @@ from ..driver.saved_study import SavedStudy
 from ..driver.stage import WARM_START, trial_parameters
 from ..errors import UsageError
 from ..execution.conditions import conditions, differences, set_deterministic
+from ..execution.devices import require_here
 from ..execution.items import tensors
 from ..execution.members import Members
 from ..execution.trainable import TrialContext
@@ -166,7 +167,7 @@ def repetition(found: SavedStudy, cache: Path, stage: str, number: int) -> Repet
 
     Raises:
         UsageError: there is no such trial, it has reported no epoch, its settings changed while it was trained (PBT),
-            or its data cannot be loaded.
+            its data cannot be loaded, or this machine lacks the device that it was trained on.
     """
     trials = found.trials(stage)
     name = f"{runs.STAGES[stage]} {number}"
@@ -178,6 +179,7 @@ def repetition(found: SavedStudy, cache: Path, stage: str, number: int) -> Repet
     if "perturbations" in trial.user_attrs:
         raise UsageError(f"{name} was given the weights of other trials by pbt, so it cannot be trained by itself")
     spec = found.spec(cache, with_space=False)
+    require_here(spec.resources.trial_device, f"repeating {name}")
     prepared = prepare(spec, load_task(spec.task, cache))
     return Repetition(name, trial, prepared, *_trained_as(stage, prepared, found, trial))
 

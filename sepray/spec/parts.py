@@ -123,6 +123,10 @@ class Resources:
     """CPUs of a trial, and threads of its worker; trials with a fraction share a CPU."""
     gpus_per_trial: float = 0.0
     """GPUs of a trial; trials with a fraction share a GPU."""
+    device: Annotated[
+        str, tyro.conf.arg(metavar="DEVICE", help_behavior_hint="(default: cuda where a trial has a GPU, else cpu)")
+    ] = ""
+    """Device that trials train on, in torch's words: cpu, cuda (AMD's GPUs too) or mps (Apple's, untried)."""
     epoch_timeout: float = 0.0
     """Seconds that an epoch may take. After them its worker is ended, and another one goes on with the trial from its
     checkpoint. 0: without limit."""
@@ -144,6 +148,19 @@ class Resources:
             raise FieldError("epoch_timeout", f"must not be negative, not {self.epoch_timeout:g}")
         if not self.gpus_per_trial >= 0:
             raise FieldError("gpus_per_trial", f"must not be negative, not {self.gpus_per_trial:g}")
+        if self.device == "cuda" and not self.gpus_per_trial:
+            raise FieldError("device", "cuda needs a share of a GPU for each trial: give --gpus-per-trial 1")
+        if self.device in ("cpu", "mps") and self.gpus_per_trial:
+            raise FieldError(
+                "device", f"{self.device} does not use the GPUs of --gpus-per-trial {self.gpus_per_trial:g}"
+            )
+        if self.device and not re.fullmatch("[a-z]+", self.device):
+            raise FieldError("device", f"must be a kind of device such as cuda or mps, not {self.device!r}")
+
+    @property
+    def trial_device(self) -> str:
+        """Device that trials train on, in torch's words."""
+        return self.device or ("cuda" if self.gpus_per_trial else "cpu")
 
     @property
     def cluster_address(self) -> str:

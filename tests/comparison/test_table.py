@@ -164,7 +164,7 @@ def test_caption_says_what_the_figures_are(data, monkeypatch):
         "Parameters: trained numbers, those of critics included. Training: seconds of one seed on Some CPU. "
         "Oracles: masks made with the true sources, on an STFT of 32 samples, hop 8."
     )
-    for elsewhere in ({"address": "auto"}, {"gpus_per_trial": 1.0}):
+    for elsewhere in ({"address": "auto"}, {"gpus_per_trial": 1.0}, {"device": "mps"}):
         assert "seconds of one seed. Oracles" in table.build(searched.changed(**elsewhere), data, OUTCOME).caption
     alone = table.build(Comparison(), data, Outcome([entry("good", "good", [[5, 6, 7, 8]])]))
     assert alone.title == "comparison: 1 separator on notes_and_bursts"

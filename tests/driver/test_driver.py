@@ -265,7 +265,7 @@ def test_bug_in_some_trials_costs_the_others_nothing(spec, study, screen):
 def test_bfloat16_without_instructions_for_it_is_slow(spec, precision, flags, slow):
     made = prepare(spec.changed(separator=replace(cass.DEBUG, precision=precision)), DATA)
     assert driver._is_slow(made, flags) is slow
-    for elsewhere in ({"gpus_per_trial": 0.5}, {"address": "auto"}):
+    for elsewhere in ({"gpus_per_trial": 0.5}, {"address": "auto"}, {"device": "mps"}):
         other = prepare(spec.changed(separator=made.spec.separator, **elsewhere), DATA)
         assert not driver._is_slow(other, flags)
 
@@ -283,6 +283,7 @@ def test_start_says_on_what_trials_run_and_in_which_format(spec, monkeypatch):
     assert machine("bfloat16") == ", on Some CPU (AVX2) in bfloat16"
     assert machine("float32") == ", on Some CPU (AVX2) in float32"
     assert machine("auto", gpus_per_trial=1.0) == ", on Some GPU in float32"
+    assert machine("float32", device="mps") == ", on mps in float32"
     assert machine("float32", address="auto") == ""
 
 

@@ -164,6 +164,7 @@ def test_disk_that_does_not_suffice_is_a_warning(spec, measuring, screen):
 
 def test_trials_that_share_a_gpu_have_to_fit_it(spec, measuring, screen, monkeypatch):
     monkeypatch.setattr(the_machine, "gpus", lambda: 1)
+    monkeypatch.setattr(dry_run, "require_here", lambda device, what: None)
     measuring.found = replace(MEASURED, gpu_bytes=40 * MIB, gpu_machine_bytes=80 * MIB)
     half = spec.changed(gpus_per_trial=0.5)
     found = dry_run.estimate(half, DATA)
@@ -229,6 +230,7 @@ def test_done_study_is_not_measured(spec, measuring, screen, monkeypatch):
         ({"reference_points": {"wild": {"beta": 7.0}}}, UsageError, "'wild' sets beta to 7.0, which is outside"),
         ({"objective": ("heart_rate_error",)}, UsageError, "objective 'heart_rate_error'"),
         ({"scheduler": "pbt", "sampler": "tpe"}, UsageError, "pbt changes hyperparameters while they are trained"),
+        ({"device": "nowhere"}, UsageError, "^a dry run trains a trial in this process, and there is no nowhere here"),
         ({"gpus_per_trial": 1.0}, ClusterError, "a trial asks for 1 CPUs and 1 GPUs, but there are 2 CPUs and 0"),
     ],
 )

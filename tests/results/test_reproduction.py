@@ -96,6 +96,13 @@ def test_every_trial_is_identical(trained):
     assert reproduce(trained, "search", 1, epochs=2).sentence == "trial 1: identical over 2 epochs"
 
 
+def test_device_of_the_trials_has_to_be_here(trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reproduction, "require_here", lambda *given: asked.append(given))
+    reproduce(trained, "search", 1, epochs=1)
+    assert asked == [("cpu", "repeating trial 1")]
+
+
 def test_departure_is_measured_and_what_has_changed_is_named(trained):
     trial = trained.studies["search"].trials[1]
     conditions, value = trial.user_attrs["conditions"], trial.intermediate_values[2]

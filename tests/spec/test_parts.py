@@ -41,6 +41,19 @@ def test_least_values_are_taken(make):
         (lambda: Resources(epoch_timeout=-1.0), "--epoch-timeout must not be negative, not -1"),
         (lambda: Resources(gpus_per_trial=-0.1), "--gpus-per-trial must not be negative, not -0.1"),
         (lambda: Resources(gpus_per_trial=float("inf")), "--gpus-per-trial must be finite, not inf"),
+        (
+            lambda: Resources(device="cuda"),
+            "--device cuda needs a share of a GPU for each trial: give --gpus-per-trial 1",
+        ),
+        (
+            lambda: Resources(device="mps", gpus_per_trial=0.5),
+            "--device mps does not use the GPUs of --gpus-per-trial 0.5",
+        ),
+        (lambda: Resources(device="cpu", gpus_per_trial=1), "--device cpu does not use the GPUs of --gpus-per-trial 1"),
+        (
+            lambda: Resources(device="cuda:1", gpus_per_trial=1),
+            "--device must be a kind of device such as cuda or mps, not 'cuda:1'",
+        ),
         (lambda: Resources(cpus_per_trial=float("inf")), "--cpus-per-trial must be finite, not inf"),
         (lambda: Search(reduction_factor=float("inf")), "--reduction-factor must be finite, not inf"),
         (lambda: Stores(checkpoint_seconds=float("inf")), "--checkpoint-seconds must be finite, not inf"),
@@ -153,3 +166,11 @@ def test_all_fields_of_all_parts_are_in_one_dictionary():
 )
 def test_a_trial_may_be_stopped_after_a_twentieth_of_a_full_training_where_nothing_else_is_said(search, epochs, grace):
     assert search.grace(epochs) == grace
+
+
+@pytest.mark.parametrize(
+    ("given", "device"),
+    [({}, "cpu"), ({"gpus_per_trial": 0.25}, "cuda"), ({"device": "mps"}, "mps"), ({"device": "xpu"}, "xpu")],
+)
+def test_trials_train_on_the_device_that_is_named_or_on_their_gpus(given, device):
+    assert Resources(**given).trial_device == device

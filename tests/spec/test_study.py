@@ -41,6 +41,7 @@ FLAGS = {
     "concurrency": ("3", 3),
     "cpus_per_trial": ("0.5", 0.5),
     "gpus_per_trial": ("0.25", 0.25),
+    "device": ("xpu", "xpu"),
     "epoch_timeout": ("60", 60.0),
     "start": ("pretrained:ecg", "pretrained:ecg"),
     "seed": ("11", 11),

@@ -1,0 +1,26 @@
+"""Refuses devices that this process cannot compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import UsageError
+
+
+def require_here(device: str, what: str) -> None:
+    """Refuse to train a trial in this process, unless it can compute on the device of the study's trials.
+
+    Args:
+        device: a device in torch's words, such as ``"cuda"``.
+        what: what trains the trial here, such as "a dry run".
+
+    Raises:
+        UsageError: this machine, or this build of torch, has no such device.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):  # of torch: no driver, no GPU, another build, an unknown name
+        raise UsageError(
+            f"{what} trains a trial in this process, and there is no {device} here; run it on a machine that trials "
+            "run on"
+        ) from None
