@@ -23,6 +23,7 @@ DEFAULTS = {
         "sample_rate": 44100,
         "validation_pieces": 1,
         "test_pieces": 2,
+        "test_tracks": True,
         "skip_bad": False,
         "seed": 0,
     },
@@ -74,6 +75,7 @@ DEFAULTS = {
         "missed": 0.0,
         "steps": 0.0,
         "channels": 1,
+        "one_component": False,
         "template": False,
         "noise_folder": "",
         "remix": 0.75,
@@ -130,6 +132,7 @@ DEFAULTS = {
         "folder": "",
         "sources": ("maternal", "fetal"),
         "hearts": False,
+        "one_component": False,
         "template": False,
         "train": 1000,
         "validation": 200,
@@ -187,6 +190,7 @@ DEFAULTS = {
         "clip": "",
         "validation_share": 0.1,
         "test_share": 0.2,
+        "test_tracks": True,
         "skip_bad": False,
         "seed": 0,
     },
@@ -205,6 +209,7 @@ DEFAULTS = {
         "remix_level": (-6.0, 6.0),
         "validation_share": 0.1,
         "test_share": 0.2,
+        "test_tracks": True,
         "skip_bad": False,
         "seed": 0,
     },
@@ -214,7 +219,7 @@ DEFAULTS = {
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_defaults_stay(name):
     found = dataclasses.asdict(registry.find("sepray.tasks", name).Config())
-    assert {field: found[field] for field in DEFAULTS[name]} == DEFAULTS[name]
+    assert found == DEFAULTS[name]
 
 
 SEED = (0, 2**63 - 1)
