@@ -25,6 +25,13 @@ def models(tmp_path_factory):
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("sepray.console.terminal.console.width", 30)  # what holds paths and commands is never wrapped
+
+
+@pytest.fixture
+def wide(monkeypatch):
+    """A console as wide as in a log, for tables and for what is wrapped."""
+    monkeypatch.setattr("sepray.console.terminal.console.width", 140)
 
 
 @pytest.fixture

@@ -105,6 +105,15 @@ def test_running_study_is_refused(run, study):
     assert names() == ["small"]
 
 
+@pytest.mark.parametrize("command", ["delete", "clean", "report", "reconcile", "show"])
+def test_missing_storage_is_refused_and_not_made(run, study, tmp_path, command):
+    study()
+    told = run(command, "small", "--storage", "sqlite:///none.db", status=2)
+    place = "Optuna storage sqlite:///none.db"
+    assert told == f"sepray: there is no {place}: is this the folder of the study? Give --storage\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["optuna.db"]
+
+
 def test_missing_mlflow_is_refused_only_where_it_is_needed(run, study):
     study()
     message = run("delete", "small", "--runs", "--yes", "--tracking-uri", "sqlite:///none.db", status=2)

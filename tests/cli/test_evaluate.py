@@ -140,7 +140,7 @@ def real(tmp_path):
     return folder
 
 
-def test_real_recordings_are_scored_by_their_rates(models, real, run, tmp_path):
+def test_real_recordings_are_scored_by_their_rates(wide, models, real, run, tmp_path):
     shown = run("evaluate", models.half, "--recordings", real, "--rate", 250, "--pictures", tmp_path / "drawn")
     assert "a.csv: 1 lead, 2 segments" in shown
     assert "fetal: none (rates.csv)" in shown

@@ -111,7 +111,7 @@ def test_study_that_others_have_changed_costs_the_list_of_the_others_nothing(run
     assert [row["study"] for row in rows] == ["sweep"]
 
 
-def test_table_has_a_row_a_study_and_says_where_there_is_none(run):
+def test_table_has_a_row_a_study_and_says_where_there_is_none(wide, run):
     optuna.create_study(storage="sqlite:///optuna.db", study_name="of another program")
     assert run("list", "studies") == "there are no studies yet\n"
     sweep("sqlite:///optuna.db")
@@ -181,7 +181,7 @@ def test_package_is_shown_only_where_there_are_others(run, lab):
     assert "from" in run("list", "separators").splitlines()[1]
 
 
-def test_package_is_not_shown_where_all_is_sepray_s(run):
+def test_package_is_not_shown_where_all_is_sepray_s(wide, run):
     printed = run("list", "tasks")
     header = printed.splitlines()[1].split()
     assert header == ["task", "what", "needs", "configurations"]

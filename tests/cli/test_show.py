@@ -97,7 +97,7 @@ def test_study_without_a_champion_has_no_settings(run, kept, flags):
     )
 
 
-def test_unfinished_study_is_shown_as_far_as_it_is(run, kept):
+def test_unfinished_study_is_shown_as_far_as_it_is(wide, run, kept):
     printed = run("show", "halfway")
     assert printed.startswith("halfway: cass on kept_task, not finished\nhalfway is not finished: 5 of 7 trials")
     assert "7 trials: 2 ran the whole budget, 3 stopped early, 2 not finished." in printed
@@ -169,7 +169,7 @@ def test_study_that_is_not_there_is_refused(run, study):
     assert run("show", "smaller", status=2) == ("sepray: no study 'smaller' in sqlite:///optuna.db; there are: small\n")
 
 
-def test_last_failure_is_told(run, study):
+def test_last_failure_is_told(wide, run, study):
     import optuna
 
     attributes = {"outcome": {"tag": "error", "reason": "ValueError: [bold]broken"}}
@@ -205,7 +205,7 @@ def test_trial_without_a_value_comes_last(run, study):
     assert lines[first + 2].split()[:4] == ["2", "-", "epoch", "0"]
 
 
-def test_front_of_several_objectives_names_them_and_how_the_champion_is_chosen(capsys):
+def test_front_of_several_objectives_names_them_and_how_the_champion_is_chosen(wide, capsys):
     keys = {"validation/fetal/relative_l2": "minimize", "validation/si_sdr": "maximize"}
     labelled = SimpleNamespace(number=3, user_attrs={"label": "CASS"}, values=(0.25, 7.5))
     result = SimpleNamespace(saved=SimpleNamespace(objectives=keys, description={"choose": ["knee"]}), best=[labelled])

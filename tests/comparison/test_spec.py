@@ -1,7 +1,7 @@
 """The description of a comparison: flags, settings, refusals."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -11,7 +11,7 @@ from sepray.comparison.contenders import task_config
 from sepray.comparison.spec import Comparison, assignment, parse
 from sepray.errors import UsageError
 from sepray.registry import UnknownNameError
-from sepray.spec.parts import Budget
+from sepray.spec.parts import Budget, Resources, Search, Stores
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,26 @@ def test_help_lists_the_flags_of_the_chosen_task(capsys, monkeypatch):
     assert "--task.folder" in told
     assert "--task.seed" in told
     assert "--separators" in told
+
+
+def test_help_shows_the_defaults_that_comparisons_have():
+    """tyro reads those of the class, Python those of ``__init__``."""
+    made = Comparison()
+    for each in fields(Comparison):
+        declared = each.default if each.default_factory is MISSING else each.default_factory()
+        assert declared == getattr(made, each.name), each.name
+    assert {each.name: getattr(made, each.name) for each in fields(Comparison)[:12]} == {
+        "name": "comparison",
+        "separators": (),
+        "baselines": (),
+        "task": "notes_and_bursts",
+        "settings": (),
+        "museval_results": (),
+        "reference": "",
+        "measures": ("si_sdr", "relative_l2"),
+        "objective": ("relative_l2",),
+        "choose": ("knee",),
+        "seed": 0,
+        "budget": Budget(trials=0, finalists=1, final_seeds=3),
+    }
+    assert (made.search, made.resources, made.stores) == (Search(), Resources(), Stores())

@@ -52,6 +52,19 @@ def test_description_is_no_longer_than_mlflow_keeps():
     assert "x" * 100 not in text
 
 
+def test_description_may_have_as_many_characters_as_mlflow_keeps(monkeypatch):
+    whole = notes.describe_model(SPEC, HEARTS, RESULT)
+    monkeypatch.setattr(notes, "LONGEST", len(whole))
+    assert notes.describe_model(SPEC, HEARTS, RESULT) == whole
+    monkeypatch.setattr(notes, "LONGEST", len(whole) - 1)
+    shown = notes.describe(SPEC, HEARTS, RESULT)
+    assert notes.describe_model(SPEC, HEARTS, RESULT) == "\n\n".join(
+        [*shown[:-1], notes.origin_paragraph(SPEC, HEARTS)]
+    )
+    monkeypatch.setattr(notes, "LONGEST", 5)
+    assert notes.describe_model(SPEC, HEARTS, RESULT) == "Champ"
+
+
 def test_metrics_and_table_of_several_objectives():
     spec = SPEC.changed(objective=("heart_rate_error", "breath/si_sdr"))
     cells = {"heart": [3.0, 2, 4], "mean": [3.0, 2, 4], "heart rate error (bpm)": [3.0, 2, 4]}

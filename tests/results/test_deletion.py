@@ -130,6 +130,12 @@ def test_plan_of_a_study_that_has_just_begun(run_study, spec, monkeypatch):
     assert names(spec) == []
 
 
+@pytest.mark.parametrize("told", [{}, {"name": "cass-ecg"}, {"version": "3"}, {"name": "cass-ecg", "version": ""}])
+def test_a_registration_without_name_or_version_is_none(finished, spec, monkeypatch, told):
+    monkeypatch.setattr(deletion, "read_registration", lambda _: told)
+    assert not any("models:/" in kept for kept in plan(record_of(spec), None, runs=False, models=False).kept)
+
+
 def test_mlflow_is_told_only_what_was_asked_for(finished, spec, mlflow):
     uri = "http://tracker"
     for runs, models in ((False, False), (True, False), (False, True), (True, True)):

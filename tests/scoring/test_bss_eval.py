@@ -197,3 +197,14 @@ def test_version_3_gives_the_scores_of_the_original_toolbox(number: str) -> None
     found = bss_eval.evaluate(references, estimates, sources_version=True, permute=True)
     for name, word in {"sdr": "Distortion", "sir": "Interference", "sar": "Artifact"}.items():
         np.testing.assert_allclose(found[name][:, 0], expected[f"Source to {word}"], atol=1e-6, rtol=0, err_msg=name)
+
+
+def test_a_source_is_silent_where_its_channels_add_up_to_zero_at_every_sample() -> None:
+    signals = np.ones((3, 2, 5))
+    assert not bss_eval._silent(signals)
+    signals[1] = [[1.0], [-1.0]]
+    assert bss_eval._silent(signals)
+    signals[1, 0, 4] = 2.0  # but for one sample
+    assert not bss_eval._silent(signals)
+    signals[:, :, 3] = 0.0  # all sources pause at once
+    assert not bss_eval._silent(signals)

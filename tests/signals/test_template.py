@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sepray.signals import template
 from sepray.signals.template import residual
 
 RATE = 250.0
@@ -76,3 +77,100 @@ def test_an_offset_stays_in_what_is_left_and_changes_nothing(offset) -> None:
     lead = torch.exp(-0.5 * ((seconds - times) / 0.012) ** 2).sum(-1) + 0.1 * torch.sin(9.1 * seconds[:, 0])
     left = residual(lead + offset, 250, times)
     torch.testing.assert_close(left - offset, residual(lead, 250, times), rtol=0, atol=1e-6)
+
+
+def _lead() -> Tensor:
+    """Two leads ``[2, 1000]``: beats that vary, one of them of another shape and two cut by the ends, and noise."""
+    time = torch.arange(1000)
+    rough = ((time * time * 7919 + 31 * time) % 1009).double() / 1009 - 0.5
+    beats = _beats_at(CUT, SCALES[:6], 4.0)
+    other = 2 * torch.exp(-0.5 * ((time / RATE - CUT[3]) / 0.04) ** 2)
+    return torch.stack([beats + other + 0.3 * rough, -beats + 0.001 * time + 0.1 * rough.flip(0)])
+
+
+LEFT = [
+    [
+        -0.3151085,
+        -0.0369281,
+        -0.0173467,
+        -0.1018381,
+        -0.1936419,
+        -0.1665428,
+        0.0864085,
+        -0.2462202,
+        -0.0145044,
+        -0.0694839,
+        -0.0963186,
+        0.5212985,
+        0.1816925,
+        0.0645504,
+        0.0008421,
+        -0.1706039,
+        -0.0092935,
+        -0.1476214,
+        0.0032773,
+    ],
+    [
+        -0.0036964,
+        0.0049281,
+        0.0713191,
+        0.1935272,
+        0.2571303,
+        0.2341107,
+        0.2978236,
+        0.3849341,
+        0.3968352,
+        0.4940703,
+        0.5291108,
+        0.5688171,
+        0.614915,
+        0.6639483,
+        0.7183979,
+        0.8153866,
+        0.7810572,
+        0.9215649,
+        0.9242464,
+    ],
+]
+CUT = torch.tensor([0.05, 0.83, 1.52, 2.31, 3.02, 3.92], dtype=torch.float64)
+
+
+def test_what_is_left_is_what_it_was() -> None:
+    """Of beats whose times are rough by up to 40 ms: a move of more than 30 is refused. Every 53rd sample."""
+    rough = CUT + torch.tensor([0.0, 0.012, -0.02, 0.028, 0.04, -0.008], dtype=torch.float64)
+    left = residual(_lead(), RATE, rough.expand(2, -1))[:, ::53]
+    torch.testing.assert_close(left, torch.tensor(LEFT, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+def test_each_sample_belongs_to_the_beat_that_began_last() -> None:
+    """Beats of 4 samples, the first sample one before the beat's time."""
+    beat, phase, inside = template._places(torch.tensor([[3, 6, 12]]), torch.tensor([1]), torch.tensor([4]), 14)
+    assert inside[0].int().tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1]
+    assert beat[0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2]
+    assert phase[0].tolist() == [0, 0, 0, 1, 2, 0, 1, 2, 3, 0, 0, 0, 1, 2]
+
+
+def test_the_average_beat_ends_at_zero_and_has_its_slope_within() -> None:
+    """Two beats of 5 samples; their mean is 1, 2, 6, 4, 3, without the line from 1 to 3: 0, 0.5, 4, 1.5, 0."""
+    signal = torch.tensor([[0.0, 1, 5, 3, 2, 9, 2, 3, 7, 5, 4]], dtype=torch.float64)
+    phase = torch.tensor([[0, 1, 2, 3, 4, 0, 0, 1, 2, 3, 4]])
+    inside = torch.tensor([[True] * 5 + [False] + [True] * 5])
+    average, slope, constant, line = template._basis(signal, phase, inside, torch.tensor([5]))[:, 0]
+    once = slice(0, 5)
+    assert average[once].tolist() == pytest.approx([0, 0.5, 4, 1.5, 0])
+    assert slope[once].tolist() == pytest.approx([0, 2, 0.5, -2, 0])
+    assert constant.tolist() == [1] * 5 + [0] + [1] * 5
+    assert line[once].tolist() == pytest.approx([-0.5, -0.25, 0, 0.25, 0.5])
+    assert average[6:].tolist() == average[once].tolist()
+    assert not average[5]
+    assert not slope[5]
+
+
+def test_a_signal_that_is_not_finite_and_an_empty_one_are_returned_as_they_are() -> None:
+    leads = torch.stack([_beats_at(TIMES, SCALES), _beats_at(TIMES, SCALES)])
+    leads[1, 7] = torch.inf
+    left = residual(leads, RATE, TIMES.expand(2, -1))
+    assert torch.equal(left[1], leads[1])
+    torch.testing.assert_close(left[0], residual(leads[0], RATE, TIMES))
+    assert residual(leads[:0], RATE, TIMES.expand(0, -1)).shape == (0, 2500)
+    assert template.FEWEST_BEATS == 3

@@ -201,3 +201,14 @@ def test_semi_paired_view_is_that_of_the_pairs_and_of_the_rest_by_itself():
     for name in ("mixture", "sources"):
         assert torch.equal(seen[name], expected[name][items % len(expected[name])])
     assert torch.equal(seen["paired_mixture"], data.mixture[order[:15]][items % 15])
+
+
+def test_the_observed_source_is_the_last_whatever_their_number():
+    """Source k of item n is 1000 k + n; the samples are of the items that are in no mixture, each in an own order."""
+    count, items = 3, 40
+    sources = torch.arange(items)[:, None, None, None] + 1000.0 * torch.arange(count)[None, :, None, None]
+    data = Split(sources.sum(1), sources)
+    seen = view(data, Supervision.OBSERVED_SOURCE, generator(1))
+    orders = view(data, Supervision.UNPAIRED_SOURCES, generator(1))["sources"][:, :, 0, 0]
+    assert torch.equal(seen["observed"][:, 0, 0], orders[:, 2])
+    assert len({tuple(order.tolist()) for order in (orders - 1000 * torch.arange(count)).T}) == count
