@@ -5,9 +5,14 @@ import math
 import pytest
 import torch
 
-from sepray.contracts import Signal
+from sepray.contracts import Signal, Supervision
 from sepray.errors import UsageError
-from sepray.networks.cross_adversarial import CrossAdversarialSeparator, fake_loss, real_loss
+from sepray.networks.cross_adversarial import (
+    CrossAdversarialSeparator,
+    VariationalSeparator,
+    fake_loss,
+    real_loss,
+)
 
 
 def separator(*sources: str) -> CrossAdversarialSeparator:
@@ -46,3 +51,53 @@ def test_failure_needs_sure_discriminators_and_estimates_no_better_than_silence(
 def test_one_source_and_images_are_refused(signal):
     with pytest.raises(UsageError, match=r"^cass separates one-dimensional signals of at least 2 sources, not "):
         CrossAdversarialSeparator(signal)
+
+
+def test_failure_is_at_the_limits_of_both_kinds():
+    """Discriminators are sure at a loss of 0.001, estimates no better than silence at an error of 1."""
+    failure = separator("a", "b").failure
+    limits = {"train/discriminator/a": 1e-3, "train/discriminator/b": 1e-3, "validation/relative_l2": 1.0}
+    assert failure(limits) == "the discriminators won: their losses are below 0.001 and the relative L2 error is 1.00"
+    for name, value in (("train/discriminator/a", 0.00101), ("validation/relative_l2", 0.999)):
+        assert failure({**limits, name: value}) is None
+    assert failure({name: value for name, value in limits.items() if name != "train/discriminator/b"}) is None
+
+
+def test_updates_of_the_variational_separators_are_the_autoencoders_then_the_discriminators():
+    made = VariationalSeparator(Signal(("a", "b", "c"), 1, (64,), 8.0))
+    made.code = 5
+    losses = [object(), object()]
+    first, second = made.alternating(*losses)
+    assert (first.name, first.parameters, first.learning_rate) == (
+        "autoencoders",
+        ("encoders", "decoders"),
+        "autoencoder_learning_rate",
+    )
+    assert (second.name, second.parameters, second.learning_rate) == (
+        "discriminators",
+        ("discriminators",),
+        "discriminator_learning_rate",
+    )
+    assert [first.loss, second.loss] == losses
+    assert (first.repeats, second.repeats, first.active, second.active) == (1, 1, None, None)
+    drawn = first.draw({"mixture": torch.zeros(4, 1, 64)}, torch.Generator().manual_seed(0))["noise"]
+    assert torch.equal(drawn, torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0)))
+    assert second.draw is None
+    assert made.supervision is Supervision.PAIRED
+
+
+def test_masks_are_those_of_the_mean_code_of_logarithmic_magnitudes():
+    made = VariationalSeparator(Signal(("a", "b"), 1, (64,), 8.0))
+    made.encoders = torch.nn.ModuleList([Twice(), Twice()])
+    made.decoders = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Sigmoid()])
+    magnitudes = torch.tensor([0.0, 1.0, 7.0])
+    one, other = made.masks(magnitudes)
+    torch.testing.assert_close(one, 2 * (1 + magnitudes).log())
+    torch.testing.assert_close(other, one.sigmoid())
+
+
+class Twice(torch.nn.Module):
+    """An encoder whose mean is twice its image."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return 2 * image, -image

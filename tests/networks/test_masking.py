@@ -8,7 +8,7 @@ from torch import nn
 
 from sepray.contracts import Signal
 from sepray.errors import UsageError
-from sepray.networks.masking import Magnitudes, MaskNetwork, MaskSeparator, regression_error
+from sepray.networks.masking import Magnitudes, MaskNetwork, MaskSeparator, mask_error, regression_error
 
 from ..separators.bars import Share
 
@@ -143,3 +143,38 @@ def test_other_numbers_of_sources_and_too_short_signals_are_refused():
         Magnitudes(SPEECH).encode(torch.zeros(1, 1, 256))
     with pytest.raises(UsageError, match=r"width and layers must be at least 1, not 0 and 4"):
         MaskNetwork(1, 0)
+
+
+def test_limits_of_sizes_belong_to_what_is_taken():
+    front = Magnitudes(SPEECH, window_seconds=0.02, hop_seconds=0.015, bands=2, compression=1.0)
+    assert (len(front.window), front.hop, front.hats.shape) == (320, 240, (2, 257))
+    assert Magnitudes(Signal(("a", "b"), 1, (64,), 100.0), 0.025, 0.001).hop == 1
+    with pytest.raises(UsageError, match=r"^hop_seconds must be in \(0, 3/4 of 0.025\], not 0$"):
+        Magnitudes(SPEECH, hop_seconds=0.0)
+    with pytest.raises(UsageError, match=r"^compression must be in \(0, 1\], not 1.01$"):
+        Magnitudes(SPEECH, compression=1.01)
+    with pytest.raises(UsageError, match=r"^width and layers must be at least 1, not 4 and 0$"):
+        MaskNetwork(1, 4, 0)
+    assert MaskNetwork(1, 1, 1).multiple == 2
+
+
+def test_a_network_may_rectify_on_the_way_down():
+    network = MaskNetwork(1, 4, 3)
+    slopes = lambda: [m.negative_slope for m in network.encoder if isinstance(m, nn.LeakyReLU)]  # noqa: E731
+    assert slopes() == [0.2, 0.2, 0.2]
+    network.rectify()
+    assert slopes() == [0.0, 0.0, 0.0]
+
+
+def test_the_error_of_a_mixture_with_more_channels_is_that_of_its_first():
+    image = Signal(("digit", "other"), 2, (8, 8), None, component_channels=1)
+    separator = MaskSeparator(image, Magnitudes(image), 4, 2, seen=2)
+    assert separator.network.encoder[0].in_channels == 2
+    assert separator.network.decoder[-2].out_channels == 1
+    separator.network = Share(0.25)
+    mixture = torch.full((1, 2, 8, 8), 8.0)
+    mixture[:, 1] = 100.0
+    separator.network.forward = lambda seen: torch.full_like(seen[:, :1], 0.25)
+    assert mask_error(separator, mixture, torch.full((1, 1, 8, 8), 5.0)).item() == pytest.approx(3 / 8)
+    assert separator.separate(mixture).shape == (1, 2, 1, 8, 8)
+    assert separator.separate(mixture)[:, 1].unique().tolist() == [2.0]

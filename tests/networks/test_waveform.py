@@ -1,5 +1,6 @@
 """Networks over waveforms: their sizes, any length, any level; the relativistic adversary by hand; windows."""
 
+import dataclasses
 import math
 
 import pytest
@@ -200,3 +201,57 @@ def test_bad_config_is_refused_in_one_line(field, value, message):
 def test_other_signals_are_refused(signal, message):
     with pytest.raises(UsageError, match=message):
         WaveformSeparator(signal, WaveformConfig(("b",), 4, 1))
+
+
+def test_structure_by_default_is_the_notebooks():
+    config = WaveformConfig()
+    assert dataclasses.astuple(config) == ((), 64, 8, 2, False, 64, 3, "relativistic", 16384, 10, (0.5, 0.9))
+    assert [m.out_channels for m in Discriminator(1).layers if isinstance(m, torch.nn.Conv1d)] == [64, 128, 256, 1]
+    for field in ("blocks", "discriminator_width", "discriminator_stages", "batch_size"):
+        WaveformConfig(**{field: 1})
+        with pytest.raises(UsageError, match=rf"^{field} must be at least 1, not 0$"):
+            WaveformConfig(**{field: 0})
+
+
+def test_networks_have_the_sizes_of_the_configuration():
+    config = WaveformConfig(("b",), 3, 1, 1, True, 5, 2)
+    separator = WaveformSeparator(Signal(("a", "b"), 2, (64,), 8.0), config)
+    (generator,), (discriminator,) = separator.generators, separator.discriminators
+    assert separator.wanted == [(1, "b")]
+    assert (generator.multiple, generator.shortcut) == (4, True)
+    assert [m.out_channels for m in generator.modules() if isinstance(m, torch.nn.Conv1d)] == [3, 6, 6, 6, 3, 2]
+    assert [m.out_channels for m in discriminator.modules() if isinstance(m, torch.nn.Conv1d)] == [5, 10, 1]
+    assert discriminator.shortest == 17
+
+
+class Starting(WaveformSeparator):
+    """Draws one window for each item, and one for each source."""
+
+    def starts(self, items: int) -> dict[str, tuple[int, ...]]:
+        return {"together": (items,), "apart": (items, 2)}
+
+
+def test_updates_draw_windows_where_items_are_longer():
+    config = WaveformConfig((), 3, 1, 1, window=10)
+    separator = Starting(Signal(("a", "b"), 1, (64,), 8.0), config)
+    losses = [object(), object()]
+    first, second = separator.adversarial_phases(("generators",), losses[0], ("discriminators",), losses[1])
+    assert (first.name, first.parameters, first.learning_rate) == (
+        "generators",
+        ("generators",),
+        "generator_learning_rate",
+    )
+    assert (second.name, second.parameters, second.learning_rate) == (
+        "discriminators",
+        ("discriminators",),
+        "discriminator_learning_rate",
+    )
+    assert [first.loss, second.loss] == losses
+    assert (first.active, second.active, second.draw) == (None, "adversarial_weight", None)
+    generator = torch.Generator().manual_seed(0)
+    assert first.draw({"mixture": torch.zeros(3, 1, 10)}, generator) == {}
+    drawn = first.draw({"mixture": torch.zeros(3, 1, 11)}, generator)
+    assert {name: value.shape for name, value in drawn.items()} == {"together": (3,), "apart": (3, 2)}
+    assert set(drawn["apart"].flatten().tolist()) == {0, 1}
+    with pytest.raises(TypeError, match=r"^WaveformSeparator must define starts\(\)$"):
+        WaveformSeparator(Signal(("a", "b"), 1, (64,), 8.0), config).starts(3)
