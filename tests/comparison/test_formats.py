@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -190,3 +191,42 @@ def test_terminal_has_a_table_a_measure_and_one_of_the_costs(built):
     assert [str(cell) for cell in costs.columns[5].cells] == ["2.1", "2.1", "-"]
     assert [str(cell) for cell in costs.columns[1].cells] == ["paired", "paired", "-"]
     assert (str(caption), caption.style) == (built.caption, "dim")
+
+
+CELL = ScoreSummary(7.254, -1.5, 9.125, 0.5)
+RANKS = SimpleNamespace(u=3.0, effect=0.25, p=0.01, p_holm=0.0004)
+PAIRS = SimpleNamespace(effect=-0.375, p=0.02, p_holm=0.04)
+
+
+@pytest.mark.parametrize(
+    ("cell", "table", "cells"),
+    [
+        (replace(CELL, test=RANKS, paired=PAIRS), {}, ["0.040", "-0.38", "<0.001"]),
+        (replace(CELL, test=RANKS), {}, ["-", "-", "<0.001"]),
+        (CELL, {}, ["-", "-", "-"]),
+        (None, {}, ["-", "-", "-"]),
+        (replace(CELL, test=RANKS, paired=PAIRS), {"too_few": True}, ["too few", "-", "-"]),
+        (replace(CELL, test=RANKS), {"too_few": True, "units": SimpleNamespace(count=5)}, ["too few (5)", "-", "-"]),
+        (replace(CELL, test=RANKS, paired=PAIRS), {"reference": "mine"}, ["ref.", "-", "-"]),
+    ],
+)
+def test_cells_of_the_tests(cell, table, cells):
+    row = SimpleNamespace(system="mine", cells={("si_sdr", "mean"): cell} if cell else {})
+    told = SimpleNamespace(**{"reference": "other", "too_few": False, "units": None, **table})
+    assert formats._tests(row, "si_sdr", told) == cells
+
+
+def test_cells_of_figures():
+    wide = replace(CELL, low=-math.inf, high=math.inf)
+    assert [formats._plain(cell, "si_sdr", " ") for cell in (None, CELL, wide)] == [
+        "-",
+        "7.25 [-1.50, 9.12]",
+        "7.25 [too few]",
+    ]
+    assert formats._plain(CELL, "relative_l2", "\n") == "7.254\n[-1.500, 9.125]"
+    assert formats._stacked(None, "si_sdr", True) == "-"
+    assert formats._stacked(CELL, "si_sdr", False) == (r"\shortstack[r]{7.25\\{\scriptsize [$-$1.50, 9.12]}}")
+    assert formats._stacked(wide, "si_sdr", True) == r"\shortstack[r]{\textbf{7.25}\\{\scriptsize [too few]}}"
+    entry = SimpleNamespace(contender=SimpleNamespace(supervision="paired", parameters=1234567), training_seconds=99.96)
+    assert formats._costs(SimpleNamespace(entry=entry, seeds=3)) == ["paired", "3", "1.23M", "100"]
+    assert formats._costs(SimpleNamespace(entry=None)) == ["-"] * 4

@@ -130,3 +130,13 @@ def test_large_is_more_than_the_limit(monkeypatch):
     monkeypatch.setattr(mapping, "LARGE_BYTES", 48)
     assert not mapping.is_large([torch.zeros(4), torch.zeros(8)])
     assert mapping.is_large([torch.zeros(4), torch.zeros(9)])
+
+
+def test_a_folder_of_scratch_goes_with_its_process(tmp_path, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr(mapping.atexit, "register", lambda *call: at_exit.append(call))
+    made = Scratch(tmp_path).new((2,))
+    [(remove, folder)] = at_exit
+    assert Path(place_of(made).path) == Path(folder) / "0"
+    remove(folder)
+    assert list(tmp_path.iterdir()) == []

@@ -203,6 +203,14 @@ def test_fixed_settings_that_leave_nothing_to_search_point_to_those_that_are_tri
         prepare(spec.changed(arms=arms, controls={}, fixed_settings={"adversarial": 2}), DATA)
 
 
+def test_arms_that_search_nothing_are_a_trial_each(spec):
+    arms = {
+        name: Arm({"adversarial": value, "beta": 0.5}, ()) for name, value in (("off", 0), ("half", 0.5), ("on", 1))
+    }
+    made = prepare(spec.changed(arms=arms, controls={}, space={"beta": CategoricalDistribution([0.5])}), DATA)
+    assert (made.space, made.spec.budget.trials) == ({}, 3)
+
+
 def test_study_that_an_older_version_has_begun_trains_no_published_settings_again(spec):
     made = prepare(spec, DATA)
     assert list(made.references) == ["published"]

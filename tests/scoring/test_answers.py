@@ -229,6 +229,13 @@ def test_more_is_a_gain_where_the_measure_is_maximised():
     assert Answer("si_sdr", "mean", contrasts).leading.arm == "more"
 
 
+def test_tests_are_the_arms_of_every_objective():
+    one = Answer("si_sdr", "mean", (contrast("less", -0.5, 0.01, True), contrast("more", 0.2, 0.01, True)))
+    answer = Answer("relative_l2", "mean", one.contrasts, others=(one, Answer("si_sdr", "mean", one.contrasts[:1])))
+    assert [part.tests for part in (answer, one, Answer("si_sdr", "mean", ()))] == [5, 2, 0]
+    assert answer.parts == (answer, *answer.others)
+
+
 def test_answer_is_read_back_from_json():
     answer = Answer("relative_l2", "mean", study(0, -0.008, 0.0), Importance("learning_rate", 0.5), "What was told.")
     assert Answer.restored(json.loads(json.dumps(answer.plain()))) == answer
