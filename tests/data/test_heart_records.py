@@ -157,3 +157,15 @@ def test_fingerprint_is_of_all_splits_and_of_what_the_sources_are() -> None:
     prints = [made(), made(train=9), made(train_noise=9), made(test_noise=9), made(rate=50.0)]
     assert len(set(prints)) == 5
     assert made() == prints[0]
+
+
+def test_what_the_parts_of_a_split_are_called() -> None:
+    assert heart_records.subjects_of(["b/s1_x", "a/s2_y", "s3", "s1_z"]) == {
+        "a/s2_y": "s2",
+        "b/s1_x": "s1",
+        "s1_z": "s1",
+        "s3": "s3",
+    }
+    assert heart_records.subjects_of(["s1_x", "s1_y", "s2_x"]) == {name: name for name in ("s1_x", "s1_y", "s2_x")}
+    assert heart_records.subject_word({"a": "1", "b": "1", "c": "2"}) == "subjects"
+    assert heart_records.subject_word({"a": "1", "b": "2"}) == "recordings"

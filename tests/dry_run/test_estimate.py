@@ -6,8 +6,10 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from sepray.arms import Arm
 from sepray.contracts import Split
 from sepray.driver.prepared import prepare
+from sepray.dry_run import estimate
 from sepray.dry_run.estimate import Estimate, SplitSize, TimeModel, share_active, split_sizes, tried_settings
 from sepray.dry_run.schedule import Range
 from sepray.dry_run.stored import Progress
@@ -167,3 +169,23 @@ def test_phase_that_no_trial_has_is_not_tried(spec, monkeypatch):
 )
 def test_exit_status(spec, ending, status):
     assert Estimate(spec, "paired", SIGNAL, (), {}, {}, {}, left(), 2, **ending).status == status
+
+
+def test_share_in_an_arm_is_that_of_what_it_fixes_or_searches(spec):
+    made = prepare(spec, DATA)
+    name = next(phase.active for phase in made.separator.phases() if phase.active)
+    space = {name: CategoricalDistribution([0, 0.1, 0.5, 1])}
+    varied = replace(made, space=space)
+    for arm, share in (
+        (Arm({name: 0}, ()), (0, 0, 0)),
+        (Arm({name: 0.3}, (name,)), (1, 1, 1)),
+        (Arm({}, (name,)), (0, 0.75, 1)),
+        (Arm({}, ()), (1, 1, 1)),  # the default
+    ):
+        assert estimate._share_in_arm(varied, name, arm) == Range(*share)
+    assert estimate._mean([Range(0, 1, 2), Range(2, 5, 10)]) == Range(1, 3, 6)
+    assert [estimate._choices(each) for each in (None, space[name], FloatDistribution(0.5, 2))] == [
+        [],
+        [0, 0.1, 0.5, 1],
+        [2, 0.5],
+    ]

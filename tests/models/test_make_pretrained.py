@@ -78,6 +78,8 @@ def test_it_separates_as_the_model_that_it_was_made_of(made, installed):
     )
     mixture = data.test.mixture[:2]
     np.testing.assert_allclose(model.separate(mixture.numpy()), separator.separate(mixture).numpy(), atol=1e-6)
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in (result.folder, *result.folder.rglob("*"))}
+    assert modes == {True: 0o755, False: 0o644}  # others read it too, whatever the study's own files allow
     assert result.size == (installed / "separator" / "weights.safetensors").stat().st_size
     assert pretrained.digest_of(installed) == result.digest == model.metadata["digest"]
     assert make_pretrained.check_of(model, folder) == model.metadata["check"]

@@ -1,10 +1,12 @@
 """Figures beside a table: error curves of all methods, and what is said where one cannot be drawn."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure as Sheet
 
 from sepray.comparison import table as comparisons
 from sepray.comparison.publishing import Result
@@ -118,3 +120,55 @@ def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alo
         assert drawn.startswith("AttributeError: 'NoneType' object")
     else:
         assert [axes.get_title() for axes in drawn.axes] == ["mixture", "Other", "truth"] * 2
+
+
+def axes():
+    return Sheet().add_subplot()
+
+
+def test_images_are_drawn_as_they_are_and_sounds_below_the_highest_of_the_mixture():
+    grey, colour = axes(), axes()
+    pixels = torch.arange(24.0).reshape(3, 2, 4) / 12 - 0.5
+    figures._image(grey, pixels[:1], pixels[:1], False)
+    figures._image(colour, pixels, pixels, False)
+    np.testing.assert_allclose(grey.images[0].get_array(), pixels[0].clamp(0, 1))
+    np.testing.assert_allclose(colour.images[0].get_array(), pixels.permute(1, 2, 0).clamp(0, 1))
+    assert {i.get_clim() for i in (*grey.images, *colour.images)} == {(0, 1)}
+    sound = axes()
+    tone = torch.sin(2 * torch.pi * torch.arange(1024.0) / 8)[None]
+    figures._image(sound, 0.1 * tone, tone, True)
+    (drawn,) = sound.images
+    assert drawn.get_array().shape == (65, 128)  # an eighth of the length, and 128 frames
+    assert float(drawn.get_array().max()) == pytest.approx(-20, abs=0.01)
+    assert (drawn.get_clim(), drawn.origin) == ((-60, 0), "lower")
+    for length, bins in ((64, 9), (8192, 257)):
+        short = axes()
+        figures._image(short, torch.ones(1, length), torch.ones(1, length), True)
+        assert short.images[0].get_array().shape[0] == bins
+
+
+def test_seeds_are_thin_lines_below_their_mean():
+    one, several = axes(), axes()
+    steps = np.arange(3.0)
+    figures._lines(one, steps, np.array([[1.0, 2, 4]]), "a", "red")
+    figures._lines(several, steps, np.array([[1.0, 2, 4], [3.0, 4, 8]]), "b", "red")
+    assert [line.get_ydata().tolist() for line in one.lines] == [[1, 2, 4]]
+    assert [line.get_ydata().tolist() for line in several.lines] == [[1, 2, 4], [3, 4, 8], [2, 3, 6]]
+    assert [line.get_alpha() for line in several.lines] == [0.4, 0.4, None]
+    assert several.lines[2].get_label() == "b"
+
+
+def test_measures_after_every_epoch_begin_with_the_papers():
+    assert figures._by_epoch(("si_sdr", "sdr", "relative_l2")) == ["relative_l2", "si_sdr"]
+    assert figures._by_epoch(("sdr", "sir")) == ["si_sdr"]
+
+
+def test_curves_are_as_long_as_the_shortest_training():
+    def training(*values):
+        return SimpleNamespace(history=[{"validation/a/si_sdr": value} for value in values])
+
+    trainings = [training(1, 2, 3), training(4, 5), SimpleNamespace(history=[]), SimpleNamespace(history=[{"x": 1}])]
+    row = SimpleNamespace(entry=SimpleNamespace(trainings=trainings))
+    assert figures._curve(row, "a", "si_sdr").tolist() == [[1, 2], [4, 5]]
+    assert figures._curve(row, "b", "si_sdr") is None
+    assert figures._wrapped(30 * "four ").splitlines() == [" ".join(22 * ["four"]), " ".join(8 * ["four"])]
