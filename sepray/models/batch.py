@@ -13,8 +13,9 @@ from ..errors import UsageError
 from ..signals.recording_types import Recording
 from ..signals.recordings import SUFFIXES, open_in_folder, open_recording, recordings_below, written_suffix
 from .model import Model
+from .model_signal import require_sounds
 from .separation import Progress, Separation, separate_into
-from .stream import check_window, require_sounds, wanted_sources
+from .stream import check_window, wanted_sources
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,10 @@ LIMITS = {
   twins and pacemakers were not. Beside a mother of more than 105 beats a minute a fetus is drawn at her own
   rate more often; `sepray evaluate` takes its beats for hers. Leads without a maternal R peak (scalp electrodes) are
   another problem.
-- A baseline that moves as fast as a breath hides the fetus. With a sine of 0.25 Hz added to DaISy's five abdominal
-  leads, half as high as their largest beat, it has the fetus in 2 of them, with one as high in 1 (in 4 without);
-  after a high-pass at 0.5 Hz (`scipy.signal.butter(2, 0.5, "highpass", fs=250)`, both ways) in 4 again.
+- A baseline that moves as a breath does is taken away from recordings (`sepray separate`, `sepray evaluate
+  --recordings`), and a note says so; not from arrays that are given to the loaded model. Where it is not, a sine of
+  0.25 Hz in DaISy's five abdominal leads, half as high as their largest beat, leaves the fetus in 2 of them; where it
+  is, in 4, as without the sine. One of 0.6 Hz, twice as high as the beat, still costs a lead.
 - It separates {length:g} s at once at {rate:g} Hz, and each recording in overlapping windows of that length.
 """,
 }

@@ -17,7 +17,8 @@ from ..signals import heart_annotations
 from ..signals.recording_clock import clock_of
 from ..signals.recordings import open_array, open_in_folder, recordings_below
 from .model import Address, Model, check_model, loaded
-from .stream import estimates_of, levels_of, notes_on, require_sounds
+from .model_signal import heart_signal, require_sounds
+from .stream import estimates_of, levels_of, notes_on
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,14 +29,10 @@ if TYPE_CHECKING:
     from ..signals.heart_annotations import Annotation, Row
     from ..signals.recording_types import Recording
 
-HEARTS = "hearts"
-"""Key of the ranges of heart rates in the metadata of a packaged model; older models lack it."""
-
 ALL_LEADS = ", all leads"
 """What is added to a model's name for the scores of its estimates in all leads together (``scoring.all_leads``)."""
 
 _ONE_RATE = 2e-3  # that two rates of one file may differ by, of themselves
-_PULSE_RATE = 100.0  # Hz: models of a lower rate are of pulses, where they do not say
 
 
 @dataclass(frozen=True)
@@ -166,34 +163,6 @@ def evaluate_recordings(
             f"NAME.SOURCE.csv or WFDB annotations{''.join(f'; {note}' for note in notes[:1])}"
         )
     return RealScores(ready.name, tuple(results), tuple(left_out), refused, tuple(notes))
-
-
-def heart_signal(model: Model) -> Signal:
-    """Return the kind of a model's signals, with the hearts and ranges that it was packaged with.
-
-    Where the model does not say them, they follow from the names of its sources (maternal, fetal, heart).
-
-    Raises:
-        UsageError: none of its sources has a heart.
-    """
-    from ..contracts import Signal
-    from ..signals.beats import ADULT, ADULT_PULSE, FETUS
-
-    rate = require_sounds(model)
-    kept = model.metadata.get(HEARTS)
-    if kept is None:
-        slow = rate < _PULSE_RATE
-        ranges = {"maternal": ADULT, "mother": ADULT, "fetal": FETUS, "fetus": FETUS}
-        ranges |= {"heart": ADULT_PULSE if slow else (40.0, 200.0)}
-        rates = tuple((name, *ranges[name]) for name in model.sources if name in ranges)
-        pulses = tuple(name for name, *_ in rates if slow)
-    else:
-        rates = tuple((name, float(low), float(high)) for name, low, high in kept["rates"])
-        pulses = tuple(kept["pulses"])
-    if not rates:
-        raise UsageError(f"{model.name} says of none of its sources ({', '.join(model.sources)}) that it is a heart")
-    hearts = tuple(name for name, *_ in rates)
-    return Signal(model.sources, model.channels, model.shape, rate, hearts, heart_rates=rates, pulse_sources=pulses)
 
 
 def _known(recording: Recording, signal: Signal, row: Row | None) -> dict[str, Annotation]:

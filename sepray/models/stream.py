@@ -2,25 +2,27 @@
 
 A channel that lies where no training mixture lay (counts of a converter, the constant part of a PPG, unsigned numbers)
 is shifted to their usual level before it is separated. Where its level changes by more than theirs did (steps, drifts),
-a running median is taken away. What was taken away is in no estimate, so it stays in what the mixture has beyond their
-sum.
+a running median is taken away; and where all sources are ECGs, a baseline that moves as a breath does. What was taken
+away is in no estimate, so it stays in what the mixture has beyond their sum.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..scoring.offsets import MIXTURE_LEVEL, jumps, offset, usual_spread, wanders
+from ..scoring.offsets import MIXTURE_LEVEL, breathes, farthest, jumps, offset, usual_spread, wanders
+from ..signals.baseline import Baseline, with_slow_part
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
 from ..signals.running_median import drift, less_drift, less_running_median, stretches
 from .model import Model
+from .model_signal import lowest_heart_rate, require_sounds
 
 Array = NDArray[np.float32]
 
@@ -38,20 +40,23 @@ class Levels:
         medians: samples that the running median of each channel is over, which is taken away before its offset; 0: it
             is not.
         drifts: slope in a sample of the line that is taken away before the running median, which lags in steep ones.
+        baseline: what is taken away at last; None: nothing.
     """
 
     offsets: tuple[float, ...]
     medians: tuple[int, ...]
     drifts: tuple[float, ...]
+    baseline: Baseline | None = None
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Array]:
         """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
         offsets = np.array(self.offsets)[:, None]
         if any(self.medians):
             blocks = less_running_median(less_drift(blocks, self.drifts), self.medians)
-        for block in blocks:  # in the block's own type: of float64, float32 would round the samples
-            level = block - offsets.astype(block.dtype) if offsets.any() else block
-            yield np.asarray(level, dtype=np.float32)
+        # in the block's own type: of float64, float32 would round the samples
+        level = (block - offsets.astype(block.dtype) for block in blocks) if offsets.any() else blocks
+        for block in level if self.baseline is None else self.baseline.taken_from(level):
+            yield np.asarray(block, dtype=np.float32)
 
 
 def estimates_of(
@@ -98,8 +103,8 @@ def levels_of(recording: Recording, model: Model) -> Levels:
     """Return what is taken away from a recording before it is separated, which may take reading it through.
 
     It is nothing for models that do not say where their training mixtures lay, and for recordings whose samples have
-    not been read. Levels of stretches as long as the model's items are looked at; and then, of what is left without
-    them, of a quarter of that, for steps that do not last.
+    not been read. Levels of stretches as long as the model's items are looked at; then, of what is left without them,
+    of a quarter of that, for steps that do not last; and then the part that is slower than hearts beat.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
     none = (0.0,) * recording.channels
@@ -108,6 +113,7 @@ def levels_of(recording: Recording, model: Model) -> Levels:
         return nothing
     levels = Levels(tuple(offset(*found, trained) for found in recording.locations), nothing.medians, none)
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
+    limits: tuple[float, ...] = ()
     for samples, changes in ((item, wanders), (item // _PARTS, jumps)):
         if samples < _FEWEST_SAMPLES or recording.frames <= samples:
             continue
@@ -118,8 +124,36 @@ def levels_of(recording: Recording, model: Model) -> Levels:
                 offsets[channel] = -trained["usual"] * usual_spread(spreads)
                 drifts[channel] += drift(middles, samples)
                 medians[channel] = samples
+        limits = tuple(map(farthest, *found))
         levels = Levels(tuple(offsets), tuple(medians), tuple(drifts))
-    return levels
+    lowest = lowest_heart_rate(model) / recording.rate
+    if not limits or recording.frames * lowest <= 1:  # less than one beat
+        return levels
+    return replace(levels, baseline=_baseline(levels.taken_from(recording.blocks()), lowest, limits, item, trained))
+
+
+def _baseline(
+    mixture: Iterable[Block], lowest: float, limits: tuple[float, ...], item: int, trained: dict[str, float]
+) -> Baseline | None:
+    """Return the baseline that is taken away from a mixture ``[channel, time]``; None: it hardly moves.
+
+    Args:
+        mixture: blocks of it, without the other levels.
+        lowest: the lowest heart rate, in beats a sample.
+        limits: for each channel, how far a baseline goes at most.
+        item: samples of a training mixture.
+        trained: range of the offsets of these.
+    """
+    both = (np.concatenate([block, block - slow]) for block, slow in with_slow_part(mixture, lowest, limits))
+    middles, spreads = stretches(both, item)
+    before, after = np.split(np.hypot(middles, spreads), 2)
+    own_limits, levels = list(limits), [0.0] * len(limits)
+    for channel, (left, spread) in enumerate(zip(*(half[len(limits) :] for half in (middles, spreads)), strict=True)):
+        if breathes(before[channel], after[channel]):
+            levels[channel] = float(np.median(left)) - trained["usual"] * usual_spread(spread)
+        else:
+            own_limits[channel] = 0.0
+    return Baseline(lowest, tuple(own_limits), tuple(levels)) if any(own_limits) else None
 
 
 def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -> tuple[str, ...]:
@@ -143,6 +177,10 @@ def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -
     if running:
         words = "the level changes by more than in any training mixture; its running median is in no estimate"
         notes = (*notes, f"{words}: {_told(running)}")
+    if taken.baseline is not None:
+        moving = [f"channel {channel}" for channel, limit in enumerate(taken.baseline.limits, 1) if limit]
+        words = "the baseline moves as a breath moves it; what is slower than hearts beat is in no estimate"
+        notes = (*notes, f"{words}: below {taken.baseline.half * recording.rate:.2g} Hz ({_told(moving)})")
     return notes
 
 
@@ -159,17 +197,6 @@ def _note_on_rate(rate: float, trained: float) -> tuple[str, ...]:
         f"the recording has nothing above {rate / 2:g} Hz, and the model has learned from signals up to "
         f"{trained / 2:g} Hz: what it separates may be none of its sources",
     )
-
-
-def require_sounds(model: Model) -> float:
-    """Return the sample rate of a model of sounds.
-
-    Raises:
-        UsageError: the model separates images.
-    """
-    if model.sample_rate is None or len(model.shape) != 1:
-        raise UsageError(f"{model.name} separates images; recordings need a model of sounds")
-    return float(model.sample_rate)
 
 
 def shortest_window(model: Model) -> float:

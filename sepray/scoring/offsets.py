@@ -16,6 +16,8 @@ MIXTURE_LEVEL = "mixture_level"
 _TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
 _FAR = 2.5  # likewise, of the level of a stretch: where one lies farther beyond, the level wanders
 _FARTHEST = 10.0  # likewise, of a much shorter stretch
+_BREATHES = (95, 0.4)  # percent of the stretches whose slow part is less than so many times the rest
+_LIMIT = 4.0  # root mean squares of the usual stretch, which a sample of a baseline hardly exceeds
 _USUAL = 40  # percent of the stretches that have a smaller spread than the usual one
 _OFTEN = (95, 1.0)  # percent of the stretches that lie less far than so many standard deviations beyond
 _ITEMS = 1000  # about so many are looked at
@@ -82,6 +84,43 @@ def jumps(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float
         trained: range of the offsets of the training mixtures, as ``offset_range`` returns it.
     """
     return bool(_beyond(middles, spreads, trained).max() > _FARTHEST)
+
+
+def farthest(middles: NDArray[Any], spreads: NDArray[Any]) -> float:
+    """Return how far a baseline goes at most; what lies farther out is a disturbance. Of short stretches.
+
+    Args:
+        middles: ``[stretch]``, medians of stretches.
+        spreads: their standard deviations.
+    """
+    return _LIMIT * usual_spread(np.hypot(middles, spreads))
+
+
+def breathes(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Return whether the slow part of a signal is so large that it is separated better without it.
+
+    It is if in one stretch of twenty the slow part is more than 0.4 times as large as the rest. A quarter of the items
+    of ``ecg:varied`` has one, in which both hearts are nearer to the truth without it (``benchmarks/wander.py``).
+
+    Args:
+        before: ``[stretch]``, root mean squares of stretches as long as training mixtures.
+        after: likewise, of the signal without its slow part. What is quieter than usual is counted in the usual one.
+    """
+    return slow_share(before, after) > _BREATHES[1]
+
+
+def slow_share(before: NDArray[Any], after: NDArray[Any]) -> float:
+    """Return how large the slow part of a signal is, the rest = 1, in all but one stretch of twenty; 0 if it is silent.
+
+    Args:
+        before: as for ``breathes``.
+        after: likewise.
+    """
+    units = np.maximum(after, usual_spread(after))
+    if not units.all():
+        return 0.0
+    slow = np.sqrt(np.maximum(before**2 - after**2, 0.0))
+    return float(np.percentile(slow / units, _BREATHES[0]))
 
 
 def _beyond(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> NDArray[np.float64]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
-from sepray.models.real_recordings import evaluate_recordings, heart_signal
+from sepray.models.model_signal import heart_signal
+from sepray.models.real_recordings import evaluate_recordings
 
 from .functions import model
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
+from sepray.models.model_signal import lowest_heart_rate, require_sounds
 from sepray.models.stream import (
     check_window,
     estimates_of,
     levels_of,
     notes_on,
-    require_sounds,
     shortest_window,
     wanted_sources,
 )
@@ -204,3 +204,49 @@ def test_unsigned_numbers_are_separated_as_the_signed_ones(tmp_path):
     ]
     usual = 0.25 * signed.std()
     np.testing.assert_allclose(found[1][0] - usual, found[0][0] - np.median(signed), atol=0.05)
+
+
+BREATH = np.sin(2 * np.pi * 0.25 * np.arange(4000) / 64)
+BEATS = np.where(np.arange(4000) % 48 == 0, 8.0, 0) + np.random.default_rng(2).normal(size=4000) / 4  # 80 a minute
+
+
+def of_hearts(sources=("maternal", "fetal")):
+    """A model of ECGs at 64 Hz, of items of four seconds, that was trained on mixtures whose median is 0."""
+    made = model("m", noted([]), sources, shape=(256,))
+    made.metadata = {"mixture_level": {"low": 0.0, "usual": 0.0, "high": 0.0}}
+    if "maternal" in sources:
+        made.metadata["hearts"] = {"rates": [["maternal", 60, 115], ["fetal", 105, 185]], "pulses": []}
+    return made
+
+
+@pytest.mark.parametrize("height", [0.4, 1.0, 2.0])
+def test_a_baseline_that_breathes_is_in_no_estimate_of_a_heart(height):
+    recording = open_array(np.stack([BEATS, BEATS + 8 * height * BREATH]).astype(np.float32), 64)
+    levels = levels_of(recording, of_hearts())
+    assert [limit > 8 * height for limit in levels.baseline.limits] == [False, True]
+    mixture = []
+    found = np.concatenate(list(estimates_of(recording, of_hearts(), None, mixture.append)), axis=-1)[0]
+    np.testing.assert_allclose(np.concatenate(mixture, axis=-1), found, atol=1e-5)
+    np.testing.assert_allclose(found[0], BEATS, atol=1e-5)
+    inner = found[1, 300:-300]  # the mirrored ends have a corner
+    assert np.abs(inner - BEATS[300:-300]).max() < 0.5
+    assert np.median(inner) == pytest.approx(0, abs=0.1)
+    assert notes_on(recording, of_hearts(), levels) == (
+        "the baseline moves as a breath moves it; what is slower than hearts beat is in no estimate: below 0.75 Hz "
+        "(channel 2)",
+    )
+
+
+def test_a_baseline_stays_where_a_source_may_be_slow_and_where_there_is_no_beat():
+    moving = (BEATS + 4 * BREATH).astype(np.float32)[None]
+    levels = levels_of(open_array(moving, 64), of_hearts(("heart", "breath")))
+    assert levels.baseline is None
+    assert levels_of(open_array(moving[:, :64], 64), of_hearts()).baseline is None
+    assert levels_of(open_array(moving[:, :640], 64), of_hearts()).baseline is not None
+    beside = levels_of(open_array(np.concatenate([0 * moving, moving]), 64), of_hearts()).baseline
+    assert beside.limits[0] == beside.levels[0] == 0 < beside.limits[1]  # one is silent
+    assert lowest_heart_rate(of_hearts(("heart", "breath"))) == lowest_heart_rate(of_hearts(("x", "y"))) == 0
+    assert lowest_heart_rate(of_hearts()) == 1
+    pulse = of_hearts()
+    pulse.metadata["hearts"]["pulses"] = ["maternal", "fetal"]
+    assert lowest_heart_rate(pulse) == 0

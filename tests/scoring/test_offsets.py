@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepray.scoring.offsets import jumps, offset, offset_range, usual_spread, wanders
+from sepray.scoring.offsets import breathes, farthest, jumps, offset, offset_range, slow_share, usual_spread, wanders
 
 BEATS = np.array([0.0, 0, 0, 1, -3, 0, 0, 2])  # median 0
 SPREAD = BEATS.std()
@@ -76,3 +76,18 @@ def test_usual_spread_is_that_of_the_stretches_without_a_step():
     assert usual_spread(np.array([500.0, 1, 2, 500])) == 2
     assert usual_spread(np.array([0.0, 3, 0])) == 3
     assert usual_spread(np.zeros(3)) == 0
+
+
+def test_a_baseline_moves_where_one_stretch_of_twenty_has_a_slow_part_of_two_fifths_of_the_rest():
+    after = np.full(40, 2.0)
+    for share, count, expected in ((0.39, 40, False), (0.41, 40, True), (1, 2, False), (1, 3, True)):
+        slow = np.where(np.arange(40) < count, 2.0 * share, 0)
+        assert breathes(np.hypot(after, slow), after) is expected
+    assert slow_share(np.full(9, 5.0), np.full(9, 4.0)) == 0.75
+    assert slow_share(np.array([1.0, 1, 1, 0.5]), np.array([1, 1, 1, 0.1])) < 0.5  # a quiet stretch
+    assert slow_share(np.array([3.0]), np.array([4.0])) == slow_share(np.zeros(2), np.zeros(2)) == 0
+
+
+def test_a_baseline_goes_as_far_as_four_root_mean_squares_of_the_usual_stretch():
+    assert farthest(np.array([3.0, -3, 900]), np.array([4.0, 4, 9])) == 20
+    assert farthest(np.zeros(3), np.zeros(3)) == 0

@@ -1,0 +1,69 @@
+"""What a model says of its signals: their rate, and the hearts among its sources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from .model import Model
+
+if TYPE_CHECKING:
+    from ..contracts import Signal
+
+HEARTS = "hearts"
+"""Key of the ranges of heart rates in the metadata of a packaged model; older models lack it."""
+
+_PULSE_RATE = 100.0  # Hz: models of a lower rate are of pulses, where they do not say
+
+
+def require_sounds(model: Model) -> float:
+    """Return the sample rate of a model of sounds.
+
+    Raises:
+        UsageError: the model separates images.
+    """
+    if model.sample_rate is None or len(model.shape) != 1:
+        raise UsageError(f"{model.name} separates images; recordings need a model of sounds")
+    return float(model.sample_rate)
+
+
+def heart_signal(model: Model) -> Signal:
+    """Return the kind of a model's signals, with the hearts and ranges that it was packaged with.
+
+    Where the model does not say them, they follow from the names of its sources (maternal, fetal, heart).
+
+    Raises:
+        UsageError: none of its sources has a heart.
+    """
+    from ..contracts import Signal
+    from ..signals.beats import ADULT, ADULT_PULSE, FETUS
+
+    rate = require_sounds(model)
+    kept = model.metadata.get(HEARTS)
+    if kept is None:
+        slow = rate < _PULSE_RATE
+        ranges = {"maternal": ADULT, "mother": ADULT, "fetal": FETUS, "fetus": FETUS}
+        ranges |= {"heart": ADULT_PULSE if slow else (40.0, 200.0)}
+        rates = tuple((name, *ranges[name]) for name in model.sources if name in ranges)
+        pulses = tuple(name for name, *_ in rates if slow)
+    else:
+        rates = tuple((name, float(low), float(high)) for name, low, high in kept["rates"])
+        pulses = tuple(kept["pulses"])
+    if not rates:
+        raise UsageError(f"{model.name} says of none of its sources ({', '.join(model.sources)}) that it is a heart")
+    hearts = tuple(name for name, *_ in rates)
+    return Signal(model.sources, model.channels, model.shape, rate, hearts, heart_rates=rates, pulse_sources=pulses)
+
+
+def lowest_heart_rate(model: Model) -> float:
+    """Return the lowest rate of a model's hearts in beats a second; 0 where not all of its sources are ECGs of hearts.
+
+    The signal of another source, and a pulse, may be slower than any heart beats.
+    """
+    try:
+        signal = heart_signal(model)
+    except UsageError:
+        return 0.0
+    if signal.pulse_sources or set(signal.heart_sources) != set(model.sources):
+        return 0.0
+    return min(low for _, low, _ in signal.heart_rates) / 60
