@@ -11,7 +11,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from sepray.cli import available
 from sepray.search import lease
 from sepray.search import storage as optuna_storage
 from sepray.tracking import catalogue, pretrained
@@ -154,25 +153,6 @@ def test_separators_are_listed_as_their_modules_say(run):
         row = {"separator": name, "what": sentence(module), "needs": ", ".join(needs), "configurations": named}
         rows.append(row | {"from": "sepray"})
     assert json.loads(run("list", "separators", "--json")) == rows
-
-
-@pytest.mark.parametrize(
-    ("text", "needs"),
-    [
-        ("class A(contracts.Separator): pass", ["paired"]),  # the default of the base class
-        ("class A(contracts.Oracle): pass", ["none"]),
-        ("class A(contracts.Separator):\n    supervision: object = contracts.Supervision.NONE", ["none"]),
-        ("class B(contracts.Separator): pass\nclass A(contracts.Oracle, B): pass", ["none", "paired"]),
-        ("class M: pass\nclass A(M, contracts.Oracle): pass", ["none"]),
-        ("class A(contracts.Oracle):\n    supervision = chosen()", ["none"]),  # only running it would tell
-        ("class A(torch.nn.Module):\n    supervision = contracts.Supervision.NONE", []),
-        ("class A:\n    supervision = contracts.Supervision.NONE", []),
-    ],
-)
-def test_needs_of_a_separator_are_found_through_its_base_classes(text, needs, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "needy.py").write_text(f"import torch\nfrom sepray import contracts\n{text}\n")
-    assert available.supervisions("needy") == tuple(needs)
 
 
 @pytest.mark.slow

@@ -101,19 +101,6 @@ def test_tracking_address_is_the_environments_where_none_is_given(finished, spec
     assert again.spec.stores.storage_path == stores.storage_path
 
 
-def test_final_table_has_a_row_for_each_system_and_intervals(finished):
-    rows = finished.result["rows"]
-    table = finished.table
-    assert list(table.index) == [row["system"] for row in rows]
-    assert table.index.name == "system"
-    ends = ("", "_low", "_high")
-    assert list(table.columns) == [f"{name}{end}" for name in ("low", "high", "mean") for end in ends]
-    for row in rows:
-        for name, values in row["values"].items():
-            assert [table.loc[row["system"], f"{name}{end}"] for end in ends] == values
-    assert table.attrs == {"measure": "relative_l2", "split": "test"}
-
-
 def test_source_without_the_measure_has_empty_cells(finished):
     rows = [
         {"system": "a", "values": {"mean": [1.0, 0.5, 2.0], "low": [3.0, 2.5, 4.0]}},
@@ -130,45 +117,6 @@ def test_source_without_the_measure_has_empty_cells(finished):
 class _With:
     def __init__(self, result):
         self.result = result
-
-
-def test_trials_have_the_columns_of_optuna_and_what_else_is_known(finished, spec):
-    trials, stored = finished.trials, optuna.load_study(study_name="small", storage=spec.stores.storage)
-    optunas = stored.trials_dataframe(attrs=("number", "value", "datetime_start", "duration", "params", "state"))
-    search = trials[trials["stage"] == "search"]
-    for column in optunas.columns:
-        ours = "value" if column == "value_relative_l2" else column
-        assert search[ours].tolist() == optunas[column].tolist(), column
-    assert search["outcome"].tolist() == ["complete"] * 4
-    assert search["epochs"].tolist() == [3] * 4
-    assert search["label"].tolist()[0] == "published"
-    assert search["seed"].tolist() == [t.user_attrs["seed"] for t in stored.trials]
-    finals = trials[trials["stage"] == "finals"]
-    assert finals["number"].tolist() == [0, 1, 2, 3, 4, 5]
-    control = finals[finals["label"].str.startswith("plain")]
-    assert control["params_adversarial"].tolist() == [0, 0]  # which is not in the search space
-    assert search["params_adversarial"].isna().all()
-
-
-def test_failures_say_why(run_study, simulation, spec):
-    trace = 'Traceback (most recent call last):\n  File "x.py", line 1\nValueError: broken\n'
-    simulation.endings = {
-        1: {"outcome": "error", "reason": "ValueError: broken", "traceback": trace},
-        2: {"outcome": "diverged", "reason": "mse is not finite"},
-        3: {"outcome": "collapsed", "reason": "low is silent"},
-    }
-    assert run_study(spec) == 0
-    result = found(spec)
-    assert result.failures.to_dict("records") == [
-        {"number": 1, "stage": "search", "label": None, "outcome": "error", "reason": "ValueError: broken"}
-        | {"traceback": trace},
-        {"number": 2, "stage": "search", "label": None, "outcome": "diverged", "reason": "mse is not finite"}
-        | {"traceback": ""},
-    ]
-    assert result.counts == {"complete": 1, "error": 1, "diverged": 1, "collapsed": 1}
-    assert result.trials["reason"].tolist()[:4] == ["", "ValueError: broken", "mse is not finite", "low is silent"]
-    assert result.status == 0
-    assert [trial.number for trial in result.best] == [0]
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
@@ -343,41 +291,3 @@ def test_reading_makes_nothing(finished, spec, tmp_path):
     assert repr(elsewhere)
     assert elsewhere.disk == {"checkpoints": 0, "model": 0, "report": 0, "outbox": 0, "other": 0}
     assert not (tmp_path / "elsewhere").exists()
-
-
-def test_printed_result_is_readable(finished):
-    lines = repr(finished).splitlines()
-    assert lines[0] == "small: cass on ecg, finished"
-    assert [line.strip() for line in lines[1:4]] == finished.conclusion.splitlines()
-    assert lines[4] == "  4 trials: 4 ran the whole budget; 6 retrainings of the best."
-    assert f"  folder         {finished.folder}" in lines
-    assert "  model          models:/cass-ecg/3" in lines
-
-
-def test_printed_result_commands_no_terminal(finished, monkeypatch):
-    monkeypatch.setattr(type(finished), "conclusion", "\x1b]0;title\x07\n[/x]")
-    assert repr(finished).splitlines()[1:3] == [r"  \x1b]0;title\x07", "  [/x]"]
-
-
-def test_notebook_shows_conclusion_table_and_places_and_no_markup_of_the_user(finished, spec):
-    told = {"name": "a", "version": "1", "champion": True, "sentence": "Registered <script>.", "commands": []}
-    (finished.folder / "registration.json").write_text(json.dumps(told))
-    page = found(spec)._repr_html_()
-    assert "<h3>small: cass on ecg, finished</h3>" in page
-    assert "<p>Registered &lt;script&gt;.</p>" in page
-    answer, settings = page.index(f"<b>{finished.answer}</b>"), page.index("<caption>Settings of the champion, ")
-    assert answer < page.index("difference to plain") < settings < page.index(f"<p>{finished.facts[0]}</p>")
-    assert f"<td>{finished.settings().hyperparameters['beta']}</td>" in page
-    assert "<script>" not in page
-    assert f"<code>{finished.folder}</code>" in page
-    value = finished.result["rows"][0]["values"]["mean"][0]
-    assert f"<td>{value:.3f}</td>" in page
-
-
-def test_notebook_shows_a_study_without_a_champion(run_study, simulation, spec):
-    simulation.kill_after = 1
-    with pytest.raises(Killed):
-        run_study(spec)
-    page = found(spec)._repr_html_()
-    assert "not finished" in page
-    assert "<table" not in page

@@ -75,69 +75,6 @@ def test_whole_within_the_spread_has_no_shares():
     assert [row[3] for row in rows] == ["", "better", "worse", "within the seeds' spread"]
 
 
-def test_sentence_names_what_is_beyond_the_seeds_the_largest_first():
-    assert explanation_words.sentence(PATH) == (
-        "From the published settings 'CASS' to the champion's settings, relative L2 error on validation fell from "
-        "0.910 to 0.220 (3 seeds of 12 epochs). 86% (by seed 84% to 88%) of the gain came with rate 1e-05 -> "
-        "0.002, 14% (by seed 13% to 14%) with arm plain -> CASS. What changed with beta stayed within the seeds' "
-        "spread."
-    )
-
-
-def test_sentence_of_a_loss_and_of_a_measure_that_is_to_be_more():
-    worse = path((RATE, AFTER_RATE), direction="maximize")
-    assert "fell from 0.910 to 0.313 (3 seeds of 12 epochs). 100% of the loss came with rate 1e-05 -> 0.002." in (
-        explanation_words.sentence(worse)
-    )
-    better = path((BETA, FIRST), first=AFTER_RATE, direction="maximize", epochs=1)
-    assert "rose from 0.313 to 0.910 (3 seeds of 1 epoch). 100% of the gain came" in explanation_words.sentence(better)
-
-
-def test_sentence_where_no_step_is_beyond_the_seeds_or_trainings_are_missing():
-    halves = path((RATE, {1: 0.5, 2: 0.7, 3: 0.0}), (BETA, {1: 0.1, 2: 0.13, 3: 0.11}))
-    assert [step.gap.beyond_seeds for step in halves.steps] == [False, False]
-    assert explanation_words.sentence(halves).endswith("Every single step stayed within the seeds' spread.")
-    failed = path((RATE, {}))
-    assert (failed.last, failed.total) == (None, None)
-    assert explanation_words.sentence(failed).endswith("cannot be compared: too few of the trainings have finished.")
-    assert explanation_words.table(failed)[1][1:] == [
-        ["rate 1e-05 -> 0.002", "-", "-", "failed"],
-        ["all steps together", "-", "-", ""],
-    ]
-
-
-def test_table_has_a_row_for_each_step_with_verdicts():
-    nothing = path((RATE, AFTER_RATE), (BETA, AFTER_RATE), (ARM, LAST))
-    assert explanation_words.sentence(nothing).endswith("with arm plain -> CASS. Nothing changed with beta.")
-    columns, rows = explanation_words.table(nothing)
-    assert columns == ["step", "mean", "difference", "share"]
-    assert [row[0] for row in rows] == [
-        "the published settings 'CASS'",
-        "rate 1e-05 -> 0.002",
-        "beta 0.1 -> 0.01235",
-        "arm plain -> CASS",
-        "all steps together",
-    ]
-    assert rows[1][1:] == ["0.313", "-0.597 [-0.611, -0.582]", "86% (84% to 88%)"]
-    assert rows[2][1:] == ["0.313", "0.000 [0.000, 0.000]", "changed nothing"]
-    assert rows[4][1:] == ["0.220", "-0.690 [-0.715, -0.665]", ""]
-    assert explanation_words.table(nothing, gap="\n")[1][1][2] == "-0.597\n[-0.611, -0.582]"
-
-
-def test_caption_says_how_it_was_made_and_that_it_claims_nothing():
-    text = explanation_words.caption(PATH)
-    assert text.startswith("relative L2 error on validation, mean over 3 seeds of 12 epochs")
-    assert "less is better" in text
-    assert "changes one setting, the best of those that were left, by these very values." in text
-    assert "another order may give other shares" in text
-    assert text.endswith("The arm brings its settings: adversarial 0 -> 1, beta 0.3, cross.a_to_b 0.5 -> 0.")
-    orders = {
-        order: explanation_words.caption(dataclasses.replace(PATH, order=order)) for order in ("importance", "given")
-    }
-    assert "first the one that mattered most in the search" in orders["importance"]
-    assert "in the order of the search space" in orders["given"]
-
-
 def test_path_is_kept_as_json_and_read_again():
     kept = json.loads(json.dumps(PATH.plain()))
     assert Explanation.restored(kept) == PATH
@@ -159,9 +96,3 @@ def test_path_of_an_older_version_has_no_ranges():
         del step["least"], step["most"]
     restored = Explanation.restored(kept)
     assert "86% of the gain came with rate" in explanation_words.sentence(restored)
-
-
-def test_markdown_has_sentence_and_table():
-    text = explanation_words.markdown(PATH)
-    assert text.startswith(f"**Which setting earned what**\n\n{explanation_words.sentence(PATH)}\n\n| step | mean |")
-    assert text.count("\n| ") == 7

@@ -1,11 +1,8 @@
 """Our figures stand beside the published ones: in lines, in Markdown, in LaTeX and in CSV."""
 
-import csv
-import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from sepray.comparison import table as comparisons
 from sepray.comparison.contenders import LeftOut
@@ -76,42 +73,6 @@ def test_part_that_was_not_run_has_the_published_figures_alone():
     assert not any(line.ours for line in part.lines)
 
 
-def test_markdown_has_each_figure_beside_ours_and_the_form_above(part):
-    lines = formats.markdown(TABLE, [part], {"figure-5.pdf": "curves"}).splitlines()
-    assert lines[0] == "# Lab & Co, Table 1"
-    assert lines[2].startswith("**SHORT FORM (--budget minutes): 12 epochs where the paper has 500, 2 seeds.")
-    head = (
-        "| low | SDR (dB): paper | SDR (dB): ours | relative L2 error: paper | relative L2 error: ours | epochs "
-        "| seeds | note |"
-    )
-    assert head in lines
-    [good, high] = [line for line in lines if line.startswith("| The good")]
-    assert good.startswith("| The good | 6.50 | 7.50 [")
-    assert high.startswith("| The good | 8.50 | 9.50 [")
-    assert "| - | 0.3" in high  # no published figure for the second measure of that source
-    assert "| Failed | 1.25 | - | 0.9 | - | - | - | no figures: out of memory |" in lines
-    assert "| Not public | 3.5 | - | - | - | - | - | its code is not public |" in lines
-    assert lines[-1] == "- `figure-5.pdf`: curves"
-
-
-def test_terminal_has_a_table_a_measure_that_fits_80_columns(part):
-    console = Console(file=io.StringIO(), width=80)
-    for each in formats.terminal(TABLE, [part]):
-        console.print(each)
-    lines = console.file.getvalue().splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[0] == "Lab & Co, Table 1"
-    assert lines[1].startswith("SHORT FORM (--budget minutes): 12 epochs where the paper has 500, 2 seeds.")
-    heads = [line for line in lines if "epochs" in line and "ours" in line]
-    assert [(head.count("paper"), head.count("ours")) for head in heads] == [(2, 2), (1, 2)]
-    [first, second] = [number for number, line in enumerate(lines) if line.strip().startswith("The good")]
-    assert lines[first].split() == ["The", "good", "6.50", "7.50", "8.50", "9.50", "12", "of", "500"]
-    assert lines[first + 1].split()[0].startswith("[")
-    assert lines[second].split()[2] == "0.10"
-    assert "Failed: no figures: out of memory." in lines
-    assert not any("…" in line for line in lines)
-
-
 def test_what_learns_nothing_has_no_epochs(data):  # noqa: F811
     good = entry("The-good", "The-good", [[5, 6, 7, 8]])
     still = replace(good, contender=replace(good.contender, learns=False))
@@ -132,26 +93,6 @@ def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(
         "the same."
     )
     assert caption in formats.markdown(TABLE, [beside.part_table(TABLE, PART, CHOSEN, found)])
-
-
-def test_csv_has_a_line_for_each_figure_with_its_form(part):
-    rows = list(csv.DictReader(io.StringIO(formats.comma_separated(TABLE, [part]))))
-    [good] = [r for r in rows if (r["row"], r["source"], r["measure"]) == ("The good", "low", "si_sdr")]
-    assert (good["published"], float(good["ours"]), good["epochs"]) == ("6.50", 7.5, "12 of 500")
-    assert float(good["low"]) < 7.5 < float(good["high"])
-    assert all(row["form"].startswith("SHORT FORM") for row in rows)
-    [failed] = [r for r in rows if (r["row"], r["source"], r["measure"]) == ("Failed", "high", "si_sdr")]
-    assert (failed["published"], failed["ours"], failed["note"]) == ("", "", "no figures: out of memory")
-
-
-def test_latex_has_the_form_and_the_missing_rows_in_its_caption(part):
-    text = formats.latex(TABLE, [part])
-    [caption] = [line for line in text.splitlines() if line.startswith(r"\caption")]
-    assert r"Lab \& Co, Table 1. SHORT FORM" in caption
-    assert "Failed: no figures: out of memory." in caption
-    assert r"The good & 6.50 & 7.50 & 0.10 & " in text
-    widths = {line.count(" & ") for line in text.splitlines() if line.startswith(("The good", "Failed", "Not public"))}
-    assert widths == {6}
 
 
 def test_rows_of_a_comparison_without_figures_say_each_why():

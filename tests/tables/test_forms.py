@@ -4,7 +4,7 @@ import pytest
 
 from sepray.errors import UsageError
 from sepray.tables import forms
-from sepray.tables.spec import Data, Form, Part, Row, Table, rows_of
+from sepray.tables.spec import Data, Form, Part, Row, Table
 
 ROWS = (
     Row("Plain (no cross)", "cass:CASS", {"low": "0.5 0.6"}),
@@ -96,28 +96,6 @@ def test_parts_have_names_of_their_own():
 def test_folder_without_a_place_in_the_table_is_refused(folder):
     with pytest.raises(UsageError, match="the table takes songs=FOLDER"):
         forms.chosen_form(TABLE, "full", [folder])
-
-
-def test_figures_are_checked_when_a_table_is_written():
-    part = Part("", STAND_IN, (Row("A", "nmf", {"low": "1.0 - 3.0"}),))
-    three = Table("t", "T", ("si_sdr", "snr", "sdr"), (part,), TABLE.full, TABLE.minutes)
-    assert three.published(part.rows[0], "low") == {"si_sdr": "1.0", "sdr": "3.0"}
-    with pytest.raises(UsageError, match="more figures than the table has measures"):
-        Table("t", "T", ("si_sdr",), (part,), TABLE.full, TABLE.minutes)
-    with pytest.raises(UsageError, match=r"'1.O', which is no number"):
-        Table("t", "T", ("snr",), (Part("", STAND_IN, (Row("A", "nmf", {"low": "1.O"}),)),), TABLE.full, TABLE.minutes)
-    with pytest.raises(UsageError, match="neither a separator nor a reason"):
-        Table("t", "T", ("snr",), (Part("", STAND_IN, (Row("A"),)),), TABLE.full, TABLE.minutes)
-    twice = (Row("A b", "nmf"), Row("A-b", "nmf"))
-    with pytest.raises(UsageError, match="have one name"):
-        Table("t", "T", ("snr",), (Part("", STAND_IN, twice),), TABLE.full, TABLE.minutes)
-
-
-def test_line_of_a_table_whose_columns_are_methods_becomes_rows():
-    rows = rows_of({"NMF": "nmf", "NES": "neural_egg"}, "speech", "2.4 0.1, 7.5 0.2")
-    assert rows == (Row("NMF", "nmf", {"speech": "2.4 0.1"}), Row("NES", "neural_egg", {"speech": "7.5 0.2"}))
-    with pytest.raises(UsageError, match="3 figures for 1 methods"):
-        rows_of({"NMF": "nmf"}, "speech", "1, 2, 3")
 
 
 def test_results_of_others_are_compared_on_the_papers_tracks_alone():

@@ -10,8 +10,8 @@ from sepray.comparison import publishing
 from sepray.comparison import table as comparisons
 from sepray.comparison.publishing import Result
 from sepray.comparison.running import Outcome
-from sepray.errors import SeprayError, UsageError
-from sepray.tables import command, forms, running
+from sepray.errors import SeprayError
+from sepray.tables import command, running
 from sepray.tables.spec import Data, Form, Part, Row, Table
 
 from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
@@ -85,24 +85,3 @@ def test_part_that_is_refused_says_why_and_does_not_stop_the_others(run):
 
 def test_table_without_any_figure_ends_with_1(run):
     assert run(1, SeprayError("the disk is full"))[0] == 1
-
-
-def test_table_that_has_no_data_at_all_is_refused():
-    alone = Table("t", "T", ("si_sdr",), (PARTS[1],), Form(500, 5), Form(12, 2))
-    with pytest.raises(UsageError, match="it needs --folder songs=FOLDER"):
-        command.run(alone, command.Options())
-
-
-def test_command_line_chooses_the_form_and_refuses_another(tmp_path):
-    options = command.parse(TABLE, ["--budget", "full", "--folder", "songs=/a", "--final-seeds", "2", "--cache", "/c"])
-    assert (options.budget, options.folder, options.final_seeds, str(options.stores.cache)) == (
-        forms.FULL,
-        ("songs=/a",),
-        2,
-        "/c",
-    )
-    assert command.parse(TABLE, []).budget == forms.MINUTES
-    with pytest.raises(UsageError, match="hours"):
-        command.parse(TABLE, ["--budget", "hours"])
-    with pytest.raises(UsageError, match="must not be negative"):
-        command.Options(max_epochs=-1)

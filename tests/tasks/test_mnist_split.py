@@ -1,4 +1,4 @@
-"""The two tasks of digits: MNIST's files, and what scikit-learn ships."""
+"""Digits of MNIST's files, dealt to the splits as in the paper."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from sepray.contracts import Supervision
 from sepray.data import images
 from sepray.errors import UsageError
 from sepray.scoring import metrics
-from sepray.tasks import digits_split, mnist_split
+from sepray.tasks import mnist_split
 from sepray.training.views import view
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
@@ -113,22 +113,7 @@ def test_values_out_of_range_are_refused() -> None:
     with pytest.raises(UsageError, match="size must be between 28 and 256, not 20"):
         mnist_split.Config(size=20)
     with pytest.raises(UsageError, match="observed must be 5-9 or 0-4, not 3-7"):
-        digits_split.Config(observed="3-7")  # type: ignore[arg-type]
-
-
-def test_scikit_learns_digits_are_all_there_and_in_their_classes(tmp_path: Path) -> None:
-    sklearn = pytest.importorskip("sklearn.datasets")
-    expected, labels = sklearn.load_digits(return_X_y=True)
-    config = digits_split.Config(enlarge=1, train=2000, validation=400, test=400)
-    data = config.load(tmp_path)
-    known = {tuple(np.round(row * 255 / 16).astype(int)): label for row, label in zip(expected, labels, strict=True)}
-    for k, digits in enumerate((range(5), range(5, 10))):
-        pixels = (data.test.sources[:, k].reshape(-1, 64) * 255).round().int().tolist()
-        assert {known[tuple(row)] for row in pixels} == set(digits)
-    counts = {name: len(ids) for name, ids in config.recordings(tmp_path).items()}
-    assert counts == {"train": 1077, "validation": 359, "test": 361}
-    blocks = digits_split.Config(train=2, validation=2, test=2).load(tmp_path).test.mixture
-    assert torch.equal(blocks[..., ::2, ::2], blocks[..., 1::2, 1::2])
+        mnist_split.Config(observed="3-7")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/mnist is not there")

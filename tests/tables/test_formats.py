@@ -1,0 +1,98 @@
+"""A table as text: Markdown, the terminal's, CSV and LaTeX, with its form above."""
+
+import csv
+import io
+
+import pytest
+from rich.console import Console
+
+from sepray.comparison import table as comparisons
+from sepray.comparison.contenders import LeftOut
+from sepray.comparison.running import Outcome
+from sepray.comparison.spec import Comparison
+from sepray.tables import beside, formats, forms
+from sepray.tables.spec import Data, Form, Part, Row, Table
+
+from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
+
+ROWS = (
+    Row("The good", "nmf", {"low": "6.50 0.10", "high": "8.50 -"}),
+    Row("Failed", "kam", {"low": "1.25 0.9"}),
+    Row("Not public", published={"low": "3.5"}, missing="its code is not public"),
+    Row("Ours alone", "sepgan"),
+)
+PART = Part("", Data("my_task", (), "noise"), ROWS)
+TABLE = Table(
+    "lab-1", "Lab & Co, Table 1", ("si_sdr", "relative_l2"), (PART,), Form(500, 5), Form(12, 2), {"nmf": 500},
+    headings={"si_sdr": "SDR"},
+)  # fmt: skip
+CHOSEN = forms.chosen_form(TABLE, "minutes", ())
+
+
+@pytest.fixture
+def found(data):  # noqa: F811
+    good = entry("The-good", "The-good (12 of 500 epochs)", [[5, 6, 7, 8], [7, 8, 9, 10]])
+    ours = entry("Ours-alone", "Ours-alone", [[1, 2, 3, 4], [2, 3, 4, 5]], "1 of 3 seeds failed: loss not finite")
+    outcome = Outcome([ours, good], [LeftOut("Failed (12 of 500 epochs)", "out of memory")])
+    return comparisons.build(Comparison(task="my_task", measures=("si_sdr", "relative_l2")), data, outcome)
+
+
+@pytest.fixture
+def part(found):
+    return beside.part_table(TABLE, PART, CHOSEN, found)
+
+
+def test_markdown_has_each_figure_beside_ours_and_the_form_above(part):
+    lines = formats.markdown(TABLE, [part], {"figure-5.pdf": "curves"}).splitlines()
+    assert lines[0] == "# Lab & Co, Table 1"
+    assert lines[2].startswith("**SHORT FORM (--budget minutes): 12 epochs where the paper has 500, 2 seeds.")
+    head = (
+        "| low | SDR (dB): paper | SDR (dB): ours | relative L2 error: paper | relative L2 error: ours | epochs "
+        "| seeds | note |"
+    )
+    assert head in lines
+    [good, high] = [line for line in lines if line.startswith("| The good")]
+    assert good.startswith("| The good | 6.50 | 7.50 [")
+    assert high.startswith("| The good | 8.50 | 9.50 [")
+    assert "| - | 0.3" in high  # no published figure for the second measure of that source
+    assert "| Failed | 1.25 | - | 0.9 | - | - | - | no figures: out of memory |" in lines
+    assert "| Not public | 3.5 | - | - | - | - | - | its code is not public |" in lines
+    assert lines[-1] == "- `figure-5.pdf`: curves"
+
+
+def test_terminal_has_a_table_a_measure_that_fits_80_columns(part):
+    console = Console(file=io.StringIO(), width=80)
+    for each in formats.terminal(TABLE, [part]):
+        console.print(each)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "Lab & Co, Table 1"
+    assert lines[1].startswith("SHORT FORM (--budget minutes): 12 epochs where the paper has 500, 2 seeds.")
+    heads = [line for line in lines if "epochs" in line and "ours" in line]
+    assert [(head.count("paper"), head.count("ours")) for head in heads] == [(2, 2), (1, 2)]
+    [first, second] = [number for number, line in enumerate(lines) if line.strip().startswith("The good")]
+    assert lines[first].split() == ["The", "good", "6.50", "7.50", "8.50", "9.50", "12", "of", "500"]
+    assert lines[first + 1].split()[0].startswith("[")
+    assert lines[second].split()[2] == "0.10"
+    assert "Failed: no figures: out of memory." in lines
+    assert not any("…" in line for line in lines)
+
+
+def test_csv_has_a_line_for_each_figure_with_its_form(part):
+    rows = list(csv.DictReader(io.StringIO(formats.comma_separated(TABLE, [part]))))
+    [good] = [r for r in rows if (r["row"], r["source"], r["measure"]) == ("The good", "low", "si_sdr")]
+    assert (good["published"], float(good["ours"]), good["epochs"]) == ("6.50", 7.5, "12 of 500")
+    assert float(good["low"]) < 7.5 < float(good["high"])
+    assert all(row["form"].startswith("SHORT FORM") for row in rows)
+    [failed] = [r for r in rows if (r["row"], r["source"], r["measure"]) == ("Failed", "high", "si_sdr")]
+    assert (failed["published"], failed["ours"], failed["note"]) == ("", "", "no figures: out of memory")
+
+
+def test_latex_has_the_form_and_the_missing_rows_in_its_caption(part):
+    text = formats.latex(TABLE, [part])
+    [caption] = [line for line in text.splitlines() if line.startswith(r"\caption")]
+    assert r"Lab \& Co, Table 1. SHORT FORM" in caption
+    assert "Failed: no figures: out of memory." in caption
+    assert r"The good & 6.50 & 7.50 & 0.10 & " in text
+    widths = {line.count(" & ") for line in text.splitlines() if line.startswith(("The good", "Failed", "Not public"))}
+    assert widths == {6}
