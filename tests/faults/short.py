@@ -13,7 +13,7 @@ _LOST = "search/test_searcher.py::test_lost_workers_with_progress_in_between_are
 _PATIENCE = "search/test_background.py::test_pauses_double_up_to_five_seconds_until_patience_is_at_its_end"
 _CLOCK = "faults/test_short.py::test_clock_that_is_set_in_between_changes_nothing"
 _CLOCKS_OF_OWNERS = (
-    "search/test_lease.py::test_owner_elsewhere_without_heartbeat_is_followed_after_a_while_whatever_the_clocks_say"
+    "search/test_holding.py::test_owner_elsewhere_without_heartbeat_is_followed_after_a_while_whatever_the_clocks_say"
 )
 
 SHORT: dict[str, tuple[str, ...]] = {
@@ -128,7 +128,7 @@ SHORT: dict[str, tuple[str, ...]] = {
         "driver/test_continuing.py::test_start_in_another_folder_is_refused_saying_where_the_checkpoints_are",
     ),
     "second driver from another host": (
-        "search/test_lease.py::test_owner_elsewhere_whose_heart_beats_is_waited_for_no_longer_than_a_beat",
+        "search/test_holding.py::test_owner_elsewhere_whose_heart_beats_is_waited_for_no_longer_than_a_beat",
     ),
     "two drivers at once.*": (
         "search/test_lease.py::test_of_processes_that_start_at_once_exactly_one_wins",
@@ -142,7 +142,7 @@ SHORT: dict[str, tuple[str, ...]] = {
     ),
     "taken over from a .*": (
         "driver/test_ownership.py::test_driver_from_which_the_study_was_taken_stops_and_writes_nothing",
-        "search/test_lease.py::test_owner_that_comes_back_after_its_follower_has_ended_has_lost_too",
+        "search/test_lost_lease.py::test_owner_that_comes_back_after_its_follower_has_ended_has_lost_too",
     ),
     "driver killed, goes on at another host": (
         "driver/test_ownership.py::test_dead_driver_of_another_host_is_followed_when_its_heartbeat_has_ended",

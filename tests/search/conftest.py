@@ -1,4 +1,4 @@
-"""An empty Optuna database, made once and copied for each test."""
+"""An empty Optuna database, made once and copied for each test; storages and drivers of the tests of leases."""
 
 import shutil
 import sqlite3
@@ -7,6 +7,10 @@ import pytest
 
 from sepray.search.samplers import make_sampler
 from sepray.search.storage import open_study
+
+from .world import connection, world
+
+__all__ = ["connection", "world"]  # fixtures
 
 
 @pytest.fixture(scope="session")
