@@ -1,7 +1,6 @@
 """What a study found, read from its stores: of finished, unfinished, running and failed studies, and of old ones."""
 
 import json
-import math
 
 import numpy as np
 import optuna
@@ -10,7 +9,6 @@ from optuna.trial import TrialState
 
 from sepray.errors import UsageError
 from sepray.results import summary
-from sepray.results.findings import Findings
 from sepray.results.study_result import load_study
 from sepray.scoring.units import UNTOLD
 from sepray.spec.folder import lock
@@ -99,34 +97,6 @@ def test_tracking_address_is_the_environments_where_none_is_given(finished, spec
     again = load_study("small", stores.storage, stores.storage_path)
     assert again.spec.stores.tracking_uri == "http://tracker"
     assert again.spec.stores.storage_path == stores.storage_path
-
-
-def test_source_without_the_measure_has_empty_cells(finished):
-    rows = [
-        {"system": "a", "values": {"mean": [1.0, 0.5, 2.0], "low": [3.0, 2.5, 4.0]}},
-        {"system": "b", "values": {"mean": [5.0, 4.5, 6.0]}},
-    ]
-    table = Findings.table.func(_With({"rows": rows, "metric": "si_sdr"}))
-    assert list(table.columns) == ["low", "low_low", "low_high", "mean", "mean_low", "mean_high"]
-    assert table.loc["a"].tolist() == [3.0, 2.5, 4.0, 1.0, 0.5, 2.0]
-    assert all(math.isnan(value) for value in table.loc["b"].tolist()[:3])
-    assert table.loc["b"].tolist()[3:] == [5.0, 4.5, 6.0]
-    assert table.attrs["measure"] == "si_sdr"
-
-
-class _With:
-    def __init__(self, result):
-        self.result = result
-
-
-@pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_best_trial_is_that_of_the_objective(run_study, spec, direction):
-    objective = {"minimize": "relative_l2", "maximize": "si_sdr"}[direction]
-    run_study(spec.changed(objective=(objective,)))
-    result = found(spec)
-    values = {t.number: t.values[0] for t in result.trials_of["search"]}
-    pick = {"minimize": min, "maximize": max}[direction]
-    assert [t.number for t in result.best] == [pick(values, key=values.get)]
 
 
 def test_collapsed_trial_is_never_the_best(finished, spec):
