@@ -1,4 +1,4 @@
-"""What memory a trial's process takes on the machine, and what of it comes with torch and Ray alone.
+"""What memory and start a trial's process takes on the machine, and what of it comes with torch and Ray alone.
 
     python benchmarks/worker.py
     python benchmarks/worker.py --tree OTHER  # the last line alone, of another checkout's study
@@ -6,19 +6,20 @@
 First each step of a worker is taken in a process by itself: Ray Tune's import, torch's, sepray's, the data of ``ecg``,
 the separator ``cass``, and two epochs. Then ``studies/cass_alpha_sweep.py`` runs for two trials of two epochs, and its
 workers are looked at every half second (the largest figures count). Megabytes: ``private`` is what a process has for
-itself, ``resident`` has also the pages of libraries and data that it shares with others.
+itself, ``resident`` has also the pages of libraries and data that it shares with others. ``CPU`` is the CPU time of the
+process from its start; what a study's worker does beside these steps is to be called by Ray.
 
 On two cores of an Intel Xeon (AVX-512), Python 3.11, torch 2.11 with CUDA's libraries, Ray 2.60:
 
-    after                 private   resident
-    Ray Tune                  110        188
-    torch                     369        655
-    sepray's worker           371        658
-    the data                  384        680
-    the separator             399        700
-    an epoch                  440        763
-    two epochs                440        763
-    a worker of a study       480        868
+    after                 private   resident   CPU, s
+    Ray Tune                  110        188      1.1
+    torch                     369        654      2.6
+    sepray's worker           370        657      2.7
+    the data                  386        681      2.8
+    the separator             391        693      2.8
+    an epoch                  439        762      5.7
+    two epochs                440        762      8.5
+    a worker of a study       481        869
     the same at e0bc3af       542        934    before a worker imported only what a trial needs
 """
 
@@ -36,12 +37,13 @@ from large import Watch
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = """
 import sys
+import time
 from pathlib import Path
 
 def show(after):
     with open("/proc/self/smaps_rollup") as lines:
         found = {words[0]: int(words[1]) * 1024 / 1e6 for line in lines if len(words := line.split()) == 3}
-    print(f"{after:20}{found['Anonymous:']:9.0f}{found['Rss:']:11.0f}", flush=True)
+    print(f"{after:20}{found['Anonymous:']:9.0f}{found['Rss:']:11.0f}{time.process_time():9.1f}", flush=True)
 
 import ray.tune
 show("Ray Tune")
@@ -84,7 +86,7 @@ def main() -> None:
         watch.end()
         if done.returncode:
             sys.exit(f"the study ended with status {done.returncode}: {done.stderr}")
-        print(f"{'after':20}{'private':>9}{'resident':>11}", flush=True)
+        print(f"{'after':20}{'private':>9}{'resident':>11}{'CPU, s':>9}", flush=True)
         if tree == ROOT:
             subprocess.run([sys.executable, "-c", STEPS, cache], cwd=Path(__file__).parent, check=True)
         largest = watch.largest["worker"]
