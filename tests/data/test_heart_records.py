@@ -20,6 +20,11 @@ def test_subjects_are_dealt_whole_by_the_seed_alone() -> None:
     names = [f"sub{k:02d}/snr{s}/sub{k:02d}_snr{s}_l1" for k in range(10) for s in (0, 6)]
     dealt = heart_records.split_by_subject(names, seed=3)
     assert dealt == heart_records.split_by_subject(names[::-1], seed=3) != heart_records.split_by_subject(names, seed=4)
+    assert heart_records.split_by_subject([f"s{k}_x" for k in range(10)], 5) == {  # a study of this seed has had these
+        "train": ["s5_x", "s2_x", "s8_x", "s1_x", "s6_x", "s9_x"],
+        "validation": ["s7_x", "s0_x"],
+        "test": ["s3_x", "s4_x"],
+    }
     subjects = {split: {name[:5] for name in own} for split, own in dealt.items()}
     assert {split: len(own) for split, own in subjects.items()} == {"train": 6, "validation": 2, "test": 2}
     assert len(set.union(*subjects.values())) == 10

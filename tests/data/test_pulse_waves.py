@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sepray.data.heart_records import PHASES
-from sepray.data.pulse_waves import at_phase, beats, breath, synthetic_pulses
+from sepray.data.pulse_waves import at_phase, beats, breath, synthetic_pulses, tops
 
 ITEMS = 2000
 SECONDS = np.arange(504) / 32
@@ -95,3 +95,14 @@ def test_pulse_is_read_between_its_phases_and_around_the_beat():
     phases = np.array([[3, 3.25, 4, 4.5], [PHASES - 1, PHASES - 0.25, PHASES, 5 * PHASES + 0.5]]) / PHASES
     np.testing.assert_allclose(at_phase(pulse, phases), [[1, 1.5, 3, 1.5], [2, 3.5, 4, 2]])
     np.testing.assert_allclose(at_phase(pulse, phases - 3), [[1, 1.5, 3, 1.5], [2, 3.5, 4, 2]])
+
+
+def test_pulses_are_highest_where_the_heart_passes_their_top():
+    """Tops at a quarter and at three quarters of a beat; hearts of 2 and 1 beats a second from phases 0.5 and 3.75."""
+    pulse = np.zeros((2, PHASES))
+    pulse[0, PHASES // 4] = pulse[1, 3 * PHASES // 4] = 1
+    seconds = np.arange(201) / 100
+    found = tops(pulse, np.stack([0.5 + 2 * seconds, 3.75 + seconds]), 100.0)
+    assert found.shape == (2, 5)
+    np.testing.assert_allclose(found[0], [0.375, 0.875, 1.375, 1.875, np.nan])
+    np.testing.assert_allclose(found[1], [0, 1, 2, np.nan, np.nan], atol=1e-12)

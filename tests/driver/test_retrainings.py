@@ -8,7 +8,7 @@ from optuna.trial import TrialState, create_trial
 from sepray.arms import Arm
 from sepray.choices import Objective
 from sepray.driver.finished_trials import Finished, finished
-from sepray.driver.retrainings import arm_retrainings, finalist_retrainings, finalists
+from sepray.driver.retrainings import arm_retrainings, finalist_retrainings, finalists, new_seeds
 from sepray.spec import choosing
 
 from .arms import OFF, prepared_arms, trial_of_arm
@@ -66,6 +66,7 @@ def test_every_finalist_and_control_is_trained_on_the_same_seeds():
 
 
 def test_seeds_hang_on_the_study_alone_and_more_of_them_begin_with_the_same():
+    assert new_seeds(3, 5) == [2300964344, 1520362110, 2603020994]
     few, more = (finalist_retrainings([trial(0, 0.1)], {}, n, study_seed=7) for n in (2, 4))
     assert more[:2] == few
     other = finalist_retrainings([trial(0, 0.1)], {}, 2, study_seed=8)

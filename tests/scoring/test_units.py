@@ -77,3 +77,11 @@ def test_captions():
     kept = pairs([0, 1, 0], [0, 1, 1]).plain()
     assert sample_words(kept, 3) == ("3 test items of 2 x 2 recordings", "95% interval over recordings")
     assert sample_words(Units.each(3).plain(), 3) == ("3 test items", f"95% interval over items: {UNTOLD}")
+
+
+def test_items_of_two_parts_are_dealt_to_units_in_one_order_for_ever():
+    of_items = tuple((f"speaker {k % 3}", f"clip {k % 4}") for k in range(12))
+    values = np.arange(12.0) ** 2
+    found = Units(of_items, ("speakers", "clips")).of(np.stack([values, 2 * values]))
+    np.testing.assert_allclose(found[1], 2 * found[0])
+    np.testing.assert_allclose(found[0], [54.5, 36.0, 35.0])

@@ -31,6 +31,11 @@ def test_partition_is_seeded_and_complete() -> None:
     assert sorted(cut["train"] + cut["validation"] + cut["test"]) == names
     assert splitting.partition(reversed(names), 3, 4, 0) == cut
     assert splitting.partition(names, 3, 4, 1) != cut
+    assert splitting.partition(names[:12], 2, 3, 5) == {  # a study of this seed has had these
+        "train": ["00", "03", "04", "06", "09", "10", "11"],
+        "validation": ["02", "05"],
+        "test": ["01", "07", "08"],
+    }
 
 
 @pytest.mark.parametrize(
