@@ -1,8 +1,8 @@
 """How well beats are found, by sepray's detector and by those of wfdb and NeuroKit2, on synthetic and real leads.
 
-Usage: python -m benchmarks.beats [--items 100] [--records FOLDER]
-       python -m benchmarks.beats --faint [--items 1500] [--model pretrained:ecg]
-       python -m benchmarks.beats --hers [--items 1500] [--model pretrained:ecg]
+Usage: python benchmarks/beats.py [--items 100] [--records FOLDER]
+       python benchmarks/beats.py --faint [--items 1500] [--model pretrained:ecg]
+       python benchmarks/beats.py --hers [--items 1500] [--model pretrained:ecg]
 
 Synthetic: ``ecg:varied``, 10 s at 250 Hz: clean sources, mothers in the mixture, fetuses in what template subtraction
 leaves, and how often noise shows a fetus. Real: WFDB records with ``.atr`` (all leads, 10 s segments). F1 is within

@@ -30,13 +30,13 @@ NEAR = 5.0
 FAINT = 0.07
 """Height (``signals.beats.qrs_height``) of a fetus's beats, the mother's = 1, below which there is none.
 
-Of synthetic fetuses that are found, 2.5% are lower; ``python -m benchmarks.beats --faint`` measures it, without any
+Of synthetic fetuses that are found, 2.5% are lower; ``python benchmarks/beats.py --faint`` measures it, without any
 real recording."""
 
 
 HERS = 0.6
 """Share of a fetus's beats within ``TOLERANCE`` of one of the mother's, above which they are taken for hers. By chance
-it is a fifth, and a half for a fetus that beats twice as fast as she does; ``python -m benchmarks.beats --hers``
+it is a fifth, and a half for a fetus that beats twice as fast as she does; ``python benchmarks/beats.py --hers``
 measures it on synthetic fetuses."""
 
 

@@ -47,6 +47,10 @@ def refuse_rows_above(
             broken = _lacking(cells, rows[0], decimal, below_names)
             absent += below_names and _are_marks(cells)
             broken = cells[0].strip() if broken is None and absent > 1 else broken
+        if broken is not None and not (below_names and fitting) and _is_word(cells):
+            shown = f"{','.join(cells)[:_SHOWN]!r} in line {line}"
+            why = "which neither names the columns nor is a row of numbers"
+            raise RecordingError(f"{name} has {shown}, {why}: leave that line out, or begin it with #")
         if broken is not None:
             raise RecordingError(f"{name} has a cell that is not a number in line {line}: {broken[:80]!r}")
         if below_names and fitting and len(cells) < columns and _goes_on(cells, rows[0], decimal, signals):
@@ -73,6 +77,11 @@ def _broken(cells: Sequence[str], decimal: str, missing: Sequence[str]) -> str |
         return others[0]
     names = number(cells[0], decimal) is None and all(cell.isdigit() for cell in numbers)
     return None if names and not any(cell[:1].isdigit() for cell in others) else others[0]
+
+
+def _is_word(cells: Sequence[str]) -> bool:
+    """Say whether a line begins with a word, and no mark of a missing sample."""
+    return cells[0].strip().lower() not in _MISSING and cells[0].strip()[:1].isalpha()
 
 
 def _lacking(cells: Sequence[str], row: Sequence[str], decimal: str, below_names: bool) -> str | None:

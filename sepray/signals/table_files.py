@@ -18,8 +18,9 @@ import numpy as np
 
 from ..plain_text import in_csv, is_formula
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
+from .table_headers import states_a_value
 from .table_layout import Layout, is_number, layout_of
-from .time_cells import names_counter, names_time, time_of
+from .time_cells import names_counter, names_lead, names_time, time_of
 from .time_columns import Stamps
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
@@ -124,7 +125,11 @@ class _TableWriter:
         """
         cells = next(csv.reader([line], delimiter=self.table.layout.separator or " ", skipinitialspace=True), [])
         kept = [in_csv(cell) for cell in cells]
-        if self.left_out and len(cells) - len(self.table.layout.labels) in (0, self.table.layout.trailing):
+        if (
+            self.left_out
+            and not states_a_value(line)
+            and len(cells) - len(self.table.layout.labels) in (0, self.table.layout.trailing)
+        ):
             self.rows.writerow([cell for column, cell in enumerate(kept) if column not in self.left_out])
         elif kept != cells:
             self.rows.writerow(kept)
@@ -186,6 +191,10 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
         counted = ", only one that counts samples," if copied else ""
         raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
     gaps = [stamps[k].gaps() for k in copied if k in stamps]
+    if 0 in stamps and 0 not in copied and not layout.has_names and stamps[0].may_be_lead:
+        notes += (
+            f"the first column of {name} rises evenly and starts again, and is taken for a lead: name it if it is none",
+        )
     notes += tuple(note for note in (*[one.parts() for one in timed[:1]], *gaps[:1]) if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 
@@ -226,7 +235,8 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         fewest = _FEWEST_ROWS if layout.has_names and label else 2
         rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and not label))
         late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
-        again = found.starts_again
+        lead = names_lead(label)
+        again = found.starts_again and not lead and (layout.has_names or not found.may_be_lead)
         falling = column == 0 and (found.falls_evenly or (not label and found.is_constant and frames >= fewest))
         after_counter = (
             column == 1
@@ -246,7 +256,7 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
                 or (leading and found.is_constant)
             )
         )
-        wrapping = (leading and found.wraps and (column == 0 or not label)) or (column == 0 and again)
+        wrapping = (leading and found.wraps and not lead and (column == 0 or not label)) or (column == 0 and again)
         if column not in copied and (
             time or counter or named or rising or late or falling or wrapping or (after_counter and frames >= fewest)
         ):

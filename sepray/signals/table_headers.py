@@ -24,9 +24,19 @@ _SAID_FS = re.compile(  # in Hz, and no full scale in volts
     r"(?: {0,9}(k?hz)\b|(?! {0,9}[a-zµ%]))",
     re.IGNORECASE,
 )
+_FS_CELL = re.compile(
+    r"(\W{0,9}fs\b[^,;\t\d]{0,9})[,;\t]", re.IGNORECASE
+)  # a first cell, with its value in the next one
 _INTERVAL = re.compile(r"Interval=[ \t]{0,9}(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,9}(s|ms|us)?[ \t]{0,9}")
 _INTERVAL_UNITS = {"": 1.0, "s": 1.0, "ms": 1e3, "us": 1e6}
 _KEY = re.compile(r"[A-Za-z]\w{0,40}=(?:\t|$)")  # of a line of LabChart's header
+_VALUE = (
+    r"[+-]?\d+(?:[.:/-]\d+){0,6}(?:e[+-]?\d+)?(?: {0,3}[a-zµμ/%]{1,20})?"  # a number, perhaps with a unit, or a date
+)
+_PAIR = re.compile(  # a word and its value
+    rf"\s*[\"']?(?=[^\d\W])([^,;\t:=]{{1,80}}?)[\"']?\s{{0,9}}[,;\t:=]\s{{0,9}}[\"']?{_VALUE}[\"']?[\s,;]{{0,99}}",
+    re.IGNORECASE,
+)
 _EMPATICA = ((1e9, 1e17), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 _E4_RATES = (1, 4, 32, 64)  # of the signals of a device that writes its start as a date
 _LOOKED_AT = 100  # lines, for Empatica's rows
@@ -42,18 +52,45 @@ def is_setting(line: str) -> bool:
     return _KEY.match(line) is not None
 
 
+def states_a_value(line: str) -> bool:
+    """Say whether a line of a header is a word and a number, as ``Gain,0.5`` or ``Date: 2020-01-01``, and no more."""
+    return _PAIR.fullmatch(line) is not None
+
+
 def said_rate(header: Sequence[str]) -> float | None:
     """Return the rate in Hz that the lines of a header state; None where they state none, or several."""
     said = {
         float(value) * (1000 if "k" in (before + after).lower() else 1)
         for line in header
-        for before, value, after in (*_SAID_RATE.findall(line), *_SAID_FS.findall(line))
+        for before, value, after in (
+            *_SAID_RATE.findall(line),
+            *_SAID_FS.findall(_FS_CELL.sub(r"\1:", line, count=1) if _FS_CELL.match(line) else line),
+        )
     }
     for line in header:
         found = _INTERVAL.fullmatch(line)
         if found is not None and float(found[1]) > 0:
             said.add(round(_INTERVAL_UNITS[found[2] or ""] / float(found[1]), 6))
     return said.pop() if len(said) == 1 else None
+
+
+def rate_below(lines: Sequence[str], start: int) -> tuple[float, tuple[str, ...], int] | None:
+    """Return the rate in Hz that the first row of a table of one column is, under a line with that word.
+
+    With it come the name of the column, in a line between that row and the samples (none: there is no such line), and
+    how many lines from the first row on are no samples. None: the first row is a sample.
+
+    Args:
+        lines: lines of the file.
+        start: place of the first row of numbers.
+    """
+    word = next((line.strip(" \t,;'\"") for line in reversed(lines[:start]) if line.strip()), "")
+    rate = said_rate([f"{word} {lines[start].strip()}"]) if said_rate([word]) is None else None
+    if rate is None or len(lines) <= start + 1:
+        return None
+    name = lines[start + 1].strip(" \t,;'\"")
+    named = number(name) is None and any(map(str.isalpha, name))
+    return rate, (name,) if named else (), 1 + named
 
 
 def channel_titles(header: Sequence[str], columns: int) -> list[str]:

@@ -34,7 +34,9 @@ from .table_headers import (
     is_setting,
     naming_comment,
     open_signals,
+    rate_below,
     said_rate,
+    states_a_value,
 )
 from .time_cells import number, time_of
 
@@ -198,7 +200,7 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     above: list[tuple[int, list[str]]] = []
     named: list[list[str]] = []
     for place, line in enumerate(header):
-        if not line.strip() or is_comment(line) or is_setting(line):
+        if not line.strip() or is_comment(line) or is_setting(line) or _is_value(header[place:], best):
             continue
         cells = _without_trailing(_cells(line, best.separator), best.columns)
         if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
@@ -227,6 +229,12 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
         labels = columns
     else:
         others = ()
+    if best.columns == 1 and (below := rate_below(lines, best.start)) is not None:
+        rate, names_of_one, more = below
+        marks = (best.separator, best.decimal)
+        return Layout(
+            encoding, *marks, best.start + more, names_of_one or ("",), bool(names_of_one), best.trailing, rate
+        )
     more, found = 0, empatica(lines, best.start, best.separator, best.decimal)
     if found is not None:
         more, rate = found
@@ -236,6 +244,16 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     labels = labels or ("",) * best.columns
     marks = (best.separator, best.decimal)
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
+
+
+def _is_value(header: list[str], best: _Trial) -> bool:
+    """Say whether the first of some lines is a word and its value, as the rate, above those with the names, if any."""
+    if not states_a_value(header[0]):
+        return False
+    if best.columns == 1 or said_rate(header[:1]) is not None:
+        return True
+    below = [cells_without_end(_cells(line, best.separator)) for line in header[1:] if not is_comment(line)]
+    return any(len(cells) == best.columns and not any(time_of(c, best.decimal) for c in cells) for cells in below)
 
 
 def _names(line: str, cells: list[str], best: _Trial) -> list[str]:

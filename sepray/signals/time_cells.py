@@ -18,6 +18,9 @@ _NEVER = 1e15  # seconds, after which a time in days begins again
 _TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed")
 _TIME_AS_FIRST = re.compile(r"ts?|sec|secs|seconds?|m?s|msec|clock")
 _COUNTER = re.compile(r"|samples?|index|idx|nseq|seq|sequence|counter|count|frames?|packets?|rows?|unnamed|n|no|nr|id")
+_LEAD = re.compile(
+    r"i{1,3}|av[rlf]|v|mli{1,3}|leads?|channels?|ch|e[ck]g|e[em]g|ppg|pleth.*|bvp|resp.*|a?bp|abd.*|signals?"
+)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{2})(?:[.,](\d+)|:(\d{3,6}))?(?![\d:])")
 _HALF_DAY = re.compile(r"\s?([ap])\.?m\b")  # after a clock time
 _DAYS = re.compile(r"(-?\d+) days? ")  # of a time that pandas writes
@@ -31,6 +34,11 @@ def names_time(label: str, first: bool) -> bool:
 def names_counter(label: str) -> bool:
     """Say whether a column's name, or its lack of one, says that it counts samples."""
     return _COUNTER.fullmatch((words(label) or [""])[0]) is not None
+
+
+def names_lead(label: str) -> bool:
+    """Say whether a column's name is that of a lead or another signal of a patient."""
+    return _LEAD.fullmatch((words(label) or [""])[0]) is not None
 
 
 def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:

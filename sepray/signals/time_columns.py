@@ -25,9 +25,11 @@ _STRAIGHT = 0.7  # of the way that such a clock goes in all, that it is farther 
 _FEWEST_STEPS = 8  # by which such a clock is seen
 _FEWEST_OF_PARTS = 16  # by which a column is seen to start again
 _GREAT_FALL = (4.0, 8.0)  # steps: a clock that falls by more starts again, and is not read late; of uneven steps
+_MOST_PARTS = 2  # falls of times, beyond which a column without a name may as well be a lead
 _RISES_FOR_A_FALL = 8  # at least
 _MOST_RISE = 3.0  # times the mean one, of uneven steps
 _FREQUENT = 0.01  # share of the steps that may be gaps where these hold most of the time
+_ALIKE = 2  # times the length of the shortest packet, which the longest has at most
 _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLAB), and the longest step between samples
 
 _UNITS = (
@@ -39,9 +41,12 @@ _UNITS = (
     (r"h|hours?", 3600.0),
     (r"days?|datenum", 86400.0),
 )
-_UNIX = ((1e18, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
-_TICKS = (1e17, 7e17, 1e-7)  # limits of Windows' and .NET's stamps, since 1601 and the year 1, and their unit
+_UNIX = ((1e17, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
+_TICK = 1e-7  # unit in seconds of Windows' and .NET's stamps, since 1601 and the year 1
+_TICKS = ((1.2e17, 1.5e17), (6.2e17, 6.5e17))  # their limits, of about a hundred years
+_FEWEST_TICKED = 10.0  # Hz, below which these may be nanoseconds since 2000
 _STAMPS = {1.0: "Unix seconds", 1e-3: "Unix milliseconds", 1e-6: "Unix microseconds", 1e-9: "Unix nanoseconds"}
+_STAMPS |= {_TICK: "stamps of 100 ns"}
 _SMALLER = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
 
@@ -75,6 +80,7 @@ class Stamps:
     fell_at: int = 0
     _falls: int = 0
     _least_fall: float = math.inf
+    _most_fall: float = 0.0
     _most_rise: float = 0.0
     _great_falls: int = 0
     _gap_sum: float = 0.0
@@ -118,6 +124,7 @@ class Stamps:
             self.falls = True
             self._falls += 1
             self._least_fall = min(self._least_fall, -step)
+            self._most_fall = max(self._most_fall, -step)
         elif step > self._most_rise:
             self._most_rise = step
         self.repeats += step == 0
@@ -178,6 +185,17 @@ class Stamps:
             return True
         self._settle()
         return (self._usual or 0.0) > 0 and self._great_falls == self._falls and self._even >= 0.9 * self._steps
+
+    @property
+    def may_be_lead(self) -> bool:
+        """Whether times that start again, often, may be a signal: of a counter it is after a power of ten or two."""
+        if self.textual or self.is_stamp or not self.starts_again or self._falls <= _MOST_PARTS:
+            return False
+        if not self.whole:
+            return True
+        step = self._risen / (self._steps - self._falls - self.repeats)
+        ends = {self._least_fall + step, self._most_fall + step}
+        return not any(abs(math.log(end, base) - round(math.log(end, base))) < 1e-6 for end in ends for base in (2, 10))
 
     @property
     def _risen(self) -> float:
@@ -255,7 +273,7 @@ class Stamps:
             raise RateError(
                 f"{uneven} of {self._steps} steps in the time column of {name} are uneven; give --rate, in Hz"
             )
-        if self._gaps > max(2, _FREQUENT * self._steps) and self._gap_sum > self._risen / 2:
+        if self._are_packets and self._gap_sum > self._risen / 2:
             raise RateError(
                 f"{self._gaps} gaps hold most of the time in {name}, as stamps of packets do; give --rate, in Hz"
             )
@@ -291,6 +309,13 @@ class Stamps:
         count = "a gap" if self._gaps == 1 else f"{self._gaps} gaps, the longest"
         where = f"of {length * unit:.4g} {word}, {begin * unit:.6g} {word} after the start"
         return f"the recording has {count} {where}; its samples are taken as if there were none"
+
+    @property
+    def _are_packets(self) -> bool:
+        """Whether gaps are as frequent as between packets, or there are as many times between them, roughly."""
+        if self._gaps <= 2:
+            return False
+        return self._gaps > _FREQUENT * self._steps or self._apart[1] <= _ALIKE * self._apart[0]
 
     @property
     def _uneven(self) -> bool:
@@ -355,14 +380,14 @@ class Stamps:
         first = self._first or 0.0
         if _SERIAL[0] <= first < _SERIAL[1] and 0 < (self._usual or 0.0) < _SERIAL[2]:
             return 86400.0
-        if _TICKS[0] <= first < _TICKS[1]:
-            return _TICKS[2]
+        if any(low <= first < high for low, high in _TICKS):
+            return _TICK
         return next((unit for least, unit in _UNIX if first >= least), None)
 
     def _hertz(self, rate: float, name: str) -> float:
         unit = self._unit()
         stated = self.textual or self._named_unit() is not None
-        if not stated and rate / (unit or 1.0) < 1:
+        if not stated and rate / (unit or 1.0) < (_FEWEST_TICKED if unit == _TICK else 1):
             what = "is in seconds" if unit is None else f"holds {_STAMPS.get(unit, 'stamps')}"
             word, factor = next((one for one in _SMALLER if rate * one[1] >= 1), _SMALLER[0])
             raise RateError(

@@ -170,6 +170,8 @@ def test_a_text_with_a_few_numbers_is_no_table(tmp_path, text):
         ("fs 25.", None),
         ("fs = 250,5", None),
         ("a,fs,3", None),
+        ("fs,250.0", 250),
+        ("FS (kHz);0.25", 250),
     ],
 )
 def test_rate_of_the_header_in_its_unit(tmp_path, line, rate):
@@ -334,3 +336,41 @@ def test_two_decimal_marks_are_named(tmp_path):
         RecordingError, match=r"^a\.csv has decimal points and decimal commas, as in line 2: '0\.5;1,5'$"
     ):
         laid_out(tmp_path, "Zeit;EKG\n0.5;1,5\n0.75;2,5\n")
+
+
+@pytest.mark.parametrize(
+    "line", ["Gain,0.5", "Gain,0.5,", "Gain: -1.5e3 mV", "gain;2", "Age,34", "Date,2020-01-01", "fs,250.0"]
+)
+@pytest.mark.parametrize("names", [("time", "ecg"), ("time", "a", "b"), ("ecg",)])
+def test_a_word_and_its_value_above_the_names_are_none_of_them(tmp_path, line, names):
+    row = ",".join(["0.5", "1", "2"][: len(names)])
+    layout, rows = laid_out(tmp_path, f"{line}\nSubject,12\n{','.join(names)}\n{row}\n{row}\n{row}\n")
+    assert (layout.labels, layout.header, len(rows)) == (names, 3, 3)
+    assert layout.rate == (250 if line.startswith("fs") else None)
+
+
+def test_a_rate_needs_no_names_below_it(tmp_path):
+    layout, rows = laid_out(tmp_path, "fs,250\n0.5,1.5\n0.25,1\n0.5,2\n")
+    assert (layout.labels, layout.rate, len(rows)) == (("", ""), 250, 3)
+
+
+def test_a_word_and_a_number_that_are_neither_names_nor_a_row_are_named(tmp_path):
+    with pytest.raises(RecordingError) as refusal:
+        laid_out(tmp_path, "Gain,0.5\n0.5,1.5\n0.25,1\n0.5,2\n")
+    why = "which neither names the columns nor is a row of numbers: leave that line out, or begin it with #"
+    assert str(refusal.value) == f"a.csv has 'Gain,0.5' in line 1, {why}"
+
+
+@pytest.mark.parametrize("word", ["fs", "Sampling rate (Hz)", "fs,", "fs (kHz)"])
+@pytest.mark.parametrize("name", ["", "ecg\n"])
+def test_the_rate_may_stand_alone_in_a_line_below_its_word(tmp_path, word, name):
+    rate = "0.25" if "kHz" in word else "250"
+    layout, rows = laid_out(tmp_path, f"{word}\n{rate}\n{name}" + "0.5\n0.25\n0.125\n")
+    assert (layout.rate, layout.labels, layout.has_names) == (250, (name.strip(),), bool(name))
+    assert [cells for _, cells in rows] == [["0.5"], ["0.25"], ["0.125"]]
+    assert layout.header == (3 if name else 2)
+
+
+def test_a_first_sample_below_another_word_is_a_sample(tmp_path):
+    layout, rows = laid_out(tmp_path, "ecg\n250\n0.5\n0.25\n")
+    assert (layout.rate, layout.labels, len(rows)) == (None, ("ecg",), 3)

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from sepray.signals.time_cells import names_counter, names_time, number, time_of
+from sepray.signals.time_cells import names_counter, names_lead, names_time, number, time_of
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,17 @@ def test_names_of_times(label, anywhere, first):
 )
 def test_names_of_counters(label, counts):
     assert names_counter(label) is counts
+
+
+@pytest.mark.parametrize(
+    ("lead", "labels"),
+    [
+        (True, ["I", "aVR", "V5", "MLII", "ECG 1 (mV)", "abdomen1", "resp"]),
+        (False, ["x", "Zeit", "tick", "index", "", "ivy"]),
+    ],
+)
+def test_names_of_leads(lead, labels):
+    assert {names_lead(label) for label in labels} == {lead}
 
 
 @pytest.mark.parametrize(
