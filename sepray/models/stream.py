@@ -104,7 +104,8 @@ def levels_of(recording: Recording, model: Model) -> Levels:
 
     It is nothing for models that do not say where their training mixtures lay, and for recordings whose samples have
     not been read. Levels of stretches as long as the model's items are looked at; then, of what is left without them,
-    of a quarter of that, for steps that do not last; and then the part that is slower than hearts beat.
+    of a quarter of that, or half of a recording that is no longer, for steps that do not last; and then the part that
+    is slower than hearts beat.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
     none = (0.0,) * recording.channels
@@ -114,7 +115,8 @@ def levels_of(recording: Recording, model: Model) -> Levels:
     levels = Levels(tuple(offset(*found, trained) for found in recording.locations), nothing.medians, none)
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
     limits: tuple[float, ...] = ()
-    for samples, changes in ((item, wanders), (item // _PARTS, jumps)):
+    short = min(item // _PARTS, max(_FEWEST_SAMPLES, recording.frames // 2))
+    for samples, changes in ((item, wanders), (short, jumps)):
         if samples < _FEWEST_SAMPLES or recording.frames <= samples:
             continue
         offsets, medians, drifts = list(levels.offsets), list(levels.medians), list(levels.drifts)

@@ -186,6 +186,17 @@ def test_a_level_that_is_elsewhere_for_a_short_time_is_taken_away_by_a_shorter_m
     assert levels_of(shorter, trained(noted([]))).medians == (0,)  # a quarter of an item: nothing to compare with
 
 
+@pytest.mark.parametrize("frames", [40, 250, 500, 640])
+def test_a_step_in_a_recording_shorter_than_a_quarter_of_an_item_is_taken_away(frames):
+    made = model("m", noted([]), shape=(2560,))
+    made.metadata = {"mixture_level": LEVELS}
+    recording = open_array(NOISE[0, :frames] + 1000.0 * (np.arange(frames) > 0.7 * frames), 64)
+    assert levels_of(open_array(NOISE[0, :frames], 64), made).medians == (0,)
+    assert levels_of(recording, made).medians == (frames // 2,)
+    estimates = np.concatenate(list(estimates_of(recording, made)), axis=-1)[0, 0]
+    assert np.abs(estimates - 0.25 - NOISE[0, :frames]).max() < 4
+
+
 def test_a_recording_that_lacks_most_of_the_models_frequencies_is_told_of():
     assert notes_on(open_array(NOISE, 32), trained(noted([]))) == ()
     (note,) = notes_on(open_array(NOISE, 31), trained(noted([])))
