@@ -199,9 +199,12 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     rows = [cells for cells in rows if len(cells) == best.columns]
     above: list[tuple[int, list[str]]] = []
     named: list[list[str]] = []
+    names_at = max((place for place, line in enumerate(header) if _are_names(line, best)), default=-1)
     for place, line in enumerate(header):
-        if not line.strip() or is_comment(line) or is_setting(line) or _is_value(header[place:], best):
+        if not line.strip() or is_comment(line) or is_setting(line):
             continue
+        if states_a_value(line) and (best.columns == 1 or place < names_at or said_rate([line]) is not None):
+            continue  # a word and its value, above the names, if any
         cells = _without_trailing(_cells(line, best.separator), best.columns)
         if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
             cells = cells[: best.columns]
@@ -246,14 +249,10 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
 
 
-def _is_value(header: list[str], best: _Trial) -> bool:
-    """Say whether the first of some lines is a word and its value, as the rate, above those with the names, if any."""
-    if not states_a_value(header[0]):
-        return False
-    if best.columns == 1 or said_rate(header[:1]) is not None:
-        return True
-    below = [cells_without_end(_cells(line, best.separator)) for line in header[1:] if not is_comment(line)]
-    return any(len(cells) == best.columns and not any(time_of(c, best.decimal) for c in cells) for cells in below)
+def _are_names(line: str, best: _Trial) -> bool:
+    """Say whether a line of a header may name the columns: a cell for each, and none is a number or a time."""
+    cells = [] if is_comment(line) else cells_without_end(_cells(line, best.separator))
+    return len(cells) == best.columns and not any(time_of(cell, best.decimal) for cell in cells)
 
 
 def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
