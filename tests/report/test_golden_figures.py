@@ -13,13 +13,14 @@ import pytest
 import torch
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from sepray.contracts import Signal
 from sepray.report import best_trials, cross_weights, example_items, hyperparameters, search_progress
 from sepray.separators import cass
 from sepray.training.trainer import build
 
-from .studies import EACH, SIGNAL, data, searched, spec, study_results, trial
+from .studies import EACH, SIGNAL, SPACE, data, searched, spec, study_results, trial
 
 GOLDEN = Path(__file__).with_name("golden_figures.json")
 
@@ -56,6 +57,10 @@ def described(figure: Figure) -> list[object]:
             "patches": [[label(p), p.get_alpha(), *numbers(p.get_path().get_extents().bounds)] for p in axes.patches],
             "images": [[*i.get_array().shape, *numbers(i.get_array()), *numbers(i.get_clim())] for i in axes.images],
         }
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_locator(), FixedLocator):
+                ticks = [tick.get_text() for tick in axis.get_ticklabels()]
+                panel[f"{axis.axis_name} ticks"] = [*numbers(axis.get_ticklocs()), *ticks]
         panel["collections"] = [
             [
                 label(c),
@@ -108,6 +113,27 @@ FIGURES = {
     "parallel": lambda tmp_path, _: hyperparameters.parallel_coordinates(study_results(tmp_path, searched())),
     "cross": lambda tmp_path, _: cross_weights.cross_weights(
         study_results(tmp_path, crossing(), EACH, data=data(), spec=spec(objective=("relative_l2:each",)))
+    ),
+    "cross of one objective": lambda tmp_path, _: cross_weights.cross_weights(
+        study_results(
+            tmp_path,
+            [trial(k, [each.values[1]], params=each.params) for k, each in enumerate(crossing())],
+            data=data(),
+        )
+    ),
+    "parallel of some settings": lambda tmp_path, _: hyperparameters.parallel_coordinates(
+        study_results(
+            tmp_path,
+            [
+                trial(
+                    k,
+                    [k + 1.0],
+                    params={"adversarial": k % 2, "learning_rate": rate},
+                    distributions={name: SPACE[name] for name in ("adversarial", "learning_rate")},
+                )
+                for k, rate in enumerate((0.02, 0.021, 1e-4, 1e-3, 3e-4, 0.09, 5e-4, 2e-4))
+            ],
+        )
     ),
     "retrainings": lambda _, finished: best_trials.retrainings(finished),
     "errors": lambda _, finished: best_trials.error_curves(finished, "finals", 0, "the champion"),
