@@ -178,3 +178,8 @@ def test_the_error_of_a_mixture_with_more_channels_is_that_of_its_first():
     assert mask_error(separator, mixture, torch.full((1, 1, 8, 8), 5.0)).item() == pytest.approx(3 / 8)
     assert separator.separate(mixture).shape == (1, 2, 1, 8, 8)
     assert separator.separate(mixture)[:, 1].unique().tolist() == [2.0]
+
+
+def test_estimates_have_no_gradient():
+    separator = MaskSeparator(IMAGE, Magnitudes(IMAGE), 2, 1)
+    assert not separator.separate(torch.rand(1, 1, 8, 8)).requires_grad

@@ -255,3 +255,8 @@ def test_updates_draw_windows_where_items_are_longer():
     assert set(drawn["apart"].flatten().tolist()) == {0, 1}
     with pytest.raises(TypeError, match=r"^WaveformSeparator must define starts\(\)$"):
         WaveformSeparator(Signal(("a", "b"), 1, (64,), 8.0), config).starts(3)
+
+
+def test_estimates_have_no_gradient():
+    separator = WaveformSeparator(Signal(("a", "b"), 1, (8,), 8.0), WaveformConfig((), 2, 1, 1))
+    assert not separator.separate(torch.rand(1, 1, 8)).requires_grad

@@ -50,3 +50,15 @@ def test_a_channel_without_a_limit_stays_as_it_is():
     found = np.concatenate(list(Baseline(LOWEST, (0.0, 4.0), (0.0, 0.5)).taken_from([NOISE])), axis=-1)
     np.testing.assert_array_equal(found[0], NOISE[0])
     np.testing.assert_allclose(found[1], NOISE[1] - slow_of(NOISE, 4.0)[1] - 0.5, atol=1e-12)
+
+
+def test_a_long_recording_is_not_held_until_its_end():
+    taken = []
+
+    def blocks():
+        for start in range(0, 200_000, 5000):
+            taken.append(start)
+            yield NOISE[:, start % 60_000 :][:, :5000]
+
+    next(iter(with_slow_part(blocks(), LOWEST, (2.0, 2.0))))
+    assert len(taken) < 20
