@@ -49,6 +49,7 @@ def test_server_that_does_not_listen_is_refused(closed_port):
         ("mariadb+mariadbconnector://host/db", 3306),
         ("mssql+pyodbc://host/db", 1433),
         ("oracle://host/db", 1521),
+        ("grpc://host", 13000),
         ("https://host:8443", 8443),
     ],
 )
@@ -269,9 +270,32 @@ def test_temporary_folder_with_a_path_too_long_for_sockets(monkeypatch, variable
         preflight.require_short_temporary_folder()
 
 
-def test_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_temporary_folder_is_rays_or_else_the_systems(monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 12345)
+    long, short = "/" + 60 * "a", "/b"
+    for platform, ray, system, is_refused in (
+        ("linux", short, long, False),
+        ("linux", long, short, True),
+        ("linux", "", long, True),
+        ("linux", "", "", False),
+        ("darwin", "", long, False),  # where Ray takes /tmp
+        ("darwin", long, "", True),
+    ):
+        monkeypatch.setattr(sys, "platform", platform)
+        monkeypatch.setenv("RAY_TMPDIR", ray)
+        monkeypatch.setenv("TMPDIR", system)
+        with pytest.raises(UsageError, match="too long") if is_refused else contextlib.nullcontext():
+            preflight.require_short_temporary_folder()
+    monkeypatch.setenv("RAY_TMPDIR", "/" + 24 * "a")  # with what Ray adds, 107 bytes
+    with pytest.raises(UsageError, match="a is 4 characters too long"):  # of 103 there
+        preflight.require_short_temporary_folder()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch, number):
     def full(path, content):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        assert content == bytes(65536)  # a full disk may still take an empty file
+        raise OSError(number, "No space left on device", str(path))
 
     monkeypatch.setattr(Path, "write_bytes", full)
     told = f"cannot write to {tmp_path}: No space left on device; free some space there"
@@ -359,6 +383,18 @@ def test_database_that_may_answer_later_passes(message, monkeypatch):
     preflight.require_login(SERVER, "the storage")
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mysql+pymysql", "mariadb+mariadbconnector"])
+def test_a_login_is_tried_once_and_for_five_seconds(kind, monkeypatch):
+    asked, closed = [], []
+    connection = SimpleNamespace(close=lambda: closed.append(True))
+    engine = SimpleNamespace(connect=lambda: connection)
+    monkeypatch.setattr(sqlalchemy, "create_engine", lambda url, **settings: asked.append((url, settings)) or engine)
+    preflight.require_login(f"{kind}://host/db", "the storage")
+    settings = {"connect_args": {"connect_timeout": 5}, "poolclass": sqlalchemy.pool.NullPool}
+    assert asked == [(f"{kind}://host/db", settings)]
+    assert closed == [True]
+
+
 @pytest.mark.parametrize(
     "url", ["sqlite:///optuna.db", "journal://log", "http://host:5000", "grpc://host:13000", "mlflow.db"]
 )
@@ -386,6 +422,8 @@ def test_pipe_or_device_that_matplotlib_would_read_is_refused(tmp_path, monkeypa
     preflight.require_usable_folder()
     place.rmdir()
     place.write_text("text.usetex: True\n")
+    preflight.require_usable_folder()
+    os.truncate(place, 2**20)
     preflight.require_usable_folder()
     os.truncate(place, 2**20 + 1)
     with pytest.raises(UsageError, match=refused):
