@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 from sepray.driver.driver import run
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
-from sepray.dry_run.stored import Progress, progress
+from sepray.dry_run.stored import Progress, attributes_of, progress
 from sepray.errors import UsageError
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError
@@ -80,6 +80,13 @@ def test_new_study_in_a_storage_of_others_leaves_it_as_it_is(spec):
     before = content(spec)
     assert study(spec) == NEW
     assert content(spec) == before
+
+
+def test_attributes_are_those_of_the_stored_search(spec, searched):
+    stored = optuna.load_study(study_name=spec.name, storage=spec.stores.storage)
+    assert attributes_of(spec) == stored.user_attrs
+    assert "uid" in stored.user_attrs
+    assert attributes_of(spec.changed(name="another")) == {}
 
 
 def test_interrupted_study_is_continued_and_left_as_it_is(searched):
