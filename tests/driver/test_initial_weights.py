@@ -142,3 +142,8 @@ def test_the_model_as_it_comes_has_a_row_of_the_final_table(monkeypatch, tmp_pat
     monkeypatch.setattr(models, "load", gone)
     assert len(final_scores.score_all(spec, HEARTS, champion, [], systems)["rows"]) == len(without["rows"])
     assert "pretrained:ppg has no row: it is gone" in capsys.readouterr().out
+
+
+def test_an_initial_model_is_shown_by_its_address_and_digest_alone():
+    made = initial_weights.InitialWeights("pretrained:ecg", "12ab", {"a": 3}, None)
+    assert repr(made) == "InitialWeights(name='pretrained:ecg', digest='12ab')"

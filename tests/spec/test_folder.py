@@ -78,3 +78,10 @@ def test_id_that_would_lead_out_of_the_folder_of_studies_is_refused(uid):
 @pytest.mark.parametrize(("name", "can_be"), [("small-1.b_2", True), ("../up", False), ("a/b", False), ("", False)])
 def test_name_that_would_lead_out_of_the_folder_of_studies_is_none(name, can_be):
     assert folder.is_name(name) is can_be
+
+
+def test_identity_of_a_folder_is_what_its_lock_begins_with(tmp_path):
+    (tmp_path / "lock").write_bytes(b"ab12\xff\n" + 200 * b" ")
+    assert folder.folder_id(tmp_path) == "ab12\ufffd"
+    (tmp_path / "lock").write_bytes(150 * b"a")
+    assert folder.folder_id(tmp_path) == 100 * "a"

@@ -98,6 +98,7 @@ def test_musdbs_validation_tracks_are_it_where_all_of_them_are_there(tmp_path: P
         ([], False, 2, ""),
         ([], False, 1, "calls in x: 1 usable, at least 2 are needed"),
         (["a is torn"], False, 9, "a is torn; --task.skip-bad leaves out what cannot be used"),
+        (["a is torn", "b"], False, 9, "a is torn (and 1 more); --task.skip-bad leaves out what cannot be used"),
         (["a is torn", "b", "c"], False, 9, "a is torn (and 2 more); --task.skip-bad leaves out what cannot be used"),
         (["a is torn"], True, 2, ""),
         (["a is torn", "b"], True, 1, "calls in x: 1 usable, at least 2 are needed, 2 left out: a is torn ..."),
