@@ -193,7 +193,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
     gaps = [stamps[k].gaps() for k in copied if k in stamps]
     if 0 in stamps and 0 not in copied and not layout.has_names and stamps[0].may_be_lead:
         notes += (
-            f"the first column of {name} rises evenly and starts again, and is taken for a lead: name it if it is none",
+            f"the first column of {name} moves evenly and starts again, and is taken for a lead: name it if it is none",
         )
     notes += tuple(note for note in (*[one.parts() for one in timed[:1]], *gaps[:1]) if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
@@ -236,8 +236,11 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and not label))
         late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
         lead = names_lead(label)
-        again = found.starts_again and not lead and (layout.has_names or not found.may_be_lead)
-        falling = column == 0 and (found.falls_evenly or (not label and found.is_constant and frames >= fewest))
+        clock = not lead and (layout.has_names or not found.may_be_lead)
+        again = found.starts_again and clock
+        falling = column == 0 and (
+            (found.falls_evenly and clock) or (not label and found.is_constant and frames >= fewest)
+        )
         after_counter = (
             column == 1
             and copied == [0]

@@ -28,7 +28,7 @@ _GREAT_FALL = (4.0, 8.0)  # steps: a clock that falls by more starts again, and 
 _MOST_PARTS = 2  # falls of times, beyond which a column without a name may as well be a lead
 _RISES_FOR_A_FALL = 8  # at least
 _MOST_RISE = 3.0  # times the mean one, of uneven steps
-_FREQUENT = 0.01  # share of the steps that may be gaps where these hold most of the time
+_FREQUENT = (0.01, 8)  # share of the steps, and number of them, that may be gaps where these hold most of the time
 _ALIKE = 2  # times the length of the shortest packet, which the longest has at most
 _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLAB), and the longest step between samples
 
@@ -189,6 +189,8 @@ class Stamps:
     @property
     def may_be_lead(self) -> bool:
         """Whether times that start again, often, may be a signal: of a counter it is after a power of ten or two."""
+        if self.falls_evenly:
+            return self._steps - self._falls - self.repeats > _MOST_PARTS
         if self.textual or self.is_stamp or not self.starts_again or self._falls <= _MOST_PARTS:
             return False
         if not self.whole:
@@ -313,9 +315,9 @@ class Stamps:
     @property
     def _are_packets(self) -> bool:
         """Whether gaps are as frequent as between packets, or there are as many times between them, roughly."""
-        if self._gaps <= 2:
-            return False
-        return self._gaps > _FREQUENT * self._steps or self._apart[1] <= _ALIKE * self._apart[0]
+        share, most = _FREQUENT
+        alike = self._gaps > 2 and self._apart[1] <= _ALIKE * self._apart[0]
+        return alike or self._gaps > max(2, min(share * self._steps, most))
 
     @property
     def _uneven(self) -> bool:

@@ -357,6 +357,9 @@ def test_gaps_that_hold_most_of_the_time_give_no_rate():
     for size in (100, 250):  # so few gaps were taken for those of a recording of 2000 Hz
         with pytest.raises(RateError, match=r"gaps hold most of the time"):
             stamps([(8 * size * (k // size) + k % size) / 2000 for k in range(12 * size)], "s").rate("a.csv")
+    ends = [20, 50, 350, 500, 540, 640, 900, 930, 1200]  # of packets of 20 to 300
+    with pytest.raises(RateError, match=r"^9 gaps hold most of the time"):
+        stamps([(k + 2000 * sum(k > end for end in ends)) / 2000 for k in range(1300)], "s").rate("a.csv")
     pauses = stamps([(k + 2000 * ((k > 100) + (k > 400) + (k > 500))) / 250 for k in range(1000)], "s")
     assert pauses.rate("a.csv") == 250  # after times of other lengths each
     parts = stamps([(k + 900 * (k // 200)) / 250 for k in range(600)], "s")
@@ -376,6 +379,8 @@ def test_two_steps_of_other_sizes_give_no_rate():
         ([k % 10 / 10 for k in range(40)], True),
         ([k % 16 / 10 for k in range(40)], False),  # of three recordings
         ([3 * (k % 10) for k in range(40)], True),
+        ([1 - k % 13 / 50 for k in range(60)], True),
+        ([1 - k % 25 / 50 for k in range(60)], False),
         ([4 * k % 64 for k in range(80)], False),  # of six bits
         ([5 * k % 100 for k in range(80)], False),
         ([16e8 + k % 10 / 10 for k in range(40)], False),
