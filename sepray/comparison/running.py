@@ -20,6 +20,7 @@ from ..console import interruption
 from ..console.terminal import console
 from ..contracts import Separator, Signal, TaskData
 from ..disk.files import read_json
+from ..driver.closing import one_ray
 from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
 from ..report.study_results import StudyResults
@@ -131,21 +132,23 @@ def run_all(
         KeyboardInterrupt: a signal; the study that was running has said how to go on.
     """
     outcome = Outcome()
-    for place, contender in enumerate(taking_part, 1):
-        console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
-        name = f"{comparison.name}-{contender.key}"
-        spec = comparison.study(name, contender.config, task, contender.space, contender.points, contender.epochs)
-        try:
-            found = _run(spec, contender, data, permitted, comparison.measures)
-        except SeprayError as error:
-            found = LeftOut(contender.system, one_line(error))
-        except Exception as error:
-            found = LeftOut(contender.system, f"{type(error).__name__}: {one_line(error)}", error)
-        if isinstance(found, Entry):
-            outcome.entries.append(found)
-        else:
-            console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True, markup=False)
-            outcome.left_out.append(found)
+    with one_ray() as end_ray:
+        for place, contender in enumerate(taking_part, 1):
+            console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
+            name = f"{comparison.name}-{contender.key}"
+            spec = comparison.study(name, contender.config, task, contender.space, contender.points, contender.epochs)
+            try:
+                found = _run(spec, contender, data, permitted, comparison.measures)
+            except SeprayError as error:
+                found = LeftOut(contender.system, one_line(error))
+            except Exception as error:
+                found = LeftOut(contender.system, f"{type(error).__name__}: {one_line(error)}", error)
+            if isinstance(found, Entry):
+                outcome.entries.append(found)
+            else:
+                console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True, markup=False)
+                outcome.left_out.append(found)
+                end_ray()
     return outcome
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..console import interruption
 from ..console.exit_status import how_to_go_on
@@ -42,6 +42,22 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
         close(stores)
 
 
+@contextlib.contextmanager
+def one_ray() -> Iterator[Callable[[], None]]:
+    """Let the studies in this block share the Ray that the first of them starts here: to start one takes seconds.
+
+    A study on a cluster joins it by itself, with its own code.
+
+    Yields:
+        A function that ends it early, so that the next study starts another: one that failed may have broken it.
+    """
+    with cluster.kept():
+        try:
+            yield lambda: _leave_ray(cluster.end)
+        finally:
+            _leave_ray(cluster.end)
+
+
 def mark_interrupted(stores: StudyStores, note: str = "") -> None:
     """End the open runs as interrupted; an outbox that takes nothing leaves them as they are.
 
@@ -60,12 +76,17 @@ def mark_interrupted(stores: StudyStores, note: str = "") -> None:
 def close(stores: StudyStores) -> None:
     """Leave Ray and close the stores, each even if another fails; print what waits for MLflow."""
     try:
-        with interruption.installed_again():  # Ray's end sets the handlers to the system's own
-            cluster.disconnect()
-    except Exception as error:
-        console.print(f"Ray has not ended as it should: {mask(one_line(error))}", soft_wrap=True)
+        _leave_ray(cluster.disconnect)
     finally:
         if waiting := stores.close():
             console.print(waits_for_mlflow(stores.spec, waiting), soft_wrap=True)
         if refused := stores.tracker.refused:
             console.print(refused_by_mlflow(stores.spec, refused), soft_wrap=True)
+
+
+def _leave_ray(leave: Callable[[], None]) -> None:
+    try:
+        with interruption.installed_again():  # Ray's end sets the handlers to the system's own
+            leave()
+    except Exception as error:
+        console.print(f"Ray has not ended as it should: {mask(one_line(error))}", soft_wrap=True)

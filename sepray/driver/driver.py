@@ -167,7 +167,10 @@ class _Trainings:
     def slots(self) -> int:
         """How many trials run at once; Ray is started, or the cluster joined, when this is read first."""
         spec = self._prepared.spec
-        wait_for(f"{spec.name}: {'joining the cluster' if spec.resources.cluster_address else 'starting Ray'}")
+        if spec.resources.cluster_address:
+            wait_for(f"{spec.name}: joining the cluster")
+        elif not cluster.is_connected():  # the study before it in a comparison may have started it
+            wait_for(f"{spec.name}: starting Ray")
         return connect(spec)
 
     @functools.cached_property

@@ -372,8 +372,33 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+_is_kept = False  # whether a Ray of this process's own outlives a study
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Let ``disconnect`` in this block leave a Ray running that this process has started, for the study after it."""
+    global _is_kept
+    _is_kept = True
+    try:
+        yield
+    finally:
+        _is_kept = False
+
+
+def is_connected() -> bool:
+    """Say whether this process has started Ray or joined a cluster."""
+    return bool(ray.is_initialized())
+
+
 def disconnect() -> None:
-    """Leave the cluster; a Ray that this process has started ends, with its workers."""
+    """Leave the cluster; a Ray that this process has started ends, with its workers, unless it is ``kept``."""
+    if not (_is_kept and private_ray.is_open()):
+        end()
+
+
+def end() -> None:
+    """Leave the cluster; a Ray that this process has started ends, with its workers, also one that is ``kept``."""
     if ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.SCRIPT_MODE:
         ray.shutdown()
         private_ray.forget()

@@ -62,6 +62,11 @@ def private() -> Iterator[dict[str, Any]]:
 _folders: list[str] = []
 
 
+def is_open() -> bool:
+    """Say whether this process has started a Ray that it has not forgotten."""
+    return bool(_folders)
+
+
 def forget() -> None:
     """Forget the token of a Ray that has ended, and remove its folder."""
     while _folders:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from sepray.comparison import running
 from sepray.comparison.contenders import LeftOut
 from sepray.comparison.spec import Comparison
+from sepray.execution import cluster
 from sepray.spec.study import StudySpec
 
 from .conftest import entry, taking_part
@@ -32,6 +33,21 @@ def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
     assert outcome.left_out[1].system == "c"
     assert isinstance(outcome.left_out[0].bug, RuntimeError)
     assert outcome.left_out[1].bug is None
+
+
+def test_studies_share_a_ray_until_one_has_no_figures(monkeypatch, no_specs, data):
+    told, kept = [], []
+
+    def run(spec, contender, *_):
+        told.append(contender.key)
+        kept.append(cluster._is_kept)
+        return entry("a", "a", [[1]]) if contender.key == "a" else LeftOut(contender.key, "lost")
+
+    monkeypatch.setattr(running, "_run", run)
+    monkeypatch.setattr(cluster, "end", lambda: told.append("end"))
+    running.run_all(Comparison(), None, data, taking_part())
+    assert told == ["a", "b", "end", "c", "end", "end"]
+    assert (kept, cluster._is_kept) == ([True] * 3, False)
 
 
 @pytest.mark.parametrize("stage", ["search", "finals"])

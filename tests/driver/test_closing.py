@@ -72,6 +72,21 @@ def test_ray_that_does_not_end_keeps_no_store_open(opened, tracker, screen, monk
     assert "Ray has not ended as it should: the raylet is gone" in screen.getvalue()
 
 
+def test_kept_ray_ends_with_the_block_and_before_it_when_asked(screen, monkeypatch):
+    ends = []
+
+    def end():
+        ends.append(cluster._is_kept)
+        raise RuntimeError("gone")
+
+    monkeypatch.setattr(cluster, "end", end)
+    with closing.one_ray() as end_ray:
+        end_ray()
+        assert ends == [True]
+    assert (ends, cluster._is_kept) == ([True, True], False)
+    assert screen.getvalue().count("Ray has not ended as it should: gone") == 2
+
+
 def test_handlers_are_installed_again_after_ray_has_ended(opened, monkeypatch):
     """Ray's end leaves SIGTERM to the system, and the stores are still to be closed."""
     monkeypatch.setattr(interruption, "_received", [])

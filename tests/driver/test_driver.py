@@ -299,6 +299,12 @@ def test_log_says_what_is_waited_for_and_warns_of_a_slow_format(spec, study, scr
     assert "warning: this CPU has no instructions for bfloat16" in screen.getvalue()
 
 
+def test_ray_that_runs_already_is_not_waited_for(spec, study, screen, monkeypatch, capsys):
+    monkeypatch.setattr(driver.cluster, "is_connected", lambda: True)
+    driver.run(spec)
+    assert "starting Ray" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("asks", [True, False])
 def test_cluster_that_asks_nobody_for_a_token_is_said(spec, study, screen, monkeypatch, asks):
     monkeypatch.setattr(driver.cluster, "asks_for_token", lambda: asks)

@@ -426,6 +426,22 @@ def test_ray_ends_with_the_study_unless_this_process_is_a_worker_of_it(fake, mod
     assert stands.shut_down == ends
 
 
+def test_ray_of_this_process_that_is_kept_outlives_a_study_and_a_joined_cluster_is_left(fake, monkeypatch):
+    stands = fake()
+    stands.mode, stands.joined = ray.SCRIPT_MODE, [("auto", {})]
+    monkeypatch.setattr(cluster.private_ray, "is_open", lambda: stands.own)
+    counts = []
+    with cluster.kept():
+        for stands.own in (True, False):
+            cluster.disconnect()
+            counts.append(stands.shut_down)
+        stands.own = True
+        cluster.end()
+        counts.append(stands.shut_down)
+    cluster.disconnect()
+    assert [*counts, stands.shut_down] == [0, 1, 2, 3]
+
+
 # -- the experiment of Tune ------------------------------------------------------------------------------------------
 
 
