@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sepray.contracts import Signal, Split
-from sepray.scoring import metrics
+from sepray.scoring import beat_scores, metrics
 from sepray.scoring.beat_scores import counts, score, with_beats
 
 NAN = math.nan
@@ -175,3 +175,9 @@ def test_without_a_range_any_usual_rate_is_found_and_low_sample_rates_have_pulse
 def test_images_have_no_beats() -> None:
     with pytest.raises(ValueError, match="beats need"):
         score(torch.ones(1, 1, 1, 4, 4), torch.ones(1, 1, 1, 4, 4), SIGNAL)
+
+
+def test_the_loudest_is_that_of_any_source_and_channel():
+    sources = torch.zeros(2, 2, 3, 4)
+    sources[0, 1, 2, :2], sources[1, 0, 0, ::2] = 3.0, -5.0
+    assert beat_scores._loudest(sources).tolist() == pytest.approx([1.5 * 2**0.5, 2.5 * 2**0.5])

@@ -60,6 +60,19 @@ def test_markdown_has_each_figure_beside_ours_and_the_form_above(part):
     assert lines[-1] == "- `figure-5.pdf`: curves"
 
 
+def test_terminal_aligns_figures_at_the_right_and_wraps_none_of_ours(part):
+    title, form, *told = formats.terminal(TABLE, [part])
+    assert (title.style, form.style) == ("bold", "")
+    grids = [each for each in told if hasattr(each, "columns")]
+    assert [grid.title.plain for grid in grids] == ["SDR (dB)", "relative L2 error"]
+    for grid in grids:
+        name, *figures, epochs = grid.columns
+        assert (name.min_width, name.justify, epochs.no_wrap) == (11, "left", True)
+        assert {column.justify for column in figures} == {"right"}
+        assert [column.no_wrap for column in figures] == [column.header.plain.endswith("ours") for column in figures]
+        assert (grid.title_justify, grid.pad_edge) == ("left", False)
+
+
 def test_terminal_has_a_table_a_measure_that_fits_80_columns(part):
     console = Console(file=io.StringIO(), width=80)
     for each in formats.terminal(TABLE, [part]):
