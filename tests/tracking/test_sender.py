@@ -61,6 +61,21 @@ def test_settings_reach_the_process_by_its_standard_input_alone(tmp_path, monkey
     assert process.killed
 
 
+def test_a_process_that_is_to_end_at_once_is_not_waited_for_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(sender.subprocess, "Popen", Process)
+    monkeypatch.setattr(sender.Sender, "_read", lambda self: None)
+    nothing = {"on_run_id": lambda *ids: None, "on_trouble": lambda reason: None}
+    started = sender.Sender(tmp_path / "box.db", "http://host", interval=1.0, longest_wait=1.0, **nothing)
+    waited = []
+
+    def wait(self, timeout):
+        waited.append((timeout, self._process.killed, self._closing.is_set(), self._expired.is_set()))
+
+    monkeypatch.setattr(sender.Sender, "wait", wait)
+    started.kill()
+    assert waited == [(5.0, True, True, True)]
+
+
 def test_standard_error_is_passed_on_for_last_words_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(sender.subprocess, "Popen", Process)
     monkeypatch.setattr(sender.Sender, "_read", lambda self: None)
