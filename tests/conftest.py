@@ -5,8 +5,10 @@ Also, a package of somebody else's that is installed for some tests.
 
 import gc
 import importlib
+import logging
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +86,29 @@ def _own_search_path(monkeypatch):
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
 
+@pytest.fixture(autouse=True)
+def _own_modules(request):
+    """Modules that a test imports from its own folder end with it: another test may have some of the same names."""
+    if "tmp_path" not in request.fixturenames:
+        yield
+        return
+    folder, before = request.getfixturevalue("tmp_path"), set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        told = getattr(sys.modules[name], "__dict__", {})
+        places = [told.get("__file__"), *(told.get("__path__") or ())]
+        if any(place and Path(place).is_relative_to(folder) for place in places):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _enabled_loggers():
+    """Loggers of sepray tell: a library that another test has run may have disabled all that there were."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "sepray" and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """MLflow's database without runs: making one takes a second of CPU, copying it none."""
@@ -106,13 +131,8 @@ def lab_site(tmp_path_factory):
 @pytest.fixture
 def lab(lab_site, monkeypatch):
     """The same folder, on the search path of this process."""
-    _forget_lab()
     monkeypatch.syspath_prepend(str(lab_site))
     importlib.invalidate_caches()
     yield lab_site
-    _forget_lab()
-
-
-def _forget_lab() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "lab_echo"]:
         del sys.modules[name]

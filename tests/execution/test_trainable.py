@@ -661,7 +661,6 @@ def test_lost_checkpoint_does_not_hide_how_the_trial_ended(bench, monkeypatch, c
 
     trial = bench(Config(event=event))
     monkeypatch.setattr(checkpoint, "save", full)
-    monkeypatch.setattr(trainable._log, "disabled", False)  # as libraries leave it that configure logging
     with caplog.at_level("INFO", logger=trainable.__name__):
         results = [trial.step(), trial.step()]
     assert [result["outcome"] for result in results] == ["", "diverged"]

@@ -189,7 +189,6 @@ def test_code_that_is_trusted_runs_in_a_process_of_its_own_without_secrets(folde
     for source in (module, module.with_name("separator.py")):
         compiled = importlib.util.cache_from_source(str(source))
         py_compile.compile(str(evil), compiled, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    monkeypatch.setattr(logging.getLogger("sepray.models"), "disabled", False)  # as other tests' libraries leave it
     with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         loaded = load_folder(folder, "it")
     np.testing.assert_allclose(loaded.predict(MIXTURES), EXPECTED, rtol=1e-6)
@@ -422,9 +421,6 @@ def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, proce
         ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The latter runs its own tracking/loader\.py, "
     ):
         load_folder(folder, "it")
-    logger = logging.getLogger("sepray.models")
-    monkeypatch.setattr(logger, "disabled", False)  # libraries that other tests run set up loggers
-    monkeypatch.setattr(logger, "handlers", [caplog.handler])
     with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
         load_folder(folder, "it")
     assert "not what is installed here: tracking/loader.py; it runs in a process of its own" in caplog.text
