@@ -1,4 +1,4 @@
-"""The table of separators and the table of tasks, made of the modules themselves when the site is built."""
+"""The tables of separators, tasks and measures, made of the modules themselves when the site is built."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from sepray import registry
+from sepray.choices import MEASURES
 
 _CODE = re.compile(r"``?([^`]+)``?")
 _SEPARATOR = re.compile(r'separator="([\w:]+)"')
@@ -18,7 +19,7 @@ _STUDIES = Path(__file__).parents[1] / "studies"
 
 
 def fence(source: str, language: str, css_class: str, options: Any, md: Any, **_: Any) -> str:
-    """Return the table that a ``catalogue`` block names, ``separators`` or ``tasks``."""
+    """Return the table that a ``catalogue`` block names: ``separators``, ``tasks`` or ``measures``."""
     return _TABLES[source.strip()]()
 
 
@@ -52,7 +53,18 @@ def tasks() -> str:
     return _table(("task", "what", "data", "sources", "kind"), rows)
 
 
-_TABLES: dict[str, Callable[[], str]] = {"separators": separators, "tasks": tasks}
+def measures() -> str:
+    """Return a row for each measure."""
+    rows = []
+    for name, measure in MEASURES.items():
+        better = "less" if measure.direction == "minimize" else "more"
+        kind = "all" if measure.signals == "any" else measure.signals
+        objective = "yes" if measure.every_epoch else "no"
+        rows.append((_codes([name]), escape(measure.description, quote=False), better, measure.unit, kind, objective))
+    return _table(("measure", "what", "better", "unit", "signals", "may be an objective"), rows)
+
+
+_TABLES: dict[str, Callable[[], str]] = {"separators": separators, "tasks": tasks, "measures": measures}
 
 
 def _constants(module: ModuleType) -> list[str]:

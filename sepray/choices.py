@@ -28,7 +28,7 @@ class Measure:
             the task declares to have a heart rate).
         every_epoch: whether it is quick enough for the validation of every epoch, and so may be an objective.
         centre: whether tables show the ``"mean"`` or the ``"median"`` over items.
-        description: one line for the user.
+        description: what it is, in one line (``sepray list measures``).
     """
 
     direction: str

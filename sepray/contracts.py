@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -389,4 +389,3 @@ class Metric:
     function: Callable[[Tensor, Tensor], Tensor]
     direction: str  # "minimize" or "maximize"
     unit: str = ""
-    description: str = field(default="", repr=False)

@@ -14,6 +14,7 @@ import pytest
 import sepray
 from docs import diagram, tables
 from sepray import registry
+from sepray.choices import MEASURES
 
 from .documents import ROOT
 
@@ -97,6 +98,14 @@ def test_the_table_of_separators_has_a_row_for_each():
         n for own in named for n in own
     }
     assert len(rows) == len({own[0] for own in named})
+
+
+def test_the_table_of_measures_has_a_row_for_each():
+    rows = tables.measures().split("<tr>")[2:]
+    assert len(rows) == len(MEASURES)
+    [snr] = [row for row in rows if ">snr</code>" in row]
+    cells = ["energy of the source over that of the error; the PSNR of NES, Table 2", "more", "dB", "sounds", "yes"]
+    assert all(f">{cell}<" in snr for cell in cells)
 
 
 @pytest.mark.slow  # the site takes seconds; `make docs` makes it too

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ..choices import MEASURES
 from ..console.exit_status import format_error
 from ..console.json_output import print_json
 from ..console.output import say
@@ -18,7 +19,7 @@ from .available import SEPRAY, Available, available
 
 _STATES = {"complete": "complete", "pruned": "stopped_early", "fail": "failed", "running": "running"}
 Row = dict[str, Any]
-Kind = Literal["models", "studies", "tasks", "separators"]
+Kind = Literal["models", "studies", "tasks", "separators", "measures"]
 
 
 def show(what: Kind, json: bool, storage: str, tracking_uri: str | None) -> None:
@@ -185,6 +186,20 @@ def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
     ]
 
 
+def _measures(storage: str, tracking_uri: str | None) -> list[Row]:
+    return [
+        {
+            "measure": name,
+            "what": measure.description,
+            "better": "less" if measure.direction == "minimize" else "more",
+            "unit": measure.unit or None,
+            "for": f"{measure.signals} signals" if measure.signals == "any" else measure.signals,
+            "objective": "yes" if measure.every_epoch else "no",
+        }
+        for name, measure in MEASURES.items()
+    ]
+
+
 def _configurations(of: Available) -> list[str]:
     return [f"{of.name}:{name}" for name in of.configurations if not name.endswith("debug")]
 
@@ -194,6 +209,7 @@ _LISTS: dict[Kind, Callable[[str, str | None], list[Row]]] = {
     "studies": _studies,
     "tasks": _tasks,
     "separators": _separators,
+    "measures": _measures,
 }
 
 

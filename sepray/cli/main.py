@@ -78,7 +78,7 @@ def dispatch(arguments: list[str]) -> int | None:
         case ["--version"]:
             print(f"sepray {__version__}")
             return 0
-        case ["list", ("tasks" | "separators") as what, *flags] if flags in ([], ["--json"]):
+        case ["list", ("tasks" | "separators" | "measures") as what, *flags] if flags in ([], ["--json"]):
             from ..console.json_output import only_json
             from . import lists
 

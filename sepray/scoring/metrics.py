@@ -168,7 +168,7 @@ def _relative(order: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 def _metrics(functions: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> dict[str, Metric]:
     described = {name: MEASURES[name] for name in functions}
-    return {n: Metric(functions[n], m.direction, m.unit, m.description) for n, m in described.items()}
+    return {n: Metric(functions[n], m.direction, m.unit) for n, m in described.items()}
 
 
 METRICS = _metrics(

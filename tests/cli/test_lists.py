@@ -11,6 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from sepray.choices import MEASURES
 from sepray.search import lease
 from sepray.search import storage as optuna_storage
 from sepray.tracking import catalogue, pretrained
@@ -153,6 +154,26 @@ def test_separators_are_listed_as_their_modules_say(run):
         row = {"separator": name, "what": sentence(module), "needs": ", ".join(needs), "configurations": named}
         rows.append(row | {"from": "sepray"})
     assert json.loads(run("list", "separators", "--json")) == rows
+
+
+def test_measures_are_listed_with_what_they_are_and_are_for(run):
+    rows = {row.pop("measure"): row for row in json.loads(run("list", "measures", "--json"))}
+    assert list(rows) == list(MEASURES)
+    assert rows["psnr"] == {
+        "what": "peak signal-to-noise ratio, the peak being 1",
+        "better": "more",
+        "unit": "dB",
+        "for": "images",
+        "objective": "yes",
+    }
+    assert {name: rows["relative_l2"][name] for name in ("better", "unit", "for")} == {
+        "better": "less",
+        "unit": None,
+        "for": "any signals",
+    }
+    assert rows["sdr"]["objective"] == "no"
+    assert all(row["what"] for row in rows.values())
+    assert "psnr" in run("list", "measures").split()
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ def test_version_is_printed(capsys):
     [
         (["list", "tasks"], ("tasks", False, "", None)),
         (["list", "separators", "--json"], ("separators", True, "", None)),
+        (["list", "measures"], ("measures", False, "", None)),
     ],
 )
 def test_lists_from_sources_need_no_parser(arguments, given, monkeypatch, capsys):
