@@ -380,12 +380,3 @@ class SeparatorConfig(Protocol):
     def build(self, signal: Signal) -> Separator:
         """Return the separator with freshly initialised weights (from torch's global generator)."""
         ...
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure of separation: ``function(estimate, reference)``, both ``[..., channel, *signal]`` -> ``[...]``."""
-
-    function: Callable[[Tensor, Tensor], Tensor]
-    direction: str  # "minimize" or "maximize"
-    unit: str = ""

@@ -8,7 +8,6 @@ import torch
 from sepray.contracts import (
     Augmentation,
     Loss,
-    Metric,
     Oracle,
     Phase,
     Separator,
@@ -105,7 +104,6 @@ def test_only_an_oracle_is_told_the_sources():
     separator = Separator(SIGNAL)
     separator.separate = lambda seen: 5 * seen
     assert estimate(separator, mixture, sources).unique().tolist() == [5.0]
-    assert Metric(torch.add, "minimize").unit == ""
 
 
 def test_descriptions_cannot_be_changed():
@@ -118,7 +116,6 @@ def test_descriptions_cannot_be_changed():
         (Augmentation(), "crop"),
         (data, "tracks"),
         (phase, "name"),
-        (Metric(torch.add, "minimize"), "unit"),
     ):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(made, name, None)

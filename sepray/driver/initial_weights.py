@@ -15,7 +15,7 @@ from ..contracts import Separator
 from ..errors import UsageError, mask
 from ..tracking import models, pretrained
 from ..tracking.environment import resolve_uri
-from ..tracking.packaged_model import DIGEST, PackagedModel
+from ..tracking.packaged_model import DIGEST
 from .warm_start import refuse_wider_supervision
 
 
@@ -24,16 +24,12 @@ class InitialWeights:
     """The initial model of a study.
 
     Attributes:
-        name: its address.
         digest: SHA-256 of the model.
         values: its parameters and buffers by name.
-        model: the model, for its row of the final table.
     """
 
-    name: str
     digest: str
     values: dict[str, np.ndarray[Any, Any]] = field(repr=False)
-    model: PackagedModel = field(repr=False)
 
 
 def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights | None:
@@ -74,7 +70,7 @@ def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights 
             f"the initial model {model} is another separator, or of other sizes: {_told(trained)} Give the study these "
             "settings (--separator, --separator.FIELD, and --task.FIELD for leads and template)"
         )
-    return InitialWeights(model, str(loaded.metadata[DIGEST]), values, loaded)
+    return InitialWeights(str(loaded.metadata[DIGEST]), values)
 
 
 def _told(separator: Separator) -> str:

@@ -80,7 +80,7 @@ def contest(spec: StudySpec, data: TaskData, result: Result, folder: Path, uri: 
         (_column(o, challenger, sources), _column(o, defender, sources), MEASURES[o.measure].direction)
         for o in objectives
     ]
-    found = [paired_difference(first, second, direction, units, spec.seed) for first, second, direction in pairs]
+    found = [paired_difference(first, second, units, spec.seed) for first, second, _ in pairs]
     told = "; ".join(
         _gap(o, float(first.mean()), float(second.mean()), difference)
         for o, (first, second, _), difference in zip(objectives, pairs, found, strict=True)

@@ -63,16 +63,16 @@ def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, trac
         if incumbent is None:
             models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"Registered as {name} version {version}, the first champion.")
-        if incumbent.version == version:
+        if incumbent == version:
             models.set_champion(name, version, uri, description)
             return Registration(name, version, True, f"{name} version {version} is the champion.")
-        if not models.has_files(name, incumbent.version, uri):
+        if not models.has_files(name, incumbent, uri):
             models.set_champion(name, version, uri, description)
-            lost = f"the files of version {incumbent.version} are gone"
+            lost = f"the files of version {incumbent} are gone"
             return Registration(
                 name, version, True, f"Registered as {name} version {version}, the new champion: {lost}."
             )
-        won, reason = contest(spec, data, result, folder, uri, incumbent.version)
+        won, reason = contest(spec, data, result, folder, uri, incumbent)
         if won:
             models.set_champion(name, version, uri, description)
         return Registration(name, version, won, f"Registered as {name} version {version}{reason}.")

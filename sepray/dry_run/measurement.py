@@ -47,12 +47,10 @@ class PhaseTime:
     """Time that one phase takes in a training step.
 
     Attributes:
-        name: name of the phase.
         active: hyperparameter that skips the phase where it is 0; None for a phase that is never skipped.
         seconds: seconds of all updates of the phase in one step.
     """
 
-    name: str
     active: str | None
     seconds: float
 
@@ -259,8 +257,8 @@ def _joined(answers: Sequence[Mapping[str, Any]]) -> Measurement:
     shortest = min(len(answer["epochs"]) for answer in answers)
     first = answers[0]
     phases = [
-        PhaseTime(name, active, statistics.median(answer["phases"][k][2] for answer in answers))
-        for k, (name, active, _) in enumerate(first["phases"])
+        PhaseTime(active, statistics.median(answer["phases"][k][1] for answer in answers))
+        for k, (active, _) in enumerate(first["phases"])
     ]
     values: dict[str, Any] = {f.name: middle(f.name) for f in fields(Measurement) if f.name in _MIDDLE}
     values |= {f.name: max(answer[f.name] for answer in answers) for f in fields(Measurement) if f.name in _SIZES}

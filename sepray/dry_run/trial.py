@@ -163,11 +163,7 @@ def measure(
         "epochs": [sum(outside) for outside in zip(*(watch.outside for watch in watches), strict=True)],
         "step": context.members * step,
         "phases": [
-            (
-                phase.name,
-                phase.active,
-                context.members * _middle(s for watch in watches for s in watch.phases[phase.name]),
-            )
+            (phase.active, context.members * _middle(s for watch in watches for s in watch.phases[phase.name]))
             for phase in trainer.phases
         ],
         "steps": steps_of(trainer.items, trainer.batch_size) if trainer.phases else 0,

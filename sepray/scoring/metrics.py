@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from ..choices import MEASURES
-from ..contracts import Metric, Signal
+from ..contracts import Signal
 from ..errors import UsageError
 from ..signals.heart_rate import heart_rate
 from . import beat_scores
 
+Score = Callable[[Tensor, Tensor], Tensor]
+"""A measure: a function of estimate and reference, both ``[..., channel, *signal]``, that returns ``[...]``."""
 SILENCE = 1e-6
 """Root mean square below which a signal counts as silent, in the unit of the signal (-120 dB of full scale)."""
 
@@ -162,33 +164,31 @@ def heart_rate_error(estimate: Tensor, reference: Tensor, sample_rate: float, he
     return (estimated - true).abs().masked_fill(~has_heart, math.nan)
 
 
-def _relative(order: float) -> Callable[[Tensor, Tensor], Tensor]:
+def _relative(order: float) -> Score:
     return lambda estimate, reference: relative_error(estimate, reference, order)
 
 
-def _metrics(functions: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> dict[str, Metric]:
-    described = {name: MEASURES[name] for name in functions}
-    return {n: Metric(functions[n], m.direction, m.unit) for n, m in described.items()}
+METRICS: dict[str, Score] = {
+    "relative_l1": _relative(1),
+    "relative_l2": _relative(2),
+    "relative_linf": _relative(math.inf),
+    "si_sdr": si_sdr,
+}
+"""Measures that are defined for any signal, by name; ``choices.MEASURES`` says what each is."""
+
+_OF_SOUNDS: dict[str, Score] = {"snr": snr}
+_OF_IMAGES: dict[str, Score] = {"psnr": psnr, "ssim": ssim}
 
 
-METRICS = _metrics(
-    {"relative_l1": _relative(1), "relative_l2": _relative(2), "relative_linf": _relative(math.inf), "si_sdr": si_sdr}
-)
-"""Measures that are defined for any signal, by name."""
-
-_OF_SOUNDS = _metrics({"snr": snr})
-_OF_IMAGES = _metrics({"psnr": psnr, "ssim": ssim})
-
-
-def of(signal: Signal) -> dict[str, Metric]:
+def of(signal: Signal) -> dict[str, Score]:
     """Return the measures of this module that are defined for a kind of signal, by name."""
     measures = METRICS | (_OF_IMAGES if len(signal.shape) == 2 else _OF_SOUNDS)
     if signal.heart_sources and signal.sample_rate is not None:
-        measures |= _metrics({name: _of_hearts(name, signal) for name in beat_scores.MEASURES})
+        measures |= {name: _of_hearts(name, signal) for name in beat_scores.MEASURES}
     return measures
 
 
-def _of_hearts(name: str, signal: Signal) -> Callable[[Tensor, Tensor], Tensor]:
+def _of_hearts(name: str, signal: Signal) -> Score:
     return lambda estimate, reference: _heart_scores(estimate, reference, signal)[name]
 
 
@@ -239,7 +239,7 @@ def score(
     """
     measures = METRICS if signal is None else of(signal)
     of_hearts = {name for name in measures if MEASURES[name].signals == "hearts"}
-    scores = {n: metric.function(estimate, reference) for n, metric in measures.items() if n not in of_hearts}
+    scores = {n: measure(estimate, reference) for n, measure in measures.items() if n not in of_hearts}
     if signal is not None and of_hearts:  # which share one detection
         scores |= _heart_scores(estimate, reference, signal, beats)
     energies = (values.flatten(2).square().sum(-1) for values in (estimate, reference))

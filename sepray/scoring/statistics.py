@@ -70,34 +70,29 @@ class PairedDifference:
         low: lower end of the difference's 95% interval over units.
         high: upper end of that interval.
         p_value: two-sided p-value of the sign-flip test over units; 1 for a single one.
-        better: whether the challenger is the better one: p is below 0.05, and the interval is beyond zero.
     """
 
     difference: float
     low: float
     high: float
     p_value: float
-    better: bool
 
 
 def paired_difference(
-    challenger: Values, incumbent: Values, direction: str, units: Units | None = None, seed: int = 0
+    challenger: Values, incumbent: Values, units: Units | None = None, seed: int = 0
 ) -> PairedDifference:
     """Compare the scores of two systems on the same items.
 
     Args:
         challenger: scores ``[item]`` of the first system.
         incumbent: scores ``[item]`` of the second system, in the same order.
-        direction: ``"minimize"`` or ``"maximize"``, which scores are better.
         units: what the items were cut from; None: each item is a unit.
         seed: random seed of the resampling.
 
     Raises:
         UsageError: a score is NaN or infinite.
-        ValueError: different numbers of items, no item, or an unknown direction.
+        ValueError: different numbers of items, or no item.
     """
-    if direction not in ("minimize", "maximize"):
-        raise ValueError(f"direction must be minimize or maximize, not {direction!r}")
     challenger, incumbent = _finite("challenger", challenger), _finite("incumbent", incumbent)
     if len(challenger) != len(incumbent):
         raise ValueError(f"a paired comparison needs the same items, not {len(challenger)} and {len(incumbent)}")
@@ -106,8 +101,7 @@ def paired_difference(
     mean = float(differences.mean())
     low, high = interval(differences, units, seed=seed)
     p_value = float(sign_flips(units.of(differences), RESAMPLES if units.count > _EXACT_FLIPS else 2**_EXACT_FLIPS))
-    beyond = high < 0 if direction == "minimize" else low > 0
-    return PairedDifference(mean, low, high, p_value, bool(beyond and p_value < SIGNIFICANT))
+    return PairedDifference(mean, low, high, p_value)
 
 
 def signed_rank(differences: Values) -> tuple[float, float]:
@@ -212,7 +206,7 @@ def compare_systems(
             raise UsageError(f"there is nothing to compare: no item has a {metric} for both {' and '.join(names)}")
     for name, scores in zip(names, (first, second), strict=True):
         _finite(f"scores of {name}", scores)
-    paired = paired_difference(first, second, measure.direction, units)
+    paired = paired_difference(first, second, units)
     p_wilcoxon, effect = signed_rank(units.of(first - second))
     gains = second - first if measure.direction == "minimize" else first - second
     means = (float(first.mean()), float(second.mean()))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..disk import links
 from ..errors import UnreachableError, how_to_install, mask
@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # brings torch
     from torch import Tensor
 
 __all__ = [
-    "Incumbent",
     "ModelError",
     "Scored",
     "UnreachableError",
@@ -46,18 +45,6 @@ STUDY_TAG = "sepray.study"
 _FIRST_REQUEST = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 _LATER_REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 _LOGIN_REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
-
-
-class Incumbent(NamedTuple):
-    """The version that has the alias ``champion``.
-
-    Attributes:
-        version: number of the version.
-        run_id: MLflow run that it was logged into; "" for none.
-    """
-
-    version: str
-    run_id: str
 
 
 def register(
@@ -168,13 +155,12 @@ def set_champion(name: str, version: str, uri: str | None = None, description: s
             client.update_registered_model(name, description)
 
 
-def incumbent(name: str, uri: str | None = None) -> Incumbent | None:
-    """Return the version that has the alias ``champion``; None if no version has it."""
+def incumbent(name: str, uri: str | None = None) -> str | None:
+    """Return the number of the version that has the alias ``champion``; None if no version has it."""
     with connected(uri) as client:
         for model in client.search_registered_models(f"name = {quoted(name)}"):
             if CHAMPION in model.aliases:
-                version = client.get_model_version_by_alias(name, CHAMPION)
-                return Incumbent(str(version.version), str(version.run_id or ""))
+                return str(client.get_model_version_by_alias(name, CHAMPION).version)
     return None
 
 

@@ -25,13 +25,10 @@ class Division(NamedTuple):
         mixtures: numbers of the items whose mixtures are learned from.
         samples: for each source the numbers of the items that its samples are taken from; in no mixture of ``mixtures``
             is a recording of that source's that one of them was cut from.
-        shared: parts of the items' units that are too few to be divided (0 for the first); there samples are other
-            items, but of the same recordings.
     """
 
     mixtures: Tensor
     samples: tuple[Tensor, ...]
-    shared: tuple[int, ...]
 
 
 def divide(split: Split, generator: torch.Generator) -> Division:
@@ -44,8 +41,7 @@ def divide(split: Split, generator: torch.Generator) -> Division:
     items, sources = len(split), split.sources.shape[1]
     units = split.units or tuple((str(item),) for item in range(items))
     columns = [list(column) for column in zip(*units, strict=True)]
-    shared = shared_parts(split)
-    for part in shared:
+    for part in shared_parts(split):
         columns[part] = [str(item) for item in range(items)]
     for _ in range(_ATTEMPTS):
         share = 0.5 ** (1 / len(columns))
@@ -53,9 +49,9 @@ def divide(split: Split, generator: torch.Generator) -> Division:
         of_mixtures = kept.all(0)
         left = [~kept[k] if len(columns) == sources > 1 else ~kept.any(0) for k in range(sources)]
         if of_mixtures.any() and all(own.any() for own in left):
-            return Division(_numbers(of_mixtures), tuple(map(_numbers, left)), shared)
+            return Division(_numbers(of_mixtures), tuple(map(_numbers, left)))
     halves = _chosen([str(item) for item in range(items)], 0.5, generator)
-    return Division(_numbers(halves), (_numbers(~halves),) * sources, tuple(range(len(columns))))
+    return Division(_numbers(halves), (_numbers(~halves),) * sources)
 
 
 def shared_parts(split: Split) -> tuple[int, ...]:

@@ -77,7 +77,7 @@ class Registry:
     def incumbent(self, name, uri=None):
         if not self.reachable:
             raise UnreachableError("MLflow at http://tracker:5000 does not answer")
-        return models.Incumbent(self.champion, "run") if self.champion else None
+        return self.champion
 
     def register(self, tracker, label, folder, name, *, tags, description, scored):
         assert (folder / "MLmodel").is_file()

@@ -143,16 +143,16 @@ def test_too_few_recordings_decide_nothing(mlflow, tmp_path, items, few):
 
 
 def test_the_interval_and_its_direction_decide_too():
-    more = [PairedDifference(1.0, 0.5, 2.0, 0.01, False)]
+    more = [PairedDifference(1.0, 0.5, 2.0, 0.01)]
     assert promotion.wins(more, ["maximize"])
     assert not promotion.wins(more, ["minimize"])
-    assert not promotion.wins([PairedDifference(1.0, 0.0, 2.0, 0.01, False)], ["maximize"])
-    assert not promotion.wins([PairedDifference(-1.0, -2.0, 0.0, 0.01, False)], ["minimize"])
-    assert not promotion.wins([PairedDifference(1.0, 0.5, 2.0, 0.05, False)], ["maximize"])
+    assert not promotion.wins([PairedDifference(1.0, 0.0, 2.0, 0.01)], ["maximize"])
+    assert not promotion.wins([PairedDifference(-1.0, -2.0, 0.0, 0.01)], ["minimize"])
+    assert not promotion.wins([PairedDifference(1.0, 0.5, 2.0, 0.05)], ["maximize"])
 
 
 def test_a_gap_in_words_has_the_unit_of_the_measure():
-    difference = PairedDifference(-1.5, -2.25, -0.125, 0.03125, True)
+    difference = PairedDifference(-1.5, -2.25, -0.125, 0.03125)
     assert promotion._gap(Objective("heart_rate_error", "minimize"), 2.0, 3.5, difference) == (
         "heart rate error, mean over the sources, 2.0000 bpm against 3.5000 bpm, difference -1.5000 "
         "[-2.2500, -0.1250], p 0.031 by sign flips"
@@ -161,7 +161,7 @@ def test_a_gap_in_words_has_the_unit_of_the_measure():
 
 def gain(difference: float, p: float, low: float | None = None) -> PairedDifference:
     low = difference / 2 if low is None else low
-    return PairedDifference(difference, min(low, difference * 2), max(low, difference * 2), p, False)
+    return PairedDifference(difference, min(low, difference * 2), max(low, difference * 2), p)
 
 
 @pytest.mark.parametrize(

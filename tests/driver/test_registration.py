@@ -30,7 +30,7 @@ def registry(monkeypatch):
         stands["asked"].append((model, uri))
         return Loaded()
 
-    monkeypatch.setattr(models, "incumbent", lambda name, uri: models.Incumbent("3", "run"))
+    monkeypatch.setattr(models, "incumbent", lambda name, uri: "3")
     monkeypatch.setattr(
         models, "register", lambda tracker, label, *_, **given: stands.update(given, label=label) or "4"
     )
@@ -197,13 +197,13 @@ def test_seed_of_the_study_is_that_of_the_challenge(registry, tmp_path, monkeypa
     compared = promotion.paired_difference
 
     def difference(*arguments):
-        given.append((arguments[2], arguments[4]))
+        given.append(arguments[3])
         return compared(*arguments)
 
     monkeypatch.setattr(promotion, "paired_difference", difference)
     monkeypatch.setattr("tests.driver.test_registration.SPEC", SPEC.changed(seed=17))
     challenge([9.0] * ITEMS, tmp_path)
-    assert given == [("minimize", 17)]
+    assert given == [17]
 
 
 def test_without_a_package_nothing_is_registered(registry, tmp_path):

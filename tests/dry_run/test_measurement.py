@@ -20,7 +20,7 @@ MEASURED = Measurement(
     setup=2.0,
     epochs=(10.0, 1.0, 4.0),
     step=0.5,
-    phases=(PhaseTime("separator", None, 0.2), PhaseTime("critics", "adversarial", 0.125)),
+    phases=(PhaseTime(None, 0.2), PhaseTime("adversarial", 0.125)),
     steps=8,
     validation=0.75,
     saving=0.25,
@@ -35,7 +35,7 @@ MEASURED = Measurement(
 )
 ANSWER = {
     "worker_start": 3.0, "setup": 2.0, "epochs": [10.0, 1.0, 4.0], "step": 0.5,
-    "phases": [["separator", None, 0.2], ["critics", "adversarial", 0.125]],
+    "phases": [[None, 0.2], ["adversarial", 0.125]],
     "steps": 8, "validation": 0.75, "saving": 0.25, "checkpoint_bytes": 4000, "weights_bytes": 1000, "parameters": 240,
     "private_bytes": 300, "shared_bytes": 200, "gpu_bytes": 0, "gpu_machine_bytes": 0, "problem": "", "slowdown": 1.0,
 }  # fmt: skip
@@ -47,7 +47,7 @@ def test_step_is_shorter_where_a_phase_is_skipped():
     assert MEASURED.step_seconds({"adversarial": 0.0}) == 0.375
     assert MEASURED.step_seconds({"adversarial": 0.5}) == 0.4375
     assert MEASURED.step_seconds({"other": 0.0}) == 0.5
-    noisy = replace(MEASURED, phases=(PhaseTime("critics", "adversarial", 0.7),))
+    noisy = replace(MEASURED, phases=(PhaseTime("adversarial", 0.7),))
     assert noisy.step_seconds({"adversarial": 0.0}) == 0.0
 
 
@@ -154,7 +154,7 @@ def test_on_a_gpu_one_is_measured_alone(processes):
 def test_times_of_several_are_their_median_and_sizes_their_largest():
     other = ANSWER | {
         "worker_start": 5.0, "setup": 4.0, "epochs": [20.0, 3.0], "step": 1.5, "validation": 1.25, "saving": 1.25,
-        "phases": [["separator", None, 0.4], ["critics", "adversarial", 0.375]], "checkpoint_bytes": 4100,
+        "phases": [[None, 0.4], ["adversarial", 0.375]], "checkpoint_bytes": 4100,
         "private_bytes": 280, "shared_bytes": 240, "gpu_bytes": 7, "gpu_machine_bytes": 9, "problem": "not finite",
         "slowdown": 2.0,
     }  # fmt: skip
@@ -164,7 +164,7 @@ def test_times_of_several_are_their_median_and_sizes_their_largest():
         setup=3.0,
         epochs=(15.0, 2.0),
         step=1.0,
-        phases=(PhaseTime("separator", None, pytest.approx(0.3)), PhaseTime("critics", "adversarial", 0.25)),
+        phases=(PhaseTime(None, pytest.approx(0.3)), PhaseTime("adversarial", 0.25)),
         steps=8,
         validation=1.0,
         saving=0.75,

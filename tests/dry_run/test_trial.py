@@ -83,7 +83,7 @@ def test_every_part_of_a_training_is_timed(tmp_path):
     assert found["setup"] == pytest.approx(0.5 + 1.5)
     assert found["epochs"] == pytest.approx([4, 1, 3, 3, 3, 3])
     assert found["step"] == pytest.approx(0.25 + 2 * 0.125)
-    assert found["phases"] == [("first", None, pytest.approx(0.25)), ("second", "adversarial", pytest.approx(0.25))]
+    assert found["phases"] == [(None, pytest.approx(0.25)), ("adversarial", pytest.approx(0.25))]
     assert found["steps"] == 4  # 18 items in batches of 4
     assert found["validation"] == pytest.approx(0.1)
     assert found["problem"] == ""

@@ -55,27 +55,24 @@ def test_paired_difference_sees_a_small_gain_under_a_large_spread() -> None:
     random = np.random.default_rng(0)
     incumbent = random.uniform(0, 1, 200)
     challenger = incumbent - 0.01 + random.normal(0, 0.02, 200)
-    found = paired_difference(challenger, incumbent, "minimize")
+    found = paired_difference(challenger, incumbent)
     difference = challenger - incumbent
     half = 1.96 * difference.std() / math.sqrt(200)
     assert found.difference == pytest.approx(difference.mean())
     assert found.low == pytest.approx(difference.mean() - half, abs=0.1 * half)
     assert found.high == pytest.approx(difference.mean() + half, abs=0.1 * half)
     assert found.p_value < 0.001
-    assert found.better
-    reverse = paired_difference(incumbent, challenger, "minimize")
-    assert (reverse.difference, reverse.better) == (pytest.approx(-found.difference), False)
-    assert paired_difference(incumbent, challenger, "maximize").better
-    assert not paired_difference(challenger, incumbent, "maximize").better
+    reverse = paired_difference(incumbent, challenger)
+    assert reverse.difference == pytest.approx(-found.difference)
+    assert reverse.p_value == found.p_value
 
 
 def test_paired_difference_of_equals() -> None:
     scores = np.random.default_rng(0).uniform(0, 1, 50)
-    same = paired_difference(scores, scores, "minimize")
-    assert (same.difference, same.low, same.high, same.p_value, same.better) == (0, 0, 0, 1, False)
-    back_and_forth = paired_difference(scores + np.tile([0.1, -0.1], 25), scores, "minimize")
+    same = paired_difference(scores, scores)
+    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+    back_and_forth = paired_difference(scores + np.tile([0.1, -0.1], 25), scores)
     assert back_and_forth.p_value > 0.9
-    assert not back_and_forth.better
 
 
 def test_p_values_of_no_difference_are_uniform() -> None:
@@ -85,8 +82,8 @@ def test_p_values_of_no_difference_are_uniform() -> None:
 
 
 def test_one_item_decides_nothing() -> None:
-    found = paired_difference(np.array([0.1]), np.array([0.9]), "minimize")
-    assert (found.low, found.high, found.p_value, found.better) == (-math.inf, math.inf, 1, False)
+    found = paired_difference(np.array([0.1]), np.array([0.9]))
+    assert (found.low, found.high, found.p_value) == (-math.inf, math.inf, 1)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +92,7 @@ def test_one_item_decides_nothing() -> None:
         (lambda: confidence_interval(np.array([])), r"must be \[item\], of at least one, not \[0\]"),
         (lambda: confidence_interval(np.ones((2, 2, 2))), r"not \[2, 2, 2\]"),
         (lambda: confidence_interval(np.array([1, math.nan, math.inf])), "2 of 3 values are not finite"),
-        (lambda: paired_difference(np.ones(3), np.ones(4), "minimize"), "same items, not 3 and 4"),
-        (lambda: paired_difference(np.ones(3), np.ones(3), "down"), "minimize or maximize, not 'down'"),
+        (lambda: paired_difference(np.ones(3), np.ones(4)), "same items, not 3 and 4"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(call: Callable[[], object], message: str) -> None:
@@ -174,12 +170,11 @@ def test_confidence_interval_of_a_median_is_the_percentile_interval_of_medians()
 
 def test_p_value_of_the_sign_flips_by_hand() -> None:
     # Of the 4 patterns of signs of 3 and -1, those with a mean of 1 or more and of -1 or less: all of them.
-    assert paired_difference(np.array([3.0, -1.0]), np.zeros(2), "maximize").p_value == 1
+    assert paired_difference(np.array([3.0, -1.0]), np.zeros(2)).p_value == 1
     # Of the 32 patterns of five gains, all plus and all minus; of six, two of 64, which is enough.
-    for gains, better in ((np.arange(1.0, 6.0), False), (np.arange(1.0, 7.0), True)):
-        found = paired_difference(gains, np.zeros(len(gains)), "maximize")
+    for gains in (np.arange(1.0, 6.0), np.arange(1.0, 7.0)):
+        found = paired_difference(gains, np.zeros(len(gains)))
         assert found.p_value == 2 / 2 ** len(gains)
-        assert found.better == better
         assert found.low < gains.mean() < found.high
 
 
@@ -204,7 +199,7 @@ def test_paired_test_against_seeds_by_hand():
 def test_seed_of_the_resampling_arrives() -> None:
     random = np.random.default_rng(4)
     first, second = random.normal(size=30), random.normal(size=30)
-    found = [paired_difference(first, second, "minimize", seed=seed) for seed in (0, 0, 1)]
+    found = [paired_difference(first, second, seed=seed) for seed in (0, 0, 1)]
     assert found[0] == found[1]
     assert found[0].low != found[2].low
     assert found[0].low == pytest.approx(found[2].low, abs=0.05)
@@ -236,7 +231,7 @@ def test_systems_are_compared_in_the_direction_of_the_measure() -> None:
     by_error = compare_systems(("a", "b"), first, second, "relative_l2")
     assert (by_error.items, by_error.wins, by_error.better) == (40, 34, "a")
     assert by_error.means == (pytest.approx(first.mean()), pytest.approx(second.mean()))
-    assert by_error.paired == paired_difference(first, second, "minimize")
+    assert by_error.paired == paired_difference(first, second)
     assert by_error.p_wilcoxon == pytest.approx(float(stats.wilcoxon(first - second).pvalue))
     # The 6 smallest of 40 ranks are gains of the second, so 21 of 820.
     assert by_error.rank_biserial == pytest.approx(-(820 - 2 * 21) / 820)
@@ -287,7 +282,7 @@ def test_a_model_whose_estimates_are_not_finite_is_named() -> None:
     ],
 )
 def test_conclusion_claims_no_more_than_both_tests_show(difference, p, changes, sentence):
-    paired = PairedDifference(difference, difference - 0.5, difference + 0.5, p, p < 0.05)
+    paired = PairedDifference(difference, difference - 0.5, difference + 0.5, p)
     fields = {"metric": "si_sdr", "p_wilcoxon": 0.01, "rank_biserial": 0.4} | changes
     found = SystemComparison(
         names=("a", "b"), items=9, means=(2.0, 1.0), paired=paired, wins=7, units=Units.each(9), **fields
@@ -306,7 +301,7 @@ def test_conclusion_of_equal_scores() -> None:
 def test_difference_of_the_same_size_on_every_item_is_one() -> None:
     scores = np.array([1.0, 2.0, 4.0, 3.0, 2.5, 7.0])
     found = compare_systems(("a", "b"), scores - 0.5, scores, "relative_l2")
-    assert found.paired == PairedDifference(-0.5, -0.5, -0.5, 2 / 2**6, True)
+    assert found.paired == PairedDifference(-0.5, -0.5, -0.5, 2 / 2**6)
     assert found.conclusion == "Conclusion: a separates better than b by relative L2 error, a large effect."
 
 

@@ -52,6 +52,6 @@ def improvement(
     estimate = separate(data.test.mixture)
     unprocessed = data.test.mixture[:, None].expand_as(data.test.sources)
     wanted = [data.signal.sources.index(name) for name in sources or data.signal.sources]
-    measure = metrics.METRICS["si_sdr"].function
+    measure = metrics.METRICS["si_sdr"]
     gains = measure(estimate, data.test.sources) - measure(unprocessed, data.test.sources)
     return float(np.mean(gains[:, wanted].numpy()))

@@ -63,7 +63,7 @@ def test_records_are_summed_resampled_and_in_units_of_the_mother(config: Config,
         apart = (rates[:, 0] - 70) / 5, (rates[:, 1] - 120) / 10  # both number the subject
         assert (apart[0] - apart[1]).abs().max() < 0.3
     assert 0.005 < max(noises) < 0.06
-    assert metrics.of(data.signal)["heart_rate_error"].function(data.test.sources, data.test.sources).max() == 0
+    assert metrics.of(data.signal)["heart_rate_error"](data.test.sources, data.test.sources).max() == 0
 
 
 def test_no_subject_is_in_two_splits(config: Config, tmp_path: Path) -> None:

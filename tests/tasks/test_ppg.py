@@ -91,10 +91,10 @@ def test_the_mixture_still_shows_the_heart_rate_and_another_signal_does_not(data
         float(metrics.score(data.test.sources, data.test.sources, data.signal, data.test.beats)["beat_f1"][:, 0].mean())
         > 0.98
     )
-    error = metrics.of(data.signal)["heart_rate_error"].function(estimate, data.test.sources)
+    error = metrics.of(data.signal)["heart_rate_error"](estimate, data.test.sources)
     assert error[:, 0].mean() < 1
     assert error[:, 1].isnan().all()
-    other = metrics.of(data.signal)["heart_rate_error"].function(data.test.sources.roll(1, 0), data.test.sources)
+    other = metrics.of(data.signal)["heart_rate_error"](data.test.sources.roll(1, 0), data.test.sources)
     assert other[:, 0].mean() > 5
 
 

@@ -11,7 +11,6 @@ def test_items_whose_units_always_meet_are_halved_one_by_one():
     units = (("a", "p", "x"), ("a", "q", "y"), ("b", "p", "y")) * 4
     sources = torch.randn(12, 2, 1, 8, generator=torch.Generator().manual_seed(0))
     division = divide(Split(sources.sum(1), sources, units=units), torch.Generator().manual_seed(1))
-    assert division.shared == (0, 1, 2)
     assert len(division.mixtures) == 6
     for samples in division.samples:
         assert sorted([*division.mixtures.tolist(), *samples.tolist()]) == list(range(12))
