@@ -29,6 +29,12 @@ MOST_GROWTH = 100
 """Largest factor by which an archive may grow when it is unpacked: pictures are compressed already."""
 
 _PART = 1 << 20  # bytes that are unpacked at once
+_LARGE, _LARGE_GROWTH = (
+    256 << 20,
+    20,
+)  # an archive that unpacks to more may grow by no more: seconds of work, not minutes
+_FREE_MEMBERS = 10_000
+_MEMBER_BYTES = 100  # of an archive, that each of more members has: a tiny picture and its name
 
 _PACKERS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
@@ -77,19 +83,27 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """Open a tar file, compressed or not.
 
     Raises:
-        UsageError: the archive unpacks to more than a hundred times its bytes and 16 MB; raised while it is read.
+        UsageError: the archive unpacks to more than 16 MB and a hundred times its bytes, or than 256 MB and twenty
+            times its bytes, or a header in it is longer than a megabyte; raised while it is read.
     """
     with path.open("rb") as file:
         first = file.read(6)
         file.seek(0)
         opener = next((opener for magic, opener in _PACKERS if first.startswith(magic)), None)
+        size = path.stat().st_size
         if opener is None:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
+            with tarfile.open(fileobj=_Limited(file, size), mode="r:") as archive:
                 yield archive
             return
-        most = max(FREE, MOST_GROWTH * path.stat().st_size)
+        most = max(FREE, min(MOST_GROWTH * size, _LARGE + _LARGE_GROWTH * size))
         with opener(file) as content, tarfile.open(fileobj=_Limited(content, most), mode="r:") as archive:
             yield archive
+
+
+def _check_number(members: int, size: int) -> None:
+    """Refuse an archive with more members than its bytes could hold pictures: each takes time, however empty it is."""
+    if members > (most := _FREE_MEMBERS + size // _MEMBER_BYTES):
+        raise UsageError(f"it has more than {most} members in {size} bytes, and that is no archive of pictures")
 
 
 class ZipMembers:
@@ -100,11 +114,13 @@ class ZipMembers:
 
     Raises:
         OSError, zipfile.BadZipFile: it is damaged.
+        UsageError: it has far too many members for its size.
     """
 
     def __init__(self, path: Path) -> None:
         self._archive, self._size, self._lock = zipfile.ZipFile(path), path.stat().st_size, threading.Lock()
         self.names = self._archive.namelist()
+        _check_number(len(self.names), self._size)
 
     def read(self, name: str, most: Callable[[int], int]) -> bytes:
         """Return the content of a file. Any thread may call it.
@@ -132,16 +148,21 @@ class TarMembers:
 
     Raises:
         OSError, tarfile.TarError: it is damaged.
-        UsageError: it unpacks to too much (``open_tar``).
+        UsageError: it unpacks to too much (``open_tar``), or has far too many members for its size.
     """
 
     def __init__(self, path: Path) -> None:
         self._size, self._lock = path.stat().st_size, threading.Lock()
         with open_tar(path) as archive:
-            files = [member for member in archive if member.isfile() and not member.issparse()]
-            self._places = {member.name: (member.offset_data, member.size) for member in files}
-            is_packed = isinstance(archive.fileobj, _Limited)
-        self._path, self._is_packed = path, is_packed
+            self._places = {}
+            for number, member in enumerate(archive, 1):
+                _check_number(number, self._size)
+                if member.isfile() and not member.issparse():
+                    self._places[member.name] = (member.offset_data, member.size)
+                cast("Any", archive).members = []  # else it keeps them all
+        with path.open("rb") as file:
+            first = file.read(6)
+        self._path, self._is_packed = path, any(first.startswith(magic) for magic, _ in _PACKERS)
         self._file: IO[bytes] | None = None
         self.names = list(self._places)
 
@@ -181,7 +202,7 @@ class TarMembers:
 
 
 class _Limited(io.RawIOBase):
-    """The unpacked content of a compressed file, of ``most`` bytes at most."""
+    """The unpacked content of a file, of ``most`` bytes at most, read a megabyte at a time: no header has more."""
 
     def __init__(self, content: IO[bytes], most: int) -> None:
         self.content, self.most = content, most
@@ -206,6 +227,8 @@ class _Limited(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
+        if size > _PART:
+            raise UsageError(f"a header in it has {size} bytes")
         self._check(self.tell())
         return self.content.read(min(size, self.most + 1) if size >= 0 else self.most + 1)
 

@@ -38,6 +38,9 @@ _MOST_BYTES = 256 << 20  # so is a file of one with more
 _MOST_SCANS = 200  # of a JPEG: each goes over all pixels, and a progressive one has twenty
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # the only ones: others run programs (EPS) or are rarely tried
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_FEW_PARTS = 4_000  # in which a picture is read: a file of millions of empty parts takes minutes
+_PART_BYTES = {b"\x89PNG": 20}  # of a file, for each further part: rows of a PNG may be chunks of their own
+_MOST_PART_BYTES = 1000  # for each of other formats
 _IDX_GROWTH = 250  # of a packed file of images: drawings in black and white have a twentieth
 _MOST_AXES = 8  # of an array
 
@@ -159,12 +162,12 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
             content = picture.read()
             if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
                 raise UsageError(f"{scans} scans are too many")
-            opened = Image.open(io.BytesIO(content), formats=_FORMATS)
+            opened = Image.open(_Content(content), formats=_FORMATS)
             if math.prod(opened.size) > _MOST_PIXELS:
                 raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
             image = opened.convert("RGBA")
     except Exception as error:  # Pillow's decoders raise errors of any kind
-        why = one_line(error).partition("<_io")[0].strip()[:200]
+        why = one_line(error).partition(" <")[0].strip()[:200]  # whose content Pillow names as Python does
         raise UsageError(f"{picture.name} is no sound picture: {why}") from None
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image)
@@ -178,6 +181,24 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     square = square.resize((size, size), Image.Resampling.BILINEAR)  # averages where it makes smaller
     array = np.asarray(square, dtype=np.uint8)
     return array.transpose(2, 0, 1) if colour else array[None]
+
+
+class _Content(io.BytesIO):
+    """The content of a picture, which Pillow reads in no more parts than a picture of its size has.
+
+    Pillow goes through chunks, markers and comments one by one, however small they are.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.left = _FEW_PARTS + len(content) // _PART_BYTES.get(content[:4], _MOST_PART_BYTES)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes."""
+        self.left -= 1
+        if self.left < 0:
+            raise UsageError("it is made of too many parts")
+        return super().read(size)
 
 
 def digests(images: Images) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 
 _UNKNOWN = (range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x100000000))  # lengths of data in a WAV from a pipe
+_MOST_CHUNKS = 10_000  # of a WAV before its data: notes, marks, names
 _MOST_SAMPLES = 500  # in a byte of a file: FLAC has silence in a thousandth, but nobody records silence alone
 
 
@@ -172,14 +173,20 @@ def _is_chunk(path: Path, at: int) -> bool:
 
 
 def _data_length(path: Path) -> tuple[int, int]:
-    """Return where a WAV says how many bytes of data it has, and how many; (0, 0) for any other file."""
+    """Return where a WAV says how many bytes of data it has, and how many; (0, 0) for any other file.
+
+    Raises:
+        RecordingError: it has thousands of chunks before its data.
+    """
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
             return 0, 0
-        while len(chunk := file.read(8)) == 8:
+        for _ in range(_MOST_CHUNKS):
+            if len(chunk := file.read(8)) < 8:
+                return 0, 0
             length = int.from_bytes(chunk[4:], "little")
             if chunk[:4] == b"data":
                 return file.tell() - 4, length
             file.seek(length + length % 2, 1)  # chunks begin at even bytes
-    return 0, 0
+    raise RecordingError(f"{path} is damaged: it has more than {_MOST_CHUNKS} chunks before its samples")

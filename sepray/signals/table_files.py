@@ -63,7 +63,7 @@ class TableRecording(Recording):
         length = block_length(BLOCK_SAMPLES, _CELL_VALUES * columns)
         leading = len(self.copied) if self.copied == tuple(range(len(self.copied))) else None
         with self.path.open(newline="", encoding=self.layout.encoding) as file:
-            for line, cells in self.layout.rows(file):
+            for line, cells in self.layout.rows(file, self.name):
                 if len(cells) != columns:
                     raise _wrong_length(self.layout, cells, line, self.name)
                 if leading is not None:
@@ -209,7 +209,7 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
             stamps[column] = Stamps(label, layout.decimal)
     kept = {k for k, label in enumerate(layout.labels) if label and (names_counter(label) or names_time(label, k == 0))}
     with path.open(newline="", encoding=layout.encoding) as file:
-        for line, cells in layout.rows(file):
+        for line, cells in layout.rows(file, name):
             if len(cells) != columns:
                 raise _wrong_length(layout, cells, line, name)
             if not any(map(str.strip, cells)):

@@ -43,6 +43,8 @@ from .time_cells import number, time_of
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
 _LINE_BYTES = 1 << 20  # at least one line ends in so many bytes
 _MOST_COLUMNS = 4096
+_MOST_EMPTY = 1 << 20  # rows, and one for each row of numbers: a spreadsheet has no more, and double spacing one each
+_MOST_TRAILING = 1 << 14  # empty cells at the end of a row: as many as a spreadsheet has columns
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
 _SAMPLE = 50  # rows of these
 _LOOKED_AT = 1000  # rows whose cells are compared
@@ -75,16 +77,25 @@ class Layout:
     rate: float | None = None
     no_signals: tuple[int, ...] = ()
 
-    def rows(self, file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield line number and cells of every row; blank lines are passed over, at the end also empty cells alone."""
+    def rows(self, file: IO[str], name: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield line number and cells of every row; blank lines are passed over, at the end also empty cells alone.
+
+        Raises:
+            RecordingError: there are a million lines more without numbers than with numbers; ``name`` is the file's.
+        """
         for _ in range(self.header):
             file.readline()
         held: list[tuple[int, list[str]]] = []
-        columns = len(self.labels)
+        columns, left = len(self.labels), _MOST_EMPTY
         for line, cells in _split(file, self.separator, self.header + 1):
-            if not any(cells) or not any(map(str.strip, cells)):
-                held = held or ([(line, cells)] if len(cells) > 1 else [])  # the first: rows after it would say no more
+            if not any(cells) or cells[0][:1] in COMMENT or not any(map(str.strip, cells)):
+                left -= 1
+                if left < 0:
+                    raise RecordingError(f"{name} has a million empty lines before line {line}: leave them out")
+                if len(cells) > 1 and not held and cells[0][:1] not in COMMENT:
+                    held = [(line, cells)]  # the first: rows after it would say no more
                 continue
+            left += 1
             if held:
                 yield from held
                 held = []
@@ -264,7 +275,7 @@ def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
 
 
 def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of every line that is no comment."""
+    """Yield the number and the cells of every line."""
     taken = 0  # lines of the row that is being read
 
     def few() -> Iterator[str]:
@@ -278,8 +289,7 @@ def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) ->
     split = csv.reader(few(), delimiter=separator) if separator else (line.split() for line in lines)
     for place, cells in enumerate(split, start):
         taken = 0
-        if cells and cells[0][:1] not in COMMENT:
-            yield place, cells
+        yield place, cells
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
@@ -288,9 +298,12 @@ def _cells(line: str, separator: str | None) -> list[str]:
 
 def _without_trailing(cells: list[str], columns: int) -> list[str]:
     """Return cells without the empty ones after the last column, which separators at the end of the line make."""
-    while len(cells) > columns and not cells[-1].strip():
-        cells = cells[:-1]
-    return cells
+    if len(cells) > columns + _MOST_TRAILING:
+        return cells
+    kept = len(cells)
+    while kept > columns and not cells[kept - 1].strip():
+        kept -= 1
+    return cells[:kept]
 
 
 def _is_header(lines: list[str]) -> bool:

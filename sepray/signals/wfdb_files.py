@@ -20,6 +20,7 @@ from ..errors import MissingLibraryError, UsageError
 from ..plain_text import in_one_line
 from .recording_types import check_promise, check_rate
 
+_LARGEST_HEADER = 1 << 20  # bytes: of tens of thousands of segments
 _LONGEST_NAME = 200  # characters of a file's name
 _NOTHING = "~"  # the name of a gap between segments, and of the file of a signal that has no samples
 _MOST_SAMPLES = 64  # in a byte of a record's files: compressed ones, or segments with long gaps between them
@@ -204,6 +205,8 @@ def _lines(header: Path) -> list[str]:
     """Return the lines of a header that are no comments, as wfdb reads them."""
     if not header.is_file():  # such as a pipe of that name beside a recording
         return []
+    if header.stat().st_size > _LARGEST_HEADER:
+        raise UsageError(f"{header} is too large for a header of WFDB: {header.stat().st_size} bytes")
     try:
         lines = [line.strip() for line in header.read_text(encoding="ascii", errors="ignore").splitlines()]
     except OSError:

@@ -4,8 +4,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 from PIL import Image
@@ -139,6 +141,93 @@ def test_an_archive_is_gone_through_once_however_many_pictures_it_has(tmp_path, 
     pictures = images.pictures(path)
     assert [picture.read() for picture in pictures] == [bytes([number]) for number in range(9)]
     assert len(opened) == {"zip": 1, "tar": 1, "tar.gz": 4}[kind]  # the last is listed, and then unpacked
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_has_no_more_members_than_its_bytes_hold_pictures(tmp_path, kind, monkeypatch):
+    """13 MB of a packed tar file had three million, of which each takes microseconds."""
+    monkeypatch.setattr(archives, "_FREE_MEMBERS", 4)
+    monkeypatch.setattr(archives, "_MEMBER_BYTES", 10**6)
+    path = tmp_path / f"x.{kind}"
+    listed = []
+    real = tarfile.TarFile.next
+    monkeypatch.setattr(tarfile.TarFile, "next", lambda self: [listed.append(1), real(self)][1])
+    for count in (4, 50):
+        if kind == "zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for number in range(count):
+                    archive.writestr(f"{number}.png", b"")
+        else:
+            path.write_bytes(_tar_of(count, gzip.compress if kind == "tar.gz" else bytes))
+        if count == 4:
+            assert len(images.pictures(path)) == 4
+    listed.clear()
+    with pytest.raises(UsageError, match=r"is no sound archive: it has more than 4 members in \d+ bytes"):
+        images.pictures(path)
+    assert len(listed) <= 6
+
+
+def test_a_header_in_an_archive_is_not_read_whole_whatever_length_it_says(tmp_path):
+    """Names of any length stand in members of their own, which tarfile takes into memory."""
+    for kind in (b"x", b"L"):
+        member = tarfile.TarInfo("x")
+        member.type, member.size = kind, 1 << 30
+        (tmp_path / "x.tar").write_bytes(member.tobuf() + bytes(2048))
+        with pytest.raises(UsageError, match=r"is no sound archive: a header in it has 1073741824 bytes$"):
+            images.pictures(tmp_path / "x.tar")
+
+
+def test_a_large_archive_may_grow_by_less_than_a_small_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "FREE", 0)
+    monkeypatch.setattr(archives, "_LARGE", 30_000)
+    for content, wanted in (
+        (os.urandom(200) + bytes(9_000), 1),
+        (os.urandom(2_000) + bytes(30_000), 1),
+        (os.urandom(2_000) + bytes(99_000), 0),
+    ):
+        member = tarfile.TarInfo("a.png")
+        member.size = len(content)
+        path = tmp_path / "x.tar.gz"
+        path.write_bytes(gzip.compress(member.tobuf() + content + bytes(-len(content) % 512) + bytes(1024)))
+        if wanted:
+            assert len(images.pictures(path)) == 1
+        else:
+            with pytest.raises(UsageError, match="it unpacks to more than 0 MB"):
+                images.pictures(path)
+
+
+def _chunked(parts):
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 99).save(stream, "png")
+    png = stream.getvalue()
+    return png[:33] + (b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4, "big")) * parts + png[33:]
+
+
+def _commented(parts):
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 99).save(stream, "gif")
+    gif = stream.getvalue()
+    at = 13 + (3 << (gif[10] & 7) + 1)
+    return gif[:at] + b"\x21\xfe" + b"\1a" * parts + b"\0" + gif[at:]
+
+
+def _filled(parts):
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 99).save(stream, "jpeg")
+    return stream.getvalue()[:2] + b"\xff" * parts + stream.getvalue()[2:]
+
+
+@pytest.mark.parametrize("made", [_chunked, _commented, _filled])
+def test_a_picture_is_read_in_few_parts(made, monkeypatch):
+    """Pillow went through sixteen million markers of a JPEG one by one, and copied the comments of a GIF each time."""
+    read = []
+    few = images.decode(images.Picture("x", lambda: made(100)), 8, colour=False)
+    assert few.tolist() == [[[99] * 8] * 8]
+    real = images._Content.read
+    monkeypatch.setattr(images._Content, "read", lambda self, *a: [read.append(1), real(self, *a)][1])
+    with pytest.raises(UsageError, match=r"^x is no sound picture: it is made of too many parts$"):
+        images.decode(images.Picture("x", lambda: made(100_000)), 8, colour=False)
+    assert len(read) < 100_000
 
 
 def test_a_member_that_is_cut_short_is_none(tmp_path):

@@ -128,3 +128,20 @@ def test_chunks_of_odd_length_before_the_data_are_passed_over(tmp_path):
     (tmp_path / "odd.wav").write_bytes(content[:at] + b"note\x03\x00\x00\x00abc\x00" + content[at:-2])
     with pytest.raises(RecordingError, match=r"is truncated: 2056 bytes were promised, 2054 are there$"):
         open_recording(tmp_path / "odd.wav")
+
+
+def test_chunks_before_the_data_of_a_wav_are_counted(tmp_path):
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, TONE, 8000, subtype="PCM_16")
+    content = path.read_bytes()
+    at = content.index(b"data")
+    for count in (1000, 10_000):
+        notes = b"note\x02\0\0\0ab" * count
+        size = (len(content) + len(notes) - 8).to_bytes(4, "little")
+        path.write_bytes(b"RIFF" + size + content[8:at] + notes + content[at:])
+        if count == 1000:
+            np.testing.assert_allclose(read(open_recording(path)), [TONE], atol=2**-15)
+    with pytest.raises(
+        RecordingError, match=r"tone\.wav is damaged: it has more than 10000 chunks before its samples$"
+    ):
+        open_recording(path)

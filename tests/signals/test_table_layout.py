@@ -14,7 +14,7 @@ def laid_out(folder, text):
     file.write_text(text)
     layout = layout_of(file, "a.csv")
     with file.open() as lines:
-        return layout, list(layout.rows(lines))
+        return layout, list(layout.rows(lines, "x.csv"))
 
 
 @pytest.mark.parametrize("before", ["1,2,3\n", "a note\n1,2,3\n4,5,6\n"])
@@ -244,6 +244,27 @@ def test_of_empty_rows_within_a_table_the_first_is_kept(tmp_path):
     data = "".join(f"{k}.5,1\n" for k in range(5))
     assert len(laid_out(tmp_path, data + ",\n" * 9)[1]) == 5
     assert laid_out(tmp_path, f"{data},\n , \n,\n7.5,2\n")[1][5:] == [(6, ["", ""]), (9, ["7.5", "2"])]
+
+
+@pytest.mark.parametrize("empty", ["", ",", " ", "#"])
+def test_a_table_has_no_more_empty_lines_than_a_spreadsheet_and_double_spacing_make(tmp_path, empty, monkeypatch):
+    """Sixteen megabytes of them took 8 s."""
+    monkeypatch.setattr(table_layout, "_MOST_EMPTY", 10)
+    data = [f"{k}.5,1\n" for k in range(50)]
+    assert len(laid_out(tmp_path, f"{empty}\n".join(data) + f"{empty}\n" * 10)[1]) >= 50
+    looked_at = []
+    lines = (line for line in ["1.5,2\n", *[f"{empty}\n"] * 1000] if not looked_at.append(line))
+    layout = laid_out(tmp_path, "".join(data))[0]
+    with pytest.raises(RecordingError, match=r"^x\.csv has a million empty lines before line 13: leave them out$"):
+        list(layout.rows(lines, "x.csv"))
+    assert len(looked_at) == 13
+
+
+def test_cells_that_nobody_counts_are_not_taken_off_a_row(tmp_path):
+    """A row of a megabyte of commas was copied as often as it had cells."""
+    data = "".join(f"{k}.5,1\n" for k in range(20))
+    rows = laid_out(tmp_path, data + "7.5,2" + "," * 9000 + "\n8.5,3" + "," * 20_000 + "\n")[1]
+    assert [len(cells) for _, cells in rows[-3:]] == [2, 2, 20_002]
 
 
 @pytest.mark.parametrize(

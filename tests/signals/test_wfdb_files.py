@@ -272,3 +272,15 @@ def test_a_folder_has_a_record_once_and_nothing_that_nobody_put_there(tmp_path: 
 def test_pipe_with_the_name_of_a_header_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.hea")
     assert wfdb_files.files_of(tmp_path / "a.hea") == set()
+
+
+def test_header_of_any_length_is_not_read(tmp_path: Path) -> None:
+    """Sixteen megabytes of comments took 10 s."""
+    header = _record(tmp_path, "r1", _signal())
+    with header.open("ab") as file:
+        file.write(b"#\n" * 1000)
+    assert wfdb_files.read_signals(header).names == ("lead0", "lead1")
+    with header.open("ab") as file:
+        file.truncate(2 << 20)
+    with pytest.raises(UsageError, match=r"r1\.hea is too large for a header of WFDB: 2097152 bytes$"):
+        wfdb_files.read_signals(header)
