@@ -72,6 +72,16 @@ class Signal:
         """Return the lowest and the highest rate of a source in beats a minute; None where the task says none."""
         return next(((low, high) for name, low, high in self.heart_rates if name == source), None)
 
+    @property
+    def lowest_heart_rate(self) -> float:
+        """Lowest rate of the hearts, in beats a second; 0 where not all sources are ECGs of hearts.
+
+        Another source, and a pulse, may be slower than any heart beats.
+        """
+        if self.pulse_sources or {name for name, *_ in self.heart_rates} != set(self.sources):
+            return 0.0
+        return min(low for _, low, _ in self.heart_rates) / 60
+
 
 @dataclass(frozen=True)
 class Split:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import identity
-from ..contracts import Signal, TaskData
+from ..contracts import TaskData
 from ..disk import links
 from ..errors import mask
 from ..execution import weights
-from ..scoring.offsets import MIXTURE_LEVEL, offset_range
+from ..scoring.offsets import MIXTURE_LEVEL, SOURCE_BASELINE, offset_range, source_baseline
 from ..spec.folder import LEVELS
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
@@ -80,14 +80,19 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
             "data_fingerprint": data.fingerprint,
             "hyperparameters": dict(member.hyperparameters),
             MIXTURE_LEVEL: None if data.signal.sample_rate is None else offset_range(data.train.mixture.numpy()),
-            **_hearts(data.signal),
+            **_hearts(data),
             **stft_of(spec, data),
         },
     )
 
 
-def _hearts(signal: Signal) -> dict[str, Any]:
-    """Return what a model says of its hearts: their ranges of rates, and which are pulses."""
+def _hearts(data: TaskData) -> dict[str, Any]:
+    """Return what a model says of its hearts: ranges of rates, which are pulses, and how large their slow part is."""
+    signal = data.signal
     if not signal.heart_rates:
         return {}
-    return {"hearts": {"rates": [list(entry) for entry in signal.heart_rates], "pulses": list(signal.pulse_sources)}}
+    rates = [list(entry) for entry in signal.heart_rates]
+    found: dict[str, Any] = {"hearts": {"rates": rates, "pulses": list(signal.pulse_sources)}}
+    if (lowest := signal.lowest_heart_rate) and signal.sample_rate:
+        found[SOURCE_BASELINE] = source_baseline(data.train.sources.numpy(), lowest / signal.sample_rate)
+    return found

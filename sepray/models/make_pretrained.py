@@ -24,12 +24,14 @@ from ..choices import MEASURES, measure_words
 from ..console.output import say
 from ..disk.files import replace_folder
 from ..errors import UsageError
+from ..scoring.offsets import SOURCE_BASELINE, source_baseline
 from ..tracking import models, pretrained
 from ..tracking.packaged_model import DIGEST, PackagedModel
 from .address import check_address, require_models
 from .evaluation import Evaluation, evaluate
 from .items import CACHE, on_tensors, task_data
 from .model import Model
+from .model_signal import lowest_heart_rate, require_sounds
 
 LARGEST = 2 * 2**20
 """Bytes that the weights may have."""
@@ -46,6 +48,7 @@ _KEPT = (
     "data_fingerprint",
     "hyperparameters",
     "mixture_level",
+    "source_baseline",
     "n_fft",
     "hop",
     "study",
@@ -126,6 +129,9 @@ def ship(
     loaded = Model(model, PackagedModel(files, its_metadata, None, built), "cpu")
     scores = evaluate(loaded, cache=cache)
     metadata = {key: loaded.metadata[key] for key in _KEPT if key in loaded.metadata}
+    if SOURCE_BASELINE not in metadata and (lowest := lowest_heart_rate(loaded)):
+        hearts = task_data(loaded, None, cache).train.sources.numpy()
+        metadata[SOURCE_BASELINE] = source_baseline(hearts, lowest / require_sounds(loaded))
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{name}-") as work:
         folder = Path(work) / name
         shutil.copytree(packaged, folder / pretrained.DATA)

@@ -56,14 +56,8 @@ def heart_signal(model: Model) -> Signal:
 
 
 def lowest_heart_rate(model: Model) -> float:
-    """Return the lowest rate of a model's hearts in beats a second; 0 where not all of its sources are ECGs of hearts.
-
-    The signal of another source, and a pulse, may be slower than any heart beats.
-    """
+    """Return the lowest rate of a model's hearts in beats a second; 0 where not all of its sources are ECGs."""
     try:
-        signal = heart_signal(model)
+        return heart_signal(model).lowest_heart_rate
     except UsageError:
         return 0.0
-    if signal.pulse_sources or set(signal.heart_sources) != set(model.sources):
-        return 0.0
-    return min(low for _, low, _ in signal.heart_rates) / 60

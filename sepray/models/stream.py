@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..scoring.offsets import MIXTURE_LEVEL, breathes, farthest, jumps, offset, usual_spread, wanders
+from ..scoring.offsets import (
+    MIXTURE_LEVEL,
+    NO_BASELINE,
+    SOURCE_BASELINE,
+    breathes,
+    farthest,
+    jumps,
+    offset,
+    usual_spread,
+    wanders,
+)
 from ..signals.baseline import Baseline, with_slow_part
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
@@ -129,7 +139,8 @@ def levels_of(recording: Recording, model: Model) -> Levels:
         limits = tuple(map(farthest, *found))
         levels = Levels(tuple(offsets), tuple(medians), tuple(drifts))
     lowest = lowest_heart_rate(model) / recording.rate
-    if not limits or recording.frames * lowest <= 1:  # less than one beat
+    own = model.metadata.get(SOURCE_BASELINE)
+    if own is None or own > NO_BASELINE or not limits or recording.frames * lowest <= 1:  # less than one beat
         return levels
     return replace(levels, baseline=_baseline(levels.taken_from(recording.blocks()), lowest, limits, item, trained))
 
@@ -146,12 +157,12 @@ def _baseline(
         item: samples of a training mixture.
         trained: range of the offsets of these.
     """
-    both = (np.concatenate([block, block - slow]) for block, slow in with_slow_part(mixture, lowest, limits))
+    both = (np.concatenate([slow, block - slow]) for block, slow in with_slow_part(mixture, lowest, limits))
     middles, spreads = stretches(both, item)
-    before, after = np.split(np.hypot(middles, spreads), 2)
+    slow, rest = np.split(np.hypot(middles - np.median(middles, axis=1, keepdims=True), spreads), 2)
     own_limits, levels = list(limits), [0.0] * len(limits)
     for channel, (left, spread) in enumerate(zip(*(half[len(limits) :] for half in (middles, spreads)), strict=True)):
-        if breathes(before[channel], after[channel]):
+        if breathes(slow[channel], rest[channel]):
             levels[channel] = float(np.median(left)) - trained["usual"] * usual_spread(spread)
         else:
             own_limits[channel] = 0.0

@@ -5,13 +5,22 @@ The offset of a signal is its median over its standard deviation, so that it doe
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..signals.baseline import with_slow_part
+
 MIXTURE_LEVEL = "mixture_level"
 """Key of the range of offsets in the metadata of a packaged model; models of before version 0.2 lack it."""
+
+SOURCE_BASELINE = "source_baseline"
+"""Key of the slow part of the hearts that a model was trained on (``source_baseline``); older models lack it."""
+
+NO_BASELINE = 0.2
+"""Slow part of hearts, the rest = 1, up to which it is no more than their beats have."""
 
 _TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
 _FAR = 2.5  # likewise, of the level of a stretch: where one lies farther beyond, the level wanders
@@ -21,6 +30,7 @@ _LIMIT = 4.0  # root mean squares of the usual stretch, which a sample of a base
 _USUAL = 40  # percent of the stretches that have a smaller spread than the usual one
 _OFTEN = (95, 1.0)  # percent of the stretches that lie less far than so many standard deviations beyond
 _ITEMS = 1000  # about so many are looked at
+_HEARTS = 100  # likewise, items of hearts
 _TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
 
 
@@ -96,31 +106,45 @@ def farthest(middles: NDArray[Any], spreads: NDArray[Any]) -> float:
     return _LIMIT * usual_spread(np.hypot(middles, spreads))
 
 
-def breathes(before: NDArray[Any], after: NDArray[Any]) -> bool:
+def breathes(slow: NDArray[Any], rest: NDArray[Any]) -> bool:
     """Return whether the slow part of a signal is so large that it is separated better without it.
 
-    It is if in one stretch of twenty the slow part is more than 0.4 times as large as the rest. A quarter of the items
-    of ``ecg:varied`` has one, in which both hearts are nearer to the truth without it (``benchmarks/wander.py``).
+    It is if in one stretch of twenty the slow part is more than 0.4 times as large as the rest. Three items in ten
+    of ``ecg:varied`` have one, in which both hearts are nearer to the truth without it (``benchmarks/wander.py``).
 
     Args:
-        before: ``[stretch]``, root mean squares of stretches as long as training mixtures.
-        after: likewise, of the signal without its slow part. What is quieter than usual is counted in the usual one.
+        slow: ``[stretch]``, root mean squares of the slow part in stretches as long as training mixtures.
+        rest: likewise, of the signal without it. What is quieter than usual is counted in the usual one.
     """
-    return slow_share(before, after) > _BREATHES[1]
+    return slow_share(slow, rest) > _BREATHES[1]
 
 
-def slow_share(before: NDArray[Any], after: NDArray[Any]) -> float:
+def slow_share(slow: NDArray[Any], rest: NDArray[Any]) -> float:
     """Return how large the slow part of a signal is, the rest = 1, in all but one stretch of twenty; 0 if it is silent.
 
     Args:
-        before: as for ``breathes``.
-        after: likewise.
+        slow: as for ``breathes``.
+        rest: likewise.
     """
-    units = np.maximum(after, usual_spread(after))
-    if not units.all():
-        return 0.0
-    slow = np.sqrt(np.maximum(before**2 - after**2, 0.0))
-    return float(np.percentile(slow / units, _BREATHES[0]))
+    units = np.maximum(rest, usual_spread(rest))
+    return float(np.percentile(slow / units, _BREATHES[0])) if units.all() else 0.0
+
+
+def source_baseline(sources: NDArray[Any], lowest: float) -> float:
+    """Return how large the part of hearts is that is slower than any beats, the rest = 1, in all but one of twenty.
+
+    Args:
+        sources: ``[item, source, channel, time]``.
+        lowest: the lowest heart rate, in beats a sample.
+    """
+    some = sources[:: max(1, len(sources) // _HEARTS)]
+    hearts = np.asarray(some, dtype=np.float64).reshape(-1, sources.shape[-1])
+    shares = []
+    for heart in hearts[hearts.std(axis=1) > 0]:
+        parts = zip(*with_slow_part([heart[None]], lowest, (math.inf,)), strict=True)
+        signal, slow = (np.concatenate(part, axis=-1) for part in parts)
+        shares.append(slow.std() / (signal - slow).std())
+    return float(np.percentile(shares, _BREATHES[0])) if shares else 0.0
 
 
 def _beyond(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> NDArray[np.float64]:

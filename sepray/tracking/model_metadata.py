@@ -62,6 +62,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "task_config": lambda value: isinstance(value, Mapping) and all(map(_is_text, value)),
     "hyperparameters": lambda value: isinstance(value, Mapping),
     "mixture_level": _is_range,
+    "source_baseline": _is_number,
     "hearts": _are_hearts,
     "n_fft": _is_frame,
     "hop": _is_frame,

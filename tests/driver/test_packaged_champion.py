@@ -1,5 +1,6 @@
 """The champion's model: what it says of itself, and when it is packaged again."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ from sepray.driver import packaged_champion
 from sepray.driver.finished_trials import Finished
 from sepray.driver.packaged_champion import ensure_packaged, is_packaged, package, remove
 from sepray.execution import weights
-from sepray.scoring.offsets import offset_range
+from sepray.scoring.offsets import offset_range, source_baseline
 from sepray.separators import cass
 from sepray.tasks import ecg
 from sepray.tracking import load_check
@@ -17,6 +18,7 @@ from sepray.tracking.sources import PackagingError
 
 from .endings import DATA, SIGNAL
 from .hearts import HEARTS, SPEC, save_weights
+from .hearts import SIGNAL as OF_HEARTS
 
 
 def test_packaged_model_separates_as_the_champion_and_says_what_it_is(study, registry, screen):
@@ -131,3 +133,14 @@ def test_removed_model_is_gone_and_what_a_link_leads_to_stays(tmp_path):
         remove(tmp_path / "study" / "model")
     assert [path.name for path in (tmp_path / "study").iterdir()] == []
     assert (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(("pulses", "kept"), [((), True), (("heart",), False), (("heart", "breath"), False)])
+def test_package_says_how_large_the_slow_part_of_hearts_is_where_all_sources_are_ecgs(pulses, kept):
+    rates = (("heart", 60.0, 120.0), ("breath", 90.0, 180.0))
+    data = dataclasses.replace(HEARTS, signal=dataclasses.replace(OF_HEARTS, heart_rates=rates, pulse_sources=pulses))
+    found = packaged_champion._hearts(data)
+    assert found["hearts"] == {"rates": [["heart", 60, 120], ["breath", 90, 180]], "pulses": list(pulses)}
+    assert ("source_baseline" in found) is kept
+    if kept:
+        assert found["source_baseline"] == source_baseline(HEARTS.train.sources.numpy(), 1 / 32) > 1  # it breathes

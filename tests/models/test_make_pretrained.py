@@ -14,6 +14,7 @@ from sepray.identity import plain
 from sepray.models import make_pretrained
 from sepray.models.evaluation import evaluate
 from sepray.models.model import load_model
+from sepray.scoring.offsets import source_baseline
 from sepray.separators import cass
 from sepray.tasks import ecg_varied
 from sepray.tracking import models, packaging, pretrained
@@ -97,6 +98,7 @@ def test_it_keeps_how_it_was_made_and_what_it_scores_and_no_addresses(made, inst
         "data_fingerprint": made[1].fingerprint,
     }
     assert described["mixture_level"] == {"low": -0.1, "usual": 0.0, "high": 0.1}  # or offsets would go unnoticed
+    assert described["source_baseline"] == source_baseline(made[1].train.sources.numpy(), 55 / 60 / 250)
     assert "/home/me" not in "".join(path.read_text() for path in installed.iterdir() if path.is_file())
     scores = evaluate("pretrained:ecg", cache=folder)
     (own,) = (row for row in scores.rows["relative_l2"] if row.system == "pretrained:ecg")

@@ -224,7 +224,7 @@ BEATS = np.where(np.arange(4000) % 48 == 0, 8.0, 0) + np.random.default_rng(2).n
 def of_hearts(sources=("maternal", "fetal")):
     """A model of ECGs at 64 Hz, of items of four seconds, that was trained on mixtures whose median is 0."""
     made = model("m", noted([]), sources, shape=(256,))
-    made.metadata = {"mixture_level": {"low": 0.0, "usual": 0.0, "high": 0.0}}
+    made.metadata = {"mixture_level": {"low": 0.0, "usual": 0.0, "high": 0.0}, "source_baseline": 0.2}
     if "maternal" in sources:
         made.metadata["hearts"] = {"rates": [["maternal", 60, 115], ["fetal", 105, 185]], "pulses": []}
     return made
@@ -256,6 +256,10 @@ def test_a_baseline_stays_where_a_source_may_be_slow_and_where_there_is_no_beat(
     assert levels_of(open_array(moving[:, :640], 64), of_hearts()).baseline is not None
     beside = levels_of(open_array(np.concatenate([0 * moving, moving]), 64), of_hearts()).baseline
     assert beside.limits[0] == beside.levels[0] == 0 < beside.limits[1]  # one is silent
+    for share in (0.21, None):  # the hearts that it was trained on have one of their own, or may have
+        other = of_hearts()
+        other.metadata["source_baseline"] = share
+        assert levels_of(open_array(moving, 64), other).baseline is None
     assert lowest_heart_rate(of_hearts(("heart", "breath"))) == lowest_heart_rate(of_hearts(("x", "y"))) == 0
     assert lowest_heart_rate(of_hearts()) == 1
     pulse = of_hearts()

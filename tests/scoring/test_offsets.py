@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from sepray.scoring.offsets import breathes, farthest, jumps, offset, offset_range, slow_share, usual_spread, wanders
+from sepray.scoring.offsets import (
+    breathes,
+    farthest,
+    jumps,
+    offset,
+    offset_range,
+    slow_share,
+    source_baseline,
+    usual_spread,
+    wanders,
+)
 
 BEATS = np.array([0.0, 0, 0, 1, -3, 0, 0, 2])  # median 0
 SPREAD = BEATS.std()
@@ -79,13 +89,22 @@ def test_usual_spread_is_that_of_the_stretches_without_a_step():
 
 
 def test_a_baseline_moves_where_one_stretch_of_twenty_has_a_slow_part_of_two_fifths_of_the_rest():
-    after = np.full(40, 2.0)
+    rest = np.full(40, 2.0)
     for share, count, expected in ((0.39, 40, False), (0.41, 40, True), (1, 2, False), (1, 3, True)):
-        slow = np.where(np.arange(40) < count, 2.0 * share, 0)
-        assert breathes(np.hypot(after, slow), after) is expected
-    assert slow_share(np.full(9, 5.0), np.full(9, 4.0)) == 0.75
-    assert slow_share(np.array([1.0, 1, 1, 0.5]), np.array([1, 1, 1, 0.1])) < 0.5  # a quiet stretch
-    assert slow_share(np.array([3.0]), np.array([4.0])) == slow_share(np.zeros(2), np.zeros(2)) == 0
+        assert breathes(np.where(np.arange(40) < count, 2.0 * share, 0), rest) is expected
+    assert slow_share(np.full(9, 3.0), np.full(9, 4.0)) == 0.75
+    assert slow_share(np.array([0.1, 0.1, 0.1, 0.5]), np.array([1, 1, 1, 0.1])) < 0.5  # a quiet stretch
+    assert slow_share(np.ones(2), np.zeros(2)) == 0
+
+
+def test_the_slow_part_of_hearts_is_that_beside_their_beats():
+    time = np.arange(2000) / 250
+    beats = np.sin(2 * np.pi * 5 * time)
+    sources = np.stack([beats, np.zeros(2000)])[None, :, None] + np.zeros((20, 1, 1, 1))  # the second is silent
+    assert source_baseline(sources, 1 / 250) < 0.05
+    sources[:, 0] += 0.5 * np.sin(2 * np.pi * 0.25 * time) + 3  # an offset is none
+    assert source_baseline(sources, 1 / 250) == pytest.approx(0.5, abs=0.02)
+    assert source_baseline(np.zeros((3, 2, 1, 100)), 1 / 250) == 0
 
 
 def test_a_baseline_goes_as_far_as_four_root_mean_squares_of_the_usual_stretch():

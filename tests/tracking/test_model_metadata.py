@@ -11,6 +11,7 @@ GOOD = {
     "task_config": {"items": 5},
     "hyperparameters": {"beta": 0.5},
     "mixture_level": {"low": -3.0, "usual": 0, "high": 2.5},
+    "source_baseline": 0.1,
     "hearts": {"rates": [["heart", 60, 200.0]], "pulses": ["heart"], "later": 1},
     "n_fft": 1,
     "hop": 2**20,
@@ -38,6 +39,7 @@ def test_what_sepray_writes_and_what_is_missing_is_not_wrong():
         ("mixture_level", {"low": 1, "usual": 1, "high": 2, "more": 3}),
         *(("hearts", {"rates": value, "pulses": []}) for value in ([["a", 1]], [["a", 1, "2"]], [[1, 1, 2]], "a")),
         ("hearts", {"rates": []}),
+        ("source_baseline", "0.1"),
         ("hearts", {"rates": [], "pulses": [5]}),
         *(("hearts", {"rates": [[name, 40, 200]], "pulses": []}) for name in ("", "a/b", "a\0b", "a" * 101)),
         *(
