@@ -48,7 +48,7 @@ def refuse_rows_above(
             absent += below_names and _are_marks(cells)
             broken = cells[0].strip() if broken is None and absent > 1 else broken
         if broken is not None and not (below_names and fitting) and _is_word(cells):
-            shown = f"{','.join(cells)[:_SHOWN]!r} in line {line}"
+            shown = f"{', '.join(cells)[:_SHOWN]!r} in line {line}"
             why = "which neither names the columns nor is a row of numbers"
             raise RecordingError(f"{name} has {shown}, {why}: leave that line out, or begin it with #")
         if broken is not None:

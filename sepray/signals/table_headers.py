@@ -37,6 +37,7 @@ _PAIR = re.compile(  # a word and its value
     rf"\s*[\"']?(?=[^\d\W])([^,;\t:=]{{1,80}}?)[\"']?\s{{0,9}}[,;\t:=]\s{{0,9}}[\"']?{_VALUE}[\"']?[\s,;]{{0,99}}",
     re.IGNORECASE,
 )
+_AROUND = " \t,;'\""  # a word or a number
 _EMPATICA = ((1e9, 1e17), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 _E4_RATES = (1, 4, 32, 64)  # of the signals of a device that writes its start as a date
 _LOOKED_AT = 100  # lines, for Empatica's rows
@@ -59,9 +60,10 @@ def states_a_value(line: str) -> bool:
 
 def said_rate(header: Sequence[str]) -> float | None:
     """Return the rate in Hz that the lines of a header state; None where they state none, or several."""
+    plain = [line.replace('"', "") for line in header]
     said = {
         float(value) * (1000 if "k" in (before + after).lower() else 1)
-        for line in header
+        for line in plain
         for before, value, after in (
             *_SAID_RATE.findall(line),
             *_SAID_FS.findall(_FS_CELL.sub(r"\1:", line, count=1) if _FS_CELL.match(line) else line),
@@ -84,11 +86,11 @@ def rate_below(lines: Sequence[str], start: int) -> tuple[float, tuple[str, ...]
         lines: lines of the file.
         start: place of the first row of numbers.
     """
-    word = next((line.strip(" \t,;'\"") for line in reversed(lines[:start]) if line.strip()), "")
-    rate = said_rate([f"{word} {lines[start].strip()}"]) if said_rate([word]) is None else None
+    word = next((line.strip(_AROUND) for line in reversed(lines[:start]) if line.strip()), "")
+    rate = said_rate([f"{word} {lines[start].strip(_AROUND)}"]) if said_rate([word]) is None else None
     if rate is None or len(lines) <= start + 1:
         return None
-    name = lines[start + 1].strip(" \t,;'\"")
+    name = lines[start + 1].strip(_AROUND)
     named = number(name) is None and any(map(str.isalpha, name))
     return rate, (name,) if named else (), 1 + named
 

@@ -38,7 +38,7 @@ from .table_headers import (
     said_rate,
     states_a_value,
 )
-from .time_cells import number, time_of
+from .time_cells import names_counter, names_time, number, time_of
 
 _HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
 _LINE_BYTES = 1 << 20  # at least one line ends in so many bytes
@@ -214,11 +214,13 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     for place, line in enumerate(header):
         if not line.strip() or is_comment(line) or is_setting(line):
             continue
-        if states_a_value(line) and (best.columns == 1 or place < names_at or said_rate([line]) is not None):
-            continue  # a word and its value, above the names, if any
         cells = _without_trailing(_cells(line, best.separator), best.columns)
         if len(cells) == best.columns + best.trailing:  # names of empty columns at the end
             cells = cells[: best.columns]
+        if states_a_value(line) and (best.columns == 1 or said_rate([line]) is not None):
+            continue
+        if place < names_at and _is_setting(cells, best):
+            continue
         above += [(place + 1, cells)]
         named += [_names(line, cells, best)]
     refuse_rows_above(above, rows, best.decimal, name)
@@ -258,6 +260,14 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     labels = labels or ("",) * best.columns
     marks = (best.separator, best.decimal)
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
+
+
+def _is_setting(cells: list[str], best: _Trial) -> bool:
+    """Say whether a line above the names is a word and its values, and no names of which some are whole numbers."""
+    first, others = cells[0], [cell.strip() for cell in cells[1:] if cell.strip()]
+    numbered = all(cell.isdigit() for cell in others) and (names_time(first, first=True) or names_counter(first))
+    is_value = states_a_value(",".join([first, *others])) or any(is_number(cell, best.decimal) for cell in others)
+    return first.strip()[:1].isalpha() and is_value and not numbered
 
 
 def _are_names(line: str, best: _Trial) -> bool:

@@ -171,6 +171,7 @@ def test_a_text_with_a_few_numbers_is_no_table(tmp_path, text):
         ("fs = 250,5", None),
         ("a,fs,3", None),
         ("fs,250.0", 250),
+        ('"fs","250.0"', 250),
         ("FS (kHz);0.25", 250),
     ],
 )
@@ -370,6 +371,20 @@ def test_a_word_and_its_value_above_the_names_are_none_of_them(tmp_path, line, n
     assert layout.rate == (250 if line.startswith("fs") else None)
 
 
+@pytest.mark.parametrize("line", ["Gain;0,5;0,7", "Gain;0,5;mV", "Range;;10", "Channel;1;2"])
+def test_a_word_and_its_values_above_the_names_are_none_of_them(tmp_path, line):
+    layout, rows = laid_out(tmp_path, f"{line}\nZeit;I;II\n0,0;1,5;2\n0,1;1,25;3\n0,2;1,5;4\n")
+    assert (layout.labels, layout.header, len(rows)) == (("Zeit", "I", "II"), 2, 3)
+
+
+@pytest.mark.parametrize("names", ["time,0,1", "sample,1,2"])
+def test_whole_numbers_may_name_columns_above_their_units(tmp_path, names):
+    layout, _ = laid_out(tmp_path, f"{names}\ns,mV,mV\n0.0,1.5,2\n0.1,1.25,3\n0.2,1.5,4\n")
+    assert layout.labels == tuple(
+        f"{name} {unit}" for name, unit in zip(names.split(","), ("s", "mV", "mV"), strict=True)
+    )
+
+
 def test_a_rate_needs_no_names_below_it(tmp_path):
     layout, rows = laid_out(tmp_path, "fs,250\n0.5,1.5\n0.25,1\n0.5,2\n")
     assert (layout.labels, layout.rate, len(rows)) == (("", ""), 250, 3)
@@ -379,10 +394,10 @@ def test_a_word_and_a_number_that_are_neither_names_nor_a_row_are_named(tmp_path
     with pytest.raises(RecordingError) as refusal:
         laid_out(tmp_path, "Gain,0.5\n0.5,1.5\n0.25,1\n0.5,2\n")
     why = "which neither names the columns nor is a row of numbers: leave that line out, or begin it with #"
-    assert str(refusal.value) == f"a.csv has 'Gain,0.5' in line 1, {why}"
+    assert str(refusal.value) == f"a.csv has 'Gain, 0.5' in line 1, {why}"
 
 
-@pytest.mark.parametrize("word", ["fs", "Sampling rate (Hz)", "fs,", "fs (kHz)"])
+@pytest.mark.parametrize("word", ["fs", "Sampling rate (Hz)", "fs,", '"fs"', "fs (kHz)"])
 @pytest.mark.parametrize("name", ["", "ecg\n"])
 def test_the_rate_may_stand_alone_in_a_line_below_its_word(tmp_path, word, name):
     rate = "0.25" if "kHz" in word else "250"
