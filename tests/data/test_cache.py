@@ -27,6 +27,16 @@ def test_second_call_reads_what_the_first_built(tmp_path: Path) -> None:
     assert entry_of(folder).name.startswith("ramps-")
 
 
+def test_others_may_read_an_entry_and_nobody_but_its_maker_may_write_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        cached(tmp_path, "ramps", {}, build)
+    finally:
+        os.umask(before)
+    [entry] = tmp_path.glob("*.safetensors")
+    assert entry.stat().st_mode & 0o777 == 0o644
+
+
 def test_another_key_is_another_entry(tmp_path: Path) -> None:
     cached(tmp_path, "ramps", {"size": 3, "rate": 1}, build)
     other = cached(tmp_path, "ramps", {"size": 4, "rate": 1}, lambda: {"ramp": torch.zeros(1)})

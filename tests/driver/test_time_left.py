@@ -46,6 +46,16 @@ def test_trials_that_were_stopped_early_make_the_next_ones_shorter(left):
     assert left.seconds() == pytest.approx(20 * (1.25 + 6 * 3) / 2 + END_SECONDS)
 
 
+def test_the_longest_trial_keeps_its_slot_busy_where_another_has_nothing_to_do(left):
+    left.begin("finals", 2, 1, [])
+    left.handed_out(0)
+    left.handed_out(1)
+    left.epoch(0, epoch(1, 5.0))
+    left.epoch(0, epoch(2, 5.0))
+    # one epoch is left of the first and three of the second: half the sum would be two
+    assert left.seconds() == pytest.approx(5 * 3 + END_SECONDS)
+
+
 def test_one_trial_that_is_left_keeps_one_slot_busy(left):
     left.begin("finals", 1, 1, [])
     left.handed_out(0)

@@ -233,6 +233,19 @@ def _beating(*bpm: float) -> Tensor:
     return torch.stack([torch.sin(2 * math.pi * rate / 60 * time) for rate in bpm])[None, :, None]
 
 
+def test_an_estimate_is_silent_beside_a_million_times_louder_source_of_its_item() -> None:
+    both = torch.cat([_beating(75, 90), _beating(75, 90)])
+    faint = both.clone()
+    faint[0, 0] *= 1e-7
+    found = metrics.heart_rate_error(faint, both, 64.0, (True, True))
+    assert found.tolist() == [[pytest.approx(75, abs=0.5), 0], [0, 0]]
+    alone = metrics.heart_rate_error(1e-7 * both, 1e-7 * both, 64.0, (True, True))
+    assert alone.tolist() == [[0, 0], [0, 0]]
+    assert metrics.heart_rate_error(1e-7 * both[:1], 0 * both[:1], 64.0, (True, True))[0, 0] == pytest.approx(
+        75, abs=0.5
+    )
+
+
 def test_heart_rate_error_is_the_difference_of_the_rates_found() -> None:
     found = metrics.heart_rate_error(_beating(75, 90, 75), _beating(75, 75, 80), 64.0, (True, True, False))[0]
     assert found[0].item() == 0

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -263,6 +264,18 @@ def test_table_of_arms_fits_the_terminal(width, sources, row):
     assert re.sub(r" {2,}", " | ", lines[3].strip()) == row
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
+
+
+def test_names_stand_at_the_left_of_a_table_of_arms_and_figures_at_the_right():
+    one = of_arms("a", "b")
+    _, table, _ = tables.answer_table(one, 120).renderables
+    columns = [(column.justify, column.no_wrap) for column in table.columns]
+    assert columns == [("left", False), *[("right", True)] * (len(columns) - 1)]
+    assert [row.style for row in table.rows] == ["bold"]
+    several = replace(one, others=(replace(one, metric="si_sdr"),))
+    _, table, _ = tables.answer_table(several, 120).renderables
+    columns = [(column.justify, column.no_wrap) for column in table.columns]
+    assert columns == [*[("left", False)] * 2, *[("right", True)] * (len(columns) - 2)]
 
 
 FIRST, AFTER = {1: 0.90, 2: 0.92, 3: 0.91}, {1: 0.30, 2: 0.33, 3: 0.31}

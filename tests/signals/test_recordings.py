@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,3 +125,13 @@ def test_levels_are_the_median_and_the_standard_deviation(tmp_path, kind, monkey
     first, second = open_recording(tmp_path / "tone.npy", rate=1).locations
     assert first == pytest.approx((2048, 100 * TONE.std()), rel=0.01)
     assert second == pytest.approx((0, np.sqrt(10 / 5 - 0.16)), rel=0.01)
+
+
+def test_a_file_that_breaks_off_is_told_with_the_second_that_it_reaches(tmp_path):
+    def blocks():
+        yield np.zeros((1, 300), np.float32)
+        raise soundfile.LibsndfileError(0)
+
+    torn = SimpleNamespace(frames=1000, channels=1, rate=200.0, blocks=blocks)
+    with pytest.raises(RecordingError, match=r"^r is damaged or truncated: it cannot be read beyond 1\.5 s$"):
+        recordings._checked_locations(torn, "r")
