@@ -16,7 +16,7 @@ import pytest
 from sepray.tracking import stored_forms
 from sepray.tracking import tracker as module
 from sepray.tracking.connection import connect
-from sepray.tracking.outbox import Outbox, RunKey
+from sepray.tracking.outbox import Outbox, OutboxError, RunKey
 from sepray.tracking.tracker import Tracker
 
 from ..mlflow_server import Server
@@ -428,3 +428,21 @@ def test_abandoned_tracker_ends_its_process_at_once_and_delivers_nothing_more(tm
     left = Outbox(tmp_path / "box.db")
     assert left.pending() == 1
     left.close()
+
+
+def test_a_damaged_outbox_knows_no_experiment_and_holds_one_operation_at_least():
+    told = Tracker.__new__(Tracker)
+    told.study, told._buffer = "s", ["a", "b"]
+    run = SimpleNamespace(experiment_id="7")
+    told.outbox = SimpleNamespace(run=lambda key: run, pending=lambda: 5)
+    assert (told.experiment_id(), told.pending()) == ("7", 7)
+    run.experiment_id = None
+    assert told.experiment_id() == ""
+
+    def damaged(*_):
+        raise OutboxError("damaged")
+
+    told.outbox = SimpleNamespace(run=damaged, pending=damaged)
+    assert (told.experiment_id(), told.pending()) == ("", 2)
+    told._buffer = []
+    assert told.pending() == 1
