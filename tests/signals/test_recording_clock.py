@@ -67,3 +67,16 @@ def test_moments_that_lie_on_the_clock_in_fewer_places_are_from_the_start():
 
 def test_at_another_rate_than_the_clocks_moments_stay_at_their_samples():
     np.testing.assert_allclose(Clock(TIMES, 32).from_start(np.array([0.5, 1.0])), [1, 2])
+
+
+def test_the_ends_of_a_recording_belong_to_it_on_either_clock():
+    """Three seconds and an eighth, on its own clock from 2 s on; beside the first and the last time by a sample."""
+    clock = Clock(TIMES + 2, 64)
+    end = 200 / 64
+    assert clock.from_start(np.array([0.0, end])).tolist() == [0.0, end]  # from the start both are within, on it one
+    assert clock.from_start(np.array([0.0, end + 0.01])).tolist() == pytest.approx([end + 0.01 - 2])
+    assert clock.from_start(np.array([2 - 1 / 64, 2 + end])).tolist() == [0.0, 199 / 64]
+    assert clock.from_start(np.array([2 - 1.01 / 64, 2 + end, 4.0])).tolist() == [199 / 64, 2.0]
+    gap = Clock(GAP + 100, 64)  # from 100.984375 to 103.5
+    found = gap.from_start(np.array([100 + 63 / 64 + 1 / 64, 103.5 - 1 / 64, 101.01, 103.48]))
+    assert len(found) == 2

@@ -92,6 +92,10 @@ def test_boxes_have_every_method_by_its_label_in_a_panel_for_each_source_and_mea
     drawing = figures.boxes(Figure("boxes", "4"), rows, part, Result(comparison, 0, data, outcome, found))
     assert [axes.get_title() for axes in drawing.axes] == ["low", "high"] * 2
     assert [[t.get_text() for t in axes.get_xticklabels()] for axes in drawing.axes] == [["Other", "Quick one"]] * 4
+    means = [[float(line.get_ydata()[0]) for line in axes.lines if line.get_marker() == "^"] for axes in drawing.axes]
+    assert means[:2] == [[6.5, 2.5], [8.5, 4.5]]
+    assert [axes.get_ylabel() for axes in drawing.axes] == ["SI-SDR (dB)", "", "relative L2 error ()", ""]
+    assert drawing.get_size_inches()[1] == pytest.approx(0.9 + 2 * 1.8)
 
 
 class ByGradients:
