@@ -156,10 +156,14 @@ def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
 def _processors(results: StudyResults) -> str:
     """Return on which processors the trials were trained, for a reader who compares times; empty where none is known.
 
-    Trials of older versions do not say.
+    Trials of older versions say nothing, or not all of it.
     """
     told = [trial.user_attrs.get("conditions") for trial in (*results.trials, *results.finals)]
-    names = {c["processor"] if c["device"] == "cpu" else c["device"] for c in told if c}
+    names = {
+        c["processor"] if c["device"] == "cpu" else c["device"]
+        for c in told
+        if c and {"processor", "device"} <= c.keys()
+    }
     return f", on {' and '.join(sorted(map(processor.short_name, names)))}" if names else ""
 
 

@@ -177,8 +177,9 @@ def test_measures_are_listed_with_what_they_are_and_are_for(run):
 
 
 @pytest.mark.slow
-def test_package_is_shown_only_where_there_are_others(run, lab):
-    assert [line.split()[-1] for line in run("list", "tasks").splitlines() if "hall" in line] == ["1.5"]
+def test_package_is_shown_only_where_there_are_others(wide, run, lab):
+    assert {row["task"]: row["from"] for row in json.loads(run("list", "tasks", "--json"))}["hall"] == "lab-echo 1.5"
+    assert run("list", "tasks").splitlines()[1].split()[-1] == "from"
     assert "from" in run("list", "separators").splitlines()[1]
 
 

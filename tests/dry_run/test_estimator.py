@@ -265,7 +265,8 @@ def test_separator_that_training_starts_from_is_measured_too(spec, measuring, sc
 def test_small_study_is_really_measured(tmp_path, screen, monkeypatch):
     spec = StudySpec(
         name="real", separator=cass.DEBUG, task=ecg.DEBUG, space={}, trials=2, max_epochs=2, finalists=1, final_seeds=1,
-        concurrency=1, storage=f"sqlite:///{tmp_path}/optuna.db", storage_path=str(tmp_path / "results"),
+        concurrency=1, scheduler="none", storage=f"sqlite:///{tmp_path}/optuna.db",
+        storage_path=str(tmp_path / "results"),
         tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", cache=tmp_path / "cache",
     )  # fmt: skip
     found = dry_run.estimate(spec)

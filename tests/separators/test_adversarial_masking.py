@@ -174,10 +174,10 @@ def test_images_are_separated():
 
 @pytest.mark.slow
 def test_sounds_are_separated_in_seconds():
-    data = notes_and_bursts(train=64, test=16)
+    data = notes_and_bursts(train=128, test=16)  # half of them are samples of the bursts
     rates = {"mask_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}
     run = trained(adversarial_masking.Config(width=8, discriminator_width=8, batch_size=4), rates, 12, 0, data)
-    assert improvement(run.separator.separate, data) > 1  # 3.3 to 4.9 dB, seeds 0 to 3
+    assert improvement(run.separator.separate, data) > 1  # 2.5 to 4.1 dB, seeds 0 to 2
 
 
 @pytest.mark.slow
