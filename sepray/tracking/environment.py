@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..disk import links
+from ..disk.files import open_regular
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
@@ -38,6 +39,13 @@ _NO_COMMANDS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull
 # No protocol is allowed, whatever the settings say; newer versions of git know the second one too. Without locks, git
 # writes no index, which a hook hears of.
 _NO_FETCHING = {"GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+_GIT_SECONDS = 5.0
+_GIT_READS = (
+    *("HEAD", "config", "config.worktree", "commondir", "gitdir", "index", "packed-refs", "shallow"),
+    *("info/attributes", "info/exclude", "info/grafts", "info/refs", "info/sparse-checkout"),
+    *("objects/info/alternates", "objects/info/commit-graph", "objects/info/packs"),
+)
+_LONGEST_PATH = 4096  # bytes
 _OF_ITS_OWN_FILES = ("--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
 
 
@@ -89,13 +97,44 @@ def environment_tags(lock_file: Path | None = None, folder: Path | None = None) 
         tags["mlflow.user"] = getpass.getuser()
     if lock_file is not None and lock_file.is_file():
         tags["lock_file.sha256"] = hashlib.sha256(lock_file.read_bytes()).hexdigest()
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = None if _has_no_file(folder or Path.cwd()) else _git(folder, "rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
         changed = None if _runs_commands(folder) else _git(folder, "status", *_OF_ITS_OWN_FILES)
         if changed is not None:
             tags["git.dirty"] = str(bool(changed)).lower()
     return tags
+
+
+def _has_no_file(folder: Path) -> bool:
+    """Say whether a repository that git would find has a pipe or a device in the place of a file that git reads.
+
+    Git would wait for it, or read it for ever, even before it looks at whose repository it is. Only files that git
+    always reads are looked at; for others, which settings or folders of the tree may name, git has five seconds.
+    """
+    for place in (folder.absolute(), *folder.absolute().parents):
+        found = place / ".git"
+        if os.path.isfile(found):
+            found = place / _named_in(found, "gitdir:")
+        elif not os.path.isdir(found):
+            found = place  # which may be a repository without a tree
+            if not os.path.isdir(place / "objects"):
+                continue
+        common = found / _named_in(found / "commondir", "")
+        files = [base / name for base in {found, common} for name in (*_GIT_READS, _named_in(found / "HEAD", "ref:"))]
+        files += [place / name for name in (".gitattributes", ".gitmodules", ".gitignore")]
+        return any(os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)) for path in files)
+    return False
+
+
+def _named_in(file: Path, before: str) -> str:
+    """Return the path that a file of git's names behind a word; "." where it names none."""
+    try:
+        with open_regular(file, follow=True) as opened:
+            text = os.fsdecode(opened.read(_LONGEST_PATH))
+    except OSError:
+        return "."
+    return text.removeprefix(before).strip() if text.startswith(before) and "\0" not in text else "."
 
 
 def _version(package: str) -> str | None:
@@ -122,7 +161,7 @@ def _git(folder: Path | None, *arguments: str, allowed: tuple[int, ...] = (0,)) 
     environment = os.environ | _NO_FETCHING
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=10, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False
         )
     except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: names that are no text
         return None

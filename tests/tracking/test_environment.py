@@ -82,6 +82,55 @@ def test_tags_name_the_commit_of_the_folder_and_whether_it_is_dirty(tmp_path, gi
     assert not driver.exists()
 
 
+def _asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(environment, "_git", lambda folder, *words, **options: asked.append(words[0]))
+    return asked
+
+
+@pytest.mark.parametrize("name", ["HEAD", "config", "index", "packed-refs", "info/exclude", "refs/heads/main"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_git_is_not_asked_where_it_would_wait_for_a_pipe(tmp_path, monkeypatch, git, name, kind):
+    """It cost 10 s, also in a folder below one that anybody may write to."""
+    git("branch", "-M", "main")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    asked = _asked(monkeypatch)
+    environment_tags(None, below)
+    assert asked == ["rev-parse"]
+    place = tmp_path / ".git" / name
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to("/dev/zero")
+    environment_tags(None, below)
+    assert asked == ["rev-parse"]
+
+
+def test_pipes_are_found_where_a_file_names_the_repository_and_where_it_has_no_tree(tmp_path, monkeypatch, git):
+    git("branch", "-M", "main")
+    git("worktree", "add", str(tmp_path / "other"))
+    git("clone", "--bare", ".", str(tmp_path / "bare"))
+    asked = _asked(monkeypatch)
+    for folder, pipe in (("other", ".git/worktrees/other/HEAD"), ("bare", "bare/HEAD"), (".", ".git/config")):
+        environment_tags(None, tmp_path / folder)
+        assert asked == ["rev-parse"], folder
+        content = (tmp_path / pipe).read_bytes()
+        (tmp_path / pipe).unlink()
+        os.mkfifo(tmp_path / pipe)
+        environment_tags(None, tmp_path / folder)
+        assert asked == ["rev-parse"], folder
+        (tmp_path / pipe).unlink()
+        (tmp_path / pipe).write_bytes(content)
+        asked.clear()
+    git("worktree", "remove", "other")
+    (tmp_path / ".git" / "HEAD").write_text("ref: " + "x" * 5000)  # longer than any path
+    environment_tags(None, tmp_path)
+    (tmp_path / "odd").mkdir()
+    os.mkfifo(tmp_path / "odd" / ".git")  # which git passes over
+    environment_tags(None, tmp_path / "odd")
+    assert asked == ["rev-parse"] * 2
+
+
 def test_settings_of_a_submodule_run_nothing(tmp_path, git):
     ran, inner = tmp_path / "ran", tmp_path / "inner"
     git("init", str(inner))
@@ -183,7 +232,7 @@ def test_without_git_there_is_no_commit(tmp_path, monkeypatch, failure):
     tags = environment_tags(None, tmp_path)
     assert not {"mlflow.source.git.commit", "git.dirty"} & set(tags)
     command, *named = asked[-1]
-    assert (command[0], command[-2:], *named) == ("git", ["rev-parse", "HEAD"], tmp_path, 10)
+    assert (command[0], command[-2:], *named) == ("git", ["rev-parse", "HEAD"], tmp_path, 5)
 
 
 def test_requests_end_in_seconds_and_mlflow_reports_nothing():
