@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import sqlite3
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import optuna
 import sqlalchemy
@@ -24,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..disk import links
 from ..disk.files import create_for_sqlite, locked
+from ..disk.sqlite_programs import program_on
 from ..errors import SeprayError, StorageError, UsageError, explain_database, how_to_install, mask
 from ..identity import differences, plain
 from . import stored_values
@@ -263,24 +262,16 @@ def _with_tables(url: str) -> BulkReadStorage:
 
 
 def _refuse_programs(file: Path, url: str) -> None:
-    """Refuse a database with a view in the place of one of Optuna's tables, or a trigger on one.
+    """Refuse a database with a view in the place of one of Optuna's tables, a trigger on one, or the like.
 
     Optuna makes none, and a query of one may go on for ever, which no signal ends.
 
     Raises:
         StorageError: it has one.
     """
-    place = f"file:{quote(str(file.absolute()))}?mode=ro"
-    names = {*BaseModel.metadata.tables, "alembic_version"}
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place, uri=True)) as connection:
-        found = connection.execute(
-            "SELECT type, tbl_name FROM sqlite_master WHERE type IN ('view', 'trigger')"
-        ).fetchall()
-        if wrong := [(kind, name) for kind, name in found if str(name).lower() in names]:
-            told = (
-                f"it has a {wrong[0][0]} in the place of, or on, Optuna's table {wrong[0][1]}; go back to a copy of it"
-            )
-            raise StorageError(mask(f"storage {url} cannot be read: {told}"))
+    if found := program_on(file, {*BaseModel.metadata.tables, "alembic_version"}):
+        told = f"it has {found}, which Optuna has not made; go back to a copy of it"
+        raise StorageError(mask(f"storage {url} cannot be read: {told}"))
 
 
 def _relational(url: str) -> BulkReadStorage:

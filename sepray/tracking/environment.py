@@ -17,6 +17,8 @@ from pathlib import Path
 from .. import __version__
 from ..disk import links
 from ..disk.files import open_regular
+from ..disk.sqlite_programs import program_on
+from ..errors import UsageError
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
@@ -48,6 +50,16 @@ _GIT_READS = (
 _LONGEST_PATH = 4096  # bytes
 _OF_ITS_OWN_FILES = ("--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
 
+MLFLOW_TABLES = (
+    *("alembic_version", "experiments", "experiment_tags", "runs", "tags", "params", "metrics", "latest_metrics"),
+    *("datasets", "inputs", "input_tags", "entity_associations", "workspaces"),
+    *("logged_models", "logged_model_metrics", "logged_model_params", "logged_model_tags"),
+    *("registered_models", "registered_model_aliases", "registered_model_tags", "model_versions"),
+    *("model_version_tags", "webhooks", "webhook_events"),
+    *("trace_info", "trace_metrics", "trace_request_metadata", "trace_tags", "assessments"),
+)
+"""MLflow's tables of experiments, runs, models and of what belongs to them."""
+
 
 def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
     """Return the address to track to, absolute where it is a file.
@@ -58,14 +70,19 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
         folder: relative paths start here; default: the current folder.
 
     Raises:
-        UsageError: another user has put a link in the place of the file.
+        UsageError: another user has put a link in the place of the file, or it has a view in the place of one of
+            MLflow's tables, or a trigger on one: rows would change by themselves, or a query go on for ever.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
         uri = f"sqlite:///{uri}"
     if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        return f"sqlite:///{links.refuse_of_others((folder or Path.cwd()) / path).resolve()}"
+        path = links.refuse_of_others((folder or Path.cwd()) / uri.removeprefix("sqlite:///")).resolve()
+        if path.is_file() and (found := program_on(path, MLFLOW_TABLES)):
+            raise UsageError(
+                f"{path} has {found}, which MLflow has not made: go back to a copy of it, or give another database"
+            )
+        return f"sqlite:///{path}"
     return uri
 
 

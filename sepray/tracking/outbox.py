@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from ..disk import links
 from ..disk.files import create_for_sqlite, open_lock, open_regular
+from ..disk.sqlite_programs import program_on
 from ..errors import SeprayError, UsageError, explain_database
 from .stored_operations import is_copy
 
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS told (
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
+_NAMES = ("operations", "runs", "rejected", "told", "settings")
 _LEVELS = 3  # of the file below the folder of all studies: a study's name, its id, the file
 LARGEST_INLINE_TEXT = 100_000  # characters; longer texts go to a file beside the outbox
 
@@ -104,12 +106,15 @@ class Outbox:
     Every method raises ``OutboxError`` where the file cannot be read or written (disk full, damaged).
 
     Raises:
-        OutboxError: the file cannot be written, is a link, or is no SQLite database.
+        OutboxError: the file cannot be written, is a link or a pipe, or is no SQLite database, or one with a trigger or
+            the like, by which an operation would go on for ever.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.refuse_links(self.path)  # another file would get the tables
+        if found := program_on(self.path, _NAMES):
+            raise OutboxError(f"the outbox {self.path} has {found}, which sepray has not made: go back to a copy of it")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.files = self.path.with_name(self.path.name + ".files")
         self._lock = threading.Lock()
@@ -297,6 +302,7 @@ class Outbox:
         """Raise ``OutboxError`` if a path, or a folder between it and the folder of all studies, is a link."""
         try:
             links.refuse(path, links.ancestor(self.path, _LEVELS))
+            links.refuse_of_others(self.path)
         except UsageError as error:
             raise OutboxError(f"the outbox {self.path}: {error}") from None
 

@@ -296,5 +296,7 @@ def test_view_or_trigger_that_could_go_on_for_ever_is_refused(study, url, tmp_pa
             connection.execute("ALTER TABLE trials RENAME TO others")
         connection.execute(program)
         connection.commit()
-    with pytest.raises(StorageError, match=r"optuna\.db cannot be read: it has a (view|trigger) in the place of, "):
+    with pytest.raises(
+        StorageError, match=r"optuna\.db cannot be read: it has a (view|trigger) in the place of, or on, "
+    ):
         load_study(url, "n")

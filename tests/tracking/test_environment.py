@@ -1,9 +1,12 @@
 import os
 import re
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import pytest
 
+from sepray.errors import UsageError
 from sepray.tracking import environment
 from sepray.tracking.environment import artifact_location, default_variables, environment_tags, resolve_uri
 
@@ -20,6 +23,34 @@ def test_the_default_is_the_database_that_a_bare_mlflow_ui_reads(tmp_path, monke
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
     assert resolve_uri(None) == "http://other"
     assert resolve_uri("http://host:5000") == "http://host:5000"
+
+
+def test_programs_that_others_have_put_into_a_local_database_are_refused(uri, folder):
+    """MLflow would wait for a view without end at the first question, and a trigger change each run."""
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert set(environment.MLFLOW_TABLES) - there <= {"workspaces"}  # which the oldest allowed version lacks
+        connection.execute("CREATE VIEW of_my_own AS SELECT run_uuid FROM runs")
+        connection.commit()
+        assert resolve_uri(uri) == uri
+        connection.execute("CREATE TRIGGER t AFTER INSERT ON tags BEGIN DELETE FROM runs; END")
+        connection.commit()
+    wrong = (
+        r"mlflow\.db has a trigger in the place of, or on, the table tags, which MLflow has not made: go back to a copy"
+    )
+    for given in (uri, str(folder / "mlflow.db")):
+        with pytest.raises(UsageError, match=wrong):
+            resolve_uri(given)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
+        connection.execute("DROP TRIGGER t")
+        connection.execute("ALTER TABLE registered_models RENAME TO others")
+        forever = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x FROM c) SELECT x FROM c"
+        connection.execute(f"CREATE VIEW registered_models AS {forever}")
+        connection.commit()
+    with pytest.raises(
+        UsageError, match=r"mlflow\.db has a view in the place of, or on, the table registered_models, "
+    ):
+        resolve_uri(uri)
 
 
 def test_artifacts_lie_beside_a_local_database_and_where_a_server_says():

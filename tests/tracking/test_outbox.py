@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -254,3 +255,17 @@ def test_another_process_that_delivers_is_waited_for_so_long(box, monkeypatch, t
     assert len(clock.slept) in (tries, tries + 1)  # a sum of twentieths
     assert set(clock.slept) <= {0.05}
     other.close()
+
+
+def test_trigger_or_pipe_in_an_outbox_that_a_group_writes_to_is_refused(tmp_path):
+    path = tmp_path / "outbox.db"
+    Outbox(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TRIGGER t AFTER INSERT ON operations BEGIN DELETE FROM operations; END")
+        connection.commit()
+    with pytest.raises(OutboxError, match=r"outbox\.db has a trigger in the place of, or on, the table operations, "):
+        Outbox(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OutboxError, match=r"outbox\.db is no file of a database"):
+        Outbox(path)
