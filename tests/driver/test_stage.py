@@ -1,35 +1,25 @@
 """Stages of a study on simulated trials: which trials run, what they are given, and what is left of them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import optuna
 import pytest
-import torch
 from optuna.trial import TrialState
 
 from sepray.console import terminal
-from sepray.contracts import Augmentation, Supervision, TaskData
-from sepray.disk import mapping
 from sepray.driver import stage as stage_module
-from sepray.driver import warm_start
 from sepray.driver.prepared import prepare
 from sepray.driver.retrainings import Retraining
-from sepray.driver.stage import Stage, finals_stage, run_stage, sampler_of_trial, search_stage, trial_parameters
+from sepray.driver.stage import finals_stage, run_stage, sampler_of_trial, search_stage, trial_parameters
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.hanging import Hang
 from sepray.execution.lost_workers import WorkerLossWatch
 from sepray.execution.trainable import SeparatorTrainable
-from sepray.loading import load_task
-from sepray.separators import cass, neural_egg, semi_adversarial, supervised_mask
-from sepray.tasks import chords
-from sepray.training.views import view
 
 from ..simulation import Killed
-from .conftest import DATA, SIGNAL
+from .conftest import DATA
 
 PLAN = [Retraining(f"{role} seed {k}", role, {"beta": 0.2}, 100 + k) for role in ("trial 1", "trial 0") for k in (1, 2)]
 # The settings of the two roles differ: of equal settings and seeds only one is trained.
@@ -65,18 +55,6 @@ def test_executor_is_told_all_that_it_needs(prepared, stores, simulation, screen
     assert run["parameters"]["context"].device == "cuda"
 
 
-def test_trials_are_given_the_settings_of_the_study(prepared):
-    spec = prepared.spec.changed(max_epochs=7, checkpoint_seconds=3.5, cpus_per_trial=2.0, seeds_per_trial=2)
-    data = TaskData(SIGNAL, DATA.train, DATA.validation, DATA.test, "cd", Augmentation(crop=128, remix=0.5))
-    made = prepare(spec, data)
-    stage = Stage("search", None, 1, members=2)
-    context = trial_parameters(stage.name, stage.members, made, "place")["context"]
-    assert (context.separator, context.signal, context.objectives) == (spec.separator, SIGNAL, made.objectives)
-    assert (context.max_epochs, context.members, context.threads) == (7, 2, 2)
-    assert (context.checkpoints, context.checkpoint_seconds) == ("place/search", 3.5)
-    assert (context.device, context.augmentation) == ("cpu", data.augmentation)
-
-
 def test_stages_differ_in_scheduler_seeds_per_trial_and_points(spec, stores):
     made = prepare(spec.changed(scheduler="median", seeds_per_trial=3, trials=9), DATA)
     search = search_stage(made, stores.search)
@@ -88,68 +66,6 @@ def test_stages_differ_in_scheduler_seeds_per_trial_and_points(spec, stores):
         (p.label, p.hyperparameters, p.seed) for p in PLAN
     ]
     assert [f.attributes for f in finals.fixed] == [{"role": p.role} for p in PLAN]
-
-
-def test_trials_see_training_and_validation_by_supervision_and_nothing_of_the_test_split(spec, monkeypatch):
-    egg = spec.changed(separator=neural_egg.DEBUG, space={}, reference_points={}, controls={})
-    made = prepare(egg, DATA)
-    assert made.separator.supervision is Supervision.OBSERVED_SOURCE
-    given = trial_parameters("search", 1, made, "place")
-    assert set(given["train"]) == {"mixture", "observed"}
-    np.testing.assert_array_equal(given["validation"]["sources"], DATA.validation.sources)
-    np.testing.assert_array_equal(given["validation"]["mixture"], DATA.validation.mixture)
-    seen = view(DATA.train, Supervision.OBSERVED_SOURCE, torch.Generator().manual_seed(spec.seed))
-    np.testing.assert_array_equal(given["train"]["observed"], seen["observed"])
-    np.testing.assert_array_equal(given["train"]["mixture"], seen["mixture"])
-    others = (trial_parameters("search", 1, prepare(egg.changed(seed=s), DATA), "place")["train"] for s in range(1, 5))
-    assert not all(np.array_equal(other["observed"], given["train"]["observed"]) for other in others)
-
-
-@pytest.mark.parametrize("separator", [cass.DEBUG, neural_egg.DEBUG, semi_adversarial.DEBUG])
-def test_large_items_are_told_by_place_and_copied_for_no_stage(spec, monkeypatch, separator):
-    other = spec.changed(separator=separator, space={}, reference_points={}, controls={})
-    expected = trial_parameters("search", 1, prepare(other, DATA), "place")
-    monkeypatch.setattr(mapping, "LARGE_BYTES", 1000)
-    monkeypatch.setattr(mapping, "_COPIED_BYTES", 0)
-    made = prepare(other, DATA)
-    stages = [trial_parameters(stage, 1, made, "place") for stage in ("search", "finals", "explain")]
-    files = list(Path(spec.stores.cache).glob("sepray-items-*/*"))
-    given = [{**stage["train"], **stage["validation"]} for stage in stages]
-    assert given[0] == given[1] == given[2]
-    assert {place.path for place in given[0].values()} <= {str(file) for file in files}
-    assert len(files) == len(expected["train"]) + len(expected["validation"])
-    for part in ("train", "validation"):
-        assert stages[0][part].keys() == expected[part].keys()
-        for name, place in stages[0][part].items():
-            np.testing.assert_array_equal(mapping.opened(place), expected[part][name])
-
-
-def test_items_that_lie_in_the_cache_are_not_copied_at_all(spec, monkeypatch, tmp_path):
-    monkeypatch.setattr(mapping, "LARGE_BYTES", 1000)
-    monkeypatch.setattr(mapping, "_COPIED_BYTES", 0)
-    task = replace(chords.DEBUG, instruments=chords.DEBUG.instruments[:2])
-    data = load_task(task, tmp_path / "tasks")
-    other = spec.changed(task=task, separator=supervised_mask.DEBUG, space={}, reference_points={}, controls={})
-    given = trial_parameters("search", 1, prepare(other, data), "place")
-    [entry] = (tmp_path / "tasks").glob("chords-*")
-    assert {place.path for part in ("train", "validation") for place in given[part].values()} == {str(entry)}
-    assert not list(Path(spec.stores.cache).glob("sepray-items-*/*"))
-
-
-def test_estimates_to_start_from_join_the_training_view(spec, monkeypatch):
-    told = []
-
-    def separator(view, augmentation, seed, device):
-        told.append((augmentation, seed, device))
-        return lambda mixture: mixture[:, None].repeat(1, 2, 1, 1)
-
-    start = warm_start.WarmStart("other", {"separator": "other"}, separator)
-    monkeypatch.setattr(warm_start, "find", lambda *_: start)
-    made = prepare(spec.changed(seed=9), DATA)
-    given = trial_parameters("search", 1, made, spec.stores.storage_path)
-    np.testing.assert_array_equal(given["train"]["start"][:, 1], DATA.train.mixture)
-    assert told == [(DATA.augmentation, 9, "cpu")]
-    assert (Path(spec.stores.storage_path) / "start").is_dir()
 
 
 def test_killed_driver_goes_on_where_it_stopped(prepared, stores, simulation, screen):
@@ -292,18 +208,6 @@ def test_progress_starts_with_what_earlier_drivers_have_done(spec, prepared, sto
     assert f", trial {best.number}" in first
 
 
-def test_training_data_that_cannot_be_used_is_refused_before_a_trial_is_asked_for(spec, stores, monkeypatch):
-    made = prepare(spec, DATA)
-
-    def refused(*_):
-        raise UsageError("paired_fraction leaves no item")
-
-    monkeypatch.setattr("sepray.training.views.view", refused)
-    with pytest.raises(UsageError, match="paired_fraction"):
-        run_stage(search_stage(made, stores.search), made, stores, slots=2)
-    assert stores.search.get_trials() == []
-
-
 @pytest.fixture
 def made(monkeypatch):
     """What ``make_scheduler`` was called with, and the scheduler that it made."""
@@ -333,15 +237,6 @@ def test_scheduler_is_made_from_the_settings_the_space_and_the_history(spec, sto
     assert (second["space"], second["sampler"]) == (more.space, "random")
     assert len(second["history"]) == 2  # the trials that have reported before
     assert callable(second["on_perturb"])
-
-
-def test_paired_fraction_of_the_separator_decides_what_is_paired(spec):
-    config = replace(semi_adversarial.DEBUG, paired_fraction=0.25)
-    semi = spec.changed(separator=config, space={}, reference_points={}, controls={})
-    made = prepare(semi, DATA)
-    given = trial_parameters("search", 1, made, "place")
-    paired = given["train"]["paired_mixture"]
-    assert len(np.unique(paired.reshape(len(paired), -1), axis=0)) == 1  # one of the four items
 
 
 def test_progress_shows_a_maximised_objective_as_it_is(spec, stores_of, simulation, screen):
