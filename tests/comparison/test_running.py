@@ -18,7 +18,7 @@ from sepray.spec.study import StudySpec
 from .conftest import entry, taking_part
 
 
-def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
+def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data, capsys):
     def run(spec, contender, *_):
         if contender.key == "b":
             raise RuntimeError("no such\nlayer")
@@ -33,6 +33,9 @@ def test_one_that_fails_costs_the_others_nothing(monkeypatch, no_specs, data):
     assert outcome.left_out[1].system == "c"
     assert isinstance(outcome.left_out[0].bug, RuntimeError)
     assert outcome.left_out[1].bug is None
+    told = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert [line for line in told if " of 3: " in line] == ["1 of 3: a", "2 of 3: b", "3 of 3: c"]
+    assert "c has no figures: no training ran to its end: loss is not finite" in told
 
 
 def test_studies_share_a_ray_until_one_has_no_figures(monkeypatch, no_specs, data):
