@@ -341,3 +341,11 @@ def test_long_words_such_as_paths_are_never_broken():
 )
 def test_basis_of_the_time_is_told(changes, told):
     assert basis([replace(MEASURED, **each) for each in changes], 80.0) == told
+
+
+def test_names_of_a_space_have_a_column_of_34_characters_at_most():
+    half = FloatDistribution(0.5, 2)
+    told = [line.split("search space")[-1] for line in printed._space({40 * "a": half, "b": half})]
+    assert [line.strip() for line in told] == [f"{40 * 'a'}  0.5 to 2", f"{'b':34}  0.5 to 2"]
+    told = [line.split("search space")[-1] for line in printed._space({"long": half, "b": half})]
+    assert [line.strip() for line in told] == ["long  0.5 to 2", "b     0.5 to 2"]

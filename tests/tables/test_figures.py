@@ -124,6 +124,10 @@ def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alo
         assert drawn.startswith("AttributeError: 'NoneType' object")
     else:
         assert [axes.get_title() for axes in drawn.axes] == ["mixture", "Other", "truth"] * 2
+        sides = [[(t.get_text(), t.get_position(), t.get_rotation()) for t in axes.texts] for axes in drawn.axes]
+        assert sides == [[("low", (-0.1, 0.5), 90)], [], [], [("high", (-0.1, 0.5), 90)], [], []]
+        assert not any(axes.axison for axes in drawn.axes)
+        assert drawn.get_size_inches()[1] == pytest.approx(0.7 + 2 * 1.5)
 
 
 def axes():
