@@ -17,7 +17,9 @@ from sepray.scoring.many_systems import ScoreSummary
 
 
 def test_csv_reads_back_to_the_same_figures(built):
-    lines = list(csv.DictReader(io.StringIO(formats.comma_separated(built))))
+    written = formats.comma_separated(built)
+    assert "\r" not in written + formats.scores(built, ["low", "high"])
+    lines = list(csv.DictReader(io.StringIO(written)))
     assert [line["system"] for line in lines] == [*(row.system for row in built.rows), "broken"]
     assert [line["kind"] for line in lines] == ["separator"] * 2 + ["bound"] * 4 + ["left out"]
     for row, line in zip(built.rows, lines, strict=False):

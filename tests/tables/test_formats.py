@@ -92,7 +92,9 @@ def test_terminal_has_a_table_a_measure_that_fits_80_columns(part):
 
 
 def test_csv_has_a_line_for_each_figure_with_its_form(part):
-    rows = list(csv.DictReader(io.StringIO(formats.comma_separated(TABLE, [part]))))
+    written = formats.comma_separated(TABLE, [part])
+    assert "\r" not in written
+    rows = list(csv.DictReader(io.StringIO(written)))
     [good] = [r for r in rows if (r["row"], r["source"], r["measure"]) == ("The good", "low", "si_sdr")]
     assert (good["published"], float(good["ours"]), good["epochs"]) == ("6.50", 7.5, "12 of 500")
     assert float(good["low"]) < 7.5 < float(good["high"])
