@@ -1,6 +1,7 @@
 """Figures of the hyperparameters: the importance of each, and the values of the best trials."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,6 +142,13 @@ def test_importances_are_drawn_with_their_range_over_resamples(tmp_path, drawn, 
     assert len({tuple(values) for values, _ in asked[1:]}) > 6
 
 
+def test_a_resample_has_values_that_differ():
+    drawn = iter([[1, 1, 1], [0, 2, 2], [2, 0, 1]])
+    source = SimpleNamespace(integers=lambda low, high, size: np.array(next(drawn))[:size] + low)
+    values = [0.25, 0.5, 0.25]
+    assert hyperparameters._resample(source, values).tolist() == [2, 0, 1]  # the first two have one value alone
+
+
 def test_single_parameter_and_stopped_trials(tmp_path, drawn, shares):
     given, asked = shares
     given += [(1.0,)]
@@ -214,6 +222,7 @@ def test_every_trial_is_a_line_and_the_best_stand_out(tmp_path, drawn):
         ("0.00316", (0.5, 0)),
         ("0.1", (1, 0)),
     ]
+    assert {(t.xyann, t.anncoords, t.get_ha()) for t in axes.texts} == {((0, -13), "offset points", "center")}
     assert axes.get_ylim() == (-0.6, pytest.approx(1.3))
     assert made.note.startswith("Each line is a trial that ran its whole budget.")
 
