@@ -28,6 +28,7 @@ from .contracts import (
     TaskData,
     Tracks,
 )
+from .disk.temporary import keep_compiled_private
 from .errors import UsageError
 from .secrecy import HIDDEN
 from .separator_checks import check_config, check_dataclass, check_separator, type_name
@@ -94,6 +95,7 @@ def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:
     if not callable(getattr(config, "build", None)):
         raise UsageError(f"{name}: Config must have a method build(signal) that returns a Separator")
     check_config(config)
+    keep_compiled_private()
     separator: object = config.build(signal)
     if not isinstance(separator, Separator):
         raise UsageError(

@@ -7,17 +7,21 @@ share a folder have numbers of their own.) Imports nothing from sepray.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
+import getpass
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 
 RAY = "sepray."
 """What the name of Ray's folder begins with: short, because the path of a socket is; older versions hold no locks."""
-_LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run|items)-)[a-z0-9_]{8}")
+_LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run|items|compiled)-)[a-z0-9_]{8}")
+_COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 _held: dict[str, int] = {}
 
 
@@ -25,8 +29,8 @@ def make(prefix: str, parent: str | None = None) -> str:
     """Return a new folder, mode 0700, that lasts until ``remove``, or until a start after this process has ended.
 
     Args:
-        prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run, items) and a
-            dash.
+        prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run, items,
+            compiled) and a dash.
         parent: folder in which it is made; default: Python's folder for temporary files.
     """
     parent = parent or tempfile.gettempdir()
@@ -55,6 +59,35 @@ def folder(prefix: str) -> Iterator[str]:
         yield path
     finally:
         remove(path)
+
+
+def keep_compiled_private() -> None:
+    """Give torch a folder of this user's alone for what it compiles, where the one that it would take is not.
+
+    That one has the user's name, in the folder for temporary files: whoever makes it first may put code there, which
+    torch would run, and where it is no folder torch cannot even be imported whole. A folder that the user has chosen
+    (``TORCHINDUCTOR_CACHE_DIR``) stays.
+    """
+    if os.environ.get(_COMPILED):
+        return
+    with contextlib.suppress(KeyError, OSError):  # a user without a name, for whom torch finds no folder either
+        name = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
+        if _is_private(os.path.join(tempfile.gettempdir(), f"torchinductor_{name}")):
+            return
+    path = make("sepray-compiled-")
+    atexit.register(remove, path)
+    os.environ[_COMPILED] = path
+
+
+def _is_private(path: str) -> bool:
+    """Say whether a folder is this user's, and nobody else writes there; one that is not there is made so."""
+    with contextlib.suppress(OSError):
+        os.mkdir(path, 0o700)
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _remove_left(parent: str) -> None:

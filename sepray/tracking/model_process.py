@@ -58,7 +58,8 @@ class ModelProcess:
             [sys.executable, "-I", "-B", separate_alone.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if k in _PASSED or k.startswith(_PASSED_GROUPS)},
+            env={k: v for k, v in os.environ.items() if k in _PASSED or k.startswith(_PASSED_GROUPS)}
+            | {"TORCHINDUCTOR_CACHE_DIR": os.path.join(folder, "inductor")},
         )
         self._finalizer = weakref.finalize(self, _end, self._process, folder)
         path = [folder, *(entry for entry in sys.path if _is_library(entry))]

@@ -181,6 +181,7 @@ def _separation(code: model_code.ModelCode, data: Path, is_here: bool) -> Separa
         return ModelProcess(code, data)
     from . import loader
 
+    temporary.keep_compiled_private()
     return loader.load(str(data), importlib.import_module(_module(code, data)).Config)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, Signal, Tensors
 from ..disk.mapping import Ahead, is_large, total_bytes
+from ..disk.temporary import keep_compiled_private
 from ..errors import UsageError
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
@@ -24,6 +25,7 @@ PREPARED_BYTES = 1 << 28
 
 def build(config: SeparatorConfig, signal: Signal, seed: int) -> Separator:
     """Return the config's separator with initial weights of this seed; torch's global generator does not advance."""
+    keep_compiled_private()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return config.build(signal)

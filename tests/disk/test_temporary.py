@@ -1,5 +1,6 @@
 """Folders for a while: those of processes that were killed go with the next start, and nothing else does."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -7,11 +8,15 @@ import sys
 
 import pytest
 
+from sepray.contracts import Signal
 from sepray.disk import temporary
+from sepray.errors import UsageError
 
 HOLDER = """
 import sys, time
+from sepray.contracts import Signal
 from sepray.disk import temporary
+from sepray.errors import UsageError
 path = temporary.make(temporary.RAY, sys.argv[1])
 open(path + "/token", "w").close()
 print(path, flush=True)
@@ -65,7 +70,14 @@ def test_links_and_other_folders_stay(tmp_path):
         (parent / name).mkdir()
     (parent / "sepray.abcdefg1").write_text("a file")
     before = sorted(os.listdir(parent))
-    for end in (".abcdef12", "-model-abcdefgh", "-separate-a_cdefgh", "-dry-run-abcdefgh", "-items-abcdefgh"):
+    for end in (
+        ".abcdef12",
+        "-model-abcdefgh",
+        "-separate-a_cdefgh",
+        "-dry-run-abcdefgh",
+        "-items-abcdefgh",
+        "-compiled-abcdefgh",
+    ):
         (parent / f"sepray{end}").mkdir()  # what killed processes have left
     with temporary.folder("sepray-separate-") as path:
         assert os.path.dirname(path) == os.environ.get("TMPDIR", "/tmp")
@@ -81,3 +93,52 @@ def test_folder_of_another_user_stays(tmp_path):
     os.chown(theirs, 65534, 65534)
     temporary.remove(temporary.make(temporary.RAY, str(tmp_path / "tmp")))
     assert theirs.is_dir()
+
+
+@pytest.mark.parametrize("there", ["nothing", "own", "file", "link", "writable by all", "no name"])
+def test_what_torch_compiles_is_kept_where_nobody_else_writes(tmp_path, monkeypatch, there):
+    """A file of that name, which anybody may make, kept torch's optimizers from being imported."""
+    monkeypatch.setattr(temporary.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(temporary.getpass, "getuser", lambda: "me\\lab")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setattr(temporary.atexit, "register", lambda *_: None)
+    place = tmp_path / "torchinductor_me_lab"
+    if there == "file":
+        place.touch()
+    elif there == "link":
+        place.symlink_to(tmp_path / "tmp")
+    elif there == "no name":
+        monkeypatch.setattr(temporary.getpass, "getuser", lambda: {}["uid"])
+    elif there != "nothing":
+        place.mkdir()
+        place.chmod(0o700 if there == "own" else 0o777)
+    temporary.keep_compiled_private()
+    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if there in ("nothing", "own"):
+        assert (given, place.stat().st_mode & 0o777) == ("", 0o700)
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "chosen")
+        place.rmdir()
+        temporary.keep_compiled_private()
+        assert (os.environ["TORCHINDUCTOR_CACHE_DIR"], place.exists()) == ("chosen", False)
+    else:
+        assert os.path.basename(given).startswith("sepray-compiled-")
+        assert os.stat(given).st_mode & 0o777 == 0o700
+        temporary.keep_compiled_private()
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == given
+        temporary.remove(given)
+
+
+@pytest.mark.parametrize("module", ["training.trainer", "loading"])
+def test_before_a_separator_is_built_what_torch_compiles_has_its_place(monkeypatch, module):
+    from sepray.separators import constant_mask
+
+    builder, told = importlib.import_module(f"sepray.{module}"), []
+    monkeypatch.setattr(builder, "keep_compiled_private", lambda: told.append("place"))
+    monkeypatch.setattr(constant_mask.Config, "build", lambda *_: told.append("built"))
+    signal = Signal(("a", "b"), 1, (8,), 8.0)
+    if module == "loading":
+        with pytest.raises(UsageError):  # what was built is none
+            builder.build_separator(constant_mask.Config(), signal)
+    else:
+        builder.build(constant_mask.Config(), signal, 0)
+    assert told == ["place", "built"]
