@@ -1,6 +1,6 @@
 """Unpacks packed files up to a limit: a few kilobytes of a hostile file may unpack to gigabytes.
 
-Imports nothing from sepray but the errors.
+Imports nothing from sepray but the errors and `disk`, which opens files without waiting for pipes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
+from ..disk.files import open_regular
 from ..errors import UsageError
 
 FREE = 16 << 20
@@ -47,7 +48,7 @@ _PACKERS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[IO[bytes]]:
     """Open a file, which may be gzipped, at its unpacked content."""
-    with path.open("rb") as file:
+    with open_regular(path, follow=True) as file:
         is_packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if not is_packed:
@@ -86,7 +87,7 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
         UsageError: the archive unpacks to more than 16 MB and a hundred times its bytes, or than 256 MB and twenty
             times its bytes, or a header in it is longer than a megabyte; raised while it is read.
     """
-    with path.open("rb") as file:
+    with open_regular(path, follow=True) as file:
         first = file.read(6)
         file.seek(0)
         opener = next((opener for magic, opener in _PACKERS if first.startswith(magic)), None)
@@ -118,7 +119,8 @@ class ZipMembers:
     """
 
     def __init__(self, path: Path) -> None:
-        self._archive, self._size, self._lock = zipfile.ZipFile(path), path.stat().st_size, threading.Lock()
+        file = open_regular(path, follow=True)
+        self._archive, self._size, self._lock = zipfile.ZipFile(file), path.stat().st_size, threading.Lock()
         self.names = self._archive.namelist()
         _check_number(len(self.names), self._size)
 
@@ -160,7 +162,7 @@ class TarMembers:
                 if member.isfile() and not member.issparse():
                     self._places[member.name] = (member.offset_data, member.size)
                 cast("Any", archive).members = []  # else it keeps them all
-        with path.open("rb") as file:
+        with open_regular(path, follow=True) as file:
             first = file.read(6)
         self._path, self._is_packed = path, any(first.startswith(magic) for magic, _ in _PACKERS)
         self._file: IO[bytes] | None = None
@@ -191,7 +193,7 @@ class TarMembers:
 
     def _opened(self) -> IO[bytes]:
         if not self._is_packed:
-            return self._path.open("rb")
+            return open_regular(self._path, follow=True)
         file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open
         with open_tar(self._path) as archive:
             content = cast("_Limited", archive.fileobj)

@@ -230,6 +230,17 @@ def test_a_picture_is_read_in_few_parts(made, monkeypatch):
     assert len(read) < 100_000
 
 
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x-idx3-ubyte.gz"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    read = images.read_idx if "idx" in name else images.pictures
+    with pytest.raises(UsageError, match=rf"/{name} (is no sound archive|cannot be read): .*it is no file"):
+        read(tmp_path / name)
+    os.mkfifo(tmp_path / "1.png")
+    with pytest.raises(UsageError, match="holds no picture"):
+        images.pictures(tmp_path)
+
+
 def test_a_member_that_is_cut_short_is_none(tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(_tar_of(2))
