@@ -40,7 +40,7 @@ _USER_AND_PASSWORD = re.compile(
 )
 _USER_ALONE = re.compile(r"([A-Za-z][\w+.-]{0,40}://)[^:/@?#\\]++@")
 _ASSIGNED = re.compile(
-    rf"((?:(?:{WORDS})[\w.-]{{0,80}}|{ENDS}){_QUOTE}?\]?\s?={{1,3}}>?\s?{_PREFIX})"
+    rf"((?:(?:{WORDS})[\w.-]{{0,80}}|{ENDS}){_QUOTE}?(?:\s?={{1,3}}>?|\]\s?=(?!=))\s?{_PREFIX})"
     rf"(?![\[(]{_QUOTE}?\*\*\*)"
     rf"{_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
     re.IGNORECASE,
@@ -129,8 +129,9 @@ _PASS_SAID = re.compile(  # of a line, of a field or behind a user; one word, be
 )
 _KEY = re.compile(  # of an environment
     r"((?<![\w-])[A-Z][A-Z0-9_]{0,80}(?<!SORT)(?<!PRIMARY)(?<!FOREIGN)(?<!PARTITION)(?<!CACHE)(?<!PUBLIC)(?<!GROUP)_KEY"
-    rf"{_QUOTE}?\]?\s?(?:=|:(?=\s?{_QUOTE}|\s?[^\s]{{1,200}}{_ALONE}))\s?{_PREFIX})"
-    rf"(?!(?:{_WORD_OF_PROGRAM})\b|{_NUMBER}|[\[{{(=<>~]){_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
+    rf"{_QUOTE}?\]?\s?(?:=(?!=)|:(?=\s?{_QUOTE}|\s?[^\s]{{1,200}}{_ALONE}))\s?{_PREFIX})"
+    rf"(?!(?:{_WORD_OF_PROGRAM})\b|{_NUMBER}|[\[{{(=<>~]|[\"']?\.{{0,2}}/[a-z][\w.-]*/[a-z])"  # nor of a file
+    rf"{_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
     re.MULTILINE,
 )
 _BLOCK = re.compile(  # of YAML: the lines of a text
