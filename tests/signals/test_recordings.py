@@ -135,3 +135,41 @@ def test_a_file_that_breaks_off_is_told_with_the_second_that_it_reaches(tmp_path
     torn = SimpleNamespace(frames=1000, channels=1, rate=200.0, blocks=blocks)
     with pytest.raises(RecordingError, match=r"^r is damaged or truncated: it cannot be read beyond 1\.5 s$"):
         recordings._checked_locations(torn, "r")
+
+
+def test_signals_of_a_record_are_refused_with_the_header_that_names_them(tmp_path, monkeypatch):
+    (tmp_path / "r.HEA").touch()
+    monkeypatch.setattr(recordings, "files_of", lambda header: [tmp_path / "R_1.dat", header])
+    with pytest.raises(RecordingError, match=r"^it is a part of the WFDB record r\.HEA: give that file$"):
+        recordings._refuse_signal_file(tmp_path / "r_1.DAT", "it")
+    recordings._refuse_signal_file(tmp_path / "other.dat", "it")
+    recordings._refuse_signal_file(tmp_path / "R_1.csv", "it")
+
+
+def test_rates_at_the_limits_are_taken():
+    for rate in (None, 1e-3, 1e9):
+        recordings._check_rate(rate)
+    for rate in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(RecordingError, match=rf"^a rate must be more than 0 Hz, not {rate:g}$"):
+            recordings._check_rate(rate)
+    for rate in (0.00099, 1.001e9):
+        with pytest.raises(RecordingError, match=r"^a rate must be between 0\.001 and 1e\+09 Hz, not "):
+            recordings._check_rate(rate)
+
+
+@pytest.mark.parametrize(
+    ("head", "suffix"),
+    [
+        (b"\x93NUMPY\x01", ".npy"),
+        (b"0       X", ".edf"),
+        (b"\xffBIOSEMI", ".edf"),
+        (b"\xff\xfet\0", ".csv"),
+        (b"\xfe\xff\0t", ".csv"),
+        (b"time,a\n0,\xe9\n", ".csv"),
+        (b"time\0", ".wav"),
+        (b"RIFF\x01\x02", ".wav"),
+    ],
+)
+def test_kind_of_a_file_without_a_suffix_is_told_by_its_content(tmp_path, head, suffix):
+    (tmp_path / "x").write_bytes(head + 600 * b" ")
+    assert recordings._suffix_by_content(tmp_path / "x") == suffix
