@@ -1,10 +1,12 @@
 """Tables: values, rate and length are read, and written with separator, header and times of what was read."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from sepray.signals import table_files
 from sepray.signals.recording_types import RecordingError
 from sepray.signals.recordings import open_recording
 
@@ -126,3 +128,73 @@ def test_formulas_of_a_header_and_of_times_are_texts_in_what_is_written(tmp_path
         for block in recording.blocks():
             writer.write(block[:1])
     assert (tmp_path / "one.csv").read_text().splitlines()[:2] == ["time,'=1+1", "-1 days +23:59:59.500,0"]
+
+
+PLAIN = dict.fromkeys(
+    ("textual", "is_even", "mostly_rises", "starts_again", "is_ramp", "counts_down", "whole", "is_stamp"), False
+)
+
+
+def column(label="", **facts):
+    return SimpleNamespace(**PLAIN | {"is_constant": False, "repeats": 0, "label": label} | facts)
+
+
+@pytest.mark.parametrize(
+    ("label", "facts", "frames", "copied"),
+    [
+        ("time", {"is_even": True}, 1000, (0,)),
+        ("time", {"textual": True}, 1000, (0,)),
+        ("sample", {"mostly_rises": True}, 1000, (0,)),
+        ("sample", {"starts_again": True}, 1000, (0,)),
+        ("time", {}, 1000, ()),  # it falls and rises
+        ("ecg", {"is_even": True, "mostly_rises": True}, 1000, ()),
+        ("", {"is_even": True}, 1000, ()),
+        ("ecg", {"is_ramp": True}, 1000, (0,)),
+        ("", {"is_ramp": True}, 1000, (0,)),
+        ("ecg", {"is_ramp": True}, table_files._COUNTED_ROWS - 1, ()),
+        ("ecg", {"is_ramp": True}, table_files._COUNTED_ROWS, (0,)),
+        ("time", {"is_even": True}, table_files._FEWEST_ROWS - 1, ()),
+        ("time", {"is_even": True}, table_files._FEWEST_ROWS, (0,)),
+    ],
+)
+def test_the_only_column_is_no_channel_where_its_name_and_its_steps_say_so(label, facts, frames, copied):
+    layout = SimpleNamespace(labels=[label])
+    assert table_files._copied_alone(layout, {0: column(label, **facts)}, frames) == copied
+    assert table_files._copied_alone(layout, {}, frames) == ()
+
+
+@pytest.mark.parametrize(
+    ("label", "facts", "counts"),
+    [
+        ("", {}, False),
+        ("", {"counts_down": True, "textual": True}, True),
+        ("", {"is_constant": True}, True),
+        ("", {"is_constant": True, "textual": True}, False),
+        ("time", {"is_constant": True}, False),
+        ("sample", {"starts_again": True, "whole": True}, True),
+        ("ecg", {"starts_again": True, "whole": True}, False),
+        ("ecg", {"starts_again": True, "whole": True, "repeats": 1}, True),
+        ("sample", {"starts_again": True}, False),
+        ("sample", {"starts_again": True, "whole": True, "is_stamp": True}, False),
+        ("sample", {"whole": True}, False),
+    ],
+)
+def test_a_column_counts_samples_or_packets(label, facts, counts):
+    assert table_files._counts(column(label, **facts)) is counts
+
+
+def test_words_for_tables_without_channels_and_for_rows_of_another_length():
+    layout = SimpleNamespace(labels=["time", "", "n" * 100], trailing=1)
+    assert table_files._told(layout) == f"times or numbers of samples (time, {'n' * 74})"
+    assert table_files._told(SimpleNamespace(labels=["", ""])) == "times or numbers of samples"
+    wrong = [str(table_files._wrong_length(layout, [" x "] * count, 7, "a.csv")) for count in (2, 3, 4, 5)]
+    assert wrong[0] == "a.csv has 2 columns in line 7, but 3 before"
+    assert wrong[1] == "a.csv has 3 columns in line 7, but 3 before"
+    assert wrong[2] == (
+        "a.csv has nothing in column 4 before line 7, and 'x' there: leave the rows without samples out"
+    )
+    assert wrong[3] == "a.csv has 5 columns in line 7, but 3 before"
+    assert table_files._numbers(["1,5", "-2"], ",") == [1.5, -2]
+    assert table_files._numbers(["1.5", "-2e3"], ".") == [1.5, -2000]
+    with pytest.raises(ValueError, match="could not convert"):
+        table_files._numbers(["1.500,5"], ",")
