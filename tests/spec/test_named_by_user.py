@@ -27,6 +27,8 @@ def test_masking_hides_no_host(address, shown, monkeypatch):
     assert mask(address) == shown
     assert not named_by_user.is_named_cluster(address)
     assert named_by_user.usable({"address": address})["address"] is None
+    private_list.remember_named("address", shown)  # of which it is not known where it has led
+    assert named_by_user.is_named_cluster(address) == (address in (shown, "ray://lab:x@evil:10001"))
 
 
 @pytest.mark.parametrize("address", ["ray://lab:x@mine:10001", "auto-mine", "mine:6379"])
