@@ -260,3 +260,12 @@ def test_updates_draw_windows_where_items_are_longer():
 def test_estimates_have_no_gradient():
     separator = WaveformSeparator(Signal(("a", "b"), 1, (8,), 8.0), WaveformConfig((), 2, 1, 1))
     assert not separator.separate(torch.rand(1, 1, 8)).requires_grad
+
+
+def test_windows_and_losses_stay_on_their_device():
+    """Of the device ``meta``, which has shapes and no values, and mixes with no other."""
+    signal, start = torch.zeros(2, 3, 1, 9, device="meta"), torch.zeros(2, dtype=torch.long, device="meta")
+    assert Windows(4, start).cut(signal).device.type == "meta"
+    scores = torch.zeros(2, 5, device="meta")
+    for kind in ("relativistic", "cross-entropy"):
+        assert discriminator_loss(kind, scores, (scores, 1.0), (scores, 0.5)).device.type == "meta"

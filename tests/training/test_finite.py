@@ -108,3 +108,12 @@ def test_memory_of_a_worker_does_not_grow_with_the_steps_of_an_epoch():
         [sys.executable, "-c", GROWTH], env=own, capture_output=True, text=True, check=True, timeout=60
     )
     assert int(done.stdout) < 70
+
+
+def test_everything_lies_on_the_device_of_the_losses(monkeypatch):
+    monkeypatch.setattr(finite, "BLOCK", 3)
+    losses, value = FiniteLosses(torch.device("meta")), torch.ones((), device="meta")
+    for step in (1, 2):
+        losses.add("a", step, Loss(value, {"x": value}))
+    assert len(losses._blocks) == 2
+    assert {tensor.device.type for tensor in (losses.found, *losses._blocks)} == {"meta"}
