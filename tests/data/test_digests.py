@@ -60,6 +60,37 @@ def test_digest_of_a_file_that_may_still_change_is_not_remembered(tmp_path: Path
         assert file_digest(tmp_path / "cache", file) == expected
 
 
+@pytest.mark.parametrize(("age", "is_noted"), [(2_000_000_000, False), (2_000_000_001, True)])
+def test_digest_is_noted_two_seconds_after_the_last_change(tmp_path, monkeypatch, age, is_noted):
+    """Before, the file could change again under the same time stamp."""
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    os.utime(file, ns=(10**18, 10**18))
+    monkeypatch.setattr(digests.time, "time_ns", lambda: 10**18 + age)
+    file_digest(tmp_path / "cache", file)
+    assert (tmp_path / "cache" / "digests").exists() is is_noted
+
+
+@pytest.mark.parametrize("length", [0, 63, 65])
+def test_note_of_another_length_is_no_digest(tmp_path, length):
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+    os.utime(file, (1e9, 1e9))
+    first = file_digest(tmp_path / "cache", file)
+    [note] = (tmp_path / "cache" / "digests").iterdir()
+    assert note.stat().st_mode & 0o777 == 0o644 & ~_umask()
+    note.write_text("0" * length)
+    assert file_digest(tmp_path / "cache", file) == first
+    note.write_text("0" * 64)
+    assert file_digest(tmp_path / "cache", file) == "0" * 64  # this user's own is believed
+
+
+def _umask() -> int:
+    """Return the rights that this process gives to nobody."""
+    os.umask(own := os.umask(0))
+    return own
+
+
 def test_note_of_a_digest_that_another_user_has_written_is_not_believed(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.write_bytes(b"abc")

@@ -144,6 +144,5 @@ def test_the_model_as_it_comes_has_a_row_of_the_final_table(monkeypatch, tmp_pat
     assert "pretrained:ppg has no row: it is gone" in capsys.readouterr().out
 
 
-def test_an_initial_model_is_shown_by_its_address_and_digest_alone():
-    made = initial_weights.InitialWeights("pretrained:ecg", "12ab", {"a": 3}, None)
-    assert repr(made) == "InitialWeights(name='pretrained:ecg', digest='12ab')"
+def test_initial_weights_are_shown_by_their_digest_alone():
+    assert repr(initial_weights.InitialWeights("12ab", {"a": 3})) == "InitialWeights(digest='12ab')"
