@@ -121,9 +121,7 @@ def of_scores() -> dict[str, object]:
         found[f"interval {name}"] = intervals.interval(table, units, resamples=1999)
         found[f"median {name}"] = intervals.interval(table[:1], units, centre="median", resamples=1999)
         found[f"student {name}"] = intervals.student_interval(table, units)
-        found[f"paired {name}"] = dataclasses.astuple(
-            statistics.paired_difference(other[0], table[0], "maximize", units)
-        )
+        found[f"paired {name}"] = dataclasses.astuple(statistics.paired_difference(other[0], table[0], units))
         compared = statistics.compare_systems(("x", "y"), other[1], table[1], "si_sdr", units)
         found[f"systems {name}"] = (*compared.means, compared.p_wilcoxon, compared.rank_biserial, compared.wins)
         found[f"pair {name}"] = dataclasses.astuple(many_systems.paired_test(other, table, units))
