@@ -38,6 +38,9 @@ _MOST_BYTES = 256 << 20  # so is a file of one with more
 _MOST_SCANS = 200  # of a JPEG: each goes over all pixels, and a progressive one has twenty
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # the only ones: others run programs (EPS) or are rarely tried
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_TIFF = (b"II", b"MM")  # first bytes
+_PLACES_OF_TIFF = (273, 324)  # tags with the places of strips and of tiles
+_MOST_PLACES = 50_000  # strips of a row each, or tiles of 32 x 32: Pillow takes microseconds for each
 _FEW_PARTS = 4_000  # in which a picture is read: a file of millions of empty parts takes minutes
 _PART_BYTES = {b"\x89PNG": 20}  # of a file, for each further part: rows of a PNG may be chunks of their own
 _MOST_PART_BYTES = 1000  # for each of other formats
@@ -162,6 +165,8 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
             content = picture.read()
             if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
                 raise UsageError(f"{scans} scans are too many")
+            if content[:2] in _TIFF:
+                _refuse_places(content)
             opened = Image.open(_Content(content), formats=_FORMATS)
             if math.prod(opened.size) > _MOST_PIXELS:
                 raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
@@ -181,6 +186,21 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     square = square.resize((size, size), Image.Resampling.BILINEAR)  # averages where it makes smaller
     array = np.asarray(square, dtype=np.uint8)
     return array.transpose(2, 0, 1) if colour else array[None]
+
+
+def _refuse_places(content: bytes) -> None:
+    """Refuse a TIFF of more strips or tiles than a picture has: they may all lie at one place of a small file."""
+    from PIL import TiffImagePlugin
+
+    file = _Content(content)
+    head = file.read(8)
+    found = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8) if head[2:3] == b"+" else head)
+    file.seek(found.next)
+    found.load(file)
+    for tag in _PLACES_OF_TIFF:
+        places = found.get(tag, ())
+        if isinstance(places, tuple) and len(places) > _MOST_PLACES:
+            raise UsageError(f"{len(places)} strips or tiles are too many")
 
 
 class _Content(io.BytesIO):

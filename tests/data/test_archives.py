@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -141,6 +142,34 @@ def test_an_archive_is_gone_through_once_however_many_pictures_it_has(tmp_path, 
     pictures = images.pictures(path)
     assert [picture.read() for picture in pictures] == [bytes([number]) for number in range(9)]
     assert len(opened) == {"zip": 1, "tar": 1, "tar.gz": 4}[kind]  # the last is listed, and then unpacked
+
+
+@pytest.mark.parametrize("is_tiled", [False, True])
+def test_strips_and_tiles_of_a_tiff_are_counted_before_they_are_gone_through(is_tiled, monkeypatch):
+    """All of them may lie at one place: 15 MB of a picture of tiles of one pixel took minutes."""
+    monkeypatch.setattr(images, "_MOST_PLACES", 16)
+
+    def tiff(side):
+        count = side * side if is_tiled else side
+        size = [(322, 4, 1, 1), (323, 4, 1, 1)] if is_tiled else [(278, 4, 1, 1)]
+        tags = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+        tags += [
+            (324 if is_tiled else 273, 4, count, 200),
+            (325 if is_tiled else 279, 4, count, 200 + 4 * count),
+            *size,
+        ]
+        tags.sort()
+        head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        sizes = struct.pack("<I", 1 if is_tiled else side) * count
+        return head.ljust(200, b"\0") + struct.pack("<I", 4) * count + sizes
+
+    few, many = (4, 5) if is_tiled else (16, 17)
+    assert images.decode(images.Picture("x", lambda: tiff(few)), 2, colour=False).shape == (1, 2, 2)
+    opened = []
+    monkeypatch.setattr(Image, "open", lambda *given, **named: opened.append(given))
+    with pytest.raises(UsageError, match=r"^x is no sound picture: \d\d strips or tiles are too many$"):
+        images.decode(images.Picture("x", lambda: tiff(many)), 2, colour=False)
+    assert not opened
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
