@@ -161,6 +161,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd notes in a picture: a file may have a line for each of thousands
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             content = picture.read()
             if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:

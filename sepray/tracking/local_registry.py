@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from .relocation import local_path, mlruns_beside
 
@@ -105,7 +106,7 @@ def _opened(uri: str) -> Iterator[sqlite3.Connection | None]:
     if file == uri:
         yield None
         return
-    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{quote(file)}?mode=ro", uri=True)) as connection:
         yield connection
 
 

@@ -270,6 +270,15 @@ def test_a_pipe_is_not_waited_for(tmp_path, name):
         images.pictures(tmp_path)
 
 
+def test_odd_notes_in_a_picture_are_no_lines_on_the_terminal(recwarn):
+    """Pillow warned of each, with its own lines of code: a small TIFF filled the terminal."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 99).save(stream, "tiff", tiffinfo={270: "x" * 500})
+    content = stream.getvalue().replace(struct.pack("<HHI", 270, 2, 501), struct.pack("<HHI", 270, 2, 10**6))
+    assert images.decode(images.Picture("x", lambda: content), 8, colour=False).tolist() == [[[99] * 8] * 8]
+    assert not recwarn.list
+
+
 def test_a_member_that_is_cut_short_is_none(tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(_tar_of(2))

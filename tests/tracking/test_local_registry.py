@@ -143,3 +143,11 @@ def test_registries_that_are_no_local_files_are_left_to_mlflow(tmp_path):
     for uri in ("http://host:5000", f"sqlite:///{tmp_path}/none.db", f"sqlite:///{tmp_path}/text.db"):
         assert model_folder("models:/cass/1", uri) is None
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_path_is_no_query(registry, tmp_path):
+    """Another file was opened where a folder's name has a mark of URIs."""
+    (tmp_path / "a?b#c%20").mkdir()
+    shutil.copyfile(registry, tmp_path / "a?b#c%20" / "mlflow.db")
+    missing = missing_part("models:/cas/1", f"sqlite:///{tmp_path / 'a?b#c%20' / 'mlflow.db'}")
+    assert missing == "there is no registered model 'cas'"
