@@ -230,7 +230,10 @@ def test_bad_config_is_refused_in_one_line(field, value, message):
 
 
 def test_registered_models_ship_no_file_of_the_other_separators():
-    own = {f"sepray.{name}" for name in ("contracts", "errors", "secrecy", "signals.stft", "separators.cass_published")}
+    own = {
+        f"sepray.{name}"
+        for name in ("contracts", "errors", "secrecy", "secret_forms", "signals.stft", "separators.cass_published")
+    }
     networks = ("batch_norm", "batch_variational", "checks", "cross_adversarial", "levels", "variational")
     assert set(collect("sepray.separators.cass_published")) == own | {f"sepray.networks.{name}" for name in networks}
 
