@@ -4,9 +4,13 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from sepray.driver import study_report
+from sepray.errors import UsageError
+from sepray.report import importance
+from sepray.report.study_results import StudyResults
 from sepray.search.samplers import make_sampler
 from sepray.search.storage import open_study
 
@@ -44,3 +48,27 @@ def test_report_that_fails_costs_a_line_that_is_never_broken(monkeypatch):
     assert narrow.file.getvalue() == (
         "the report could not be made (ValueError: no figure; of this); later: sepray report sweep\n"
     )
+
+
+@pytest.mark.parametrize("has_finals", [True, False])
+def test_most_important_setting_is_found_in_both_stages_where_there_are_both(monkeypatch, has_finals):
+    stages = {"sweep": "the search"} | ({"sweep/finals": "the finals"} if has_finals else {})
+
+    def load(storage, name):
+        if name not in stages:
+            raise UsageError("there is no such study")
+        return stages[name]
+
+    monkeypatch.setattr(study_report, "load_study", load)
+    monkeypatch.setattr(StudyResults, "read", lambda *given: given)
+    monkeypatch.setattr(importance, "most_important", lambda results: results)
+    found = study_report.most_important_setting(SPEC, DATA, Path("folder"))
+    assert found == (SPEC, "the search", "the finals" if has_finals else None, Path("folder"), DATA)
+
+
+def test_importance_that_cannot_be_estimated_costs_a_line(monkeypatch):
+    monkeypatch.setattr(study_report, "load_study", lambda *_: 1 / 0)
+    narrow = Console(file=io.StringIO(), width=20)
+    monkeypatch.setattr(study_report, "console", narrow)
+    assert study_report.most_important_setting(SPEC, DATA, Path("folder")) is None
+    assert narrow.file.getvalue() == "which setting matters most is not known (ZeroDivisionError: division by zero)\n"
