@@ -21,6 +21,7 @@ from ..plain_text import in_one_line
 from .recording_types import check_promise, check_rate
 
 _LARGEST_HEADER = 1 << 20  # bytes: of tens of thousands of segments
+_MOST_SIGNALS = 1024  # of a header: wfdb takes a millisecond for each
 _LONGEST_NAME = 200  # characters of a file's name
 _NOTHING = "~"  # the name of a gap between segments, and of the file of a signal that has no samples
 _MOST_SAMPLES = 64  # in a byte of a record's files: compressed ones, or segments with long gaps between them
@@ -119,8 +120,10 @@ def _refuse_links(header: Path) -> None:
     waiting, seen, listed = [header], {header}, _listed(header.parent)
     while waiting:
         one = waiting.pop()
-        named = files_of(one)
-        if wrong := [name for name in _named(one)[0] if not _is_possible(name)]:
+        named, (lines, are_segments) = files_of(one), _named(one)
+        if not are_segments and len(lines) > _MOST_SIGNALS:
+            raise UsageError(f"{one} has {len(lines)} signals, and a record has at most {_MOST_SIGNALS}")
+        if wrong := [name for name in lines if not _is_possible(name)]:
             raise UsageError(f"{header} is no sound WFDB header: it names {in_one_line(wrong[0])[:60]!r}, no such file")
         there = [path for name in {path.name.lower() for path in named} for path in listed.get(name, ())]
         refuse_links(there, header.parent)
