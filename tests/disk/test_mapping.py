@@ -100,12 +100,12 @@ def test_nothing_is_asked_for_where_the_system_takes_no_advice(entry, monkeypatc
 
 def test_what_lies_in_no_file_gets_one(tmp_path, monkeypatch):
     monkeypatch.setattr(mapping, "_COPIED_BYTES", 100)
-    scratch = Scratch(tmp_path / "cache")
+    scratch = Scratch(tmp_path / "new" / "cache")
     values = torch.arange(300, dtype=torch.float64).reshape(100, 3)
     kept = scratch.kept(values)
     assert torch.equal(kept, values)
     place = place_of(kept)
-    assert place.path.startswith(str(tmp_path / "cache" / "sepray-items-"))
+    assert place.path.startswith(str(tmp_path / "new" / "cache" / "sepray-items-"))
     assert place == place_of(scratch.kept(kept))  # not once more
     small = torch.zeros(2)
     assert scratch.kept(small) is small

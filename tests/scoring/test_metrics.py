@@ -302,3 +302,8 @@ def test_what_does_not_fit_is_said_in_words(name: str, signal: Signal, source: s
     found = metrics.unfit(name, signal, source)
     assert found.startswith(why)
     assert bool(found) == bool(why)
+
+
+def test_a_signal_of_a_millionth_is_not_silent() -> None:
+    levels = torch.tensor([1e-6, 0.999e-6, 0.0], dtype=torch.float64)
+    assert metrics._silent(levels[None, :, None, None].expand(1, 3, 1, 4)).tolist() == [[False, True, True]]

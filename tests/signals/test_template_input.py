@@ -97,3 +97,19 @@ def _takes(name: str) -> bool:
         return build_separator(config, dataclasses.replace(SIGNAL)).takes_template
     except UsageError:
         return False
+
+
+@pytest.mark.parametrize(("strong", "found"), [(3, 6), (4, 4)])
+def test_the_usual_energy_is_that_of_the_beats_which_the_slowest_heart_would_have(strong, found):
+    """Of eight seconds six: where three of six are strong, the median is one of the weak ones, and all are beats."""
+    seconds = torch.arange(1024, dtype=torch.float64)[:, None] / 128
+    sizes = torch.tensor([1.0, 0.4] * 3) if strong == 3 else torch.tensor([1.0, 0.4, 1.0, 0.4, 1.0, 1.0])
+    signal = (sizes * torch.exp(-0.5 * ((seconds - 0.8 - 1.3 * torch.arange(6)) / 0.012) ** 2)).sum(-1)
+    beats = strongest_beats(signal[None, None], 128.0)
+    assert beats.shape == (1, found)
+
+
+def test_of_less_than_two_slow_beats_the_strongest_alone_is_usual():
+    seconds = torch.arange(192, dtype=torch.float64) / 128
+    signal = sum(a * torch.exp(-0.5 * ((seconds - at) / 0.012) ** 2) for a, at in ((1.0, 0.3), (0.4, 1.1)))
+    assert strongest_beats(signal[None, None], 128.0)[0].tolist() == [pytest.approx(0.3, abs=0.01)]

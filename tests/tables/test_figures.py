@@ -44,6 +44,10 @@ def drawn(data, monkeypatch):  # noqa: F811
 
     def keep(figure):
         shown.append([{line.get_label(): line.get_ydata() for line in axes.lines} for axes in figure.axes])
+        assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 4  # of a measure without a unit
+        named = [(axes.get_ylabel(), axes.get_xlabel()) for axes in figure.axes]
+        words = "relative L2 error"
+        assert named == [*[(f"low: {words}", "")] * 2, *[(f"high: {words}", "epoch")] * 2]
         return kept(figure)
 
     monkeypatch.setattr(figures, "_pdf", keep)
