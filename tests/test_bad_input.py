@@ -227,8 +227,8 @@ CASES = [
         "sepray: unknown task 'eeg'; perhaps you meant ecg; there are: {tasks}, or a module of your own",
     ),
     Case(
-        "sepray compare models:/filters/1 models:/filters/2 --metric snr",
-        "sepray: unknown metric 'snr'; there are: {all_measures}",
+        "sepray compare models:/filters/1 models:/filters/2 --metric sharpness",
+        "sepray: unknown metric 'sharpness'; there are: {all_measures}",
     ),
     Case("sepray evaluate models:/filters@champion --batch-size 0", "sepray: --batch-size must be at least 1, not 0"),
     Case(
@@ -366,7 +366,7 @@ AFTER_LOADING = [
         "lab: unknown objective 'middle/si_sdr'; there are {measures}, "
         "such as si_sdr, fetal/si_sdr (one source) or si_sdr:each (one per source); sources: slow, fast",
     ),
-    Case("study --name busy", "lab: busy is running already, in another process on this machine"),
+    Case("study --name busy", "busy: busy is running already, in another process on this machine"),
 ]
 
 

@@ -111,10 +111,12 @@ def test_small_configuration_has_a_way_around_its_networks():
 
 @pytest.mark.slow
 def test_separates_bursts_somewhat_without_pairs():
-    data = notes_and_bursts(128, 32)
+    data = notes_and_bursts(256, 32)  # half of them are samples of the sources
     config = dataclasses.replace(SMALL, blocks=2)
     faster = {**SETTINGS, "generator_learning_rate": 1e-3, "discriminator_learning_rate": 4e-3}
-    assert improvement(trained(config, faster, 5, 0, data).separator.separate, data, ("bursts",)) > 1  # 2.7 to 3.4 dB
+    assert (
+        improvement(trained(config, faster, 5, 0, data).separator.separate, data, ("bursts",)) > 1
+    )  # 2.7 to 3.2 dB, seeds 0 to 2
 
 
 @pytest.mark.slow
