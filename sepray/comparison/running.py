@@ -132,7 +132,7 @@ def run_all(
         KeyboardInterrupt: a signal; the study that was running has said how to go on.
     """
     outcome = Outcome()
-    with one_ray() as end_ray:
+    with one_ray():
         for place, contender in enumerate(taking_part, 1):
             console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
             name = f"{comparison.name}-{contender.key}"
@@ -148,7 +148,6 @@ def run_all(
             else:
                 console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True, markup=False)
                 outcome.left_out.append(found)
-                end_ray()
     return outcome
 
 

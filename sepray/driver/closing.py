@@ -28,9 +28,12 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
     Raises:
         BaseException: what ``job`` raised, but for ``KeyboardInterrupt``.
     """
+    leave = cluster.end  # also a Ray that is kept: its workers would train on, and may be broken
     try:
         with stores.lease.interrupt_when_lost():
-            return job()
+            status = job()
+        leave = cluster.disconnect
+        return status
     except KeyboardInterrupt as error:
         mark_interrupted(stores, f"Study `{name}` is interrupted; the same command goes on with it.")
         console.print(f"\n{name} is interrupted; nothing is lost. {how_to_go_on()}", soft_wrap=True)
@@ -39,21 +42,19 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
         mark_interrupted(stores, f"Study `{name}` has stopped: {in_markdown(mask(one_line(error)))}")
         raise
     finally:
-        close(stores)
+        close(stores, leave)
 
 
 @contextlib.contextmanager
-def one_ray() -> Iterator[Callable[[], None]]:
+def one_ray() -> Iterator[None]:
     """Let the studies in this block share the Ray that the first of them starts here: to start one takes seconds.
 
-    A study on a cluster joins it by itself, with its own code.
-
-    Yields:
-        A function that ends it early, so that the next study starts another: one that failed may have broken it.
+    One that is interrupted or fails ends it, and the next starts another. A study on a cluster joins it by itself, with
+    its own code.
     """
     with cluster.kept():
         try:
-            yield lambda: _leave_ray(cluster.end)
+            yield
         finally:
             _leave_ray(cluster.end)
 
@@ -73,10 +74,15 @@ def mark_interrupted(stores: StudyStores, note: str = "") -> None:
         stores.tracker.interrupted(note)
 
 
-def close(stores: StudyStores) -> None:
-    """Leave Ray and close the stores, each even if another fails; print what waits for MLflow."""
+def close(stores: StudyStores, leave: Callable[[], None] | None = None) -> None:
+    """Leave Ray and close the stores, each even if another fails; print what waits for MLflow.
+
+    Args:
+        stores: stores of the study.
+        leave: leaves Ray; default: ``cluster.disconnect``.
+    """
     try:
-        _leave_ray(cluster.disconnect)
+        _leave_ray(leave or cluster.disconnect)
     finally:
         if waiting := stores.close():
             console.print(waits_for_mlflow(stores.spec, waiting), soft_wrap=True)

@@ -231,5 +231,6 @@ def simulation(monkeypatch) -> Simulation:
     simulated = Simulation()
     monkeypatch.setattr(cluster, "run_trials", simulated)
     monkeypatch.setattr(cluster, "connect", simulated.connect)
-    monkeypatch.setattr(cluster, "disconnect", lambda: simulated.connections.append("disconnect"))
+    for leave in ("disconnect", "end"):
+        monkeypatch.setattr(cluster, leave, lambda leave=leave: simulated.connections.append(leave))
     return simulated

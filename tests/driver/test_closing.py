@@ -1,5 +1,6 @@
 """A study is left in one way, whatever ends it: runs are marked, Ray and the stores are closed."""
 
+import contextlib
 import signal
 
 import pytest
@@ -42,7 +43,7 @@ def test_signal_marks_runs_and_says_how_to_go_on(opened, tracker, simulation, sc
     error = interruption.Interrupted(number)
     assert closing.run_and_close("small", opened, raising(error)) == 128 + number
     assert called(tracker) == ["interrupted", "close"]
-    assert simulation.connections == ["disconnect"]
+    assert simulation.connections == ["end"]
     assert "small is interrupted; nothing is lost. The same command goes on" in screen.getvalue()
 
 
@@ -54,7 +55,7 @@ def test_error_marks_runs_and_is_raised_again(opened, tracker, simulation, error
     [((note,), _)] = tracker.named("interrupted")
     assert note.startswith("Study `small` has stopped: ")
     assert "\n" not in note
-    assert simulation.connections == ["disconnect"]
+    assert simulation.connections == ["end"]
     lock(opened.folder, "small").close()
 
 
@@ -72,7 +73,7 @@ def test_ray_that_does_not_end_keeps_no_store_open(opened, tracker, screen, monk
     assert "Ray has not ended as it should: the raylet is gone" in screen.getvalue()
 
 
-def test_kept_ray_ends_with_the_block_and_before_it_when_asked(screen, monkeypatch):
+def test_kept_ray_ends_with_the_block(screen, monkeypatch):
     ends = []
 
     def end():
@@ -80,11 +81,24 @@ def test_kept_ray_ends_with_the_block_and_before_it_when_asked(screen, monkeypat
         raise RuntimeError("gone")
 
     monkeypatch.setattr(cluster, "end", end)
-    with closing.one_ray() as end_ray:
-        end_ray()
-        assert ends == [True]
-    assert (ends, cluster._is_kept) == ([True, True], False)
-    assert screen.getvalue().count("Ray has not ended as it should: gone") == 2
+    with closing.one_ray():
+        assert cluster._is_kept
+    assert (ends, cluster._is_kept) == ([True], False)
+    assert screen.getvalue().count("Ray has not ended as it should: gone") == 1
+
+
+@pytest.mark.parametrize(
+    ("job", "left"),
+    [
+        (lambda: 1, "disconnect"),
+        (raising(interruption.Interrupted(signal.SIGTERM)), "end"),
+        (raising(ValueError("a bug")), "end"),
+    ],
+)
+def test_study_that_does_not_come_to_its_end_ends_a_kept_ray_too(opened, simulation, job, left):
+    with contextlib.suppress(ValueError):
+        closing.run_and_close("small", opened, job)
+    assert simulation.connections == [left]
 
 
 def test_handlers_are_installed_again_after_ray_has_ended(opened, monkeypatch):

@@ -164,7 +164,7 @@ def test_ctrl_c_says_how_to_go_on_and_closes_everything(spec, study, screen, tra
     assert driver.run(spec) == 130
     assert "python 'studies/my study.py' --trials 4" in screen.getvalue()
     assert [name for name, _, _ in tracker.calls[-2:]] == ["interrupted", "close"]
-    assert study.connections[-1] == "disconnect"
+    assert study.connections[-1] == "end"
 
 
 def test_what_mlflow_refused_is_told_in_the_end(spec, study, screen, tracker):
@@ -180,7 +180,7 @@ def test_error_closes_everything_too(spec, study, tracker, monkeypatch):
     monkeypatch.setattr(driver, "run_stage", broken)
     with pytest.raises(UsageError):
         driver.run(spec)
-    assert study.connections[-1] == "disconnect"
+    assert study.connections[-1] == "end"
     assert tracker.calls[-1][0] == "close"
     driver.prepare(spec, DATA)
     monkeypatch.undo()  # the lock is free again

@@ -128,7 +128,7 @@ def test_driver_from_which_the_study_was_taken_stops_and_writes_nothing(spec, tm
     assert contents(spec)[0] == rows
     assert {name for name, *_ in tracker.calls[told:]} & {"interrupted", "close", "study_finished"} == set()
     assert tracker.calls[-1][0] == "abandon"
-    assert study.connections[-1] == "disconnect"
+    assert study.connections[-1] == "end"
     unfinished = [t.number for t in trials(spec) if not t.state.is_finished()]
     assert unfinished
     second.lease.check()
