@@ -213,7 +213,7 @@ FAST = {"separator_learning_rate": 3e-3, "critic_learning_rate": 3e-3}
 
 @pytest.mark.slow
 def test_separates_in_seconds():
-    data = notes_and_bursts(64, 16)
+    data = notes_and_bursts(128, 16)  # half of them are samples of the sources
     config = dataclasses.replace(
         semi_adversarial.DEBUG, n_fft=256, hop=128, filters=8, levels=3, batch_size=8, critic_steps=1
     )
