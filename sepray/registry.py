@@ -18,6 +18,7 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import re
 import sys
@@ -38,6 +39,10 @@ _STORED_AS = re.compile(r'^STORED_AS = "(\w+)"$', re.MULTILINE)
 
 class UnknownNameError(UsageError):
     """No module or configuration has that name; the message lists those that exist."""
+
+
+class MisfitError(TypeError):
+    """Stored values are not those of the fields of a ``Config``; the message names the first that is wrong."""
 
 
 def names(package: str) -> tuple[str, ...]:
@@ -265,6 +270,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     Raises:
         UnknownNameError: there is no such module (of another package: the message names it), or nobody but the storage
             names it (``require_named``).
+        MisfitError: the ``Config`` has no field of a name, or one without a default has no value. What its own code
+            raises passes through.
     """
     top = module.partition(".")[0]
     if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:
@@ -278,6 +285,10 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     kind = (base if variant is None else importlib.import_module(variants(base.__name__)[variant])).Config
     own = {name: value for name, value in values.items() if name not in getattr(kind, "FORMER_FIELDS", ())}
     own = {**getattr(kind, "LATER_FIELDS", {}), **own}
+    try:
+        inspect.signature(kind).bind(**own)
+    except TypeError as error:
+        raise MisfitError(str(error)) from None
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
 
 

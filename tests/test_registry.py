@@ -67,7 +67,7 @@ def test_a_variant_is_restored_by_the_field_variant():
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in plain(config).items()}
         assert registry.restored(package, base, values) == config
         assert values["variant"] == variant
-    with pytest.raises(TypeError, match="no_such_field"):
+    with pytest.raises(registry.MisfitError, match="no_such_field"):
         registry.restored(package, base, {"no_such_field": 1})
 
 

@@ -33,9 +33,10 @@ from torch import Tensor
 from ..contracts import Phase
 from ..disk.mapping import Place
 from ..execution import checkpoint
+from ..execution.devices import is_out_of_memory
 from ..execution.items import Given, tensors
 from ..execution.members import Members, score
-from ..execution.trainable import TrialContext, is_out_of_memory
+from ..execution.trainable import TrialContext
 from ..fault import bad_input_line, is_bad_input
 from ..training.finite import NonFiniteLossError
 from ..training.trainer import Trainer

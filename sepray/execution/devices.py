@@ -1,4 +1,4 @@
-"""Refuses devices that this process cannot compute on."""
+"""Refuses devices that this process cannot compute on, and knows errors of too little memory."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def require_here(device: str, what: str) -> None:
             f"{what} trains a trial in this process, and there is no {device} here; run it on a machine that trials "
             "run on"
         ) from None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether an error means that the device or the machine has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

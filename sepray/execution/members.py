@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Members:
         device: device in torch's words, such as ``"cpu"`` or ``"cuda"``.
         augmentation: augmentation of the training items.
         weights: parameters and buffers that each member begins with, by name; None for random ones of its seed.
+        build: builds a separator; default: ``trainer.build``.
 
     Attributes:
         trainers: one trainer for each member.
@@ -50,6 +51,7 @@ class Members:
         device: str,
         augmentation: Augmentation,
         weights: Mapping[str, np.ndarray] | None = None,
+        build: Callable[[SeparatorConfig, Signal, int], Separator] = build,
     ) -> None:
         self.trainers = [
             Trainer(

@@ -29,14 +29,16 @@ from ray.util import get_node_ip_address
 
 from .. import fault
 from ..choices import Objective, guide_loss
-from ..contracts import Augmentation, SeparatorConfig, Signal
+from ..contracts import Augmentation, Separator, SeparatorConfig, Signal
 from ..disk import links
 from ..disk.files import umask
 from ..errors import mask
 from ..training.finite import NonFiniteLossError
+from ..training.trainer import build
 from . import checkpoint
 from .checkpoint_writer import CheckpointWriter
 from .conditions import conditions, set_deterministic
+from .devices import is_out_of_memory
 from .hanging import time_limit
 from .items import Given, tensors, without_copy
 from .members import Members
@@ -217,20 +219,20 @@ class SeparatorTrainable(tune.Trainable):
             return self._members
         context, self._history = self._context, []
         # AssertionError: of a torch without CUDA; OSError: no room for items that this node has to fetch
-        with _nodes_errors(RuntimeError, AssertionError, ValueError, OSError):
+        with _nodes_errors(RuntimeError, AssertionError, ValueError, OSError, ImportError):
             self._move_data()
-        with _nodes_errors():
-            members = Members(
-                context.separator,
-                context.signal,
-                seed=self.config["seed"],
-                count=context.members,
-                train={**self._train, **self._warm_start()},
-                hyperparameters=self.config["hyperparameters"],
-                device=context.device,
-                augmentation=context.augmentation,
-                weights=self._weights,
-            )
+        members = Members(
+            context.separator,
+            context.signal,
+            seed=self.config["seed"],
+            count=context.members,
+            train={**self._train, **self._warm_start()},
+            hyperparameters=self.config["hyperparameters"],
+            device=context.device,
+            augmentation=context.augmentation,
+            weights=self._weights,
+            build=_build_here,
+        )
         belongs = checkpoint.of_trial(self.config["number"], self.config["seed"])
         saved = self._patiently("read", lambda: checkpoint.newest(self._folder(), belongs))
         if saved is not None:
@@ -371,9 +373,15 @@ class SeparatorTrainable(tune.Trainable):
             _log.info("the last checkpoint of trial %s was not written: %s", self.config["number"], reason)
 
 
+def _build_here(config: SeparatorConfig, signal: Signal, seed: int) -> Separator:
+    """Build a separator; the driver has built it too, so that a module that is not found is missing on this node."""
+    with _nodes_errors(ModuleNotFoundError):
+        return build(config, signal, seed)
+
+
 @contextlib.contextmanager
 def _nodes_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Raise errors of these kinds, and modules that are missing, as the node's; too little memory is the trial's own.
+    """Raise errors of these kinds as the node's; too little memory is the trial's own.
 
     Raises:
         NodeError: with the node's name and address.
@@ -381,7 +389,7 @@ def _nodes_errors(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_out_of_memory(error) or not isinstance(error, (ImportError, *kinds)):
+        if is_out_of_memory(error) or not isinstance(error, kinds):
             raise
         node = f"{platform.node()} ({get_node_ip_address()})"
         raise fault.NodeError(f"node {node} cannot run trials: {_first_line(error)}") from error
@@ -390,10 +398,3 @@ def _nodes_errors(*kinds: type[Exception]) -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message without secrets; the rest is in its traceback."""
     return mask(": ".join([type(error).__name__, *str(error).splitlines()[:1]]))
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Say whether an error means that the device or the machine has no memory left."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -77,11 +77,12 @@ def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
     settings: dict[str, Any] = model.metadata.get("task_config", {}) if module == trained else {}
     try:
         config: TaskConfig = registry.restored("sepray.tasks", module, settings)
-    except TypeError as error:  # a field that the task does not have
+    except registry.MisfitError as error:
+        given = f"{model.name} was trained with settings that the task {module} does not have here"
+        wrong = given if module == trained else f"the task {module} has settings without a default"
         raise UsageError(
-            f"{model.name} was trained with settings that the task {module} does not have here ({error}); give a "
-            "Config of the task (Python: evaluate(model, task=Config(...)))"
-        ) from error
+            f"{wrong} ({error}); give a Config of the task (Python: evaluate(model, task=Config(...)))"
+        ) from None
     return config
 
 

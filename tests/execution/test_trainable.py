@@ -749,17 +749,44 @@ def test_device_that_a_node_lacks_is_the_nodes_fault_which_is_named(bench, monke
     assert last["reason"] == f"node gpu7 (192.0.2.7) cannot run trials: {type(error).__name__}: {error}"
 
 
-def test_module_that_a_node_lacks_is_the_nodes_fault(bench, monkeypatch):
-    monkeypatch.setattr(trainable, "Members", broken(ModuleNotFoundError("No module named 'soxr'")))
-    trial = bench()
-    [last] = run(trial)
+@dataclass(frozen=True)
+class Importing(Config):
+    """Its ``build``, or the ``prepare`` of what it builds, raises the error."""
+
+    error: Exception | None = None
+    preparing: bool = False
+
+    def build(self, signal):
+        if not self.preparing:
+            raise self.error
+        made = super().build(signal)
+        made.prepare = broken(self.error)
+        return made
+
+
+MISSING = ModuleNotFoundError("No module named 'soxr'")
+
+
+def test_module_that_a_node_lacks_is_the_nodes_fault(bench):
+    [last] = run(bench(Importing(error=MISSING)))
     assert last["outcome"] == fault.UNPREPARED
     assert last["reason"].endswith("cannot run trials: ModuleNotFoundError: No module named 'soxr'")
 
 
-def test_what_the_trials_own_code_raises_is_not_the_nodes_fault(bench, monkeypatch):
-    monkeypatch.setattr(trainable, "Members", broken(RuntimeError("shapes do not fit")))
-    assert run(bench())[-1]["outcome"] == "error"
+@pytest.mark.parametrize(
+    "config",
+    [
+        Importing(error=ImportError("cannot import name 'no_such_name' from 'torch'")),
+        Importing(error=ImportError("cannot import name 'no_such_name' from 'torch'"), preparing=True),
+        Importing(error=MISSING, preparing=True),
+        Importing(error=RuntimeError("shapes do not fit")),
+    ],
+)
+def test_what_the_trials_own_code_raises_is_not_the_nodes_fault(bench, config):
+    [last] = run(bench(config))
+    assert (last["outcome"], last.get("refused")) == ("error", None)
+    assert last["reason"] == f"{type(config.error).__name__}: {config.error}"
+    assert ("in event" if config.preparing else "in build") in last["traceback"]
 
 
 def test_module_that_a_step_lacks_fails_the_trial_alone(bench):

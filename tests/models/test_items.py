@@ -91,6 +91,23 @@ def test_settings_that_the_task_does_not_have_are_refused_in_one_line(packaged, 
         task_data(half, None, tmp_path)
 
 
+def test_bug_of_a_task_is_none_of_the_settings_and_other_tasks_settings_are_none_of_the_models(tmp_path, monkeypatch):
+    (tmp_path / "t_post.py").write_text(
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n"
+        "    def __post_init__(self):\n        len(3)\n    def load(self, cache):\n        pass\n"
+    )
+    (tmp_path / "t_needs.py").write_text(
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n    folder: str\n"
+        "    def load(self, cache):\n        pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    half = shares_of_the_mixture("half", 0.5)
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        task_data(half, "t_post", tmp_path)
+    with pytest.raises(UsageError, match=r"^the task t_needs has settings without a default \(.*'folder'\); give a C"):
+        task_data(half, "t_needs", tmp_path)
+
+
 def test_model_that_says_no_task_is_refused_without_one(packaged, tmp_path):
     half = load_model(packaged.half)
     half.metadata = {name: value for name, value in half.metadata.items() if name != "task"}
