@@ -20,7 +20,7 @@ from ..plain_text import in_csv, is_formula
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 from .table_headers import states_a_value
 from .table_layout import Layout, is_number, layout_of
-from .time_cells import names_counter, names_lead, names_time, time_of
+from .time_cells import names_counter, names_lead, names_time, surely_names_time, time_of
 from .time_columns import Stamps
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
@@ -170,6 +170,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
     copied = _copied(layout, stamps, frames)
     if len(copied) == len(layout.labels):
         raise RecordingError(f"{name} has no column of samples, only {_told(layout)}")
+    misnamed = _named_as_times(layout, stamps, copied, name)
     clocks = [stamps[k] for k in copied if k in stamps and not stamps[k].counts]
     numbers = [s for s in clocks if _counts(s)]
     timed = [s for s in clocks if s not in numbers and (s.rises or s.starts_again or len(copied) == 1)]
@@ -195,7 +196,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
         notes += (
             f"the first column of {name} moves evenly and starts again, and is taken for a lead: name it if it is none",
         )
-    notes += tuple(note for note in (*[one.parts() for one in timed[:1]], *gaps[:1]) if note)
+    notes += tuple(note for note in (*misnamed, *[one.parts() for one in timed[:1]], *gaps[:1]) if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 
 
@@ -230,13 +231,15 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
     copied: list[int] = list(layout.no_signals)
     for column, found in stamps.items():
         label, leading = layout.labels[column], column == len(copied)
-        time = found.textual or names_time(label, first=column == 0)
+        named_time = names_time(label, first=column == 0)
+        time = found.textual or (named_time and _is_time(found))
         counter = leading and found.counts and (column == 0 or found.is_even) and names_counter(label)
         fewest = _FEWEST_ROWS if layout.has_names and label else 2
-        rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and not label))
+        numbered = not named_time and names_time(label, first=True, numbered=True)
+        rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and (numbered or not label)))
         late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
         lead = names_lead(label)
-        clock = not lead and (layout.has_names or not found.may_be_lead)
+        clock = not lead and ((layout.has_names and not numbered) or not found.may_be_lead)
         again = found.starts_again and clock
         falling = column == 0 and (
             (found.falls_evenly and clock) or (not label and found.is_constant and frames >= fewest)
@@ -266,6 +269,35 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
             copied.append(column)
     every = len(copied) == len(layout.labels) and frames < _COUNTED_ROWS  # too few rows to tell
     return tuple(sorted(copied)[: len(copied) - every])
+
+
+def _is_time(found: Stamps) -> bool:
+    """Say whether a column that is named as a time holds times; with a lead's name, too, it seldom starts again."""
+    return found.is_clock and not (names_lead(found.label) and found.may_be_lead)
+
+
+def _named_as_times(layout: Layout, stamps: dict[int, Stamps], copied: tuple[int, ...], name: str) -> list[str]:
+    """Return a note on each column that is named as a time and is a channel, as it does not rise, or falls often.
+
+    Raises:
+        RecordingError: the name is that of nothing but a time.
+    """
+    notes = []
+    for column, found in sorted(stamps.items()):
+        label = found.label
+        if found.textual or not names_time(label, first=column == 0):
+            continue
+        shown = f"column {column + 1} of {name} ({label[:40]})"
+        known = found.starts_again or found.mostly_rises or (found.falls_evenly and not found.may_be_lead)
+        if column in copied and found.falls and not (known or found.broken):
+            notes.append(f"{shown} is copied as a time, and falls again and again: name it otherwise if it is a lead")
+        if column in copied or _is_time(found):
+            continue
+        named = f"{shown} is named as a time and does not rise as one"
+        if surely_names_time(label) and not names_lead(label) and len(layout.labels) > 1:
+            raise RecordingError(f"{named}: leave it out, or give it another name if it is a lead")
+        notes.append(f"{named}, and is taken for a lead: leave it out if it is none")
+    return notes
 
 
 def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:

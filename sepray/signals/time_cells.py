@@ -17,18 +17,53 @@ _NEVER = 1e15  # seconds, after which a time in days begins again
 
 _TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed")
 _TIME_AS_FIRST = re.compile(r"ts?|sec|secs|seconds?|m?s|msec|clock")
+_UNITS = (
+    (r"(milli|m)s(ec)?|milli(second)?s?", 1e-3),
+    (r"[uµμ]s(ec)?|micro(second)?s?", 1e-6),
+    (r"ns(ec)?|nano(second)?s?", 1e-9),
+    (r"s|secs?|seconds?", 1.0),
+    (r"min|mins|minutes?", 60.0),
+    (r"h|hours?", 3600.0),
+    (r"days?|datenum", 86400.0),
+)
 _COUNTER = re.compile(r"|samples?|index|idx|nseq|seq|sequence|counter|count|frames?|packets?|rows?|unnamed|n|no|nr|id")
 _LEAD = re.compile(
     r"i{1,3}|av[rlf]|v|mli{1,3}|leads?|channels?|ch|e[ck]g|e[em]g|ppg|pleth.*|bvp|resp.*|a?bp|abd.*|signals?"
 )
+_WORD = re.compile(r"([a-zµμ]+)(?:[ _.-]?(\d))?")  # and the number behind it
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{2})(?:[.,](\d+)|:(\d{3,6}))?(?![\d:])")
 _HALF_DAY = re.compile(r"\s?([ap])\.?m\b")  # after a clock time
 _DAYS = re.compile(r"(-?\d+) days? ")  # of a time that pandas writes
 
 
-def names_time(label: str, first: bool) -> bool:
-    """Say whether a column's name says that it is time; the first column's may be as short as ``t`` or ``ms``."""
-    return any(_TIME.fullmatch(word) or (first and _TIME_AS_FIRST.fullmatch(word)) for word in words(label)[:3])
+def names_time(label: str, first: bool, numbered: bool = False) -> bool:
+    """Say whether a column's name says that it is time; the first column's may be as short as ``t`` or ``ms``.
+
+    Such a short name with a number behind, as ``T1`` or ``s_1``, is rather a lead's.
+
+    Args:
+        label: the column's name.
+        first: whether it is the first column.
+        numbered: whether short names with a number are those of times, too.
+    """
+    found = [(word[1], bool(word[2])) for word in _WORD.finditer(label.lower())][:3]
+    return surely_names_time(label) or any(
+        first and (numbered or not with_number) and _TIME_AS_FIRST.fullmatch(word) for word, with_number in found
+    )
+
+
+def surely_names_time(label: str) -> bool:
+    """Say whether a column's name has a word for time, which no short name of a lead or a unit is."""
+    return any(map(_TIME.fullmatch, words(label)[:3]))
+
+
+def named_unit(label: str) -> float | None:
+    """Return the unit in seconds that a column's name states; None if it does not."""
+    for word in words(label):
+        for pattern, unit in _UNITS:
+            if re.fullmatch(pattern, word):
+                return unit
+    return None
 
 
 def names_counter(label: str) -> bool:

@@ -7,12 +7,11 @@ clock times (``mm:ss.mmm``, ``hh:mm:ss``, PhysioNet's ``[hh:mm:ss.mmm dd/mm/yyyy
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from statistics import median
 
 from .recording_types import RateError
-from .time_cells import EXACT_DIGITS, number, time_of, words
+from .time_cells import EXACT_DIGITS, named_unit, number, time_of
 
 _ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
 _STEPS_FOR_MEDIAN = 4096
@@ -21,6 +20,7 @@ _MOST_UNEVEN = 0.01  # share of the steps that may be uneven, beyond which the t
 _MOST_GAPS = 0.1  # likewise, that may be gaps of missing samples: of nearly whole numbers of steps
 _NEARLY_WHOLE = 0.2  # of a step
 _MOST_FALLS = 0.25  # of the steps of a clock that is set back now and then, or is read late
+_MOSTLY_EVEN = 0.75  # of the steps of a column that is named as a time, and falls now and then
 _STRAIGHT = 0.7  # of the way that such a clock goes in all, that it is farther at the end
 _FEWEST_STEPS = 8  # by which such a clock is seen
 _FEWEST_OF_PARTS = 16  # by which a column is seen to start again
@@ -32,15 +32,6 @@ _FREQUENT = (0.01, 8)  # share of the steps, and number of them, that may be gap
 _ALIKE = 2  # times the length of the shortest packet, which the longest has at most
 _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLAB), and the longest step between samples
 
-_UNITS = (
-    (r"(milli|m)s(ec)?|milli(second)?s?", 1e-3),
-    (r"[uµμ]s(ec)?|micro(second)?s?", 1e-6),
-    (r"ns(ec)?|nano(second)?s?", 1e-9),
-    (r"s|secs?|seconds?", 1.0),
-    (r"min|mins|minutes?", 60.0),
-    (r"h|hours?", 3600.0),
-    (r"days?|datenum", 86400.0),
-)
 _UNIX = ((1e17, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
 _TICK = 1e-7  # unit in seconds of Windows' and .NET's stamps, since 1601 and the year 1
 _TICKS = ((1.2e17, 1.5e17), (6.2e17, 6.5e17))  # their limits, of about a hundred years
@@ -244,6 +235,18 @@ class Stamps:
         return self.is_even and self._even == self._steps
 
     @property
+    def is_clock(self) -> bool:
+        """Whether a column that is named as a time holds times: they rise, start again, run down or stand still.
+
+        A column that breaks off is judged by the times before.
+        """
+        if self.rises or self.mostly_rises or self.starts_again or self.falls_evenly or self._steps == self.repeats:
+            return True
+        self._settle()
+        evenly = (self._usual or 0.0) > 0 and self._steps >= _FEWEST_STEPS and self._even >= _MOSTLY_EVEN * self._steps
+        return evenly or (self.broken and not self.falls)
+
+    @property
     def counts(self) -> bool:
         """Whether the times are whole numbers that mostly rise by 1, in no stated unit and no Unix stamps."""
         self._settle()
@@ -286,7 +289,7 @@ class Stamps:
                 f"the times in {name} are whole numbers that rise by 1: whole seconds, or samples that are called "
                 "seconds; give --rate, in Hz (1 for seconds)"
             )
-        if self.whole and not self.textual and self._usual == 1 and self._named_unit() is None:
+        if self.whole and not self.textual and self._usual == 1 and named_unit(self.label) is None:
             raise RateError(
                 f"the times in {name} are whole numbers that rise by 1: stamps of a clock, or numbers of samples; give "
                 f"--rate, in Hz ({1 / (self._unit() or 1.0):.6g} for stamps)"
@@ -365,19 +368,11 @@ class Stamps:
             self._gaps += 1
             self._longest = max(self._longest, (step, time - step))
 
-    def _named_unit(self) -> float | None:
-        """Return the unit in seconds that the column's name states; None if it does not."""
-        for word in words(self.label):
-            for pattern, unit in _UNITS:
-                if re.fullmatch(pattern, word):
-                    return unit
-        return None
-
     def _unit(self) -> float | None:
         """Return the unit in seconds that name or size of the times tell; None if they do not."""
         if self.textual:
             return 1.0
-        if (named := self._named_unit()) is not None:
+        if (named := named_unit(self.label)) is not None:
             return named
         first = self._first or 0.0
         if _SERIAL[0] <= first < _SERIAL[1] and 0 < (self._usual or 0.0) < _SERIAL[2]:
@@ -388,7 +383,7 @@ class Stamps:
 
     def _hertz(self, rate: float, name: str) -> float:
         unit = self._unit()
-        stated = self.textual or self._named_unit() is not None
+        stated = self.textual or named_unit(self.label) is not None
         if not stated and rate / (unit or 1.0) < (_FEWEST_TICKED if unit == _TICK else 1):
             what = "is in seconds" if unit is None else f"holds {_STAMPS.get(unit, 'stamps')}"
             word, factor = next((one for one in _SMALLER if rate * one[1] >= 1), _SMALLER[0])

@@ -130,6 +130,82 @@ def test_formulas_of_a_header_and_of_times_are_texts_in_what_is_written(tmp_path
     assert (tmp_path / "one.csv").read_text().splitlines()[:2] == ["time,'=1+1", "-1 days +23:59:59.500,0"]
 
 
+def two_columns(folder, header, first):
+    path = folder / "a.csv"
+    rows = "".join(f"{value:.6g},{k % 7}\n" for k, value in enumerate(first))
+    path.write_text(f"{header}\n{rows}")
+    return path
+
+
+HEART = [TONE[k] + TONE[3 * k % 500] for k in range(200)]
+BY_ITS_NAME = ("S,T", "t,b", "Sec,b", "Ts,b", "clock,b", "ecg (s),b", "t (mV),b", "ECG time,b", "ms,b")
+
+
+@pytest.mark.parametrize("header", ["t1,b", "S1,S2", "s_1,b", "T 1,b", "MS1,b", "T-1,T-2", *BY_ITS_NAME])
+def test_a_first_lead_that_is_named_as_a_time_is_separated(tmp_path, header):
+    path = two_columns(tmp_path, header, HEART)
+    recording = open_recording(path, 250, name="a.csv")
+    assert recording.copied == ()
+    np.testing.assert_allclose(read(recording)[0], HEART, atol=1e-5)
+    label = header.split(",")[0]
+    told = f"column 1 of a.csv ({label}) is named as a time and does not rise as one, and is taken for a lead"
+    assert recording.notes == ((f"{told}: leave it out if it is none",) if header in BY_ITS_NAME else ())
+    with pytest.raises(RecordingError, match=r"^a\.csv has no time column to tell its rate; give --rate, in Hz$"):
+        open_recording(path, name="a.csv")
+
+
+@pytest.mark.parametrize("label", ["time (s)", "timestamp", "elapsed ms", "Date"])
+@pytest.mark.parametrize("rate", [None, 250])
+def test_what_can_only_be_a_time_and_does_not_rise_is_refused(tmp_path, label, rate):
+    why = rf"a\.csv \({label.replace('(', '.').replace(')', '.')}\) is named as a time and does not rise as one: leave"
+    with pytest.raises(RecordingError, match=rf"^column 1 of {why}"):
+        open_recording(two_columns(tmp_path, f"{label},ecg", HEART), rate, name="a.csv")
+    path = tmp_path / "b.csv"
+    path.write_text(f"I,{label}\n" + "".join(f"{k % 7},{value:.6g}\n" for k, value in enumerate(HEART)))
+    with pytest.raises(RecordingError, match=rf"^column 2 of {why}"):
+        open_recording(path, rate, name="a.csv")
+
+
+CLOCKS = {
+    "even": [k / 250 for k in range(200)],
+    "coarse": [k // 2 / 100 for k in range(200)],
+    "restart": [k % 100 / 250 for k in range(200)],
+    "with a gap": [(k + 50 * (k > 60)) / 250 for k in range(200)],
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("header", ["t,b", "t1,b", "S 1,b", "time,b"])
+def test_what_is_named_as_a_time_and_moves_as_one_is_copied(tmp_path, header, clock):
+    assert open_recording(two_columns(tmp_path, header, CLOCKS[clock]), 250).copied == (0,)
+
+
+@pytest.mark.parametrize("sawtooth", [[k % 10 / 50 for k in range(200)], [1 - k % 10 / 50 for k in range(200)]])
+def test_a_sawtooth_with_the_name_of_a_lead_and_a_number_is_one(tmp_path, sawtooth):
+    assert open_recording(two_columns(tmp_path, "T1,b", sawtooth), 250).copied == ()
+    assert open_recording(two_columns(tmp_path, "ecg (s),b", sawtooth), 250).copied == ()
+    recording = open_recording(two_columns(tmp_path, "t,b", sawtooth), 250)
+    assert (recording.copied, len(recording.notes)) == ((0,), 1)
+
+
+def test_times_that_fall_again_and_again_or_are_missing(tmp_path):
+    recording = open_recording(two_columns(tmp_path, "t,b", [k % 6 / 250 for k in range(200)]), 250, name="a.csv")
+    told = "column 1 of a.csv (t) is copied as a time, and falls again and again: name it otherwise if it is a lead"
+    assert (recording.copied, recording.notes) == ((0,), (told,))
+    for times in ([k / 250 for k in range(200, 0, -1)], [0.5] * 200):
+        recording = open_recording(two_columns(tmp_path, "time,b", times), 250)
+        assert (recording.copied, recording.notes) == ((0,), ())
+    for label, first in (("time", CLOCKS["even"]), ("t", CLOCKS["even"]), ("t1", HEART), ("t", HEART)):
+        path = tmp_path / "b.csv"
+        cells = [f"{value:.6g}" for value in first]
+        path.write_text(f"{label},b\n" + "".join(f"{cell},{k % 7}\n" for k, cell in enumerate([*cells, "-", *cells])))
+        if first is HEART:
+            with pytest.raises(RecordingError, match=rf"not a number in line 202, column 1 \({label}\): '-'$"):
+                open_recording(path, 250)
+        else:
+            assert open_recording(path, 250).copied == (0,)
+
+
 PLAIN = dict.fromkeys(
     ("textual", "is_even", "mostly_rises", "starts_again", "is_ramp", "counts_down", "whole", "is_stamp"), False
 )

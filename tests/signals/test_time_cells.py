@@ -22,6 +22,11 @@ from sepray.signals.time_cells import names_counter, names_lead, names_time, num
         ("s", False, True),
         ("seconds", False, True),
         ("clock", False, True),
+        ("t1", False, False),
+        ("S_1", False, False),
+        ("ms 2", False, False),
+        ("t1 (s)", False, True),
+        ("time1", True, True),
         ("abdomen", False, False),
         ("", False, False),
     ],
@@ -29,6 +34,7 @@ from sepray.signals.time_cells import names_counter, names_lead, names_time, num
 def test_names_of_times(label, anywhere, first):
     assert names_time(label, first=False) is anywhere
     assert names_time(label, first=True) is first
+    assert names_time(label, first=True, numbered=True) is (first or label in ("t1", "S_1", "ms 2"))
 
 
 @pytest.mark.parametrize(
