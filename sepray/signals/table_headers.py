@@ -29,6 +29,16 @@ _FS_CELL = re.compile(
 )  # a first cell, with its value in the next one
 _INTERVAL = re.compile(r"Interval=[ \t]{0,9}(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,9}(s|ms|us)?[ \t]{0,9}")
 _INTERVAL_UNITS = {"": 1.0, "s": 1.0, "ms": 1e3, "us": 1e6}
+_SAID_INTERVAL = re.compile(
+    r"sampl\w{0,20}[ _-]{0,4}(?:interval|period)[\W_]{0,20}?(?:([mµμu]?s)(?:ec)?[\W_]{1,20}?)?"
+    r"(\d{1,20}(?:\.\d{1,20})?)(?![\d.]|,\d)[ \t]{0,4}([mµμu]?s)?\b",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(  # of time or of samples, or none
+    r"\W*(?:(?:[pnuµμmk]|milli|micro)?(?:v(?:olts?)?|s(?:ec(?:onds?)?)?|pa|g|hz)|h(?:ours?)?|min(?:utes?)?|mmhg|bpm"
+    r"|adu|au|a\.u\.|lsb|counts?|hh:mm:ss\S{0,9}|mm:ss\S{0,9}|)\W*",
+    re.IGNORECASE,
+)
 _KEY = re.compile(r"[A-Za-z]\w{0,40}=(?:\t|$)")  # of a line of LabChart's header
 _VALUE = (
     r"[+-]?\d+(?:[.:/-]\d+){0,6}(?:e[+-]?\d+)?(?: {0,3}[a-zµμ/%]{1,20})?"  # a number, perhaps with a unit, or a date
@@ -58,8 +68,13 @@ def states_a_value(line: str) -> bool:
     return _PAIR.fullmatch(line) is not None
 
 
+def are_units(cells: Sequence[str]) -> bool:
+    """Say whether a line of a header has units, and no names."""
+    return any(map(str.strip, cells)) and all(len(cell) < 20 and _UNIT.fullmatch(cell) for cell in cells)
+
+
 def said_rate(header: Sequence[str]) -> float | None:
-    """Return the rate in Hz that the lines of a header state; None where they state none, or several."""
+    """Return the rate in Hz that a header's lines state, or its inverse; None where they state none, or several."""
     plain = [line.replace('"', "") for line in header]
     said = {
         float(value) * (1000 if "k" in (before + after).lower() else 1)
@@ -68,7 +83,13 @@ def said_rate(header: Sequence[str]) -> float | None:
             *_SAID_RATE.findall(line),
             *_SAID_FS.findall(_FS_CELL.sub(r"\1:", line, count=1) if _FS_CELL.match(line) else line),
         )
+        if float(value) > 0
     }
+    for line in plain:
+        for before, value, after in _SAID_INTERVAL.findall(line):
+            unit = re.sub("[µμ]", "u", (after or before).lower())
+            if unit and float(value) > 0:
+                said.add(round(_INTERVAL_UNITS[unit] / float(value), 6))
     for line in header:
         found = _INTERVAL.fullmatch(line)
         if found is not None and float(found[1]) > 0:
@@ -116,7 +137,7 @@ def naming_comment(named: Sequence[list[str]], columns: int, rises: bool) -> lis
     """
     for cells in reversed(named if rises else ()):
         label = cells[0].strip(" '\"") if len(cells) == columns else ""
-        if any(map(str.isalpha, label)) and (names_time(label, first=True) or names_counter(label)):
+        if any(map(str.isalpha, label)) and (names_time(label, True, numbered=True) or names_counter(label)):
             return cells
     return named[-1]
 

@@ -28,6 +28,7 @@ from .table_checks import (
 )
 from .table_headers import (
     COMMENT,
+    are_units,
     channel_titles,
     empatica,
     is_comment,
@@ -210,7 +211,9 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     rows = [cells for cells in rows if len(cells) == best.columns]
     above: list[tuple[int, list[str]]] = []
     named: list[list[str]] = []
-    names_at = max((place for place, line in enumerate(header) if _are_names(line, best)), default=-1)
+    may_name = [place for place, line in enumerate(header) if _are_names(line, best)]
+    names_at = max(may_name, default=-1)
+    named_at = max((k for k in may_name if not are_units(_cells(header[k], best.separator))), default=-1)
     for place, line in enumerate(header):
         if not line.strip() or is_comment(line) or is_setting(line):
             continue
@@ -219,7 +222,7 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
             cells = cells[: best.columns]
         if states_a_value(line) and (best.columns == 1 or said_rate([line]) is not None):
             continue
-        if place < names_at and _is_setting(cells, best):
+        if place < names_at and _is_setting(cells, best, numbers_name=place > named_at):
             continue
         above += [(place + 1, cells)]
         named += [_names(line, cells, best)]
@@ -262,10 +265,17 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
     return Layout(encoding, *marks, best.start + more, labels, names, best.trailing, rate, others)
 
 
-def _is_setting(cells: list[str], best: _Trial) -> bool:
-    """Say whether a line above the names is a word and its values, and no names of which some are whole numbers."""
+def _is_setting(cells: list[str], best: _Trial, numbers_name: bool) -> bool:
+    """Say whether a line above the names is a word and its values.
+
+    Where only units follow (``numbers_name``), it may be names, of which some are whole numbers.
+    """
     first, others = cells[0], [cell.strip() for cell in cells[1:] if cell.strip()]
-    numbered = all(cell.isdigit() for cell in others) and (names_time(first, first=True) or names_counter(first))
+    numbered = (
+        numbers_name
+        and all(cell.isdigit() for cell in others)
+        and (names_time(first, first=True) or names_counter(first))
+    )
     is_value = states_a_value(",".join([first, *others])) or any(is_number(cell, best.decimal) for cell in others)
     return first.strip()[:1].isalpha() and is_value and not numbered
 

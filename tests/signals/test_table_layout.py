@@ -371,17 +371,47 @@ def test_a_word_and_its_value_above_the_names_are_none_of_them(tmp_path, line, n
     assert layout.rate == (250 if line.startswith("fs") else None)
 
 
+@pytest.mark.parametrize("line", ["Date,20240101", "Recording time,3600", "Time (s),10", "Delay (ms),0", "Sample,7"])
+@pytest.mark.parametrize("below", ["ECG1,ECG2", "time,ecg\ns,mV", "T,S"])
+def test_a_word_for_time_and_a_whole_number_above_names_are_a_setting(tmp_path, line, below):
+    layout, _ = laid_out(tmp_path, f"{line}\n{below}\n0.5,1.5\n0.25,1\n0.75,2\n")
+    first = below.split("\n")
+    assert layout.labels == (("time s", "ecg mV") if len(first) > 1 else tuple(first[0].split(",")))
+
+
+@pytest.mark.parametrize(
+    ("line", "rate"),
+    [
+        ("Sample interval (ms),4", 250),
+        ("Sampling interval: 4 ms", 250),
+        ("sample_period_us,4000", 250),
+        ("Sampling period (s);0.004", 250),
+        ("Sample Interval = 4000 µs", 250),
+        ("Sample interval,4", None),  # in what?
+        ("Sample interval (ms): 2,5", None),
+        ("Sample interval (ms),0", None),
+        ("fs,0", None),
+        ("Sampling rate: 0 Hz", None),
+    ],
+)
+def test_intervals_of_the_header_are_rates_where_they_have_a_unit(tmp_path, line, rate):
+    layout, _ = laid_out(tmp_path, f"{line}\ntime (s),ecg\n0.0,1.5\n0.004,1\n0.008,2\n")
+    assert (layout.rate, layout.labels) == (rate, ("time (s)", "ecg"))
+
+
 @pytest.mark.parametrize("line", ["Gain;0,5;0,7", "Gain;0,5;mV", "Range;;10", "Channel;1;2"])
 def test_a_word_and_its_values_above_the_names_are_none_of_them(tmp_path, line):
     layout, rows = laid_out(tmp_path, f"{line}\nZeit;I;II\n0,0;1,5;2\n0,1;1,25;3\n0,2;1,5;4\n")
     assert (layout.labels, layout.header, len(rows)) == (("Zeit", "I", "II"), 2, 3)
 
 
-@pytest.mark.parametrize("names", ["time,0,1", "sample,1,2"])
+@pytest.mark.parametrize("names", ["time,0,1", "sample,1,2", "time,0"])
 def test_whole_numbers_may_name_columns_above_their_units(tmp_path, names):
-    layout, _ = laid_out(tmp_path, f"{names}\ns,mV,mV\n0.0,1.5,2\n0.1,1.25,3\n0.2,1.5,4\n")
+    lines = [names, *("s,mV,mV", "0.0,1.5,2", "0.1,1.25,3", "0.2,1.5,4")]
+    columns = names.count(",") + 1
+    layout, _ = laid_out(tmp_path, "".join(",".join(line.split(",")[:columns]) + "\n" for line in lines))
     assert layout.labels == tuple(
-        f"{name} {unit}" for name, unit in zip(names.split(","), ("s", "mV", "mV"), strict=True)
+        f"{name} {unit}" for name, unit in zip(names.split(","), ("s", "mV", "mV"), strict=False)
     )
 
 
