@@ -273,6 +273,8 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
 
 def _is_time(found: Stamps) -> bool:
     """Say whether a column that is named as a time holds times; with a lead's name, too, it seldom starts again."""
+    if found.is_stamp and surely_names_time(found.label):
+        return True  # in any order: of packets that came late
     return found.is_clock and not (names_lead(found.label) and found.may_be_lead)
 
 

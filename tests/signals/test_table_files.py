@@ -195,6 +195,11 @@ def test_times_that_fall_again_and_again_or_are_missing(tmp_path):
     for times in ([k / 250 for k in range(200, 0, -1)], [0.5] * 200):
         recording = open_recording(two_columns(tmp_path, "time,b", times), 250)
         assert (recording.copied, recording.notes) == ((0,), ())
+    late = [1_700_000_000_000 + 4 * (k ^ 3) for k in range(200)]  # each four of them in the other order
+    rows = "".join(f"{time},{k % 7}\n" for k, time in enumerate(late))
+    for label, copied in (("timestamp", (0,)), ("t", ())):
+        (tmp_path / "late.csv").write_text(f"{label},b\n{rows}")
+        assert open_recording(tmp_path / "late.csv", 250).copied == copied
     for label, first in (("time", CLOCKS["even"]), ("t", CLOCKS["even"]), ("t1", HEART), ("t", HEART)):
         path = tmp_path / "b.csv"
         cells = [f"{value:.6g}" for value in first]
