@@ -72,15 +72,22 @@ def make_sampler(
     if "seed" in inspect.signature(cls).parameters:
         mixed = int(np.random.SeedSequence([seed, existing]).generate_state(1)[0])
         arguments.setdefault("seed", seed % 2**32 if short_name in _CONTINUES_ITS_SEQUENCE else mixed)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            if arms and short_name in ("gp", "cmaes"):
-                others = optuna.samplers.TPESampler(**_DEFAULTS["tpe"], seed=arguments["seed"])
-                arguments = {"independent_sampler": others, "warn_independent_sampling": False, **arguments}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if arms and short_name in ("gp", "cmaes"):
+            others = optuna.samplers.TPESampler(**_DEFAULTS["tpe"], seed=arguments["seed"])
+            arguments = {"independent_sampler": others, "warn_independent_sampling": False, **arguments}
+        unfit = f"sampler {name!r} cannot be made with {dict(options or {})}: "
+        try:
+            inspect.signature(cls).bind(**arguments)
+        except TypeError as error:
+            raise UsageError(f"{unfit}{error}") from None
+        try:
             sampler = cls(**arguments)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"sampler {name!r} cannot be made with {dict(options or {})}: {error}") from error
+        except (TypeError, ValueError) as error:
+            if ":" in name:
+                raise
+            raise UsageError(f"{unfit}{error}") from error  # a value that Optuna's own class does not take
     if not isinstance(sampler, BaseSampler):
         raise UsageError(f"sampler {name!r} is a {cls.__name__}, which is not an Optuna sampler")
     return sampler
@@ -98,11 +105,7 @@ def sampler_class(name: str) -> Any:
             raise UsageError(f"sampler {name!r} needs a package that is not installed: pip install {' '.join(missing)}")
         return getattr(optuna.samplers, class_name)
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"no sampler {name!r} can be imported: {error}") from error
+        return _users_class(name)
     cls = getattr(optuna.samplers, name, None)
     if inspect.isclass(cls) and issubclass(cls, BaseSampler) and not inspect.isabstract(cls):
         return cls
@@ -110,6 +113,23 @@ def sampler_class(name: str) -> Any:
         f"unknown sampler {name!r}; there are: {', '.join(_SAMPLERS)}, "
         "any class of optuna.samplers, and package.module:Class"
     )
+
+
+def _users_class(name: str) -> Any:
+    """Return what ``package.module:Class`` names; what the module's own code raises passes through."""
+    module, _, attribute = name.partition(":")
+    refusal = f"no sampler {name!r} can be imported: "
+    if not module or module.startswith(".") or not attribute:
+        raise UsageError(f"{refusal}it is not of the form package.module:Class")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module exists, but something that it imports does not
+        raise UsageError(f"{refusal}{error}") from None
+    if not callable(found):
+        raise UsageError(f"{refusal}{module} has no class {attribute}")
+    return found
 
 
 def grid_values(distribution: BaseDistribution, points: int) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 
 import numpy as np
 import optuna
@@ -112,6 +113,35 @@ def test_unknown_and_unusable_samplers_are_refused_in_one_line():
         make_sampler("nowhere:Sampler", 0, SPACE)
     with pytest.raises(UsageError, match=r"sampler 'tpe' cannot be made with \{'candidates': 3\}"):
         make_sampler("tpe", 0, SPACE, {"candidates": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("import optuna\noptuna.no_such_name", AttributeError),
+        ("from optuna import no_such_name", ImportError),
+        ("import surely_not_installed", ModuleNotFoundError),
+        ("class S:\n    def __init__(self):\n        [1, 2] + 3", TypeError),
+        ("class S:\n    def __init__(self):\n        int('x')", ValueError),
+        ("class S:\n    def __init__(self, points):\n        pass", UsageError),
+        ("S = 3", UsageError),
+    ],
+)
+def test_bugs_of_a_users_sampler_are_no_bad_input(text, kind, tmp_path, monkeypatch):
+    (tmp_path / "mysamp.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mysamp", raising=False)
+    with pytest.raises(kind) as raised:
+        make_sampler("mysamp:S", 0, SPACE)
+    assert type(raised.value) is kind
+
+
+@pytest.mark.parametrize("name", [":S", ".mysamp:S", "mysamp:"])
+def test_name_of_no_class_is_refused(name):
+    with pytest.raises(
+        UsageError, match=r"^no sampler '\S+' can be imported: it is not of the form package\.module:Class"
+    ):
+        make_sampler(name, 0, SPACE)
 
 
 def test_a_sampler_whose_package_is_missing_says_what_to_install(monkeypatch):
