@@ -6,10 +6,8 @@ Imports nothing from sepray but the contracts, their checks and the errors.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from torch import Tensor
 
 from .contracts import (
     SPLITS,
-    Augmentation,
     Oracle,
     Separator,
     SeparatorConfig,
@@ -32,14 +29,11 @@ from .disk.temporary import keep_compiled_private
 from .errors import UsageError
 from .secrecy import HIDDEN
 from .separator_checks import check_config, check_dataclass, check_separator, type_name
+from .signal_checks import AXES, check_augmentation, check_signal
 
 LEAST_ITEMS = 2
 """Items that every split needs: with fewer there is no interval, and no second item to compare with."""
 
-_SOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_LONGEST_NAME = 64  # a part of names of files and metrics, which may have about 250 letters
-_RESERVED = ("mean", "mixture")  # columns of tables, and a curve of pictures, beside the sources
-_AXES = {1: ("time",), 2: ("height", "width")}
 _ELEMENTS_AT_ONCE = 1 << 24  # 64 MB of a tensor that may be mapped from a file larger than memory
 
 
@@ -136,7 +130,8 @@ def check_task_data(data: object) -> None:
     if not isinstance(data, TaskData):
         raise UsageError(f"load must return a TaskData, returns {type_name(data)}")
     check_signal(data.signal)
-    crop = _crop(data)
+    check_augmentation(data.augmentation, data.signal)
+    crop = data.augmentation.crop
     for name in SPLITS:
         _check_split(name, getattr(data, name), data.signal, crop if name == "train" else 0)
         _check_parts(name, getattr(data, name), data.signal)
@@ -150,107 +145,10 @@ def check_task_data(data: object) -> None:
         raise UsageError(f"fingerprint must be a string that is not empty, is {data.fingerprint!r}")
 
 
-def check_source_names(names: Sequence[str], what: str = "sources") -> None:
-    """Refuse names of sources that cannot be part of a file's name, a metric's, a hyperparameter's or a flag's.
-
-    Raises:
-        UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, is a
-            column of the tables, is longer than 64 letters, or is there twice (also with other capitals, which some
-            file systems ignore), or two ordered pairs of them have one name (``cross.{i}_to_{j}``).
-    """
-    for name in names:
-        if not isinstance(name, str) or not _SOURCE_NAME.fullmatch(name):
-            raise UsageError(
-                f"{what} must be names of letters (a-z, A-Z), digits, _ and - (not first), one is {name!r}"
-            )
-        if len(name) > _LONGEST_NAME:
-            raise UsageError(f"{what} must be names of at most {_LONGEST_NAME} letters, one is {name!r}")
-        if name.lower() in _RESERVED:
-            raise UsageError(f"{what} must not be called {' or '.join(_RESERVED)}, one is {name!r}")
-    if len({name.lower() for name in names}) < len(names):
-        raise UsageError(f"{what} must be different names (not by capitals alone), are {', '.join(names)}")
-    pairs: dict[str, tuple[str, str]] = {}
-    for a, b in itertools.permutations(names, 2):
-        other = pairs.setdefault(f"{a}_to_{b}".lower(), (a, b))
-        if other != (a, b):
-            raise UsageError(
-                f"{what} must be names whose ordered pairs have different names: {other[0]!r} to {other[1]!r} and "
-                f"{a!r} to {b!r} are both {a}_to_{b}"
-            )
-
-
-def check_signal(signal: object, any_names: bool = False) -> None:
-    """Check what a task or a trained model says of its signals.
-
-    Args:
-        signal: a ``Signal``.
-        any_names: whether sources may be called anything, as those of old models.
-
-    Raises:
-        UsageError: an entry is not as ``contracts`` says.
-    """
-    if not isinstance(signal, Signal):
-        raise UsageError(f"signal must be a Signal, is {type_name(signal)}")
-    if not isinstance(signal.sources, tuple) or not signal.sources:
-        raise UsageError(f"signal.sources must be a tuple of one name or more, is {signal.sources!r}")
-    if any_names:
-        if not all(isinstance(name, str) and name.strip() for name in signal.sources):
-            raise UsageError(f"signal.sources must be names, are {signal.sources!r}")
-        if len(set(signal.sources)) < len(signal.sources):
-            raise UsageError(f"signal.sources must be different names, are {signal.sources!r}")
-    else:
-        check_source_names(signal.sources, "signal.sources")
-    if not _is_count(signal.channels):
-        raise UsageError(f"signal.channels must be a whole number above 0, is {signal.channels!r}")
-    own: object = signal.component_channels
-    if own is not None and (not _is_count(own) or signal.source_channels > signal.channels):
-        wanted = f"None or a whole number from 1 to signal.channels = {signal.channels}"
-        raise UsageError(f"signal.component_channels must be {wanted}, is {own!r}")
-    shape: object = signal.shape
-    if not isinstance(shape, tuple) or len(shape) not in _AXES or not all(map(_is_count, shape)):
-        raise UsageError(f"signal.shape must be (time,) or (height, width), whole numbers above 0, is {shape!r}")
-    rate: object = signal.sample_rate
-    is_rate = isinstance(rate, int | float) and type(rate) is not bool and 0 < rate < math.inf
-    if rate is not None and not is_rate:
-        raise UsageError(f"signal.sample_rate must be a number of Hz above 0, or None for images, is {rate!r}")
-    hearts: object = signal.heart_sources
-    if not isinstance(hearts, tuple) or not set(hearts) <= set(signal.sources):
-        known = ", ".join(signal.sources)
-        raise UsageError(f"signal.heart_sources must be a tuple of names among {known}, is {hearts!r}")
-    template: object = signal.template
-    if type(template) is not bool or (template and (rate is None or len(shape) != 1)):
-        raise UsageError(f"signal.template must be True or False, and False for images, is {template!r}")
-    pulses: object = signal.pulse_sources
-    if not isinstance(pulses, tuple) or not set(pulses) <= set(hearts):
-        raise UsageError(f"signal.pulse_sources must be a tuple of names among {hearts!r}, is {pulses!r}")
-    rates: object = signal.heart_rates
-    if not isinstance(rates, tuple) or not all(_is_heart_rate(entry, hearts) for entry in rates):
-        wanted = f"a tuple of (name among {hearts!r}, lowest, highest beats a minute)"
-        raise UsageError(f"signal.heart_rates must be {wanted}, is {rates!r}")
-
-
-def _is_heart_rate(entry: object, hearts: Collection[str]) -> bool:
-    if not isinstance(entry, tuple | list) or len(entry) != 3:
-        return False
-    name, low, high = entry
-    return name in hearts and all(isinstance(r, int | float) for r in (low, high)) and 0 < low < high < math.inf
-
-
-def _crop(data: TaskData) -> int:
-    """Return the length of the crops that batches take of training items; 0 for items as they are."""
-    if not isinstance(data.augmentation, Augmentation):
-        raise UsageError(f"augmentation must be an Augmentation, is {type_name(data.augmentation)}")
-    crop, shape = data.augmentation.crop, data.signal.shape
-    if crop and (crop != shape[0] or len(shape) != 1):
-        wanted = f"0 or signal.shape[0] = {shape[0]}" if len(shape) == 1 else "0 for images"
-        raise UsageError(f"augmentation.crop must be {wanted}, is {crop!r}")
-    return crop
-
-
 def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
     if not isinstance(split, Split):
         raise UsageError(f"{name} must be a Split, is {type_name(split)}")
-    signal_axes = _AXES[len(signal.shape)]
+    signal_axes = AXES[len(signal.shape)]
     item, source = ("item",), ("source",)
     own = "channel" if signal.component_channels is None else "channel of sources"
     axes = {"mixture": (*item, "channel", *signal_axes), "sources": (*item, *source, own, *signal_axes)}
@@ -310,16 +208,16 @@ def _check_units(data: TaskData) -> None:
             found = f"has {len(units)}" if isinstance(units, tuple) else f"is {type_name(units)}"
             raise UsageError(f"{name}.units must be a tuple of an entry for each of {len(split)} items, {found}")
         for item, unit in enumerate(units):
-            if (
-                not isinstance(unit, tuple)
-                or len(unit) != len(names)
-                or not all(isinstance(p, str) and p for p in unit)
-            ):
+            if not _is_unit(unit, len(names)):
                 wanted = f"a tuple of {len(names)} names ({', '.join(names)})"
                 raise UsageError(f"{name}.units must hold {wanted} for each item, has {unit!r} for item {item}")
             for part in enumerate(unit):
                 if (other := split_of.setdefault(part, name)) != name:
                     raise UsageError(f"{part[1]!r} is in {other}.units and in {name}.units: splits must share none")
+
+
+def _is_unit(unit: object, parts: int) -> bool:
+    return isinstance(unit, tuple) and len(unit) == parts and all(isinstance(part, str) and part for part in unit)
 
 
 def _check_tracks(tracks: object, signal: Signal, parts: int) -> None:
@@ -328,14 +226,16 @@ def _check_tracks(tracks: object, signal: Signal, parts: int) -> None:
     if len(signal.shape) != 1 or signal.sample_rate is None:
         raise UsageError("tracks are of sounds, and the signal is not one over time with a sample rate")
     names: object = tracks.names
-    if not isinstance(names, tuple) or not names or len(set(names)) < len(names) or not all(map(_is_file_name, names)):
+    if not isinstance(names, tuple) or not names or not all(map(_is_file_name, names)) or len(set(names)) < len(names):
         raise UsageError(f"tracks.names must be a tuple of different names of files, is {names!r}")
     for field in ("mixtures", "sources", "units"):
         found: object = getattr(tracks, field)
         if (field != "units" or found is not None) and (not isinstance(found, tuple) or len(found) != len(names)):
             raise UsageError(f"tracks.{field} must be a tuple of an entry for each of {len(names)} tracks")
-    if tracks.units is not None and any(len(unit) != parts for unit in tracks.units):
-        raise UsageError(f"tracks.units must hold a tuple of {parts} names for each track")
+    for name, unit in zip(names, tracks.units or (), strict=False):
+        if not _is_unit(unit, parts):
+            wanted = f"a tuple of {parts} names"
+            raise UsageError(f"tracks.units must hold {wanted} for each track, has {unit!r} for track {name}")
     for name, mixture, sources in zip(tracks.names, tracks.mixtures, tracks.sources, strict=True):
         _check_type(f"mixture of track {name}", mixture, ("channel", "time"))
         _check_type(f"sources of track {name}", sources, ("source", "channel", "time"))
@@ -391,10 +291,6 @@ def _check_finite(name: str, tensor: Tensor, first_axis: str = "item") -> None:
             first = int(wrong.flatten(1).any(1).nonzero()[0, 0])
             value = float(items[first][wrong[first]][0])
             raise UsageError(f"{name} must be finite, is {value} in {first_axis} {start + first}")
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and value > 0  # no bool, and no number of numpy, which JSON lacks
 
 
 def _described(tensor: Tensor) -> str:

@@ -34,6 +34,7 @@ VOCABULARY = frozenset(
         "loading",
         "arms",
         "separator_checks",
+        "signal_checks",
         "processor",
         "fault",
         "secrecy",

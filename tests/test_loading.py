@@ -14,7 +14,8 @@ import torch
 from sepray import loading, registry
 from sepray.contracts import Augmentation, Oracle, Separator, Signal, Split, TaskData, Tracks
 from sepray.errors import UsageError
-from sepray.loading import build_separator, check_source_names, load_task, refuse_unfit
+from sepray.loading import build_separator, load_task, refuse_unfit
+from sepray.signal_checks import check_source_names
 from sepray.tasks import ecg_varied
 
 SIGNAL = Signal(("low", "high"), 1, (512,), 128.0)
@@ -63,6 +64,12 @@ def signal(**fields: Any) -> TaskData:
 
 
 ZEROS = torch.zeros(2, 1, 900)
+CROPS: list[Any] = [512.0, "512", True, -512, math.nan, None]
+REMIXES: list[Any] = ["1", 2.0, -1, math.nan, None, True]
+LEVELS: list[Any] = [3.0, (math.nan, 0), (0, math.inf), (6, -6), (0,), (0, 0, 0), ("0", "6"), None]
+CROP = "augmentation.crop must be 0 or signal.shape[0] = 512"
+REMIX = "augmentation.remix must be a number from 0 to 1"
+LEVEL = "augmentation.remix_level must be (lowest, highest) gain in dB, finite"
 
 
 def tracks(**fields: Any) -> TaskData:
@@ -259,6 +266,32 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         tracks(mixtures=(with_value(ZEROS[0], (0, 3), math.inf), ZEROS[0])),
         "tracks.mixtures must be finite, is inf in track A, channel 0",
     ),
+    "units of tracks without a length": (
+        tracks(units=(1, 2)),
+        "tracks.units must hold a tuple of 1 names for each track, has 1 for track A",
+    ),
+    "units of tracks that are words": (
+        tracks(units=(("x",), "y")),
+        "tracks.units must hold a tuple of 1 names for each track, has 'y' for track B",
+    ),
+    "lists of names of tracks": (
+        tracks(names=(["A"], "B")),
+        "tracks.names must be a tuple of different names of files, is (['A'], 'B')",
+    ),
+    "list of hearts": (
+        signal(heart_sources=(["low"],)),
+        "signal.heart_sources must be a tuple of names among low, high, is (['low'],)",
+    ),
+    "list of pulses": (
+        signal(heart_sources=("low",), pulse_sources=(["low"],)),
+        "signal.pulse_sources must be a tuple of names among ('low',), is (['low'],)",
+    ),
+    **{
+        f"crop {crop!r}": (replace(DATA, augmentation=Augmentation(crop=crop)), f"{CROP}, is {crop!r}")
+        for crop in CROPS
+    },
+    **{f"remix {x!r}": (replace(DATA, augmentation=Augmentation(remix=x)), f"{REMIX}, is {x!r}") for x in REMIXES},
+    **{f"level {x!r}": (replace(DATA, augmentation=Augmentation(remix_level=x)), f"{LEVEL}, is {x!r}") for x in LEVELS},
     "empty track": (
         tracks(mixtures=(ZEROS[0], ZEROS[0, :, :0]), sources=(ZEROS, ZEROS[..., :0])),
         "mixture of track B must have a sample or more, is float32 [1, 0]",

@@ -33,7 +33,7 @@ from ..data.images import Images, Pair, Picture
 from ..data.parallel import in_parallel
 from ..disk.files import replace_file
 from ..errors import UsageError
-from ..loading import check_source_names
+from ..signal_checks import check_source_names
 
 EXAMPLE = "example"
 _EXAMPLES = {"example:discs": True, "example:stripes": False}

@@ -38,7 +38,7 @@ from ..data import heart_records, left_out, limits, varied_ecg
 from ..data.cache import cached, content_hash, file_digests, item_digests
 from ..data.mixing import recording_folders
 from ..errors import UsageError
-from ..loading import check_source_names
+from ..signal_checks import check_source_names
 from ..signals.overlap_add import resampled
 from ..signals.recording_types import RateError, check_change
 from ..signals.recordings import open_recording, recordings_below

@@ -41,7 +41,7 @@ from ..data import instruments, limits
 from ..data.cache import Entry, Kept, Plan, file_digests, mapped
 from ..data.mixing import mixtures, recording_folders, splitting, whole_tracks
 from ..errors import UsageError
-from ..loading import check_source_names
+from ..signal_checks import check_source_names
 from ..signals import decoding
 from ..signals.recording_types import SilentError
 

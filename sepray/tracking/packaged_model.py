@@ -191,10 +191,10 @@ def _check_signal(name: str, signal: Signal) -> None:
     Raises:
         ModelError: the signal is impossible.
     """
-    from .. import loading
+    from .. import signal_checks
 
     try:
-        loading.check_signal(signal, any_names=True)
+        signal_checks.check_signal(signal, any_names=True)
         if math.prod(signal.shape) * signal.channels > _MOST_VALUES:
             raise UsageError(f"signal.shape {signal.shape!r} of {signal.channels!r} channels is longer than any")
     except UsageError as error:
