@@ -63,6 +63,12 @@ class Signal:
     pulse_sources: tuple[str, ...] = ()
     component_channels: int | None = None
 
+    def __str__(self) -> str:
+        """Return the kind in words: ``images of shape (64, 64), 3 channel(s), 2 source(s)``."""
+        kind = "images" if len(self.shape) == 2 and self.sample_rate is None else "signals"
+        rate = "" if self.sample_rate is None else f" at {self.sample_rate:g} Hz"
+        return f"{kind} of shape {self.shape}{rate}, {self.channels} channel(s), {len(self.sources)} source(s)"
+
     @property
     def source_channels(self) -> int:
         """Number of channels of a source, and of its estimate."""

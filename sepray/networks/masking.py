@@ -67,7 +67,11 @@ class Magnitudes(nn.Module):
         self.is_image = signal.sample_rate is None
         self.compression = 1.0 if self.is_image else compression
         rate = signal.sample_rate or 1.0
-        length = max(_SHORTEST_WINDOW, round(window_seconds * rate))
+        longest = max(_SHORTEST_WINDOW, 2 * signal.shape[0]) / rate
+        if not math.isfinite(window_seconds) or not (self.is_image or window_seconds < longest):
+            wanted = "finite" if self.is_image else f"below {longest:g}, twice the length of an item"
+            raise UsageError(f"window_seconds must be {wanted}, not {window_seconds:g}")
+        length = _SHORTEST_WINDOW if self.is_image else max(_SHORTEST_WINDOW, round(window_seconds * rate))
         self.hop = max(1, int(length * hop_seconds / window_seconds + 1e-6))
         self.n_fft = 2 ** math.ceil(math.log2(length))
         self.register_buffer("window", torch.hann_window(length), persistent=False)

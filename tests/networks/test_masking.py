@@ -126,8 +126,25 @@ def test_regression_error_is_equation_1_in_units_of_the_mixtures_level():
         (SPEECH, {"hop_seconds": 0.02}, r"hop_seconds must be in \(0, 3/4 of 0.025\], not 0.02"),
         (SPEECH, {"bands": 1}, r"bands must be at least 2, not 1"),
         (SPEECH, {"compression": 0.0}, r"compression must be in \(0, 1\], not 0"),
-        (Signal(("a", "b"), 1, (8,), None), {}, r"masks are for one-dimensional signals with a sample rate and for "),
-        (Signal(("a", "b"), 1, (8, 8), 8.0), {}, r"masks are for one-dimensional signals with a sample rate and for "),
+        (
+            SPEECH,
+            {"window_seconds": math.inf},
+            r"window_seconds must be below 1, twice the length of an item, not inf$",
+        ),
+        (SPEECH, {"window_seconds": 1e9}, r"window_seconds must be below 1, twice the length of an item, not 1e\+09$"),
+        (SPEECH, {"window_seconds": 1.0}, r"window_seconds must be below 1, twice the length of an item, not 1$"),
+        (IMAGE, {"window_seconds": math.inf}, r"window_seconds must be finite, not inf$"),
+        (
+            Signal(("a", "b"), 1, (8,), None),
+            {},
+            r"masks are for one-dimensional signals with a sample rate and for images, not signals of shape \(8,\), "
+            r"1 channel\(s\), 2 source\(s\)$",
+        ),
+        (
+            Signal(("a", "b"), 3, (8, 8), 8.0),
+            {},
+            r"masks are .* and for images, not signals of shape \(8, 8\) at 8 Hz, 3 channel\(s\), 2 source\(s\)$",
+        ),
     ],
 )
 def test_wrong_signals_and_sizes_are_refused_in_one_line(signal, settings, message):

@@ -195,7 +195,7 @@ def test_bad_config_is_refused_in_one_line(field, value, message):
     [
         (Signal(("a", "c"), 1, (64,), 8.0), "^wanted b is not among the sources a, c$"),
         (Signal(("b",), 1, (64,), 8.0), "one-dimensional signals of at least 2 sources"),
-        (Signal(("a", "b"), 1, (8, 8), None), "one-dimensional signals of at least 2 sources"),
+        (Signal(("a", "b"), 1, (8, 8), None), r"one-dimensional .* sources, not images of shape \(8, 8\), 1 channel"),
     ],
 )
 def test_other_signals_are_refused(signal, message):
