@@ -9,6 +9,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(INSTALL) --require-hashes --no-build-isolation -r
 UV := $(TOOLS)/bin/uv
 ARGS ?=
+# One more than the cores of a small machine: a process in three waits for Ray or a server.
+TESTS := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: sweep tables pretrained test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check licences release lock ffmpeg clean
 
@@ -23,10 +25,10 @@ pretrained: $(VENV)/.run  ## a model that comes with sepray, of a registered one
 	$(BIN)/python -m sepray.models.make_pretrained $(NAME) $(MODEL) $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.docs ffmpeg  ## the default tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python $(TESTS) $(ARGS)
 
 test-slow: $(VENV)/.test $(VENV)/.docs ffmpeg  ## minutes of training
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 $(ARGS)
+	$(BIN)/python $(TESTS) -m slow --timeout 900 $(ARGS)
 
 test-browser: $(VENV)/.browser  ## MLflow's pages and the report, in the system's Chromium
 	$(BIN)/python -m pytest -m browser --timeout 300 $(ARGS)
@@ -45,7 +47,7 @@ faults-table: $(VENV)/.test  ## the table of what test-faults has run, and what 
 	$(FAULTS).figures $(ARGS)
 
 test-floor: $(FLOOR)/.test ffmpeg  ## the default tests with the oldest versions that pyproject.toml allows
-	$(FLOOR)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(FLOOR)/bin/python $(TESTS) $(ARGS)
 
 fuzz: $(VENV)/.test ffmpeg  ## changed files to every reader of data: MINUTES=10 SEED= READERS=
 	$(BIN)/python -m tests.hostile.fuzz --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(READERS),--readers $(READERS)) $(ARGS)

@@ -9,7 +9,7 @@ from ..console import interruption
 from ..console.exit_status import how_to_go_on
 from ..console.terminal import console
 from ..errors import SeprayError, mask, one_line
-from ..execution import cluster
+from ..execution import cluster, private_ray
 from ..plain_text import in_markdown
 from .stores import StudyStores, refused_by_mlflow, waits_for_mlflow
 
@@ -52,7 +52,7 @@ def one_ray() -> Iterator[None]:
     One that is interrupted or fails ends it, and the next starts another. A study on a cluster joins it by itself, with
     its own code.
     """
-    with cluster.kept():
+    with private_ray.kept():
         try:
             yield
         finally:

@@ -372,20 +372,6 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-_is_kept = False  # whether a Ray of this process's own outlives a study
-
-
-@contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Let ``disconnect`` in this block leave a Ray running that this process has started, for the study after it."""
-    global _is_kept
-    _is_kept = True
-    try:
-        yield
-    finally:
-        _is_kept = False
-
-
 def is_connected() -> bool:
     """Say whether this process has started Ray or joined a cluster."""
     return bool(ray.is_initialized())
@@ -393,7 +379,7 @@ def is_connected() -> bool:
 
 def disconnect() -> None:
     """Leave the cluster; a Ray that this process has started ends, with its workers, unless it is ``kept``."""
-    if not (_is_kept and private_ray.is_open()):
+    if not private_ray.outlives_studies():
         end()
 
 

@@ -62,9 +62,23 @@ def private() -> Iterator[dict[str, Any]]:
 _folders: list[str] = []
 
 
-def is_open() -> bool:
-    """Say whether this process has started a Ray that it has not forgotten."""
-    return bool(_folders)
+_is_kept = False
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Let ``cluster.disconnect`` in this block leave a private Ray running, for the study after it."""
+    global _is_kept
+    _is_kept = True
+    try:
+        yield
+    finally:
+        _is_kept = False
+
+
+def outlives_studies() -> bool:
+    """Say whether this process has a private Ray, and keeps it."""
+    return _is_kept and bool(_folders)
 
 
 def forget() -> None:

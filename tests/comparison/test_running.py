@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from sepray.comparison import running
 from sepray.comparison.contenders import LeftOut
 from sepray.comparison.spec import Comparison
-from sepray.execution import cluster
+from sepray.execution import cluster, private_ray
 from sepray.spec.study import StudySpec
 
 from .conftest import entry, taking_part
@@ -43,14 +43,14 @@ def test_studies_share_a_ray(monkeypatch, no_specs, data):
 
     def run(spec, contender, *_):
         told.append(contender.key)
-        kept.append(cluster._is_kept)
+        kept.append(private_ray._is_kept)
         return entry("a", "a", [[1]]) if contender.key == "a" else LeftOut(contender.key, "lost")
 
     monkeypatch.setattr(running, "_run", run)
     monkeypatch.setattr(cluster, "end", lambda: told.append("end"))
     running.run_all(Comparison(), None, data, taking_part())
     assert told == ["a", "b", "c", "end"]
-    assert (kept, cluster._is_kept) == ([True] * 3, False)
+    assert (kept, private_ray._is_kept) == ([True] * 3, False)
 
 
 @pytest.mark.parametrize("stage", ["search", "finals"])

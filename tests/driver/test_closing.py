@@ -9,7 +9,7 @@ from sepray.console import interruption
 from sepray.driver import closing, driver
 from sepray.driver.stores import StudyStores
 from sepray.errors import StorageError, UsageError
-from sepray.execution import cluster
+from sepray.execution import cluster, private_ray
 from sepray.spec.folder import lock
 from sepray.tracking.outbox import OutboxError
 
@@ -77,13 +77,13 @@ def test_kept_ray_ends_with_the_block(screen, monkeypatch):
     ends = []
 
     def end():
-        ends.append(cluster._is_kept)
+        ends.append(private_ray._is_kept)
         raise RuntimeError("gone")
 
     monkeypatch.setattr(cluster, "end", end)
     with closing.one_ray():
-        assert cluster._is_kept
-    assert (ends, cluster._is_kept) == ([True], False)
+        assert private_ray._is_kept
+    assert (ends, private_ray._is_kept) == ([True], False)
     assert screen.getvalue().count("Ray has not ended as it should: gone") == 1
 
 

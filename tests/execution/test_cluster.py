@@ -429,13 +429,14 @@ def test_ray_ends_with_the_study_unless_this_process_is_a_worker_of_it(fake, mod
 def test_ray_of_this_process_that_is_kept_outlives_a_study_and_a_joined_cluster_is_left(fake, monkeypatch):
     stands = fake()
     stands.mode, stands.joined = ray.SCRIPT_MODE, [("auto", {})]
-    monkeypatch.setattr(cluster.private_ray, "is_open", lambda: stands.own)
+    monkeypatch.setattr(cluster.private_ray, "_folders", [])
     counts = []
-    with cluster.kept():
-        for stands.own in (True, False):
+    with cluster.private_ray.kept():
+        for own in (["its folder"], []):
+            cluster.private_ray._folders[:] = own
             cluster.disconnect()
             counts.append(stands.shut_down)
-        stands.own = True
+        cluster.private_ray._folders[:] = ["its folder"]
         cluster.end()
         counts.append(stands.shut_down)
     cluster.disconnect()

@@ -129,9 +129,12 @@ def test_environment_is_as_it_was(monkeypatch, tmp_path):
         assert os.environ["RAY_AUTH_MODE"] == "token"
         assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
         assert Path(options["_temp_dir"]).parents[1] == tmp_path
-    assert private_ray.is_open()
+    assert not private_ray.outlives_studies()
+    with private_ray.kept():
+        assert private_ray.outlives_studies()
     assert dict(os.environ) == before
     assert ray_constants.ENABLE_RAY_CLUSTER is True
     private_ray.forget()
     assert list(tmp_path.iterdir()) == []
-    assert not private_ray.is_open()
+    with private_ray.kept():
+        assert not private_ray.outlives_studies()
