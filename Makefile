@@ -9,8 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := $(INSTALL) --require-hashes --no-build-isolation -r
 UV := $(TOOLS)/bin/uv
 ARGS ?=
-# One more than the cores of a small machine: a process in three waits for Ray or a server.
-TESTS := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+TESTS := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: sweep tables pretrained test test-slow test-browser test-gpu test-cluster test-faults faults-table test-floor fuzz mutants lint format types docs check licences release lock ffmpeg clean
 

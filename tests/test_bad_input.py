@@ -216,7 +216,7 @@ CASES = [
     Case(
         "sepray list model",
         "sepray: invalid choice 'model' for argument 'what'. Expected one of "
-        "('models', 'studies', 'tasks', 'separators'); see sepray list --help",
+        "('models', 'studies', 'tasks', 'separators', 'measures'); see sepray list --help",
     ),
     Case(
         "sepray separate models:/filters@champion",

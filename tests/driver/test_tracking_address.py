@@ -71,14 +71,14 @@ def test_address_that_only_the_storage_names_gets_neither_records_nor_passwords(
 
 
 def test_password_is_kept_nowhere_and_taken_from_the_environment(prepared, tracker, spec, monkeypatch):
-    stores = opened(prepared, "http://me:secret@lab")
-    assert "secret" not in str(stores.search.user_attrs)
+    stores = opened(prepared, "http://me:sesame@lab")
+    assert "sesame" not in str(stores.search.user_attrs)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(UsageError, match=r"tracked at http://me:\*\*\*@lab: give --tracking-uri with the password"):
         asked(spec)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:other@lab")
     assert asked(spec) == ("http://me:other@lab", "")
-    assert asked(spec, "http://me:secret@lab") == ("http://me:secret@lab", "")
+    assert asked(spec, "http://me:sesame@lab") == ("http://me:sesame@lab", "")
 
 
 ELSEWHERE = [
