@@ -51,26 +51,21 @@ class Config:
 
 @dataclass(frozen=True)
 class GainsConfig:
-    """A separator with as little to compute as there can be, so that nothing hides the time of reading.
-
-    ``work``: number of sines that are taken of the mixture, to no end but to compute something.
-    """
+    """A separator with as little to compute as there can be, so that nothing hides the time of reading."""
 
     batch_size: int = 16
     betas: tuple[float, float] = (0.9, 0.999)
-    work: int = 0
 
     def build(self, signal: Signal) -> Gains:
         """Return the separator."""
-        return Gains(signal, self.work)
+        return Gains(signal)
 
 
 class Gains(Separator):
     """Each estimate is the mixture times a weight of the source's own."""
 
-    def __init__(self, signal: Signal, work: int) -> None:
+    def __init__(self, signal: Signal) -> None:
         super().__init__(signal)
-        self.work = work
         self.gains = nn.Parameter(torch.zeros(len(signal.sources)))
 
     def hyperparameters(self) -> dict[str, float]:
@@ -93,7 +88,5 @@ class Gains(Separator):
 
 def loss(module: Gains, batch: Tensors, weights: Tensors, random: Tensors) -> Loss:
     """Return the mean squared error."""
-    for _ in range(module.work):
-        batch["mixture"].sin()
     error = (module.estimate(batch["mixture"]) - batch["sources"]).square().mean()
     return Loss(error, {"mse": error})

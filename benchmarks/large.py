@@ -2,7 +2,6 @@
 
     python benchmarks/large.py --gigabytes 4
     python benchmarks/large.py --gigabytes 4 --copied     # as up to a gigabyte: through the object store
-    python benchmarks/large.py --gigabytes 1.2 --cold     # epochs of what lies on the disk alone
 
 Items of noise (a mixture and its two sources, 65536 samples each) are made once, in an entry of a cache. Then a search
 of two trials at once, and a retraining, train a separator of two weights on them for an epoch each, for which next to
@@ -13,10 +12,6 @@ be there.
 
 ``same batch`` are the seconds of epochs of 400 items in a process by itself whose batches are all the same, so that
 nothing is read: an epoch that waits for its data takes longer. ``mapped`` reads all batches, in such a process too.
-
-With ``--cold`` the system has none of the items in its memory when an epoch of 400 of them begins, of which a step
-computes something: ``when needed`` reads a batch when it is trained on, ``asked ahead`` (what the trainer does) while
-the one before it is.
 
 Measured on two cores of an Intel Xeon with 24 GB of memory that ten to fifteen other processes kept busy, torch 2.11,
 megabytes:
@@ -44,7 +39,6 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -54,13 +48,10 @@ from torch import Tensor
 
 from sepray.contracts import Split
 from sepray.disk import mapping
-from sepray.training import trainer
-from sepray.training.trainer import Trainer, batches, build
+from sepray.training.trainer import Trainer, build
 
 FEW = 400
 """Items of the epochs that are timed by themselves."""
-WORK = 60
-"""Sines of the mixture that a step takes where epochs of a cold disk are timed."""
 
 
 class SameBatch(Trainer):
@@ -113,51 +104,13 @@ def _memory(pid: int) -> dict[str, int]:
     return {"private": found["Anonymous:"], "resident": found["Rss:"], "store": found["Pss_Shmem:"]}
 
 
-class NotAhead(Trainer):
-    """A trainer that asks for nothing ahead of need."""
-
-    def _indices(self) -> Iterator[Tensor]:
-        return batches(self.items, self.batch_size, self.generator)
-
-
-def cold(folder: str, items: int, kind: str, pipe: object) -> None:
-    """Train an epoch on few items of which the system's cache has none, in a process by itself; send its seconds."""
-    torch.set_num_threads(1)
-    mapping.LARGE_BYTES = trainer.PREPARED_BYTES = 1  # few as they are, and none of them is read before the epoch
-    for path in Path(folder).rglob("large*"):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    whole = Config(items).load(Path(folder)).train
-    data = {"mixture": whole.mixture[-FEW:], "sources": whole.sources[-FEW:]}
-    config = GainsConfig(work=WORK)
-    kinds = {"asked ahead": Trainer, "when needed": NotAhead, "same batch": SameBatch}
-    made = kinds[kind](build(config, SIGNAL, 0), data, {}, 0, config.batch_size, config.betas)
-    started = time.monotonic()
-    made.epoch()
-    pipe.send(time.monotonic() - started)  # type: ignore[attr-defined]
-
-
-def _cold(folder: str, items: int) -> dict[str, list[float]]:
-    """Return the seconds of epochs of each kind, which take turns."""
-    seconds: dict[str, list[float]] = {"same batch": [], "when needed": [], "asked ahead": []}
-    for turn in range(5):
-        for kind in sorted(seconds, reverse=turn % 2 == 1):
-            ours, theirs = multiprocessing.Pipe()
-            process = multiprocessing.get_context("spawn").Process(target=cold, args=(folder, items, kind, theirs))
-            process.start()
-            seconds[kind].append(round(ours.recv(), 2))
-            process.join()
-    return seconds
-
-
 def alone(folder: str, items: int, kind: str, pipe: object) -> None:
     """Train three epochs on few items in a process by itself; send the seconds of the last two, and its memory."""
     torch.set_num_threads(1)
     whole = Config(items).load(Path(folder)).train
     data = Split(whole.mixture[:FEW], whole.sources[:FEW])
     config = GainsConfig()
-    made = (SameBatch if kind == "same batch" else Trainer)(
+    trainer = (SameBatch if kind == "same batch" else Trainer)(
         build(config, SIGNAL, 0),
         {"mixture": data.mixture, "sources": data.sources},
         {},
@@ -168,7 +121,7 @@ def alone(folder: str, items: int, kind: str, pipe: object) -> None:
     seconds = []
     for _ in range(3):
         started = time.monotonic()
-        made.epoch()
+        trainer.epoch()
         seconds.append(time.monotonic() - started)
     pipe.send((seconds[1:], _memory(os.getpid())["private"]))  # type: ignore[attr-defined]
 
@@ -224,7 +177,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the training split (10^9 bytes)")
     parser.add_argument("--copied", action="store_true", help="hand the items over through Ray's object store")
-    parser.add_argument("--cold", action="store_true", help="only epochs of data that the system's cache does not have")
     parser.add_argument("--folder", default=None, help="folder for the data, on a disk; default: a temporary one")
     options = parser.parse_args()
     items = round(options.gigabytes * 1e9 / ITEM_BYTES)
@@ -236,9 +188,6 @@ def main() -> None:
         Config(items).load(folder / "cache")
         made = time.monotonic() - started
         figures: dict[str, object] = {"gigabytes": options.gigabytes, "items": items, "made in": round(made, 1)}
-        if options.cold:
-            print(json.dumps(figures | _cold(f"{folder}/cache", items)))
-            return
         if not options.copied:
             for kind in ("same batch", "mapped"):
                 ours, theirs = multiprocessing.Pipe()

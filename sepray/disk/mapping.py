@@ -8,7 +8,6 @@ the system takes back when memory is short. ``place_of`` says where a tensor lie
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import itertools
 import math
@@ -17,7 +16,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,30 +101,6 @@ def opened(place: Place) -> NDArray[Any] | None:
         if _identity(os.fstat(file.fileno())) != place.identity:
             return None
         return np.memmap(file, place.dtype, "c", place.offset, place.shape)
-
-
-class Ahead:
-    """Asks the system to read items of tensors that lie in files, while something else is computed.
-
-    A tensor that lies in no file is left out, and on systems that take no such advice nothing is asked for.
-
-    Args:
-        tensors: ``[item, ...]`` each.
-    """
-
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._files: list[tuple[IO[bytes], int, int]] = []
-        for tensor in tensors if hasattr(os, "posix_fadvise") else ():
-            if (place := place_of(tensor)) is not None:
-                with contextlib.suppress(OSError):
-                    file = open(place.path, "rb", buffering=0)  # noqa: SIM115  (as long as this object lives)
-                    self._files.append((file, place.offset, place.nbytes // len(tensor)))
-
-    def ask(self, index: Tensor) -> None:
-        """Have items ``index [any]`` read; it does not wait for them."""
-        for file, offset, size in self._files:
-            for item in index.tolist():
-                os.posix_fadvise(file.fileno(), offset + item * size, size, os.POSIX_FADV_WILLNEED)
 
 
 class Scratch:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Augmentation, Loss, Phase, Separator, SeparatorConfig, Signal, Tensors
-from ..disk.mapping import Ahead, is_large, total_bytes
+from ..disk.mapping import is_large, total_bytes
 from ..disk.temporary import keep_compiled_private
 from ..errors import UsageError
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
@@ -116,7 +116,6 @@ class Trainer:
         self.device = torch.device(device)
         self.separator = separator.to(self.device)
         large = is_large(data.values()) and not separator.keeps_items
-        self._ahead = Ahead(data.values()) if large else None
         self.data: Tensors = data if large else {name: tensor.to(self.device) for name, tensor in data.items()}
         self.items = next(iter(lengths.values()))
         self.batch_size, self.betas = batch_size, betas
@@ -182,7 +181,7 @@ class Trainer:
         counts: dict[str, int] = {}
         finite = FiniteLosses(self.device)
         watch = self.watch
-        for step, index in enumerate(self._indices()):
+        for step, index in enumerate(batches(self.items, self.batch_size, self.generator)):
             if watch is not None and not watch.begins(step):
                 break
             batch = self._batch(data, index)
@@ -207,18 +206,6 @@ class Trainer:
         finite.check(self.epochs)
         totals = torch.stack([total.reshape(()) for total in sums.values()]).tolist() if sums else []
         return {name: total / counts[name] for name, total in zip(sums, totals, strict=True)}
-
-    def _indices(self) -> Iterator[Tensor]:
-        """Yield the item indices of each batch; of large data the items of the next one are asked for meanwhile."""
-        waiting: Tensor | None = None
-        for index in batches(self.items, self.batch_size, self.generator):
-            if self._ahead is not None:
-                self._ahead.ask(index)
-            if waiting is not None:
-                yield waiting
-            waiting = index
-        if waiting is not None:
-            yield waiting
 
     def _all_items(self, data: Tensors) -> Tensors:
         """Return all items in order, augmented; without augmentation the same tensors, not copies."""

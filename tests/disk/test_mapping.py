@@ -9,7 +9,7 @@ import torch
 
 from sepray.data import cache
 from sepray.disk import mapping
-from sepray.disk.mapping import Ahead, Place, Scratch, opened, place_of
+from sepray.disk.mapping import Place, Scratch, opened, place_of
 
 
 @pytest.fixture
@@ -78,24 +78,6 @@ def test_place_belongs_to_one_state_of_its_file(entry, field):
     identity = list(place.identity)
     identity[field] += 1
     assert opened(Place(place.path, place.offset, place.shape, place.dtype, tuple(identity))) is None
-
-
-def test_items_are_asked_for_where_they_lie(entry, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        os, "posix_fadvise", lambda file, *given: asked.append((os.readlink(f"/proc/self/fd/{file}"), given))
-    )
-    place = place_of(entry["b"])
-    ahead = Ahead([torch.zeros(4, 1000), entry["b"]])
-    assert asked == []
-    ahead.ask(torch.tensor([3, 1]))
-    wanted = [(place.offset + item * 4000, 4000, os.POSIX_FADV_WILLNEED) for item in (3, 1)]
-    assert asked == [(place.path, given) for given in wanted]
-
-
-def test_nothing_is_asked_for_where_the_system_takes_no_advice(entry, monkeypatch):
-    monkeypatch.delattr(os, "posix_fadvise")
-    Ahead([entry["b"]]).ask(torch.tensor([3]))
 
 
 def test_what_lies_in_no_file_gets_one(tmp_path, monkeypatch):

@@ -428,34 +428,6 @@ def test_large_data_are_measured_in_part_and_trained_on_as_all_others(monkeypatc
     assert whole.batches == small.separator.batches
 
 
-def test_next_batch_of_large_data_is_asked_for_before_one_is_trained_on(monkeypatch):
-    monkeypatch.setattr(mapping, "LARGE_BYTES", 100)
-    told = []
-
-    class Ahead:
-        def __init__(self, tensors):
-            self.shapes = [tuple(tensor.shape) for tensor in tensors]
-
-        def ask(self, index):
-            told.append(("asked", *index.tolist()))
-
-    class Batches(Trainer):
-        def _batch(self, data, index):
-            told.append(("taken", *index.tolist()))
-            return super()._batch(data, index)
-
-    monkeypatch.setattr(trainer_module, "Ahead", Ahead)
-    made = Batches(Toy(), view(split(6), Supervision.PAIRED, generator()), {}, 4, 2, (0.9, 0.999))
-    told.clear()
-    made.epoch()
-    assert made._ahead.shapes == [tuple(tensor.shape) for tensor in made.data.values()]
-    a, b, c = [index for word, *index in told if word == "asked"]
-    assert sorted(a + b + c) == list(range(6))
-    assert told == [
-        (w, *i) for w, i in (("asked", a), ("asked", b), ("taken", a), ("asked", c), ("taken", b), ("taken", c))
-    ]
-
-
 def test_of_large_items_two_are_measured_however_large_they_are(monkeypatch):
     monkeypatch.setattr(mapping, "LARGE_BYTES", 100)
     monkeypatch.setattr(trainer_module, "PREPARED_BYTES", 1)
