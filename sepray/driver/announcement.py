@@ -71,7 +71,7 @@ def keep(
     model_version: str,
     tracker: Tracker,
 ) -> None:
-    """Write the same into the study's run, with the champion's scores on test, and into optuna-dashboard's note.
+    """Write what the study has found into its run, with the champion's scores on test, and optuna-dashboard's note.
 
     Args:
         spec: description of the study.

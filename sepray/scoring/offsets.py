@@ -83,7 +83,7 @@ def wanders(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, flo
 
 
 def jumps(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> bool:
-    """Return whether the level of a signal is elsewhere for a short time: in a stretch much shorter than an item.
+    """Return whether the level of a signal jumps for much less than the length of an item.
 
     It is if one lies 10 standard deviations beyond the range. Of 300 items of ``ecg:varied`` none has a quarter that
     lies more than 7.8 beyond it (``benchmarks/wander.py``).
@@ -97,10 +97,10 @@ def jumps(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float
 
 
 def farthest(middles: NDArray[Any], spreads: NDArray[Any]) -> float:
-    """Return how far a baseline goes at most; what lies farther out is a disturbance. Of short stretches.
+    """Return the largest height that still counts as baseline; what lies farther out is a disturbance.
 
     Args:
-        middles: ``[stretch]``, medians of stretches.
+        middles: ``[stretch]``, medians of stretches that are short beside an item.
         spreads: their standard deviations.
     """
     return _LIMIT * usual_spread(np.hypot(middles, spreads))
