@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -28,8 +29,8 @@ def plain(value: Any) -> Any:
     """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None: what JSON can hold.
 
     Dataclasses become dicts of their fields, enumerations their values, paths strings, sets sorted lists, and Optuna
-    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers that are not finite become the
-    strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
+    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers of numpy become Python's; those
+    that are not finite become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
 
     So that identities stay the same from version to version, a dict also has the class's ``FORMER_FIELDS`` (fields that
     older versions of the class had, with the values that they would have now), and lacks fields at their values in
@@ -42,9 +43,9 @@ def plain(value: Any) -> Any:
         return str(value) if isinstance(value, str) else value
     if isinstance(value, enum.Enum):
         return plain(value.value)
-    if isinstance(value, int):
+    if isinstance(value, Integral):  # numpy's too
         return int(value)
-    if isinstance(value, float):
+    if isinstance(value, Real):
         return float(value) if math.isfinite(value) else str(float(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -13,6 +13,7 @@ that can be imported, such as a file in the current folder.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -22,11 +23,13 @@ import inspect
 import pkgutil
 import re
 import sys
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import shapes
 from .disk import private_list
 from .errors import UsageError
 from .modules import definitions, own_modules, plugins, source
@@ -270,8 +273,8 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     Raises:
         UnknownNameError: there is no such module (of another package: the message names it), or nobody but the storage
             names it (``require_named``).
-        MisfitError: the ``Config`` has no field of a name, or one without a default has no value. What its own code
-            raises passes through.
+        MisfitError: the ``Config`` has no field of a name, one without a default has no value, or it refuses a value
+            that is not of its field's type. What its own code raises of other values passes through.
     """
     top = module.partition(".")[0]
     if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:
@@ -289,7 +292,24 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
         inspect.signature(kind).bind(**own)
     except TypeError as error:
         raise MisfitError(str(error)) from None
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+    except UsageError:
+        raise
+    except Exception as error:
+        if wrong := _misfit(kind, own):
+            raise MisfitError(wrong) from error
+        raise
+
+
+def _misfit(kind: Any, values: Mapping[str, Any]) -> str:
+    """Return what is wrong with the first stored value that does not have the form of its field's type, or nothing."""
+    with contextlib.suppress(Exception):  # annotations that cannot be resolved say nothing
+        for name, hint in typing.get_type_hints(kind).items():
+            with contextlib.suppress(TypeError):  # shapes knows no form of that type
+                if name in values and not shapes.fits(values[name], hint):
+                    return f"{name} is {values[name]!r:.80}"
+    return ""
 
 
 def require_named(package: str, module: str) -> None:

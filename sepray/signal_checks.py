@@ -1,6 +1,6 @@
 """Checks what a task or a trained model says of its signals, and a task of its augmentation.
 
-Imports nothing from sepray but the contracts and the errors, and of the checks the names of types.
+Imports nothing from sepray but the contracts, the errors, and how the checks of separators name types.
 """
 
 from __future__ import annotations
@@ -87,35 +87,37 @@ def check_signal(signal: object, any_names: bool = False) -> None:
     is_rate = isinstance(rate, int | float) and type(rate) is not bool and 0 < rate < math.inf
     if rate is not None and not is_rate:
         raise UsageError(f"signal.sample_rate must be a number of Hz above 0, or None for images, is {rate!r}")
+    if rate is not None and len(shape) == 2 and not any_names:
+        raise UsageError(f"signal.sample_rate must be None for images, is {rate!r} with the shape {shape!r}")
     hearts = signal.heart_sources
     if not _are_among(hearts, signal.sources):
         known = ", ".join(signal.sources)
-        raise UsageError(f"signal.heart_sources must be a tuple of names among {known}, is {hearts!r}")
+        raise UsageError(f"signal.heart_sources must be a tuple of names among {known}, each once, is {hearts!r}")
     template: object = signal.template
     if type(template) is not bool or (template and (rate is None or len(shape) != 1)):
         raise UsageError(f"signal.template must be True or False, and False for images, is {template!r}")
     pulses: object = signal.pulse_sources
     if not _are_among(pulses, hearts):
-        raise UsageError(f"signal.pulse_sources must be a tuple of names among {hearts!r}, is {pulses!r}")
+        raise UsageError(f"signal.pulse_sources must be a tuple of names among {hearts!r}, each once, is {pulses!r}")
     rates: object = signal.heart_rates
     if not isinstance(rates, tuple) or not all(_is_heart_rate(entry, hearts) for entry in rates):
         wanted = f"a tuple of (name among {hearts!r}, lowest, highest beats a minute)"
         raise UsageError(f"signal.heart_rates must be {wanted}, is {rates!r}")
+    if len({name for name, *_ in rates}) < len(rates):
+        raise UsageError(f"signal.heart_rates must have each name once, is {rates!r}")
 
 
 def _are_among(names: object, known: Collection[str]) -> bool:
-    return isinstance(names, tuple) and all(isinstance(name, str) and name in known for name in names)
+    if not isinstance(names, tuple) or not all(isinstance(name, str) and name in known for name in names):
+        return False
+    return len(set(names)) == len(names)
 
 
 def _is_heart_rate(entry: object, hearts: Collection[str]) -> bool:
     if not isinstance(entry, tuple | list) or len(entry) != 3:
         return False
     name, low, high = entry
-    return (
-        _are_among((name,), hearts)
-        and all(isinstance(r, int | float) for r in (low, high))
-        and 0 < low < high < math.inf
-    )
+    return _are_among((name,), hearts) and _is_number(low) and _is_number(high) and 0 < low < high < math.inf
 
 
 def check_augmentation(augmentation: object, signal: Signal) -> None:

@@ -35,6 +35,7 @@ VOCABULARY = frozenset(
         "arms",
         "separator_checks",
         "signal_checks",
+        "task_checks",
         "processor",
         "fault",
         "secrecy",

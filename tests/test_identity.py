@@ -121,3 +121,10 @@ def test_templates_expand_over_sources_and_ordered_pairs():
 def test_templates_that_give_a_key_twice_are_refused():
     with pytest.raises(UsageError, match=r"^'w\.{i}' expands to 'w\.a', which another key of the space gives too$"):
         expand({"w.a": 1, "w.{i}": 2}, ("a", "b"))
+
+
+def test_numbers_of_numpy_are_python_s():
+    found = plain({"size": np.int64(8), "rate": np.float32(0.5), "wrong": np.float32("nan")})
+    assert found == {"size": 8, "rate": 0.5, "wrong": "nan"}
+    assert [type(value) for value in found.values()] == [int, float, str]
+    assert digest(np.int64(8)) == digest(8)

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,28 @@ def test_a_variant_is_restored_by_the_field_variant():
         assert values["variant"] == variant
     with pytest.raises(registry.MisfitError, match="no_such_field"):
         registry.restored(package, base, {"no_such_field": 1})
+
+
+def test_a_stored_value_of_another_type_is_told_from_a_bug(monkeypatch):
+    @dataclass(frozen=True)
+    class Config:
+        size: int = 8
+        rates: tuple[float, ...] = ()
+        anything: "no.such.Type" = None  # noqa: F821
+
+        def __post_init__(self):
+            raise TypeError(f"no {self.size + 1}")
+
+    monkeypatch.setattr(registry.find("sepray.tasks", "ecg"), "Config", Config)
+    with pytest.raises(TypeError, match=r"^no 10$"):  # of a class whose annotations cannot be resolved nothing is said
+        registry.restored("sepray.tasks", "sepray.tasks.ecg", {"size": 9})
+    del Config.__annotations__["anything"]
+    for values, wrong in (({"size": "9"}, "size is '9'"), ({"rates": [1, "x"]}, r"rates is \[1, 'x'\]")):
+        with pytest.raises(registry.MisfitError, match=f"^{wrong}$"):
+            registry.restored("sepray.tasks", "sepray.tasks.ecg", values)
+    with pytest.raises(TypeError, match=r"^no 10$") as raised:
+        registry.restored("sepray.tasks", "sepray.tasks.ecg", {"size": 9, "rates": [1, 2.5]})
+    assert not isinstance(raised.value, registry.MisfitError)
 
 
 def test_module_of_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from ..contracts import SPLITS
 from ..errors import UsageError
-from ..loading import LEAST_ITEMS
+from ..task_checks import LEAST_ITEMS
 
 Limits = Mapping[str, tuple[float, float]]
 """Lowest and highest value of each field."""
@@ -31,7 +32,7 @@ def check(config: Any, limits: Limits) -> None:
     whole = {field.name for field in dataclasses.fields(config) if field.type in ("int", int)}
     for name, (low, high) in limits.items():
         value = getattr(config, name)
-        if name in whole and not isinstance(value, int):
+        if name in whole and not isinstance(value, Integral):
             raise UsageError(f"{name} must be a whole number between {low} and {high}, not {value}")
         if not low <= value <= high:
             raise UsageError(f"{name} must be between {low} and {high}, not {value}")

@@ -13,7 +13,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from .. import registry
-from ..errors import SeprayError, UsageError, mask, one_line
+from ..errors import UsageError, mask, one_line
 from ..search import stored_values
 from ..search.storage import FINGERPRINT, load_study, summaries
 from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, own_folder, trial_folder
@@ -103,16 +103,20 @@ class SavedStudy:
 
         Raises:
             UnknownNameError: the module of its separator or task is not found on this machine.
-            StorageError: what is stored is no description of a study.
+            StorageError: what is stored is no description of a study. What the code of separator and task raises of
+                sound values passes through.
         """
         stores = {"storage": self.storage, "storage_path": self.storage_path, "cache": cache}
         tracking = {} if tracking_uri is None else {"tracking_uri": tracking_uri}
         description = {k: v for k, v in self.description.items() if k != "tracking_uri"}
+        if not stored_values.is_description(description):
+            raise stored_values.damaged(self.name, self.storage, "spec")
+        given = self.given if with_space else None
+        if given and not stored_values.is_given(given):
+            raise stored_values.damaged(self.name, self.storage, "given")
         try:
-            return StudySpec.restored(description, self.given if with_space else None, **stores, **tracking)
-        except SeprayError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            return StudySpec.restored(description, given, **stores, **tracking)
+        except registry.MisfitError as error:
             raise stored_values.damaged(self.name, self.storage, f"spec ({one_line(error)})") from error
 
     def trials(self, stage: str) -> list[FrozenTrial]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import StorageError, mask
@@ -57,6 +58,23 @@ def _mapping(of: _Check = lambda value: True, least: int = 0, **known: _Check) -
 
 def _is_part(value: Any) -> bool:
     return _mapping(module=_is_text, config=_mapping())(value) and {"module", "config"} <= set(value)
+
+
+def _is_json(value: Any, depth: int = 20) -> bool:
+    """Say whether a value is JSON of no great depth, without absurd numbers."""
+    if isinstance(value, Mapping | list | tuple):
+        inner = value.values() if isinstance(value, Mapping) else value
+        return depth > 0 and all(_is_json(part, depth - 1) for part in inner)
+    return _is_plain(value)
+
+
+def _is_distribution(text: Any) -> bool:
+    """Say whether a text is what Optuna writes of a distribution."""
+    try:
+        json_to_distribution(text)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):  # as the text has it
+        return False
+    return True
 
 
 _STUDY: dict[str, _Check] = {
@@ -191,6 +209,21 @@ def is_record(value: Any) -> bool:
     if not (0 <= value["op_code"] < len(_NEEDED) and {"worker_id", *_NEEDED[value["op_code"]]} <= value.keys()):
         return False
     return all(check(value[name]) for name, check in _JOURNAL.items() if name in value)
+
+
+def is_description(value: Any) -> bool:
+    """Say whether a value can be what ``StudySpec.plain`` gives: its fields as JSON, with what no study lacks."""
+    return _is_json(value) and _STUDY["spec"](value) and {"name", "separator", "task"} <= value.keys()
+
+
+def is_given(value: Any) -> bool:
+    """Say whether a value can be what ``StudySpec.plain_given`` gives, with a search space that can be read."""
+    return (
+        _is_json(value)
+        and _STUDY["given"](value)
+        and "space" in value
+        and all(map(_is_distribution, value["space"].values()))
+    )
 
 
 def damaged(name: str, storage: str, what: str) -> StorageError:

@@ -250,7 +250,7 @@ class StudySpec:
             config = getattr(self, part)
             module = registry.stored_module(type(config).__module__)
             values[part] = {"module": module, "config": identity.without_secrets(config)}
-        return values | {"storage": "", "tracking_uri": ""}
+        return identity.plain(values | {"storage": "", "tracking_uri": ""})  # type: ignore[no-any-return]
 
     def plain_given(self) -> dict[str, Any]:
         """Return the fields without a flag (``GIVEN``) as JSON values, as the study's storage keeps them."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contracts import Tracks
+from ...disk import file_names
 from ..cache import Plan, mapped
 from .mixtures import Array
 from .recording_folders import STEM_FILE, SUFFIXES
@@ -41,7 +42,7 @@ def tracks(
     """
     config = {name: value for name, value in dict(key["config"]).items() if name not in UNRELATED}  # type: ignore[call-overload]
     entry = mapped(cache, f"{task}-tracks", {**key, "config": config, "tracks": VERSION}, plan)
-    names = tuple(entry.facts["names"])
+    names = tuple(file_names.different(entry.facts["names"]))  # older entries may have any
     kept = units or entry.facts["units"]
     return (
         Tracks(
@@ -122,18 +123,13 @@ def of_pairs(
 
 
 def track_names(paths: Iterable[str]) -> list[str]:
-    """Return the names of folders or files without suffix, made different by numbers where they are not."""
-    names: list[str] = []
+    """Return the names of folders or files without suffix, as names of files that every system keeps apart."""
+    stems = []
     for path in paths:
         stem = Path(path).name
         ending = next((e for e in (STEM_FILE, *SUFFIXES) if stem.lower().endswith(e)), "")
-        stem = stem[: len(stem) - len(ending)]
-        name, number = stem, 1
-        while name in names:
-            number += 1
-            name = f"{stem} ({number})"
-        names.append(name)
-    return names
+        stems.append(stem[: len(stem) - len(ending)])
+    return file_names.different(stems)
 
 
 def _repeated(samples: Array, start: int, length: int) -> Array:
