@@ -157,5 +157,15 @@ def capacity(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> flo
     if isinstance(sampler, optuna.samplers.GridSampler):
         return math.prod(len(axis) for axis in sampler._search_space.values())
     if isinstance(sampler, optuna.samplers.BruteForceSampler):
-        return math.prod(len(grid_values(distribution, 1)) for distribution in space.values())
+        return math.prod(len(_all_values(distribution)) for distribution in space.values())
     return math.inf
+
+
+def _all_values(distribution: BaseDistribution) -> Sequence[Any]:
+    """Return all values of a finite dimension; Optuna's search through all of them takes each whole number of a range.
+
+    A logarithmic range of whole numbers has a step of 1.
+    """
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    return grid_values(distribution, 1)

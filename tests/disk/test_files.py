@@ -266,3 +266,11 @@ def test_whole_numbers_of_json_are_no_longer_than_any(tmp_path):
     assert files.read_json(tmp_path / "a.json") == [10**30 - 1, 1 - 10**29]
     (tmp_path / "a.json").write_text(f"[{'9' * 31}]")
     assert files.read_json(tmp_path / "a.json") is None
+
+
+def test_folder_is_made_beside_its_place_so_that_it_can_be_renamed(tmp_path: Path):
+    seen = []
+    files.make_folder(tmp_path / "new" / "folder", lambda made: seen.append(made))
+    [made] = seen
+    assert made.parent.parent == tmp_path / "new"
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["folder"]

@@ -19,7 +19,7 @@ from sepray.cli import main as cli
 from sepray.contracts import Signal, Split, TaskData
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
-from sepray.report import report
+from sepray.report import figures, report
 
 from .studies import ONE, Shares, data, searched, spec, study_results, text_of, trial
 
@@ -245,6 +245,14 @@ def test_sounds_that_are_too_large_are_files_alone(tmp_path, monkeypatch):
     assert sum(name.startswith("audio/") for name in made.files) == 21
     assert "<audio" not in made.html
     assert "They are too large to be played in this page." in text_of(made.html)
+
+
+def test_sounds_are_in_the_page_up_to_their_limit_in_base64(monkeypatch):
+    sounds = [figures.MediaFile("a.wav", b"RI", "sound"), figures.MediaFile("b.wav", b"FF", "sound")]
+    monkeypatch.setattr(report, "_EMBEDDED", 6)  # 4 bytes are 5 1/3 bytes in base64
+    assert report._sounds(sounds).count("<audio") == 2
+    monkeypatch.setattr(report, "_EMBEDDED", 5)
+    assert "<audio" not in report._sounds(sounds)
 
 
 @pytest.fixture

@@ -294,3 +294,9 @@ def test_values_of_a_path_are_below_the_names_in_a_narrow_terminal(width, same_l
     assert any("rate 1e-05 -> 0.002" in line for line in lines) is same_line
     assert max(map(len, lines)) <= width
     assert "…" not in "".join(lines)
+
+
+def test_columns_of_several_objectives_have_no_mean():
+    assert tables.shows_objectives(["fetal error", "fetal F1"])
+    assert not tables.shows_objectives(["maternal", "fetal", "mean"])
+    assert not tables.shows_objectives([])

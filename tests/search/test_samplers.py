@@ -239,3 +239,13 @@ def test_only_finite_samplers_have_a_capacity():
     assert capacity(make_sampler("grid", 0, space, {"points": 4}), space) == 8
     finite = {"kind": SPACE["kind"], "rate": FloatDistribution(0.0, 1.0, step=0.5)}
     assert capacity(make_sampler("bruteforce", 0, finite), finite) == 6
+
+
+def test_search_of_all_values_proposes_as_many_as_its_capacity():
+    space = {"width": IntDistribution(1, 8, log=True), "layers": IntDistribution(2, 6, step=2)}
+    study = optuna.create_study(sampler=make_sampler("bruteforce", 0, space))
+    assert capacity(study.sampler, space) == 24
+    study.optimize(
+        lambda trial: float(trial.suggest_int("width", 1, 8, log=True) + trial.suggest_int("layers", 2, 6, step=2))
+    )
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == len(study.trials) == 24
