@@ -19,7 +19,6 @@ all hyperparameters of that form that the arm neither sets nor searches by their
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import itertools
 import re
@@ -27,7 +26,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, nearest
 
 ARM = "arm"
 """Name of the Optuna parameter that says which arm a trial belongs to."""
@@ -125,8 +124,8 @@ def _filled(template: str, binding: Mapping[str, str]) -> str:
 def _refuse_unknown(what: str, names: Collection[str], known: Collection[str], why: str) -> None:
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f" (perhaps you meant {close[0]})" if close else ""
+            close = nearest(name, known)
+            meant = f" (perhaps you meant {close})" if close else ""
             raise UsageError(f"{what} {name}{meant}, {why} {', '.join(sorted(known)) or 'none'}")
 
 
@@ -148,8 +147,8 @@ def refuse_unknown_arms(names: Sequence[str], arms: Collection[str]) -> None:
     """
     for name in names:
         if not any(fits(arm, name) for arm in arms):
-            close = difflib.get_close_matches(name, arms, 1)
-            meant = f"perhaps you meant {close[0]!r}; " if close else ""
+            close = nearest(name, arms)
+            meant = f"perhaps you meant {close!r}; " if close else ""
             raise UsageError(f"there is no arm {name!r}; {meant}there are: {', '.join(arms) or 'none'}")
 
 

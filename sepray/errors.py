@@ -1,4 +1,4 @@
-"""Errors that a user can put right, and what messages need: secrets removed (``secrecy``), lines joined.
+"""Errors that a user can put right, and what messages need: secrets removed, lines joined, the name that was meant.
 
 A command shows a ``SeprayError`` in one line and exits with status 2. Any other exception is a bug, in a user's
 separator or task or in sepray, and is shown with its traceback (``sepray.console.exit_status``).
@@ -6,7 +6,9 @@ separator or task or in sepray, and is shown with its traceback (``sepray.consol
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 from .secrecy import mask as mask
 
@@ -82,6 +84,17 @@ def how_to_install(error: BaseException | None) -> str | None:
     if module == "psycopg2":
         return "pip install 'sepray[cluster]', and write postgresql+psycopg://"
     return "pip install 'sepray[cluster]'" if module in _CLUSTER_MODULES else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like a misspelt one; empty where none is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), "")
+
+
+def proposal(name: str, known: Iterable[str]) -> str:
+    """Return the part of a message that proposes the nearest known name; empty where none is near."""
+    close = nearest(name, known)
+    return f"perhaps you meant {close}; " if close else ""
 
 
 def one_line(error: BaseException) -> str:

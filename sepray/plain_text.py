@@ -116,3 +116,8 @@ def _is_number(text: str) -> bool:
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, e.g. ``1 trial``, ``2 trials``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

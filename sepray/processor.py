@@ -1,12 +1,18 @@
-"""The CPU of this machine: its name, its instructions, and whether it multiplies bfloat16 natively."""
+"""The CPUs of this machine: how many there are, their name and instructions, and whether they have bfloat16."""
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Collection
 from pathlib import Path
 
 _BFLOAT16 = ("avx512_bf16", "amx_bf16")
+
+
+def cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def name() -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -24,14 +23,14 @@ import pkgutil
 import re
 import sys
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from . import shapes
 from .disk import private_list
-from .errors import UsageError
+from .errors import UsageError, proposal
 from .modules import definitions, own_modules, plugins, source
 from .modules.plugins import Plugin
 
@@ -374,20 +373,14 @@ def _kind(package: str) -> str:
 def _unknown_config(module: str, name: str, known: Iterable[str]) -> UnknownNameError:
     there = sorted(known)
     choices = ", ".join(f"{module}:{text}" for text in there) or "none"
-    return UnknownNameError(f"{module} has no configuration {name!r}; {_nearest(name, there)}there are: {choices}")
+    return UnknownNameError(f"{module} has no configuration {name!r}; {proposal(name, there)}there are: {choices}")
 
 
 def _unknown(package: str, name: str) -> UnknownNameError:
     known = names(package)
     what = f"unknown {_kind(package)} {name!r}"
     base = _base(package, name) if name in _modules(package) else name
-    meant = _nearest(name, known) if base == name else f"it is named {base}:{name.removeprefix(f'{base}_')}; "
+    meant = proposal(name, known) if base == name else f"it is named {base}:{name.removeprefix(f'{base}_')}; "
     return UnknownNameError(
         f"{what}; {meant}there are: {', '.join(known)}, or a module of your own{own_modules.hint()}"
     )
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """Return the part of a message that proposes the nearest known name; empty where none is near."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"perhaps you meant {close[0]}; " if close else ""

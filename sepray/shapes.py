@@ -50,6 +50,11 @@ def fits(value: Any, kind: Any) -> bool:
     raise TypeError(f"no form is known for {kind}")
 
 
+def is_text(value: Any) -> bool:
+    """Say whether a JSON value is a text."""
+    return isinstance(value, str)
+
+
 def is_table(value: Any) -> bool:
     """Say whether a JSON value is a table of numbers: lists of one length, at least one, none of them empty."""
     if not fits(value, list[list[float]]) or not value:

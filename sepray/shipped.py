@@ -7,7 +7,6 @@ The repository has the folders ``search_spaces/`` and ``studies/`` at its top; a
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 from . import registry
 from .arms import Arm
-from .errors import UsageError
+from .errors import UsageError, proposal
 from .modules import own_modules, source
 
 _HERE = Path(__file__).parent
@@ -99,8 +98,7 @@ def study(name: str) -> Path:
     """
     known = studies()
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        meant = f"perhaps you meant {close[0]}; " if close else ""
+        meant = proposal(name, known)
         raise registry.UnknownNameError(f"unknown study {name!r}; {meant}there are: {', '.join(known)}")
     return known[name]
 

@@ -303,7 +303,7 @@ def test_search_space_is_data(file):
 
 def test_registered_model_ships_only_what_its_separator_needs():
     found = set(sources.collect("sepray.separators.cass", "sepray.tracking.loader"))
-    networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "residual")}
+    networks = {f"networks.{name}" for name in ("checks", "cross_adversarial", "levels", "normalisation", "residual")}
     networks |= {f"networks.{name}" for name in ("adversaries", "spectral_norm")}
     tracking = {"tracking.loader", "tracking.served"}
     signals = {f"signals.{name}" for name in ("stft", "template", "template_input")}

@@ -127,3 +127,10 @@ def test_what_a_database_says_comes_with_what_helps(message, helps):
 def test_message_of_a_database_that_is_not_known_stays():
     assert errors.explain_database("the server closed the connection") == "the server closed the connection"
     assert errors.refused_for_good("database is locked") == ""
+
+
+def test_the_nearest_known_name_is_proposed():
+    known = ("bassoon", "violin")
+    assert (errors.nearest("violine", known), errors.nearest("drums", known)) == ("violin", "")
+    assert errors.proposal("bason", iter(known)) == "perhaps you meant bassoon; "
+    assert errors.proposal("drums", known) == ""

@@ -258,3 +258,7 @@ def test_every_figure_of_sepray_is_drawn_in_that_style():
     saving = [name for name, text in sources.items() if ".savefig(" in text and "in_own_style(" not in text]
     assert saving == ["report/figures.py"]  # whose callers have it
     assert not [name for name, text in sources.items() if "matplotlib.pyplot" in text or "import pyplot" in text]
+
+
+def test_counts_with_their_nouns():
+    assert [plain_text.plural(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]

@@ -57,3 +57,12 @@ def test_cpu_of_which_the_system_tells_nothing_has_its_kind_as_name(system, monk
 )
 def test_bfloat16_is_native_with_either_instruction_set(flags, native):
     assert processor.has_bfloat16(flags) is native
+
+
+def test_cpus_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda pid: {3, 5, 7} if pid == 0 else set(), raising=False)
+    assert processor.cpus() == 3
+    monkeypatch.delattr(processor.os, "sched_getaffinity")
+    for counted, cpus in ((5, 5), (None, 1)):
+        monkeypatch.setattr(processor.os, "cpu_count", lambda counted=counted: counted)
+        assert processor.cpus() == cpus

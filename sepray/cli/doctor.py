@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import processor
 from ..console import preflight
 from ..console.output import say
 from ..errors import UsageError, mask
@@ -108,7 +109,7 @@ def _package(name: str, wanted: Any, needed: bool) -> Finding:
 
 
 def _devices() -> Iterator[Finding]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = processor.cpus()
     limits = [f"{n}={os.environ[n]}" for n in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if n in os.environ]
     yield Finding("CPUs", f"{cpus} for this process" + "".join(f", {limit}" for limit in limits))
     yield Finding("memory", f"{_gib(_memory()):.1f} GiB")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from .. import processor
 from ..errors import UsageError
 from . import application
 from .confirmation import is_confirmed
@@ -116,7 +117,7 @@ def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation 
 def _announcement(spec: StudySpec, training: PathTraining) -> list[str]:
     from ..console.terminal import duration
     from ..dry_run import machine
-    from ..report.wording import plural
+    from ..plain_text import plural
 
     count, seeds = len(training.names), len(training.seeds)
     names = ", ".join(training.names)
@@ -132,7 +133,7 @@ def _announcement(spec: StudySpec, training: PathTraining) -> list[str]:
     if training.seconds is not None:
         own = spec.resources
         gpus = machine.gpus() if own.gpus_per_trial else 0
-        slots = own.concurrency or 1 if own.cluster_address else machine.slots(own, machine.cpus(), gpus)
+        slots = own.concurrency or 1 if own.cluster_address else machine.slots(own, processor.cpus(), gpus)
         took = f"{slots} at once, about {duration(training.seconds)} each"
         told += f", about {duration(training.left * training.seconds / slots)} ({took})"
     return [*lines, f"{told}."]

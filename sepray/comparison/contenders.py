@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
@@ -13,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from .. import registry
 from ..contracts import Oracle, Separator, Signal
-from ..errors import SeprayError, UsageError, one_line
+from ..errors import SeprayError, UsageError, one_line, proposal
 from ..identity import expand
 from ..scoring import metrics
 from ..spec import published_settings
@@ -276,8 +275,7 @@ def task_config(comparison: Comparison) -> Any:
     known = [f.name for f in fields(config)]
     given = _canonical(comparison.given("task"), known)
     if unknown := sorted(set(given) - set(known)):
-        close = difflib.get_close_matches(unknown[0], known, 1)
-        meant = f"perhaps you meant {close[0]}; " if close else ""
+        meant = proposal(unknown[0], known)
         names = ", ".join(unknown)
         raise UsageError(f"--settings: the task {comparison.task} has no {names}; {meant}it has {', '.join(known)}")
     return configured(config, given, "task")

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich import box
 from rich.console import RenderableType
@@ -16,6 +16,9 @@ from rich.text import Text
 from ..plain_text import escape_controls, in_csv, in_markdown, in_one_line
 from ..scoring.many_systems import ScoreSummary
 from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
+
+NO_FIGURE = "-"
+"""What stands where there is no figure."""
 
 _COSTS = ("supervision", "seeds", "parameters", "training (s)")
 _TESTS = ("p", "r", "U")
@@ -40,13 +43,13 @@ def terminal(table: Table) -> Iterator[RenderableType]:
         grid = _grid(f"{table.title}: {heading(measure)}, {better} is better")
         grid.add_column("system")
         for column in (*table.columns, *_TESTS):
-            grid.add_column(_text(column), justify="right")
+            grid.add_column(as_text(column), justify="right")
         for row in table.rows:
             if row.entry is None and row is table.rows[len(table.separators)]:
                 grid.add_section()
-            told = [_plain(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
+            told = [figure(row.cells.get((measure, column)), measure, "\n") for column in table.columns]
             bold = "bold" if table.best.get((measure, MEAN)) == row.system else ""
-            grid.add_row(*map(_text, (row.system, *told, *_tests(row, measure, table))), style=bold)
+            grid.add_row(*map(as_text, (row.system, *told, *_tests(row, measure, table))), style=bold)
         yield grid
     grid = _grid("What they need and cost")
     grid.add_column("system")
@@ -55,9 +58,9 @@ def terminal(table: Table) -> Iterator[RenderableType]:
     for row in table.separators:
         assert row.entry is not None
         each = f"{1000 * row.entry.separation_seconds:.3g}"
-        grid.add_row(*map(_text, (row.system, *_costs(row), each, row.entry.missing)))
+        grid.add_row(*map(as_text, (row.system, *_costs(row), each, row.entry.missing)))
     for left in table.left_out:
-        grid.add_row(*map(_text, (left.system, *["-"] * (len(_COSTS) + 1), f"no figures: {left.reason}")))
+        grid.add_row(*map(as_text, (left.system, *["-"] * (len(_COSTS) + 1), f"no figures: {left.reason}")))
     yield grid
     yield Text(escape_controls(table.caption), style="dim")
 
@@ -76,7 +79,7 @@ def markdown(table: Table) -> str:
         line = [in_markdown(row.system)]
         for measure in table.measures:
             for column in table.columns:
-                text = _plain(row.cells.get((measure, column)), measure, " ")
+                text = figure(row.cells.get((measure, column)), measure)
                 line.append(f"**{text}**" if table.best.get((measure, column)) == row.system else text)
             line += _tests(row, measure, table)
         lines.append(line + _costs(row) + ([in_markdown(_note(row))] if noted else []))
@@ -115,23 +118,8 @@ def latex(table: Table) -> str:
         lines.append(rf"{escape(left.system)} & \multicolumn{{{len(head) - 1}}}{{l}}{{{said}}} \\")
     notes = [f"{row.system}: {_note(row)}." for row in table.rows if _note(row)]
     form = "l" + ("r" * width) * len(table.measures) + "lrrr"
-    return "\n".join(
-        [
-            r"% In the preamble: \usepackage{booktabs}",
-            r"\begin{table*}[t]",
-            r"\centering",
-            rf"\caption{{{escape(' '.join([table.title + '.', table.caption, *notes]))}}}",
-            rf"\label{{tab:{''.join(c for c in table.title.partition(':')[0] if c.isalnum() or c == '-')}}}",
-            r"\footnotesize",
-            rf"\begin{{tabular}}{{{form}}}",
-            r"\toprule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table*}",
-            "",
-        ]
-    )
+    label = "".join(letter for letter in table.title.partition(":")[0] if letter.isalnum() or letter == "-")
+    return latex_table(" ".join([table.title + ".", table.caption, *notes]), label, form, lines)
 
 
 def comma_separated(table: Table) -> str:
@@ -193,6 +181,47 @@ def scores(table: Table, sources: list[str]) -> str:
     return stream.getvalue()
 
 
+def figure(cell: ScoreSummary | None, measure: str, gap: str = " ") -> str:
+    """Return a mean and its interval: ``0.31[0.28, 0.35]`` with ``gap`` between them; ``-`` where there is none."""
+    if cell is None:
+        return NO_FIGURE
+    mean, low, high = (number(measure, value) for value in (cell.mean, cell.low, cell.high))
+    return f"{mean}{gap}[{low}, {high}]" if math.isfinite(cell.high) else f"{mean}{gap}[too few]"
+
+
+def as_text(text: str) -> Text:
+    """Return a text for the terminal, without markup, with its control characters escaped."""
+    return Text(escape_controls(text))
+
+
+def latex_table(caption: str, label: str, form: str, lines: Iterable[str]) -> str:
+    """Return a table of LaTeX as wide as the page, with the package booktabs.
+
+    Args:
+        caption: text of the caption, which is escaped.
+        label: part of the label after ``tab:``.
+        form: columns, such as ``lrr``.
+        lines: rows, with their ends.
+    """
+    return "\n".join(
+        [
+            r"% In the preamble: \usepackage{booktabs}",
+            r"\begin{table*}[t]",
+            r"\centering",
+            rf"\caption{{{escape(caption)}}}",
+            rf"\label{{tab:{label}}}",
+            r"\footnotesize",
+            rf"\begin{{tabular}}{{{form}}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
 def escape(text: str) -> str:
     """Return a text in one line with LaTeX's special characters escaped."""
     return "".join(_ESCAPES.get(letter, letter) for letter in in_one_line(text))
@@ -204,19 +233,7 @@ def _indices(shape: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
 
 
 def _grid(title: str) -> Grid:
-    return Grid(title=_text(title), title_justify="left", box=box.SIMPLE)
-
-
-def _text(text: str) -> Text:
-    return Text(escape_controls(text))
-
-
-def _plain(cell: ScoreSummary | None, measure: str, gap: str) -> str:
-    if cell is None:
-        return "-"
-    if not math.isfinite(cell.high):
-        return f"{number(measure, cell.mean)}{gap}[too few]"
-    return f"{number(measure, cell.mean)}{gap}[{number(measure, cell.low)}, {number(measure, cell.high)}]"
+    return Grid(title=as_text(title), title_justify="left", box=box.SIMPLE)
 
 
 def _stacked(cell: ScoreSummary | None, measure: str, bold: bool) -> str:

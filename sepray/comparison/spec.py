@@ -19,6 +19,7 @@ from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
 from ..spec.parts import (
     Budget,
     BudgetFlags,
+    Changeable,
     Resources,
     ResourcesFlags,
     Search,
@@ -37,7 +38,7 @@ A third part, where there is one, has the epochs that papers train them for, by 
 
 
 @dataclass(frozen=True, init=False)
-class Comparison:
+class Comparison(Changeable):
     """Separators on one task, with equal budgets and several seeds, in one table with intervals and tests.
 
     Each separator is a study of its own, named NAME-SEPARATOR: in Optuna, in MLflow, with a registered model. Running
@@ -129,10 +130,6 @@ class Comparison:
                 raise UsageError(f"--settings {setting!r}: {target!r} is neither one of the separators nor task")
         if separators and reference and reference not in (*separators, *(e.name for e in entries)):
             raise UsageError(f"--reference {reference!r} is not among the separators {', '.join(separators)}")
-
-    def changed(self, **fields: Any) -> Comparison:
-        """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
-        return replace(self, **fields)
 
     def check(self) -> None:
         """Check that separators, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from .. import processor
 from ..choices import BSS_EVAL, MEASURES, SUMMED_MAGNITUDES, measure_words
 from ..contracts import Supervision, TaskData
-from ..report.wording import plural, unit
+from ..plain_text import plural
+from ..report.wording import unit
 from ..scoring import summed_magnitudes, tables
 from ..scoring.many_systems import ScoreSummary, summarise_seeds, with_tests
 from ..scoring.statistics import too_few

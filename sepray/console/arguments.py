@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import difflib
 import inspect
 import io
 import re
@@ -17,7 +16,7 @@ from typing import Any, TextIO, TypeVar
 
 from docstring_parser import attrdoc
 
-from ..errors import SeprayError, UsageError
+from ..errors import SeprayError, UsageError, nearest
 from . import waiting
 from .exit_status import TRACEBACK, TRACEBACK_HELP
 
@@ -175,5 +174,5 @@ def _without_values(unknown: str) -> str:
 def _nearest_command(refusal: str, proposal: str) -> str:
     """Return what an unknown command may have been meant to be, in words; empty where it is like none."""
     names = proposal.removeprefix("Available subcommands: ").split(", ")
-    close = difflib.get_close_matches(refusal.removeprefix("unknown: ").partition(",")[0], names, 1)
-    return f"perhaps you meant {close[0]}" if close else ""
+    close = nearest(refusal.removeprefix("unknown: ").partition(",")[0], names)
+    return f"perhaps you meant {close}" if close else ""

@@ -99,7 +99,9 @@ def synthesise_all(specs: Sequence[RecordingSpec], processes: int | None = None)
         RuntimeError: a worker process died.
     """
     if processes is None:
-        processes = min(cpus(), max(1, len(specs) // 8))
+        from .. import processor  # here, because workers run this file alone
+
+        processes = min(processor.cpus(), max(1, len(specs) // 8))
     processes = min(processes, len(specs))
     progress = _Progress(len(specs))
     if processes <= 1:
@@ -128,11 +130,6 @@ def synthesise_all(specs: Sequence[RecordingSpec], processes: int | None = None)
             assert worker.stdout is not None
             worker.stdout.close()
             worker.wait()
-
-
-def cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seeds(spec: RecordingSpec, *attempt: int) -> np.random.SeedSequence:

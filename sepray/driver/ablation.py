@@ -5,14 +5,13 @@ Nothing is trained here: ``walk`` yields the points whose values it needs, and i
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..arms import ARM, Arm, hyperparameters
-from ..errors import UsageError
+from ..errors import UsageError, nearest
 from ..scoring.explanation import Change, Values
 from ..spec.published_settings import trained_words
 from .finished_trials import Finished
@@ -133,8 +132,8 @@ def find_origin(
     if wanted == CONTROL or (not wanted and not published):
         return CONTROL, _control(prepared, searched, champion)
     if wanted and wanted not in published:
-        close = difflib.get_close_matches(wanted, published, 1)
-        meant = f" (perhaps you meant {close[0]!r})" if close else ""
+        close = nearest(wanted, published)
+        meant = f" (perhaps you meant {close!r})" if close else ""
         there = ", ".join(map(repr, origin_names(prepared, searched))) or "none"
         raise UsageError(f"{name} has no finished published settings {wanted!r}{meant}; a path can begin with: {there}")
     label = wanted or min(published, key=lambda label: published[label].value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..choices import Objective
 from ..console.terminal import console
 from ..loading import load_task
-from ..report.wording import plural
+from ..plain_text import plural
 from ..search.lease import held
 from ..spec.folder import lock, study_folder
 from ..tracking.missing_runs import Reconciled

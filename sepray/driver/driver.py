@@ -14,7 +14,7 @@ from ..console.waiting import wait_for
 from ..errors import mask
 from ..execution import cluster, file_systems
 from ..loading import load_task, refuse_unfit
-from ..report.wording import plural
+from ..plain_text import plural
 from ..scoring.tables import front_table
 from ..search import arm_trials
 from ..spec import choosing

@@ -6,14 +6,13 @@ only the data tells. Before the data is loaded, such names are compared by their
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from .. import identity
 from ..arms import fits
 from ..contracts import Signal
-from ..errors import UsageError
+from ..errors import UsageError, proposal
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from ..training.trainer import build
@@ -74,8 +73,7 @@ def _arms(spec: StudySpec) -> Iterator[tuple[str, Collection[str]]]:
 
 def _refusal(spec: StudySpec, part: str, unknown: Sequence[str], known: Sequence[str]) -> UsageError:
     name = key(spec.separator)
-    close = difflib.get_close_matches(unknown[0], known, 1)
-    meant = f"perhaps you meant {close[0]}; " if close else ""
+    meant = proposal(unknown[0], known)
     there = f"the hyperparameters {', '.join(known)}" if known else "no hyperparameters"
     why = f"{', '.join(unknown)}, which {name} does not have; {meant}{name} has {there}"
     if part in ("fixed_settings", "first_settings"):

@@ -12,9 +12,9 @@ from ..arms import ARM
 from ..choices import Objective
 from ..contracts import SPLITS, TaskData
 from ..errors import mask
-from ..plain_text import in_markdown, in_one_line
+from ..plain_text import in_markdown, in_one_line, plural
 from ..report.wording import number as number_words
-from ..report.wording import objective_words, plural
+from ..report.wording import objective_words
 from ..search.ledger import settings as settings
 from ..spec.study import StudySpec, key
 from ..tracking.missing_runs import ExpectedRun

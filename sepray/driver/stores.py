@@ -16,7 +16,7 @@ from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..errors import mask
 from ..execution.file_systems import remove
-from ..report.wording import plural
+from ..plain_text import plural
 from ..search import dashboard, lease
 from ..search.holding import LAST_OWNER
 from ..search.samplers import make_sampler

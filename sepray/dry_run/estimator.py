@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from .. import arms
+from .. import arms, processor
 from ..console.terminal import console, size
 from ..contracts import TaskData
 from ..driver.known_names import refuse_misspelt
@@ -131,7 +131,7 @@ def _slots(spec: StudySpec) -> int:
     if spec.resources.cluster_address:
         return spec.resources.concurrency
     gpus = machine.gpus() if spec.resources.gpus_per_trial else 0
-    return machine.slots(spec.resources, machine.cpus(), gpus)
+    return machine.slots(spec.resources, processor.cpus(), gpus)
 
 
 def _parameters(prepared: PreparedStudy) -> dict[str, Any]:

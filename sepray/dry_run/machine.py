@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from pathlib import Path
 
@@ -14,11 +13,6 @@ from ..execution.cluster import ClusterError
 from ..spec.parts import Resources
 
 _CGROUP = Path("/sys/fs/cgroup")
-
-
-def cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slots(resources: Resources, cpus: int, gpus: int) -> int:

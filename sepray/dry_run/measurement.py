@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import processor
 from ..disk import temporary
 from ..disk.mapping import Place
 from ..execution import cluster
 from ..execution.trainable import TrialContext
-from . import machine, trial
+from . import trial
 
 _SECONDS = 6.0
 """Seconds for which epochs are measured; then validation is measured for as long."""
@@ -200,7 +201,7 @@ def measure_trial(
         found = _joined(measured(count, context.max_epochs))
         if not trial.is_timed_by_cpu(context):
             return replace(found, by_cpu=False)
-        return found.shared(at_once / machine.cpus())
+        return found.shared(at_once / processor.cpus())
 
 
 def _ask(job: trial.Job, count: int) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.search import ConcurrencyLimiter
 
 from ..errors import UnreachableError
+from .unsaved import UnsavedCallback
 
 LOOK_SECONDS = 5.0
 """Seconds between two looks at the nodes."""
@@ -142,7 +142,7 @@ class Following:
     changed: Callable[[int], None]
 
 
-class Follower(tune.Callback):  # type: ignore[misc] # Ray has no types
+class Follower(UnsavedCallback):
     """Gives Tune more trials when nodes join, and fewer when they leave; says what a study waits for.
 
     Args:
@@ -157,10 +157,6 @@ class Follower(tune.Callback):  # type: ignore[misc] # Ray has no types
         self._limiter.max_concurrent = self._slots.given()
         self._looked = self._moved = time.monotonic()
         self._told = ""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune pickles callbacks to restore them, and a study is never restored by Tune."""
-        return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Adapt the number of trials at once to the cluster's nodes, at most every ``LOOK_SECONDS`` seconds."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray import tune
 from ray.tune.experiment import Trial
+
+from .unsaved import UnsavedCallback
 
 _LEAST_SECONDS = 60.0
 _FACTOR = 10.0
@@ -58,7 +59,7 @@ class Hang:
     node: str
 
 
-class HangWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+class HangWatch(UnsavedCallback):
     """Reports each epoch once that takes longer than 60 s and ten times as long as usual.
 
     Args:
@@ -72,10 +73,6 @@ class HangWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
         self._told: set[str] = set()
         self._seconds: deque[float] = deque(maxlen=_COUNTED)
         self._looked = clock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
-        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Begin to wait for a trial's first epoch."""

@@ -8,25 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
 from ray.tune.experiment import Trial
 
 from .. import fault
+from .unsaved import UnsavedCallback
 
 _UNAVAILABLE = re.compile(r"The actor ([0-9a-f]+) is unavailable")
 _LET_GO = "all references to the actor were removed"
 """Part of Ray's message where Tune has dropped an actor that did not answer: that is no cause."""
 
 
-class WorkerLossWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+class WorkerLossWatch(UnsavedCallback):
     """Knows the trials of a Tune experiment, and the error with which each has ended."""
 
     def __init__(self) -> None:
         self._trials: list[Trial] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing for Tune to pickle, which would keep it for a restoration that there never is."""
-        return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Keep the trials, for ``of``."""

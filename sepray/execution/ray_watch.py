@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 import ray
-from ray import tune
+
+from .unsaved import UnsavedCallback
 
 _VITAL = ("gcs_server", "raylet")
 
@@ -15,7 +16,7 @@ class RayDiedError(BaseException):
     """Raised in Tune's loop when Ray has died; no Exception, for which Tune would clean up, and wait for Ray."""
 
 
-class RayWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
+class RayWatch(UnsavedCallback):
     """Notices within seconds that a process of the Ray that this process has started is dead.
 
     Ray itself tries for a minute and then ends the driver from C++, where nothing can be flushed any more.
@@ -23,10 +24,6 @@ class RayWatch(tune.Callback):  # type: ignore[misc] # Ray has no types
 
     def __init__(self) -> None:
         self._looked = time.monotonic()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return an empty state: Tune pickles callbacks to restore an experiment, and sepray never has it do so."""
-        return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look whether Ray lives."""

@@ -82,6 +82,15 @@ class VariationalSeparator(CrossAdversarialSeparator):
         shape = (len(batch["mixture"]), len(self.signal.sources), self.code)
         return {"noise": torch.randn(shape, generator=generator).to(batch["mixture"].device)}
 
+    def magnitudes(self, mixture: Tensor) -> Tensor:
+        """Return the magnitudes that masks are of: ``[batch, channel, bins, frames]`` of ``[batch, channel, time]``."""
+        raise TypeError(f"{type(self).__name__} must define magnitudes()")
+
+    def estimate(self, mixture: Tensor) -> list[Tensor]:
+        """Return what each source's discriminator sees: logarithmic magnitudes ``[batch, channel, bins, frames]``."""
+        magnitudes = self.magnitudes(mixture)
+        return [(mask * magnitudes).log1p() for mask in self.masks(magnitudes)]
+
     def masks(self, magnitudes: Tensor) -> list[Tensor]:
         """Return each source's mask of magnitudes; they have the number of frames that the networks were built for."""
         image = magnitudes.log1p()

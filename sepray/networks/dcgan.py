@@ -6,13 +6,13 @@ All images are ``[batch, channel, height, width]``.
 from __future__ import annotations
 
 import itertools
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from .normalisation import group_norm
 
 
 def doublings(size: int) -> int:
@@ -46,10 +46,14 @@ class DcganGenerator(nn.Module):
         super().__init__()
         count = doublings(size)
         filters = [width * 2**k for k in reversed(range(count))]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(code, filters[0], 4, bias=False), _norm(filters[0]), nn.ReLU()]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(code, filters[0], 4, bias=False),
+            group_norm(filters[0]),
+            nn.ReLU(),
+        ]
         for wide, narrow in itertools.pairwise(filters):
             layers.append(nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False))
-            layers += [_norm(narrow), nn.ReLU()]
+            layers += [group_norm(narrow), nn.ReLU()]
         layers += [nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1), nn.Sigmoid()]
         self.layers = nn.Sequential(*layers)
         for layer in self.layers:
@@ -79,8 +83,3 @@ def laplacian_l1(difference: Tensor) -> Tensor:
         total = total + (difference - F.interpolate(coarse, scale_factor=2.0, mode="nearest")).abs().mean((1, 2, 3))
         difference = coarse
     return total + difference.abs().mean((1, 2, 3))
-
-
-def _norm(channels: int, groups: int = 8) -> nn.GroupNorm:
-    """Return a GroupNorm of at most ``groups`` equal groups."""
-    return nn.GroupNorm(math.gcd(channels, groups), channels)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..contracts import Separator, Signal
 from ..errors import UsageError
 from .levels import level
+from .normalisation import group_norm
 
 _SHORTEST_WINDOW = 16  # samples; the paper's 25 ms at 128 Hz would be 3
 
@@ -163,11 +164,11 @@ class MaskNetwork(nn.Module):
         down: list[nn.Module] = []
         for k in range(layers):
             down.append(nn.Conv2d(entering[k], sizes[k + 1], 4, stride=2, padding=1, bias=k == 0))
-            down += [*([_norm(sizes[k + 1])] if k else []), nn.LeakyReLU(0.2)]
+            down += [*([group_norm(sizes[k + 1])] if k else []), nn.LeakyReLU(0.2)]
         up: list[nn.Module] = []
         for k in reversed(range(layers)):
             up.append(nn.ConvTranspose2d(sizes[k + 1], sizes[k], 4, stride=2, padding=1, bias=k == 0))
-            up += [_norm(sizes[k]), nn.ReLU()] if k else [nn.Sigmoid()]
+            up += [group_norm(sizes[k]), nn.ReLU()] if k else [nn.Sigmoid()]
         self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
 
     def rectify(self) -> None:
@@ -246,8 +247,3 @@ def mask_error(separator: MaskSeparator, mixture: Tensor, observed: Tensor) -> T
     error = own * separator.network(image) - separator.magnitudes.encode(observed)
     scaled: Tensor = error / level(own, axes=3)
     return scaled.abs().mean()
-
-
-def _norm(channels: int, groups: int = 8) -> nn.GroupNorm:
-    """Return a GroupNorm of at most ``groups`` equal groups."""
-    return nn.GroupNorm(math.gcd(channels, groups), channels)

@@ -1,7 +1,6 @@
 """Residual networks over spectrograms: the encoder, the decoder and the discriminator of CASS.
 
-All images are ``[batch, channel, height, width]``. Normalisation is GroupNorm: batch statistics would tie a separator
-to its batch size, and running statistics change in the forward pass, which ``torch.func`` forbids.
+All images are ``[batch, channel, height, width]``. Normalisation is GroupNorm (``normalisation``).
 
 The nine layers of a ResNet-9 are the convolutions (and the linear layer) on the main path: one in a stem or head, two
 in each of the four residual blocks (``depth = 4``). As usual, the 1x1 convolutions of shortcuts do not count.
@@ -9,15 +8,10 @@ in each of the four residual blocks (``depth = 4``). As usual, the 1x1 convoluti
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def group_norm(channels: int, groups: int = 8) -> nn.GroupNorm:
-    """Return a GroupNorm of at most ``groups`` equal groups."""
-    return nn.GroupNorm(math.gcd(channels, groups), channels)
+from .normalisation import group_norm
 
 
 class ResidualBlock(nn.Module):

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from .normalisation import group_norm
+
 Size = tuple[int, int]
 
 
@@ -39,7 +41,7 @@ class Convolutions(nn.ModuleList):
         width: int,
         stages: int,
         slope: float,
-        norm: Callable[[int], nn.Module] = lambda channels: _norm(channels),
+        norm: Callable[[int], nn.Module] = group_norm,
     ) -> None:
         plan = [channels, *(width * 2**k for k in range(stages))]
         super().__init__(
@@ -92,7 +94,7 @@ class MaskDecoder(nn.Module):
             more = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
             last = k == stages - 1
             layers.append(nn.ConvTranspose2d(plan[k], plan[k + 1], 5, 2, padding=2, output_padding=more, bias=last))
-            layers += [nn.Sigmoid()] if last else [_norm(plan[k + 1]), nn.ReLU()]
+            layers += [nn.Sigmoid()] if last else [group_norm(plan[k + 1]), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -123,7 +125,3 @@ class FeatureDiscriminator(nn.Module):
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return the mean Kullback-Leibler divergence of codes ``[b, code]`` from standard normal, in nat per dimension."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(channels, 8), channels)

@@ -12,9 +12,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, measure_words
+from ..plain_text import plural
 from .figures import BLUE, GREY, SOURCES, VERMILLION, WIDTH, MediaFile, Section, legend_above, new_figure, render
 from .study_results import StudyResults, settings
-from .wording import plural, unit
+from .wording import unit
 
 FEWEST = 5
 """Smallest number of trials from which correlations are shown."""

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from ..plain_text import in_figure_label
+from ..plain_text import in_figure_label, plural
 from . import importance
 from .figures import BLACK, GREY, SKY, VERMILLION, Section, legend_above, new_figure, render
 from .importance import FEWEST
 from .study_results import StudyResults, ending
-from .wording import plural
 
 _RESAMPLES = 12
 

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES
-from ..plain_text import in_figure_label
+from ..plain_text import in_figure_label, plural
 from ..spec import choosing
 from ..spec.published_settings import row_title
 from . import html
 from .figures import BLACK, BLUE, GREY, MARKS, Section, legend_above, log_where_wide, new_figure, render, whole_numbers
 from .study_results import StudyResults, ending
-from .wording import OUTCOMES, number, objective_axis, objective_words, plural, trial_name
+from .wording import OUTCOMES, number, objective_axis, objective_words, trial_name
 
 _LONG = 5
 """Fewest epochs of a learning curve whose end says something about more epochs; before that every curve still falls."""

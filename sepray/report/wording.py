@@ -38,11 +38,6 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun, e.g. ``1 trial``, ``2 trials``."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
 def trial_name(trial: FrozenTrial) -> str:
     """Return a trial's number and, if it has one, its label, e.g. ``trial 3 (published)``."""
     label = trial.user_attrs.get("label")

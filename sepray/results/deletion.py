@@ -17,8 +17,8 @@ from ..disk import links
 from ..driver.saved_study import STAGES, SavedStudy
 from ..errors import mask
 from ..execution.file_systems import files, folders, remove
+from ..plain_text import plural
 from ..report.kept_result import read_registration
-from ..report.wording import plural
 from ..search import lease
 from ..search.outcomes import UNFINISHED, outcome
 from ..search.storage import connect

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from ..console.exit_status import INTERRUPTED
 from ..driver import failed_trials
 from ..driver.saved_study import SavedStudy
-from ..report.wording import plural
+from ..plain_text import plural
 from ..search.outcomes import UNFINISHED, is_feasible, outcome
 
 FINISHED = "finished"

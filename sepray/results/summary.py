@@ -10,7 +10,8 @@ from ..console.shell_commands import from_this_shell
 from ..console.terminal import size
 from ..driver.saved_study import STAGES
 from ..errors import mask
-from ..report.wording import OUTCOMES, number, objective_words, plural, trial_name
+from ..plain_text import plural
+from ..report.wording import OUTCOMES, number, objective_words, trial_name
 from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..search.outcomes import has_failed, reason

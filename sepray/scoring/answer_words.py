@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..choices import MEASURES, Objective, better_words, guide_words, measure_words
-from ..plain_text import in_markdown
+from ..plain_text import in_markdown, plural
 from .answers import MEAN, Answer, Contrast, Effect, Importance
 from .intervals import fewest
 from .paired_statistics import MOST_SEEDS
@@ -55,7 +55,7 @@ def _about_arm(answer: Answer, contrast: Contrast, tests: int) -> str:
     effect, metric = contrast.effects[answer.column], answer.metric
     source = "" if answer.column == MEAN else f"{answer.column} "
     arm = contrast.arm[:1].upper() + contrast.arm[1:]
-    seeds, items = _count(contrast.seeds, "seed"), _count(contrast.items, "test item")
+    seeds, items = plural(contrast.seeds, "seed"), plural(contrast.items, "test item")
     items += f" of {contrast.cut_from}" if contrast.cut_from else ""
     what = f"{source}{measure_words(metric)}"
     if effect.difference == 0 and effect.low == effect.high:
@@ -203,10 +203,6 @@ def markdown_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; columns are texts, cells of rows Markdown."""
     lines = [f"| {' | '.join(map(in_markdown, columns))} |", "| --- |" + " ---: |" * (len(columns) - 1)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _range(counts: set[int]) -> str:

@@ -11,7 +11,6 @@ frames of such an item are NaN.
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import processor
 from ..choices import BSS_EVAL
 from ..contracts import Signal
 from ..errors import UsageError
@@ -128,7 +128,7 @@ def check(signal: Signal) -> float:
 
 def threads() -> int:
     """Return how many items to score at once: one per core, as museval's linear algebra releases the GIL."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processor.cpus()
 
 
 def _silent(signals: NDArray[np.float64]) -> bool:

@@ -13,13 +13,10 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import StorageError, mask
+from ..shapes import is_text
 
 _Check = Callable[[Any], bool]
 _LARGEST = 10**30  # whole number: floats have no room for some
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _is_whole(value: Any) -> bool:
@@ -57,7 +54,7 @@ def _mapping(of: _Check = lambda value: True, least: int = 0, **known: _Check) -
 
 
 def _is_part(value: Any) -> bool:
-    return _mapping(module=_is_text, config=_mapping())(value) and {"module", "config"} <= set(value)
+    return _mapping(module=is_text, config=_mapping())(value) and {"module", "config"} <= set(value)
 
 
 def _is_json(value: Any, depth: int = 20) -> bool:
@@ -80,30 +77,30 @@ def _is_distribution(text: Any) -> bool:
 _STUDY: dict[str, _Check] = {
     "fingerprint": _mapping(objectives=_mapping(lambda way: way in ("minimize", "maximize"), 1)),
     "spec": _mapping(
-        name=_is_text,
+        name=is_text,
         seed=_is_whole,
         trials=_is_whole,
-        objective=_list_of(_is_text),
-        choose=_list_of(_is_text, 1),
-        only_arms=_list_of(_is_text),
+        objective=_list_of(is_text),
+        choose=_list_of(is_text, 1),
+        only_arms=_list_of(is_text),
         separator=_is_part,
         task=_is_part,
     ),
     "given": _mapping(
-        space=_mapping(_is_text), arms=_mapping(_mapping(settings=_mapping(), searched=_list_of(_is_text)))
+        space=_mapping(is_text), arms=_mapping(_mapping(settings=_mapping(), searched=_list_of(is_text)))
     ),
     "owner": _mapping(),
     "signal": _or_none(_mapping()),
-    "mlflow_run_id": _or_none(_is_text),
-    "mlflow_experiment_id": _or_none(_is_text),
+    "mlflow_run_id": _or_none(is_text),
+    "mlflow_experiment_id": _or_none(is_text),
 }
 """Attribute of a study -> whether its value can be sepray's."""
 _TRIAL: dict[str, _Check] = {
     "outcome": _mapping(
-        state=lambda value: _is_text(value) and value in TrialState.__members__,
+        state=lambda value: is_text(value) and value in TrialState.__members__,
         values=_or_none(_list_of(_is_number)),
-        reason=_or_none(_is_text),
-        tag=_or_none(_is_text),
+        reason=_or_none(is_text),
+        tag=_or_none(is_text),
         constraint=_or_none(_is_number),
         refused=lambda value: isinstance(value, bool),
     ),
@@ -112,9 +109,9 @@ _TRIAL: dict[str, _Check] = {
     "base": _or_none(_is_whole),
     "epochs": _or_none(_is_whole),
     "hyperparameters": _mapping(_is_plain),
-    "conditions": _mapping(device=_is_text, processor=_is_text),
+    "conditions": _mapping(device=is_text, processor=is_text),
     "perturbations": _list_of(lambda value: _mapping(hyperparameters=_mapping(_is_plain))(value) and bool(value)),
-    **dict.fromkeys(("label", "role", "point", "arm", "code", "reason", "traceback"), _or_none(_is_text)),
+    **dict.fromkeys(("label", "role", "point", "arm", "code", "reason", "traceback"), _or_none(is_text)),
 }
 """Attribute of a trial -> whether its value can be sepray's."""
 
@@ -173,9 +170,9 @@ def _is_of_optuna(key: str, value: Any) -> bool:
 
 
 _JOURNAL: dict[str, _Check] = {
-    **dict.fromkeys(("study_name", "param_name", "distribution", "worker_id"), _is_text),
+    **dict.fromkeys(("study_name", "param_name", "distribution", "worker_id"), is_text),
     **dict.fromkeys(("study_id", "trial_id", "step", "state"), _is_whole),
-    **dict.fromkeys(("datetime_start", "datetime_complete"), _or_none(_is_text)),
+    **dict.fromkeys(("datetime_start", "datetime_complete"), _or_none(is_text)),
     "directions": _list_of(_is_whole, 1),
     **dict.fromkeys(("user_attr", "system_attr"), lambda value: isinstance(value, Mapping) and len(value) == 1),
     **dict.fromkeys(("param_value_internal", "intermediate_value"), _or_none(_is_number)),
@@ -183,7 +180,7 @@ _JOURNAL: dict[str, _Check] = {
     "value": _or_none(_is_number),
     **dict.fromkeys(("user_attrs", "system_attrs"), _mapping()),
     **dict.fromkeys(("params", "intermediate_values"), _mapping(_or_none(_is_number))),
-    "distributions": _mapping(_is_text),
+    "distributions": _mapping(is_text),
 }
 """Field of a record in a journal -> whether its value can be Optuna's."""
 _NEEDED: tuple[tuple[str, ...], ...] = (

@@ -131,11 +131,6 @@ class LogarithmicCass(VariationalSeparator):
         """Return ``[batch, channel, bins, frames]`` of a mixture that is divided by its level."""
         return self.spectrogram.encode(mixture / level(mixture))
 
-    def estimate(self, mixture: Tensor) -> list[Tensor]:
-        """Return each source's logarithmic magnitudes, as its discriminator sees them."""
-        magnitudes = self.magnitudes(mixture)
-        return [(mask * magnitudes).log1p() for mask in self.masks(magnitudes)]
-
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
         """Return the true logarithmic magnitudes, as ``estimate`` should return them."""
         sources = sources / level(mixture)[:, None]

@@ -146,11 +146,6 @@ class MaskCass(VariationalSeparator):
         images: Tensor = self.spectrogram.encode(scaled.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return images
 
-    def estimate(self, mixture: Tensor) -> list[Tensor]:
-        """Return each source's logarithmic magnitudes, as its discriminator sees them."""
-        magnitudes = self.magnitudes(mixture)
-        return [(mask * magnitudes).log1p() for mask in self.masks(magnitudes)]
-
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
         """Return the true logarithmic magnitudes, as ``estimate`` should return them."""
         return list(self.true_magnitudes(mixture, sources).log1p().unbind(1))

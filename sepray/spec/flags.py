@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +16,7 @@ import tyro
 from .. import registry
 from ..console.arguments import described, parsed
 from ..console.json_output import HELP as JSON_HELP
-from ..errors import UsageError
+from ..errors import UsageError, nearest
 from .permissions import Permissions
 from .settings import Settings, SettingsError
 from .study import GIVEN, StudySpec, key
@@ -226,8 +225,8 @@ def refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> N
     for flag in (a.partition("=")[0] for a in arguments if a.startswith(prefix)):
         name = flag.removeprefix(prefix).replace("-", "_").partition(".")[0]
         if not {name, name.removeprefix("no_")} & set(known):
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f"perhaps you meant {prefix}{close[0].replace('_', '-')}; " if close else ""
+            close = nearest(name, known)
+            meant = f"perhaps you meant {prefix}{close.replace('_', '-')}; " if close else ""
             others = _with_field(package, name)
             have = f"{flag} is a flag of the {part}s {', '.join(others)}; " if others else ""
             shown = config if isinstance(config, str) else key(config)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import UsageError, proposal
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -43,7 +42,6 @@ def refuse_unknown(names: Collection[str], known: Collection[str], prefix: str =
     """
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            meant = f"perhaps you meant {close[0]}; " if close else ""
+            meant = proposal(name, known)
             said = f"{prefix}{name}" if prefix[-1:] == " " else f"unknown key {prefix}{name}"
             raise UsageError(f"{said}; {meant}there are {', '.join(known) or 'none'}")

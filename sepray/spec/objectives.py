@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..choices import BSS_EVAL, MEASURES, OBJECTIVES, Objective
-from ..errors import UsageError
+from ..errors import UsageError, proposal
 
 if TYPE_CHECKING:
     from ..contracts import Signal
@@ -52,7 +51,7 @@ def read(text: str) -> Named:
     if measure in MEASURES and measure not in OBJECTIVES:
         raise UsageError(f"{measure} needs a second separation, too long for every epoch: search by relative_l2")
     if measure not in OBJECTIVES:
-        raise UsageError(f"unknown objective {text!r}; {_meant(measure, OBJECTIVES)}there are {_THERE}")
+        raise UsageError(f"unknown objective {text!r}; {proposal(measure, OBJECTIVES)}there are {_THERE}")
     each = options[:1] == ["each"]
     directions = options[each:]
     if len(directions) > 1 or not set(directions) <= _DIRECTIONS.keys() or (each and source):
@@ -76,7 +75,7 @@ def objectives(texts: Sequence[str], signal: Signal) -> tuple[Objective, ...]:
     found: list[Objective] = []
     for named in map(read, texts):
         if named.source and named.source not in signal.sources:
-            meant = _meant(named.source, signal.sources)
+            meant = proposal(named.source, signal.sources)
             sources = ", ".join(signal.sources)
             raise UsageError(f"unknown objective {named.text!r}; {meant}there are {_THERE}; sources: {sources}")
         if why := metrics.unfit(named.measure, signal, named.source):
@@ -90,8 +89,3 @@ def objectives(texts: Sequence[str], signal: Signal) -> tuple[Objective, ...]:
                 raise UsageError(f"objective {named.text!r}: {key} is an objective already")
             found.append(objective)
     return tuple(found)
-
-
-def _meant(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"perhaps you meant {close[0]}; " if close else ""

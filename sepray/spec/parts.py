@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import tyro
 
@@ -239,6 +239,14 @@ def merged(
         name: replace(part, **{key: value for key, value in changes.items() if owners[key] == name})
         for name, part in parts.items()
     }
+
+
+class Changeable:
+    """Base of studies and comparisons, whose fields and those of their parts can be changed alike."""
+
+    def changed(self, **fields: Any) -> Self:
+        """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
+        return replace(self, **fields)  # type: ignore[type-var] # both are dataclasses
 
 
 def field_names(owner: type) -> list[str]:

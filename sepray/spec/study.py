@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import arms as arms_module
@@ -18,6 +18,7 @@ from .named_fields import Given, NamedConfig, published_space, require_own_types
 from .parts import (
     Budget,
     BudgetFlags,
+    Changeable,
     Resources,
     ResourcesFlags,
     Search,
@@ -38,7 +39,7 @@ GIVEN = ("space", "reference_points", "reference_epochs", "controls", "arms", "f
 
 
 @dataclass(frozen=True, init=False)
-class StudySpec:
+class StudySpec(Changeable):
     """A hyperparameter study: a separator on a task, what to vary, and how to search.
 
     Running the same command again continues the study where it stopped, or extends it where --trials is larger.
@@ -150,10 +151,6 @@ class StudySpec:
             raise FieldError("objective", f"must name one metric or more, each once, not {' '.join(objective)!r}")
         if not is_name(name):
             raise FieldError("name", f"must be of letters, digits, dots, dashes and underscores, not {name!r}")
-
-    def changed(self, **fields: Any) -> StudySpec:
-        """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
-        return replace(self, **fields)
 
     def with_fixed(self, settings: Settings) -> StudySpec:
         """Return the study with these settings fixed; only the other hyperparameters are searched.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
@@ -12,10 +11,9 @@ from rich.console import RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ..comparison.formats import escape
+from ..comparison.formats import as_text, escape, figure, latex_table
 from ..comparison.table import number
 from ..plain_text import as_code, escape_controls, in_csv, in_markdown
-from ..scoring.many_systems import ScoreSummary
 from . import forms
 from .beside import Line, PartTable
 from .spec import NONE, Table
@@ -33,21 +31,21 @@ def terminal(table: Table, parts: Sequence[PartTable]) -> Iterator[RenderableTyp
         yield Text(escape_controls(part.label))
         for measure in part.measures:
             grid = Grid(
-                title=_text(forms.heading(table, measure)), title_justify="left", box=box.SIMPLE, pad_edge=False
+                title=as_text(forms.heading(table, measure)), title_justify="left", box=box.SIMPLE, pad_edge=False
             )
             grid.add_column(min_width=11)
             printed = [s for s in part.sources if any((s, measure) in line.published for line in part.lines)]
             for source in part.sources:
                 if source in printed:
-                    grid.add_column(_text(f"{source}\npaper"), justify="right")
-                grid.add_column(_text(f"{source}\nours"), justify="right", no_wrap=True)
+                    grid.add_column(as_text(f"{source}\npaper"), justify="right")
+                grid.add_column(as_text(f"{source}\nours"), justify="right", no_wrap=True)
             grid.add_column("epochs", no_wrap=True)
             for line in part.lines:
                 cells = [line.label]
                 for source in part.sources:
                     paper, ours = _cells(line, (source, measure), measure, gap="\n")
                     cells += [paper, ours] if source in printed else [ours]
-                grid.add_row(*map(_text, (*cells, line.epochs or NONE)))
+                grid.add_row(*map(as_text, (*cells, line.epochs or NONE)))
             yield grid
         for line in part.lines:
             if line.note and line.what:
@@ -101,23 +99,7 @@ def latex(table: Table, parts: Sequence[PartTable]) -> str:
                 lines.append(" & ".join([escape(line.label), *cells, *costs]) + r" \\")
     captions = [table.source + ".", *(f"{part.title}: {part.label}" if part.title else part.label for part in parts)]
     captions += [f"{line.label}: {line.note}." for part in parts for line in part.lines if line.note and not line.ours]
-    return "\n".join(
-        [
-            r"% In the preamble: \usepackage{booktabs}",
-            r"\begin{table*}[t]",
-            r"\centering",
-            rf"\caption{{{escape(' '.join(captions))}}}",
-            rf"\label{{tab:{table.name}}}",
-            r"\footnotesize",
-            rf"\begin{{tabular}}{{l{'rr' * len(measures)}rr}}",
-            r"\toprule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table*}",
-            "",
-        ]
-    )
+    return latex_table(" ".join(captions), table.name, f"l{'rr' * len(measures)}rr", lines)
 
 
 def comma_separated(table: Table, parts: Sequence[PartTable]) -> str:
@@ -141,19 +123,6 @@ def comma_separated(table: Table, parts: Sequence[PartTable]) -> str:
 
 def _cells(line: Line, key: tuple[str, str], measure: str, mean_only: bool = False, gap: str = " ") -> tuple[str, str]:
     """Return the published figure, as printed, and ours with its interval."""
-    return line.published.get(key, NONE), _ours(line.ours.get(key), measure, mean_only, gap)
-
-
-def _text(text: str) -> Text:
-    return Text(escape_controls(text))
-
-
-def _ours(cell: ScoreSummary | None, measure: str, mean_only: bool, gap: str) -> str:
-    if cell is None:
-        return NONE
-    mean = number(measure, cell.mean)
-    if mean_only:
-        return mean
-    if not math.isfinite(cell.high):
-        return f"{mean}{gap}[too few]"
-    return f"{mean}{gap}[{number(measure, cell.low)}, {number(measure, cell.high)}]"
+    own = line.ours.get(key)
+    ours = number(measure, own.mean) if own and mean_only else figure(own, measure, gap)
+    return line.published.get(key, NONE), ours

@@ -12,7 +12,7 @@ from ..choices import MEASURES, OBJECTIVES, measure_words
 from ..comparison import separators_flag
 from ..comparison.spec import Comparison
 from ..errors import UsageError
-from ..report.wording import plural
+from ..plain_text import plural
 from ..spec.parts import Budget, Resources, Stores
 from .spec import Data, Form, Part, Row, Table
 

@@ -9,15 +9,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..shapes import is_text
+
 _MOST_VALUES = 10_000_000  # of a file that describes a model, its characters among them
 _MOST_SAMPLES = 2**20  # of a frame of the STFT
 _LARGEST = 1e30  # number
 _RATES = (1.0, 1000.0)  # beats a minute
 _LONGEST_NAME = 100  # characters of a source, which becomes a part of names of files
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 def _is_number(value: Any) -> bool:
@@ -36,7 +34,7 @@ def _is_heart(value: Any) -> bool:
     if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value[1:]))):
         return False
     name, low, high = value
-    is_name = _is_text(name) and 0 < len(name) <= _LONGEST_NAME and not {"/", "\0"} & set(name)
+    is_name = is_text(name) and 0 < len(name) <= _LONGEST_NAME and not {"/", "\0"} & set(name)
     return is_name and _RATES[0] <= low <= high <= _RATES[1]
 
 
@@ -45,7 +43,7 @@ def _are_hearts(value: Any) -> bool:
         isinstance(value, Mapping)
         and {"rates", "pulses"} <= value.keys()
         and _is_list_of(_is_heart, value["rates"])
-        and _is_list_of(_is_text, value["pulses"])
+        and _is_list_of(is_text, value["pulses"])
     )
 
 
@@ -57,16 +55,16 @@ def _is_range(value: Any) -> bool:
 
 
 _KINDS: Mapping[str, Callable[[Any], bool]] = {
-    "sources": lambda value: _is_list_of(_is_text, value),
+    "sources": lambda value: _is_list_of(is_text, value),
     "sample_rate": lambda value: value is None or _is_number(value),
-    "task_config": lambda value: isinstance(value, Mapping) and all(map(_is_text, value)),
+    "task_config": lambda value: isinstance(value, Mapping) and all(map(is_text, value)),
     "hyperparameters": lambda value: isinstance(value, Mapping),
     "mixture_level": _is_range,
     "source_baseline": _is_number,
     "hearts": _are_hearts,
     "n_fft": _is_frame,
     "hop": _is_frame,
-    **dict.fromkeys(("digest", "signature", "task", "metric", "supervision", "data_fingerprint", "study"), _is_text),
+    **dict.fromkeys(("digest", "signature", "task", "metric", "supervision", "data_fingerprint", "study"), is_text),
 }
 """Key -> whether its value can be sepray's."""
 

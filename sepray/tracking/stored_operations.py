@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
+from ..shapes import is_text
+
 _Check = Callable[[Any], bool]
 
 _COPY = re.compile(r"[0-9a-f]{32}/[^/\0]+")
@@ -32,23 +34,19 @@ def is_sound(kind: str, body: Any) -> bool:
     return kind in _KINDS and isinstance(body, Mapping) and body.keys() <= _NAMES[kind] and _KINDS[kind](body)
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
 def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_text, value.values()))
+    return isinstance(value, Mapping) and all(map(is_text, value.values()))
 
 
 def _is_metric(row: Any) -> bool:
     return (
         isinstance(row, list | tuple)
         and len(row) == 4
-        and _is_text(row[0])
+        and is_text(row[0])
         and (isinstance(row[1], float) or _is_time(row[1]))
         and all(map(_is_time, row[2:]))
     )
@@ -61,7 +59,7 @@ def _is_inside(name: Any) -> bool:
 
 
 def _is_artifact(body: Mapping[str, Any]) -> bool:
-    content = _is_text(body["text"]) if "text" in body else is_copy(body.get("file"))
+    content = is_text(body["text"]) if "text" in body else is_copy(body.get("file"))
     return _is_inside(body.get("name")) and content and not {"text", "file"} <= body.keys()
 
 
@@ -75,10 +73,10 @@ _NAMES: dict[str, Set[str]] = {
 }
 _KINDS: dict[str, _Check] = {
     "run": lambda body: (
-        _is_text(body.get("name"))
+        is_text(body.get("name"))
         and _is_time(body.get("start"))
         and _is_texts(body.get("tags"))
-        and _is_text(body.get("experiment", ""))
+        and is_text(body.get("experiment", ""))
     ),
     "log": lambda body: (
         isinstance(body.get("metrics", []), list | tuple)
@@ -87,9 +85,7 @@ _KINDS: dict[str, _Check] = {
         and _is_texts(body.get("tags", {}))
     ),
     "status": lambda body: body.get("status") in _STATES and (body.get("end") is None or _is_time(body["end"])),
-    "name": lambda body: _is_text(body.get("name")),
+    "name": lambda body: is_text(body.get("name")),
     "artifact": _is_artifact,
-    "dataset": lambda body: all(
-        _is_text(body.get(name)) for name in ("name", "digest", "source", "profile", "context")
-    ),
+    "dataset": lambda body: all(is_text(body.get(name)) for name in ("name", "digest", "source", "profile", "context")),
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import signalz
 
+from sepray import processor
 from sepray.data import synthetic_ecg
 from sepray.data.synthetic_ecg import RecordingSpec, synthesise, synthesise_all
 
@@ -183,7 +184,7 @@ def test_as_many_processes_as_there_are_cpus_and_work_for(
     monkeypatch: pytest.MonkeyPatch, cpus: int, specs: int, processes: int | None, workers: int
 ) -> None:
     Worker.started = []
-    monkeypatch.setattr(synthetic_ecg, "cpus", lambda: cpus)
+    monkeypatch.setattr(processor, "cpus", lambda: cpus)
     monkeypatch.setattr(synthetic_ecg, "synthesise", lambda spec: np.full(384, 1, np.float32))
     monkeypatch.setattr(subprocess, "Popen", Worker)
     wanted = [SHORT[0]._replace(key=(number,)) for number in range(specs)]
@@ -196,15 +197,6 @@ def test_as_many_processes_as_there_are_cpus_and_work_for(
         assert "PATH" in worker.env
         assert worker.ended == ["killed", "waited for"]
         assert worker.stdout.closed
-
-
-def test_cpus_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic_ecg.os, "sched_getaffinity", lambda pid: {3, 5, 7} if pid == 0 else set())
-    assert synthetic_ecg.cpus() == 3
-    monkeypatch.delattr(synthetic_ecg.os, "sched_getaffinity")
-    for counted, cpus in ((5, 5), (None, 1)):
-        monkeypatch.setattr(synthetic_ecg.os, "cpu_count", lambda counted=counted: counted)
-        assert synthetic_ecg.cpus() == cpus
 
 
 def test_recording_too_short_is_drawn_again_and_the_highest_peak_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

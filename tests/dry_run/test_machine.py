@@ -82,8 +82,7 @@ def test_disk_is_that_of_the_folder_that_will_be_made(tmp_path):
     assert machine.free_disk("~") > 0
 
 
-def test_cpus_and_memory_of_this_process():
-    assert 1 <= machine.cpus() <= psutil.cpu_count()
+def test_memory_of_this_process():
     assert math.isclose(machine.own_memory(), psutil.Process().memory_info().rss, rel_tol=0.1)
 
 

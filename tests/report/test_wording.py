@@ -7,7 +7,6 @@ from sepray.report.wording import (
     number,
     objective_axis,
     objective_words,
-    plural,
     trial_name,
     unit,
 )
@@ -35,7 +34,6 @@ def test_objectives_in_words():
 
 def test_numbers_and_names():
     assert [number(v) for v in (0.123456, 12345.6, 2.0)] == ["0.1235", "1.235e+04", "2"]
-    assert [plural(n, "trial") for n in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
     assert trial_name(trial(3, [0.5])) == "trial 3"
     assert trial_name(trial(3, [0.5], label="published")) == "trial 3 (published)"
 
