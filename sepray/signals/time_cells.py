@@ -85,9 +85,8 @@ def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
     text = cell.strip().strip("'\"[]").strip()
     if len(text) > _LONGEST:
         return None
-    days = 0.0
     if (before := _DAYS.match(text)) is not None:
-        days, text = float(before[1]), text[before.end() :]
+        text = text[before.end() :]
     elif (value := number(text, decimal)) is not None:
         return value, 0.0
     try:
@@ -101,7 +100,7 @@ def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
         if hours is not None and int(hours) <= 12 and (half := _HALF_DAY.match(text.lower(), found.end())) is not None:
             hours = str(int(hours) % 12 + 12 * (half[1] == "p"))
         if before is not None:
-            return days * 86400 + float(hours or 0) * 3600 + clock, _NEVER
+            return float(before[1]) * 86400 + float(hours or 0) * 3600 + clock, _NEVER
         return (clock, 3600.0) if hours is None else (clock + float(hours) * 3600, 86400.0)
     return moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp(), 0.0
 
