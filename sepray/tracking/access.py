@@ -6,7 +6,10 @@ A server that does not answer is no reason to refuse a study: what it is to be t
 from __future__ import annotations
 
 import configparser
+import json
 import os
+import queue
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 from ..errors import UsageError, mask
 
 _SECONDS = 5.0
+_LONGEST_ANSWER = 1 << 20  # bytes
 _OTHER_LOGINS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 _WHAT_TO_SET = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
 
@@ -70,34 +74,65 @@ def _ask(
         tag: what a request that writes the tag ``sepray`` writes it to.
         what: that in words.
     """
-    import requests
-
-    address, how = f"{uri.rstrip('/')}/api/2.0/mlflow/{method}", {**_login(), **_tls()}
-    try:
-        if tag is None:
-            answer = requests.get(address, params=query, timeout=_SECONDS, **how)
-        else:
-            answer = requests.post(address, json={**tag, "key": "sepray", "value": "true"}, timeout=_SECONDS, **how)
-    except requests.RequestException:
+    asked: dict[str, Any] = {"url": f"{uri.rstrip('/')}/api/2.0/mlflow/{method}", **_login(), **_tls()}
+    if tag is None:
+        asked |= {"method": "GET", "params": query}
+    else:
+        asked |= {"method": "POST", "json": {**tag, "key": "sepray", "value": "true"}}
+    if (answer := _answer(asked)) is None:
         return None
+    status, content = answer
     shown = mask(uri)
-    if answer.status_code == 401:
+    if status == 401:
         raise UsageError(f"MLflow at {shown} refuses this user (401): {_WHAT_TO_SET}")
-    if answer.status_code == 403 and "host" in answer.text[:300].lower():
+    if status == 403 and b"host" in content[:300].lower():
         raise UsageError(
             f"MLflow at {shown} does not answer to this name (403): start it with --allowed-hosts 'HOST:PORT', or give "
             "--tracking-uri with a name that it knows"
         )
-    if answer.status_code == 403 and tag is not None:
+    if status == 403 and tag is not None:
         raise UsageError(
             f"MLflow at {shown} lets this user read the {what}, which another user has made, and not write to it "
             f"(403): ask for the permission EDIT, or {_WHAT_TO_SET}"
         )
-    if answer.status_code == 403:
+    if status == 403:
         raise UsageError(f"MLflow at {shown} forbids this user to {method} (403): ask for that, or {_WHAT_TO_SET}")
     try:
-        return answer.json() if answer.status_code == 200 else None
+        return json.loads(content) if status == 200 else None
     except (ValueError, RecursionError):
+        return None
+
+
+def _answer(asked: Mapping[str, Any]) -> tuple[int, bytes] | None:
+    """Return status and content of an answer; None where it is not there in time, or is too long.
+
+    The time limit of ``requests`` is for each part of an answer: a server that sends a byte at a time would keep the
+    study waiting for as long as it likes. So a thread asks, which nobody waits for any longer than that.
+
+    Args:
+        asked: arguments of ``requests.request``.
+    """
+    import requests
+
+    answers: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        content = bytearray()
+        try:
+            with requests.request(**asked, timeout=_SECONDS, stream=True) as answer:
+                for part in answer.iter_content(1 << 16):
+                    content += part
+                    if len(content) > _LONGEST_ANSWER:
+                        break
+        except requests.RequestException:
+            answers.put(None)
+        else:
+            answers.put((answer.status_code, bytes(content)) if len(content) <= _LONGEST_ANSWER else None)
+
+    threading.Thread(target=ask, name="mlflow-access", daemon=True).start()
+    try:
+        return answers.get(timeout=2 * _SECONDS)
+    except queue.Empty:
         return None
 
 

@@ -178,8 +178,8 @@ def test_server_that_does_not_answer_refuses_no_study(server):
 )
 def test_answers_that_mlflow_never_gives_are_passed_over(told, monkeypatch):
     answer = requests.Response()
-    answer.status_code, answer._content = 200, told.encode()
-    monkeypatch.setattr(requests, "get", lambda *_, **__: answer)
+    answer.status_code, answer._content, answer._content_consumed = 200, told.encode(), True
+    monkeypatch.setattr(requests, "request", lambda **_: answer)
     assert require_access("http://host", "cass-ecg") == ""
 
 
@@ -200,6 +200,36 @@ def test_artifacts_that_the_driver_writes_itself_are_named(server, monkeypatch, 
     login(monkeypatch)
     server.locations = locations
     assert require_access(server.url, "cass-ecg") == place
+
+
+class Drops:
+    """An answer that comes a byte at a time and has no end."""
+
+    status_code = 200
+
+    def __init__(self, ended, part):
+        self.ended, self.part = ended, part
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+
+    def iter_content(self, _):
+        while not self.ended.wait(0.001):
+            yield self.part
+
+
+@pytest.mark.parametrize(("part", "seconds"), [(b" ", 0.02), (b" " * (1 << 18), 60.0)])
+def test_answer_without_an_end_keeps_no_study_waiting(monkeypatch, part, seconds):
+    ended = threading.Event()
+    monkeypatch.setattr(access, "_SECONDS", seconds)
+    monkeypatch.setattr(requests, "request", lambda **_: Drops(ended, part))
+    assert require_access("http://host", "cass-ecg") == ""
+    if seconds == 60.0:
+        assert ended.wait(60), "an answer that is too long is read no further"
+    ended.set()
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "mlflow.db", "databricks"])
@@ -253,14 +283,15 @@ def test_variables_come_before_the_file_and_a_password_before_a_token(bare, monk
 def test_certificates_are_those_of_mlflows_client(bare, monkeypatch, given, tls):
     asked = []
 
-    def get(url, **named):
-        asked.append((url, named))
+    def request(**named):
+        asked.append(named)
         raise requests.ConnectionError
 
     for name, value in given.items():
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
-    monkeypatch.setattr(requests, "get", get)
+    monkeypatch.setattr(requests, "request", request)
     assert require_access("https://mlflow.example/", "cass-ecg") == ""
-    first = {"params": {"max_results": "1"}, "timeout": 5.0, **tls}
-    assert asked[0] == ("https://mlflow.example/api/2.0/mlflow/experiments/search", first)
+    address = "https://mlflow.example/api/2.0/mlflow/experiments/search"
+    what = {"method": "GET", "url": address, "params": {"max_results": "1"}}
+    assert asked[0] == {**what, "timeout": 5.0, "stream": True, **tls}
     assert len(asked) == 1, "a server that does not answer is asked once"
