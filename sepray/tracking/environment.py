@@ -76,6 +76,7 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
         uri = f"sqlite:///{uri}"
+    uri = re.sub(r"^sqlite\+pysqlite:", "sqlite:", uri)  # the same driver by its whole name
     if uri.startswith("sqlite:///"):
         path = links.refuse_of_others((folder or Path.cwd()) / uri.removeprefix("sqlite:///")).resolve()
         if path.is_file() and (found := program_on(path, MLFLOW_TABLES)):

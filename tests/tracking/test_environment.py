@@ -19,6 +19,7 @@ def test_the_default_is_the_database_that_a_bare_mlflow_ui_reads(tmp_path, monke
     assert resolve_uri("runs.db") == f"sqlite:///{here}/runs.db"
     assert resolve_uri("sqlite:///runs.db", here / "other") == f"sqlite:///{here}/other/runs.db"
     assert resolve_uri("sqlite:////elsewhere/m.db") == "sqlite:////elsewhere/m.db"
+    assert resolve_uri("sqlite+pysqlite:///runs.db") == f"sqlite:///{here}/runs.db", "by its whole name it is the same"
     assert resolve_uri("http://host:5000") == "http://host:5000"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
     assert resolve_uri(None) == "http://other"
